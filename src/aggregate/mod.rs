@@ -1,0 +1,1 @@
+//! Usage: bandwidth per application, QoS class and interface, pro-rated over minutes.

@@ -1,0 +1,1 @@
+//! Builds channels and threads, sums the memory budget, stops everything in order.

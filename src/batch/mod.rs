@@ -1,0 +1,1 @@
+//! Rows into sealed, re-sendable batches; size and age limits.

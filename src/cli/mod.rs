@@ -1,0 +1,21 @@
+//! One file per subcommand: arguments to calls, results to text.
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Flow telemetry collector: which application uses which link and which QoS class.
+#[derive(Debug, Parser)]
+#[command(name = "flowhouse", version, propagate_version = true, max_term_width = 120)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {}
+
+/// Parses the arguments, runs the subcommand and maps its end to an exit code: 0 done, 1 failed, 2 wrong usage.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match arguments.command {}
+}

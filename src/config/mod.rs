@@ -1,0 +1,1 @@
+//! Text to proven configuration; gathers the settings of each room.

@@ -1,0 +1,1 @@
+//! Export datagrams to rows of a `FlowBatch`.

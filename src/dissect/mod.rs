@@ -1,0 +1,1 @@
+//! Frames to packet views: link, VLAN, IP, transport.

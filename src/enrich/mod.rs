@@ -1,0 +1,1 @@
+//! Fills the blanks of records from immutable tables.

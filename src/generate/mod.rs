@@ -1,0 +1,1 @@
+//! Exporters with known content, for load, demo and tests.

@@ -1,0 +1,25 @@
+//! Flowhouse: NetFlow, IPFIX and sFlow in, bandwidth by application and QoS class in ClickHouse out.
+//!
+//! The rooms of this library follow a datagram: [`receive`] takes it off the wire, [`decode`] turns it into
+//! columns, [`enrich`] fills the blanks, [`aggregate`] books usage, [`batch`] seals, [`sink`] ships. [`shard`] is
+//! the only room that knows that order; [`assemble`] builds the threads. `CONTRIBUTING.md` has the map and
+//! `tests/tidy.rs` holds the walls.
+#![deny(unsafe_code)]
+#![warn(missing_docs)]
+
+pub mod aggregate;
+pub mod assemble;
+pub mod batch;
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod decode;
+pub mod dissect;
+pub mod enrich;
+pub mod generate;
+pub mod ledger;
+pub mod model;
+pub mod receive;
+pub mod shard;
+pub mod sink;
+pub mod store;

@@ -1,0 +1,1 @@
+//! Ships sealed batches: ClickHouse, NDJSON, nothing.
