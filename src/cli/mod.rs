@@ -5,17 +5,28 @@ use std::process::ExitCode;
 
 /// Flow telemetry collector: which application uses which link and which QoS class.
 #[derive(Debug, Parser)]
-#[command(name = "flowhouse", version, propagate_version = true, max_term_width = 120)]
+#[command(
+    name = "flowhouse",
+    version,
+    propagate_version = true,
+    max_term_width = 120
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {}
+enum Command {
+    /// Prints nothing; makes the list of subcommands valid until the first one lands.
+    #[command(hide = true)]
+    Nothing,
+}
 
 /// Parses the arguments, runs the subcommand and maps its end to an exit code: 0 done, 1 failed, 2 wrong usage.
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match arguments.command {}
+    match arguments.command {
+        Command::Nothing => ExitCode::SUCCESS,
+    }
 }

@@ -1,0 +1,135 @@
+//! Bundles and batches.
+
+use crate::ledger::Outcome;
+use crate::model::{FlowBatch, InterfaceCounters, Learned, Names, UsageRow};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The tables a bundle can feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Table {
+    /// One row a flow record and direction.
+    Flows,
+    /// Usage per minute.
+    Usage1m,
+    /// Outcomes per exporter and minute.
+    Ledger,
+    /// Inventory of exporters.
+    Exporters,
+    /// Inventory of interfaces.
+    Interfaces,
+    /// Inventory of templates.
+    Templates,
+    /// Inventory of application names.
+    Applications,
+    /// Interface counters (sFlow counter samples).
+    InterfaceCounters,
+}
+
+impl Table {
+    /// The name in ClickHouse.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Table::Flows => "flows",
+            Table::Usage1m => "usage_1m",
+            Table::Ledger => "ledger",
+            Table::Exporters => "exporters",
+            Table::Interfaces => "interfaces",
+            Table::Templates => "templates",
+            Table::Applications => "applications",
+            Table::InterfaceCounters => "interface_counters",
+        }
+    }
+}
+
+/// A row of one of the bundle's flow batches: batch number in the upper 12 bits, row in the lower 20.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RowRef(pub u32);
+
+impl RowRef {
+    /// Refers to `row` of batch number `batch`.
+    #[inline(always)]
+    pub fn new(batch: usize, row: usize) -> Self {
+        debug_assert!(batch < 1 << 12 && row < 1 << 20);
+        RowRef((batch as u32) << 20 | row as u32)
+    }
+
+    /// Number of the batch.
+    #[inline(always)]
+    pub fn batch(self) -> usize {
+        (self.0 >> 20) as usize
+    }
+
+    /// Row in the batch.
+    #[inline(always)]
+    pub fn row(self) -> usize {
+        (self.0 & 0xf_ffff) as usize
+    }
+}
+
+/// Outcomes of one exporter and domain in one minute, as the difference since the last bundle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerRow {
+    /// Start of the minute of sealing, seconds since 1970 UTC.
+    pub minute_s: u32,
+    /// Exporter, 16 bytes; all zero for what belongs to none.
+    pub exporter: [u8; 16],
+    /// Observation domain.
+    pub domain: u32,
+    /// What was counted.
+    pub outcome: Outcome,
+    /// How often.
+    pub count: u64,
+}
+
+/// The rows of a batch.
+#[derive(Debug)]
+pub enum Content {
+    /// A range of the bundle's `order`.
+    Flows(Range<usize>),
+    /// Usage rows.
+    Usage(Vec<UsageRow>),
+    /// Ledger rows.
+    Ledger(Vec<LedgerRow>),
+    /// Inventory, written on change (interfaces, templates, applications, exporters).
+    Inventory(Vec<Learned>),
+    /// Interface counters.
+    Counters(Vec<InterfaceCounters>),
+}
+
+/// All rows of a bundle for one table and partition. Immutable, and its token names these rows for ever.
+#[derive(Debug)]
+pub struct Batch {
+    /// Where it goes.
+    pub table: Table,
+    /// Days since 1970 UTC of the rows' partition; 0 for tables without daily partitions.
+    pub partition: u32,
+    /// Deduplication token: `<collector>/<start>/<sequence>/<table>/<partition>`.
+    pub token: String,
+    /// The rows.
+    pub content: Content,
+}
+
+/// What one shard sealed together.
+#[derive(Debug)]
+pub struct Bundle {
+    /// Counts up for each start of the process, over all shards.
+    pub sequence: u64,
+    /// When it was sealed, nanoseconds since 1970 UTC.
+    pub sealed_at_ns: i64,
+    /// The flow rows, in order of arrival.
+    pub flows: Vec<FlowBatch>,
+    /// All flow rows in the order of the table's key.
+    pub order: Vec<RowRef>,
+    /// The names the rows refer to.
+    pub names: Arc<Names>,
+    /// The batches.
+    pub batches: Vec<Batch>,
+}
+
+impl Bundle {
+    /// Flow rows.
+    pub fn flow_rows(&self) -> usize {
+        self.order.len()
+    }
+}

@@ -1,0 +1,146 @@
+//! The closed list of outcomes.
+
+macro_rules! outcomes {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal;)*) => {
+        /// One thing that can happen to what arrives. Counters only rise.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(usize)]
+        pub enum Outcome { $($(#[doc = $doc])* $variant,)* }
+
+        impl Outcome {
+            /// Every outcome, in order.
+            pub const ALL: &'static [Outcome] = &[$(Outcome::$variant),*];
+
+            /// How many there are.
+            pub const COUNT: usize = Self::ALL.len();
+
+            /// The name in `ledger.json`, the `ledger` table and (with prefix and `_total`) on `/metrics`.
+            pub const fn name(self) -> &'static str {
+                match self { $(Outcome::$variant => $name,)* }
+            }
+
+            /// What is counted, as one sentence; the help text on `/metrics`.
+            pub const fn help(self) -> &'static str {
+                match self { $(Outcome::$variant => concat!($($doc),*),)* }
+            }
+        }
+    };
+}
+
+outcomes! {
+    /// Datagrams read from the sockets or from a capture.
+    DatagramsReceived = "datagrams_received";
+    /// Datagrams handed to a shard.
+    DatagramsRouted = "datagrams_routed";
+    /// Datagrams refused by the allow and deny lists.
+    DatagramsRefusedAcl = "datagrams_refused_acl";
+    /// Datagrams refused because the limit of exporters, or of new exporters a minute, was reached.
+    DatagramsRefusedExporterLimit = "datagrams_refused_exporter_limit";
+    /// Datagrams dropped because the queue to the shard was full.
+    DatagramsDroppedQueue = "datagrams_dropped_queue";
+    /// Datagrams whose header was understood.
+    DatagramsParsed = "datagrams_parsed";
+    /// Datagrams rejected: no known version.
+    DatagramsRejectedVersion = "datagrams_rejected_version";
+    /// Datagrams rejected: shorter than their header, or cut by the receive buffer.
+    DatagramsRejectedShort = "datagrams_rejected_short";
+    /// Datagrams rejected: header fields contradict each other.
+    DatagramsRejectedHeader = "datagrams_rejected_header";
+    /// Sets (v5: one a datagram; sFlow: samples) seen.
+    Sets = "sets";
+    /// Sets decoded.
+    SetsDecoded = "sets_decoded";
+    /// Sets rejected: their length is impossible.
+    SetsRejectedLength = "sets_rejected_length";
+    /// Sets rejected: a template in them is malformed or hostile.
+    SetsRejectedTemplate = "sets_rejected_template";
+    /// Sets rejected: a record in them runs past the end.
+    SetsRejectedRecord = "sets_rejected_record";
+    /// Sets rejected: a reserved or unknown set id.
+    SetsRejectedId = "sets_rejected_id";
+    /// Sets that waited for a template that did not come in time, or for which there was no room to wait.
+    SetsExpiredTemplate = "sets_expired_template";
+    /// Sets that waited and were decoded when their template came; also in sets_decoded.
+    SetsDecodedLate = "sets_decoded_late";
+    /// Templates learned for the first time.
+    TemplatesLearned = "templates_learned";
+    /// Templates that replaced a different layout of the same id.
+    TemplatesChanged = "templates_changed";
+    /// Template withdrawals, counted and ignored.
+    TemplatesWithdrawn = "templates_withdrawn";
+    /// Templates refused: a limit was reached or the layout is impossible.
+    TemplatesRefused = "templates_refused";
+    /// Templates dropped because their session was silent for the template lifetime.
+    TemplatesExpired = "templates_expired";
+    /// Sets decoded with the template of another session of the same exporter.
+    TemplateFallbacks = "template_fallbacks";
+    /// Records decoded.
+    RecordsDecoded = "records_decoded";
+    /// Records that were options data.
+    RecordsOptions = "records_options";
+    /// Records that were interface or other counters.
+    RecordsCounters = "records_counters";
+    /// Records that were flows.
+    RecordsFlow = "records_flow";
+    /// Rows added for the reverse direction of two-way records.
+    RowsAddedReverse = "rows_added_reverse";
+    /// Rows added by metering packets.
+    RowsAddedMetered = "rows_added_metered";
+    /// Rows made.
+    Rows = "rows";
+    /// Rows left out by a rule of the user.
+    RowsFiltered = "rows_filtered";
+    /// Flow records that gave no row: malformed beyond use.
+    RowsRejected = "rows_rejected";
+    /// Rows acknowledged by the store.
+    RowsAcknowledged = "rows_acknowledged";
+    /// Rows shed by policy because everything was full.
+    RowsShed = "rows_shed";
+    /// Rows set aside because the store refuses them for good.
+    RowsQuarantined = "rows_quarantined";
+    /// Rows lost because the process had to end before they were stored.
+    RowsLostShutdown = "rows_lost_shutdown";
+    /// Units missing by sequence numbers (v5 flows, v9 packets, IPFIX records, sFlow datagrams): the exporter sent
+    /// them and they never arrived here.
+    SequenceGaps = "sequence_gaps";
+    /// Times that a sequence went back by a little: reordering.
+    SequenceReordered = "sequence_reordered";
+    /// Times that a sequence started anew: the exporter restarted.
+    SequenceRestarts = "sequence_restarts";
+    /// sFlow flow samples missing by the samples' own sequence.
+    SampleGaps = "sample_gaps";
+    /// Packets that the exporter dropped for want of resources (sFlow `drops`).
+    SamplesDroppedByExporter = "samples_dropped_by_exporter";
+    /// Fields that no column takes: decoded past, costing one field.
+    FieldsUnknown = "fields_unknown";
+    /// Fields of an impossible length for their element: treated as absent.
+    FieldsMalformed = "fields_malformed";
+    /// Trailing bytes that were no whole record, set or sample.
+    BytesTrailing = "bytes_trailing";
+    /// Rows whose times cannot be meant (flagged).
+    TimesImpossible = "times_impossible";
+    /// Rows whose times were corrected for the exporter's wrong clock.
+    ClocksCorrected = "clocks_corrected";
+    /// Datagrams whose header clock is off by more than the limit.
+    ClockSkewed = "clock_skewed";
+    /// Rows without a known sampling interval (flagged).
+    SamplingUnknown = "sampling_unknown";
+    /// Sampling intervals above the limit, not applied.
+    SamplingRefused = "sampling_refused";
+    /// Names learned from options that found no room.
+    NamesRefused = "names_refused";
+    /// Texts cut to their limit.
+    TextsCut = "texts_cut";
+    /// Usage minutes clamped to what may still be booked.
+    UsageClamped = "usage_clamped";
+    /// Flow lives cut to the pro-rating limit.
+    ProrateCut = "prorate_cut";
+    /// Teardown or running totals that could not be turned into a delta.
+    TotalsUnknown = "totals_unknown";
+    /// Entries of bounded tables that gave way to newer ones.
+    Evictions = "evictions";
+    /// Frames of a capture that carried no export datagram.
+    FramesOther = "frames_other";
+    /// Frames of a capture that could not be read to a datagram (fragment missing, cut short, unknown link type).
+    FramesRejected = "frames_rejected";
+}

@@ -1,0 +1,182 @@
+//! One row of a batch, for tests, NDJSON and everything cold.
+
+use super::{Addr, Field, FlowBatch, Half, MplsStack, Provenance, SamplingSource};
+
+/// The value of a field, borrowed from its batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum FieldValue<'a> {
+    /// A number.
+    Number(u64),
+    /// Milliseconds since 1970 UTC.
+    Time(i64),
+    /// An address.
+    Addr(Addr),
+    /// 48 bits.
+    Mac(u64),
+    /// RFC 6759 application id.
+    AppId(u64),
+    /// Bytes of a text.
+    Text(&'a [u8]),
+    /// AS numbers.
+    Path(&'a [u32]),
+    /// A label stack.
+    Mpls(MplsStack),
+}
+
+/// A borrowed row.
+#[derive(Clone, Copy, Debug)]
+pub struct FlowRow<'a> {
+    batch: &'a FlowBatch,
+    i: usize,
+}
+
+impl<'a> FlowRow<'a> {
+    pub(super) fn new(batch: &'a FlowBatch, i: usize) -> Self {
+        FlowRow { batch, i }
+    }
+
+    /// Position in the batch.
+    pub fn index(&self) -> usize {
+        self.i
+    }
+
+    /// Whether the record carried the field.
+    pub fn has(&self, f: Field) -> bool {
+        self.batch.core.present[self.i] & f.bit() != 0
+    }
+
+    /// Who said it and when.
+    pub fn provenance(&self) -> &'a Provenance {
+        self.batch.provenance_of(self.i)
+    }
+
+    /// Which half of a two-way record.
+    pub fn half(&self) -> Half {
+        Half::from_number(self.batch.core.half[self.i])
+    }
+
+    /// Where the sampling interval came from.
+    pub fn sampling_source(&self) -> SamplingSource {
+        SamplingSource::from_number(self.batch.core.sampling_source[self.i])
+    }
+
+    /// Bytes and packets times the sampling interval: the one place that scales (its column twin is
+    /// [`FlowBatch::estimates`]).
+    pub fn estimate(&self) -> (u64, u64) {
+        let c = &self.batch.core;
+        scale(
+            c.bytes[self.i],
+            c.packets[self.i],
+            c.sampling_interval[self.i],
+        )
+    }
+
+    /// The field's value; `None` where the record did not carry it.
+    pub fn value(&self, f: Field) -> Option<FieldValue<'a>> {
+        if !self.has(f) {
+            return None;
+        }
+        self.core_value(f).or_else(|| self.group_value(f))
+    }
+
+    fn core_value(&self, f: Field) -> Option<FieldValue<'a>> {
+        use FieldValue::{Addr as A, AppId, Number as N, Time as T};
+        let (c, i) = (&self.batch.core, self.i);
+        Some(match f {
+            Field::SrcAddr => A(c.src_addr[i]),
+            Field::DstAddr => A(c.dst_addr[i]),
+            Field::NextHop => A(c.next_hop[i]),
+            Field::SrcPort => N(c.src_port[i].into()),
+            Field::DstPort => N(c.dst_port[i].into()),
+            Field::Proto => N(c.proto[i].into()),
+            Field::Bytes => N(c.bytes[i]),
+            Field::Packets => N(c.packets[i]),
+            Field::StartMs => T(c.start_ms[i]),
+            Field::EndMs => T(c.end_ms[i]),
+            Field::Tos => N(c.tos[i].into()),
+            Field::TcpFlags => N(c.tcp_flags[i].into()),
+            Field::InIf => N(c.in_if[i].into()),
+            Field::OutIf => N(c.out_if[i].into()),
+            Field::SrcAs => N(c.src_as[i].into()),
+            Field::DstAs => N(c.dst_as[i].into()),
+            Field::SrcMask => N(c.src_mask[i].into()),
+            Field::DstMask => N(c.dst_mask[i].into()),
+            Field::Vlan => N(c.vlan[i].into()),
+            Field::Direction => N(c.direction[i].into()),
+            Field::FlowEndReason => N(c.flow_end_reason[i].into()),
+            Field::ForwardingStatus => N(c.forwarding_status[i].into()),
+            Field::IpVersion => N(c.ip_version[i].into()),
+            Field::AppId => AppId(c.app_id[i]),
+            _ => return None,
+        })
+    }
+
+    fn group_value(&self, f: Field) -> Option<FieldValue<'a>> {
+        use FieldValue::{Addr as A, Mac as M, Mpls, Number as N, Path, Text, Time as T};
+        let (b, i) = (self.batch, self.i);
+        Some(match f {
+            Field::NatSrcAddr => A(b.nat.as_ref()?.nat_src_addr[i]),
+            Field::NatDstAddr => A(b.nat.as_ref()?.nat_dst_addr[i]),
+            Field::NatSrcPort => N(b.nat.as_ref()?.nat_src_port[i].into()),
+            Field::NatDstPort => N(b.nat.as_ref()?.nat_dst_port[i].into()),
+            Field::NatEvent => N(b.nat.as_ref()?.nat_event[i].into()),
+            Field::FirewallEvent => N(b.firewall.as_ref()?.firewall_event[i].into()),
+            Field::FwExtEvent => N(b.firewall.as_ref()?.fw_ext_event[i].into()),
+            Field::FlowId => N(b.firewall.as_ref()?.flow_id[i]),
+            Field::EventMs => T(b.firewall.as_ref()?.event_ms[i]),
+            Field::SrcMac => M(b.layer2.as_ref()?.src_mac[i]),
+            Field::DstMac => M(b.layer2.as_ref()?.dst_mac[i]),
+            Field::PostSrcMac => M(b.layer2.as_ref()?.post_src_mac[i]),
+            Field::PostDstMac => M(b.layer2.as_ref()?.post_dst_mac[i]),
+            Field::Ethertype => N(b.layer2.as_ref()?.ethertype[i].into()),
+            Field::PostVlan => N(b.layer2.as_ref()?.post_vlan[i].into()),
+            Field::Dot1qVlan => N(b.layer2.as_ref()?.dot1q_vlan[i].into()),
+            Field::PostDot1qVlan => N(b.layer2.as_ref()?.post_dot1q_vlan[i].into()),
+            Field::Dot1qCustomerVlan => N(b.layer2.as_ref()?.dot1q_customer_vlan[i].into()),
+            Field::L2Bytes => N(b.layer2.as_ref()?.l2_bytes[i]),
+            Field::Layer2SegmentId => N(b.layer2.as_ref()?.layer2_segment_id[i]),
+            Field::InPhysIf => N(b.link.as_ref()?.in_phys_if[i].into()),
+            Field::OutPhysIf => N(b.link.as_ref()?.out_phys_if[i].into()),
+            Field::IngressVrf => N(b.link.as_ref()?.ingress_vrf[i].into()),
+            Field::EgressVrf => N(b.link.as_ref()?.egress_vrf[i].into()),
+            Field::Ttl => N(b.link.as_ref()?.ttl[i].into()),
+            Field::Ipv6FlowLabel => N(b.link.as_ref()?.ipv6_flow_label[i].into()),
+            Field::IcmpTypeCode => N(b.link.as_ref()?.icmp_type_code[i].into()),
+            Field::PostTos => N(b.link.as_ref()?.post_tos[i].into()),
+            Field::OutBytes => N(b.counters.as_ref()?.out_bytes[i]),
+            Field::OutPackets => N(b.counters.as_ref()?.out_packets[i]),
+            Field::BytesTotal => N(b.counters.as_ref()?.bytes_total[i]),
+            Field::PacketsTotal => N(b.counters.as_ref()?.packets_total[i]),
+            Field::BgpNextHop => A(b.bgp.as_ref()?.bgp_next_hop[i]),
+            Field::SrcPeerAs => N(b.bgp.as_ref()?.src_peer_as[i].into()),
+            Field::DstPeerAs => N(b.bgp.as_ref()?.dst_peer_as[i].into()),
+            Field::DstAsPath => Path(b.path(b.bgp.as_ref()?.dst_as_path[i])),
+            Field::Mpls => Mpls(b.mpls.as_ref()?.mpls[i]),
+            Field::UserName => Text(b.text(b.texts.as_ref()?.user_name[i])),
+            Field::ServerName => Text(b.text(b.texts.as_ref()?.server_name[i])),
+            Field::IfName => Text(b.text(b.texts.as_ref()?.if_name[i])),
+            _ => return None,
+        })
+    }
+}
+
+impl FlowBatch {
+    /// The column twin of [`FlowRow::estimate`]: appends (bytes, packets) of every row.
+    pub fn estimates(&self, out: &mut Vec<(u64, u64)>) {
+        let c = &self.core;
+        out.extend(
+            c.bytes
+                .iter()
+                .zip(&c.packets)
+                .zip(&c.sampling_interval)
+                .map(|((&b, &p), &n)| scale(b, p, n)),
+        );
+    }
+}
+
+/// Scales counters by the sampling interval (1 in N).
+#[inline(always)]
+fn scale(bytes: u64, packets: u64, interval: u32) -> (u64, u64) {
+    let n = u64::from(interval.max(1));
+    (bytes.saturating_mul(n), packets.saturating_mul(n))
+}

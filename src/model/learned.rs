@@ -1,0 +1,103 @@
+//! What an exporter tells about itself, beside flows.
+
+use super::Addr;
+
+/// A fact from options data, from counter samples, or about a template. Decode emits it, the shard hands it on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Learned {
+    /// Name and description of an interface (elements 10/14 with 82, 83).
+    Interface {
+        /// Exporter.
+        exporter: Addr,
+        /// ifIndex.
+        if_index: u32,
+        /// ifName; empty when not sent.
+        name: String,
+        /// Description or alias; empty when not sent.
+        description: String,
+        /// Speed in bit/s; 0 when not sent.
+        speed: u64,
+    },
+    /// Name of an application id (elements 94-96, RFC 6759).
+    Application {
+        /// Exporter.
+        exporter: Addr,
+        /// Engine in the top byte, selector in the low 56 bits.
+        app_id: u64,
+        /// Name.
+        name: String,
+        /// Description; empty when not sent.
+        description: String,
+    },
+    /// Name of a VRF (elements 234-236).
+    Vrf {
+        /// Exporter.
+        exporter: Addr,
+        /// VRF id.
+        vrf: u32,
+        /// Name.
+        name: String,
+    },
+    /// A sampler or selector and its interval.
+    Sampler {
+        /// Exporter.
+        exporter: Addr,
+        /// Observation domain.
+        domain: u32,
+        /// Sampler or selector id; 0 for the whole domain.
+        sampler: u64,
+        /// 1 in N.
+        interval: u32,
+    },
+    /// A template was learned or changed.
+    Template {
+        /// Exporter.
+        exporter: Addr,
+        /// UDP source port of the session.
+        port: u16,
+        /// NetFlow 9 or IPFIX (10).
+        version: u8,
+        /// Observation domain.
+        domain: u32,
+        /// Template id.
+        id: u16,
+        /// Options template.
+        options: bool,
+        /// Fields as `pen.element/length`, comma separated, at most 4,096 bytes.
+        layout: String,
+        /// Whether a compiled plan decodes it.
+        planned: bool,
+    },
+    /// Interface counters (sFlow counter samples).
+    Counters(Box<InterfaceCounters>),
+}
+
+/// Generic interface counters (sFlow version 5, `if_counters`).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(
+    missing_docs,
+    reason = "the names are those of RFC 3635 and the sFlow structure"
+)]
+pub struct InterfaceCounters {
+    pub exporter: Addr,
+    pub received_at_ns: i64,
+    pub if_index: u32,
+    pub if_type: u32,
+    pub if_speed: u64,
+    pub if_direction: u32,
+    pub if_status: u32,
+    pub in_octets: u64,
+    pub in_unicast_packets: u32,
+    pub in_multicast_packets: u32,
+    pub in_broadcast_packets: u32,
+    pub in_discards: u32,
+    pub in_errors: u32,
+    pub in_unknown_protocols: u32,
+    pub out_octets: u64,
+    pub out_unicast_packets: u32,
+    pub out_multicast_packets: u32,
+    pub out_broadcast_packets: u32,
+    pub out_discards: u32,
+    pub out_errors: u32,
+    pub promiscuous: u32,
+}

@@ -1,0 +1,30 @@
+//! The nouns and units that every room shares: plain data, no I/O, no clock.
+//!
+//! Owns: [`FlowBatch`] (columns) and [`FlowRow`] (its row view), [`Field`] (presence), [`Provenance`] (who said it
+//! and when), [`UsageRow`], [`Learned`] (what options data taught), and the small types in them.
+//! Never: I/O, clocks, counters, outside crates.
+
+mod addr;
+mod columns;
+mod datagram;
+mod field;
+mod flow_batch;
+mod flow_row;
+mod learned;
+mod names;
+mod provenance;
+mod usage;
+
+pub use addr::Addr;
+pub use columns::{
+    AsPath, BgpColumns, CoreColumns, CounterColumns, FirewallColumns, Layer2Columns, LinkColumns,
+    MplsColumns, MplsStack, NatColumns, TextColumns, TextRef,
+};
+pub use datagram::Datagram;
+pub use field::Field;
+pub use flow_batch::{FLOW_BATCH_ROWS, FlowBatch, TEXT_ARENA_MAX, TEXT_VALUE_MAX};
+pub use flow_row::{FieldValue, FlowRow};
+pub use learned::{InterfaceCounters, Learned};
+pub use names::{NameTable, Names};
+pub use provenance::{AppSource, Half, Origin, Provenance, RowFlags, SamplingSource};
+pub use usage::{InterfaceSide, UsageRow};

@@ -1,0 +1,153 @@
+//! Who said it, when, and how sure we are.
+
+use super::Addr;
+
+macro_rules! numbered {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $n:literal, $text:literal;)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum $name { #[default] $($(#[$doc])* $variant = $n,)* }
+
+        impl $name {
+            /// Every value, in the order of the numbers.
+            pub const ALL: &'static [$name] = &[$($name::$variant),*];
+
+            /// The name in NDJSON and ClickHouse.
+            pub const fn name(self) -> &'static str {
+                match self { $($name::$variant => $text,)* }
+            }
+
+            /// The value of a number that a column stores; the default where it is none.
+            pub const fn from_number(n: u8) -> Self {
+                match n { $($n => $name::$variant,)* _ => $name::ALL[0] }
+            }
+        }
+    };
+}
+
+numbered! {
+    /// What kind of observation a record is; sums never mix origins by accident.
+    Origin {
+        /// NetFlow version 5.
+        Netflow5 = 0, "netflow5";
+        /// NetFlow version 7.
+        Netflow7 = 1, "netflow7";
+        /// NetFlow version 9 (RFC 3954).
+        Netflow9 = 2, "netflow9";
+        /// IPFIX (RFC 7011).
+        Ipfix = 3, "ipfix";
+        /// sFlow version 5.
+        Sflow = 4, "sflow";
+        /// Metered from packets by ourselves.
+        Packets = 5, "packets";
+    }
+}
+
+numbered! {
+    /// Where a sampling interval came from.
+    SamplingSource {
+        /// Nothing said: the interval is 1 and a flag is set.
+        Unknown = 0, "unknown";
+        /// In the record itself.
+        Record = 1, "record";
+        /// From options data.
+        Options = 2, "options";
+        /// From the header of a v5 datagram or an sFlow sample.
+        Header = 3, "header";
+        /// From the configuration.
+        Config = 4, "config";
+    }
+}
+
+numbered! {
+    /// Where an application name came from.
+    AppSource {
+        /// Not classified.
+        None = 0, "none";
+        /// The exporter's application id or name.
+        Exporter = 1, "exporter";
+        /// What the packets said.
+        Packet = 2, "packet";
+        /// A server name.
+        Name = 3, "name";
+        /// A well-known port.
+        Port = 4, "port";
+        /// A rule of the user.
+        Rule = 5, "rule";
+    }
+}
+
+numbered! {
+    /// Which half of a two-way record a row is.
+    Half {
+        /// The record is one-way.
+        Whole = 0, "";
+        /// The forward direction.
+        Forward = 1, "fwd";
+        /// The reverse direction, endpoints swapped.
+        Reverse = 2, "rev";
+    }
+}
+
+/// Bits of [`crate::model::CoreColumns::flags`]: what was corrected, guessed or is special about a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowFlags;
+
+impl RowFlags {
+    /// The sampling interval is unknown; 1 was assumed.
+    pub const SAMPLING_UNKNOWN: u32 = 1;
+    /// The sampling interval was above the limit and not applied.
+    pub const SAMPLING_REFUSED: u32 = 1 << 1;
+    /// The template came from another session of the same exporter.
+    pub const TEMPLATE_FALLBACK: u32 = 1 << 2;
+    /// The life of the flow is impossible as sent (end before start, end in the future, too long).
+    pub const TIME_IMPOSSIBLE: u32 = 1 << 3;
+    /// The exporter's clock was corrected.
+    pub const CLOCK_CORRECTED: u32 = 1 << 4;
+    /// Usage minutes were clamped to what may still be booked.
+    pub const USAGE_CLAMPED: u32 = 1 << 5;
+    /// A life longer than the pro-rating limit was cut for usage.
+    pub const PRORATE_CUT: u32 = 1 << 6;
+    /// Bytes are layer-4 payload (NSEL).
+    pub const L4_BYTES: u32 = 1 << 7;
+    /// A teardown total could not be turned into a delta; 0 was counted.
+    pub const TOTAL_UNKNOWN: u32 = 1 << 8;
+    /// Bytes and packets come from a total's difference (85, 86).
+    pub const FROM_TOTAL: u32 = 1 << 9;
+    /// Bytes and packets come from post counters (23, 24).
+    pub const FROM_POST: u32 = 1 << 10;
+    /// Bytes and packets were taken from a sampled header.
+    pub const FROM_HEADER: u32 = 1 << 11;
+    /// A text was cut.
+    pub const TEXT_CUT: u32 = 1 << 12;
+    /// The record waited for its template.
+    pub const DECODED_LATE: u32 = 1 << 13;
+    /// The sampled header was cut short before all fields were read.
+    pub const HEADER_CUT: u32 = 1 << 14;
+    /// The frame is no IP packet.
+    pub const NOT_IP: u32 = 1 << 15;
+}
+
+/// The datagram that rows came from: one entry a datagram in a batch, rows point at it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Provenance {
+    /// Exporter: UDP source address; for sFlow the agent address.
+    pub exporter: Addr,
+    /// UDP source address.
+    pub exporter_source: Addr,
+    /// UDP source port.
+    pub exporter_port: u16,
+    /// Observation domain (v9 source id; v5 engine type x 256 + id; sFlow sub-agent).
+    pub domain: u32,
+    /// Protocol.
+    pub origin: Origin,
+    /// Collector clock, nanoseconds since 1970 UTC.
+    pub received_at_ns: i64,
+    /// Exporter's header clock, ms since 1970 UTC; 0 where the protocol has none.
+    pub exported_at_ms: i64,
+    /// Number of the export datagram: since start, or in the file (from 1).
+    pub datagram: u64,
+    /// Number of the input frame that caused the rows (replay's order); 0 when live.
+    pub frame: u64,
+}
