@@ -2,6 +2,7 @@
 
 pub mod element;
 mod error;
+pub mod inspect;
 pub mod raw;
 mod settings;
 pub mod sflow;
