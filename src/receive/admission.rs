@@ -1,4 +1,8 @@
 //! Who may send: the allow and deny lists and the limits on exporters, kept for all listeners together.
+#![expect(
+    clippy::disallowed_types,
+    reason = "asked only for addresses that a receive thread does not know, and once a minute"
+)]
 
 use super::{Prefix, Settings};
 use crate::model::Addr;
