@@ -125,6 +125,20 @@ pub enum Content {
     Counters(Vec<InterfaceCounters>),
 }
 
+impl Content {
+    /// How many rows.
+    pub fn rows(&self) -> usize {
+        match self {
+            Content::Flows(range) => range.len(),
+            Content::Usage(rows) => rows.len(),
+            Content::Ledger(rows) => rows.len(),
+            Content::Exporters(rows) => rows.len(),
+            Content::Inventory(rows) => rows.len(),
+            Content::Counters(rows) => rows.len(),
+        }
+    }
+}
+
 /// All rows of a bundle for one table and partition. Immutable, and its token names these rows for ever.
 #[derive(Debug)]
 pub struct Batch {

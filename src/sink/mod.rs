@@ -1,1 +1,2 @@
 //! Ships sealed batches: ClickHouse, NDJSON, nothing.
+pub mod native;
