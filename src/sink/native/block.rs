@@ -46,7 +46,9 @@ impl Block {
         if self.columns > 0 {
             self.names.push_str(", ");
         }
-        self.names.push_str(name);
+        for part in ["`", name, "`"] {
+            self.names.push_str(part);
+        }
         self.text(name.as_bytes());
         self.text(kind.as_bytes());
         self.columns += 1;
@@ -270,7 +272,7 @@ mod tests {
         b.retract(mark);
         let (bytes, names) = b.finish();
         assert_eq!(&bytes, b"\x01\xac\x02\x01a\x06UInt16\x01\0\x03\x02");
-        assert_eq!(names, "a");
+        assert_eq!(names, "`a`");
     }
 
     #[test]
