@@ -12,31 +12,142 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     (
         "receive",
         &["dissect"],
-        &["nix", "socket2", "libc", "pcap_parser", "memmap2", "crossbeam_channel", "etherparse", "thiserror", "serde", "foldhash", "hashbrown", "tracing"],
+        &[
+            "nix",
+            "socket2",
+            "libc",
+            "pcap_parser",
+            "memmap2",
+            "crossbeam_channel",
+            "etherparse",
+            "thiserror",
+            "serde",
+            "foldhash",
+            "hashbrown",
+            "tracing",
+        ],
     ),
-    ("decode", &["dissect"], &["netflow_parser", "hashbrown", "foldhash", "thiserror", "serde", "serde_json"]),
+    (
+        "decode",
+        &["dissect"],
+        &[
+            "netflow_parser",
+            "hashbrown",
+            "foldhash",
+            "thiserror",
+            "serde",
+            "serde_json",
+        ],
+    ),
     ("dissect", &[], &["etherparse", "thiserror"]),
-    ("enrich", &[], &["hashbrown", "foldhash", "thiserror", "serde"]),
-    ("aggregate", &[], &["hashbrown", "foldhash", "thiserror", "serde"]),
+    (
+        "enrich",
+        &[],
+        &["hashbrown", "foldhash", "thiserror", "serde"],
+    ),
+    (
+        "aggregate",
+        &[],
+        &["hashbrown", "foldhash", "thiserror", "serde"],
+    ),
     ("batch", &[], &["serde", "thiserror"]),
-    ("shard", &["receive", "decode", "dissect", "enrich", "aggregate", "batch"], &["crossbeam_channel", "serde", "tracing"]),
+    (
+        "shard",
+        &[
+            "receive",
+            "decode",
+            "dissect",
+            "enrich",
+            "aggregate",
+            "batch",
+        ],
+        &["crossbeam_channel", "serde", "tracing"],
+    ),
     (
         "sink",
         &["batch"],
-        &["clickhouse", "tokio", "bytes", "lz4_flex", "crossbeam_channel", "serde", "serde_json", "thiserror", "tracing", "rand", "uuid", "cityhash_rs"],
+        &[
+            "clickhouse",
+            "tokio",
+            "bytes",
+            "lz4_flex",
+            "crossbeam_channel",
+            "serde",
+            "serde_json",
+            "thiserror",
+            "tracing",
+            "rand",
+            "uuid",
+            "cityhash_rs",
+        ],
     ),
     (
         "store",
         &[],
         &[
-            "adbc_core", "adbc_driver_manager", "arrow_array", "axum", "tokio", "bytes", "zip", "landlock", "lz4_flex", "zstd",
-            "flate2", "cityhash_rs", "nix", "libc", "serde", "serde_json", "thiserror", "tracing", "rand", "sha2", "http_body_util",
-            "hyper", "hyper_util", "tower", "tower_service", "futures_util", "http_body", "http",
+            "adbc_core",
+            "adbc_driver_manager",
+            "arrow_array",
+            "axum",
+            "tokio",
+            "bytes",
+            "zip",
+            "landlock",
+            "lz4_flex",
+            "zstd",
+            "flate2",
+            "cityhash_rs",
+            "nix",
+            "libc",
+            "serde",
+            "serde_json",
+            "thiserror",
+            "tracing",
+            "rand",
+            "sha2",
+            "http_body_util",
+            "hyper",
+            "hyper_util",
+            "tower",
+            "tower_service",
+            "futures_util",
+            "http_body",
+            "http",
         ],
     ),
-    ("control", &["enrich"], &["tokio", "prometheus", "dashmap", "axum", "serde", "serde_json", "thiserror", "tracing"]),
-    ("generate", &[], &["socket2", "rand", "libc", "nix", "serde", "serde_json", "thiserror", "anyhow"]),
-    ("config", &["*settings"], &["serde", "toml", "strsim", "thiserror"]),
+    (
+        "control",
+        &["enrich"],
+        &[
+            "tokio",
+            "prometheus",
+            "dashmap",
+            "axum",
+            "serde",
+            "serde_json",
+            "thiserror",
+            "tracing",
+        ],
+    ),
+    (
+        "generate",
+        &[],
+        &[
+            "socket2",
+            "rand",
+            "libc",
+            "nix",
+            "serde",
+            "serde_json",
+            "thiserror",
+            "anyhow",
+        ],
+    ),
+    (
+        "config",
+        &["*settings"],
+        &["serde", "toml", "strsim", "thiserror"],
+    ),
     ("assemble", &["*"], &["*"]),
     ("cli", &["*"], &["*"]),
 ];
@@ -50,7 +161,11 @@ const UNSAFE_FILES: &[&str] = &[
 ];
 
 /// Files that are tables or one state machine, and may be longer than 600 lines.
-const LONG_FILES: &[&str] = &["src/decode/element.rs", "src/enrich/ports.rs", "src/store/python_stubs.rs"];
+const LONG_FILES: &[&str] = &[
+    "src/decode/element.rs",
+    "src/enrich/ports.rs",
+    "src/store/python_stubs.rs",
+];
 
 const FILE_LINES_MAX: usize = 600;
 const FUNCTION_LINES_MAX: usize = 70;
@@ -69,17 +184,28 @@ fn rooms_import_what_the_map_grants() {
         for (number, line) in code_lines(&text) {
             for other in mentioned_rooms(line) {
                 let allowed = other == room
-                    || ["model", "ledger"].contains(&other) && room != "model" && !(room == "ledger")
+                    || ["model", "ledger"].contains(&other)
+                        && room != "model"
+                        && !(room == "ledger")
                     || rooms.contains(&"*")
                     || rooms.contains(&other)
-                    || rooms.contains(&"*settings") && (line.contains("ettings") || line.contains("settings::"));
+                    || rooms.contains(&"*settings")
+                        && (line.contains("ettings") || line.contains("settings::"));
                 if known.contains(other) && !allowed {
-                    faults.push(format!("{path}:{number}: room `{room}` may not import `{other}`"));
+                    faults.push(format!(
+                        "{path}:{number}: room `{room}` may not import `{other}`"
+                    ));
                 }
             }
             for name in &crates {
-                if line.contains(&format!("{name}::")) && !preceded(line, name) && !outside.contains(&"*") && !outside.contains(&name.as_str()) {
-                    faults.push(format!("{path}:{number}: room `{room}` may not use the crate `{name}`"));
+                if line.contains(&format!("{name}::"))
+                    && !preceded(line, name)
+                    && !outside.contains(&"*")
+                    && !outside.contains(&name.as_str())
+                {
+                    faults.push(format!(
+                        "{path}:{number}: room `{room}` may not use the crate `{name}`"
+                    ));
                 }
             }
         }
@@ -91,10 +217,15 @@ fn rooms_import_what_the_map_grants() {
 fn files_and_functions_are_short() {
     let mut faults = vec![];
     for (path, text) in sources() {
-        let body = text.split("\n#[cfg(test)]\nmod tests").next().unwrap_or(&text);
+        let body = text
+            .split("\n#[cfg(test)]\nmod tests")
+            .next()
+            .unwrap_or(&text);
         let lines = body.lines().count();
         if lines > FILE_LINES_MAX && !LONG_FILES.contains(&path.as_str()) {
-            faults.push(format!("{path}: {lines} lines before its tests, at most {FILE_LINES_MAX}"));
+            faults.push(format!(
+                "{path}: {lines} lines before its tests, at most {FILE_LINES_MAX}"
+            ));
         }
         for (name, at, length) in functions(body) {
             if length > FUNCTION_LINES_MAX {
@@ -127,14 +258,24 @@ fn banned_words_and_constructs_stay_out() {
             }
         }
         let has_unsafe = code_lines(&text).any(|(_, l)| {
-            ["unsafe {", "unsafe fn", "unsafe impl", "unsafe extern", "#[unsafe("].iter().any(|u| l.contains(u))
+            [
+                "unsafe {",
+                "unsafe fn",
+                "unsafe impl",
+                "unsafe extern",
+                "#[unsafe(",
+            ]
+            .iter()
+            .any(|u| l.contains(u))
         });
         if has_unsafe && !UNSAFE_FILES.contains(&path.as_str()) {
             faults.push(format!("{path}: `unsafe` outside the exempted files"));
         }
         for part in ["utils", "common", "helpers", "types", "misc"] {
             if path.split(['/', '.']).any(|p| p == part) {
-                faults.push(format!("{path}: no `{part}` module: name the file by what it holds"));
+                faults.push(format!(
+                    "{path}: no `{part}` module: name the file by what it holds"
+                ));
             }
         }
     }
@@ -144,11 +285,23 @@ fn banned_words_and_constructs_stay_out() {
 #[test]
 fn every_setting_is_documented() {
     let mut faults = vec![];
-    for (path, text) in sources().into_iter().filter(|(p, _)| p.ends_with("/settings.rs")) {
+    for (path, text) in sources()
+        .into_iter()
+        .filter(|(p, _)| p.ends_with("/settings.rs"))
+    {
         let lines: Vec<&str> = text.lines().map(str::trim).collect();
         for (i, line) in lines.iter().enumerate() {
-            let is_field = line.starts_with("pub ") && line.contains(':') && line.ends_with(',') && !line.contains('(');
-            if is_field && !lines[..i].iter().rev().find(|l| !l.starts_with("#[")).is_some_and(|l| l.starts_with("///")) {
+            let is_field = line.starts_with("pub ")
+                && line.contains(':')
+                && line.ends_with(',')
+                && !line.contains('(');
+            if is_field
+                && !lines[..i]
+                    .iter()
+                    .rev()
+                    .find(|l| !l.starts_with("#["))
+                    .is_some_and(|l| l.starts_with("///"))
+            {
                 faults.push(format!("{path}:{}: the setting has no text", i + 1));
             }
         }
@@ -160,7 +313,10 @@ fn every_setting_is_documented() {
 fn the_map_in_contributing_names_every_room() {
     let text = fs::read_to_string(root().join("CONTRIBUTING.md")).expect("CONTRIBUTING.md");
     for (room, ..) in ROOMS {
-        assert!(text.contains(&format!("| `{room}`")), "CONTRIBUTING.md does not have the room `{room}`");
+        assert!(
+            text.contains(&format!("| `{room}`")),
+            "CONTRIBUTING.md does not have the room `{room}`"
+        );
     }
 }
 
@@ -186,7 +342,13 @@ fn sources() -> Vec<(String, String)> {
         .into_iter()
         .map(|p| {
             let text = fs::read_to_string(&p).expect("readable source");
-            (p.strip_prefix(root()).expect("below the root").to_string_lossy().into_owned(), text)
+            (
+                p.strip_prefix(root())
+                    .expect("below the root")
+                    .to_string_lossy()
+                    .into_owned(),
+                text,
+            )
         })
         .collect()
 }
@@ -210,17 +372,26 @@ fn mentioned_rooms(line: &str) -> Vec<&str> {
     line.match_indices("crate::")
         .map(|(at, m)| {
             let rest = &line[at + m.len()..];
-            &rest[..rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len())]
+            &rest[..rest
+                .find(|c: char| !c.is_alphanumeric() && c != '_')
+                .unwrap_or(rest.len())]
         })
         .collect()
 }
 
 fn dependencies() -> Vec<String> {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("Cargo.toml");
-    let table = manifest.split("[dependencies]").nth(1).and_then(|t| t.split("\n[").next()).unwrap_or_default();
+    let table = manifest
+        .split("[dependencies]")
+        .nth(1)
+        .and_then(|t| t.split("\n[").next())
+        .unwrap_or_default();
     table
         .lines()
-        .filter_map(|l| l.split_once('=').map(|(name, _)| name.trim().replace('-', "_")))
+        .filter_map(|l| {
+            l.split_once('=')
+                .map(|(name, _)| name.trim().replace('-', "_"))
+        })
         .filter(|n| !n.is_empty() && !n.starts_with('#'))
         .collect()
 }
@@ -237,15 +408,24 @@ fn functions(text: &str) -> Vec<(String, usize, usize)> {
     let mut found = vec![];
     for (i, line) in lines.iter().enumerate() {
         let trimmed = line.trim_start();
-        let Some(at) = trimmed.find("fn ") else { continue };
+        let Some(at) = trimmed.find("fn ") else {
+            continue;
+        };
         let head = &trimmed[..at];
-        if !head.split_whitespace().all(|w| w.starts_with("pub") || ["const", "async", "unsafe", "extern", "\"C\""].contains(&w) || w.ends_with(')')) {
+        if !head.split_whitespace().all(|w| {
+            w.starts_with("pub")
+                || ["const", "async", "unsafe", "extern", "\"C\""].contains(&w)
+                || w.ends_with(')')
+        }) {
             continue;
         }
         let indent = line.len() - trimmed.len();
         let close = format!("{}}}", " ".repeat(indent));
         if let Some(end) = lines[i..].iter().position(|l| *l == close) {
-            let name: String = trimmed[at + 3..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            let name: String = trimmed[at + 3..]
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
             found.push((name, i + 1, end + 1));
         }
     }

@@ -60,12 +60,17 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Vec<Fault>> {
 /// header of an unknown name becomes one whose content cannot be at fault again.
 fn blank(text: &mut String, span: std::ops::Range<usize>) -> bool {
     let start = text[..span.start].rfind('\n').map_or(0, |n| n + 1);
-    let mut end = text[span.end..].find('\n').map_or(text.len(), |n| span.end + n);
+    let mut end = text[span.end..]
+        .find('\n')
+        .map_or(text.len(), |n| span.end + n);
     if text[start..end].trim_start().starts_with('[') {
         let next = text[end..].find("\n[").map_or(text.len(), |n| end + n);
         end = next;
     }
-    let blanked: String = text[start..end].chars().map(|c| if c == '\n' { '\n' } else { ' ' }).collect();
+    let blanked: String = text[start..end]
+        .chars()
+        .map(|c| if c == '\n' { '\n' } else { ' ' })
+        .collect();
     let same = blanked == text[start..end];
     text.replace_range(start..end, &blanked);
     !same
@@ -76,14 +81,24 @@ fn describe(text: &str, at: usize, message: &str) -> Fault {
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
     let message = message.trim().replace('\n', "; ");
-    Fault { line, column, cure: nearest(&message).unwrap_or_default(), message }
+    Fault {
+        line,
+        column,
+        cure: nearest(&message).unwrap_or_default(),
+        message,
+    }
 }
 
 /// For `unknown field/variant X, expected one of ...`: the known name that is nearest to X.
 fn nearest(message: &str) -> Option<String> {
     let mut quoted = message.split('`').skip(1).step_by(2);
-    let unknown = message.starts_with("unknown ").then(|| quoted.next()).flatten()?;
-    let best = quoted.max_by(|a, b| strsim::jaro_winkler(a, unknown).total_cmp(&strsim::jaro_winkler(b, unknown)))?;
+    let unknown = message
+        .starts_with("unknown ")
+        .then(|| quoted.next())
+        .flatten()?;
+    let best = quoted.max_by(|a, b| {
+        strsim::jaro_winkler(a, unknown).total_cmp(&strsim::jaro_winkler(b, unknown))
+    })?;
     (strsim::jaro_winkler(best, unknown) > 0.7).then(|| format!("did you mean `{best}`?"))
 }
 
@@ -120,6 +135,12 @@ mod tests {
     fn a_broken_text_ends_with_one_fault() {
         let faults = parse::<Outer>("[inner\nrows_max = 1").expect_err("no table");
         assert!(!faults.is_empty());
-        assert!(parse::<Outer>("[inner]\nrows_max = 3").expect("fine").inner.rows_max == 3);
+        assert!(
+            parse::<Outer>("[inner]\nrows_max = 3")
+                .expect("fine")
+                .inner
+                .rows_max
+                == 3
+        );
     }
 }
