@@ -4,6 +4,7 @@ pub mod element;
 mod error;
 pub mod raw;
 mod settings;
+pub mod sflow;
 pub mod template;
 
 pub use error::{Fault, Reason};
