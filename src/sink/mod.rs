@@ -8,6 +8,7 @@
 pub mod clickhouse;
 mod error;
 pub mod native;
+pub mod ndjson;
 pub mod null;
 mod outbox;
 pub mod schema;
