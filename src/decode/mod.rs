@@ -15,6 +15,7 @@ mod error;
 mod exporter;
 mod frame;
 mod generations;
+pub mod inspect;
 mod ipfix;
 mod moves;
 mod options;
@@ -26,6 +27,7 @@ mod sampling;
 mod sequence;
 mod sets;
 mod settings;
+pub mod sflow;
 pub mod template;
 mod twoway;
 mod v5;
@@ -35,13 +37,13 @@ pub use error::{Fault, Reason};
 pub use probe::looks_like_export;
 pub use sequence::{Arrival, Sequence};
 pub use settings::Settings;
+pub use sflow::SflowDecoder;
 
 use crate::ledger::{Book, Outcome};
 use crate::model::{Addr, Datagram, FlowBatch, Learned};
 use exporter::Exporter;
 use hashbrown::HashMap;
-use raw::RawSet;
-use sets::{Header, Job, Output, Shared};
+use sets::{Header, Job, Shared};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -50,6 +52,7 @@ use std::sync::Arc;
 pub struct Decoder {
     exporters: HashMap<Addr, Exporter, foldhash::quality::RandomState>,
     shared: Shared,
+    sflow: SflowDecoder,
 }
 
 impl Decoder {
@@ -58,6 +61,7 @@ impl Decoder {
         let fixed = [5, 7].map(|version| Arc::new(v5::template(version, &settings)));
         Decoder {
             exporters: HashMap::default(),
+            sflow: SflowDecoder::new(&settings),
             shared: Shared {
                 counters: twoway::Counters::new(&settings),
                 scratch: rows::Scratch::default(),
@@ -81,13 +85,24 @@ impl Decoder {
         learned: &mut Vec<Learned>,
         book: &mut Book,
     ) {
-        self.datagram(d, Output::Rows(out), learned, book);
-    }
-
-    /// Walks one datagram and shows its data sets as sent instead of making rows. Templates and options are learned
-    /// as by [`Decoder::decode`].
-    pub fn inspect(&mut self, d: &Datagram<'_>, book: &mut Book, eye: &mut dyn FnMut(&RawSet<'_>)) {
-        self.datagram(d, Output::Raw(eye), &mut Vec::new(), book);
+        self.shared.stamp += 1;
+        let header = match probe::version(d.payload) {
+            Some(0) => {
+                if let Some(fault) = self.sflow.decode(d, out, learned, book) {
+                    self.shared.note(fault);
+                }
+                return;
+            }
+            Some(5 | 7) => v5::header(d.payload),
+            Some(9) => v9::header(d.payload),
+            Some(10) => ipfix::header(d.payload),
+            _ if d.payload.len() < 4 => Err(Reason::Short),
+            _ => Err(Reason::Version),
+        };
+        match header {
+            Ok(header) => self.parsed(d, header, out, learned, book),
+            Err(reason) => self.rejected(d, reason, book),
+        }
     }
 
     /// Sets that await their template.
@@ -110,6 +125,7 @@ impl Decoder {
         };
         let waited = now_ns.saturating_sub(age(s.waiting_age_max_s));
         let silent = now_ns.saturating_sub(age(s.template_lifetime_s));
+        self.sflow.tick(now_ns);
         for (addr, e) in &mut self.exporters {
             while let Some(w) = e.waiting.front() {
                 if w.frame.provenance.received_at_ns >= waited {
@@ -138,38 +154,13 @@ impl Decoder {
         }
     }
 
-    fn datagram(
-        &mut self,
-        d: &Datagram<'_>,
-        output: Output<'_>,
-        learned: &mut Vec<Learned>,
-        book: &mut Book,
-    ) {
-        self.shared.stamp += 1;
-        let header = match probe::version(d.payload) {
-            Some(5 | 7) => v5::header(d.payload),
-            Some(9) => v9::header(d.payload),
-            Some(10) => ipfix::header(d.payload),
-            _ if d.payload.len() < 4 => Err(Reason::Short),
-            _ => Err(Reason::Version),
-        };
-        match header {
-            Ok(header) => self.parsed(d, header, output, learned, book),
-            Err(reason) => self.rejected(d, reason, book),
-        }
-    }
-
     fn rejected(&mut self, d: &Datagram<'_>, reason: Reason, book: &mut Book) {
         book.account((d.source.0, 0)).one(match reason {
             Reason::Version => Outcome::DatagramsRejectedVersion,
             Reason::Short => Outcome::DatagramsRejectedShort,
             _ => Outcome::DatagramsRejectedHeader,
         });
-        let faults = &mut self.shared.faults;
-        if faults.len() >= self.shared.settings.faults_max {
-            faults.pop_front();
-        }
-        faults.push_back(Fault {
+        self.shared.note(Fault {
             exporter: d.source,
             datagram: d.number,
             offset: 0,
@@ -181,7 +172,7 @@ impl Decoder {
         &mut self,
         d: &Datagram<'_>,
         header: Header,
-        output: Output<'_>,
+        out: &mut FlowBatch,
         learned: &mut Vec<Learned>,
         book: &mut Book,
     ) {
@@ -220,7 +211,7 @@ impl Decoder {
             header,
             exporter,
             shared: &mut self.shared,
-            output,
+            out,
             learned,
             tally,
             frame,
@@ -259,7 +250,7 @@ impl Decoder {
     }
 }
 
-impl Job<'_, '_> {
+impl Job<'_> {
     /// Reads the datagram behind its header; the units its sequence number counts, if they are known.
     fn walk(&mut self) -> Option<u32> {
         let payload = self.datagram.payload;

@@ -1,5 +1,6 @@
 //! Which protocol a payload speaks, and whether it is export at all.
 
+use super::sflow;
 use super::template::{u16_at, u32_at};
 
 /// The protocol of a payload: 5, 7, 9, 10 (IPFIX), or 0 for sFlow 5, whose version takes four bytes.
@@ -33,7 +34,7 @@ pub fn looks_like_export(payload: &[u8]) -> bool {
                 && ipfix_length(payload) == payload.len()
                 && sets_walk(&payload[16..], |id| matches!(id, 2 | 3 | 256..))
         }
-        Some(0) => samples_walk(payload).is_some(),
+        Some(0) => sflow::walks_to_end(payload),
         _ => false,
     }
 }
@@ -52,22 +53,6 @@ fn sets_walk(mut rest: &[u8], valid: impl Fn(u16) -> bool) -> bool {
         rest = &rest[length..];
     }
     seen
-}
-
-/// sFlow version 5 datagram header, then samples of (format, length, body) to the end.
-fn samples_walk(payload: &[u8]) -> Option<()> {
-    let agent = match u32_at(payload, 4)? {
-        1 => 4,
-        2 => 16,
-        _ => return None,
-    };
-    let samples = u32_at(payload, 8 + agent + 12)?;
-    let mut rest = payload.get(8 + agent + 16..)?;
-    for _ in 0..samples {
-        let length = u32_at(rest, 4)? as usize;
-        rest = rest.get(8..)?.get(length..)?;
-    }
-    rest.is_empty().then_some(())
 }
 
 #[cfg(test)]

@@ -1,32 +1,6 @@
 //! Records as sent: every field with its key and its bytes, before any normalisation.
 
-pub use super::moves::{Moment, app_id, number, time};
 use super::template::{FieldSpec, Template};
-
-/// A data set as sent, with what is needed to read it.
-#[derive(Clone, Copy, Debug)]
-pub struct RawSet<'a> {
-    /// Number of the datagram.
-    pub datagram: u64,
-    /// 5, 7, 9 or 10.
-    pub version: u8,
-    /// Observation domain; version 5: engine type x 256 + engine id.
-    pub domain: u32,
-    /// Template id; `None` for versions 5 and 7.
-    pub set_id: Option<u16>,
-    /// Offset of the body in the datagram.
-    pub offset: usize,
-    /// Version 5: sampling mode (top two bits) and interval of the header.
-    pub sampling: u16,
-    /// For [`time`].
-    pub moment: Moment,
-    /// Place of the first record in the datagram, from 1.
-    pub first_record: usize,
-    /// The layout.
-    pub template: &'a Template,
-    /// The records ([`Records`]).
-    pub body: &'a [u8],
-}
 
 /// Walks the records of a set's body.
 #[derive(Debug)]

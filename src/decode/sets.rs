@@ -7,7 +7,7 @@ use super::error::{Fault, Reason};
 use super::exporter::{Compiled, Exporter, Lesson, Waiting};
 use super::moves::Moment;
 use super::options;
-use super::raw::{RawSet, Records};
+use super::raw::Records;
 use super::rows::{self, Frame, Scratch, moment_from_init};
 use super::sampling::Fallback;
 use super::settings::Settings;
@@ -53,27 +53,27 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// Notes a fault for the log; the oldest gives way.
+    pub fn note(&mut self, fault: Fault) {
+        if self.faults.len() >= self.settings.faults_max {
+            self.faults.pop_front();
+        }
+        self.faults.push_back(fault);
+    }
+
     /// The layout of version 5 or 7.
     pub fn fixed(&self, version: u8) -> Arc<Compiled> {
         Arc::clone(&self.fixed[usize::from(version == 7)])
     }
 }
 
-/// Who gets the records.
-pub(super) enum Output<'o> {
-    /// Rows of a batch.
-    Rows(&'o mut FlowBatch),
-    /// Sets as sent.
-    Raw(&'o mut dyn FnMut(&RawSet<'_>)),
-}
-
 /// One datagram of one exporter.
-pub(super) struct Job<'a, 'o> {
+pub(super) struct Job<'a> {
     pub datagram: &'a Datagram<'a>,
     pub header: Header,
     pub exporter: &'a mut Exporter,
     pub shared: &'a mut Shared,
-    pub output: Output<'o>,
+    pub out: &'a mut FlowBatch,
     pub learned: &'a mut Vec<Learned>,
     pub tally: &'a mut Tally,
     pub frame: Frame,
@@ -141,14 +141,10 @@ fn configured(d: &Datagram<'_>, settings: &Settings) -> Option<u32> {
     settings.sampling.get(&d.source.to_ip()).copied()
 }
 
-impl Job<'_, '_> {
-    /// Notes a fault for the log; the oldest gives way.
+impl Job<'_> {
+    /// Notes a fault for the log.
     pub fn fault(&mut self, offset: usize, reason: Reason) {
-        let faults = &mut self.shared.faults;
-        if faults.len() >= self.shared.settings.faults_max {
-            faults.pop_front();
-        }
-        faults.push_back(Fault {
+        self.shared.note(Fault {
             exporter: self.datagram.source,
             datagram: self.datagram.number,
             offset,
@@ -329,10 +325,10 @@ impl Job<'_, '_> {
             self.frame.moment = moment_from_init(self.frame.moment.export_ms, init);
         }
         let (n, used) = if template.options {
-            self.options(compiled, body, offset)
+            self.options(compiled, body)
         } else {
             self.frame.flags |= flags;
-            let done = self.flows(compiled, body, offset, Some(template.id));
+            let done = self.flows(compiled, body);
             self.frame.flags &= !flags;
             done
         };
@@ -349,21 +345,9 @@ impl Job<'_, '_> {
         }
     }
 
-    /// Flow records to rows, or to the eye as sent; (records, bytes used).
-    pub fn flows(
-        &mut self,
-        compiled: &Compiled,
-        body: &[u8],
-        offset: usize,
-        id: Option<u16>,
-    ) -> (usize, usize) {
-        if let Output::Raw(_) = self.output {
-            let (n, used) = self.show(compiled, body, offset, id);
-            self.tally.add(Outcome::RecordsFlow, n as u64);
-            self.tally.add(Outcome::Rows, n as u64);
-            return (n, used);
-        }
-        let (Output::Rows(out), Some(plan)) = (&mut self.output, &compiled.plan) else {
+    /// Flow records to rows; (records, bytes used).
+    pub fn flows(&mut self, compiled: &Compiled, body: &[u8]) -> (usize, usize) {
+        let Some(plan) = &compiled.plan else {
             return (0, 0);
         };
         let shared = &mut *self.shared;
@@ -375,13 +359,13 @@ impl Job<'_, '_> {
             &self.exporter.domains[self.domain].samplers,
             &mut shared.counters,
             &mut shared.scratch,
-            out,
+            self.out,
             self.tally,
         )
     }
 
-    /// Options data: learned from, and shown where somebody looks.
-    fn options(&mut self, compiled: &Compiled, body: &[u8], offset: usize) -> (usize, usize) {
+    /// Learns from options data; (records, bytes used).
+    fn options(&mut self, compiled: &Compiled, body: &[u8]) -> (usize, usize) {
         let template = &compiled.template;
         let mut spans = std::mem::take(&mut self.shared.scratch.spans);
         let mut records = Records::new(template, body);
@@ -400,45 +384,9 @@ impl Job<'_, '_> {
         let used = records.position();
         self.shared.scratch.spans = spans;
         self.tally.add(Outcome::RecordsOptions, n as u64);
-        if let Output::Raw(_) = self.output {
-            self.show(compiled, body, offset, Some(template.id));
-        } else {
-            self.tally.add(Outcome::RecordsDecoded, n as u64);
-            self.frame.records += n;
-        }
-        (n, used)
-    }
-
-    /// Hands a set on as sent; (records, bytes used).
-    fn show(
-        &mut self,
-        compiled: &Compiled,
-        body: &[u8],
-        offset: usize,
-        id: Option<u16>,
-    ) -> (usize, usize) {
-        let template = &compiled.template;
-        let (mut records, mut spans, mut n) = (Records::new(template, body), Vec::new(), 0);
-        while records.next(&mut spans).is_some() {
-            n += 1;
-        }
-        if let Output::Raw(eye) = &mut self.output {
-            eye(&RawSet {
-                datagram: self.frame.provenance.datagram,
-                version: self.header.version,
-                domain: self.header.domain,
-                set_id: id,
-                offset,
-                sampling: self.header.sampling,
-                moment: self.frame.moment,
-                first_record: self.frame.records + 1,
-                template,
-                body,
-            });
-        }
-        self.frame.records += n;
         self.tally.add(Outcome::RecordsDecoded, n as u64);
-        (n, records.position())
+        self.frame.records += n;
+        (n, used)
     }
 
     /// Lets a set wait for its template, if there is room.

@@ -74,7 +74,7 @@ pub(super) fn header(payload: &[u8]) -> Result<Header, Reason> {
 
 /// Decodes the records. The count field may lie: no more records are read than there are whole ones, and no more
 /// than it says.
-pub(super) fn records(job: &mut Job<'_, '_>, version: u8) -> Option<u32> {
+pub(super) fn records(job: &mut Job<'_>, version: u8) -> Option<u32> {
     let payload = job.datagram.payload;
     let count = usize::from(u16_at(payload, 2).unwrap_or(0));
     let compiled = job.shared.fixed(version);
@@ -92,7 +92,7 @@ pub(super) fn records(job: &mut Job<'_, '_>, version: u8) -> Option<u32> {
     if beyond > 0 {
         job.tally.add(Outcome::BytesTrailing, beyond as u64);
     }
-    job.flows(&compiled, &body[..n * len], HEADER_LEN, None);
+    job.flows(&compiled, &body[..n * len]);
     job.tally.one(Outcome::SetsDecoded);
     // a count that cannot be says nothing about the sequence
     Some(if count <= COUNT_MAX { count } else { n } as u32)
