@@ -104,8 +104,16 @@ pub fn run(arguments: StoreArguments) -> anyhow::Result<()> {
         }
         Some(Action::Sql(sql)) => {
             let data = sql.data.unwrap_or_else(store::settings::default_data_dir);
-            let key = store::client_key(&data).with_context(|| format!("cannot read the key of the store in {}", data.display()))?;
-            Ok(store::client::query(&sql.address, &key, &sql.format, &sql.query, &mut std::io::stdout())?)
+            let key = store::client_key(&data).with_context(|| {
+                format!("cannot read the key of the store in {}", data.display())
+            })?;
+            Ok(store::client::query(
+                &sql.address,
+                &key,
+                &sql.format,
+                &sql.query,
+                &mut std::io::stdout(),
+            )?)
         }
     }
 }

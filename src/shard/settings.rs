@@ -25,7 +25,10 @@ pub enum Stages {
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { shards: 0, stages: Stages::Full }
+        Settings {
+            shards: 0,
+            stages: Stages::Full,
+        }
     }
 }
 
