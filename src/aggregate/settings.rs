@@ -8,9 +8,9 @@ use serde::Deserialize;
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Lives longer than this are spread over their last so many seconds. Default 7,200.
-    pub prorate_max_seconds: u32,
+    pub prorate_max_s: u32,
     /// How long before the reference time usage may still be booked (seconds). Default 172,800.
-    pub usage_late_max_seconds: u32,
+    pub usage_late_max_s: u32,
     /// Keys (minute, exporter, interface, side, application, class, DSCP) after which a bundle should be sealed
     /// (count). The batch at hand may take it past this. Default 262,144, about 25 MB.
     pub usage_keys_max: usize,
@@ -31,8 +31,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            prorate_max_seconds: 7_200,
-            usage_late_max_seconds: 172_800,
+            prorate_max_s: 7_200,
+            usage_late_max_s: 172_800,
             usage_keys_max: 262_144,
             exporters_max: 16_384,
             interfaces_per_exporter_max: 4_096,
@@ -47,7 +47,7 @@ impl Settings {
     /// Most bytes one shard's usage can take: all keys, one batch of which every row has the longest life past them,
     /// and what is remembered of interfaces.
     pub fn memory_max(&self) -> usize {
-        let minutes = self.prorate_max_seconds as usize / 60 + 2;
+        let minutes = self.prorate_max_s as usize / 60 + 2;
         let keys = self.usage_keys_max + 2 * FLOW_BATCH_ROWS * minutes;
         2 * (keys * BYTES_PER_KEY + self.interfaces_max * BYTES_PER_INTERFACE)
     }
