@@ -20,17 +20,34 @@ pub struct BodyReader {
 impl BodyReader {
     /// Reads `body` from a thread outside the runtime of `handle`.
     pub fn new(body: Body, handle: Handle, stall_max: Duration) -> BodyReader {
-        BodyReader { body, chunk: Bytes::new(), handle, stall_max }
+        BodyReader {
+            body,
+            chunk: Bytes::new(),
+            handle,
+            stall_max,
+        }
     }
 
     fn fill(&mut self) -> std::io::Result<bool> {
         while self.chunk.is_empty() {
-            let next = self.handle.block_on(async { tokio::time::timeout(self.stall_max, self.body.frame()).await });
+            let next = self
+                .handle
+                .block_on(async { tokio::time::timeout(self.stall_max, self.body.frame()).await });
             match next {
-                Err(_) => return Err(Exception::new(Name::SocketTimeout, "The request's body stopped coming").into()),
+                Err(_) => {
+                    return Err(Exception::new(
+                        Name::SocketTimeout,
+                        "The request's body stopped coming",
+                    )
+                    .into());
+                }
                 Ok(None) => return Ok(false),
                 Ok(Some(Err(error))) => {
-                    return Err(Exception::new(Name::CannotReadAllData, format!("The request's body broke off: {error}")).into());
+                    return Err(Exception::new(
+                        Name::CannotReadAllData,
+                        format!("The request's body broke off: {error}"),
+                    )
+                    .into());
                 }
                 Ok(Some(Ok(frame))) => self.chunk = frame.into_data().unwrap_or_default(),
             }
@@ -51,16 +68,29 @@ impl Read for BodyReader {
 }
 
 /// Undoes `Content-Encoding` and, with `blocks`, ClickHouse's compressed blocks.
-pub fn decoded<'a>(body: impl Read + 'a, encoding: &str, blocks: bool) -> Result<Box<dyn Read + 'a>, Exception> {
+pub fn decoded<'a>(
+    body: impl Read + 'a,
+    encoding: &str,
+    blocks: bool,
+) -> Result<Box<dyn Read + 'a>, Exception> {
     let plain: Box<dyn Read + 'a> = match encoding.trim().to_ascii_lowercase().as_str() {
         "" | "identity" => Box::new(body),
         "gzip" => Box::new(Named(flate2::read::MultiGzDecoder::new(body))),
         "deflate" => Box::new(Named(flate2::read::ZlibDecoder::new(body))),
         "zstd" => Box::new(Named(zstd::Decoder::new(body)?)),
         "lz4" => Box::new(Named(lz4_flex::frame::FrameDecoder::new(body))),
-        other => return Err(Exception::new(Name::NotImplemented, format!("Unknown Content-Encoding {other}"))),
+        other => {
+            return Err(Exception::new(
+                Name::NotImplemented,
+                format!("Unknown Content-Encoding {other}"),
+            ));
+        }
     };
-    Ok(if blocks { Box::new(BlockReader::new(plain)) } else { plain })
+    Ok(if blocks {
+        Box::new(BlockReader::new(plain))
+    } else {
+        plain
+    })
 }
 
 /// Gives a decoder's own errors ClickHouse's name.
@@ -68,9 +98,15 @@ struct Named<R>(R);
 
 impl<R: Read> Read for Named<R> {
     fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        self.0.read(out).map_err(|error| match error.get_ref().is_some_and(|inner| inner.is::<Exception>()) {
-            true => error,
-            false => Exception::new(Name::CannotDecompress, format!("Cannot decompress the request's body: {error}")).into(),
+        self.0.read(out).map_err(|error| {
+            match error.get_ref().is_some_and(|inner| inner.is::<Exception>()) {
+                true => error,
+                false => Exception::new(
+                    Name::CannotDecompress,
+                    format!("Cannot decompress the request's body: {error}"),
+                )
+                .into(),
+            }
         })
     }
 }
@@ -85,7 +121,11 @@ pub struct BlockReader<R> {
 impl<R: Read> BlockReader<R> {
     /// Reads blocks from `inner`.
     pub fn new(inner: R) -> BlockReader<R> {
-        BlockReader { inner: BufReader::with_capacity(1 << 16, inner), block: Vec::new(), at: 0 }
+        BlockReader {
+            inner: BufReader::with_capacity(1 << 16, inner),
+            block: Vec::new(),
+            at: 0,
+        }
     }
 
     /// Reads and expands the next block; says no at the end.
@@ -99,17 +139,25 @@ impl<R: Read> BlockReader<R> {
         if got < checksum.len() || read_full(&mut self.inner, &mut frame)? < HEADER_BYTES {
             return Err(truncated());
         }
-        let size = |at: usize| u32::from_le_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]) as usize;
+        let size = |at: usize| {
+            u32::from_le_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]) as usize
+        };
         let (compressed, expanded) = (size(1), size(5));
-        if compressed < HEADER_BYTES || compressed > BLOCK_BYTES_MAX || expanded > BLOCK_BYTES_MAX {
-            return Err(bad_block(format!("compressed block of {compressed} to {expanded} bytes")));
+        if !(HEADER_BYTES..=BLOCK_BYTES_MAX).contains(&compressed) || expanded > BLOCK_BYTES_MAX {
+            return Err(bad_block(format!(
+                "compressed block of {compressed} to {expanded} bytes"
+            )));
         }
         frame.resize(compressed, 0);
         if read_full(&mut self.inner, &mut frame[HEADER_BYTES..])? < compressed - HEADER_BYTES {
             return Err(truncated());
         }
         if city_hash(&frame) != checksum {
-            return Err(Exception::new(Name::ChecksumDoesntMatch, "Checksum doesn't match: corrupted data in the request's body").into());
+            return Err(Exception::new(
+                Name::ChecksumDoesntMatch,
+                "Checksum doesn't match: corrupted data in the request's body",
+            )
+            .into());
         }
         self.block = expand(frame[0], &frame[HEADER_BYTES..], expanded)?;
         self.at = 0;
@@ -136,7 +184,11 @@ pub fn block(data: &[u8]) -> Vec<u8> {
     let packed = lz4_flex::block::compress(data);
     let mut frame = Vec::with_capacity(packed.len() + HEADER_BYTES);
     frame.push(METHOD_LZ4);
-    frame.extend_from_slice(&u32::try_from(packed.len() + HEADER_BYTES).unwrap_or(u32::MAX).to_le_bytes());
+    frame.extend_from_slice(
+        &u32::try_from(packed.len() + HEADER_BYTES)
+            .unwrap_or(u32::MAX)
+            .to_le_bytes(),
+    );
     frame.extend_from_slice(&u32::try_from(data.len()).unwrap_or(u32::MAX).to_le_bytes());
     frame.extend_from_slice(&packed);
     let mut out = city_hash(&frame).to_vec();
@@ -147,18 +199,30 @@ pub fn block(data: &[u8]) -> Vec<u8> {
 fn expand(method: u8, data: &[u8], size: usize) -> std::io::Result<Vec<u8>> {
     let expanded = match method {
         METHOD_NONE => data.to_vec(),
-        METHOD_LZ4 => lz4_flex::block::decompress(data, size).map_err(|error| bad_block(error.to_string()))?,
+        METHOD_LZ4 => {
+            lz4_flex::block::decompress(data, size).map_err(|error| bad_block(error.to_string()))?
+        }
         METHOD_ZSTD => {
             let mut out = Vec::new();
             let limit = size as u64 + 1;
-            zstd::Decoder::new(data)?.take(limit).read_to_end(&mut out).map_err(|error| bad_block(error.to_string()))?;
+            zstd::Decoder::new(data)?
+                .take(limit)
+                .read_to_end(&mut out)
+                .map_err(|error| bad_block(error.to_string()))?;
             out
         }
-        other => return Err(bad_block(format!("unknown compression method 0x{other:02x}"))),
+        other => {
+            return Err(bad_block(format!(
+                "unknown compression method 0x{other:02x}"
+            )));
+        }
     };
     match expanded.len() == size {
         true => Ok(expanded),
-        false => Err(bad_block(format!("expands to {} bytes, not {size}", expanded.len()))),
+        false => Err(bad_block(format!(
+            "expands to {} bytes, not {size}",
+            expanded.len()
+        ))),
     }
 }
 
@@ -173,11 +237,19 @@ fn city_hash(frame: &[u8]) -> [u8; 16] {
 }
 
 fn truncated() -> std::io::Error {
-    Exception::new(Name::CannotReadAllData, "Truncated compressed block in the request's body").into()
+    Exception::new(
+        Name::CannotReadAllData,
+        "Truncated compressed block in the request's body",
+    )
+    .into()
 }
 
 fn bad_block(why: String) -> std::io::Error {
-    Exception::new(Name::CannotDecompress, format!("Cannot decompress the request's body: {why}")).into()
+    Exception::new(
+        Name::CannotDecompress,
+        format!("Cannot decompress the request's body: {why}"),
+    )
+    .into()
 }
 
 fn read_full(source: &mut impl Read, out: &mut [u8]) -> std::io::Result<usize> {
@@ -225,7 +297,11 @@ mod tests {
             assert!(read(&bad).is_err(), "byte {at}");
         }
         for length in 1..wire.len() {
-            assert_eq!(Exception::from(read(&wire[..length]).expect_err("cut")).code, 33, "length {length}");
+            assert_eq!(
+                Exception::from(read(&wire[..length]).expect_err("cut")).code,
+                33,
+                "length {length}"
+            );
         }
     }
 

@@ -6,23 +6,44 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 /// Sends `sql` to the store at `address` (`host:port`) and copies the answer to `out`.
-pub fn query(address: &str, key: &str, format: &str, sql: &str, out: &mut dyn Write) -> Result<(), Error> {
-    let fail = |what: &str, error: std::io::Error| Error::Client(format!("{what} the store at {address}: {error}"));
+pub fn query(
+    address: &str,
+    key: &str,
+    format: &str,
+    sql: &str,
+    out: &mut dyn Write,
+) -> Result<(), Error> {
+    let fail = |what: &str, error: std::io::Error| {
+        Error::Client(format!("{what} the store at {address}: {error}"))
+    };
     let mut stream = TcpStream::connect(address).map_err(|error| fail("cannot reach", error))?;
-    stream.set_read_timeout(Some(READ_MAX)).map_err(|error| fail("cannot wait for", error))?;
+    stream
+        .set_read_timeout(Some(READ_MAX))
+        .map_err(|error| fail("cannot wait for", error))?;
     let head = format!(
         "POST /?default_format={format} HTTP/1.0\r\nHost: {address}\r\nX-ClickHouse-User: default\r\nX-ClickHouse-Key: {key}\r\nContent-Length: {}\r\n\r\n",
         sql.len()
     );
-    stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(sql.as_bytes())).map_err(|error| fail("cannot write to", error))?;
+    stream
+        .write_all(head.as_bytes())
+        .and_then(|()| stream.write_all(sql.as_bytes()))
+        .map_err(|error| fail("cannot write to", error))?;
     let (status, rest) = read_head(&mut stream).map_err(|error| fail("cannot read from", error))?;
     if status == 200 {
-        let copied = out.write_all(&rest).and_then(|()| std::io::copy(&mut stream, out));
-        return copied.map(drop).map_err(|error| fail("cannot read all from", error));
+        let copied = out
+            .write_all(&rest)
+            .and_then(|()| std::io::copy(&mut stream, out));
+        return copied
+            .map(drop)
+            .map_err(|error| fail("cannot read all from", error));
     }
     let mut text = rest;
-    stream.read_to_end(&mut text).map_err(|error| fail("cannot read from", error))?;
-    Err(Error::Client(String::from_utf8_lossy(&text).trim_end().to_owned()))
+    stream
+        .read_to_end(&mut text)
+        .map_err(|error| fail("cannot read from", error))?;
+    Err(Error::Client(
+        String::from_utf8_lossy(&text).trim_end().to_owned(),
+    ))
 }
 
 /// The status and the bytes that came after the head.
@@ -35,7 +56,10 @@ fn read_head(stream: &mut TcpStream) -> std::io::Result<(u16, Vec<u8>)> {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
             let line = String::from_utf8_lossy(&bytes[..end]).into_owned();
             let status = line.split(' ').nth(1).and_then(|word| word.parse().ok());
-            return Ok((status.ok_or_else(|| std::io::Error::other("no HTTP answer"))?, bytes.split_off(end + 4)));
+            return Ok((
+                status.ok_or_else(|| std::io::Error::other("no HTTP answer"))?,
+                bytes.split_off(end + 4),
+            ));
         }
         if length == 0 || bytes.len() > HEAD_BYTES_MAX {
             return Err(std::io::Error::other("no HTTP answer"));

@@ -10,6 +10,8 @@ use std::path::Path;
 
 /// The loaded engine with its data folder open.
 pub struct Engine {
+    /// The engine shuts down, and forgets what is in memory, when its last connection closes.
+    anchor: Option<Connection>,
     database: ManagedDatabase,
     baseline: String,
     /// What `SELECT version()` says.
@@ -27,12 +29,36 @@ impl Engine {
     /// Loads `library` and opens `data`. `baseline` is what every connection sets first.
     pub fn open(library: &Path, data: &Path, baseline: String) -> Result<Engine, Error> {
         let fail = |error: adbc_core::error::Error| Error::Engine(error.message);
-        let mut driver = ManagedDriver::load_dynamic_from_filename(library, Some(b"chdb_adbc_init"), AdbcVersion::V110).map_err(fail)?;
+        let mut driver = ManagedDriver::load_dynamic_from_filename(
+            library,
+            Some(b"chdb_adbc_init"),
+            AdbcVersion::V110,
+        )
+        .map_err(fail)?;
         let uri = format!("file:{}", data.display());
-        let database = driver.new_database_with_opts([(OptionDatabase::Uri, OptionValue::String(uri))]).map_err(fail)?;
-        let mut engine = Engine { database, baseline, version: String::new(), timezone: String::new() };
-        let rows = engine.connect().and_then(|mut connection| connection.report("SELECT version(), timezone()"));
-        let rows = rows.map_err(|exception| Error::Engine(exception.text))?.rows();
+        let database = driver
+            .new_database_with_opts([(OptionDatabase::Uri, OptionValue::String(uri))])
+            .map_err(fail)?;
+        let mut engine = Engine {
+            anchor: None,
+            database,
+            baseline,
+            version: String::new(),
+            timezone: String::new(),
+        };
+        let fail = |exception: Exception| Error::Engine(exception.text);
+        let anchor = engine.anchor.insert(
+            engine
+                .database
+                .new_connection()
+                .map(|inner| Connection { inner })
+                .map_err(raise)
+                .map_err(fail)?,
+        );
+        let rows = anchor
+            .report("SELECT version(), timezone()")
+            .map_err(fail)?
+            .rows();
         let mut row = rows.into_iter().next().unwrap_or_default().into_iter();
         engine.version = row.next().unwrap_or_default();
         engine.timezone = row.next().unwrap_or_default();
@@ -53,7 +79,10 @@ impl Engine {
     /// The first column of a query's rows.
     pub fn column(&self, sql: &str) -> Result<Vec<String>, Exception> {
         let rows = self.connect()?.report(sql)?.rows();
-        Ok(rows.into_iter().filter_map(|row| row.into_iter().next()).collect())
+        Ok(rows
+            .into_iter()
+            .filter_map(|row| row.into_iter().next())
+            .collect())
     }
 }
 
@@ -79,7 +108,6 @@ impl Connection {
         Ok(Report::new(&schema, batches))
     }
 }
-
 
 fn raise(error: adbc_core::error::Error) -> Exception {
     if error.message.is_empty() {

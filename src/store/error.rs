@@ -17,7 +17,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The engine library was not found.
-    #[error("the ClickHouse engine library is missing (looked in {looked}); run `flowhouse store install --from WHEEL` with the wheel of `pip download --no-deps {requirement}`, or give --library")]
+    #[error(
+        "the ClickHouse engine library is missing (looked in {looked}); run `flowhouse store install --from WHEEL` with the wheel of `pip download --no-deps {requirement}`, or give --library"
+    )]
     LibraryMissing {
         /// The places that were tried.
         looked: String,
@@ -48,7 +50,10 @@ pub enum Error {
 
 impl Error {
     /// Wraps an I/O error with what was tried on which path.
-    pub(super) fn file(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Error {
+    pub(super) fn file(
+        what: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(std::io::Error) -> Error {
         let path = path.into();
         move |source| Error::File { what, path, source }
     }
@@ -67,16 +72,24 @@ impl Exception {
     /// An exception of our own.
     pub fn new(name: Name, text: impl std::fmt::Display) -> Exception {
         let (code, label) = name.parts();
-        Exception { code, text: format!("Code: {code}. DB::Exception: {text}. ({label})") }
+        Exception {
+            code,
+            text: format!("Code: {code}. DB::Exception: {text}. ({label})"),
+        }
     }
 
     /// An exception that the engine reported.
     pub fn from_engine(text: &str) -> Exception {
         let start = text.find("Code: ").unwrap_or(0);
         let text = text[start..].trim_end();
-        let digits = text.strip_prefix("Code: ").and_then(|rest| rest.split('.').next());
+        let digits = text
+            .strip_prefix("Code: ")
+            .and_then(|rest| rest.split('.').next());
         match digits.and_then(|number| number.parse().ok()) {
-            Some(code) => Exception { code, text: text.to_owned() },
+            Some(code) => Exception {
+                code,
+                text: text.to_owned(),
+            },
             None => Exception::new(Name::Unknown, text),
         }
     }
@@ -87,9 +100,29 @@ impl Exception {
             192..=194 | 516 => StatusCode::UNAUTHORIZED,
             164 | 497 => StatusCode::FORBIDDEN,
             46 | 60 | 81 => StatusCode::NOT_FOUND,
-            6 | 26 | 27 | 36 | 38 | 41 | 42 | 43 | 44 | 47 | 53 | 57 | 61..=63 | 69 | 70 | 72 | 115 | 158 | 350 | 386 | 452 | 456 | 457 => {
-                StatusCode::BAD_REQUEST
-            }
+            6
+            | 26
+            | 27
+            | 36
+            | 38
+            | 41
+            | 42
+            | 43
+            | 44
+            | 47
+            | 53
+            | 57
+            | 61..=63
+            | 69
+            | 70
+            | 72
+            | 115
+            | 158
+            | 350
+            | 386
+            | 452
+            | 456
+            | 457 => StatusCode::BAD_REQUEST,
             33 | 40 | 271 => StatusCode::BAD_REQUEST,
             307 => StatusCode::PAYLOAD_TOO_LARGE,
             48 => StatusCode::NOT_IMPLEMENTED,
@@ -171,7 +204,10 @@ impl Name {
 
 impl From<std::io::Error> for Exception {
     fn from(error: std::io::Error) -> Self {
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<Exception>()) {
+        match error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<Exception>())
+        {
             Some(exception) => exception.clone(),
             None => Exception::new(Name::CannotWrite, error),
         }
@@ -198,7 +234,9 @@ mod tests {
 
     #[test]
     fn engine_text_keeps_its_code() {
-        let exception = Exception::from_engine("[chdb] Code: 60. DB::Exception: Unknown table. (UNKNOWN_TABLE)\n");
+        let exception = Exception::from_engine(
+            "[chdb] Code: 60. DB::Exception: Unknown table. (UNKNOWN_TABLE)\n",
+        );
         assert_eq!(exception.code, 60);
         assert!(exception.text.starts_with("Code: 60."));
         assert_eq!(exception.status(), StatusCode::NOT_FOUND);

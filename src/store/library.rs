@@ -30,7 +30,10 @@ pub fn find(given: Option<&Path>, data: &Path) -> Result<PathBuf, Error> {
         }
         looked.push(place.display().to_string());
     }
-    Err(Error::LibraryMissing { looked: looked.join(", "), requirement: REQUIREMENT })
+    Err(Error::LibraryMissing {
+        looked: looked.join(", "),
+        requirement: REQUIREMENT,
+    })
 }
 
 /// Where `install` puts the library when no folder is given.
@@ -45,7 +48,9 @@ pub fn default_dir() -> PathBuf {
 pub fn install(wheel: Option<&Path>, dir: &Path) -> Result<PathBuf, Error> {
     let target = dir.join(LIBRARY);
     let stamp = dir.join("wheel.sha256");
-    if target.is_file() && std::fs::read_to_string(&stamp).is_ok_and(|text| text.trim() == WHEEL_SHA256) {
+    if target.is_file()
+        && std::fs::read_to_string(&stamp).is_ok_and(|text| text.trim() == WHEEL_SHA256)
+    {
         return Ok(target);
     }
     let wheel = match wheel {
@@ -54,34 +59,54 @@ pub fn install(wheel: Option<&Path>, dir: &Path) -> Result<PathBuf, Error> {
     };
     check_hash(&wheel)?;
     let file = std::fs::File::open(&wheel).map_err(Error::file("cannot open", &wheel))?;
-    let bad = |error: zip::result::ZipError| Error::Library(format!("cannot read {}: {error}", wheel.display()));
+    let bad = |error: zip::result::ZipError| {
+        Error::Library(format!("cannot read {}: {error}", wheel.display()))
+    };
     let mut archive = zip::ZipArchive::new(file).map_err(bad)?;
     for index in 0..archive.len() {
         let mut member = archive.by_index(index).map_err(bad)?;
-        let Some(name) = member.enclosed_name() else { continue };
+        let Some(name) = member.enclosed_name() else {
+            continue;
+        };
         let wanted = name == Path::new(LIBRARY) || name.starts_with("chdb_core.libs");
         if wanted && member.is_file() {
             write_member(&mut member, &dir.join(name))?;
         }
     }
     if !target.is_file() {
-        return Err(Error::Library(format!("{} holds no {LIBRARY}", wheel.display())));
+        return Err(Error::Library(format!(
+            "{} holds no {LIBRARY}",
+            wheel.display()
+        )));
     }
-    std::fs::write(&stamp, format!("{WHEEL_SHA256}\n")).map_err(Error::file("cannot write", &stamp))?;
+    std::fs::write(&stamp, format!("{WHEEL_SHA256}\n"))
+        .map_err(Error::file("cannot write", &stamp))?;
     Ok(target)
 }
 
 /// Refuses a library whose Python symbols this executable does not export: loading it would end the process.
 pub fn check_symbols(library: &Path) -> Result<(), Error> {
     let executable = Path::new("/proc/self/exe");
-    let exported = elf::dynamic_symbols(executable).map_err(Error::file("cannot read", executable))?;
+    let exported =
+        elf::dynamic_symbols(executable).map_err(Error::file("cannot read", executable))?;
     let needed = elf::dynamic_symbols(library).map_err(Error::file("cannot read", library))?;
     let python = |name: &&String| name.starts_with("Py") || name.starts_with("_Py");
-    let missing: Vec<&str> = needed.undefined.iter().filter(python).filter(|name| !exported.defined.contains(*name)).map(String::as_str).collect();
+    let missing: Vec<&str> = needed
+        .undefined
+        .iter()
+        .filter(python)
+        .filter(|name| !exported.defined.contains(*name))
+        .map(String::as_str)
+        .collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let shown = missing.iter().take(5).copied().collect::<Vec<_>>().join(", ");
+    let shown = missing
+        .iter()
+        .take(5)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(", ");
     Err(Error::Library(format!(
         "{} needs {} symbols that this program does not export ({shown}{}); install the library of {REQUIREMENT}",
         library.display(),
@@ -97,7 +122,12 @@ fn places(given: Option<&Path>, data: &Path) -> Vec<PathBuf> {
     if let Some(path) = std::env::var_os("FLOWHOUSE_CHDB_LIB") {
         return vec![PathBuf::from(path)];
     }
-    vec![data.join("lib"), cache_dir(), PathBuf::from("/var/lib/flowhouse/lib"), PathBuf::from("/usr/lib/flowhouse")]
+    vec![
+        data.join("lib"),
+        cache_dir(),
+        PathBuf::from("/var/lib/flowhouse/lib"),
+        PathBuf::from("/usr/lib/flowhouse"),
+    ]
 }
 
 fn cache_dir() -> PathBuf {
@@ -114,7 +144,9 @@ fn find_wheel() -> Result<PathBuf, Error> {
             }
         }
     }
-    Err(Error::Library(format!("no wheel here; run `pip download --no-deps {REQUIREMENT}` and give the file with --from")))
+    Err(Error::Library(format!(
+        "no wheel here; run `pip download --no-deps {REQUIREMENT}` and give the file with --from"
+    )))
 }
 
 fn check_hash(wheel: &Path) -> Result<(), Error> {
@@ -122,15 +154,24 @@ fn check_hash(wheel: &Path) -> Result<(), Error> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 20];
     loop {
-        match file.read(&mut buffer).map_err(Error::file("cannot read", wheel))? {
+        match file
+            .read(&mut buffer)
+            .map_err(Error::file("cannot read", wheel))?
+        {
             0 => break,
             length => hasher.update(&buffer[..length]),
         }
     }
-    let hash = hasher.finalize().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    let hash = hasher
+        .finalize()
+        .iter()
+        .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     match hash == WHEEL_SHA256 {
         true => Ok(()),
-        false => Err(Error::Library(format!("{} has SHA-256 {hash}, not {WHEEL_SHA256} ({REQUIREMENT}, x86_64)", wheel.display()))),
+        false => Err(Error::Library(format!(
+            "{} has SHA-256 {hash}, not {WHEEL_SHA256} ({REQUIREMENT}, x86_64)",
+            wheel.display()
+        ))),
     }
 }
 
@@ -140,7 +181,9 @@ fn write_member(member: &mut impl Read, target: &Path) -> Result<(), Error> {
     std::fs::create_dir_all(folder).map_err(Error::file("cannot create", folder))?;
     let fresh = target.with_extension(format!("new{}", std::process::id()));
     let mut file = std::fs::File::create(&fresh).map_err(Error::file("cannot create", &fresh))?;
-    std::io::copy(member, &mut file).and_then(|_| file.flush()).map_err(Error::file("cannot write", &fresh))?;
+    std::io::copy(member, &mut file)
+        .and_then(|_| file.flush())
+        .map_err(Error::file("cannot write", &fresh))?;
     std::fs::rename(&fresh, target).map_err(Error::file("cannot rename", target))
 }
 
@@ -152,11 +195,17 @@ mod tests {
     fn a_given_path_is_the_only_place() {
         let folder = tempfile::tempdir().expect("folder");
         let error = find(Some(&folder.path().join("none")), folder.path()).expect_err("missing");
-        assert!(error.to_string().contains("flowhouse store install"), "{error}");
+        assert!(
+            error.to_string().contains("flowhouse store install"),
+            "{error}"
+        );
         let path = folder.path().join(LIBRARY);
         std::fs::create_dir_all(path.parent().expect("parent")).expect("folder");
         std::fs::write(&path, b"x").expect("file");
-        assert_eq!(find(Some(folder.path()), folder.path()).expect("found"), path);
+        assert_eq!(
+            find(Some(folder.path()), folder.path()).expect("found"),
+            path
+        );
         assert_eq!(find(Some(&path), folder.path()).expect("found"), path);
     }
 

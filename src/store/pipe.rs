@@ -24,8 +24,12 @@ pub fn pump(
     abandoned: &dyn Fn() -> bool,
     take: &mut dyn FnMut(&[u8]) -> Result<(), Exception>,
 ) -> Result<(), Exception> {
-    nix::unistd::mkfifo(entry.path(), Mode::S_IRUSR | Mode::S_IWUSR).map_err(std::io::Error::from)?;
-    let fifo = std::fs::OpenOptions::new().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(entry.path())?;
+    nix::unistd::mkfifo(entry.path(), Mode::S_IRUSR | Mode::S_IWUSR)
+        .map_err(std::io::Error::from)?;
+    let fifo = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(OFlag::O_NONBLOCK.bits())
+        .open(entry.path())?;
     let _ = fcntl(&fifo, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
     let (done, finished) = std::io::pipe()?;
     std::thread::scope(|scope| {
@@ -39,7 +43,9 @@ pub fn pump(
         if taken.is_err() {
             kill(engine, &name);
         }
-        let result = query.join().unwrap_or_else(|_| Err(Exception::new(Name::Unknown, "the query's thread failed")));
+        let result = query
+            .join()
+            .unwrap_or_else(|_| Err(Exception::new(Name::Unknown, "the query's thread failed")));
         taken.and(result)
     })
 }
@@ -77,22 +83,37 @@ fn drain(
 
 /// Waits for bytes or for the end; after a hang-up of the pipe only for the end.
 fn wait(fifo: &File, done: &std::io::PipeReader, hung_up: bool) -> Result<(bool, bool), Exception> {
-    let mut descriptors = [PollFd::new(done.as_fd(), PollFlags::POLLIN), PollFd::new(fifo.as_fd(), PollFlags::POLLIN)];
-    let watched = if hung_up { &mut descriptors[..1] } else { &mut descriptors[..] };
+    let mut descriptors = [
+        PollFd::new(done.as_fd(), PollFlags::POLLIN),
+        PollFd::new(fifo.as_fd(), PollFlags::POLLIN),
+    ];
+    let watched = if hung_up {
+        &mut descriptors[..1]
+    } else {
+        &mut descriptors[..]
+    };
     match poll(watched, PollTimeout::from(TICK_MS)) {
         Ok(_) | Err(nix::errno::Errno::EINTR) => {}
         Err(error) => return Err(std::io::Error::from(error).into()),
     }
     let ended = watched[0].any().unwrap_or(false);
-    let readable = watched.get(1).is_some_and(|descriptor| descriptor.any().unwrap_or(false));
+    let readable = watched
+        .get(1)
+        .is_some_and(|descriptor| descriptor.any().unwrap_or(false));
     // what was written before the end is still in the pipe
     Ok((readable || (ended && !hung_up), ended))
 }
 
 /// Ends the query that names this scratch file.
 fn kill(engine: &Engine, name: &str) {
-    let sql = format!("KILL QUERY WHERE position(query, {}) > 0 AND position(query, 'KILL QUERY') = 0", super::engine::quote(name));
-    if let Err(exception) = engine.connect().and_then(|mut connection| connection.run(&sql)) {
+    let sql = format!(
+        "KILL QUERY WHERE position(query, {}) > 0 AND position(query, 'KILL QUERY') = 0",
+        super::engine::quote(name)
+    );
+    if let Err(exception) = engine
+        .connect()
+        .and_then(|mut connection| connection.run(&sql))
+    {
         tracing::debug!(%exception, "an abandoned query could not be killed");
     }
 }

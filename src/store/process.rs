@@ -72,25 +72,60 @@ pub fn spawn(options: &SpawnOptions) -> Result<StoreProcess> {
         None => std::env::current_exe()?,
     };
     let mut command = Command::new(exe);
-    command.args(["store", "--stop-with-stdin", "--listen", &options.listen.to_string()]).arg("--data").arg(&options.data);
+    command
+        .args([
+            "store",
+            "--stop-with-stdin",
+            "--listen",
+            &options.listen.to_string(),
+        ])
+        .arg("--data")
+        .arg(&options.data);
     let pairs = [
-        ("--memory-max", options.memory_max.map(|bytes| bytes.to_string())),
-        ("--threads", options.threads_max.map(|threads| threads.to_string())),
+        (
+            "--memory-max",
+            options.memory_max.map(|bytes| bytes.to_string()),
+        ),
+        (
+            "--threads",
+            options.threads_max.map(|threads| threads.to_string()),
+        ),
         ("--user", options.user.clone()),
-        ("--library", options.library.as_ref().map(|path| path.display().to_string())),
+        (
+            "--library",
+            options
+                .library
+                .as_ref()
+                .map(|path| path.display().to_string()),
+        ),
     ];
     for (name, value) in pairs {
         if let Some(value) = value {
             command.args([name, &value]);
         }
     }
-    command.args(&options.arguments).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+        .args(&options.arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
     let mut child = command.spawn()?;
-    let stderr = child.stderr.take().ok_or_else(|| Error::other("the store has no standard error"))?;
+    let stderr = child
+        .stderr
+        .take()
+        .ok_or_else(|| Error::other("the store has no standard error"))?;
     let (lines, received) = channel();
     std::thread::spawn(move || forward(stderr, &lines));
-    let mut store = StoreProcess { url: String::new(), key: String::new(), key_read_only: String::new(), child };
-    store.url = format!("http://{}", wait_ready(&mut store.child, &received, options.ready_max)?);
+    let mut store = StoreProcess {
+        url: String::new(),
+        key: String::new(),
+        key_read_only: String::new(),
+        child,
+    };
+    store.url = format!(
+        "http://{}",
+        wait_ready(&mut store.child, &received, options.ready_max)?
+    );
     store.key = super::client_key(&options.data)?;
     store.key_read_only = key::read(&key::read_only_path(&options.data))?;
     Ok(store)
@@ -161,10 +196,18 @@ fn wait_ready(child: &mut Child, lines: &Receiver<String>, patience: Duration) -
                 let _ = child.kill();
                 let status = child.wait()?;
                 let why = match reason {
-                    RecvTimeoutError::Timeout => format!("the store was not ready within {patience:?}"),
-                    RecvTimeoutError::Disconnected => format!("the store ended before it was ready ({status})"),
+                    RecvTimeoutError::Timeout => {
+                        format!("the store was not ready within {patience:?}")
+                    }
+                    RecvTimeoutError::Disconnected => {
+                        format!("the store ended before it was ready ({status})")
+                    }
                 };
-                return Err(Error::other(if said.is_empty() { why } else { format!("{why}:\n{said}") }));
+                return Err(Error::other(if said.is_empty() {
+                    why
+                } else {
+                    format!("{why}:\n{said}")
+                }));
             }
         }
     }

@@ -34,7 +34,9 @@ impl Packing {
         if !http_compression {
             return Packing::Plain;
         }
-        let names = accept.split(',').map(|part| part.split(';').next().unwrap_or_default().trim());
+        let names = accept
+            .split(',')
+            .map(|part| part.split(';').next().unwrap_or_default().trim());
         let known = names.filter_map(|name| match name {
             "lz4" => Some(Packing::Lz4),
             "zstd" => Some(Packing::Zstd),
@@ -77,22 +79,64 @@ pub struct Reply {
 
 impl Reply {
     /// An answer that goes to `sender`.
-    pub fn new(head: Head, sender: oneshot::Sender<Response<Body>>, handle: Handle, stall_max: Duration) -> Reply {
-        let out = Out { sender: Some(sender), stream: None, head: head.clone(), buffer: Vec::new(), handle, stall_max, discard: false };
-        let tag = head.query_id.bytes().filter(u8::is_ascii_alphanumeric).take(16).map(char::from).collect();
-        Reply { head, packing: Packing::Plain, tag, bytes_max: u64::MAX, bytes: 0, encoder: Some(Encoder::Plain(out)) }
+    pub fn new(
+        head: Head,
+        sender: oneshot::Sender<Response<Body>>,
+        handle: Handle,
+        stall_max: Duration,
+    ) -> Reply {
+        let out = Out {
+            sender: Some(sender),
+            stream: None,
+            head: head.clone(),
+            buffer: Vec::new(),
+            handle,
+            stall_max,
+            discard: false,
+        };
+        let tag = head
+            .query_id
+            .bytes()
+            .filter(u8::is_ascii_alphanumeric)
+            .take(16)
+            .map(char::from)
+            .collect();
+        Reply {
+            head,
+            packing: Packing::Plain,
+            tag,
+            bytes_max: u64::MAX,
+            bytes: 0,
+            encoder: Some(Encoder::Plain(out)),
+        }
     }
 
     /// Sets the packing, the format's headers and the size limit; before the first byte only.
-    pub fn begin(&mut self, packing: Packing, format: &str, timezone: &str, bytes_max: u64) -> Result<(), Exception> {
+    pub fn begin(
+        &mut self,
+        packing: Packing,
+        format: &str,
+        timezone: &str,
+        bytes_max: u64,
+    ) -> Result<(), Exception> {
         self.packing = packing;
         self.bytes_max = bytes_max;
-        self.head.fields.push(("x-clickhouse-format", format.to_owned()));
-        self.head.fields.push(("x-clickhouse-timezone", timezone.to_owned()));
-        self.head.fields.push(("x-clickhouse-exception-tag", self.tag.clone()));
-        self.head.fields.push(("content-type", content_type(format).to_owned()));
+        self.head
+            .fields
+            .push(("x-clickhouse-format", format.to_owned()));
+        self.head
+            .fields
+            .push(("x-clickhouse-timezone", timezone.to_owned()));
+        self.head
+            .fields
+            .push(("x-clickhouse-exception-tag", self.tag.clone()));
+        self.head
+            .fields
+            .push(("content-type", content_type(format).to_owned()));
         if let Some(encoding) = packing.encoding() {
-            self.head.fields.push(("content-encoding", encoding.to_owned()));
+            self.head
+                .fields
+                .push(("content-encoding", encoding.to_owned()));
         }
         if let Some(Encoder::Plain(mut out)) = self.encoder.take() {
             out.head = self.head.clone();
@@ -103,7 +147,9 @@ impl Reply {
 
     /// Whether nobody waits for the answer any more.
     pub fn abandoned(&self) -> bool {
-        self.encoder.as_ref().is_none_or(|encoder| encoder.out().abandoned())
+        self.encoder
+            .as_ref()
+            .is_none_or(|encoder| encoder.out().abandoned())
     }
 
     /// Adds bytes of the result.
@@ -113,7 +159,9 @@ impl Reply {
             let text = format!("Limit for result exceeded, max bytes: {}", self.bytes_max);
             return Err(Exception::new(Name::TooManyBytes, text));
         }
-        let Some(encoder) = &mut self.encoder else { return Ok(()) };
+        let Some(encoder) = &mut self.encoder else {
+            return Ok(());
+        };
         Ok(encoder.write_all(bytes)?)
     }
 
@@ -124,7 +172,9 @@ impl Reply {
             r#"{{"read_rows":"0","read_bytes":"0","written_rows":"{written_rows}","written_bytes":"0","total_rows_to_read":"0","result_rows":"0","result_bytes":"{}","elapsed_ns":"{elapsed}"}}"#,
             self.bytes
         );
-        let Some(encoder) = self.encoder.take() else { return };
+        let Some(encoder) = self.encoder.take() else {
+            return;
+        };
         if let Ok(mut out) = encoder.finish() {
             out.head.fields.push(("x-clickhouse-summary", summary));
             out.finish(StatusCode::OK);
@@ -134,9 +184,15 @@ impl Reply {
     /// Ends the answer with an exception: as a whole answer, or as a mark in the middle of the stream.
     pub fn fail(mut self, exception: &Exception, version: &str) {
         let text = format!("{} (version {version} (flowhouse store))\n", exception.text);
-        let Some(mut encoder) = self.encoder.take() else { return };
+        let Some(mut encoder) = self.encoder.take() else {
+            return;
+        };
         if encoder.out().stream.is_some() {
-            let mark = format!("\r\n__exception__\r\n{0}\r\n{text}{1} {0}\r\n__exception__\r\n", self.tag, text.len());
+            let mark = format!(
+                "\r\n__exception__\r\n{0}\r\n{text}{1} {0}\r\n__exception__\r\n",
+                self.tag,
+                text.len()
+            );
             let _ = encoder.write_all(mark.as_bytes());
             if let Ok(mut out) = encoder.finish() {
                 let _ = out.flush();
@@ -144,11 +200,22 @@ impl Reply {
             }
             return;
         }
-        let Some(mut out) = encoder.into_empty_out() else { return };
+        let Some(mut out) = encoder.into_empty_out() else {
+            return;
+        };
         out.buffer = text.into_bytes();
-        out.head.fields.retain(|(name, _)| !matches!(*name, "content-encoding" | "content-type" | "x-clickhouse-format"));
-        out.head.fields.push(("x-clickhouse-exception-code", exception.code.to_string()));
-        out.head.fields.push(("content-type", "text/plain; charset=UTF-8".to_owned()));
+        out.head.fields.retain(|(name, _)| {
+            !matches!(
+                *name,
+                "content-encoding" | "content-type" | "x-clickhouse-format"
+            )
+        });
+        out.head
+            .fields
+            .push(("x-clickhouse-exception-code", exception.code.to_string()));
+        out.head
+            .fields
+            .push(("content-type", "text/plain; charset=UTF-8".to_owned()));
         out.finish(exception.status());
     }
 }
@@ -166,7 +233,10 @@ impl Encoder {
     fn new(packing: Packing, out: Out) -> Result<Encoder, Exception> {
         Ok(match packing {
             Packing::Plain => Encoder::Plain(out),
-            Packing::Gzip => Encoder::Gzip(flate2::write::GzEncoder::new(out, flate2::Compression::fast())),
+            Packing::Gzip => Encoder::Gzip(flate2::write::GzEncoder::new(
+                out,
+                flate2::Compression::fast(),
+            )),
             Packing::Zstd => Encoder::Zstd(zstd::Encoder::new(out, 1)?),
             Packing::Lz4 => Encoder::Lz4(Box::new(lz4_flex::frame::FrameEncoder::new(out))),
             Packing::Blocks => Encoder::Blocks(out, Vec::new()),
@@ -255,16 +325,25 @@ impl Out {
         let mut response = Response::new(body);
         *response.status_mut() = status;
         let headers = response.headers_mut();
-        headers.insert("x-clickhouse-server-display-name", HeaderValue::from_static("flowhouse"));
+        headers.insert(
+            "x-clickhouse-server-display-name",
+            HeaderValue::from_static("flowhouse"),
+        );
         let query_id = HeaderValue::from_str(&self.head.query_id);
-        headers.insert("x-clickhouse-query-id", query_id.unwrap_or_else(|_| HeaderValue::from_static("invalid")));
+        headers.insert(
+            "x-clickhouse-query-id",
+            query_id.unwrap_or_else(|_| HeaderValue::from_static("invalid")),
+        );
         for (name, value) in &self.head.fields {
             if let Ok(value) = HeaderValue::from_str(value) {
                 headers.insert(HeaderName::from_static(name), value);
             }
         }
         if status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"flowhouse store\""));
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Basic realm=\"flowhouse store\""),
+            );
         }
         response
     }
@@ -311,31 +390,44 @@ impl Write for Out {
 
 impl Out {
     fn flush_chunk(&mut self) -> std::io::Result<()> {
-        let gone = || std::io::Error::from(Exception::new(Name::NetworkError, "The client went away"));
+        let gone =
+            || std::io::Error::from(Exception::new(Name::NetworkError, "The client went away"));
         if let Some(sender) = self.sender.take() {
             let (stream, body) = Channel::new(STREAM_CHUNKS);
             self.stream = Some(stream);
             let response = self.response(StatusCode::OK, Body::new(body));
             sender.send(response).map_err(|_| gone())?;
         }
-        let Some(stream) = &mut self.stream else { return Err(gone()) };
+        let Some(stream) = &mut self.stream else {
+            return Err(gone());
+        };
         let chunk = Bytes::from(std::mem::take(&mut self.buffer));
-        let sent = self.handle.block_on(async { tokio::time::timeout(self.stall_max, stream.send_data(chunk)).await });
+        let sent = self.handle.block_on(async {
+            tokio::time::timeout(self.stall_max, stream.send_data(chunk)).await
+        });
         match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(gone()),
-            Err(_) => Err(Exception::new(Name::SocketTimeout, "The client takes no more of the response").into()),
+            Err(_) => Err(Exception::new(
+                Name::SocketTimeout,
+                "The client takes no more of the response",
+            )
+            .into()),
         }
     }
 }
 
 fn content_type(format: &str) -> &'static str {
     match format {
-        "TabSeparated" | "TSV" | "TabSeparatedWithNames" | "TabSeparatedWithNamesAndTypes" | "TSVWithNames" => {
-            "text/tab-separated-values; charset=UTF-8"
-        }
+        "TabSeparated"
+        | "TSV"
+        | "TabSeparatedWithNames"
+        | "TabSeparatedWithNamesAndTypes"
+        | "TSVWithNames" => "text/tab-separated-values; charset=UTF-8",
         "JSON" | "JSONCompact" | "JSONStrings" | "JSONColumns" => "application/json; charset=UTF-8",
-        "JSONEachRow" | "JSONLines" | "NDJSON" | "JSONCompactEachRow" => "application/x-ndjson; charset=UTF-8",
+        "JSONEachRow" | "JSONLines" | "NDJSON" | "JSONCompactEachRow" => {
+            "application/x-ndjson; charset=UTF-8"
+        }
         "CSV" => "text/csv; charset=UTF-8; header=absent",
         "CSVWithNames" => "text/csv; charset=UTF-8; header=present",
         _ if format.starts_with("Pretty") || format == "Vertical" => "text/plain; charset=UTF-8",
@@ -354,7 +446,10 @@ mod tests {
     #[test]
     fn packing_follows_the_client() {
         assert_eq!(Packing::choose(true, true, "gzip"), Packing::Blocks);
-        assert_eq!(Packing::choose(false, true, "br, zstd;q=0.5, gzip"), Packing::Zstd);
+        assert_eq!(
+            Packing::choose(false, true, "br, zstd;q=0.5, gzip"),
+            Packing::Zstd
+        );
         assert_eq!(Packing::choose(false, false, "gzip"), Packing::Plain);
         assert_eq!(Packing::choose(false, true, ""), Packing::Plain);
     }

@@ -4,7 +4,10 @@
 
 use super::engine::{quote, quote_name};
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type};
+use arrow_array::types::{
+    Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
+    UInt32Type, UInt64Type,
+};
 use arrow_array::{Array, ArrayRef, RecordBatch};
 use std::path::Path;
 
@@ -17,7 +20,14 @@ pub struct Report {
 impl Report {
     /// Keeps the batches of one result.
     pub fn new(schema: &arrow_schema::Schema, batches: Vec<RecordBatch>) -> Report {
-        Report { names: schema.fields().iter().map(|field| field.name().clone()).collect(), batches }
+        Report {
+            names: schema
+                .fields()
+                .iter()
+                .map(|field| field.name().clone())
+                .collect(),
+            batches,
+        }
     }
 
     /// Whether the statement gives no table at all.
@@ -30,7 +40,13 @@ impl Report {
         let mut rows = Vec::new();
         for batch in &self.batches {
             for row in 0..batch.num_rows() {
-                rows.push(batch.columns().iter().map(|column| cell(column, row).unwrap_or_default()).collect());
+                rows.push(
+                    batch
+                        .columns()
+                        .iter()
+                        .map(|column| cell(column, row).unwrap_or_default())
+                        .collect(),
+                );
             }
         }
         rows
@@ -58,9 +74,17 @@ impl Report {
 
     /// The query that reads those rows back from `path`.
     pub fn query(&self, path: &Path) -> String {
-        let columns = self.names.iter().enumerate().map(|(at, name)| format!("{} {}", quote_name(name), self.kind(at)));
+        let columns = self
+            .names
+            .iter()
+            .enumerate()
+            .map(|(at, name)| format!("{} {}", quote_name(name), self.kind(at)));
         let structure = columns.collect::<Vec<_>>().join(", ");
-        format!("SELECT * FROM file({}, 'TabSeparated', {})", quote(&path.display().to_string()), quote(&structure))
+        format!(
+            "SELECT * FROM file({}, 'TabSeparated', {})",
+            quote(&path.display().to_string()),
+            quote(&structure)
+        )
     }
 
     fn kind(&self, column: usize) -> String {
@@ -139,13 +163,19 @@ mod tests {
     #[test]
     fn rows_survive_as_text() {
         let batch = RecordBatch::try_from_iter([
-            ("na`me", Arc::new(StringArray::from(vec![Some("a\tb"), None])) as ArrayRef),
+            (
+                "na`me",
+                Arc::new(StringArray::from(vec![Some("a\tb"), None])) as ArrayRef,
+            ),
             ("n", Arc::new(UInt8Array::from(vec![1, 2])) as ArrayRef),
         ])
         .expect("batch");
         let report = Report::new(&batch.schema(), vec![batch]);
         assert_eq!(report.tab_separated(), b"a\\tb\t1\n\\N\t2\n");
         let query = report.query(Path::new("/x"));
-        assert!(query.contains("Nullable(String)") && query.contains("`n` UInt8"), "{query}");
+        assert!(
+            query.contains("Nullable(String)") && query.contains("`n` UInt8"),
+            "{query}"
+        );
     }
 }

@@ -31,8 +31,14 @@ impl Scratch {
         remove_stale(&parent);
         let folder = parent.join(format!("{PREFIX}{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
-        std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(Error::file("cannot create", &folder))?;
-        Ok(Scratch { folder, next: AtomicU64::new(0) })
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&folder)
+            .map_err(Error::file("cannot create", &folder))?;
+        Ok(Scratch {
+            folder,
+            next: AtomicU64::new(0),
+        })
     }
 
     /// The folder.
@@ -43,7 +49,9 @@ impl Scratch {
     /// A new name.
     pub fn entry(&self, kind: &str) -> Entry {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        Entry { path: self.folder.join(format!("{kind}-{number}")) }
+        Entry {
+            path: self.folder.join(format!("{kind}-{number}")),
+        }
     }
 }
 
@@ -61,7 +69,11 @@ impl Entry {
 
     /// Creates the file for writing.
     pub fn create(&self) -> Result<std::fs::File, Exception> {
-        Ok(std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.path)?)
+        Ok(std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&self.path)?)
     }
 }
 
@@ -75,7 +87,10 @@ impl Drop for Entry {
 fn remove_stale(parent: &Path) {
     for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        let process = name.to_str().and_then(|name| name.strip_prefix(PREFIX)).and_then(|number| number.parse::<u32>().ok());
+        let process = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(PREFIX))
+            .and_then(|number| number.parse::<u32>().ok());
         if process.is_some_and(|process| !Path::new(&format!("/proc/{process}")).exists()) {
             let _ = std::fs::remove_dir_all(entry.path());
         }
@@ -83,7 +98,9 @@ fn remove_stale(parent: &Path) {
 }
 
 fn free_bytes(folder: &Path) -> u64 {
-    nix::sys::statvfs::statvfs(folder).map_or(0, |status| status.blocks_available() * status.fragment_size())
+    nix::sys::statvfs::statvfs(folder).map_or(0, |status| {
+        status.blocks_available() * status.fragment_size()
+    })
 }
 
 const PREFIX: &str = "flowhouse-store-";

@@ -17,13 +17,22 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Serves until a signal or the end of the parent. Must be called before the process has threads.
 pub fn serve(mut settings: Settings) -> Result<(), Error> {
-    std::fs::create_dir_all(&settings.data).map_err(Error::file("cannot create", &settings.data))?;
-    settings.data = settings.data.canonicalize().map_err(Error::file("cannot find", &settings.data))?;
+    std::fs::create_dir_all(&settings.data)
+        .map_err(Error::file("cannot create", &settings.data))?;
+    settings.data = settings
+        .data
+        .canonicalize()
+        .map_err(Error::file("cannot find", &settings.data))?;
     let library = library::find(settings.library.as_deref(), &settings.data)?;
-    let library = library.canonicalize().map_err(Error::file("cannot find", &library))?;
+    let library = library
+        .canonicalize()
+        .map_err(Error::file("cannot find", &library))?;
     library::check_symbols(&library)?;
-    let listener = TcpListener::bind(settings.listen).map_err(|source| listen_fault(&settings, source))?;
-    settings.listen = listener.local_addr().map_err(Error::file("cannot read", "the listening address"))?;
+    let listener =
+        TcpListener::bind(settings.listen).map_err(|source| listen_fault(&settings, source))?;
+    settings.listen = listener
+        .local_addr()
+        .map_err(Error::file("cannot read", "the listening address"))?;
     let scratch = Scratch::create(settings.scratch.as_deref(), &settings.data)?;
     give_up_rights(&settings, scratch.folder(), &library)?;
     let lock = lock(&settings.data)?;
@@ -33,7 +42,11 @@ pub fn serve(mut settings: Settings) -> Result<(), Error> {
     let guard = guard(&settings, &engine)?;
     let shared = Arc::new(Shared::new(settings, engine, guard, keys, scratch));
     let threads = shared.settings.requests_max + shared.settings.requests_waiting_max + 8;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).max_blocking_threads(threads).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(threads)
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(Error::file("cannot start", "the runtime"))?;
     let served = runtime.block_on(answer(listener, Arc::clone(&shared)));
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -43,7 +56,11 @@ pub fn serve(mut settings: Settings) -> Result<(), Error> {
 }
 
 fn listen_fault(settings: &Settings, source: std::io::Error) -> Error {
-    Error::File { what: "cannot listen on", path: PathBuf::from(settings.listen.to_string()), source }
+    Error::File {
+        what: "cannot listen on",
+        path: PathBuf::from(settings.listen.to_string()),
+        source,
+    }
 }
 
 /// Changes the account when root, then confines the process.
@@ -65,17 +82,32 @@ fn give_up_rights(settings: &Settings, scratch: &Path, library: &Path) -> Result
 /// Takes the data folder for this process; the lock goes with the file's descriptor.
 fn lock(data: &Path) -> Result<std::fs::File, Error> {
     let path = data.join("lock");
-    let open = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let open = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&path);
     let mut file = open.map_err(Error::file("cannot open", &path))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(std::fs::TryLockError::WouldBlock) => {
-            let holder = std::fs::read_to_string(&path).unwrap_or_default().trim().to_owned();
-            return Err(Error::InUse { path: data.to_path_buf(), holder });
+            let holder = std::fs::read_to_string(&path)
+                .unwrap_or_default()
+                .trim()
+                .to_owned();
+            return Err(Error::InUse {
+                path: data.to_path_buf(),
+                holder,
+            });
         }
-        Err(std::fs::TryLockError::Error(source)) => return Err(Error::file("cannot lock", &path)(source)),
+        Err(std::fs::TryLockError::Error(source)) => {
+            return Err(Error::file("cannot lock", &path)(source));
+        }
     }
-    let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    let written = file
+        .set_len(0)
+        .and_then(|()| writeln!(file, "{}", std::process::id()));
     written.map_err(Error::file("cannot write", &path))?;
     Ok(file)
 }
@@ -114,15 +146,31 @@ fn baseline(settings: &Settings) -> String {
 
 /// The rules, with the names of the running engine.
 fn guard(settings: &Settings, engine: &Engine) -> Result<Guard, Error> {
-    let ask = |sql: &str| engine.column(sql).map_err(|exception| Error::Engine(exception.text));
+    let ask = |sql: &str| {
+        engine
+            .column(sql)
+            .map_err(|exception| Error::Engine(exception.text))
+    };
     let functions = ask("SELECT name FROM system.table_functions")?;
-    let engines = ask("SELECT name FROM system.table_engines UNION ALL SELECT name FROM system.database_engines")?;
+    let engines = ask(
+        "SELECT name FROM system.table_engines UNION ALL SELECT name FROM system.database_engines",
+    )?;
     let mut guard = Guard::new();
-    guard.learn(functions.iter().map(String::as_str), engines.iter().map(String::as_str));
+    guard.learn(
+        functions.iter().map(String::as_str),
+        engines.iter().map(String::as_str),
+    );
     guard.limit("max_memory_usage", settings.query_memory());
     guard.limit("max_memory_usage_for_user", settings.engine_memory());
     let threads = settings.query_threads() as u64;
-    for setting in ["max_threads", "max_insert_threads", "max_final_threads", "max_parsing_threads", "max_alter_threads", "max_download_threads"] {
+    for setting in [
+        "max_threads",
+        "max_insert_threads",
+        "max_final_threads",
+        "max_parsing_threads",
+        "max_alter_threads",
+        "max_download_threads",
+    ] {
         guard.limit(setting, threads);
     }
     guard.limit("max_query_size", settings.query_bytes_max as u64);
@@ -131,8 +179,11 @@ fn guard(settings: &Settings, engine: &Engine) -> Result<Guard, Error> {
 
 async fn answer(listener: TcpListener, shared: Arc<Shared>) -> Result<(), Error> {
     let fail = |what: &'static str| Error::file("cannot serve", what);
-    listener.set_nonblocking(true).map_err(fail("the listening socket"))?;
-    let listener = tokio::net::TcpListener::from_std(listener).map_err(fail("the listening socket"))?;
+    listener
+        .set_nonblocking(true)
+        .map_err(fail("the listening socket"))?;
+    let listener =
+        tokio::net::TcpListener::from_std(listener).map_err(fail("the listening socket"))?;
     let mut terminate = signal(SignalKind::terminate()).map_err(fail("signals"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fail("signals"))?;
     let orphaned = orphaned(shared.settings.stop_with_stdin);
@@ -152,7 +203,10 @@ async fn answer(listener: TcpListener, shared: Arc<Shared>) -> Result<(), Error>
     }
     let _ = stop.send(true);
     let mut server = server;
-    if tokio::time::timeout(shared.settings.grace, &mut server).await.is_err() {
+    if tokio::time::timeout(shared.settings.grace, &mut server)
+        .await
+        .is_err()
+    {
         shared.stop();
         if tokio::time::timeout(STOP_MAX, &mut server).await.is_err() {
             tracing::warn!("some requests did not end in time");

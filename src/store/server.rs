@@ -73,16 +73,43 @@ impl Counters {
         let mut out = String::new();
         let all = [
             ("requests", "requests with a body or query", &self.requests),
-            ("failed", "requests that ended with an exception", &self.failed),
-            ("unauthenticated", "requests without a good key", &self.unauthenticated),
-            ("refused_origin", "requests with an Origin or unknown Host", &self.refused_origin),
-            ("refused_sql", "requests with SQL or settings that are not allowed", &self.refused_sql),
-            ("refused_busy", "requests refused because too many run or wait", &self.refused_busy),
-            ("refused_size", "requests or results that were too large", &self.refused_size),
+            (
+                "failed",
+                "requests that ended with an exception",
+                &self.failed,
+            ),
+            (
+                "unauthenticated",
+                "requests without a good key",
+                &self.unauthenticated,
+            ),
+            (
+                "refused_origin",
+                "requests with an Origin or unknown Host",
+                &self.refused_origin,
+            ),
+            (
+                "refused_sql",
+                "requests with SQL or settings that are not allowed",
+                &self.refused_sql,
+            ),
+            (
+                "refused_busy",
+                "requests refused because too many run or wait",
+                &self.refused_busy,
+            ),
+            (
+                "refused_size",
+                "requests or results that were too large",
+                &self.refused_size,
+            ),
         ];
         for (name, help, counter) in all {
             let value = counter.load(Ordering::Relaxed);
-            let _ = write!(out, "# HELP flowhouse_store_{name}_total {help}\n# TYPE flowhouse_store_{name}_total counter\nflowhouse_store_{name}_total {value}\n");
+            let _ = write!(
+                out,
+                "# HELP flowhouse_store_{name}_total {help}\n# TYPE flowhouse_store_{name}_total counter\nflowhouse_store_{name}_total {value}\n"
+            );
         }
         out
     }
@@ -90,7 +117,13 @@ impl Counters {
 
 impl Shared {
     /// Puts together what a started store needs.
-    pub fn new(settings: Settings, engine: Engine, guard: Guard, keys: Keys, scratch: Scratch) -> Shared {
+    pub fn new(
+        settings: Settings,
+        engine: Engine,
+        guard: Guard,
+        keys: Keys,
+        scratch: Scratch,
+    ) -> Shared {
         Shared {
             sessions: Sessions::new(settings.sessions_max),
             turns: Arc::new(Semaphore::new(settings.requests_max)),
@@ -125,11 +158,17 @@ impl Shared {
         let _place = Place::take(&self.waiting);
         if self.waiting.load(Ordering::Relaxed) > self.settings.requests_waiting_max as u64 {
             let running = self.settings.requests_max;
-            return Err(busy(format!("Too many simultaneous queries: {running} run, {} wait", self.settings.requests_waiting_max)));
+            return Err(busy(format!(
+                "Too many simultaneous queries: {running} run, {} wait",
+                self.settings.requests_waiting_max
+            )));
         }
         match tokio::time::timeout(self.settings.request_wait_max, turns.acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
-            _ => Err(busy(format!("Too many simultaneous queries: no turn within {:?}", self.settings.request_wait_max))),
+            _ => Err(busy(format!(
+                "Too many simultaneous queries: no turn within {:?}",
+                self.settings.request_wait_max
+            ))),
         }
     }
 }
@@ -157,7 +196,10 @@ pub fn router(shared: Arc<Shared>) -> axum::Router {
 
 async fn answer(State(shared): State<Arc<Shared>>, request: HttpRequest) -> Response<Body> {
     if let Err(exception) = check_origin(request.headers(), &shared.settings) {
-        shared.counters.refused_origin.fetch_add(1, Ordering::Relaxed);
+        shared
+            .counters
+            .refused_origin
+            .fetch_add(1, Ordering::Relaxed);
         return plain_failure(&shared, &exception);
     }
     match request.uri().path() {
@@ -192,26 +234,56 @@ async fn ask(shared: &Arc<Shared>, request: HttpRequest) -> Result<Response<Body
     if parts.uri.path() == "/metrics" {
         return Ok(text(shared.counters.text()));
     }
-    let access = if is_get(&parts.method) { Access::ReadOnly } else { access };
+    let access = if is_get(&parts.method) {
+        Access::ReadOnly
+    } else {
+        access
+    };
     let permit = shared.turn().await?;
-    let query_id = parameters.get("query_id").filter(|id| !id.is_empty()).map_or_else(random_id, str::to_owned);
+    let query_id = parameters
+        .get("query_id")
+        .filter(|id| !id.is_empty())
+        .map_or_else(random_id, str::to_owned);
     let (sender, receiver) = oneshot::channel();
     let handle = Handle::current();
     let stall_max = shared.settings.stall_max;
-    let reply = Reply::new(Head { query_id, fields: Vec::new(), started }, sender, handle.clone(), stall_max);
-    let request = Request { parameters, headers: parts.headers, body: BodyReader::new(body, handle.clone(), stall_max), access };
+    let reply = Reply::new(
+        Head {
+            query_id,
+            fields: Vec::new(),
+            started,
+        },
+        sender,
+        handle.clone(),
+        stall_max,
+    );
+    let request = Request {
+        parameters,
+        headers: parts.headers,
+        body: BodyReader::new(body, handle.clone(), stall_max),
+        access,
+    };
     let shared = Arc::clone(shared);
     handle.spawn_blocking(move || {
         execute(&shared, request, reply);
         drop(permit);
     });
-    receiver.await.map_err(|_| Exception::new(Name::Unknown, "the request's thread failed"))
+    receiver
+        .await
+        .map_err(|_| Exception::new(Name::Unknown, "the request's thread failed"))
 }
 
-fn authenticate(shared: &Shared, headers: &HeaderMap, parameters: &Parameters) -> Result<Access, Exception> {
+fn authenticate(
+    shared: &Shared,
+    headers: &HeaderMap,
+    parameters: &Parameters,
+) -> Result<Access, Exception> {
     let key = presented_key(headers, parameters).unwrap_or_default();
     let refused = "default: Authentication failed: the key is missing or wrong; it is in the file `key` of the data folder";
-    shared.keys.access(&key).ok_or_else(|| Exception::new(Name::AuthenticationFailed, refused))
+    shared
+        .keys
+        .access(&key)
+        .ok_or_else(|| Exception::new(Name::AuthenticationFailed, refused))
 }
 
 fn random_id() -> String {
@@ -228,17 +300,27 @@ fn random_id() -> String {
 
 fn text(body: String) -> Response<Body> {
     let mut response = Response::new(Body::from(body));
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/plain; charset=UTF-8"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        header::HeaderValue::from_static("text/plain; charset=UTF-8"),
+    );
     response
 }
 
 fn plain_failure(shared: &Shared, exception: &Exception) -> Response<Body> {
-    let mut response = text(format!("{} (version {} (flowhouse store))\n", exception.text, shared.engine.version));
+    let mut response = text(format!(
+        "{} (version {} (flowhouse store))\n",
+        exception.text, shared.engine.version
+    ));
     *response.status_mut() = exception.status();
-    response.headers_mut().insert("x-clickhouse-exception-code", exception.code.into());
+    response
+        .headers_mut()
+        .insert("x-clickhouse-exception-code", exception.code.into());
     if response.status() == StatusCode::UNAUTHORIZED {
         let basic = header::HeaderValue::from_static("Basic realm=\"flowhouse store\"");
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, basic);
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, basic);
     }
     response
 }

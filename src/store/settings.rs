@@ -79,12 +79,15 @@ impl Default for Settings {
 impl Settings {
     /// The memory limit of the engine in bytes.
     pub fn engine_memory(&self) -> u64 {
-        self.memory_max.unwrap_or_else(|| (machine_memory() / 2).clamp(1 << 30, 8 << 30))
+        self.memory_max
+            .unwrap_or_else(|| (machine_memory() / 2).clamp(1 << 30, 8 << 30))
     }
 
     /// The memory limit of one query in bytes.
     pub fn query_memory(&self) -> u64 {
-        self.query_memory_max.unwrap_or(self.engine_memory() / 5 * 4).max(1)
+        self.query_memory_max
+            .unwrap_or(self.engine_memory() / 5 * 4)
+            .max(1)
     }
 
     /// The threads one query may use.
@@ -113,7 +116,9 @@ pub(super) fn home_folder(variable: &str, fallback: &str) -> PathBuf {
 fn machine_memory() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let total = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kib = total.and_then(|rest| rest.split_whitespace().next()).and_then(|number| number.parse::<u64>().ok());
+    let kib = total
+        .and_then(|rest| rest.split_whitespace().next())
+        .and_then(|number| number.parse::<u64>().ok());
     kib.unwrap_or(4 << 20) * 1024
 }
 

@@ -38,7 +38,10 @@ impl Statement {
         let mut tokens = Vec::new();
         let mut source = Tokens::new(sql);
         let Some(first) = source.next() else {
-            return Err(Exception::new(Name::SyntaxError, "Syntax error: empty query"));
+            return Err(Exception::new(
+                Name::SyntaxError,
+                "Syntax error: empty query",
+            ));
         };
         if first.is(sql, "INSERT") {
             return read_insert(sql, first, source);
@@ -51,13 +54,22 @@ impl Statement {
     /// The first word in upper case.
     pub fn verb(&self, sql: &[u8]) -> String {
         let open = self.tokens.iter().find(|token| !token.is_symbol(b'('));
-        open.and_then(|token| token.name(sql)).unwrap_or_default().to_ascii_uppercase()
+        open.and_then(|token| token.name(sql))
+            .unwrap_or_default()
+            .to_ascii_uppercase()
     }
 }
 
 fn broken(sql: &[u8], token: &Token) -> Exception {
-    let near = String::from_utf8_lossy(&sql[token.start..token.end.min(token.start + 40)]).into_owned();
-    Exception::new(Name::SyntaxError, format!("Syntax error: a quote or comment does not end at position {}: {near}", token.start))
+    let near =
+        String::from_utf8_lossy(&sql[token.start..token.end.min(token.start + 40)]).into_owned();
+    Exception::new(
+        Name::SyntaxError,
+        format!(
+            "Syntax error: a quote or comment does not end at position {}: {near}",
+            token.start
+        ),
+    )
 }
 
 /// Reads up to `FORMAT name`, `VALUES` or, for an insert from a query, to the end.
@@ -71,7 +83,11 @@ fn read_insert(sql: &[u8], first: Token, mut source: Tokens<'_>) -> Result<State
         }
         depth += step(&token);
         if depth == 0 && tokens.len() > 1 {
-            if ["SELECT", "WITH", "FROM", "WATCH"].iter().any(|word| token.is(sql, word)) || token.is_symbol(b';') {
+            if ["SELECT", "WITH", "FROM", "WATCH"]
+                .iter()
+                .any(|word| token.is(sql, word))
+                || token.is_symbol(b';')
+            {
                 tokens.push(token);
                 tokens.extend(source);
                 return read_whole(sql, tokens);
@@ -79,16 +95,32 @@ fn read_insert(sql: &[u8], first: Token, mut source: Tokens<'_>) -> Result<State
             if token.is(sql, "SETTINGS") {
                 settings = Some(token.start);
             }
-            let format = if token.is(sql, "VALUES") { Some(("Values".to_owned(), token.end)) } else { None };
+            let format = if token.is(sql, "VALUES") {
+                Some(("Values".to_owned(), token.end))
+            } else {
+                None
+            };
             let format = match format {
-                None if token.is(sql, "FORMAT") => source.next().and_then(|name| Some((word(sql, &name)?, name.end))),
+                None if token.is(sql, "FORMAT") => source
+                    .next()
+                    .and_then(|name| Some((word(sql, &name)?, name.end))),
                 other => other,
             };
             if let Some((format, end)) = format {
-                let data = if format == "Values" { end } else { data_start(sql, end) };
+                let data = if format == "Values" {
+                    end
+                } else {
+                    data_start(sql, end)
+                };
                 let text = tokens[0].start..settings.unwrap_or(token.start);
                 let settings = settings.map(|start| start..token.start);
-                return Ok(Statement { class: Class::InsertData(data), text, settings, format: Some(format), tokens });
+                return Ok(Statement {
+                    class: Class::InsertData(data),
+                    text,
+                    settings,
+                    format: Some(format),
+                    tokens,
+                });
             }
         }
         tokens.push(token);
@@ -128,10 +160,16 @@ fn read_whole(sql: &[u8], mut tokens: Vec<Token>) -> Result<Statement, Exception
         tokens.pop();
     }
     if tokens.iter().any(|token| token.is_symbol(b';')) {
-        return Err(Exception::new(Name::SyntaxError, "Syntax error (Multi-statements are not allowed)"));
+        return Err(Exception::new(
+            Name::SyntaxError,
+            "Syntax error (Multi-statements are not allowed)",
+        ));
     }
     let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else {
-        return Err(Exception::new(Name::SyntaxError, "Syntax error: empty query"));
+        return Err(Exception::new(
+            Name::SyntaxError,
+            "Syntax error: empty query",
+        ));
     };
     let whole = first.start..last.end;
     let class = classify(sql, &tokens);
@@ -140,11 +178,23 @@ fn read_whole(sql: &[u8], mut tokens: Vec<Token>) -> Result<Statement, Exception
         _ => None,
     };
     let Some(at) = clause else {
-        return Ok(Statement { class, text: whole, settings: None, format: None, tokens });
+        return Ok(Statement {
+            class,
+            text: whole,
+            settings: None,
+            format: None,
+            tokens,
+        });
     };
     let format = word(sql, &tokens[at + 1]);
     let settings = tokens.get(at + 2).map(|token| token.start..whole.end);
-    Ok(Statement { class, text: whole.start..tokens[at].start, settings, format, tokens })
+    Ok(Statement {
+        class,
+        text: whole.start..tokens[at].start,
+        settings,
+        format,
+        tokens,
+    })
 }
 
 /// The last `FORMAT name` outside brackets that ends the statement or stands before its settings.
@@ -153,8 +203,12 @@ fn format_clause(sql: &[u8], tokens: &[Token]) -> Option<usize> {
     let mut found = None;
     for (at, token) in tokens.iter().enumerate() {
         depth += step(token);
-        let named = tokens.get(at + 1).is_some_and(|next| next.kind == Kind::Word);
-        let ends = tokens.get(at + 2).is_none_or(|after| after.is(sql, "SETTINGS"));
+        let named = tokens
+            .get(at + 1)
+            .is_some_and(|next| next.kind == Kind::Word);
+        let ends = tokens
+            .get(at + 2)
+            .is_none_or(|after| after.is(sql, "SETTINGS"));
         if depth == 0 && at > 0 && token.is(sql, "FORMAT") && named && ends {
             found = Some(at);
         }
@@ -164,7 +218,9 @@ fn format_clause(sql: &[u8], tokens: &[Token]) -> Option<usize> {
 
 fn classify(sql: &[u8], tokens: &[Token]) -> Class {
     let first = tokens.iter().find(|token| !token.is_symbol(b'('));
-    let Some(first) = first else { return Class::Command };
+    let Some(first) = first else {
+        return Class::Command;
+    };
     let verb = first.name(sql).unwrap_or_default();
     match verb.as_str() {
         "with" if has_insert(sql, tokens) => Class::Command,
@@ -176,7 +232,9 @@ fn classify(sql: &[u8], tokens: &[Token]) -> Class {
 
 /// Whether the tokens hold `INSERT INTO`, as in `WITH ... INSERT INTO t SELECT`.
 pub(super) fn has_insert(sql: &[u8], tokens: &[Token]) -> bool {
-    tokens.windows(2).any(|pair| pair[0].is(sql, "INSERT") && pair[1].is(sql, "INTO"))
+    tokens
+        .windows(2)
+        .any(|pair| pair[0].is(sql, "INSERT") && pair[1].is(sql, "INTO"))
 }
 
 #[cfg(test)]
@@ -194,20 +252,35 @@ mod tests {
         assert_eq!(statement.class, Class::Select);
         assert_eq!(statement.format.as_deref(), Some("JSON"));
         assert_eq!(&sql[statement.text], "SELECT 1 AS format ");
-        assert_eq!(statement.settings.map(|range| &sql[range]), Some("SETTINGS max_threads=1"));
+        assert_eq!(
+            statement.settings.map(|range| &sql[range]),
+            Some("SETTINGS max_threads=1")
+        );
     }
 
     #[test]
     fn insert_finds_its_data() {
         let sql = "INSERT INTO t (a, b) SETTINGS async_insert=0 FORMAT TSV\n1\t2\n";
         let statement = read(sql);
-        assert_eq!(statement.class, Class::InsertData(sql.find("1\t").expect("data")));
+        assert_eq!(
+            statement.class,
+            Class::InsertData(sql.find("1\t").expect("data"))
+        );
         assert_eq!(&sql[statement.text], "INSERT INTO t (a, b) ");
-        assert_eq!(statement.settings.map(|range| &sql[range]), Some("SETTINGS async_insert=0 "));
+        assert_eq!(
+            statement.settings.map(|range| &sql[range]),
+            Some("SETTINGS async_insert=0 ")
+        );
         let values = read("insert into `format` values (1)");
         assert!(matches!(values.class, Class::InsertData(_)));
-        assert_eq!(read("insert into t(x) select 1 format").class, Class::Command);
-        assert_eq!(read("INSERT INTO t FORMAT Native").format.as_deref(), Some("Native"));
+        assert_eq!(
+            read("insert into t(x) select 1 format").class,
+            Class::Command
+        );
+        assert_eq!(
+            read("INSERT INTO t FORMAT Native").format.as_deref(),
+            Some("Native")
+        );
     }
 
     #[test]
@@ -221,8 +294,14 @@ mod tests {
     #[test]
     fn classes() {
         assert_eq!(read("(SELECT 1) UNION ALL (SELECT 2)").class, Class::Select);
-        assert_eq!(read("with x as (select 1) insert into t select * from x").class, Class::Command);
+        assert_eq!(
+            read("with x as (select 1) insert into t select * from x").class,
+            Class::Command
+        );
         assert_eq!(read("desc t").class, Class::Report);
-        assert_eq!(read("create table t (a UInt8) engine=Memory").class, Class::Command);
+        assert_eq!(
+            read("create table t (a UInt8) engine=Memory").class,
+            Class::Command
+        );
     }
 }

@@ -94,15 +94,25 @@ impl<'a> Tokens<'a> {
                 (b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c, _) => self.at += 1,
                 (0xe2, Some(0x80)) if matches!(self.byte(2), Some(0x98..=0x9f)) => {
                     // curly quotes open strings in newer engines: refused, never guessed
-                    return Some(Token { kind: Kind::Broken, start: self.at, end: self.sql.len() });
+                    return Some(Token {
+                        kind: Kind::Broken,
+                        start: self.at,
+                        end: self.sql.len(),
+                    });
                 }
                 // outside quotes the engine knows no other use of these bytes than white space
                 (0x80.., _) => self.at += 1,
-                (b'-', Some(b'-')) | (b'#', Some(b' ' | b'!')) | (b'/', Some(b'/')) => self.skip_line(),
+                (b'-', Some(b'-')) | (b'#', Some(b' ' | b'!')) | (b'/', Some(b'/')) => {
+                    self.skip_line()
+                }
                 (b'/', Some(b'*')) => {
                     let start = self.at;
                     if !self.skip_comment() {
-                        return Some(Token { kind: Kind::Broken, start, end: self.sql.len() });
+                        return Some(Token {
+                            kind: Kind::Broken,
+                            start,
+                            end: self.sql.len(),
+                        });
                     }
                 }
                 _ => return None,
@@ -112,7 +122,10 @@ impl<'a> Tokens<'a> {
 
     fn skip_line(&mut self) {
         let rest = &self.sql[self.at..];
-        self.at += rest.iter().position(|&byte| byte == b'\n').unwrap_or(rest.len());
+        self.at += rest
+            .iter()
+            .position(|&byte| byte == b'\n')
+            .unwrap_or(rest.len());
     }
 
     /// Comments nest in ClickHouse. Returns whether the comment ends.
@@ -158,7 +171,9 @@ impl<'a> Tokens<'a> {
         let rest = &self.sql[self.at..];
         let length = rest[1..].iter().position(|&byte| byte == b'$')? + 2;
         let tag = &rest[..length];
-        let body = rest[length..].windows(length).position(|window| window == tag)?;
+        let body = rest[length..]
+            .windows(length)
+            .position(|window| window == tag)?;
         self.at += length + body + length;
         Some(Kind::Text)
     }
@@ -177,7 +192,10 @@ impl<'a> Tokens<'a> {
             self.at += 1;
             self.digits(radix);
         }
-        let exponent = matches!((radix, self.byte(0)), (10, Some(b'e' | b'E')) | (16, Some(b'p' | b'P')));
+        let exponent = matches!(
+            (radix, self.byte(0)),
+            (10, Some(b'e' | b'E')) | (16, Some(b'p' | b'P'))
+        );
         if exponent && matches!(self.byte(1), Some(b'+' | b'-')) {
             self.at += 2;
         }
@@ -188,7 +206,10 @@ impl<'a> Tokens<'a> {
     }
 
     fn digits(&mut self, radix: u32) {
-        while self.byte(0).is_some_and(|byte| byte == b'_' || char::from(byte).is_digit(radix)) {
+        while self
+            .byte(0)
+            .is_some_and(|byte| byte == b'_' || char::from(byte).is_digit(radix))
+        {
             self.at += 1;
         }
     }
@@ -199,7 +220,10 @@ impl<'a> Tokens<'a> {
     }
 
     fn word(&mut self) -> Kind {
-        while self.byte(0).is_some_and(|byte| is_word(byte) || byte == b'$') {
+        while self
+            .byte(0)
+            .is_some_and(|byte| is_word(byte) || byte == b'$')
+        {
             self.at += 1;
         }
         Kind::Word
@@ -226,7 +250,11 @@ impl Iterator for Tokens<'_> {
             byte if is_word(byte) => self.word(),
             byte => self.symbol(byte),
         };
-        Some(Token { kind, start, end: self.at })
+        Some(Token {
+            kind,
+            start,
+            end: self.at,
+        })
     }
 }
 
@@ -236,7 +264,9 @@ fn is_word(byte: u8) -> bool {
 
 /// Takes off the quotes and undoes doubled quotes and backslash escapes.
 fn unquote(bytes: &[u8]) -> String {
-    let Some((&quote, rest)) = bytes.split_first() else { return String::new() };
+    let Some((&quote, rest)) = bytes.split_first() else {
+        return String::new();
+    };
     let inner = rest.strip_suffix(&[quote]).unwrap_or(rest);
     let mut out = Vec::with_capacity(inner.len());
     let mut at = 0;
@@ -258,7 +288,9 @@ fn unquote(bytes: &[u8]) -> String {
 fn escape(rest: &[u8], out: &mut Vec<u8>) -> usize {
     let Some(&byte) = rest.first() else { return 0 };
     if byte == b'x' {
-        let digits = rest.get(1..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        let digits = rest
+            .get(1..3)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
         if let Some(value) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             out.push(value);
             return 3;
@@ -286,20 +318,34 @@ mod tests {
     use proptest::prelude::*;
 
     fn cut(sql: &str) -> Vec<String> {
-        Tokens::new(sql.as_bytes()).map(|t| String::from_utf8_lossy(t.bytes(sql.as_bytes())).into_owned()).collect()
+        Tokens::new(sql.as_bytes())
+            .map(|t| String::from_utf8_lossy(t.bytes(sql.as_bytes())).into_owned())
+            .collect()
     }
 
     #[test]
     fn comments_and_space_vanish() {
-        assert_eq!(cut("SELECT/* a /* b */ c */1--x\n,2 # y\n#!z\n"), ["SELECT", "1", ",", "2"]);
+        assert_eq!(
+            cut("SELECT/* a /* b */ c */1--x\n,2 # y\n#!z\n"),
+            ["SELECT", "1", ",", "2"]
+        );
         assert_eq!(cut("a\u{a0}b\u{3000}c"), ["a", "b", "c"]);
     }
 
     #[test]
     fn quotes_hold_everything() {
-        assert_eq!(cut(r"'it''s' 'a\'b' `x``y` $t$ 'raw' $t$ $$ -- $$"), ["'it''s'", r"'a\'b'", "`x``y`", "$t$ 'raw' $t$", "$$ -- $$"]);
-        assert_eq!(Tokens::new(b"'open").next().map(|t| t.kind), Some(Kind::Broken));
-        assert_eq!(Tokens::new(b"/* open /* */").next().map(|t| t.kind), Some(Kind::Broken));
+        assert_eq!(
+            cut(r"'it''s' 'a\'b' `x``y` $t$ 'raw' $t$ $$ -- $$"),
+            ["'it''s'", r"'a\'b'", "`x``y`", "$t$ 'raw' $t$", "$$ -- $$"]
+        );
+        assert_eq!(
+            Tokens::new(b"'open").next().map(|t| t.kind),
+            Some(Kind::Broken)
+        );
+        assert_eq!(
+            Tokens::new(b"/* open /* */").next().map(|t| t.kind),
+            Some(Kind::Broken)
+        );
     }
 
     #[test]
@@ -314,19 +360,28 @@ mod tests {
 
     #[test]
     fn numbers_hide_no_names() {
-        assert_eq!(cut("0x1e+file(1e+2)"), ["0x1e", "+", "file", "(", "1e+2", ")"]);
+        assert_eq!(
+            cut("0x1e+file(1e+2)"),
+            ["0x1e", "+", "file", "(", "1e+2", ")"]
+        );
     }
 
     #[test]
     fn curly_quotes_and_odd_dollars() {
-        assert_eq!(Tokens::new("‘a’".as_bytes()).next().map(|t| t.kind), Some(Kind::Broken));
+        assert_eq!(
+            Tokens::new("‘a’".as_bytes()).next().map(|t| t.kind),
+            Some(Kind::Broken)
+        );
         assert_eq!(cut("$ a $ file( $ a $ $x"), ["$ a $ file( $ a $", "$x"]);
         assert_eq!(cut("file\u{85}("), ["file", "("]);
     }
 
     #[test]
     fn numbers_and_dots() {
-        assert_eq!(cut("1e-5 .5 0x1F t.1 1_000"), ["1e-5", ".", "5", "0x1F", "t", ".", "1", "1_000"]);
+        assert_eq!(
+            cut("1e-5 .5 0x1F t.1 1_000"),
+            ["1e-5", ".", "5", "0x1F", "t", ".", "1", "1_000"]
+        );
     }
 
     proptest! {
