@@ -1,4 +1,5 @@
 //! One binary, a module per room.
 
 mod aggregate;
+mod decode;
 mod store;
