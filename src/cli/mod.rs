@@ -1,5 +1,6 @@
 //! One file per subcommand: arguments to calls, results to text.
 
+mod inspect;
 mod store;
 
 use clap::{Parser, Subcommand};
@@ -20,9 +21,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Prints nothing; makes the list of subcommands valid until the first one lands.
-    #[command(hide = true)]
-    Nothing,
+    /// Prints each record of capture files as it was sent.
+    Inspect(inspect::InspectArguments),
     /// The embedded ClickHouse.
     Store(Box<store::StoreArguments>),
 }
@@ -31,7 +31,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command {
-        Command::Nothing => ExitCode::SUCCESS,
+        Command::Inspect(arguments) => done(inspect::run(&arguments)),
         Command::Store(arguments) => done(store::run(*arguments)),
     }
 }

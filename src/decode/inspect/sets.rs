@@ -188,7 +188,10 @@ impl Sessions {
                     learned.push(header.id);
                 }
                 Ok(TemplateEvent::Withdrawn(_)) => tally.one(Outcome::TemplatesWithdrawn),
-                Ok(TemplateEvent::Refused(_, reason)) => {
+                Ok(TemplateEvent::Refused(id, reason)) => {
+                    // what it would have replaced is no longer what the exporter sends
+                    self.templates.remove(&(session, id));
+                    learned.retain(|l| *l != id);
                     tally.one(Outcome::TemplatesRefused);
                     fault = fault.or(Some(reason));
                 }
