@@ -1,8 +1,7 @@
 //! `flowhouse inspect`: what exporters really send, one JSON line a record.
 
-use crate::decode::Settings;
 use crate::decode::inspect::{Inspector, Record};
-use crate::decode::sflow::walks_to_end;
+use crate::decode::{Settings, looks_like_export};
 use crate::ledger::{Outcome, Tally};
 use crate::receive::{Captures, Counts, Selection};
 use anyhow::Context;
@@ -43,7 +42,7 @@ Exit status: 0 also where records were malformed, 1 if a file cannot be read or 
 
 /// Reads the files and prints their records.
 pub fn run(arguments: &InspectArguments) -> anyhow::Result<()> {
-    let captures = Captures::open(&arguments.files, walks_to_end)?;
+    let captures = Captures::open(&arguments.files, looks_like_export)?;
     let mut inspector = Inspector::new(Settings::default(), arguments.raw, arguments.wait);
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let mut written = Ok(());

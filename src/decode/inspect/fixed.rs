@@ -1,9 +1,10 @@
 //! NetFlow versions 5 and 7: records of one layout, described by the elements they became in version 9.
 
-use super::value::{Clocks, Fields, Named};
+use super::value::{Fields, Named};
 use super::{Record, count};
 use crate::decode::Reason;
 use crate::decode::element::find;
+use crate::decode::moves::Moment;
 use crate::ledger::{Outcome, Tally};
 use crate::model::Datagram;
 use serde_json::{Value, json};
@@ -25,7 +26,7 @@ pub(super) fn datagram(
         5 => (V5, V5_SIZE),
         _ => (V7, V7_SIZE),
     };
-    let clocks = Clocks {
+    let moment = Moment {
         export_ms: i64::from(word(8)) * 1000 + i64::from(word(12)) / 1_000_000,
         uptime_ms: Some(word(4)),
     };
@@ -43,7 +44,7 @@ pub(super) fn datagram(
         let mut sent = Fields::default();
         for &(number, at, length) in fields {
             if let Some(element) = find(0, number) {
-                sent.take(element, &bytes[at..at + length], &clocks);
+                sent.take(element, &bytes[at..at + length], &moment);
             }
         }
         if version == 5 {
