@@ -1,5 +1,6 @@
 //! One file per subcommand: arguments to calls, results to text.
 
+mod generate;
 mod inspect;
 mod store;
 
@@ -21,8 +22,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Prints each record of capture files as it was sent.
+    /// Print each record of capture files as it was sent.
     Inspect(inspect::InspectArguments),
+    /// Send generated exports to a collector, or write them to a capture file.
+    Generate(Box<generate::GenerateArguments>),
     /// The embedded ClickHouse.
     Store(Box<store::StoreArguments>),
 }
@@ -31,6 +34,7 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command {
+        Command::Generate(arguments) => done(generate::run(*arguments)),
         Command::Inspect(arguments) => done(inspect::run(&arguments)),
         Command::Store(arguments) => done(store::run(*arguments)),
     }

@@ -31,7 +31,10 @@ pub(super) fn datagram(
         uptime_ms: Some(word(4)),
     };
     tally.one(Outcome::Sets);
-    tally.one(Outcome::SetsDecoded);
+    tally.one(match body.len() / size < usize::from(half(2)) {
+        true => Outcome::SetsRejectedRecord,
+        false => Outcome::SetsDecoded,
+    });
     for bytes in body.chunks_exact(size).take(usize::from(half(2))) {
         let mut record = Record::new();
         record.insert("kind".into(), json!("flow"));
