@@ -1,6 +1,7 @@
 //! One file per subcommand: arguments to calls, results to text.
 
 mod generate;
+mod inspect;
 mod store;
 
 use clap::{Parser, Subcommand};
@@ -21,9 +22,8 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Prints nothing; makes the list of subcommands valid until the first one lands.
-    #[command(hide = true)]
-    Nothing,
+    /// Print each record of capture files as it was sent.
+    Inspect(inspect::InspectArguments),
     /// Send generated exports to a collector, or write them to a capture file.
     Generate(Box<generate::GenerateArguments>),
     /// The embedded ClickHouse.
@@ -34,8 +34,8 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command {
-        Command::Nothing => ExitCode::SUCCESS,
         Command::Generate(arguments) => done(generate::run(*arguments)),
+        Command::Inspect(arguments) => done(inspect::run(&arguments)),
         Command::Store(arguments) => done(store::run(*arguments)),
     }
 }
