@@ -2,6 +2,7 @@
 
 mod generate;
 mod store;
+mod text;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
