@@ -2,3 +2,4 @@
 
 mod aggregate;
 mod generate;
+mod store;
