@@ -3,6 +3,7 @@
 mod generate;
 mod inspect;
 mod store;
+mod text;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;

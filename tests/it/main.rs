@@ -3,5 +3,6 @@
 mod aggregate;
 mod conformance;
 mod decode;
+mod generate;
 mod harness;
 mod store;
