@@ -1,5 +1,7 @@
 //! One file per subcommand: arguments to calls, results to text.
 
+mod connection;
+mod schema;
 mod store;
 
 use clap::{Parser, Subcommand};
@@ -23,6 +25,7 @@ enum Command {
     /// Prints nothing; makes the list of subcommands valid until the first one lands.
     #[command(hide = true)]
     Nothing,
+    Schema(schema::SchemaArguments),
     /// The embedded ClickHouse.
     Store(Box<store::StoreArguments>),
 }
@@ -32,6 +35,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command {
         Command::Nothing => ExitCode::SUCCESS,
+        Command::Schema(arguments) => done(schema::run(&arguments)),
         Command::Store(arguments) => done(store::run(*arguments)),
     }
 }
