@@ -5,4 +5,5 @@ mod conformance;
 mod decode;
 mod generate;
 mod harness;
+mod sink;
 mod store;
