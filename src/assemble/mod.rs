@@ -1,1 +1,3 @@
 //! Builds channels and threads, sums the memory budget, stops everything in order.
+mod state;
+pub use state::StateDirectory;

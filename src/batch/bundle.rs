@@ -1,9 +1,10 @@
 //! Bundles and batches.
 
 use crate::ledger::Outcome;
-use crate::model::{FlowBatch, InterfaceCounters, Learned, Names, UsageRow};
+use crate::model::{Addr, FlowBatch, InterfaceCounters, Learned, Names, Origin, UsageRow};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 
 /// The tables a bundle can feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +28,18 @@ pub enum Table {
 }
 
 impl Table {
+    /// Every table, in the order in which a bundle holds them.
+    pub const ALL: &'static [Table] = &[
+        Table::Flows,
+        Table::Usage1m,
+        Table::Ledger,
+        Table::Exporters,
+        Table::Interfaces,
+        Table::Templates,
+        Table::Applications,
+        Table::InterfaceCounters,
+    ];
+
     /// The name in ClickHouse.
     pub const fn name(self) -> &'static str {
         match self {
@@ -82,6 +95,19 @@ pub struct LedgerRow {
     pub count: u64,
 }
 
+/// An exporter as it was first seen: one row for each combination of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ExporterRow {
+    /// Exporter: UDP source address; for sFlow the agent address.
+    pub exporter: Addr,
+    /// Observation domain.
+    pub domain: u32,
+    /// Protocol.
+    pub origin: Origin,
+    /// UDP source address.
+    pub source: Addr,
+}
+
 /// The rows of a batch.
 #[derive(Debug)]
 pub enum Content {
@@ -91,10 +117,26 @@ pub enum Content {
     Usage(Vec<UsageRow>),
     /// Ledger rows.
     Ledger(Vec<LedgerRow>),
-    /// Inventory, written on change (interfaces, templates, applications, exporters).
+    /// Exporters that were not seen before.
+    Exporters(Vec<ExporterRow>),
+    /// Inventory, written on change (interfaces, templates, applications).
     Inventory(Vec<Learned>),
     /// Interface counters.
     Counters(Vec<InterfaceCounters>),
+}
+
+impl Content {
+    /// How many rows.
+    pub fn rows(&self) -> usize {
+        match self {
+            Content::Flows(range) => range.len(),
+            Content::Usage(rows) => rows.len(),
+            Content::Ledger(rows) => rows.len(),
+            Content::Exporters(rows) => rows.len(),
+            Content::Inventory(rows) => rows.len(),
+            Content::Counters(rows) => rows.len(),
+        }
+    }
 }
 
 /// All rows of a bundle for one table and partition. Immutable, and its token names these rows for ever.
@@ -108,6 +150,15 @@ pub struct Batch {
     pub token: String,
     /// The rows.
     pub content: Content,
+}
+
+impl Batch {
+    /// The token as a number: `flows.batch`, by which an insert in doubt can be asked for. FNV-1a, 64 bits.
+    pub fn id(&self) -> u64 {
+        self.token.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| {
+            (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
+        })
+    }
 }
 
 /// What one shard sealed together.
@@ -125,11 +176,24 @@ pub struct Bundle {
     pub names: Arc<Names>,
     /// The batches.
     pub batches: Vec<Batch>,
+    /// Where [`Bundle::recycle`] sends the flow batches.
+    pub home: Option<Sender<FlowBatch>>,
 }
 
 impl Bundle {
     /// Flow rows.
     pub fn flow_rows(&self) -> usize {
         self.order.len()
+    }
+
+    /// Ends the bundle's life once it is encoded: its flow batches go home empty, for their shard to fill again.
+    pub fn recycle(self) {
+        if let Some(home) = self.home {
+            for mut batch in self.flows {
+                batch.clear();
+                // the shard may be gone: then so is the need
+                home.send(batch).ok();
+            }
+        }
     }
 }

@@ -1,10 +1,16 @@
 //! Rows into sealed, re-sendable batches; size and age limits.
 //!
 //! Owns: [`Bundle`] (what a shard seals together: the unit of durability and back pressure), [`Batch`] (one table and
-//! partition of it: the unit of retry, with its token), [`Table`].
-//! Never: encoding, I/O. Why: what is sealed never changes, so a retry can never send other bytes under the same token
-//! (contracts section 6).
+//! partition of it: the unit of retry, with its token), [`Table`], [`Sealer`] (gathers, sorts, splits, numbers).
+//! Never: encoding, I/O, clocks. Why: what is sealed never changes, so a retry can never send other bytes under the
+//! same token (contracts section 6).
 
 mod bundle;
+mod order;
+mod sealer;
+mod settings;
 
-pub use bundle::{Batch, Bundle, Content, LedgerRow, RowRef, Table};
+pub use bundle::{Batch, Bundle, Content, ExporterRow, LedgerRow, RowRef, Table};
+pub use order::Sorter;
+pub use sealer::{Extra, Identity, Sealer};
+pub use settings::Settings;

@@ -1,5 +1,7 @@
 //! One file per subcommand: arguments to calls, results to text.
 
+mod store;
+
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -21,6 +23,8 @@ enum Command {
     /// Prints nothing; makes the list of subcommands valid until the first one lands.
     #[command(hide = true)]
     Nothing,
+    /// The embedded ClickHouse.
+    Store(Box<store::StoreArguments>),
 }
 
 /// Parses the arguments, runs the subcommand and maps its end to an exit code: 0 done, 1 failed, 2 wrong usage.
@@ -28,5 +32,16 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command {
         Command::Nothing => ExitCode::SUCCESS,
+        Command::Store(arguments) => done(store::run(*arguments)),
+    }
+}
+
+fn done(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("flowhouse: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

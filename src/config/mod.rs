@@ -1,1 +1,3 @@
 //! Text to proven configuration; gathers the settings of each room.
+mod fault;
+pub use fault::{Fault, parse};

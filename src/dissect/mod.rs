@@ -1,1 +1,206 @@
-//! Frames to packet views: link, VLAN, IP, transport.
+//! Frames and sampled headers to plain facts: link, VLAN and MPLS tags, IP, transport.
+//!
+//! Owns: the walk through the headers of one frame, cut short at any byte ([`HeaderView`] says by presence which
+//! facts can be trusted). Never: state, reassembly, counters, looking into tunnels. Own code, because `etherparse`
+//! wants whole headers and knows neither MPLS nor PPPoE; its number registries are used, and it is the oracle of
+//! the tests.
+
+mod ip;
+mod link;
+mod tags;
+mod transport;
+mod view;
+mod wire;
+
+pub use view::{Fragment, HeaderView, VLANS_MAX, Vlans};
+
+/// Where the walk goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    /// A payload named by its Ethertype starts here.
+    Ethertype(u16, usize),
+    /// An MPLS label stack starts here.
+    Mpls(usize),
+    /// A point-to-point payload starts here, with its two-octet protocol number (RFC 1661 section 2).
+    Ppp(usize),
+    /// An IP header of either version starts here.
+    Ip(usize),
+    /// Nothing that this room knows.
+    Stop,
+    /// The bytes ended.
+    Cut,
+}
+
+/// Dissects a captured frame of a link type (LINKTYPE number of the capture formats). `None` where the link type is
+/// not known.
+pub fn frame(link_type: u16, bytes: &[u8]) -> Option<HeaderView> {
+    let mut view = HeaderView::of(bytes.len());
+    let next = link::start(link_type, bytes, &mut view)?;
+    walk(next, bytes, &mut view);
+    Some(view)
+}
+
+/// Dissects a sampled header of sFlow (`header_protocol` of sFlow version 5, section 5.3). An unknown protocol gives
+/// an empty view.
+pub fn sampled_header(protocol: u32, bytes: &[u8]) -> HeaderView {
+    let mut view = HeaderView::of(bytes.len());
+    let next = match protocol {
+        1 => link::ethernet(bytes, 0, &mut view),
+        7 => link::ppp(bytes),
+        10..=12 => Next::Ip(0),
+        13 => Next::Mpls(0),
+        14 => link::hdlc(bytes),
+        _ => Next::Stop,
+    };
+    walk(next, bytes, &mut view);
+    view
+}
+
+/// Dissects element 315 (dataLinkFrameSection): an Ethernet frame from its destination address on.
+pub fn ethernet(bytes: &[u8]) -> HeaderView {
+    sampled_header(1, bytes)
+}
+
+/// Follows tags to an IP header. Every step moves forward, so the walk ends with the bytes.
+fn walk(mut next: Next, bytes: &[u8], view: &mut HeaderView) {
+    loop {
+        next = match next {
+            Next::Ethertype(ethertype, at) => tags::ethertype(ethertype, bytes, at, view),
+            Next::Mpls(at) => tags::mpls(bytes, at, view),
+            Next::Ppp(at) => tags::ppp(bytes, at, view),
+            Next::Ip(at) => return ip::ip(bytes, at, view),
+            Next::Stop => return,
+            Next::Cut => {
+                view.cut = true;
+                return;
+            }
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Addr;
+    use etherparse::PacketBuilder;
+    use proptest::prelude::*;
+
+    fn tcp_frame() -> Vec<u8> {
+        let mut frame = Vec::new();
+        PacketBuilder::ethernet2([1; 6], [2; 6])
+            .double_vlan(
+                etherparse::VlanId::try_new(100).expect("12 bits"),
+                etherparse::VlanId::try_new(200).expect("12 bits"),
+            )
+            .ipv4([192, 0, 2, 1], [192, 0, 2, 2], 63)
+            .tcp(443, 50_000, 1, 1024)
+            .syn()
+            .write(&mut frame, &[7; 10])
+            .expect("a vector takes it");
+        frame
+    }
+
+    #[test]
+    fn tags_and_ports_of_a_whole_frame() {
+        let v = ethernet(&tcp_frame());
+        assert_eq!(v.vlans.ids(), [100, 200]);
+        assert_eq!(v.ethertype, Some(0x0800));
+        assert_eq!((v.src_port, v.dst_port), (Some(443), Some(50_000)));
+        assert_eq!(
+            (v.tcp_flags, v.ip_len, v.ttl),
+            (Some(2), Some(50), Some(63))
+        );
+        assert_eq!(v.src_addr, Some(Addr::from_v4([192, 0, 2, 1])));
+        assert!(!v.cut && !v.is_fragment());
+    }
+
+    #[test]
+    fn what_is_there_of_a_cut_frame_is_the_same_as_of_the_whole() {
+        let whole = tcp_frame();
+        let full = ethernet(&whole);
+        for n in 0..whole.len() {
+            let v = ethernet(&whole[..n]);
+            for (a, b) in [
+                (v.src_port, full.src_port),
+                (v.dst_port, full.dst_port),
+                (v.tcp_flags, full.tcp_flags),
+                (v.ethertype, full.ethertype),
+            ] {
+                assert!(a.is_none() || a == b, "at {n}");
+            }
+            assert!(v.src_addr.is_none() || v.src_addr == full.src_addr);
+            assert!(full.vlans.ids().starts_with(v.vlans.ids()));
+            assert_eq!(v.cut, n < 14 + 8 + 20 + 14, "at {n}");
+        }
+    }
+
+    #[test]
+    fn mpls_leads_to_ip() {
+        let mut frame = vec![0; 12];
+        frame.extend([0x88, 0x47, 0, 1, 0x10, 64, 0, 2, 0x2b, 63]);
+        PacketBuilder::ipv6([1; 16], [2; 16], 9)
+            .udp(1, 2)
+            .write(&mut frame, &[])
+            .expect("a vector takes it");
+        let v = ethernet(&frame);
+        let stack: Vec<_> = v.mpls.iter().collect();
+        assert_eq!(stack, [(1, 17, 0, false), (2, 34, 5, true)]);
+        assert_eq!((v.ip_version, v.ip_len), (Some(6), Some(48)));
+        assert_eq!((v.src_port, v.dst_port), (Some(1), Some(2)));
+    }
+
+    #[test]
+    fn padding_is_no_transport_header() {
+        // total length 20, then Ethernet padding
+        let mut ip = vec![
+            0x45, 0, 0, 20, 0, 0, 0, 0, 64, 17, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2,
+        ];
+        ip.extend([0xff; 26]);
+        let v = sampled_header(11, &ip);
+        assert_eq!((v.proto, v.src_port), (Some(17), None));
+    }
+
+    #[test]
+    fn a_later_fragment_has_no_ports() {
+        let ip = [
+            0x45, 0, 0, 40, 0, 9, 0x20, 2, 64, 6, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 9, 9, 9, 9,
+        ];
+        let v = sampled_header(11, &ip);
+        let f = v.fragment.expect("it is one");
+        assert_eq!((f.id, f.offset, f.more), (9, 16, true));
+        assert_eq!(v.src_port, None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(link in 0u16..300, protocol in 0u32..20, bytes: Vec<u8>) {
+            frame(link, &bytes);
+            sampled_header(protocol, &bytes);
+        }
+
+        #[test]
+        fn etherparse_agrees_on_whole_frames(
+            v6: bool, tcp: bool, ports: (u16, u16), ttl: u8, n in 0usize..90
+        ) {
+            let mut bytes = Vec::new();
+            let link = PacketBuilder::ethernet2([3; 6], [4; 6]);
+            let ip = if v6 {
+                link.ipv6([1; 16], [2; 16], ttl)
+            } else {
+                link.ipv4([1; 4], [2; 4], ttl)
+            };
+            let done = if tcp {
+                ip.tcp(ports.0, ports.1, 0, 0).write(&mut bytes, &vec![0; n])
+            } else {
+                ip.udp(ports.0, ports.1).write(&mut bytes, &vec![0; n])
+            };
+            prop_assert!(done.is_ok());
+            let view = ethernet(&bytes);
+            prop_assert_eq!(view.src_port, Some(ports.0));
+            prop_assert_eq!(view.dst_port, Some(ports.1));
+            prop_assert_eq!(view.ttl, Some(ttl));
+            prop_assert_eq!(view.ip_len, Some((bytes.len() - 14) as u32));
+            prop_assert_eq!(view.end, bytes.len());
+        }
+    }
+}

@@ -37,6 +37,11 @@ impl Book {
         &mut self.other
     }
 
+    /// The tally of what belongs to no exporter, to read.
+    pub fn unassigned(&self) -> &Tally {
+        &self.other
+    }
+
     /// The accounts, in order of address and domain.
     pub fn accounts(&self) -> impl Iterator<Item = (&Account, &Tally)> {
         self.accounts.iter()

@@ -90,43 +90,54 @@ numbered! {
     }
 }
 
-/// Bits of [`crate::model::CoreColumns::flags`]: what was corrected, guessed or is special about a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RowFlags;
+macro_rules! flags {
+    ($($(#[$doc:meta])* $name:ident = $bit:literal, $text:literal;)*) => {
+        /// Bits of [`crate::model::CoreColumns::flags`]: what was corrected, guessed or is special about a row.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct RowFlags;
 
-impl RowFlags {
+        impl RowFlags {
+            $($(#[$doc])* pub const $name: u32 = 1 << $bit;)*
+
+            /// Every flag with its name in NDJSON and SQL, in order of the bits.
+            pub const NAMES: &'static [(u32, &'static str)] = &[$((1 << $bit, $text)),*];
+        }
+    };
+}
+
+flags! {
     /// The sampling interval is unknown; 1 was assumed.
-    pub const SAMPLING_UNKNOWN: u32 = 1;
+    SAMPLING_UNKNOWN = 0, "sampling_unknown";
     /// The sampling interval was above the limit and not applied.
-    pub const SAMPLING_REFUSED: u32 = 1 << 1;
+    SAMPLING_REFUSED = 1, "sampling_refused";
     /// The template came from another session of the same exporter.
-    pub const TEMPLATE_FALLBACK: u32 = 1 << 2;
+    TEMPLATE_FALLBACK = 2, "template_fallback";
     /// The life of the flow is impossible as sent (end before start, end in the future, too long).
-    pub const TIME_IMPOSSIBLE: u32 = 1 << 3;
+    TIME_IMPOSSIBLE = 3, "time_impossible";
     /// The exporter's clock was corrected.
-    pub const CLOCK_CORRECTED: u32 = 1 << 4;
+    CLOCK_CORRECTED = 4, "clock_corrected";
     /// Usage minutes were clamped to what may still be booked.
-    pub const USAGE_CLAMPED: u32 = 1 << 5;
+    USAGE_CLAMPED = 5, "usage_clamped";
     /// A life longer than the pro-rating limit was cut for usage.
-    pub const PRORATE_CUT: u32 = 1 << 6;
+    PRORATE_CUT = 6, "prorate_cut";
     /// Bytes are layer-4 payload (NSEL).
-    pub const L4_BYTES: u32 = 1 << 7;
+    L4_BYTES = 7, "l4_bytes";
     /// A teardown total could not be turned into a delta; 0 was counted.
-    pub const TOTAL_UNKNOWN: u32 = 1 << 8;
+    TOTAL_UNKNOWN = 8, "total_unknown";
     /// Bytes and packets come from a total's difference (85, 86).
-    pub const FROM_TOTAL: u32 = 1 << 9;
+    FROM_TOTAL = 9, "from_total";
     /// Bytes and packets come from post counters (23, 24).
-    pub const FROM_POST: u32 = 1 << 10;
+    FROM_POST = 10, "from_post";
     /// Bytes and packets were taken from a sampled header.
-    pub const FROM_HEADER: u32 = 1 << 11;
+    FROM_HEADER = 11, "from_header";
     /// A text was cut.
-    pub const TEXT_CUT: u32 = 1 << 12;
+    TEXT_CUT = 12, "text_cut";
     /// The record waited for its template.
-    pub const DECODED_LATE: u32 = 1 << 13;
+    DECODED_LATE = 13, "decoded_late";
     /// The sampled header was cut short before all fields were read.
-    pub const HEADER_CUT: u32 = 1 << 14;
+    HEADER_CUT = 14, "header_cut";
     /// The frame is no IP packet.
-    pub const NOT_IP: u32 = 1 << 15;
+    NOT_IP = 15, "not_ip";
 }
 
 /// The datagram that rows came from: one entry a datagram in a batch, rows point at it.

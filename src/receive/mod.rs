@@ -1,1 +1,35 @@
 //! Bytes from the world into pooled buffers.
+//!
+//! Owns: the UDP sockets ([`udp`]), the batches that carry datagrams to the shards ([`pool`]), the choice of the
+//! shard and what happens when it cannot take more ([`route`]), who may send ([`admission`]), what control reads
+//! of all this ([`published`]), and capture files ([`Captures`]).
+//! Never: waits for a shard, allocates for a datagram, takes a lock for a known exporter.
+//! Why alone on its threads: a late read is a lost datagram, a late decode is only late.
+
+// Live reception.
+pub mod admission;
+mod mmsg;
+pub mod pool;
+pub mod prefix;
+pub mod published;
+pub mod route;
+pub mod udp;
+
+// Capture files.
+mod file;
+mod fragment;
+mod frames;
+mod map;
+
+mod error;
+mod settings;
+
+pub use admission::Intake;
+pub use error::Error;
+pub use file::{CaptureError, Captures, Counts, Selection};
+pub use pool::DatagramBatch;
+pub use prefix::Prefix;
+pub use published::{Published, ReceiveStats};
+pub use route::Router;
+pub use settings::Settings;
+pub use udp::{Listener, bind};

@@ -1,1 +1,21 @@
 //! Ships sealed batches: ClickHouse, NDJSON, nothing.
+//!
+//! Owns: the row definitions and the Native encoder ([`native`]), the tables ([`schema`], `schemas/`), hop 2
+//! ([`hop`]), delivery with retry ([`clickhouse`]), the files of `replay` ([`ndjson`]), the sinks that keep nothing
+//! ([`null`]). Never: changes a sealed bundle, discards without counting. Why: a retry must send the same bytes under
+//! the same token, or rows are lost or doubled (contracts section 6).
+
+pub mod clickhouse;
+mod error;
+pub mod native;
+pub mod ndjson;
+pub mod null;
+mod outbox;
+pub mod schema;
+mod settings;
+mod stats;
+
+pub use error::Error;
+pub use outbox::{Inbox, Outbox, hop};
+pub use settings::Settings;
+pub use stats::{LATENCY_BOUNDS, Snapshot, Stats};

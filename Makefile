@@ -1,0 +1,50 @@
+# Two commands for everybody: `make demo` and `make test`. The rest is for those who build Flowhouse.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench fuzz torture prepare prepare-demo prepare-test lint engine clean
+
+CACHE      ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flowhouse
+VENV       := $(CACHE)/venv
+ENGINE     := chdb-core==26.9.0
+ENGINE_DIR := $(CACHE)/lib
+SUDO       := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
+DENY       := 0.20.2
+
+export FLOWHOUSE_CHDB_LIB := $(ENGINE_DIR)/_chdb.abi3.so
+
+help:
+	@echo "make demo    install what is missing, build, run the collector on generated traffic, show the results"
+	@echo "make test    install what is missing, run everything that CI runs"
+	@echo "make bench   benchmarks, with the rivals' figures of the same run"
+	@echo "make fuzz    every fuzz target for FUZZ_SECONDS (60) each"
+
+demo: prepare-demo
+	cargo build --release --locked
+	$(MAKE) --no-print-directory engine PROFILE=release
+	./target/release/flowhouse demo --for $(or $(DEMO_FOR),90s)
+
+test:
+	@bash .ci/steps
+
+bench: prepare-test
+	cargo build --release --locked
+	$(MAKE) --no-print-directory engine PROFILE=release
+	cargo bench --locked
+	bash benches/live.sh
+
+fuzz:
+	@bash fuzz/run.sh $(or $(FUZZ_SECONDS),60)
+
+# What the demo needs beside Rust: a C compiler for one dependency, and the engine library.
+prepare-demo:
+	@bash .ci/prepare demo
+
+prepare-test:
+	@bash .ci/prepare test
+
+# The engine of `flowhouse store`: downloaded once, its checksum proven by `store install`.
+engine:
+	@bash .ci/prepare engine target/$(or $(PROFILE),debug)/flowhouse
+
+clean:
+	cargo clean

@@ -1,0 +1,136 @@
+//! The state directory: who this collector is, and what it knew before a restart.
+
+use anyhow::{Context, Result, bail};
+use std::fs::{self, File, TryLockError};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use uuid::Uuid;
+
+/// Largest state file that is read back, bytes.
+const FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// A directory that one process holds exclusively while it runs.
+#[derive(Debug)]
+pub struct StateDirectory {
+    path: PathBuf,
+    collector: Uuid,
+    _lock: File,
+}
+
+impl StateDirectory {
+    /// Creates the directory if need be, locks it and reads (or draws) the collector's id.
+    ///
+    /// # Errors
+    /// When it cannot be created or written, when another process holds it, or when the id file is no UUID.
+    pub fn open(path: &Path) -> Result<Self> {
+        fs::create_dir_all(path)
+            .with_context(|| format!("cannot create the state directory {}", path.display()))?;
+        let lock_path = path.join("lock");
+        let lock = File::create(&lock_path)
+            .with_context(|| format!("cannot write to the state directory {}", path.display()))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => bail!(
+                "another collector runs on the state directory {} (stop it, or set another `state_dir`)",
+                path.display()
+            ),
+            Err(TryLockError::Error(e)) => {
+                return Err(e).context("cannot lock the state directory");
+            }
+        }
+        let collector = Self::collector_id(&path.join("collector-id"))?;
+        Ok(StateDirectory {
+            path: path.to_owned(),
+            collector,
+            _lock: lock,
+        })
+    }
+
+    /// The collector's id: drawn once, the same after every restart.
+    pub fn collector(&self) -> Uuid {
+        self.collector
+    }
+
+    /// Where the directory is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a file so that after a crash it is the old one or the new one, whole.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let (to, temporary) = (self.path.join(name), self.path.join(format!("{name}.new")));
+        let write = || -> std::io::Result<()> {
+            let mut f = File::create(&temporary)?;
+            f.write_all(bytes)?;
+            f.sync_all()?;
+            fs::rename(&temporary, &to)?;
+            File::open(&self.path)?.sync_all()
+        };
+        write().with_context(|| format!("cannot write {}", to.display()))
+    }
+
+    /// Reads a file written by [`StateDirectory::write`]; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read, or is larger than this process ever writes.
+    pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let path = self.path.join(name);
+        match fs::metadata(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
+            Ok(m) if m.len() > FILE_BYTES_MAX => {
+                bail!("{} is larger than {FILE_BYTES_MAX} bytes", path.display())
+            }
+            Ok(_) => {}
+        }
+        fs::read(&path)
+            .map(Some)
+            .with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    fn collector_id(path: &Path) -> Result<Uuid> {
+        match fs::read_to_string(path) {
+            Ok(text) => Uuid::parse_str(text.trim()).with_context(|| {
+                format!(
+                    "{} holds no collector id (remove it to draw a new one)",
+                    path.display()
+                )
+            }),
+            Err(_) => {
+                let id = Uuid::new_v4();
+                let mut f = File::create(path)
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+                writeln!(f, "{id}")?;
+                f.sync_all()?;
+                Ok(id)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_process_holds_it_and_the_id_stays() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let first = StateDirectory::open(dir.path()).expect("opens");
+        let id = first.collector();
+        assert!(StateDirectory::open(dir.path()).is_err(), "a second holder");
+        first.write("templates", b"abc").expect("writes");
+        assert_eq!(
+            first.read("templates").expect("reads").as_deref(),
+            Some(&b"abc"[..])
+        );
+        assert_eq!(first.read("nothing").expect("reads"), None);
+        drop(first);
+        assert_eq!(
+            StateDirectory::open(dir.path()).expect("again").collector(),
+            id
+        );
+    }
+}

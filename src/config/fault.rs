@@ -1,0 +1,146 @@
+//! Every fault of a configuration text, with line, column and cure.
+
+use serde::de::DeserializeOwned;
+use std::fmt;
+
+/// Most faults that are reported for one text.
+const FAULTS_MAX: usize = 50;
+
+/// One fault of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Line from 1; 0 when the fault is of no single line.
+    pub line: usize,
+    /// Column from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it; empty where the message says it.
+    pub cure: String,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line > 0 {
+            write!(f, "{}:{}: ", self.line, self.column)?;
+        }
+        f.write_str(&self.message)?;
+        if !self.cure.is_empty() {
+            write!(f, " ({})", self.cure)?;
+        }
+        Ok(())
+    }
+}
+
+/// Parses a TOML text; on failure every fault is listed, not just the first: what is at fault is blanked out and the
+/// rest is parsed again.
+///
+/// # Errors
+/// The faults, in the order of the text.
+pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Vec<Fault>> {
+    let mut rest = text.to_owned();
+    let mut faults = vec![];
+    loop {
+        let error = match toml::from_str::<T>(&rest) {
+            Ok(value) if faults.is_empty() => return Ok(value),
+            Ok(_) => break,
+            Err(error) => error,
+        };
+        let span = error.span().unwrap_or(0..0);
+        faults.push(describe(text, span.start, error.message()));
+        if span.is_empty() || faults.len() >= FAULTS_MAX || !blank(&mut rest, span) {
+            break;
+        }
+    }
+    faults.sort_by_key(|f| (f.line, f.column));
+    Err(faults)
+}
+
+/// Replaces the statements that a span touches by spaces, so that places in the text stay what they are. A table
+/// header of an unknown name becomes one whose content cannot be at fault again.
+fn blank(text: &mut String, span: std::ops::Range<usize>) -> bool {
+    let start = text[..span.start].rfind('\n').map_or(0, |n| n + 1);
+    let mut end = text[span.end..]
+        .find('\n')
+        .map_or(text.len(), |n| span.end + n);
+    if text[start..end].trim_start().starts_with('[') {
+        let next = text[end..].find("\n[").map_or(text.len(), |n| end + n);
+        end = next;
+    }
+    let blanked: String = text[start..end]
+        .chars()
+        .map(|c| if c == '\n' { '\n' } else { ' ' })
+        .collect();
+    let same = blanked == text[start..end];
+    text.replace_range(start..end, &blanked);
+    !same
+}
+
+fn describe(text: &str, at: usize, message: &str) -> Fault {
+    let before = &text[..at.min(text.len())];
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    let message = message.trim().replace('\n', "; ");
+    Fault {
+        line,
+        column,
+        cure: nearest(&message).unwrap_or_default(),
+        message,
+    }
+}
+
+/// For `unknown field/variant X, expected one of ...`: the known name that is nearest to X.
+fn nearest(message: &str) -> Option<String> {
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let unknown = message
+        .starts_with("unknown ")
+        .then(|| quoted.next())
+        .flatten()?;
+    let best = quoted.max_by(|a, b| {
+        strsim::jaro_winkler(a, unknown).total_cmp(&strsim::jaro_winkler(b, unknown))
+    })?;
+    (strsim::jaro_winkler(best, unknown) > 0.7).then(|| format!("did you mean `{best}`?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+
+    #[derive(Debug, Deserialize, Default)]
+    #[serde(default, deny_unknown_fields)]
+    struct Inner {
+        rows_max: u32,
+        name: String,
+    }
+
+    #[derive(Debug, Deserialize, Default)]
+    #[serde(default, deny_unknown_fields)]
+    struct Outer {
+        inner: Inner,
+        other: Inner,
+    }
+
+    #[test]
+    fn every_fault_has_its_place_and_a_cure() {
+        let text = "[inner]\nrow_max = 1\nname = 7\n[othr]\nx = 1\n[other]\nrows_max = -1\n";
+        let faults = parse::<Outer>(text).expect_err("four faults");
+        let lines: Vec<usize> = faults.iter().map(|f| f.line).collect();
+        assert_eq!(lines, [2, 3, 4, 7], "{faults:?}");
+        assert_eq!(faults[0].cure, "did you mean `rows_max`?");
+        assert_eq!(faults[2].cure, "did you mean `other`?");
+    }
+
+    #[test]
+    fn a_broken_text_ends_with_one_fault() {
+        let faults = parse::<Outer>("[inner\nrows_max = 1").expect_err("no table");
+        assert!(!faults.is_empty());
+        assert!(
+            parse::<Outer>("[inner]\nrows_max = 3")
+                .expect("fine")
+                .inner
+                .rows_max
+                == 3
+        );
+    }
+}

@@ -1,0 +1,94 @@
+//! What can be set about decoding.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Limits and rules of the decoder. All limits hold for one shard.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Correct the times of exporters whose clock is off by more than `clock_skew_max_s`, from the time of receipt.
+    /// `run` does, `inspect` and `replay` do not unless told to.
+    pub correct_clock: bool,
+    /// How far an exporter's header clock may be from the time of receipt, seconds.
+    pub clock_skew_max_s: u64,
+    /// Lives longer than this are flagged as impossible, seconds.
+    pub flow_life_max_s: u64,
+    /// Sampling intervals above this are flagged, not applied (1 in N).
+    pub sampling_max: u32,
+    /// Sampling intervals for exporters that do not tell (address to 1 in N).
+    pub sampling: BTreeMap<IpAddr, u32>,
+    /// Take element 23 of a record that also has element 1 as bytes of the reverse direction (old nProbe).
+    pub post_is_reverse: bool,
+    /// Exporters whose state is kept.
+    pub exporters_max: usize,
+    /// Sessions (source port, version, domain) kept for one exporter.
+    pub sessions_max: usize,
+    /// Observation domains kept for one exporter.
+    pub domains_max: usize,
+    /// Templates of one exporter.
+    pub exporter_templates_max: usize,
+    /// Templates in all.
+    pub templates_max: usize,
+    /// Fields of a template.
+    pub template_fields_max: usize,
+    /// Bytes of a record that a template may describe.
+    pub record_bytes_max: usize,
+    /// Templates of a session that was silent this long are dropped, seconds.
+    pub template_lifetime_s: u64,
+    /// Layout changes of one template id a minute above which the alarm is raised.
+    pub template_changes_max: u32,
+    /// Sets of one exporter that may await their template.
+    pub exporter_waiting_sets_max: usize,
+    /// Bytes of sets of one exporter that may await their template.
+    pub exporter_waiting_bytes_max: usize,
+    /// Sets in all that may await their template.
+    pub waiting_sets_max: usize,
+    /// Bytes in all of sets that may await their template.
+    pub waiting_bytes_max: usize,
+    /// How long a set waits for its template, seconds; 0: never waits.
+    pub waiting_age_max_s: u64,
+    /// Running totals (elements 85, 86) remembered.
+    pub totals_max: usize,
+    /// Firewall flows (NSEL) remembered between update and teardown.
+    pub firewall_flows_max: usize,
+    /// Samplers remembered for one exporter.
+    pub samplers_max: usize,
+    /// Names (interfaces, applications, VRFs) remembered for one exporter.
+    pub names_max: usize,
+    /// Faults kept for the log between two readings.
+    pub faults_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            correct_clock: false,
+            clock_skew_max_s: 300,
+            flow_life_max_s: 86_400,
+            sampling_max: 1_000_000,
+            sampling: BTreeMap::new(),
+            post_is_reverse: false,
+            exporters_max: 16_384,
+            sessions_max: 64,
+            domains_max: 256,
+            exporter_templates_max: 4_096,
+            templates_max: 131_072,
+            template_fields_max: 512,
+            record_bytes_max: 65_507,
+            template_lifetime_s: 86_400,
+            template_changes_max: 8,
+            exporter_waiting_sets_max: 1_024,
+            exporter_waiting_bytes_max: 512 * 1024,
+            waiting_sets_max: 65_536,
+            waiting_bytes_max: 32 * 1024 * 1024,
+            waiting_age_max_s: 1_800,
+            totals_max: 65_536,
+            firewall_flows_max: 65_536,
+            samplers_max: 1_024,
+            names_max: 65_536,
+            faults_max: 64,
+        }
+    }
+}

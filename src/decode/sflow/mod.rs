@@ -1,0 +1,473 @@
+//! sFlow version 5: one row for each flow sample, one fact for each interface's counters.
+//!
+//! The exporter is the agent; where the datagram came from stays beside it. A sample that makes no sense costs
+//! itself, an unknown record nothing but a counter.
+
+mod record;
+mod row;
+mod sequence;
+mod wire;
+
+pub use record::{FlowRecord, Gateway, IpRecord, interface_counters};
+pub use wire::{
+    CountersSample, FlowSample, Format, Header, Interface, Item, Items, Sample, Source,
+};
+
+use super::{Fault, Reason, Settings};
+use crate::ledger::{Book, Outcome, Tally};
+use crate::model::{Addr, Datagram, FlowBatch, Learned, Origin, Provenance};
+use row::RowWriter;
+use sequence::Sequences;
+
+/// Decodes datagrams and remembers the sequence numbers of their senders.
+#[derive(Debug)]
+pub struct SflowDecoder {
+    sequences: Sequences,
+    silence_max_ns: i64,
+    rows: RowWriter,
+}
+
+impl SflowDecoder {
+    /// A decoder with the limits of the room.
+    pub fn new(settings: &Settings) -> Self {
+        SflowDecoder {
+            sequences: Sequences::new(settings.exporters_max),
+            silence_max_ns: (settings.template_lifetime_s as i64).saturating_mul(NS),
+            rows: RowWriter::new(settings.sampling_max),
+        }
+    }
+
+    /// Decodes a datagram whose first word is 5; returns the first fault in it, if any.
+    pub fn decode(
+        &mut self,
+        d: &Datagram<'_>,
+        out: &mut FlowBatch,
+        learned: &mut Vec<Learned>,
+        book: &mut Book,
+    ) -> Option<Fault> {
+        let fault = |offset, reason| Fault {
+            exporter: d.source,
+            datagram: d.number,
+            offset,
+            reason,
+        };
+        let (header, reader) = match Header::read(d.payload) {
+            Ok(read) => read,
+            Err((offset, reason)) => {
+                book.account((d.source.0, 0)).one(datagram_outcome(reason));
+                return Some(fault(offset, reason));
+            }
+        };
+        let exporter = exporter(&header, d.source);
+        let sender = (exporter, header.sub_agent);
+        let tally = book.account((exporter.0, header.sub_agent));
+        if too_many(&header, reader.rest().len()) && !d.cut {
+            tally.one(Outcome::DatagramsRejectedHeader);
+            return Some(fault(reader.position() - 4, Reason::Header));
+        }
+        tally.one(Outcome::DatagramsParsed);
+        self.sequences
+            .datagram(sender, &header, d.received_at_ns, tally);
+        let (mut first, mut provenance) = (None, None);
+        let mut samples = Items::new(reader, header.samples);
+        let mut place = 0;
+        while let Some(item) = samples.next() {
+            place += 1;
+            tally.one(Outcome::Sets);
+            match Sample::read(&item) {
+                Sample::Flow(sample) => {
+                    self.sequences.sample(sender, &sample, tally);
+                    let provenance =
+                        *provenance.get_or_insert_with(|| out.push_provenance(origin(d, sender)));
+                    self.rows.write(&sample, place, provenance, out, tally);
+                }
+                Sample::Counters(sample) => counters(sample, exporter, d, learned, tally),
+                Sample::Other => {
+                    tally.one(Outcome::SetsRejectedId);
+                    first.get_or_insert(fault(item.at, Reason::SampleFormat));
+                }
+                Sample::Broken => {
+                    tally.one(Outcome::SetsRejectedRecord);
+                    first.get_or_insert(fault(item.at, Reason::Record));
+                }
+            }
+        }
+        if samples.left() > 0 {
+            // where the one that runs past the end would have ended is not known, so it and the others are lost
+            let lost = u64::from(samples.left()).min(SAMPLES_MAX);
+            tally.add(Outcome::Sets, lost);
+            tally.add(Outcome::SetsRejectedLength, lost);
+            let offset = d.payload.len() - samples.rest().len();
+            first.get_or_insert(fault(offset, Reason::Sample));
+        } else {
+            tally.add(Outcome::BytesTrailing, samples.rest().len() as u64);
+        }
+        first
+    }
+
+    /// Forgets senders that were silent for the lifetime of a template.
+    pub fn tick(&mut self, now_ns: i64) {
+        self.sequences
+            .forget(now_ns.saturating_sub(self.silence_max_ns));
+    }
+}
+
+/// Whether a payload is an sFlow version 5 datagram whose samples, and the records in those of known formats, end
+/// exactly where they should.
+pub fn walks_to_end(payload: &[u8]) -> bool {
+    let Ok((header, reader)) = Header::read(payload) else {
+        return false;
+    };
+    let mut samples = Items::new(reader, header.samples);
+    let whole = samples.by_ref().all(|item| match Sample::read(&item) {
+        Sample::Flow(FlowSample { mut records, .. })
+        | Sample::Counters(CountersSample { mut records, .. }) => {
+            records.by_ref().for_each(drop);
+            records.left() == 0 && records.rest().is_empty()
+        }
+        Sample::Other => true,
+        Sample::Broken => false,
+    });
+    whole && samples.left() == 0 && samples.rest().is_empty()
+}
+
+/// The agent, or the source of the datagram where the agent does not know its own address.
+pub fn exporter(header: &Header, source: Addr) -> Addr {
+    if header.agent.is_unspecified() {
+        source
+    } else {
+        header.agent
+    }
+}
+
+/// Whether a datagram promises more samples than its bytes could hold.
+fn too_many(header: &Header, bytes: usize) -> bool {
+    header.samples as usize > bytes / SAMPLE_MIN
+}
+
+fn datagram_outcome(reason: Reason) -> Outcome {
+    match reason {
+        Reason::Version => Outcome::DatagramsRejectedVersion,
+        Reason::Short => Outcome::DatagramsRejectedShort,
+        _ => Outcome::DatagramsRejectedHeader,
+    }
+}
+
+fn origin(d: &Datagram<'_>, (exporter, domain): (Addr, u32)) -> Provenance {
+    Provenance {
+        exporter,
+        exporter_source: d.source,
+        exporter_port: d.port,
+        domain,
+        origin: Origin::Sflow,
+        received_at_ns: d.received_at_ns,
+        exported_at_ms: 0,
+        datagram: d.number,
+        frame: d.frame,
+    }
+}
+
+fn counters(
+    mut sample: CountersSample<'_>,
+    exporter: Addr,
+    d: &Datagram<'_>,
+    learned: &mut Vec<Learned>,
+    tally: &mut Tally,
+) {
+    tally.one(Outcome::SetsDecoded);
+    tally.one(Outcome::RecordsDecoded);
+    tally.one(Outcome::RecordsCounters);
+    for item in sample.records.by_ref() {
+        match interface_counters(&item) {
+            Some(mut c) => {
+                c.exporter = exporter;
+                c.received_at_ns = d.received_at_ns;
+                learned.push(Learned::Counters(Box::new(c)));
+            }
+            None => tally.one(Outcome::FieldsUnknown),
+        }
+    }
+    if sample.records.left() > 0 {
+        tally.one(Outcome::FieldsMalformed);
+    }
+}
+
+const NS: i64 = 1_000_000_000;
+/// A sample has at least its format and its length.
+const SAMPLE_MIN: usize = 8;
+/// Samples that a UDP datagram has room for: what a cut one may be believed to have lost.
+const SAMPLES_MAX: u64 = 8192;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Gauges, laws};
+    use crate::model::{Field, FieldValue, RowFlags, SamplingSource};
+    use proptest::prelude::*;
+
+    fn words(list: &[u32]) -> Vec<u8> {
+        list.iter().flat_map(|w| w.to_be_bytes()).collect()
+    }
+
+    fn item(format: u32, body: &[u8]) -> Vec<u8> {
+        let mut out = words(&[format, body.len() as u32]);
+        out.extend(body);
+        out.resize(out.len().next_multiple_of(4), 0);
+        out
+    }
+
+    fn datagram(sequence: u32, samples: &[Vec<u8>]) -> Vec<u8> {
+        let count = samples.len() as u32;
+        let mut out = words(&[5, 1, 0x0a00_0001, 7, sequence, 1000, count]);
+        out.extend(samples.concat());
+        out
+    }
+
+    /// A flow sample of source 3, 1 in 100, from interface 3 to `output`.
+    fn flow(sequence: u32, drops: u32, output: u32, records: &[Vec<u8>]) -> Vec<u8> {
+        let count = records.len() as u32;
+        let mut body = words(&[sequence, 3, 100, 5000, drops, 3, output, count]);
+        body.extend(records.concat());
+        item(1, &body)
+    }
+
+    /// 802.1Q, IPv4 of total length 1000, UDP 53 to 4000, cut after the ports.
+    fn header() -> Vec<u8> {
+        let mut frame = vec![2; 12];
+        frame.extend([
+            0x81, 0, 0x20, 9, 8, 0, 0x45, 0xb8, 3, 0xe8, 0, 0, 0, 0, 60, 17, 0, 0,
+        ]);
+        frame.extend([10, 0, 0, 1, 10, 0, 0, 2, 0, 53, 15, 0xa0]);
+        let mut body = words(&[1, 1022, 4]);
+        body.extend(words(&[frame.len() as u32]));
+        body.extend(&frame);
+        body.resize(body.len().next_multiple_of(4), 0);
+        item(1, &body)
+    }
+
+    struct Run {
+        batch: FlowBatch,
+        learned: Vec<Learned>,
+        book: Book,
+        fault: Option<Fault>,
+    }
+
+    fn run(payloads: &[Vec<u8>]) -> Run {
+        let mut decoder = SflowDecoder::new(&Settings::default());
+        let mut r = Run {
+            batch: FlowBatch::new(),
+            learned: Vec::new(),
+            book: Book::new(100),
+            fault: None,
+        };
+        for (i, payload) in payloads.iter().enumerate() {
+            let d = Datagram {
+                source: Addr::from_v4([192, 0, 2, 9]),
+                port: 6343,
+                received_at_ns: 5,
+                number: i as u64 + 1,
+                frame: 0,
+                cut: false,
+                payload,
+            };
+            let fault = decoder.decode(&d, &mut r.batch, &mut r.learned, &mut r.book);
+            r.fault = r.fault.or(fault);
+            r.book.other().one(Outcome::DatagramsRouted);
+        }
+        let mut total = r.book.total();
+        total.add(Outcome::DatagramsReceived, payloads.len() as u64);
+        total.add(Outcome::RowsAcknowledged, r.batch.len() as u64);
+        for law in laws(&total, &Gauges::default()) {
+            assert!(law.holds(), "{law:?}");
+        }
+        r
+    }
+
+    #[test]
+    fn a_flow_sample_is_a_row() {
+        let switch = item(1001, &words(&[9, 0, 11, 0]));
+        let router = item(1002, &words(&[1, 0x0a01_0101, 24, 16]));
+        let gateway = item(
+            1003,
+            &words(&[
+                1,
+                0x0a01_0102,
+                65000,
+                65001,
+                65002,
+                2,
+                2,
+                2,
+                65003,
+                65004,
+                1,
+                1,
+                65005,
+                0,
+                100,
+            ]),
+        );
+        let r = run(&[datagram(
+            1,
+            &[flow(1, 0, 4, &[header(), switch, router, gateway])],
+        )]);
+        let row = r.batch.row(0);
+        let number = |f| match row.value(f) {
+            Some(FieldValue::Number(n)) => Some(n),
+            _ => None,
+        };
+        for (field, value) in [
+            (Field::Bytes, 1000),
+            (Field::Packets, 1),
+            (Field::SrcPort, 53),
+            (Field::DstPort, 4000),
+            (Field::Tos, 0xb8),
+            (Field::Ttl, 60),
+            (Field::InIf, 3),
+            (Field::OutIf, 4),
+            (Field::Vlan, 9),
+            (Field::PostVlan, 11),
+            (Field::Direction, 0),
+            (Field::SrcAs, 65001),
+            (Field::DstAs, 65005),
+            (Field::DstPeerAs, 65003),
+            (Field::SrcMask, 24),
+            (Field::L2Bytes, 1022),
+        ] {
+            assert_eq!(number(field), Some(value), "{field:?}");
+        }
+        let path = Some(FieldValue::Path(&[65003, 65004, 65005]));
+        assert_eq!(row.value(Field::DstAsPath), path);
+        assert!(!row.has(Field::StartMs) && !row.has(Field::TcpFlags));
+        let p = row.provenance();
+        assert_eq!(p.exporter, Addr::from_v4([10, 0, 0, 1]));
+        assert_eq!(p.exporter_source, Addr::from_v4([192, 0, 2, 9]));
+        assert_eq!((p.domain, p.exported_at_ms), (7, 0));
+        assert_eq!(row.sampling_source(), SamplingSource::Header);
+        assert_eq!(row.estimate(), (100_000, 100));
+        assert_eq!(r.fault, None);
+    }
+
+    #[test]
+    fn special_interfaces_and_rates() {
+        let r = run(&[datagram(
+            1,
+            &[
+                flow(1, 0, 0x3fff_ffff, &[header()]),
+                flow(2, 0, 1 << 30 | 2, &[header()]),
+                flow(3, 0, 2 << 30 | 7, &[header()]),
+            ],
+        )]);
+        let c = &r.batch.core;
+        let out = |i: usize| r.batch.row(i).has(Field::OutIf).then(|| c.out_if[i]);
+        assert_eq!([out(0), out(1), out(2)], [Some(0x3fff_ffff), None, None]);
+        assert_eq!(c.forwarding_status, [0, 128, 0]);
+        let mut body = words(&[1, 3, 2_000_000, 1, 0, 3, 4, 0]);
+        let refused = item(1, &body);
+        body[8..12].fill(0);
+        let r = run(&[datagram(1, &[refused, item(1, &body)])]);
+        assert_eq!(r.batch.core.sampling_interval, [1, 1]);
+        let flags = &r.batch.core.flags;
+        assert!(flags[0] & RowFlags::SAMPLING_REFUSED != 0);
+        assert!(flags[1] & RowFlags::SAMPLING_UNKNOWN != 0);
+        assert!(!r.batch.row(0).has(Field::Bytes));
+    }
+
+    #[test]
+    fn a_frame_that_is_no_ip_counts_its_length() {
+        let mut frame = vec![1; 12];
+        frame.extend([0x08, 0x06, 0, 1]);
+        let mut body = words(&[1, 64, 4, 16]);
+        body.extend(frame);
+        let r = run(&[datagram(1, &[flow(1, 0, 4, &[item(1, &body)])])]);
+        assert_eq!(r.batch.core.bytes, [60]);
+        assert!(r.batch.core.flags[0] & RowFlags::NOT_IP != 0);
+    }
+
+    #[test]
+    fn ip_records_stand_in_for_a_header() {
+        let ip = item(
+            3,
+            &words(&[84, 17, 0x0101_0101, 0x0202_0202, 5, 6, 0, 0x10]),
+        );
+        let r = run(&[datagram(1, &[flow(1, 0, 4, &[ip])])]);
+        let c = &r.batch.core;
+        assert_eq!((c.bytes[0], c.src_port[0], c.tos[0]), (84, 5, 0x10));
+        assert_eq!(c.src_addr[0], Addr::from_v4([1; 4]));
+        assert!(!r.batch.row(0).has(Field::TcpFlags));
+    }
+
+    #[test]
+    fn counters_are_learned() {
+        let mut body = words(&[9, 6, 0, 1000, 1, 3, 0, 5]);
+        body.extend(words(&[0; 6]));
+        body.extend(words(&[1, 0]));
+        body.extend(words(&[0, 0, 0, 0, 0, 2]));
+        let sample = [words(&[1, 9, 1]), item(1, &body)].concat();
+        let r = run(&[datagram(1, &[item(2, &sample)])]);
+        let [Learned::Counters(c)] = &r.learned[..] else {
+            panic!("{:?}", r.learned)
+        };
+        assert_eq!((c.if_index, c.if_speed, c.in_octets), (9, 1000, 5));
+        assert_eq!((c.out_octets, c.promiscuous), (1 << 32, 2));
+        assert_eq!(c.exporter, Addr::from_v4([10, 0, 0, 1]));
+        assert_eq!(r.book.count(Outcome::RecordsCounters), 1);
+    }
+
+    #[test]
+    fn unknown_and_broken_samples_cost_themselves() {
+        let unknown = item(5, &[0; 8]);
+        let broken = item(1, &words(&[1, 2]));
+        let vendor = item(4413 << 12 | 1, &[0; 3]);
+        let mut payload = datagram(1, &[unknown, broken, vendor, flow(1, 0, 4, &[header()])]);
+        payload.extend([0; 5]);
+        let r = run(&[payload]);
+        assert_eq!(r.batch.core.record, [4]);
+        assert_eq!(r.book.count(Outcome::SetsRejectedId), 2);
+        assert_eq!(r.book.count(Outcome::SetsRejectedRecord), 1);
+        assert_eq!(r.book.count(Outcome::BytesTrailing), 5);
+        assert_eq!(r.fault.map(|f| f.reason), Some(Reason::SampleFormat));
+    }
+
+    #[test]
+    fn contradictions_are_rejected_and_cut_samples_counted() {
+        let mut many = datagram(1, &[flow(1, 0, 4, &[])]);
+        many[24..28].copy_from_slice(&1000u32.to_be_bytes());
+        let mut kind = datagram(1, &[]);
+        kind[7] = 9;
+        for payload in [many, kind, vec![0, 0, 0, 5, 0, 0]] {
+            assert!(run(&[payload]).fault.is_some());
+        }
+        let whole = datagram(1, &[flow(1, 0, 4, &[header()]), flow(2, 0, 4, &[header()])]);
+        assert!(walks_to_end(&whole));
+        for n in 0..whole.len() {
+            assert!(!walks_to_end(&whole[..n]), "at {n}");
+            let r = run(&[whole[..n].to_vec()]);
+            assert!(r.fault.is_some() && r.batch.len() < 2, "at {n}");
+        }
+    }
+
+    #[test]
+    fn lost_samples_and_drops_are_counted() {
+        let r = run(&[
+            datagram(1, &[flow(1, 10, 4, &[])]),
+            datagram(4, &[flow(5, 13, 4, &[]), flow(6, 13, 4, &[])]),
+        ]);
+        assert_eq!(r.book.count(Outcome::SequenceGaps), 2);
+        assert_eq!(r.book.count(Outcome::SampleGaps), 3);
+        assert_eq!(r.book.count(Outcome::SamplesDroppedByExporter), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_keep_the_laws(mut bytes: Vec<u8>, at in 0usize..200, value: u8) {
+            let mut payload = datagram(1, &[flow(1, 0, 4, &[header()]), item(2, &words(&[1, 9, 0]))]);
+            let at = at.min(payload.len() - 1);
+            payload[at] = value;
+            let mut random = words(&[5, 1, 1, 1, 1, 1, 1]);
+            random.append(&mut bytes);
+            walks_to_end(&random);
+            run(&[payload, random]);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Who may send: the allow and deny lists and the limits on exporters, kept for all listeners together.
+#![expect(
+    clippy::disallowed_types,
+    reason = "asked only for addresses that a receive thread does not know, and once a minute"
+)]
+
+use super::{Prefix, Settings};
+use crate::model::Addr;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// What the receive threads share: the roster of exporters, the numbering of datagrams, the key by which exporters
+/// are spread over shards, and the count of queued datagrams. A thread asks for the roster only when it meets an
+/// address that it has not seen before, so no lock is taken for a datagram of a known exporter.
+#[derive(Debug)]
+pub struct Intake {
+    roster: Mutex<Roster>,
+    exporters_max: usize,
+    exporters_new_per_minute_max: usize,
+    exporter_idle_seconds: u64,
+    allow: Vec<Prefix>,
+    deny: Vec<Prefix>,
+    key: RandomState,
+    numbers: AtomicU64,
+    queued: Arc<AtomicU64>,
+    start: Instant,
+}
+
+/// Whether an address may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// It may.
+    Admitted,
+    /// The lists forbid it.
+    RefusedAcl,
+    /// A limit on exporters was reached.
+    RefusedLimit,
+}
+
+impl Intake {
+    /// Nobody known yet; the first minute starts now.
+    pub fn new(settings: &Settings) -> Arc<Self> {
+        Arc::new(Intake {
+            roster: Mutex::default(),
+            exporters_max: settings.exporters_max,
+            exporters_new_per_minute_max: settings.exporters_new_per_minute_max,
+            exporter_idle_seconds: settings.exporter_idle_seconds,
+            allow: settings.allow.clone(),
+            deny: settings.deny.clone(),
+            key: RandomState::new(),
+            numbers: AtomicU64::new(0),
+            queued: Arc::default(),
+            start: Instant::now(),
+        })
+    }
+
+    /// Datagrams between receive and the end of their batch's decoding: the gauge of the ledger's second law.
+    pub fn queued(&self) -> u64 {
+        self.queued.load(Ordering::Relaxed)
+    }
+
+    /// Exporters known now.
+    pub fn exporters(&self) -> usize {
+        self.lock().last_seen.len()
+    }
+
+    /// The shard of an exporter: the same for every listener, and no sender can choose it.
+    pub(super) fn shard(&self, exporter: Addr, shards: usize) -> usize {
+        (self.key.hash_one(exporter) % shards as u64) as usize
+    }
+
+    /// Reserves `n` datagram numbers and gives the first; numbers start at 1.
+    pub(super) fn numbers(&self, n: u64) -> u64 {
+        self.numbers.fetch_add(n, Ordering::Relaxed) + 1
+    }
+
+    pub(super) fn gauge(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.queued)
+    }
+
+    /// Seconds since start, the clock of [`Self::admit`].
+    pub(super) fn seconds(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.start).as_secs()
+    }
+
+    pub(super) fn exporter_idle_seconds(&self) -> u64 {
+        self.exporter_idle_seconds
+    }
+
+    /// Decides on an address that a receive thread does not know.
+    pub(super) fn admit(&self, exporter: Addr, second: u64) -> Admission {
+        let listed = |list: &[Prefix]| list.iter().any(|p| p.contains(exporter));
+        if listed(&self.deny) || !(self.allow.is_empty() || listed(&self.allow)) {
+            return Admission::RefusedAcl;
+        }
+        let mut roster = self.lock();
+        if let Some(seen) = roster.last_seen.get_mut(&exporter) {
+            *seen = second.max(*seen);
+            return Admission::Admitted;
+        }
+        let minute = second / 60;
+        if roster.minute != minute {
+            roster.minute = minute;
+            roster.new = 0;
+            roster.swept = false;
+        }
+        if roster.last_seen.len() >= self.exporters_max && !roster.swept {
+            let idle = self.exporter_idle_seconds;
+            roster
+                .last_seen
+                .retain(|_, seen| second.saturating_sub(*seen) < idle);
+            roster.swept = true;
+        }
+        let new_max = match minute {
+            0 => self.exporters_max,
+            _ => self.exporters_new_per_minute_max,
+        };
+        if roster.last_seen.len() >= self.exporters_max || roster.new >= new_max {
+            return Admission::RefusedLimit;
+        }
+        roster.new += 1;
+        roster.last_seen.insert(exporter, second);
+        Admission::Admitted
+    }
+
+    /// Tells that exporters were heard at the given seconds; each thread does so once a minute.
+    pub(super) fn refresh(&self, heard: impl Iterator<Item = (Addr, u64)>) {
+        let mut roster = self.lock();
+        for (exporter, second) in heard {
+            if let Some(seen) = roster.last_seen.get_mut(&exporter) {
+                *seen = second.max(*seen);
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Roster> {
+        self.roster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Roster {
+    last_seen: HashMap<Addr, u64>,
+    minute: u64,
+    new: usize,
+    swept: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Admission::*;
+
+    fn v4(n: u32) -> Addr {
+        Addr::from_v4(n.to_be_bytes())
+    }
+
+    #[test]
+    fn deny_goes_before_allow() {
+        let intake = Intake::new(&Settings {
+            allow: vec!["10.0.0.0/8".parse().unwrap()],
+            deny: vec!["10.9.0.0/16".parse().unwrap()],
+            ..Settings::default()
+        });
+        assert_eq!(intake.admit(Addr::from_v4([10, 1, 1, 1]), 0), Admitted);
+        assert_eq!(intake.admit(Addr::from_v4([10, 9, 1, 1]), 0), RefusedAcl);
+        assert_eq!(intake.admit(Addr::from_v4([192, 0, 2, 1]), 0), RefusedAcl);
+        assert_eq!(intake.exporters(), 1);
+    }
+
+    #[test]
+    fn new_exporters_are_limited_a_minute_and_in_all() {
+        let intake = Intake::new(&Settings {
+            exporters_max: 10,
+            exporters_new_per_minute_max: 2,
+            exporter_idle_seconds: 300,
+            ..Settings::default()
+        });
+        let admit = |n: u32, second| intake.admit(v4(n), second);
+        // the first minute takes as many as there may be
+        assert!((0..6).all(|n| admit(n, 0) == Admitted));
+        assert_eq!(
+            [6, 7, 8].map(|n| admit(n, 60)),
+            [Admitted, Admitted, RefusedLimit]
+        );
+        assert_eq!(admit(0, 61), Admitted);
+        assert_eq!(
+            [8, 9, 10].map(|n| admit(n, 120)),
+            [Admitted, Admitted, RefusedLimit]
+        );
+        assert_eq!(admit(10, 180), RefusedLimit);
+        // 1 to 5 have been silent for 300 s, 0 has not
+        intake.refresh([(v4(0), 200), (v4(77), 200)].into_iter());
+        assert_eq!(
+            [10, 11, 12].map(|n| admit(n, 310)),
+            [Admitted, Admitted, RefusedLimit]
+        );
+        assert_eq!(intake.exporters(), 7);
+    }
+
+    #[test]
+    fn numbers_are_unique_and_shards_stable() {
+        let intake = Intake::new(&Settings::default());
+        assert_eq!(
+            (intake.numbers(3), intake.numbers(1), intake.numbers(1)),
+            (1, 4, 5)
+        );
+        let shards: Vec<_> = (0..1000).map(|n| intake.shard(v4(n), 4)).collect();
+        assert!((0..4).all(|s| shards.iter().filter(|x| **x == s).count() > 150));
+        assert!((0..1000).all(|n| intake.shard(v4(n), 4) == shards[n as usize]));
+    }
+}

@@ -1,0 +1,481 @@
+//! Capture files to export datagrams: containers, links, IP and fragments are walked here, in file order.
+
+use super::fragment::{Added, FragmentKey, Fragments};
+use super::frames::{Fault, Frame, Frames};
+use super::map::FileBytes;
+use crate::dissect::{self, HeaderView};
+use crate::ledger::{Outcome, Tally};
+use crate::model::{Addr, Datagram};
+use std::path::{Path, PathBuf};
+
+/// Why a file is no input. Both are the operator's to cure.
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// The file cannot be opened, read or mapped.
+    #[error("cannot read {}: {source}", path.display())]
+    CannotRead {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The bytes are neither pcap nor pcapng nor a payload that a collector would know.
+    #[error("{} is no capture: neither pcap nor pcapng, and not the payload of one export datagram", path.display())]
+    NoCapture {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// Which UDP payloads are export datagrams.
+#[derive(Clone, Debug)]
+pub enum Selection {
+    /// All of them.
+    Export,
+    /// Those to a configured port, and those that are consistent with an export protocol throughout.
+    Auto {
+        /// Destination ports that are export traffic whatever the payload.
+        ports: Vec<u16>,
+        /// Whether a payload as a whole can only be export traffic.
+        looks_like_export: fn(&[u8]) -> bool,
+    },
+}
+
+/// What became of the frames of all files. `frames` is the sum of the three kinds below it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Frames read.
+    pub frames: u64,
+    /// Frames that carried an export datagram or a fragment of one.
+    pub frames_export: u64,
+    /// Frames that carried something else.
+    pub frames_other: u64,
+    /// Frames that could not be read to a datagram: cut short before it, malformed, of an unknown link type, or
+    /// fragments without the rest.
+    pub frames_rejected: u64,
+    /// Export datagrams handed out.
+    pub datagrams: u64,
+    /// What the operator should know about the files, one line each.
+    pub notes: Vec<String>,
+}
+
+impl Counts {
+    /// Books the frames that gave no datagram.
+    pub fn book(&self, tally: &mut Tally) {
+        tally.add(Outcome::FramesOther, self.frames_other);
+        tally.add(Outcome::FramesRejected, self.frames_rejected);
+    }
+}
+
+/// Capture files, opened and recognised, ready to be read in order.
+#[derive(Debug)]
+pub struct Captures {
+    files: Vec<(PathBuf, FileBytes, Kind)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Capture,
+    Payload,
+}
+
+impl Captures {
+    /// Opens every file and looks what it is, so that a wrong name is told before any output. A file that is no
+    /// capture is taken as one raw UDP payload if its name ends in `.dat` or `.bin`, or if `looks_like_export`.
+    pub fn open(
+        paths: &[impl AsRef<Path>],
+        looks_like_export: fn(&[u8]) -> bool,
+    ) -> Result<Self, CaptureError> {
+        let mut files = Vec::new();
+        for path in paths.iter().map(AsRef::as_ref) {
+            let path = path.to_owned();
+            let bytes = match FileBytes::open(&path) {
+                Ok(bytes) => bytes,
+                Err(source) => return Err(CaptureError::CannotRead { path, source }),
+            };
+            let kind = if Frames::of(&bytes).is_some() {
+                Kind::Capture
+            } else if is_payload(&path, &bytes, looks_like_export) {
+                Kind::Payload
+            } else {
+                return Err(CaptureError::NoCapture { path });
+            };
+            files.push((path, bytes, kind));
+        }
+        Ok(Captures { files })
+    }
+
+    /// Bytes of all files, for progress.
+    pub fn bytes(&self) -> u64 {
+        self.files
+            .iter()
+            .map(|(_, bytes, _)| bytes.len() as u64)
+            .sum()
+    }
+
+    /// Reads all files in order and hands out each export datagram. Its `number` is its place among the UDP payloads
+    /// of its file (from 1, all of them, chosen or not); its `frame` counts on over all files, so it orders the
+    /// datagrams of a whole run. A raw payload has source 0.0.0.0 port 0 and its header's export time as clock.
+    pub fn read(&self, selection: &Selection, mut each: impl FnMut(&Datagram<'_>)) -> Counts {
+        let mut counts = Counts::default();
+        for (path, bytes, kind) in &self.files {
+            match kind {
+                Kind::Payload => raw_payload(bytes, &mut counts, &mut each),
+                Kind::Capture => read_capture(path, bytes, selection, &mut counts, &mut each),
+            }
+        }
+        counts
+    }
+}
+
+/// Whether a file that is no capture is one UDP payload.
+fn is_payload(path: &Path, bytes: &[u8], looks_like_export: fn(&[u8]) -> bool) -> bool {
+    let named = path
+        .extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("dat") || e.eq_ignore_ascii_case("bin"));
+    !bytes.is_empty() && bytes.len() <= UDP_PAYLOAD_MAX && (named || looks_like_export(bytes))
+}
+
+fn raw_payload(bytes: &[u8], counts: &mut Counts, each: &mut impl FnMut(&Datagram<'_>)) {
+    counts.frames += 1;
+    counts.frames_export += 1;
+    counts.datagrams += 1;
+    each(&Datagram {
+        source: Addr::from_v4([0; 4]),
+        port: 0,
+        received_at_ns: header_clock_ns(bytes),
+        number: 1,
+        frame: counts.frames,
+        cut: false,
+        payload: bytes,
+    });
+}
+
+/// The export time in a datagram's header: NetFlow 1 to 8 (seconds and nanoseconds at 8), NetFlow 9 (seconds at 8,
+/// RFC 3954 section 5.1), IPFIX (seconds at 4, RFC 7011 section 3.1); sFlow has none: 0.
+fn header_clock_ns(payload: &[u8]) -> i64 {
+    let word = |at: usize| {
+        let four = payload.get(at..at + 4)?.try_into().ok()?;
+        Some(i64::from(u32::from_be_bytes(four)))
+    };
+    let clock = match payload {
+        [0, 1..=8, ..] => word(8).zip(word(12)).map(|(s, ns)| s * NS + ns),
+        [0, 9, ..] => word(8).map(|s| s * NS),
+        [0, 10, ..] => word(4).map(|s| s * NS),
+        _ => None,
+    };
+    clock.unwrap_or(0)
+}
+
+fn read_capture(
+    path: &Path,
+    bytes: &[u8],
+    selection: &Selection,
+    counts: &mut Counts,
+    each: &mut impl FnMut(&Datagram<'_>),
+) {
+    let Some(mut frames) = Frames::of(bytes) else {
+        return;
+    };
+    let mut file = OneFile {
+        selection,
+        counts,
+        each,
+        first_frame: 0,
+        number: 0,
+        fragments: Fragments::default(),
+    };
+    file.first_frame = file.counts.frames;
+    for frame in frames.by_ref() {
+        file.take(&frame);
+    }
+    file.fragments.clear();
+    file.settle_lost();
+    let name = path.display();
+    match frames.fault() {
+        Some(Fault::CutShort(at)) => counts.notes.push(format!(
+            "{name}: cut short at byte {at}; every whole frame before it was used"
+        )),
+        Some(Fault::Broken(at)) => counts.notes.push(format!(
+            "{name}: no block at byte {at}; every frame before it was used"
+        )),
+        None => {}
+    }
+    let rejected = frames.blocks_rejected();
+    if rejected > 0 {
+        counts.frames += rejected;
+        counts.frames_rejected += rejected;
+        counts.notes.push(format!(
+            "{name}: {rejected} blocks made no sense and were left out"
+        ));
+    }
+}
+
+/// One capture file while it is read.
+struct OneFile<'s, F> {
+    selection: &'s Selection,
+    counts: &'s mut Counts,
+    each: &'s mut F,
+    first_frame: u64,
+    number: u64,
+    fragments: Fragments,
+}
+
+impl<F: FnMut(&Datagram<'_>)> OneFile<'_, F> {
+    fn take(&mut self, frame: &Frame<'_>) {
+        self.counts.frames += 1;
+        let Some(view) = dissect::frame(frame.link_type, frame.captured) else {
+            self.counts.frames_rejected += 1;
+            return;
+        };
+        if view.proto.is_some_and(|p| p != UDP) || (view.proto.is_none() && !view.cut) {
+            self.counts.frames_other += 1;
+        } else if view.is_fragment() {
+            self.take_fragment(frame, &view);
+        } else {
+            let part = view
+                .transport_at
+                .and_then(|at| frame.captured.get(at..view.end));
+            self.take_udp(frame, &view, part.unwrap_or_default(), 1);
+        }
+    }
+
+    fn take_fragment(&mut self, frame: &Frame<'_>, view: &HeaderView) {
+        let Some((fragment, part)) = fragment_of(frame, view) else {
+            self.counts.frames_rejected += 1;
+            return;
+        };
+        let key = FragmentKey {
+            src: view.src_addr.unwrap_or_default(),
+            dst: view.dst_addr.unwrap_or_default(),
+            id: fragment.id,
+            proto: match view.ip_version {
+                Some(4) => UDP,
+                _ => 0,
+            },
+        };
+        let (offset, more) = (fragment.offset, fragment.more);
+        let added = self.fragments.add(key, frame.time_ns, offset, more, part);
+        self.settle_lost();
+        match added {
+            Added::Waiting => {}
+            Added::Refused { frames } => self.counts.frames_rejected += frames,
+            Added::Whole { payload, frames } => self.take_udp(frame, view, &payload, frames),
+        }
+    }
+
+    fn settle_lost(&mut self) {
+        self.counts.frames_rejected += self.fragments.take_lost();
+    }
+
+    /// Takes a UDP header and what follows it, carried by `frames` frames.
+    fn take_udp(&mut self, frame: &Frame<'_>, view: &HeaderView, udp: &[u8], frames: u64) {
+        let Some((head, rest)) = udp.split_first_chunk::<8>() else {
+            self.counts.frames_rejected += frames;
+            return;
+        };
+        let [s0, s1, d0, d1, l0, l1, ..] = *head;
+        let length = usize::from(u16::from_be_bytes([l0, l1]));
+        if (1..8).contains(&length) {
+            self.counts.frames_rejected += frames;
+            return;
+        }
+        // a length of 0 is what segmentation offload leaves: the datagram reaches as far as the packet
+        let payload = match length {
+            0 => rest,
+            _ => &rest[..rest.len().min(length - 8)],
+        };
+        self.number += 1;
+        if !self.is_export(u16::from_be_bytes([d0, d1]), payload) {
+            self.counts.frames_other += frames;
+            return;
+        }
+        self.counts.frames_export += frames;
+        self.counts.datagrams += 1;
+        (self.each)(&Datagram {
+            source: view.src_addr.unwrap_or_default(),
+            port: u16::from_be_bytes([s0, s1]),
+            received_at_ns: frame.time_ns,
+            number: self.number,
+            frame: self.first_frame + frame.number,
+            cut: payload.len() + 8 < length,
+            payload,
+        });
+    }
+
+    fn is_export(&self, port: u16, payload: &[u8]) -> bool {
+        match self.selection {
+            Selection::Export => true,
+            Selection::Auto {
+                ports,
+                looks_like_export,
+            } => ports.contains(&port) || looks_like_export(payload),
+        }
+    }
+}
+
+/// The place of a fragment and its whole data; `None` where the capture cut it.
+fn fragment_of<'a>(frame: &Frame<'a>, view: &HeaderView) -> Option<(dissect::Fragment, &'a [u8])> {
+    let (fragment, network) = (view.fragment?, view.network_at?);
+    let end = network + view.ip_len? as usize;
+    Some((fragment, frame.captured.get(view.transport_at?..end)?))
+}
+
+const NS: i64 = 1_000_000_000;
+const UDP: u8 = 17;
+/// The largest payload of a UDP datagram over IPv6 without jumbograms.
+const UDP_PAYLOAD_MAX: usize = 65_527;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etherparse::{IpFragOffset, IpNumber, Ipv4Header, PacketBuilder};
+    use std::io::Write;
+
+    fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        PacketBuilder::ethernet2([1; 6], [2; 6])
+            .ipv4([10, 0, 0, 1], [10, 0, 0, 2], 64)
+            .udp(4000, port)
+            .write(&mut bytes, payload)
+            .expect("a vector takes it");
+        bytes
+    }
+
+    fn tcp() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        PacketBuilder::ethernet2([1; 6], [2; 6])
+            .ipv6([1; 16], [2; 16], 64)
+            .tcp(1, 2, 3, 4)
+            .write(&mut bytes, &[])
+            .expect("a vector takes it");
+        bytes
+    }
+
+    /// The IPv4 packet of a frame in fragments of `size` bytes.
+    fn fragments(frame: &[u8], size: usize) -> Vec<Vec<u8>> {
+        let payload = &frame[34..];
+        let count = payload.len().div_ceil(size);
+        (0..count)
+            .map(|i| {
+                let part = &payload[i * size..payload.len().min((i + 1) * size)];
+                let mut ip = Ipv4Header::new(
+                    part.len() as u16,
+                    64,
+                    IpNumber::UDP,
+                    [10, 0, 0, 1],
+                    [10, 0, 0, 2],
+                )
+                .expect("short enough");
+                ip.identification = 77;
+                ip.more_fragments = i + 1 < count;
+                ip.fragment_offset = IpFragOffset::try_new((i * size / 8) as u16).expect("13 bits");
+                let mut out = frame[..14].to_vec();
+                ip.write(&mut out).expect("a vector takes it");
+                out.extend(part);
+                out
+            })
+            .collect()
+    }
+
+    /// A little-endian pcap of frames, each with its captured and its original length.
+    fn capture(frames: &[(&[u8], usize)]) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        let mut out = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0];
+        out.extend([0; 12]);
+        out.extend([1, 0, 0, 0]);
+        for (i, (bytes, original)) in frames.iter().enumerate() {
+            for n in [100 + i as u32, 0, bytes.len() as u32, *original as u32] {
+                out.extend(n.to_le_bytes());
+            }
+            out.extend(*bytes);
+        }
+        file.write_all(&out).expect("written");
+        file
+    }
+
+    type Seen = (u64, u64, u16, bool, Vec<u8>);
+
+    fn read(paths: &[&Path], selection: &Selection) -> (Vec<Seen>, Counts) {
+        let captures = Captures::open(paths, |p| p.starts_with(b"export")).expect("open");
+        let mut seen = Vec::new();
+        let counts = captures.read(selection, |d| {
+            seen.push((d.number, d.frame, d.port, d.cut, d.payload.to_vec()));
+        });
+        let kinds = counts.frames_export + counts.frames_other + counts.frames_rejected;
+        assert_eq!(counts.frames, kinds, "every frame has one outcome");
+        (seen, counts)
+    }
+
+    fn auto(ports: &[u16]) -> Selection {
+        Selection::Auto {
+            ports: ports.to_vec(),
+            looks_like_export: |p| p.starts_with(b"export"),
+        }
+    }
+
+    #[test]
+    fn datagrams_are_numbered_and_chosen() {
+        let (a, b, t) = (udp(53, b"query"), udp(9995, b"export 1"), tcp());
+        let file = capture(&[(&a, a.len()), (&t, t.len()), (&b, b.len())]);
+        let (seen, counts) = read(&[file.path(), file.path()], &Selection::Export);
+        let places: Vec<_> = seen.iter().map(|s| (s.0, s.1)).collect();
+        assert_eq!(places, [(1, 1), (2, 3), (1, 4), (2, 6)]);
+        assert_eq!((counts.frames_export, counts.frames_other), (4, 2));
+        let (seen, counts) = read(&[file.path()], &auto(&[]));
+        assert_eq!(seen, [(2, 3, 4000, false, b"export 1".to_vec())]);
+        assert_eq!(counts.frames_other, 2);
+        assert_eq!(read(&[file.path()], &auto(&[53])).0.len(), 2);
+    }
+
+    #[test]
+    fn fragments_are_put_together_and_snapped_payload_says_so() {
+        let payload: Vec<u8> = (0..3000u32).map(|n| n as u8).collect();
+        let whole = udp(2055, &payload);
+        let parts = fragments(&whole, 1480);
+        let mut frames: Vec<_> = parts.iter().rev().map(|p| (&p[..], p.len())).collect();
+        frames.push((&whole[..1000], whole.len()));
+        frames.push((&whole[..30], whole.len()));
+        frames.push((&parts[0], parts[0].len()));
+        let file = capture(&frames);
+        let (seen, counts) = read(&[file.path()], &Selection::Export);
+        assert_eq!(seen.len(), 2);
+        assert_eq!(seen[0], (1, 3, 4000, false, payload.clone()));
+        assert_eq!(seen[1], (2, 4, 4000, true, payload[..958].to_vec()));
+        assert_eq!((counts.frames_export, counts.frames_rejected), (4, 2));
+    }
+
+    #[test]
+    fn a_raw_payload_has_the_clock_of_its_header() {
+        let dir = tempfile::tempdir().expect("a directory");
+        for (head, clock) in [
+            ("\0\x09\0\x01\0\0\0\0\0\0\0\x07", 7 * NS),
+            ("\0\x0a\0\x10\0\0\0\x08\0\0\0\0", 8 * NS),
+            ("\0\x05\0\x01\0\0\0\0\0\0\0\x09\0\0\0\x02", 9 * NS + 2),
+            ("\0\0\0\x05\0\0\0\x01\0\0\0\x09\0\0\0\x02", 0),
+            ("\0\x05", 0),
+        ] {
+            let path = dir.path().join("one.dat");
+            std::fs::write(&path, head).expect("written");
+            let captures = Captures::open(&[&path], |_| false).expect("open");
+            let mut clocks = Vec::new();
+            captures.read(&auto(&[]), |d| clocks.push((d.number, d.received_at_ns)));
+            assert_eq!(clocks, [(1, clock)]);
+        }
+    }
+
+    #[test]
+    fn what_is_no_capture_is_refused() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("notes.txt");
+        std::fs::write(&path, "just text").expect("written");
+        let open = |p: &Path| Captures::open(&[p], |p| p.starts_with(b"export"));
+        assert!(matches!(open(&path), Err(CaptureError::NoCapture { .. })));
+        std::fs::write(&path, "export text").expect("written");
+        assert!(open(&path).is_ok());
+        std::fs::write(&path, "").expect("written");
+        assert!(open(&path).is_err());
+        let missing = open(&dir.path().join("missing"));
+        assert!(matches!(missing, Err(CaptureError::CannotRead { .. })));
+    }
+}

@@ -1,0 +1,142 @@
+//! What an error of the store means for the rows that were sent.
+
+use clickhouse::error::Error;
+
+/// A failed attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    /// Code of the store, or `network`, `timeout`, `http`, `other`: the label of the counter.
+    pub(super) code: String,
+    /// What to do.
+    pub(super) verdict: Verdict,
+    /// What the store said, shortened.
+    pub(super) text: String,
+}
+
+/// What to do with the same rows now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Send them again, however long it takes: it is not about them.
+    Again,
+    /// The store refuses these rows, or says something nobody knows: try some more times, then quarantine.
+    Refused,
+    /// An older store: send them again without this setting.
+    UnknownSetting(String),
+}
+
+/// Judges an error.
+pub(super) fn judge(error: &Error) -> Fault {
+    let (code, verdict) = match error {
+        Error::TimedOut => ("timeout".into(), Verdict::Again),
+        Error::Network(_) => ("network".into(), Verdict::Again),
+        Error::BadResponse(text) => match exception_code(text) {
+            Some(code) => (code.to_string(), judge_code(code, text)),
+            None => ("http".into(), judge_status(text)),
+        },
+        _ => ("other".into(), Verdict::Refused),
+    };
+    let mut text = error.to_string();
+    text.truncate(text.floor_char_boundary(TEXT_MAX));
+    Fault {
+        code,
+        verdict,
+        text,
+    }
+}
+
+fn judge_code(code: u32, text: &str) -> Verdict {
+    match code {
+        UNKNOWN_SETTING => quoted(text).map_or(Verdict::Refused, Verdict::UnknownSetting),
+        // the other meaning, "Too many parts", passes when parts have merged
+        TOO_MANY_PARTS if text.contains("Too many partitions for single INSERT block") => {
+            Verdict::Refused
+        }
+        _ if PASSING.contains(&code) => Verdict::Again,
+        _ => Verdict::Refused,
+    }
+}
+
+/// Judges an answer without an exception: it comes from a proxy, or its body was cut.
+fn judge_status(text: &str) -> Verdict {
+    let status = text.get(..3).and_then(|s| s.parse::<u16>().ok());
+    match status {
+        Some(429 | 500..) | None => Verdict::Again,
+        Some(_) => Verdict::Refused,
+    }
+}
+
+/// The number in `Code: N.`, wherever it stands.
+fn exception_code(text: &str) -> Option<u32> {
+    let (_, rest) = text.split_once("Code: ")?;
+    let end = rest
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(rest.len());
+    rest[..end].parse().ok()
+}
+
+/// The first name in quotes.
+fn quoted(text: &str) -> Option<String> {
+    let is_quote = |c| matches!(c, '\'' | '`' | '"');
+    let name = text.split(is_quote).nth(1)?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    (!name.is_empty() && name.chars().all(plain)).then(|| name.to_owned())
+}
+
+const UNKNOWN_SETTING: u32 = 115;
+const TOO_MANY_PARTS: u32 = 252;
+
+/// Codes that are about the store, not about the rows: time-outs, read-only, too many queries, network and socket,
+/// memory, disk, table read-only, parts, Keeper, replicas, quorum; and 516, a wrong key, which an operator mends.
+const PASSING: [u32; 17] = [
+    159, 164, 202, 209, 210, 241, 242, 243, 252, 254, 279, 285, 286, 319, 425, 516, 999,
+];
+
+/// Bytes of an error that are kept and logged.
+const TEXT_MAX: usize = 400;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(text: &str) -> Verdict {
+        judge(&Error::BadResponse(text.into())).verdict
+    }
+
+    #[test]
+    fn errors_about_the_store_pass_and_errors_about_the_rows_do_not() {
+        assert_eq!(judge(&Error::TimedOut).verdict, Verdict::Again);
+        for code in [
+            159, 164, 202, 209, 210, 241, 242, 243, 254, 279, 285, 286, 319, 516, 999,
+        ] {
+            let text = format!("Code: {code}. DB::Exception: whatever");
+            assert_eq!(verdict(&text), Verdict::Again, "{code}");
+        }
+        for code in [6, 16, 27, 33, 44, 47, 53, 60, 62, 117, 4711] {
+            let text = format!("Code: {code}. DB::Exception: whatever");
+            assert_eq!(verdict(&text), Verdict::Refused, "{code}");
+        }
+    }
+
+    #[test]
+    fn code_252_has_two_meanings() {
+        let ours =
+            "Code: 252. DB::Exception: Too many partitions for single INSERT block (more than 100)";
+        assert_eq!(verdict(ours), Verdict::Refused);
+        let busy = "Code: 252. DB::Exception: Too many parts (3000) in all data parts in total";
+        assert_eq!(verdict(busy), Verdict::Again);
+    }
+
+    #[test]
+    fn settings_and_statuses() {
+        let unknown =
+            "Code: 115. DB::Exception: Unknown setting 'insert_deduplicate'. (UNKNOWN_SETTING)";
+        assert_eq!(
+            verdict(unknown),
+            Verdict::UnknownSetting("insert_deduplicate".into())
+        );
+        assert_eq!(verdict("503 Service Unavailable"), Verdict::Again);
+        assert_eq!(verdict("429 Too Many Requests"), Verdict::Again);
+        assert_eq!(verdict("413 Payload Too Large"), Verdict::Refused);
+        assert_eq!(verdict("<html>bad gateway</html>"), Verdict::Again);
+    }
+}

@@ -1,0 +1,80 @@
+//! What can go wrong while shipping, by whose fault.
+
+use std::path::PathBuf;
+
+/// An error of this room.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    // operator
+    /// The key file cannot be read.
+    #[error("cannot read the key file {path}: {source}")]
+    KeyFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The store's schema comes from a newer program.
+    #[error(
+        "the store has schema version {store}, this program knows {ours}: run the newer flowhouse that made it, or \
+         point this one at another database"
+    )]
+    SchemaNewer {
+        /// Newest version in the store.
+        store: u32,
+        /// Newest version known here.
+        ours: u32,
+    },
+    /// A migration was applied with other contents.
+    #[error(
+        "the store has {name} with other contents than this program: its tables were made by a different build"
+    )]
+    SchemaChanged {
+        /// The file.
+        name: &'static str,
+    },
+    /// A migration is not applied.
+    #[error("the store lacks {name}: run `flowhouse schema apply`")]
+    SchemaPending {
+        /// The first file that is missing.
+        name: &'static str,
+    },
+    /// Somebody else holds the lock.
+    #[error(
+        "another process has been applying migrations for two minutes; see the table schema_lock"
+    )]
+    SchemaLocked,
+
+    // store
+    /// A statement failed.
+    #[error("{statement}: {source}")]
+    Statement {
+        /// How the statement starts.
+        statement: String,
+        /// Why.
+        source: clickhouse::error::Error,
+    },
+
+    // us or our machine
+    /// A thread or a runtime could not be started.
+    #[error("cannot start the sink: {0}")]
+    Start(std::io::Error),
+    /// An output file cannot be written.
+    #[error("cannot write {path}: {source}")]
+    Output {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    pub(super) fn statement(statement: &str, source: clickhouse::error::Error) -> Self {
+        let head: Vec<&str> = statement.split_whitespace().take(7).collect();
+        Error::Statement {
+            statement: head.join(" "),
+            source,
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Bundles into blocks of ClickHouse's Native format, ready to be sent and sent again.
+//!
+//! Cells go column by column from the flow batches into one buffer, gathered through the bundle's order. Columns in
+//! which every cell is the default are not sent at all: the table fills the same value in.
+
+mod block;
+mod flows;
+mod frame;
+mod tables;
+
+use crate::batch::{Batch, Bundle, Content, Table};
+use crate::model::Learned;
+use block::Block;
+use bytes::Bytes;
+use serde::Deserialize;
+
+/// How bodies travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// LZ4 frames: a third of the bytes, about twice the work.
+    #[default]
+    Lz4,
+    /// As they are: for a store on the same machine.
+    None,
+}
+
+/// A bundle in the form that leaves the process: its flow batches are free again.
+#[derive(Debug)]
+pub struct EncodedBundle {
+    /// The bundle's sequence.
+    pub sequence: u64,
+    /// One for each batch, in the same order.
+    pub sections: Vec<EncodedSection>,
+}
+
+/// One INSERT: immutable, owns all it needs, the unit of retry.
+#[derive(Clone, Debug)]
+pub struct EncodedSection {
+    /// Where it goes.
+    pub table: Table,
+    /// Partition, as in [`Batch::partition`].
+    pub partition: u32,
+    /// Deduplication token, as in [`Batch::token`].
+    pub token: String,
+    /// The column list of the INSERT, separated by commas.
+    pub columns: String,
+    /// Rows.
+    pub rows: u64,
+    /// How `body` is to be read.
+    pub compression: Compression,
+    /// The block, or the frames that hold it.
+    pub body: Bytes,
+    /// Bytes of the block.
+    pub raw_len: u64,
+}
+
+/// Encodes bundles; keeps its buffers between them.
+#[derive(Debug)]
+pub struct Encoder {
+    compression: Compression,
+    block: Block,
+    spare: Vec<Vec<u8>>,
+}
+
+impl Encoder {
+    /// An encoder of bodies in the given form.
+    pub fn new(compression: Compression) -> Self {
+        Encoder {
+            compression,
+            block: Block::default(),
+            spare: Vec::new(),
+        }
+    }
+
+    /// Encodes all batches of a bundle.
+    pub fn encode(&mut self, bundle: &Bundle) -> EncodedBundle {
+        let sections = bundle.batches.iter().map(|b| self.section(bundle, b));
+        EncodedBundle {
+            sequence: bundle.sequence,
+            sections: sections.collect(),
+        }
+    }
+
+    /// Takes the memory of a body back for the next one, where nobody else still holds it.
+    pub fn recycle(&mut self, body: Bytes) {
+        if self.spare.len() < SPARE_MAX && body.len() >= SPARE_LEN_MIN {
+            self.spare.extend(block::reclaim(body));
+        }
+    }
+
+    fn section(&mut self, bundle: &Bundle, batch: &Batch) -> EncodedSection {
+        let memory = self.memory();
+        self.block.start(memory, batch.content.rows());
+        self.write(bundle, batch);
+        let (block, columns) = self.block.finish();
+        let raw_len = block.len() as u64;
+        let body = match self.compression {
+            Compression::None => Bytes::from(block),
+            Compression::Lz4 => {
+                let body = frame::lz4(&block, self.memory());
+                self.spare.push(block);
+                body
+            }
+        };
+        EncodedSection {
+            table: batch.table,
+            partition: batch.partition,
+            token: batch.token.clone(),
+            columns,
+            rows: batch.content.rows() as u64,
+            compression: self.compression,
+            body,
+            raw_len,
+        }
+    }
+
+    fn memory(&mut self) -> Vec<u8> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    fn write(&mut self, bundle: &Bundle, batch: &Batch) {
+        let out = &mut self.block;
+        match &batch.content {
+            Content::Flows(range) => {
+                let rows = flows::Rows::new(bundle, batch, range.clone());
+                for c in flows::COLUMNS {
+                    let mark = out.column(c.name, c.kind);
+                    if !(c.write)(&rows, out) {
+                        out.retract(mark);
+                    }
+                }
+            }
+            Content::Usage(rows) => small(bundle, rows, tables::USAGE, out),
+            Content::Ledger(rows) => small(bundle, rows, tables::LEDGER, out),
+            Content::Exporters(rows) => small(bundle, rows, tables::EXPORTERS, out),
+            Content::Counters(rows) => small(bundle, rows, tables::INTERFACE_COUNTERS, out),
+            Content::Inventory(rows) => small(bundle, rows, inventory(batch.table), out),
+        }
+    }
+}
+
+fn small<R>(bundle: &Bundle, rows: &[R], columns: &[tables::Column<R>], out: &mut Block) {
+    let all = tables::Rows {
+        rows,
+        names: &bundle.names,
+        sealed_ms: bundle.sealed_at_ns / 1_000_000,
+    };
+    all.write(columns, out);
+}
+
+fn inventory(table: Table) -> &'static [tables::Column<Learned>] {
+    match table {
+        Table::Applications => tables::APPLICATIONS,
+        Table::Templates => tables::TEMPLATES,
+        _ => tables::INTERFACES,
+    }
+}
+
+/// The columns of a table as (name, type), in the order in which they are written.
+pub fn columns(table: Table) -> Vec<(&'static str, &'static str)> {
+    fn of<R>(columns: &'static [tables::Column<R>]) -> Vec<(&'static str, &'static str)> {
+        columns.iter().map(|c| (c.name, c.kind)).collect()
+    }
+    match table {
+        Table::Flows => flows::COLUMNS.iter().map(|c| (c.name, c.kind)).collect(),
+        Table::Usage1m => of(tables::USAGE),
+        Table::Ledger => of(tables::LEDGER),
+        Table::Exporters => of(tables::EXPORTERS),
+        Table::InterfaceCounters => of(tables::INTERFACE_COUNTERS),
+        Table::Interfaces | Table::Templates | Table::Applications => of(inventory(table)),
+    }
+}
+
+const _: () = assert!(
+    flows::COLUMNS.len() < 0x80,
+    "the block head has one byte for it"
+);
+
+/// Buffers kept at most.
+const SPARE_MAX: usize = 8;
+
+/// Bodies below this are not worth keeping.
+const SPARE_LEN_MIN: usize = 1 << 16;

@@ -1,0 +1,206 @@
+//! The row definitions of the small tables. `schemas/` has their twins; a test holds them equal.
+
+use super::block::Block;
+use crate::batch::{ExporterRow, LedgerRow};
+use crate::ledger::Outcome;
+use crate::model::{Addr, InterfaceCounters, InterfaceSide, Learned, Names, Origin, UsageRow};
+
+/// A column of a table with rows of type `R`.
+pub(super) struct Column<R: 'static> {
+    pub(super) name: &'static str,
+    pub(super) kind: &'static str,
+    /// Writes the cells; false, with nothing written, where all of them are the empty name.
+    write: fn(&Rows<'_, R>, &mut Block) -> bool,
+}
+
+/// Rows of one table, with what belongs to all of them.
+pub(super) struct Rows<'a, R> {
+    pub(super) rows: &'a [R],
+    pub(super) names: &'a Names,
+    /// When the bundle was sealed: the version of inventory rows, ms since 1970 UTC.
+    pub(super) sealed_ms: i64,
+}
+
+impl<R> Rows<'_, R> {
+    /// Writes all columns.
+    pub(super) fn write(&self, columns: &[Column<R>], out: &mut Block) {
+        for c in columns {
+            let mark = out.column(c.name, c.kind);
+            if !(c.write)(self, out) {
+                out.retract(mark);
+            }
+        }
+    }
+
+    fn low_cardinality(
+        &self,
+        out: &mut Block,
+        count: usize,
+        name: impl Fn(u32) -> &'static str,
+        id: fn(&R) -> u32,
+    ) -> bool {
+        out.low_cardinality(count, name, self.rows.len(), self.rows.iter().map(id))
+    }
+}
+
+macro_rules! cells {
+    ($name:literal: $kind:literal, $row:ident => $value:expr) => {
+        Column {
+            name: $name,
+            kind: $kind,
+            write: |all, out| {
+                out.cells(all.rows.len(), all.rows.iter().map(|$row| $value));
+                true
+            },
+        }
+    };
+}
+
+macro_rules! column {
+    ($name:literal: $kind:literal, $write:expr) => {
+        Column {
+            name: $name,
+            kind: $kind,
+            write: $write,
+        }
+    };
+}
+
+macro_rules! updated_at {
+    () => {
+        column!("updated_at": "DateTime64(3, 'UTC')", |all, out| {
+            out.cells(all.rows.len(), all.rows.iter().map(|_| all.sealed_ms));
+            true
+        })
+    };
+}
+
+macro_rules! learned {
+    ($name:literal: $kind:literal as $t:ty, $variant:ident.$field:ident) => {
+        column!($name: $kind, |all, out| {
+            out.cells(all.rows.len(), all.rows.iter().map(|l| match l {
+                Learned::$variant { $field, .. } => <$t>::from(*$field),
+                _ => <$t>::default(),
+            }));
+            true
+        })
+    };
+    ($name:literal, $variant:ident.$field:ident) => {
+        column!($name: "String", |all, out| {
+            for l in all.rows {
+                match l {
+                    Learned::$variant { $field, .. } => out.text($field.as_bytes()),
+                    _ => out.text(b""),
+                }
+            }
+            true
+        })
+    };
+}
+
+pub(super) const USAGE: &[Column<UsageRow>] = &[
+    cells!("time": "DateTime('UTC')", r => r.minute_s),
+    cells!("exporter": "IPv6", r => r.exporter),
+    cells!("if_index": "UInt32", r => r.if_index),
+    column!("direction": "LowCardinality(String)", |all, out| {
+        let sides = [InterfaceSide::Ingress, InterfaceSide::Egress];
+        let name = |id| sides[id as usize % 2].name();
+        all.low_cardinality(out, sides.len(), name, |r| r.side as u32)
+    }),
+    cells!("inferred": "UInt8", r => u8::from(r.inferred)),
+    column!("app_proto": "LowCardinality(String)", |all, out| {
+        text_ids(all, out, |r| r.app_proto)
+    }),
+    column!("app": "LowCardinality(String)", |all, out| text_ids(all, out, |r| r.app)),
+    column!("qos_class": "LowCardinality(String)", |all, out| {
+        let ids = all.rows.iter().map(|r| r.qos_class.into());
+        out.names(&all.names.classes, all.rows.len(), ids)
+    }),
+    cells!("dscp": "UInt8", r => r.dscp),
+    cells!("bytes": "UInt64", r => r.bytes),
+    cells!("packets": "UInt64", r => r.packets),
+    cells!("flows": "UInt64", r => r.flows),
+    cells!("est_bytes": "UInt64", r => r.est_bytes),
+    cells!("est_packets": "UInt64", r => r.est_packets),
+    cells!("sampled_packets": "UInt64", r => r.sampled_packets),
+    cells!("sampling_known": "UInt8", r => u8::from(r.sampling_known)),
+];
+
+pub(super) const LEDGER: &[Column<LedgerRow>] = &[
+    cells!("time": "DateTime('UTC')", r => r.minute_s),
+    cells!("exporter": "IPv6", r => Addr(r.exporter)),
+    cells!("domain": "UInt32", r => r.domain),
+    column!("outcome": "LowCardinality(String)", |all, out| {
+        let name = |id| Outcome::ALL.get(id as usize).map_or("", |o| o.name());
+        all.low_cardinality(out, Outcome::COUNT, name, |r| r.outcome as u32)
+    }),
+    cells!("count": "UInt64", r => r.count),
+];
+
+pub(super) const EXPORTERS: &[Column<ExporterRow>] = &[
+    cells!("exporter": "IPv6", r => r.exporter),
+    cells!("domain": "UInt32", r => r.domain),
+    column!("origin": "LowCardinality(String)", |all, out| {
+        let name = |id| Origin::from_number(id as u8).name();
+        all.low_cardinality(out, Origin::ALL.len(), name, |r| r.origin as u32)
+    }),
+    cells!("source": "IPv6", r => r.source),
+    updated_at!(),
+];
+
+pub(super) const INTERFACES: &[Column<Learned>] = &[
+    learned!("exporter": "IPv6" as Addr, Interface.exporter),
+    learned!("if_index": "UInt32" as u32, Interface.if_index),
+    learned!("name", Interface.name),
+    learned!("description", Interface.description),
+    learned!("speed": "UInt64" as u64, Interface.speed),
+    updated_at!(),
+];
+
+pub(super) const APPLICATIONS: &[Column<Learned>] = &[
+    learned!("exporter": "IPv6" as Addr, Application.exporter),
+    learned!("app_id": "UInt64" as u64, Application.app_id),
+    learned!("name", Application.name),
+    learned!("description", Application.description),
+    updated_at!(),
+];
+
+pub(super) const TEMPLATES: &[Column<Learned>] = &[
+    learned!("exporter": "IPv6" as Addr, Template.exporter),
+    learned!("port": "UInt16" as u16, Template.port),
+    learned!("version": "UInt8" as u8, Template.version),
+    learned!("domain": "UInt32" as u32, Template.domain),
+    learned!("id": "UInt16" as u16, Template.id),
+    learned!("options": "UInt8" as u8, Template.options),
+    learned!("layout", Template.layout),
+    learned!("planned": "UInt8" as u8, Template.planned),
+    updated_at!(),
+];
+
+pub(super) const INTERFACE_COUNTERS: &[Column<InterfaceCounters>] = &[
+    cells!("received_at": "DateTime('UTC')", c => (c.received_at_ns / 1_000_000_000) as u32),
+    cells!("exporter": "IPv6", c => c.exporter),
+    cells!("if_index": "UInt32", c => c.if_index),
+    cells!("if_type": "UInt32", c => c.if_type),
+    cells!("if_speed": "UInt64", c => c.if_speed),
+    cells!("if_direction": "UInt32", c => c.if_direction),
+    cells!("if_status": "UInt32", c => c.if_status),
+    cells!("in_octets": "UInt64", c => c.in_octets),
+    cells!("in_unicast_packets": "UInt32", c => c.in_unicast_packets),
+    cells!("in_multicast_packets": "UInt32", c => c.in_multicast_packets),
+    cells!("in_broadcast_packets": "UInt32", c => c.in_broadcast_packets),
+    cells!("in_discards": "UInt32", c => c.in_discards),
+    cells!("in_errors": "UInt32", c => c.in_errors),
+    cells!("in_unknown_protocols": "UInt32", c => c.in_unknown_protocols),
+    cells!("out_octets": "UInt64", c => c.out_octets),
+    cells!("out_unicast_packets": "UInt32", c => c.out_unicast_packets),
+    cells!("out_multicast_packets": "UInt32", c => c.out_multicast_packets),
+    cells!("out_broadcast_packets": "UInt32", c => c.out_broadcast_packets),
+    cells!("out_discards": "UInt32", c => c.out_discards),
+    cells!("out_errors": "UInt32", c => c.out_errors),
+    cells!("promiscuous": "UInt32", c => c.promiscuous),
+];
+
+fn text_ids(all: &Rows<'_, UsageRow>, out: &mut Block, id: fn(&UsageRow) -> u32) -> bool {
+    out.names(&all.names.apps, all.rows.len(), all.rows.iter().map(id))
+}

@@ -1,0 +1,232 @@
+//! The files of `replay --out`: `flows.ndjson`, `usage.ndjson`, `ledger.json`. Same input, same bytes, whatever the
+//! number of shards.
+
+mod ledger;
+mod row;
+mod usage;
+
+use super::Error;
+use crate::batch::{Bundle, Content};
+use crate::ledger::{Book, Gauges};
+use crate::model::{FlowBatch, Names, UsageRow};
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use usage::Usage;
+
+pub use ledger::ledger;
+
+/// Writes the files of one run into a directory.
+///
+/// Rows are merged over the shards by the frame that caused them: a frame belongs to one shard, and each shard gives
+/// its rows in order of their frames. Lines wait until every shard is known to be past their frame.
+#[derive(Debug)]
+pub struct Writer {
+    dir: PathBuf,
+    flows: BufWriter<File>,
+    lanes: Vec<Lane>,
+    usage: Usage,
+}
+
+/// What came from one shard and is not written yet.
+#[derive(Debug, Default)]
+struct Lane {
+    lines: VecDeque<(u64, String)>,
+    reached: u64,
+}
+
+impl Writer {
+    /// Creates the directory where it is missing, and starts the files anew.
+    pub fn create(dir: &Path, shards: usize) -> Result<Self, Error> {
+        std::fs::create_dir_all(dir).map_err(|e| output(dir, e))?;
+        let path = dir.join(FLOWS);
+        let file = File::create(&path).map_err(|e| output(&path, e))?;
+        Ok(Writer {
+            dir: dir.to_owned(),
+            flows: BufWriter::new(file),
+            lanes: (0..shards.max(1)).map(|_| Lane::default()).collect(),
+            usage: Usage::default(),
+        })
+    }
+
+    /// Takes all that a bundle of `shard` holds for these files; returns its flow rows, which are thereby
+    /// acknowledged.
+    pub fn bundle(&mut self, shard: usize, bundle: &Bundle) -> Result<u64, Error> {
+        for batch in &bundle.batches {
+            if let Content::Usage(rows) = &batch.content {
+                self.usage(rows, &bundle.names);
+            }
+        }
+        for batch in &bundle.flows {
+            self.flows(shard, batch, &bundle.names)?;
+        }
+        Ok(bundle.flow_rows() as u64)
+    }
+
+    /// Takes flow rows of `shard`, in order of arrival.
+    pub fn flows(&mut self, shard: usize, batch: &FlowBatch, names: &Names) -> Result<(), Error> {
+        let lane = &mut self.lanes[shard];
+        for row in batch.rows() {
+            let frame = row.provenance().frame;
+            lane.lines.push_back((frame, row::line(batch, row, names)));
+            lane.reached = lane.reached.max(frame);
+        }
+        self.write()
+    }
+
+    /// Takes usage rows of any shard.
+    pub fn usage(&mut self, rows: &[UsageRow], names: &Names) {
+        rows.iter().for_each(|r| self.usage.add(r, names));
+    }
+
+    /// Notes that `shard` will give no more rows of frames before `frame`.
+    pub fn reached(&mut self, shard: usize, frame: u64) -> Result<(), Error> {
+        let lane = &mut self.lanes[shard];
+        lane.reached = lane.reached.max(frame);
+        self.write()
+    }
+
+    /// Ends an input file: writes all that waits, and frames may start anew.
+    pub fn end_of_input(&mut self) -> Result<(), Error> {
+        self.lanes.iter_mut().for_each(|l| l.reached = u64::MAX);
+        self.write()?;
+        self.lanes.iter_mut().for_each(|l| l.reached = 0);
+        Ok(())
+    }
+
+    /// Writes the rest, and the other files.
+    pub fn finish(mut self, book: &Book, gauges: &Gauges) -> Result<(), Error> {
+        self.end_of_input()?;
+        let path = self.dir.join(FLOWS);
+        self.flows.flush().map_err(|e| output(&path, e))?;
+        let usage: String = self.usage.lines().collect();
+        self.file("usage.ndjson", usage)?;
+        self.file("ledger.json", format!("{:#}\n", ledger(book, gauges)))
+    }
+
+    /// Writes every line whose frame all shards have reached, in order of frames.
+    fn write(&mut self) -> Result<(), Error> {
+        let all = self.lanes.iter().map(|l| l.reached).min().unwrap_or(0);
+        loop {
+            let heads = self.lanes.iter().enumerate();
+            let heads = heads.filter_map(|(n, l)| Some((l.lines.front()?.0, n)));
+            let Some((frame, n)) = heads.min() else {
+                return Ok(());
+            };
+            if frame > all {
+                return Ok(());
+            }
+            if let Some((_, line)) = self.lanes[n].lines.pop_front() {
+                let written = self.flows.write_all(line.as_bytes());
+                written.map_err(|e| output(&self.dir.join(FLOWS), e))?;
+            }
+        }
+    }
+
+    fn file(&self, name: &str, text: String) -> Result<(), Error> {
+        let path = self.dir.join(name);
+        std::fs::write(&path, text).map_err(|e| output(&path, e))
+    }
+}
+
+fn output(path: &Path, source: std::io::Error) -> Error {
+    Error::Output {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+const FLOWS: &str = "flows.ndjson";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Outcome;
+    use crate::model::{Addr, Provenance};
+
+    fn batch(frames: &[u64]) -> FlowBatch {
+        let mut b = FlowBatch::new();
+        for &frame in frames {
+            let p = b.push_provenance(Provenance {
+                frame,
+                datagram: frame,
+                ..Default::default()
+            });
+            b.core.provenance.extend([p, p]);
+            b.core.record.extend([1, 2]);
+            b.commit(2);
+        }
+        b
+    }
+
+    fn replayed(shards: usize, split: usize) -> (String, String, String) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut w = Writer::create(dir.path(), shards).expect("created");
+        let names = Names::default();
+        for part in [1..split as u64, split as u64..20] {
+            for shard in 0..shards {
+                let mine = part.clone().filter(|f| *f as usize % shards == shard);
+                w.flows(shard, &batch(&mine.collect::<Vec<_>>()), &names)
+                    .expect("written");
+            }
+        }
+        let usage = |minute_s, bytes| UsageRow {
+            minute_s,
+            bytes,
+            exporter: Addr::from_v4([192, 0, 2, 9]),
+            sampling_known: bytes > 1,
+            ..Default::default()
+        };
+        w.usage(&[usage(60, 1), usage(0, 2), usage(60, 4)], &names);
+        let mut book = Book::new(1);
+        book.account(([1; 16], 5)).one(Outcome::Rows);
+        w.finish(&book, &Gauges::default()).expect("written");
+        let read = |name| std::fs::read_to_string(dir.path().join(name)).expect("there");
+        (read(FLOWS), read("usage.ndjson"), read("ledger.json"))
+    }
+
+    #[test]
+    fn lines_stand_in_order_of_frames_for_any_number_of_shards() {
+        let one = replayed(1, 10);
+        assert_eq!(one.0.lines().count(), 38);
+        assert!(one.0.starts_with(r#"{"datagram":1,"record":1,"#));
+        for shards in [2, 3, 5] {
+            assert_eq!(replayed(shards, 7), one, "{shards} shards");
+        }
+    }
+
+    #[test]
+    fn usage_is_one_sorted_line_a_key() {
+        let (_, usage, _) = replayed(1, 1);
+        let want = concat!(
+            r#"{"minute_ms":0,"exporter":"192.0.2.9","if":0,"direction":"ingress","inferred":0,"app_proto":"unknown","#,
+            r#""app":"unknown","qos_class":"none","dscp":0,"bytes":2,"packets":0,"flows":0,"est_bytes":0,"#,
+            r#""est_packets":0,"sampled_packets":0,"sampling_known":1}"#,
+        );
+        let lines: Vec<_> = usage.lines().collect();
+        assert_eq!(lines[0], want);
+        assert!(
+            lines.len() == 2 && lines[1].contains(r#""bytes":5,"#) && lines[1].ends_with(r#":0}"#)
+        );
+    }
+
+    #[test]
+    fn the_ledger_has_laws_totals_and_exporters() {
+        let (_, _, text) = replayed(1, 1);
+        let v: serde_json::Value = serde_json::from_str(&text).expect("json");
+        assert_eq!(v["totals"]["rows"], 1);
+        assert_eq!(v["exporters"][0]["domain"], 5);
+        assert_eq!(v["exporters"][0]["rows"], 1);
+        let broken = v["laws"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter(|l| l["holds"] == false);
+        assert_eq!(
+            broken.count(),
+            2,
+            "a row without flow record, and without an end"
+        );
+    }
+}

@@ -1,0 +1,234 @@
+//! One flow row as a line of JSON: canonical names, always in the same order, what is not known left out.
+
+use crate::model::{
+    Addr, AppSource, Field, FieldValue, FlowBatch, FlowRow, Half, Names, Origin, RowFlags,
+    SamplingSource,
+};
+use std::fmt::Write;
+
+/// A JSON object under construction, without its closing brace.
+pub(super) struct Object {
+    text: String,
+}
+
+impl Object {
+    pub(super) fn new() -> Self {
+        Object { text: "{".into() }
+    }
+
+    pub(super) fn end(mut self) -> String {
+        self.text.push_str("}\n");
+        self.text
+    }
+
+    fn key(&mut self, key: &str) {
+        let comma = if self.text.len() > 1 { "," } else { "" };
+        // writing to a String cannot fail
+        let _ = write!(self.text, "{comma}\"{key}\":");
+    }
+
+    pub(super) fn number(&mut self, key: &str, value: impl Into<i128>) {
+        self.key(key);
+        let _ = write!(self.text, "{}", value.into());
+    }
+
+    /// A value that needs no escapes.
+    fn plain(&mut self, key: &str, value: impl std::fmt::Display) {
+        self.key(key);
+        let _ = write!(self.text, "\"{value}\"");
+    }
+
+    pub(super) fn addr(&mut self, key: &str, value: Addr) {
+        self.plain(key, value);
+    }
+
+    pub(super) fn text(&mut self, key: &str, value: &str) {
+        self.key(key);
+        self.text
+            .push_str(&serde_json::Value::from(value).to_string());
+    }
+
+    fn list<T>(
+        &mut self,
+        key: &str,
+        items: impl Iterator<Item = T>,
+        each: impl Fn(&mut String, T),
+    ) {
+        self.key(key);
+        self.text.push('[');
+        for (i, item) in items.enumerate() {
+            if i > 0 {
+                self.text.push(',');
+            }
+            each(&mut self.text, item);
+        }
+        self.text.push(']');
+    }
+
+    fn field(&mut self, key: &str, value: FieldValue<'_>) {
+        match value {
+            FieldValue::Number(n) => self.number(key, n),
+            FieldValue::Time(ms) => self.number(key, ms),
+            FieldValue::Addr(a) => self.addr(key, a),
+            FieldValue::Mac(m) => {
+                let [_, _, a, b, c, d, e, f] = m.to_be_bytes();
+                let octets =
+                    format_args!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}").to_string();
+                self.plain(key, octets);
+            }
+            FieldValue::AppId(id) => self.plain(key, app_id(id)),
+            FieldValue::Text(bytes) => self.text(key, &String::from_utf8_lossy(bytes)),
+            FieldValue::Path(numbers) => self.list(key, numbers.iter(), |out, n| {
+                let _ = write!(out, "{n}");
+            }),
+            FieldValue::Mpls(stack) => {
+                self.list(key, stack.iter(), |out, (pos, label, exp, bos)| {
+                    let bos = u8::from(bos);
+                    let _ = write!(
+                        out,
+                        r#"{{"pos":{pos},"label":{label},"exp":{exp},"bos":{bos}}}"#
+                    );
+                })
+            }
+        }
+    }
+}
+
+/// The line of a row.
+pub(super) fn line(batch: &FlowBatch, row: FlowRow<'_>, names: &Names) -> String {
+    let (c, i) = (&batch.core, row.index());
+    let mut o = Object::new();
+    let p = row.provenance();
+    if p.origin != Origin::Packets {
+        o.number("datagram", p.datagram);
+        o.number("record", c.record[i]);
+    }
+    if row.half() != Half::Whole {
+        o.plain("half", row.half().name());
+    }
+    o.addr("exporter", p.exporter);
+    if p.exporter_source != p.exporter {
+        o.addr("exporter_source", p.exporter_source);
+    }
+    o.number("observation_domain", p.domain);
+    o.plain("origin", p.origin.name());
+    o.number("received_at_ms", p.received_at_ns.div_euclid(1_000_000));
+    for &f in Field::ALL {
+        if let Some(value) = row.value(f) {
+            o.field(f.name(), value);
+        }
+    }
+    if let Some(texts) = &batch.texts {
+        let app_name = batch.text(texts.app_name[i]);
+        if !app_name.is_empty() {
+            o.field("app_name", FieldValue::Text(app_name));
+        }
+    }
+    derived(&mut o, batch, row, names);
+    o.end()
+}
+
+/// What later stages made of the record.
+fn derived(o: &mut Object, batch: &FlowBatch, row: FlowRow<'_>, names: &Names) {
+    let (c, i) = (&batch.core, row.index());
+    if row.sampling_source() != SamplingSource::Unknown {
+        o.number("sampling_interval", c.sampling_interval[i]);
+    }
+    o.plain("sampling_source", row.sampling_source().name());
+    if row.has(Field::Tos) {
+        o.number("dscp", c.tos[i] >> 2);
+        o.number("ecn", c.tos[i] & 3);
+    }
+    if c.qos_class[i] != 0 {
+        o.text("qos_class", names.classes.name(c.qos_class[i].into()));
+    }
+    if c.app[i] != 0 {
+        o.text("app", names.apps.name(c.app[i]));
+    }
+    if c.app_proto[i] != 0 {
+        o.text("app_proto", names.apps.name(c.app_proto[i]));
+    }
+    let source = AppSource::from_number(c.app_source[i]);
+    if source != AppSource::None {
+        o.plain("app_source", source.name());
+        o.number("app_confidence", c.app_confidence[i]);
+    }
+    let flags = c.flags[i];
+    if flags != 0 {
+        let set = RowFlags::NAMES.iter().filter(|(bit, _)| flags & bit != 0);
+        o.list("flags", set, |out, (_, name)| {
+            let _ = write!(out, "\"{name}\"");
+        });
+    }
+}
+
+/// An application id as its bytes were sent in the usual lengths: engine and 3 bytes where the selector fits, else 7.
+fn app_id(id: u64) -> String {
+    let (engine, selector) = (id >> 56, id & 0xff_ffff_ffff_ffff);
+    if selector < 1 << 24 {
+        format!("{engine:02x}{selector:06x}")
+    } else {
+        format!("{id:016x}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{MplsStack, Provenance};
+
+    #[test]
+    fn absent_is_left_out_and_zero_is_not() {
+        let mut b = FlowBatch::new();
+        b.push_provenance(Provenance {
+            exporter: Addr::from_v4([192, 0, 2, 1]),
+            exporter_source: Addr::from_v4([192, 0, 2, 1]),
+            domain: 7,
+            origin: Origin::Ipfix,
+            received_at_ns: 1_500_000_000_123_999_999,
+            datagram: 3,
+            ..Default::default()
+        });
+        let c = &mut b.core;
+        c.record.push(2);
+        c.bytes.push(0);
+        c.tos.push(0xb9);
+        c.app_id.push(3 << 56 | 443);
+        c.src_addr.push(Addr::from_v6([
+            0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1,
+        ]));
+        c.flags
+            .push(RowFlags::SAMPLING_UNKNOWN | RowFlags::L4_BYTES);
+        c.present.push(
+            Field::Bytes.bit()
+                | Field::Tos.bit()
+                | Field::AppId.bit()
+                | Field::SrcAddr.bit()
+                | Field::Mpls.bit()
+                | Field::UserName.bit()
+                | Field::SrcMac.bit(),
+        );
+        let mut stack = MplsStack::default();
+        stack.entries[1] = 100 << 4 | 5 << 1 | 1;
+        stack.positions = 2;
+        b.mpls_mut().mpls.push(stack);
+        b.layer2_mut().src_mac.push(0x0a_bbcc_ddee);
+        let (user, _) = b.push_text(b"a\"\xff");
+        b.texts_mut().user_name.push(user);
+        b.commit(1);
+        let want = concat!(
+            r#"{"datagram":3,"record":2,"exporter":"192.0.2.1","observation_domain":7,"origin":"ipfix","#,
+            r#""received_at_ms":1500000000123,"src_addr":"2001:db8::1","bytes":0,"tos":185,"app_id":"030001bb","#,
+            r#""src_mac":"00:0a:bb:cc:dd:ee","mpls":[{"pos":2,"label":100,"exp":5,"bos":1}],"#,
+            r#""user_name":"a\"�","sampling_source":"unknown","dscp":46,"ecn":1,"#,
+            r#""flags":["sampling_unknown","l4_bytes"]}"#,
+            "\n"
+        );
+        assert_eq!(line(&b, b.row(0), &Names::default()), want);
+    }
+
+    #[test]
+    fn long_application_ids_keep_all_bytes() {
+        assert_eq!(app_id(20 << 56 | 0x1_0000_0000), "1400000100000000");
+    }
+}

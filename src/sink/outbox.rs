@@ -1,0 +1,53 @@
+//! Hop 2: sealed bundles from the shards to a sink.
+
+use super::Stats;
+use crate::batch::Bundle;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::sync::Arc;
+
+/// The shards' end of hop 2. Clone it for each shard; the sink ends when the last one is dropped.
+#[derive(Clone, Debug)]
+pub struct Outbox {
+    sender: Sender<Bundle>,
+    stats: Arc<Stats>,
+}
+
+/// The sink's end of hop 2.
+#[derive(Debug)]
+pub struct Inbox {
+    pub(super) receiver: Receiver<Bundle>,
+    pub(super) stats: Arc<Stats>,
+}
+
+/// A bounded hop of `queue_max` bundles.
+pub fn hop(queue_max: usize) -> (Outbox, Inbox) {
+    let (sender, receiver) = bounded(queue_max);
+    let stats = Arc::new(Stats::default());
+    let outbox = Outbox {
+        sender,
+        stats: stats.clone(),
+    };
+    (outbox, Inbox { receiver, stats })
+}
+
+impl Outbox {
+    /// Hands a bundle over; waits while the hop is full, which is the back pressure. From here on its rows are the
+    /// sink's: they are open until they are acknowledged, quarantined or lost. Where the sink has ended they are lost.
+    pub fn send(&self, bundle: Bundle) {
+        let rows = bundle.flow_rows() as u64;
+        self.stats.take(rows);
+        if self.sender.send(bundle).is_err() {
+            self.stats.lose(rows);
+        }
+    }
+
+    /// Bundles that wait.
+    pub fn queued(&self) -> usize {
+        self.sender.len()
+    }
+
+    /// What the sink did so far.
+    pub fn stats(&self) -> &Arc<Stats> {
+        &self.stats
+    }
+}

@@ -1,0 +1,417 @@
+//! The tables: ordered, idempotent migrations, embedded in the program, and what a store has of them.
+
+mod statements;
+
+use super::Error;
+use clickhouse::Client;
+use serde::Deserialize;
+use std::time::{Duration, Instant};
+
+pub use statements::statements;
+
+/// One file of `schemas/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migration {
+    /// From 1, without gaps.
+    pub version: u32,
+    /// File name.
+    pub name: &'static str,
+    /// What it does: statements that can be run again.
+    pub sql: &'static str,
+}
+
+macro_rules! migrations {
+    ($($version:literal, $name:literal;)*) => {
+        /// All migrations, in order. A released one never changes.
+        pub const MIGRATIONS: &[Migration] = &[$(Migration {
+            version: $version,
+            name: $name,
+            sql: include_str!(concat!("../../../schemas/", $name)),
+        },)*];
+    };
+}
+
+migrations! {
+    1, "0001_flows.sql";
+    2, "0002_usage.sql";
+    3, "0003_inventory.sql";
+    4, "0004_ledger.sql";
+    5, "0005_views.sql";
+}
+
+impl Migration {
+    /// What the store remembers of an applied migration: CityHash 1.0.2 of the file.
+    pub fn checksum(&self) -> String {
+        format!(
+            "{:032x}",
+            cityhash_rs::cityhash_102_128(self.sql.as_bytes())
+        )
+    }
+}
+
+/// Everything, as one script for `database`.
+pub fn print(database: &str) -> String {
+    let mut script =
+        format!("CREATE DATABASE IF NOT EXISTS {database};\nUSE {database};\n\n{BOOKKEEPING}");
+    for m in MIGRATIONS {
+        script += &format!("\n-- {}\n\n{}", m.name, m.sql);
+        script += &format!("\n{};\n", record(m));
+    }
+    script
+}
+
+/// A migration and the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The migration's number.
+    pub version: u32,
+    /// Its file; empty where this program does not know it.
+    pub name: &'static str,
+    /// How the store stands to it.
+    pub state: State,
+    /// When it was applied, UTC.
+    pub applied_at: Option<String>,
+}
+
+/// How a store stands to a migration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// The store has it.
+    Applied,
+    /// The store does not have it yet.
+    Pending,
+    /// The store has it with other contents.
+    Changed,
+    /// The store has it, and this program is too old to know it.
+    Unknown,
+}
+
+/// What a store has. `client` points at the database; a database or table that does not exist has nothing.
+pub async fn status(client: &Client) -> Result<Vec<Line>, Error> {
+    let applied = applied(client).await?;
+    let known = MIGRATIONS.iter().map(|m| {
+        let row = applied.iter().find(|a| a.version == m.version);
+        Line {
+            version: m.version,
+            name: m.name,
+            state: match row {
+                None => State::Pending,
+                Some(a) if a.checksum == m.checksum() => State::Applied,
+                Some(_) => State::Changed,
+            },
+            applied_at: row.map(|a| a.applied_at.clone()),
+        }
+    });
+    let newer = applied.iter().filter(|a| a.version > newest());
+    let unknown = newer.map(|a| Line {
+        version: a.version,
+        name: "",
+        state: State::Unknown,
+        applied_at: Some(a.applied_at.clone()),
+    });
+    Ok(known.chain(unknown).collect())
+}
+
+/// Whether rows can be written: every migration is applied as this program knows it, and none is newer.
+pub async fn check(client: &Client) -> Result<(), Error> {
+    let lines = status(client).await?;
+    refuse(&lines)?;
+    match lines.iter().find(|l| l.state == State::Pending) {
+        Some(l) => Err(Error::SchemaPending { name: l.name }),
+        None => Ok(()),
+    }
+}
+
+/// Applies what is pending, in order, and returns what that was. Safe to run from several processes at once: one
+/// waits for the other, and every statement can be repeated.
+pub async fn apply(client: &Client) -> Result<Vec<&'static Migration>, Error> {
+    let database = client.database().unwrap_or("default").to_owned();
+    // the only statement that must not name the database as its place to run
+    let outside = client.clone().with_database("default");
+    run(
+        &outside,
+        &format!("CREATE DATABASE IF NOT EXISTS {database}"),
+    )
+    .await?;
+    for statement in statements(BOOKKEEPING) {
+        run(client, statement).await?;
+    }
+    let lock = Lock::acquire(client).await?;
+    let done = apply_pending(client).await;
+    lock.release(client).await?;
+    done
+}
+
+async fn apply_pending(client: &Client) -> Result<Vec<&'static Migration>, Error> {
+    let lines = status(client).await?;
+    refuse(&lines)?;
+    let mut done = Vec::new();
+    for m in MIGRATIONS {
+        let pending = |l: &&Line| l.version == m.version && l.state == State::Pending;
+        if lines.iter().find(pending).is_some() {
+            for statement in statements(m.sql) {
+                run(client, statement).await?;
+            }
+            run(client, &record(m)).await?;
+            tracing::info!(migration = m.name, "schema migration applied");
+            done.push(m);
+        }
+    }
+    Ok(done)
+}
+
+/// The states that no migration of ours can mend.
+fn refuse(lines: &[Line]) -> Result<(), Error> {
+    for l in lines {
+        match l.state {
+            State::Unknown => {
+                return Err(Error::SchemaNewer {
+                    store: lines.iter().map(|l| l.version).max().unwrap_or(0),
+                    ours: newest(),
+                });
+            }
+            State::Changed => return Err(Error::SchemaChanged { name: l.name }),
+            State::Applied | State::Pending => {}
+        }
+    }
+    Ok(())
+}
+
+fn newest() -> u32 {
+    MIGRATIONS.last().map_or(0, |m| m.version)
+}
+
+fn record(m: &Migration) -> String {
+    format!(
+        "INSERT INTO schema_migrations (version, name, checksum) VALUES ({}, '{}', '{}')",
+        m.version,
+        m.name,
+        m.checksum()
+    )
+}
+
+#[derive(clickhouse::Row, Deserialize)]
+struct Applied {
+    version: u32,
+    checksum: String,
+    applied_at: String,
+}
+
+async fn applied(client: &Client) -> Result<Vec<Applied>, Error> {
+    let sql = "SELECT version, checksum, toString(max(applied_at)) AS applied_at
+        FROM (SELECT version, argMax(checksum, m.applied_at) AS checksum, max(m.applied_at) AS applied_at
+            FROM schema_migrations AS m GROUP BY version)
+        GROUP BY version, checksum ORDER BY version";
+    match client.query(sql).fetch_all().await {
+        Ok(rows) => Ok(rows),
+        Err(clickhouse::error::Error::BadResponse(e))
+            if NOTHING_THERE.iter().any(|c| e.starts_with(c)) =>
+        {
+            Ok(Vec::new())
+        }
+        Err(e) => Err(Error::statement(sql, e)),
+    }
+}
+
+async fn run(client: &Client, statement: &str) -> Result<(), Error> {
+    // a question mark would be a parameter to the client
+    let sql = statement.replace('?', "??");
+    let query = client.query(&sql).with_setting("async_insert", "0");
+    query
+        .execute()
+        .await
+        .map_err(|e| Error::statement(statement, e))
+}
+
+/// A row in `schema_lock` that says who applies migrations. It expires, so that a killed process blocks nobody.
+struct Lock {
+    holder: String,
+}
+
+impl Lock {
+    async fn acquire(client: &Client) -> Result<Self, Error> {
+        let lock = Lock {
+            holder: uuid::Uuid::new_v4().to_string(),
+        };
+        lock.write(client, 0).await?;
+        let first = format!(
+            "SELECT holder FROM schema_lock WHERE at > now64(3) - INTERVAL {LOCK_S} SECOND
+            GROUP BY holder HAVING max(released) = 0 ORDER BY min(at), holder LIMIT 1"
+        );
+        let patience = Instant::now() + Duration::from_secs(2 * LOCK_S);
+        while Instant::now() < patience {
+            let holder: Option<String> = client
+                .query(&first)
+                .fetch_optional()
+                .await
+                .map_err(|e| Error::statement(&first, e))?;
+            if holder.is_none_or(|h| h == lock.holder) {
+                return Ok(lock);
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        Err(Error::SchemaLocked)
+    }
+
+    async fn release(self, client: &Client) -> Result<(), Error> {
+        self.write(client, 1).await
+    }
+
+    async fn write(&self, client: &Client, released: u8) -> Result<(), Error> {
+        let values = format!("('{}', {released})", self.holder);
+        run(
+            client,
+            &format!("INSERT INTO schema_lock (holder, released) VALUES {values}"),
+        )
+        .await
+    }
+}
+
+/// Seconds after which the lock of a process that vanished is void.
+const LOCK_S: u64 = 60;
+
+/// Unknown table, unknown database.
+const NOTHING_THERE: [&str; 2] = ["Code: 60.", "Code: 81."];
+
+/// What the migrations themselves rest on.
+const BOOKKEEPING: &str = "-- Which migrations were applied.
+CREATE TABLE IF NOT EXISTS schema_migrations
+(
+    version UInt32,
+    name String,
+    checksum String,
+    applied_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = MergeTree
+ORDER BY version;
+
+-- Who applies migrations.
+CREATE TABLE IF NOT EXISTS schema_lock
+(
+    holder String,
+    released UInt8,
+    at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = MergeTree
+ORDER BY at
+TTL toDateTime(at) + INTERVAL 1 DAY;
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Table;
+    use crate::sink::native;
+    use std::collections::BTreeMap;
+
+    /// Columns of `CREATE TABLE name` in the embedded files, as (name, type): one a line, without aliases and indexes.
+    fn declared(table: &str) -> BTreeMap<&'static str, &'static str> {
+        let head = format!("CREATE TABLE IF NOT EXISTS {table}\n");
+        let all = MIGRATIONS.iter().flat_map(|m| statements(m.sql));
+        let create = all.filter(|s| s.starts_with(&head)).next().unwrap_or("");
+        let lines = create.lines().filter_map(|l| l.strip_prefix("    "));
+        let columns = lines.filter_map(|l| l.split_once(" CODEC(")?.0.split_once(' '));
+        columns.collect()
+    }
+
+    /// A column that moves is as wide as its aggregate.
+    fn plain(kind: &str) -> &str {
+        let inner = kind.strip_prefix("SimpleAggregateFunction(");
+        inner
+            .and_then(|k| k.split_once(", "))
+            .map_or(kind, |(_, k)| k.trim_end_matches(')'))
+    }
+
+    #[test]
+    fn row_definitions_and_files_agree() {
+        for &table in Table::ALL {
+            let declared = declared(table.name());
+            let written: BTreeMap<_, _> = native::columns(table).into_iter().collect();
+            let t = table.name();
+            for (name, kind) in &written {
+                let found = declared.get(name).map(|k| plain(k));
+                assert_eq!(
+                    found,
+                    Some(*kind),
+                    "{t}.{name} as {kind} is missing in schemas/NNNN_*.sql"
+                );
+            }
+            for name in declared.keys() {
+                assert!(
+                    written.contains_key(name),
+                    "{t}.{name} is missing in src/sink/native/"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn migrations_are_numbered_and_can_be_repeated() {
+        for (i, m) in MIGRATIONS.iter().enumerate() {
+            assert_eq!(m.version as usize, i + 1);
+            assert!(
+                m.name.starts_with(&format!("{:04}_", m.version)),
+                "{}",
+                m.name
+            );
+            for s in statements(m.sql) {
+                assert!(
+                    s.contains(" IF NOT EXISTS "),
+                    "{}: cannot run twice: {s}",
+                    m.name
+                );
+            }
+        }
+        let files =
+            std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas")).expect("the files");
+        assert_eq!(
+            files.count(),
+            MIGRATIONS.len(),
+            "a file in schemas/ is not embedded"
+        );
+    }
+
+    #[test]
+    fn every_token_fed_table_has_its_windows() {
+        for t in Table::ALL
+            .iter()
+            .map(|t| t.name())
+            .chain(["usage_5m", "usage_1h"])
+        {
+            let head = format!("CREATE TABLE IF NOT EXISTS {t}\n");
+            let all = MIGRATIONS.iter().flat_map(|m| statements(m.sql));
+            let create = all.filter(|s| s.starts_with(&head)).next().unwrap_or("");
+            assert!(
+                create.contains("non_replicated_deduplication_window = 10000"),
+                "{t}"
+            );
+            assert!(
+                create.contains("replicated_deduplication_window_seconds = 604800"),
+                "{t}"
+            );
+        }
+    }
+
+    #[test]
+    fn newer_and_changed_schemas_are_refused() {
+        let line = |version, state| Line {
+            version,
+            name: "x.sql",
+            state,
+            applied_at: None,
+        };
+        assert!(refuse(&[line(1, State::Applied), line(2, State::Pending)]).is_ok());
+        let newer = refuse(&[line(1, State::Applied), line(99, State::Unknown)]);
+        assert!(newer.is_err_and(|e| e.to_string().contains("version 99")));
+        assert!(refuse(&[line(1, State::Changed)]).is_err());
+    }
+
+    #[test]
+    fn the_printed_script_has_everything() {
+        let script = print("flowhouse");
+        let all = statements(&script);
+        assert!(all[0].starts_with("CREATE DATABASE"));
+        let creates = all.iter().filter(|s| s.contains("CREATE TABLE")).count();
+        assert_eq!(creates, 2 + Table::ALL.len() + 2);
+    }
+}

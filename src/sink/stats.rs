@@ -1,0 +1,152 @@
+//! What a sink did, readable while it works.
+
+#![expect(
+    clippy::disallowed_types,
+    reason = "errors are rare and read by control; no row passes this lock"
+)]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Upper bounds of the latency buckets, seconds; a last bucket has no bound.
+pub const LATENCY_BOUNDS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// The published cell of a sink. Written by its threads, read by control and at the end.
+#[derive(Debug, Default)]
+pub struct Stats {
+    taken: AtomicU64,
+    acknowledged: AtomicU64,
+    quarantined: AtomicU64,
+    lost: AtomicU64,
+    inserts: AtomicU64,
+    retries: AtomicU64,
+    bytes_raw: AtomicU64,
+    bytes_sent: AtomicU64,
+    latency: [AtomicU64; LATENCY_BOUNDS.len() + 1],
+    latency_ns: AtomicU64,
+    ready: AtomicBool,
+    errors: Mutex<Errors>,
+}
+
+#[derive(Debug, Default)]
+struct Errors {
+    by_code: BTreeMap<String, u64>,
+    last: Option<String>,
+}
+
+/// What [`Stats`] said at one moment. Rows are flow rows: those of law (e).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// Rows that the sink was given.
+    pub rows_taken: u64,
+    /// Rows that the store acknowledged (or that a file took).
+    pub rows_acknowledged: u64,
+    /// Rows that the store refuses for good.
+    pub rows_quarantined: u64,
+    /// Rows given up because the process had to end.
+    pub rows_lost_shutdown: u64,
+    /// Rows queued, encoded or in flight: the sink's part of the gauge in law (e).
+    pub rows_open: u64,
+    /// INSERTs acknowledged, all tables.
+    pub inserts: u64,
+    /// Attempts after the first one.
+    pub retries: u64,
+    /// Bytes of the acknowledged blocks.
+    pub bytes_raw: u64,
+    /// Bytes of the acknowledged bodies as sent.
+    pub bytes_sent: u64,
+    /// Acknowledged INSERTs by the time they took, in the buckets of [`LATENCY_BOUNDS`]; not cumulative.
+    pub latency: [u64; LATENCY_BOUNDS.len() + 1],
+    /// Their sum, seconds.
+    pub latency_seconds: f64,
+    /// Failed attempts by code of the store, or `network`, `timeout`, `http`, `other`.
+    pub errors: BTreeMap<String, u64>,
+    /// The last of them.
+    pub last_error: Option<String>,
+    /// Whether the last attempt was a success.
+    pub ready: bool,
+}
+
+impl Stats {
+    /// Reads everything.
+    pub fn snapshot(&self) -> Snapshot {
+        // ends before beginnings: what is open can then only seem larger, never negative
+        let ended = [&self.acknowledged, &self.quarantined, &self.lost].map(|n| n.load(Relaxed));
+        let taken = self.taken.load(Relaxed);
+        let errors = self.errors();
+        Snapshot {
+            rows_taken: taken,
+            rows_acknowledged: ended[0],
+            rows_quarantined: ended[1],
+            rows_lost_shutdown: ended[2],
+            rows_open: taken.saturating_sub(ended.iter().sum()),
+            inserts: self.inserts.load(Relaxed),
+            retries: self.retries.load(Relaxed),
+            bytes_raw: self.bytes_raw.load(Relaxed),
+            bytes_sent: self.bytes_sent.load(Relaxed),
+            latency: self.latency.each_ref().map(|n| n.load(Relaxed)),
+            latency_seconds: self.latency_ns.load(Relaxed) as f64 / 1e9,
+            errors: errors.by_code.clone(),
+            last_error: errors.last.clone(),
+            ready: self.is_ready(),
+        }
+    }
+
+    /// Whether the store took what it was sent last.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Relaxed)
+    }
+
+    pub(super) fn set_ready(&self) {
+        self.ready.store(true, Relaxed);
+    }
+
+    pub(super) fn take(&self, rows: u64) {
+        self.taken.fetch_add(rows, Relaxed);
+    }
+
+    pub(super) fn acknowledge(&self, rows: u64) {
+        self.acknowledged.fetch_add(rows, Relaxed);
+    }
+
+    pub(super) fn quarantine(&self, rows: u64) {
+        self.quarantined.fetch_add(rows, Relaxed);
+    }
+
+    pub(super) fn lose(&self, rows: u64) {
+        self.lost.fetch_add(rows, Relaxed);
+    }
+
+    pub(super) fn inserted(&self, raw: u64, sent: u64, took: Duration) {
+        self.inserts.fetch_add(1, Relaxed);
+        self.bytes_raw.fetch_add(raw, Relaxed);
+        self.bytes_sent.fetch_add(sent, Relaxed);
+        let seconds = took.as_secs_f64();
+        let bucket = LATENCY_BOUNDS.partition_point(|&b| b < seconds);
+        self.latency[bucket].fetch_add(1, Relaxed);
+        self.latency_ns.fetch_add(took.as_nanos() as u64, Relaxed);
+        self.set_ready();
+    }
+
+    pub(super) fn failed(&self, code: &str, text: &str) {
+        self.ready.store(false, Relaxed);
+        let mut errors = self.errors();
+        // codes come from the store: there are some hundreds of them
+        if errors.by_code.len() < CODES_MAX || errors.by_code.contains_key(code) {
+            *errors.by_code.entry(code.to_owned()).or_default() += 1;
+        }
+        errors.last = Some(text.to_owned());
+    }
+
+    pub(super) fn retried(&self) {
+        self.retries.fetch_add(1, Relaxed);
+    }
+
+    fn errors(&self) -> MutexGuard<'_, Errors> {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const CODES_MAX: usize = 256;
