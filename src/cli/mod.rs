@@ -1,5 +1,6 @@
 //! One file per subcommand: arguments to calls, results to text.
 
+mod generate;
 mod store;
 
 use clap::{Parser, Subcommand};
@@ -23,6 +24,8 @@ enum Command {
     /// Prints nothing; makes the list of subcommands valid until the first one lands.
     #[command(hide = true)]
     Nothing,
+    /// Send generated exports to a collector, or write them to a capture file.
+    Generate(Box<generate::GenerateArguments>),
     /// The embedded ClickHouse.
     Store(Box<store::StoreArguments>),
 }
@@ -32,6 +35,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command {
         Command::Nothing => ExitCode::SUCCESS,
+        Command::Generate(arguments) => done(generate::run(*arguments)),
         Command::Store(arguments) => done(store::run(*arguments)),
     }
 }

@@ -69,6 +69,19 @@ macro_rules! groups {
                 self.provenances.clear();
             }
 
+            /// Writes a second copy behind each of the last committed rows whose `twice` is set (one value a row, to
+            /// the end of the batch) and returns how many were added.
+            pub fn spread(&mut self, twice: &[bool]) -> usize {
+                let added = twice.iter().filter(|t| **t).count();
+                let first = self.rows - twice.len();
+                if added > 0 {
+                    self.core.spread(first, twice);
+                    $(if let Some(group) = &mut self.$field { group.spread(first, twice); })*
+                    self.rows += added;
+                }
+                added
+            }
+
             fn align(&mut self, rows: usize) {
                 self.core.align(rows);
                 $(if let Some(group) = &mut self.$field { group.align(rows); })*
@@ -239,6 +252,18 @@ mod tests {
         b.nat_mut();
         b.commit(2);
         assert_eq!(b.nat.as_ref().expect("again").nat_src_port, [0, 0]);
+    }
+
+    #[test]
+    fn rows_are_written_twice_in_their_place() {
+        let mut b = FlowBatch::new();
+        b.core.bytes.extend([1, 2, 3]);
+        b.nat_mut().nat_event.extend([4, 5, 6]);
+        b.commit(3);
+        assert_eq!(b.spread(&[true, false]), 1);
+        assert_eq!(b.core.bytes, [1, 2, 2, 3]);
+        assert_eq!(b.nat.as_ref().expect("made above").nat_event, [4, 5, 5, 6]);
+        assert_eq!((b.len(), b.core.proto.len()), (4, 4));
     }
 
     #[test]

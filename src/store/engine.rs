@@ -10,6 +10,8 @@ use std::path::Path;
 
 /// The loaded engine with its data folder open.
 pub struct Engine {
+    /// The engine shuts down, and forgets what is in memory, when its last connection closes.
+    anchor: Option<Connection>,
     database: ManagedDatabase,
     baseline: String,
     /// What `SELECT version()` says.
@@ -38,16 +40,24 @@ impl Engine {
             .new_database_with_opts([(OptionDatabase::Uri, OptionValue::String(uri))])
             .map_err(fail)?;
         let mut engine = Engine {
+            anchor: None,
             database,
             baseline,
             version: String::new(),
             timezone: String::new(),
         };
-        let rows = engine
-            .connect()
-            .and_then(|mut connection| connection.report("SELECT version(), timezone()"));
-        let rows = rows
-            .map_err(|exception| Error::Engine(exception.text))?
+        let fail = |exception: Exception| Error::Engine(exception.text);
+        let anchor = engine.anchor.insert(
+            engine
+                .database
+                .new_connection()
+                .map(|inner| Connection { inner })
+                .map_err(raise)
+                .map_err(fail)?,
+        );
+        let rows = anchor
+            .report("SELECT version(), timezone()")
+            .map_err(fail)?
             .rows();
         let mut row = rows.into_iter().next().unwrap_or_default().into_iter();
         engine.version = row.next().unwrap_or_default();

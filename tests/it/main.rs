@@ -1,3 +1,4 @@
 //! One binary, a module per room.
 
 mod aggregate;
+mod store;
