@@ -97,6 +97,11 @@ fn wanted(name: &str, record: &Value) -> Option<Value> {
             let selector = bytes[1..].iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
             (u64::from(bytes[0]) << 56 | selector & (u64::MAX >> 8)).into()
         }
+        // columns hold IPv4 addresses mapped, so an IPv6 field with a mapped address reads the same
+        (_, Value::String(text)) => match text.parse() {
+            Ok(std::net::IpAddr::V6(v6)) => v6.to_canonical().to_string().into(),
+            _ => value.clone(),
+        },
         _ => value.clone(),
     })
 }
