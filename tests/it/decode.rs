@@ -7,18 +7,6 @@ use flowhouse::receive::{Captures, Selection};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// The corpus beside the repository, or where FLOWHOUSE_CORPUS says.
-fn corpus(folder: &str) -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let root = std::env::var_os("FLOWHOUSE_CORPUS").map_or(beside, PathBuf::from);
-    let path = root.join(folder);
-    if !path.is_dir() {
-        eprintln!("skipped: no corpus at {}", path.display());
-        return None;
-    }
-    Some(path)
-}
-
 struct Decoded {
     rows: FlowBatch,
     learned: Vec<Learned>,
@@ -44,7 +32,7 @@ fn decode(path: &Path, settings: Settings) -> Decoded {
 }
 
 fn cases() -> Vec<(PathBuf, Value, Vec<Value>)> {
-    let Some(dir) = corpus("flow") else {
+    let Some(dir) = crate::harness::corpus().map(|c| c.join("flow")) else {
         return Vec::new();
     };
     let mut list: Vec<PathBuf> = std::fs::read_dir(&dir)

@@ -1,3 +1,9 @@
-//! Integration tests, one module a room.
+//! One binary, a module per room.
 
+mod aggregate;
+mod conformance;
 mod decode;
+mod generate;
+mod harness;
+mod sink;
+mod store;
