@@ -1,6 +1,9 @@
 //! One file per subcommand: arguments to calls, results to text.
 
+mod connection;
 mod generate;
+mod inspect;
+mod schema;
 mod store;
 mod text;
 
@@ -22,11 +25,11 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Prints nothing; makes the list of subcommands valid until the first one lands.
-    #[command(hide = true)]
-    Nothing,
+    /// Print each record of capture files as it was sent.
+    Inspect(inspect::InspectArguments),
     /// Send generated exports to a collector, or write them to a capture file.
     Generate(Box<generate::GenerateArguments>),
+    Schema(schema::SchemaArguments),
     /// The embedded ClickHouse.
     Store(Box<store::StoreArguments>),
 }
@@ -35,8 +38,9 @@ enum Command {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match arguments.command {
-        Command::Nothing => ExitCode::SUCCESS,
         Command::Generate(arguments) => done(generate::run(*arguments)),
+        Command::Inspect(arguments) => done(inspect::run(&arguments)),
+        Command::Schema(arguments) => done(schema::run(&arguments)),
         Command::Store(arguments) => done(store::run(*arguments)),
     }
 }

@@ -1,5 +1,9 @@
 //! One binary, a module per room.
 
 mod aggregate;
+mod conformance;
+mod decode;
 mod generate;
+mod harness;
+mod sink;
 mod store;

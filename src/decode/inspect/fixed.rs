@@ -1,9 +1,10 @@
 //! NetFlow versions 5 and 7: records of one layout, described by the elements they became in version 9.
 
-use super::value::{Clocks, Fields, Named};
+use super::value::{Fields, Named};
 use super::{Record, count};
 use crate::decode::Reason;
 use crate::decode::element::find;
+use crate::decode::moves::Moment;
 use crate::ledger::{Outcome, Tally};
 use crate::model::Datagram;
 use serde_json::{Value, json};
@@ -25,12 +26,15 @@ pub(super) fn datagram(
         5 => (V5, V5_SIZE),
         _ => (V7, V7_SIZE),
     };
-    let clocks = Clocks {
+    let moment = Moment {
         export_ms: i64::from(word(8)) * 1000 + i64::from(word(12)) / 1_000_000,
         uptime_ms: Some(word(4)),
     };
     tally.one(Outcome::Sets);
-    tally.one(Outcome::SetsDecoded);
+    tally.one(match body.len() / size < usize::from(half(2)) {
+        true => Outcome::SetsRejectedRecord,
+        false => Outcome::SetsDecoded,
+    });
     for bytes in body.chunks_exact(size).take(usize::from(half(2))) {
         let mut record = Record::new();
         record.insert("kind".into(), json!("flow"));
@@ -43,7 +47,7 @@ pub(super) fn datagram(
         let mut sent = Fields::default();
         for &(number, at, length) in fields {
             if let Some(element) = find(0, number) {
-                sent.take(element, &bytes[at..at + length], &clocks);
+                sent.take(element, &bytes[at..at + length], &moment);
             }
         }
         if version == 5 {

@@ -1,8 +1,9 @@
 //! Sets of NetFlow 9 and IPFIX: templates are learned, records come out.
 
-use super::value::{self, Clocks, Fields, Named, number};
+use super::value::{self, Fields, Named};
 use super::{Record, count};
 use crate::decode::element::{Element, find};
+use crate::decode::moves::{Moment, number};
 use crate::decode::raw::{Records, keys};
 use crate::decode::template::{FieldSpec, Template, TemplateEvent, TemplateHeader, TemplateReader};
 use crate::decode::{Reason, Settings};
@@ -48,7 +49,7 @@ struct Known {
 struct Message {
     session: Session,
     datagram: u64,
-    clocks: Clocks,
+    moment: Moment,
     raw: bool,
 }
 
@@ -87,11 +88,11 @@ impl Sessions {
             return Err(Reason::Short);
         };
         let word = |at: usize| number(&head[at..at + 4]) as u32;
-        let clocks = Clocks {
+        let moment = Moment {
             export_ms: i64::from(word(8)) * 1000,
             uptime_ms: Some(word(4)),
         };
-        let message = message(d, 9, word(16), clocks, raw);
+        let message = message(d, 9, word(16), moment, raw);
         self.sets(&message, body, tally, each);
         Ok(())
     }
@@ -114,11 +115,11 @@ impl Sessions {
         };
         let export_ms = i64::from(word(4)) * 1000;
         let domain = word(12);
-        let clocks = Clocks {
+        let moment = Moment {
             export_ms,
             uptime_ms: self.uptime(d.source, domain, export_ms),
         };
-        let message = message(d, 10, domain, clocks, raw);
+        let message = message(d, 10, domain, moment, raw);
         let trailing = body.len().saturating_sub(length);
         tally.add(Outcome::BytesTrailing, trailing as u64);
         self.sets(&message, &body[..body.len() - trailing], tally, each);
@@ -188,7 +189,10 @@ impl Sessions {
                     learned.push(header.id);
                 }
                 Ok(TemplateEvent::Withdrawn(_)) => tally.one(Outcome::TemplatesWithdrawn),
-                Ok(TemplateEvent::Refused(_, reason)) => {
+                Ok(TemplateEvent::Refused(id, reason)) => {
+                    // what it would have replaced is no longer what the exporter sends
+                    self.templates.remove(&(session, id));
+                    learned.retain(|l| *l != id);
                     tally.one(Outcome::TemplatesRefused);
                     fault = fault.or(Some(reason));
                 }
@@ -281,15 +285,15 @@ impl Sessions {
         while records.next(&mut spans).is_some() {
             let values = || spans.iter().map(|&(at, length)| &set[at..at + length]);
             self.note_init(message, known, values());
-            let mut clocks = message.clocks;
+            let mut moment = message.moment;
             if message.session.version == 10 {
                 let Session { source, domain, .. } = message.session;
-                clocks.uptime_ms = self.uptime(source, domain, clocks.export_ms);
+                moment.uptime_ms = self.uptime(source, domain, moment.export_ms);
             }
             let mut fields = Fields::default();
             for (element, bytes) in known.elements.iter().zip(values()) {
                 if let Some(element) = element {
-                    fields.take(element, bytes, &clocks);
+                    fields.take(element, bytes, &moment);
                 }
             }
             let (kind, outcome) = match known.template.options {
@@ -375,7 +379,7 @@ impl Sessions {
     }
 }
 
-fn message(d: &Datagram<'_>, version: u8, domain: u32, clocks: Clocks, raw: bool) -> Message {
+fn message(d: &Datagram<'_>, version: u8, domain: u32, moment: Moment, raw: bool) -> Message {
     Message {
         session: Session {
             source: d.source,
@@ -384,7 +388,7 @@ fn message(d: &Datagram<'_>, version: u8, domain: u32, clocks: Clocks, raw: bool
             domain,
         },
         datagram: d.number,
-        clocks,
+        moment,
         raw,
     }
 }

@@ -2,48 +2,11 @@
 
 use super::Record;
 use crate::decode::element::{Clock, Element, Kind};
+use crate::decode::moves::{self, Moment, number};
 use crate::dissect::{self, HeaderView};
-use crate::model::Addr;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
-
-/// What the header of a message says about time.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Clocks {
-    /// Export time, ms since 1970 UTC.
-    pub export_ms: i64,
-    /// Uptime at that time, where it is known.
-    pub uptime_ms: Option<u32>,
-}
-
-impl Clocks {
-    /// A point in time as ms since 1970 UTC, cut; `None` where it needs an uptime that is not known.
-    pub(super) fn time(&self, clock: Clock, value: u64) -> Option<i64> {
-        Some(match clock {
-            Clock::Uptime => {
-                // modulo 2^32, which undoes the wrap after 49.7 days; a little ahead of the header is ahead, all
-                // else is past
-                let ahead = (value as u32).wrapping_sub(self.uptime_ms?);
-                match ahead {
-                    0..UPTIME_AHEAD_MAX_MS => self.export_ms + i64::from(ahead),
-                    _ => self.export_ms - i64::from(ahead.wrapping_neg()),
-                }
-            }
-            Clock::Seconds => (value as i64).saturating_mul(1000),
-            Clock::Millis => value as i64,
-            Clock::NtpMicros | Clock::NtpNanos => {
-                let (seconds, fraction) = ((value >> 32) as i64, value & 0xffff_ffff);
-                // seconds below 2^31 are of the era that begins in 2036 (RFC 5905 section 6)
-                let era = if seconds < 1 << 31 { 1i64 << 32 } else { 0 };
-                (seconds + era - NTP_TO_UNIX_S) * 1000 + (fraction * 1000 >> 32) as i64
-            }
-            Clock::BeforeExport => {
-                let micros = i128::from(self.export_ms) * 1000 - i128::from(value);
-                micros.div_euclid(1000) as i64
-            }
-        })
-    }
-}
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// The canonical fields of one record, gathered field by field.
 #[derive(Debug, Default)]
@@ -59,7 +22,7 @@ impl Fields {
     ///
     /// Where several elements have one name (both address families, ports of TCP and UDP), the first that is not
     /// zero counts; of one element sent twice, the first.
-    pub(super) fn take(&mut self, element: &Element, bytes: &[u8], clocks: &Clocks) {
+    pub(super) fn take(&mut self, element: &Element, bytes: &[u8], moment: &Moment) {
         let fits = element.accepts(bytes.len()) || element.kind == Kind::Text;
         if element.kind == Kind::Frame && fits {
             header("frame_", &dissect::ethernet(bytes), &mut self.map);
@@ -79,7 +42,7 @@ impl Fields {
             Kind::Address => {
                 let unset = |v: &Value| v == "0.0.0.0" || v == "::";
                 if self.map.get(name).is_none_or(unset) {
-                    self.put(name, json!(address(bytes).to_string()));
+                    self.put(name, json!(address(bytes)));
                 }
             }
             Kind::Mac => self.first(name, json!(mac(number(bytes)))),
@@ -100,7 +63,7 @@ impl Fields {
                     "bos": entry & 1,
                 }));
             }
-            Kind::Time(clock) => self.time(name, clock, number(bytes), clocks),
+            Kind::Time(clock) => self.time(name, clock, number(bytes), moment),
             Kind::Frame => {}
         }
     }
@@ -124,7 +87,7 @@ impl Fields {
         }
     }
 
-    fn time(&mut self, name: &'static str, clock: Clock, value: u64, clocks: &Clocks) {
+    fn time(&mut self, name: &'static str, clock: Clock, value: u64, moment: &Moment) {
         let rank = match clock {
             Clock::Millis => 0,
             Clock::Seconds => 1,
@@ -134,7 +97,7 @@ impl Fields {
             Clock::Uptime => 5,
         };
         let known = self.ranks.iter().any(|(n, r)| *n == name && *r <= rank);
-        if let (false, Some(ms)) = (known, clocks.time(clock, value)) {
+        if let (false, Some(ms)) = (known, moves::time(clock, value, moment)) {
             self.ranks.push((name, rank));
             self.put(name, json!(ms));
         }
@@ -196,11 +159,6 @@ pub(super) fn mac(mac: u64) -> String {
     format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}")
 }
 
-/// A big-endian number of up to eight bytes.
-pub(super) fn number(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0, |n, b| n << 8 | u64::from(*b))
-}
-
 /// Whether several elements have this name, of which an exporter fills the one that fits.
 fn has_twins(name: &str) -> bool {
     matches!(
@@ -218,11 +176,16 @@ fn has_twins(name: &str) -> bool {
     )
 }
 
-fn address(bytes: &[u8]) -> Addr {
+/// An address as text, in the family it was sent in: a mapped IPv4 address in 16 bytes stays an IPv6 address.
+fn address(bytes: &[u8]) -> String {
     match (<[u8; 4]>::try_from(bytes), <[u8; 16]>::try_from(bytes)) {
-        (Ok(v4), _) => Addr::from_v4(v4),
-        (_, Ok(v6)) => Addr::from_v6(v6),
-        _ => Addr::UNSPECIFIED,
+        (Ok(v4), _) => Ipv4Addr::from(v4).to_string(),
+        (_, Ok([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])) => {
+            let (high, low) = (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d]));
+            format!("::ffff:{high:x}:{low:x}")
+        }
+        (_, Ok(v6)) => Ipv6Addr::from(v6).to_string(),
+        _ => String::new(),
     }
 }
 
@@ -233,47 +196,4 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{b:02x}");
     }
     text
-}
-
-const NTP_TO_UNIX_S: i64 = 2_208_988_800;
-/// An uptime this much above the header's is of packets that came while the message was made.
-const UPTIME_AHEAD_MAX_MS: u32 = 3_600_000;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn uptimes_wrap() {
-        let clocks = Clocks {
-            export_ms: 10_000_000,
-            uptime_ms: Some(1000),
-        };
-        let time = |v: u32| clocks.time(Clock::Uptime, v.into());
-        assert_eq!(time(1000), Some(10_000_000));
-        assert_eq!(time(400), Some(9_999_400));
-        assert_eq!(time(u32::MAX), Some(9_998_999));
-        assert_eq!(time(1005), Some(10_000_005));
-        let late = Clocks {
-            uptime_ms: Some(u32::MAX),
-            ..clocks
-        };
-        assert_eq!(late.time(Clock::Uptime, 4), Some(10_000_005));
-        assert_eq!(
-            late.time(Clock::Uptime, 1 << 31),
-            Some(10_000_000 - (i64::from(u32::MAX) >> 1))
-        );
-    }
-
-    #[test]
-    fn ntp_and_relative_times_are_cut() {
-        let clocks = Clocks {
-            export_ms: 10_000,
-            uptime_ms: None,
-        };
-        let ntp = (NTP_TO_UNIX_S as u64 + 5) << 32 | 0xffff_ffff;
-        assert_eq!(clocks.time(Clock::NtpMicros, ntp), Some(5999));
-        assert_eq!(clocks.time(Clock::BeforeExport, 1), Some(9999));
-        assert_eq!(clocks.time(Clock::Uptime, 1), None);
-    }
 }
