@@ -5,6 +5,7 @@ mod generate;
 mod inspect;
 mod query;
 mod replay;
+mod run;
 mod schema;
 mod store;
 mod text;
@@ -35,6 +36,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::RunArguments),
     Replay(Box<replay::ReplayArguments>),
     /// Print each record of capture files as it was sent.
     Inspect(inspect::InspectArguments),
@@ -49,6 +51,7 @@ enum Command {
 /// Parses the arguments, runs the subcommand and maps its end to an exit code: 0 done, 1 failed, 2 wrong usage.
 pub fn main() -> ExitCode {
     match Arguments::parse().command {
+        Command::Run(arguments) => done(run::run(&arguments)),
         Command::Replay(arguments) => done(replay::run(&arguments)),
         Command::Inspect(arguments) => done(inspect::run(&arguments)),
         Command::Top(arguments) => done(top::run(&arguments)),

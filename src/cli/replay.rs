@@ -186,10 +186,13 @@ impl Replay<'_> {
             last_ns = advance(&mut shards, d, last_ns);
             feed(&mut shards[0], d);
             if shards[0].is_full() {
-                shards[0].close_batch(d.received_at_ns);
+                shards[0].close_batch(d.received_at_ns + shift_ms * 1_000_000);
             }
             if shards[0].rows_open() as usize >= self.config.batch.seal_rows {
-                send(shards[0].seal(d.received_at_ns, false), &outbox);
+                send(
+                    shards[0].seal(d.received_at_ns + shift_ms * 1_000_000, false),
+                    &outbox,
+                );
             }
         });
         shards[0].finish();

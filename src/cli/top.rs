@@ -237,9 +237,10 @@ fn span_sql(what: What, since: u64, filter: &str) -> String {
         );
     }
     let table = table_of(what);
+    // long flows reach back to before the collector ran, the ledger does not
     format!(
-        "SELECT least({since}, dateDiff('second', min(time), now())) AS seconds, sum(u.est_bytes) AS bytes \
-         FROM {table} AS u WHERE time >= now() - {since}{filter}"
+        "SELECT least({since}, dateDiff('second', (SELECT min(time) FROM ledger WHERE time >= now() - {since}), now())) AS seconds, \
+         sum(u.est_bytes) AS bytes FROM {table} AS u WHERE time >= now() - {since}{filter}"
     )
 }
 

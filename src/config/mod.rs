@@ -7,7 +7,7 @@ mod fault;
 
 pub use fault::{Fault, parse};
 
-use crate::{aggregate, batch, decode, enrich, receive, shard, sink};
+use crate::{aggregate, batch, control, decode, enrich, receive, shard, sink};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,8 @@ pub struct Config {
     pub sink: sink::Settings,
     /// `[store]`: the embedded ClickHouse, started where `[sink]` names no other.
     pub store: StoreSettings,
+    /// `[control]`
+    pub control: control::Settings,
 }
 
 /// The embedded ClickHouse.
@@ -83,6 +85,7 @@ impl Default for Config {
             clickhouse: None,
             sink: Default::default(),
             store: StoreSettings::default(),
+            control: Default::default(),
         }
     }
 }

@@ -68,9 +68,21 @@ fn ledger(page: &mut Page, s: &Snapshot) {
         rows(|l| f64::from(u8::from(l.holds()))),
     );
     let gauges = [
-        ("datagrams_queued", "Datagrams between receive and decode.", s.gauges.datagrams_queued),
-        ("sets_awaiting", "Sets that await their template.", s.gauges.sets_awaiting),
-        ("rows_open", "Rows open in a shard, queued to the sink or in flight.", s.gauges.rows_open),
+        (
+            "datagrams_queued",
+            "Datagrams between receive and decode.",
+            s.gauges.datagrams_queued,
+        ),
+        (
+            "sets_awaiting",
+            "Sets that await their template.",
+            s.gauges.sets_awaiting,
+        ),
+        (
+            "rows_open",
+            "Rows open in a shard, queued to the sink or in flight.",
+            s.gauges.rows_open,
+        ),
     ];
     for (name, help, value) in gauges {
         let name = format!("flowhouse_ledger_{name}");
@@ -88,9 +100,15 @@ fn by_exporter(page: &mut Page, s: &Snapshot, inventory: &Inventory, labels_max:
         }
     }
     own.extend(other.map(|tally| ("other".to_owned(), tally)));
-    let labels: Vec<_> = own.iter().map(|(name, _)| [("exporter", name.clone())]).collect();
+    let labels: Vec<_> = own
+        .iter()
+        .map(|(name, _)| [("exporter", name.clone())])
+        .collect();
     for &o in Outcome::ALL {
-        let counts = labels.iter().zip(&own).map(|(l, (_, tally))| (&l[..], tally.count(o) as f64));
+        let counts = labels
+            .iter()
+            .zip(&own)
+            .map(|(l, (_, tally))| (&l[..], tally.count(o) as f64));
         let name = format!("flowhouse_exporter_{}_total", o.name());
         page.counter(&name, &help(o), counts.filter(|(_, n)| *n > 0.0));
     }
@@ -102,13 +120,24 @@ fn by_exporter(page: &mut Page, s: &Snapshot, inventory: &Inventory, labels_max:
 }
 
 fn receive(page: &mut Page, listeners: &[Listener]) {
-    let labels: Vec<_> = listeners.iter().map(|l| [("listener", l.address.clone())]).collect();
+    let labels: Vec<_> = listeners
+        .iter()
+        .map(|l| [("listener", l.address.clone())])
+        .collect();
     let rows = |value: fn(&Listener) -> u64| {
         let values = listeners.iter().map(move |l| value(l) as f64);
         labels.iter().map(|l| &l[..]).zip(values)
     };
-    page.counter("flowhouse_receive_datagrams_total", "Datagrams read.", rows(|l| l.datagrams));
-    page.counter("flowhouse_receive_bytes_total", "Payload bytes read.", rows(|l| l.bytes));
+    page.counter(
+        "flowhouse_receive_datagrams_total",
+        "Datagrams read.",
+        rows(|l| l.datagrams),
+    );
+    page.counter(
+        "flowhouse_receive_bytes_total",
+        "Payload bytes read.",
+        rows(|l| l.bytes),
+    );
     page.counter(
         "flowhouse_receive_kernel_drops_total",
         "Datagrams that the kernel dropped because the receive buffer was full; also seen as sequence gaps.",
@@ -122,7 +151,9 @@ fn receive(page: &mut Page, listeners: &[Listener]) {
 }
 
 fn shards(page: &mut Page, shards: &[Shard]) {
-    let labels: Vec<_> = (0..shards.len()).map(|n| [("shard", n.to_string())]).collect();
+    let labels: Vec<_> = (0..shards.len())
+        .map(|n| [("shard", n.to_string())])
+        .collect();
     let rows = |value: fn(&Shard) -> f64| {
         let values = shards.iter().map(value).collect::<Vec<_>>();
         labels.iter().map(|l| &l[..]).zip(values)
@@ -147,8 +178,16 @@ fn shards(page: &mut Page, shards: &[Shard]) {
         "Rows not handed to the sink yet.",
         rows(|s| s.rows_open as f64),
     );
-    page.counter("flowhouse_shard_bundles_total", "Bundles sealed.", rows(|s| s.bundles as f64));
-    page.counter("flowhouse_shard_records_total", "Records decoded.", rows(|s| s.records as f64));
+    page.counter(
+        "flowhouse_shard_bundles_total",
+        "Bundles sealed.",
+        rows(|s| s.bundles as f64),
+    );
+    page.counter(
+        "flowhouse_shard_records_total",
+        "Records decoded.",
+        rows(|s| s.records as f64),
+    );
     page.counter(
         "flowhouse_shard_busy_seconds_total",
         "Time spent in decoding and what is behind it.",
@@ -163,14 +202,26 @@ fn shards(page: &mut Page, shards: &[Shard]) {
 
 fn sink(page: &mut Page, s: &Sink) {
     let none = &[][..];
-    page.gauge("flowhouse_sink_queue_bundles", "Bundles that wait for the sink.", [(none, s.queue as f64)]);
+    page.gauge(
+        "flowhouse_sink_queue_bundles",
+        "Bundles that wait for the sink.",
+        [(none, s.queue as f64)],
+    );
     page.gauge(
         "flowhouse_sink_rows_open",
         "Rows queued, encoded or in flight.",
         [(none, s.rows_open as f64)],
     );
-    page.counter("flowhouse_sink_inserts_total", "INSERTs acknowledged.", [(none, s.inserts as f64)]);
-    page.counter("flowhouse_sink_retries_total", "Attempts after the first one.", [(none, s.retries as f64)]);
+    page.counter(
+        "flowhouse_sink_inserts_total",
+        "INSERTs acknowledged.",
+        [(none, s.inserts as f64)],
+    );
+    page.counter(
+        "flowhouse_sink_retries_total",
+        "Attempts after the first one.",
+        [(none, s.retries as f64)],
+    );
     page.counter(
         "flowhouse_sink_raw_bytes_total",
         "Bytes of the acknowledged blocks.",
@@ -185,7 +236,10 @@ fn sink(page: &mut Page, s: &Sink) {
     page.counter(
         "flowhouse_sink_insert_errors_total",
         "Failed attempts by the store's code, or a word for what never reached it.",
-        codes.iter().map(|c| &c[..]).zip(s.errors.values().map(|&n| n as f64)),
+        codes
+            .iter()
+            .map(|c| &c[..])
+            .zip(s.errors.values().map(|&n| n as f64)),
     );
     page.histogram(
         "flowhouse_sink_insert_duration_seconds",
@@ -203,7 +257,12 @@ struct Page(Vec<MetricFamily>);
 type Labels<'a> = &'a [(&'static str, String)];
 
 impl Page {
-    fn counter<'a>(&mut self, name: &str, help: &str, rows: impl IntoIterator<Item = (Labels<'a>, f64)>) {
+    fn counter<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        rows: impl IntoIterator<Item = (Labels<'a>, f64)>,
+    ) {
         self.family(name, help, MetricType::COUNTER, rows, |m, value| {
             let mut counter = Counter::default();
             counter.set_value(value);
@@ -211,7 +270,12 @@ impl Page {
         });
     }
 
-    fn gauge<'a>(&mut self, name: &str, help: &str, rows: impl IntoIterator<Item = (Labels<'a>, f64)>) {
+    fn gauge<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        rows: impl IntoIterator<Item = (Labels<'a>, f64)>,
+    ) {
         self.family(name, help, MetricType::GAUGE, rows, |m, value| {
             let mut gauge = Gauge::default();
             gauge.set_value(value);
@@ -233,9 +297,15 @@ impl Page {
         // read at slightly different moments; a histogram must not count more below a bound than in all
         histogram.set_sample_count(count.max(below));
         histogram.set_sample_sum(sum);
-        self.family(name, help, MetricType::HISTOGRAM, [(&[][..], 0.0)], |m, _| {
-            m.set_histogram(histogram.clone());
-        });
+        self.family(
+            name,
+            help,
+            MetricType::HISTOGRAM,
+            [(&[][..], 0.0)],
+            |m, _| {
+                m.set_histogram(histogram.clone());
+            },
+        );
     }
 
     /// A family with its rows; one without rows is left out.

@@ -26,6 +26,8 @@ const SAVE_NS: i64 = 30_000_000_000;
 pub struct ShardStats {
     /// Outcomes.
     pub book: Book,
+    /// Batches of datagrams that wait for this shard.
+    pub queue: usize,
     /// Sets that await their template.
     pub sets_awaiting: u64,
     /// Rows that are not handed to the sink yet.
@@ -74,6 +76,7 @@ pub struct Worker {
     rows_sent: u64,
     bundles: u64,
     busy_ns: u64,
+    queue: usize,
 }
 
 impl Worker {
@@ -91,6 +94,7 @@ impl Worker {
             rows_sent: 0,
             bundles: 0,
             busy_ns: 0,
+            queue: 0,
         }
     }
 
@@ -107,6 +111,7 @@ impl Worker {
                 }
             }
             drop(batch);
+            self.queue = input.len();
             self.after_batch(output);
             self.busy_ns += began.elapsed().as_nanos() as u64;
         }
@@ -158,7 +163,8 @@ impl Worker {
         }
         let faults = self.shard.take_faults();
         let (awaiting, rows_open) = (self.shard.decoder().awaiting(), self.shard.rows_open());
-        let (rows_sent, bundles, busy_ns) = (self.rows_sent, self.bundles, self.busy_ns);
+        let (rows_sent, bundles, busy_ns, queue) =
+            (self.rows_sent, self.bundles, self.busy_ns, self.queue);
         let book = self.shard.book();
         self.cell.with(|stats| {
             stats.book.clone_from(book);
@@ -167,6 +173,7 @@ impl Worker {
             stats.rows_sent = rows_sent;
             stats.bundles = bundles;
             stats.busy_ns = busy_ns;
+            stats.queue = queue;
             stats.faults.extend(faults);
             stats.faults.truncate(FAULTS_MAX);
             if state.is_some() {

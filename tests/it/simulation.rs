@@ -51,8 +51,31 @@ struct Exporter {
 
 /// Template layouts as (element, length): the second and third differ from the first in every way that matters.
 const LAYOUTS: &[&[(u16, u16)]] = &[
-    &[(8, 4), (12, 4), (7, 2), (11, 2), (4, 1), (5, 1), (10, 4), (14, 4), (1, 4), (2, 4), (22, 4), (21, 4)],
-    &[(27, 16), (28, 16), (7, 2), (11, 2), (4, 1), (1, 8), (2, 8), (10, 2), (14, 2)],
+    &[
+        (8, 4),
+        (12, 4),
+        (7, 2),
+        (11, 2),
+        (4, 1),
+        (5, 1),
+        (10, 4),
+        (14, 4),
+        (1, 4),
+        (2, 4),
+        (22, 4),
+        (21, 4),
+    ],
+    &[
+        (27, 16),
+        (28, 16),
+        (7, 2),
+        (11, 2),
+        (4, 1),
+        (1, 8),
+        (2, 8),
+        (10, 2),
+        (14, 2),
+    ],
     &[(8, 4), (12, 4), (1, 3), (2, 1), (61, 1), (210, 7), (10, 4)],
 ];
 const TEMPLATE: u16 = 300;
@@ -95,7 +118,13 @@ impl Exporter {
         d
     }
 
-    fn templated(&self, rng: &mut SmallRng, records: u16, with_template: bool, version: u16) -> Vec<u8> {
+    fn templated(
+        &self,
+        rng: &mut SmallRng,
+        records: u16,
+        with_template: bool,
+        version: u16,
+    ) -> Vec<u8> {
         let layout = LAYOUTS[self.layout];
         let mut sets = vec![];
         if with_template {
@@ -109,7 +138,9 @@ impl Exporter {
             sets.extend(set(if version == 9 { 0 } else { 2 }, t));
         }
         let length: u16 = layout.iter().map(|f| f.1).sum();
-        let data = (0..u32::from(records) * u32::from(length)).map(|_| rng.random()).collect();
+        let data = (0..u32::from(records) * u32::from(length))
+            .map(|_| rng.random())
+            .collect();
         sets.extend(set(TEMPLATE, data));
         let mut d = vec![];
         d.extend(version.to_be_bytes());
@@ -157,7 +188,12 @@ fn simulate(seed: u64, datagrams: usize, protocols: &[Protocol], troubles: Troub
         })
         .collect();
     let mut shard = shard();
-    let mut out = Outcomes { book: Book::new(1_000), delivered: 0, lost_records: [0; 3], lost_datagrams: [0; 3] };
+    let mut out = Outcomes {
+        book: Book::new(1_000),
+        delivered: 0,
+        lost_records: [0; 3],
+        lost_datagrams: [0; 3],
+    };
     let mut held: Vec<(Addr, u16, Vec<u8>)> = vec![];
     let mut number = 0;
     let mut acknowledged = 0;
@@ -191,21 +227,37 @@ fn simulate(seed: u64, datagrams: usize, protocols: &[Protocol], troubles: Troub
             let received_at_ns = (i64::from(START_S) + 200 + step as i64 / 50) * 1_000_000_000;
             out.book.other().one(Outcome::DatagramsReceived);
             out.book.other().one(Outcome::DatagramsRouted);
-            shard.datagram(&Datagram { source, port, received_at_ns, number, frame: number, cut: false, payload: &payload });
+            shard.datagram(&Datagram {
+                source,
+                port,
+                received_at_ns,
+                number,
+                frame: number,
+                cut: false,
+                payload: &payload,
+            });
             if shard.is_full() {
                 shard.close_batch(received_at_ns);
             }
             if shard.due(received_at_ns) {
-                acknowledged += shard.seal(received_at_ns, false).map_or(0, |b| b.flow_rows() as u64);
+                acknowledged += shard
+                    .seal(received_at_ns, false)
+                    .map_or(0, |b| b.flow_rows() as u64);
             }
         }
     }
     shard.finish();
     let end_ns = i64::from(START_S + 100_000) * 1_000_000_000;
     acknowledged += shard.seal(end_ns, true).map_or(0, |b| b.flow_rows() as u64);
-    assert_eq!((shard.rows_open(), shard.decoder().awaiting()), (0, 0), "nothing is left behind");
+    assert_eq!(
+        (shard.rows_open(), shard.decoder().awaiting()),
+        (0, 0),
+        "nothing is left behind"
+    );
     out.book.merge(shard.book());
-    out.book.other().add(Outcome::RowsAcknowledged, acknowledged);
+    out.book
+        .other()
+        .add(Outcome::RowsAcknowledged, acknowledged);
     out
 }
 
@@ -241,7 +293,10 @@ fn lie(bytes: &mut Vec<u8>, rng: &mut SmallRng) {
 
 fn shard() -> ExportShard {
     let tables = Arc::new(Tables::new(&Default::default()).expect("default tables"));
-    let identity = Arc::new(Identity { collector: "simulation".into(), start: 1 });
+    let identity = Arc::new(Identity {
+        collector: "simulation".into(),
+        start: 1,
+    });
     let sealer = Sealer::new(Default::default(), identity, Arc::default());
     let back = Back::new(tables, Usage::new(Default::default()), sealer);
     ExportShard::new(Decoder::new(Default::default()), back, Book::new(1_000))
@@ -249,7 +304,13 @@ fn shard() -> ExportShard {
 
 fn assert_laws(book: &Book, seed: u64) {
     for law in laws(&book.total(), &Gauges::default()) {
-        assert!(law.holds(), "seed {seed}: {}: {} is not {}", law.name, law.left, law.right);
+        assert!(
+            law.holds(),
+            "seed {seed}: {}: {} is not {}",
+            law.name,
+            law.left,
+            law.right
+        );
     }
 }
 
@@ -258,33 +319,76 @@ const ALL: &[Protocol] = &[Protocol::V5, Protocol::V9, Protocol::Ipfix];
 #[test]
 fn every_law_holds_whatever_exporters_do() {
     for seed in 0..20 {
-        let troubles =
-            Troubles { lose: 20, duplicate: 30, reorder: 15, restart: 150, change_template: 120, lie: 10 };
+        let troubles = Troubles {
+            lose: 20,
+            duplicate: 30,
+            reorder: 15,
+            restart: 150,
+            change_template: 120,
+            lie: 10,
+        };
         let out = simulate(seed, 4_000, ALL, troubles);
         assert_laws(&out.book, seed);
-        assert!(out.book.count(Outcome::Rows) > 5_000, "seed {seed}: most rows still come through");
-        assert!(out.book.count(Outcome::SequenceRestarts) > 0, "seed {seed}: restarts are told");
+        assert!(
+            out.book.count(Outcome::Rows) > 5_000,
+            "seed {seed}: most rows still come through"
+        );
+        assert!(
+            out.book.count(Outcome::SequenceRestarts) > 0,
+            "seed {seed}: restarts are told"
+        );
     }
 }
 
 #[test]
 fn honest_exporters_lose_nothing() {
     for seed in 0..5 {
-        let out = simulate(seed, 3_000, ALL, Troubles { change_template: 200, ..Default::default() });
+        let out = simulate(
+            seed,
+            3_000,
+            ALL,
+            Troubles {
+                change_template: 200,
+                ..Default::default()
+            },
+        );
         assert_laws(&out.book, seed);
-        assert_eq!(out.book.count(Outcome::RecordsFlow), out.delivered, "seed {seed}");
+        assert_eq!(
+            out.book.count(Outcome::RecordsFlow),
+            out.delivered,
+            "seed {seed}"
+        );
         assert_eq!(out.book.count(Outcome::SequenceGaps), 0, "seed {seed}");
     }
 }
 
 #[test]
 fn losses_are_counted_to_the_unit() {
-    for (protocol, by_record) in [(Protocol::V5, true), (Protocol::Ipfix, true), (Protocol::V9, false)] {
-        let out = simulate(3, 6_000, &[protocol], Troubles { lose: 9, ..Default::default() });
+    for (protocol, by_record) in [
+        (Protocol::V5, true),
+        (Protocol::Ipfix, true),
+        (Protocol::V9, false),
+    ] {
+        let out = simulate(
+            3,
+            6_000,
+            &[protocol],
+            Troubles {
+                lose: 9,
+                ..Default::default()
+            },
+        );
         assert_laws(&out.book, 3);
-        let lost = if by_record { out.lost_records } else { out.lost_datagrams }[protocol as usize];
+        let lost = if by_record {
+            out.lost_records
+        } else {
+            out.lost_datagrams
+        }[protocol as usize];
         let gaps = out.book.count(Outcome::SequenceGaps);
         // what the last datagrams of the six exporters lost can no longer show
-        assert!(lost > 100 && gaps <= lost && gaps + 6 * 12 >= lost, "{gaps} counted of {lost} lost");
+        assert!(
+            lost > 100 && gaps <= lost && gaps + 6 * 12 >= lost,
+            "{gaps} counted of {lost} lost"
+        );
     }
 }
