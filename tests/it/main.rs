@@ -5,5 +5,7 @@ mod conformance;
 mod decode;
 mod generate;
 mod harness;
+mod simulation;
 mod sink;
 mod store;
+mod traffic;
