@@ -68,9 +68,21 @@ fn ledger(page: &mut Page, s: &Snapshot) {
         rows(|l| f64::from(u8::from(l.holds()))),
     );
     let gauges = [
-        ("datagrams_queued", "Datagrams between receive and decode.", s.gauges.datagrams_queued),
-        ("sets_awaiting", "Sets that await their template.", s.gauges.sets_awaiting),
-        ("rows_open", "Rows open in a shard, queued to the sink or in flight.", s.gauges.rows_open),
+        (
+            "datagrams_queued",
+            "Datagrams between receive and decode.",
+            s.gauges.datagrams_queued,
+        ),
+        (
+            "sets_awaiting",
+            "Sets that await their template.",
+            s.gauges.sets_awaiting,
+        ),
+        (
+            "rows_open",
+            "Rows open in a shard, queued to the sink or in flight.",
+            s.gauges.rows_open,
+        ),
     ];
     for (name, help, value) in gauges {
         let name = format!("flowhouse_ledger_{name}");
@@ -88,9 +100,15 @@ fn by_exporter(page: &mut Page, s: &Snapshot, inventory: &Inventory, labels_max:
         }
     }
     own.extend(other.map(|tally| ("other".to_owned(), tally)));
-    let labels: Vec<_> = own.iter().map(|(name, _)| [("exporter", name.clone())]).collect();
+    let labels: Vec<_> = own
+        .iter()
+        .map(|(name, _)| [("exporter", name.clone())])
+        .collect();
     for &o in Outcome::ALL {
-        let counts = labels.iter().zip(&own).map(|(l, (_, tally))| (&l[..], tally.count(o) as f64));
+        let counts = labels
+            .iter()
+            .zip(&own)
+            .map(|(l, (_, tally))| (&l[..], tally.count(o) as f64));
         let name = format!("flowhouse_exporter_{}_total", o.name());
         page.counter(&name, &help(o), counts.filter(|(_, n)| *n > 0.0));
     }
@@ -102,13 +120,24 @@ fn by_exporter(page: &mut Page, s: &Snapshot, inventory: &Inventory, labels_max:
 }
 
 fn receive(page: &mut Page, listeners: &[Listener]) {
-    let labels: Vec<_> = listeners.iter().map(|l| [("listener", l.address.clone())]).collect();
+    // several sockets may share an address
+    let labels: Vec<_> = (listeners.iter().enumerate())
+        .map(|(n, l)| [("listener", l.address.clone()), ("socket", n.to_string())])
+        .collect();
     let rows = |value: fn(&Listener) -> u64| {
         let values = listeners.iter().map(move |l| value(l) as f64);
         labels.iter().map(|l| &l[..]).zip(values)
     };
-    page.counter("flowhouse_receive_datagrams_total", "Datagrams read.", rows(|l| l.datagrams));
-    page.counter("flowhouse_receive_bytes_total", "Payload bytes read.", rows(|l| l.bytes));
+    page.counter(
+        "flowhouse_receive_datagrams_total",
+        "Datagrams read.",
+        rows(|l| l.datagrams),
+    );
+    page.counter(
+        "flowhouse_receive_bytes_total",
+        "Payload bytes read.",
+        rows(|l| l.bytes),
+    );
     page.counter(
         "flowhouse_receive_kernel_drops_total",
         "Datagrams that the kernel dropped because the receive buffer was full; also seen as sequence gaps.",
@@ -122,7 +151,9 @@ fn receive(page: &mut Page, listeners: &[Listener]) {
 }
 
 fn shards(page: &mut Page, shards: &[Shard]) {
-    let labels: Vec<_> = (0..shards.len()).map(|n| [("shard", n.to_string())]).collect();
+    let labels: Vec<_> = (0..shards.len())
+        .map(|n| [("shard", n.to_string())])
+        .collect();
     let rows = |value: fn(&Shard) -> f64| {
         let values = shards.iter().map(value).collect::<Vec<_>>();
         labels.iter().map(|l| &l[..]).zip(values)
@@ -147,8 +178,16 @@ fn shards(page: &mut Page, shards: &[Shard]) {
         "Rows not handed to the sink yet.",
         rows(|s| s.rows_open as f64),
     );
-    page.counter("flowhouse_shard_bundles_total", "Bundles sealed.", rows(|s| s.bundles as f64));
-    page.counter("flowhouse_shard_records_total", "Records decoded.", rows(|s| s.records as f64));
+    page.counter(
+        "flowhouse_shard_bundles_total",
+        "Bundles sealed.",
+        rows(|s| s.bundles as f64),
+    );
+    page.counter(
+        "flowhouse_shard_records_total",
+        "Records decoded.",
+        rows(|s| s.records as f64),
+    );
     page.counter(
         "flowhouse_shard_busy_seconds_total",
         "Time spent in decoding and what is behind it.",
@@ -163,14 +202,26 @@ fn shards(page: &mut Page, shards: &[Shard]) {
 
 fn sink(page: &mut Page, s: &Sink) {
     let none = &[][..];
-    page.gauge("flowhouse_sink_queue_bundles", "Bundles that wait for the sink.", [(none, s.queue as f64)]);
+    page.gauge(
+        "flowhouse_sink_queue_bundles",
+        "Bundles that wait for the sink.",
+        [(none, s.queue as f64)],
+    );
     page.gauge(
         "flowhouse_sink_rows_open",
         "Rows queued, encoded or in flight.",
         [(none, s.rows_open as f64)],
     );
-    page.counter("flowhouse_sink_inserts_total", "INSERTs acknowledged.", [(none, s.inserts as f64)]);
-    page.counter("flowhouse_sink_retries_total", "Attempts after the first one.", [(none, s.retries as f64)]);
+    page.counter(
+        "flowhouse_sink_inserts_total",
+        "INSERTs acknowledged.",
+        [(none, s.inserts as f64)],
+    );
+    page.counter(
+        "flowhouse_sink_retries_total",
+        "Attempts after the first one.",
+        [(none, s.retries as f64)],
+    );
     page.counter(
         "flowhouse_sink_raw_bytes_total",
         "Bytes of the acknowledged blocks.",
@@ -185,7 +236,10 @@ fn sink(page: &mut Page, s: &Sink) {
     page.counter(
         "flowhouse_sink_insert_errors_total",
         "Failed attempts by the store's code, or a word for what never reached it.",
-        codes.iter().map(|c| &c[..]).zip(s.errors.values().map(|&n| n as f64)),
+        codes
+            .iter()
+            .map(|c| &c[..])
+            .zip(s.errors.values().map(|&n| n as f64)),
     );
     page.histogram(
         "flowhouse_sink_insert_duration_seconds",
@@ -203,7 +257,12 @@ struct Page(Vec<MetricFamily>);
 type Labels<'a> = &'a [(&'static str, String)];
 
 impl Page {
-    fn counter<'a>(&mut self, name: &str, help: &str, rows: impl IntoIterator<Item = (Labels<'a>, f64)>) {
+    fn counter<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        rows: impl IntoIterator<Item = (Labels<'a>, f64)>,
+    ) {
         self.family(name, help, MetricType::COUNTER, rows, |m, value| {
             let mut counter = Counter::default();
             counter.set_value(value);
@@ -211,7 +270,12 @@ impl Page {
         });
     }
 
-    fn gauge<'a>(&mut self, name: &str, help: &str, rows: impl IntoIterator<Item = (Labels<'a>, f64)>) {
+    fn gauge<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        rows: impl IntoIterator<Item = (Labels<'a>, f64)>,
+    ) {
         self.family(name, help, MetricType::GAUGE, rows, |m, value| {
             let mut gauge = Gauge::default();
             gauge.set_value(value);
@@ -233,9 +297,15 @@ impl Page {
         // read at slightly different moments; a histogram must not count more below a bound than in all
         histogram.set_sample_count(count.max(below));
         histogram.set_sample_sum(sum);
-        self.family(name, help, MetricType::HISTOGRAM, [(&[][..], 0.0)], |m, _| {
-            m.set_histogram(histogram.clone());
-        });
+        self.family(
+            name,
+            help,
+            MetricType::HISTOGRAM,
+            [(&[][..], 0.0)],
+            |m, _| {
+                m.set_histogram(histogram.clone());
+            },
+        );
     }
 
     /// A family with its rows; one without rows is left out.
@@ -276,4 +346,107 @@ fn label((name, value): &(&'static str, String)) -> LabelPair {
 /// The help of an outcome on one line.
 fn help(o: Outcome) -> String {
     o.help().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Book;
+    use crate::model::Addr;
+
+    fn snapshot(exporters: u8) -> Snapshot {
+        let mut book = Book::new(1000);
+        for n in 1..=exporters {
+            for domain in [0, 7] {
+                let account = book.account((Addr::from_v4([10, 0, 0, n]).0, domain));
+                account.add(Outcome::DatagramsParsed, 5);
+            }
+        }
+        book.other()
+            .add(Outcome::DatagramsReceived, 10 * u64::from(exporters));
+        book.other()
+            .add(Outcome::DatagramsRouted, 10 * u64::from(exporters));
+        Snapshot {
+            book,
+            ..Snapshot::default()
+        }
+    }
+
+    fn page(s: &Snapshot, labels_max: usize) -> String {
+        let inventory = Inventory::default();
+        inventory.observe(&s.book, 0);
+        render(s, &inventory, labels_max).expect("renders")
+    }
+
+    #[test]
+    fn totals_and_exporters_add_up_and_labels_are_bounded() {
+        let text = page(&snapshot(5), 2);
+        assert!(
+            text.contains("\nflowhouse_ledger_datagrams_parsed_total 50\n"),
+            "{text}"
+        );
+        let rows: Vec<&str> = text
+            .lines()
+            .filter(|l| l.starts_with("flowhouse_exporter_datagrams_parsed_total{"))
+            .collect();
+        assert_eq!(
+            rows,
+            [
+                "flowhouse_exporter_datagrams_parsed_total{exporter=\"10.0.0.1\"} 10",
+                "flowhouse_exporter_datagrams_parsed_total{exporter=\"10.0.0.2\"} 10",
+                "flowhouse_exporter_datagrams_parsed_total{exporter=\"other\"} 30",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_exporter_keeps_its_label_when_others_come() {
+        let inventory = Inventory::default();
+        let mut book = Book::new(10);
+        let mut text = String::new();
+        for last in [9, 1] {
+            let account = book.account((Addr::from_v4([10, 0, 0, last]).0, 0));
+            account.one(Outcome::DatagramsParsed);
+            inventory.observe(&book, 0);
+            let s = Snapshot {
+                book: book.clone(),
+                ..Snapshot::default()
+            };
+            text = render(&s, &inventory, 1).expect("renders");
+        }
+        assert!(text.contains("{exporter=\"10.0.0.9\"} 1"));
+        assert!(text.contains("{exporter=\"other\"} 1"));
+        assert!(!text.contains("10.0.0.1"));
+    }
+
+    #[test]
+    fn a_broken_law_shows() {
+        let holds = |s: &Snapshot| -> Vec<bool> {
+            let text = page(s, 9);
+            let rows = text
+                .lines()
+                .filter(|l| l.starts_with("flowhouse_ledger_law_holds{"));
+            rows.map(|l| l.ends_with(" 1")).collect()
+        };
+        let mut s = snapshot(3);
+        assert_eq!(holds(&s), [true; 6]);
+        s.gauges.datagrams_queued = 1;
+        assert_eq!(holds(&s).iter().filter(|h| !**h).count(), 1);
+        let text = page(&s, 9);
+        let name = "law=\"datagrams routed = parsed + rejected + queued\"";
+        assert!(text.contains(&format!("law_left{{{name}}} 30\n")), "{text}");
+        assert!(text.contains(&format!("law_right{{{name}}} 31\n")));
+    }
+
+    #[test]
+    fn latency_is_cumulative() {
+        let mut s = snapshot(1);
+        s.sink.latency = vec![(0.1, 3), (1.0, 4)];
+        s.sink.inserts = 9;
+        let text = page(&s, 9);
+        let bucket = |le: &str, n: u64| format!("seconds_bucket{{le=\"{le}\"}} {n}\n");
+        for row in [bucket("0.1", 3), bucket("1", 7), bucket("+Inf", 9)] {
+            assert!(text.contains(&row), "{row}{text}");
+        }
+    }
 }
