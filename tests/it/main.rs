@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod conformance;
+mod control;
 mod decode;
 mod generate;
 mod harness;
