@@ -50,7 +50,7 @@ pub(super) struct Session {
 }
 
 /// A template and its plan.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Compiled {
     pub template: Template,
     /// Flow records have one, options data have none.

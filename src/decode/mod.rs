@@ -19,6 +19,7 @@ pub mod inspect;
 mod ipfix;
 mod moves;
 mod options;
+mod places;
 pub mod plan;
 mod probe;
 pub mod raw;
