@@ -29,6 +29,7 @@ mod sequence;
 mod sets;
 mod settings;
 pub mod sflow;
+mod state;
 pub mod template;
 mod twoway;
 mod v5;
@@ -39,6 +40,7 @@ pub use probe::looks_like_export;
 pub use sequence::{Arrival, Sequence};
 pub use settings::Settings;
 pub use sflow::SflowDecoder;
+pub use state::StateError;
 
 use crate::ledger::{Book, Outcome};
 use crate::model::{Addr, Datagram, FlowBatch, Learned};

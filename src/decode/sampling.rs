@@ -38,6 +38,20 @@ impl Samplers {
         }
     }
 
+    /// All of them; id 0 stands for the whole domain.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
+        let domain = self.domain.map(|n| (0, n));
+        domain.into_iter().chain(self.samplers.iter().copied())
+    }
+
+    /// What came from a file, made sound again.
+    pub fn bounded(mut self, max: usize) -> Self {
+        self.samplers.sort_unstable();
+        self.samplers.dedup_by_key(|s| s.0);
+        self.samplers.truncate(max);
+        self
+    }
+
     /// The interval of a sampler, else of the domain, else that of the only sampler where the record names none.
     fn interval(&self, sampler: Option<u64>) -> Option<u32> {
         let of = |id| {
