@@ -263,7 +263,7 @@ fn applications(truth: &Truth) -> String {
     let mut rows: Vec<_> = truth.by_application.iter().collect();
     rows.sort_by_key(|(_, sums)| std::cmp::Reverse(sums.bytes));
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header([
+    table.load_style(presets::NOTHING).set_header([
         "application",
         "flows",
         "bytes",

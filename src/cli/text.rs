@@ -25,7 +25,7 @@ pub fn percent(share: f64) -> String {
 /// An aligned table: the first `left` columns are texts, the others numbers.
 pub fn table(header: &[&str], left: usize, rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.iter().map(|h| h.to_string()));
     for row in rows {
         table.add_row(row);
