@@ -142,7 +142,7 @@ fn judge(case: &Case) -> Result<String, String> {
         return Err(format!("{}: {told}", output.status));
     }
     let all = format!(" {} datagrams, ", case.datagrams());
-    if !told.contains(&all) {
+    if case.policy() != "no_crash" && !told.contains(&all) {
         return Err(format!("{told}, expected {} datagrams", case.datagrams()));
     }
     let compared = compare(case, &got);
@@ -602,4 +602,5 @@ UDP source port of their own (40000). `inspect` therefore prints their seven flo
 - Several elements of one name (both address families, ports of different protocols): the first that is not zero.
 - A set that runs past its message is used up to the end of the message (tg-issue-14370).
 - A template that is refused takes the template of the same id with it (ex-malformed-2).
+- A datagram that is quoted in an ICMP error was not sent to a collector (ex-malformed-6: the second frame).
 ";
