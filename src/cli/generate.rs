@@ -1,10 +1,10 @@
 //! `flowhouse generate`: exporters with known content, over UDP or into a capture.
 
+use super::text;
 use crate::generate::sender::{self, Plan, Report};
 use crate::generate::{Exporter, Habits, Profile, Sums, Truth, capture};
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
-use comfy_table::{CellAlignment, Table, presets};
 use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
@@ -241,49 +241,33 @@ fn sums<'a>(entries: impl Iterator<Item = (String, &'a Sums)>) -> Value {
 
 fn as_text(report: &Report) -> String {
     let truth = &report.truth;
-    let mut text = format!(
+    let mut summary = format!(
         "{} flows, {} bytes, {} packets (as reported, before sampling)\n",
         truth.total.flows, truth.total.bytes, truth.total.packets
     );
     if report.datagrams > 0 {
-        text += &format!(
-            "{} datagrams, {:.1} MB in {:.2} s: {:.0} flows/s, {:.1} Mbit/s; latest {:.1} ms behind plan\n",
+        summary += &format!(
+            "{} datagrams, {} in {:.2} s: {:.0} flows/s, {}; latest {:.1} ms behind plan\n",
             report.datagrams,
-            report.payload_bytes as f64 / 1e6,
+            text::bytes(report.payload_bytes as f64),
             report.seconds,
             report.flows_per_second,
-            report.payload_bytes as f64 * 8e-6 / report.seconds.max(1e-9),
+            text::bit_rate(report.payload_bytes as f64 * 8.0 / report.seconds.max(1e-9)),
             report.late_ms,
         );
     }
-    text + &applications(truth)
+    summary + &applications(truth)
 }
 
 fn applications(truth: &Truth) -> String {
     let mut rows: Vec<_> = truth.by_application.iter().collect();
     rows.sort_by_key(|(_, sums)| std::cmp::Reverse(sums.bytes));
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header([
-        "application",
-        "flows",
-        "bytes",
-        "packets",
-        "share",
-    ]);
-    for (name, s) in rows {
-        let share = 100.0 * s.bytes as f64 / truth.total.bytes.max(1) as f64;
-        table.add_row([
-            (*name).to_owned(),
-            s.flows.to_string(),
-            s.bytes.to_string(),
-            s.packets.to_string(),
-            format!("{share:.1} %"),
-        ]);
-    }
-    for column in table.column_iter_mut().skip(1) {
-        column.set_cell_alignment(CellAlignment::Right);
-    }
-    format!("{table}\n")
+    let rows = rows.into_iter().map(|(name, s)| {
+        let share = s.bytes as f64 / truth.total.bytes.max(1) as f64;
+        let counts = [s.flows, s.bytes, s.packets].map(|n| n.to_string());
+        [vec![(*name).to_owned()], counts.to_vec(), vec![text::percent(share)]].concat()
+    });
+    text::table(&["application", "flows", "bytes", "packets", "share"], 1, rows) + "\n"
 }
 
 /// `500ms`, `30s`, `5m`, `1h`.

@@ -1,8 +1,11 @@
 //! One file per subcommand: arguments to calls, results to text.
 
+mod connection;
 mod generate;
 mod inspect;
+mod schema;
 mod store;
+mod text;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -26,6 +29,7 @@ enum Command {
     Inspect(inspect::InspectArguments),
     /// Send generated exports to a collector, or write them to a capture file.
     Generate(Box<generate::GenerateArguments>),
+    Schema(schema::SchemaArguments),
     /// The embedded ClickHouse.
     Store(Box<store::StoreArguments>),
 }
@@ -36,6 +40,7 @@ pub fn main() -> ExitCode {
     match arguments.command {
         Command::Generate(arguments) => done(generate::run(*arguments)),
         Command::Inspect(arguments) => done(inspect::run(&arguments)),
+        Command::Schema(arguments) => done(schema::run(&arguments)),
         Command::Store(arguments) => done(store::run(*arguments)),
     }
 }

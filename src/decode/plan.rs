@@ -118,7 +118,7 @@ struct Compiler {
 }
 
 impl Compiler {
-    /// Finds the elements that we understand, at most once each.
+    /// Finds the elements that we understand; the second of one kind counts only where the first may be zero.
     fn collect(&mut self, template: &Template) {
         let (mut at, gathers) = (0usize, template.record_len.is_none());
         for (i, field) in template.fields.iter().enumerate() {
@@ -136,7 +136,8 @@ impl Compiler {
                 self.malformed += 1;
                 continue;
             }
-            if self.found.iter().any(|f| std::ptr::eq(f.element, element)) {
+            let again = self.found.iter().any(|f| std::ptr::eq(f.element, element));
+            if again && !merges(element.target) {
                 continue;
             }
             self.found.push(Found {

@@ -72,8 +72,13 @@ impl Engine {
     pub fn connect(&self) -> Result<Connection, Exception> {
         let inner = self.database.new_connection().map_err(raise)?;
         let mut connection = Connection { inner };
-        connection.run(&self.baseline)?;
+        self.set_baseline(&mut connection)?;
         Ok(connection)
+    }
+
+    /// Sets what every connection starts with.
+    pub fn set_baseline(&self, connection: &mut Connection) -> Result<(), Exception> {
+        connection.run(&self.baseline)
     }
 
     /// The first column of a query's rows.

@@ -2,5 +2,8 @@
 
 mod aggregate;
 mod conformance;
+mod decode;
+mod generate;
 mod harness;
+mod sink;
 mod store;

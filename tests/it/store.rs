@@ -577,6 +577,54 @@ fn sessions_keep_their_tables() {
 }
 
 #[test]
+fn settings_end_with_their_request() {
+    let store = Store::start();
+    store.sql("CREATE TABLE t (a UInt8) ENGINE = MergeTree ORDER BY a SETTINGS non_replicated_deduplication_window = 100");
+    let insert = "/?session_id=s&insert_deduplication_token=x&query=INSERT+INTO+t+FORMAT+TSV";
+    assert_eq!(store.ask(insert, b"1\n").status, 200);
+    let insert = "/?session_id=s&query=INSERT+INTO+t+FORMAT+TSV";
+    assert_eq!(store.ask(insert, b"2\n").status, 200);
+    assert_eq!(
+        store
+            .ask(
+                "/?session_id=s",
+                b"SELECT count(), getSetting('max_threads') > 0 FROM t"
+            )
+            .text(),
+        "2\t1\n"
+    );
+    assert_eq!(
+        store
+            .ask("/?limit=2&offset=1", b"SELECT number FROM numbers(10) -- x")
+            .text(),
+        "1\n2\n"
+    );
+}
+
+#[test]
+fn abandoned_queries_end() {
+    let store = Store::start();
+    let sql = "SELECT count() FROM numbers(1000000000000) WHERE NOT ignore(number)";
+    let head = format!(
+        "POST / HTTP/1.1\r\nHost: localhost\r\nX-ClickHouse-Key: {}\r\nContent-Length: {}\r\n\r\n{sql}",
+        store.process().key,
+        sql.len()
+    );
+    let mut stream = TcpStream::connect(store.address()).expect("connect");
+    stream.write_all(head.as_bytes()).expect("send");
+    let running = "SELECT count() FROM system.processes WHERE query LIKE '%1000000000000%' AND query NOT LIKE '%processes%'";
+    let wait = |count: &str| {
+        (0..100).any(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+            store.sql(running) == count
+        })
+    };
+    assert!(wait("1\n"), "the query never ran");
+    drop(stream);
+    assert!(wait("0\n"), "the query goes on");
+}
+
+#[test]
 fn limits_hold() {
     let store = Store::start_with(&[
         "--body-bytes-max",
