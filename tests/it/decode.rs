@@ -7,18 +7,6 @@ use flowhouse::receive::{Captures, Selection};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
-/// The corpus beside the repository, or where FLOWHOUSE_CORPUS says.
-fn corpus(folder: &str) -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let root = std::env::var_os("FLOWHOUSE_CORPUS").map_or(beside, PathBuf::from);
-    let path = root.join(folder);
-    if !path.is_dir() {
-        eprintln!("skipped: no corpus at {}", path.display());
-        return None;
-    }
-    Some(path)
-}
-
 struct Decoded {
     rows: FlowBatch,
     learned: Vec<Learned>,
@@ -44,7 +32,7 @@ fn decode(path: &Path, settings: Settings) -> Decoded {
 }
 
 fn cases() -> Vec<(PathBuf, Value, Vec<Value>)> {
-    let Some(dir) = corpus("flow") else {
+    let Some(dir) = crate::harness::corpus().map(|c| c.join("flow")) else {
         return Vec::new();
     };
     let mut list: Vec<PathBuf> = std::fs::read_dir(&dir)
@@ -97,6 +85,11 @@ fn wanted(name: &str, record: &Value) -> Option<Value> {
             let selector = bytes[1..].iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
             (u64::from(bytes[0]) << 56 | selector & (u64::MAX >> 8)).into()
         }
+        // columns hold IPv4 addresses mapped, so an IPv6 field with a mapped address reads the same
+        (_, Value::String(text)) => match text.parse() {
+            Ok(std::net::IpAddr::V6(v6)) => v6.to_canonical().to_string().into(),
+            _ => value.clone(),
+        },
         _ => value.clone(),
     })
 }
