@@ -24,7 +24,10 @@ static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
 // SAFETY: every call is handed to `System` unchanged, so its guarantees are System's; the counter is an atomic that
 // allocates nothing.
-#[allow(unsafe_code, reason = "an allocator is unsafe by its trait; every call is System's")]
+#[allow(
+    unsafe_code,
+    reason = "an allocator is unsafe by its trait; every call is System's"
+)]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Relaxed);
@@ -62,7 +65,13 @@ fn main() {
         if many {
             let datagrams = generate(load, 10_000, 40_000);
             let of_many = measure(|| decode(&datagrams));
-            print(load, 10_000, "flowhouse", &of_many, of_many.rate() / theirs.rate());
+            print(
+                load,
+                10_000,
+                "flowhouse",
+                &of_many,
+                of_many.rate() / theirs.rate(),
+            );
         }
     }
 }
@@ -163,7 +172,11 @@ fn oracle(datagrams: &[Sent]) -> Pass {
     let mut run = || {
         let mut packets = 0;
         for d in datagrams {
-            for packet in parser.iter_packets_from_source(d.source, &d.bytes).into_iter().flatten() {
+            for packet in parser
+                .iter_packets_from_source(d.source, &d.bytes)
+                .into_iter()
+                .flatten()
+            {
                 packets += 1;
                 if let Ok(NetflowPacket::V9(v9)) = &packet {
                     black_box(v9);
@@ -257,7 +270,11 @@ fn sets(
     }
     // even exporters send one family a datagram, odd ones both
     let (mut left, mut records) = (1_400 - d.len() - 16, 0);
-    let six = if e % 2 == 0 { f64::from(u8::from(turn % 5 == 4)) } else { 0.2 };
+    let six = if e % 2 == 0 {
+        f64::from(u8::from(turn % 5 == 4))
+    } else {
+        0.2
+    };
     for (id, fields, share) in [(256, v4, 1.0 - six), (257, v6, six)] {
         let length: usize = fields.iter().map(|f| f.1 as usize).sum();
         let n = (left as f64 * share) as usize / length;
@@ -327,22 +344,130 @@ const BASE_SECS: u32 = 1_767_225_600;
 const UPTIME_MS: u32 = 103_600_000;
 
 const V5_FIELDS: &[(u16, u16)] = &[
-    (8, 4), (12, 4), (15, 4), (10, 2), (14, 2), (2, 4), (1, 4), (22, 4), (21, 4), (7, 2), (11, 2), (0, 1), (6, 1),
-    (4, 1), (5, 1), (16, 2), (17, 2), (9, 1), (13, 1), (0, 2),
+    (8, 4),
+    (12, 4),
+    (15, 4),
+    (10, 2),
+    (14, 2),
+    (2, 4),
+    (1, 4),
+    (22, 4),
+    (21, 4),
+    (7, 2),
+    (11, 2),
+    (0, 1),
+    (6, 1),
+    (4, 1),
+    (5, 1),
+    (16, 2),
+    (17, 2),
+    (9, 1),
+    (13, 1),
+    (0, 2),
 ];
 const V9_V4: [(u16, u16); 24] = [
-    (8, 4), (12, 4), (15, 4), (10, 4), (14, 4), (1, 8), (2, 4), (22, 4), (21, 4), (7, 2), (11, 2), (6, 1), (4, 1),
-    (5, 1), (16, 4), (17, 4), (9, 1), (13, 1), (58, 2), (61, 1), (48, 1), (95, 4), (89, 1), (60, 1),
+    (8, 4),
+    (12, 4),
+    (15, 4),
+    (10, 4),
+    (14, 4),
+    (1, 8),
+    (2, 4),
+    (22, 4),
+    (21, 4),
+    (7, 2),
+    (11, 2),
+    (6, 1),
+    (4, 1),
+    (5, 1),
+    (16, 4),
+    (17, 4),
+    (9, 1),
+    (13, 1),
+    (58, 2),
+    (61, 1),
+    (48, 1),
+    (95, 4),
+    (89, 1),
+    (60, 1),
 ];
 const V9_V6: [(u16, u16); 24] = [
-    (27, 16), (28, 16), (62, 16), (10, 4), (14, 4), (1, 8), (2, 4), (22, 4), (21, 4), (7, 2), (11, 2), (6, 1), (4, 1),
-    (5, 1), (16, 4), (17, 4), (29, 1), (30, 1), (58, 2), (61, 1), (48, 1), (95, 4), (89, 1), (60, 1),
+    (27, 16),
+    (28, 16),
+    (62, 16),
+    (10, 4),
+    (14, 4),
+    (1, 8),
+    (2, 4),
+    (22, 4),
+    (21, 4),
+    (7, 2),
+    (11, 2),
+    (6, 1),
+    (4, 1),
+    (5, 1),
+    (16, 4),
+    (17, 4),
+    (29, 1),
+    (30, 1),
+    (58, 2),
+    (61, 1),
+    (48, 1),
+    (95, 4),
+    (89, 1),
+    (60, 1),
 ];
 const IPFIX_V4: [(u16, u16); 25] = [
-    (8, 4), (12, 4), (15, 4), (10, 4), (14, 4), (1, 8), (2, 8), (152, 8), (153, 8), (7, 2), (11, 2), (6, 1), (4, 1),
-    (5, 1), (16, 4), (17, 4), (9, 1), (13, 1), (58, 2), (61, 1), (48, 1), (95, 4), (89, 1), (136, 1), (60, 1),
+    (8, 4),
+    (12, 4),
+    (15, 4),
+    (10, 4),
+    (14, 4),
+    (1, 8),
+    (2, 8),
+    (152, 8),
+    (153, 8),
+    (7, 2),
+    (11, 2),
+    (6, 1),
+    (4, 1),
+    (5, 1),
+    (16, 4),
+    (17, 4),
+    (9, 1),
+    (13, 1),
+    (58, 2),
+    (61, 1),
+    (48, 1),
+    (95, 4),
+    (89, 1),
+    (136, 1),
+    (60, 1),
 ];
 const IPFIX_V6: [(u16, u16); 25] = [
-    (27, 16), (28, 16), (62, 16), (10, 4), (14, 4), (1, 8), (2, 8), (152, 8), (153, 8), (7, 2), (11, 2), (6, 1), (4, 1),
-    (5, 1), (16, 4), (17, 4), (29, 1), (30, 1), (58, 2), (61, 1), (48, 1), (95, 4), (89, 1), (136, 1), (60, 1),
+    (27, 16),
+    (28, 16),
+    (62, 16),
+    (10, 4),
+    (14, 4),
+    (1, 8),
+    (2, 8),
+    (152, 8),
+    (153, 8),
+    (7, 2),
+    (11, 2),
+    (6, 1),
+    (4, 1),
+    (5, 1),
+    (16, 4),
+    (17, 4),
+    (29, 1),
+    (30, 1),
+    (58, 2),
+    (61, 1),
+    (48, 1),
+    (95, 4),
+    (89, 1),
+    (136, 1),
+    (60, 1),
 ];

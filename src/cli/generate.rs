@@ -265,9 +265,18 @@ fn applications(truth: &Truth) -> String {
     let rows = rows.into_iter().map(|(name, s)| {
         let share = s.bytes as f64 / truth.total.bytes.max(1) as f64;
         let counts = [s.flows, s.bytes, s.packets].map(|n| n.to_string());
-        [vec![(*name).to_owned()], counts.to_vec(), vec![text::percent(share)]].concat()
+        [
+            vec![(*name).to_owned()],
+            counts.to_vec(),
+            vec![text::percent(share)],
+        ]
+        .concat()
     });
-    text::table(&["application", "flows", "bytes", "packets", "share"], 1, rows) + "\n"
+    text::table(
+        &["application", "flows", "bytes", "packets", "share"],
+        1,
+        rows,
+    ) + "\n"
 }
 
 /// `500ms`, `30s`, `5m`, `1h`.

@@ -71,7 +71,7 @@ impl SflowDecoder {
         let (mut first, mut provenance) = (None, None);
         let mut samples = Items::new(reader, header.samples);
         let mut place = 0;
-        while let Some(item) = samples.next() {
+        for item in samples.by_ref() {
             place += 1;
             tally.one(Outcome::Sets);
             match Sample::read(&item) {
