@@ -6,5 +6,7 @@ mod conformance;
 mod decode;
 mod generate;
 mod harness;
+mod simulation;
 mod sink;
 mod store;
+mod traffic;
