@@ -88,15 +88,20 @@ class Collector:
 
 
 class Flowhouse(Collector):
-    SINKS = {"flowhouse-decode": "discard", "flowhouse-encode": "null"}
+    # stages of the shard, kind of the sink, and the count that says all the work is done
+    MODES = {
+        "flowhouse-decode": ("decode", "drop", "records_flow"),
+        "flowhouse-encode": ("full", "encode", "rows_acknowledged"),
+    }
 
     def command(self):
+        stages, sink, self.done = self.MODES[self.target]
         config = self.dir / "flowhouse.toml"
         config.write_text(
             f'state_dir = "{self.dir}/state"\n'
             f'[receive]\nlisteners = ["127.0.0.1:{PORT}"]\nreceive_buffer = {BUFFER}\n'
-            f'[shard]\ncount = 1\n'
-            f'[sink]\nkind = "{self.SINKS[self.target]}"\ncompression = "none"\n'
+            f'[shard]\nshards = 1\nstages = "{stages}"\n'
+            f'[sink]\nkind = "{sink}"\ncompression = "none"\n'
             f'[control]\nlisten = "127.0.0.1:{HTTP}"\n'
         )
         return [FLOWHOUSE, "run", "-c", str(config)]
@@ -121,7 +126,7 @@ class Flowhouse(Collector):
         before, since = None, time.time()
         while time.time() - since < 5:
             now = self.metrics()
-            if now.get("rows", 0) >= sent["flows"] and now.get("rows_acknowledged", 0) >= now["rows"]:
+            if now.get(self.done, 0) >= sent["flows"]:
                 return
             if now != before:
                 before, since = now, time.time()
@@ -130,7 +135,7 @@ class Flowhouse(Collector):
     def counted(self):
         ledger = self.metrics()
         self.stop()
-        return ledger.get("rows", 0), {k: int(v) for k, v in ledger.items() if "dropped" in k or "rejected" in k or "gaps" in k}
+        return ledger.get(self.done, 0), {k: int(v) for k, v in ledger.items() if v and ("dropped" in k or "rejected" in k or "gaps" in k)}
 
 
 class Nfcapd(Collector):

@@ -120,9 +120,9 @@ fn by_exporter(page: &mut Page, s: &Snapshot, inventory: &Inventory, labels_max:
 }
 
 fn receive(page: &mut Page, listeners: &[Listener]) {
-    let labels: Vec<_> = listeners
-        .iter()
-        .map(|l| [("listener", l.address.clone())])
+    // several sockets may share an address
+    let labels: Vec<_> = (listeners.iter().enumerate())
+        .map(|(n, l)| [("listener", l.address.clone()), ("socket", n.to_string())])
         .collect();
     let rows = |value: fn(&Listener) -> u64| {
         let values = listeners.iter().map(move |l| value(l) as f64);
@@ -346,4 +346,107 @@ fn label((name, value): &(&'static str, String)) -> LabelPair {
 /// The help of an outcome on one line.
 fn help(o: Outcome) -> String {
     o.help().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Book;
+    use crate::model::Addr;
+
+    fn snapshot(exporters: u8) -> Snapshot {
+        let mut book = Book::new(1000);
+        for n in 1..=exporters {
+            for domain in [0, 7] {
+                let account = book.account((Addr::from_v4([10, 0, 0, n]).0, domain));
+                account.add(Outcome::DatagramsParsed, 5);
+            }
+        }
+        book.other()
+            .add(Outcome::DatagramsReceived, 10 * u64::from(exporters));
+        book.other()
+            .add(Outcome::DatagramsRouted, 10 * u64::from(exporters));
+        Snapshot {
+            book,
+            ..Snapshot::default()
+        }
+    }
+
+    fn page(s: &Snapshot, labels_max: usize) -> String {
+        let inventory = Inventory::default();
+        inventory.observe(&s.book, 0);
+        render(s, &inventory, labels_max).expect("renders")
+    }
+
+    #[test]
+    fn totals_and_exporters_add_up_and_labels_are_bounded() {
+        let text = page(&snapshot(5), 2);
+        assert!(
+            text.contains("\nflowhouse_ledger_datagrams_parsed_total 50\n"),
+            "{text}"
+        );
+        let rows: Vec<&str> = text
+            .lines()
+            .filter(|l| l.starts_with("flowhouse_exporter_datagrams_parsed_total{"))
+            .collect();
+        assert_eq!(
+            rows,
+            [
+                "flowhouse_exporter_datagrams_parsed_total{exporter=\"10.0.0.1\"} 10",
+                "flowhouse_exporter_datagrams_parsed_total{exporter=\"10.0.0.2\"} 10",
+                "flowhouse_exporter_datagrams_parsed_total{exporter=\"other\"} 30",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_exporter_keeps_its_label_when_others_come() {
+        let inventory = Inventory::default();
+        let mut book = Book::new(10);
+        let mut text = String::new();
+        for last in [9, 1] {
+            let account = book.account((Addr::from_v4([10, 0, 0, last]).0, 0));
+            account.one(Outcome::DatagramsParsed);
+            inventory.observe(&book, 0);
+            let s = Snapshot {
+                book: book.clone(),
+                ..Snapshot::default()
+            };
+            text = render(&s, &inventory, 1).expect("renders");
+        }
+        assert!(text.contains("{exporter=\"10.0.0.9\"} 1"));
+        assert!(text.contains("{exporter=\"other\"} 1"));
+        assert!(!text.contains("10.0.0.1"));
+    }
+
+    #[test]
+    fn a_broken_law_shows() {
+        let holds = |s: &Snapshot| -> Vec<bool> {
+            let text = page(s, 9);
+            let rows = text
+                .lines()
+                .filter(|l| l.starts_with("flowhouse_ledger_law_holds{"));
+            rows.map(|l| l.ends_with(" 1")).collect()
+        };
+        let mut s = snapshot(3);
+        assert_eq!(holds(&s), [true; 6]);
+        s.gauges.datagrams_queued = 1;
+        assert_eq!(holds(&s).iter().filter(|h| !**h).count(), 1);
+        let text = page(&s, 9);
+        let name = "law=\"datagrams routed = parsed + rejected + queued\"";
+        assert!(text.contains(&format!("law_left{{{name}}} 30\n")), "{text}");
+        assert!(text.contains(&format!("law_right{{{name}}} 31\n")));
+    }
+
+    #[test]
+    fn latency_is_cumulative() {
+        let mut s = snapshot(1);
+        s.sink.latency = vec![(0.1, 3), (1.0, 4)];
+        s.sink.inserts = 9;
+        let text = page(&s, 9);
+        let bucket = |le: &str, n: u64| format!("seconds_bucket{{le=\"{le}\"}} {n}\n");
+        for row in [bucket("0.1", 3), bucket("1", 7), bucket("+Inf", 9)] {
+            assert!(text.contains(&row), "{row}{text}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 mod aggregate;
 mod captures;
 mod conformance;
+mod control;
 mod decode;
 mod generate;
 mod harness;

@@ -298,7 +298,7 @@ fn shard() -> ExportShard {
         start: 1,
     });
     let sealer = Sealer::new(Default::default(), identity, Arc::default());
-    let back = Back::new(tables, Usage::new(Default::default()), sealer);
+    let back = Back::new(tables, Usage::new(&Default::default()), sealer);
     ExportShard::new(Decoder::new(Default::default()), back, Book::new(1_000))
 }
 
