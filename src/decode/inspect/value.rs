@@ -23,7 +23,12 @@ impl Fields {
     /// Where several elements have one name (both address families, ports of TCP and UDP), the first that is not
     /// zero counts; of one element sent twice, the first.
     pub(super) fn take(&mut self, element: &Element, bytes: &[u8], moment: &Moment) {
-        let fits = element.accepts(bytes.len()) || element.kind == Kind::Text;
+        let fits = match element.kind {
+            Kind::Text => true,
+            // RFC 6759 section 4.3: the selector of a private engine may be of any length
+            Kind::AppId => !bytes.is_empty(),
+            _ => element.accepts(bytes.len()),
+        };
         if element.kind == Kind::Frame && fits {
             header("frame_", &dissect::ethernet(bytes), &mut self.map);
         }
