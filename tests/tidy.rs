@@ -88,6 +88,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "adbc_core",
             "adbc_driver_manager",
             "arrow_array",
+            "arrow_schema",
             "axum",
             "tokio",
             "bytes",

@@ -41,6 +41,9 @@ struct ServeArguments {
     /// Requests that run at the same time; others wait for their turn
     #[arg(long, value_name = "N", default_value_t = Settings::default().requests_max)]
     requests_max: usize,
+    /// Requests that may wait; more are refused
+    #[arg(long, value_name = "N", default_value_t = Settings::default().requests_waiting_max)]
+    requests_waiting_max: usize,
     /// Largest data of one insert in bytes, after decompression
     #[arg(long, value_name = "BYTES", default_value_t = Settings::default().body_bytes_max)]
     body_bytes_max: u64,
@@ -95,7 +98,10 @@ struct SqlArguments {
 /// Runs `flowhouse store`.
 pub fn run(arguments: StoreArguments) -> anyhow::Result<()> {
     match arguments.action {
-        None => Ok(store::serve(arguments.serve.settings())?),
+        None => {
+            log_to_stderr();
+            Ok(store::serve(arguments.serve.settings())?)
+        }
         Some(Action::Install(install)) => {
             let dir = install.dir.unwrap_or_else(library::default_dir);
             let path = library::install(install.from.as_deref(), &dir)?;
@@ -118,6 +124,15 @@ pub fn run(arguments: StoreArguments) -> anyhow::Result<()> {
     }
 }
 
+fn log_to_stderr() {
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .try_init();
+}
+
 impl ServeArguments {
     fn settings(self) -> Settings {
         let default = Settings::default();
@@ -131,6 +146,7 @@ impl ServeArguments {
             memory_max: self.memory_max,
             threads_max: self.threads,
             requests_max: self.requests_max.max(1),
+            requests_waiting_max: self.requests_waiting_max,
             query_bytes_max: self.query_bytes_max,
             body_bytes_max: self.body_bytes_max,
             response_bytes_max: self.response_bytes_max,

@@ -25,7 +25,9 @@ pub fn percent(share: f64) -> String {
 /// An aligned table: the first `left` columns are texts, the others numbers.
 pub fn table(header: &[&str], left: usize, rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(header.iter().map(|h| h.to_string()));
     for row in rows {
         table.add_row(row);
@@ -37,12 +39,18 @@ pub fn table(header: &[&str], left: usize, rows: impl IntoIterator<Item = Vec<St
         }
     }
     let text = table.to_string();
-    text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+    text.lines()
+        .map(str::trim_end)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn scaled(n: f64, unit: &str) -> String {
     let steps = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
-    let (value, prefix) = steps.iter().find(|s| n.abs() >= s.0).map_or((n, ""), |s| (n / s.0, s.1));
+    let (value, prefix) = steps
+        .iter()
+        .find(|s| n.abs() >= s.0)
+        .map_or((n, ""), |s| (n / s.0, s.1));
     let decimals = match value.abs() {
         v if v >= 100.0 || v.fract() == 0.0 && prefix.is_empty() => 0,
         v if v >= 10.0 => 1,
@@ -66,7 +74,14 @@ mod tests {
 
     #[test]
     fn numbers_stand_right() {
-        let text = table(&["app", "rate"], 1, [vec!["dns".into(), "1 bit/s".into()], vec!["https".into(), "10 bit/s".into()]]);
+        let text = table(
+            &["app", "rate"],
+            1,
+            [
+                vec!["dns".into(), "1 bit/s".into()],
+                vec!["https".into(), "10 bit/s".into()],
+            ],
+        );
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[1].len(), lines[2].len());
         assert!(lines[1].starts_with("dns"));

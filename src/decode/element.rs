@@ -145,6 +145,7 @@ pub enum Side {
     RevBytesTotal,
     RevPacketsTotal,
     RevTcpFlags,
+    FrameLength,
     SystemInit,
 }
 
@@ -335,6 +336,7 @@ pub const ELEMENTS: &[Element] = elements! {
     0/306 "sampling_packet_space" U, T::Side(Side::PacketSpace);
     0/309 "sampling_size" U, T::Side(Side::SamplingSize);
     0/310 "sampling_population" U, T::Side(Side::SamplingPopulation);
+    0/312 "" U, T::Side(Side::FrameLength);
     0/315 "" Frame, T::Frame;
     0/322 "event_ms" C(Seconds), T::EventMs;
     0/323 "event_ms" C(Millis), T::EventMs;

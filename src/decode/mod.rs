@@ -1,11 +1,290 @@
 //! Export datagrams to rows of a `FlowBatch`.
+//!
+//! Owns: the protocols (NetFlow 5, 7, 9, IPFIX, sFlow 5), templates and their compiled plans, options data, sets that
+//! await a template, sequence numbers, what running totals and firewall events counted before. Never: sockets,
+//! clocks (time comes with the datagram), names of applications or interfaces inside rows.
+//!
+//! Templates are read by [`template`] and records by [`plan`] and [`raw`], not by `netflow_parser`: its caches
+//! know no session that shares templates under the guards of contracts section 4, it drops the bytes of a field once
+//! it has a typed value (what `inspect` shows and what odd lengths need), it gives up a set whose length runs past
+//! the datagram where the records before the end can still be trusted, and it allocates per record. It is the oracle:
+//! `oracle` holds both equal on every field of random templates and records.
 
 pub mod element;
 mod error;
+mod exporter;
+mod frame;
+mod generations;
+pub mod inspect;
+mod ipfix;
+mod moves;
+mod options;
+pub mod plan;
+mod probe;
 pub mod raw;
+mod rows;
+mod sampling;
+mod sequence;
+mod sets;
 mod settings;
 pub mod sflow;
 pub mod template;
+mod twoway;
+mod v5;
+mod v9;
 
 pub use error::{Fault, Reason};
+pub use probe::looks_like_export;
+pub use sequence::{Arrival, Sequence};
 pub use settings::Settings;
+pub use sflow::SflowDecoder;
+
+use crate::ledger::{Book, Outcome};
+use crate::model::{Addr, Datagram, FlowBatch, Learned};
+use exporter::Exporter;
+use hashbrown::HashMap;
+use sets::{Header, Job, Shared};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Decodes the datagrams of many exporters; one a shard.
+#[derive(Debug)]
+pub struct Decoder {
+    exporters: HashMap<Addr, Exporter, foldhash::quality::RandomState>,
+    shared: Shared,
+    sflow: SflowDecoder,
+}
+
+impl Decoder {
+    /// A decoder that knows nothing yet.
+    pub fn new(settings: Settings) -> Self {
+        let fixed = [5, 7].map(|version| Arc::new(v5::template(version, &settings)));
+        Decoder {
+            exporters: HashMap::default(),
+            sflow: SflowDecoder::new(&settings),
+            shared: Shared {
+                counters: twoway::Counters::new(&settings),
+                scratch: rows::Scratch::default(),
+                fields: Vec::new(),
+                faults: VecDeque::new(),
+                templates: 0,
+                waiting_sets: 0,
+                waiting_bytes: 0,
+                stamp: 0,
+                fixed,
+                settings,
+            },
+        }
+    }
+
+    /// Decodes one datagram: rows go to `out`, facts about the exporter to `learned`, outcomes to `book`.
+    pub fn decode(
+        &mut self,
+        d: &Datagram<'_>,
+        out: &mut FlowBatch,
+        learned: &mut Vec<Learned>,
+        book: &mut Book,
+    ) {
+        self.shared.stamp += 1;
+        let header = match probe::version(d.payload) {
+            Some(0) => {
+                if let Some(fault) = self.sflow.decode(d, out, learned, book) {
+                    self.shared.note(fault);
+                }
+                return;
+            }
+            Some(5 | 7) => v5::header(d.payload),
+            Some(9) => v9::header(d.payload),
+            Some(10) => ipfix::header(d.payload),
+            _ if d.payload.len() < 4 => Err(Reason::Short),
+            _ => Err(Reason::Version),
+        };
+        match header {
+            Ok(header) => self.parsed(d, header, out, learned, book),
+            Err(reason) => self.rejected(d, reason, book),
+        }
+    }
+
+    /// Sets that await their template.
+    pub fn awaiting(&self) -> u64 {
+        self.shared.waiting_sets as u64
+    }
+
+    /// Faults since the last call, oldest first, at most `faults_max`: for a rate-limited log.
+    pub fn take_faults(&mut self) -> Vec<Fault> {
+        self.shared.faults.drain(..).collect()
+    }
+
+    /// Drops what is too old: sets that waited too long, templates of silent sessions.
+    pub fn tick(&mut self, now_ns: i64, book: &mut Book) {
+        let s = &self.shared.settings;
+        let age = |seconds: u64| {
+            i64::try_from(seconds)
+                .unwrap_or(i64::MAX)
+                .saturating_mul(SECOND_NS)
+        };
+        let waited = now_ns.saturating_sub(age(s.waiting_age_max_s));
+        let silent = now_ns.saturating_sub(age(s.template_lifetime_s));
+        self.sflow.tick(now_ns);
+        for (addr, e) in &mut self.exporters {
+            while let Some(w) = e.waiting.front() {
+                if w.frame.provenance.received_at_ns >= waited {
+                    break;
+                }
+                expire_front(e, &mut self.shared, book);
+            }
+            let gone = e.expire_sessions(silent);
+            self.shared.templates -= gone;
+            if gone > 0 {
+                book.account((addr.0, 0))
+                    .add(Outcome::TemplatesExpired, gone as u64);
+            }
+        }
+    }
+
+    /// Ends: what still waits expires, open gaps are booked.
+    pub fn finish(&mut self, book: &mut Book) {
+        for (addr, e) in &mut self.exporters {
+            while !e.waiting.is_empty() {
+                expire_front(e, &mut self.shared, book);
+            }
+            for d in &mut e.domains {
+                d.sequence.flush(book.account((addr.0, d.domain)));
+            }
+        }
+    }
+
+    fn rejected(&mut self, d: &Datagram<'_>, reason: Reason, book: &mut Book) {
+        book.account((d.source.0, 0)).one(match reason {
+            Reason::Version => Outcome::DatagramsRejectedVersion,
+            Reason::Short => Outcome::DatagramsRejectedShort,
+            _ => Outcome::DatagramsRejectedHeader,
+        });
+        self.shared.note(Fault {
+            exporter: d.source,
+            datagram: d.number,
+            offset: 0,
+            reason,
+        });
+    }
+
+    fn parsed(
+        &mut self,
+        d: &Datagram<'_>,
+        header: Header,
+        out: &mut FlowBatch,
+        learned: &mut Vec<Learned>,
+        book: &mut Book,
+    ) {
+        if header.version == 10 && probe::ipfix_length(d.payload) < header.len {
+            return self.rejected(d, Reason::Header, book);
+        }
+        let tally = book.account((d.source.0, header.domain));
+        if !self.exporters.contains_key(&d.source) {
+            self.make_room(tally);
+        }
+        let exporter = self
+            .exporters
+            .entry(d.source)
+            .or_insert_with(|| Exporter::new(d.source));
+        let (settings, now) = (&self.shared.settings, d.received_at_ns);
+        exporter.last_seen_ns = now;
+        let key = (d.port, header.version, header.domain);
+        let (session, gone) = exporter.session(key, now, settings);
+        let domain = exporter.domain(header.version, header.domain, now, settings);
+        let first = *exporter.first_export_ms.get_or_insert(header.export_ms);
+        let frame = sets::frame(d, &header, first, settings);
+        self.shared.templates -= gone;
+        tally.add(Outcome::Evictions, gone as u64);
+        tally.one(Outcome::DatagramsParsed);
+        if frame.skewed {
+            tally.one(Outcome::ClockSkewed);
+        }
+        let arrival = exporter.domains[domain].sequence.arrive(
+            header.sequence,
+            header.uptime_ms,
+            header.window,
+            tally,
+        );
+        let mut job = Job {
+            datagram: d,
+            header,
+            exporter,
+            shared: &mut self.shared,
+            out,
+            learned,
+            tally,
+            frame,
+            session,
+            domain,
+            units: 0,
+            suspended: false,
+        };
+        let units = job.walk();
+        let sequence = &mut job.exporter.domains[domain].sequence;
+        match units {
+            Some(units) => sequence.advance(arrival, units),
+            None => sequence.suspend(),
+        }
+    }
+
+    /// Makes room for a new exporter: the one silent for longest gives way.
+    fn make_room(&mut self, tally: &mut crate::ledger::Tally) {
+        if self.exporters.len() < self.shared.settings.exporters_max.max(1) {
+            return;
+        }
+        let idle = self
+            .exporters
+            .values()
+            .min_by_key(|e| (e.last_seen_ns, e.addr));
+        let Some(addr) = idle.map(|e| e.addr) else {
+            return;
+        };
+        if let Some(gone) = self.exporters.remove(&addr) {
+            self.shared.templates -= gone.templates;
+            self.shared.waiting_bytes -= gone.waiting_bytes;
+            self.shared.waiting_sets -= gone.waiting.len();
+            tally.add(Outcome::SetsExpiredTemplate, gone.waiting.len() as u64);
+            tally.one(Outcome::Evictions);
+        }
+    }
+}
+
+impl Job<'_> {
+    /// Reads the datagram behind its header; the units its sequence number counts, if they are known.
+    fn walk(&mut self) -> Option<u32> {
+        let payload = self.datagram.payload;
+        match self.header.version {
+            9 => self.sets(payload.len()),
+            10 => {
+                let length = probe::ipfix_length(payload);
+                if length != payload.len() {
+                    self.fault(2, Reason::Header);
+                }
+                self.sets(length.min(payload.len()));
+            }
+            version => return v5::records(self, version),
+        }
+        if self.suspended {
+            self.number_waiting();
+        }
+        match self.header.version {
+            9 => Some(1),
+            _ if self.suspended => None,
+            _ => Some(self.units),
+        }
+    }
+}
+
+fn expire_front(e: &mut Exporter, shared: &mut Shared, book: &mut Book) {
+    let Some(w) = e.waiting.pop_front() else {
+        return;
+    };
+    e.waiting_bytes -= w.body.len();
+    shared.waiting_bytes -= w.body.len();
+    shared.waiting_sets -= 1;
+    book.account((e.addr.0, w.domain))
+        .one(Outcome::SetsExpiredTemplate);
+}
+
+const SECOND_NS: i64 = 1_000_000_000;

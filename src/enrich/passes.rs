@@ -2,30 +2,33 @@
 
 use super::tables::{Application, Exporter, Learnt, Tables, of_engine};
 use crate::model::{AppSource, CoreColumns, Field, FlowBatch};
+use std::ops::Range;
 use std::sync::Arc;
 
-/// Fills `qos_class`, `app`, `app_proto`, `app_source` and `app_confidence` of every row. Allocates nothing.
+/// Fills `qos_class`, `app`, `app_proto`, `app_source` and `app_confidence` of some rows of a batch. Allocates nothing.
 ///
 /// A rule of the user comes first, then the exporter's application id or the name in the record, then the ports. The
 /// exporter's name becomes `app`; where it is the name of a protocol it becomes `app_proto`, too, else the ports tell
 /// the protocol, and it is unknown where they do not.
-pub fn enrich(tables: &Tables, batch: &mut FlowBatch) {
-    let seen = by_dscp_and_port(tables, &mut batch.core);
+pub fn enrich(tables: &Tables, batch: &mut FlowBatch, rows: Range<usize>) {
+    let end = rows.end.min(batch.len());
+    let rows = rows.start.min(end)..end;
+    let seen = by_dscp_and_port(tables, &mut batch.core, rows.clone());
     if seen & Field::AppId.bit() != 0 {
-        by_exporter(tables, batch);
+        by_exporter(tables, batch, rows.clone());
     }
     if batch.texts.is_some() {
-        by_text(tables, batch);
+        by_text(tables, batch, rows);
     }
 }
 
-/// Takes the application names that stand in the records of a batch into the tables, before [`enrich`]. Returns how
+/// Takes the application names that stand in the records of some rows into the tables, before [`enrich`]. Returns how
 /// many rows found no room for theirs: to be counted as names refused.
-pub fn learn_names(tables: &mut Arc<Tables>, batch: &FlowBatch) -> u64 {
+pub fn learn_names(tables: &mut Arc<Tables>, batch: &FlowBatch, rows: Range<usize>) -> u64 {
     let Some(texts) = &batch.texts else { return 0 };
     let (mut refused, mut last): (u64, &[u8]) = (0, b"");
-    for (i, &text) in texts.app_name.iter().enumerate() {
-        let text = batch.text(text);
+    for i in rows.start..rows.end.min(batch.len()) {
+        let text = batch.text(texts.app_name[i]);
         if text == last {
             continue;
         }
@@ -40,17 +43,17 @@ pub fn learn_names(tables: &mut Arc<Tables>, batch: &FlowBatch) -> u64 {
 }
 
 /// One pass for what needs no more than the row: class by DSCP, application by ports. Returns all presence bits seen.
-fn by_dscp_and_port(tables: &Tables, c: &mut CoreColumns) -> u64 {
+fn by_dscp_and_port(tables: &Tables, c: &mut CoreColumns, rows: Range<usize>) -> u64 {
     // slices of one length: the bounds are checked here, once
-    let n = c.present.len();
-    let (present, tos, proto) = (&c.present[..n], &c.tos[..n], &c.proto[..n]);
-    let (src, dst) = (&c.src_port[..n], &c.dst_port[..n]);
-    let (class, app, app_proto) = (
-        &mut c.qos_class[..n],
-        &mut c.app[..n],
-        &mut c.app_proto[..n],
-    );
-    let (source, confidence) = (&mut c.app_source[..n], &mut c.app_confidence[..n]);
+    let n = rows.len();
+    let (present, tos) = (part(&c.present, &rows), part(&c.tos, &rows));
+    let (src, dst) = (part(&c.src_port, &rows), part(&c.dst_port, &rows));
+    let proto = part(&c.proto, &rows);
+    let class = part_mut(&mut c.qos_class, &rows);
+    let app = part_mut(&mut c.app, &rows);
+    let app_proto = part_mut(&mut c.app_proto, &rows);
+    let source = part_mut(&mut c.app_source, &rows);
+    let confidence = part_mut(&mut c.app_confidence, &rows);
     let (services, class_of) = (&*tables.services, &tables.class_of);
     let mut seen = 0;
     for i in 0..n {
@@ -67,10 +70,10 @@ fn by_dscp_and_port(tables: &Tables, c: &mut CoreColumns) -> u64 {
 }
 
 /// The exporter's application ids. The exporter is looked up once a datagram, an id once a run of equal ids.
-fn by_exporter(tables: &Tables, batch: &mut FlowBatch) {
+fn by_exporter(tables: &Tables, batch: &mut FlowBatch, rows: Range<usize>) {
     let (mut provenance, mut exporter): (_, Option<&Exporter>) = (None, None);
     let mut last: Option<((u64, u8), Option<Application>)> = None;
-    for i in 0..batch.len() {
+    for i in rows {
         let c = &batch.core;
         if c.present[i] & Field::AppId.bit() == 0 || c.app_source[i] == AppSource::Rule as u8 {
             continue;
@@ -96,12 +99,13 @@ fn by_exporter(tables: &Tables, batch: &mut FlowBatch) {
 }
 
 /// The application names in the records: they are nearer to the flow than the id.
-fn by_text(tables: &Tables, batch: &mut FlowBatch) {
+fn by_text(tables: &Tables, batch: &mut FlowBatch, rows: Range<usize>) {
     let Some(texts) = batch.texts.take() else {
         return;
     };
     let mut last: Option<(usize, Option<Application>)> = None;
-    for (i, &text) in texts.app_name.iter().enumerate().take(batch.core.app.len()) {
+    for i in rows {
+        let text = texts.app_name[i];
         if text.len == 0 || batch.core.app_source[i] == AppSource::Rule as u8 {
             continue;
         }
@@ -122,6 +126,16 @@ fn by_text(tables: &Tables, batch: &mut FlowBatch) {
         }
     }
     batch.texts = Some(texts);
+}
+
+#[inline(always)]
+fn part<'a, T>(column: &'a [T], rows: &Range<usize>) -> &'a [T] {
+    &column[rows.start..][..rows.len()]
+}
+
+#[inline(always)]
+fn part_mut<'a, T>(column: &'a mut [T], rows: &Range<usize>) -> &'a mut [T] {
+    &mut column[rows.start..][..rows.len()]
 }
 
 /// Writes what the exporter said over what the ports said.
@@ -221,7 +235,7 @@ mod tests {
             (A, 17, 4000, 3 << 56 | 53),
             (B, 17, 53, 0),
         ]);
-        enrich(&t, &mut b);
+        enrich(&t, &mut b, 0..99);
         use AppSource::{Exporter as E, Port as P};
         let expected = [
             row("tls", "ms-teams", E, 90),
@@ -243,7 +257,7 @@ mod tests {
         let mut t = Arc::new(Tables::new(&settings).expect("valid"));
         learn(&mut t, &application(A, NBAR | 7, "ms-teams"));
         let mut b = batch(&[(A, 6, 443, NBAR | 7)]);
-        enrich(&t, &mut b);
+        enrich(&t, &mut b, 0..99);
         assert_eq!(named(&t, &b), [row("crm", "crm", AppSource::Rule, 95)]);
     }
 
@@ -255,8 +269,8 @@ mod tests {
             let (r, _) = b.push_text(text);
             b.texts_mut().app_name[i] = r;
         }
-        assert_eq!(learn_names(&mut t, &b), 0);
-        enrich(&t, &mut b);
+        assert_eq!(learn_names(&mut t, &b, 0..99), 0);
+        enrich(&t, &mut b, 0..99);
         let by_port = row("tls", "tls", AppSource::Port, 60);
         let zoom = row("tls", "zoom-meetings", AppSource::Exporter, 90);
         assert_eq!(named(&t, &b), [zoom, by_port.clone(), by_port]);
@@ -268,7 +282,8 @@ mod tests {
         let mut b = batch(&[(A, 6, 443, 0), (A, 6, 443, 0), (A, 6, 443, 0)]);
         b.core.tos[1] = 0;
         b.core.present[2] = 0;
-        enrich(&t, &mut b);
+        enrich(&t, &mut b, 0..1);
+        enrich(&t, &mut b, 1..3);
         let class = |i: usize| t.names().classes.name(b.core.qos_class[i].into());
         assert_eq!(
             (class(0), class(1), class(2)),
@@ -319,7 +334,7 @@ mod tests {
         assert_eq!(t.interface(&A, 1).map(|i| i.description.len()), Some(64));
         assert_eq!(t.interface(&B, 1), None);
         let mut b = batch(&[(A, 6, 443, NBAR | 3), (B, 6, 443, NBAR | 3)]);
-        enrich(&t, &mut b);
+        enrich(&t, &mut b, 0..99);
         let expected = [
             row("tls", "other", AppSource::Exporter, 90),
             row("tls", "tls", AppSource::Port, 60),

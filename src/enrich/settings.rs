@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// `[applications]`: what names applications.
+    /// `[enrich.applications]`: what names applications.
     pub applications: Applications,
-    /// `[qos]`: what names QoS classes.
+    /// `[enrich.qos]`: what names QoS classes.
     pub qos: Qos,
     /// Names that one exporter may teach by options data (count; applications, interfaces and VRFs each). Past it
     /// applications and interfaces are called `other`. Default 65,536.
@@ -33,7 +33,7 @@ impl Default for Settings {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Applications {
-    /// `[[applications.ports]]`: rules that come before the built-in list of ports and before the exporter's name.
+    /// `[[enrich.applications.ports]]`: rules that come before the built-in list of ports and before the exporter's name.
     /// Later rules win over earlier ones. Default none; at most 4,096.
     pub ports: Vec<PortRule>,
 }

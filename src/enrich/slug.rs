@@ -59,7 +59,9 @@ impl Slug {
 
 /// The longest prefix of at most 64 bytes that ends between characters.
 pub fn cut(name: &str) -> &str {
-    &name[..name.floor_char_boundary(NAME_MAX)]
+    let mut ends = (0..=NAME_MAX.min(name.len())).rev();
+    let end = ends.find(|&i| name.is_char_boundary(i));
+    &name[..end.unwrap_or(0)]
 }
 
 #[cfg(test)]

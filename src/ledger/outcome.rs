@@ -135,6 +135,8 @@ outcomes! {
     UsageClamped = "usage_clamped";
     /// Flow lives cut to the pro-rating limit.
     ProrateCut = "prorate_cut";
+    /// Rows whose interface found no room among those whose metering side is remembered.
+    InterfacesRefused = "interfaces_refused";
     /// Teardown or running totals that could not be turned into a delta.
     TotalsUnknown = "totals_unknown";
     /// Entries of bounded tables that gave way to newer ones.

@@ -33,6 +33,11 @@ macro_rules! columns {
                 $(if self.$col.len() != rows { self.$col.resize(rows, Default::default()); })*
             }
 
+            /// Writes a second copy behind each row from `first` on whose `twice` is set.
+            pub fn spread(&mut self, first: usize, twice: &[bool]) {
+                $(spread(&mut self.$col, first, twice);)*
+            }
+
             /// Gives back memory above `rows` rows.
             pub fn shrink(&mut self, rows: usize) {
                 $(self.$col.shrink_to(rows);)*
@@ -246,6 +251,19 @@ columns! {
         app_name: TextRef,
         /// Interface name inside the record (element 82).
         if_name: TextRef,
+    }
+}
+
+/// Opens gaps from the back, so that every value moves once.
+fn spread<T: Copy + Default>(column: &mut Vec<T>, first: usize, twice: &[bool]) {
+    let mut to = column.len() + twice.iter().filter(|t| **t).count();
+    column.resize(to, T::default());
+    for (i, &twice) in twice.iter().enumerate().rev() {
+        let value = column[first + i];
+        for _ in 0..1 + usize::from(twice) {
+            to -= 1;
+            column[to] = value;
+        }
     }
 }
 

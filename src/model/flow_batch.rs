@@ -1,7 +1,7 @@
 //! Columns of flow records, filled by decode and read by every later stage.
 
 use super::columns::*;
-use super::{FlowRow, Provenance, RowFlags};
+use super::{Field, FlowRow, Provenance, RowFlags};
 
 /// Rows a batch is made for. A single datagram may take it past this; the shard starts the next one after it.
 pub const FLOW_BATCH_ROWS: usize = 8192;
@@ -67,6 +67,19 @@ macro_rules! groups {
                 self.texts_arena.clear();
                 self.path_arena.clear();
                 self.provenances.clear();
+            }
+
+            /// Writes a second copy behind each of the last committed rows whose `twice` is set (one value a row, to
+            /// the end of the batch) and returns how many were added.
+            pub fn spread(&mut self, twice: &[bool]) -> usize {
+                let added = twice.iter().filter(|t| **t).count();
+                let first = self.rows - twice.len();
+                if added > 0 {
+                    self.core.spread(first, twice);
+                    $(if let Some(group) = &mut self.$field { group.spread(first, twice); })*
+                    self.rows += added;
+                }
+                added
             }
 
             fn align(&mut self, rows: usize) {
@@ -161,6 +174,33 @@ impl FlowBatch {
         self.align(self.rows);
     }
 
+    /// Moves every time by the same amount (`replay --store`): flow times, export times, times of receipt.
+    pub fn shift_times(&mut self, ms: i64) {
+        // clocks of exporters hold anything: the ends of the range stay where they are
+        let shift = |at: &mut i64, there: bool| {
+            if there {
+                *at = at.saturating_add(ms);
+            }
+        };
+        let c = &mut self.core;
+        for (i, present) in c.present.iter().enumerate() {
+            shift(&mut c.start_ms[i], present & Field::StartMs.bit() != 0);
+            shift(&mut c.end_ms[i], present & Field::EndMs.bit() != 0);
+        }
+        if let Some(firewall) = &mut self.firewall {
+            for (at, present) in firewall.event_ms.iter_mut().zip(&c.present) {
+                shift(at, present & Field::EventMs.bit() != 0);
+            }
+        }
+        for p in &mut self.provenances {
+            p.received_at_ns = p
+                .received_at_ns
+                .saturating_add(ms.saturating_mul(1_000_000));
+            let there = p.exported_at_ms != 0;
+            shift(&mut p.exported_at_ms, there);
+        }
+    }
+
     /// Copies a text into the arena, cut to its limits; the second value is the flag to set on the row (0 if whole).
     pub fn push_text(&mut self, text: &[u8]) -> (TextRef, u32) {
         let room = TEXT_ARENA_MAX.saturating_sub(self.texts_arena.len());
@@ -239,6 +279,18 @@ mod tests {
         b.nat_mut();
         b.commit(2);
         assert_eq!(b.nat.as_ref().expect("again").nat_src_port, [0, 0]);
+    }
+
+    #[test]
+    fn rows_are_written_twice_in_their_place() {
+        let mut b = FlowBatch::new();
+        b.core.bytes.extend([1, 2, 3]);
+        b.nat_mut().nat_event.extend([4, 5, 6]);
+        b.commit(3);
+        assert_eq!(b.spread(&[true, false]), 1);
+        assert_eq!(b.core.bytes, [1, 2, 2, 3]);
+        assert_eq!(b.nat.as_ref().expect("made above").nat_event, [4, 5, 5, 6]);
+        assert_eq!((b.len(), b.core.proto.len()), (4, 4));
     }
 
     #[test]

@@ -174,9 +174,10 @@ impl FlowBatch {
     }
 }
 
-/// Scales counters by the sampling interval (1 in N).
+/// Scales counters by the sampling interval (1 in N): what [`FlowRow::estimate`] and [`FlowBatch::estimates`] do to
+/// whole rows, for a share of a row.
 #[inline(always)]
-fn scale(bytes: u64, packets: u64, interval: u32) -> (u64, u64) {
+pub fn scale(bytes: u64, packets: u64, interval: u32) -> (u64, u64) {
     let n = u64::from(interval.max(1));
     (bytes.saturating_mul(n), packets.saturating_mul(n))
 }

@@ -20,7 +20,7 @@ pub struct Intake {
     roster: Mutex<Roster>,
     exporters_max: usize,
     exporters_new_per_minute_max: usize,
-    exporter_idle_seconds: u64,
+    exporter_idle_s: u64,
     allow: Vec<Prefix>,
     deny: Vec<Prefix>,
     key: RandomState,
@@ -47,7 +47,7 @@ impl Intake {
             roster: Mutex::default(),
             exporters_max: settings.exporters_max,
             exporters_new_per_minute_max: settings.exporters_new_per_minute_max,
-            exporter_idle_seconds: settings.exporter_idle_seconds,
+            exporter_idle_s: settings.exporter_idle_s,
             allow: settings.allow.clone(),
             deny: settings.deny.clone(),
             key: RandomState::new(),
@@ -68,7 +68,7 @@ impl Intake {
     }
 
     /// The shard of an exporter: the same for every listener, and no sender can choose it.
-    pub(super) fn shard(&self, exporter: Addr, shards: usize) -> usize {
+    pub fn shard(&self, exporter: Addr, shards: usize) -> usize {
         (self.key.hash_one(exporter) % shards as u64) as usize
     }
 
@@ -86,8 +86,8 @@ impl Intake {
         now.saturating_duration_since(self.start).as_secs()
     }
 
-    pub(super) fn exporter_idle_seconds(&self) -> u64 {
-        self.exporter_idle_seconds
+    pub(super) fn exporter_idle_s(&self) -> u64 {
+        self.exporter_idle_s
     }
 
     /// Decides on an address that a receive thread does not know.
@@ -108,7 +108,7 @@ impl Intake {
             roster.swept = false;
         }
         if roster.last_seen.len() >= self.exporters_max && !roster.swept {
-            let idle = self.exporter_idle_seconds;
+            let idle = self.exporter_idle_s;
             roster
                 .last_seen
                 .retain(|_, seen| second.saturating_sub(*seen) < idle);
@@ -176,7 +176,7 @@ mod tests {
         let intake = Intake::new(&Settings {
             exporters_max: 10,
             exporters_new_per_minute_max: 2,
-            exporter_idle_seconds: 300,
+            exporter_idle_s: 300,
             ..Settings::default()
         });
         let admit = |n: u32, second| intake.admit(v4(n), second);

@@ -289,7 +289,7 @@ impl Router {
     /// Tells the intake who was heard since the last sweep and forgets who was silent for too long. A forgotten
     /// number may be given to another exporter: nothing open or uncounted refers to it after so long a silence.
     fn sweep(&mut self, second: u64) {
-        let idle = self.intake.exporter_idle_seconds();
+        let idle = self.intake.exporter_idle_s();
         for e in &mut self.exporters {
             if std::mem::take(&mut e.heard) {
                 e.heard_at = second;
@@ -492,7 +492,7 @@ mod tests {
     fn idle_shards_hear_the_time_and_silent_exporters_are_forgotten() {
         let settings = Settings {
             exporters_max: 1,
-            exporter_idle_seconds: 300,
+            exporter_idle_s: 300,
             ..Settings::default()
         };
         let (mut router, receivers) = setup(1, &settings);

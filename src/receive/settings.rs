@@ -23,7 +23,7 @@ pub struct Settings {
     /// New exporters taken a minute; in the first minute after start `exporters_max` are. Default 1,024.
     pub exporters_new_per_minute_max: usize,
     /// Seconds of silence, at least 300, after which an exporter gives up its place among `exporters_max`. Default 86,400.
-    pub exporter_idle_seconds: u64,
+    pub exporter_idle_s: u64,
     /// Prefixes that may export; empty means everybody. `["192.0.2.0/24", "2001:db8::/32"]`.
     pub allow: Vec<Prefix>,
     /// Prefixes that may not export, also when `allow` names them.
@@ -41,7 +41,7 @@ impl Default for Settings {
             queue: 256,
             exporters_max: 16_384,
             exporters_new_per_minute_max: 1_024,
-            exporter_idle_seconds: 86_400,
+            exporter_idle_s: 86_400,
             allow: Vec::new(),
             deny: Vec::new(),
         }
@@ -65,9 +65,9 @@ impl Settings {
         if self.queue == 0 || self.exporters_max == 0 || self.exporters_new_per_minute_max == 0 {
             return Some("receive.queue, receive.exporters_max and receive.exporters_new_per_minute_max must be at least 1".into());
         }
-        if self.exporter_idle_seconds < IDLE_MIN_SECONDS {
+        if self.exporter_idle_s < IDLE_MIN_SECONDS {
             return Some(format!(
-                "receive.exporter_idle_seconds must be at least {IDLE_MIN_SECONDS}"
+                "receive.exporter_idle_s must be at least {IDLE_MIN_SECONDS}"
             ));
         }
         None

@@ -143,7 +143,7 @@ impl<R: Read> BlockReader<R> {
             u32::from_le_bytes([frame[at], frame[at + 1], frame[at + 2], frame[at + 3]]) as usize
         };
         let (compressed, expanded) = (size(1), size(5));
-        if compressed < HEADER_BYTES || compressed > BLOCK_BYTES_MAX || expanded > BLOCK_BYTES_MAX {
+        if !(HEADER_BYTES..=BLOCK_BYTES_MAX).contains(&compressed) || expanded > BLOCK_BYTES_MAX {
             return Err(bad_block(format!(
                 "compressed block of {compressed} to {expanded} bytes"
             )));

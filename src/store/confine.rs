@@ -123,7 +123,11 @@ pub fn check_reach(path: &Path) -> Result<(), Error> {
 
 /// Confines the process with Landlock: it writes `writable`, reads `readable` and the system's folders, and connects nowhere.
 pub fn landlock(writable: &[&Path], readable: &[&Path]) {
-    match restrict(writable, readable) {
+    let parents: Vec<&Path> = writable
+        .iter()
+        .filter_map(|folder| folder.parent())
+        .collect();
+    match restrict(writable, readable, &parents) {
         Ok(RulesetStatus::FullyEnforced) => tracing::debug!("confined by Landlock"),
         Ok(RulesetStatus::PartiallyEnforced) => {
             tracing::info!("confined by Landlock as far as this kernel can")
@@ -140,6 +144,7 @@ pub fn landlock(writable: &[&Path], readable: &[&Path]) {
 fn restrict(
     writable: &[&Path],
     readable: &[&Path],
+    parents: &[&Path],
 ) -> Result<RulesetStatus, landlock::RulesetError> {
     let abi = ABI::V5;
     let ruleset = Ruleset::default()
@@ -168,6 +173,11 @@ fn restrict(
         .add_rules(path_beneath_rules(
             readable.iter().copied().chain(system),
             AccessFs::from_read(abi),
+        ))?
+        // to remove the scratch folder itself at the end
+        .add_rules(path_beneath_rules(
+            parents.iter().copied(),
+            AccessFs::RemoveDir,
         ))?
         .add_rules(path_beneath_rules(["/dev/null"], AccessFs::from_file(abi)))?
         .restrict_self()?;

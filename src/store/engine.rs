@@ -10,6 +10,8 @@ use std::path::Path;
 
 /// The loaded engine with its data folder open.
 pub struct Engine {
+    /// The engine shuts down, and forgets what is in memory, when its last connection closes.
+    anchor: Option<Connection>,
     database: ManagedDatabase,
     baseline: String,
     /// What `SELECT version()` says.
@@ -38,16 +40,24 @@ impl Engine {
             .new_database_with_opts([(OptionDatabase::Uri, OptionValue::String(uri))])
             .map_err(fail)?;
         let mut engine = Engine {
+            anchor: None,
             database,
             baseline,
             version: String::new(),
             timezone: String::new(),
         };
-        let rows = engine
-            .connect()
-            .and_then(|mut connection| connection.report("SELECT version(), timezone()"));
-        let rows = rows
-            .map_err(|exception| Error::Engine(exception.text))?
+        let fail = |exception: Exception| Error::Engine(exception.text);
+        let anchor = engine.anchor.insert(
+            engine
+                .database
+                .new_connection()
+                .map(|inner| Connection { inner })
+                .map_err(raise)
+                .map_err(fail)?,
+        );
+        let rows = anchor
+            .report("SELECT version(), timezone()")
+            .map_err(fail)?
             .rows();
         let mut row = rows.into_iter().next().unwrap_or_default().into_iter();
         engine.version = row.next().unwrap_or_default();
@@ -62,8 +72,13 @@ impl Engine {
     pub fn connect(&self) -> Result<Connection, Exception> {
         let inner = self.database.new_connection().map_err(raise)?;
         let mut connection = Connection { inner };
-        connection.run(&self.baseline)?;
+        self.set_baseline(&mut connection)?;
         Ok(connection)
+    }
+
+    /// Sets what every connection starts with.
+    pub fn set_baseline(&self, connection: &mut Connection) -> Result<(), Exception> {
+        connection.run(&self.baseline)
     }
 
     /// The first column of a query's rows.

@@ -59,16 +59,51 @@ fn run(shared: &Shared, request: Request, reply: &mut Reply) -> Result<(), Excep
         body,
         access,
     } = request;
+    let mut source = source(&mut parameters, &headers, body)?;
     let limit = shared.settings.query_bytes_max;
-    let content_type = field(&headers, "content-type").to_owned();
+    let mut head = Vec::new();
+    source
+        .by_ref()
+        .take(limit as u64 + 1)
+        .read_to_end(&mut head)?;
+    let statement = Statement::read(&head)?;
+    let inline = matches!(statement.class, Class::InsertData(_));
+    if head.len() > limit && (!inline || statement.text.end > limit) {
+        let text = format!("Max query size exceeded, at most {limit} bytes");
+        return Err(Exception::new(Name::SyntaxError, text));
+    }
+    shared.guard.check(&head, &statement, access)?;
+    let mut lease = lease(shared, &parameters)?;
+    let job = Job {
+        shared,
+        parameters: &parameters,
+        headers: &headers,
+        head: &head,
+        statement: &statement,
+    };
+    let result = prepare(shared, lease.connection(), &parameters, &headers);
+    let result = result.and_then(|()| job.run(lease.connection(), &mut source, reply));
+    if let Lease::Session(guard) = &mut lease {
+        forget(shared, guard, &parameters);
+    }
+    result
+}
+
+/// The query of the address, a line end, and the body: ClickHouse reads them as one text.
+fn source(
+    parameters: &mut Parameters,
+    headers: &HeaderMap,
+    body: BodyReader,
+) -> Result<Box<dyn Read>, Exception> {
+    let content_type = field(headers, "content-type");
     let mut body: Box<dyn Read> = decoded(
         body,
-        field(&headers, "content-encoding"),
+        field(headers, "content-encoding"),
         parameters.is_on("decompress"),
     )?;
     if content_type.starts_with("multipart/form-data") {
         let form = read_at_most(&mut body, FORM_BYTES_MAX, "form")?;
-        let fields = form_fields(&content_type, &form)?;
+        let fields = form_fields(content_type, &form)?;
         if fields
             .iter()
             .any(|(name, _)| parameters.get(&format!("{name}_structure")).is_some())
@@ -89,41 +124,22 @@ fn run(shared: &Shared, request: Request, reply: &mut Reply) -> Result<(), Excep
     if !text.is_empty() {
         text.push(b'\n');
     }
-    let mut source = std::io::Cursor::new(text).chain(body);
-    let mut head = Vec::new();
-    source
-        .by_ref()
-        .take(limit as u64 + 1)
-        .read_to_end(&mut head)?;
-    let statement = Statement::read(&head)?;
-    let inline = matches!(statement.class, Class::InsertData(_));
-    if head.len() > limit && (!inline || statement.text.end > limit) {
-        return Err(Exception::new(
-            Name::SyntaxError,
-            format!("Max query size exceeded, at most {limit} bytes"),
-        ));
-    }
-    shared.guard.check(&head, &statement, access)?;
-    let mut lease = lease(shared, &parameters)?;
-    prepare(shared, lease.connection(), &parameters, &headers)?;
-    let job = Job {
-        shared,
-        parameters: &parameters,
-        headers: &headers,
-        head: &head,
-        statement: &statement,
-    };
-    match statement.class {
-        Class::InsertData(start) => job.insert(lease.connection(), start, &mut source),
-        Class::Select
-            if is_hello(&head, &statement)
-                && parameters.get("client_protocol_version").is_some() =>
-        {
-            job.hello(reply)
-        }
-        Class::Select => job.select(lease.connection(), reply),
-        Class::Report => job.report(lease.connection(), reply),
-        Class::Command => lease.connection().run(job.part(0..head.len())?),
+    Ok(Box::new(std::io::Cursor::new(text).chain(body)))
+}
+
+/// Settings of one request end with it; a token that stayed in a session would make later inserts vanish.
+fn forget(shared: &Shared, connection: &mut Connection, parameters: &Parameters) {
+    let names = parameters
+        .settings()
+        .map(|(name, _)| name)
+        .chain(VALUES_SETTINGS);
+    let sets: Vec<String> = names
+        .filter(|name| is_plain(name))
+        .map(|name| format!("{name} = DEFAULT"))
+        .collect();
+    let reset = connection.run(&format!("SET {}", sets.join(", ")));
+    if let Err(exception) = reset.and_then(|()| shared.engine.set_baseline(connection)) {
+        tracing::warn!(%exception, "a session keeps the settings of a request");
     }
 }
 
@@ -159,11 +175,7 @@ fn prepare(
     }
     let mut sets = Vec::new();
     for (name, value) in parameters.settings() {
-        if name.is_empty()
-            || !name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        {
+        if !is_plain(name) {
             return Err(Exception::new(
                 Name::UnknownSetting,
                 format!("Unknown setting '{name}'"),
@@ -173,11 +185,7 @@ fn prepare(
         sets.push(format!("{name} = {}", quote(value)));
     }
     for (name, value) in parameters.values() {
-        if name.is_empty()
-            || !name
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        {
+        if !is_plain(name) {
             return Err(Exception::new(
                 Name::BadArguments,
                 format!("Bad name of a query parameter '{name}'"),
@@ -189,6 +197,13 @@ fn prepare(
         return Ok(());
     }
     connection.run(&format!("SET {}", sets.join(", ")))
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// clickhouse-go's first query, whatever its space and case.
@@ -224,6 +239,23 @@ struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
+    fn run(
+        &self,
+        connection: &mut Connection,
+        source: &mut dyn Read,
+        reply: &mut Reply,
+    ) -> Result<(), Exception> {
+        let hello = self.parameters.get("client_protocol_version").is_some()
+            && is_hello(self.head, self.statement);
+        match self.statement.class {
+            Class::InsertData(start) => self.insert(connection, start, source),
+            Class::Select if hello => self.hello(reply),
+            Class::Select => self.select(connection, reply),
+            Class::Report => self.report(connection, reply),
+            Class::Command => connection.run(self.part(0..self.head.len())?),
+        }
+    }
+
     fn part(&self, range: std::ops::Range<usize>) -> Result<&'a str, Exception> {
         std::str::from_utf8(&self.head[range])
             .map_err(|_| Exception::new(Name::SyntaxError, "Syntax error: the query is no UTF-8"))
@@ -268,7 +300,8 @@ impl<'a> Job<'a> {
                     .guard
                     .values_may_be_expressions(&std::fs::read(spool.path())?);
             if !harmless {
-                connection.run("SET input_format_values_interpret_expressions = 0, input_format_values_deduce_templates_of_expressions = 0")?;
+                let sets = VALUES_SETTINGS.map(|name| format!("{name} = 0")).join(", ");
+                connection.run(&format!("SET {sets}"))?;
             }
         }
         let into = self.part(self.statement.text.clone())?;
@@ -281,7 +314,25 @@ impl<'a> Job<'a> {
 
     fn select(&self, connection: &mut Connection, reply: &mut Reply) -> Result<(), Exception> {
         let query = self.part(self.statement.text.clone())?;
-        self.stream(connection, query, reply)
+        let number = |name: &str| {
+            self.parameters
+                .get(name)
+                .and_then(|text| text.parse::<u64>().ok())
+                .unwrap_or(0)
+        };
+        match (number("limit"), number("offset")) {
+            (0, 0) => self.stream(connection, query, reply),
+            // below an INSERT the engine does not heed these two settings
+            (0, offset) => self.stream(
+                connection,
+                &format!("SELECT * FROM ({query}\n) OFFSET {offset}"),
+                reply,
+            ),
+            (limit, offset) => {
+                let limited = format!("SELECT * FROM ({query}\n) LIMIT {limit} OFFSET {offset}");
+                self.stream(connection, &limited, reply)
+            }
+        }
     }
 
     /// Rows that only come as Arrow go through a file, so that the engine formats them.
@@ -377,6 +428,11 @@ impl<'a> Job<'a> {
     }
 }
 
+/// What lets literal rows hold expressions.
+const VALUES_SETTINGS: [&str; 2] = [
+    "input_format_values_interpret_expressions",
+    "input_format_values_deduce_templates_of_expressions",
+];
 const FORM_BYTES_MAX: u64 = 4 << 20;
 /// From this revision on each column says whether it has a special serialization.
 const REVISION_WITH_SERIALIZATION: u64 = 54454;

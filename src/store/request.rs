@@ -212,6 +212,8 @@ const RESERVED: &[&str] = &[
     "http_make_head_request",
     "http_response_headers",
     "close_session",
+    "limit",
+    "offset",
 ];
 
 #[cfg(test)]

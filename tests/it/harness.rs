@@ -23,7 +23,10 @@ pub fn corpus() -> Option<PathBuf> {
     if path.join("flow").is_dir() {
         return Some(path);
     }
-    eprintln!("skipped: no corpus at {} (set FLOWHOUSE_CORPUS)", path.display());
+    eprintln!(
+        "skipped: no corpus at {} (set FLOWHOUSE_CORPUS)",
+        path.display()
+    );
     None
 }
 
@@ -51,9 +54,8 @@ impl Collector {
     /// is ready.
     pub fn start(dir: &Path, config: &str) -> Collector {
         let state = dir.join("state");
-        let text = format!(
-            "state_dir = {state:?}\n{config}\n[control]\nlisten = \"127.0.0.1:0\"\n"
-        );
+        let text =
+            format!("state_dir = {state:?}\n{config}\n[control]\nlisten = \"127.0.0.1:0\"\n");
         let file = dir.join("flowhouse.toml");
         fs::write(&file, text).expect("configuration written");
         let mut child = Command::new(exe())
@@ -69,7 +71,9 @@ impl Collector {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let line = lines.recv_timeout(left).unwrap_or_else(|_| panic!("the collector did not get ready"));
+            let line = lines
+                .recv_timeout(left)
+                .unwrap_or_else(|_| panic!("the collector did not get ready"));
             if let Some(address) = after(&line, "listening on udp ") {
                 udp.push(address.parse().expect("address"));
             } else if let Some(url) = after(&line, "metrics on http://") {
@@ -78,7 +82,13 @@ impl Collector {
                 break;
             }
         }
-        Collector { child, lines, udp, http: http.expect("the HTTP address was told"), state }
+        Collector {
+            child,
+            lines,
+            udp,
+            http: http.expect("the HTTP address was told"),
+            state,
+        }
     }
 
     /// The process id.
@@ -89,7 +99,10 @@ impl Collector {
     /// A page of the HTTP side.
     pub fn get(&self, path: &str) -> String {
         let url = format!("http://{}{path}", self.http);
-        let out = Command::new("curl").args(["-sS", "--max-time", "20", &url]).output().expect("curl runs");
+        let out = Command::new("curl")
+            .args(["-sS", "--max-time", "20", &url])
+            .output()
+            .expect("curl runs");
         String::from_utf8(out.stdout).expect("text")
     }
 
@@ -105,7 +118,11 @@ impl Collector {
     pub fn wait_for(&self, name: &str, at_least: f64) {
         let deadline = Instant::now() + PATIENCE;
         while self.metric(name) < at_least {
-            assert!(Instant::now() < deadline, "{name} is {}, not {at_least}", self.metric(name));
+            assert!(
+                Instant::now() < deadline,
+                "{name} is {}, not {at_least}",
+                self.metric(name)
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -115,7 +132,11 @@ impl Collector {
         signal(self.child.id(), "TERM");
         let status = self.child.wait().expect("it ends");
         let log: Vec<String> = self.lines.try_iter().collect();
-        assert!(status.success(), "the collector ended with {status}:\n{}", log.join("\n"));
+        assert!(
+            status.success(),
+            "the collector ended with {status}:\n{}",
+            log.join("\n")
+        );
         let ledger = fs::read_to_string(self.state.join("ledger.json")).expect("final ledger");
         serde_json::from_str(&ledger).expect("JSON")
     }
@@ -145,14 +166,24 @@ pub fn total(ledger: &serde_json::Value, name: &str) -> u64 {
 
 /// Sends a signal to one process.
 pub fn signal(pid: u32, name: &str) {
-    let status = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().expect("kill runs");
+    let status = Command::new("kill")
+        .args([&format!("-{name}"), &pid.to_string()])
+        .status()
+        .expect("kill runs");
     assert!(status.success());
 }
 
 /// Runs a program to its end and returns what it printed; panics with its errors when it fails.
 pub fn run(command: &mut Command) -> String {
-    let out = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    assert!(out.status.success(), "{command:?}: {}\n{}", out.status, String::from_utf8_lossy(&out.stderr));
+    let out = command
+        .output()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(
+        out.status.success(),
+        "{command:?}: {}\n{}",
+        out.status,
+        String::from_utf8_lossy(&out.stderr)
+    );
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
 

@@ -1,3 +1,12 @@
-//! Integration tests: one binary, a module a room.
+//! One binary, a module per room.
 
+mod aggregate;
+mod conformance;
+mod control;
+mod decode;
+mod generate;
+mod harness;
+mod simulation;
 mod sink;
+mod store;
+mod traffic;

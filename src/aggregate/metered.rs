@@ -1,0 +1,126 @@
+//! Where exporters meter: the sides of interfaces that element 61 has named.
+
+use crate::model::{Addr, InterfaceSide};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+/// Exporters by small numbers, and the sides of their interfaces at which records were metered. Bounded.
+#[derive(Debug)]
+pub struct Metered {
+    numbers: HashMap<Addr, u32, FixedState>,
+    exporters: Vec<Exporter>,
+    /// By exporter (upper half) and ifIndex: bit 0 ingress, bit 1 egress.
+    sides: HashMap<u64, u8, FixedState>,
+    last: (u64, u8),
+    per_exporter_max: usize,
+    interfaces_max: usize,
+}
+
+#[derive(Debug)]
+struct Exporter {
+    addr: Addr,
+    /// Sides of any interface.
+    any: u8,
+    interfaces: usize,
+}
+
+impl Metered {
+    /// Knows nothing; keeps at most `interfaces_max` interfaces, `per_exporter_max` of one exporter.
+    pub fn new(per_exporter_max: usize, interfaces_max: usize, hasher: FixedState) -> Self {
+        Metered {
+            numbers: HashMap::with_hasher(hasher.clone()),
+            exporters: Vec::new(),
+            sides: HashMap::with_hasher(hasher),
+            last: (0, 0),
+            per_exporter_max,
+            interfaces_max,
+        }
+    }
+
+    /// The number of an exporter, from 0.
+    pub fn number(&mut self, exporter: Addr) -> u32 {
+        let exporters = &mut self.exporters;
+        *self.numbers.entry(exporter).or_insert_with(|| {
+            exporters.push(Exporter {
+                addr: exporter,
+                any: 0,
+                interfaces: 0,
+            });
+            (exporters.len() - 1) as u32
+        })
+    }
+
+    /// How many exporters have numbers.
+    pub fn exporters(&self) -> usize {
+        self.exporters.len()
+    }
+
+    /// The addresses, in the order of their numbers.
+    pub fn addresses(&self) -> impl ExactSizeIterator<Item = Addr> {
+        self.exporters.iter().map(|e| e.addr)
+    }
+
+    /// Forgets everything; numbers begin anew.
+    pub fn clear(&mut self) {
+        self.numbers.clear();
+        self.exporters.clear();
+        self.sides.clear();
+        self.last = (0, 0);
+    }
+
+    /// A record was metered there. False when there is no room to remember it.
+    #[inline]
+    pub fn learn(&mut self, exporter: u32, if_index: u32, side: InterfaceSide) -> bool {
+        let (key, bit) = (key(exporter, if_index), 1 << side as u8);
+        if self.last == (key, bit) {
+            return true;
+        }
+        let e = &mut self.exporters[exporter as usize];
+        let room = e.interfaces < self.per_exporter_max && self.sides.len() < self.interfaces_max;
+        match self.sides.get_mut(&key) {
+            Some(sides) => *sides |= bit,
+            None if room => {
+                e.interfaces += 1;
+                self.sides.insert(key, bit);
+            }
+            None => return false,
+        }
+        e.any |= bit;
+        self.last = (key, bit);
+        true
+    }
+
+    /// Whether a record was metered there.
+    #[inline]
+    pub fn is_metered(&self, exporter: u32, if_index: u32, side: InterfaceSide) -> bool {
+        let bit = 1 << side as u8;
+        self.exporters[exporter as usize].any & bit != 0
+            && (self.sides.get(&key(exporter, if_index))).is_some_and(|sides| sides & bit != 0)
+    }
+}
+
+#[inline(always)]
+fn key(exporter: u32, if_index: u32) -> u64 {
+    u64::from(exporter) << 32 | u64::from(if_index)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use InterfaceSide::{Egress, Ingress};
+
+    #[test]
+    fn sides_are_per_exporter_and_bounded() {
+        let mut m = Metered::new(2, 3, FixedState::default());
+        let a = m.number(Addr::from_v4([1, 1, 1, 1]));
+        let b = m.number(Addr::from_v4([2, 2, 2, 2]));
+        assert_eq!((a, b, m.number(Addr::from_v4([1, 1, 1, 1]))), (0, 1, 0));
+        assert!(m.learn(a, 5, Egress) && m.learn(a, 6, Ingress));
+        assert!(!m.learn(a, 7, Egress), "no room for a third interface");
+        assert!(m.learn(a, 6, Egress) && m.learn(b, 7, Ingress));
+        assert!(!m.learn(b, 8, Egress), "no room for a fourth in all");
+        assert!(m.is_metered(a, 5, Egress) && !m.is_metered(a, 5, Ingress));
+        assert!(m.is_metered(a, 6, Ingress) && m.is_metered(a, 6, Egress));
+        assert!(!m.is_metered(a, 7, Egress) && !m.is_metered(b, 5, Egress));
+    }
+}

@@ -1,0 +1,69 @@
+//! Settings of aggregation.
+
+use crate::model::FLOW_BATCH_ROWS;
+use serde::Deserialize;
+
+/// How usage is booked.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Lives longer than this are spread over their last so many seconds. Default 7,200.
+    pub prorate_max_s: u32,
+    /// How long before the reference time usage may still be booked (seconds). Default 172,800.
+    pub usage_late_max_s: u32,
+    /// Keys (minute, exporter, interface, side, application, class, DSCP) after which a bundle should be sealed
+    /// (count). The batch at hand may take it past this. Default 262,144, about 25 MB.
+    pub usage_keys_max: usize,
+    /// Exporters whose metering sides are remembered (count). Default 16,384.
+    pub exporters_max: usize,
+    /// Interfaces of one exporter whose metering side is remembered (count). Default 4,096.
+    pub interfaces_per_exporter_max: usize,
+    /// Interfaces of all exporters whose metering side is remembered (count). Default 262,144.
+    pub interfaces_max: usize,
+    /// Which clock says what is late; not configured, set by the subcommand.
+    #[serde(skip)]
+    pub reference: Reference,
+    /// Key of the hash tables: secret in `run`, constant in `replay`; not configured.
+    #[serde(skip)]
+    pub hash_seed: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            prorate_max_s: 7_200,
+            usage_late_max_s: 172_800,
+            usage_keys_max: 262_144,
+            exporters_max: 16_384,
+            interfaces_per_exporter_max: 4_096,
+            interfaces_max: 262_144,
+            reference: Reference::Received,
+            hash_seed: 0,
+        }
+    }
+}
+
+impl Settings {
+    /// Most bytes one shard's usage can take: all keys, one batch of which every row has the longest life past them,
+    /// and what is remembered of interfaces.
+    pub fn memory_max(&self) -> usize {
+        let minutes = self.prorate_max_s as usize / 60 + 2;
+        let keys = self.usage_keys_max + 2 * FLOW_BATCH_ROWS * minutes;
+        2 * (keys * BYTES_PER_KEY + self.interfaces_max * BYTES_PER_INTERFACE)
+    }
+}
+
+/// The clock that flow times are held against.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reference {
+    /// The collector's clock at arrival: `run`.
+    #[default]
+    Received,
+    /// The export time of the datagram, where the protocol has one (sFlow: the arrival): `replay`.
+    Exported,
+}
+
+/// Bytes of a key and its sums in the hash table.
+const BYTES_PER_KEY: usize = 80;
+/// Bytes of an interface in the hash table.
+const BYTES_PER_INTERFACE: usize = 17;

@@ -1,0 +1,524 @@
+//! The sums of an open bundle.
+
+use super::metered::Metered;
+use super::shares::Life;
+use super::sums::{Key, Side, SumTable, Sums};
+use super::{Reference, Settings};
+use crate::ledger::{Book, Outcome};
+use crate::model::{
+    Addr, CoreColumns, Field, FlowBatch, InterfaceSide, Origin, Provenance, RowFlags,
+    SamplingSource, UsageRow, scale,
+};
+use foldhash::fast::FixedState;
+
+/// Usage since the last [`Usage::drain`]: partial sums that add up in the store.
+#[derive(Debug)]
+pub struct Usage {
+    sums: SumTable,
+    metered: Metered,
+    prorate_max_ms: u64,
+    late_max_ms: i64,
+    keys_max: usize,
+    exporters_max: usize,
+    reference: Reference,
+}
+
+impl Usage {
+    /// Nothing observed.
+    pub fn new(settings: &Settings) -> Self {
+        let hasher = FixedState::with_seed(settings.hash_seed);
+        Usage {
+            sums: SumTable::new(hasher.clone()),
+            metered: Metered::new(
+                settings.interfaces_per_exporter_max,
+                settings.interfaces_max,
+                hasher,
+            ),
+            prorate_max_ms: u64::from(settings.prorate_max_s) * 1000,
+            late_max_ms: i64::from(settings.usage_late_max_s) * 1000,
+            keys_max: settings.usage_keys_max,
+            exporters_max: settings.exporters_max,
+            reference: settings.reference,
+        }
+    }
+
+    /// Books every row of an enriched batch. Sets the flags of rows whose life was cut or whose minutes were clamped,
+    /// and counts them.
+    pub fn observe(&mut self, batch: &mut FlowBatch, book: &mut Book) {
+        if self.sums.is_empty() && self.metered.exporters() > self.exporters_max {
+            let forgotten = self.metered.exporters() as u64;
+            book.other().add(Outcome::Evictions, forgotten);
+            self.metered.clear();
+        }
+        let mut i = 0;
+        while i < batch.len() {
+            let provenance = batch.core.provenance[i];
+            let p = *batch.provenance_of(i);
+            let run = self.run(&p);
+            let (mut cut, mut clamped, mut refused) = (0, 0, 0);
+            while i < batch.len() && batch.core.provenance[i] == provenance {
+                let (flags, remembered) = self.row(&run, &batch.core, i);
+                batch.core.flags[i] |= flags;
+                cut += u64::from(flags & RowFlags::PRORATE_CUT != 0);
+                clamped += u64::from(flags & RowFlags::USAGE_CLAMPED != 0);
+                refused += u64::from(!remembered);
+                i += 1;
+            }
+            if cut + clamped + refused > 0 {
+                let account = book.account((p.exporter.0, p.domain));
+                account.add(Outcome::ProrateCut, cut);
+                account.add(Outcome::UsageClamped, clamped);
+                account.add(Outcome::InterfacesRefused, refused);
+            }
+        }
+    }
+
+    /// Whether the bundle should be sealed before the next batch.
+    pub fn is_full(&self) -> bool {
+        self.sums.len() >= self.keys_max
+    }
+
+    /// How many keys have sums.
+    pub fn keys(&self) -> usize {
+        self.sums.len()
+    }
+
+    /// All sums, one row a key, in order of (minute, exporter, interface, side, inferred, protocol, application,
+    /// class, DSCP); the next bundle starts from nothing.
+    pub fn drain(&mut self) -> Vec<UsageRow> {
+        let addresses: Vec<Addr> = self.metered.addresses().collect();
+        let mut by_address: Vec<u32> = (0..addresses.len() as u32).collect();
+        by_address.sort_unstable_by_key(|&n| addresses[n as usize]);
+        let mut ranks = vec![0u32; addresses.len()];
+        for (rank, &number) in by_address.iter().enumerate() {
+            ranks[number as usize] = rank as u32;
+        }
+        let mut sums: Vec<(Key, Sums)> = (self.sums.drain(self.keys_max))
+            .map(|(key, sums)| (key.with_exporter(ranks[key.exporter() as usize]), sums))
+            .collect();
+        sums.sort_unstable_by_key(|(key, _)| *key);
+        sums.iter()
+            .map(|(key, sums)| {
+                let number = by_address[key.exporter() as usize];
+                key.usage_row(addresses[number as usize], sums)
+            })
+            .collect()
+    }
+
+    /// What the rows of one datagram have in common.
+    fn run(&mut self, p: &Provenance) -> Run {
+        let received_ms = p.received_at_ns.div_euclid(1_000_000);
+        let reference_ms = match self.reference {
+            Reference::Exported if p.exported_at_ms != 0 => p.exported_at_ms,
+            _ => received_ms,
+        };
+        let bound = |ms: i64| Life::new(ms, ms).last_minute();
+        Run {
+            exporter: self.metered.number(p.exporter),
+            reference_ms,
+            earliest: bound(reference_ms.saturating_sub(self.late_max_ms)),
+            latest: bound(reference_ms.saturating_add(AHEAD_MAX_MS)),
+            sflow: p.origin == Origin::Sflow,
+        }
+    }
+
+    /// Books one row; returns the flags to set and whether its interface was remembered.
+    #[inline(always)]
+    fn row(&mut self, run: &Run, c: &CoreColumns, i: usize) -> (u32, bool) {
+        let mut life = run.life(c.present[i], c.start_ms[i], c.end_ms[i]);
+        let mut flags = 0;
+        if life.cut(self.prorate_max_ms) {
+            flags |= RowFlags::PRORATE_CUT;
+        }
+        let (first, last) = (life.first_minute(), life.last_minute());
+        if first < run.earliest || last > run.latest {
+            flags |= RowFlags::USAGE_CLAMPED;
+        }
+        let (ingress, egress, remembered) = self.sides(run, c, i);
+        let known = c.sampling_source[i] != SamplingSource::Unknown as u8;
+        let interval = c.sampling_interval[i];
+        let sums = &mut self.sums;
+        let mut share = |minute: u32, bytes: u64, packets: u64, last: bool| {
+            if bytes == 0 && packets == 0 && !last {
+                return;
+            }
+            let minute = minute.clamp(run.earliest, run.latest);
+            let (est_bytes, est_packets) = scale(bytes, packets, interval);
+            let part = Sums {
+                bytes,
+                packets,
+                flows: u32::from(last),
+                est_bytes,
+                est_packets,
+                sampling_unknown: !known,
+            };
+            for side in [ingress, egress].into_iter().flatten() {
+                let key = Key::new(minute, run.exporter, side, c, i);
+                sums.add(key, &part);
+            }
+        };
+        if first == last {
+            share(last, c.bytes[i], c.packets[i], true);
+        } else {
+            life.split(c.bytes[i], c.packets[i], share);
+        }
+        (flags, remembered)
+    }
+
+    /// The interfaces that a row counts for, and whether the metering side found room.
+    #[inline(always)]
+    fn sides(
+        &mut self,
+        run: &Run,
+        c: &CoreColumns,
+        i: usize,
+    ) -> (Option<Side>, Option<Side>, bool) {
+        use InterfaceSide::{Egress, Ingress};
+        let (exporter, in_if, out_if) = (run.exporter, c.in_if[i], c.out_if[i]);
+        let out_known = out_if != 0 && !(run.sflow && out_if >= SFLOW_INTERNAL);
+        let told = c.present[i] & Field::Direction.bit() != 0 && c.direction[i] <= 1;
+        let at_egress = told && c.direction[i] == 1;
+        let (if_index, side) = if at_egress {
+            (out_if, Egress)
+        } else {
+            (in_if, Ingress)
+        };
+        let mut remembered = true;
+        if told && if_index != 0 && (out_known || !at_egress) {
+            remembered = self.metered.learn(exporter, if_index, side);
+        }
+        let m = &self.metered;
+        let side = |if_index, side, inferred| Side {
+            if_index,
+            side,
+            inferred,
+        };
+        let elsewhere = |if_index, side| m.is_metered(exporter, if_index, side);
+        let (ingress, egress) = if at_egress {
+            let count_ingress = !elsewhere(in_if, Ingress);
+            (
+                count_ingress.then_some(side(in_if, Ingress, out_known)),
+                out_known.then_some(side(out_if, Egress, false)),
+            )
+        } else {
+            let count_egress = out_known && !elsewhere(out_if, Egress);
+            (
+                Some(side(in_if, Ingress, false)),
+                count_egress.then_some(side(out_if, Egress, true)),
+            )
+        };
+        (ingress, egress, remembered)
+    }
+}
+
+/// What the rows of one datagram have in common.
+struct Run {
+    exporter: u32,
+    reference_ms: i64,
+    earliest: u32,
+    latest: u32,
+    sflow: bool,
+}
+
+impl Run {
+    /// The life of a row: what is missing of start and end is the other, or the reference time.
+    #[inline(always)]
+    fn life(&self, present: u64, start_ms: i64, end_ms: i64) -> Life {
+        const BOTH: u64 = Field::StartMs.bit() | Field::EndMs.bit();
+        const START: u64 = Field::StartMs.bit();
+        const END: u64 = Field::EndMs.bit();
+        match present & BOTH {
+            BOTH => Life::new(start_ms, end_ms),
+            START => Life::new(start_ms, start_ms),
+            END => Life::new(end_ms, end_ms),
+            _ => Life::new(self.reference_ms, self.reference_ms),
+        }
+    }
+}
+
+/// How far ahead of the reference time usage may be booked.
+const AHEAD_MAX_MS: i64 = 60_000;
+/// sFlow version 5: from here on an output interface is no ifIndex (the exporter itself, discarded, several).
+const SFLOW_INTERNAL: u32 = 0x3fff_ffff;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 2024-01-01 00:00:30 UTC, ms.
+    const NOW: i64 = 1_704_067_230_000;
+    const MINUTE: i64 = 60_000;
+
+    #[derive(Clone, Copy, Debug)]
+    struct Row {
+        exporter: u8,
+        in_if: u32,
+        out_if: u32,
+        app: u32,
+        tos: u8,
+        /// Relative to `NOW`, ms.
+        start: Option<i64>,
+        end: Option<i64>,
+        direction: Option<u8>,
+        bytes: u64,
+        packets: u64,
+        interval: u32,
+        sflow: bool,
+    }
+
+    const ROW: Row = Row {
+        exporter: 1,
+        in_if: 10,
+        out_if: 20,
+        app: 3,
+        tos: 46 << 2,
+        start: Some(0),
+        end: Some(0),
+        direction: None,
+        bytes: 1000,
+        packets: 10,
+        interval: 1,
+        sflow: false,
+    };
+
+    fn batch(rows: &[Row]) -> FlowBatch {
+        let mut b = FlowBatch::new();
+        for r in rows {
+            let provenance = b.push_provenance(Provenance {
+                exporter: Addr::from_v4([10, 0, 0, r.exporter]),
+                origin: if r.sflow {
+                    Origin::Sflow
+                } else {
+                    Origin::Ipfix
+                },
+                received_at_ns: NOW * 1_000_000 + 999_999,
+                ..Provenance::default()
+            });
+            let c = &mut b.core;
+            let bit = |there: bool, f: Field| if there { f.bit() } else { 0 };
+            c.provenance.push(provenance);
+            c.present.push(
+                bit(r.start.is_some(), Field::StartMs)
+                    | bit(r.end.is_some(), Field::EndMs)
+                    | bit(r.direction.is_some(), Field::Direction),
+            );
+            c.start_ms.push(NOW + r.start.unwrap_or(7));
+            c.end_ms.push(NOW + r.end.unwrap_or(7));
+            c.direction.push(r.direction.unwrap_or(0));
+            c.in_if.push(r.in_if);
+            c.out_if.push(r.out_if);
+            c.app.push(r.app);
+            c.app_proto.push(r.app + 1);
+            c.qos_class.push(u16::from(r.tos >> 4));
+            c.tos.push(r.tos);
+            c.bytes.push(r.bytes);
+            c.packets.push(r.packets);
+            c.sampling_interval.push(r.interval.max(1));
+            c.sampling_source.push(u8::from(r.interval > 0));
+            b.commit(1);
+        }
+        b
+    }
+
+    fn observed(rows: &[Row]) -> (Vec<UsageRow>, FlowBatch, Book) {
+        let (mut usage, mut book) = (Usage::new(&Settings::default()), Book::new(100));
+        let mut b = batch(rows);
+        usage.observe(&mut b, &mut book);
+        (usage.drain(), b, book)
+    }
+
+    /// (minutes after `NOW`'s, interface, side, inferred, bytes, flows)
+    fn short(rows: &[UsageRow]) -> Vec<(i64, u32, &'static str, bool, u64, u64)> {
+        let now = NOW.div_euclid(MINUTE);
+        rows.iter()
+            .map(|u| {
+                let m = i64::from(u.minute_s) / 60 - now;
+                (m, u.if_index, u.side.name(), u.inferred, u.bytes, u.flows)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_flow_counts_in_and_out_and_over_its_minutes() {
+        let (rows, _, _) = observed(&[Row {
+            start: Some(-90_000),
+            interval: 8,
+            ..ROW
+        }]);
+        assert_eq!(
+            short(&rows),
+            [
+                (-1, 10, "ingress", false, 666, 0),
+                (-1, 20, "egress", true, 666, 0),
+                (0, 10, "ingress", false, 334, 1),
+                (0, 20, "egress", true, 334, 1),
+            ]
+        );
+        let u = &rows[2];
+        assert_eq!(
+            (u.est_bytes, u.est_packets, u.sampled_packets),
+            (334 * 8, 4 * 8, 4)
+        );
+        assert_eq!((u.app, u.app_proto, u.qos_class, u.dscp), (3, 4, 11, 46));
+        assert_eq!(
+            (u.exporter, u.sampling_known),
+            (Addr::from_v4([10, 0, 0, 1]), true)
+        );
+    }
+
+    #[test]
+    fn without_times_the_minute_known_counts() {
+        let at = |start, end| {
+            let (rows, _, _) = observed(&[Row {
+                start,
+                end,
+                out_if: 0,
+                ..ROW
+            }]);
+            short(&rows).iter().map(|r| (r.0, r.5)).collect::<Vec<_>>()
+        };
+        assert_eq!(at(None, None), [(0, 1)]);
+        assert_eq!(at(Some(-300_000), None), [(-5, 1)]);
+        assert_eq!(at(None, Some(-300_000)), [(-5, 1)]);
+        assert_eq!(
+            at(Some(0), Some(-300_000)),
+            [(-5, 1)],
+            "ends before it starts"
+        );
+    }
+
+    #[test]
+    fn impossible_times_are_cut_and_clamped_and_counted() {
+        let day = 86_400_000;
+        let (rows, b, book) = observed(&[
+            Row {
+                start: Some(-49 * day),
+                out_if: 0,
+                bytes: 1210,
+                ..ROW
+            },
+            Row {
+                start: Some(-4 * day),
+                end: Some(-4 * day),
+                out_if: 0,
+                ..ROW
+            },
+            Row {
+                start: Some(day),
+                end: Some(day),
+                out_if: 0,
+                ..ROW
+            },
+            ROW,
+        ]);
+        let flags = [
+            RowFlags::PRORATE_CUT,
+            RowFlags::USAGE_CLAMPED,
+            RowFlags::USAGE_CLAMPED,
+            0,
+        ];
+        assert_eq!(b.core.flags, flags);
+        assert_eq!(book.count(Outcome::ProrateCut), 1);
+        assert_eq!(book.count(Outcome::UsageClamped), 2);
+        let minutes: Vec<i64> = short(&rows).iter().map(|r| r.0).collect();
+        assert_eq!(minutes.first(), Some(&(-2 * 24 * 60)));
+        assert_eq!(minutes.last(), Some(&1));
+        assert_eq!(
+            minutes.iter().filter(|m| (-120..0).contains(*m)).count(),
+            120
+        );
+    }
+
+    #[test]
+    fn the_side_of_metering_counts_and_the_other_only_until_it_meters() {
+        let ingress = Row {
+            direction: Some(0),
+            ..ROW
+        };
+        let egress = Row {
+            direction: Some(1),
+            bytes: 7,
+            ..ROW
+        };
+        let (rows, _, _) = observed(&[ingress, egress, ingress]);
+        // the first row did not know of the egress metering; the second and third do
+        assert_eq!(
+            short(&rows),
+            [
+                (0, 10, "ingress", false, 2000, 2),
+                (0, 20, "egress", false, 7, 1),
+                (0, 20, "egress", true, 1000, 1),
+            ]
+        );
+        let (rows, _, _) = observed(&[egress]);
+        let both = [
+            (0, 10, "ingress", true, 7, 1),
+            (0, 20, "egress", false, 7, 1),
+        ];
+        assert_eq!(short(&rows), both);
+        let (rows, _, _) = observed(&[Row {
+            out_if: 0,
+            ..egress
+        }]);
+        assert_eq!(short(&rows), [(0, 10, "ingress", false, 7, 1)]);
+    }
+
+    #[test]
+    fn special_interfaces_of_sflow_are_no_egress() {
+        for out_if in [0x3fff_ffff, 0x4000_0001, 0x8000_0003] {
+            let (rows, _, _) = observed(&[Row {
+                out_if,
+                sflow: true,
+                ..ROW
+            }]);
+            assert_eq!(short(&rows).len(), 1);
+            let (rows, _, _) = observed(&[Row { out_if, ..ROW }]);
+            assert_eq!(short(&rows).len(), 2, "an ifIndex elsewhere");
+        }
+    }
+
+    #[test]
+    fn replay_holds_times_against_the_export() {
+        let mut b = batch(&[Row {
+            start: None,
+            end: None,
+            out_if: 0,
+            ..ROW
+        }]);
+        let p = Provenance {
+            exported_at_ms: NOW - 300 * 86_400_000,
+            ..*b.provenance_of(0)
+        };
+        b.core.provenance[0] = b.push_provenance(p);
+        let settings = Settings {
+            reference: Reference::Exported,
+            ..Settings::default()
+        };
+        let mut usage = Usage::new(&settings);
+        usage.observe(&mut b, &mut Book::new(1));
+        assert_eq!(short(&usage.drain())[0].0, -300 * 24 * 60);
+    }
+
+    #[test]
+    fn a_full_table_says_so_and_old_exporters_are_forgotten() {
+        let settings = Settings {
+            usage_keys_max: 2,
+            exporters_max: 1,
+            ..Settings::default()
+        };
+        let (mut usage, mut book) = (Usage::new(&settings), Book::new(9));
+        let row = Row {
+            direction: Some(1),
+            out_if: 20,
+            ..ROW
+        };
+        usage.observe(&mut batch(&[Row { exporter: 2, ..ROW }]), &mut book);
+        assert!(usage.is_full());
+        usage.observe(&mut batch(&[row]), &mut book);
+        assert_eq!(usage.keys(), 4);
+        let exporters: Vec<u8> = usage.drain().iter().map(|u| u.exporter.0[15]).collect();
+        assert_eq!(exporters, [1, 1, 2, 2]);
+        usage.observe(&mut batch(&[ROW]), &mut book);
+        assert_eq!(book.count(Outcome::Evictions), 2);
+        assert_eq!(usage.keys(), 2, "the egress metering is forgotten, too");
+    }
+}

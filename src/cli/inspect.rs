@@ -1,0 +1,111 @@
+//! `flowhouse inspect`: what exporters really send, one JSON line a record.
+
+use crate::decode::inspect::{Inspector, Record};
+use crate::decode::{Settings, looks_like_export};
+use crate::ledger::{Outcome, Tally};
+use crate::receive::{Captures, Counts, Selection};
+use anyhow::Context;
+use std::io::{self, BufWriter, Write};
+use std::path::PathBuf;
+
+/// Prints each record of capture files as it was sent, before any normalisation.
+///
+/// Every UDP payload of the files is taken as an export datagram (IP fragments are put together); NetFlow 5, 7 and 9,
+/// IPFIX and sFlow 5 are understood. Nothing is scaled, corrected or left out: options records, sFlow counters and
+/// samples of unknown kinds are printed, too. Times are milliseconds since 1970 UTC.
+///
+/// A file may be pcap or pcapng, in either byte order and any time resolution, or the payload of one datagram
+/// (`.dat`, `.bin`). Several files are read in order, so templates may be in one file and data in another.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct InspectArguments {
+    /// Capture files, or files of one raw UDP payload.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Also print every field as hex under `raw`: element number (`8`), enterprise and number (`29305.1`), scope type
+    /// of NetFlow 9 (`s1`); the second field of the same element ends in `#2`.
+    #[arg(long)]
+    raw: bool,
+    /// Let data that comes before its template wait for it, instead of passing over it.
+    #[arg(long)]
+    wait: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  flowhouse inspect router.pcap
+  flowhouse inspect --raw templates.pcap data.pcapng
+  flowhouse inspect --wait router.pcap | jq 'select(.kind == \"options\")'
+
+What was rejected, and why, stands on standard error.
+Exit status: 0 also where records were malformed, 1 if a file cannot be read or is no capture, 2 for wrong usage.";
+
+/// Reads the files and prints their records.
+pub fn run(arguments: &InspectArguments) -> anyhow::Result<()> {
+    let captures = Captures::open(&arguments.files, looks_like_export)?;
+    let mut inspector = Inspector::new(Settings::default(), arguments.raw, arguments.wait);
+    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let mut written = Ok(());
+    let counts = captures.read(&Selection::Export, |d| {
+        if written.is_ok() {
+            inspector.datagram(d, &mut |record| {
+                if written.is_ok() {
+                    written = print(&mut out, &record);
+                }
+            });
+        }
+    });
+    match written.and_then(|()| out.flush()) {
+        // whoever reads has seen enough
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+        written => written.context("cannot write to standard output")?,
+    }
+    summary(&counts, inspector.finish());
+    Ok(())
+}
+
+fn print(out: &mut impl Write, record: &Record) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, record)?;
+    out.write_all(b"\n")
+}
+
+/// Tells on standard error what was read and what was not used.
+fn summary(counts: &Counts, tally: &Tally) {
+    for note in &counts.notes {
+        eprintln!("{note}");
+    }
+    eprintln!(
+        "{} frames, {} datagrams, {} records",
+        counts.frames,
+        counts.datagrams,
+        tally.count(Outcome::RecordsDecoded),
+    );
+    let frames = [
+        ("frames without UDP", counts.frames_other),
+        (
+            "frames that could not be read to a datagram",
+            counts.frames_rejected,
+        ),
+    ];
+    for (what, n) in frames.into_iter().filter(|(_, n)| *n > 0) {
+        eprintln!("  {n} {what}");
+    }
+    for (outcome, n) in tally.iter().filter(|(o, _)| NOTABLE.contains(o)) {
+        eprintln!("  {n} {}: {}", outcome.name(), outcome.help().trim());
+    }
+}
+
+/// Outcomes that explain why something is not in the output.
+const NOTABLE: &[Outcome] = &[
+    Outcome::DatagramsRejectedVersion,
+    Outcome::DatagramsRejectedShort,
+    Outcome::DatagramsRejectedHeader,
+    Outcome::SetsRejectedLength,
+    Outcome::SetsRejectedTemplate,
+    Outcome::SetsRejectedRecord,
+    Outcome::SetsRejectedId,
+    Outcome::SetsExpiredTemplate,
+    Outcome::TemplatesWithdrawn,
+    Outcome::TemplatesRefused,
+    Outcome::BytesTrailing,
+];

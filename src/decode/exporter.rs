@@ -1,0 +1,369 @@
+//! What is remembered of one exporter: sessions with their templates, observation domains, sets that wait, names.
+
+use super::plan::Plan;
+use super::rows::Frame;
+use super::sampling::Samplers;
+use super::sequence::Sequence;
+use super::settings::Settings;
+use super::template::{FieldSpec, Template, TemplateHeader};
+use crate::model::Addr;
+use hashbrown::HashMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// All state of one exporter address.
+#[derive(Debug, Default)]
+pub(super) struct Exporter {
+    pub addr: Addr,
+    pub sessions: Vec<Session>,
+    pub domains: Vec<Domain>,
+    pub waiting: VecDeque<Waiting>,
+    pub waiting_bytes: usize,
+    /// Hashes of names told so far: a name is told again only when it changes.
+    pub names: HashMap<(NameKind, u64), u64, foldhash::quality::RandomState>,
+    /// Templates in all sessions.
+    pub templates: usize,
+    /// Export time of the first datagram, ms.
+    pub first_export_ms: Option<i64>,
+    pub last_seen_ns: i64,
+}
+
+/// What a name belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum NameKind {
+    Interface,
+    Application,
+    Vrf,
+}
+
+/// A transport session: source port, version and observation domain.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub port: u16,
+    pub version: u8,
+    pub domain: u32,
+    /// Whether it ever announced a template.
+    pub announced: bool,
+    pub last_seen_ns: i64,
+    /// Sorted by id.
+    pub templates: Vec<Slot>,
+}
+
+/// A template and its plan.
+#[derive(Debug, PartialEq)]
+pub(super) struct Compiled {
+    pub template: Template,
+    /// Flow records have one, options data have none.
+    pub plan: Option<Plan>,
+}
+
+/// A template in a session.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub compiled: Arc<Compiled>,
+    /// When it was last announced or used, in datagrams of the decoder.
+    pub used: u64,
+    /// Layout changes since `changes_since_ns`.
+    pub changes: u32,
+    pub changes_since_ns: i64,
+}
+
+/// An observation domain.
+#[derive(Debug)]
+pub(super) struct Domain {
+    pub version: u8,
+    pub domain: u32,
+    pub sequence: Sequence,
+    pub samplers: Samplers,
+    /// Element 160 from options data, ms since 1970.
+    pub init_ms: Option<i64>,
+    pub last_seen_ns: i64,
+}
+
+/// A set that awaits its template.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub port: u16,
+    pub version: u8,
+    pub domain: u32,
+    pub id: u16,
+    pub frame: Frame,
+    pub body: Box<[u8]>,
+}
+
+/// How a template came to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lesson {
+    /// As before.
+    Same,
+    /// First of its id.
+    New,
+    /// Another layout than before; the value says whether that happens too often.
+    Changed { alarm: bool },
+    /// No room.
+    Refused,
+}
+
+impl Compiled {
+    pub fn new(header: &TemplateHeader, fields: &[FieldSpec], settings: &Settings) -> Self {
+        let template = Template::new(header, fields);
+        let plan = (!template.options).then(|| Plan::compile(&template, settings));
+        Compiled { template, plan }
+    }
+}
+
+impl Session {
+    fn find(&self, id: u16) -> Result<usize, usize> {
+        self.templates
+            .binary_search_by_key(&id, |slot| slot.compiled.template.id)
+    }
+
+    /// The template of an id, marked as used.
+    pub fn template(&mut self, id: u16, stamp: u64) -> Option<&Arc<Compiled>> {
+        let i = self.find(id).ok()?;
+        let slot = &mut self.templates[i];
+        slot.used = stamp;
+        Some(&slot.compiled)
+    }
+
+    fn is(&self, version: u8, domain: u32) -> bool {
+        self.version == version && self.domain == domain
+    }
+}
+
+impl Exporter {
+    pub fn new(addr: Addr) -> Self {
+        Exporter {
+            addr,
+            ..Default::default()
+        }
+    }
+
+    /// The index of a session, made on first sight, and how many templates gave way for it.
+    pub fn session(
+        &mut self,
+        (port, version, domain): (u16, u8, u32),
+        now_ns: i64,
+        settings: &Settings,
+    ) -> (usize, usize) {
+        let same = |s: &Session| s.port == port && s.is(version, domain);
+        if let Some(i) = self.sessions.iter().position(same) {
+            self.sessions[i].last_seen_ns = now_ns;
+            return (i, 0);
+        }
+        let mut gone = 0;
+        if self.sessions.len() >= settings.sessions_max.max(1) {
+            let oldest = (0..self.sessions.len()).min_by_key(|&i| self.sessions[i].last_seen_ns);
+            gone = oldest.map_or(0, |i| self.sessions.swap_remove(i).templates.len());
+            self.templates -= gone;
+        }
+        self.sessions.push(Session {
+            port,
+            version,
+            domain,
+            announced: false,
+            last_seen_ns: now_ns,
+            templates: Vec::new(),
+        });
+        (self.sessions.len() - 1, gone)
+    }
+
+    /// The index of a domain, made on first sight.
+    pub fn domain(&mut self, version: u8, domain: u32, now_ns: i64, settings: &Settings) -> usize {
+        let same = |d: &Domain| d.version == version && d.domain == domain;
+        if let Some(i) = self.domains.iter().position(same) {
+            self.domains[i].last_seen_ns = now_ns;
+            return i;
+        }
+        if self.domains.len() >= settings.domains_max.max(1) {
+            let oldest = (0..self.domains.len()).min_by_key(|&i| self.domains[i].last_seen_ns);
+            oldest.map(|i| self.domains.swap_remove(i));
+        }
+        self.domains.push(Domain {
+            version,
+            domain,
+            sequence: Sequence::default(),
+            samplers: Samplers::default(),
+            init_ms: None,
+            last_seen_ns: now_ns,
+        });
+        self.domains.len() - 1
+    }
+
+    /// Learns a template for session `s`; the second value says how many gave way. `room` says whether the decoder
+    /// takes one more.
+    pub fn learn(
+        &mut self,
+        s: usize,
+        (header, fields): (&TemplateHeader, &[FieldSpec]),
+        (now_ns, stamp, room): (i64, u64, bool),
+        settings: &Settings,
+    ) -> (Lesson, usize) {
+        let session = &mut self.sessions[s];
+        session.announced = true;
+        let place = session.find(header.id);
+        if let Ok(i) = place {
+            let slot = &mut session.templates[i];
+            slot.used = stamp;
+            if slot.compiled.template.same_layout(header, fields) {
+                return (Lesson::Same, 0);
+            }
+            slot.compiled = Arc::new(Compiled::new(header, fields, settings));
+            if now_ns.wrapping_sub(slot.changes_since_ns) > MINUTE_NS {
+                (slot.changes, slot.changes_since_ns) = (0, now_ns);
+            }
+            slot.changes = slot.changes.saturating_add(1);
+            let alarm = slot.changes > settings.template_changes_max;
+            return (Lesson::Changed { alarm }, 0);
+        }
+        let mut gone = 0;
+        if !room || self.templates >= settings.exporter_templates_max {
+            if !self.drop_oldest_template() {
+                return (Lesson::Refused, 0);
+            }
+            gone = 1;
+        }
+        let session = &mut self.sessions[s];
+        let (Ok(i) | Err(i)) = session.find(header.id);
+        let slot = Slot {
+            compiled: Arc::new(Compiled::new(header, fields, settings)),
+            used: stamp,
+            changes: 0,
+            changes_since_ns: now_ns,
+        };
+        session.templates.insert(i, slot);
+        self.templates += 1;
+        (Lesson::New, gone)
+    }
+
+    /// Drops the template that was not used for longest; whether there was one.
+    fn drop_oldest_template(&mut self) -> bool {
+        let slots = |(s, session): (usize, &Session)| {
+            let used = session.templates.iter().map(|slot| slot.used);
+            used.enumerate().map(move |(i, used)| (used, s, i)).min()
+        };
+        let Some((_, s, i)) = self.sessions.iter().enumerate().filter_map(slots).min() else {
+            return false;
+        };
+        self.sessions[s].templates.remove(i);
+        self.templates -= 1;
+        true
+    }
+
+    /// The template of another session, only if session `s` never announced any, and every other session of the
+    /// version and domain has the identical layout for this id.
+    pub fn fallback(&self, s: usize, id: u16) -> Option<&Arc<Compiled>> {
+        let this = &self.sessions[s];
+        if this.announced {
+            return None;
+        }
+        let mut found: Option<&Arc<Compiled>> = None;
+        for other in &self.sessions {
+            if !other.is(this.version, this.domain) || !other.announced {
+                continue;
+            }
+            let compiled = &other.templates[other.find(id).ok()?].compiled;
+            match found {
+                Some(known) if known.template != compiled.template => return None,
+                _ => found = Some(compiled),
+            }
+        }
+        found
+    }
+
+    /// Drops the templates of sessions that were silent since `before_ns`, and the sessions; returns the number of
+    /// templates.
+    pub fn expire_sessions(&mut self, before_ns: i64) -> usize {
+        let mut gone = 0;
+        self.sessions.retain(|session| {
+            let live = session.last_seen_ns >= before_ns;
+            if !live {
+                gone += session.templates.len();
+            }
+            live
+        });
+        self.templates -= gone;
+        gone
+    }
+}
+
+const MINUTE_NS: i64 = 60_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(element: u16, length: u16) -> [FieldSpec; 1] {
+        [FieldSpec {
+            pen: 0,
+            element,
+            length,
+            scope: false,
+        }]
+    }
+
+    fn header(id: u16) -> TemplateHeader {
+        TemplateHeader {
+            id,
+            version: 9,
+            options: false,
+        }
+    }
+
+    fn learn(e: &mut Exporter, s: usize, id: u16, length: u16, stamp: u64) -> Lesson {
+        let settings = Settings {
+            exporter_templates_max: 2,
+            ..Default::default()
+        };
+        let now = stamp as i64;
+        let lesson = (&header(id), &fields(1, length)[..]);
+        e.learn(s, lesson, (now, stamp, true), &settings).0
+    }
+
+    #[test]
+    fn the_template_unused_for_longest_gives_way() {
+        let mut e = Exporter::default();
+        let (s, _) = e.session((1, 9, 0), 0, &Settings::default());
+        assert_eq!(learn(&mut e, s, 256, 4, 1), Lesson::New);
+        assert_eq!(learn(&mut e, s, 257, 4, 2), Lesson::New);
+        assert!(e.sessions[s].template(256, 3).is_some());
+        assert_eq!(learn(&mut e, s, 258, 4, 4), Lesson::New);
+        assert!(e.sessions[s].template(257, 5).is_none());
+        assert_eq!(e.templates, 2);
+    }
+
+    #[test]
+    fn layouts_that_change_all_the_time_raise_the_alarm() {
+        let mut e = Exporter::default();
+        let (s, _) = e.session((1, 9, 0), 0, &Settings::default());
+        assert_eq!(learn(&mut e, s, 256, 1, 0), Lesson::New);
+        for i in 1..=8 {
+            let lesson = learn(&mut e, s, 256, 1 + i, u64::from(i));
+            assert_eq!(lesson, Lesson::Changed { alarm: false });
+        }
+        let lesson = learn(&mut e, s, 256, 1, 9);
+        assert_eq!(lesson, Lesson::Changed { alarm: true });
+    }
+
+    #[test]
+    fn the_fallback_is_guarded() {
+        let mut e = Exporter::default();
+        let all = Settings::default();
+        let (a, _) = e.session((1, 9, 0), 0, &all);
+        let (b, _) = e.session((2, 9, 0), 0, &all);
+        let (c, _) = e.session((3, 9, 0), 0, &all);
+        let (other, _) = e.session((3, 9, 1), 0, &all);
+        learn(&mut e, a, 256, 4, 1);
+        assert!(e.fallback(c, 256).is_some());
+        assert!(e.fallback(other, 256).is_none(), "another domain");
+        learn(&mut e, b, 257, 4, 1);
+        assert!(e.fallback(c, 256).is_none(), "a live session lacks it");
+        e.sessions[b].templates.clear();
+        e.templates -= 1;
+        learn(&mut e, b, 256, 4, 1);
+        assert!(e.fallback(c, 256).is_some());
+        learn(&mut e, b, 256, 8, 1);
+        assert!(e.fallback(c, 256).is_none(), "layouts differ");
+        assert_eq!(e.expire_sessions(1), 2);
+    }
+}

@@ -1,0 +1,223 @@
+//! Options data put to use: sampling, names of interfaces, applications and VRFs, the time an exporter came up.
+
+use super::element::{self, Kind, Side, Target};
+use super::exporter::{Domain, Exporter, NameKind};
+use super::moves::{app_id, number};
+use super::sampling::interval;
+use super::settings::Settings;
+use super::template::Template;
+use crate::ledger::{Outcome, Tally};
+use crate::model::Learned;
+use std::hash::BuildHasher;
+
+/// What one options record said.
+#[derive(Default)]
+struct Said {
+    sides: [Option<u64>; Side::COUNT],
+    interface: Option<u32>,
+    interface_scope: bool,
+    app_id: Option<u64>,
+    vrf: Option<u32>,
+    if_name: String,
+    if_desc: String,
+    app_name: String,
+    app_desc: String,
+    vrf_name: String,
+}
+
+impl Said {
+    fn read(template: &Template, spans: &[(usize, usize)], body: &[u8]) -> Self {
+        let mut said = Said::default();
+        for (field, &(at, len)) in template.fields.iter().zip(spans) {
+            let bytes = &body[at..at + len];
+            if template.version == 9 && field.scope {
+                // scope types are a list of their own (RFC 3954 section 6.1): 2 is an interface
+                if field.element == SCOPE_INTERFACE && matches!(len, 1..=4) {
+                    said.interface = Some(number(bytes) as u32);
+                    said.interface_scope = true;
+                }
+                continue;
+            }
+            let Some(e) = element::find(field.pen, field.element) else {
+                continue;
+            };
+            if e.accepts(len) {
+                said.take(e, bytes, field.scope);
+            }
+        }
+        said
+    }
+
+    fn take(&mut self, e: &element::Element, bytes: &[u8], scope: bool) {
+        let once = |to: &mut String| {
+            if to.is_empty() {
+                *to = text(bytes);
+            }
+        };
+        match (e.target, e.pen, e.number) {
+            (Target::Side(side), ..) => {
+                self.sides[side as usize].get_or_insert(number(bytes));
+            }
+            (Target::InIf | Target::OutIf | Target::InPhysIf, ..) => {
+                self.interface.get_or_insert(number(bytes) as u32);
+                self.interface_scope |= scope;
+            }
+            (Target::AppId, ..) => self.app_id = Some(app_id(bytes)),
+            (Target::IngressVrf | Target::EgressVrf, ..) => {
+                self.vrf.get_or_insert(number(bytes) as u32);
+            }
+            (Target::IfName, ..) => once(&mut self.if_name),
+            (Target::AppName, 0, 96) => once(&mut self.app_name),
+            (_, 0, 83) if e.kind == Kind::Text => once(&mut self.if_desc),
+            (_, 0, 94) => once(&mut self.app_desc),
+            (_, 0, 236) => once(&mut self.vrf_name),
+            _ => {}
+        }
+    }
+
+    fn side(&self, side: Side) -> Option<u64> {
+        self.sides[side as usize]
+    }
+}
+
+/// Learns from one options record; `spans` are its fields in `body`.
+pub(super) fn learn(
+    (template, spans, body): (&Template, &[(usize, usize)], &[u8]),
+    exporter: &mut Exporter,
+    domain: usize,
+    settings: &Settings,
+    learned: &mut Vec<Learned>,
+    tally: &mut Tally,
+) {
+    let said = Said::read(template, spans, body);
+    let addr = exporter.addr;
+    let d = &mut exporter.domains[domain];
+    if let Some(init) = said.side(Side::SystemInit).filter(|ms| *ms > 0) {
+        d.init_ms = Some(init as i64);
+    }
+    learn_sampling(&said, addr, d, settings, learned, tally);
+    if let Some(if_index) = said.interface {
+        if !(said.if_name.is_empty() && said.if_desc.is_empty()) {
+            let told = Told(NameKind::Interface, u64::from(if_index));
+            let name = [said.if_name.as_str(), said.if_desc.as_str()];
+            if told.is_news(name, exporter, settings, tally) {
+                learned.push(Learned::Interface {
+                    exporter: addr,
+                    if_index,
+                    name: said.if_name.clone(),
+                    description: said.if_desc.clone(),
+                    speed: 0,
+                });
+            }
+        }
+    }
+    if let Some(id) = said.app_id.filter(|_| !said.app_name.is_empty()) {
+        let name = [said.app_name.as_str(), said.app_desc.as_str()];
+        if Told(NameKind::Application, id).is_news(name, exporter, settings, tally) {
+            learned.push(Learned::Application {
+                exporter: addr,
+                app_id: id,
+                name: said.app_name.clone(),
+                description: said.app_desc.clone(),
+            });
+        }
+    }
+    if let Some(vrf) = said.vrf.filter(|_| !said.vrf_name.is_empty()) {
+        let told = Told(NameKind::Vrf, u64::from(vrf));
+        if told.is_news([said.vrf_name.as_str(), ""], exporter, settings, tally) {
+            learned.push(Learned::Vrf {
+                exporter: addr,
+                vrf,
+                name: said.vrf_name.clone(),
+            });
+        }
+    }
+}
+
+/// An interval that holds for one interface only is not taken for the whole domain.
+fn learn_sampling(
+    said: &Said,
+    exporter: crate::model::Addr,
+    d: &mut Domain,
+    settings: &Settings,
+    learned: &mut Vec<Learned>,
+    tally: &mut Tally,
+) {
+    let n = interval(|side| said.side(side));
+    if n == 0 || said.interface_scope {
+        return;
+    }
+    let sampler = said.side(Side::SamplerId);
+    let n = u32::try_from(n).unwrap_or(u32::MAX);
+    match d.samplers.learn(sampler, n, settings.samplers_max) {
+        Some(true) => learned.push(Learned::Sampler {
+            exporter,
+            domain: d.domain,
+            sampler: sampler.unwrap_or(0),
+            interval: n,
+        }),
+        Some(false) => {}
+        None => tally.one(Outcome::NamesRefused),
+    }
+}
+
+struct Told(NameKind, u64);
+
+impl Told {
+    /// Whether the name is new or has changed. Names beyond the limit are counted and not told.
+    fn is_news(
+        &self,
+        name: [&str; 2],
+        exporter: &mut Exporter,
+        settings: &Settings,
+        tally: &mut Tally,
+    ) -> bool {
+        let hash = foldhash::quality::FixedState::default().hash_one(name);
+        let key = (self.0, self.1);
+        if let Some(known) = exporter.names.get_mut(&key) {
+            let news = *known != hash;
+            *known = hash;
+            return news;
+        }
+        if exporter.names.len() >= settings.names_max {
+            tally.one(Outcome::NamesRefused);
+            return false;
+        }
+        exporter.names.insert(key, hash);
+        true
+    }
+}
+
+/// A name: NUL padding cut, bytes that are no UTF-8 replaced, control characters out, at most 64 bytes.
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
+    let lossy = String::from_utf8_lossy(&bytes[..end]);
+    let mut name = String::new();
+    for c in lossy.trim().chars().filter(|c| !c.is_control()) {
+        if name.len() + c.len_utf8() > NAME_BYTES_MAX {
+            break;
+        }
+        name.push(c);
+    }
+    name
+}
+
+/// NetFlow 9 scope type of an interface.
+const SCOPE_INTERFACE: u16 = 2;
+
+/// Bytes of a learned name (contracts: 64 each).
+const NAME_BYTES_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_cleaned_and_cut() {
+        assert_eq!(text(b"Te0/0/0\0\0\0junk"), "Te0/0/0");
+        assert_eq!(text(b" a\x01b \xff"), "ab \u{fffd}");
+        assert_eq!(text(&[b'x'; 100]).len(), 64);
+        // a character is not cut in two
+        assert_eq!(text("\u{e4}".repeat(40).as_bytes()).len(), 64);
+    }
+}

@@ -1,0 +1,355 @@
+//! A set of flow records to rows: columns first, then the passes over them.
+
+use super::element::{Kind, Side, Target};
+use super::frame;
+use super::moves::{Fixed, Moment, Sides, number, time};
+use super::plan::Plan;
+use super::raw::Records;
+use super::sampling::{Fallback, Samplers, sample};
+use super::template::Template;
+use super::twoway::{Counters, Owner};
+use crate::dissect;
+use crate::ledger::{Outcome, Tally};
+use crate::model::{Field, FlowBatch, Provenance, RowFlags};
+
+/// Buffers that live as long as the decoder, so that no record allocates.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    pub sides: Sides,
+    /// Fixed fields of records of variable length, side by side.
+    gathered: Vec<u8>,
+    pub spans: Vec<(usize, usize)>,
+    /// Spans of the variable fields that matter, record by record.
+    variable: Vec<(u32, u32)>,
+}
+
+/// What is the same for all records of one datagram.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    pub provenance: Provenance,
+    /// Index of the provenance in the batch, once a row was written.
+    pub index: Option<u16>,
+    pub moment: Moment,
+    /// Records before these in the datagram.
+    pub records: usize,
+    /// Flags of every row.
+    pub flags: u32,
+    pub sampling: Fallback,
+    /// The header's clock is off by more than allowed.
+    pub skewed: bool,
+    /// Added to all times where the exporter's clock is corrected.
+    pub clock_offset_ms: i64,
+    /// Export time of the exporter's first datagram.
+    pub first_export_ms: i64,
+    pub flow_life_max_ms: i64,
+}
+
+/// Decodes the records of a set; returns (records, bytes they take).
+#[allow(
+    clippy::too_many_arguments,
+    reason = "disjoint parts of the decoder's state"
+)]
+pub(super) fn decode(
+    template: &Template,
+    plan: &Plan,
+    body: &[u8],
+    frame: &mut Frame,
+    samplers: &Samplers,
+    counters: &mut Counters,
+    scratch: &mut Scratch,
+    out: &mut FlowBatch,
+    tally: &mut Tally,
+) -> (usize, usize) {
+    let Scratch {
+        sides,
+        gathered,
+        spans,
+        variable,
+    } = scratch;
+    sides.clear();
+    let (n, used) = match template.record_len {
+        Some(len) => (body.len() / len, body.len() / len * len),
+        None => gather((template, plan), body, spans, gathered, variable),
+    };
+    if n == 0 {
+        return (0, used);
+    }
+    let src = Fixed {
+        body: if plan.is_fixed() {
+            &body[..used]
+        } else {
+            gathered
+        },
+        stride: plan.stride,
+    };
+    let first = out.len();
+    for step in &plan.moves {
+        step.run(src, &frame.moment, out, sides);
+    }
+    constants(plan, n, frame, out);
+    sample(plan, (sides, n), samplers, &frame.sampling, out, tally);
+    if frame.flags != 0 {
+        out.core.flags[first..]
+            .iter_mut()
+            .for_each(|f| *f |= frame.flags);
+    }
+    out.commit(n);
+    if plan.ip_version == Some(0) {
+        let c = &mut out.core;
+        for (version, addr) in c.ip_version[first..].iter_mut().zip(&c.src_addr[first..]) {
+            *version = if addr.is_v4() { 4 } else { 6 };
+        }
+    }
+    if !plan.loose.is_empty() || !plan.variable.is_empty() || plan.special.own_init {
+        loosen(plan, (src, body, n), frame, (sides, variable), out, tally);
+    }
+    let special = &plan.special;
+    let mut rows = n;
+    if special.byte_totals || special.packet_totals || special.two_way {
+        let owner = Owner {
+            exporter: frame.provenance.exporter,
+            domain: frame.provenance.domain,
+            first_export_ms: frame.first_export_ms,
+            export_ms: frame.moment.export_ms,
+        };
+        let added = counters.settle(plan, (sides, n), &owner, out, tally);
+        tally.add(Outcome::RowsAddedReverse, added as u64);
+        rows += added;
+    }
+    judge_times(first, frame, out, tally);
+    frame.records += n;
+    tally.add(Outcome::RecordsDecoded, n as u64);
+    tally.add(Outcome::RecordsFlow, n as u64);
+    tally.add(Outcome::Rows, rows as u64);
+    tally.add(Outcome::FieldsUnknown, u64::from(plan.unknown) * n as u64);
+    tally.add(
+        Outcome::FieldsMalformed,
+        u64::from(plan.malformed) * n as u64,
+    );
+    (n, used)
+}
+
+/// Columns whose value is known without looking at the records.
+fn constants(plan: &Plan, n: usize, frame: &mut Frame, out: &mut FlowBatch) {
+    let index = *frame
+        .index
+        .get_or_insert_with(|| out.push_provenance(frame.provenance));
+    let c = &mut out.core;
+    c.present
+        .extend(std::iter::repeat_n(plan.present(&frame.moment), n));
+    c.provenance.extend(std::iter::repeat_n(index, n));
+    let at = frame.records as u16;
+    c.record
+        .extend((0..n as u16).map(|i| at.wrapping_add(i).wrapping_add(1)));
+    if let Some(version @ (4 | 6)) = plan.ip_version {
+        c.ip_version.extend(std::iter::repeat_n(version, n));
+    }
+}
+
+/// Puts the fixed fields of records of variable length side by side and notes where the others are.
+fn gather(
+    (template, plan): (&Template, &Plan),
+    body: &[u8],
+    spans: &mut Vec<(usize, usize)>,
+    gathered: &mut Vec<u8>,
+    variable: &mut Vec<(u32, u32)>,
+) -> (usize, usize) {
+    gathered.clear();
+    variable.clear();
+    let mut records = Records::new(template, body);
+    let mut n = 0;
+    while records.next(spans).is_some() {
+        let wanted = gathered.len() + plan.stride;
+        for &field in plan.gather.as_deref().unwrap_or_default() {
+            let (at, len) = spans[field];
+            gathered.extend_from_slice(&body[at..at + len]);
+        }
+        gathered.resize(wanted, 0);
+        let wanted = plan.variable.iter().map(|l| spans[l.field]);
+        variable.extend(wanted.map(|(at, len)| (at as u32, len as u32)));
+        n += 1;
+    }
+    (n, records.position())
+}
+
+/// Sets what is set row by row: texts, frames, fields of variable length, times that count from the record's own
+/// element 160.
+fn loosen(
+    plan: &Plan,
+    (src, body, n): (Fixed<'_>, &[u8], usize),
+    frame: &Frame,
+    (sides, variable): (&mut Sides, &[(u32, u32)]),
+    out: &mut FlowBatch,
+    tally: &mut Tally,
+) {
+    let first = out.len() - n;
+    for i in 0..n {
+        let record = &src.body[i * src.stride..][..src.stride];
+        for l in &plan.loose {
+            let at = usize::from(l.step.at);
+            let bytes = &record[at..at + usize::from(l.step.width)];
+            loose_value(
+                l.element.kind,
+                l.step.target,
+                bytes,
+                (first, i),
+                sides,
+                out,
+                tally,
+            );
+        }
+        for (k, l) in plan.variable.iter().enumerate() {
+            let (at, len) = variable[i * plan.variable.len() + k];
+            let bytes = &body[at as usize..][..len as usize];
+            if bytes.is_empty() && l.element.kind != Kind::Text {
+                continue;
+            }
+            match l.element.kind {
+                Kind::Text | Kind::Frame => {
+                    let kind = l.element.kind;
+                    loose_value(kind, l.step.target, bytes, (first, i), sides, out, tally);
+                }
+                _ if l.element.accepts(bytes.len()) => {
+                    l.step.set(bytes, (first, i), &frame.moment, out, sides);
+                    mark(out, first + i, l.step.target);
+                }
+                _ => tally.one(Outcome::FieldsMalformed),
+            }
+        }
+        if plan.special.own_init {
+            own_times(plan, record, (first, i), frame, sides, out);
+        }
+    }
+}
+
+fn mark(out: &mut FlowBatch, row: usize, target: Target) {
+    if let Some(field) = super::plan::field(target) {
+        out.core.present[row] |= field.bit();
+    }
+}
+
+/// A text or a frame of one row.
+fn loose_value(
+    kind: Kind,
+    target: Target,
+    bytes: &[u8],
+    (first, i): (usize, usize),
+    sides: &Sides,
+    out: &mut FlowBatch,
+    tally: &mut Tally,
+) {
+    let row = first + i;
+    if kind == Kind::Frame {
+        let view = dissect::ethernet(bytes);
+        let length = sides.value(Side::FrameLength, i).max(bytes.len() as u64);
+        return frame::fill(out, row, &view, length);
+    }
+    let end = bytes.iter().rposition(|b| *b != 0).map_or(0, |p| p + 1);
+    let (text, flag) = out.push_text(&bytes[..end]);
+    let group = out.texts_mut();
+    let slot = match target {
+        Target::UserName => &mut group.user_name[row],
+        Target::ServerName => &mut group.server_name[row],
+        Target::AppName => &mut group.app_name[row],
+        _ => &mut group.if_name[row],
+    };
+    if slot.len == 0 {
+        *slot = text;
+    }
+    if flag != 0 {
+        out.core.flags[row] |= flag;
+        tally.one(Outcome::TextsCut);
+    }
+    mark(out, row, target);
+}
+
+/// Times that count from the systemInitTimeMilliseconds of the same record.
+fn own_times(
+    plan: &Plan,
+    record: &[u8],
+    (first, i): (usize, usize),
+    frame: &Frame,
+    sides: &Sides,
+    out: &mut FlowBatch,
+) {
+    let init = sides.value(Side::SystemInit, i) as i64;
+    if init == 0 {
+        return;
+    }
+    let moment = moment_from_init(frame.moment.export_ms, init);
+    for step in plan
+        .moves
+        .iter()
+        .filter(|m| m.clock == super::element::Clock::Uptime)
+    {
+        let at = usize::from(step.at);
+        let value = number(&record[at..at + usize::from(step.width)]);
+        let Some(ms) = time(step.clock, value, &moment) else {
+            continue;
+        };
+        match step.target {
+            Target::StartMs => out.core.start_ms[first + i] = ms,
+            Target::EndMs => out.core.end_ms[first + i] = ms,
+            _ => continue,
+        }
+        mark(out, first + i, step.target);
+    }
+}
+
+/// The uptime at export of an exporter that came up at `init` (element 160).
+pub(super) fn moment_from_init(export_ms: i64, init: i64) -> Moment {
+    Moment {
+        export_ms,
+        uptime_ms: Some(export_ms.wrapping_sub(init) as u32),
+    }
+}
+
+/// Flags lives that cannot be meant and moves the times of exporters whose clock is wrong.
+fn judge_times(first: usize, frame: &Frame, out: &mut FlowBatch, tally: &mut Tally) {
+    let c = &mut out.core;
+    let latest = match frame.moment.export_ms {
+        0 => i64::MAX,
+        t => t.saturating_add(EXPORT_AHEAD_MS),
+    };
+    let life_max = frame.flow_life_max_ms;
+    let mut impossible = 0u64;
+    let times = c.start_ms[first..].iter().zip(&c.end_ms[first..]);
+    let rows = c.flags[first..].iter_mut().zip(&c.present[first..]);
+    for ((flags, present), (start, end)) in rows.zip(times) {
+        let has = |f: Field| present & f.bit() != 0;
+        let (starts, ends) = (has(Field::StartMs), has(Field::EndMs));
+        let life = end.wrapping_sub(*start);
+        let bad = starts & ends & ((life < 0) | (life > life_max))
+            | ends & (*end > latest)
+            | starts & (*start > latest);
+        *flags |= u32::from(bad) * RowFlags::TIME_IMPOSSIBLE;
+        impossible += u64::from(bad);
+    }
+    tally.add(Outcome::TimesImpossible, impossible);
+    if frame.clock_offset_ms != 0 {
+        correct(first, frame.clock_offset_ms, out, tally);
+    }
+}
+
+fn correct(first: usize, offset: i64, out: &mut FlowBatch, tally: &mut Tally) {
+    let c = &mut out.core;
+    let mut rows = 0;
+    for i in first..c.flags.len() {
+        let has = |f: Field| c.present[i] & f.bit() != 0;
+        if has(Field::StartMs) {
+            c.start_ms[i] = c.start_ms[i].saturating_add(offset);
+        }
+        if has(Field::EndMs) {
+            c.end_ms[i] = c.end_ms[i].saturating_add(offset);
+        }
+        if let Some(g) = out.firewall.as_mut().filter(|_| has(Field::EventMs)) {
+            g.event_ms[i] = g.event_ms[i].saturating_add(offset);
+        }
+        c.flags[i] |= RowFlags::CLOCK_CORRECTED;
+        rows += 1;
+    }
+    tally.add(Outcome::ClocksCorrected, rows);
+}
+
+/// How far after its export a flow may end.
+const EXPORT_AHEAD_MS: i64 = 60_000;

@@ -1,0 +1,384 @@
+//! Counters that are no plain deltas: running totals (85, 86), firewall events (NSEL), records of both directions.
+//!
+//! Works on the rows of one set after their columns are there. A record of both directions gives its forward row
+//! always, because it carries the event, and a reverse row only where something went back.
+
+use super::element::Side;
+use super::generations::Generations;
+use super::moves::Sides;
+use super::plan::{Plan, Special};
+use super::settings::Settings;
+use crate::ledger::{Outcome, Tally};
+use crate::model::{Addr, Field, FlowBatch, Half, RowFlags};
+
+/// What was counted before, in bounded tables.
+#[derive(Debug)]
+pub(super) struct Counters {
+    totals: Generations<FlowKey, (u64, u64)>,
+    firewall: Generations<FirewallKey, Seen>,
+    /// Export time of the last datagram after which a firewall flow gave way.
+    evicted_ms: i64,
+    twice: Vec<bool>,
+    reverse: Vec<(u64, u64)>,
+}
+
+/// Whose rows they are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owner {
+    pub exporter: Addr,
+    pub domain: u32,
+    /// Export time of the first datagram of this exporter.
+    pub first_export_ms: i64,
+    pub export_ms: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct FlowKey {
+    exporter: Addr,
+    domain: u32,
+    ends: [Addr; 2],
+    ports: [u16; 2],
+    proto: u8,
+    reverse: bool,
+    start_ms: i64,
+}
+
+type FirewallKey = (Addr, u32, u64);
+
+/// What the updates of one firewall flow have counted: (bytes, packets) of initiator and responder.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    counted: [(u64, u64); 2],
+    /// Nothing of the flow came before what is counted.
+    whole: bool,
+}
+
+impl Counters {
+    pub fn new(settings: &Settings) -> Self {
+        Counters {
+            totals: Generations::new(settings.totals_max),
+            firewall: Generations::new(settings.firewall_flows_max),
+            evicted_ms: i64::MIN,
+            twice: Vec::new(),
+            reverse: Vec::new(),
+        }
+    }
+
+    /// Settles bytes and packets of the last `n` rows and adds the reverse rows; returns how many.
+    pub fn settle(
+        &mut self,
+        plan: &Plan,
+        (sides, n): (&Sides, usize),
+        owner: &Owner,
+        out: &mut FlowBatch,
+        tally: &mut Tally,
+    ) -> usize {
+        let special = &plan.special;
+        let first = out.len() - n;
+        self.reverse.clear();
+        for i in 0..n {
+            let row = first + i;
+            let mut back = (
+                sides.value(Side::RevBytes, i),
+                sides.value(Side::RevPackets, i),
+            );
+            if special.byte_totals || special.packet_totals {
+                self.total(special, row, owner, out, tally);
+            }
+            if let Some(total) = reverse_total(sides, i) {
+                let delta = self.delta(key(out, row, owner, true), total, tally);
+                back = (back.0.max(delta.0), back.1.max(delta.1));
+            }
+            let initiator = (
+                sides.value(Side::InitBytes, i),
+                sides.value(Side::InitPackets, i),
+            );
+            let responder = (
+                sides.value(Side::RespBytes, i),
+                sides.value(Side::RespPackets, i),
+            );
+            if special.firewall {
+                let counts = [initiator, responder];
+                let [there, returned] = self.event(counts, row, owner, out, tally);
+                set_counters(out, row, there);
+                back = returned;
+            } else if special.initiator {
+                set_counters(out, row, initiator);
+            }
+            if !special.firewall && back == (0, 0) {
+                back = responder;
+            }
+            self.reverse.push(back);
+        }
+        if !special.two_way {
+            return 0;
+        }
+        self.add_reverse(first, sides, out)
+    }
+
+    /// Turns running totals into what came since the last record of the flow.
+    fn total(
+        &mut self,
+        special: &Special,
+        row: usize,
+        owner: &Owner,
+        out: &mut FlowBatch,
+        tally: &mut Tally,
+    ) {
+        let Some(group) = &out.counters else { return };
+        let value = |on, column: &Vec<u64>| if on { column[row] } else { 0 };
+        let total = (
+            value(special.byte_totals, &group.bytes_total),
+            value(special.packet_totals, &group.packets_total),
+        );
+        let (bytes, packets) = self.delta(key(out, row, owner, false), total, tally);
+        if special.byte_totals {
+            out.core.bytes[row] = bytes;
+        }
+        if special.packet_totals {
+            out.core.packets[row] = packets;
+        }
+    }
+
+    /// First sight and falling totals count in full.
+    fn delta(&mut self, key: FlowKey, total: (u64, u64), tally: &mut Tally) -> (u64, u64) {
+        let last = match self.totals.get_mut(&key) {
+            Some(last) => std::mem::replace(last, total),
+            None => {
+                let gone = self.totals.insert(key, total);
+                tally.add(Outcome::Evictions, gone as u64);
+                (0, 0)
+            }
+        };
+        if total.0 < last.0 || total.1 < last.1 {
+            return total;
+        }
+        (total.0 - last.0, total.1 - last.1)
+    }
+
+    /// What a firewall event counts, to and fro (Cisco NSEL: 1 created, 2 torn down, 3 denied, 5 update).
+    fn event(
+        &mut self,
+        counts: [(u64, u64); 2],
+        row: usize,
+        owner: &Owner,
+        out: &mut FlowBatch,
+        tally: &mut Tally,
+    ) -> [(u64, u64); 2] {
+        let Some(group) = &out.firewall else {
+            return counts;
+        };
+        let key = (owner.exporter, owner.domain, group.flow_id[row]);
+        let named = out.core.present[row] & Field::FlowId.bit() != 0;
+        let event = group.firewall_event[row];
+        let whole = self.began_here(row, owner, out);
+        match event {
+            1 if named => {
+                let seen = Seen {
+                    whole: true,
+                    ..Default::default()
+                };
+                self.remember(key, seen, owner, tally);
+                [(0, 0); 2]
+            }
+            1 | 3 | 4 => [(0, 0); 2],
+            5 if named => {
+                let mut seen = self.firewall.get_mut(&key).copied().unwrap_or(Seen {
+                    whole,
+                    ..Default::default()
+                });
+                for (sum, n) in seen.counted.iter_mut().zip(counts) {
+                    *sum = (sum.0.saturating_add(n.0), sum.1.saturating_add(n.1));
+                }
+                self.remember(key, seen, owner, tally);
+                counts
+            }
+            2 => {
+                let seen = if named {
+                    self.firewall.remove(&key)
+                } else {
+                    None
+                };
+                let seen = seen.unwrap_or(Seen {
+                    whole,
+                    ..Default::default()
+                });
+                if !seen.whole {
+                    out.core.flags[row] |= RowFlags::TOTAL_UNKNOWN;
+                    tally.one(Outcome::TotalsUnknown);
+                    return [(0, 0); 2];
+                }
+                let rest = |total: (u64, u64), n: (u64, u64)| {
+                    (total.0.saturating_sub(n.0), total.1.saturating_sub(n.1))
+                };
+                [
+                    rest(counts[0], seen.counted[0]),
+                    rest(counts[1], seen.counted[1]),
+                ]
+            }
+            _ => counts,
+        }
+    }
+
+    fn remember(&mut self, key: FirewallKey, seen: Seen, owner: &Owner, tally: &mut Tally) {
+        let gone = self.firewall.insert(key, seen);
+        if gone > 0 {
+            self.evicted_ms = self.evicted_ms.max(owner.export_ms);
+            tally.add(Outcome::Evictions, gone as u64);
+        }
+    }
+
+    /// Whether the flow surely began after the first datagram of its exporter and after the last eviction.
+    fn began_here(&self, row: usize, owner: &Owner, out: &FlowBatch) -> bool {
+        let start = out.core.start_ms[row];
+        out.core.present[row] & Field::StartMs.bit() != 0
+            && start >= owner.first_export_ms
+            && start > self.evicted_ms
+    }
+
+    fn add_reverse(&mut self, first: usize, sides: &Sides, out: &mut FlowBatch) -> usize {
+        out.core.half[first..].fill(Half::Forward as u8);
+        self.twice.clear();
+        self.twice.extend(self.reverse.iter().map(|r| *r != (0, 0)));
+        let added = out.spread(&self.twice);
+        if added == 0 {
+            return 0;
+        }
+        let mut row = first;
+        for (i, counters) in self.reverse.iter().enumerate() {
+            row += 1;
+            if *counters != (0, 0) {
+                let flags = sides.get(Side::RevTcpFlags).get(i).copied();
+                reverse(out, row, *counters, flags);
+                row += 1;
+            }
+        }
+        added
+    }
+}
+
+fn reverse_total(sides: &Sides, i: usize) -> Option<(u64, u64)> {
+    let there =
+        !sides.get(Side::RevBytesTotal).is_empty() || !sides.get(Side::RevPacketsTotal).is_empty();
+    there.then(|| {
+        (
+            sides.value(Side::RevBytesTotal, i),
+            sides.value(Side::RevPacketsTotal, i),
+        )
+    })
+}
+
+fn key(out: &FlowBatch, row: usize, owner: &Owner, reverse: bool) -> FlowKey {
+    let c = &out.core;
+    FlowKey {
+        exporter: owner.exporter,
+        domain: owner.domain,
+        ends: [c.src_addr[row], c.dst_addr[row]],
+        ports: [c.src_port[row], c.dst_port[row]],
+        proto: c.proto[row],
+        reverse,
+        start_ms: c.start_ms[row],
+    }
+}
+
+fn set_counters(out: &mut FlowBatch, row: usize, (bytes, packets): (u64, u64)) {
+    out.core.bytes[row] = bytes;
+    out.core.packets[row] = packets;
+}
+
+/// Turns a copy of a forward row round: endpoints, interfaces and translations change sides; what was said of the
+/// forward direction only is absent.
+fn reverse(out: &mut FlowBatch, row: usize, counters: (u64, u64), tcp_flags: Option<u64>) {
+    use std::mem::swap;
+    set_counters(out, row, counters);
+    let c = &mut out.core;
+    c.half[row] = Half::Reverse as u8;
+    swap(&mut c.src_addr[row], &mut c.dst_addr[row]);
+    swap(&mut c.src_port[row], &mut c.dst_port[row]);
+    swap(&mut c.in_if[row], &mut c.out_if[row]);
+    swap(&mut c.src_as[row], &mut c.dst_as[row]);
+    swap(&mut c.src_mask[row], &mut c.dst_mask[row]);
+    c.next_hop[row] = Addr::UNSPECIFIED;
+    // metered where the forward direction came in is metered where the reverse one goes out
+    if c.present[row] & Field::Direction.bit() != 0 {
+        c.direction[row] ^= 1;
+    }
+    c.tcp_flags[row] = tcp_flags.unwrap_or(0) as u16;
+    if let Some(g) = &mut out.nat {
+        swap(&mut g.nat_src_addr[row], &mut g.nat_dst_addr[row]);
+        swap(&mut g.nat_src_port[row], &mut g.nat_dst_port[row]);
+    }
+    if let Some(g) = &mut out.layer2 {
+        swap(&mut g.src_mac[row], &mut g.dst_mac[row]);
+        g.l2_bytes[row] = 0;
+    }
+    if let Some(g) = &mut out.link {
+        swap(&mut g.in_phys_if[row], &mut g.out_phys_if[row]);
+        swap(&mut g.ingress_vrf[row], &mut g.egress_vrf[row]);
+        g.ttl[row] = 0;
+        g.ipv6_flow_label[row] = 0;
+    }
+    if let Some(g) = &mut out.bgp {
+        swap(&mut g.src_peer_as[row], &mut g.dst_peer_as[row]);
+        g.bgp_next_hop[row] = Addr::UNSPECIFIED;
+        g.dst_as_path[row] = Default::default();
+    }
+    if let Some(g) = &mut out.counters {
+        (g.out_bytes[row], g.out_packets[row]) = (0, 0);
+        (g.bytes_total[row], g.packets_total[row]) = (0, 0);
+    }
+    let mut present = out.core.present[row];
+    present |= Field::Bytes.bit() | Field::Packets.bit();
+    if tcp_flags.is_some() {
+        present |= Field::TcpFlags.bit();
+    } else {
+        present &= !Field::TcpFlags.bit();
+    }
+    out.core.present[row] = turn(present);
+}
+
+/// Presence of the reverse direction.
+fn turn(present: u64) -> u64 {
+    let absent = ONE_WAY.iter().fold(0, |bits, f| bits | f.bit());
+    let mut turned = present & !absent;
+    for (a, b) in PAIRS {
+        let both = a.bit() | b.bit();
+        turned &= !both;
+        if present & a.bit() != 0 {
+            turned |= b.bit();
+        }
+        if present & b.bit() != 0 {
+            turned |= a.bit();
+        }
+    }
+    turned
+}
+
+/// Fields that change sides.
+const PAIRS: &[(Field, Field)] = &[
+    (Field::SrcAddr, Field::DstAddr),
+    (Field::SrcPort, Field::DstPort),
+    (Field::InIf, Field::OutIf),
+    (Field::SrcAs, Field::DstAs),
+    (Field::SrcMask, Field::DstMask),
+    (Field::NatSrcAddr, Field::NatDstAddr),
+    (Field::NatSrcPort, Field::NatDstPort),
+    (Field::SrcMac, Field::DstMac),
+    (Field::InPhysIf, Field::OutPhysIf),
+    (Field::IngressVrf, Field::EgressVrf),
+    (Field::SrcPeerAs, Field::DstPeerAs),
+];
+
+/// Fields that hold for the forward direction only.
+const ONE_WAY: &[Field] = &[
+    Field::NextHop,
+    Field::BgpNextHop,
+    Field::DstAsPath,
+    Field::Ttl,
+    Field::Ipv6FlowLabel,
+    Field::L2Bytes,
+    Field::OutBytes,
+    Field::OutPackets,
+    Field::BytesTotal,
+    Field::PacketsTotal,
+];
