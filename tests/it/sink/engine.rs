@@ -93,7 +93,9 @@ impl Store {
                 insert.send(s.body.clone()).await?;
                 insert.end().await
             };
-            self.runtime.block_on(sent).expect(s.table.name());
+            self.runtime
+                .block_on(sent)
+                .unwrap_or_else(|e| panic!("{}: {e}", s.table.name()));
         }
     }
 }
@@ -111,10 +113,21 @@ fn migrations_apply_once_and_newer_ones_are_refused() {
     let store = Store::start();
     let block = |f| store.runtime.block_on(f);
     let other = store.client.clone().with_database("elsewhere");
-    let lines = store.runtime.block_on(schema::status(&other)).expect("status");
+    let lines = store
+        .runtime
+        .block_on(schema::status(&other))
+        .expect("status");
     assert!(lines.iter().all(|l| l.state == State::Pending));
     let missing = block(schema::check(&other)).expect_err("nothing there");
-    assert!(matches!(missing, Error::SchemaPending { name: "0001_flows.sql" }), "{missing}");
+    assert!(
+        matches!(
+            missing,
+            Error::SchemaPending {
+                name: "0001_flows.sql"
+            }
+        ),
+        "{missing}"
+    );
     assert!(
         store
             .runtime
@@ -340,8 +353,10 @@ fn random_groups(rng: &mut SmallRng, b: &mut FlowBatch, rows: usize) {
                 .collect();
             let path = b.push_path(&numbers);
             b.bgp_mut().dst_as_path.push(path);
-            let mut stack = MplsStack::default();
-            stack.positions = rng.random_range(0..1 << 10);
+            let mut stack = MplsStack {
+                positions: rng.random_range(0..1 << 10),
+                ..Default::default()
+            };
             stack
                 .entries
                 .iter_mut()
