@@ -19,6 +19,7 @@ pub mod inspect;
 mod ipfix;
 mod moves;
 mod options;
+pub mod oracle;
 mod places;
 pub mod plan;
 mod probe;
