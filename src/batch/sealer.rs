@@ -82,13 +82,18 @@ impl Sealer {
         self.rows as u64
     }
 
+    /// Nanoseconds after which rows are sealed however few they are.
+    pub fn seal_age_ns(&self) -> i64 {
+        self.settings.seal_age_ms as i64 * 1_000_000
+    }
+
     /// Whether it is time to seal.
     pub fn due(&self, now_ns: i64) -> bool {
         let age_ns = now_ns.saturating_sub(self.opened_ns);
         !self.flows.is_empty()
             && (self.rows >= self.settings.seal_rows
                 || self.flows.len() >= BATCHES_MAX
-                || age_ns >= self.settings.seal_age_ms as i64 * 1_000_000
+                || age_ns >= self.seal_age_ns()
                 || day(now_ns) != day(self.opened_ns))
     }
 

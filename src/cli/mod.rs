@@ -1,13 +1,26 @@
 //! One file per subcommand: arguments to calls, results to text.
 
+mod check;
 mod connection;
+mod demo;
 mod generate;
 mod inspect;
+mod query;
+mod replay;
+mod run;
 mod schema;
 mod store;
 mod text;
+mod top;
 
+use crate::config::Config;
+use crate::ledger::Law;
+use crate::sink::clickhouse::Connection;
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 
 /// Flow telemetry collector: which application uses which link and which QoS class.
@@ -25,32 +38,130 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::RunArguments),
+    Demo(demo::DemoArguments),
+    Check(check::CheckArguments),
+    Replay(Box<replay::ReplayArguments>),
     /// Print each record of capture files as it was sent.
     Inspect(inspect::InspectArguments),
+    Top(top::TopArguments),
+    Schema(schema::SchemaArguments),
     /// Send generated exports to a collector, or write them to a capture file.
     Generate(Box<generate::GenerateArguments>),
-    Schema(schema::SchemaArguments),
     /// The embedded ClickHouse.
     Store(Box<store::StoreArguments>),
 }
 
 /// Parses the arguments, runs the subcommand and maps its end to an exit code: 0 done, 1 failed, 2 wrong usage.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    match arguments.command {
-        Command::Generate(arguments) => done(generate::run(*arguments)),
+    match Arguments::parse().command {
+        Command::Run(arguments) => done(run::run(&arguments)),
+        Command::Demo(arguments) => done(demo::run(&arguments)),
+        Command::Check(arguments) => done(check::run(&arguments)),
+        Command::Replay(arguments) => done(replay::run(&arguments)),
         Command::Inspect(arguments) => done(inspect::run(&arguments)),
+        Command::Top(arguments) => done(top::run(&arguments)),
         Command::Schema(arguments) => done(schema::run(&arguments)),
+        Command::Generate(arguments) => done(generate::run(*arguments)),
         Command::Store(arguments) => done(store::run(*arguments)),
     }
 }
 
-fn done(result: anyhow::Result<()>) -> ExitCode {
+fn done(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("flowhouse: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Reads and proves the configuration; every fault is printed, with its place.
+fn load_config(path: Option<&Path>) -> Result<Config> {
+    match Config::load(path) {
+        Ok(config) => Ok(config),
+        Err(faults) => {
+            let name = path.map_or_else(String::new, |p| p.display().to_string());
+            faults.iter().for_each(|f| eprintln!("{name}:{f}"));
+            bail!("the configuration has {} fault(s)", faults.len())
+        }
+    }
+}
+
+/// The store of the configuration, else the embedded one where it is by default, with its key.
+fn default_connection(config: &Config) -> Connection {
+    if let Some(connection) = &config.clickhouse {
+        return connection.clone();
+    }
+    let data = config
+        .store
+        .data
+        .clone()
+        .unwrap_or_else(crate::store::settings::default_data_dir);
+    let key_file = data.join("key");
+    Connection {
+        url: format!("http://{}", config.store.listen),
+        key_file: key_file.exists().then_some(key_file),
+        ..Connection::default()
+    }
+}
+
+/// A bar over `bytes` on a terminal, nothing elsewhere.
+fn progress(what: &'static str, bytes: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{msg} {bar:40} {bytes}/{total_bytes} {eta}");
+    ProgressBar::new(bytes)
+        .with_message(what)
+        .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// One line a law: `holds  datagrams received = routed + ...: 12 = 12`.
+fn law_lines(laws: &[Law]) -> String {
+    let line = |l: &Law| {
+        let holds = if l.holds() { "holds " } else { "BROKEN" };
+        format!("{holds}  {}: {} = {}", l.name, l.left, l.right)
+    };
+    laws.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Parses `30s`, `10m`, `2h`, `7d` into seconds.
+fn duration_seconds(text: &str) -> Result<u64, String> {
+    let fault = || format!("`{text}` is no duration: write 30s, 10m, 2h or 7d");
+    let at = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let n: u64 = text[..at].parse().map_err(|_| fault())?;
+    let unit = match &text[at..] {
+        "s" | "" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return Err(fault()),
+    };
+    n.checked_mul(unit).filter(|s| *s > 0).ok_or_else(fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units() {
+        assert_eq!(duration_seconds("90s"), Ok(90));
+        assert_eq!(duration_seconds("2h"), Ok(7_200));
+        assert!(
+            duration_seconds("2x").is_err()
+                && duration_seconds("0").is_err()
+                && duration_seconds("").is_err()
+        );
     }
 }

@@ -22,7 +22,9 @@ impl Reader {
     /// # Errors
     /// When the runtime cannot start.
     pub fn new(client: Client) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
         Ok(Reader { client, runtime })
     }
 
@@ -33,7 +35,9 @@ impl Reader {
     pub fn rows(&self, sql: &str) -> Result<Rows> {
         // `?` is the client's own placeholder
         let text = self.runtime.block_on(self.fetch(&sql.replace('?', "??")))?;
-        text.lines().map(|l| serde_json::from_str(l).context("the store's answer is no JSON")).collect()
+        text.lines()
+            .map(|l| serde_json::from_str(l).context("the store's answer is no JSON"))
+            .collect()
     }
 
     /// The first row.
@@ -41,11 +45,17 @@ impl Reader {
     /// # Errors
     /// As [`Reader::rows`], and when there is none.
     pub fn row(&self, sql: &str) -> Result<Map<String, Value>> {
-        self.rows(sql)?.into_iter().next().context("the store gave no row")
+        self.rows(sql)?
+            .into_iter()
+            .next()
+            .context("the store gave no row")
     }
 
     async fn fetch(&self, sql: &str) -> Result<String> {
-        let query = self.client.query(sql).with_setting("output_format_json_quote_64bit_integers", "0");
+        let query = self
+            .client
+            .query(sql)
+            .with_setting("output_format_json_quote_64bit_integers", "0");
         let mut cursor = query.fetch_bytes("JSONEachRow")?;
         let mut bytes = vec![];
         while let Some(chunk) = cursor.next().await? {
@@ -79,5 +89,8 @@ pub fn text(row: &Map<String, Value>, name: &str) -> String {
 /// An IPv6 column as people write the address: mapped IPv4 without its prefix.
 pub fn address(row: &Map<String, Value>, name: &str) -> String {
     let text = text(row, name);
-    text.strip_prefix("::ffff:").filter(|v4| v4.contains('.')).map(str::to_owned).unwrap_or(text)
+    text.strip_prefix("::ffff:")
+        .filter(|v4| v4.contains('.'))
+        .map(str::to_owned)
+        .unwrap_or(text)
 }

@@ -1,5 +1,6 @@
 //! `flowhouse top`: who and what uses the bandwidth.
 
+use super::connection::ConnectionArguments;
 use super::query::{Reader, Rows, address, number, text as cell};
 use super::text;
 use anyhow::Result;
@@ -12,7 +13,9 @@ use serde_json::{Map, Value, json};
 /// error that sampling alone causes (1.96 / sqrt(sampled packets)). Interfaces that were not where a record was metered are
 /// left out, so that each byte counts once for an exporter.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  flowhouse top apps --since 1h\n  flowhouse top interfaces --since 10m --limit 5\n  flowhouse top classes --exporter 192.0.2.1 --json")]
+#[command(
+    after_help = "Examples:\n  flowhouse top apps --since 1h\n  flowhouse top interfaces --since 10m --limit 5\n  flowhouse top classes --exporter 192.0.2.1 --json"
+)]
 pub struct TopArguments {
     /// What to rank.
     #[arg(value_enum)]
@@ -29,9 +32,11 @@ pub struct TopArguments {
     /// One JSON object with the same data instead of a table.
     #[arg(long)]
     pub json: bool,
-    /// Where the store is.
+    /// Configuration, for where the store is
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<std::path::PathBuf>,
     #[command(flatten)]
-    pub store: super::StoreArguments,
+    pub connection: ConnectionArguments,
 }
 
 /// What is ranked.
@@ -54,8 +59,18 @@ pub enum What {
 /// # Errors
 /// When the store cannot be asked.
 pub fn run(arguments: &TopArguments) -> Result<()> {
-    let reader = arguments.store.reader()?;
-    let answer = ask(&reader, arguments.what, arguments.since, arguments.limit, arguments.exporter)?;
+    let config = super::load_config(arguments.config.as_deref())?;
+    let connection = arguments
+        .connection
+        .over(super::default_connection(&config));
+    let reader = Reader::new(connection.client()?)?;
+    let answer = ask(
+        &reader,
+        arguments.what,
+        arguments.since,
+        arguments.limit,
+        arguments.exporter,
+    )?;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&answer.json())?);
     } else {
@@ -77,14 +92,31 @@ pub struct Answer {
 ///
 /// # Errors
 /// When the store cannot be asked.
-pub fn ask(reader: &Reader, what: What, since: u64, limit: u32, exporter: Option<std::net::IpAddr>) -> Result<Answer> {
+pub fn ask(
+    reader: &Reader,
+    what: What,
+    since: u64,
+    limit: u32,
+    exporter: Option<std::net::IpAddr>,
+) -> Result<Answer> {
     let filter = exporter.map_or(String::new(), |e| format!(" AND exporter = toIPv6('{e}')"));
     let span = reader.row(&span_sql(what, since, &filter))?;
     let rows = reader.rows(&ranking_sql(what, since, limit, &filter))?;
-    Ok(Answer { what, seconds: number(&span, "seconds").max(1.0), total_bytes: number(&span, "bytes"), rows })
+    Ok(Answer {
+        what,
+        seconds: number(&span, "seconds").max(1.0),
+        total_bytes: number(&span, "bytes"),
+        rows,
+    })
 }
 
 impl Answer {
+    /// The same over a time that the caller knows better than the minutes in the store tell.
+    pub fn over(mut self, seconds: f64) -> Self {
+        self.seconds = seconds.max(1.0);
+        self
+    }
+
     /// The ranking as an aligned table.
     pub fn table(&self) -> String {
         let keys = self.what.keys();
@@ -99,7 +131,11 @@ impl Answer {
             let mut line: Vec<String> = keys.iter().map(|k| key_text(r, k.0)).collect();
             line.extend([
                 text::bit_rate(bytes * 8.0 / self.seconds),
-                if self.total_bytes > 0.0 { text::percent(bytes / self.total_bytes) } else { "-".into() },
+                if self.total_bytes > 0.0 {
+                    text::percent(bytes / self.total_bytes)
+                } else {
+                    "-".into()
+                },
                 text::bytes(bytes),
                 text::count(number(r, "est_packets")),
                 text::count(number(r, "flows")),
@@ -120,11 +156,26 @@ impl Answer {
     }
 
     fn json_row(&self, r: &Map<String, Value>) -> Value {
-        let mut row: Map<String, Value> = self.what.keys().iter().map(|k| (k.0.into(), key_text(r, k.0).into())).collect();
-        for name in ["bytes", "packets", "flows", "est_bytes", "est_packets", "sampled_packets"] {
+        let mut row: Map<String, Value> = self
+            .what
+            .keys()
+            .iter()
+            .map(|k| (k.0.into(), key_text(r, k.0).into()))
+            .collect();
+        for name in [
+            "bytes",
+            "packets",
+            "flows",
+            "est_bytes",
+            "est_packets",
+            "sampled_packets",
+        ] {
             row.insert(name.into(), r.get(name).cloned().unwrap_or(Value::Null));
         }
-        row.insert("bits_per_second".into(), json!(number(r, "est_bytes") * 8.0 / self.seconds));
+        row.insert(
+            "bits_per_second".into(),
+            json!(number(r, "est_bytes") * 8.0 / self.seconds),
+        );
         row.insert("relative_error".into(), json!(error(r).unwrap_or(0.0)));
         if let Some(used) = used(r, self.seconds) {
             row.insert("utilisation".into(), json!(used));
@@ -139,7 +190,12 @@ impl What {
         match self {
             What::Apps => &[("app", "application"), ("app_proto", "protocol")],
             What::Classes => &[("qos_class", "class")],
-            What::Interfaces => &[("exporter", "exporter"), ("if_index", "ifIndex"), ("name", "interface"), ("direction", "direction")],
+            What::Interfaces => &[
+                ("exporter", "exporter"),
+                ("if_index", "ifIndex"),
+                ("name", "interface"),
+                ("direction", "direction"),
+            ],
             What::Hosts => &[("address", "address")],
             What::Exporters => &[("exporter", "exporter")],
         }
@@ -157,13 +213,18 @@ impl What {
 }
 
 fn key_text(row: &Map<String, Value>, name: &str) -> String {
-    if ["exporter", "address"].contains(&name) { address(row, name) } else { cell(row, name) }
+    if ["exporter", "address"].contains(&name) {
+        address(row, name)
+    } else {
+        cell(row, name)
+    }
 }
 
 /// The relative error of an estimate; `None` where nothing was scaled.
 fn error(row: &Map<String, Value>) -> Option<f64> {
     let sampled = number(row, "sampled_packets");
-    (number(row, "est_packets") > number(row, "packets") && sampled > 0.0).then(|| 1.96 / sampled.sqrt())
+    (number(row, "est_packets") > number(row, "packets") && sampled > 0.0)
+        .then(|| 1.96 / sampled.sqrt())
 }
 
 fn used(row: &Map<String, Value>, seconds: f64) -> Option<f64> {
@@ -174,9 +235,6 @@ fn used(row: &Map<String, Value>, seconds: f64) -> Option<f64> {
 const SUMS: &str = "sum(u.bytes) AS bytes, sum(u.packets) AS packets, sum(u.flows) AS flows, sum(u.est_bytes) AS est_bytes, \
                     sum(u.est_packets) AS est_packets, sum(u.sampled_packets) AS sampled_packets";
 
-/// Which rows of `usage_1m` count each byte once for an exporter and direction of travel.
-const ONCE: &str = "direction = 'ingress' AND inferred = 0";
-
 fn span_sql(what: What, since: u64, filter: &str) -> String {
     if what == What::Hosts {
         return format!(
@@ -184,15 +242,16 @@ fn span_sql(what: What, since: u64, filter: &str) -> String {
              FROM flows AS f WHERE received_at >= now() - {since}{filter}"
         );
     }
-    let once = if what == What::Interfaces { "1" } else { ONCE };
+    let table = table_of(what);
+    // long flows reach back to before the collector ran, the ledger does not
     format!(
-        "SELECT least({since}, dateDiff('second', min(time), now())) AS seconds, sum(u.est_bytes) AS bytes \
-         FROM usage_1m AS u WHERE time >= now() - {since} AND {once}{filter}"
+        "SELECT dateDiff('second', greatest(toStartOfMinute(now() - {since}), \
+         (SELECT min(time) FROM ledger WHERE time >= toStartOfMinute(now() - {since}))), now()) AS seconds, sum(u.est_bytes) AS bytes FROM {table} AS u WHERE time >= toStartOfMinute(now() - {since}){filter}"
     )
 }
 
 fn ranking_sql(what: What, since: u64, limit: u32, filter: &str) -> String {
-    let from = format!("time >= now() - {since}{filter}");
+    let from = format!("time >= toStartOfMinute(now() - {since}){filter}");
     let keys = match what {
         What::Apps => "app, app_proto",
         What::Classes => "qos_class",
@@ -214,5 +273,17 @@ fn ranking_sql(what: What, since: u64, limit: u32, filter: &str) -> String {
             );
         }
     };
-    format!("SELECT {keys}, {SUMS} FROM {table} AS u WHERE {from} GROUP BY {keys} ORDER BY est_bytes DESC LIMIT {limit}")
+    let table = table_of(what);
+    format!(
+        "SELECT {keys}, {SUMS} FROM {table} AS u WHERE {from} GROUP BY {keys} ORDER BY est_bytes DESC LIMIT {limit}"
+    )
+}
+
+/// Links carry what they carry; everything else counts each byte once.
+fn table_of(what: What) -> &'static str {
+    if what == What::Interfaces {
+        "usage_1m"
+    } else {
+        "usage_once"
+    }
 }

@@ -19,6 +19,37 @@ pub struct Fault {
     pub cure: String,
 }
 
+impl Fault {
+    /// A fault of the settings as such; the message begins with the key (`receive.batch must be ...`).
+    pub fn of(message: String) -> Fault {
+        Fault {
+            line: 0,
+            column: 0,
+            message,
+            cure: String::new(),
+        }
+    }
+
+    /// Finds the line of the key that the message begins with.
+    pub fn placed(mut self, text: &str) -> Fault {
+        let path = self.message.split([' ', ':']).next().unwrap_or_default();
+        let Some((table, key)) = path.rsplit_once('.') else {
+            return self;
+        };
+        let mut inside = false;
+        for (i, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.starts_with('[') {
+                inside = line.trim_matches(['[', ']']) == table;
+            } else if inside && line.split('=').next().is_some_and(|k| k.trim() == key) {
+                (self.line, self.column) = (i + 1, 1);
+                break;
+            }
+        }
+        self
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.line > 0 {

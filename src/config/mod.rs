@@ -1,3 +1,171 @@
 //! Text to proven configuration; gathers the settings of each room.
+//!
+//! Owns: [`Config`] (everything that can be set), [`Fault`] (what is wrong, where, and the cure).
+//! Never: opens a socket or asks a store: `check` and `assemble` do.
+
 mod fault;
+
 pub use fault::{Fault, parse};
+
+use crate::{aggregate, batch, control, decode, enrich, receive, shard, sink};
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Everything that can be set. Every key has a default; `flowhouse run` works without a file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where the collector keeps its id, templates and options over a restart. Default: `/var/lib/flowhouse/state` for root,
+    /// `~/.local/state/flowhouse` for others.
+    pub state_dir: Option<PathBuf>,
+    /// `[receive]`
+    pub receive: receive::Settings,
+    /// `[shard]`
+    pub shard: shard::Settings,
+    /// `[decode]`
+    pub decode: decode::Settings,
+    /// `[enrich]`
+    pub enrich: enrich::Settings,
+    /// `[usage]`
+    pub usage: aggregate::Settings,
+    /// `[batch]`
+    pub batch: batch::Settings,
+    /// Whether `run` applies migrations; otherwise it waits until the schema is there. Default true.
+    pub schema_apply: bool,
+    /// How long a stop may take to deliver what is in memory, seconds. Default 30.
+    pub shutdown_grace_s: u64,
+    /// `[clickhouse]`: where to deliver. Without it the embedded ClickHouse is started.
+    pub clickhouse: Option<sink::clickhouse::Connection>,
+    /// `[sink]`
+    pub sink: sink::Settings,
+    /// `[store]`: the embedded ClickHouse, started where `[sink]` names no other.
+    pub store: StoreSettings,
+    /// `[control]`
+    pub control: control::Settings,
+}
+
+/// The embedded ClickHouse.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct StoreSettings {
+    /// Where it listens; loopback, port 0 takes a free port.
+    pub listen: SocketAddr,
+    /// The folder of tables and keys. Default: `/var/lib/flowhouse/store` for root, `~/.local/share/flowhouse/store` for others.
+    pub data: Option<PathBuf>,
+    /// Memory of the engine, bytes. Default: half of the machine's, 1 to 8 GiB.
+    pub memory_max: Option<u64>,
+    /// The engine library; looked up where it is not named.
+    pub library: Option<PathBuf>,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        StoreSettings {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8123)),
+            data: None,
+            memory_max: None,
+            library: None,
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            state_dir: None,
+            receive: Default::default(),
+            shard: Default::default(),
+            decode: Default::default(),
+            enrich: Default::default(),
+            usage: Default::default(),
+            batch: Default::default(),
+            schema_apply: true,
+            shutdown_grace_s: 30,
+            clickhouse: None,
+            sink: Default::default(),
+            store: StoreSettings::default(),
+            control: Default::default(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads and proves a file; without one, the defaults.
+    ///
+    /// # Errors
+    /// Every fault, with its place in the file.
+    pub fn load(path: Option<&Path>) -> Result<Config, Vec<Fault>> {
+        let Some(path) = path else {
+            return Ok(Config::default());
+        };
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(e) => {
+                let message = format!("cannot read {}: {e}", path.display());
+                return Err(vec![Fault {
+                    line: 0,
+                    column: 0,
+                    message,
+                    cure: String::new(),
+                }]);
+            }
+        };
+        Config::from_text(&text)
+    }
+
+    /// Parses and proves a text.
+    ///
+    /// # Errors
+    /// Every fault, with its place in the text.
+    pub fn from_text(text: &str) -> Result<Config, Vec<Fault>> {
+        let config: Config = parse(text)?;
+        let faults: Vec<Fault> = config
+            .faults()
+            .into_iter()
+            .map(|f| f.placed(text))
+            .collect();
+        if faults.is_empty() {
+            Ok(config)
+        } else {
+            Err(faults)
+        }
+    }
+
+    /// Where the state directory is.
+    pub fn state_dir(&self) -> PathBuf {
+        self.state_dir.clone().unwrap_or_else(default_state_dir)
+    }
+
+    /// What the rooms say about their settings; messages begin with the key at fault.
+    fn faults(&self) -> Vec<Fault> {
+        let mut faults: Vec<Fault> = [self.receive.fault()]
+            .into_iter()
+            .flatten()
+            .map(Fault::of)
+            .collect();
+        if let Err(e) = enrich::Tables::new(&self.enrich) {
+            faults.push(Fault::of(format!("enrich: {e}")));
+        }
+        if !(1..=1_000_000).contains(&self.batch.seal_rows) {
+            faults.push(Fault::of("batch.seal_rows must be 1 to 1000000".into()));
+        }
+        if !(1..=60_000).contains(&self.batch.seal_age_ms) {
+            faults.push(Fault::of("batch.seal_age_ms must be 1 to 60000".into()));
+        }
+        if !self.store.listen.ip().is_loopback() {
+            faults.push(Fault::of("store.listen must be a loopback address: the embedded store serves this machine only".into()));
+        }
+        faults
+    }
+}
+
+fn default_state_dir() -> PathBuf {
+    if nix::unistd::geteuid().is_root() {
+        return PathBuf::from("/var/lib/flowhouse/state");
+    }
+    let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from);
+    std::env::var_os("XDG_STATE_HOME")
+        .map_or(home.join(".local/state"), PathBuf::from)
+        .join("flowhouse")
+}

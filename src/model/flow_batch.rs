@@ -1,7 +1,7 @@
 //! Columns of flow records, filled by decode and read by every later stage.
 
 use super::columns::*;
-use super::{FlowRow, Provenance, RowFlags};
+use super::{Field, FlowRow, Provenance, RowFlags};
 
 /// Rows a batch is made for. A single datagram may take it past this; the shard starts the next one after it.
 pub const FLOW_BATCH_ROWS: usize = 8192;
@@ -172,6 +172,33 @@ impl FlowBatch {
     pub fn truncate(&mut self, rows: usize) {
         self.rows = self.rows.min(rows);
         self.align(self.rows);
+    }
+
+    /// Moves every time by the same amount (`replay --store`): flow times, export times, times of receipt.
+    pub fn shift_times(&mut self, ms: i64) {
+        // clocks of exporters hold anything: the ends of the range stay where they are
+        let shift = |at: &mut i64, there: bool| {
+            if there {
+                *at = at.saturating_add(ms);
+            }
+        };
+        let c = &mut self.core;
+        for (i, present) in c.present.iter().enumerate() {
+            shift(&mut c.start_ms[i], present & Field::StartMs.bit() != 0);
+            shift(&mut c.end_ms[i], present & Field::EndMs.bit() != 0);
+        }
+        if let Some(firewall) = &mut self.firewall {
+            for (at, present) in firewall.event_ms.iter_mut().zip(&c.present) {
+                shift(at, present & Field::EventMs.bit() != 0);
+            }
+        }
+        for p in &mut self.provenances {
+            p.received_at_ns = p
+                .received_at_ns
+                .saturating_add(ms.saturating_mul(1_000_000));
+            let there = p.exported_at_ms != 0;
+            shift(&mut p.exported_at_ms, there);
+        }
     }
 
     /// Copies a text into the arena, cut to its limits; the second value is the flag to set on the row (0 if whole).

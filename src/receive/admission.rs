@@ -68,7 +68,7 @@ impl Intake {
     }
 
     /// The shard of an exporter: the same for every listener, and no sender can choose it.
-    pub(super) fn shard(&self, exporter: Addr, shards: usize) -> usize {
+    pub fn shard(&self, exporter: Addr, shards: usize) -> usize {
         (self.key.hash_one(exporter) % shards as u64) as usize
     }
 

@@ -74,8 +74,12 @@ impl Listener {
     ///
     /// After a burst that emptied the socket it pauses for half a millisecond and then takes what came meanwhile
     /// together: a wake-up for each datagram would cost more than the datagram. An idle socket is waited for, so the
-    /// first datagram after a silence is taken at once. Times come from one clock reading a burst: kernel stamps
-    /// would differ from it by the pause at most, and cost a control message a datagram.
+    /// first datagram after a silence is taken at once.
+    ///
+    /// Times come from one clock reading a burst, so they are late by the pause at most while the socket keeps up.
+    /// Left out on purpose, measured on loopback at 100,000 datagrams/s: kernel time stamps (5 % more CPU here, and a
+    /// stamp on every packet of the machine) and UDP_GRO (nothing gained from ordinary senders; from one that sends
+    /// runs of equal length it halves the cost, but a drop of 40 joined datagrams then counts as one).
     pub fn run(self, mut router: Router, stop: &AtomicBool) -> Result<(), Error> {
         let mut burst = Burst::new(DATAGRAM_MAX);
         let mut state = State::new();

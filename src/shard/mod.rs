@@ -1,5 +1,15 @@
 //! The loop: the only room that knows the order of the stages.
+//!
+//! Owns: [`ExportShard`] (datagrams to bundles: decode, enrich, aggregate, seal), [`run`] (its thread).
+//! Never: sockets, HTTP, the clock: time comes with the datagrams. Why: a shard meets no other, so a stage is a function call
+//! and offline is the same code as online.
 
+mod back;
+mod export;
 mod settings;
+mod worker;
 
+pub use back::{Back, Sealed};
+pub use export::ExportShard;
 pub use settings::{SHARDS_MAX, Settings, Stages};
+pub use worker::{Cell, ShardStats, Worker};

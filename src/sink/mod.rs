@@ -17,5 +17,5 @@ mod stats;
 
 pub use error::Error;
 pub use outbox::{Inbox, Outbox, hop};
-pub use settings::Settings;
+pub use settings::{Kind, Settings};
 pub use stats::{LATENCY_BOUNDS, Snapshot, Stats};

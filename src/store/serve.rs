@@ -49,8 +49,10 @@ pub fn serve(mut settings: Settings) -> Result<(), Error> {
         .build();
     let runtime = runtime.map_err(Error::file("cannot start", "the runtime"))?;
     let served = runtime.block_on(answer(listener, Arc::clone(&shared)));
+    tracing::debug!("the last request ended");
     runtime.shutdown_timeout(Duration::from_secs(1));
     drop(shared);
+    tracing::debug!("the engine is closed");
     drop(lock);
     served
 }

@@ -94,11 +94,7 @@ impl<'a> Tokens<'a> {
                 (b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c, _) => self.at += 1,
                 (0xe2, Some(0x80)) if matches!(self.byte(2), Some(0x98..=0x9f)) => {
                     // curly quotes open strings in newer engines: refused, never guessed
-                    return Some(Token {
-                        kind: Kind::Broken,
-                        start: self.at,
-                        end: self.sql.len(),
-                    });
+                    return Some(self.broken());
                 }
                 // outside quotes the engine knows no other use of these bytes than white space
                 (0x80.., _) => self.at += 1,
@@ -108,15 +104,22 @@ impl<'a> Tokens<'a> {
                 (b'/', Some(b'*')) => {
                     let start = self.at;
                     if !self.skip_comment() {
-                        return Some(Token {
-                            kind: Kind::Broken,
-                            start,
-                            end: self.sql.len(),
-                        });
+                        self.at = start;
+                        return Some(self.broken());
                     }
                 }
                 _ => return None,
             }
+        }
+    }
+
+    /// The rest of the input; nothing comes after it.
+    fn broken(&mut self) -> Token {
+        let start = std::mem::replace(&mut self.at, self.sql.len());
+        Token {
+            kind: Kind::Broken,
+            start,
+            end: self.sql.len(),
         }
     }
 
@@ -169,7 +172,10 @@ impl<'a> Tokens<'a> {
     /// `$tag$ ... $tag$`; nothing when the dollar starts no heredoc.
     fn heredoc(&mut self) -> Option<Kind> {
         let rest = &self.sql[self.at..];
-        let length = rest[1..].iter().position(|&byte| byte == b'$')? + 2;
+        let length = rest[1..].iter().position(|&byte| !is_word(byte))? + 2;
+        if rest.get(length - 1) != Some(&b'$') {
+            return None;
+        }
         let tag = &rest[..length];
         let body = rest[length..]
             .windows(length)
@@ -372,7 +378,10 @@ mod tests {
             Tokens::new("‘a’".as_bytes()).next().map(|t| t.kind),
             Some(Kind::Broken)
         );
-        assert_eq!(cut("$ a $ file( $ a $ $x"), ["$ a $ file( $ a $", "$x"]);
+        assert_eq!(
+            cut("$ a $ file( $ a $ $x"),
+            ["$", "a", "$", "file", "(", "$", "a", "$", "$x"]
+        );
         assert_eq!(cut("file\u{85}("), ["file", "("]);
     }
 
@@ -384,7 +393,48 @@ mod tests {
         );
     }
 
+    /// Pieces that start or end something, so that random texts hit the rare paths.
+    const PIECES: &[&[u8]] = &[
+        b"'",
+        b"\"",
+        b"`",
+        b"\\",
+        b"$",
+        b"$a$",
+        b"$ a $",
+        b"/*",
+        b"*/",
+        b"--",
+        b"//",
+        b"#!",
+        b"\n",
+        b"0x1e+",
+        b"1e",
+        b"1.",
+        b"-",
+        b"e",
+        b"\xe2\x80\x98",
+        b"\xe2\x80\x99",
+        b"\xe2",
+        b"\x80",
+        b"\0",
+        b"\\x6",
+        b"file(",
+        b" ",
+        b";",
+        b"{a:b}",
+    ];
+
     proptest! {
+        #[test]
+        fn pieces_never_loop(picks in proptest::collection::vec(0..PIECES.len(), 0..40)) {
+            let sql: Vec<u8> = picks.iter().flat_map(|pick| PIECES[*pick].iter().copied()).collect();
+            prop_assert!(Tokens::new(&sql).take(sql.len() + 1).count() <= sql.len());
+            for token in Tokens::new(&sql) {
+                let _ = (token.name(&sql), token.text(&sql));
+            }
+        }
+
         #[test]
         fn never_panics_and_covers_in_order(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let mut last = 0;

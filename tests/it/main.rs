@@ -1,9 +1,13 @@
 //! One binary, a module per room.
 
 mod aggregate;
+mod captures;
 mod conformance;
+mod control;
 mod decode;
 mod generate;
 mod harness;
+mod simulation;
 mod sink;
 mod store;
+mod traffic;

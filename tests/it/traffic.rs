@@ -20,14 +20,21 @@ pub fn capture(start_s: u32, conversations: u16) -> (Vec<u8>, Truth) {
         file.extend(word.to_le_bytes());
     }
     let mut truth = Truth::default();
-    let mut clock = Clock { seconds: start_s, micros: 0 };
+    let mut clock = Clock {
+        seconds: start_s,
+        micros: 0,
+    };
     for n in 0..conversations {
         let v6 = n % 4 == 3;
         let udp = n % 3 == 1;
         truth.flows += 2;
         for round in 0..5u16 {
             for back in [false, true] {
-                let payload = if back { 200 + usize::from(n) * 7 % 900 } else { 40 + usize::from(round) * 11 };
+                let payload = if back {
+                    200 + usize::from(n) * 7 % 900
+                } else {
+                    40 + usize::from(round) * 11
+                };
                 let ip = packet(n, v6, udp, back, round, payload);
                 truth.packets += 1;
                 truth.bytes += ip.len() as u64;
@@ -66,7 +73,11 @@ fn record(file: &mut Vec<u8>, clock: &Clock, v6: bool, ip: &[u8]) {
 
 fn packet(n: u16, v6: bool, udp: bool, back: bool, round: u16, payload: usize) -> Vec<u8> {
     let (client, server) = (40_000 + n, if udp { 53 } else { 443 });
-    let (source, destination) = if back { (server, client) } else { (client, server) };
+    let (source, destination) = if back {
+        (server, client)
+    } else {
+        (client, server)
+    };
     let mut l4 = vec![];
     l4.extend(source.to_be_bytes());
     l4.extend(destination.to_be_bytes());
@@ -81,13 +92,21 @@ fn packet(n: u16, v6: bool, udp: bool, back: bool, round: u16, payload: usize) -
     }
     l4.resize(l4.len() + payload, b'x');
     let protocol = if udp { 17 } else { 6 };
-    if v6 { ipv6(n, back, protocol, &l4) } else { ipv4(n, back, protocol, &l4) }
+    if v6 {
+        ipv6(n, back, protocol, &l4)
+    } else {
+        ipv4(n, back, protocol, &l4)
+    }
 }
 
 fn ipv4(n: u16, back: bool, protocol: u8, l4: &[u8]) -> Vec<u8> {
     let client = Ipv4Addr::new(10, 1, (n >> 8) as u8, n as u8).octets();
     let server = Ipv4Addr::new(192, 0, 2, (n % 200) as u8 + 1).octets();
-    let (from, to) = if back { (server, client) } else { (client, server) };
+    let (from, to) = if back {
+        (server, client)
+    } else {
+        (client, server)
+    };
     let mut ip = vec![0x45, 0xb8];
     ip.extend(((20 + l4.len()) as u16).to_be_bytes());
     ip.extend([0, 0, 0x40, 0, 64, protocol, 0, 0]);
@@ -102,7 +121,11 @@ fn ipv4(n: u16, back: bool, protocol: u8, l4: &[u8]) -> Vec<u8> {
 fn ipv6(n: u16, back: bool, protocol: u8, l4: &[u8]) -> Vec<u8> {
     let client = Ipv6Addr::new(0x2001, 0xdb8, 1, 0, 0, 0, 0, n).octets();
     let server = Ipv6Addr::new(0x2001, 0xdb8, 2, 0, 0, 0, 0, n % 200 + 1).octets();
-    let (from, to) = if back { (server, client) } else { (client, server) };
+    let (from, to) = if back {
+        (server, client)
+    } else {
+        (client, server)
+    };
     let mut ip = vec![0x60, 0, 0, 0];
     ip.extend((l4.len() as u16).to_be_bytes());
     ip.extend([protocol, 64]);
@@ -113,7 +136,10 @@ fn ipv6(n: u16, back: bool, protocol: u8, l4: &[u8]) -> Vec<u8> {
 }
 
 fn checksum(header: &[u8]) -> u16 {
-    let mut sum: u32 = header.chunks(2).map(|c| u32::from(u16::from_be_bytes([c[0], c[1]]))).sum();
+    let mut sum: u32 = header
+        .chunks(2)
+        .map(|c| u32::from(u16::from_be_bytes([c[0], c[1]])))
+        .sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);
     }

@@ -1,0 +1,452 @@
+//! The page `/metrics`: a snapshot in Prometheus's text format.
+
+use super::inventory::exporters;
+use super::{Inventory, Listener, Shard, Sink, Snapshot};
+use crate::ledger::{Outcome, Tally, laws};
+use prometheus::TextEncoder;
+use prometheus::proto::{
+    Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType,
+};
+
+/// Renders a snapshot. The first `labels_max` exporters of the inventory have labels of their own, all others are
+/// summed up as `other`.
+///
+/// # Errors
+/// When the encoder refuses a family; none of ours is refused.
+pub fn render(
+    s: &Snapshot,
+    inventory: &Inventory,
+    labels_max: usize,
+) -> Result<String, prometheus::Error> {
+    let mut page = Page(Vec::new());
+    let version = [("version", env!("CARGO_PKG_VERSION").to_owned())];
+    page.gauge(
+        "flowhouse_build_info",
+        "The version that runs; always 1.",
+        [(&version[..], 1.0)],
+    );
+    let ready = f64::from(u8::from(s.not_ready.is_none()));
+    page.gauge(
+        "flowhouse_ready",
+        "Whether rows can be delivered now.",
+        [(&[][..], ready)],
+    );
+    ledger(&mut page, s);
+    by_exporter(&mut page, s, inventory, labels_max);
+    receive(&mut page, &s.listeners);
+    shards(&mut page, &s.shards);
+    sink(&mut page, &s.sink);
+    TextEncoder::new().encode_to_string(&page.0)
+}
+
+fn ledger(page: &mut Page, s: &Snapshot) {
+    let total = s.book.total();
+    for &o in Outcome::ALL {
+        let name = format!("flowhouse_ledger_{}_total", o.name());
+        page.counter(&name, &help(o), [(&[][..], total.count(o) as f64)]);
+    }
+    let laws = laws(&total, &s.gauges);
+    let label = |name: &str| [("law", name.to_owned())];
+    let labels: Vec<_> = laws.iter().map(|l| label(l.name)).collect();
+    let rows = |value: fn(&crate::ledger::Law) -> f64| {
+        let values = laws.iter().map(value).collect::<Vec<_>>();
+        labels.iter().map(|l| &l[..]).zip(values)
+    };
+    page.gauge(
+        "flowhouse_ledger_law_left",
+        "Left side of a law of the ledger.",
+        rows(|l| l.left as f64),
+    );
+    page.gauge(
+        "flowhouse_ledger_law_right",
+        "Right side of a law of the ledger.",
+        rows(|l| l.right as f64),
+    );
+    page.gauge(
+        "flowhouse_ledger_law_holds",
+        "Whether a law holds: 1 at rest; while data is on its way the sides may differ for a moment.",
+        rows(|l| f64::from(u8::from(l.holds()))),
+    );
+    let gauges = [
+        (
+            "datagrams_queued",
+            "Datagrams between receive and decode.",
+            s.gauges.datagrams_queued,
+        ),
+        (
+            "sets_awaiting",
+            "Sets that await their template.",
+            s.gauges.sets_awaiting,
+        ),
+        (
+            "rows_open",
+            "Rows open in a shard, queued to the sink or in flight.",
+            s.gauges.rows_open,
+        ),
+    ];
+    for (name, help, value) in gauges {
+        let name = format!("flowhouse_ledger_{name}");
+        page.gauge(&name, help, [(&[][..], value as f64)]);
+    }
+}
+
+fn by_exporter(page: &mut Page, s: &Snapshot, inventory: &Inventory, labels_max: usize) {
+    let (mut own, mut other): (Vec<(String, Tally)>, Option<Tally>) = (Vec::new(), None);
+    for (addr, (tally, _)) in exporters(&s.book) {
+        if inventory.number(&addr).is_some_and(|n| n < labels_max) {
+            own.push((addr.to_string(), tally));
+        } else {
+            other.get_or_insert_default().merge(&tally);
+        }
+    }
+    own.extend(other.map(|tally| ("other".to_owned(), tally)));
+    let labels: Vec<_> = own
+        .iter()
+        .map(|(name, _)| [("exporter", name.clone())])
+        .collect();
+    for &o in Outcome::ALL {
+        let counts = labels
+            .iter()
+            .zip(&own)
+            .map(|(l, (_, tally))| (&l[..], tally.count(o) as f64));
+        let name = format!("flowhouse_exporter_{}_total", o.name());
+        page.counter(&name, &help(o), counts.filter(|(_, n)| *n > 0.0));
+    }
+    page.gauge(
+        "flowhouse_control_exporters",
+        "Exporters seen since the start.",
+        [(&[][..], inventory.len() as f64)],
+    );
+}
+
+fn receive(page: &mut Page, listeners: &[Listener]) {
+    // several sockets may share an address
+    let labels: Vec<_> = (listeners.iter().enumerate())
+        .map(|(n, l)| [("listener", l.address.clone()), ("socket", n.to_string())])
+        .collect();
+    let rows = |value: fn(&Listener) -> u64| {
+        let values = listeners.iter().map(move |l| value(l) as f64);
+        labels.iter().map(|l| &l[..]).zip(values)
+    };
+    page.counter(
+        "flowhouse_receive_datagrams_total",
+        "Datagrams read.",
+        rows(|l| l.datagrams),
+    );
+    page.counter(
+        "flowhouse_receive_bytes_total",
+        "Payload bytes read.",
+        rows(|l| l.bytes),
+    );
+    page.counter(
+        "flowhouse_receive_kernel_drops_total",
+        "Datagrams that the kernel dropped because the receive buffer was full; also seen as sequence gaps.",
+        rows(|l| l.kernel_drops),
+    );
+    page.gauge(
+        "flowhouse_receive_buffer_bytes",
+        "Receive buffer in force.",
+        rows(|l| l.receive_buffer_bytes),
+    );
+}
+
+fn shards(page: &mut Page, shards: &[Shard]) {
+    let labels: Vec<_> = (0..shards.len())
+        .map(|n| [("shard", n.to_string())])
+        .collect();
+    let rows = |value: fn(&Shard) -> f64| {
+        let values = shards.iter().map(value).collect::<Vec<_>>();
+        labels.iter().map(|l| &l[..]).zip(values)
+    };
+    page.gauge(
+        "flowhouse_shard_queue_batches",
+        "Batches of datagrams that wait for the shard.",
+        rows(|s| s.queue as f64),
+    );
+    page.gauge(
+        "flowhouse_shard_queue_max_batches",
+        "Batches of datagrams that may wait for the shard.",
+        rows(|s| s.queue_max as f64),
+    );
+    page.gauge(
+        "flowhouse_shard_sets_awaiting",
+        "Sets that await their template.",
+        rows(|s| s.sets_awaiting as f64),
+    );
+    page.gauge(
+        "flowhouse_shard_rows_open",
+        "Rows not handed to the sink yet.",
+        rows(|s| s.rows_open as f64),
+    );
+    page.counter(
+        "flowhouse_shard_bundles_total",
+        "Bundles sealed.",
+        rows(|s| s.bundles as f64),
+    );
+    page.counter(
+        "flowhouse_shard_records_total",
+        "Records decoded.",
+        rows(|s| s.records as f64),
+    );
+    page.counter(
+        "flowhouse_shard_busy_seconds_total",
+        "Time spent in decoding and what is behind it.",
+        rows(|s| s.busy_ns as f64 / 1e9),
+    );
+    page.gauge(
+        "flowhouse_shard_record_seconds",
+        "Mean time a record takes since the start, from datagram to sealed row.",
+        rows(|s| s.busy_ns as f64 / 1e9 / s.records.max(1) as f64),
+    );
+}
+
+fn sink(page: &mut Page, s: &Sink) {
+    let none = &[][..];
+    page.gauge(
+        "flowhouse_sink_queue_bundles",
+        "Bundles that wait for the sink.",
+        [(none, s.queue as f64)],
+    );
+    page.gauge(
+        "flowhouse_sink_rows_open",
+        "Rows queued, encoded or in flight.",
+        [(none, s.rows_open as f64)],
+    );
+    page.counter(
+        "flowhouse_sink_inserts_total",
+        "INSERTs acknowledged.",
+        [(none, s.inserts as f64)],
+    );
+    page.counter(
+        "flowhouse_sink_retries_total",
+        "Attempts after the first one.",
+        [(none, s.retries as f64)],
+    );
+    page.counter(
+        "flowhouse_sink_raw_bytes_total",
+        "Bytes of the acknowledged blocks.",
+        [(none, s.bytes_raw as f64)],
+    );
+    page.counter(
+        "flowhouse_sink_sent_bytes_total",
+        "Bytes of the acknowledged bodies as sent.",
+        [(none, s.bytes_sent as f64)],
+    );
+    let codes: Vec<_> = s.errors.keys().map(|c| [("code", c.clone())]).collect();
+    page.counter(
+        "flowhouse_sink_insert_errors_total",
+        "Failed attempts by the store's code, or a word for what never reached it.",
+        codes
+            .iter()
+            .map(|c| &c[..])
+            .zip(s.errors.values().map(|&n| n as f64)),
+    );
+    page.histogram(
+        "flowhouse_sink_insert_duration_seconds",
+        "Time that acknowledged INSERTs took.",
+        &s.latency,
+        s.inserts,
+        s.latency_seconds,
+    );
+}
+
+/// The families of the page.
+struct Page(Vec<MetricFamily>);
+
+/// Label names with values.
+type Labels<'a> = &'a [(&'static str, String)];
+
+impl Page {
+    fn counter<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        rows: impl IntoIterator<Item = (Labels<'a>, f64)>,
+    ) {
+        self.family(name, help, MetricType::COUNTER, rows, |m, value| {
+            let mut counter = Counter::default();
+            counter.set_value(value);
+            m.set_counter(counter);
+        });
+    }
+
+    fn gauge<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        rows: impl IntoIterator<Item = (Labels<'a>, f64)>,
+    ) {
+        self.family(name, help, MetricType::GAUGE, rows, |m, value| {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            m.set_gauge(gauge);
+        });
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, buckets: &[(f64, u64)], count: u64, sum: f64) {
+        let mut histogram = Histogram::default();
+        let mut below = 0;
+        let cumulative = buckets.iter().map(|&(bound, n)| {
+            below += n;
+            let mut bucket = Bucket::default();
+            bucket.set_upper_bound(bound);
+            bucket.set_cumulative_count(below);
+            bucket
+        });
+        histogram.set_bucket(cumulative.collect());
+        // read at slightly different moments; a histogram must not count more below a bound than in all
+        histogram.set_sample_count(count.max(below));
+        histogram.set_sample_sum(sum);
+        self.family(
+            name,
+            help,
+            MetricType::HISTOGRAM,
+            [(&[][..], 0.0)],
+            |m, _| {
+                m.set_histogram(histogram.clone());
+            },
+        );
+    }
+
+    /// A family with its rows; one without rows is left out.
+    fn family<'a>(
+        &mut self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        rows: impl IntoIterator<Item = (Labels<'a>, f64)>,
+        set: impl Fn(&mut Metric, f64),
+    ) {
+        let metrics: Vec<Metric> = (rows.into_iter())
+            .map(|(labels, value)| {
+                let mut metric = Metric::from_label(labels.iter().map(label).collect());
+                set(&mut metric, value);
+                metric
+            })
+            .collect();
+        if metrics.is_empty() {
+            return;
+        }
+        let mut family = MetricFamily::default();
+        family.set_name(name.to_owned());
+        family.set_help(help.to_owned());
+        family.set_field_type(kind);
+        family.set_metric(metrics);
+        self.0.push(family);
+    }
+}
+
+fn label((name, value): &(&'static str, String)) -> LabelPair {
+    let mut pair = LabelPair::default();
+    pair.set_name((*name).to_owned());
+    pair.set_value(value.clone());
+    pair
+}
+
+/// The help of an outcome on one line.
+fn help(o: Outcome) -> String {
+    o.help().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Book;
+    use crate::model::Addr;
+
+    fn snapshot(exporters: u8) -> Snapshot {
+        let mut book = Book::new(1000);
+        for n in 1..=exporters {
+            for domain in [0, 7] {
+                let account = book.account((Addr::from_v4([10, 0, 0, n]).0, domain));
+                account.add(Outcome::DatagramsParsed, 5);
+            }
+        }
+        book.other()
+            .add(Outcome::DatagramsReceived, 10 * u64::from(exporters));
+        book.other()
+            .add(Outcome::DatagramsRouted, 10 * u64::from(exporters));
+        Snapshot {
+            book,
+            ..Snapshot::default()
+        }
+    }
+
+    fn page(s: &Snapshot, labels_max: usize) -> String {
+        let inventory = Inventory::default();
+        inventory.observe(&s.book, 0);
+        render(s, &inventory, labels_max).expect("renders")
+    }
+
+    #[test]
+    fn totals_and_exporters_add_up_and_labels_are_bounded() {
+        let text = page(&snapshot(5), 2);
+        assert!(
+            text.contains("\nflowhouse_ledger_datagrams_parsed_total 50\n"),
+            "{text}"
+        );
+        let rows: Vec<&str> = text
+            .lines()
+            .filter(|l| l.starts_with("flowhouse_exporter_datagrams_parsed_total{"))
+            .collect();
+        assert_eq!(
+            rows,
+            [
+                "flowhouse_exporter_datagrams_parsed_total{exporter=\"10.0.0.1\"} 10",
+                "flowhouse_exporter_datagrams_parsed_total{exporter=\"10.0.0.2\"} 10",
+                "flowhouse_exporter_datagrams_parsed_total{exporter=\"other\"} 30",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_exporter_keeps_its_label_when_others_come() {
+        let inventory = Inventory::default();
+        let mut book = Book::new(10);
+        let mut text = String::new();
+        for last in [9, 1] {
+            let account = book.account((Addr::from_v4([10, 0, 0, last]).0, 0));
+            account.one(Outcome::DatagramsParsed);
+            inventory.observe(&book, 0);
+            let s = Snapshot {
+                book: book.clone(),
+                ..Snapshot::default()
+            };
+            text = render(&s, &inventory, 1).expect("renders");
+        }
+        assert!(text.contains("{exporter=\"10.0.0.9\"} 1"));
+        assert!(text.contains("{exporter=\"other\"} 1"));
+        assert!(!text.contains("10.0.0.1"));
+    }
+
+    #[test]
+    fn a_broken_law_shows() {
+        let holds = |s: &Snapshot| -> Vec<bool> {
+            let text = page(s, 9);
+            let rows = text
+                .lines()
+                .filter(|l| l.starts_with("flowhouse_ledger_law_holds{"));
+            rows.map(|l| l.ends_with(" 1")).collect()
+        };
+        let mut s = snapshot(3);
+        assert_eq!(holds(&s), [true; 6]);
+        s.gauges.datagrams_queued = 1;
+        assert_eq!(holds(&s).iter().filter(|h| !**h).count(), 1);
+        let text = page(&s, 9);
+        let name = "law=\"datagrams routed = parsed + rejected + queued\"";
+        assert!(text.contains(&format!("law_left{{{name}}} 30\n")), "{text}");
+        assert!(text.contains(&format!("law_right{{{name}}} 31\n")));
+    }
+
+    #[test]
+    fn latency_is_cumulative() {
+        let mut s = snapshot(1);
+        s.sink.latency = vec![(0.1, 3), (1.0, 4)];
+        s.sink.inserts = 9;
+        let text = page(&s, 9);
+        let bucket = |le: &str, n: u64| format!("seconds_bucket{{le=\"{le}\"}} {n}\n");
+        for row in [bucket("0.1", 3), bucket("1", 7), bucket("+Inf", 9)] {
+            assert!(text.contains(&row), "{row}{text}");
+        }
+    }
+}

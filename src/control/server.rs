@@ -1,0 +1,194 @@
+//! The HTTP server.
+
+use super::{Error, Inventory, Settings, Source, render};
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse};
+use axum::routing::get;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::oneshot;
+
+/// A bound listener that does not serve yet: bind while privileged, start when the collector runs.
+#[derive(Debug)]
+pub struct Server {
+    listener: std::net::TcpListener,
+    address: SocketAddr,
+    exporter_labels_max: usize,
+}
+
+/// A serving thread. Dropping it stops it, too, without waiting.
+#[derive(Debug)]
+pub struct Running {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Takes the address.
+    pub fn bind(settings: &Settings) -> Result<Server, Error> {
+        let fault = |error| Error::Listen {
+            address: settings.listen,
+            error,
+        };
+        let listener = std::net::TcpListener::bind(settings.listen).map_err(fault)?;
+        listener.set_nonblocking(true).map_err(fault)?;
+        let address = listener.local_addr().map_err(fault)?;
+        Ok(Server {
+            listener,
+            address,
+            exporter_labels_max: settings.exporter_labels_max,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves from a thread with a runtime of its own, until stopped.
+    pub fn start(self, source: Arc<dyn Source>) -> Result<Running, Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let listener = {
+            let _entered = runtime.enter();
+            tokio::net::TcpListener::from_std(self.listener)?
+        };
+        let pages = Arc::new(Pages {
+            source,
+            inventory: Inventory::default(),
+            exporter_labels_max: self.exporter_labels_max,
+        });
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serve = async move {
+            let router = router(Arc::clone(&pages));
+            tokio::select! {
+                end = async { axum::serve(listener, router).await } => {
+                    if let Err(error) = end {
+                        tracing::error!(%error, "the HTTP side has ended");
+                    }
+                }
+                () = watch(&pages) => {}
+                _ = stopped => {}
+            }
+        };
+        let thread = std::thread::Builder::new()
+            .name("control".into())
+            .spawn(move || runtime.block_on(serve))?;
+        Ok(Running {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Running {
+    /// Ends the thread and waits for it. Requests on their way are cut.
+    pub fn stop(mut self) {
+        self.stop.take();
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the HTTP thread has panicked");
+        }
+    }
+}
+
+/// What the pages need.
+struct Pages {
+    source: Arc<dyn Source>,
+    inventory: Inventory,
+    exporter_labels_max: usize,
+}
+
+impl Pages {
+    fn observe(&self) -> super::Snapshot {
+        let snapshot = self.source.snapshot();
+        self.inventory.observe(&snapshot.book, now_ms());
+        snapshot
+    }
+}
+
+fn router(pages: Arc<Pages>) -> Router {
+    Router::new()
+        .route("/", get(async || Html(INDEX)))
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(async || "alive\n"))
+        .route("/readyz", get(readyz))
+        .route("/ledger.json", get(ledger))
+        .route("/exporters", get(exporters))
+        .with_state(pages)
+}
+
+/// Keeps the inventory up to date where nobody asks.
+async fn watch(pages: &Pages) {
+    let mut tick = tokio::time::interval(WATCH_EVERY);
+    loop {
+        tick.tick().await;
+        pages.observe();
+    }
+}
+
+async fn metrics(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
+    let snapshot = pages.observe();
+    match render(&snapshot, &pages.inventory, pages.exporter_labels_max) {
+        Ok(text) => (
+            StatusCode::OK,
+            [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)],
+            text,
+        ),
+        Err(error) => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            [(header::CONTENT_TYPE, "text/plain")],
+            format!("{error}\n"),
+        ),
+    }
+}
+
+async fn readyz(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
+    match pages.source.snapshot().not_ready {
+        None => (StatusCode::OK, "ready\n".to_owned()),
+        Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+    }
+}
+
+async fn ledger(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, JSON)], pages.source.ledger_json())
+}
+
+async fn exporters(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
+    pages.observe();
+    let text = format!("{:#}\n", pages.inventory.json());
+    ([(header::CONTENT_TYPE, JSON)], text)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "dates the inventory; nothing on the data path asks control for the time"
+)]
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |d| d.as_millis() as i64)
+}
+
+/// How often the inventory looks by itself.
+const WATCH_EVERY: Duration = Duration::from_secs(10);
+
+const JSON: &str = "application/json";
+
+const INDEX: &str = "<!doctype html>
+<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Flowhouse</title></head><body>
+<h1>Flowhouse</h1>
+<ul>
+<li><a href=\"/metrics\">/metrics</a>: everything counted, for Prometheus</li>
+<li><a href=\"/ledger.json\">/ledger.json</a>: what became of every datagram, set, record and row, and whether it adds up</li>
+<li><a href=\"/exporters\">/exporters</a>: who sends, since when, and what was counted of it</li>
+<li><a href=\"/healthz\">/healthz</a>: the process is alive</li>
+<li><a href=\"/readyz\">/readyz</a>: rows can be delivered</li>
+</ul>
+</body></html>
+";

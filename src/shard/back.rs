@@ -1,0 +1,188 @@
+//! What is behind decode: names, usage, sealing. The same for exported and metered rows.
+
+use crate::aggregate::Usage;
+use crate::batch::{Bundle, Extra, LedgerRow, Sealer};
+use crate::enrich::{self, Learnt, Tables};
+use crate::ledger::{Account, Book, Outcome, Tally};
+use crate::model::{FlowBatch, Learned, UsageRow};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Most inventory facts a bundle carries; what comes on top waits for the exporter to say it again.
+const INVENTORY_MAX: usize = 65_536;
+
+/// Nanoseconds between two bundles that carry outcomes: one row an exporter, domain and outcome is too much each second.
+const LEDGER_NS: i64 = 10_000_000_000;
+
+/// Enrich, aggregate, seal.
+#[derive(Debug)]
+pub struct Back {
+    tables: Arc<Tables>,
+    usage: Usage,
+    sealer: Sealer,
+    inventory: Vec<Learned>,
+    sealed: BTreeMap<Account, Tally>,
+    enriched: usize,
+    ledger_ns: i64,
+    shift_ms: i64,
+}
+
+/// A sealed bundle, or nothing to seal yet.
+pub type Sealed = Option<Bundle>;
+
+impl Back {
+    /// The stages behind a decoder.
+    pub fn new(tables: Arc<Tables>, usage: Usage, sealer: Sealer) -> Self {
+        Back {
+            tables,
+            usage,
+            sealer,
+            inventory: vec![],
+            sealed: BTreeMap::new(),
+            enriched: 0,
+            ledger_ns: 0,
+            shift_ms: 0,
+        }
+    }
+
+    /// The names that rows refer to now.
+    pub fn tables(&self) -> &Arc<Tables> {
+        &self.tables
+    }
+
+    /// Replaces the tables between two batches (reload).
+    pub fn set_tables(&mut self, tables: Arc<Tables>) {
+        self.tables = tables;
+    }
+
+    /// Names the rows of the open batch up to `end`, with the tables of now.
+    pub fn enrich(&mut self, batch: &mut FlowBatch, end: usize, book: &mut Book) {
+        if self.enriched < end {
+            let refused = enrich::learn_names(&mut self.tables, batch, self.enriched..end);
+            if refused > 0 {
+                book.other().add(Outcome::NamesRefused, refused);
+            }
+            enrich::enrich(&self.tables, batch, self.enriched..end);
+            self.enriched = end;
+        }
+    }
+
+    /// Takes in what options data and counter samples told; later rows get the new names.
+    pub fn learn(&mut self, learned: &mut Vec<Learned>, book: &mut Book) {
+        for fact in learned.drain(..) {
+            if !matches!(
+                fact,
+                Learned::Counters(_) | Learned::Template { .. } | Learned::Sampler { .. }
+            ) {
+                if enrich::learn(&mut self.tables, &fact) == Learnt::Refused {
+                    book.other().one(Outcome::NamesRefused);
+                }
+            }
+            if self.inventory.len() < INVENTORY_MAX {
+                self.inventory.push(fact);
+            } else {
+                book.other().one(Outcome::NamesRefused);
+            }
+        }
+    }
+
+    /// Moves all times of later rows (`replay --store`).
+    pub fn set_shift_ms(&mut self, shift_ms: i64) {
+        self.shift_ms = shift_ms;
+    }
+
+    /// The open batch was emptied.
+    pub fn forget_open(&mut self) {
+        self.enriched = 0;
+    }
+
+    /// Names and books all rows of the open batch.
+    pub fn finish_rows(&mut self, batch: &mut FlowBatch, book: &mut Book) {
+        self.enrich(batch, batch.len(), book);
+        self.enriched = 0;
+        if self.shift_ms != 0 {
+            batch.shift_times(self.shift_ms);
+        }
+        self.usage.observe(batch, book);
+    }
+
+    /// Takes a filled batch.
+    pub fn take(&mut self, mut batch: FlowBatch, now_ns: i64, book: &mut Book) {
+        self.finish_rows(&mut batch, book);
+        self.sealer.push(batch, now_ns);
+    }
+
+    /// An empty batch.
+    pub fn fresh_batch(&mut self) -> FlowBatch {
+        self.sealer.fresh()
+    }
+
+    /// Rows gathered and not sealed.
+    pub fn rows_waiting(&self) -> u64 {
+        self.sealer.open_rows()
+    }
+
+    /// Whether rows, age or the day ask for sealing, usage has no room for more keys, or the ledger is due.
+    pub fn due(&self, now_ns: i64) -> bool {
+        self.sealer.due(now_ns) || self.usage.is_full() || now_ns - self.ledger_ns >= LEDGER_NS
+    }
+
+    /// Whether rows of this age have to be sealed.
+    pub fn aged(&self, age_ns: i64) -> bool {
+        age_ns >= self.sealer.seal_age_ns()
+    }
+
+    /// Usage of what was finished since the last call, and the facts that were learned.
+    pub fn drain(&mut self) -> (Vec<UsageRow>, Vec<Learned>) {
+        (self.usage.drain(), std::mem::take(&mut self.inventory))
+    }
+
+    /// Seals what was gathered together with its usage and the inventory; every ten seconds, and the `last` time, also with
+    /// the outcomes since then.
+    pub fn seal(&mut self, now_ns: i64, book: &Book, last: bool) -> Sealed {
+        let (usage, learned) = self.drain();
+        let due = last || now_ns - self.ledger_ns >= LEDGER_NS;
+        let ledger = if due {
+            self.ledger_rows(now_ns, book)
+        } else {
+            vec![]
+        };
+        let names = self.tables.names().clone();
+        self.sealer.seal(
+            now_ns,
+            Extra {
+                usage,
+                ledger,
+                learned,
+            },
+            names,
+        )
+    }
+
+    /// What the book gained since the last bundle.
+    fn ledger_rows(&mut self, now_ns: i64, book: &Book) -> Vec<LedgerRow> {
+        self.ledger_ns = now_ns;
+        let minute_s = (now_ns.max(0) / 60_000_000_000 * 60) as u32;
+        let mut rows = vec![];
+        let other = (([0; 16], 0), book.unassigned());
+        for (account, tally) in book.accounts().map(|(a, t)| (*a, t)).chain([other]) {
+            let before = self.sealed.entry(account).or_default();
+            if before != tally {
+                rows.extend(
+                    tally
+                        .since(before)
+                        .iter()
+                        .map(|(outcome, count)| LedgerRow {
+                            minute_s,
+                            exporter: account.0,
+                            domain: account.1,
+                            outcome,
+                            count,
+                        }),
+                );
+                before.clone_from(tally);
+            }
+        }
+        rows
+    }
+}

@@ -1,0 +1,132 @@
+//! Datagrams to rows, for one shard.
+
+use super::{Back, Sealed};
+use crate::decode::{Decoder, Fault};
+use crate::ledger::{Book, Outcome};
+use crate::model::{Datagram, FlowBatch, Learned};
+
+/// Most facts a shard keeps between two datagrams before they are applied.
+const LEARNED_MAX: usize = 65_536;
+
+/// Decode and everything behind it. Online and offline run this code.
+#[derive(Debug)]
+pub struct ExportShard {
+    decoder: Decoder,
+    back: Back,
+    open: FlowBatch,
+    opened_ns: i64,
+    learned: Vec<Learned>,
+    book: Book,
+}
+
+impl ExportShard {
+    /// A shard with its decoder and its back; `book` is empty.
+    pub fn new(decoder: Decoder, back: Back, book: Book) -> Self {
+        ExportShard {
+            decoder,
+            back,
+            open: FlowBatch::new(),
+            opened_ns: 0,
+            learned: vec![],
+            book,
+        }
+    }
+
+    /// Decodes a datagram into the open batch. Names that it teaches hold for its own rows and later ones, never for
+    /// earlier ones, wherever batches end.
+    pub fn datagram(&mut self, d: &Datagram<'_>) {
+        let before = self.open.len();
+        if before == 0 {
+            self.opened_ns = d.received_at_ns;
+        }
+        self.decoder
+            .decode(d, &mut self.open, &mut self.learned, &mut self.book);
+        if !self.learned.is_empty() {
+            self.back.enrich(&mut self.open, before, &mut self.book);
+            self.learned.truncate(LEARNED_MAX);
+            self.back.learn(&mut self.learned, &mut self.book);
+        }
+    }
+
+    /// Whether the open batch has to be closed before the next datagram.
+    pub fn is_full(&self) -> bool {
+        self.open.is_full()
+    }
+
+    /// Ends the open batch: its rows are named, booked and handed to the sealer.
+    pub fn close_batch(&mut self, now_ns: i64) {
+        if self.open.is_empty() {
+            self.open.clear();
+            self.back.forget_open();
+            return;
+        }
+        let fresh = self.back.fresh_batch();
+        let batch = std::mem::replace(&mut self.open, fresh);
+        self.back.take(batch, now_ns, &mut self.book);
+    }
+
+    /// Ends the open batch without any later stage: its rows are thrown away, which counts as acknowledged (measuring
+    /// decode alone).
+    pub fn drop_batch(&mut self) {
+        self.book
+            .other()
+            .add(Outcome::RowsAcknowledged, self.open.len() as u64);
+        self.open.clear();
+        self.back.forget_open();
+    }
+
+    /// Takes the rows of the open batch out, named and booked, instead of sealing them (`replay`).
+    pub fn take_rows(&mut self, use_rows: impl FnOnce(&FlowBatch, &Back)) {
+        if !self.open.is_empty() {
+            self.back.finish_rows(&mut self.open, &mut self.book);
+            use_rows(&self.open, &self.back);
+        }
+        self.open.clear();
+    }
+
+    /// Whether it is time to seal.
+    pub fn due(&self, now_ns: i64) -> bool {
+        self.back.due(now_ns) || !self.open.is_empty() && self.back.aged(now_ns - self.opened_ns)
+    }
+
+    /// Seals everything up to now; the `last` time with all outcomes.
+    pub fn seal(&mut self, now_ns: i64, last: bool) -> Sealed {
+        self.close_batch(now_ns);
+        self.back.seal(now_ns, &self.book, last)
+    }
+
+    /// Lets time pass without a datagram.
+    pub fn tick(&mut self, now_ns: i64) {
+        self.decoder.tick(now_ns, &mut self.book);
+    }
+
+    /// End of stream: what still awaits its template is counted as expired.
+    pub fn finish(&mut self) {
+        self.decoder.finish(&mut self.book);
+    }
+
+    /// Rows that are not sealed yet.
+    pub fn rows_open(&self) -> u64 {
+        self.open.len() as u64 + self.back.rows_waiting()
+    }
+
+    /// What is behind decode.
+    pub fn back(&mut self) -> &mut Back {
+        &mut self.back
+    }
+
+    /// The decoder.
+    pub fn decoder(&mut self) -> &mut Decoder {
+        &mut self.decoder
+    }
+
+    /// The counts.
+    pub fn book(&mut self) -> &mut Book {
+        &mut self.book
+    }
+
+    /// Faults since the last call, for the log.
+    pub fn take_faults(&mut self) -> Vec<Fault> {
+        self.decoder.take_faults()
+    }
+}

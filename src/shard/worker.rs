@@ -1,0 +1,187 @@
+//! The thread of a shard.
+
+use super::{ExportShard, Stages};
+use crate::batch::Bundle;
+use crate::decode::Fault;
+use crate::ledger::Book;
+use crate::receive::DatagramBatch;
+use crossbeam_channel::Receiver;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Batches after which counts are published, however short the time.
+const PUBLISH_BATCHES: u32 = 256;
+
+/// Nanoseconds of the data's clock after which counts are published.
+const PUBLISH_NS: i64 = 100_000_000;
+
+/// Nanoseconds between two looks for what has expired.
+const TICK_NS: i64 = 1_000_000_000;
+
+/// Nanoseconds between two snapshots of templates and options.
+const SAVE_NS: i64 = 30_000_000_000;
+
+/// What others may know about a shard.
+#[derive(Clone, Debug, Default)]
+pub struct ShardStats {
+    /// Outcomes.
+    pub book: Book,
+    /// Batches of datagrams that wait for this shard.
+    pub queue: usize,
+    /// Sets that await their template.
+    pub sets_awaiting: u64,
+    /// Rows that are not handed to the sink yet.
+    pub rows_open: u64,
+    /// Rows handed to the sink, in all.
+    pub rows_sent: u64,
+    /// Bundles handed to the sink, in all.
+    pub bundles: u64,
+    /// Time spent in decoding and what is behind it, nanoseconds.
+    pub busy_ns: u64,
+    /// Latest faults of exporters, for the log; taken by the reader.
+    pub faults: Vec<Fault>,
+    /// Templates and options as of the last snapshot; taken by the reader.
+    pub state: Option<Vec<u8>>,
+}
+
+/// The published state of a shard: written by its thread a few times a second, read by control.
+#[derive(Clone, Debug, Default)]
+#[expect(
+    clippy::disallowed_types,
+    reason = "a cell that control reads; touched a few times a second"
+)]
+pub struct Cell(Arc<std::sync::Mutex<ShardStats>>);
+
+impl Cell {
+    /// Reads or changes the state.
+    pub fn with<R>(&self, f: impl FnOnce(&mut ShardStats) -> R) -> R {
+        f(&mut self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+/// A shard with its channels.
+#[derive(Debug)]
+pub struct Worker {
+    shard: ExportShard,
+    stages: Stages,
+    cell: Cell,
+    now_ns: i64,
+    ticked_ns: i64,
+    published_ns: i64,
+    saved_ns: i64,
+    batches: u32,
+    rows_sent: u64,
+    bundles: u64,
+    busy_ns: u64,
+    queue: usize,
+}
+
+impl Worker {
+    /// A worker that publishes to `cell`.
+    pub fn new(shard: ExportShard, stages: Stages, cell: Cell) -> Self {
+        Worker {
+            shard,
+            stages,
+            cell,
+            now_ns: 0,
+            ticked_ns: 0,
+            published_ns: 0,
+            saved_ns: 0,
+            batches: 0,
+            rows_sent: 0,
+            bundles: 0,
+            busy_ns: 0,
+            queue: 0,
+        }
+    }
+
+    /// Works until the senders of `input` are gone, seals what is left, and ends. `output` may make it
+    /// wait: that is how a slow store is felt here.
+    pub fn run(mut self, input: &Receiver<DatagramBatch>, output: &mut dyn FnMut(Bundle)) {
+        for batch in input {
+            self.now_ns = self.now_ns.max(batch.now_ns());
+            let began = Instant::now();
+            for datagram in batch.iter() {
+                self.shard.datagram(&datagram);
+                if self.shard.is_full() {
+                    self.close_batch();
+                }
+            }
+            drop(batch);
+            self.queue = input.len();
+            self.after_batch(output);
+            self.busy_ns += began.elapsed().as_nanos() as u64;
+        }
+        self.shard.finish();
+        self.seal(output, true);
+        self.publish(true);
+    }
+
+    fn close_batch(&mut self) {
+        match self.stages {
+            Stages::Full => self.shard.close_batch(self.now_ns),
+            Stages::Decode => self.shard.drop_batch(),
+        }
+    }
+
+    fn after_batch(&mut self, output: &mut dyn FnMut(Bundle)) {
+        if self.stages == Stages::Decode {
+            self.shard.drop_batch();
+        } else if self.shard.due(self.now_ns) {
+            self.seal(output, false);
+        }
+        if self.now_ns - self.ticked_ns >= TICK_NS {
+            self.ticked_ns = self.now_ns;
+            self.shard.tick(self.now_ns);
+        }
+        self.batches += 1;
+        if self.batches >= PUBLISH_BATCHES || self.now_ns - self.published_ns >= PUBLISH_NS {
+            self.publish(false);
+        }
+    }
+
+    fn seal(&mut self, output: &mut dyn FnMut(Bundle), last: bool) {
+        if let Some(bundle) = self.shard.seal(self.now_ns, last) {
+            self.rows_sent += bundle.flow_rows() as u64;
+            self.bundles += 1;
+            // published before they leave: rows may be counted open twice for a moment, never not at all
+            self.publish(false);
+            output(bundle);
+        }
+    }
+
+    fn publish(&mut self, last: bool) {
+        self.batches = 0;
+        self.published_ns = self.now_ns;
+        let save = last || self.now_ns - self.saved_ns >= SAVE_NS;
+        let state = save.then(Vec::new);
+        if save {
+            self.saved_ns = self.now_ns;
+        }
+        let faults = self.shard.take_faults();
+        let (awaiting, rows_open) = (self.shard.decoder().awaiting(), self.shard.rows_open());
+        let (rows_sent, bundles, busy_ns, queue) =
+            (self.rows_sent, self.bundles, self.busy_ns, self.queue);
+        let book = self.shard.book();
+        self.cell.with(|stats| {
+            stats.book.clone_from(book);
+            stats.sets_awaiting = awaiting;
+            stats.rows_open = rows_open;
+            stats.rows_sent = rows_sent;
+            stats.bundles = bundles;
+            stats.busy_ns = busy_ns;
+            stats.queue = queue;
+            stats.faults.extend(faults);
+            stats.faults.truncate(FAULTS_MAX);
+            if state.is_some() {
+                stats.state = state;
+            }
+        });
+    }
+}
+
+/// Faults kept for the log until they are read.
+const FAULTS_MAX: usize = 64;

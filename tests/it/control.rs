@@ -1,0 +1,272 @@
+//! The HTTP side under real tools: curl, promtool and a Prometheus that scrapes it. The two last come with Debian's
+//! package `prometheus`; FLOWHOUSE_SKIP_PROMETHEUS leaves them out.
+
+use crate::harness::{PATIENCE, run};
+use flowhouse::control::{Listener, Running, Server, Settings, Shard, Sink, Snapshot, Source};
+use flowhouse::ledger::{Book, Outcome};
+use flowhouse::model::Addr;
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// A collector that is only told of.
+#[derive(Default)]
+struct Told {
+    away: AtomicBool,
+}
+
+impl Source for Told {
+    fn snapshot(&self) -> Snapshot {
+        let mut book = Book::new(10);
+        for (last, domain) in [(1, 0), (1, 256), (2, 0)] {
+            let account = book.account((Addr::from_v4([192, 0, 2, last]).0, domain));
+            for (i, &outcome) in Outcome::ALL.iter().enumerate() {
+                account.add(outcome, i as u64 + 1);
+            }
+        }
+        let listener = Listener {
+            address: "[::]:2055".into(),
+            datagrams: 7,
+            bytes: 9_000,
+            kernel_drops: 1,
+            receive_buffer_bytes: 1 << 25,
+        };
+        Snapshot {
+            book,
+            listeners: vec![listener.clone(), listener],
+            shards: vec![
+                Shard {
+                    records: 10,
+                    busy_ns: 2_000,
+                    ..Shard::default()
+                };
+                2
+            ],
+            sink: Sink {
+                inserts: 3,
+                latency: vec![(0.01, 1), (0.1, 2)],
+                latency_seconds: 0.05,
+                errors: [("241".to_string(), 2), ("timeout".to_string(), 1)].into(),
+                ..Sink::default()
+            },
+            not_ready: self
+                .away
+                .load(Relaxed)
+                .then(|| "the store does not answer".into()),
+            ..Snapshot::default()
+        }
+    }
+
+    fn ledger_json(&self) -> String {
+        "{\"laws\":[]}\n".into()
+    }
+}
+
+fn serve() -> (Running, SocketAddr, Arc<Told>) {
+    let settings = Settings {
+        listen: "127.0.0.1:0".parse().expect("address"),
+        ..Settings::default()
+    };
+    let server = Server::bind(&settings).expect("a free port");
+    let (address, told) = (server.address(), Arc::new(Told::default()));
+    let source = Arc::clone(&told);
+    (server.start(source).expect("starts"), address, told)
+}
+
+/// Status and body of a page.
+fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let url = format!("http://{address}{path}");
+    let out =
+        run(Command::new("curl").args(["-sS", "--max-time", "20", "-w", "\n%{http_code}", &url]));
+    let (body, status) = out.rsplit_once('\n').expect("a status line");
+    (status.parse().expect("a status"), body.to_owned())
+}
+
+/// Whether the tools of Prometheus are left out. When they are only missing, their test fails and says what to install.
+fn skip_prometheus() -> bool {
+    let skip = std::env::var_os("FLOWHOUSE_SKIP_PROMETHEUS").is_some();
+    if skip {
+        eprintln!("skipped: FLOWHOUSE_SKIP_PROMETHEUS is set");
+    }
+    skip
+}
+
+const MISSING: &str =
+    "cannot run it: install Debian's package `prometheus` (or set FLOWHOUSE_SKIP_PROMETHEUS)";
+
+#[test]
+fn pages_are_served() {
+    let (running, address, told) = serve();
+    let (status, index) = get(address, "/");
+    assert_eq!(status, 200);
+    for path in [
+        "/metrics",
+        "/ledger.json",
+        "/exporters",
+        "/healthz",
+        "/readyz",
+    ] {
+        assert!(index.contains(path), "the index names {path}");
+        assert_eq!(get(address, path).0, 200, "{path}");
+    }
+    assert_eq!(get(address, "/nothing").0, 404);
+    assert_eq!(get(address, "/ledger.json").1, "{\"laws\":[]}\n");
+    let (_, exporters) = get(address, "/exporters");
+    let exporters: serde_json::Value = serde_json::from_str(&exporters).expect("JSON");
+    assert_eq!(exporters[0]["exporter"], "192.0.2.1");
+    assert_eq!(exporters[0]["domains"], serde_json::json!([0, 256]));
+    assert_eq!(exporters[1]["counted"]["datagrams_received"], 1);
+    told.away.store(true, Relaxed);
+    assert_eq!(
+        get(address, "/readyz"),
+        (503, "the store does not answer\n".into())
+    );
+    assert_eq!(get(address, "/healthz").0, 200, "alive all the same");
+    running.stop();
+    TcpListener::bind(address).expect("the port is free again");
+}
+
+#[test]
+fn a_taken_address_is_told() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let listen = taken.local_addr().expect("address");
+    let error = Server::bind(&Settings {
+        listen,
+        ..Settings::default()
+    })
+    .expect_err("taken");
+    assert!(error.to_string().contains(&listen.to_string()), "{error}");
+}
+
+#[test]
+fn promtool_has_no_complaint() {
+    if skip_prometheus() {
+        return;
+    }
+    let (running, address, _) = serve();
+    let (_, text) = get(address, "/metrics");
+    running.stop();
+    for family in [
+        "flowhouse_ledger_law_holds",
+        "flowhouse_sink_insert_duration_seconds_bucket",
+        "flowhouse_build_info",
+    ] {
+        assert!(text.contains(family), "{family} is there");
+    }
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|e| panic!("promtool: {e}: {MISSING}"));
+    promtool
+        .stdin
+        .take()
+        .expect("piped")
+        .write_all(text.as_bytes())
+        .expect("it reads");
+    let out = promtool.wait_with_output().expect("it ends");
+    let said =
+        String::from_utf8_lossy(&out.stderr).into_owned() + &String::from_utf8_lossy(&out.stdout);
+    assert!(
+        out.status.success() && said.trim().is_empty(),
+        "promtool: {said}"
+    );
+}
+
+#[test]
+fn prometheus_scrapes_it() {
+    if skip_prometheus() {
+        return;
+    }
+    let (running, address, _) = serve();
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let (mut prometheus, api) = prometheus(dir.path(), address);
+    let deadline = Instant::now() + PATIENCE;
+    let query = |text: &str| {
+        let url = format!("http://{api}/api/v1/query");
+        let out = Command::new("curl")
+            .args(["-s", "--get", &url, "--data-urlencode"])
+            .arg(format!("query={text}"))
+            .output();
+        let answer: serde_json::Value =
+            serde_json::from_slice(&out.expect("curl runs").stdout).unwrap_or_default();
+        answer["data"]["result"][0]["value"][1]
+            .as_str()
+            .map(str::to_owned)
+    };
+    let mut up = query("up");
+    while up.as_deref() != Some("1") {
+        let ended = prometheus.0.try_wait().expect("its state");
+        assert!(ended.is_none(), "prometheus ended: {}", log(dir.path()));
+        assert!(
+            Instant::now() < deadline,
+            "up is {up:?}: {}",
+            log(dir.path())
+        );
+        std::thread::sleep(Duration::from_millis(100));
+        up = query("up");
+    }
+    assert_eq!(
+        query("sum(flowhouse_exporter_datagrams_received_total)").as_deref(),
+        Some("3")
+    );
+    assert_eq!(
+        query("flowhouse_ledger_datagrams_received_total").as_deref(),
+        Some("3")
+    );
+    assert_eq!(
+        query("count(flowhouse_ledger_law_holds)").as_deref(),
+        Some("6")
+    );
+    assert_eq!(
+        query("flowhouse_sink_insert_errors_total{code=\"241\"}").as_deref(),
+        Some("2")
+    );
+    drop(prometheus);
+    running.stop();
+}
+
+/// A Prometheus that ends with the test.
+struct Prometheus(Child);
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn prometheus(dir: &Path, target: SocketAddr) -> (Prometheus, SocketAddr) {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let api = free.local_addr().expect("address");
+    drop(free);
+    let config = dir.join("prometheus.yml");
+    let text = format!(
+        "global:\n  scrape_interval: 1s\n  scrape_timeout: 1s\nscrape_configs:\n  - job_name: flowhouse\n    static_configs:\n      - targets: ['{target}']\n"
+    );
+    std::fs::write(&config, text).expect("configuration");
+    let log = std::fs::File::create(dir.join("log")).expect("log");
+    let child = Command::new("prometheus")
+        .arg(format!("--config.file={}", config.display()))
+        .arg(format!(
+            "--storage.tsdb.path={}",
+            dir.join("data").display()
+        ))
+        .arg(format!("--web.listen-address={api}"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap_or_else(|e| panic!("prometheus: {e}: {MISSING}"));
+    (Prometheus(child), api)
+}
+
+fn log(dir: &Path) -> String {
+    std::fs::read_to_string(dir.join("log")).unwrap_or_default()
+}
