@@ -111,10 +111,21 @@ fn migrations_apply_once_and_newer_ones_are_refused() {
     let store = Store::start();
     let block = |f| store.runtime.block_on(f);
     let other = store.client.clone().with_database("elsewhere");
-    let lines = store.runtime.block_on(schema::status(&other)).expect("status");
+    let lines = store
+        .runtime
+        .block_on(schema::status(&other))
+        .expect("status");
     assert!(lines.iter().all(|l| l.state == State::Pending));
     let missing = block(schema::check(&other)).expect_err("nothing there");
-    assert!(matches!(missing, Error::SchemaPending { name: "0001_flows.sql" }), "{missing}");
+    assert!(
+        matches!(
+            missing,
+            Error::SchemaPending {
+                name: "0001_flows.sql"
+            }
+        ),
+        "{missing}"
+    );
     assert!(
         store
             .runtime
