@@ -19,6 +19,7 @@ pub mod inspect;
 mod ipfix;
 mod moves;
 mod options;
+pub mod oracle;
 mod places;
 pub mod plan;
 mod probe;
@@ -291,3 +292,6 @@ fn expire_front(e: &mut Exporter, shared: &mut Shared, book: &mut Book) {
 }
 
 const SECOND_NS: i64 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests;
