@@ -1,16 +1,7 @@
 # Two commands for everybody: `make demo` and `make test`. The rest is for those who build Flowhouse.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench fuzz torture prepare prepare-demo prepare-test lint engine clean
-
-CACHE      ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flowhouse
-VENV       := $(CACHE)/venv
-ENGINE     := chdb-core==26.9.0
-ENGINE_DIR := $(CACHE)/lib
-SUDO       := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
-DENY       := 0.20.2
-
-export FLOWHOUSE_CHDB_LIB := $(ENGINE_DIR)/_chdb.abi3.so
+.PHONY: help demo test bench fuzz prepare-demo prepare-test engine clean
 
 help:
 	@echo "make demo    install what is missing, build, run the collector on generated traffic, show the results"
@@ -20,7 +11,7 @@ help:
 
 demo: prepare-demo
 	cargo build --release --locked
-	$(MAKE) --no-print-directory engine PROFILE=release
+	@bash .ci/prepare engine target/release/flowhouse
 	./target/release/flowhouse demo --for $(or $(DEMO_FOR),90s)
 
 test:
@@ -28,7 +19,7 @@ test:
 
 bench: prepare-test
 	cargo build --release --locked
-	$(MAKE) --no-print-directory engine PROFILE=release
+	@bash .ci/prepare engine target/release/flowhouse
 	cargo bench --locked
 	bash benches/live.sh
 
@@ -44,7 +35,7 @@ prepare-test:
 
 # The engine of `flowhouse store`: downloaded once, its checksum proven by `store install`.
 engine:
-	@bash .ci/prepare engine target/$(or $(PROFILE),debug)/flowhouse
+	@bash .ci/prepare engine target/$(or $(PROFILE),release)/flowhouse
 
 clean:
 	cargo clean

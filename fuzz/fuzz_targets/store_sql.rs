@@ -17,7 +17,12 @@ fuzz_target!(|sql: &[u8]| {
     let _ = guard.values_may_be_expressions(sql);
     if let Ok(statement) = Statement::read(sql) {
         assert!(statement.text.end <= sql.len());
-        assert!(statement.settings.as_ref().is_none_or(|range| range.end <= sql.len()));
+        assert!(
+            statement
+                .settings
+                .as_ref()
+                .is_none_or(|range| range.end <= sql.len())
+        );
         if guard.check(sql, &statement, Access::ReadOnly).is_ok() {
             assert!(matches!(statement.class, Class::Select | Class::Report));
         }

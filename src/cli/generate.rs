@@ -103,6 +103,7 @@ pub fn run(arguments: GenerateArguments) -> anyhow::Result<()> {
 
 fn send(arguments: &GenerateArguments) -> anyhow::Result<Report> {
     let plan = Plan {
+        first_exporter: 0,
         to: arguments.to,
         profiles: profiles(arguments),
         exporters: arguments.exporters,

@@ -1,6 +1,8 @@
 //! One file per subcommand: arguments to calls, results to text.
 
+mod check;
 mod connection;
+mod demo;
 mod generate;
 mod inspect;
 mod query;
@@ -37,6 +39,8 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::RunArguments),
+    Demo(demo::DemoArguments),
+    Check(check::CheckArguments),
     Replay(Box<replay::ReplayArguments>),
     /// Print each record of capture files as it was sent.
     Inspect(inspect::InspectArguments),
@@ -52,6 +56,8 @@ enum Command {
 pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => done(run::run(&arguments)),
+        Command::Demo(arguments) => done(demo::run(&arguments)),
+        Command::Check(arguments) => done(check::run(&arguments)),
         Command::Replay(arguments) => done(replay::run(&arguments)),
         Command::Inspect(arguments) => done(inspect::run(&arguments)),
         Command::Top(arguments) => done(top::run(&arguments)),

@@ -41,7 +41,7 @@ const LOOK: Duration = Duration::from_millis(500);
 /// # Errors
 /// When something cannot be opened, or a thread that must run has ended.
 pub fn run(arguments: &RunArguments) -> Result<()> {
-    log_to_stderr(arguments.log);
+    log(arguments.log, "info");
     let config = super::load_config(arguments.config.as_deref())?;
     let collector = Collector::start(&config)?;
     tracing::info!("ready: receiving");
@@ -60,9 +60,13 @@ pub fn run(arguments: &RunArguments) -> Result<()> {
 }
 
 /// Sends the log to standard error.
-pub fn log_to_stderr(form: LogForm) {
-    let filter =
-        tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+pub fn log_to_stderr_from(level: &str) {
+    log(LogForm::Text, level);
+}
+
+fn log(form: LogForm, level: &str) {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| level.into());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -111,6 +111,12 @@ pub fn ask(
 }
 
 impl Answer {
+    /// The same over a time that the caller knows better than the minutes in the store tell.
+    pub fn over(mut self, seconds: f64) -> Self {
+        self.seconds = seconds.max(1.0);
+        self
+    }
+
     /// The ranking as an aligned table.
     pub fn table(&self) -> String {
         let keys = self.what.keys();
@@ -239,13 +245,13 @@ fn span_sql(what: What, since: u64, filter: &str) -> String {
     let table = table_of(what);
     // long flows reach back to before the collector ran, the ledger does not
     format!(
-        "SELECT least({since}, dateDiff('second', (SELECT min(time) FROM ledger WHERE time >= now() - {since}), now())) AS seconds, \
-         sum(u.est_bytes) AS bytes FROM {table} AS u WHERE time >= now() - {since}{filter}"
+        "SELECT dateDiff('second', greatest(toStartOfMinute(now() - {since}), \
+         (SELECT min(time) FROM ledger WHERE time >= toStartOfMinute(now() - {since}))), now()) AS seconds, sum(u.est_bytes) AS bytes FROM {table} AS u WHERE time >= toStartOfMinute(now() - {since}){filter}"
     )
 }
 
 fn ranking_sql(what: What, since: u64, limit: u32, filter: &str) -> String {
-    let from = format!("time >= now() - {since}{filter}");
+    let from = format!("time >= toStartOfMinute(now() - {since}){filter}");
     let keys = match what {
         What::Apps => "app, app_proto",
         What::Classes => "qos_class",

@@ -8,6 +8,7 @@ use super::settings::Settings;
 use super::template::{FieldSpec, Template, TemplateHeader};
 use crate::model::Addr;
 use hashbrown::HashMap;
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -19,8 +20,8 @@ pub(super) struct Exporter {
     pub domains: Vec<Domain>,
     pub waiting: VecDeque<Waiting>,
     pub waiting_bytes: usize,
-    /// Hashes of names told so far: a name is told again only when it changes.
-    pub names: HashMap<(NameKind, u64), u64, foldhash::quality::RandomState>,
+    /// Names and descriptions told so far: one is told again only when it changes.
+    pub names: HashMap<(NameKind, u64), (Box<str>, Box<str>), foldhash::quality::RandomState>,
     /// Templates in all sessions.
     pub templates: usize,
     /// Export time of the first datagram, ms.
@@ -29,7 +30,7 @@ pub(super) struct Exporter {
 }
 
 /// What a name belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(super) enum NameKind {
     Interface,
     Application,
@@ -50,7 +51,7 @@ pub(super) struct Session {
 }
 
 /// A template and its plan.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(super) struct Compiled {
     pub template: Template,
     /// Flow records have one, options data have none.

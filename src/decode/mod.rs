@@ -19,6 +19,8 @@ pub mod inspect;
 mod ipfix;
 mod moves;
 mod options;
+pub mod oracle;
+mod places;
 pub mod plan;
 mod probe;
 pub mod raw;
@@ -28,6 +30,7 @@ mod sequence;
 mod sets;
 mod settings;
 pub mod sflow;
+mod state;
 pub mod template;
 mod twoway;
 mod v5;
@@ -38,6 +41,7 @@ pub use probe::looks_like_export;
 pub use sequence::{Arrival, Sequence};
 pub use settings::Settings;
 pub use sflow::SflowDecoder;
+pub use state::StateError;
 
 use crate::ledger::{Book, Outcome};
 use crate::model::{Addr, Datagram, FlowBatch, Learned};
@@ -288,3 +292,6 @@ fn expire_front(e: &mut Exporter, shared: &mut Shared, book: &mut Book) {
 }
 
 const SECOND_NS: i64 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests;

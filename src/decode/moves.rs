@@ -4,6 +4,7 @@
 //! the compiler sees constant sizes and no bounds check stays inside.
 
 use super::element::{Clock, Side, Target};
+use super::places::{column, step};
 use crate::model::{Addr, FlowBatch, MplsStack};
 
 /// How a value meets what the column already holds for the row.
@@ -18,7 +19,7 @@ pub(super) enum Mode {
 }
 
 /// One field to one column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Move {
     pub target: Target,
     pub mode: Mode,
@@ -32,7 +33,12 @@ pub(super) struct Move {
     pub label: u8,
     /// For times.
     pub clock: Clock,
+    /// The loop over the records.
+    pub step: Step,
 }
+
+/// A loop that moves one field of all records.
+pub(super) type Step = fn(&Move, Fixed<'_>, &Moment, &mut FlowBatch, &mut Sides);
 
 /// What the header says about time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,15 +85,38 @@ impl Sides {
     }
 }
 
-/// The records of a set: `body` is a whole number of strides.
+/// The records of a set: `n` strides of `body`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fixed<'a> {
     pub body: &'a [u8],
     pub stride: usize,
+    pub n: usize,
+}
+
+impl<'a> Fixed<'a> {
+    /// The bytes [at, at + width) of every record.
+    #[inline(always)]
+    fn field(self, at: u16, width: usize) -> impl Iterator<Item = &'a [u8]> {
+        let at = usize::from(at);
+        // indexes instead of chunks: chunks would divide once a column
+        (0..self.n).map(move |i| {
+            let from = at + i * self.stride;
+            &self.body[from..from + width]
+        })
+    }
+}
+
+/// A column of a batch, known at compile time.
+pub(super) trait Place {
+    /// What it holds.
+    type Item;
+
+    /// The column.
+    fn of(out: &mut FlowBatch) -> &mut Vec<Self::Item>;
 }
 
 /// A column of any type.
-enum Column<'a> {
+pub(super) enum Column<'a> {
     Addr(&'a mut Vec<Addr>),
     U8(&'a mut Vec<u8>),
     U16(&'a mut Vec<u16>),
@@ -98,26 +127,21 @@ enum Column<'a> {
 }
 
 impl Move {
+    /// Chooses the loop for a move.
+    pub fn choose(target: Target, width: u16, mode: Mode) -> Step {
+        match target {
+            _ if mode != Mode::Extend => merge,
+            Target::Side(_) => side,
+            Target::AppId if width == 4 => app_ids4,
+            Target::AppId => merge,
+            _ => step(target, width).unwrap_or(merge),
+        }
+    }
+
     /// Moves the field of all records. Rows of `out` from its committed length on are written.
+    #[inline(always)]
     pub fn run(&self, src: Fixed<'_>, moment: &Moment, out: &mut FlowBatch, sides: &mut Sides) {
-        if self.mode != Mode::Extend || matches!(self.target, Target::Mpls) {
-            return self.merge(src, moment, out, sides);
-        }
-        if let Target::Side(side) = self.target {
-            return self.numbers(sides.column(side), src);
-        }
-        if self.target == Target::AppId {
-            return self.app_ids(&mut out.core.app_id, src);
-        }
-        match column(out, self.target) {
-            Some(Column::Addr(c)) => self.addresses(c, src),
-            Some(Column::U8(c)) => self.numbers(c, src),
-            Some(Column::U16(c)) => self.numbers(c, src),
-            Some(Column::U32(c)) => self.numbers(c, src),
-            Some(Column::U64(c)) => self.numbers(c, src),
-            Some(Column::Time(c)) => self.times(c, src, moment),
-            Some(Column::Mpls(_)) | None => {}
-        }
+        (self.step)(self, src, moment, out, sides);
     }
 
     /// Sets the field of one row from its bytes; `first` is the set's first row.
@@ -161,78 +185,103 @@ impl Move {
             None => {}
         }
     }
+}
 
-    #[inline(never)]
-    fn merge(&self, src: Fixed<'_>, moment: &Moment, out: &mut FlowBatch, sides: &mut Sides) {
-        let (first, at) = (out.len(), usize::from(self.at));
-        for (i, record) in src.body.chunks_exact(src.stride).enumerate() {
-            let bytes = &record[at..at + usize::from(self.width)];
-            self.set(bytes, (first, i), moment, out, sides);
+/// Row by row: second families, label stacks, application ids of odd lengths.
+fn merge(m: &Move, src: Fixed<'_>, moment: &Moment, out: &mut FlowBatch, sides: &mut Sides) {
+    let first = out.len();
+    for (i, bytes) in src.field(m.at, usize::from(m.width)).enumerate() {
+        m.set(bytes, (first, i), moment, out, sides);
+    }
+}
+
+/// Numbers of the usual widths.
+pub(super) fn numbers<P, const L: usize>(
+    m: &Move,
+    src: Fixed<'_>,
+    _: &Moment,
+    out: &mut FlowBatch,
+    _: &mut Sides,
+) where
+    P: Place,
+    P::Item: Cut,
+{
+    let shift = m.shift;
+    fields::<L, P::Item>(P::of(out), src, m.at, |b| P::Item::cut(be(b) << shift));
+}
+
+/// Numbers of any width.
+pub(super) fn numbers_of<P>(
+    m: &Move,
+    src: Fixed<'_>,
+    _: &Moment,
+    out: &mut FlowBatch,
+    _: &mut Sides,
+) where
+    P: Place,
+    P::Item: Cut,
+{
+    let values = src.field(m.at, usize::from(m.width));
+    P::of(out).extend(values.map(|b| P::Item::cut(number(b) << m.shift)));
+}
+
+/// Addresses of both families.
+pub(super) fn addresses<P: Place<Item = Addr>>(
+    m: &Move,
+    src: Fixed<'_>,
+    _: &Moment,
+    out: &mut FlowBatch,
+    _: &mut Sides,
+) {
+    let to = P::of(out);
+    match m.width {
+        4 => fields::<4, Addr>(to, src, m.at, Addr::from_v4),
+        _ => fields::<16, Addr>(to, src, m.at, Addr::from_v6),
+    }
+}
+
+/// Times, to milliseconds since 1970.
+pub(super) fn times<P: Place<Item = i64>>(
+    m: &Move,
+    src: Fixed<'_>,
+    moment: &Moment,
+    out: &mut FlowBatch,
+    _: &mut Sides,
+) {
+    let (to, at, export) = (P::of(out), m.at, moment.export_ms);
+    match (m.clock, m.width) {
+        (Clock::Uptime, 4) => {
+            let Some(uptime) = moment.uptime_ms else {
+                return;
+            };
+            fields::<4, i64>(to, src, at, |b| {
+                export + i64::from(u32::from_be_bytes(b).wrapping_sub(uptime) as i32)
+            });
+        }
+        (Clock::Millis, 8) => fields::<8, i64>(to, src, at, i64::from_be_bytes),
+        (clock, width) => {
+            let values = src.field(at, usize::from(width));
+            to.extend(values.map(|b| time(clock, number(b), moment).unwrap_or(0)));
         }
     }
+}
 
-    #[inline(never)]
-    fn numbers<T: Cut>(&self, to: &mut Vec<T>, src: Fixed<'_>) {
-        let (at, shift) = (self.at, self.shift);
-        match self.width {
-            1 => fields::<1, T>(to, src, at, |b| T::cut(be(b) << shift)),
-            2 => fields::<2, T>(to, src, at, |b| T::cut(be(b) << shift)),
-            3 => fields::<3, T>(to, src, at, |b| T::cut(be(b) << shift)),
-            4 => fields::<4, T>(to, src, at, |b| T::cut(be(b) << shift)),
-            5 => fields::<5, T>(to, src, at, |b| T::cut(be(b) << shift)),
-            6 => fields::<6, T>(to, src, at, |b| T::cut(be(b) << shift)),
-            7 => fields::<7, T>(to, src, at, |b| T::cut(be(b) << shift)),
-            _ => fields::<8, T>(to, src, at, |b| T::cut(be(b) << shift)),
-        }
+/// Values beside the columns.
+fn side(m: &Move, src: Fixed<'_>, _: &Moment, _: &mut FlowBatch, sides: &mut Sides) {
+    let Target::Side(side) = m.target else { return };
+    let to = sides.column(side);
+    match m.width {
+        1 => fields::<1, u64>(to, src, m.at, be),
+        2 => fields::<2, u64>(to, src, m.at, be),
+        4 => fields::<4, u64>(to, src, m.at, be),
+        8 => fields::<8, u64>(to, src, m.at, be),
+        n => to.extend(src.field(m.at, usize::from(n)).map(number)),
     }
+}
 
-    #[inline(never)]
-    fn addresses(&self, to: &mut Vec<Addr>, src: Fixed<'_>) {
-        match self.width {
-            4 => fields::<4, Addr>(to, src, self.at, Addr::from_v4),
-            _ => fields::<16, Addr>(to, src, self.at, Addr::from_v6),
-        }
-    }
-
-    #[inline(never)]
-    fn app_ids(&self, to: &mut Vec<u64>, src: Fixed<'_>) {
-        let at = usize::from(self.at);
-        match self.width {
-            4 => fields::<4, u64>(to, src, self.at, |b| app_id(&b)),
-            n => to.extend(
-                src.body
-                    .chunks_exact(src.stride)
-                    .map(|r| app_id(&r[at..at + usize::from(n)])),
-            ),
-        }
-    }
-
-    #[inline(never)]
-    fn times(&self, to: &mut Vec<i64>, src: Fixed<'_>, moment: &Moment) {
-        let (at, export) = (self.at, moment.export_ms);
-        match (self.clock, self.width) {
-            (Clock::Uptime, 4) => {
-                let Some(uptime) = moment.uptime_ms else {
-                    return;
-                };
-                fields::<4, i64>(to, src, at, |b| {
-                    export + i64::from(u32::from_be_bytes(b).wrapping_sub(uptime) as i32)
-                });
-            }
-            (Clock::Millis, 8) => fields::<8, i64>(to, src, at, i64::from_be_bytes),
-            (Clock::Seconds, 4) => {
-                fields::<4, i64>(to, src, at, |b| i64::from(u32::from_be_bytes(b)) * 1000)
-            }
-            (clock, width) => {
-                let (at, width) = (usize::from(at), usize::from(width));
-                to.extend(
-                    src.body
-                        .chunks_exact(src.stride)
-                        .map(|r| time(clock, number(&r[at..at + width]), moment).unwrap_or(0)),
-                );
-            }
-        }
-    }
+/// Application ids of the usual length (RFC 6759: one octet of engine, three of selector).
+fn app_ids4(m: &Move, src: Fixed<'_>, _: &Moment, out: &mut FlowBatch, _: &mut Sides) {
+    fields::<4, u64>(&mut out.core.app_id, src, m.at, |b| app_id(&b));
 }
 
 /// Milliseconds since 1970 UTC, cut, not rounded; `None` where the uptime is not known.
@@ -288,7 +337,8 @@ pub fn address(bytes: &[u8]) -> Addr {
 }
 
 /// Narrows to the column's type.
-trait Cut: Copy + Default + PartialEq {
+pub(super) trait Cut: Copy + Default + PartialEq {
+    /// The low bits.
     fn cut(value: u64) -> Self;
 }
 
@@ -310,11 +360,9 @@ fn be<const L: usize>(bytes: [u8; L]) -> u64 {
 /// The bytes [at, at + L) of every record, through `f`, to the end of a column.
 #[inline(always)]
 fn fields<const L: usize, T>(to: &mut Vec<T>, src: Fixed<'_>, at: u16, f: impl Fn([u8; L]) -> T) {
-    let at = usize::from(at);
-    assert!(at + L <= src.stride, "plans stay within the record");
-    to.extend(src.body.chunks_exact(src.stride).map(|record| {
+    to.extend(src.field(at, L).map(|record| {
         let mut bytes = [0; L];
-        bytes.copy_from_slice(&record[at..at + L]);
+        bytes.copy_from_slice(record);
         f(bytes)
     }));
 }
@@ -336,82 +384,6 @@ where
         Mode::FillZero => {}
         Mode::Or => *slot |= value,
     }
-}
-
-fn column(out: &mut FlowBatch, target: Target) -> Option<Column<'_>> {
-    use Column::{Addr as A, Time, U8, U16, U32, U64};
-    use Target as T;
-    Some(match target {
-        T::SrcAddr => A(&mut out.core.src_addr),
-        T::DstAddr => A(&mut out.core.dst_addr),
-        T::NextHop => A(&mut out.core.next_hop),
-        T::Bytes => U64(&mut out.core.bytes),
-        T::Packets => U64(&mut out.core.packets),
-        T::AppId => U64(&mut out.core.app_id),
-        T::StartMs => Time(&mut out.core.start_ms),
-        T::EndMs => Time(&mut out.core.end_ms),
-        T::SrcPort => U16(&mut out.core.src_port),
-        T::DstPort => U16(&mut out.core.dst_port),
-        T::TcpFlags => U16(&mut out.core.tcp_flags),
-        T::Vlan => U16(&mut out.core.vlan),
-        T::InIf => U32(&mut out.core.in_if),
-        T::OutIf => U32(&mut out.core.out_if),
-        T::SrcAs => U32(&mut out.core.src_as),
-        T::DstAs => U32(&mut out.core.dst_as),
-        T::Proto => U8(&mut out.core.proto),
-        T::Tos | T::Dscp => U8(&mut out.core.tos),
-        T::SrcMask => U8(&mut out.core.src_mask),
-        T::DstMask => U8(&mut out.core.dst_mask),
-        T::Direction => U8(&mut out.core.direction),
-        T::FlowEndReason => U8(&mut out.core.flow_end_reason),
-        T::ForwardingStatus => U8(&mut out.core.forwarding_status),
-        T::IpVersion => U8(&mut out.core.ip_version),
-        _ => return group_column(out, target),
-    })
-}
-
-fn group_column(out: &mut FlowBatch, target: Target) -> Option<Column<'_>> {
-    use Column::{Addr as A, Mpls, Time, U8, U16, U32, U64};
-    use Target as T;
-    Some(match target {
-        T::NatSrcAddr => A(&mut out.nat_mut().nat_src_addr),
-        T::NatDstAddr => A(&mut out.nat_mut().nat_dst_addr),
-        T::NatSrcPort => U16(&mut out.nat_mut().nat_src_port),
-        T::NatDstPort => U16(&mut out.nat_mut().nat_dst_port),
-        T::NatEvent => U8(&mut out.nat_mut().nat_event),
-        T::FirewallEvent => U8(&mut out.firewall_mut().firewall_event),
-        T::FwExtEvent => U16(&mut out.firewall_mut().fw_ext_event),
-        T::FlowId => U64(&mut out.firewall_mut().flow_id),
-        T::EventMs => Time(&mut out.firewall_mut().event_ms),
-        T::SrcMac => U64(&mut out.layer2_mut().src_mac),
-        T::DstMac => U64(&mut out.layer2_mut().dst_mac),
-        T::PostSrcMac => U64(&mut out.layer2_mut().post_src_mac),
-        T::PostDstMac => U64(&mut out.layer2_mut().post_dst_mac),
-        T::Ethertype => U16(&mut out.layer2_mut().ethertype),
-        T::PostVlan => U16(&mut out.layer2_mut().post_vlan),
-        T::Dot1qVlan => U16(&mut out.layer2_mut().dot1q_vlan),
-        T::PostDot1qVlan => U16(&mut out.layer2_mut().post_dot1q_vlan),
-        T::Dot1qCustomerVlan => U16(&mut out.layer2_mut().dot1q_customer_vlan),
-        T::L2Bytes => U64(&mut out.layer2_mut().l2_bytes),
-        T::Layer2SegmentId => U64(&mut out.layer2_mut().layer2_segment_id),
-        T::InPhysIf => U32(&mut out.link_mut().in_phys_if),
-        T::OutPhysIf => U32(&mut out.link_mut().out_phys_if),
-        T::IngressVrf => U32(&mut out.link_mut().ingress_vrf),
-        T::EgressVrf => U32(&mut out.link_mut().egress_vrf),
-        T::Ttl => U8(&mut out.link_mut().ttl),
-        T::Ipv6FlowLabel => U32(&mut out.link_mut().ipv6_flow_label),
-        T::IcmpTypeCode | T::IcmpType | T::IcmpCode => U16(&mut out.link_mut().icmp_type_code),
-        T::PostTos | T::PostDscp => U8(&mut out.link_mut().post_tos),
-        T::OutBytes => U64(&mut out.counters_mut().out_bytes),
-        T::OutPackets => U64(&mut out.counters_mut().out_packets),
-        T::BytesTotal => U64(&mut out.counters_mut().bytes_total),
-        T::PacketsTotal => U64(&mut out.counters_mut().packets_total),
-        T::BgpNextHop => A(&mut out.bgp_mut().bgp_next_hop),
-        T::SrcPeerAs => U32(&mut out.bgp_mut().src_peer_as),
-        T::DstPeerAs => U32(&mut out.bgp_mut().dst_peer_as),
-        T::Mpls => Mpls(&mut out.mpls_mut().mpls),
-        _ => return None,
-    })
 }
 
 /// Seconds from 1900 to 1970.

@@ -7,8 +7,7 @@ use super::sampling::interval;
 use super::settings::Settings;
 use super::template::Template;
 use crate::ledger::{Outcome, Tally};
-use crate::model::Learned;
-use std::hash::BuildHasher;
+use crate::model::{Addr, Learned};
 
 /// What one options record said.
 #[derive(Default)]
@@ -96,48 +95,60 @@ pub(super) fn learn(
         d.init_ms = Some(init as i64);
     }
     learn_sampling(&said, addr, d, settings, learned, tally);
-    if let Some(if_index) = said.interface {
-        if !(said.if_name.is_empty() && said.if_desc.is_empty()) {
-            let told = Told(NameKind::Interface, u64::from(if_index));
-            let name = [said.if_name.as_str(), said.if_desc.as_str()];
-            if told.is_news(name, exporter, settings, tally) {
-                learned.push(Learned::Interface {
-                    exporter: addr,
-                    if_index,
-                    name: said.if_name.clone(),
-                    description: said.if_desc.clone(),
-                    speed: 0,
-                });
-            }
+    let named = |name: &str, more: &str| !(name.is_empty() && more.is_empty());
+    let mut tell = |kind, id, name: &str, description: &str| {
+        if is_news(exporter, (kind, id), (name, description), settings, tally) {
+            learned.push(fact(addr, (kind, id), name, description));
         }
+    };
+    if let Some(index) = said
+        .interface
+        .filter(|_| named(&said.if_name, &said.if_desc))
+    {
+        tell(
+            NameKind::Interface,
+            u64::from(index),
+            &said.if_name,
+            &said.if_desc,
+        );
     }
-    if let Some(id) = said.app_id.filter(|_| !said.app_name.is_empty()) {
-        let name = [said.app_name.as_str(), said.app_desc.as_str()];
-        if Told(NameKind::Application, id).is_news(name, exporter, settings, tally) {
-            learned.push(Learned::Application {
-                exporter: addr,
-                app_id: id,
-                name: said.app_name.clone(),
-                description: said.app_desc.clone(),
-            });
-        }
+    if let Some(id) = said.app_id.filter(|_| named(&said.app_name, "")) {
+        tell(NameKind::Application, id, &said.app_name, &said.app_desc);
     }
-    if let Some(vrf) = said.vrf.filter(|_| !said.vrf_name.is_empty()) {
-        let told = Told(NameKind::Vrf, u64::from(vrf));
-        if told.is_news([said.vrf_name.as_str(), ""], exporter, settings, tally) {
-            learned.push(Learned::Vrf {
-                exporter: addr,
-                vrf,
-                name: said.vrf_name.clone(),
-            });
-        }
+    if let Some(vrf) = said.vrf.filter(|_| named(&said.vrf_name, "")) {
+        tell(NameKind::Vrf, u64::from(vrf), &said.vrf_name, "");
+    }
+}
+
+/// A name as the rest of the house hears it.
+pub(super) fn fact(exporter: Addr, (kind, id): (NameKind, u64), name: &str, more: &str) -> Learned {
+    let (name, description) = (name.to_owned(), more.to_owned());
+    match kind {
+        NameKind::Interface => Learned::Interface {
+            exporter,
+            if_index: id as u32,
+            name,
+            description,
+            speed: 0,
+        },
+        NameKind::Application => Learned::Application {
+            exporter,
+            app_id: id,
+            name,
+            description,
+        },
+        NameKind::Vrf => Learned::Vrf {
+            exporter,
+            vrf: id as u32,
+            name,
+        },
     }
 }
 
 /// An interval that holds for one interface only is not taken for the whole domain.
 fn learn_sampling(
     said: &Said,
-    exporter: crate::model::Addr,
+    exporter: Addr,
     d: &mut Domain,
     settings: &Settings,
     learned: &mut Vec<Learned>,
@@ -161,35 +172,30 @@ fn learn_sampling(
     }
 }
 
-struct Told(NameKind, u64);
-
-impl Told {
-    /// Whether the name is new or has changed. Names beyond the limit are counted and not told.
-    fn is_news(
-        &self,
-        name: [&str; 2],
-        exporter: &mut Exporter,
-        settings: &Settings,
-        tally: &mut Tally,
-    ) -> bool {
-        let hash = foldhash::quality::FixedState::default().hash_one(name);
-        let key = (self.0, self.1);
-        if let Some(known) = exporter.names.get_mut(&key) {
-            let news = *known != hash;
-            *known = hash;
-            return news;
-        }
-        if exporter.names.len() >= settings.names_max {
-            tally.one(Outcome::NamesRefused);
-            return false;
-        }
-        exporter.names.insert(key, hash);
-        true
+/// Whether the name is new or has changed. Names beyond the limit are counted and not told.
+fn is_news(
+    exporter: &mut Exporter,
+    key: (NameKind, u64),
+    (name, description): (&str, &str),
+    settings: &Settings,
+    tally: &mut Tally,
+) -> bool {
+    let known = exporter.names.get(&key);
+    if known.is_some_and(|(n, d)| (&**n, &**d) == (name, description)) {
+        return false;
     }
+    if known.is_none() && exporter.names.len() >= settings.names_max {
+        tally.one(Outcome::NamesRefused);
+        return false;
+    }
+    exporter
+        .names
+        .insert(key, (name.into(), description.into()));
+    true
 }
 
 /// A name: NUL padding cut, bytes that are no UTF-8 replaced, control characters out, at most 64 bytes.
-fn text(bytes: &[u8]) -> String {
+pub(super) fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
     let lossy = String::from_utf8_lossy(&bytes[..end]);
     let mut name = String::new();

@@ -11,7 +11,7 @@ use super::template::Template;
 use crate::model::{Field, RowFlags};
 
 /// A field that is set row by row: of variable length, a text, or a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Loose {
     /// Index in the template; `usize::MAX` where it lies at a fixed place.
     pub field: usize,
@@ -41,7 +41,7 @@ pub(super) struct Special {
 }
 
 /// The compiled form of a template.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Plan {
     /// Bytes from one record to the next in what the moves read.
     pub(super) stride: usize,
@@ -298,6 +298,7 @@ impl Compiler {
             },
             label,
             clock,
+            step: Move::choose(target, found.width, mode),
         };
         let bit = field(target).map_or(0, Field::bit);
         let (element, field) = (found.element, found.field);

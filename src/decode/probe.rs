@@ -81,7 +81,7 @@ mod tests {
         assert!(!looks_like_export(&ipfix));
         let mut sflow = vec![0, 0, 0, 5, 0, 0, 0, 1, 192, 0, 2, 1];
         sflow.extend([0; 12]);
-        sflow.extend([0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 4, 9, 9, 9, 9]);
+        sflow.extend([0, 0, 0, 1, 0, 0, 0, 9, 0, 0, 0, 4, 9, 9, 9, 9]);
         assert!(looks_like_export(&sflow));
         sflow.pop();
         assert!(!looks_like_export(&sflow));

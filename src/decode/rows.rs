@@ -81,18 +81,22 @@ pub(super) fn decode(
             gathered
         },
         stride: plan.stride,
+        n,
     };
     let first = out.len();
     for step in &plan.moves {
         step.run(src, &frame.moment, out, sides);
     }
     constants(plan, n, frame, out);
-    sample(plan, (sides, n), samplers, &frame.sampling, out, tally);
-    if frame.flags != 0 {
-        out.core.flags[first..]
-            .iter_mut()
-            .for_each(|f| *f |= frame.flags);
-    }
+    let always = plan.flags | frame.flags;
+    sample(
+        (plan, always),
+        (sides, n),
+        samplers,
+        &frame.sampling,
+        out,
+        tally,
+    );
     out.commit(n);
     if plan.ip_version == Some(0) {
         let c = &mut out.core;
@@ -312,16 +316,19 @@ fn judge_times(first: usize, frame: &Frame, out: &mut FlowBatch, tally: &mut Tal
         t => t.saturating_add(EXPORT_AHEAD_MS),
     };
     let life_max = frame.flow_life_max_ms;
+    let both = Field::StartMs.bit() | Field::EndMs.bit();
     let mut impossible = 0u64;
     let times = c.start_ms[first..].iter().zip(&c.end_ms[first..]);
     let rows = c.flags[first..].iter_mut().zip(&c.present[first..]);
     for ((flags, present), (start, end)) in rows.zip(times) {
-        let has = |f: Field| present & f.bit() != 0;
-        let (starts, ends) = (has(Field::StartMs), has(Field::EndMs));
         let life = end.wrapping_sub(*start);
-        let bad = starts & ends & ((life < 0) | (life > life_max))
-            | ends & (*end > latest)
-            | starts & (*start > latest);
+        let whole = (life as u64 > life_max as u64) | (*end > latest);
+        let bad = match present & both {
+            there if there == both => whole,
+            there if there == Field::EndMs.bit() => *end > latest,
+            0 => false,
+            _ => *start > latest,
+        };
         *flags |= u32::from(bad) * RowFlags::TIME_IMPOSSIBLE;
         impossible += u64::from(bad);
     }

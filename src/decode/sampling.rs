@@ -38,6 +38,20 @@ impl Samplers {
         }
     }
 
+    /// All of them; id 0 stands for the whole domain.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, u32)> + '_ {
+        let domain = self.domain.map(|n| (0, n));
+        domain.into_iter().chain(self.samplers.iter().copied())
+    }
+
+    /// What came from a file, made sound again.
+    pub fn bounded(mut self, max: usize) -> Self {
+        self.samplers.sort_unstable();
+        self.samplers.dedup_by_key(|s| s.0);
+        self.samplers.truncate(max);
+        self
+    }
+
     /// The interval of a sampler, else of the domain, else that of the only sampler where the record names none.
     fn interval(&self, sampler: Option<u64>) -> Option<u32> {
         let of = |id| {
@@ -89,53 +103,39 @@ impl Fallback {
     }
 }
 
-/// Writes interval, source and flags of the `n` rows to come.
+/// Writes interval, source and flags of the `n` rows to come; `always`: flags of every row.
 pub(super) fn sample(
-    plan: &Plan,
+    (plan, always): (&Plan, u32),
     (sides, n): (&Sides, usize),
     samplers: &Samplers,
     fallback: &Fallback,
     out: &mut FlowBatch,
     tally: &mut Tally,
 ) {
-    let c = &mut out.core;
-    if !plan.sampled {
-        let (interval, source, flags) = fallback.of(samplers, None);
+    let ids = sides.get(Side::SamplerId);
+    let alone = ids.len() == n && !says_interval(sides);
+    if !plan.sampled || alone && ids.iter().all(|id| *id == ids[0]) {
+        // the common case: one sampler for all
+        let id = if plan.sampled { Some(ids[0]) } else { None };
+        let (interval, source, flags) = fallback.of(samplers, id);
+        let c = &mut out.core;
         c.sampling_interval.extend(std::iter::repeat_n(interval, n));
         c.sampling_source.extend(std::iter::repeat_n(source, n));
-        c.flags.extend(std::iter::repeat_n(plan.flags | flags, n));
+        c.flags.extend(std::iter::repeat_n(always | flags, n));
         return count(flags, n as u64, tally);
     }
-    let ids = sides.get(Side::SamplerId);
-    let mut last = (u64::MAX, fallback.of(samplers, None));
-    let first = c.flags.len();
-    if ids.len() == n && !says_interval(sides) {
-        // the common case: every record names its sampler
-        for &id in ids {
-            if id != last.0 {
-                last = (id, fallback.of(samplers, Some(id)));
-            }
-            c.sampling_interval.push(last.1.0);
-            c.sampling_source.push(last.1.1);
-            c.flags.push(plan.flags | last.1.2);
-        }
-    } else {
-        for i in 0..n {
-            let own = record_interval(sides, i);
-            let (interval, source, flags) = if own > 0 {
-                fallback.judge(own, SamplingSource::Record)
-            } else {
-                fallback.of(samplers, ids.get(i).copied())
-            };
-            c.sampling_interval.push(interval);
-            c.sampling_source.push(source);
-            c.flags.push(plan.flags | flags);
-        }
-    }
-    for flags in &c.flags[first..] {
-        if *flags & (RowFlags::SAMPLING_UNKNOWN | RowFlags::SAMPLING_REFUSED) != 0 {
-            count(*flags, 1, tally);
-        }
+    for i in 0..n {
+        let own = record_interval(sides, i);
+        let (interval, source, flags) = if own > 0 {
+            fallback.judge(own, SamplingSource::Record)
+        } else {
+            fallback.of(samplers, ids.get(i).copied())
+        };
+        let c = &mut out.core;
+        c.sampling_interval.push(interval);
+        c.sampling_source.push(source);
+        c.flags.push(always | flags);
+        count(flags, 1, tally);
     }
 }
 

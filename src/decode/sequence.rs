@@ -85,6 +85,16 @@ impl Sequence {
         tally.add(Outcome::SequenceGaps, left);
     }
 
+    /// What came from a file, made sound again.
+    pub(super) fn bounded(mut self) -> Self {
+        self.missing.truncate(MISSING_MAX);
+        for m in &mut self.missing {
+            m.age = m.age.min(PATIENCE);
+            m.left = m.left.min(m.len);
+        }
+        self
+    }
+
     fn rebooted(&self, now: u32) -> bool {
         let back = self.uptime_ms.wrapping_sub(now);
         self.next.is_some() && (UPTIME_BACK_MS..1 << 31).contains(&back)

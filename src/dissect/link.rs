@@ -75,7 +75,8 @@ fn loopback(bytes: &[u8]) -> Next {
     match family {
         // AF_INET everywhere; AF_INET6 of Linux, NetBSD and OpenBSD, FreeBSD, macOS
         2 | 10 | 24 | 28 | 30 => Next::Ip(4),
-        _ => Next::Stop,
+        // some write an Ethertype in the last two octets instead
+        _ => ethertype_at(bytes, 2),
     }
 }
 
@@ -130,6 +131,7 @@ mod tests {
         for (link_type, head) in [
             (0, vec![2, 0, 0, 0]),
             (0, vec![0, 0, 0, 2]),
+            (0, vec![0x0f, 0, 8, 0]),
             (1, ethernet),
             (1, snap),
             (1, pppoe),

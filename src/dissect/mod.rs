@@ -67,7 +67,7 @@ fn walk(mut next: Next, bytes: &[u8], view: &mut HeaderView) {
         next = match next {
             Next::Ethertype(ethertype, at) => tags::ethertype(ethertype, bytes, at, view),
             Next::Mpls(at) => tags::mpls(bytes, at, view),
-            Next::Ppp(at) => tags::ppp(bytes, at, view),
+            Next::Ppp(at) => tags::ppp(bytes, at),
             Next::Ip(at) => return ip::ip(bytes, at, view),
             Next::Stop => return,
             Next::Cut => {

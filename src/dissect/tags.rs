@@ -32,8 +32,7 @@ pub(super) fn ethertype(ethertype: u16, bytes: &[u8], at: usize, view: &mut Head
 
 /// Follows a label stack (RFC 3032 section 2.1) to its bottom.
 pub(super) fn mpls(bytes: &[u8], at: usize, view: &mut HeaderView) -> Next {
-    let mut position = 0;
-    for at in (at..).step_by(4) {
+    for (position, at) in (at..).step_by(4).enumerate() {
         let Some(entry) = u32_at(bytes, at) else {
             return Next::Cut;
         };
@@ -41,7 +40,6 @@ pub(super) fn mpls(bytes: &[u8], at: usize, view: &mut HeaderView) -> Next {
             *slot = entry >> 8;
             view.mpls.positions |= 1 << position;
         }
-        position += 1;
         if entry & 0x100 != 0 {
             return match u8_at(bytes, at + 4).map(|b| b >> 4) {
                 Some(4 | 6) => Next::Ip(at + 4),
@@ -55,7 +53,7 @@ pub(super) fn mpls(bytes: &[u8], at: usize, view: &mut HeaderView) -> Next {
 }
 
 /// Follows a PPP protocol number.
-pub(super) fn ppp(bytes: &[u8], at: usize, _view: &mut HeaderView) -> Next {
+pub(super) fn ppp(bytes: &[u8], at: usize) -> Next {
     match (u8_at(bytes, at), u16_at(bytes, at)) {
         (_, Some(0x0021 | 0x0057)) => Next::Ip(at + 2),
         (_, Some(0x0281 | 0x0283)) => Next::Mpls(at + 2),

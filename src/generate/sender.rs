@@ -19,6 +19,8 @@ pub struct Plan {
     pub to: SocketAddr,
     /// Kinds of exporters; exporter n is of kind n modulo their number.
     pub profiles: Vec<Profile>,
+    /// Number of the first exporter; several plans that run beside each other start at different ones.
+    pub first_exporter: u32,
     /// How many exporters.
     pub exporters: u32,
     /// How they behave.
@@ -221,7 +223,7 @@ fn open(plan: &Plan) -> io::Result<Vec<Sending>> {
     let loopback = matches!(plan.to.ip(), IpAddr::V4(ip) if ip.is_loopback());
     let each = plan.pool.div_ceil(plan.exporters.max(1) as usize);
     let mut exporters = Vec::with_capacity(plan.exporters as usize);
-    for n in 0..plan.exporters.max(1) {
+    for n in (plan.first_exporter..).take(plan.exporters.max(1) as usize) {
         let profile = plan.profiles[n as usize % plan.profiles.len()];
         let socket = Socket::new(
             Domain::for_address(plan.to),
@@ -272,6 +274,7 @@ mod tests {
         for segment in [false, true] {
             let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
             let plan = Plan {
+                first_exporter: 0,
                 to: receiver.local_addr().unwrap(),
                 profiles: vec![Profile::LoadV5, Profile::LoadIpfix],
                 exporters: 3,

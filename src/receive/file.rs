@@ -2,7 +2,7 @@
 
 use super::fragment::{Added, FragmentKey, Fragments};
 use super::frames::{Fault, Frame, Frames};
-use super::map::FileBytes;
+use super::mapped::FileBytes;
 use crate::dissect::{self, HeaderView};
 use crate::ledger::{Outcome, Tally};
 use crate::model::{Addr, Datagram};
@@ -111,6 +111,20 @@ impl Captures {
             .iter()
             .map(|(_, bytes, _)| bytes.len() as u64)
             .sum()
+    }
+
+    /// Hands out every frame of the captures, in order, and returns why files ended early. A raw payload has none.
+    pub fn frames(&self, mut each: impl FnMut(&Frame<'_>)) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        for mut frames in self
+            .files
+            .iter()
+            .filter_map(|(_, bytes, _)| Frames::of(bytes))
+        {
+            frames.by_ref().for_each(|frame| each(&frame));
+            faults.extend(frames.fault());
+        }
+        faults
     }
 
     /// Reads all files in order and hands out each export datagram. Its `number` is its place among the UDP payloads

@@ -19,7 +19,7 @@ pub mod udp;
 mod file;
 mod fragment;
 mod frames;
-mod map;
+mod mapped;
 
 mod error;
 mod settings;
@@ -27,6 +27,7 @@ mod settings;
 pub use admission::Intake;
 pub use error::Error;
 pub use file::{CaptureError, Captures, Counts, Selection};
+pub use frames::{Fault, Frame};
 pub use pool::DatagramBatch;
 pub use prefix::Prefix;
 pub use published::{Published, ReceiveStats};

@@ -138,8 +138,7 @@ fn a_taken_address_is_told() {
         listen,
         ..Settings::default()
     })
-    .err()
-    .expect("taken");
+    .expect_err("taken");
     assert!(error.to_string().contains(&listen.to_string()), "{error}");
 }
 

@@ -4,6 +4,8 @@ use flowhouse::decode::{Decoder, Settings};
 use flowhouse::ledger::{Book, Outcome};
 use flowhouse::model::{Datagram, Field, FieldValue, FlowBatch, FlowRow, Half, Learned, RowFlags};
 use flowhouse::receive::{Captures, Selection};
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -152,24 +154,86 @@ fn the_columns_of_every_capture_are_as_expected() {
 #[test]
 fn the_laws_hold_for_every_capture() {
     for (path, _, _) in cases() {
-        let d = decode(&path, Settings::default());
-        let mut total = d.book.total();
-        let parsed = [
-            Outcome::DatagramsParsed,
-            Outcome::DatagramsRejectedVersion,
-            Outcome::DatagramsRejectedShort,
-            Outcome::DatagramsRejectedHeader,
-        ];
-        let routed = parsed.iter().map(|o| total.count(*o)).sum();
-        total.add(Outcome::DatagramsReceived, routed);
-        total.add(Outcome::DatagramsRouted, routed);
-        total.add(Outcome::RowsAcknowledged, d.rows.len() as u64);
-        let gauges = flowhouse::ledger::Gauges {
-            sets_awaiting: d.decoder.awaiting(),
+        assert_laws(&decode(&path, Settings::default()), &path);
+    }
+}
+
+/// Payloads of the corpus with bytes flipped, cut and out of order, in one sequence with state.
+#[test]
+fn the_laws_hold_for_damaged_datagrams() {
+    let mut payloads: Vec<Vec<u8>> = Vec::new();
+    for (path, _, _) in cases() {
+        let captures =
+            Captures::open(&[&path], flowhouse::decode::looks_like_export).expect("a capture");
+        captures.read(&Selection::Export, |d: &Datagram<'_>| {
+            payloads.push(d.payload.to_vec())
+        });
+    }
+    let mut rng = SmallRng::seed_from_u64(2026);
+    let mut d = Decoded {
+        rows: FlowBatch::new(),
+        learned: Vec::new(),
+        book: Book::new(1000),
+        decoder: Decoder::new(Settings {
+            correct_clock: true,
+            templates_max: 64,
+            waiting_bytes_max: 20_000,
+            exporters_max: 4,
             ..Default::default()
-        };
-        for law in flowhouse::ledger::laws(&total, &gauges) {
-            assert!(law.holds(), "{}: {law:?}", path.display());
+        }),
+    };
+    for number in 0..if payloads.is_empty() { 0 } else { 20_000 } {
+        let mut payload = payloads[rng.random_range(0..payloads.len())].clone();
+        for _ in 0..rng.random_range(0..8) {
+            let at = rng.random_range(0..payload.len());
+            payload[at] = rng.random();
         }
+        payload
+            .truncate(payload.len() - rng.random_range(0..payload.len()) * rng.random_range(0..2));
+        let datagram = Datagram {
+            source: flowhouse::model::Addr::from_v4([192, 0, 2, rng.random_range(0..6)]),
+            port: rng.random_range(1..4),
+            received_at_ns: number * 1_000_000_000,
+            number: number as u64,
+            frame: 0,
+            cut: false,
+            payload: &payload,
+        };
+        d.decoder
+            .decode(&datagram, &mut d.rows, &mut d.learned, &mut d.book);
+        if number % 1000 == 0 {
+            d.decoder.tick(number * 1_000_000_000, &mut d.book);
+            assert_laws(&d, Path::new("damaged"));
+            let saved = d.decoder.save();
+            d.decoder.finish(&mut d.book);
+            d.decoder.restore(&saved).expect("what was saved");
+        }
+        if d.rows.is_full() {
+            d.book
+                .other()
+                .add(Outcome::RowsAcknowledged, d.rows.len() as u64);
+            d.rows.clear();
+        }
+    }
+}
+
+fn assert_laws(d: &Decoded, path: &Path) {
+    let mut total = d.book.total();
+    let parsed = [
+        Outcome::DatagramsParsed,
+        Outcome::DatagramsRejectedVersion,
+        Outcome::DatagramsRejectedShort,
+        Outcome::DatagramsRejectedHeader,
+    ];
+    let routed = parsed.iter().map(|o| total.count(*o)).sum();
+    total.add(Outcome::DatagramsReceived, routed);
+    total.add(Outcome::DatagramsRouted, routed);
+    total.add(Outcome::RowsAcknowledged, d.rows.len() as u64);
+    let gauges = flowhouse::ledger::Gauges {
+        sets_awaiting: d.decoder.awaiting(),
+        ..Default::default()
+    };
+    for law in flowhouse::ledger::laws(&total, &gauges) {
+        assert!(law.holds(), "{}: {law:?}", path.display());
     }
 }

@@ -1,6 +1,7 @@
 //! One binary, a module per room.
 
 mod aggregate;
+mod captures;
 mod conformance;
 mod control;
 mod decode;

@@ -5,7 +5,7 @@ use super::{Record, count};
 use crate::decode::Reason;
 use crate::decode::sflow::{
     CountersSample, FlowRecord, FlowSample, Format, Header, IpRecord, Item, Items, Sample, Source,
-    interface_counters,
+    contradicts, interface_counters,
 };
 use crate::dissect;
 use crate::ledger::{Outcome, Tally};
@@ -19,9 +19,12 @@ pub(super) fn datagram(
     each: &mut dyn FnMut(Record),
 ) -> Result<(), Reason> {
     let (head, reader) = Header::read(d.payload).map_err(|(_, reason)| reason)?;
+    if contradicts(d, &head, reader.rest().len()) {
+        return Err(Reason::Header);
+    }
     let mut samples = Items::new(reader, head.samples);
     let mut place = 0;
-    while let Some(item) = samples.next() {
+    for item in samples.by_ref() {
         place += 1;
         tally.one(Outcome::Sets);
         let mut record = preamble(d, &head, place, &item);
@@ -100,11 +103,12 @@ fn flow(sample: &FlowSample<'_>, record: &mut Record) {
     records(sample.records.clone(), record);
 }
 
+/// What a record says about the packet itself.
 fn flow_record(read: &FlowRecord<'_>, record: &mut Record) {
     let mut put = |name: &str, value: Value| {
         record.insert(name.into(), value);
     };
-    match read {
+    match *read {
         FlowRecord::Header {
             protocol,
             frame_length,
@@ -115,7 +119,7 @@ fn flow_record(read: &FlowRecord<'_>, record: &mut Record) {
             put("frame_length", json!(frame_length));
             put("stripped", json!(stripped));
             put("header_length", json!(bytes.len()));
-            header("inner_", &dissect::sampled_header(*protocol, bytes), record);
+            header("inner_", &dissect::sampled_header(protocol, bytes), record);
         }
         FlowRecord::Ethernet {
             length,
@@ -124,58 +128,66 @@ fn flow_record(read: &FlowRecord<'_>, record: &mut Record) {
             ethertype,
         } => {
             put("frame_length", json!(length));
-            put("inner_src_mac", json!(mac(*src_mac)));
-            put("inner_dst_mac", json!(mac(*dst_mac)));
+            put("inner_src_mac", json!(mac(src_mac)));
+            put("inner_dst_mac", json!(mac(dst_mac)));
             put("inner_ethertype", json!(ethertype));
         }
-        FlowRecord::Ip(ip) => ip_record(ip, &mut put),
+        FlowRecord::Ip(ip) => ip_record(&ip, &mut put),
+        _ => {
+            for (name, value) in extended(read) {
+                put(name, value);
+            }
+        }
+    }
+}
+
+/// What an extended record says about the packet's way.
+fn extended(read: &FlowRecord<'_>) -> Vec<(&'static str, Value)> {
+    match *read {
         FlowRecord::Switch {
             src_vlan,
             src_priority,
             dst_vlan,
             dst_priority,
-        } => {
-            put("src_vlan", json!(src_vlan));
-            put("src_priority", json!(src_priority));
-            put("dst_vlan", json!(dst_vlan));
-            put("dst_priority", json!(dst_priority));
-        }
+        } => vec![
+            ("src_vlan", json!(src_vlan)),
+            ("src_priority", json!(src_priority)),
+            ("dst_vlan", json!(dst_vlan)),
+            ("dst_priority", json!(dst_priority)),
+        ],
         FlowRecord::Router {
             next_hop,
             src_mask,
             dst_mask,
-        } => {
-            put("next_hop", address(*next_hop));
-            put("src_mask", json!(src_mask));
-            put("dst_mask", json!(dst_mask));
-        }
+        } => vec![
+            ("next_hop", address(next_hop)),
+            ("src_mask", json!(src_mask)),
+            ("dst_mask", json!(dst_mask)),
+        ],
         FlowRecord::Gateway(gateway) => {
             let mut path = Vec::new();
             gateway.path(&mut path);
-            put("bgp_next_hop", address(gateway.next_hop));
-            put("router_as", json!(gateway.router_as));
-            put("src_as", json!(gateway.src_as));
-            put("src_peer_as", json!(gateway.src_peer_as));
-            put("dst_as_path", json!(path));
+            vec![
+                ("bgp_next_hop", address(gateway.next_hop)),
+                ("router_as", json!(gateway.router_as)),
+                ("src_as", json!(gateway.src_as)),
+                ("src_peer_as", json!(gateway.src_peer_as)),
+                ("dst_as_path", json!(path)),
+            ]
         }
-        FlowRecord::User { src, dst } => {
-            put("src_user", text(src));
-            put("dst_user", text(dst));
-        }
-        FlowRecord::Url { url, host } => {
-            put("url", text(url));
-            put("host", text(host));
-        }
-        FlowRecord::Mpls { next_hop, .. } => put("mpls_next_hop", address(*next_hop)),
+        FlowRecord::User { src, dst } => vec![("src_user", text(src)), ("dst_user", text(dst))],
+        FlowRecord::Url { url, host } => vec![("url", text(url)), ("host", text(host))],
+        FlowRecord::Mpls { next_hop, .. } => vec![("mpls_next_hop", address(next_hop))],
         FlowRecord::Nat { src, dst } => {
-            put("nat_src_addr", address(*src));
-            put("nat_dst_addr", address(*dst));
+            vec![
+                ("nat_src_addr", address(src)),
+                ("nat_dst_addr", address(dst)),
+            ]
         }
         FlowRecord::NatPort { src, dst } => {
-            put("nat_src_port", json!(src));
-            put("nat_dst_port", json!(dst));
+            vec![("nat_src_port", json!(src)), ("nat_dst_port", json!(dst))]
         }
-        FlowRecord::Other => {}
+        _ => Vec::new(),
     }
 }
 

@@ -23,7 +23,12 @@ impl Fields {
     /// Where several elements have one name (both address families, ports of TCP and UDP), the first that is not
     /// zero counts; of one element sent twice, the first.
     pub(super) fn take(&mut self, element: &Element, bytes: &[u8], moment: &Moment) {
-        let fits = element.accepts(bytes.len()) || element.kind == Kind::Text;
+        let fits = match element.kind {
+            Kind::Text => true,
+            // RFC 6759 section 4.3: the selector of a private engine may be of any length
+            Kind::AppId => !bytes.is_empty(),
+            _ => element.accepts(bytes.len()),
+        };
         if element.kind == Kind::Frame && fits {
             header("frame_", &dissect::ethernet(bytes), &mut self.map);
         }
@@ -196,4 +201,81 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{b:02x}");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::element::find;
+
+    fn record(fields: &[(u16, &[u8])]) -> Record {
+        let moment = Moment {
+            export_ms: 1_000_000,
+            uptime_ms: Some(5000),
+        };
+        let mut taken = Fields::default();
+        for (number, bytes) in fields {
+            taken.take(find(0, *number).expect("known"), bytes, &moment);
+        }
+        let mut record = Record::new();
+        taken.finish(&mut record);
+        record
+    }
+
+    #[test]
+    fn of_two_families_the_one_that_is_used_counts() {
+        let v6 = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+        let zero = [0; 16];
+        for fields in [
+            [(8, &[0; 4][..]), (27, &v6[..])],
+            [(27, &v6[..]), (8, &[0; 4][..])],
+            [(27, &v6[..]), (8, &[192, 0, 2, 1][..])],
+        ] {
+            assert_eq!(record(&fields)["src_addr"], "2001:db8::1");
+        }
+        let v4 = record(&[(27, &zero), (8, &[192, 0, 2, 1])]);
+        assert_eq!(v4["src_addr"], "192.0.2.1");
+        let mut mapped = [0; 16];
+        mapped[10..].copy_from_slice(&[0xff, 0xff, 203, 0, 113, 24]);
+        assert_eq!(record(&[(63, &mapped)])["bgp_next_hop"], "::ffff:cb00:7118");
+    }
+
+    #[test]
+    fn repeated_elements() {
+        let r = record(&[
+            (7, &[0, 0]),
+            (7, &[4, 0]),
+            (182, &[9, 9]),
+            (5, &[0]),
+            (5, &[8]),
+        ]);
+        assert_eq!((&r["src_port"], &r["tos"]), (&json!(1024), &json!(0)));
+        let times = record(&[(22, &[0, 0, 0, 0]), (152, &[0, 0, 0, 0, 0, 0, 0, 7])]);
+        assert_eq!(times["start_ms"], 7);
+        let times = record(&[(152, &[0, 0, 0, 0, 0, 0, 0, 7]), (22, &[0, 0, 0, 0])]);
+        assert_eq!(times["start_ms"], 7);
+    }
+
+    #[test]
+    fn values_by_their_kind() {
+        let r = record(&[
+            (56, &[0, 1, 2, 3, 4, 0xff]),
+            (82, b"eth0\0\0"),
+            (95, &[13, 0, 5, 30]),
+            (1, &[1, 0, 0]),
+            (70, &[5, 0xdc, 0x1d]),
+            (21, &[0, 0, 0, 8]),
+            (15, &[1, 2]),
+        ]);
+        assert_eq!(r["src_mac"], "00:01:02:03:04:ff");
+        assert_eq!(r["if_name"], "eth0");
+        assert_eq!(r["app_id"], "0d00051e");
+        assert_eq!(r["bytes"], 65536);
+        assert_eq!(
+            r["mpls"],
+            json!([{"pos": 1, "label": 24001, "exp": 6, "bos": 1}])
+        );
+        assert_eq!(r["end_ms"], 995_008);
+        assert!(!r.contains_key("next_hop"), "two bytes are no address");
+    }
 }

@@ -61,7 +61,7 @@ impl SflowDecoder {
         let exporter = exporter(&header, d.source);
         let sender = (exporter, header.sub_agent);
         let tally = book.account((exporter.0, header.sub_agent));
-        if too_many(&header, reader.rest().len()) && !d.cut {
+        if contradicts(d, &header, reader.rest().len()) {
             tally.one(Outcome::DatagramsRejectedHeader);
             return Some(fault(reader.position() - 4, Reason::Header));
         }
@@ -71,7 +71,7 @@ impl SflowDecoder {
         let (mut first, mut provenance) = (None, None);
         let mut samples = Items::new(reader, header.samples);
         let mut place = 0;
-        while let Some(item) = samples.next() {
+        for item in samples.by_ref() {
             place += 1;
             tally.one(Outcome::Sets);
             match Sample::read(&item) {
@@ -140,9 +140,9 @@ pub fn exporter(header: &Header, source: Addr) -> Addr {
     }
 }
 
-/// Whether a datagram promises more samples than its bytes could hold.
-fn too_many(header: &Header, bytes: usize) -> bool {
-    header.samples as usize > bytes / SAMPLE_MIN
+/// Whether a datagram that was not cut promises more samples than its bytes could hold.
+pub fn contradicts(d: &Datagram<'_>, header: &Header, bytes: usize) -> bool {
+    !d.cut && header.samples as usize > bytes / SAMPLE_MIN
 }
 
 fn datagram_outcome(reason: Reason) -> Outcome {

@@ -1,11 +1,11 @@
 //! The row definition of `flows`: every column with its type and where its cells come from. `schemas/` has its
 //! twin; a test holds the two equal.
 
-use super::block::{Block, Cell};
+use super::block::{Block, Cell, Order, fill};
 use crate::batch::{Batch, Bundle, RowRef};
 use crate::model::{
-    Addr, AppSource, AsPath, FlowBatch, Half, MplsStack, Origin, Provenance, SamplingSource,
-    TextRef,
+    Addr, AppSource, AsPath, FlowBatch, Half, MplsStack, NameTable, Origin, Provenance,
+    SamplingSource, TextRef,
 };
 use std::ops::Range;
 
@@ -17,54 +17,71 @@ pub(super) struct Column {
     pub(super) write: fn(&Rows<'_>, &mut Block) -> bool,
 }
 
-/// The rows of one batch in their order, with what the columns need at hand.
+/// The rows of one batch, with what the columns need at hand.
 pub(super) struct Rows<'a> {
     bundle: &'a Bundle,
-    order: &'a [RowRef],
+    sorted: &'a [RowRef],
     batch_id: u64,
-    /// For each row: its provenance, counted over all flow batches.
+    /// Rows of all flow batches.
+    lying: usize,
+    /// `sorted` as numbers of rows, counted over all flow batches.
+    order: Vec<u32>,
+    /// For each of `order`: the provenance, counted likewise.
     provenance: Vec<u32>,
 }
 
 impl<'a> Rows<'a> {
     pub(super) fn new(bundle: &'a Bundle, batch: &Batch, range: Range<usize>) -> Self {
-        let order = &bundle.order[range];
-        let mut bases = Vec::with_capacity(bundle.flows.len());
-        let mut base = 0;
+        let sorted = &bundle.order[range];
+        let (mut starts, mut lying, mut provenances) = (Vec::new(), 0, 0);
         for b in &bundle.flows {
-            bases.push((base, b.core.provenance.as_slice()));
-            base += b.provenances().len() as u32;
+            starts.push((lying, provenances, b.core.provenance.as_slice()));
+            lying += b.len() as u32;
+            provenances += b.provenances().len() as u32;
         }
-        let provenance = order.iter().map(|r| {
-            let (base, column) = bases[r.batch()];
-            base + u32::from(column[r.row()])
+        let numbers = sorted.iter().map(|r| {
+            let (row, provenance, column) = starts[r.batch()];
+            let provenance = provenance + u32::from(column[r.row()]);
+            (row + r.row() as u32, provenance)
         });
+        let (order, provenance) = numbers.unzip();
         Rows {
             bundle,
-            order,
+            sorted,
             batch_id: batch.id(),
-            provenance: provenance.collect(),
+            lying: lying as usize,
+            order,
+            provenance,
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.order.len()
     }
 
-    /// A column of every flow batch; empty where the batch lacks the group.
-    fn columns<T>(&self, pick: impl Fn(&'a FlowBatch) -> Option<&'a [T]>) -> Vec<&'a [T]> {
-        let column = |b| pick(b).unwrap_or_default();
-        self.bundle.flows.iter().map(column).collect()
+    /// The cells of a column as they lie; default where a flow batch lacks the group.
+    fn lying<T: Copy + Default + 'a>(
+        &self,
+        pick: impl Fn(&'a FlowBatch) -> Option<&'a [T]>,
+    ) -> impl Iterator<Item = T> {
+        self.bundle.flows.iter().flat_map(move |b| {
+            let column = pick(b);
+            let absent = if column.is_none() { b.len() } else { 0 };
+            let cells = column.unwrap_or_default().iter().copied();
+            cells.chain(std::iter::repeat_n(T::default(), absent))
+        })
     }
 
-    /// The cells of a column in order; default where the group is lacking.
-    fn gather<'s, T: Copy + Default>(
-        &'s self,
-        columns: Vec<&'a [T]>,
-    ) -> impl Iterator<Item = T> + Clone + use<'s, 'a, T> {
-        self.order.iter().map(move |r| {
-            let cell = columns.get(r.batch()).and_then(|c| c.get(r.row()));
-            cell.copied().unwrap_or_default()
+    /// The cells of a column in order.
+    fn sorted<T: Copy + Default + 'a>(
+        &self,
+        pick: impl Fn(&'a FlowBatch) -> Option<&'a [T]> + Clone,
+    ) -> impl Iterator<Item = (&'a FlowBatch, T)> + Clone {
+        let flows = &self.bundle.flows;
+        self.sorted.iter().map(move |r| {
+            let b = &flows[r.batch()];
+            let cell = pick(b).and_then(|c| c.get(r.row()));
+            (b, cell.copied().unwrap_or_default())
         })
     }
 
@@ -73,10 +90,19 @@ impl<'a> Rows<'a> {
         out: &mut Block,
         pick: impl Fn(&'a FlowBatch) -> Option<&'a [T]>,
     ) -> bool {
-        let columns = self.columns(pick);
-        let said = !columns.iter().all(|c| T::all_default(c));
+        let default = |b| pick(b).is_none_or(|c| T::all_default(c));
+        let said = !self.bundle.flows.iter().all(default);
         if said {
-            out.cells(self.len(), self.gather(columns));
+            out.gather::<T>(&self.order, self.lying, |mut lying| {
+                for b in &self.bundle.flows {
+                    let (here, rest) = lying.split_at_mut(b.len() * T::SIZE);
+                    lying = rest;
+                    match pick(b) {
+                        Some(cells) => fill(here, cells.iter().copied()),
+                        None => here.fill(0),
+                    }
+                }
+            });
         }
         said
     }
@@ -91,19 +117,17 @@ impl<'a> Rows<'a> {
         let values: Vec<T> = all.map(value).collect();
         let said = !T::all_default(&values);
         if said {
-            let cells = self.provenance.iter().map(|&p| values[p as usize]);
-            out.cells(self.len(), cells);
+            let lay = |lying: &mut [u8]| fill(lying, values.iter().copied());
+            out.gather::<T>(&self.provenance, values.len(), lay);
         }
         said
     }
 
-    /// The same with a name.
     fn origin(&self, out: &mut Block) -> bool {
         let all = self.bundle.flows.iter().flat_map(|b| b.provenances());
-        let values: Vec<u8> = all.map(|p| p.origin as u8).collect();
-        let ids = self.provenance.iter().map(|&p| values[p as usize].into());
+        let ids = all.map(|p| p.origin as u32);
         let name = |id| Origin::from_number(id as u8).name();
-        out.low_cardinality(Origin::ALL.len(), name, self.len(), ids)
+        out.low_cardinality(Origin::ALL.len(), name, ids, Order::By(&self.provenance))
     }
 
     fn numbered(
@@ -113,31 +137,45 @@ impl<'a> Rows<'a> {
         count: usize,
         name: fn(u8) -> &'static str,
     ) -> bool {
-        let ids = self.gather(self.columns(|b| Some(pick(b)))).map(u32::from);
-        out.low_cardinality(count, |id| name(id as u8), self.len(), ids)
+        let ids = self.lying(|b| Some(pick(b))).map(u32::from);
+        out.low_cardinality(count, |id| name(id as u8), ids, Order::By(&self.order))
+    }
+
+    fn named<T: Copy + Default + Into<u32> + 'a>(
+        &self,
+        out: &mut Block,
+        table: &NameTable,
+        pick: impl Fn(&'a FlowBatch) -> &'a [T],
+    ) -> bool {
+        let ids = self.lying(|b| Some(pick(b))).map(Into::into);
+        out.low_cardinality(
+            table.len(),
+            |id| table.name(id),
+            ids,
+            Order::By(&self.order),
+        )
     }
 
     fn texts(
         &self,
         out: &mut Block,
-        pick: impl Fn(&'a FlowBatch) -> Option<&'a [TextRef]>,
+        pick: impl Fn(&'a FlowBatch) -> Option<&'a [TextRef]> + Clone,
     ) -> bool {
-        let cells = self.gather(self.columns(pick)).zip(self.order);
-        let said = cells.clone().any(|(text, _)| text.len > 0);
+        let said = self.lying(&pick).any(|text| text.len > 0);
         if said {
-            cells.for_each(|(text, r)| out.text(self.bundle.flows[r.batch()].text(text)));
+            self.sorted(pick)
+                .for_each(|(b, text)| out.text(b.text(text)));
         }
         said
     }
 
     fn as_paths(&self, out: &mut Block) -> bool {
         let pick = |b: &'a FlowBatch| b.bgp.as_ref().map(|g| g.dst_as_path.as_slice());
-        let path = |(path, r): (AsPath, &RowRef)| self.bundle.flows[r.batch()].path(path);
-        let cells = self.gather(self.columns(pick)).zip(self.order).map(path);
-        let numbers: usize = cells.clone().map(<[u32]>::len).sum();
+        let paths = self.sorted(pick).map(|(b, path): (_, AsPath)| b.path(path));
+        let numbers: usize = paths.clone().map(<[u32]>::len).sum();
         if numbers > 0 {
-            out.offsets(self.len(), cells.clone().map(<[u32]>::len));
-            out.cells(numbers, cells.flatten().copied());
+            out.offsets(self.len(), paths.clone().map(<[u32]>::len));
+            out.cells(numbers, paths.flatten().copied());
         }
         numbers > 0
     }
@@ -145,12 +183,13 @@ impl<'a> Rows<'a> {
     /// An array of tuples: offsets, then each part of the tuple as a column of its own.
     fn mpls(&self, out: &mut Block) -> bool {
         let pick = |b: &'a FlowBatch| b.mpls.as_ref().map(|g| g.mpls.as_slice());
-        let depth = |s: MplsStack| s.iter().count();
-        let stacks = self.gather(self.columns(pick));
-        let labels: usize = stacks.clone().map(depth).sum();
+        let stacks = self.sorted(pick).map(|(_, stack): (_, MplsStack)| stack);
+        let depths = stacks.clone().map(|s| s.iter().count());
+        let labels: usize = depths.clone().sum();
         if labels > 0 {
-            out.offsets(self.len(), stacks.clone().map(depth));
-            let entries: Vec<_> = stacks.flat_map(|s| s.iter().collect::<Vec<_>>()).collect();
+            out.offsets(self.len(), depths);
+            let mut entries = Vec::with_capacity(labels);
+            stacks.for_each(|s| entries.extend(s.iter()));
             out.cells(labels, entries.iter().map(|e| e.0));
             out.cells(labels, entries.iter().map(|e| e.1));
             out.cells(labels, entries.iter().map(|e| e.2));
@@ -256,12 +295,10 @@ pub(super) const COLUMNS: &[Column] = &[
     }),
     core!(app_id: "UInt64"),
     column!("app_proto": "LowCardinality(String)", |r, out| {
-        let ids = r.gather(r.columns(|b| Some(b.core.app_proto.as_slice())));
-        out.names(&r.bundle.names.apps, r.len(), ids)
+        r.named(out, &r.bundle.names.apps, |b| &b.core.app_proto)
     }),
     column!("app": "LowCardinality(String)", |r, out| {
-        let ids = r.gather(r.columns(|b| Some(b.core.app.as_slice())));
-        out.names(&r.bundle.names.apps, r.len(), ids)
+        r.named(out, &r.bundle.names.apps, |b| &b.core.app)
     }),
     column!("app_source": "LowCardinality(String)", |r, out| {
         r.numbered(out, |b| &b.core.app_source, AppSource::ALL.len(), |n| {
@@ -270,8 +307,7 @@ pub(super) const COLUMNS: &[Column] = &[
     }),
     core!(app_confidence: "UInt8"),
     column!("qos_class": "LowCardinality(String)", |r, out| {
-        let ids = r.gather(r.columns(|b| Some(b.core.qos_class.as_slice()))).map(u32::from);
-        out.names(&r.bundle.names.classes, r.len(), ids)
+        r.named(out, &r.bundle.names.classes, |b| &b.core.qos_class)
     }),
     group!(nat.nat_src_addr: "IPv6"),
     group!(nat.nat_dst_addr: "IPv6"),

@@ -1,9 +1,11 @@
 //! The row definitions of the small tables. `schemas/` has their twins; a test holds them equal.
 
-use super::block::Block;
+use super::block::{Block, Order};
 use crate::batch::{ExporterRow, LedgerRow};
 use crate::ledger::Outcome;
-use crate::model::{Addr, InterfaceCounters, InterfaceSide, Learned, Names, Origin, UsageRow};
+use crate::model::{
+    Addr, InterfaceCounters, InterfaceSide, Learned, NameTable, Names, Origin, UsageRow,
+};
 
 /// A column of a table with rows of type `R`.
 pub(super) struct Column<R: 'static> {
@@ -32,14 +34,19 @@ impl<R> Rows<'_, R> {
         }
     }
 
-    fn low_cardinality(
+    fn named(&self, out: &mut Block, table: &NameTable, id: fn(&R) -> u32) -> bool {
+        self.low_cardinality(out, table.len(), |id| table.name(id), id)
+    }
+
+    fn low_cardinality<'n>(
         &self,
         out: &mut Block,
         count: usize,
-        name: impl Fn(u32) -> &'static str,
+        name: impl Fn(u32) -> &'n str,
         id: fn(&R) -> u32,
     ) -> bool {
-        out.low_cardinality(count, name, self.rows.len(), self.rows.iter().map(id))
+        let order = Order::AsTheyCome(self.rows.len());
+        out.low_cardinality(count, name, self.rows.iter().map(id), order)
     }
 }
 
@@ -109,12 +116,11 @@ pub(super) const USAGE: &[Column<UsageRow>] = &[
     }),
     cells!("inferred": "UInt8", r => u8::from(r.inferred)),
     column!("app_proto": "LowCardinality(String)", |all, out| {
-        text_ids(all, out, |r| r.app_proto)
+        all.named(out, &all.names.apps, |r| r.app_proto)
     }),
-    column!("app": "LowCardinality(String)", |all, out| text_ids(all, out, |r| r.app)),
+    column!("app": "LowCardinality(String)", |all, out| all.named(out, &all.names.apps, |r| r.app)),
     column!("qos_class": "LowCardinality(String)", |all, out| {
-        let ids = all.rows.iter().map(|r| r.qos_class.into());
-        out.names(&all.names.classes, all.rows.len(), ids)
+        all.named(out, &all.names.classes, |r| r.qos_class.into())
     }),
     cells!("dscp": "UInt8", r => r.dscp),
     cells!("bytes": "UInt64", r => r.bytes),
@@ -200,7 +206,3 @@ pub(super) const INTERFACE_COUNTERS: &[Column<InterfaceCounters>] = &[
     cells!("out_errors": "UInt32", c => c.out_errors),
     cells!("promiscuous": "UInt32", c => c.promiscuous),
 ];
-
-fn text_ids(all: &Rows<'_, UsageRow>, out: &mut Block, id: fn(&UsageRow) -> u32) -> bool {
-    out.names(&all.names.apps, all.rows.len(), all.rows.iter().map(id))
-}

@@ -1,0 +1,117 @@
+//! `flowhouse check`: everything that would stop `run`, found before it does.
+
+use crate::assemble::StateDirectory;
+use crate::config::Config;
+use crate::receive;
+use crate::sink::schema;
+use crate::store::library;
+use anyhow::{Result, bail};
+use clap::Args;
+use std::path::PathBuf;
+
+/// Proves a configuration: every fault with file, line and cure; exit 1 if there is any.
+///
+/// Checks the file, that the listeners can be opened, that the state directory can be locked, that ClickHouse answers with a schema
+/// that fits, and, where no ClickHouse is named, that the embedded one can be started. Changes nothing but an empty state
+/// directory.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  flowhouse check -c /etc/flowhouse/flowhouse.toml\n  flowhouse check --offline -c flowhouse.toml     the file alone"
+)]
+pub struct CheckArguments {
+    /// Configuration
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Check the file alone: open no socket, ask no store
+    #[arg(long)]
+    pub offline: bool,
+}
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When there is a fault.
+pub fn run(arguments: &CheckArguments) -> Result<()> {
+    let config = super::load_config(arguments.config.as_deref())?;
+    let mut faults = 0;
+    let mut tell = |what: &str, result: Result<String>| match result {
+        Ok(text) => println!("ok     {what}: {text}"),
+        Err(error) => {
+            faults += 1;
+            println!("FAULT  {what}: {error:#}");
+        }
+    };
+    tell(
+        "configuration",
+        Ok(arguments
+            .config
+            .as_ref()
+            .map_or("defaults".into(), |p| p.display().to_string())),
+    );
+    if !arguments.offline {
+        tell("listeners", listeners(&config));
+        tell(
+            "state directory",
+            StateDirectory::open(&config.state_dir()).map(|d| d.path().display().to_string()),
+        );
+        tell("store", store(&config));
+    }
+    if faults > 0 {
+        bail!("{faults} fault(s)");
+    }
+    Ok(())
+}
+
+fn listeners(config: &Config) -> Result<String> {
+    let listeners = receive::bind(&config.receive)?;
+    for warning in listeners.iter().flat_map(receive::Listener::warnings) {
+        println!("warn   {warning}");
+    }
+    let addresses: Vec<String> = listeners.iter().map(|l| l.address().to_string()).collect();
+    Ok(addresses.join(", "))
+}
+
+fn store(config: &Config) -> Result<String> {
+    let Some(connection) = &config.clickhouse else {
+        let data = config
+            .store
+            .data
+            .clone()
+            .unwrap_or_else(crate::store::settings::default_data_dir);
+        let library = library::find(config.store.library.as_deref(), &data)?;
+        return Ok(format!(
+            "embedded, engine {}, data {}",
+            library.display(),
+            data.display()
+        ));
+    };
+    let client = connection.client()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let lines = runtime.block_on(schema::status(&client))?;
+    if let Some(line) = lines
+        .iter()
+        .find(|l| matches!(l.state, schema::State::Changed | schema::State::Unknown))
+    {
+        bail!(
+            "{}: migration {:04} is {:?}: this flowhouse does not fit the schema",
+            connection.url,
+            line.version,
+            line.state
+        );
+    }
+    let pending = lines
+        .iter()
+        .filter(|l| l.state == schema::State::Pending)
+        .count();
+    if pending > 0 && !config.schema_apply {
+        bail!(
+            "{pending} migration(s) pending and schema_apply = false: run `flowhouse schema apply`"
+        );
+    }
+    Ok(format!(
+        "{} answers, {pending} migration(s) pending",
+        connection.url
+    ))
+}

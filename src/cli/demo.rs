@@ -1,0 +1,261 @@
+//! `flowhouse demo`: the product in one command, on this machine, with no router at all.
+
+use super::query::{Reader, number};
+use super::top::{self, What};
+use crate::assemble::Collector;
+use crate::config::Config;
+use crate::generate::sender::{self, Plan, Report};
+use crate::generate::{Habits, Profile};
+use crate::store::{SpawnOptions, spawn};
+use anyhow::{Context, Result};
+use clap::Args;
+use std::io::{Write, stdout};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Shows the product: an embedded ClickHouse, the collector, and three exporters that send to it over UDP.
+///
+/// A v5 edge switch, a v9 router with application names and sampling, and an IPFIX gateway with IPv6 export generated traffic
+/// over loopback. Every few seconds bandwidth by application, by QoS class and by interface is read back from ClickHouse with
+/// SQL; at the end come the ledger and the SQL to go on with.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  flowhouse demo --for 2m\n  flowhouse demo --rate 20000 --data /tmp/demo"
+)]
+pub struct DemoArguments {
+    /// End after this time; without it the demo runs until it is interrupted
+    #[arg(long = "for", value_name = "TIME", value_parser = super::duration_seconds)]
+    pub duration: Option<u64>,
+    /// Flow records a second, all exporters together
+    #[arg(long, default_value_t = 3_000, value_name = "FLOWS/S", value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub rate: u64,
+    /// Seconds between two rounds of tables
+    #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    pub every: u64,
+    /// Folder for the tables, kept afterwards; made when missing
+    #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir().join("flowhouse-demo"))]
+    pub data: PathBuf,
+}
+
+/// How long the first rows may take; then something is wrong.
+const FIRST_ROWS: Duration = Duration::from_secs(30);
+
+/// The router samples 1 in this many packets, so that the tables show an error.
+const ROUTER_SAMPLING: u32 = 100;
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When the store, the collector or the exporters cannot start.
+pub fn run(arguments: &DemoArguments) -> Result<()> {
+    super::run::log_to_stderr_from("warn");
+    let store_dir = arguments.data.join("store");
+    prepare(&arguments.data)?;
+    println!(
+        "starting the embedded ClickHouse in {} ...",
+        store_dir.display()
+    );
+    let store =
+        spawn(&SpawnOptions::new(&store_dir)).context("the embedded ClickHouse did not start")?;
+    let config = config(&arguments.data, &store.url, &store.key);
+    let collector = Collector::start(&config)?;
+    let to = *collector.addresses().first().context("no listener")?;
+    println!(
+        "collecting on udp {to}, metrics on http://{}/metrics",
+        collector.control_address()
+    );
+    println!(
+        "ClickHouse on {} (key in {})\n",
+        store.url,
+        store_dir.join("key").display()
+    );
+
+    let stop = stop_on_signal()?;
+    let exporters: Vec<_> = exporters(to, arguments)
+        .into_iter()
+        .map(|plan| {
+            let stop = stop.clone();
+            std::thread::spawn(move || sender::send(&plan, &stop, |_| ()))
+        })
+        .collect();
+    let reader = Reader::new(collector.connection().client()?)?;
+    let before = rows(&reader).unwrap_or(0.0);
+    let shown = show(&reader, arguments, &stop);
+    stop.store(true, Ordering::Relaxed);
+    let mut sent = Report::default();
+    for thread in exporters {
+        if let Ok(report) = thread.join() {
+            let report = report.context("an exporter failed")?;
+            sent.flows += report.flows;
+            sent.datagrams += report.datagrams;
+        }
+    }
+    let (totals, _) = collector.stop();
+    shown?;
+    let stored = rows(&reader)? - before;
+    println!(
+        "sent {} flows in {} datagrams; {stored} new rows in `flows`",
+        sent.flows, sent.datagrams
+    );
+    println!("\nledger\n{}", super::law_lines(&totals.laws()));
+    print_next(&store_dir);
+    store
+        .stop()
+        .context("the embedded ClickHouse did not stop in order")?;
+    Ok(())
+}
+
+/// The folder, enterable for the account that the store changes to when this is root.
+fn prepare(data: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
+    std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o755))?;
+    Ok(())
+}
+
+fn config(data: &Path, url: &str, key: &str) -> Config {
+    let mut config = Config {
+        state_dir: Some(data.join("state")),
+        ..Config::default()
+    };
+    config.receive.listeners = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+    config.control.listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    config.clickhouse = Some(crate::sink::clickhouse::Connection {
+        url: url.to_owned(),
+        password: Some(key.to_owned()),
+        ..Default::default()
+    });
+    config
+}
+
+/// Sets a flag on SIGINT and SIGTERM.
+fn stop_on_signal() -> Result<Arc<AtomicBool>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            if let (Ok(mut interrupt), Ok(mut terminate)) = (
+                signal(SignalKind::interrupt()),
+                signal(SignalKind::terminate()),
+            ) {
+                tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+                flag.store(true, Ordering::Relaxed);
+            }
+        });
+    });
+    Ok(stop)
+}
+
+fn exporters(to: SocketAddr, arguments: &DemoArguments) -> Vec<Plan> {
+    let kinds = [
+        (Profile::EdgeSwitch, 1),
+        (Profile::Router, ROUTER_SAMPLING),
+        (Profile::Gateway, 1),
+    ];
+    // one plan for all would number them 0, 1, 2 and give all of them one sampling; each has its own habits
+    kinds
+        .into_iter()
+        .enumerate()
+        .map(|(n, (profile, sampling))| Plan {
+            to,
+            profiles: vec![profile],
+            first_exporter: n as u32,
+            exporters: 1,
+            habits: Habits {
+                sampling,
+                ..Habits::default()
+            },
+            rate: (arguments.rate / 3).max(1),
+            flows: None,
+            duration: arguments.duration.map(Duration::from_secs),
+            seed: n as u64 + 1,
+            pool: 4_000,
+            segment: false,
+        })
+        .collect()
+}
+
+fn rows(reader: &Reader) -> Result<f64> {
+    Ok(number(&reader.row("SELECT count() AS n FROM flows")?, "n"))
+}
+
+/// Prints the tables until the time is over.
+fn show(reader: &Reader, arguments: &DemoArguments, stop: &AtomicBool) -> Result<()> {
+    let began = Instant::now();
+    wait_for_rows(reader, stop)?;
+    println!(
+        "first rows in ClickHouse after {:.1} s\n",
+        began.elapsed().as_secs_f64()
+    );
+    let ends = arguments.duration.map(|s| began + Duration::from_secs(s));
+    while !stop.load(Ordering::Relaxed) && ends.is_none_or(|e| Instant::now() < e) {
+        let left = ends.map_or(Duration::MAX, |e| {
+            e.saturating_duration_since(Instant::now())
+        });
+        pause(Duration::from_secs(arguments.every).min(left), stop);
+        let seconds = began.elapsed().as_secs();
+        println!("--- after {seconds} s {}", "-".repeat(70));
+        for (title, what, limit) in [
+            ("bandwidth by application", What::Apps, 10),
+            ("bandwidth by QoS class", What::Classes, 12),
+            ("bandwidth by interface", What::Interfaces, 8),
+        ] {
+            let answer =
+                top::ask(reader, what, seconds, limit, None)?.over(began.elapsed().as_secs_f64());
+            println!("{title}\n{}\n", answer.table());
+        }
+        stdout().flush()?;
+    }
+    Ok(())
+}
+
+fn wait_for_rows(reader: &Reader, stop: &AtomicBool) -> Result<()> {
+    let until = Instant::now() + FIRST_ROWS;
+    let mut last = None;
+    while Instant::now() < until && !stop.load(Ordering::Relaxed) {
+        // until the schema is there the query fails, which is no fault
+        match reader.row("SELECT count() AS n FROM usage_1m") {
+            Ok(row) if number(&row, "n") > 0.0 => return Ok(()),
+            Ok(_) => {}
+            Err(error) => last = Some(error),
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    match last {
+        Some(error) => Err(error.context("no rows arrived in ClickHouse")),
+        None => Ok(()),
+    }
+}
+
+fn pause(time: Duration, stop: &AtomicBool) {
+    let until = Instant::now() + time;
+    while Instant::now() < until && !stop.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn print_next(store_dir: &Path) {
+    let dir = store_dir.display();
+    println!(
+        "
+go on with the data of this demo:
+  flowhouse store --data {dir} &
+  flowhouse store sql --data {dir} \"
+    SELECT app, qos_class, formatReadableSize(sum(est_bytes)) AS bytes, sum(flows) AS flows
+    FROM flowhouse.usage_once GROUP BY app, qos_class ORDER BY sum(est_bytes) DESC LIMIT 20\"
+  flowhouse store sql --data {dir} \"
+    SELECT time, if_name, round(sum(bits_per_second) / 1e6, 2) AS mbit_s
+    FROM flowhouse.interface_bandwidth WHERE direction = 'ingress' GROUP BY time, if_name ORDER BY time, mbit_s DESC\"
+your own routers:
+  flowhouse run            (UDP 2055, 4739 and 6343; then: flowhouse top apps --since 10m)
+your own captures:
+  flowhouse replay FILE.pcap --out DIR"
+    );
+}

@@ -1,0 +1,344 @@
+//! What survives a restart of the process: templates, samplers, names, the time exporters came up, sequence
+//! expectations. A small versioned JSON text; a damaged or hostile one is an error and changes nothing.
+
+use super::Decoder;
+use super::exporter::{Compiled, Domain, Exporter, NameKind, Session, Slot};
+use super::options;
+use super::sampling::Samplers;
+use super::sequence::Sequence;
+use super::settings::Settings;
+use super::template::{FieldSpec, TemplateHeader, VARIABLE};
+use crate::model::{Addr, Learned};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// Why a saved state was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// Not what [`Decoder::save`] writes.
+    #[error("saved decoder state is damaged: {0}")]
+    Damaged(#[from] serde_json::Error),
+    /// Written by another version.
+    #[error("saved decoder state has format {0}, expected {FORMAT}")]
+    Format(u32),
+    /// A template that would never have been learned.
+    #[error("saved decoder state holds an impossible template {0}")]
+    Template(u16),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    format: u32,
+    exporters: Vec<SavedExporter>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedExporter {
+    addr: [u8; 16],
+    first_export_ms: Option<i64>,
+    last_seen_ns: i64,
+    sessions: Vec<SavedSession>,
+    domains: Vec<SavedDomain>,
+    names: Vec<(NameKind, u64, String, String)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedSession {
+    port: u16,
+    version: u8,
+    domain: u32,
+    announced: bool,
+    last_seen_ns: i64,
+    templates: Vec<SavedTemplate>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedTemplate {
+    id: u16,
+    options: bool,
+    /// (enterprise, element, length, scope)
+    fields: Vec<(u32, u16, u16, bool)>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedDomain {
+    version: u8,
+    domain: u32,
+    last_seen_ns: i64,
+    init_ms: Option<i64>,
+    samplers: Samplers,
+    sequence: Sequence,
+}
+
+impl Decoder {
+    /// Everything that should survive a restart. Same state, same bytes.
+    pub fn save(&self) -> Vec<u8> {
+        let mut exporters: Vec<SavedExporter> = self.exporters.values().map(saved).collect();
+        exporters.sort_by_key(|e| e.addr);
+        let state = Saved {
+            format: FORMAT,
+            exporters,
+        };
+        serde_json::to_vec(&state).unwrap_or_default()
+    }
+
+    /// Takes a saved state in place of the present one. Returns the names and samplers it held, for the tables that
+    /// live elsewhere.
+    pub fn restore(&mut self, bytes: &[u8]) -> Result<Vec<Learned>, StateError> {
+        let saved: Saved = serde_json::from_slice(bytes)?;
+        if saved.format != FORMAT {
+            return Err(StateError::Format(saved.format));
+        }
+        let settings = &self.shared.settings;
+        let (mut learned, mut exporters, mut templates) = (Vec::new(), Vec::new(), 0);
+        for e in saved.exporters.into_iter().take(settings.exporters_max) {
+            let room = settings.templates_max.saturating_sub(templates);
+            let exporter = restored(e, room, settings, &mut learned)?;
+            templates += exporter.templates;
+            exporters.push(exporter);
+        }
+        self.exporters = exporters.into_iter().map(|e| (e.addr, e)).collect();
+        self.shared.templates = self.exporters.values().map(|e| e.templates).sum();
+        (self.shared.waiting_sets, self.shared.waiting_bytes) = (0, 0);
+        Ok(learned)
+    }
+}
+
+fn saved(e: &Exporter) -> SavedExporter {
+    let mut names: Vec<_> = e
+        .names
+        .iter()
+        .map(|((kind, id), (name, more))| (*kind, *id, name.to_string(), more.to_string()))
+        .collect();
+    names.sort();
+    SavedExporter {
+        addr: e.addr.0,
+        first_export_ms: e.first_export_ms,
+        last_seen_ns: e.last_seen_ns,
+        sessions: e.sessions.iter().map(saved_session).collect(),
+        domains: e
+            .domains
+            .iter()
+            .map(|d| SavedDomain {
+                version: d.version,
+                domain: d.domain,
+                last_seen_ns: d.last_seen_ns,
+                init_ms: d.init_ms,
+                samplers: d.samplers.clone(),
+                sequence: d.sequence.clone(),
+            })
+            .collect(),
+        names,
+    }
+}
+
+fn saved_session(s: &Session) -> SavedSession {
+    let template = |slot: &Slot| SavedTemplate {
+        id: slot.compiled.template.id,
+        options: slot.compiled.template.options,
+        fields: slot
+            .compiled
+            .template
+            .fields
+            .iter()
+            .map(|f| (f.pen, f.element, f.length, f.scope))
+            .collect(),
+    };
+    SavedSession {
+        port: s.port,
+        version: s.version,
+        domain: s.domain,
+        announced: s.announced,
+        last_seen_ns: s.last_seen_ns,
+        templates: s.templates.iter().map(template).collect(),
+    }
+}
+
+fn restored(
+    saved: SavedExporter,
+    room: usize,
+    settings: &Settings,
+    learned: &mut Vec<Learned>,
+) -> Result<Exporter, StateError> {
+    let mut e = Exporter::new(Addr(saved.addr));
+    e.first_export_ms = saved.first_export_ms;
+    e.last_seen_ns = saved.last_seen_ns;
+    let room = room.min(settings.exporter_templates_max);
+    for s in saved.sessions.into_iter().take(settings.sessions_max) {
+        let left = room - e.templates;
+        let session = restored_session(s, left, settings)?;
+        e.templates += session.templates.len();
+        e.sessions.push(session);
+    }
+    for d in saved.domains.into_iter().take(settings.domains_max) {
+        let facts = d.samplers.iter().take(settings.samplers_max);
+        learned.extend(facts.map(|(sampler, interval)| Learned::Sampler {
+            exporter: e.addr,
+            domain: d.domain,
+            sampler,
+            interval,
+        }));
+        e.domains.push(Domain {
+            version: d.version,
+            domain: d.domain,
+            sequence: d.sequence.bounded(),
+            samplers: d.samplers.bounded(settings.samplers_max),
+            init_ms: d.init_ms,
+            last_seen_ns: d.last_seen_ns,
+        });
+    }
+    for (kind, id, name, more) in saved.names.into_iter().take(settings.names_max) {
+        let (name, more) = (
+            options::text(name.as_bytes()),
+            options::text(more.as_bytes()),
+        );
+        learned.push(options::fact(e.addr, (kind, id), &name, &more));
+        e.names.insert((kind, id), (name.into(), more.into()));
+    }
+    Ok(e)
+}
+
+fn restored_session(
+    s: SavedSession,
+    room: usize,
+    settings: &Settings,
+) -> Result<Session, StateError> {
+    let mut session = Session {
+        port: s.port,
+        version: s.version,
+        domain: s.domain,
+        announced: s.announced,
+        last_seen_ns: s.last_seen_ns,
+        templates: Vec::new(),
+    };
+    for t in s.templates.into_iter().take(room) {
+        let fields: Vec<FieldSpec> = t
+            .fields
+            .iter()
+            .map(|&(pen, element, length, scope)| FieldSpec {
+                pen,
+                element,
+                length,
+                scope,
+            })
+            .collect();
+        let header = TemplateHeader {
+            id: t.id,
+            version: s.version,
+            options: t.options,
+        };
+        let total: usize = fields
+            .iter()
+            .map(|f| match (s.version, f.length) {
+                (10, VARIABLE) => 1,
+                (_, n) => usize::from(n),
+            })
+            .sum();
+        let sorted = session
+            .templates
+            .last()
+            .is_none_or(|l: &Slot| l.compiled.template.id < t.id);
+        let possible = matches!(s.version, 9 | 10)
+            && t.id >= 256
+            && sorted
+            && (1..=settings.record_bytes_max).contains(&total)
+            && fields.len() <= settings.template_fields_max;
+        if !possible {
+            return Err(StateError::Template(t.id));
+        }
+        session.templates.push(Slot {
+            compiled: Arc::new(Compiled::new(&header, &fields, settings)),
+            used: 0,
+            changes: 0,
+            changes_since_ns: 0,
+        });
+    }
+    Ok(session)
+}
+
+/// Version of the text.
+const FORMAT: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::{Book, Outcome};
+    use crate::model::{Datagram, FlowBatch};
+
+    fn words(list: &[u16]) -> Vec<u8> {
+        list.iter().flat_map(|w| w.to_be_bytes()).collect()
+    }
+
+    fn feed(decoder: &mut Decoder, sequence: u16, sets: &[u16]) -> (FlowBatch, Book) {
+        let body = words(sets);
+        let head = words(&[10, body.len() as u16 + 16, 0, 1000, 0, sequence, 0, 7]);
+        let payload = [head, body].concat();
+        let (mut out, mut book) = (FlowBatch::new(), Book::new(10));
+        let d = Datagram {
+            source: Addr::from_v4([192, 0, 2, 1]),
+            port: 4739,
+            received_at_ns: 1_000_000_000_000,
+            number: 1,
+            frame: 1,
+            cut: false,
+            payload: &payload,
+        };
+        decoder.decode(&d, &mut out, &mut Vec::new(), &mut book);
+        (out, book)
+    }
+
+    #[test]
+    fn templates_samplers_and_sequences_survive() {
+        let mut first = Decoder::new(Settings::default());
+        let template = [2, 16, 256, 2, 7, 2, 11, 2];
+        let options = [3, 18, 257, 2, 1, 149, 4, 34, 2];
+        let data = [257, 10, 0, 7, 64];
+        feed(
+            &mut first,
+            0,
+            &[&template[..], &options[..], &data[..]].concat(),
+        );
+        let saved = first.save();
+        assert_eq!(saved, first.save(), "same state, same bytes");
+        let mut second = Decoder::new(Settings::default());
+        let learned = second.restore(&saved).expect("just written");
+        assert!(matches!(
+            learned[..],
+            [Learned::Sampler { interval: 64, .. }]
+        ));
+        let (rows, book) = feed(&mut second, 3, &[256, 8, 80, 443]);
+        assert_eq!(
+            (rows.core.src_port[0], rows.core.sampling_interval[0]),
+            (80, 64)
+        );
+        assert_eq!(book.count(Outcome::SequenceGaps), 0);
+        let mut more = Book::new(10);
+        second.finish(&mut more);
+        assert_eq!(
+            more.count(Outcome::SequenceGaps),
+            2,
+            "sequences 1 and 2 never came"
+        );
+    }
+
+    #[test]
+    fn hostile_text_is_an_error_and_changes_nothing() {
+        let mut d = Decoder::new(Settings::default());
+        feed(&mut d, 0, &[2, 12, 256, 1, 7, 2]);
+        let saved = d.save();
+        for text in [&b"not json"[..], b"{}", br#"{"format":9,"exporters":[]}"#] {
+            assert!(d.restore(text).is_err());
+        }
+        let text = String::from_utf8(saved.clone()).expect("JSON");
+        let hostile = text.replace("[[0,7,2,false]]", "[]");
+        assert_ne!(text, hostile);
+        assert!(matches!(
+            d.restore(hostile.as_bytes()),
+            Err(StateError::Template(256))
+        ));
+        for cut in 0..saved.len() {
+            assert!(d.restore(&saved[..cut]).is_err());
+        }
+        assert_eq!(d.save(), saved);
+    }
+}
