@@ -1,6 +1,7 @@
 //! A running collector: its threads, and how they end.
 
-use super::{Gate, Housekeeper, StateDirectory, View, budget};
+use super::housekeeper::{self, Housekeeper};
+use super::{Gate, StateDirectory, View, budget};
 use crate::aggregate::Usage;
 use crate::batch::{Identity, Sealer};
 use crate::config::Config;
@@ -8,6 +9,7 @@ use crate::control;
 use crate::decode::Decoder;
 use crate::enrich::Tables;
 use crate::ledger::Book;
+use crate::model::Addr;
 use crate::receive::{self, Intake, Listener, Router};
 use crate::shard::{Back, Cell, ExportShard, Worker};
 use crate::sink::{Outbox, clickhouse::Connection, hop};
@@ -66,8 +68,11 @@ impl Collector {
 
         let cells: Vec<Cell> = (0..shards).map(|_| Cell::default()).collect();
         let mut workers = vec![];
-        for cell in &cells {
-            let shard = export_shard(config, sealer())?;
+        let saved = housekeeper::saved_state(&state);
+        for (n, cell) in cells.iter().enumerate() {
+            let mut shard = export_shard(config, sealer())?;
+            let mine = |exporter| intake.shard(exporter, shards) == n;
+            restore(&mut shard, &saved, mine);
             workers.push(Worker::new(shard, config.shard.stages, cell.clone()));
         }
         let (senders, shards) = start_shards(workers, &outbox, config.receive.queue)?;
@@ -169,7 +174,9 @@ fn connect(config: &Config) -> Result<(Connection, Option<StoreProcess>)> {
     options.listen = config.store.listen;
     options.memory_max = config.store.memory_max;
     options.library.clone_from(&config.store.library);
-    let store = crate::store::spawn(&options).context("the embedded ClickHouse did not start")?;
+    let store = crate::store::spawn(&options).context(
+        "the embedded ClickHouse did not start (to use one of your own, set `url` below [clickhouse])",
+    )?;
     tracing::info!(
         "embedded ClickHouse at {} (data in {})",
         store.url,
@@ -198,6 +205,17 @@ fn export_shard(config: &Config, sealer: Sealer) -> Result<ExportShard> {
         Back::new(tables, usage, sealer),
         book,
     ))
+}
+
+/// Gives a shard what the decoders of the last run knew of its exporters.
+fn restore(shard: &mut ExportShard, saved: &[Vec<u8>], mine: impl Fn(Addr) -> bool) {
+    for bytes in saved {
+        if let Err(error) = shard.restore(bytes, &mine) {
+            tracing::warn!(
+                "some templates of the last run are lost until exporters send them again: {error}"
+            );
+        }
+    }
 }
 
 type Senders = Vec<Sender<receive::DatagramBatch>>;

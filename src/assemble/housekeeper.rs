@@ -4,6 +4,7 @@ use super::{StateDirectory, View};
 use crate::batch::{Extra, LedgerRow, Sealer};
 use crate::ledger::{Account, Outcome, Tally};
 use crate::receive::route::Moment;
+use crate::shard::SHARDS_MAX;
 use crate::sink::Outbox;
 use anyhow::Result;
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
@@ -20,9 +21,6 @@ const LEDGER_ROUNDS: u32 = 10;
 
 /// Faults logged a round; further ones are counted in the ledger and not logged.
 const FAULTS_LOGGED_MAX: usize = 10;
-
-/// Names of the files with the decoders' state.
-const STATE_FILES: &str = "decode-";
 
 /// The thread that does it.
 #[derive(Debug)]
@@ -50,6 +48,7 @@ impl Housekeeper {
             outbox,
             sealed: BTreeMap::new(),
             lost_told: 0,
+            kept: [false; SHARDS_MAX],
         };
         let work = move || {
             let mut n = 0u32;
@@ -81,6 +80,8 @@ struct Rounds {
     outbox: Outbox,
     sealed: BTreeMap<Account, Tally>,
     lost_told: u64,
+    /// Shards whose state was written since the start.
+    kept: [bool; SHARDS_MAX],
 }
 
 impl Rounds {
@@ -97,16 +98,31 @@ impl Rounds {
                     fault.reason
                 );
             }
-            if let Some(bytes) = state
-                && let Err(error) = self.state.write(&format!("{STATE_FILES}{n}"), &bytes)
-            {
-                tracing::warn!("templates are not kept: {error:#}");
+            if let Some(bytes) = state {
+                self.keep(n, &bytes);
             }
         }
         self.tell_losses();
         self.view.set_bundles_queued(self.outbox.queued());
         if with_ledger {
             self.write_ledger();
+        }
+    }
+
+    /// Writes the state of a shard. Once every shard has written, those of a run with more shards are outdated.
+    fn keep(&mut self, shard: usize, bytes: &[u8]) {
+        if let Err(error) = self.state.write(&file_of(shard), bytes) {
+            tracing::warn!("templates are not kept: {error:#}");
+            return;
+        }
+        let shards = self.view.shards(|_, _| ()).len();
+        let all = |kept: &[bool]| kept[..shards].iter().all(|k| *k);
+        if !std::mem::replace(&mut self.kept[shard], true) && all(&self.kept) {
+            for outdated in shards..SHARDS_MAX {
+                if let Err(error) = self.state.remove(&file_of(outdated)) {
+                    tracing::warn!("{error:#}");
+                }
+            }
         }
     }
 
@@ -168,13 +184,16 @@ impl Rounds {
 
 /// What the decoders of the last run knew; what cannot be read is said and left out.
 pub fn saved_state(state: &StateDirectory) -> Vec<Vec<u8>> {
-    let names = (0..crate::shard::SHARDS_MAX).map(|n| format!("{STATE_FILES}{n}"));
-    names
-        .filter_map(|name| {
-            state.read(&name).unwrap_or_else(|error| {
-                tracing::warn!("{error:#}");
-                None
-            })
+    let read = |shard| {
+        state.read(&file_of(shard)).unwrap_or_else(|error| {
+            tracing::warn!("{error:#}");
+            None
         })
-        .collect()
+    };
+    (0..SHARDS_MAX).filter_map(read).collect()
+}
+
+/// Name of the file with the state of a shard's decoder.
+fn file_of(shard: usize) -> String {
+    format!("decode-{shard}")
 }

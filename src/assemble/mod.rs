@@ -13,6 +13,5 @@ mod view;
 
 pub use collector::Collector;
 use gate::Gate;
-use housekeeper::Housekeeper;
 pub use state::StateDirectory;
 pub use view::{Totals, View};

@@ -91,6 +91,20 @@ impl StateDirectory {
             .with_context(|| format!("cannot read {}", path.display()))
     }
 
+    /// Removes a file; that there is none is fine.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        let path = self.path.join(name);
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(e).with_context(|| format!("cannot remove {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn collector_id(path: &Path) -> Result<Uuid> {
         match fs::read_to_string(path) {
             Ok(text) => Uuid::parse_str(text.trim()).with_context(|| {
@@ -127,6 +141,9 @@ mod tests {
             Some(&b"abc"[..])
         );
         assert_eq!(first.read("nothing").expect("reads"), None);
+        first.remove("templates").expect("removed");
+        first.remove("templates").expect("gone already");
+        assert_eq!(first.read("templates").expect("reads"), None);
         drop(first);
         assert_eq!(
             StateDirectory::open(dir.path()).expect("again").collector(),

@@ -85,22 +85,55 @@ impl Decoder {
     /// Takes a saved state in place of the present one. Returns the names and samplers it held, for the tables that
     /// live elsewhere.
     pub fn restore(&mut self, bytes: &[u8]) -> Result<Vec<Learned>, StateError> {
+        let (exporters, learned) = self.read(bytes, 0, 0, |_| true)?;
+        self.exporters.clear();
+        (self.shared.waiting_sets, self.shared.waiting_bytes) = (0, 0);
+        self.adopt(exporters);
+        Ok(learned)
+    }
+
+    /// Takes those exporters of a saved state that are not known yet and that `mine` wants: the number of shards may have
+    /// changed. Returns the names and samplers they held.
+    pub fn restore_more(
+        &mut self,
+        bytes: &[u8],
+        mine: impl Fn(Addr) -> bool,
+    ) -> Result<Vec<Learned>, StateError> {
+        let known = (self.exporters.len(), self.shared.templates);
+        let wanted = |addr| !self.exporters.contains_key(&addr) && mine(addr);
+        let (exporters, learned) = self.read(bytes, known.0, known.1, wanted)?;
+        self.adopt(exporters);
+        Ok(learned)
+    }
+
+    /// The wanted exporters of a saved state, as far as there is room beside those that are there.
+    fn read(
+        &self,
+        bytes: &[u8],
+        exporters_there: usize,
+        templates_there: usize,
+        wanted: impl Fn(Addr) -> bool,
+    ) -> Result<(Vec<Exporter>, Vec<Learned>), StateError> {
         let saved: Saved = serde_json::from_slice(bytes)?;
         if saved.format != FORMAT {
             return Err(StateError::Format(saved.format));
         }
         let settings = &self.shared.settings;
-        let (mut learned, mut exporters, mut templates) = (Vec::new(), Vec::new(), 0);
-        for e in saved.exporters.into_iter().take(settings.exporters_max) {
+        let (mut learned, mut exporters, mut templates) = (vec![], vec![], templates_there);
+        let chosen = saved.exporters.into_iter().filter(|e| wanted(Addr(e.addr)));
+        for e in chosen.take(settings.exporters_max.saturating_sub(exporters_there)) {
             let room = settings.templates_max.saturating_sub(templates);
             let exporter = restored(e, room, settings, &mut learned)?;
             templates += exporter.templates;
             exporters.push(exporter);
         }
-        self.exporters = exporters.into_iter().map(|e| (e.addr, e)).collect();
+        Ok((exporters, learned))
+    }
+
+    fn adopt(&mut self, exporters: Vec<Exporter>) {
+        self.exporters
+            .extend(exporters.into_iter().map(|e| (e.addr, e)));
         self.shared.templates = self.exporters.values().map(|e| e.templates).sum();
-        (self.shared.waiting_sets, self.shared.waiting_bytes) = (0, 0);
-        Ok(learned)
     }
 }
 

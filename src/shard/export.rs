@@ -1,9 +1,9 @@
 //! Datagrams to rows, for one shard.
 
 use super::{Back, Sealed};
-use crate::decode::{Decoder, Fault};
+use crate::decode::{Decoder, Fault, StateError};
 use crate::ledger::{Book, Outcome};
-use crate::model::{Datagram, FlowBatch, Learned};
+use crate::model::{Addr, Datagram, FlowBatch, Learned};
 
 /// Most facts a shard keeps between two datagrams before they are applied.
 const LEARNED_MAX: usize = 65_536;
@@ -103,6 +103,17 @@ impl ExportShard {
     /// End of stream: what still awaits its template is counted as expired.
     pub fn finish(&mut self) {
         self.decoder.finish(&mut self.book);
+    }
+
+    /// Takes in what decoders knew before a restart about the exporters that are `mine`: templates, samplers, names,
+    /// sequences.
+    ///
+    /// # Errors
+    /// When the bytes are not what [`Decoder::save`] wrote; then nothing has changed.
+    pub fn restore(&mut self, bytes: &[u8], mine: impl Fn(Addr) -> bool) -> Result<(), StateError> {
+        let mut learned = self.decoder.restore_more(bytes, mine)?;
+        self.back.learn(&mut learned, &mut self.book);
+        Ok(())
     }
 
     /// Rows that are not sealed yet.

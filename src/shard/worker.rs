@@ -157,7 +157,7 @@ impl Worker {
         self.batches = 0;
         self.published_ns = self.now_ns;
         let save = last || self.now_ns - self.saved_ns >= SAVE_NS;
-        let state = save.then(Vec::new);
+        let state = save.then(|| self.shard.decoder().save());
         if save {
             self.saved_ns = self.now_ns;
         }

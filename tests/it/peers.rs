@@ -98,16 +98,23 @@ impl Scene {
         ledger
     }
 
-    fn softflowd(&self, to: SocketAddr, arguments: &[&str]) {
-        let file = |name: &str| self.dir.path().join(name);
+    /// Runs softflowd and returns how many records it says it has sent.
+    fn softflowd(&self, to: SocketAddr, arguments: &[&str]) -> u64 {
         let mut command = program("softflowd");
         command
             .arg("-r")
             .arg(&self.pcap)
-            .args(["-n", &to.to_string(), "-d", "-a"]);
-        command.arg("-c").arg(file("softflowd.ctl"));
-        command.arg("-p").arg(file("softflowd.pid"));
-        run(command.args(arguments));
+            .args(["-n", &to.to_string()]);
+        // with a control socket it would stay at the end of the file
+        command.args(["-d", "-c", "none", "-p"]);
+        command.arg(self.dir.path().join("softflowd.pid"));
+        let said = run(command.args(arguments));
+        let records = said
+            .split_once(" records)")
+            .and_then(|(before, _)| before.rsplit_once('('));
+        records
+            .and_then(|(_, n)| n.parse().ok())
+            .unwrap_or_else(|| panic!("{said}"))
     }
 
     fn pmacctd(&self, plugin: &str) {
@@ -128,7 +135,7 @@ fn softflowd_netflow_5_9_and_ipfix() {
     let all = scene.v4.and(&scene.v6);
     for (version, want) in [("5", &scene.v4), ("9", &all), ("10", &all)] {
         scene.expect(&format!("softflowd -v {version}"), want, |to| {
-            scene.softflowd(to, &["-v", version]);
+            assert_eq!(scene.softflowd(to, &["-v", version]), want.flows);
         });
     }
     scene.finish();
@@ -137,9 +144,10 @@ fn softflowd_netflow_5_9_and_ipfix() {
 #[test]
 fn softflowd_tells_its_sampling() {
     let scene = Scene::start();
-    let config = ["-v", "9", "-s", "5"];
     eventually("the schema", || scene.collector.page("/readyz").0 == 200);
-    scene.softflowd(scene.collector.udp[0], &config);
+    let sent = scene.softflowd(scene.collector.udp[0], &["-v", "9", "-s", "5"]);
+    scene.collector.settle(sent);
+    assert_eq!(scene.stored()[0], sent);
     let all = scene.v4.and(&scene.v6);
     eventually("all packets are estimated", || {
         scene.sql.numbers("SELECT sum(est_packets) FROM flows") == [all.packets]

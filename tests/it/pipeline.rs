@@ -19,6 +19,7 @@ fn plan(to: SocketAddr, profiles: &[Profile], flows: u64, rate: u64) -> Plan {
         to,
         profiles: profiles.to_vec(),
         exporters: profiles.len() as u32,
+        first_exporter: 0,
         habits: Habits::default(),
         rate,
         flows: Some(flows),
