@@ -2,7 +2,8 @@
 //! expectations. A small versioned JSON text; a damaged or hostile one is an error and changes nothing.
 
 use super::Decoder;
-use super::exporter::{Compiled, Domain, Exporter, NameKind, Session, Slot};
+use super::exporter::{Domain, Exporter, NameKind, Session, Slot};
+use super::layouts::Layouts;
 use super::options;
 use super::sampling::Samplers;
 use super::sequence::Sequence;
@@ -10,7 +11,6 @@ use super::settings::Settings;
 use super::template::{FieldSpec, TemplateHeader, VARIABLE};
 use crate::model::{Addr, Learned};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 /// Why a saved state was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -93,7 +93,7 @@ impl Decoder {
         let (mut learned, mut exporters, mut templates) = (Vec::new(), Vec::new(), 0);
         for e in saved.exporters.into_iter().take(settings.exporters_max) {
             let room = settings.templates_max.saturating_sub(templates);
-            let exporter = restored(e, room, settings, &mut learned)?;
+            let exporter = restored(e, room, (&mut self.shared.layouts, settings), &mut learned)?;
             templates += exporter.templates;
             exporters.push(exporter);
         }
@@ -157,7 +157,7 @@ fn saved_session(s: &Session) -> SavedSession {
 fn restored(
     saved: SavedExporter,
     room: usize,
-    settings: &Settings,
+    (layouts, settings): (&mut Layouts, &Settings),
     learned: &mut Vec<Learned>,
 ) -> Result<Exporter, StateError> {
     let mut e = Exporter::new(Addr(saved.addr));
@@ -166,7 +166,7 @@ fn restored(
     let room = room.min(settings.exporter_templates_max);
     for s in saved.sessions.into_iter().take(settings.sessions_max) {
         let left = room - e.templates;
-        let session = restored_session(s, left, settings)?;
+        let session = restored_session(s, left, (layouts, settings))?;
         e.templates += session.templates.len();
         e.sessions.push(session);
     }
@@ -201,7 +201,7 @@ fn restored(
 fn restored_session(
     s: SavedSession,
     room: usize,
-    settings: &Settings,
+    (layouts, settings): (&mut Layouts, &Settings),
 ) -> Result<Session, StateError> {
     let mut session = Session {
         port: s.port,
@@ -247,7 +247,7 @@ fn restored_session(
             return Err(StateError::Template(t.id));
         }
         session.templates.push(Slot {
-            compiled: Arc::new(Compiled::new(&header, &fields, settings)),
+            compiled: layouts.compiled(&header, &fields, settings),
             used: 0,
             changes: 0,
             changes_since_ns: 0,
