@@ -21,13 +21,16 @@ pub(super) struct Exporter {
     pub waiting: VecDeque<Waiting>,
     pub waiting_bytes: usize,
     /// Names and descriptions told so far: one is told again only when it changes.
-    pub names: HashMap<(NameKind, u64), (Box<str>, Box<str>), foldhash::quality::RandomState>,
+    pub names: NamesTold,
     /// Templates in all sessions.
     pub templates: usize,
     /// Export time of the first datagram, ms.
     pub first_export_ms: Option<i64>,
     pub last_seen_ns: i64,
 }
+
+/// Name and description by what they belong to.
+type NamesTold = HashMap<(NameKind, u64), (Box<str>, Box<str>), foldhash::quality::RandomState>;
 
 /// What a name belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

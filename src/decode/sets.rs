@@ -351,14 +351,16 @@ impl Job<'_> {
             return (0, 0);
         };
         let shared = &mut *self.shared;
-        rows::decode(
-            &compiled.template,
+        let set = rows::Set {
+            template: &compiled.template,
             plan,
             body,
+        };
+        rows::decode(
+            set,
             &mut self.frame,
             &self.exporter.domains[self.domain].samplers,
-            &mut shared.counters,
-            &mut shared.scratch,
+            (&mut shared.counters, &mut shared.scratch),
             self.out,
             self.tally,
         )
