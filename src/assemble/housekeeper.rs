@@ -56,7 +56,7 @@ impl Housekeeper {
             let mut n = 0u32;
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(ROUND) {
                 n = n.wrapping_add(1);
-                rounds.round(n % LEDGER_ROUNDS == 0 && !rounds.outbox.is_full());
+                rounds.round(n.is_multiple_of(LEDGER_ROUNDS) && !rounds.outbox.is_full());
             }
             rounds.round(true);
         };
