@@ -357,10 +357,13 @@ mod tests {
         let text = String::from_utf8(saved.clone()).expect("JSON");
         let hostile = text.replace("[[0,7,2,false]]", "[]");
         assert_ne!(text, hostile);
+        let mut fresh = Decoder::new(Settings::default());
         assert!(matches!(
-            d.restore(hostile.as_bytes(), |_| true),
+            fresh.restore(hostile.as_bytes(), |_| true),
             Err(StateError::Template(256))
         ));
+        assert!(fresh.restore(&saved, |_| false).is_ok_and(|l| l.is_empty()));
+        assert!(fresh.exporters.is_empty(), "another shard's");
         for cut in 0..saved.len() {
             assert!(d.restore(&saved[..cut], |_| true).is_err());
         }
