@@ -285,7 +285,7 @@ fn sets(
         _ => (&IPFIX_V4[..], &IPFIX_V6[..], 16),
     };
     d.resize(head, 0);
-    if turn % 100 == 0 {
+    if turn.is_multiple_of(100) {
         let at = open(d, if load == Load::V9 { 0 } else { 2 });
         for (id, fields) in [(256u16, v4), (257, v6)] {
             d.extend(id.to_be_bytes());
@@ -314,7 +314,7 @@ fn sets(
         for _ in 0..n {
             fields.iter().for_each(|f| field(d, f.0, f.1, rng));
         }
-        while d.len() % 4 != 0 {
+        while !d.len().is_multiple_of(4) {
             d.push(0);
         }
         close(d, at);

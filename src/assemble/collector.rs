@@ -43,7 +43,7 @@ impl Collector {
     /// # Errors
     /// What could not be opened, and what to do about it.
     pub fn start(config: &Config) -> Result<Collector> {
-        let state = Arc::new(StateDirectory::open(&config.state_dir())?);
+        let state = Arc::new(StateDirectory::open(&super::state_dir(config))?);
         let listeners = receive::bind(&config.receive)?;
         let server = control::Server::bind(&config.control)?;
         let control_address = server.address();
@@ -66,8 +66,9 @@ impl Collector {
 
         let cells: Vec<Cell> = (0..shards).map(|_| Cell::default()).collect();
         let mut workers = vec![];
-        for cell in &cells {
-            let shard = export_shard(config, sealer())?;
+        let saved = super::housekeeper::saved_state(&state);
+        for (n, cell) in cells.iter().enumerate() {
+            let shard = export_shard(config, sealer(), &saved, |a| intake.shard(a, shards) == n)?;
             workers.push(Worker::new(shard, config.shard.stages, cell.clone()));
         }
         let (senders, shards) = start_shards(workers, &outbox, config.receive.queue)?;
@@ -139,6 +140,9 @@ impl Collector {
                 Err(_) => tracing::error!("a receive thread panicked"),
             }
         }
+        // the grace period runs from here: a store that is away must not hold the shards for ever
+        let (gate, grace) = (self.gate, self.grace);
+        let sink = std::thread::spawn(move || gate.stop(grace));
         for thread in self.shards {
             if thread.join().is_err() {
                 tracing::error!("a shard panicked");
@@ -146,7 +150,9 @@ impl Collector {
         }
         // its last bundle carries the outcomes of receive; its outbox is the last one
         self.housekeeper.stop();
-        self.gate.stop(self.grace);
+        if sink.join().is_err() {
+            tracing::error!("the sink panicked");
+        }
         self.control.stop();
         (self.view.totals(), self.store)
     }
@@ -183,7 +189,12 @@ fn connect(config: &Config) -> Result<(Connection, Option<StoreProcess>)> {
     Ok((connection, Some(store)))
 }
 
-fn export_shard(config: &Config, sealer: Sealer) -> Result<ExportShard> {
+fn export_shard(
+    config: &Config,
+    sealer: Sealer,
+    saved: &[Vec<u8>],
+    mine: impl Fn(crate::model::Addr) -> bool,
+) -> Result<ExportShard> {
     let tables = Arc::new(Tables::new(&config.enrich)?);
     let usage = Usage::new(&crate::aggregate::Settings {
         hash_seed: rand::rng().random(),
@@ -193,11 +204,13 @@ fn export_shard(config: &Config, sealer: Sealer) -> Result<ExportShard> {
     decode.correct_clock = true;
     let decoder = Decoder::new(decode);
     let book = Book::new(config.receive.exporters_max.saturating_mul(2));
-    Ok(ExportShard::new(
-        decoder,
-        Back::new(tables, usage, sealer),
-        book,
-    ))
+    let mut shard = ExportShard::new(decoder, Back::new(tables, usage, sealer), book);
+    for bytes in saved {
+        if let Err(error) = shard.restore(bytes, &mine) {
+            tracing::warn!("{error}; exporters will send their templates again");
+        }
+    }
+    Ok(shard)
 }
 
 type Senders = Vec<Sender<receive::DatagramBatch>>;

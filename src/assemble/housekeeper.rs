@@ -50,12 +50,13 @@ impl Housekeeper {
             outbox,
             sealed: BTreeMap::new(),
             lost_told: 0,
+            cleaned: false,
         };
         let work = move || {
             let mut n = 0u32;
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(ROUND) {
                 n = n.wrapping_add(1);
-                rounds.round(n.is_multiple_of(LEDGER_ROUNDS));
+                rounds.round(n.is_multiple_of(LEDGER_ROUNDS) && !rounds.outbox.is_full());
             }
             rounds.round(true);
         };
@@ -81,6 +82,7 @@ struct Rounds {
     outbox: Outbox,
     sealed: BTreeMap<Account, Tally>,
     lost_told: u64,
+    cleaned: bool,
 }
 
 impl Rounds {
@@ -88,6 +90,8 @@ impl Rounds {
         let taken = self
             .view
             .shards(|n, s| (n, std::mem::take(&mut s.faults), s.state.take()));
+        let shards = taken.len();
+        let mut saved = 0;
         for (n, faults, state) in taken {
             for fault in faults.iter().take(FAULTS_LOGGED_MAX) {
                 let (exporter, at) = (fault.exporter, fault.offset);
@@ -97,11 +101,18 @@ impl Rounds {
                     fault.reason
                 );
             }
-            if let Some(bytes) = state
-                && let Err(error) = self.state.write(&format!("{STATE_FILES}{n}"), &bytes)
-            {
-                tracing::warn!("templates are not kept: {error:#}");
+            if let Some(bytes) = state {
+                match self.state.write(&format!("{STATE_FILES}{n}"), &bytes) {
+                    Ok(()) => saved += 1,
+                    Err(error) => tracing::warn!("templates are not kept: {error:#}"),
+                }
             }
+        }
+        // states of shards that this run does not have are in the new files now
+        if saved == shards && !self.cleaned {
+            (shards..crate::shard::SHARDS_MAX)
+                .for_each(|n| self.state.remove(&format!("{STATE_FILES}{n}")));
+            self.cleaned = true;
         }
         self.tell_losses();
         self.view.set_bundles_queued(self.outbox.queued());

@@ -14,5 +14,5 @@ mod view;
 pub use collector::Collector;
 use gate::Gate;
 use housekeeper::Housekeeper;
-pub use state::StateDirectory;
+pub use state::{StateDirectory, state_dir};
 pub use view::{Totals, View};

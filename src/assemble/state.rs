@@ -1,5 +1,6 @@
 //! The state directory: who this collector is, and what it knew before a restart.
 
+use crate::config::Config;
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
@@ -8,6 +9,20 @@ use uuid::Uuid;
 
 /// Largest state file that is read back, bytes.
 const FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// Where the state directory of a configuration is.
+pub fn state_dir(config: &Config) -> PathBuf {
+    if let Some(dir) = &config.state_dir {
+        return dir.clone();
+    }
+    if nix::unistd::geteuid().is_root() {
+        return PathBuf::from("/var/lib/flowhouse/state");
+    }
+    let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from);
+    let base =
+        std::env::var_os("XDG_STATE_HOME").map_or_else(|| home.join(".local/state"), PathBuf::from);
+    base.join("flowhouse")
+}
 
 /// A directory that one process holds exclusively while it runs.
 #[derive(Debug)]
@@ -70,6 +85,11 @@ impl StateDirectory {
             File::open(&self.path)?.sync_all()
         };
         write().with_context(|| format!("cannot write {}", to.display()))
+    }
+
+    /// Removes a file; one that is not there is fine.
+    pub fn remove(&self, name: &str) {
+        let _ = fs::remove_file(self.path.join(name));
     }
 
     /// Reads a file written by [`StateDirectory::write`]; `None` when there is none.

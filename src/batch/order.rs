@@ -9,7 +9,7 @@ use std::collections::HashMap;
 ///
 /// Bucket and exporter become one small rank, the interfaces take the bits that their largest value needs, and the
 /// place of the row takes the low bits: the whole then fits into 64 bits but for odd ifIndexes, and a radix sort
-/// over the key bits alone is stable because places rise. Measured per row: 4-6 ns, 35 ns for the wide fallback.
+/// over the key bits alone is stable because places rise. Measured: 10 ns a row (`benches/encode.rs`).
 #[derive(Debug, Default)]
 pub struct Sorter {
     keys: Vec<u64>,

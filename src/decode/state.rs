@@ -71,9 +71,21 @@ struct SavedDomain {
 }
 
 impl Decoder {
-    /// Everything that should survive a restart. Same state, same bytes.
+    /// Everything that should survive a restart, at the end of the process. Same state, same bytes.
     pub fn save(&self) -> Vec<u8> {
+        self.written(self.exporters.values().map(saved).collect())
+    }
+
+    /// The same in mid-run, without sequence expectations: the process receives past them, and after a kill they would
+    /// book as missing what was received.
+    pub fn save_running(&self) -> Vec<u8> {
         let mut exporters: Vec<SavedExporter> = self.exporters.values().map(saved).collect();
+        let domains = exporters.iter_mut().flat_map(|e| &mut e.domains);
+        domains.for_each(|d| d.sequence = Sequence::default());
+        self.written(exporters)
+    }
+
+    fn written(&self, mut exporters: Vec<SavedExporter>) -> Vec<u8> {
         exporters.sort_by_key(|e| e.addr);
         let state = Saved {
             format: FORMAT,
@@ -82,24 +94,37 @@ impl Decoder {
         serde_json::to_vec(&state).unwrap_or_default()
     }
 
-    /// Takes a saved state in place of the present one. Returns the names and samplers it held, for the tables that
-    /// live elsewhere.
-    pub fn restore(&mut self, bytes: &[u8]) -> Result<Vec<Learned>, StateError> {
+    /// Takes a saved state for the exporters that are `mine` (a shard's); of an exporter that several states hold the
+    /// one heard of last stays. Returns the names and samplers, for the tables that live elsewhere.
+    pub fn restore(
+        &mut self,
+        bytes: &[u8],
+        mine: impl Fn(Addr) -> bool,
+    ) -> Result<Vec<Learned>, StateError> {
         let saved: Saved = serde_json::from_slice(bytes)?;
         if saved.format != FORMAT {
             return Err(StateError::Format(saved.format));
         }
         let settings = &self.shared.settings;
-        let (mut learned, mut exporters, mut templates) = (Vec::new(), Vec::new(), 0);
-        for e in saved.exporters.into_iter().take(settings.exporters_max) {
+        let (mut learned, mut exporters, mut templates) =
+            (Vec::new(), Vec::new(), self.shared.templates);
+        let newer = |e: &SavedExporter| {
+            let known = self.exporters.get(&Addr(e.addr));
+            known.is_none_or(|k| k.last_seen_ns < e.last_seen_ns)
+        };
+        let chosen = saved
+            .exporters
+            .into_iter()
+            .filter(|e| mine(Addr(e.addr)) && newer(e));
+        for e in chosen.take(settings.exporters_max) {
             let room = settings.templates_max.saturating_sub(templates);
             let exporter = restored(e, room, (&mut self.shared.layouts, settings), &mut learned)?;
             templates += exporter.templates;
             exporters.push(exporter);
         }
-        self.exporters = exporters.into_iter().map(|e| (e.addr, e)).collect();
+        self.exporters
+            .extend(exporters.into_iter().map(|e| (e.addr, e)));
         self.shared.templates = self.exporters.values().map(|e| e.templates).sum();
-        (self.shared.waiting_sets, self.shared.waiting_bytes) = (0, 0);
         Ok(learned)
     }
 }
@@ -301,7 +326,7 @@ mod tests {
         let saved = first.save();
         assert_eq!(saved, first.save(), "same state, same bytes");
         let mut second = Decoder::new(Settings::default());
-        let learned = second.restore(&saved).expect("just written");
+        let learned = second.restore(&saved, |_| true).expect("just written");
         assert!(matches!(
             learned[..],
             [Learned::Sampler { interval: 64, .. }]
@@ -327,17 +352,20 @@ mod tests {
         feed(&mut d, 0, &[2, 12, 256, 1, 7, 2]);
         let saved = d.save();
         for text in [&b"not json"[..], b"{}", br#"{"format":9,"exporters":[]}"#] {
-            assert!(d.restore(text).is_err());
+            assert!(d.restore(text, |_| true).is_err());
         }
         let text = String::from_utf8(saved.clone()).expect("JSON");
         let hostile = text.replace("[[0,7,2,false]]", "[]");
         assert_ne!(text, hostile);
+        let mut fresh = Decoder::new(Settings::default());
         assert!(matches!(
-            d.restore(hostile.as_bytes()),
+            fresh.restore(hostile.as_bytes(), |_| true),
             Err(StateError::Template(256))
         ));
+        assert!(fresh.restore(&saved, |_| false).is_ok_and(|l| l.is_empty()));
+        assert!(fresh.exporters.is_empty(), "another shard's");
         for cut in 0..saved.len() {
-            assert!(d.restore(&saved[..cut]).is_err());
+            assert!(d.restore(&saved[..cut], |_| true).is_err());
         }
         assert_eq!(d.save(), saved);
     }

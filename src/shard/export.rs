@@ -1,9 +1,9 @@
 //! Datagrams to rows, for one shard.
 
 use super::{Back, Sealed};
-use crate::decode::{Decoder, Fault};
+use crate::decode::{Decoder, Fault, StateError};
 use crate::ledger::{Book, Outcome};
-use crate::model::{Datagram, FlowBatch, Learned};
+use crate::model::{Addr, Datagram, FlowBatch, Learned};
 
 /// Most facts a shard keeps between two datagrams before they are applied.
 const LEARNED_MAX: usize = 65_536;
@@ -30,6 +30,17 @@ impl ExportShard {
             learned: vec![],
             book,
         }
+    }
+
+    /// Takes what a decoder knew before a restart, for the exporters that are `mine`.
+    ///
+    /// # Errors
+    /// When the state is damaged or of another format; then nothing changes.
+    pub fn restore(&mut self, bytes: &[u8], mine: impl Fn(Addr) -> bool) -> Result<(), StateError> {
+        for fact in self.decoder.restore(bytes, mine)? {
+            self.back.know(&fact, &mut self.book);
+        }
+        Ok(())
     }
 
     /// Decodes a datagram into the open batch. Names that it teaches hold for its own rows and later ones, never for

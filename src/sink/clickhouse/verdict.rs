@@ -35,8 +35,7 @@ pub(super) fn judge(error: &Error) -> Fault {
         },
         _ => ("other".into(), Verdict::Refused),
     };
-    let mut text = error.to_string();
-    text.truncate(text.floor_char_boundary(TEXT_MAX));
+    let text = error.to_string().chars().take(TEXT_MAX).collect();
     Fault {
         code,
         verdict,
@@ -91,7 +90,7 @@ const PASSING: [u32; 17] = [
     159, 164, 202, 209, 210, 241, 242, 243, 252, 254, 279, 285, 286, 319, 425, 516, 999,
 ];
 
-/// Bytes of an error that are kept and logged.
+/// Characters of an error that are kept and logged.
 const TEXT_MAX: usize = 400;
 
 #[cfg(test)]

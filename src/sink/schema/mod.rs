@@ -307,8 +307,8 @@ mod tests {
     /// Columns of `CREATE TABLE name` in the embedded files, as (name, type): one a line, without aliases and indexes.
     fn declared(table: &str) -> BTreeMap<&'static str, &'static str> {
         let head = format!("CREATE TABLE IF NOT EXISTS {table}\n");
-        let all = MIGRATIONS.iter().flat_map(|m| statements(m.sql));
-        let create = all.filter(|s| s.starts_with(&head)).next().unwrap_or("");
+        let mut all = MIGRATIONS.iter().flat_map(|m| statements(m.sql));
+        let create = all.find(|s| s.starts_with(&head)).unwrap_or("");
         let lines = create.lines().filter_map(|l| l.strip_prefix("    "));
         let columns = lines.filter_map(|l| l.split_once(" CODEC(")?.0.split_once(' '));
         columns.collect()
@@ -379,8 +379,8 @@ mod tests {
             .chain(["usage_5m", "usage_1h"])
         {
             let head = format!("CREATE TABLE IF NOT EXISTS {t}\n");
-            let all = MIGRATIONS.iter().flat_map(|m| statements(m.sql));
-            let create = all.filter(|s| s.starts_with(&head)).next().unwrap_or("");
+            let mut all = MIGRATIONS.iter().flat_map(|m| statements(m.sql));
+            let create = all.find(|s| s.starts_with(&head)).unwrap_or("");
             assert!(
                 create.contains("non_replicated_deduplication_window = 10000"),
                 "{t}"

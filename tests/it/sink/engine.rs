@@ -93,7 +93,9 @@ impl Store {
                 insert.send(s.body.clone()).await?;
                 insert.end().await
             };
-            self.runtime.block_on(sent).expect(s.table.name());
+            self.runtime
+                .block_on(sent)
+                .unwrap_or_else(|e| panic!("{}: {e}", s.table.name()));
         }
     }
 }
@@ -351,8 +353,10 @@ fn random_groups(rng: &mut SmallRng, b: &mut FlowBatch, rows: usize) {
                 .collect();
             let path = b.push_path(&numbers);
             b.bgp_mut().dst_as_path.push(path);
-            let mut stack = MplsStack::default();
-            stack.positions = rng.random_range(0..1 << 10);
+            let mut stack = MplsStack {
+                positions: rng.random_range(0..1 << 10),
+                ..Default::default()
+            };
             stack
                 .entries
                 .iter_mut()
