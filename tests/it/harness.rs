@@ -1,5 +1,6 @@
 //! A collector and a store as child processes, on ports of their own, in a directory of their own.
 
+use flowhouse::store::{SpawnOptions, StoreProcess, library, spawn};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -46,6 +47,8 @@ pub struct Collector {
     pub udp: Vec<SocketAddr>,
     /// Address of the HTTP side.
     pub http: SocketAddr,
+    /// Address of the embedded ClickHouse, if it started one.
+    pub store: Option<String>,
     state: PathBuf,
 }
 
@@ -67,14 +70,18 @@ impl Collector {
             .spawn()
             .expect("the collector starts");
         let lines = follow(child.stderr.take().expect("piped"));
-        let (mut udp, mut http) = (vec![], None);
+        let (mut udp, mut http, mut store, mut said) = (vec![], None, None, vec![]);
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            let line = lines
-                .recv_timeout(left)
-                .unwrap_or_else(|_| panic!("the collector did not get ready"));
-            if let Some(address) = after(&line, "listening on udp ") {
+            let Ok(line) = lines.recv_timeout(left) else {
+                let _ = child.kill();
+                panic!("the collector did not get ready:\n{}", said.join("\n"));
+            };
+            said.push(line.clone());
+            if let Some(url) = after(&line, "embedded ClickHouse at http://") {
+                store = Some(url.to_owned());
+            } else if let Some(address) = after(&line, "listening on udp ") {
                 udp.push(address.parse().expect("address"));
             } else if let Some(url) = after(&line, "metrics on http://") {
                 http = Some(url.trim_end_matches("/metrics").parse().expect("address"));
@@ -87,49 +94,62 @@ impl Collector {
             lines,
             udp,
             http: http.expect("the HTTP address was told"),
+            store,
             state,
         }
     }
 
-    /// The process id.
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// A page of the HTTP side.
-    pub fn get(&self, path: &str) -> String {
+    /// Status and text of a page of the HTTP side.
+    pub fn page(&self, path: &str) -> (u16, String) {
         let url = format!("http://{}{path}", self.http);
-        let out = Command::new("curl")
-            .args(["-sS", "--max-time", "20", &url])
-            .output()
-            .expect("curl runs");
-        String::from_utf8(out.stdout).expect("text")
+        let mut curl = Command::new("curl");
+        let out = run(curl.args(["-sS", "--max-time", "20", "-w", "\n%{http_code}", &url]));
+        let (text, status) = out.rsplit_once('\n').expect("a status line");
+        (status.parse().expect("a status"), text.to_owned())
     }
 
-    /// The value of a metric without labels, or with exactly these.
+    /// The sum of a metric over all its labels.
     pub fn metric(&self, name: &str) -> f64 {
-        let text = self.get("/metrics");
-        text.lines()
-            .find_map(|l| l.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
-            .unwrap_or(0.0)
+        let text = self.page("/metrics").1;
+        let values = text.lines().filter_map(|l| {
+            let rest = l.strip_prefix(name)?;
+            let rest = rest
+                .strip_prefix('{')
+                .map_or(rest, |r| r.rsplit('}').next().unwrap_or(r));
+            rest.strip_prefix(' ')?.parse::<f64>().ok()
+        });
+        values.sum()
     }
 
-    /// Waits until a metric has reached a value.
-    pub fn wait_for(&self, name: &str, at_least: f64) {
+    /// The ledger as it is now.
+    pub fn ledger(&self) -> serde_json::Value {
+        serde_json::from_str(&self.page("/ledger.json").1).expect("JSON")
+    }
+
+    /// Waits until so many rows are made and acknowledged, and every law holds.
+    pub fn settle(&self, rows: u64) {
+        let mut last = self.ledger();
         let deadline = Instant::now() + PATIENCE;
-        while self.metric(name) < at_least {
+        while total(&last, "rows") < rows
+            || total(&last, "rows") != total(&last, "rows_acknowledged")
+            || last["laws"]
+                .as_array()
+                .expect("laws")
+                .iter()
+                .any(|l| l["holds"] != true)
+        {
             assert!(
                 Instant::now() < deadline,
-                "{name} is {}, not {at_least}",
-                self.metric(name)
+                "waiting for {rows} rows: {last:#}"
             );
             std::thread::sleep(Duration::from_millis(50));
+            last = self.ledger();
         }
     }
 
-    /// Sends a signal, waits for the end and returns the final ledger.
+    /// Asks it to end, waits for that and returns the final ledger.
     pub fn stop(mut self) -> serde_json::Value {
-        signal(self.child.id(), "TERM");
+        run(Command::new("kill").args(["-TERM", &self.child.id().to_string()]));
         let status = self.child.wait().expect("it ends");
         let log: Vec<String> = self.lines.try_iter().collect();
         assert!(
@@ -164,14 +184,145 @@ pub fn total(ledger: &serde_json::Value, name: &str) -> u64 {
     ledger["totals"][name].as_u64().unwrap_or(0)
 }
 
-/// Sends a signal to one process.
-pub fn signal(pid: u32, name: &str) {
-    let status = Command::new("kill")
-        .args([&format!("-{name}"), &pid.to_string()])
-        .status()
-        .expect("kill runs");
-    assert!(status.success());
+/// Waits until something is so.
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
+
+/// Asks a ClickHouse through curl.
+#[derive(Clone)]
+pub struct Sql {
+    address: String,
+    key: String,
+}
+
+impl Sql {
+    /// The store at an address (`host:port`), with its data folder.
+    pub fn new(address: &str, data: &Path) -> Sql {
+        let key = flowhouse::store::client_key(data).expect("the store has a key");
+        Sql {
+            address: address.to_owned(),
+            key,
+        }
+    }
+
+    /// Rows of fields as text.
+    pub fn rows(&self, sql: &str) -> Vec<Vec<String>> {
+        let url = format!(
+            "http://{}/?database=flowhouse&default_format=TSV",
+            self.address
+        );
+        let key = format!("X-ClickHouse-Key: {}", self.key);
+        let mut curl = Command::new("curl");
+        curl.args([
+            "-sS",
+            "--fail-with-body",
+            "-H",
+            &key,
+            "--data-binary",
+            sql,
+            &url,
+        ]);
+        let fields = |line: &str| line.split('\t').map(str::to_owned).collect();
+        run(&mut curl).lines().map(fields).collect()
+    }
+
+    /// The numbers of the only row.
+    pub fn numbers(&self, sql: &str) -> Vec<u64> {
+        let rows = self.rows(sql);
+        let [row] = &rows[..] else {
+            panic!("{sql}: {} rows", rows.len())
+        };
+        row.iter().map(|n| n.parse().expect(sql)).collect()
+    }
+
+    /// A table of numbers with one key in front.
+    pub fn sums(&self, sql: &str) -> std::collections::BTreeMap<String, u64> {
+        let rows = self.rows(sql).into_iter();
+        rows.map(|r| (r[0].clone(), r[1].parse().expect(sql)))
+            .collect()
+    }
+}
+
+/// A ClickHouse that the test starts, ends and kills.
+pub struct Store {
+    process: Option<StoreProcess>,
+    /// Its address, `host:port`; the same after a restart.
+    pub address: String,
+    data: PathBuf,
+}
+
+impl Store {
+    /// An address and a folder for a store that does not run yet.
+    pub fn planned(dir: &Path) -> Store {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Store {
+            process: None,
+            address: free.local_addr().expect("address").to_string(),
+            data: dir.join("store"),
+        }
+    }
+
+    /// A running store.
+    pub fn start(dir: &Path) -> Store {
+        let mut store = Store::planned(dir);
+        store.run();
+        store
+    }
+
+    /// Starts it (again).
+    pub fn run(&mut self) {
+        if let Err(error) = library::find(None, &self.data) {
+            panic!("{error}; `make test` installs it");
+        }
+        let process = spawn(&SpawnOptions {
+            exe: Some(exe()),
+            listen: self.address.parse().expect("address"),
+            memory_max: Some(MEMORY),
+            ..SpawnOptions::new(&self.data)
+        });
+        self.process = Some(process.expect("the store starts"));
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        if let Some(process) = self.process.take() {
+            process.kill().expect("it ends");
+        }
+    }
+
+    /// Asks it.
+    pub fn sql(&self) -> Sql {
+        Sql::new(&self.address, &self.data)
+    }
+
+    /// What a collector's configuration says of it.
+    pub fn config(&self) -> String {
+        let key = self.key_file();
+        format!(
+            "[clickhouse]\nurl = \"http://{}\"\nkey_file = {key:?}\n",
+            self.address
+        )
+    }
+
+    /// Where its key is.
+    pub fn key_file(&self) -> PathBuf {
+        self.data.join("key")
+    }
+}
+
+/// `[store]` of a collector that starts its own, with the data in `dir/store`.
+pub fn embedded(dir: &Path) -> String {
+    let data = dir.join("store");
+    format!("[store]\nlisten = \"127.0.0.1:0\"\ndata = {data:?}\nmemory_max = {MEMORY}\n")
+}
+
+/// Memory of an engine in a test, bytes.
+const MEMORY: u64 = 1 << 30;
 
 /// Runs a program to its end and returns what it printed; panics with its errors when it fails.
 pub fn run(command: &mut Command) -> String {

@@ -13,13 +13,25 @@ pub struct Truth {
     pub flows: u64,
 }
 
-/// A little-endian microsecond pcap of Ethernet frames and what it holds. Starts at `start_s`, lasts about 20 s.
-pub fn capture(start_s: u32, conversations: u16) -> (Vec<u8>, Truth) {
+impl Truth {
+    /// Both together.
+    pub fn and(&self, other: &Truth) -> Truth {
+        Truth {
+            packets: self.packets + other.packets,
+            bytes: self.bytes + other.bytes,
+            flows: self.flows + other.flows,
+        }
+    }
+}
+
+/// A little-endian microsecond pcap of Ethernet frames, and what it holds over IPv4 and over IPv6. Starts at `start_s`; a
+/// packet every 10 ms.
+pub fn capture(start_s: u32, conversations: u16) -> (Vec<u8>, Truth, Truth) {
     let mut file = vec![];
     for word in [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 65_535, 1] {
         file.extend(word.to_le_bytes());
     }
-    let mut truth = Truth::default();
+    let mut truth = [Truth::default(), Truth::default()];
     let mut clock = Clock {
         seconds: start_s,
         micros: 0,
@@ -27,6 +39,7 @@ pub fn capture(start_s: u32, conversations: u16) -> (Vec<u8>, Truth) {
     for n in 0..conversations {
         let v6 = n % 4 == 3;
         let udp = n % 3 == 1;
+        let truth = &mut truth[usize::from(v6)];
         truth.flows += 2;
         for round in 0..5u16 {
             for back in [false, true] {
@@ -43,7 +56,8 @@ pub fn capture(start_s: u32, conversations: u16) -> (Vec<u8>, Truth) {
             }
         }
     }
-    (file, truth)
+    let [v4, v6] = truth;
+    (file, v4, v6)
 }
 
 struct Clock {

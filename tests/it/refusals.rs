@@ -1,0 +1,105 @@
+//! What a collector says when it cannot start: which thing, why, and what to do.
+
+use crate::harness::{Collector, directory, exe};
+use std::net::{TcpListener, UdpSocket};
+use std::path::Path;
+use std::process::Command;
+
+/// Runs a collector that must refuse to start and returns what it said.
+fn refused(dir: &Path, config: &str, environment: &[(&str, &str)]) -> String {
+    let file = dir.join("refused.toml");
+    std::fs::write(&file, config).expect("configuration written");
+    let mut command = Command::new(exe());
+    command.args(["run", "-c"]).arg(&file);
+    command.envs(environment.iter().copied());
+    let out = command.output().expect("it runs");
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(1), "{said}");
+    said
+}
+
+/// A configuration without a store, on free ports.
+fn quiet(state: &Path) -> String {
+    format!(
+        "state_dir = {state:?}\n[receive]\nlisteners = [\"127.0.0.1:0\"]\n[sink]\nkind = \"drop\"\n[control]\nlisten = \"127.0.0.1:0\"\n"
+    )
+}
+
+#[test]
+fn a_second_collector_on_a_state_directory() {
+    let dir = directory();
+    let config = "[receive]\nlisteners = [\"127.0.0.1:0\"]\n[sink]\nkind = \"drop\"\n";
+    let first = Collector::start(dir.path(), config);
+    let said = refused(dir.path(), &quiet(&dir.path().join("state")), &[]);
+    assert!(
+        said.contains("another collector runs on the state directory"),
+        "{said}"
+    );
+    first.stop();
+}
+
+#[test]
+fn a_state_directory_that_cannot_be() {
+    let dir = directory();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").expect("written");
+    let said = refused(dir.path(), &quiet(&file.join("state")), &[]);
+    assert!(said.contains("cannot create the state directory"), "{said}");
+}
+
+#[test]
+fn ports_in_use() {
+    let dir = directory();
+    let udp = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let address = udp.local_addr().expect("address").to_string();
+    let config = quiet(&dir.path().join("state"));
+    let said = refused(
+        dir.path(),
+        &config.replacen("127.0.0.1:0", &address, 1),
+        &[],
+    );
+    assert!(
+        said.contains(&format!("cannot listen on {address}")),
+        "{said}"
+    );
+    assert_eq!(said.matches("in use").count(), 1, "told once: {said}");
+
+    let tcp = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = tcp.local_addr().expect("address").to_string();
+    let at = config.rfind("127.0.0.1:0").expect("of control");
+    let config = format!(
+        "{}{address}{}",
+        &config[..at],
+        &config[at + "127.0.0.1:0".len()..]
+    );
+    let said = refused(dir.path(), &config, &[]);
+    assert!(said.contains(&address), "{said}");
+}
+
+#[test]
+fn no_engine_library() {
+    let dir = directory();
+    let nowhere = dir.path().join("nowhere");
+    let data = dir.path().join("store");
+    let config = quiet(&dir.path().join("state")).replace(
+        "[sink]\nkind = \"drop\"",
+        &format!("[store]\nlisten = \"127.0.0.1:0\"\ndata = {data:?}\nlibrary = {nowhere:?}"),
+    );
+    let said = refused(dir.path(), &config, &[]);
+    assert!(
+        said.contains("flowhouse store install"),
+        "the command to run: {said}"
+    );
+    assert!(said.contains("[clickhouse]"), "or another store: {said}");
+}
+
+#[test]
+fn limits_beyond_the_machine() {
+    let dir = directory();
+    let config = quiet(&dir.path().join("state")).replace(
+        "[sink]\n",
+        "[batch]\nseal_rows = 1000000\n[sink]\nqueue_max = 1000000\n",
+    );
+    let said = refused(dir.path(), &config, &[]);
+    assert!(said.contains("lower sink.queue_max"), "{said}");
+}

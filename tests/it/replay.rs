@@ -1,0 +1,231 @@
+//! `flowhouse replay`: the same bytes each time and for any number of shards; what it says when it cannot.
+
+use crate::harness::{Store, assert_laws, corpus, directory, eventually, exe, total};
+use flowhouse::generate::{Exporter, Habits, Profile, Truth, capture};
+use std::fs;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+fn replay(arguments: &[&str], files: &[PathBuf]) -> Output {
+    let mut command = Command::new(exe());
+    command.arg("replay").args(arguments).args(files);
+    command.output().expect("it runs")
+}
+
+/// Replays into a folder and returns its files: flows, usage, ledger.
+fn files_of(dir: &Path, arguments: &[&str], files: &[PathBuf]) -> [Vec<u8>; 3] {
+    let out = dir.to_str().expect("text");
+    let done = replay(&[&["--out", out], arguments].concat(), files);
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    ["flows.ndjson", "usage.ndjson", "ledger.json"].map(|f| fs::read(dir.join(f)).expect(f))
+}
+
+/// Asserts that two runs and any number of shards give the same bytes; returns the ledger.
+fn assert_same(arguments: &[&str], files: &[PathBuf]) -> serde_json::Value {
+    let dir = directory();
+    let first = files_of(&dir.path().join("first"), arguments, files);
+    assert!(first.iter().all(|f| !f.is_empty()));
+    for shards in ["1", "2", "4"] {
+        let to = dir.path().join(shards);
+        let again = files_of(&to, &[arguments, &["--shards", shards]].concat(), files);
+        for (n, name) in ["flows", "usage", "ledger"].iter().enumerate() {
+            assert!(first[n] == again[n], "{name} differ with {shards} shards");
+        }
+    }
+    let ledger = serde_json::from_slice(&first[2]).expect("JSON");
+    assert_laws(&ledger);
+    ledger
+}
+
+/// A capture of generated exporters of all kinds, nine years old, and the truth of it.
+fn generated(dir: &Path, flows: u64, habits: Habits) -> (PathBuf, Truth) {
+    let kinds = [
+        Profile::EdgeSwitch,
+        Profile::Router,
+        Profile::Gateway,
+        Profile::SflowSwitch,
+    ];
+    let exporter = |n: u32| {
+        let agent = IpAddr::from(capture::capture_address(n)).into();
+        let habits = Habits { agent, ..habits };
+        Exporter::new(kinds[n as usize % kinds.len()], habits, n, 7, START_MS)
+    };
+    let mut exporters: Vec<Exporter> = (0..9).map(exporter).collect();
+    let path = dir.join("generated.pcap");
+    let mut file = fs::File::create(&path).expect("created");
+    let truth = capture::write(&mut file, &mut exporters, flows, 1000, 2055, START_MS);
+    (path, truth.expect("written"))
+}
+
+const START_MS: i64 = 1_500_000_000_000;
+
+#[test]
+fn the_corpus_gives_the_same_bytes_for_any_number_of_shards() {
+    let Some(corpus) = corpus() else { return };
+    let mut files = vec![];
+    for folder in ["flow", "sflow"] {
+        let entries = fs::read_dir(corpus.join(folder)).expect("folder");
+        let paths = entries.map(|e| e.expect("entry").path());
+        files.extend(paths.filter(|p| {
+            p.extension()
+                .is_some_and(|e| e.to_string_lossy().contains("pcap"))
+        }));
+    }
+    files.sort();
+    assert!(files.len() > 50, "{} captures", files.len());
+    let ledger = assert_same(&["--as", "export"], &files);
+    assert!(total(&ledger, "rows") > 1000);
+    assert_same(&[], &files);
+}
+
+#[test]
+fn generated_traffic_gives_the_same_bytes_for_any_number_of_shards() {
+    let dir = directory();
+    let habits = Habits {
+        sampling: 10,
+        both_directions: true,
+        clock_ahead_ms: 7_200_000,
+        ..Habits::default()
+    };
+    let (file, truth) = generated(dir.path(), 30_000, habits);
+    let ledger = assert_same(&[], &[file]);
+    assert_eq!(total(&ledger, "rows"), truth.total.flows);
+    assert_eq!(total(&ledger, "rows"), total(&ledger, "rows_acknowledged"));
+}
+
+#[test]
+fn exit_codes() {
+    let dir = directory();
+    let missing = dir.path().join("missing.pcap");
+    let code = |arguments: &[&str], file: &Path| {
+        let out = replay(arguments, &[file.to_owned()]);
+        (
+            out.status.code(),
+            String::from_utf8_lossy(&out.stderr).into_owned(),
+        )
+    };
+    let (status, said) = code(&[], &missing);
+    assert_eq!(status, Some(1), "{said}");
+    assert_eq!(said.matches("No such file").count(), 1, "told once: {said}");
+    assert!(said.contains("missing.pcap"), "{said}");
+
+    let text = dir.path().join("text.pcap");
+    fs::write(&text, "this is no capture").expect("written");
+    let (status, said) = code(&[], &text);
+    assert_eq!(status, Some(1), "{said}");
+
+    for wrong in [
+        &["--shards", "0"][..],
+        &["--bogus"],
+        &["--as", "tea"],
+        &["--keep-times"],
+    ] {
+        let (status, said) = code(wrong, &text);
+        assert_eq!(status, Some(2), "{wrong:?}: {said}");
+    }
+    assert_eq!(replay(&[], &[]).status.code(), Some(2), "no file at all");
+
+    // a template and then a set that claims more than there is
+    let mut broken = vec![0, 10, 0, 24, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 9];
+    broken.extend([1, 0, 0, 200, 1, 2, 3, 4]);
+    let file = dir.path().join("broken.dat");
+    fs::write(&file, broken).expect("written");
+    let (status, said) = code(&["--as", "export"], &file);
+    assert_eq!(
+        status,
+        Some(0),
+        "malformed records are counted, no error: {said}"
+    );
+}
+
+#[test]
+fn one_raw_payload_is_a_capture() {
+    let dir = directory();
+    let mut v5 = vec![0, 5, 0, 1];
+    v5.extend(3_600_000u32.to_be_bytes());
+    v5.extend(1_700_000_000u32.to_be_bytes());
+    v5.resize(24, 0);
+    v5.extend([10, 0, 0, 1, 10, 0, 0, 2, 0, 0, 0, 0, 0, 1, 0, 2]);
+    v5.extend(7u32.to_be_bytes());
+    v5.extend(4200u32.to_be_bytes());
+    v5.extend(3_590_000u32.to_be_bytes());
+    v5.extend(3_600_000u32.to_be_bytes());
+    v5.extend([0x30, 0x39, 1, 187, 0, 0x18, 6, 0]);
+    v5.resize(72, 0);
+    let file = dir.path().join("one.dat");
+    fs::write(&file, v5).expect("written");
+    let [flows, usage, ledger] = files_of(&dir.path().join("out"), &[], &[file]);
+    let flow: serde_json::Value = serde_json::from_slice(&flows).expect("one line");
+    assert_eq!(
+        (&flow["bytes"], &flow["packets"]),
+        (&4200.into(), &7.into()),
+        "{flow}"
+    );
+    assert_eq!(
+        flow["start_ms"], 1_699_999_990_000u64,
+        "its header's export time is the clock"
+    );
+    assert_eq!(
+        String::from_utf8_lossy(&usage).lines().count(),
+        2,
+        "both sides"
+    );
+    assert_laws(&serde_json::from_slice(&ledger).expect("JSON"));
+}
+
+#[test]
+fn into_the_store_with_its_end_moved_to_now() {
+    let dir = directory();
+    let (file, truth) = generated(dir.path(), 5_000, Habits::default());
+    let store = Store::start(dir.path());
+    let url = format!("http://{}", store.address);
+    let key = store.key_file();
+    let arguments = ["--store", &url, "--key-file", key.to_str().expect("text")];
+    let began = now_s();
+    let files = [file];
+    let out = replay(&arguments, &files);
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+    let sql = store.sql();
+    let [count, last] =
+        sql.numbers("SELECT count(), max(toUnixTimestamp(received_at)) FROM flows")[..]
+    else {
+        panic!("two numbers");
+    };
+    assert_eq!(count, truth.total.flows);
+    assert!(
+        (began..=now_s()).contains(&last),
+        "the last packet is at {last}, it began at {began}"
+    );
+    let old = "SELECT countIf(end_ms < toUnixTimestamp64Milli(now64()) - 3600000) FROM flows";
+    assert_eq!(sql.numbers(old), [0], "flow times are moved, too");
+    let usage = "SELECT sum(bytes), sum(flows) FROM usage_once";
+    let booked = sql.numbers("SELECT sum(bytes), count() FROM flows");
+    assert_eq!(booked, [truth.total.bytes, truth.total.flows]);
+    eventually("usage equals flows", || sql.numbers(usage) == booked);
+
+    let kept = replay(&[&arguments[..], &["--keep-times"]].concat(), &files);
+    assert_eq!(kept.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&kept.stderr).into_owned();
+    assert!(said.contains("older than the 15 days"), "{said}");
+    assert_eq!(
+        sql.numbers("SELECT count() FROM flows"),
+        [truth.total.flows]
+    );
+}
+
+fn now_s() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("a clock")
+        .as_secs()
+}
