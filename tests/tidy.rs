@@ -185,9 +185,7 @@ fn rooms_import_what_the_map_grants() {
         for (number, line) in code_lines(&text) {
             for other in mentioned_rooms(line) {
                 let allowed = other == room
-                    || ["model", "ledger"].contains(&other)
-                        && room != "model"
-                        && !(room == "ledger")
+                    || ["model", "ledger"].contains(&other) && room != "model" && room != "ledger"
                     || rooms.contains(&"*")
                     || rooms.contains(&other)
                     || rooms.contains(&"*settings")

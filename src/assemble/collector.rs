@@ -1,7 +1,6 @@
 //! A running collector: its threads, and how they end.
 
-use super::housekeeper::{self, Housekeeper};
-use super::{Gate, StateDirectory, View, budget};
+use super::{Gate, Housekeeper, StateDirectory, View, budget};
 use crate::aggregate::Usage;
 use crate::batch::{Identity, Sealer};
 use crate::config::Config;
@@ -9,7 +8,6 @@ use crate::control;
 use crate::decode::Decoder;
 use crate::enrich::Tables;
 use crate::ledger::Book;
-use crate::model::Addr;
 use crate::receive::{self, Intake, Listener, Router};
 use crate::shard::{Back, Cell, ExportShard, Worker};
 use crate::sink::{Outbox, clickhouse::Connection, hop};
@@ -45,7 +43,7 @@ impl Collector {
     /// # Errors
     /// What could not be opened, and what to do about it.
     pub fn start(config: &Config) -> Result<Collector> {
-        let state = Arc::new(StateDirectory::open(&config.state_dir())?);
+        let state = Arc::new(StateDirectory::open(&super::state_dir(config))?);
         let listeners = receive::bind(&config.receive)?;
         let server = control::Server::bind(&config.control)?;
         let control_address = server.address();
@@ -68,11 +66,9 @@ impl Collector {
 
         let cells: Vec<Cell> = (0..shards).map(|_| Cell::default()).collect();
         let mut workers = vec![];
-        let saved = housekeeper::saved_state(&state);
+        let saved = super::housekeeper::saved_state(&state);
         for (n, cell) in cells.iter().enumerate() {
-            let mut shard = export_shard(config, sealer())?;
-            let mine = |exporter| intake.shard(exporter, shards) == n;
-            restore(&mut shard, &saved, mine);
+            let shard = export_shard(config, sealer(), &saved, |a| intake.shard(a, shards) == n)?;
             workers.push(Worker::new(shard, config.shard.stages, cell.clone()));
         }
         let (senders, shards) = start_shards(workers, &outbox, config.receive.queue)?;
@@ -144,6 +140,9 @@ impl Collector {
                 Err(_) => tracing::error!("a receive thread panicked"),
             }
         }
+        // the grace period runs from here: a store that is away must not hold the shards for ever
+        let (gate, grace) = (self.gate, self.grace);
+        let sink = std::thread::spawn(move || gate.stop(grace));
         for thread in self.shards {
             if thread.join().is_err() {
                 tracing::error!("a shard panicked");
@@ -151,7 +150,9 @@ impl Collector {
         }
         // its last bundle carries the outcomes of receive; its outbox is the last one
         self.housekeeper.stop();
-        self.gate.stop(self.grace);
+        if sink.join().is_err() {
+            tracing::error!("the sink panicked");
+        }
         self.control.stop();
         (self.view.totals(), self.store)
     }
@@ -190,7 +191,12 @@ fn connect(config: &Config) -> Result<(Connection, Option<StoreProcess>)> {
     Ok((connection, Some(store)))
 }
 
-fn export_shard(config: &Config, sealer: Sealer) -> Result<ExportShard> {
+fn export_shard(
+    config: &Config,
+    sealer: Sealer,
+    saved: &[Vec<u8>],
+    mine: impl Fn(crate::model::Addr) -> bool,
+) -> Result<ExportShard> {
     let tables = Arc::new(Tables::new(&config.enrich)?);
     let usage = Usage::new(&crate::aggregate::Settings {
         hash_seed: rand::rng().random(),
@@ -200,22 +206,13 @@ fn export_shard(config: &Config, sealer: Sealer) -> Result<ExportShard> {
     decode.correct_clock = true;
     let decoder = Decoder::new(decode);
     let book = Book::new(config.receive.exporters_max.saturating_mul(2));
-    Ok(ExportShard::new(
-        decoder,
-        Back::new(tables, usage, sealer),
-        book,
-    ))
-}
-
-/// Gives a shard what the decoders of the last run knew of its exporters.
-fn restore(shard: &mut ExportShard, saved: &[Vec<u8>], mine: impl Fn(Addr) -> bool) {
+    let mut shard = ExportShard::new(decoder, Back::new(tables, usage, sealer), book);
     for bytes in saved {
         if let Err(error) = shard.restore(bytes, &mine) {
-            tracing::warn!(
-                "some templates of the last run are lost until exporters send them again: {error}"
-            );
+            tracing::warn!("{error}; exporters will send their templates again");
         }
     }
+    Ok(shard)
 }
 
 type Senders = Vec<Sender<receive::DatagramBatch>>;

@@ -51,7 +51,7 @@ impl Gate {
         })
     }
 
-    /// Ends the sink; drop every outbox first.
+    /// Ends the sink within `grace`; returns when every outbox is dropped, too.
     pub fn stop(self, grace: Duration) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.null {

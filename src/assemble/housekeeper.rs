@@ -4,7 +4,6 @@ use super::{StateDirectory, View};
 use crate::batch::{Extra, LedgerRow, Sealer};
 use crate::ledger::{Account, Outcome, Tally};
 use crate::receive::route::Moment;
-use crate::shard::SHARDS_MAX;
 use crate::sink::Outbox;
 use anyhow::Result;
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
@@ -21,6 +20,9 @@ const LEDGER_ROUNDS: u32 = 10;
 
 /// Faults logged a round; further ones are counted in the ledger and not logged.
 const FAULTS_LOGGED_MAX: usize = 10;
+
+/// Names of the files with the decoders' state.
+const STATE_FILES: &str = "decode-";
 
 /// The thread that does it.
 #[derive(Debug)]
@@ -48,13 +50,13 @@ impl Housekeeper {
             outbox,
             sealed: BTreeMap::new(),
             lost_told: 0,
-            kept: [false; SHARDS_MAX],
+            cleaned: false,
         };
         let work = move || {
             let mut n = 0u32;
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(ROUND) {
                 n = n.wrapping_add(1);
-                rounds.round(n.is_multiple_of(LEDGER_ROUNDS));
+                rounds.round(n.is_multiple_of(LEDGER_ROUNDS) && !rounds.outbox.is_full());
             }
             rounds.round(true);
         };
@@ -80,8 +82,7 @@ struct Rounds {
     outbox: Outbox,
     sealed: BTreeMap<Account, Tally>,
     lost_told: u64,
-    /// Shards whose state was written since the start.
-    kept: [bool; SHARDS_MAX],
+    cleaned: bool,
 }
 
 impl Rounds {
@@ -89,6 +90,8 @@ impl Rounds {
         let taken = self
             .view
             .shards(|n, s| (n, std::mem::take(&mut s.faults), s.state.take()));
+        let shards = taken.len();
+        let mut saved = 0;
         for (n, faults, state) in taken {
             for fault in faults.iter().take(FAULTS_LOGGED_MAX) {
                 let (exporter, at) = (fault.exporter, fault.offset);
@@ -99,30 +102,22 @@ impl Rounds {
                 );
             }
             if let Some(bytes) = state {
-                self.keep(n, &bytes);
+                match self.state.write(&format!("{STATE_FILES}{n}"), &bytes) {
+                    Ok(()) => saved += 1,
+                    Err(error) => tracing::warn!("templates are not kept: {error:#}"),
+                }
             }
+        }
+        // states of shards that this run does not have are in the new files now
+        if saved == shards && !self.cleaned {
+            (shards..crate::shard::SHARDS_MAX)
+                .for_each(|n| self.state.remove(&format!("{STATE_FILES}{n}")));
+            self.cleaned = true;
         }
         self.tell_losses();
         self.view.set_bundles_queued(self.outbox.queued());
         if with_ledger {
             self.write_ledger();
-        }
-    }
-
-    /// Writes the state of a shard. Once every shard has written, those of a run with more shards are outdated.
-    fn keep(&mut self, shard: usize, bytes: &[u8]) {
-        if let Err(error) = self.state.write(&file_of(shard), bytes) {
-            tracing::warn!("templates are not kept: {error:#}");
-            return;
-        }
-        let shards = self.view.shards(|_, _| ()).len();
-        let all = |kept: &[bool]| kept[..shards].iter().all(|k| *k);
-        if !std::mem::replace(&mut self.kept[shard], true) && all(&self.kept) {
-            for outdated in shards..SHARDS_MAX {
-                if let Err(error) = self.state.remove(&file_of(outdated)) {
-                    tracing::warn!("{error:#}");
-                }
-            }
         }
     }
 
@@ -184,16 +179,13 @@ impl Rounds {
 
 /// What the decoders of the last run knew; what cannot be read is said and left out.
 pub fn saved_state(state: &StateDirectory) -> Vec<Vec<u8>> {
-    let read = |shard| {
-        state.read(&file_of(shard)).unwrap_or_else(|error| {
-            tracing::warn!("{error:#}");
-            None
+    let names = (0..crate::shard::SHARDS_MAX).map(|n| format!("{STATE_FILES}{n}"));
+    names
+        .filter_map(|name| {
+            state.read(&name).unwrap_or_else(|error| {
+                tracing::warn!("{error:#}");
+                None
+            })
         })
-    };
-    (0..SHARDS_MAX).filter_map(read).collect()
-}
-
-/// Name of the file with the state of a shard's decoder.
-fn file_of(shard: usize) -> String {
-    format!("decode-{shard}")
+        .collect()
 }

@@ -13,5 +13,6 @@ mod view;
 
 pub use collector::Collector;
 use gate::Gate;
-pub use state::StateDirectory;
+use housekeeper::Housekeeper;
+pub use state::{StateDirectory, state_dir};
 pub use view::{Totals, View};

@@ -1,5 +1,6 @@
 //! The state directory: who this collector is, and what it knew before a restart.
 
+use crate::config::Config;
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
@@ -8,6 +9,20 @@ use uuid::Uuid;
 
 /// Largest state file that is read back, bytes.
 const FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// Where the state directory of a configuration is.
+pub fn state_dir(config: &Config) -> PathBuf {
+    if let Some(dir) = &config.state_dir {
+        return dir.clone();
+    }
+    if nix::unistd::geteuid().is_root() {
+        return PathBuf::from("/var/lib/flowhouse/state");
+    }
+    let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from);
+    let base =
+        std::env::var_os("XDG_STATE_HOME").map_or_else(|| home.join(".local/state"), PathBuf::from);
+    base.join("flowhouse")
+}
 
 /// A directory that one process holds exclusively while it runs.
 #[derive(Debug)]
@@ -72,6 +87,11 @@ impl StateDirectory {
         write().with_context(|| format!("cannot write {}", to.display()))
     }
 
+    /// Removes a file; one that is not there is fine.
+    pub fn remove(&self, name: &str) {
+        let _ = fs::remove_file(self.path.join(name));
+    }
+
     /// Reads a file written by [`StateDirectory::write`]; `None` when there is none.
     ///
     /// # Errors
@@ -89,20 +109,6 @@ impl StateDirectory {
         fs::read(&path)
             .map(Some)
             .with_context(|| format!("cannot read {}", path.display()))
-    }
-
-    /// Removes a file; that there is none is fine.
-    ///
-    /// # Errors
-    /// When the file system refuses.
-    pub fn remove(&self, name: &str) -> Result<()> {
-        let path = self.path.join(name);
-        match fs::remove_file(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(e).with_context(|| format!("cannot remove {}", path.display()))
-            }
-            _ => Ok(()),
-        }
     }
 
     fn collector_id(path: &Path) -> Result<Uuid> {
@@ -141,9 +147,6 @@ mod tests {
             Some(&b"abc"[..])
         );
         assert_eq!(first.read("nothing").expect("reads"), None);
-        first.remove("templates").expect("removed");
-        first.remove("templates").expect("gone already");
-        assert_eq!(first.read("templates").expect("reads"), None);
         drop(first);
         assert_eq!(
             StateDirectory::open(dir.path()).expect("again").collector(),

@@ -1,6 +1,6 @@
 //! `flowhouse check`: everything that would stop `run`, found before it does.
 
-use crate::assemble::StateDirectory;
+use crate::assemble::{StateDirectory, state_dir};
 use crate::config::Config;
 use crate::receive;
 use crate::sink::schema;
@@ -52,7 +52,7 @@ pub fn run(arguments: &CheckArguments) -> Result<()> {
         tell("listeners", listeners(&config));
         tell(
             "state directory",
-            StateDirectory::open(&config.state_dir()).map(|d| d.path().display().to_string()),
+            StateDirectory::open(&state_dir(&config)).map(|d| d.path().display().to_string()),
         );
         tell("store", store(&config));
     }

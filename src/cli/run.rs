@@ -1,6 +1,6 @@
 //! `flowhouse run`: the collector.
 
-use crate::assemble::{Collector, Totals};
+use crate::assemble::{Collector, Totals, state_dir};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
@@ -47,7 +47,7 @@ pub fn run(arguments: &RunArguments) -> Result<()> {
     tracing::info!("ready: receiving");
     let broken = wait(&collector)?;
     let (totals, store) = collector.stop();
-    report(&totals, &config.state_dir())?;
+    report(&totals, &state_dir(&config))?;
     if let Some(store) = store {
         store
             .stop()

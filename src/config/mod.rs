@@ -132,11 +132,6 @@ impl Config {
         }
     }
 
-    /// Where the state directory is.
-    pub fn state_dir(&self) -> PathBuf {
-        self.state_dir.clone().unwrap_or_else(default_state_dir)
-    }
-
     /// What the rooms say about their settings; messages begin with the key at fault.
     fn faults(&self) -> Vec<Fault> {
         let mut faults: Vec<Fault> = [self.receive.fault()]
@@ -158,14 +153,4 @@ impl Config {
         }
         faults
     }
-}
-
-fn default_state_dir() -> PathBuf {
-    if nix::unistd::geteuid().is_root() {
-        return PathBuf::from("/var/lib/flowhouse/state");
-    }
-    let home = std::env::var_os("HOME").map_or_else(|| PathBuf::from("."), PathBuf::from);
-    std::env::var_os("XDG_STATE_HOME")
-        .map_or(home.join(".local/state"), PathBuf::from)
-        .join("flowhouse")
 }

@@ -1,5 +1,6 @@
 //! What is remembered of one exporter: sessions with their templates, observation domains, sets that wait, names.
 
+use super::layouts::Layouts;
 use super::plan::Plan;
 use super::rows::Frame;
 use super::sampling::Samplers;
@@ -21,13 +22,16 @@ pub(super) struct Exporter {
     pub waiting: VecDeque<Waiting>,
     pub waiting_bytes: usize,
     /// Names and descriptions told so far: one is told again only when it changes.
-    pub names: HashMap<(NameKind, u64), (Box<str>, Box<str>), foldhash::quality::RandomState>,
+    pub names: NamesTold,
     /// Templates in all sessions.
     pub templates: usize,
     /// Export time of the first datagram, ms.
     pub first_export_ms: Option<i64>,
     pub last_seen_ns: i64,
 }
+
+/// Name and description by what they belong to.
+type NamesTold = HashMap<(NameKind, u64), (Box<str>, Box<str>), foldhash::quality::RandomState>;
 
 /// What a name belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -198,7 +202,7 @@ impl Exporter {
         s: usize,
         (header, fields): (&TemplateHeader, &[FieldSpec]),
         (now_ns, stamp, room): (i64, u64, bool),
-        settings: &Settings,
+        (layouts, settings): (&mut Layouts, &Settings),
     ) -> (Lesson, usize) {
         let session = &mut self.sessions[s];
         session.announced = true;
@@ -209,7 +213,7 @@ impl Exporter {
             if slot.compiled.template.same_layout(header, fields) {
                 return (Lesson::Same, 0);
             }
-            slot.compiled = Arc::new(Compiled::new(header, fields, settings));
+            slot.compiled = layouts.compiled(header, fields, settings);
             if now_ns.wrapping_sub(slot.changes_since_ns) > MINUTE_NS {
                 (slot.changes, slot.changes_since_ns) = (0, now_ns);
             }
@@ -227,7 +231,7 @@ impl Exporter {
         let session = &mut self.sessions[s];
         let (Ok(i) | Err(i)) = session.find(header.id);
         let slot = Slot {
-            compiled: Arc::new(Compiled::new(header, fields, settings)),
+            compiled: layouts.compiled(header, fields, settings),
             used: stamp,
             changes: 0,
             changes_since_ns: now_ns,
@@ -318,7 +322,8 @@ mod tests {
         };
         let now = stamp as i64;
         let lesson = (&header(id), &fields(1, length)[..]);
-        e.learn(s, lesson, (now, stamp, true), &settings).0
+        let house = (&mut Layouts::default(), &settings);
+        e.learn(s, lesson, (now, stamp, true), house).0
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod frame;
 mod generations;
 pub mod inspect;
 mod ipfix;
+mod layouts;
 mod moves;
 mod options;
 pub mod oracle;
@@ -70,6 +71,7 @@ impl Decoder {
                 counters: twoway::Counters::new(&settings),
                 scratch: rows::Scratch::default(),
                 fields: Vec::new(),
+                layouts: layouts::Layouts::default(),
                 faults: VecDeque::new(),
                 templates: 0,
                 waiting_sets: 0,

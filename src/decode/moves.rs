@@ -98,7 +98,6 @@ impl<'a> Fixed<'a> {
     #[inline(always)]
     fn field(self, at: u16, width: usize) -> impl Iterator<Item = &'a [u8]> {
         let at = usize::from(at);
-        // indexes instead of chunks: chunks would divide once a column
         (0..self.n).map(move |i| {
             let from = at + i * self.stride;
             &self.body[from..from + width]
@@ -134,7 +133,7 @@ impl Move {
             Target::Side(_) => side,
             Target::AppId if width == 4 => app_ids4,
             Target::AppId => merge,
-            _ => step(target, width).unwrap_or(merge),
+            _ => step(target, width, shift(target)).unwrap_or(merge),
         }
     }
 
@@ -187,6 +186,15 @@ impl Move {
     }
 }
 
+/// Bits a target's values are shifted up: DSCP to its place in the octet, the ICMP type above the code.
+pub(super) fn shift(target: Target) -> u8 {
+    match target {
+        Target::Dscp | Target::PostDscp => 2,
+        Target::IcmpType => 8,
+        _ => 0,
+    }
+}
+
 /// Row by row: second families, label stacks, application ids of odd lengths.
 fn merge(m: &Move, src: Fixed<'_>, moment: &Moment, out: &mut FlowBatch, sides: &mut Sides) {
     let first = out.len();
@@ -195,7 +203,7 @@ fn merge(m: &Move, src: Fixed<'_>, moment: &Moment, out: &mut FlowBatch, sides: 
     }
 }
 
-/// Numbers of the usual widths.
+/// Numbers of the usual widths, as they are.
 pub(super) fn numbers<P, const L: usize>(
     m: &Move,
     src: Fixed<'_>,
@@ -206,11 +214,10 @@ pub(super) fn numbers<P, const L: usize>(
     P: Place,
     P::Item: Cut,
 {
-    let shift = m.shift;
-    fields::<L, P::Item>(P::of(out), src, m.at, |b| P::Item::cut(be(b) << shift));
+    fields::<L, P::Item>(P::of(out), src, m.at, |b| P::Item::cut(be(b)));
 }
 
-/// Numbers of any width.
+/// Numbers of any width, shifted.
 pub(super) fn numbers_of<P>(
     m: &Move,
     src: Fixed<'_>,
@@ -221,8 +228,8 @@ pub(super) fn numbers_of<P>(
     P: Place,
     P::Item: Cut,
 {
-    let values = src.field(m.at, usize::from(m.width));
-    P::of(out).extend(values.map(|b| P::Item::cut(number(b) << m.shift)));
+    let (values, shift) = (src.field(m.at, usize::from(m.width)), m.shift);
+    P::of(out).extend(values.map(|b| P::Item::cut(number(b) << shift)));
 }
 
 /// Addresses of both families.
@@ -254,7 +261,7 @@ pub(super) fn times<P: Place<Item = i64>>(
             let Some(uptime) = moment.uptime_ms else {
                 return;
             };
-            fields::<4, i64>(to, src, at, |b| {
+            fields::<4, i64>(to, src, at, move |b| {
                 export + i64::from(u32::from_be_bytes(b).wrapping_sub(uptime) as i32)
             });
         }
@@ -310,7 +317,7 @@ fn ntp_ms(value: u64) -> i64 {
     }
     let (seconds, fraction) = ((value >> 32) as i64, value & 0xffff_ffff);
     let era = if seconds < 1 << 31 { 1i64 << 32 } else { 0 };
-    (seconds + era - NTP_TO_UNIX_S) * 1000 + (fraction * 1000 >> 32) as i64
+    (seconds + era - NTP_TO_UNIX_S) * 1000 + ((fraction * 1000) >> 32) as i64
 }
 
 /// RFC 6759 section 4: the engine octet goes to the top byte, the selector to the low 56 bits.
@@ -359,10 +366,19 @@ fn be<const L: usize>(bytes: [u8; L]) -> u64 {
 
 /// The bytes [at, at + L) of every record, through `f`, to the end of a column.
 #[inline(always)]
-fn fields<const L: usize, T>(to: &mut Vec<T>, src: Fixed<'_>, at: u16, f: impl Fn([u8; L]) -> T) {
-    to.extend(src.field(at, L).map(|record| {
+fn fields<const L: usize, T>(
+    to: &mut Vec<T>,
+    Fixed { body, stride, n }: Fixed<'_>,
+    at: u16,
+    f: impl Fn([u8; L]) -> T,
+) {
+    let at = usize::from(at);
+    // indexes instead of chunks: chunks would divide once a column; all is moved in, so that the loop keeps it in
+    // registers
+    to.extend((0..n).map(move |i| {
+        let from = at + i * stride;
         let mut bytes = [0; L];
-        bytes.copy_from_slice(record);
+        bytes.copy_from_slice(&body[from..from + L]);
         f(bytes)
     }));
 }
@@ -432,7 +448,7 @@ mod tests {
         // engine 20: enterprise and selector (FortiOS)
         assert_eq!(
             app_id(&[0x14, 0, 0, 0x30, 0x44, 0, 0, 0x8f, 0x34]),
-            0x14 << 56 | 0x30_4400_008f34
+            0x14 << 56 | 0x3044_0000_8f34
         );
     }
 }

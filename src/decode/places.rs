@@ -54,7 +54,7 @@ macro_rules! places {
         }
 
         /// The loop that moves a field of this width to its column.
-        pub(super) fn step(target: Target, width: u16) -> Option<Step> {
+        pub(super) fn step(target: Target, width: u16, shift: u8) -> Option<Step> {
             match target {
                 $(Target::$first $(| Target::$more)* => {
                     #[allow(dead_code, reason = "label stacks have no loop of their own")]
@@ -66,7 +66,7 @@ macro_rules! places {
                             &mut out.$group$(($($call)*))?.$column
                         }
                     }
-                    step!($kind, Here, width)
+                    step!($kind, Here, (width, shift))
                 })*
                 _ => None,
             }
@@ -74,12 +74,13 @@ macro_rules! places {
     };
 }
 
-fn by_width<P>(width: u16) -> Step
+fn by_width<P>((width, shift): (u16, u8)) -> Step
 where
     P: Place,
     P::Item: Cut,
 {
     match width {
+        _ if shift > 0 => numbers_of::<P>,
         1 => numbers::<P, 1>,
         2 => numbers::<P, 2>,
         4 => numbers::<P, 4>,

@@ -5,7 +5,7 @@
 //! set row by row. So there is one meaning of every element, whatever its encoding.
 
 use super::element::{self, Clock, Element, Kind, Side, Target};
-use super::moves::{Mode, Moment, Move};
+use super::moves::{Mode, Moment, Move, shift};
 use super::settings::Settings;
 use super::template::Template;
 use crate::model::{Field, RowFlags};
@@ -38,6 +38,13 @@ pub(super) struct Special {
     pub own_init: bool,
     /// Elements 1 and 2 are there.
     pub delta: bool,
+}
+
+impl Special {
+    /// Whether bytes and packets are more than what the columns hold.
+    pub fn counts(&self) -> bool {
+        self.byte_totals || self.packet_totals || self.two_way
+    }
 }
 
 /// The compiled form of a template.
@@ -291,11 +298,7 @@ impl Compiler {
             mode,
             at: found.at,
             width: found.width,
-            shift: match target {
-                Target::Dscp | Target::PostDscp => 2,
-                Target::IcmpType => 8,
-                _ => 0,
-            },
+            shift: shift(target),
             label,
             clock,
             step: Move::choose(target, found.width, mode),
@@ -317,9 +320,8 @@ impl Compiler {
             return;
         }
         self.moves.push(step);
-        match step.clock {
-            Clock::Uptime => self.uptime |= bit,
-            _ => {}
+        if step.clock == Clock::Uptime {
+            self.uptime |= bit;
         }
         self.present |= bit;
     }

@@ -28,7 +28,9 @@ pub fn looks_like_export(payload: &[u8]) -> bool {
     match version(payload) {
         Some(5) => fits(48),
         Some(7) => fits(52),
-        Some(9) => payload.len() > 20 && sets_walk(&payload[20..], |id| id < 2 || id > 255),
+        Some(9) => {
+            payload.len() > 20 && sets_walk(&payload[20..], |id| matches!(id, 0 | 1 | 256..))
+        }
         Some(10) => {
             payload.len() > 16
                 && ipfix_length(payload) == payload.len()

@@ -44,19 +44,20 @@ pub(super) struct Frame {
     pub flow_life_max_ms: i64,
 }
 
+/// A data set with its layout.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Set<'a> {
+    pub template: &'a Template,
+    pub plan: &'a Plan,
+    pub body: &'a [u8],
+}
+
 /// Decodes the records of a set; returns (records, bytes they take).
-#[allow(
-    clippy::too_many_arguments,
-    reason = "disjoint parts of the decoder's state"
-)]
 pub(super) fn decode(
-    template: &Template,
-    plan: &Plan,
-    body: &[u8],
+    set: Set<'_>,
     frame: &mut Frame,
     samplers: &Samplers,
-    counters: &mut Counters,
-    scratch: &mut Scratch,
+    (counters, scratch): (&mut Counters, &mut Scratch),
     out: &mut FlowBatch,
     tally: &mut Tally,
 ) -> (usize, usize) {
@@ -66,20 +67,21 @@ pub(super) fn decode(
         spans,
         variable,
     } = scratch;
+    let Set {
+        template,
+        plan,
+        body,
+    } = set;
     sides.clear();
     let (n, used) = match template.record_len {
         Some(len) => (body.len() / len, body.len() / len * len),
-        None => gather((template, plan), body, spans, gathered, variable),
+        None => gather(set, spans, gathered, variable),
     };
     if n == 0 {
         return (0, used);
     }
     let src = Fixed {
-        body: if plan.is_fixed() {
-            &body[..used]
-        } else {
-            gathered
-        },
+        body: if plan.is_fixed() { body } else { gathered },
         stride: plan.stride,
         n,
     };
@@ -107,30 +109,26 @@ pub(super) fn decode(
     if !plan.loose.is_empty() || !plan.variable.is_empty() || plan.special.own_init {
         loosen(plan, (src, body, n), frame, (sides, variable), out, tally);
     }
-    let special = &plan.special;
     let mut rows = n;
-    if special.byte_totals || special.packet_totals || special.two_way {
-        let owner = Owner {
-            exporter: frame.provenance.exporter,
-            domain: frame.provenance.domain,
-            first_export_ms: frame.first_export_ms,
-            export_ms: frame.moment.export_ms,
-        };
+    if plan.special.counts() {
+        let owner = Owner::of(frame);
         let added = counters.settle(plan, (sides, n), &owner, out, tally);
         tally.add(Outcome::RowsAddedReverse, added as u64);
         rows += added;
     }
     judge_times(first, frame, out, tally);
     frame.records += n;
-    tally.add(Outcome::RecordsDecoded, n as u64);
-    tally.add(Outcome::RecordsFlow, n as u64);
-    tally.add(Outcome::Rows, rows as u64);
-    tally.add(Outcome::FieldsUnknown, u64::from(plan.unknown) * n as u64);
-    tally.add(
-        Outcome::FieldsMalformed,
-        u64::from(plan.malformed) * n as u64,
-    );
+    count(plan, n, rows, tally);
     (n, used)
+}
+
+fn count(plan: &Plan, n: usize, rows: usize, tally: &mut Tally) {
+    let n = n as u64;
+    tally.add(Outcome::RecordsDecoded, n);
+    tally.add(Outcome::RecordsFlow, n);
+    tally.add(Outcome::Rows, rows as u64);
+    tally.add(Outcome::FieldsUnknown, u64::from(plan.unknown) * n);
+    tally.add(Outcome::FieldsMalformed, u64::from(plan.malformed) * n);
 }
 
 /// Columns whose value is known without looking at the records.
@@ -152,12 +150,16 @@ fn constants(plan: &Plan, n: usize, frame: &mut Frame, out: &mut FlowBatch) {
 
 /// Puts the fixed fields of records of variable length side by side and notes where the others are.
 fn gather(
-    (template, plan): (&Template, &Plan),
-    body: &[u8],
+    set: Set<'_>,
     spans: &mut Vec<(usize, usize)>,
     gathered: &mut Vec<u8>,
     variable: &mut Vec<(u32, u32)>,
 ) -> (usize, usize) {
+    let Set {
+        template,
+        plan,
+        body,
+    } = set;
     gathered.clear();
     variable.clear();
     let mut records = Records::new(template, body);

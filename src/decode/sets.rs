@@ -5,6 +5,7 @@
 
 use super::error::{Fault, Reason};
 use super::exporter::{Compiled, Exporter, Lesson, Waiting};
+use super::layouts::Layouts;
 use super::moves::Moment;
 use super::options;
 use super::raw::Records;
@@ -42,6 +43,7 @@ pub(super) struct Shared {
     pub counters: Counters,
     pub scratch: Scratch,
     pub fields: Vec<FieldSpec>,
+    pub layouts: Layouts,
     pub faults: VecDeque<Fault>,
     /// Templates of all exporters.
     pub templates: usize,
@@ -238,9 +240,9 @@ impl Job<'_> {
         let shared = &mut *self.shared;
         let room = shared.templates < shared.settings.templates_max;
         let now = (self.datagram.received_at_ns, shared.stamp, room);
-        let (lesson, gone) =
-            self.exporter
-                .learn(self.session, (header, fields), now, &shared.settings);
+        let lesson = (header, fields);
+        let house = (&mut shared.layouts, &shared.settings);
+        let (lesson, gone) = self.exporter.learn(self.session, lesson, now, house);
         shared.templates -= gone;
         self.tally.add(Outcome::Evictions, gone as u64);
         let reason = match lesson {
@@ -351,14 +353,16 @@ impl Job<'_> {
             return (0, 0);
         };
         let shared = &mut *self.shared;
-        rows::decode(
-            &compiled.template,
+        let set = rows::Set {
+            template: &compiled.template,
             plan,
             body,
+        };
+        rows::decode(
+            set,
             &mut self.frame,
             &self.exporter.domains[self.domain].samplers,
-            &mut shared.counters,
-            &mut shared.scratch,
+            (&mut shared.counters, &mut shared.scratch),
             self.out,
             self.tally,
         )

@@ -8,8 +8,9 @@ use std::net::IpAddr;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Correct the times of exporters whose clock is off by more than `clock_skew_max_s`, from the time of receipt.
-    /// `run` does, `inspect` and `replay` do not unless told to.
+    /// Correct the times of exporters whose clock is off by more than `clock_skew_max_s`, from the time of receipt. Not
+    /// configured: `run` does, `inspect` and `replay` do not unless told to.
+    #[serde(skip)]
     pub correct_clock: bool,
     /// How far an exporter's header clock may be from the time of receipt, seconds.
     pub clock_skew_max_s: u64,

@@ -2,7 +2,8 @@
 //! expectations. A small versioned JSON text; a damaged or hostile one is an error and changes nothing.
 
 use super::Decoder;
-use super::exporter::{Compiled, Domain, Exporter, NameKind, Session, Slot};
+use super::exporter::{Domain, Exporter, NameKind, Session, Slot};
+use super::layouts::Layouts;
 use super::options;
 use super::sampling::Samplers;
 use super::sequence::Sequence;
@@ -10,7 +11,6 @@ use super::settings::Settings;
 use super::template::{FieldSpec, TemplateHeader, VARIABLE};
 use crate::model::{Addr, Learned};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 
 /// Why a saved state was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -71,9 +71,21 @@ struct SavedDomain {
 }
 
 impl Decoder {
-    /// Everything that should survive a restart. Same state, same bytes.
+    /// Everything that should survive a restart, at the end of the process. Same state, same bytes.
     pub fn save(&self) -> Vec<u8> {
+        self.written(self.exporters.values().map(saved).collect())
+    }
+
+    /// The same in mid-run, without sequence expectations: the process receives past them, and after a kill they would
+    /// book as missing what was received.
+    pub fn save_running(&self) -> Vec<u8> {
         let mut exporters: Vec<SavedExporter> = self.exporters.values().map(saved).collect();
+        let domains = exporters.iter_mut().flat_map(|e| &mut e.domains);
+        domains.for_each(|d| d.sequence = Sequence::default());
+        self.written(exporters)
+    }
+
+    fn written(&self, mut exporters: Vec<SavedExporter>) -> Vec<u8> {
         exporters.sort_by_key(|e| e.addr);
         let state = Saved {
             format: FORMAT,
@@ -82,58 +94,38 @@ impl Decoder {
         serde_json::to_vec(&state).unwrap_or_default()
     }
 
-    /// Takes a saved state in place of the present one. Returns the names and samplers it held, for the tables that
-    /// live elsewhere.
-    pub fn restore(&mut self, bytes: &[u8]) -> Result<Vec<Learned>, StateError> {
-        let (exporters, learned) = self.read(bytes, 0, 0, |_| true)?;
-        self.exporters.clear();
-        (self.shared.waiting_sets, self.shared.waiting_bytes) = (0, 0);
-        self.adopt(exporters);
-        Ok(learned)
-    }
-
-    /// Takes those exporters of a saved state that are not known yet and that `mine` wants: the number of shards may have
-    /// changed. Returns the names and samplers they held.
-    pub fn restore_more(
+    /// Takes a saved state for the exporters that are `mine` (a shard's); of an exporter that several states hold the
+    /// one heard of last stays. Returns the names and samplers, for the tables that live elsewhere.
+    pub fn restore(
         &mut self,
         bytes: &[u8],
         mine: impl Fn(Addr) -> bool,
     ) -> Result<Vec<Learned>, StateError> {
-        let known = (self.exporters.len(), self.shared.templates);
-        let wanted = |addr| !self.exporters.contains_key(&addr) && mine(addr);
-        let (exporters, learned) = self.read(bytes, known.0, known.1, wanted)?;
-        self.adopt(exporters);
-        Ok(learned)
-    }
-
-    /// The wanted exporters of a saved state, as far as there is room beside those that are there.
-    fn read(
-        &self,
-        bytes: &[u8],
-        exporters_there: usize,
-        templates_there: usize,
-        wanted: impl Fn(Addr) -> bool,
-    ) -> Result<(Vec<Exporter>, Vec<Learned>), StateError> {
         let saved: Saved = serde_json::from_slice(bytes)?;
         if saved.format != FORMAT {
             return Err(StateError::Format(saved.format));
         }
         let settings = &self.shared.settings;
-        let (mut learned, mut exporters, mut templates) = (vec![], vec![], templates_there);
-        let chosen = saved.exporters.into_iter().filter(|e| wanted(Addr(e.addr)));
-        for e in chosen.take(settings.exporters_max.saturating_sub(exporters_there)) {
+        let (mut learned, mut exporters, mut templates) =
+            (Vec::new(), Vec::new(), self.shared.templates);
+        let newer = |e: &SavedExporter| {
+            let known = self.exporters.get(&Addr(e.addr));
+            known.is_none_or(|k| k.last_seen_ns < e.last_seen_ns)
+        };
+        let chosen = saved
+            .exporters
+            .into_iter()
+            .filter(|e| mine(Addr(e.addr)) && newer(e));
+        for e in chosen.take(settings.exporters_max) {
             let room = settings.templates_max.saturating_sub(templates);
-            let exporter = restored(e, room, settings, &mut learned)?;
+            let exporter = restored(e, room, (&mut self.shared.layouts, settings), &mut learned)?;
             templates += exporter.templates;
             exporters.push(exporter);
         }
-        Ok((exporters, learned))
-    }
-
-    fn adopt(&mut self, exporters: Vec<Exporter>) {
         self.exporters
             .extend(exporters.into_iter().map(|e| (e.addr, e)));
         self.shared.templates = self.exporters.values().map(|e| e.templates).sum();
+        Ok(learned)
     }
 }
 
@@ -190,7 +182,7 @@ fn saved_session(s: &Session) -> SavedSession {
 fn restored(
     saved: SavedExporter,
     room: usize,
-    settings: &Settings,
+    (layouts, settings): (&mut Layouts, &Settings),
     learned: &mut Vec<Learned>,
 ) -> Result<Exporter, StateError> {
     let mut e = Exporter::new(Addr(saved.addr));
@@ -199,7 +191,7 @@ fn restored(
     let room = room.min(settings.exporter_templates_max);
     for s in saved.sessions.into_iter().take(settings.sessions_max) {
         let left = room - e.templates;
-        let session = restored_session(s, left, settings)?;
+        let session = restored_session(s, left, (layouts, settings))?;
         e.templates += session.templates.len();
         e.sessions.push(session);
     }
@@ -234,7 +226,7 @@ fn restored(
 fn restored_session(
     s: SavedSession,
     room: usize,
-    settings: &Settings,
+    (layouts, settings): (&mut Layouts, &Settings),
 ) -> Result<Session, StateError> {
     let mut session = Session {
         port: s.port,
@@ -280,7 +272,7 @@ fn restored_session(
             return Err(StateError::Template(t.id));
         }
         session.templates.push(Slot {
-            compiled: Arc::new(Compiled::new(&header, &fields, settings)),
+            compiled: layouts.compiled(&header, &fields, settings),
             used: 0,
             changes: 0,
             changes_since_ns: 0,
@@ -334,7 +326,7 @@ mod tests {
         let saved = first.save();
         assert_eq!(saved, first.save(), "same state, same bytes");
         let mut second = Decoder::new(Settings::default());
-        let learned = second.restore(&saved).expect("just written");
+        let learned = second.restore(&saved, |_| true).expect("just written");
         assert!(matches!(
             learned[..],
             [Learned::Sampler { interval: 64, .. }]
@@ -360,17 +352,20 @@ mod tests {
         feed(&mut d, 0, &[2, 12, 256, 1, 7, 2]);
         let saved = d.save();
         for text in [&b"not json"[..], b"{}", br#"{"format":9,"exporters":[]}"#] {
-            assert!(d.restore(text).is_err());
+            assert!(d.restore(text, |_| true).is_err());
         }
         let text = String::from_utf8(saved.clone()).expect("JSON");
         let hostile = text.replace("[[0,7,2,false]]", "[]");
         assert_ne!(text, hostile);
+        let mut fresh = Decoder::new(Settings::default());
         assert!(matches!(
-            d.restore(hostile.as_bytes()),
+            fresh.restore(hostile.as_bytes(), |_| true),
             Err(StateError::Template(256))
         ));
+        assert!(fresh.restore(&saved, |_| false).is_ok_and(|l| l.is_empty()));
+        assert!(fresh.exporters.is_empty(), "another shard's");
         for cut in 0..saved.len() {
-            assert!(d.restore(&saved[..cut]).is_err());
+            assert!(d.restore(&saved[..cut], |_| true).is_err());
         }
         assert_eq!(d.save(), saved);
     }

@@ -7,6 +7,7 @@ use super::element::Side;
 use super::generations::Generations;
 use super::moves::Sides;
 use super::plan::{Plan, Special};
+use super::rows::Frame;
 use super::settings::Settings;
 use crate::ledger::{Outcome, Tally};
 use crate::model::{Addr, Field, FlowBatch, Half, RowFlags};
@@ -30,6 +31,17 @@ pub(super) struct Owner {
     /// Export time of the first datagram of this exporter.
     pub first_export_ms: i64,
     pub export_ms: i64,
+}
+
+impl Owner {
+    pub fn of(frame: &Frame) -> Self {
+        Owner {
+            exporter: frame.provenance.exporter,
+            domain: frame.provenance.domain,
+            first_export_ms: frame.first_export_ms,
+            export_ms: frame.moment.export_ms,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

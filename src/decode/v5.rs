@@ -78,9 +78,7 @@ pub(super) fn records(job: &mut Job<'_>, version: u8) -> Option<u32> {
     let payload = job.datagram.payload;
     let count = usize::from(u16_at(payload, 2).unwrap_or(0));
     let compiled = job.shared.fixed(version);
-    let Some(len) = compiled.template.record_len else {
-        return None;
-    };
+    let len = compiled.template.record_len?;
     let body = &payload[HEADER_LEN..];
     let whole = body.len() / len;
     let n = count.min(whole);

@@ -1,7 +1,7 @@
 //! Tallies by exporter and domain.
 
 use super::{Outcome, Tally};
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 /// Whose tally it is: the exporter's address (16 bytes, IPv4 mapped) and its observation domain.
 pub type Account = ([u8; 16], u32);
@@ -10,7 +10,8 @@ pub type Account = ([u8; 16], u32);
 /// ones are counted there, too, so the totals stay exact.
 #[derive(Clone, Debug, Default)]
 pub struct Book {
-    accounts: BTreeMap<Account, Tally>,
+    places: HashMap<Account, usize>,
+    tallies: Vec<(Account, Tally)>,
     other: Tally,
     accounts_max: usize,
 }
@@ -26,10 +27,16 @@ impl Book {
 
     /// The tally of an account. Look it up once a datagram, not once a record.
     pub fn account(&mut self, account: Account) -> &mut Tally {
-        if self.accounts.len() >= self.accounts_max && !self.accounts.contains_key(&account) {
-            return &mut self.other;
-        }
-        self.accounts.entry(account).or_default()
+        let place = match self.places.get(&account) {
+            Some(place) => *place,
+            None if self.tallies.len() >= self.accounts_max => return &mut self.other,
+            None => {
+                self.tallies.push((account, Tally::default()));
+                self.places.insert(account, self.tallies.len() - 1);
+                self.tallies.len() - 1
+            }
+        };
+        &mut self.tallies[place].1
     }
 
     /// The tally of what belongs to no exporter.
@@ -44,19 +51,21 @@ impl Book {
 
     /// The accounts, in order of address and domain.
     pub fn accounts(&self) -> impl Iterator<Item = (&Account, &Tally)> {
-        self.accounts.iter()
+        let mut sorted: Vec<_> = self.tallies.iter().map(|(a, t)| (a, t)).collect();
+        sorted.sort_unstable_by_key(|(a, _)| **a);
+        sorted.into_iter()
     }
 
     /// The sum of everything.
     pub fn total(&self) -> Tally {
         let mut t = self.other.clone();
-        self.accounts.values().for_each(|a| t.merge(a));
+        self.tallies.iter().for_each(|(_, a)| t.merge(a));
         t
     }
 
     /// Adds another thread's book.
     pub fn merge(&mut self, other: &Book) {
-        for (account, tally) in &other.accounts {
+        for (account, tally) in other.accounts() {
             self.account(*account).merge(tally);
         }
         self.other.merge(&other.other);
@@ -64,6 +73,30 @@ impl Book {
 
     /// The sum of one outcome.
     pub fn count(&self, o: Outcome) -> u64 {
-        self.other.count(o) + self.accounts.values().map(|t| t.count(o)).sum::<u64>()
+        self.other.count(o) + self.tallies.iter().map(|(_, t)| t.count(o)).sum::<u64>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_are_bounded_sorted_and_nothing_is_lost() {
+        let mut book = Book::new(2);
+        for last in [9, 3, 5, 3] {
+            let mut addr = [0; 16];
+            addr[15] = last;
+            book.account((addr, 0)).one(Outcome::Rows);
+        }
+        let order: Vec<u8> = book.accounts().map(|(a, _)| a.0[15]).collect();
+        assert_eq!(order, [3, 9]);
+        assert_eq!(
+            (book.count(Outcome::Rows), book.other().count(Outcome::Rows)),
+            (4, 1)
+        );
+        let mut sum = Book::new(9);
+        sum.merge(&book);
+        assert_eq!(sum.total(), book.total());
     }
 }

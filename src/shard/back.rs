@@ -67,17 +67,21 @@ impl Back {
         }
     }
 
+    /// Takes a fact into the tables, not into the inventory.
+    pub fn know(&mut self, fact: &Learned, book: &mut Book) {
+        let named = !matches!(
+            fact,
+            Learned::Counters(_) | Learned::Template { .. } | Learned::Sampler { .. }
+        );
+        if named && enrich::learn(&mut self.tables, fact) == Learnt::Refused {
+            book.other().one(Outcome::NamesRefused);
+        }
+    }
+
     /// Takes in what options data and counter samples told; later rows get the new names.
     pub fn learn(&mut self, learned: &mut Vec<Learned>, book: &mut Book) {
         for fact in learned.drain(..) {
-            if !matches!(
-                fact,
-                Learned::Counters(_) | Learned::Template { .. } | Learned::Sampler { .. }
-            ) {
-                if enrich::learn(&mut self.tables, &fact) == Learnt::Refused {
-                    book.other().one(Outcome::NamesRefused);
-                }
-            }
+            self.know(&fact, book);
             if self.inventory.len() < INVENTORY_MAX {
                 self.inventory.push(fact);
             } else {

@@ -32,6 +32,17 @@ impl ExportShard {
         }
     }
 
+    /// Takes what a decoder knew before a restart, for the exporters that are `mine`.
+    ///
+    /// # Errors
+    /// When the state is damaged or of another format; then nothing changes.
+    pub fn restore(&mut self, bytes: &[u8], mine: impl Fn(Addr) -> bool) -> Result<(), StateError> {
+        for fact in self.decoder.restore(bytes, mine)? {
+            self.back.know(&fact, &mut self.book);
+        }
+        Ok(())
+    }
+
     /// Decodes a datagram into the open batch. Names that it teaches hold for its own rows and later ones, never for
     /// earlier ones, wherever batches end.
     pub fn datagram(&mut self, d: &Datagram<'_>) {
@@ -103,17 +114,6 @@ impl ExportShard {
     /// End of stream: what still awaits its template is counted as expired.
     pub fn finish(&mut self) {
         self.decoder.finish(&mut self.book);
-    }
-
-    /// Takes in what decoders knew before a restart about the exporters that are `mine`: templates, samplers, names,
-    /// sequences.
-    ///
-    /// # Errors
-    /// When the bytes are not what [`Decoder::save`] wrote; then nothing has changed.
-    pub fn restore(&mut self, bytes: &[u8], mine: impl Fn(Addr) -> bool) -> Result<(), StateError> {
-        let mut learned = self.decoder.restore_more(bytes, mine)?;
-        self.back.learn(&mut learned, &mut self.book);
-        Ok(())
     }
 
     /// Rows that are not sealed yet.

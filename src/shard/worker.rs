@@ -157,7 +157,14 @@ impl Worker {
         self.batches = 0;
         self.published_ns = self.now_ns;
         let save = last || self.now_ns - self.saved_ns >= SAVE_NS;
-        let state = save.then(|| self.shard.decoder().save());
+        let decoder = self.shard.decoder();
+        let state = save.then(|| {
+            if last {
+                decoder.save()
+            } else {
+                decoder.save_running()
+            }
+        });
         if save {
             self.saved_ns = self.now_ns;
         }

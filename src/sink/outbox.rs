@@ -48,6 +48,11 @@ impl Outbox {
         }
     }
 
+    /// Whether [`Self::send`] would wait now.
+    pub fn is_full(&self) -> bool {
+        self.sender.is_full()
+    }
+
     /// Bundles that wait.
     pub fn queued(&self) -> usize {
         self.sender.len()

@@ -16,10 +16,10 @@ const ONE: &str = "[receive]\nlisteners = [\"127.0.0.1:0\"]\n";
 /// Exporters of these kinds, one of each, until `flows` were sent.
 fn plan(to: SocketAddr, profiles: &[Profile], flows: u64, rate: u64) -> Plan {
     Plan {
+        first_exporter: 0,
         to,
         profiles: profiles.to_vec(),
         exporters: profiles.len() as u32,
-        first_exporter: 0,
         habits: Habits::default(),
         rate,
         flows: Some(flows),

@@ -147,14 +147,14 @@ impl Worker {
         }
     }
 
-    /// Waits for everything in flight, then counts what the inbox still holds.
+    /// Waits for everything in flight, then counts what the inbox still gets: late shards send until they are told, too.
     fn drain(&mut self, runtime: &Runtime) {
         for window in self.windows.values() {
             let all = window.clone().acquire_many_owned(self.in_flight_max);
             // a delivery ends by itself soon after the deadline
             drop(runtime.block_on(all));
         }
-        for bundle in self.inbox.receiver.try_iter() {
+        for bundle in self.inbox.receiver.iter() {
             self.inbox.stats.lose(bundle.flow_rows() as u64);
         }
     }

@@ -1,0 +1,119 @@
+//! The sample configuration shows every key with its default, and `check` names every fault.
+
+use super::harness::{directory, exe};
+use flowhouse::config::Config;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+fn sample() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/flowhouse.toml");
+    fs::read_to_string(path).expect("the sample configuration")
+}
+
+/// The sample with its defaults switched on: what stands behind a single `#` and looks like TOML.
+fn switched_on() -> String {
+    let is_toml = |l: &str| {
+        l.starts_with('[')
+            || l.split_once(" = ").is_some_and(|(k, _)| {
+                k.chars()
+                    .all(|c| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit())
+            })
+    };
+    let lines = sample();
+    let lines = lines
+        .lines()
+        .filter_map(|l| l.strip_prefix("# "))
+        .filter(|l| is_toml(l));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_sample_shows_the_defaults() {
+    let shown = Config::from_text(&switched_on()).unwrap_or_else(|faults| panic!("{faults:?}"));
+    assert_eq!(format!("{shown:#?}"), format!("{:#?}", Config::default()));
+    Config::from_text(&sample()).expect("as it stands it changes nothing");
+}
+
+#[test]
+fn the_sample_has_every_key() {
+    let sample = sample();
+    let rooms = [
+        "receive",
+        "shard",
+        "decode",
+        "enrich",
+        "aggregate",
+        "batch",
+        "sink",
+        "control",
+    ];
+    for room in rooms {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/{room}/settings.rs"));
+        let text = fs::read_to_string(path).expect("settings");
+        let lines: Vec<&str> = text.lines().map(str::trim).collect();
+        for (i, line) in lines.iter().enumerate() {
+            let Some((key, _)) = line.strip_prefix("pub ").and_then(|l| l.split_once(": ")) else {
+                continue;
+            };
+            if key.contains(' ') || !line.ends_with(',') || lines[i - 1] == "#[serde(skip)]" {
+                continue;
+            }
+            let shown = [
+                format!("# {key} = "),
+                format!("## {key} = "),
+                format!("# [{room}.{key}]"),
+            ]
+            .iter()
+            .any(|k| sample.contains(k.as_str()));
+            assert!(
+                shown,
+                "deploy/flowhouse.toml does not show `{key}` of {room}"
+            );
+        }
+    }
+}
+
+#[test]
+fn check_names_every_fault_with_its_line() {
+    let dir = directory();
+    let file = dir.path().join("bad.toml");
+    fs::write(&file, "[receive]\nlisteners = [\"127.0.0.1:0\"]\nbatchh = 3\nqueue = -1\n[batch]\nseal_rows = 0\n").expect("written");
+    let out = Command::new(exe())
+        .args(["check", "--offline", "-c"])
+        .arg(&file)
+        .output()
+        .expect("runs");
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("bad.toml:3:1: unknown field `batchh`")
+            && text.contains("did you mean `batch`?"),
+        "{text}"
+    );
+    assert!(text.contains("bad.toml:4:"), "{text}");
+
+    fs::write(&file, "[batch]\nseal_rows = 0\n").expect("written");
+    let out = Command::new(exe())
+        .args(["check", "--offline", "-c"])
+        .arg(&file)
+        .output()
+        .expect("runs");
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert!(
+        text.contains("bad.toml:2:1: batch.seal_rows must be 1 to 1000000"),
+        "{text}"
+    );
+
+    fs::write(&file, "[batch]\nseal_rows = 10\n").expect("written");
+    let out = Command::new(exe())
+        .args(["check", "--offline", "-c"])
+        .arg(&file)
+        .output()
+        .expect("runs");
+    assert!(
+        out.status.success(),
+        "{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
+}
