@@ -175,7 +175,9 @@ fn connect(config: &Config) -> Result<(Connection, Option<StoreProcess>)> {
     options.listen = config.store.listen;
     options.memory_max = config.store.memory_max;
     options.library.clone_from(&config.store.library);
-    let store = crate::store::spawn(&options).context("the embedded ClickHouse did not start")?;
+    let store = crate::store::spawn(&options).context(
+        "the embedded ClickHouse did not start (to use one of your own, set `url` below [clickhouse])",
+    )?;
     tracing::info!(
         "embedded ClickHouse at {} (data in {})",
         store.url,

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::sink::clickhouse::{Connection, Sink};
-use crate::sink::{Inbox, null, schema};
+use crate::sink::{Inbox, Stats, null, schema};
 use anyhow::Result;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,7 +34,7 @@ impl Gate {
             (connection.clone(), config.sink.clone(), stop.clone());
         let apply = config.schema_apply;
         let work = move || {
-            wait_for_schema(&connection, apply, &stopped);
+            wait_for_schema(&connection, apply, &stopped, inbox.stats());
             match Sink::start(inbox, &connection, &settings) {
                 Ok(sink) => Some(sink),
                 Err(error) => {
@@ -68,9 +68,10 @@ impl Gate {
 }
 
 /// Applies or checks the schema until that succeeds, or until told to stop.
-fn wait_for_schema(connection: &Connection, apply: bool, stop: &AtomicBool) {
+fn wait_for_schema(connection: &Connection, apply: bool, stop: &AtomicBool, stats: &Stats) {
     let mut pause = Duration::from_millis(100);
     while let Err(error) = prepare(connection, apply) {
+        stats.not_ready(&format!("{error:#}"));
         if stop.load(Ordering::Relaxed) {
             tracing::error!("the store never got ready: {error:#}");
             return;

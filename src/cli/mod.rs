@@ -71,10 +71,22 @@ fn done(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("flowhouse: {error:#}");
+            eprintln!("flowhouse: {}", with_causes(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and its causes, less those that it quotes itself.
+fn with_causes(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !text.contains(&cause) {
+            let colon = if text.is_empty() { "" } else { ": " };
+            text += &format!("{colon}{cause}");
+        }
+    }
+    text
 }
 
 /// Reads and proves the configuration; every fault is printed, with its place.

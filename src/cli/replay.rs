@@ -127,7 +127,8 @@ impl Replay<'_> {
         let mut last_ns = 0;
         let counts = self.read(|d| {
             last_ns = advance(&mut shards, d, last_ns);
-            let shard = &mut shards[shard_of(d.source, n)];
+            let exporter = decode::exporter_of(d.payload, d.source);
+            let shard = &mut shards[shard_of(exporter, n)];
             feed(shard, d);
             if shard.is_full() && fault.is_none() {
                 fault = flush(&mut shards, writer.as_mut(), d.frame).err();

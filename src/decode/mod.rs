@@ -41,7 +41,7 @@ pub use error::{Fault, Reason};
 pub use probe::looks_like_export;
 pub use sequence::{Arrival, Sequence};
 pub use settings::Settings;
-pub use sflow::SflowDecoder;
+pub use sflow::{SflowDecoder, exporter_of};
 pub use state::StateError;
 
 use crate::ledger::{Book, Outcome};

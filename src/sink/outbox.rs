@@ -30,6 +30,13 @@ pub fn hop(queue_max: usize) -> (Outbox, Inbox) {
     (outbox, Inbox { receiver, stats })
 }
 
+impl Inbox {
+    /// What the sink did so far.
+    pub fn stats(&self) -> &Arc<Stats> {
+        &self.stats
+    }
+}
+
 impl Outbox {
     /// Hands a bundle over; waits while the hop is full, which is the back pressure. From here on its rows are the
     /// sink's: they are open until they are acknowledged, quarantined or lost. Where the sink has ended they are lost.

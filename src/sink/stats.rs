@@ -130,6 +130,12 @@ impl Stats {
         self.set_ready();
     }
 
+    /// Tells why nothing can be sent yet.
+    pub fn not_ready(&self, why: &str) {
+        self.ready.store(false, Relaxed);
+        self.errors().last = Some(why.to_owned());
+    }
+
     pub(super) fn failed(&self, code: &str, text: &str) {
         self.ready.store(false, Relaxed);
         let mut errors = self.errors();

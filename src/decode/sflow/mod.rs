@@ -131,6 +131,11 @@ pub fn walks_to_end(payload: &[u8]) -> bool {
     whole && samples.left() == 0 && samples.rest().is_empty()
 }
 
+/// Whose datagram a payload is: the agent of an sFlow datagram, else the source.
+pub fn exporter_of(payload: &[u8], source: Addr) -> Addr {
+    Header::read(payload).map_or(source, |(header, _)| exporter(&header, source))
+}
+
 /// The agent, or the source of the datagram where the agent does not know its own address.
 pub fn exporter(header: &Header, source: Addr) -> Addr {
     if header.agent.is_unspecified() {
