@@ -198,14 +198,13 @@ fn is_news(
 pub(super) fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|b| *b == 0).unwrap_or(bytes.len());
     let lossy = String::from_utf8_lossy(&bytes[..end]);
-    let mut name = String::new();
-    for c in lossy.trim().chars().filter(|c| !c.is_control()) {
-        if name.len() + c.len_utf8() > NAME_BYTES_MAX {
-            break;
-        }
-        name.push(c);
+    let plain: String = lossy.chars().filter(|c| !c.is_control()).collect();
+    let mut name = plain.trim();
+    while name.len() > NAME_BYTES_MAX {
+        let last = name.char_indices().next_back().map_or(0, |(at, _)| at);
+        name = name[..last].trim_end();
     }
-    name
+    name.to_owned()
 }
 
 /// NetFlow 9 scope type of an interface.
@@ -222,6 +221,7 @@ mod tests {
     fn names_are_cleaned_and_cut() {
         assert_eq!(text(b"Te0/0/0\0\0\0junk"), "Te0/0/0");
         assert_eq!(text(b" a\x01b \xff"), "ab \u{fffd}");
+        assert_eq!(text(b"\x01 a \x02"), "a");
         assert_eq!(text(&[b'x'; 100]).len(), 64);
         // a character is not cut in two
         assert_eq!(text("\u{e4}".repeat(40).as_bytes()).len(), 64);

@@ -22,8 +22,8 @@ struct Scene {
 impl Scene {
     fn start() -> Scene {
         let dir = directory();
-        let now_s = clock_ms() / 1000;
-        let (file, v4, v6) = capture(now_s as u32 - 30, CONVERSATIONS);
+        let now = (clock_ms() / 1_000) as u32;
+        let (file, v4, v6) = capture(now - 30, CONVERSATIONS);
         let pcap = dir.path().join("traffic.pcap");
         std::fs::write(&pcap, file).expect("capture written");
         let config = format!(

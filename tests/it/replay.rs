@@ -224,5 +224,5 @@ fn into_the_store_with_its_end_moved_to_now() {
 }
 
 fn now_s() -> u64 {
-    clock_ms() as u64 / 1000
+    (clock_ms() / 1_000) as u64
 }
