@@ -35,10 +35,10 @@ pub fn run(arguments: &CheckArguments) -> Result<()> {
     let config = super::load_config(arguments.config.as_deref())?;
     let mut faults = 0;
     let mut tell = |what: &str, result: Result<String>| match result {
-        Ok(text) => println!("ok     {what}: {text}"),
+        Ok(text) => super::say(format!("ok     {what}: {text}")),
         Err(error) => {
             faults += 1;
-            println!("FAULT  {what}: {}", super::with_causes(&error));
+            super::say(format!("FAULT  {what}: {}", super::with_causes(&error)))
         }
     };
     tell(
@@ -47,14 +47,14 @@ pub fn run(arguments: &CheckArguments) -> Result<()> {
             .config
             .as_ref()
             .map_or("defaults".into(), |p| p.display().to_string())),
-    );
+    )?;
     if !arguments.offline {
-        tell("listeners", listeners(&config));
+        tell("listeners", listeners(&config))?;
         tell(
             "state directory",
             StateDirectory::open(&state_dir(&config)).map(|d| d.path().display().to_string()),
-        );
-        tell("store", store(&config));
+        )?;
+        tell("store", store(&config))?;
     }
     if faults > 0 {
         bail!("{faults} fault(s)");
@@ -65,7 +65,7 @@ pub fn run(arguments: &CheckArguments) -> Result<()> {
 fn listeners(config: &Config) -> Result<String> {
     let listeners = receive::bind(&config.receive)?;
     for warning in listeners.iter().flat_map(receive::Listener::warnings) {
-        println!("warn   {warning}");
+        super::say(format!("warn   {warning}"))?;
     }
     let addresses: Vec<String> = listeners.iter().map(|l| l.address().to_string()).collect();
     Ok(addresses.join(", "))

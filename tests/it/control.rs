@@ -67,8 +67,9 @@ impl Source for Told {
 }
 
 fn serve() -> (Running, SocketAddr, Arc<Told>) {
+    // not the address on which all others look for free ports
     let settings = Settings {
-        listen: "127.0.0.1:0".parse().expect("address"),
+        listen: "127.0.9.1:0".parse().expect("address"),
         ..Settings::default()
     };
     let server = Server::bind(&settings).expect("a free port");

@@ -3,9 +3,10 @@
 use flowhouse::store::{SpawnOptions, StoreProcess, library, spawn};
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -269,7 +270,10 @@ pub struct Store {
 impl Store {
     /// An address and a folder for a store that does not run yet.
     pub fn planned(dir: &Path) -> Store {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        // an address that no other test takes a port of: it stays free while the store is away
+        static STORES: AtomicU8 = AtomicU8::new(1);
+        let address = Ipv4Addr::new(127, 0, 10, STORES.fetch_add(1, Relaxed));
+        let free = TcpListener::bind((address, 0)).expect("a free port");
         Store {
             process: None,
             address: free.local_addr().expect("address").to_string(),
