@@ -251,7 +251,7 @@ fn generate(load: Load, exporters: usize, count: usize) -> Vec<Sent> {
             Sent {
                 source: SocketAddr::new(IpAddr::V4(ip), 40_000),
                 records: u64::from(records),
-                teaches: load != Load::V5 && turn % 100 == 0,
+                teaches: load != Load::V5 && turn.is_multiple_of(100),
                 bytes,
             }
         })
