@@ -3,10 +3,10 @@
 
 use crate::harness::{Collector, Sql, assert_laws, directory, embedded, eventually, run, total};
 use crate::traffic::{Truth, capture};
+use flowhouse::generate::sender::clock_ms;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A collector, its store and a capture.
 struct Scene {
@@ -22,10 +22,8 @@ struct Scene {
 impl Scene {
     fn start() -> Scene {
         let dir = directory();
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .expect("a clock");
-        let (file, v4, v6) = capture(now.as_secs() as u32 - 30, CONVERSATIONS);
+        let now = (clock_ms() / 1_000) as u32;
+        let (file, v4, v6) = capture(now - 30, CONVERSATIONS);
         let pcap = dir.path().join("traffic.pcap");
         std::fs::write(&pcap, file).expect("capture written");
         let config = format!(

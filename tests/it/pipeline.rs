@@ -316,7 +316,7 @@ fn a_store_that_is_killed_has_every_row_once() {
 fn templates_and_names_survive_a_restart() {
     let dir = directory();
     let store = Store::start(dir.path());
-    let mut exporters = [Profile::Router, Profile::Gateway].map(|p| Speaker::new(p));
+    let mut exporters = [Profile::Router, Profile::Gateway].map(Speaker::new);
     let mut sent = 0;
     // once more, with another number of shards: what is kept finds the shard of its exporter
     for shards in [1, 3, 2] {

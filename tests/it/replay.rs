@@ -1,12 +1,12 @@
 //! `flowhouse replay`: the same bytes each time and for any number of shards; what it says when it cannot.
 
 use crate::harness::{Store, assert_laws, corpus, directory, eventually, exe, total};
+use flowhouse::generate::sender::clock_ms;
 use flowhouse::generate::{Exporter, Habits, Profile, Truth, capture};
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 fn replay(arguments: &[&str], files: &[PathBuf]) -> Output {
     let mut command = Command::new(exe());
@@ -224,8 +224,5 @@ fn into_the_store_with_its_end_moved_to_now() {
 }
 
 fn now_s() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("a clock")
-        .as_secs()
+    (clock_ms() / 1_000) as u64
 }

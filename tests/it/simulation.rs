@@ -200,7 +200,7 @@ fn simulate(seed: u64, datagrams: usize, protocols: &[Protocol], troubles: Troub
     for step in 0..datagrams {
         let e = &mut exporters[step % 6];
         disturb(e, &mut rng, troubles);
-        let with_template = e.sent % 10 == 0;
+        let with_template = e.sent.is_multiple_of(10);
         let (mut bytes, records) = e.datagram(&mut rng, with_template);
         let kind = e.protocol as usize;
         // the first datagrams always arrive: they carry the first templates
