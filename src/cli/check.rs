@@ -38,7 +38,7 @@ pub fn run(arguments: &CheckArguments) -> Result<()> {
         Ok(text) => println!("ok     {what}: {text}"),
         Err(error) => {
             faults += 1;
-            println!("FAULT  {what}: {error:#}");
+            println!("FAULT  {what}: {}", super::with_causes(&error));
         }
     };
     tell(

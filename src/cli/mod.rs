@@ -77,6 +77,15 @@ fn done(result: Result<()>) -> ExitCode {
     }
 }
 
+/// Prints a text and the end of its line. A reader that has enough (`| head`) is no fault.
+fn say(text: impl std::fmt::Display) -> Result<()> {
+    use std::io::{ErrorKind, Write};
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e.into()),
+        _ => Ok(()),
+    }
+}
+
 /// An error and its causes, less those that it quotes itself.
 fn with_causes(error: &anyhow::Error) -> String {
     let mut text = String::new();

@@ -157,7 +157,7 @@ impl Replay<'_> {
                 .for_each(|(rows, names)| writer.usage(rows, names));
             writer.finish(&book, &Gauges::default())?;
         } else {
-            println!("{}", summary(&book, &usage));
+            super::say(summary(&book, &usage))?;
         }
         notes(&counts, &book);
         Ok(())

@@ -71,12 +71,10 @@ pub fn run(arguments: &TopArguments) -> Result<()> {
         arguments.limit,
         arguments.exporter,
     )?;
-    if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&answer.json())?);
-    } else {
-        println!("{}", answer.table());
+    match arguments.json {
+        true => super::say(serde_json::to_string_pretty(&answer.json())?),
+        false => super::say(answer.table()),
     }
-    Ok(())
 }
 
 /// A ranking with what it is measured against.

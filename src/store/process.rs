@@ -2,8 +2,6 @@
 
 use super::serve::READY;
 use super::{key, settings::Settings};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Error, Result};
 use std::net::SocketAddr;
@@ -134,20 +132,18 @@ pub fn spawn(options: &SpawnOptions) -> Result<StoreProcess> {
 impl StoreProcess {
     /// Asks the store to end, waits, and ends it by force when it does not.
     pub fn stop(mut self) -> Result<()> {
-        self.end(Signal::SIGTERM)
+        self.end()
     }
 
     /// Ends the store at once, as a crash would.
     pub fn kill(mut self) -> Result<()> {
-        self.end(Signal::SIGKILL)
+        self.child.kill()?;
+        self.child.wait().map(drop)
     }
 
-    fn end(&mut self, signal: Signal) -> Result<()> {
-        if self.child.try_wait()?.is_some() {
-            return Ok(());
-        }
-        let pid = i32::try_from(self.child.id()).map_err(Error::other)?;
-        kill(Pid::from_raw(pid), signal)?;
+    /// The end of its standard input is what it waits for; signals it leaves to its parent.
+    fn end(&mut self) -> Result<()> {
+        drop(self.child.stdin.take());
         let until = Instant::now() + STOP_MAX;
         while Instant::now() < until {
             if self.child.try_wait()?.is_some() {
@@ -162,7 +158,7 @@ impl StoreProcess {
 
 impl Drop for StoreProcess {
     fn drop(&mut self) {
-        if let Err(error) = self.end(Signal::SIGTERM) {
+        if let Err(error) = self.end() {
             tracing::warn!(%error, "the store could not be ended");
         }
     }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Serves until a signal or the end of the parent. Must be called before the process has threads.
+/// Serves until a signal, or with `stop_with_stdin` until standard input ends. Must be called before the process has threads.
 pub fn serve(mut settings: Settings) -> Result<(), Error> {
     std::fs::create_dir_all(&settings.data)
         .map_err(Error::file("cannot create", &settings.data))?;
@@ -198,9 +198,12 @@ async fn answer(listener: TcpListener, shared: Arc<Shared>) -> Result<(), Error>
     let server = tokio::spawn(server.into_future());
     tracing::info!(engine = shared.engine.version, data = %shared.settings.data.display(), "serving");
     eprintln!("{READY}{}", shared.settings.listen);
+    // a store with a parent ends when the parent is done with it: Ctrl-C and systemd signal both at once, and the parent
+    // still has rows to deliver
+    let alone = !shared.settings.stop_with_stdin;
     tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        _ = terminate.recv(), if alone => {}
+        _ = interrupt.recv(), if alone => {}
         () = orphaned => {}
     }
     let _ = stop.send(true);

@@ -147,6 +147,16 @@ impl Collector {
         }
     }
 
+    /// Sends a signal to the store that it started: its only child.
+    pub fn signal_store(&self, name: &str) {
+        let id = self.child.id();
+        let children = format!("/proc/{id}/task/{id}/children");
+        let children = fs::read_to_string(children).expect("its children");
+        let store = children.trim();
+        assert!(!store.is_empty() && !store.contains(' '), "{store}");
+        run(Command::new("kill").args([&format!("-{name}"), store]));
+    }
+
     /// Asks it to end, waits for that and returns the final ledger.
     pub fn stop(mut self) -> serde_json::Value {
         run(Command::new("kill").args(["-TERM", &self.child.id().to_string()]));

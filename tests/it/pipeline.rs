@@ -1,7 +1,9 @@
 //! Generated exporters to ClickHouse through a running collector: every sum equals the truth, and stays so when the
 //! collector is stopped, the store is away, or the store is killed.
 
-use crate::harness::{Collector, Sql, Store, assert_laws, directory, eventually, exe, run, total};
+use crate::harness::{
+    Collector, Sql, Store, assert_laws, directory, embedded, eventually, exe, run, total,
+};
 use flowhouse::generate::sender::{Plan, Report, clock_ms, send};
 use flowhouse::generate::{Export, Exporter, Habits, Profile, SERVICES, Sums};
 use std::collections::BTreeMap;
@@ -68,6 +70,29 @@ fn stored(sql: &Sql, filter: &str) -> Sums {
         packets: n[1],
         bytes: n[2],
     }
+}
+
+/// A signal to the whole process group, as Ctrl-C and service managers send it, reaches the embedded store, too.
+#[test]
+fn a_signal_to_the_group_loses_nothing() {
+    let dir = directory();
+    let config = format!("{ONE}{}", embedded(dir.path()));
+    let collector = Collector::start(dir.path(), &config);
+    let load = Load::start(collector.udp[0], 5_000);
+    eventually("rows flow", || {
+        total(&collector.ledger(), "rows_acknowledged") > 1_000
+    });
+    collector.signal_store("INT");
+    collector.signal_store("TERM");
+    let ledger = collector.stop();
+    load.stop();
+    assert_laws(&ledger);
+    assert_eq!(total(&ledger, "rows_lost_shutdown"), 0);
+    assert_eq!(total(&ledger, "rows_acknowledged"), total(&ledger, "rows"));
+    let mut store = Store::planned(dir.path());
+    store.run();
+    assert_eq!(stored(&store.sql(), "1").flows, total(&ledger, "rows"));
+    assert_once(&store.sql());
 }
 
 /// No row is there twice, and usage says what flows say.
