@@ -114,8 +114,12 @@ pub(super) fn line(batch: &FlowBatch, row: FlowRow<'_>, names: &Names) -> String
     o.plain("origin", p.origin.name());
     o.number("received_at_ms", p.received_at_ns.div_euclid(1_000_000));
     for &f in Field::ALL {
-        if let Some(value) = row.value(f) {
-            o.field(f.name(), value);
+        match row.value(f) {
+            Some(FieldValue::Addr(a)) if mapped_hop(f, a, c.src_addr[i]) => {
+                o.plain(f.name(), Ipv6Hex(a));
+            }
+            Some(value) => o.field(f.name(), value),
+            None => {}
         }
     }
     if let Some(texts) = &batch.texts {
@@ -126,6 +130,22 @@ pub(super) fn line(batch: &FlowBatch, row: FlowRow<'_>, names: &Names) -> String
     }
     derived(&mut o, batch, row, names);
     o.end()
+}
+
+/// Whether an address is the mapped IPv4 next hop of an IPv6 flow: routers send it in 16 bytes (RFC 4798), and so it reads.
+fn mapped_hop(f: Field, hop: Addr, source: Addr) -> bool {
+    let is_hop = matches!(f, Field::NextHop | Field::BgpNextHop);
+    is_hop && hop.is_v4() && !hop.is_unspecified() && !source.is_v4() && !source.is_unspecified()
+}
+
+/// A mapped IPv4 address in hexadecimal groups, as `inspect` prints what was sent in 16 bytes.
+struct Ipv6Hex(Addr);
+
+impl std::fmt::Display for Ipv6Hex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [a, b, c, d] = [12, 13, 14, 15].map(|n| u16::from(self.0.0[n]));
+        write!(f, "::ffff:{:x}:{:x}", a << 8 | b, c << 8 | d)
+    }
 }
 
 /// What later stages made of the record.
