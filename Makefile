@@ -20,8 +20,11 @@ test:
 bench: prepare-test
 	cargo build --release --locked
 	@bash .ci/prepare engine target/release/flowhouse
-	cargo bench --locked
-	bash benches/live.sh
+	cargo bench --locked --bench decode --bench enrich --bench aggregate --bench encode --bench shard
+	python3 benches/live.py
+	python3 benches/store.py
+	python3 benches/store.py --discard --rate 200000 --exporters 4 --seconds 20
+	python3 benches/store.py --discard --rate 200000 --exporters 10000 --templates 4 --seconds 20
 
 fuzz:
 	@bash fuzz/run.sh $(or $(FUZZ_SECONDS),60)

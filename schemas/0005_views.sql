@@ -1,14 +1,12 @@
 -- Views to read from.
 
--- Each byte once. Usage is booked on both sides of a flow; rows on the side where the record was not metered are
--- inferred and left out here, and of what is left the ingress side counts. Exporters that meter on egress only are
--- taken from that side: they have no ingress usage at all.
+-- Each byte once. Every flow is booked on its ingress interface, also when it was metered where it went out (then the
+-- row is inferred); only where an exporter meters that ingress itself, the record metered at the egress is not booked
+-- there again. So the ingress side holds each byte once, whichever way an exporter meters.
 CREATE VIEW IF NOT EXISTS usage_once AS
 SELECT *
 FROM usage_1m
-WHERE inferred = 0
-    AND (direction = 'ingress' OR exporter NOT IN
-        (SELECT exporter FROM usage_1h WHERE inferred = 0 AND direction = 'ingress'));
+WHERE direction = 'ingress';
 
 -- Bandwidth per minute by application and QoS class, each byte once; bits per second are averages over the minute,
 -- scaled by sampling. Sums over any of the columns are right.

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 /// Shows what uses the bandwidth, read from ClickHouse.
 ///
 /// Rates are averages over the time that has data, estimated from sampled counters where exporters sample; `+-` is the 95 %
-/// error that sampling alone causes (1.96 / sqrt(sampled packets)). Interfaces that were not where a record was metered are
-/// left out, so that each byte counts once for an exporter.
+/// error that sampling alone causes (1.96 / sqrt(sampled packets)). Each byte counts once for an exporter; `interfaces` shows
+/// both sides of every link.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  flowhouse top apps --since 1h\n  flowhouse top interfaces --since 10m --limit 5\n  flowhouse top classes --exporter 192.0.2.1 --json"

@@ -200,6 +200,12 @@ fn what_was_exported_is_what_is_stored() {
     assert_eq!(rollup("usage_5m"), rollup("usage_1m"));
     assert_eq!(rollup("usage_1h"), rollup("usage_1m"));
 
+    let once = sql.numbers("SELECT sum(flows), sum(packets), sum(bytes) FROM usage_once");
+    assert_eq!(
+        once,
+        sql.numbers("SELECT count(), sum(packets), sum(bytes) FROM flows"),
+        "each byte once, whichever side it was metered on"
+    );
     assert_top(&store, &sql);
     let ledger = collector.stop();
     assert_laws(&ledger);
@@ -239,6 +245,25 @@ fn applications_and_interfaces_have_the_names_that_exporters_told() {
         assert_eq!(sql.rows(&sql_text), told, "{profile:?}");
     }
     assert_once(&sql);
+}
+
+#[test]
+fn exporters_that_meter_both_ways_count_once() {
+    let dir = directory();
+    let store = Store::start(dir.path());
+    let collector = Collector::start(dir.path(), &format!("{ONE}{}", store.config()));
+    let kinds = [Profile::Router, Profile::Gateway];
+    let mut plan = plan(collector.udp[0], &kinds, 4_000, 8_000);
+    plan.habits.both_directions = true;
+    let report = export(&plan);
+    collector.settle(report.flows);
+    assert_laws(&collector.stop());
+    let sql = store.sql();
+    let all = sql.numbers("SELECT sum(packets), sum(bytes) FROM flows");
+    let once = sql.numbers("SELECT sum(packets), sum(bytes) FROM usage_once");
+    let ingress = sql.numbers("SELECT sum(packets), sum(bytes) FROM flows WHERE direction = 0");
+    assert_eq!(once, ingress, "the ingress side of each");
+    assert!(all[1] > ingress[1], "the egress records are stored, too");
 }
 
 #[test]
