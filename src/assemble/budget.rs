@@ -22,7 +22,7 @@ struct Item {
 /// When the limits add up to more than the machine's memory.
 pub fn report(config: &Config, shards: usize, listeners: usize) -> Result<()> {
     let items = items(config, shards);
-    let total: usize = items.iter().map(|i| i.bytes).sum();
+    let total: usize = items.iter().map(|i| i.bytes).fold(0, usize::saturating_add);
     let parts: Vec<String> = items
         .iter()
         .map(|i| format!("{} {} MiB", i.what, i.bytes >> 20))
@@ -36,6 +36,18 @@ pub fn report(config: &Config, shards: usize, listeners: usize) -> Result<()> {
         "a kill costs what is in memory: rows of the last {} ms and what the store has not acknowledged",
         config.batch.seal_age_ms
     );
+    refuse(config, shards)
+}
+
+/// Refuses settings that need more memory than this machine has.
+///
+/// # Errors
+/// What to lower.
+pub fn refuse(config: &Config, shards: usize) -> Result<()> {
+    let total: usize = items(config, shards)
+        .iter()
+        .map(|i| i.bytes)
+        .fold(0, usize::saturating_add);
     if let Some(memory) = machine_memory()
         && total > memory
     {

@@ -1,6 +1,6 @@
 //! A running collector: its threads, and how they end.
 
-use super::{Gate, Housekeeper, StateDirectory, View, budget};
+use super::{Embedded, Gate, Housekeeper, StateDirectory, View, budget};
 use crate::aggregate::Usage;
 use crate::batch::{Identity, Sealer};
 use crate::config::Config;
@@ -11,8 +11,7 @@ use crate::ledger::Book;
 use crate::receive::{self, Intake, Listener, Router};
 use crate::shard::{Back, Cell, ExportShard, Worker};
 use crate::sink::{Outbox, clickhouse::Connection, hop};
-use crate::store::{SpawnOptions, StoreProcess};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rand::Rng;
 use std::net::SocketAddr;
@@ -34,7 +33,7 @@ pub struct Collector {
     control_address: SocketAddr,
     connection: Connection,
     grace: std::time::Duration,
-    store: Option<StoreProcess>,
+    store: Option<Embedded>,
 }
 
 impl Collector {
@@ -129,9 +128,16 @@ impl Collector {
             || self.shards.iter().any(JoinHandle::is_finished)
     }
 
+    /// Looks after the embedded store, if there is one.
+    pub fn tend(&mut self) {
+        if let Some(store) = &mut self.store {
+            store.tend();
+        }
+    }
+
     /// Ends in the order of the data: sockets are drained, shards seal what they hold, the sink delivers it within the
     /// grace period. Returns the final counts and the store, if one was started.
-    pub fn stop(self) -> (super::Totals, Option<StoreProcess>) {
+    pub fn stop(self) -> (super::Totals, Option<Embedded>) {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.listeners {
             match thread.join() {
@@ -159,36 +165,15 @@ impl Collector {
 }
 
 /// The store of the configuration, or an embedded one that is started now.
-fn connect(config: &Config) -> Result<(Connection, Option<StoreProcess>)> {
+fn connect(config: &Config) -> Result<(Connection, Option<Embedded>)> {
     if let Some(connection) = &config.clickhouse {
         return Ok((connection.clone(), None));
     }
     if config.sink.kind.discards() {
         return Ok((Connection::default(), None));
     }
-    let data = config
-        .store
-        .data
-        .clone()
-        .unwrap_or_else(crate::store::settings::default_data_dir);
-    let mut options = SpawnOptions::new(data);
-    options.listen = config.store.listen;
-    options.memory_max = config.store.memory_max;
-    options.library.clone_from(&config.store.library);
-    let store = crate::store::spawn(&options).context(
-        "the embedded ClickHouse did not start (to use one of your own, set `url` below [clickhouse])",
-    )?;
-    tracing::info!(
-        "embedded ClickHouse at {} (data in {})",
-        store.url,
-        options.data.display()
-    );
-    let connection = Connection {
-        url: store.url.clone(),
-        password: Some(store.key.clone()),
-        ..Connection::default()
-    };
-    Ok((connection, Some(store)))
+    let store = Embedded::start(config)?;
+    Ok((store.connection(), Some(store)))
 }
 
 fn export_shard(

@@ -6,12 +6,15 @@
 
 mod budget;
 mod collector;
+mod embedded;
 mod gate;
 mod housekeeper;
 mod state;
 mod view;
 
+pub use budget::refuse as refuse_budget;
 pub use collector::Collector;
+pub use embedded::Embedded;
 use gate::Gate;
 use housekeeper::Housekeeper;
 pub use state::{StateDirectory, state_dir};

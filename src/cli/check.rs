@@ -1,6 +1,6 @@
 //! `flowhouse check`: everything that would stop `run`, found before it does.
 
-use crate::assemble::{StateDirectory, state_dir};
+use crate::assemble::{StateDirectory, refuse_budget, state_dir};
 use crate::config::Config;
 use crate::receive;
 use crate::sink::schema;
@@ -48,6 +48,13 @@ pub fn run(arguments: &CheckArguments) -> Result<()> {
             .as_ref()
             .map_or("defaults".into(), |p| p.display().to_string())),
     )?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let shards = config.shard.shards_for(cores);
+    let fits = refuse_budget(&config, shards).map(|()| format!("fits, {shards} shard(s)"));
+    tell("memory", fits)?;
+    if !config.control.listen.ip().is_loopback() {
+        super::say("warn   control.listen is open to the network and asks for no key".to_owned())?;
+    }
     if !arguments.offline {
         tell("listeners", listeners(&config))?;
         tell(

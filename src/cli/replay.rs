@@ -223,7 +223,12 @@ impl Replay<'_> {
             ..self.config.decode.clone()
         };
         let usage = aggregate::Settings {
-            reference: Reference::Exported,
+            // a wrong clock says nothing about what is late; a corrected one is the time of receipt
+            reference: if self.arguments.correct_clock {
+                Reference::Received
+            } else {
+                Reference::Exported
+            },
             hash_seed: 0,
             ..self.config.usage.clone()
         };

@@ -43,15 +43,13 @@ const LOOK: Duration = Duration::from_millis(500);
 pub fn run(arguments: &RunArguments) -> Result<()> {
     log(arguments.log, "info");
     let config = super::load_config(arguments.config.as_deref())?;
-    let collector = Collector::start(&config)?;
+    let mut collector = Collector::start(&config)?;
     tracing::info!("ready: receiving");
-    let broken = wait(&collector)?;
+    let broken = wait(&mut collector)?;
     let (totals, store) = collector.stop();
     report(&totals, &state_dir(&config))?;
     if let Some(store) = store {
-        store
-            .stop()
-            .context("the embedded ClickHouse did not stop in order")?;
+        store.stop()?;
     }
     if broken {
         bail!("a thread ended while it should run; see the log above");
@@ -79,7 +77,7 @@ fn log(form: LogForm, level: &str) {
 }
 
 /// Waits for a signal, or for a thread that ends; the answer is whether the latter happened.
-fn wait(collector: &Collector) -> Result<bool> {
+fn wait(collector: &mut Collector) -> Result<bool> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -91,6 +89,7 @@ fn wait(collector: &Collector) -> Result<bool> {
                 _ = terminate.recv() => return Ok(false),
                 _ = interrupt.recv() => return Ok(false),
                 () = tokio::time::sleep(LOOK) => {
+                    collector.tend();
                     if collector.is_broken() {
                         return Ok(true);
                     }

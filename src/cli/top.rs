@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 /// Shows what uses the bandwidth, read from ClickHouse.
 ///
 /// Rates are averages over the time that has data, estimated from sampled counters where exporters sample; `+-` is the 95 %
-/// error that sampling alone causes (1.96 / sqrt(sampled packets)). Each byte counts once for an exporter; `interfaces` shows
+/// error that sampling alone causes (1.96 / sqrt(sampled packets)), `?` where an exporter does not say whether it samples. Each byte counts once for an exporter; `interfaces` shows
 /// both sides of every link.
 #[derive(Debug, Args)]
 #[command(
@@ -137,7 +137,7 @@ impl Answer {
                 text::bytes(bytes),
                 text::count(number(r, "est_packets")),
                 text::count(number(r, "flows")),
-                error(r).map_or("exact".into(), text::percent),
+                certainty(r),
             ]);
             if self.what == What::Interfaces {
                 line.push(used(r, self.seconds).map_or("-".into(), text::percent));
@@ -158,7 +158,7 @@ impl Answer {
             .what
             .keys()
             .iter()
-            .map(|k| (k.0.into(), key_text(r, k.0).into()))
+            .map(|k| (k.0.into(), key_json(r, k.0)))
             .collect();
         for name in [
             "bytes",
@@ -174,7 +174,12 @@ impl Answer {
             "bits_per_second".into(),
             json!(number(r, "est_bytes") * 8.0 / self.seconds),
         );
-        row.insert("relative_error".into(), json!(error(r).unwrap_or(0.0)));
+        let share = number(r, "est_bytes") / self.total_bytes.max(1.0);
+        row.insert("share".into(), json!(share));
+        let known = number(r, "sampling_known") != 0.0;
+        row.insert("sampling_known".into(), json!(known));
+        let error = known.then(|| error(r).unwrap_or(0.0));
+        row.insert("relative_error".into(), json!(error));
         if let Some(used) = used(r, self.seconds) {
             row.insert("utilisation".into(), json!(used));
         }
@@ -218,6 +223,21 @@ fn key_text(row: &Map<String, Value>, name: &str) -> String {
     }
 }
 
+fn key_json(row: &Map<String, Value>, name: &str) -> Value {
+    match row.get(name) {
+        Some(n @ Value::Number(_)) => n.clone(),
+        _ => key_text(row, name).into(),
+    }
+}
+
+/// `exact`, the error that sampling causes, or `?` where an exporter does not say whether it samples.
+fn certainty(row: &Map<String, Value>) -> String {
+    if number(row, "sampling_known") == 0.0 {
+        return "?".into();
+    }
+    error(row).map_or("exact".into(), text::percent)
+}
+
 /// The relative error of an estimate; `None` where nothing was scaled.
 fn error(row: &Map<String, Value>) -> Option<f64> {
     let sampled = number(row, "sampled_packets");
@@ -231,7 +251,7 @@ fn used(row: &Map<String, Value>, seconds: f64) -> Option<f64> {
 }
 
 const SUMS: &str = "sum(u.bytes) AS bytes, sum(u.packets) AS packets, sum(u.flows) AS flows, sum(u.est_bytes) AS est_bytes, \
-                    sum(u.est_packets) AS est_packets, sum(u.sampled_packets) AS sampled_packets";
+                    sum(u.est_packets) AS est_packets, sum(u.sampled_packets) AS sampled_packets, min(u.sampling_known) AS sampling_known";
 
 fn span_sql(what: What, since: u64, filter: &str) -> String {
     if what == What::Hosts {
@@ -266,7 +286,7 @@ fn ranking_sql(what: What, since: u64, limit: u32, filter: &str) -> String {
             return format!(
                 "SELECT address, sum(f.bytes) AS bytes, sum(f.packets) AS packets, count() AS flows, \
                  sum(f.bytes * f.sampling_interval) AS est_bytes, sum(f.packets * f.sampling_interval) AS est_packets, \
-                 sum(f.packets) AS sampled_packets FROM flows AS f ARRAY JOIN [src_addr, dst_addr] AS address \
+                 sum(f.packets) AS sampled_packets, min(f.sampling_source != 'unknown') AS sampling_known FROM flows AS f ARRAY JOIN [src_addr, dst_addr] AS address \
                  WHERE received_at >= now() - {since}{filter} GROUP BY address ORDER BY est_bytes DESC LIMIT {limit}"
             );
         }

@@ -32,7 +32,11 @@ impl Fault {
 
     /// Finds the line of the key that the message begins with.
     pub fn placed(mut self, text: &str) -> Fault {
-        let path = self.message.split([' ', ':']).next().unwrap_or_default();
+        let path = self
+            .message
+            .split([' ', ':', ','])
+            .next()
+            .unwrap_or_default();
         let Some((table, key)) = path.rsplit_once('.') else {
             return self;
         };
@@ -40,7 +44,12 @@ impl Fault {
         for (i, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.starts_with('[') {
-                inside = line.trim_matches(['[', ']']) == table;
+                let header = line.trim_matches(['[', ']']);
+                inside = header == table;
+                if header == path {
+                    (self.line, self.column) = (i + 1, 1);
+                    break;
+                }
             } else if inside && line.split('=').next().is_some_and(|k| k.trim() == key) {
                 (self.line, self.column) = (i + 1, 1);
                 break;

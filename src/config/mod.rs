@@ -140,13 +140,38 @@ impl Config {
             .map(Fault::of)
             .collect();
         if let Err(e) = enrich::Tables::new(&self.enrich) {
-            faults.push(Fault::of(format!("enrich: {e}")));
+            faults.push(Fault::of(format!("enrich.{e}")));
         }
         if !(1..=1_000_000).contains(&self.batch.seal_rows) {
             faults.push(Fault::of("batch.seal_rows must be 1 to 1000000".into()));
         }
         if !(1..=60_000).contains(&self.batch.seal_age_ms) {
             faults.push(Fault::of("batch.seal_age_ms must be 1 to 60000".into()));
+        }
+        if self.shard.shards > shard::SHARDS_MAX {
+            let max = shard::SHARDS_MAX;
+            faults.push(Fault::of(format!("shard.shards must be 0 to {max}")));
+        }
+        let least = [
+            ("decode.exporters_max", self.decode.exporters_max),
+            ("decode.sessions_max", self.decode.sessions_max),
+            ("decode.domains_max", self.decode.domains_max),
+            ("decode.templates_max", self.decode.templates_max),
+            (
+                "decode.exporter_templates_max",
+                self.decode.exporter_templates_max,
+            ),
+            ("receive.receive_buffer", self.receive.receive_buffer),
+            ("usage.usage_keys_max", self.usage.usage_keys_max),
+            ("sink.queue_max", self.sink.queue_max),
+            ("sink.in_flight_max", self.sink.in_flight_max),
+        ];
+        let zero = least.iter().filter(|(_, n)| *n == 0);
+        faults.extend(zero.map(|(key, _)| Fault::of(format!("{key} must be at least 1"))));
+        if let Some(c) = &self.clickhouse
+            && !c.url.starts_with("http://")
+        {
+            faults.push(Fault::of("clickhouse.url must be http://HOST:PORT, the address of ClickHouse's HTTP interface".into()));
         }
         if !self.store.listen.ip().is_loopback() {
             faults.push(Fault::of("store.listen must be a loopback address: the embedded store serves this machine only".into()));

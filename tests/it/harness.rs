@@ -148,14 +148,19 @@ impl Collector {
         }
     }
 
-    /// Sends a signal to the store that it started: its only child.
-    pub fn signal_store(&self, name: &str) {
+    /// Process id of the store that it started: its only child; empty while there is none.
+    pub fn store_id(&self) -> String {
         let id = self.child.id();
         let children = format!("/proc/{id}/task/{id}/children");
         let children = fs::read_to_string(children).expect("its children");
-        let store = children.trim();
+        children.trim().to_owned()
+    }
+
+    /// Sends a signal to the store that it started.
+    pub fn signal_store(&self, name: &str) {
+        let store = self.store_id();
         assert!(!store.is_empty() && !store.contains(' '), "{store}");
-        run(Command::new("kill").args([&format!("-{name}"), store]));
+        run(Command::new("kill").args([&format!("-{name}"), &store]));
     }
 
     /// Asks it to end, waits for that and returns the final ledger.

@@ -1,6 +1,6 @@
 //! What a collector says when it cannot start: which thing, why, and what to do.
 
-use crate::harness::{Collector, directory, exe};
+use crate::harness::{Collector, assert_laws, directory, embedded, eventually, exe};
 use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
 use std::process::Command;
@@ -102,4 +102,60 @@ fn limits_beyond_the_machine() {
     );
     let said = refused(dir.path(), &config, &[]);
     assert!(said.contains("lower sink.queue_max"), "{said}");
+}
+
+#[test]
+fn check_finds_what_cannot_work() {
+    let dir = directory();
+    let file = dir.path().join("c.toml");
+    for (text, said) in [
+        (
+            "[shard]\nshards = 100000\n",
+            "c.toml:2:1: shard.shards must be",
+        ),
+        (
+            "[decode]\ntemplates_max = 0\n",
+            "c.toml:2:1: decode.templates_max",
+        ),
+        (
+            "[clickhouse]\nurl = \"ftp://x\"\n",
+            "c.toml:2:1: clickhouse.url",
+        ),
+        (
+            "[enrich.qos.dscp]\n99 = \"voice\"\n",
+            "c.toml:1:1: enrich.qos.dscp",
+        ),
+        ("[receive]\nqueue = 10000000\n", "the limits add up to"),
+    ] {
+        std::fs::write(&file, text).expect("written");
+        let out = std::process::Command::new(exe())
+            .args(["check", "--offline", "-c"])
+            .arg(&file)
+            .output()
+            .expect("runs");
+        let told = [out.stdout, out.stderr].concat();
+        let told = String::from_utf8_lossy(&told);
+        assert_eq!(out.status.code(), Some(1), "{text}: {told}");
+        assert!(told.contains(said), "{text}: {told}");
+    }
+}
+
+#[test]
+fn an_embedded_store_that_dies_is_started_again() {
+    let dir = directory();
+    let config = format!(
+        "[receive]\nlisteners = [\"127.0.0.1:0\"]\n{}",
+        embedded(dir.path())
+    );
+    let collector = Collector::start(dir.path(), &config);
+    let first = collector.store_id();
+    // not before it has run for the least time between two starts
+    std::thread::sleep(std::time::Duration::from_secs(6));
+    collector.signal_store("KILL");
+    eventually("another store", || {
+        let now = collector.store_id();
+        !now.is_empty() && now != first
+    });
+    eventually("ready again", || collector.page("/readyz").0 == 200);
+    assert_laws(&collector.stop());
 }
