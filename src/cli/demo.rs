@@ -43,7 +43,10 @@ pub struct DemoArguments {
 /// How long the first rows may take; then something is wrong.
 const FIRST_ROWS: Duration = Duration::from_secs(30);
 
-/// The router samples 1 in this many packets, so that the tables show an error.
+/// The switch samples 1 in this many packets, which its header says.
+const SWITCH_SAMPLING: u32 = 10;
+
+/// The router samples 1 in this many packets, which its options data say: the tables show the error of that.
 const ROUTER_SAMPLING: u32 = 100;
 
 /// Runs the subcommand.
@@ -155,7 +158,7 @@ fn stop_on_signal() -> Result<Arc<AtomicBool>> {
 
 fn exporters(to: SocketAddr, arguments: &DemoArguments) -> Vec<Plan> {
     let kinds = [
-        (Profile::EdgeSwitch, 1),
+        (Profile::EdgeSwitch, SWITCH_SAMPLING),
         (Profile::Router, ROUTER_SAMPLING),
         (Profile::Gateway, 1),
     ];
