@@ -235,6 +235,29 @@ fn a_biflow_gives_a_row_a_direction() {
     assert_eq!(b.count(Outcome::Rows), 3);
 }
 
+#[test]
+fn a_reverse_row_has_what_the_record_carried_of_its_direction() {
+    let mut b = Bench::new(Settings::default());
+    let fields = [(0, 8, 4), (0, 12, 4), (0, 1, 2), (29305, 1, 2)];
+    let record = words(&[0xa00, 1, 0xa00, 2, 90, 700]);
+    b.send(1, &[template(256, &fields), (256, record)]);
+    let event = nsel(1, 5, 100, 40, 1_000_500);
+    b.send(1, &[template(257, NSEL), (257, event)]);
+    let fields = [(0, 1, 2), (29305, 1, 2), (0, 2, 2), (29305, 86, 2)];
+    b.send(1, &[template(258, &fields), (258, words(&[90, 700, 2, 5]))]);
+    let there = |i: usize| {
+        (
+            b.out.row(i).has(Field::Bytes),
+            b.out.row(i).has(Field::Packets),
+        )
+    };
+    assert_eq!(
+        [1, 3, 5].map(there),
+        [(true, false), (true, false), (true, true)]
+    );
+    assert_eq!(there(0), (true, false));
+}
+
 /// Flow id, event, initiator and responder bytes, start of the flow in ms.
 fn nsel(id: u16, event: u8, init: u16, resp: u16, start_ms: u64) -> Vec<u8> {
     let mut r = words(&[id]);
