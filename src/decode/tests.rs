@@ -459,6 +459,46 @@ fn texts_and_numbers_of_variable_length() {
 }
 
 #[test]
+fn application_ids_keep_the_bytes_that_were_sent() {
+    let long = [&[20, 1, 2][..], &[7; 9]].concat();
+    let mut b = Bench::new(Settings::default());
+    for (id, sent) in [
+        vec![13, 1, 2],
+        vec![3, 0, 1, 187],
+        vec![13, 0, 0, 0, 0, 0, 1, 2],
+        vec![20, 9, 0, 0, 0, 0, 1, 2],
+        vec![20, 1, 0, 48, 68, 0, 0, 143, 52],
+        long.clone(),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = 256 + id as u16 * 2;
+        let len = sent.len() as u16;
+        let mut data = vec![sent.len() as u8];
+        data.extend(&sent);
+        b.send(1, &[template(id, &[(0, 95, len)]), (id, sent.clone())]);
+        b.send(1, &[template(id + 1, &[(0, 95, 0xffff)]), (id + 1, data)]);
+        let texts = b.out.texts.as_ref();
+        for row in b.out.len() - 2..b.out.len() {
+            let kept = texts.map_or(&[][..], |t| b.out.text(t.app_id_sent[row]));
+            let number = b.out.core.app_id[row];
+            let usual = sent.len() == 4 || sent.len() == 8 && sent[1] == 9;
+            assert_eq!(kept, if usual { &[][..] } else { &sent });
+            assert_eq!(number >> 56, u64::from(sent[0]));
+            assert!(b.out.row(row).has(Field::AppId));
+        }
+    }
+    assert_eq!(b.count(Outcome::FieldsMalformed), 0);
+    let key = *b.out.core.app_id.last().expect("a row");
+    let options = (3, words(&[400, 2, 1, 95, 12, 96, 4]));
+    b.send(1, &[options, (400, [&long[..], b"chat"].concat())]);
+    assert!(b.learned.iter().any(
+        |l| matches!(l, Learned::Application { app_id, name, .. } if *app_id == key && name == "chat")
+    ));
+}
+
+#[test]
 fn gaps_are_suspended_while_sets_wait() {
     let mut b = Bench::new(Settings::default());
     b.sequence = 10;
