@@ -499,6 +499,48 @@ fn application_ids_keep_the_bytes_that_were_sent() {
 }
 
 #[test]
+fn a_count_that_cannot_be_counts_alike_in_both_readers() {
+    for (version, size) in [(5u16, 48u16), (7, 52)] {
+        for (count, held, wrong) in [(2, 2 * size, 0), (3, 2 * size + 9, 1), (1, 2 * size, 1)] {
+            let mut payload = words(&[version, count]);
+            payload.resize(24 + usize::from(held), 0);
+            let d = Datagram {
+                source: Addr::from_v4([192, 0, 2, 1]),
+                port: 1,
+                received_at_ns: 0,
+                number: 1,
+                frame: 1,
+                cut: false,
+                payload: &payload,
+            };
+            let mut b = Bench::new(Settings::default());
+            b.decoder
+                .decode(&d, &mut b.out, &mut b.learned, &mut b.book);
+            let mut inspector = inspect::Inspector::new(Settings::default(), false, false);
+            inspector.datagram(&d, &mut |_| ());
+            let seen = inspector.finish();
+            for o in [
+                Outcome::CountsWrong,
+                Outcome::Sets,
+                Outcome::SetsDecoded,
+                Outcome::SetsRejectedRecord,
+                Outcome::BytesTrailing,
+                Outcome::RecordsFlow,
+            ] {
+                assert_eq!(b.count(o), seen.count(o), "{}", o.name());
+            }
+            assert_eq!(b.count(Outcome::CountsWrong), wrong);
+            assert_eq!(b.out.len(), usize::from(count.min(2)));
+            let faults = b.decoder.take_faults();
+            assert_eq!(
+                faults.iter().filter(|f| f.reason == Reason::Count).count() as u64,
+                wrong
+            );
+        }
+    }
+}
+
+#[test]
 fn gaps_are_suspended_while_sets_wait() {
     let mut b = Bench::new(Settings::default());
     b.sequence = 10;
