@@ -541,6 +541,16 @@ fn a_count_that_cannot_be_counts_alike_in_both_readers() {
 }
 
 #[test]
+fn layout_changes_above_the_limit_are_counted() {
+    let mut b = Bench::new(Settings::default());
+    for i in 0..11 {
+        b.send(1, &[template(256, &[(0, 7, 1 + i % 2)])]);
+    }
+    assert_eq!(b.count(Outcome::TemplatesChanged), 10);
+    assert_eq!(b.count(Outcome::TemplatesChurning), 2);
+}
+
+#[test]
 fn gaps_are_suspended_while_sets_wait() {
     let mut b = Bench::new(Settings::default());
     b.sequence = 10;

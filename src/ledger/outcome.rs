@@ -68,6 +68,8 @@ outcomes! {
     TemplatesLearned = "templates_learned";
     /// Templates that replaced a different layout of the same id.
     TemplatesChanged = "templates_changed";
+    /// Layout changes of one template id above the limit a minute; also in templates_changed.
+    TemplatesChurning = "templates_churning";
     /// Template withdrawals, counted and ignored.
     TemplatesWithdrawn = "templates_withdrawn";
     /// Templates refused: a limit was reached or the layout is impossible.
