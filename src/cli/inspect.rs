@@ -100,6 +100,7 @@ const NOTABLE: &[Outcome] = &[
     Outcome::DatagramsRejectedVersion,
     Outcome::DatagramsRejectedShort,
     Outcome::DatagramsRejectedHeader,
+    Outcome::CountsWrong,
     Outcome::SetsRejectedLength,
     Outcome::SetsRejectedTemplate,
     Outcome::SetsRejectedRecord,

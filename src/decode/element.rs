@@ -184,7 +184,8 @@ impl Element {
                     }
             }
             Kind::Mac => length == 6,
-            Kind::AppId => matches!(length, 1..=9),
+            // RFC 6759 section 4: the selector of some engines may be of any length
+            Kind::AppId => length > 0,
             Kind::Mpls(_) => length == 3,
             Kind::Time(Clock::Uptime | Clock::Seconds | Clock::BeforeExport) => {
                 matches!(length, 1..=4)
@@ -382,6 +383,6 @@ mod tests {
         assert!(accepts(27, 16) && !accepts(27, 4));
         assert!(accepts(1, 3) && !accepts(1, 9) && !accepts(1, 0));
         assert!(accepts(152, 8) && !accepts(152, 4));
-        assert!(accepts(95, 9) && !accepts(95, 10));
+        assert!(accepts(95, 10) && !accepts(95, 0));
     }
 }

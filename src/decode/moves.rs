@@ -131,8 +131,8 @@ impl Move {
         match target {
             _ if mode != Mode::Extend => merge,
             Target::Side(_) => side,
-            Target::AppId if width == 4 => app_ids4,
-            Target::AppId => merge,
+            // of other lengths: row by row, with what was sent
+            Target::AppId => app_ids4,
             _ => step(target, width, shift(target)).unwrap_or(merge),
         }
     }
@@ -156,10 +156,7 @@ impl Move {
             return sides.set(side, i, number(bytes));
         }
         let (row, fill) = (first + i, self.mode == Mode::FillZero);
-        let value = match self.target {
-            Target::AppId => app_id(bytes),
-            _ => number(bytes) << self.shift,
-        };
+        let value = number(bytes) << self.shift;
         match column(out, self.target) {
             Some(Column::Addr(c)) => {
                 let slot = slot(c, row);
@@ -195,7 +192,7 @@ pub(super) fn shift(target: Target) -> u8 {
     }
 }
 
-/// Row by row: second families, label stacks, application ids of odd lengths.
+/// Row by row: second families, label stacks.
 fn merge(m: &Move, src: Fixed<'_>, moment: &Moment, out: &mut FlowBatch, sides: &mut Sides) {
     let first = out.len();
     for (i, bytes) in src.field(m.at, usize::from(m.width)).enumerate() {
@@ -320,12 +317,21 @@ fn ntp_ms(value: u64) -> i64 {
     (seconds + era - NTP_TO_UNIX_S) * 1000 + ((fraction * 1000) >> 32) as i64
 }
 
-/// RFC 6759 section 4: the engine octet goes to the top byte, the selector to the low 56 bits.
+/// RFC 6759 section 4: the engine octet goes to the top byte, the selector to the low 56 bits; of a selector that
+/// does not fit, its FNV-1a hash.
 pub fn app_id(bytes: &[u8]) -> u64 {
-    match bytes {
-        [engine, selector @ ..] => u64::from(*engine) << 56 | number(selector) & (u64::MAX >> 8),
-        [] => 0,
-    }
+    let [engine, selector @ ..] = bytes else {
+        return 0;
+    };
+    let (high, _) = selector.split_at(selector.len().saturating_sub(7));
+    let low = if high.iter().all(|b| *b == 0) {
+        number(selector)
+    } else {
+        selector.iter().fold(FNV_BASIS, |hash, b| {
+            (hash ^ u64::from(*b)).wrapping_mul(FNV_PRIME)
+        })
+    };
+    u64::from(*engine) << 56 | low & (u64::MAX >> 8)
 }
 
 /// A big-endian number of up to 8 bytes; of longer ones the low 8.
@@ -402,6 +408,10 @@ where
     }
 }
 
+const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+
+const FNV_PRIME: u64 = 0x100_0000_01b3;
+
 /// Seconds from 1900 to 1970.
 const NTP_TO_UNIX_S: i64 = 2_208_988_800;
 
@@ -449,6 +459,13 @@ mod tests {
         assert_eq!(
             app_id(&[0x14, 0, 0, 0x30, 0x44, 0, 0, 0x8f, 0x34]),
             0x14 << 56 | 0x3044_0000_8f34
+        );
+        // a selector above 56 bits keeps its engine and stays apart from its neighbours
+        let long = [0x14, 1, 0, 0x30, 0x44, 0, 0, 0x8f, 0x34];
+        assert_eq!(app_id(&long) >> 56, 0x14);
+        assert_ne!(
+            app_id(&long),
+            app_id(&[0x14, 2, 0, 0x30, 0x44, 0, 0, 0x8f, 0x34])
         );
     }
 }

@@ -10,7 +10,8 @@ use super::settings::Settings;
 use super::template::Template;
 use crate::model::{Field, RowFlags};
 
-/// A field that is set row by row: of variable length, a text, or a frame.
+/// A field that is set row by row: of variable length, a text, a frame, or an
+/// application id of unusual length.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Loose {
     /// Index in the template; `usize::MAX` where it lies at a fixed place.
@@ -314,7 +315,8 @@ impl Compiler {
             self.variable.push(loose);
             return;
         }
-        if matches!(element.kind, Kind::Text | Kind::Frame) {
+        let odd = element.kind == Kind::AppId && found.width != 4;
+        if odd || matches!(element.kind, Kind::Text | Kind::Frame) {
             self.loose.push(loose);
             self.present |= bit;
             return;

@@ -2,7 +2,7 @@
 
 use super::element::{Kind, Side, Target};
 use super::frame;
-use super::moves::{Fixed, Moment, Sides, number, time};
+use super::moves::{Fixed, Moment, Sides, app_id, number, time};
 use super::plan::Plan;
 use super::raw::Records;
 use super::sampling::{Fallback, Samplers, sample};
@@ -10,7 +10,7 @@ use super::template::Template;
 use super::twoway::{Counters, Owner};
 use crate::dissect;
 use crate::ledger::{Outcome, Tally};
-use crate::model::{Field, FlowBatch, Provenance, RowFlags};
+use crate::model::{Field, FlowBatch, Provenance, RowFlags, app_id_len};
 
 /// Buffers that live as long as the decoder, so that no record allocates.
 #[derive(Debug, Default)]
@@ -211,7 +211,7 @@ fn loosen(
                 continue;
             }
             match l.element.kind {
-                Kind::Text | Kind::Frame => {
+                Kind::Text | Kind::Frame | Kind::AppId => {
                     let kind = l.element.kind;
                     loose_value(kind, l.step.target, bytes, (first, i), sides, out, tally);
                 }
@@ -234,7 +234,7 @@ fn mark(out: &mut FlowBatch, row: usize, target: Target) {
     }
 }
 
-/// A text or a frame of one row.
+/// A text, a frame or an application id of one row.
 fn loose_value(
     kind: Kind,
     target: Target,
@@ -249,6 +249,9 @@ fn loose_value(
         let view = dissect::ethernet(bytes);
         let length = sides.value(Side::FrameLength, i).max(bytes.len() as u64);
         return frame::fill(out, row, &view, length);
+    }
+    if kind == Kind::AppId {
+        return application(bytes, row, out, tally);
     }
     let end = bytes.iter().rposition(|b| *b != 0).map_or(0, |p| p + 1);
     let (text, flag) = out.push_text(&bytes[..end]);
@@ -267,6 +270,22 @@ fn loose_value(
         tally.one(Outcome::TextsCut);
     }
     mark(out, row, target);
+}
+
+/// An application id of any length, and its bytes where the number does not tell them.
+fn application(bytes: &[u8], row: usize, out: &mut FlowBatch, tally: &mut Tally) {
+    let id = app_id(bytes);
+    out.core.app_id[row] = id;
+    mark(out, row, Target::AppId);
+    if bytes.len() == app_id_len(id) {
+        return;
+    }
+    let (sent, flag) = out.push_text(bytes);
+    out.texts_mut().app_id_sent[row] = sent;
+    if flag != 0 {
+        out.core.flags[row] |= flag;
+        tally.one(Outcome::TextsCut);
+    }
 }
 
 /// Times that count from the systemInitTimeMilliseconds of the same record.

@@ -258,6 +258,7 @@ impl Job<'_> {
             }
             Lesson::Changed { alarm } => {
                 self.tally.one(Outcome::TemplatesChanged);
+                self.tally.add(Outcome::TemplatesChurning, u64::from(alarm));
                 alarm.then_some(Reason::TemplateChurn)
             }
         };

@@ -235,6 +235,29 @@ fn a_biflow_gives_a_row_a_direction() {
     assert_eq!(b.count(Outcome::Rows), 3);
 }
 
+#[test]
+fn a_reverse_row_has_what_the_record_carried_of_its_direction() {
+    let mut b = Bench::new(Settings::default());
+    let fields = [(0, 8, 4), (0, 12, 4), (0, 1, 2), (29305, 1, 2)];
+    let record = words(&[0xa00, 1, 0xa00, 2, 90, 700]);
+    b.send(1, &[template(256, &fields), (256, record)]);
+    let event = nsel(1, 5, 100, 40, 1_000_500);
+    b.send(1, &[template(257, NSEL), (257, event)]);
+    let fields = [(0, 1, 2), (29305, 1, 2), (0, 2, 2), (29305, 86, 2)];
+    b.send(1, &[template(258, &fields), (258, words(&[90, 700, 2, 5]))]);
+    let there = |i: usize| {
+        (
+            b.out.row(i).has(Field::Bytes),
+            b.out.row(i).has(Field::Packets),
+        )
+    };
+    assert_eq!(
+        [1, 3, 5].map(there),
+        [(true, false), (true, false), (true, true)]
+    );
+    assert_eq!(there(0), (true, false));
+}
+
 /// Flow id, event, initiator and responder bytes, start of the flow in ms.
 fn nsel(id: u16, event: u8, init: u16, resp: u16, start_ms: u64) -> Vec<u8> {
     let mut r = words(&[id]);
@@ -433,6 +456,98 @@ fn texts_and_numbers_of_variable_length() {
         b.out.row(1).has(Field::UserName),
         "sent empty is not absent"
     );
+}
+
+#[test]
+fn application_ids_keep_the_bytes_that_were_sent() {
+    let long = [&[20, 1, 2][..], &[7; 9]].concat();
+    let mut b = Bench::new(Settings::default());
+    for (id, sent) in [
+        vec![13, 1, 2],
+        vec![3, 0, 1, 187],
+        vec![13, 0, 0, 0, 0, 0, 1, 2],
+        vec![20, 9, 0, 0, 0, 0, 1, 2],
+        vec![20, 1, 0, 48, 68, 0, 0, 143, 52],
+        long.clone(),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = 256 + id as u16 * 2;
+        let len = sent.len() as u16;
+        let mut data = vec![sent.len() as u8];
+        data.extend(&sent);
+        b.send(1, &[template(id, &[(0, 95, len)]), (id, sent.clone())]);
+        b.send(1, &[template(id + 1, &[(0, 95, 0xffff)]), (id + 1, data)]);
+        let texts = b.out.texts.as_ref();
+        for row in b.out.len() - 2..b.out.len() {
+            let kept = texts.map_or(&[][..], |t| b.out.text(t.app_id_sent[row]));
+            let number = b.out.core.app_id[row];
+            let usual = sent.len() == 4 || sent.len() == 8 && sent[1] == 9;
+            assert_eq!(kept, if usual { &[][..] } else { &sent });
+            assert_eq!(number >> 56, u64::from(sent[0]));
+            assert!(b.out.row(row).has(Field::AppId));
+        }
+    }
+    assert_eq!(b.count(Outcome::FieldsMalformed), 0);
+    let key = *b.out.core.app_id.last().expect("a row");
+    let options = (3, words(&[400, 2, 1, 95, 12, 96, 4]));
+    b.send(1, &[options, (400, [&long[..], b"chat"].concat())]);
+    assert!(b.learned.iter().any(
+        |l| matches!(l, Learned::Application { app_id, name, .. } if *app_id == key && name == "chat")
+    ));
+}
+
+#[test]
+fn a_count_that_cannot_be_counts_alike_in_both_readers() {
+    for (version, size) in [(5u16, 48u16), (7, 52)] {
+        for (count, held, wrong) in [(2, 2 * size, 0), (3, 2 * size + 9, 1), (1, 2 * size, 1)] {
+            let mut payload = words(&[version, count]);
+            payload.resize(24 + usize::from(held), 0);
+            let d = Datagram {
+                source: Addr::from_v4([192, 0, 2, 1]),
+                port: 1,
+                received_at_ns: 0,
+                number: 1,
+                frame: 1,
+                cut: false,
+                payload: &payload,
+            };
+            let mut b = Bench::new(Settings::default());
+            b.decoder
+                .decode(&d, &mut b.out, &mut b.learned, &mut b.book);
+            let mut inspector = inspect::Inspector::new(Settings::default(), false, false);
+            inspector.datagram(&d, &mut |_| ());
+            let seen = inspector.finish();
+            for o in [
+                Outcome::CountsWrong,
+                Outcome::Sets,
+                Outcome::SetsDecoded,
+                Outcome::SetsRejectedRecord,
+                Outcome::BytesTrailing,
+                Outcome::RecordsFlow,
+            ] {
+                assert_eq!(b.count(o), seen.count(o), "{}", o.name());
+            }
+            assert_eq!(b.count(Outcome::CountsWrong), wrong);
+            assert_eq!(b.out.len(), usize::from(count.min(2)));
+            let faults = b.decoder.take_faults();
+            assert_eq!(
+                faults.iter().filter(|f| f.reason == Reason::Count).count() as u64,
+                wrong
+            );
+        }
+    }
+}
+
+#[test]
+fn layout_changes_above_the_limit_are_counted() {
+    let mut b = Bench::new(Settings::default());
+    for i in 0..11 {
+        b.send(1, &[template(256, &[(0, 7, 1 + i % 2)])]);
+    }
+    assert_eq!(b.count(Outcome::TemplatesChanged), 10);
+    assert_eq!(b.count(Outcome::TemplatesChurning), 2);
 }
 
 #[test]

@@ -262,6 +262,7 @@ impl Counters {
             if *counters != (0, 0) {
                 let flags = sides.get(Side::RevTcpFlags).get(i).copied();
                 reverse(out, row, *counters, flags);
+                out.core.present[row] |= carried(sides, i);
                 row += 1;
             }
         }
@@ -278,6 +279,13 @@ fn reverse_total(sides: &Sides, i: usize) -> Option<(u64, u64)> {
             sides.value(Side::RevPacketsTotal, i),
         )
     })
+}
+
+/// Presence of the counters of the reverse direction: what of them record `i` carries.
+fn carried(sides: &Sides, i: usize) -> u64 {
+    let any = |of: [Side; 3]| of.iter().any(|side| sides.get(*side).len() > i);
+    let bit = |there, field: Field| if there { field.bit() } else { 0 };
+    bit(any(REVERSE_BYTES), Field::Bytes) | bit(any(REVERSE_PACKETS), Field::Packets)
 }
 
 fn key(out: &FlowBatch, row: usize, owner: &Owner, reverse: bool) -> FlowKey {
@@ -340,7 +348,7 @@ fn reverse(out: &mut FlowBatch, row: usize, counters: (u64, u64), tcp_flags: Opt
         (g.bytes_total[row], g.packets_total[row]) = (0, 0);
     }
     let mut present = out.core.present[row];
-    present |= Field::Bytes.bit() | Field::Packets.bit();
+    present &= !(Field::Bytes.bit() | Field::Packets.bit());
     if tcp_flags.is_some() {
         present |= Field::TcpFlags.bit();
     } else {
@@ -365,6 +373,10 @@ fn turn(present: u64) -> u64 {
     }
     turned
 }
+
+const REVERSE_BYTES: [Side; 3] = [Side::RevBytes, Side::RevBytesTotal, Side::RespBytes];
+
+const REVERSE_PACKETS: [Side; 3] = [Side::RevPackets, Side::RevPacketsTotal, Side::RespPackets];
 
 /// Fields that change sides.
 const PAIRS: &[(Field, Field)] = &[

@@ -83,7 +83,8 @@ pub(super) fn records(job: &mut Job<'_>, version: u8) -> Option<u32> {
     let whole = body.len() / len;
     let n = count.min(whole);
     job.tally.one(Outcome::Sets);
-    if count > whole {
+    if count != whole {
+        job.tally.one(Outcome::CountsWrong);
         job.fault(2, Reason::Count);
     }
     let beyond = body.len() - n * len;

@@ -46,6 +46,8 @@ outcomes! {
     DatagramsRejectedShort = "datagrams_rejected_short";
     /// Datagrams rejected: header fields contradict each other.
     DatagramsRejectedHeader = "datagrams_rejected_header";
+    /// Datagrams whose count field does not match what they hold (v5, v7): the whole records up to the count are used.
+    CountsWrong = "counts_wrong";
     /// Sets (v5: one a datagram; sFlow: samples) seen.
     Sets = "sets";
     /// Sets decoded.
@@ -66,6 +68,8 @@ outcomes! {
     TemplatesLearned = "templates_learned";
     /// Templates that replaced a different layout of the same id.
     TemplatesChanged = "templates_changed";
+    /// Layout changes of one template id above the limit a minute; also in templates_changed.
+    TemplatesChurning = "templates_churning";
     /// Template withdrawals, counted and ignored.
     TemplatesWithdrawn = "templates_withdrawn";
     /// Templates refused: a limit was reached or the layout is impossible.

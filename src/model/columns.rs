@@ -251,6 +251,8 @@ columns! {
         app_name: TextRef,
         /// Interface name inside the record (element 82).
         if_name: TextRef,
+        /// Element 95 as sent, where [`crate::model::app_id_len`] does not tell its length; not stored.
+        app_id_sent: TextRef,
     }
 }
 

@@ -23,6 +23,16 @@ pub enum FieldValue<'a> {
     Mpls(MplsStack),
 }
 
+/// Bytes in which an application id (engine in the top byte, selector below) is usually sent: 4 where the selector
+/// fits into three, else 8 (RFC 6759 section 4).
+pub fn app_id_len(id: u64) -> usize {
+    if id & 0xff_ffff_ffff_ffff < 1 << 24 {
+        4
+    } else {
+        8
+    }
+}
+
 /// A borrowed row.
 #[derive(Clone, Copy, Debug)]
 pub struct FlowRow<'a> {

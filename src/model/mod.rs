@@ -23,7 +23,7 @@ pub use columns::{
 pub use datagram::Datagram;
 pub use field::Field;
 pub use flow_batch::{FLOW_BATCH_ROWS, FlowBatch, TEXT_ARENA_MAX, TEXT_VALUE_MAX};
-pub use flow_row::{FieldValue, FlowRow, scale};
+pub use flow_row::{FieldValue, FlowRow, app_id_len, scale};
 pub use learned::{InterfaceCounters, Learned};
 pub use names::{NameTable, Names};
 pub use provenance::{AppSource, Half, Origin, Provenance, RowFlags, SamplingSource};

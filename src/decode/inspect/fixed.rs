@@ -1,7 +1,7 @@
 //! NetFlow versions 5 and 7: records of one layout, described by the elements they became in version 9.
 
+use super::Record;
 use super::value::{Fields, Named};
-use super::{Record, count};
 use crate::decode::Reason;
 use crate::decode::element::find;
 use crate::decode::moves::Moment;
@@ -30,12 +30,13 @@ pub(super) fn datagram(
         export_ms: i64::from(word(8)) * 1000 + i64::from(word(12)) / 1_000_000,
         uptime_ms: Some(word(4)),
     };
+    let (count, whole) = (usize::from(half(2)), body.len() / size);
+    let n = count.min(whole);
     tally.one(Outcome::Sets);
-    tally.one(match body.len() / size < usize::from(half(2)) {
-        true => Outcome::SetsRejectedRecord,
-        false => Outcome::SetsDecoded,
-    });
-    for bytes in body.chunks_exact(size).take(usize::from(half(2))) {
+    tally.one(Outcome::SetsDecoded);
+    tally.add(Outcome::CountsWrong, u64::from(count != whole));
+    tally.add(Outcome::BytesTrailing, (body.len() - n * size) as u64);
+    for bytes in body.chunks_exact(size).take(n) {
         let mut record = Record::new();
         record.insert("kind".into(), json!("flow"));
         record.insert("version".into(), json!(version));
@@ -61,7 +62,7 @@ pub(super) fn datagram(
                 .map(|&(number, at, length)| Named(number.to_string(), &bytes[at..at + length]));
             record.insert("raw".into(), super::value::raw(named));
         }
-        count(tally, Outcome::RecordsFlow);
+        super::count(tally, Outcome::RecordsFlow);
         each(record);
     }
     Ok(())

@@ -25,8 +25,6 @@ impl Fields {
     pub(super) fn take(&mut self, element: &Element, bytes: &[u8], moment: &Moment) {
         let fits = match element.kind {
             Kind::Text => true,
-            // RFC 6759 section 4.3: the selector of a private engine may be of any length
-            Kind::AppId => !bytes.is_empty(),
             _ => element.accepts(bytes.len()),
         };
         if element.kind == Kind::Frame && fits {

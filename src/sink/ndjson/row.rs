@@ -2,7 +2,7 @@
 
 use crate::model::{
     Addr, AppSource, Field, FieldValue, FlowBatch, FlowRow, Half, Names, Origin, RowFlags,
-    SamplingSource,
+    SamplingSource, app_id_len,
 };
 use std::fmt::Write;
 
@@ -76,7 +76,7 @@ impl Object {
                     format_args!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}").to_string();
                 self.plain(key, octets);
             }
-            FieldValue::AppId(id) => self.plain(key, app_id(id)),
+            FieldValue::AppId(id) => self.plain(key, app_id(id, &[])),
             FieldValue::Text(bytes) => self.text(key, &String::from_utf8_lossy(bytes)),
             FieldValue::Path(numbers) => self.list(key, numbers.iter(), |out, n| {
                 let _ = write!(out, "{n}");
@@ -118,6 +118,7 @@ pub(super) fn line(batch: &FlowBatch, row: FlowRow<'_>, names: &Names) -> String
             Some(FieldValue::Addr(a)) if mapped_hop(f, a, c.src_addr[i]) => {
                 o.plain(f.name(), Ipv6Hex(a));
             }
+            Some(FieldValue::AppId(id)) => o.plain(f.name(), app_id(id, sent_app_id(batch, i))),
             Some(value) => o.field(f.name(), value),
             None => {}
         }
@@ -182,13 +183,25 @@ fn derived(o: &mut Object, batch: &FlowBatch, row: FlowRow<'_>, names: &Names) {
     }
 }
 
-/// An application id as its bytes were sent in the usual lengths: engine and 3 bytes where the selector fits, else 7.
-fn app_id(id: u64) -> String {
+/// The bytes of an application id of unusual length; else none.
+fn sent_app_id(batch: &FlowBatch, i: usize) -> &[u8] {
+    let texts = batch.texts.as_ref();
+    texts.map_or(&[], |t| batch.text(t.app_id_sent[i]))
+}
+
+/// An application id as its bytes were sent: those kept, else engine and selector in the usual length.
+fn app_id(id: u64, sent: &[u8]) -> String {
+    if !sent.is_empty() {
+        return sent.iter().fold(String::new(), |mut hex, b| {
+            // writing to a String cannot fail
+            let _ = write!(hex, "{b:02x}");
+            hex
+        });
+    }
     let (engine, selector) = (id >> 56, id & 0xff_ffff_ffff_ffff);
-    if selector < 1 << 24 {
-        format!("{engine:02x}{selector:06x}")
-    } else {
-        format!("{id:016x}")
+    match app_id_len(id) {
+        4 => format!("{engine:02x}{selector:06x}"),
+        _ => format!("{id:016x}"),
     }
 }
 
@@ -249,6 +262,7 @@ mod tests {
 
     #[test]
     fn long_application_ids_keep_all_bytes() {
-        assert_eq!(app_id(20 << 56 | 0x1_0000_0000), "1400000100000000");
+        assert_eq!(app_id(20 << 56 | 0x1_0000_0000, &[]), "1400000100000000");
+        assert_eq!(app_id(13 << 56 | 258, &[13, 1, 2]), "0d0102");
     }
 }
