@@ -131,7 +131,7 @@ impl Decoder {
         };
         let waited = now_ns.saturating_sub(age(s.waiting_age_max_s));
         let silent = now_ns.saturating_sub(age(s.template_lifetime_s));
-        self.sflow.tick(now_ns);
+        self.sflow.tick(now_ns, book);
         for (addr, e) in &mut self.exporters {
             while let Some(w) = e.waiting.front() {
                 if w.frame.provenance.received_at_ns >= waited {
@@ -150,6 +150,7 @@ impl Decoder {
 
     /// Ends: what still waits expires, open gaps are booked.
     pub fn finish(&mut self, book: &mut Book) {
+        self.sflow.finish(book);
         for (addr, e) in &mut self.exporters {
             while !e.waiting.is_empty() {
                 expire_front(e, &mut self.shared, book);
@@ -229,7 +230,7 @@ impl Decoder {
         let units = job.walk();
         let sequence = &mut job.exporter.domains[domain].sequence;
         match units {
-            Some(units) => sequence.advance(arrival, units),
+            Some(units) => sequence.advance(arrival, units, job.tally),
             None => sequence.suspend(),
         }
     }
