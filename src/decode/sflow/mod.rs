@@ -459,6 +459,14 @@ mod tests {
     }
 
     #[test]
+    fn a_sample_without_a_packet_is_not_called_non_ip() {
+        let switch = item(1001, &words(&[9, 0, 11, 0]));
+        let r = run(&[datagram(1, &[flow(1, 0, 4, &[switch])])]);
+        assert_eq!(r.batch.len(), 1);
+        assert_eq!(r.batch.core.flags[0] & RowFlags::NOT_IP, 0);
+    }
+
+    #[test]
     fn late_samples_are_not_lost() {
         let one = |n| datagram(n, &[flow(n, 0, 4, &[header()])]);
         let r = run(&[1, 2, 5, 4, 4, 6].map(one));
