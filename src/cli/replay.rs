@@ -129,7 +129,7 @@ impl Replay<'_> {
             last_ns = advance(&mut shards, d, last_ns);
             let exporter = decode::exporter_of(d.payload, d.source);
             let shard = &mut shards[shard_of(exporter, n)];
-            feed(shard, d);
+            feed(shard, exporter, d);
             if shard.is_full() && fault.is_none() {
                 fault = flush(&mut shards, writer.as_mut(), d.frame).err();
             }
@@ -185,7 +185,8 @@ impl Replay<'_> {
         let mut last_ns = 0;
         self.read(|d| {
             last_ns = advance(&mut shards, d, last_ns);
-            feed(&mut shards[0], d);
+            let exporter = decode::exporter_of(d.payload, d.source);
+            feed(&mut shards[0], exporter, d);
             if shards[0].is_full() {
                 shards[0].close_batch(d.received_at_ns + shift_ms * 1_000_000);
             }
@@ -301,8 +302,9 @@ fn advance(shards: &mut [ExportShard], d: &Datagram<'_>, last_ns: i64) -> i64 {
     last_ns.max(d.received_at_ns)
 }
 
-fn feed(shard: &mut ExportShard, d: &Datagram<'_>) {
-    let tally = shard.book().account((d.source.0, 0));
+/// Hands over a datagram and books it under its exporter, as the decoder books what is in it.
+fn feed(shard: &mut ExportShard, exporter: Addr, d: &Datagram<'_>) {
+    let tally = shard.book().account((exporter.0, 0));
     tally.one(Outcome::DatagramsReceived);
     tally.one(Outcome::DatagramsRouted);
     shard.datagram(d);

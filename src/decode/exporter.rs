@@ -7,6 +7,7 @@ use super::sampling::Samplers;
 use super::sequence::Sequence;
 use super::settings::Settings;
 use super::template::{FieldSpec, Template, TemplateHeader};
+use crate::ledger::Book;
 use crate::model::Addr;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,8 @@ pub(super) struct Session {
     /// Whether it ever announced a template.
     pub announced: bool,
     pub last_seen_ns: i64,
+    /// A sequence counts what one session sends (RFC 7011 section 3.1), not what all sessions of a domain do.
+    pub sequence: Sequence,
     /// Sorted by id.
     pub templates: Vec<Slot>,
 }
@@ -78,7 +81,6 @@ pub(super) struct Slot {
 pub(super) struct Domain {
     pub version: u8,
     pub domain: u32,
-    pub sequence: Sequence,
     pub samplers: Samplers,
     /// Element 160 from options data, ms since 1970.
     pub init_ms: Option<i64>,
@@ -144,12 +146,14 @@ impl Exporter {
         }
     }
 
-    /// The index of a session, made on first sight, and how many templates gave way for it.
+    /// The index of a session, made on first sight, and how many templates gave way for it. The open gaps of a session
+    /// that gives way are booked.
     pub fn session(
         &mut self,
         (port, version, domain): (u16, u8, u32),
         now_ns: i64,
         settings: &Settings,
+        book: &mut Book,
     ) -> (usize, usize) {
         let same = |s: &Session| s.port == port && s.is(version, domain);
         if let Some(i) = self.sessions.iter().position(same) {
@@ -159,7 +163,10 @@ impl Exporter {
         let mut gone = 0;
         if self.sessions.len() >= settings.sessions_max.max(1) {
             let oldest = (0..self.sessions.len()).min_by_key(|&i| self.sessions[i].last_seen_ns);
-            gone = oldest.map_or(0, |i| self.sessions.swap_remove(i).templates.len());
+            if let Some(mut old) = oldest.map(|i| self.sessions.swap_remove(i)) {
+                old.sequence.flush(book.account((self.addr.0, old.domain)));
+                gone = old.templates.len();
+            }
             self.templates -= gone;
         }
         self.sessions.push(Session {
@@ -168,6 +175,7 @@ impl Exporter {
             domain,
             announced: false,
             last_seen_ns: now_ns,
+            sequence: Sequence::default(),
             templates: Vec::new(),
         });
         (self.sessions.len() - 1, gone)
@@ -187,7 +195,6 @@ impl Exporter {
         self.domains.push(Domain {
             version,
             domain,
-            sequence: Sequence::default(),
             samplers: Samplers::default(),
             init_ms: None,
             last_seen_ns: now_ns,
@@ -276,13 +283,14 @@ impl Exporter {
         found
     }
 
-    /// Drops the templates of sessions that were silent since `before_ns`, and the sessions; returns the number of
-    /// templates.
-    pub fn expire_sessions(&mut self, before_ns: i64) -> usize {
-        let mut gone = 0;
-        self.sessions.retain(|session| {
+    /// Drops the templates of sessions that were silent since `before_ns`, and the sessions, whose open gaps
+    /// are booked; returns the number of templates.
+    pub fn expire_sessions(&mut self, before_ns: i64, book: &mut Book) -> usize {
+        let (mut gone, addr) = (0, self.addr.0);
+        self.sessions.retain_mut(|session| {
             let live = session.last_seen_ns >= before_ns;
             if !live {
+                session.sequence.flush(book.account((addr, session.domain)));
                 gone += session.templates.len();
             }
             live
@@ -329,7 +337,7 @@ mod tests {
     #[test]
     fn the_template_unused_for_longest_gives_way() {
         let mut e = Exporter::default();
-        let (s, _) = e.session((1, 9, 0), 0, &Settings::default());
+        let (s, _) = e.session((1, 9, 0), 0, &Settings::default(), &mut Book::new(1));
         assert_eq!(learn(&mut e, s, 256, 4, 1), Lesson::New);
         assert_eq!(learn(&mut e, s, 257, 4, 2), Lesson::New);
         assert!(e.sessions[s].template(256, 3).is_some());
@@ -341,7 +349,7 @@ mod tests {
     #[test]
     fn layouts_that_change_all_the_time_raise_the_alarm() {
         let mut e = Exporter::default();
-        let (s, _) = e.session((1, 9, 0), 0, &Settings::default());
+        let (s, _) = e.session((1, 9, 0), 0, &Settings::default(), &mut Book::new(1));
         assert_eq!(learn(&mut e, s, 256, 1, 0), Lesson::New);
         for i in 1..=8 {
             let lesson = learn(&mut e, s, 256, 1 + i, u64::from(i));
@@ -355,10 +363,10 @@ mod tests {
     fn the_fallback_is_guarded() {
         let mut e = Exporter::default();
         let all = Settings::default();
-        let (a, _) = e.session((1, 9, 0), 0, &all);
-        let (b, _) = e.session((2, 9, 0), 0, &all);
-        let (c, _) = e.session((3, 9, 0), 0, &all);
-        let (other, _) = e.session((3, 9, 1), 0, &all);
+        let (a, _) = e.session((1, 9, 0), 0, &all, &mut Book::new(1));
+        let (b, _) = e.session((2, 9, 0), 0, &all, &mut Book::new(1));
+        let (c, _) = e.session((3, 9, 0), 0, &all, &mut Book::new(1));
+        let (other, _) = e.session((3, 9, 1), 0, &all, &mut Book::new(1));
         learn(&mut e, a, 256, 4, 1);
         assert!(e.fallback(c, 256).is_some());
         assert!(e.fallback(other, 256).is_none(), "another domain");
@@ -370,6 +378,6 @@ mod tests {
         assert!(e.fallback(c, 256).is_some());
         learn(&mut e, b, 256, 8, 1);
         assert!(e.fallback(c, 256).is_none(), "layouts differ");
-        assert_eq!(e.expire_sessions(1), 2);
+        assert_eq!(e.expire_sessions(1, &mut Book::new(1)), 2);
     }
 }

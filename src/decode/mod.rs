@@ -44,7 +44,7 @@ pub use settings::Settings;
 pub use sflow::{SflowDecoder, exporter_of};
 pub use state::StateError;
 
-use crate::ledger::{Book, Outcome};
+use crate::ledger::{Account, Book, Outcome};
 use crate::model::{Addr, Datagram, FlowBatch, Learned};
 use exporter::Exporter;
 use hashbrown::HashMap;
@@ -131,7 +131,7 @@ impl Decoder {
         };
         let waited = now_ns.saturating_sub(age(s.waiting_age_max_s));
         let silent = now_ns.saturating_sub(age(s.template_lifetime_s));
-        self.sflow.tick(now_ns);
+        self.sflow.tick(now_ns, book);
         for (addr, e) in &mut self.exporters {
             while let Some(w) = e.waiting.front() {
                 if w.frame.provenance.received_at_ns >= waited {
@@ -139,7 +139,7 @@ impl Decoder {
                 }
                 expire_front(e, &mut self.shared, book);
             }
-            let gone = e.expire_sessions(silent);
+            let gone = e.expire_sessions(silent, book);
             self.shared.templates -= gone;
             if gone > 0 {
                 book.account((addr.0, 0))
@@ -150,12 +150,13 @@ impl Decoder {
 
     /// Ends: what still waits expires, open gaps are booked.
     pub fn finish(&mut self, book: &mut Book) {
+        self.sflow.finish(book);
         for (addr, e) in &mut self.exporters {
             while !e.waiting.is_empty() {
                 expire_front(e, &mut self.shared, book);
             }
-            for d in &mut e.domains {
-                d.sequence.flush(book.account((addr.0, d.domain)));
+            for s in &mut e.sessions {
+                s.sequence.flush(book.account((addr.0, s.domain)));
             }
         }
     }
@@ -185,9 +186,8 @@ impl Decoder {
         if header.version == 10 && probe::ipfix_length(d.payload) < header.len {
             return self.rejected(d, Reason::Header, book);
         }
-        let tally = book.account((d.source.0, header.domain));
         if !self.exporters.contains_key(&d.source) {
-            self.make_room(tally);
+            self.make_room((d.source.0, header.domain), book);
         }
         let exporter = self
             .exporters
@@ -196,17 +196,18 @@ impl Decoder {
         let (settings, now) = (&self.shared.settings, d.received_at_ns);
         exporter.last_seen_ns = now;
         let key = (d.port, header.version, header.domain);
-        let (session, gone) = exporter.session(key, now, settings);
+        let (session, gone) = exporter.session(key, now, settings, book);
         let domain = exporter.domain(header.version, header.domain, now, settings);
         let first = *exporter.first_export_ms.get_or_insert(header.export_ms);
         let frame = sets::frame(d, &header, first, settings);
+        let tally = book.account((d.source.0, header.domain));
         self.shared.templates -= gone;
         tally.add(Outcome::Evictions, gone as u64);
         tally.one(Outcome::DatagramsParsed);
         if frame.skewed {
             tally.one(Outcome::ClockSkewed);
         }
-        let arrival = exporter.domains[domain].sequence.arrive(
+        let arrival = exporter.sessions[session].sequence.arrive(
             header.sequence,
             header.uptime_ms,
             header.window,
@@ -227,15 +228,15 @@ impl Decoder {
             suspended: false,
         };
         let units = job.walk();
-        let sequence = &mut job.exporter.domains[domain].sequence;
+        let sequence = &mut job.exporter.sessions[session].sequence;
         match units {
-            Some(units) => sequence.advance(arrival, units),
+            Some(units) => sequence.advance(arrival, units, job.tally),
             None => sequence.suspend(),
         }
     }
 
-    /// Makes room for a new exporter: the one silent for longest gives way.
-    fn make_room(&mut self, tally: &mut crate::ledger::Tally) {
+    /// Makes room for a new exporter, whose account is given: the one silent for longest gives way.
+    fn make_room(&mut self, account: Account, book: &mut Book) {
         if self.exporters.len() < self.shared.settings.exporters_max.max(1) {
             return;
         }
@@ -246,7 +247,11 @@ impl Decoder {
         let Some(addr) = idle.map(|e| e.addr) else {
             return;
         };
-        if let Some(gone) = self.exporters.remove(&addr) {
+        if let Some(mut gone) = self.exporters.remove(&addr) {
+            for s in &mut gone.sessions {
+                s.sequence.flush(book.account((addr.0, s.domain)));
+            }
+            let tally = book.account(account);
             self.shared.templates -= gone.templates;
             self.shared.waiting_bytes -= gone.waiting_bytes;
             self.shared.waiting_sets -= gone.waiting.len();

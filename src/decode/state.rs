@@ -49,6 +49,7 @@ struct SavedSession {
     domain: u32,
     announced: bool,
     last_seen_ns: i64,
+    sequence: Sequence,
     templates: Vec<SavedTemplate>,
 }
 
@@ -67,7 +68,6 @@ struct SavedDomain {
     last_seen_ns: i64,
     init_ms: Option<i64>,
     samplers: Samplers,
-    sequence: Sequence,
 }
 
 impl Decoder {
@@ -80,8 +80,8 @@ impl Decoder {
     /// book as missing what was received.
     pub fn save_running(&self) -> Vec<u8> {
         let mut exporters: Vec<SavedExporter> = self.exporters.values().map(saved).collect();
-        let domains = exporters.iter_mut().flat_map(|e| &mut e.domains);
-        domains.for_each(|d| d.sequence = Sequence::default());
+        let sessions = exporters.iter_mut().flat_map(|e| &mut e.sessions);
+        sessions.for_each(|s| s.sequence = Sequence::default());
         self.written(exporters)
     }
 
@@ -150,7 +150,6 @@ fn saved(e: &Exporter) -> SavedExporter {
                 last_seen_ns: d.last_seen_ns,
                 init_ms: d.init_ms,
                 samplers: d.samplers.clone(),
-                sequence: d.sequence.clone(),
             })
             .collect(),
         names,
@@ -175,6 +174,7 @@ fn saved_session(s: &Session) -> SavedSession {
         domain: s.domain,
         announced: s.announced,
         last_seen_ns: s.last_seen_ns,
+        sequence: s.sequence.clone(),
         templates: s.templates.iter().map(template).collect(),
     }
 }
@@ -206,7 +206,6 @@ fn restored(
         e.domains.push(Domain {
             version: d.version,
             domain: d.domain,
-            sequence: d.sequence.bounded(),
             samplers: d.samplers.bounded(settings.samplers_max),
             init_ms: d.init_ms,
             last_seen_ns: d.last_seen_ns,
@@ -234,6 +233,7 @@ fn restored_session(
         domain: s.domain,
         announced: s.announced,
         last_seen_ns: s.last_seen_ns,
+        sequence: s.sequence.bounded(),
         templates: Vec::new(),
     };
     for t in s.templates.into_iter().take(room) {
@@ -282,7 +282,7 @@ fn restored_session(
 }
 
 /// Version of the text.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 #[cfg(test)]
 mod tests {

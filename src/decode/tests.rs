@@ -564,6 +564,30 @@ fn gaps_are_suspended_while_sets_wait() {
 }
 
 #[test]
+fn each_session_has_a_sequence_of_its_own() {
+    let mut b = Bench::new(Settings::default());
+    for n in 0..3 {
+        b.sequence = 0;
+        b.send(5001, &[template(256, &[(0, 7, 2)])]);
+        b.sequence = 900 + n;
+        b.send(5000, &[(256, vec![0, 80])]);
+    }
+    b.decoder.finish(&mut b.book);
+    assert_eq!(b.out.len(), 3);
+    for outcome in [
+        Outcome::SequenceGaps,
+        Outcome::SequenceReordered,
+        Outcome::SequenceRestarts,
+    ] {
+        assert_eq!(b.count(outcome), 0, "{outcome:?}");
+    }
+    b.sequence = 905;
+    b.send(5000, &[(256, vec![0, 80])]);
+    b.decoder.finish(&mut b.book);
+    assert_eq!(b.count(Outcome::SequenceGaps), 2);
+}
+
+#[test]
 fn faults_name_exporter_offset_and_reason() {
     let mut b = Bench::new(Settings::default());
     b.send(1, &[(7, vec![0; 4])]);

@@ -109,6 +109,8 @@ outcomes! {
     SequenceGaps = "sequence_gaps";
     /// Times that a sequence went back by a little: reordering.
     SequenceReordered = "sequence_reordered";
+    /// Datagrams seen twice by their sequence number.
+    SequenceDuplicates = "sequence_duplicates";
     /// Times that a sequence started anew: the exporter restarted.
     SequenceRestarts = "sequence_restarts";
     /// sFlow flow samples missing by the samples' own sequence.

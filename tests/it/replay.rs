@@ -145,6 +145,24 @@ fn exit_codes() {
 }
 
 #[test]
+fn a_datagram_is_booked_under_its_agent() {
+    let dir = directory();
+    // agent 10.0.0.1, no samples
+    let words = [5u32, 1, 0x0a00_0001, 0, 1, 1000, 0];
+    let payload: Vec<u8> = words.iter().flat_map(|w| w.to_be_bytes()).collect();
+    let file = dir.path().join("one.dat");
+    fs::write(&file, payload).expect("written");
+    let [_, _, ledger] = files_of(&dir.path().join("out"), &["--as", "export"], &[file]);
+    let ledger: serde_json::Value = serde_json::from_slice(&ledger).expect("JSON");
+    assert_laws(&ledger);
+    let accounts = ledger["exporters"].as_array().expect("list");
+    let booked = accounts.iter().filter(|a| a["datagrams_received"] == 1);
+    let parsed = accounts.iter().filter(|a| a["datagrams_parsed"] == 1);
+    let [booked, parsed] = [booked.collect::<Vec<_>>(), parsed.collect()];
+    assert_eq!((booked.len(), &booked), (1, &parsed), "{ledger}");
+}
+
+#[test]
 fn one_raw_payload_is_a_capture() {
     let dir = directory();
     let mut v5 = vec![0, 5, 0, 1];

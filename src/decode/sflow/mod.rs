@@ -106,9 +106,14 @@ impl SflowDecoder {
     }
 
     /// Forgets senders that were silent for the lifetime of a template.
-    pub fn tick(&mut self, now_ns: i64) {
+    pub fn tick(&mut self, now_ns: i64, book: &mut Book) {
         self.sequences
-            .forget(now_ns.saturating_sub(self.silence_max_ns));
+            .forget(now_ns.saturating_sub(self.silence_max_ns), book);
+    }
+
+    /// Ends: open gaps are booked.
+    pub fn finish(&mut self, book: &mut Book) {
+        self.sequences.finish(book);
     }
 }
 
@@ -279,6 +284,7 @@ mod tests {
             r.fault = r.fault.or(fault);
             r.book.other().one(Outcome::DatagramsRouted);
         }
+        decoder.finish(&mut r.book);
         let mut total = r.book.total();
         total.add(Outcome::DatagramsReceived, payloads.len() as u64);
         total.add(Outcome::RowsAcknowledged, r.batch.len() as u64);
@@ -449,6 +455,28 @@ mod tests {
             assert!(!walks_to_end(&whole[..n]), "at {n}");
             let r = run(&[whole[..n].to_vec()]);
             assert!(r.fault.is_some() && r.batch.len() < 2, "at {n}");
+        }
+    }
+
+    #[test]
+    fn a_sample_without_a_packet_is_not_called_non_ip() {
+        let switch = item(1001, &words(&[9, 0, 11, 0]));
+        let r = run(&[datagram(1, &[flow(1, 0, 4, &[switch])])]);
+        assert_eq!(r.batch.len(), 1);
+        assert_eq!(r.batch.core.flags[0] & RowFlags::NOT_IP, 0);
+    }
+
+    #[test]
+    fn late_samples_are_not_lost() {
+        let one = |n| datagram(n, &[flow(n, 0, 4, &[header()])]);
+        let r = run(&[1, 2, 5, 4, 4, 6].map(one));
+        for (outcome, count) in [
+            (Outcome::SequenceGaps, 1),
+            (Outcome::SequenceReordered, 1),
+            (Outcome::SequenceDuplicates, 1),
+            (Outcome::SampleGaps, 1),
+        ] {
+            assert_eq!(r.book.count(outcome), count, "{outcome:?}");
         }
     }
 

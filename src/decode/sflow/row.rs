@@ -116,7 +116,9 @@ impl RowWriter {
         if h.cut {
             c.flags[i] |= RowFlags::HEADER_CUT;
         }
-        if h.network_at.is_none() && ip.is_none() {
+        // without any packet in the sample nothing says that it was none of IP
+        let seen = packet.frame.is_some() || packet.ethernet.is_some();
+        if seen && h.network_at.is_none() && ip.is_none() {
             c.flags[i] |= RowFlags::NOT_IP;
         }
         let (interval, source, flag, outcome) = match sample.rate {

@@ -1,7 +1,8 @@
 //! What the sequence numbers of sFlow say about datagrams and samples that never came.
 
+use super::super::sequence::Sequence;
 use super::wire::{FlowSample, Header, Source};
-use crate::ledger::{Outcome, Tally};
+use crate::ledger::{Book, Outcome, Tally};
 use crate::model::Addr;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -17,17 +18,16 @@ pub struct Sequences {
     senders_max: usize,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Default)]
 struct Last {
-    sequence: u32,
-    uptime_ms: u32,
+    sequence: Sequence,
     seen_ns: i64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Default)]
 struct Samples {
-    sequence: u32,
-    drops: u32,
+    sequence: Sequence,
+    drops: Option<u32>,
 }
 
 impl Sequences {
@@ -42,79 +42,92 @@ impl Sequences {
 
     /// Takes the number of a datagram.
     pub fn datagram(&mut self, sender: Sender, header: &Header, now_ns: i64, tally: &mut Tally) {
-        let now = Last {
-            sequence: header.sequence,
-            uptime_ms: header.uptime_ms,
-            seen_ns: now_ns,
-        };
-        let Some(last) = self.senders.get_mut(&sender) else {
-            if self.senders.len() < self.senders_max {
-                self.senders.insert(sender, now);
-            }
-            return;
-        };
-        let ahead = now.sequence.wrapping_sub(last.sequence) as i32;
-        let younger = last.uptime_ms.wrapping_sub(now.uptime_ms) as i32;
-        let restarted = ahead.unsigned_abs() > STEP_MAX || (ahead <= 0 && younger > CLOCK_BACK_MS);
-        if restarted {
-            tally.one(Outcome::SequenceRestarts);
-            self.sources.retain(|(s, _), _| *s != sender);
-        } else if ahead > 1 {
-            tally.add(Outcome::SequenceGaps, ahead as u64 - 1);
-        } else if ahead < 1 {
-            tally.one(Outcome::SequenceReordered);
-            last.seen_ns = now_ns;
+        if self.senders.len() >= self.senders_max && !self.senders.contains_key(&sender) {
             return;
         }
-        *last = now;
+        let last = self.senders.entry(sender).or_default();
+        last.seen_ns = now_ns;
+        let uptime_ms = Some(header.uptime_ms);
+        let arrival = last
+            .sequence
+            .arrive(header.sequence, uptime_ms, DATAGRAMS_LATE, tally);
+        last.sequence.advance(arrival, 1, tally);
+        if arrival.restarted {
+            self.sources.retain(|(s, _), samples| {
+                let keep = *s != sender;
+                if !keep {
+                    tally.add(Outcome::SampleGaps, samples.sequence.open());
+                }
+                keep
+            });
+        }
     }
 
     /// Takes the numbers of a flow sample.
     pub fn sample(&mut self, sender: Sender, sample: &FlowSample<'_>, tally: &mut Tally) {
-        let now = Samples {
-            sequence: sample.sequence,
-            drops: sample.drops,
-        };
         let key = (sender, sample.source);
-        let Some(last) = self.sources.get_mut(&key) else {
-            if self.sources.len() < self.senders_max * SOURCES_PER_SENDER {
-                self.sources.insert(key, now);
-            }
+        let room = self.sources.len() < self.senders_max * SOURCES_PER_SENDER;
+        if !room && !self.sources.contains_key(&key) {
             return;
-        };
-        let ahead = now.sequence.wrapping_sub(last.sequence) as i32;
-        let restarted = ahead.unsigned_abs() > STEP_MAX;
-        if !restarted {
-            if ahead < 1 {
-                return;
-            }
-            tally.add(Outcome::SampleGaps, ahead as u64 - 1);
-            let dropped = now.drops.wrapping_sub(last.drops);
+        }
+        let last = self.sources.entry(key).or_default();
+        let arrival = last.sequence.step(sample.sequence, None, SAMPLES_LATE);
+        let (_, lost) = last.sequence.settle(arrival, 1);
+        tally.add(Outcome::SampleGaps, arrival.lost + lost);
+        if arrival.behind {
+            return;
+        }
+        let before = last.drops.replace(sample.drops);
+        if let Some(before) = before.filter(|_| !arrival.restarted) {
+            let dropped = sample.drops.wrapping_sub(before);
             // a counter that went back was reset
             if dropped < u32::MAX / 2 {
                 tally.add(Outcome::SamplesDroppedByExporter, dropped.into());
             }
         }
-        *last = now;
     }
 
-    /// Forgets senders that were silent since `before_ns`.
-    pub fn forget(&mut self, before_ns: i64) {
+    /// Forgets senders that were silent since `before_ns`; their open gaps are booked.
+    pub fn forget(&mut self, before_ns: i64, book: &mut Book) {
         let known = self.senders.len();
-        self.senders.retain(|_, last| last.seen_ns >= before_ns);
+        self.senders.retain(|(agent, sub_agent), last| {
+            let keep = last.seen_ns >= before_ns;
+            if !keep {
+                last.sequence.flush(book.account((agent.0, *sub_agent)));
+            }
+            keep
+        });
         if self.senders.len() < known {
             let senders = &self.senders;
-            self.sources.retain(|(s, _), _| senders.contains_key(s));
+            self.sources.retain(|((agent, sub_agent), _), samples| {
+                let keep = senders.contains_key(&(*agent, *sub_agent));
+                if !keep {
+                    let tally = book.account((agent.0, *sub_agent));
+                    tally.add(Outcome::SampleGaps, samples.sequence.open());
+                }
+                keep
+            });
+        }
+    }
+
+    /// Books all gaps that are still open.
+    pub fn finish(&mut self, book: &mut Book) {
+        for ((agent, sub_agent), last) in &mut self.senders {
+            last.sequence.flush(book.account((agent.0, *sub_agent)));
+        }
+        for (((agent, sub_agent), _), samples) in &mut self.sources {
+            let tally = book.account((agent.0, *sub_agent));
+            tally.add(Outcome::SampleGaps, samples.sequence.open());
         }
     }
 }
 
 /// Sources of samples kept for each sender, on average.
 const SOURCES_PER_SENDER: usize = 16;
-/// A step beyond this, either way, is a restart.
-const STEP_MAX: u32 = 100_000;
-/// How far an uptime may go back between reordered datagrams, milliseconds.
-const CLOCK_BACK_MS: i32 = 10_000;
+/// Datagrams by which one may be late without being a restart.
+const DATAGRAMS_LATE: u32 = 64;
+/// Samples of one source by which one may be late.
+const SAMPLES_LATE: u32 = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -133,6 +146,9 @@ mod tests {
             };
             s.datagram((Addr::UNSPECIFIED, 0), &header, 0, &mut t);
         }
+        let mut book = Book::new(4);
+        s.finish(&mut book);
+        t.merge(&book.total());
         use Outcome::{SequenceGaps, SequenceReordered, SequenceRestarts};
         [SequenceGaps, SequenceReordered, SequenceRestarts].map(|o| t.count(o))
     }
@@ -141,10 +157,13 @@ mod tests {
     fn gaps_reordering_and_restarts_are_told_apart() {
         assert_eq!(run(&[(1, 10), (2, 20), (3, 30)]), [0, 0, 0]);
         assert_eq!(run(&[(1, 10), (5, 20)]), [3, 0, 0]);
-        assert_eq!(run(&[(1, 10), (3, 20), (2, 15), (4, 30)]), [1, 1, 0]);
+        assert_eq!(run(&[(1, 10), (3, 20), (2, 15), (4, 30)]), [0, 1, 0]);
+        let late = [(1, 10), (2, 20), (5, 50), (4, 40), (6, 60)];
+        assert_eq!(run(&late), [1, 1, 0]);
+        assert_eq!(run(&[(1, 10), (2, 20), (2, 20), (3, 30)]), [0, 0, 0]);
         assert_eq!(run(&[(900, 900_000), (1, 1000), (2, 2000)]), [0, 0, 1]);
         assert_eq!(run(&[(u32::MAX, 10), (0, 20), (1, 30)]), [0, 0, 0]);
-        assert_eq!(run(&[(1, 10), (1_000_000, 20)]), [0, 0, 1]);
+        assert_eq!(run(&[(1, 10), (1 << 30, 20)]), [0, 0, 1]);
     }
 
     #[test]
@@ -162,7 +181,7 @@ mod tests {
             s.datagram((Addr::UNSPECIFIED, n), &header, i64::from(n), &mut t);
         }
         assert_eq!(s.senders.len(), 2);
-        s.forget(1);
+        s.forget(1, &mut Book::new(4));
         assert_eq!(s.senders.len(), 1);
     }
 }
