@@ -128,7 +128,9 @@ fn pages_are_served() {
     );
     assert_eq!(get(address, "/healthz").0, 200, "alive all the same");
     running.stop();
-    TcpListener::bind(address).expect("the port is free again");
+    crate::harness::eventually("the port is free again", || {
+        TcpListener::bind(address).is_ok()
+    });
 }
 
 #[test]
