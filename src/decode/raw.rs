@@ -83,6 +83,12 @@ pub fn keys(template: &Template) -> Vec<String> {
         .collect()
 }
 
+/// Whether what is left of a set behind its last record is padding that an exporter may send: shorter than a record of
+/// at least `record_min` bytes and all zero (RFC 7011 section 3.3.1), or too short for anything.
+pub(super) fn is_padding(rest: &[u8], record_min: usize) -> bool {
+    rest.len() < 4 || rest.len() < record_min && rest.iter().all(|b| *b == 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::template::{TemplateHeader, VARIABLE};

@@ -8,7 +8,7 @@ use super::exporter::{Compiled, Exporter, Lesson, Waiting};
 use super::layouts::Layouts;
 use super::moves::Moment;
 use super::options;
-use super::raw::Records;
+use super::raw::{Records, is_padding};
 use super::rows::{self, Frame, Scratch, moment_from_init};
 use super::sampling::Fallback;
 use super::settings::Settings;
@@ -337,7 +337,7 @@ impl Job<'_> {
         };
         self.units = self.units.wrapping_add(n as u32);
         let rest = &body[used..];
-        if rest.len() > 3 || rest.iter().any(|b| *b != 0) {
+        if !is_padding(rest, template.record_min) {
             self.tally.add(Outcome::BytesTrailing, rest.len() as u64);
         }
         if n == 0 && !body.is_empty() {

@@ -73,7 +73,9 @@ fn count(tally: &mut Tally, kind: Outcome) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Addr;
+    use crate::decode::Decoder;
+    use crate::ledger::Book;
+    use crate::model::{Addr, FlowBatch};
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -126,6 +128,62 @@ mod tests {
         let places: Vec<_> = records.iter().map(|r| r["datagram"].clone()).collect();
         assert_eq!(places, [1, 3]);
         assert_eq!(tally.count(Outcome::SetsDecodedLate), 1);
+    }
+
+    #[test]
+    fn counts_are_those_of_the_decoder() {
+        let fields = |padding: &[u8]| [&[10, 0, 0, 1, 0, 80][..], padding].concat();
+        let template = ipfix(&[(2, words(&[256, 2, 8, 4, 7, 2]))]);
+        let whole = ipfix(&[(256, fields(&[]))]);
+        let cut = |n: usize| whole[..whole.len() - n].to_vec();
+        let mut zeros = whole.clone();
+        zeros.extend([0; 6]);
+        zeros[3] += 6;
+        let mut sflow = Vec::new();
+        for word in [5u32, 1, 0x0a00_0001, 0, 1, 1000, 3, 1, 4, 9, 2, 100, 1] {
+            sflow.extend(word.to_be_bytes());
+        }
+        let payloads = [
+            template,
+            ipfix(&[(256, fields(&[0; 5]))]),
+            ipfix(&[(256, fields(&[1, 1, 1]))]),
+            ipfix(&[(256, fields(&[1; 5]))]),
+            cut(2),
+            cut(6),
+            cut(8),
+            zeros,
+            sflow,
+        ];
+        let (mut decoder, mut book) = (Decoder::new(Settings::default()), Book::new(9));
+        let mut inspector = Inspector::new(Settings::default(), false, false);
+        for (number, payload) in payloads.iter().enumerate() {
+            let d = Datagram {
+                source: Addr::from_v4([192, 0, 2, 1]),
+                port: 1,
+                received_at_ns: 0,
+                number: number as u64 + 1,
+                frame: 0,
+                cut: true,
+                payload,
+            };
+            decoder.decode(&d, &mut FlowBatch::new(), &mut Vec::new(), &mut book);
+            inspector.datagram(&d, &mut |_| {});
+        }
+        let tally = inspector.finish();
+        for outcome in [
+            Outcome::DatagramsParsed,
+            Outcome::DatagramsRejectedHeader,
+            Outcome::Sets,
+            Outcome::SetsDecoded,
+            Outcome::SetsRejectedLength,
+            Outcome::SetsRejectedRecord,
+            Outcome::SetsRejectedId,
+            Outcome::RecordsDecoded,
+            Outcome::BytesTrailing,
+        ] {
+            assert_eq!(tally.count(outcome), book.count(outcome), "{outcome:?}");
+        }
+        assert_eq!(tally.count(Outcome::BytesTrailing), 5 + 4 + 2 + 6);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::{Record, count};
 use crate::decode::Reason;
 use crate::decode::sflow::{
     CountersSample, FlowRecord, FlowSample, Format, Header, IpRecord, Item, Items, Sample, Source,
-    contradicts, interface_counters,
+    contradicts, count_rest, interface_counters,
 };
 use crate::dissect;
 use crate::ledger::{Outcome, Tally};
@@ -52,10 +52,7 @@ pub(super) fn datagram(
         count(tally, outcome);
         each(record);
     }
-    if samples.left() > 0 {
-        tally.one(Outcome::Sets);
-        tally.one(Outcome::SetsRejectedLength);
-    }
+    count_rest(&samples, tally);
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use super::value::{self, Fields, Named};
 use super::{Record, count};
 use crate::decode::element::{Element, find};
 use crate::decode::moves::{Moment, number};
-use crate::decode::raw::{Records, keys};
+use crate::decode::raw::{Records, is_padding, keys};
 use crate::decode::template::{FieldSpec, Template, TemplateEvent, TemplateHeader, TemplateReader};
 use crate::decode::{Reason, Settings};
 use crate::ledger::{Outcome, Tally};
@@ -143,11 +143,14 @@ impl Sessions {
         while let Some((head, rest)) = body.split_first_chunk::<4>() {
             let [i0, i1, l0, l1] = *head;
             let (id, length) = (u16::from_be_bytes([i0, i1]), u16::from_be_bytes([l0, l1]));
-            tally.one(Outcome::Sets);
             let Some(length) = usize::from(length).checked_sub(4) else {
-                tally.one(Outcome::SetsRejectedLength);
-                return;
+                if body.iter().any(|b| *b != 0) {
+                    tally.one(Outcome::Sets);
+                    tally.one(Outcome::SetsRejectedLength);
+                }
+                break;
             };
+            tally.one(Outcome::Sets);
             // of a set that runs past the message, what is there is used
             let (set, after) = rest.split_at(length.min(rest.len()));
             self.set(message, id, set, tally, each);
@@ -161,10 +164,7 @@ impl Sessions {
             (9, 0) | (10, 2) => self.learn(message, false, set, tally, each),
             (9, 1) | (10, 3) => self.learn(message, true, set, tally, each),
             (_, 256..) => match self.find(message.session, id, set.len()) {
-                Some(known) => {
-                    tally.one(Outcome::SetsDecoded);
-                    self.data(message, &known, set, tally, each);
-                }
+                Some(known) => self.data(message, &known, set, tally, each),
                 None => self.keep(message, id, set, tally),
             },
             _ => tally.one(Outcome::SetsRejectedId),
@@ -281,8 +281,9 @@ impl Sessions {
         each: Each<'_>,
     ) {
         let mut records = Records::new(&known.template, set);
-        let mut spans = Vec::new();
+        let (mut spans, mut some) = (Vec::new(), false);
         while records.next(&mut spans).is_some() {
+            some = true;
             let values = || spans.iter().map(|&(at, length)| &set[at..at + length]);
             self.note_init(message, known, values());
             let mut moment = message.moment;
@@ -318,8 +319,15 @@ impl Sessions {
             count(tally, outcome);
             each(record);
         }
-        let rest = set.len() - records.position();
-        tally.add(Outcome::BytesTrailing, rest as u64);
+        let rest = &set[records.position()..];
+        if !is_padding(rest, known.template.record_min) {
+            tally.add(Outcome::BytesTrailing, rest.len() as u64);
+        }
+        tally.one(if some || set.is_empty() {
+            Outcome::SetsDecoded
+        } else {
+            Outcome::SetsRejectedRecord
+        });
     }
 
     /// Remembers element 160, for the domain that the record names (element 149) or else its own.
@@ -372,7 +380,6 @@ impl Sessions {
         self.waiting = rest;
         for w in ready {
             self.waiting_bytes -= w.body.len();
-            tally.one(Outcome::SetsDecoded);
             tally.one(Outcome::SetsDecodedLate);
             self.data(&w.message, &known, &w.body, tally, each);
         }

@@ -92,15 +92,9 @@ impl SflowDecoder {
                 }
             }
         }
-        if samples.left() > 0 {
-            // where the one that runs past the end would have ended is not known, so it and the others are lost
-            let lost = u64::from(samples.left()).min(SAMPLES_MAX);
-            tally.add(Outcome::Sets, lost);
-            tally.add(Outcome::SetsRejectedLength, lost);
+        if count_rest(&samples, tally) > 0 {
             let offset = d.payload.len() - samples.rest().len();
             first.get_or_insert(fault(offset, Reason::Sample));
-        } else {
-            tally.add(Outcome::BytesTrailing, samples.rest().len() as u64);
         }
         first
     }
@@ -153,6 +147,18 @@ pub fn exporter(header: &Header, source: Addr) -> Addr {
 /// Whether a datagram that was not cut promises more samples than its bytes could hold.
 pub fn contradicts(d: &Datagram<'_>, header: &Header, bytes: usize) -> bool {
     !d.cut && header.samples as usize > bytes / SAMPLE_MIN
+}
+
+/// Counts what is left when no more samples can be read: those that are lost, which it returns, or bytes behind the last.
+pub fn count_rest(samples: &Items<'_>, tally: &mut Tally) -> u64 {
+    // where the one that runs past the end would have ended is not known, so it and the others are lost
+    let lost = u64::from(samples.left()).min(SAMPLES_MAX);
+    tally.add(Outcome::Sets, lost);
+    tally.add(Outcome::SetsRejectedLength, lost);
+    if lost == 0 {
+        tally.add(Outcome::BytesTrailing, samples.rest().len() as u64);
+    }
+    lost
 }
 
 fn datagram_outcome(reason: Reason) -> Outcome {
