@@ -99,17 +99,22 @@ pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Vec<Fault>> {
 /// Replaces the statements that a span touches by spaces, so that places in the text stay what they are. A table
 /// header of an unknown name becomes one whose content cannot be at fault again.
 fn blank(text: &mut String, span: std::ops::Range<usize>) -> bool {
-    let start = text[..span.start].rfind('\n').map_or(0, |n| n + 1);
-    let mut end = text[span.end..]
-        .find('\n')
-        .map_or(text.len(), |n| span.end + n);
+    // a parser's span may begin or end inside of a character; line ends never do
+    let bytes = text.as_bytes();
+    let (from, to) = (span.start.min(bytes.len()), span.end.min(bytes.len()));
+    let newline = |b: &u8| *b == b'\n';
+    let start = bytes[..from].iter().rposition(newline).map_or(0, |n| n + 1);
+    let mut end = bytes[to..]
+        .iter()
+        .position(newline)
+        .map_or(bytes.len(), |n| to + n);
     if text[start..end].trim_start().starts_with('[') {
-        let next = text[end..].find("\n[").map_or(text.len(), |n| end + n);
-        end = next;
+        end = text[end..].find("\n[").map_or(text.len(), |n| end + n);
     }
+    // as many bytes as before: what comes later stays where it is
     let blanked: String = text[start..end]
-        .chars()
-        .map(|c| if c == '\n' { '\n' } else { ' ' })
+        .bytes()
+        .map(|b| if b == b'\n' { '\n' } else { ' ' })
         .collect();
     let same = blanked == text[start..end];
     text.replace_range(start..end, &blanked);
@@ -117,7 +122,11 @@ fn blank(text: &mut String, span: std::ops::Range<usize>) -> bool {
 }
 
 fn describe(text: &str, at: usize, message: &str) -> Fault {
-    let before = &text[..at.min(text.len())];
+    let mut at = at.min(text.len());
+    while !text.is_char_boundary(at) {
+        at -= 1;
+    }
+    let before = &text[..at];
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
     let message = message.trim().replace('\n', "; ");
@@ -169,6 +178,15 @@ mod tests {
         assert_eq!(lines, [2, 3, 4, 7], "{faults:?}");
         assert_eq!(faults[0].cure, "did you mean `rows_max`?");
         assert_eq!(faults[2].cure, "did you mean `other`?");
+    }
+
+    #[test]
+    fn spans_inside_of_a_character_do_no_harm() {
+        let hostile = "\u{f}$==\n\0\u{4}$==\n\0\u{4}='$ò\n\0='$ò\n\0=\"0\0=\0\0['";
+        assert!(!parse::<Outer>(hostile).expect_err("nonsense").is_empty());
+        let faults = parse::<Outer>("[inner]\nö = 1\nname = 'ä'\nrows_max = 'ü'\n");
+        let lines: Vec<usize> = faults.expect_err("two").iter().map(|f| f.line).collect();
+        assert_eq!(lines, [2, 4]);
     }
 
     #[test]
