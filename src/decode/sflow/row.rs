@@ -121,7 +121,19 @@ impl RowWriter {
         if seen && h.network_at.is_none() && ip.is_none() {
             c.flags[i] |= RowFlags::NOT_IP;
         }
-        let (interval, source, flag, outcome) = match sample.rate {
+        let (interval, source, flag, outcome) = self.sampling(sample.rate);
+        c.sampling_interval[i] = interval;
+        c.sampling_source[i] = source as u8;
+        c.flags[i] |= flag;
+        if let Some(outcome) = outcome {
+            tally.one(outcome);
+        }
+        present
+    }
+
+    /// Interval, where it came from, flag and outcome of a sample's rate.
+    fn sampling(&self, rate: u32) -> (u32, SamplingSource, u32, Option<Outcome>) {
+        match rate {
             0 => (
                 1,
                 SamplingSource::Unknown,
@@ -135,14 +147,7 @@ impl RowWriter {
                 Some(Outcome::SamplingRefused),
             ),
             n => (n, SamplingSource::Header, 0, None),
-        };
-        c.sampling_interval[i] = interval;
-        c.sampling_source[i] = source as u8;
-        c.flags[i] |= flag;
-        if let Some(outcome) = outcome {
-            tally.one(outcome);
         }
-        present
     }
 
     fn routing(&mut self, i: usize, packet: &Packet<'_>, out: &mut FlowBatch) -> u64 {
