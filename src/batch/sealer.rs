@@ -210,7 +210,12 @@ fn inventory(learned: Vec<Learned>, parts: &mut Vec<(Table, u32, Content)>) {
     let mut counters = Vec::<InterfaceCounters>::new();
     for l in learned {
         let table = match l {
-            Learned::Interface { .. } => Table::Interfaces,
+            Learned::Interface { .. } | Learned::NamedInterface { .. } => Table::Interfaces,
+            Learned::Category { .. } => Table::ApplicationCatalog,
+            Learned::Network { .. } => Table::Networks,
+            Learned::QosClass { .. } => Table::QosClasses,
+            Learned::QosCodePoint { .. } => Table::QosCodePoints,
+            Learned::QosExpected { .. } => Table::QosExpected,
             Learned::Application { .. } => Table::Applications,
             Learned::Template { .. } => Table::Templates,
             Learned::Counters(c) => {

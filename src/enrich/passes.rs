@@ -1,25 +1,69 @@
 //! The passes over a batch's columns.
 
+use super::places;
+use super::qos::Where;
+use super::rules::Side;
+use super::services::Services;
 use super::tables::{Application, Exporter, Learnt, Tables, of_engine};
-use crate::model::{AppSource, CoreColumns, Field, FlowBatch};
+use super::Memory;
+use crate::model::{AppSource, CoreColumns, Field, FlowBatch, Learned, RowFlags};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Fills `qos_class`, `app`, `app_proto`, `app_source` and `app_confidence` of some rows of a batch. Allocates nothing.
-///
-/// A rule of the user comes first, then the exporter's application id or the name in the record, then the ports. The
-/// exporter's name becomes `app`; where it is the name of a protocol it becomes `app_proto`, too, else the ports tell
-/// the protocol, and it is unknown where they do not.
-pub fn enrich(tables: &Tables, batch: &mut FlowBatch, rows: Range<usize>) {
+/// Fills the names of some rows of a batch: QoS class, application, protocol, networks, countries and AS numbers.
+/// Allocates nothing per row.
+pub fn enrich(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows: Range<usize>) {
     let end = rows.end.min(batch.len());
     let rows = rows.start.min(end)..end;
     let seen = by_dscp_and_port(tables, &mut batch.core, rows.clone());
+    by_history(tables, memory, batch, rows.clone());
+    if tables.config.policies.differ() {
+        by_policy(tables, memory, batch, rows.clone());
+    }
+    mark_remarked(batch, rows.clone());
     if seen & Field::AppId.bit() != 0 {
         by_exporter(tables, batch, rows.clone());
     }
     if batch.texts.is_some() {
-        by_text(tables, batch, rows);
+        by_text(tables, batch, rows.clone());
+        by_server_name(tables, batch, rows.clone());
     }
+    by_range(tables, memory, batch, rows.clone());
+    by_rule(tables, memory, batch, rows.clone());
+    places::locate(tables, memory, batch, rows);
+}
+
+/// Asks what is known of interfaces that some rows name for the first time, before [`enrich`]; `news` gets them as the
+/// store keeps them. Returns how many rows name one for which there is no room.
+pub fn learn_interfaces(
+    tables: &Tables,
+    memory: &mut Memory,
+    batch: &FlowBatch,
+    rows: Range<usize>,
+    news: &mut Vec<Learned>,
+) -> u64 {
+    let c = &batch.core;
+    let end = rows.end.min(batch.len());
+    let (mut at, mut refused) = (rows.start, 0);
+    while at < end {
+        let exporter = batch.provenance_of(at).exporter;
+        let run = run(batch, at, end);
+        let unknown = memory.first_unknown(&exporter, &c.in_if[run.clone()], &c.out_if[run.clone()]);
+        let Some((n, if_index)) = unknown else {
+            at = run.end;
+            continue;
+        };
+        at += n;
+        if memory.is_full(&exporter) {
+            refused += 1;
+            at += 1;
+            continue;
+        }
+        let (interface, policy) = tables.described(&exporter, if_index);
+        memory.put_policy(&exporter, if_index, policy);
+        news.push(interface);
+    }
+    refused
 }
 
 /// Takes the application names that stand in the records of some rows into the tables, before [`enrich`]. Returns how
@@ -54,7 +98,8 @@ fn by_dscp_and_port(tables: &Tables, c: &mut CoreColumns, rows: Range<usize>) ->
     let app_proto = part_mut(&mut c.app_proto, &rows);
     let source = part_mut(&mut c.app_source, &rows);
     let confidence = part_mut(&mut c.app_confidence, &rows);
-    let (services, class_of) = (&*tables.services, &tables.class_of);
+    let services = &tables.config.services;
+    let class_of = tables.config.policies.class_of.first().unwrap_or(&[0; 64]);
     let mut seen = 0;
     for i in 0..n {
         seen |= present[i];
@@ -88,7 +133,7 @@ fn by_exporter(tables: &Tables, batch: &mut FlowBatch, rows: Range<usize>) {
             Some((k, found)) if k == key => found,
             _ => match exporter {
                 Some(e) => e.application(tables, key.0, key.1),
-                None => of_engine(&tables.services, key.0, key.1),
+                None => of_engine(&tables.config.services, key.0, key.1),
             },
         };
         last = Some((key, found));
@@ -127,6 +172,187 @@ fn by_text(tables: &Tables, batch: &mut FlowBatch, rows: Range<usize>) {
     }
     batch.texts = Some(texts);
 }
+
+/// Where both ports of a row are known ones: the one that was the service side of other flows. Where one is, that is
+/// remembered.
+fn by_history(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows: Range<usize>) {
+    let services = &tables.config.services;
+    let mut at = rows.start;
+    while at < rows.end {
+        let run = run(batch, at, rows.end);
+        at = run.end;
+        let exporter = batch.provenance_of(run.start).exporter;
+        let Some(remembered) = memory.of(&exporter) else { continue };
+        let c = &mut batch.core;
+        for i in run {
+            let (proto, sport, dport) = (c.proto[i], c.src_port[i], c.dst_port[i]);
+            let Some((src, dst)) = services.sides(proto, sport, dport) else { continue };
+            match (src, dst) {
+                (0, 0) => {}
+                (0, _) => remembered.saw_service(&c.dst_addr[i], proto, dport),
+                (_, 0) => remembered.saw_service(&c.src_addr[i], proto, sport),
+                _ if Services::is_rule(src) || Services::is_rule(dst) || sport == dport => {}
+                _ => {
+                    let by_src = remembered.was_service(&c.src_addr[i], proto, sport);
+                    let by_dst = remembered.was_service(&c.dst_addr[i], proto, dport);
+                    if by_src != by_dst {
+                        let s = services.listed(if by_src { src } else { dst });
+                        c.app[i] = s.app;
+                        c.app_proto[i] = s.app_proto;
+                        c.app_confidence[i] = s.confidence;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The classes of the policies that interfaces have: the ingress interface's, or the egress one's where the record was
+/// metered there.
+fn by_policy(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows: Range<usize>) {
+    let policies = &tables.config.policies;
+    let mut at = rows.start;
+    while at < rows.end {
+        let run = run(batch, at, rows.end);
+        at = run.end;
+        let exporter = batch.provenance_of(run.start).exporter;
+        let default = policies.of(&Where {
+            exporter: &exporter,
+            if_index: 0,
+            role: "",
+            site: "",
+        });
+        let remembered = memory.of(&exporter);
+        let mut last = (0, default);
+        let c = &mut batch.core;
+        for i in run {
+            let if_index = match c.direction[i] {
+                1 if c.present[i] & Field::Direction.bit() != 0 => c.out_if[i],
+                _ => c.in_if[i],
+            };
+            if last.0 != if_index {
+                let known = remembered.as_ref().and_then(|r| r.policy(if_index));
+                last = (if_index, known.unwrap_or(default));
+            }
+            let sent = (c.present[i] >> Field::Tos as u8 & 1) as u16;
+            let classes = &policies.class_of[usize::from(last.1)];
+            c.qos_class[i] = classes[usize::from(c.tos[i] >> 2)] * sent;
+        }
+    }
+}
+
+/// Flags rows whose DSCP was another one after the device.
+fn mark_remarked(batch: &mut FlowBatch, rows: Range<usize>) {
+    const BOTH: u64 = Field::Tos.bit() | Field::PostTos.bit();
+    let Some(link) = &batch.link else { return };
+    let c = &mut batch.core;
+    for i in rows {
+        let differ = (c.tos[i] ^ link.post_tos[i]) >> 2 != 0;
+        if differ && c.present[i] & BOTH == BOTH {
+            c.flags[i] |= RowFlags::REMARKED;
+        }
+    }
+}
+
+/// Server names: over ports, and over a name of the exporter that is but a protocol's.
+fn by_server_name(tables: &Tables, batch: &mut FlowBatch, rows: Range<usize>) {
+    let Some(texts) = batch.texts.take() else {
+        return;
+    };
+    let mut last: (&[u8], u32) = (b"", 0);
+    for i in rows {
+        let text = texts.server_name[i];
+        if text.len == 0 || !may_be_refined(tables, &batch.core, i) {
+            continue;
+        }
+        let name = &batch.texts_arena[text.at as usize..][..text.len.into()];
+        if last.0 != name {
+            last = (name, tables.config.domains.get(name));
+        }
+        if last.1 != 0 {
+            let c = &mut batch.core;
+            c.app[i] = last.1;
+            c.app_source[i] = AppSource::Name as u8;
+            c.app_confidence[i] = BY_NAME;
+        }
+    }
+    batch.texts = Some(texts);
+}
+
+/// Published ranges, where nothing better is known.
+fn by_range(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows: Range<usize>) {
+    let ranges = &tables.config.rules.ranges;
+    if ranges.is_empty() {
+        return;
+    }
+    let c = &mut batch.core;
+    ranges.get_all(&c.src_addr[rows.clone()], &mut memory.src);
+    ranges.get_all(&c.dst_addr[rows.clone()], &mut memory.dst);
+    for (n, i) in rows.enumerate() {
+        let (src, dst) = (memory.src[n], memory.dst[n]);
+        if src | dst == 0 || !may_be_refined(tables, c, i) || !tables.config.services.has_ports(c.proto[i]) {
+            continue;
+        }
+        let to_dst = src == 0 || dst != 0 && c.dst_port[i] <= c.src_port[i];
+        c.app[i] = if to_dst { dst } else { src };
+        c.app_source[i] = AppSource::Rule as u8;
+        c.app_confidence[i] = BY_RANGE;
+    }
+}
+
+/// Rules of the user: over everything.
+fn by_rule(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows: Range<usize>) {
+    let rules = &tables.config.rules;
+    if !rules.any() {
+        return;
+    }
+    rules.by_address.get_all(&batch.core.src_addr[rows.clone()], &mut memory.src);
+    rules.by_address.get_all(&batch.core.dst_addr[rows.clone()], &mut memory.dst);
+    for (n, i) in rows.enumerate() {
+        let side = |candidates, port| Side { candidates, port };
+        let (proto, sport, dport) = {
+            let c = &batch.core;
+            (c.proto[i], c.src_port[i], c.dst_port[i])
+        };
+        let sides = [side(memory.src[n], sport), side(memory.dst[n], dport)];
+        if !rules.concern(sides) {
+            continue;
+        }
+        let exporter = batch.provenance_of(i).exporter;
+        if let Some(rule) = rules.find(&exporter, proto, sides) {
+            let c = &mut batch.core;
+            c.app[i] = rule.app;
+            if rule.app_proto != 0 {
+                c.app_proto[i] = rule.app_proto;
+            }
+            c.app_source[i] = AppSource::Rule as u8;
+            c.app_confidence[i] = BY_RULE;
+        }
+    }
+}
+
+/// Whether what names a row says no more than a port or a protocol.
+#[inline(always)]
+fn may_be_refined(tables: &Tables, c: &CoreColumns, i: usize) -> bool {
+    let source = c.app_source[i];
+    source == AppSource::None as u8
+        || source == AppSource::Port as u8
+        || source == AppSource::Exporter as u8 && c.app[i] < tables.config.generic_end
+}
+
+/// The rows from `at` on that came in the same datagram.
+fn run(batch: &FlowBatch, at: usize, end: usize) -> Range<usize> {
+    let provenance = &batch.core.provenance[at..end];
+    let same = provenance.iter().take_while(|p| **p == provenance[0]);
+    at..at + same.count()
+}
+
+/// Confidence of a rule of the user.
+const BY_RULE: u8 = 95;
+/// Confidence of a server name.
+const BY_NAME: u8 = 85;
+/// Confidence of a published range.
+const BY_RANGE: u8 = 70;
 
 #[inline(always)]
 fn part<'a, T>(column: &'a [T], rows: &Range<usize>) -> &'a [T] {

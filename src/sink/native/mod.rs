@@ -156,6 +156,11 @@ fn inventory(table: Table) -> &'static [tables::Column<Learned>] {
     match table {
         Table::Applications => tables::APPLICATIONS,
         Table::Templates => tables::TEMPLATES,
+        Table::ApplicationCatalog => tables::APPLICATION_CATALOG,
+        Table::Networks => tables::NETWORKS,
+        Table::QosClasses => tables::QOS_CLASSES,
+        Table::QosCodePoints => tables::QOS_CODE_POINTS,
+        Table::QosExpected => tables::QOS_EXPECTED,
         _ => tables::INTERFACES,
     }
 }
@@ -171,7 +176,7 @@ pub fn columns(table: Table) -> Vec<(&'static str, &'static str)> {
         Table::Ledger => of(tables::LEDGER),
         Table::Exporters => of(tables::EXPORTERS),
         Table::InterfaceCounters => of(tables::INTERFACE_COUNTERS),
-        Table::Interfaces | Table::Templates | Table::Applications => of(inventory(table)),
+        _ => of(inventory(table)),
     }
 }
 
