@@ -9,17 +9,17 @@ ALTER TABLE flows
     ADD COLUMN IF NOT EXISTS dst_country LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'ISO 3166, two letters';
 
 ALTER TABLE interfaces
-    ADD COLUMN IF NOT EXISTS role LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'wan, lan, uplink, internet, ...',
-    ADD COLUMN IF NOT EXISTS site LowCardinality(String) CODEC(ZSTD(1)),
-    ADD COLUMN IF NOT EXISTS tenant LowCardinality(String) CODEC(ZSTD(1)),
-    ADD COLUMN IF NOT EXISTS qos_policy LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'names the classes of its traffic';
+    ADD COLUMN IF NOT EXISTS role String CODEC(ZSTD(1)) COMMENT 'wan, lan, uplink, internet, ...',
+    ADD COLUMN IF NOT EXISTS site String CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS tenant String CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS qos_policy String CODEC(ZSTD(1)) COMMENT 'names the classes of its traffic';
 
 -- What kind of application a name is.
 CREATE TABLE IF NOT EXISTS application_catalog
 (
     app String CODEC(ZSTD(1)) COMMENT 'as in flows.app',
-    category LowCardinality(String) CODEC(ZSTD(1)),
-    relevance LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'critical, business, neutral or leisure',
+    category String CODEC(ZSTD(1)),
+    relevance String CODEC(ZSTD(1)) COMMENT 'critical, business, neutral or leisure',
     updated_at DateTime64(3, 'UTC') CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(updated_at)
@@ -33,10 +33,10 @@ SETTINGS
 CREATE TABLE IF NOT EXISTS networks
 (
     name String CODEC(ZSTD(1)) COMMENT 'as in flows.src_net',
-    site LowCardinality(String) CODEC(ZSTD(1)),
-    tenant LowCardinality(String) CODEC(ZSTD(1)),
-    role LowCardinality(String) CODEC(ZSTD(1)),
-    zone LowCardinality(String) CODEC(ZSTD(1)),
+    site String CODEC(ZSTD(1)),
+    tenant String CODEC(ZSTD(1)),
+    role String CODEC(ZSTD(1)),
+    zone String CODEC(ZSTD(1)),
     prefixes UInt32 CODEC(ZSTD(1)) COMMENT 'how many have the name',
     updated_at DateTime64(3, 'UTC') CODEC(ZSTD(1))
 )
@@ -51,8 +51,8 @@ SETTINGS
 -- under the empty one.
 CREATE TABLE IF NOT EXISTS qos_classes
 (
-    policy LowCardinality(String) CODEC(ZSTD(1)),
-    class LowCardinality(String) CODEC(ZSTD(1)),
+    policy String CODEC(ZSTD(1)),
+    class String CODEC(ZSTD(1)),
     budget_percent UInt8 CODEC(ZSTD(1)) COMMENT 'of the speed of the interface; 0: none',
     budget_bits UInt64 CODEC(ZSTD(1)) COMMENT 'bit/s; 0: none',
     updated_at DateTime64(3, 'UTC') CODEC(ZSTD(1))
@@ -67,9 +67,9 @@ SETTINGS
 -- The class of each code point.
 CREATE TABLE IF NOT EXISTS qos_code_points
 (
-    policy LowCardinality(String) CODEC(ZSTD(1)),
+    policy String CODEC(ZSTD(1)),
     dscp UInt8 CODEC(ZSTD(1)),
-    class LowCardinality(String) CODEC(ZSTD(1)),
+    class String CODEC(ZSTD(1)),
     updated_at DateTime64(3, 'UTC') CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(updated_at)
@@ -82,9 +82,9 @@ SETTINGS
 -- The classes in which a policy expects a category of applications; a category without rows may be in any.
 CREATE TABLE IF NOT EXISTS qos_expected
 (
-    policy LowCardinality(String) CODEC(ZSTD(1)),
-    category LowCardinality(String) CODEC(ZSTD(1)),
-    class LowCardinality(String) CODEC(ZSTD(1)),
+    policy String CODEC(ZSTD(1)),
+    category String CODEC(ZSTD(1)),
+    class String CODEC(ZSTD(1)),
     updated_at DateTime64(3, 'UTC') CODEC(ZSTD(1))
 )
 ENGINE = ReplacingMergeTree(updated_at)

@@ -43,7 +43,19 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     (
         "enrich",
         &[],
-        &["hashbrown", "foldhash", "thiserror", "serde"],
+        &[
+            "hashbrown",
+            "foldhash",
+            "thiserror",
+            "serde",
+            "serde_json",
+            "toml",
+            "csv",
+            "cel",
+            "maxminddb",
+            "ureq",
+            "tracing",
+        ],
     ),
     (
         "aggregate",

@@ -6,7 +6,7 @@ use crate::batch::{Identity, Sealer};
 use crate::config::Config;
 use crate::control;
 use crate::decode::Decoder;
-use crate::enrich::Tables;
+use crate::enrich::{self, Tables};
 use crate::ledger::Book;
 use crate::receive::{self, Intake, Listener, Router};
 use crate::shard::{Back, Cell, ExportShard, Worker};
@@ -66,8 +66,14 @@ impl Collector {
         let cells: Vec<Cell> = (0..shards).map(|_| Cell::default()).collect();
         let mut workers = vec![];
         let saved = super::housekeeper::saved_state(&state);
+        let tables = Arc::new(Tables::new(&config.enrich)?);
+        enrich::fetch(&config.enrich, &tables, state.path())?;
         for (n, cell) in cells.iter().enumerate() {
-            let shard = export_shard(config, sealer(), &saved, |a| intake.shard(a, shards) == n)?;
+            let mine = |a| intake.shard(a, shards) == n;
+            let mut shard = export_shard(config, tables.clone(), sealer(), &saved, mine)?;
+            if n == 0 {
+                shard.back().declare();
+            }
             workers.push(Worker::new(shard, config.shard.stages, cell.clone()));
         }
         let (senders, shards) = start_shards(workers, &outbox, config.receive.queue)?;
@@ -178,11 +184,11 @@ fn connect(config: &Config) -> Result<(Connection, Option<Embedded>)> {
 
 fn export_shard(
     config: &Config,
+    tables: Arc<Tables>,
     sealer: Sealer,
     saved: &[Vec<u8>],
     mine: impl Fn(crate::model::Addr) -> bool,
 ) -> Result<ExportShard> {
-    let tables = Arc::new(Tables::new(&config.enrich)?);
     let usage = Usage::new(&crate::aggregate::Settings {
         hash_seed: rand::rng().random(),
         ..config.usage.clone()

@@ -120,16 +120,30 @@ impl Config {
     /// Every fault, with its place in the text.
     pub fn from_text(text: &str) -> Result<Config, Vec<Fault>> {
         let config: Config = parse(text)?;
-        let faults: Vec<Fault> = config
+        let mut faults: Vec<Fault> = config
             .faults()
             .into_iter()
             .map(|f| f.placed(text))
             .collect();
+        faults.extend(config.enrich_faults(text));
         if faults.is_empty() {
             Ok(config)
         } else {
             Err(faults)
         }
+    }
+
+    /// What is wrong with names for numbers and with the files that they come from.
+    fn enrich_faults(&self, text: &str) -> Vec<Fault> {
+        let Err(error) = enrich::Tables::new(&self.enrich) else {
+            return vec![];
+        };
+        let each = error.each().into_iter().map(|error| match error {
+            enrich::Error::At { at, message } => Fault::at(text, *at, message),
+            enrich::Error::File { .. } => Fault::of(error.to_string()),
+            other => Fault::of(format!("enrich.{other}")).placed(text),
+        });
+        each.collect()
     }
 
     /// What the rooms say about their settings; messages begin with the key at fault.
@@ -139,9 +153,6 @@ impl Config {
             .flatten()
             .map(Fault::of)
             .collect();
-        if let Err(e) = enrich::Tables::new(&self.enrich) {
-            faults.push(Fault::of(format!("enrich.{e}")));
-        }
         if !(1..=1_000_000).contains(&self.batch.seal_rows) {
             faults.push(Fault::of("batch.seal_rows must be 1 to 1000000".into()));
         }

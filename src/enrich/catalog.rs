@@ -61,7 +61,9 @@ impl Catalog {
         for rule in &settings.names {
             let (at, rule) = (rule.span().start, rule.get_ref());
             let app = named("applications.names", &rule.app).map_err(|e| e.at(at));
-            let Some(app) = faults.take(app) else { continue };
+            let Some(app) = faults.take(app) else {
+                continue;
+            };
             for domain in &rule.domains {
                 let domain = domain_of(domain).map_err(|e| e.at(at));
                 let pair = faults.take(domain).map(|d| (d, app.clone()));
@@ -77,7 +79,11 @@ impl Catalog {
         }
         let limits = [
             ("applications.names", catalog.domains.len(), DOMAINS_MAX),
-            ("applications.categories", settings.categories.len(), CATEGORIES_MAX),
+            (
+                "applications.categories",
+                settings.categories.len(),
+                CATEGORIES_MAX,
+            ),
         ];
         for (key, count, max) in limits {
             if count > max {
@@ -106,18 +112,22 @@ impl Catalog {
                 _ => Relevance::Business,
             };
             for name in names {
-                self.kinds.entry(name).or_insert((category.clone(), relevance));
+                self.kinds
+                    .entry(name)
+                    .or_insert((category.clone(), relevance));
             }
         }
     }
 
     /// What the store is told.
     pub fn declared(&self) -> impl Iterator<Item = Learned> {
-        self.kinds.iter().map(|(app, (category, relevance))| Learned::Category {
-            app: app.clone(),
-            category: category.clone(),
-            relevance: relevance.name().into(),
-        })
+        self.kinds
+            .iter()
+            .map(|(app, (category, relevance))| Learned::Category {
+                app: app.clone(),
+                category: category.clone(),
+                relevance: relevance.name().into(),
+            })
     }
 }
 
@@ -134,12 +144,19 @@ pub fn named(key: &'static str, name: &str) -> Result<String, Error> {
 
 /// A domain without the dots and the star around it, in lower case.
 fn domain_of(text: &str) -> Result<String, Error> {
-    let domain = text.trim().trim_start_matches("*.").trim_matches('.').to_ascii_lowercase();
+    let domain = text
+        .trim()
+        .trim_start_matches("*.")
+        .trim_matches('.')
+        .to_ascii_lowercase();
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if domain.is_empty() || domain.len() > 253 || !domain.chars().all(fine) || domain.contains("..") {
+    if domain.is_empty() || domain.len() > 253 || !domain.chars().all(fine) || domain.contains("..")
+    {
         return Err(Error::At {
             at: 0,
-            message: format!("{text:?} is no domain: write example.com (it stands for all names below it, too)"),
+            message: format!(
+                "{text:?} is no domain: write example.com (it stands for all names below it, too)"
+            ),
         });
     }
     Ok(domain)
@@ -182,8 +199,12 @@ mod tests {
         let catalog = Catalog::new(&toml::from_str(text).expect("valid")).expect("valid");
         let last = catalog.domains.last().expect("one");
         assert_eq!((&*last.0, &*last.1), ("crm.example.com", "our-crm"));
-        let zoom = catalog.declared().find(|l| matches!(l, Learned::Category { app, .. } if app == "zoom"));
-        assert!(matches!(zoom, Some(Learned::Category { relevance, .. }) if relevance == "leisure"));
+        let zoom = catalog
+            .declared()
+            .find(|l| matches!(l, Learned::Category { app, .. } if app == "zoom"));
+        assert!(
+            matches!(zoom, Some(Learned::Category { relevance, .. }) if relevance == "leisure")
+        );
         let wrong = "catalog = false\nnames = [{ app = \"x\", domains = [\"a b\", \"\"] }]";
         let fault = Catalog::new(&toml::from_str(wrong).expect("valid")).expect_err("two");
         assert_eq!(fault.each().len(), 2, "{fault}");

@@ -87,7 +87,9 @@ impl Classifier {
                 (&mut found.site, &given.site),
                 (&mut found.tenant, &given.tenant),
             ];
-            let open = slots.iter().any(|(slot, g)| slot.is_empty() && !g.is_empty());
+            let open = slots
+                .iter()
+                .any(|(slot, g)| slot.is_empty() && !g.is_empty());
             if open && matches!(program.execute(&context), Ok(Value::Bool(true))) {
                 for (slot, given) in slots {
                     if slot.is_empty() {
@@ -103,20 +105,33 @@ impl Classifier {
 /// The program of an expression, or the byte at which it is wrong and why.
 fn compile(text: &str) -> Result<Program, (usize, String)> {
     if text.len() > TEXT_MAX {
-        return Err((0, format!("the expression is longer than {TEXT_MAX} bytes: write several rules")));
+        return Err((
+            0,
+            format!("the expression is longer than {TEXT_MAX} bytes: write several rules"),
+        ));
     }
     let program = Program::compile(text).map_err(|errors| {
         let first = errors.errors.first();
         let message = first.map_or_else(|| errors.to_string(), |e| e.msg.clone());
         let (line, column) = first.map_or((1, 1), |e| e.pos);
-        let before: usize = text.split_inclusive('\n').take(line.max(1) as usize - 1).map(str::len).sum();
+        let before: usize = text
+            .split_inclusive('\n')
+            .take(line.max(1) as usize - 1)
+            .map(str::len)
+            .sum();
         let column = before + column.max(1) as usize - 1;
-        (column.min(text.len()), format!("expression: {}", message.trim()))
+        (
+            column.min(text.len()),
+            format!("expression: {}", message.trim()),
+        )
     })?;
     let references = program.references();
     let mut variables = references.variables();
     variables.sort_unstable();
-    if let Some(name) = variables.into_iter().find(|v| !["exporter", "interface"].contains(v)) {
+    if let Some(name) = variables
+        .into_iter()
+        .find(|v| !["exporter", "interface"].contains(v))
+    {
         let message = format!(
             "expression: {name:?} is unknown: there are exporter.address and interface.index, .name, .alias and .speed"
         );
@@ -126,7 +141,10 @@ fn compile(text: &str) -> Result<Program, (usize, String)> {
         let outcome = program.execute(&context(&subject));
         let message = match outcome {
             Ok(Value::Bool(_)) => continue,
-            Ok(other) => format!("expression: it gives a {:?}, not true or false: compare it with something", other.type_of()),
+            Ok(other) => format!(
+                "expression: it gives a {:?}, not true or false: compare it with something",
+                other.type_of()
+            ),
             Err(error) => {
                 let text = error.to_string();
                 let cure = if text.contains("overload") || text.contains("compare") {
@@ -203,8 +221,15 @@ mod tests {
             tenant = "acme""#;
         let c = classifier(text).expect("valid");
         let all = c.of(&sample());
-        assert_eq!((&*all.role, &*all.site, &*all.tenant), ("uplink", "berlin", ""));
-        let other = c.of(&Subject { index: 9, exporter: Addr::from_v4([10, 0, 0, 1]), ..Subject::default() });
+        assert_eq!(
+            (&*all.role, &*all.site, &*all.tenant),
+            ("uplink", "berlin", "")
+        );
+        let other = c.of(&Subject {
+            index: 9,
+            exporter: Addr::from_v4([10, 0, 0, 1]),
+            ..Subject::default()
+        });
         assert_eq!((&*other.role, &*other.tenant), ("", "acme"));
     }
 
@@ -220,7 +245,10 @@ mod tests {
         let (rest, message) = fault("interface.name = \"x\"");
         assert!(rest.starts_with('='), "{rest:?}: {message}");
         let (rest, message) = fault("true && iface.name == \"x\"");
-        assert!(rest.starts_with("iface") && message.contains("interface.index"), "{rest:?}: {message}");
+        assert!(
+            rest.starts_with("iface") && message.contains("interface.index"),
+            "{rest:?}: {message}"
+        );
         let (_, message) = fault("interface.nam == \"x\"");
         assert!(message.contains(".name"), "{message}");
         let (_, message) = fault("interface.name");

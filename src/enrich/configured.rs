@@ -48,9 +48,14 @@ impl Configured {
         }
         let generic_end = names.apps.len() as u32;
         let policies = faults.take(Policies::new(&settings.qos, &mut names.classes));
-        let catalog = faults.take(Catalog::new(&settings.applications)).unwrap_or_default();
+        let catalog = faults
+            .take(Catalog::new(&settings.applications))
+            .unwrap_or_default();
         let mut intern = interner(&mut names.apps);
-        let pairs = catalog.domains.iter().map(|(d, app)| (d.as_str(), intern(app)));
+        let pairs = catalog
+            .domains
+            .iter()
+            .map(|(d, app)| (d.as_str(), intern(app)));
         let domains = Domains::new(pairs);
         let rules = faults.take(Rules::new(&settings.applications, &catalog, &mut intern));
         drop(intern);
@@ -86,7 +91,12 @@ impl Configured {
     }
 
     /// An interface with everything that is known of it, and the number of its QoS policy.
-    pub fn interface(&self, exporter: &Addr, if_index: u32, learned: Option<&Interface>) -> (Learned, u8) {
+    pub fn interface(
+        &self,
+        exporter: &Addr,
+        if_index: u32,
+        learned: Option<&Interface>,
+    ) -> (Learned, u8) {
         let none = Interface::default();
         let learned = learned.unwrap_or(&none);
         let entry = self.interfaces.get(&(*exporter, if_index));
@@ -97,7 +107,11 @@ impl Configured {
         let name = either(entry.map(|e| &e.name), &learned.name);
         let description = either(entry.map(|e| &e.alias), &learned.description);
         let mbit = entry.map_or(0, |e| u64::from(e.speed_mbit));
-        let speed = if mbit > 0 { mbit * 1_000_000 } else { learned.speed };
+        let speed = if mbit > 0 {
+            mbit * 1_000_000
+        } else {
+            learned.speed
+        };
         let given = self.classifier.of(&Subject {
             exporter: *exporter,
             index: if_index,
@@ -130,9 +144,16 @@ impl Configured {
 
     /// What the store is told at start and after a change, networks excepted.
     pub fn declared(&self) -> Vec<Learned> {
-        let interfaces = self.interfaces.keys().map(|(e, i)| self.interface(e, *i, None).0);
+        let interfaces = self
+            .interfaces
+            .keys()
+            .map(|(e, i)| self.interface(e, *i, None).0);
         let policies = self.policies.declared().iter().cloned();
-        self.catalog.declared().chain(policies).chain(interfaces).collect()
+        self.catalog
+            .declared()
+            .chain(policies)
+            .chain(interfaces)
+            .collect()
     }
 }
 
@@ -159,14 +180,23 @@ fn interfaces(settings: &Settings) -> Result<BTreeMap<(Addr, u32), InterfaceEntr
     }
     for written in &settings.interfaces {
         let mut entry = written.get_ref().clone();
-        for text in [&mut entry.name, &mut entry.alias, &mut entry.role, &mut entry.site, &mut entry.tenant] {
+        for text in [
+            &mut entry.name,
+            &mut entry.alias,
+            &mut entry.role,
+            &mut entry.site,
+            &mut entry.tenant,
+        ] {
             *text = cut(text.trim()).to_owned();
         }
         let key = (Addr::from(entry.exporter), entry.index);
         if let Some(twice) = all.insert(key, entry) {
             faults.add(Error::At {
                 at: written.span().start,
-                message: format!("interface {} of {} is there twice: join the two", twice.index, twice.exporter),
+                message: format!(
+                    "interface {} of {} is there twice: join the two",
+                    twice.index, twice.exporter
+                ),
             });
         }
     }
@@ -186,9 +216,14 @@ fn remotes(settings: &super::settings::Networks, faults: &mut Faults) {
         let message = if !r.url.starts_with("http://") && !r.url.starts_with("https://") {
             Some(format!("{:?} is no http:// or https:// address", r.url))
         } else if let Some(field) = r.fields.keys().find(|f| !known.contains(&f.as_str())) {
-            Some(format!("{field:?} is no field of a network: there are {}", known.join(", ")))
+            Some(format!(
+                "{field:?} is no field of a network: there are {}",
+                known.join(", ")
+            ))
         } else {
-            let wrong = pointers.into_iter().find(|p| !p.is_empty() && !p.starts_with('/'));
+            let wrong = pointers
+                .into_iter()
+                .find(|p| !p.is_empty() && !p.starts_with('/'));
             wrong.map(|p| format!("{p:?} is no JSON pointer: it begins with /, such as /results"))
         };
         if let Some(message) = message {

@@ -20,7 +20,9 @@ pub fn countries(path: &Path) -> Result<PrefixMap, Error> {
 /// AS numbers by address.
 pub fn numbers(path: &Path) -> Result<PrefixMap, Error> {
     flatten(path, |r| {
-        let number = PATHS_AS.iter().find_map(|p| r.decode_path::<u32>(p).ok().flatten());
+        let number = PATHS_AS
+            .iter()
+            .find_map(|p| r.decode_path::<u32>(p).ok().flatten());
         let written = || PATHS_AS.iter().find_map(|p| text(r, p));
         let parsed = |t: String| t.trim_start_matches("AS").parse().ok();
         number.or_else(|| written().and_then(parsed)).unwrap_or(0)
@@ -31,16 +33,25 @@ type Record<'a> = LookupResult<'a, Vec<u8>>;
 
 fn flatten(path: &Path, value: impl Fn(&Record<'_>) -> u32) -> Result<PrefixMap, Error> {
     let fault = |e: &dyn std::fmt::Display| {
-        Error::file(path, 0, format!("is no database in MaxMind's format that can be read: {e}"))
+        Error::file(
+            path,
+            0,
+            format!("is no database in MaxMind's format that can be read: {e}"),
+        )
     };
     let size = std::fs::metadata(path).map_err(|e| fault(&e))?.len();
     if size > BYTES_MAX {
-        return Err(fault(&format!("{size} bytes, at most {BYTES_MAX} are possible")));
+        return Err(fault(&format!(
+            "{size} bytes, at most {BYTES_MAX} are possible"
+        )));
     }
     let reader = Reader::open_readfile(path).map_err(|e| fault(&e))?;
     let mut known: HashMap<usize, u32> = HashMap::new();
     let mut entries: Vec<(Prefix, u32)> = vec![];
-    for record in reader.networks(WithinOptions::default()).map_err(|e| fault(&e))? {
+    for record in reader
+        .networks(WithinOptions::default())
+        .map_err(|e| fault(&e))?
+    {
         let record = record.map_err(|e| fault(&e))?;
         let network = record.network().map_err(|e| fault(&e))?;
         // many networks share one record
@@ -54,7 +65,9 @@ fn flatten(path: &Path, value: impl Fn(&Record<'_>) -> u32) -> Result<PrefixMap,
         entries.extend(Prefix::new(network.ip(), network.prefix()).map(|p| (p, value)));
     }
     if !entries.is_empty() && entries.iter().all(|e| e.1 == 0) {
-        return Err(fault(&"it has neither countries nor AS numbers where this one is looked for"));
+        return Err(fault(
+            &"it has neither countries nor AS numbers where this one is looked for",
+        ));
     }
     Ok(PrefixMap::new(entries))
 }
@@ -66,7 +79,10 @@ fn text(record: &Record<'_>, path: &[PathElement<'_>]) -> Option<String> {
 /// Where the databases that are about keep the code of a country.
 const PATHS_COUNTRY: &[&[PathElement<'_>]] = &[
     &[PathElement::Key("country"), PathElement::Key("iso_code")],
-    &[PathElement::Key("registered_country"), PathElement::Key("iso_code")],
+    &[
+        PathElement::Key("registered_country"),
+        PathElement::Key("iso_code"),
+    ],
     &[PathElement::Key("country_code")],
     &[PathElement::Key("country")],
 ];
@@ -93,6 +109,8 @@ pub(super) mod tests {
         Text(&'a str),
         Number(u32),
         Map(Vec<(&'a str, Datum<'a>)>),
+        Short(u16),
+        Long(u64),
         EmptyList,
     }
 
@@ -104,6 +122,14 @@ pub(super) mod tests {
             }
             Datum::Number(n) => {
                 out.push(6 << 5 | 4);
+                out.extend(n.to_be_bytes());
+            }
+            Datum::Short(n) => {
+                out.push(5 << 5 | 2);
+                out.extend(n.to_be_bytes());
+            }
+            Datum::Long(n) => {
+                out.extend([8, 2]);
                 out.extend(n.to_be_bytes());
             }
             // an extended type: size 0, number 11
@@ -155,16 +181,15 @@ pub(super) mod tests {
         out.extend([0; 16]);
         out.extend(data);
         out.extend(b"\xab\xcd\xefMaxMind.com");
-        let n = Datum::Number;
-        // number types of the metadata are wider than they need to be, which the format allows
+        let (n, s) = (Datum::Number, Datum::Short);
         let meta = vec![
             ("node_count", n(count)),
-            ("record_size", n(24)),
-            ("ip_version", n(6)),
+            ("record_size", s(24)),
+            ("ip_version", s(6)),
             ("database_type", Datum::Text("Test")),
-            ("binary_format_major_version", n(2)),
-            ("binary_format_minor_version", n(0)),
-            ("build_epoch", n(1)),
+            ("binary_format_major_version", s(2)),
+            ("binary_format_minor_version", s(0)),
+            ("build_epoch", Datum::Long(1)),
             ("description", Datum::Map(vec![])),
             ("languages", Datum::EmptyList),
         ];
@@ -188,10 +213,16 @@ pub(super) mod tests {
         ];
         for layout in layouts {
             let other = Map(vec![("country", Map(vec![("iso_code", Text("US"))]))]);
-            let f = file(&database(&[([10, 1, 0, 0], 16, layout), ([10, 2, 0, 0], 16, other)]));
+            let f = file(&database(&[
+                ([10, 1, 0, 0], 16, layout),
+                ([10, 2, 0, 0], 16, other),
+            ]));
             let map = countries(f.path()).expect("readable");
             let of = |a| country(map.get(&Addr::from_v4(a)) as u16);
-            assert_eq!((of([10, 1, 2, 3]), of([10, 2, 2, 3]), of([10, 3, 0, 0])), ("DE", "US", ""));
+            assert_eq!(
+                (of([10, 1, 2, 3]), of([10, 2, 2, 3]), of([10, 3, 0, 0])),
+                ("DE", "US", "")
+            );
         }
         for layout in [
             Map(vec![("autonomous_system_number", Number(64_500))]),
@@ -207,8 +238,17 @@ pub(super) mod tests {
     fn what_is_none_is_refused() {
         assert!(countries(Path::new("/nowhere/x.mmdb")).is_err());
         assert!(countries(file(b"hello").path()).is_err());
-        let f = file(&database(&[([10, 1, 0, 0], 16, Datum::Map(vec![("city", Datum::Text("x"))]))]));
-        let fault = countries(f.path()).expect_err("no country in it").to_string();
-        assert!(fault.contains("neither countries nor AS numbers"), "{fault}");
+        let f = file(&database(&[(
+            [10, 1, 0, 0],
+            16,
+            Datum::Map(vec![("city", Datum::Text("x"))]),
+        )]));
+        let fault = countries(f.path())
+            .expect_err("no country in it")
+            .to_string();
+        assert!(
+            fault.contains("neither countries nor AS numbers"),
+            "{fault}"
+        );
     }
 }

@@ -92,7 +92,10 @@ impl Memory {
             }
             last = pair;
             let named = |i: &u32| *i != 0 && *i < NO_INDEX;
-            if let Some(unknown) = pair.into_iter().find(|i| named(i) && !e.policies.contains_key(i)) {
+            if let Some(unknown) = pair
+                .into_iter()
+                .find(|i| named(i) && !e.policies.contains_key(i))
+            {
                 return Some((n, unknown));
             }
         }
@@ -103,7 +106,9 @@ impl Memory {
     pub(super) fn is_full(&self, exporter: &Addr) -> bool {
         let mine = self.exporters.get(exporter).map(|e| e.policies.len());
         self.interfaces >= INTERFACES_MAX
-            || mine.map_or(self.exporters.len() >= EXPORTERS_MAX, |n| n >= INTERFACES_EACH_MAX)
+            || mine.map_or(self.exporters.len() >= EXPORTERS_MAX, |n| {
+                n >= INTERFACES_EACH_MAX
+            })
     }
 }
 
@@ -134,7 +139,11 @@ impl Remembered {
 #[inline(always)]
 fn place(address: &Addr, proto: u8, port: u16) -> (usize, u32) {
     let n = u128::from_be_bytes(address.0);
-    let ends = (n as u64, (n >> 64) as u64, u32::from(proto) << 16 | u32::from(port));
+    let ends = (
+        n as u64,
+        (n >> 64) as u64,
+        u32::from(proto) << 16 | u32::from(port),
+    );
     let hash = FixedState::with_seed(7).hash_one(ends);
     (hash as usize % SERVICES, (hash >> 32) as u32 | 1)
 }
@@ -163,7 +172,11 @@ mod tests {
         m.of(&A).expect("room").saw_service(&B, 6, 3306);
         let e = m.of(&A).expect("room");
         assert!(e.was_service(&B, 6, 3306));
-        assert!(!e.was_service(&B, 17, 3306) && !e.was_service(&A, 6, 3306) && !e.was_service(&B, 6, 443));
+        assert!(
+            !e.was_service(&B, 17, 3306)
+                && !e.was_service(&A, 6, 3306)
+                && !e.was_service(&B, 6, 443)
+        );
         assert!(!m.of(&B).expect("room").was_service(&B, 6, 3306));
     }
 

@@ -1,10 +1,10 @@
 //! Named prefixes: from the settings, from files, and what was fetched.
 
+use super::Error;
 use super::error::Faults;
 use super::prefix_map::PrefixMap;
 use super::settings::{Network, Networks as Settings, Remote};
 use super::slug::cut;
-use super::Error;
 use crate::model::{Learned, NameTable};
 use serde::Deserialize;
 use serde_json::Value;
@@ -94,15 +94,20 @@ pub fn load(settings: &Settings) -> Result<Vec<Network>, Error> {
 /// The prefixes of one file.
 fn read(path: &Path, bytes_max: u64) -> Result<Vec<Network>, Error> {
     let fault = |message: String| Error::file(path, 0, message);
-    let size = std::fs::metadata(path).map_err(|e| fault(format!("cannot be read: {e}")))?.len();
+    let size = std::fs::metadata(path)
+        .map_err(|e| fault(format!("cannot be read: {e}")))?
+        .len();
     if size > bytes_max {
-        return Err(fault(format!("{size} bytes are more than networks.file_bytes_max = {bytes_max}")));
+        return Err(fault(format!(
+            "{size} bytes are more than networks.file_bytes_max = {bytes_max}"
+        )));
     }
     let text = std::fs::read_to_string(path).map_err(|e| fault(format!("cannot be read: {e}")))?;
     match path.extension().and_then(|e| e.to_str()) {
         Some("csv") => csv(path, &text),
         Some("toml") => toml_list(path, &text),
-        Some("json") => json(text.as_bytes(), "", &BTreeMap::new()).map_err(|(line, m)| Error::file(path, line, m)),
+        Some("json") => json(text.as_bytes(), "", &BTreeMap::new())
+            .map_err(|(line, m)| Error::file(path, line, m)),
         _ => Err(fault("the name must end in .csv, .toml or .json".into())),
     }
 }
@@ -141,27 +146,43 @@ fn toml_list(path: &Path, text: &str) -> Result<Vec<Network>, Error> {
     struct List {
         networks: Vec<Network>,
     }
-    toml::from_str::<List>(text).map(|l| l.networks).map_err(|error| {
-        let at = error.span().map_or(0, |s| s.start.min(text.len()));
-        let before = &text.as_bytes()[..at];
-        let line = before.iter().filter(|b| **b == b'\n').count() + 1;
-        let column = before.iter().rev().take_while(|b| **b != b'\n').count() + 1;
-        Error::File {
-            path: path.into(),
-            line,
-            column,
-            message: format!("{} (write [[networks]] with prefix and name)", error.message().trim()),
-        }
-    })
+    toml::from_str::<List>(text)
+        .map(|l| l.networks)
+        .map_err(|error| {
+            let at = error.span().map_or(0, |s| s.start.min(text.len()));
+            let before = &text.as_bytes()[..at];
+            let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+            let column = before.iter().rev().take_while(|b| **b != b'\n').count() + 1;
+            Error::File {
+                path: path.into(),
+                line,
+                column,
+                message: format!(
+                    "{} (write [[networks]] with prefix and name)",
+                    error.message().trim()
+                ),
+            }
+        })
 }
 
 /// The prefixes in a JSON answer; on failure the line (0 where it is of none) and what is wrong.
-pub fn json(text: &[u8], items: &str, fields: &BTreeMap<String, String>) -> Result<Vec<Network>, (usize, String)> {
+pub fn json(
+    text: &[u8],
+    items: &str,
+    fields: &BTreeMap<String, String>,
+) -> Result<Vec<Network>, (usize, String)> {
     let whole: Value = serde_json::from_slice(text).map_err(|e| (e.line(), e.to_string()))?;
     let list = whole.pointer(items).and_then(Value::as_array);
     let list = list.ok_or_else(|| {
-        let place = if items.is_empty() { "the answer" } else { items };
-        (0, format!("{place:?} is no list of objects: point `items` to it"))
+        let place = if items.is_empty() {
+            "the answer"
+        } else {
+            items
+        };
+        (
+            0,
+            format!("{place:?} is no list of objects: point `items` to it"),
+        )
     })?;
     let mut all = vec![];
     for (n, item) in list.iter().enumerate() {
@@ -172,7 +193,9 @@ pub fn json(text: &[u8], items: &str, fields: &BTreeMap<String, String>) -> Resu
         };
         let prefix = field("prefix");
         let network = Network {
-            prefix: prefix.parse().map_err(|e| (0, format!("object {}: {e}", n + 1)))?,
+            prefix: prefix
+                .parse()
+                .map_err(|e| (0, format!("object {}: {e}", n + 1)))?,
             name: field("name"),
             site: field("site"),
             tenant: field("tenant"),
@@ -200,7 +223,6 @@ fn text_of(value: &Value) -> String {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,28 +249,59 @@ mod tests {
             assert_eq!(n.names.name(id), "berlin", "{name}");
             let told: Vec<Learned> = n.declared().collect();
             assert_eq!(told.len(), 2);
-            assert!(matches!(&told[0], Learned::Network { site, zone, prefixes: 1, .. } if site == "ber" && zone == "inside"));
+            assert!(
+                matches!(&told[0], Learned::Network { site, zone, prefixes: 1, .. } if site == "ber" && zone == "inside")
+            );
         }
     }
 
     #[test]
     fn faults_have_their_line() {
-        let (_dir, settings) = file("a.csv", "prefix,name\n10.0.0.0/8,a\n10.0.0.1/8,b\n10.1.0.0/16,c,d\nx,e\n");
+        let (_dir, settings) = file(
+            "a.csv",
+            "prefix,name\n10.0.0.0/8,a\n10.0.0.1/8,b\n10.1.0.0/16,c,d\nx,e\n",
+        );
         let fault = load(&settings).expect_err("three");
         let text = fault.to_string();
         assert_eq!(fault.each().len(), 3, "{text}");
-        assert!(text.contains("a.csv:3: ") && text.contains("did you mean 10.0.0.0/8?"), "{text}");
+        assert!(
+            text.contains("a.csv:3: ") && text.contains("did you mean 10.0.0.0/8?"),
+            "{text}"
+        );
         assert!(text.contains("a.csv:5: "), "{text}");
-        let (_dir, settings) = file("a.toml", "[[networks]]\nprefix = \"10.0.0.0/8\"\nnam = \"a\"\n");
-        assert!(load(&settings).expect_err("unknown key").to_string().contains("a.toml:3:1: "));
+        let (_dir, settings) = file(
+            "a.toml",
+            "[[networks]]\nprefix = \"10.0.0.0/8\"\nnam = \"a\"\n",
+        );
+        assert!(
+            load(&settings)
+                .expect_err("unknown key")
+                .to_string()
+                .contains("a.toml:3:1: ")
+        );
         let (_dir, mut settings) = file("a.json", "[\n{\"prefix\": }]");
-        assert!(load(&settings).expect_err("broken").to_string().contains("a.json:2: "));
+        assert!(
+            load(&settings)
+                .expect_err("broken")
+                .to_string()
+                .contains("a.json:2: ")
+        );
         settings.file_bytes_max = 3;
-        assert!(load(&settings).expect_err("large").to_string().contains("file_bytes_max = 3"));
+        assert!(
+            load(&settings)
+                .expect_err("large")
+                .to_string()
+                .contains("file_bytes_max = 3")
+        );
         let (_dir, settings) = file("a.yml", "");
         assert!(load(&settings).is_err());
         let gone: Settings = toml::from_str("files = [\"/nowhere/x.csv\"]").expect("valid");
-        assert!(load(&gone).expect_err("gone").to_string().contains("cannot be read"));
+        assert!(
+            load(&gone)
+                .expect_err("gone")
+                .to_string()
+                .contains("cannot be read")
+        );
     }
 
     #[test]
@@ -258,7 +311,12 @@ mod tests {
         let remote: Remote = toml::from_str(text).expect("valid");
         let all = answer(&remote, body).expect("readable");
         assert_eq!((&*all[0].name, &*all[0].site), ("AMAZON", "us-west-2"));
-        for wrong in [&b"{}"[..], b"{\"results\":[{}]}", b"{", b"{\"results\":[{\"ip_prefix\":\"1.0.0.0/8\"}]}"] {
+        for wrong in [
+            &b"{}"[..],
+            b"{\"results\":[{}]}",
+            b"{",
+            b"{\"results\":[{\"ip_prefix\":\"1.0.0.0/8\"}]}",
+        ] {
             assert!(answer(&remote, wrong).is_err());
         }
     }

@@ -1,11 +1,11 @@
 //! The passes over a batch's columns.
 
+use super::Memory;
 use super::places;
 use super::qos::Where;
 use super::rules::Side;
 use super::services::Services;
 use super::tables::{Application, Exporter, Learnt, Tables, of_engine};
-use super::Memory;
 use crate::model::{AppSource, CoreColumns, Field, FlowBatch, Learned, RowFlags};
 use std::ops::Range;
 use std::sync::Arc;
@@ -48,7 +48,8 @@ pub fn learn_interfaces(
     while at < end {
         let exporter = batch.provenance_of(at).exporter;
         let run = run(batch, at, end);
-        let unknown = memory.first_unknown(&exporter, &c.in_if[run.clone()], &c.out_if[run.clone()]);
+        let unknown =
+            memory.first_unknown(&exporter, &c.in_if[run.clone()], &c.out_if[run.clone()]);
         let Some((n, if_index)) = unknown else {
             at = run.end;
             continue;
@@ -182,11 +183,15 @@ fn by_history(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows:
         let run = run(batch, at, rows.end);
         at = run.end;
         let exporter = batch.provenance_of(run.start).exporter;
-        let Some(remembered) = memory.of(&exporter) else { continue };
+        let Some(remembered) = memory.of(&exporter) else {
+            continue;
+        };
         let c = &mut batch.core;
         for i in run {
             let (proto, sport, dport) = (c.proto[i], c.src_port[i], c.dst_port[i]);
-            let Some((src, dst)) = services.sides(proto, sport, dport) else { continue };
+            let Some((src, dst)) = services.sides(proto, sport, dport) else {
+                continue;
+            };
             match (src, dst) {
                 (0, 0) => {}
                 (0, _) => remembered.saw_service(&c.dst_addr[i], proto, dport),
@@ -290,7 +295,10 @@ fn by_range(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows: R
     ranges.get_all(&c.dst_addr[rows.clone()], &mut memory.dst);
     for (n, i) in rows.enumerate() {
         let (src, dst) = (memory.src[n], memory.dst[n]);
-        if src | dst == 0 || !may_be_refined(tables, c, i) || !tables.config.services.has_ports(c.proto[i]) {
+        if src | dst == 0
+            || !may_be_refined(tables, c, i)
+            || !tables.config.services.has_ports(c.proto[i])
+        {
             continue;
         }
         let to_dst = src == 0 || dst != 0 && c.dst_port[i] <= c.src_port[i];
@@ -306,8 +314,12 @@ fn by_rule(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows: Ra
     if !rules.any() {
         return;
     }
-    rules.by_address.get_all(&batch.core.src_addr[rows.clone()], &mut memory.src);
-    rules.by_address.get_all(&batch.core.dst_addr[rows.clone()], &mut memory.dst);
+    rules
+        .by_address
+        .get_all(&batch.core.src_addr[rows.clone()], &mut memory.src);
+    rules
+        .by_address
+        .get_all(&batch.core.dst_addr[rows.clone()], &mut memory.dst);
     for (n, i) in rows.enumerate() {
         let side = |candidates, port| Side { candidates, port };
         let (proto, sport, dport) = {
@@ -461,7 +473,7 @@ mod tests {
             (A, 17, 4000, 3 << 56 | 53),
             (B, 17, 53, 0),
         ]);
-        enrich(&t, &mut b, 0..99);
+        enrich(&t, &mut Memory::new(), &mut b, 0..99);
         use AppSource::{Exporter as E, Port as P};
         let expected = [
             row("tls", "ms-teams", E, 90),
@@ -483,7 +495,7 @@ mod tests {
         let mut t = Arc::new(Tables::new(&settings).expect("valid"));
         learn(&mut t, &application(A, NBAR | 7, "ms-teams"));
         let mut b = batch(&[(A, 6, 443, NBAR | 7)]);
-        enrich(&t, &mut b, 0..99);
+        enrich(&t, &mut Memory::new(), &mut b, 0..99);
         assert_eq!(named(&t, &b), [row("crm", "crm", AppSource::Rule, 95)]);
     }
 
@@ -496,7 +508,7 @@ mod tests {
             b.texts_mut().app_name[i] = r;
         }
         assert_eq!(learn_names(&mut t, &b, 0..99), 0);
-        enrich(&t, &mut b, 0..99);
+        enrich(&t, &mut Memory::new(), &mut b, 0..99);
         let by_port = row("tls", "tls", AppSource::Port, 60);
         let zoom = row("tls", "zoom-meetings", AppSource::Exporter, 90);
         assert_eq!(named(&t, &b), [zoom, by_port.clone(), by_port]);
@@ -508,8 +520,8 @@ mod tests {
         let mut b = batch(&[(A, 6, 443, 0), (A, 6, 443, 0), (A, 6, 443, 0)]);
         b.core.tos[1] = 0;
         b.core.present[2] = 0;
-        enrich(&t, &mut b, 0..1);
-        enrich(&t, &mut b, 1..3);
+        enrich(&t, &mut Memory::new(), &mut b, 0..1);
+        enrich(&t, &mut Memory::new(), &mut b, 1..3);
         let class = |i: usize| t.names().classes.name(b.core.qos_class[i].into());
         assert_eq!(
             (class(0), class(1), class(2)),
@@ -560,7 +572,7 @@ mod tests {
         assert_eq!(t.interface(&A, 1).map(|i| i.description.len()), Some(64));
         assert_eq!(t.interface(&B, 1), None);
         let mut b = batch(&[(A, 6, 443, NBAR | 3), (B, 6, 443, NBAR | 3)]);
-        enrich(&t, &mut b, 0..99);
+        enrich(&t, &mut Memory::new(), &mut b, 0..99);
         let expected = [
             row("tls", "other", AppSource::Exporter, 90),
             row("tls", "tls", AppSource::Port, 60),

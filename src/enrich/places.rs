@@ -66,7 +66,10 @@ mod tests {
     fn both_ends_are_located() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = |n: &str| dir.path().join(n).display().to_string();
-        let de = Datum::Map(vec![("country", Datum::Map(vec![("iso_code", Datum::Text("DE"))]))]);
+        let de = Datum::Map(vec![(
+            "country",
+            Datum::Map(vec![("iso_code", Datum::Text("DE"))]),
+        )]);
         let number = Datum::Map(vec![("autonomous_system_number", Datum::Number(64_500))]);
         std::fs::write(path("c"), database(&[([10, 1, 0, 0], 16, de)])).expect("written");
         std::fs::write(path("a"), database(&[([10, 0, 0, 0], 8, number)])).expect("written");
@@ -88,8 +91,19 @@ mod tests {
             enrich(&tables, &mut Memory::new(), &mut b, 0..1);
             let nets = b.nets.as_ref().expect("located");
             assert_eq!(tables.names().networks.name(nets.src_net[0]), "berlin");
-            assert_eq!((nets.dst_net[0], country(nets.src_country[0]), country(nets.dst_country[0])), (0, "DE", ""));
-            assert_eq!((b.core.src_as[0], b.core.dst_as[0]), (src_as, 64_500), "{first}");
+            assert_eq!(
+                (
+                    nets.dst_net[0],
+                    country(nets.src_country[0]),
+                    country(nets.dst_country[0])
+                ),
+                (0, "DE", "")
+            );
+            assert_eq!(
+                (b.core.src_as[0], b.core.dst_as[0]),
+                (src_as, 64_500),
+                "{first}"
+            );
             assert_eq!(b.core.flags[0] & RowFlags::AS_LOOKED_UP != 0, flagged);
         }
     }

@@ -109,13 +109,26 @@ mod tests {
 
     #[test]
     fn prefixes_are_read_and_written() {
-        for text in ["10.0.0.0/8", "0.0.0.0/0", "192.0.2.1/32", "2001:db8::/32", "::/0"] {
+        for text in [
+            "10.0.0.0/8",
+            "0.0.0.0/0",
+            "192.0.2.1/32",
+            "2001:db8::/32",
+            "::/0",
+        ] {
             let p: Prefix = text.parse().expect(text);
             assert_eq!(p.to_string(), text);
         }
         let host: Prefix = " 192.0.2.1 ".parse().expect("a host");
         assert_eq!(host.to_string(), "192.0.2.1/32");
-        for text in ["", "10.0.0.0/33", "10.0.0/8", "::/129", "x/8", "10.0.0.0/-1"] {
+        for text in [
+            "",
+            "10.0.0.0/33",
+            "10.0.0/8",
+            "::/129",
+            "x/8",
+            "10.0.0.0/-1",
+        ] {
             assert!(text.parse::<Prefix>().is_err(), "{text}");
         }
         let fault = "10.1.2.3/8".parse::<Prefix>().expect_err("host bits");
@@ -127,7 +140,12 @@ mod tests {
         let all6: Prefix = "::/0".parse().expect("valid");
         let all4: Prefix = "0.0.0.0/0".parse().expect("valid");
         let v4 = Addr::from_v4([192, 0, 2, 1]);
-        let v6 = Addr("2001:db8::1".parse::<std::net::Ipv6Addr>().expect("valid").octets());
+        let v6 = Addr(
+            "2001:db8::1"
+                .parse::<std::net::Ipv6Addr>()
+                .expect("valid")
+                .octets(),
+        );
         assert!(all4.contains(&v4) && !all4.contains(&v6));
         assert!(all6.contains(&v6) && !all6.contains(&v4));
     }

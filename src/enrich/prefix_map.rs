@@ -143,16 +143,17 @@ fn flatten(mut entries: Vec<Entry>) -> Vec<(u128, u32)> {
         Some(last) if last.0 == at => last.1 = value,
         _ => flat.push((at, value)),
     };
-    let mut close = |open: &mut Vec<(u128, u32)>, before: Option<u128>, put: &mut dyn FnMut(u128, u32)| {
-        while let Some(&(last, _)) = open.last()
-            && before.is_none_or(|b| last < b)
-        {
-            open.pop();
-            if let Some(next) = last.checked_add(1) {
-                put(next, open.last().map_or(0, |o| o.1));
+    let close =
+        |open: &mut Vec<(u128, u32)>, before: Option<u128>, put: &mut dyn FnMut(u128, u32)| {
+            while let Some(&(last, _)) = open.last()
+                && before.is_none_or(|b| last < b)
+            {
+                open.pop();
+                if let Some(next) = last.checked_add(1) {
+                    put(next, open.last().map_or(0, |o| o.1));
+                }
             }
-        }
-    };
+        };
     for (first, _, _, last, value) in entries {
         close(&mut open, Some(first), &mut put);
         put(first, value);
@@ -174,18 +175,46 @@ mod tests {
 
     #[test]
     fn the_longest_prefix_counts() {
-        let list = ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.0/24", "0.0.0.0/0", "255.255.255.255/32", "2001:db8::/32", "2001:db8:1::/48", "10.1.0.0/16"];
+        let list = [
+            "10.0.0.0/8",
+            "10.1.0.0/16",
+            "10.1.2.0/24",
+            "0.0.0.0/0",
+            "255.255.255.255/32",
+            "2001:db8::/32",
+            "2001:db8:1::/48",
+            "10.1.0.0/16",
+        ];
         let map = PrefixMap::new(list.iter().zip(1..).map(|(p, n)| (p.parse().expect(p), n)));
         let get = |a: [u8; 4]| map.get(&Addr::from_v4(a));
         assert_eq!(get([10, 0, 0, 1]), 1);
         assert_eq!(get([10, 1, 0, 0]), 8, "of two equal ones the later");
-        assert_eq!((get([10, 1, 2, 255]), get([10, 1, 3, 0]), get([10, 2, 0, 0])), (3, 8, 1));
-        assert_eq!((get([9, 255, 255, 255]), get([255, 255, 255, 255]), get([0, 0, 0, 0])), (4, 5, 4));
-        assert_eq!((map.get(&v6("2001:db8:1::9")), map.get(&v6("2001:db8:2::"))), (7, 6));
+        assert_eq!(
+            (get([10, 1, 2, 255]), get([10, 1, 3, 0]), get([10, 2, 0, 0])),
+            (3, 8, 1)
+        );
+        assert_eq!(
+            (
+                get([9, 255, 255, 255]),
+                get([255, 255, 255, 255]),
+                get([0, 0, 0, 0])
+            ),
+            (4, 5, 4)
+        );
+        assert_eq!(
+            (map.get(&v6("2001:db8:1::9")), map.get(&v6("2001:db8:2::"))),
+            (7, 6)
+        );
         assert_eq!((map.get(&v6("::")), map.get(&v6("2001:db9::"))), (0, 0));
         assert_eq!(PrefixMap::default().get(&v6("::1")), 0);
         let all = PrefixMap::new([("::/0".parse().expect("valid"), 7)]);
-        assert_eq!((all.get(&v6("ffff::")), all.get(&Addr::from_v4([1, 1, 1, 1]))), (7, 0));
+        assert_eq!(
+            (
+                all.get(&v6("ffff::")),
+                all.get(&Addr::from_v4([1, 1, 1, 1]))
+            ),
+            (7, 0)
+        );
     }
 
     proptest! {

@@ -13,8 +13,16 @@ pub struct PresetClass {
     pub categories: &'static [&'static str],
 }
 
-const fn class(name: &'static str, points: &'static [u8], categories: &'static [&'static str]) -> PresetClass {
-    PresetClass { name, points, categories }
+const fn class(
+    name: &'static str,
+    points: &'static [u8],
+    categories: &'static [&'static str],
+) -> PresetClass {
+    PresetClass {
+        name,
+        points,
+        categories,
+    }
 }
 
 /// The classes of a preset.
@@ -47,7 +55,16 @@ pub fn dscp(text: &str) -> Option<u8> {
     }
 }
 
-const PRIVATE: &[&str] = &["streaming", "audio-streaming", "social", "gaming", "peer-to-peer", "shopping", "advertising", "web"];
+const PRIVATE: &[&str] = &[
+    "streaming",
+    "audio-streaming",
+    "social",
+    "gaming",
+    "peer-to-peer",
+    "shopping",
+    "advertising",
+    "web",
+];
 
 /// RFC 4594 figure 3. CS7 is kept for network control (section 3.1), VOICE-ADMIT is telephony (RFC 5865), LE is the
 /// lower effort that CS1 was (RFC 8622).
@@ -57,28 +74,146 @@ const RFC4594: &[PresetClass] = &[
     class("signaling", &[40], &["signaling"]),
     class("multimedia-conferencing", &[34, 36, 38], &["conferencing"]),
     class("real-time-interactive", &[32], &["conferencing"]),
-    class("multimedia-streaming", &[26, 28, 30], &["streaming", "audio-streaming"]),
+    class(
+        "multimedia-streaming",
+        &[26, 28, 30],
+        &["streaming", "audio-streaming"],
+    ),
     class("broadcast-video", &[24], &["streaming"]),
-    class("low-latency-data", &[18, 20, 22], &["business", "database", "directory", "remote-access"]),
+    class(
+        "low-latency-data",
+        &[18, 20, 22],
+        &["business", "database", "directory", "remote-access"],
+    ),
     class("oam", &[16], &["network-management"]),
-    class("high-throughput-data", &[10, 12, 14], &["backup", "update", "email", "storage", "file-transfer"]),
-    class("low-priority-data", &[8, 1], &["backup", "update", "streaming", "audio-streaming", "social", "gaming", "peer-to-peer", "shopping", "advertising"]),
-    class("standard", &[0], &["update", "email", "storage", "file-transfer", "streaming", "audio-streaming", "social", "gaming", "peer-to-peer", "shopping", "advertising", "web"]),
+    class(
+        "high-throughput-data",
+        &[10, 12, 14],
+        &["backup", "update", "email", "storage", "file-transfer"],
+    ),
+    class(
+        "low-priority-data",
+        &[8, 1],
+        &[
+            "backup",
+            "update",
+            "streaming",
+            "audio-streaming",
+            "social",
+            "gaming",
+            "peer-to-peer",
+            "shopping",
+            "advertising",
+        ],
+    ),
+    class(
+        "standard",
+        &[0],
+        &[
+            "update",
+            "email",
+            "storage",
+            "file-transfer",
+            "streaming",
+            "audio-streaming",
+            "social",
+            "gaming",
+            "peer-to-peer",
+            "shopping",
+            "advertising",
+            "web",
+        ],
+    ),
 ];
 
 /// RFC 8325 section 4: the user priorities 6 and 7 (voice), 4 and 5 (video), 0 and 3 (best effort), 1 (background).
 const RFC8325: &[PresetClass] = &[
     class("voice", &[46, 44, 48, 56], &["voice", "network-control"]),
-    class("video", &[40, 34, 36, 38, 32, 26, 28, 30, 24], &["conferencing", "signaling", "streaming", "audio-streaming"]),
-    class("best-effort", &[0, 18, 20, 22, 16, 10, 12, 14], &["business", "database", "directory", "remote-access", "network-management", "update", "email", "storage", "file-transfer", "backup", "streaming", "audio-streaming", "social", "gaming", "peer-to-peer", "shopping", "advertising", "web"]),
-    class("background", &[8, 1], &["backup", "update", "social", "gaming", "peer-to-peer", "shopping", "advertising"]),
+    class(
+        "video",
+        &[40, 34, 36, 38, 32, 26, 28, 30, 24],
+        &["conferencing", "signaling", "streaming", "audio-streaming"],
+    ),
+    class(
+        "best-effort",
+        &[0, 18, 20, 22, 16, 10, 12, 14],
+        &[
+            "business",
+            "database",
+            "directory",
+            "remote-access",
+            "network-management",
+            "update",
+            "email",
+            "storage",
+            "file-transfer",
+            "backup",
+            "streaming",
+            "audio-streaming",
+            "social",
+            "gaming",
+            "peer-to-peer",
+            "shopping",
+            "advertising",
+            "web",
+        ],
+    ),
+    class(
+        "background",
+        &[8, 1],
+        &[
+            "backup",
+            "update",
+            "social",
+            "gaming",
+            "peer-to-peer",
+            "shopping",
+            "advertising",
+        ],
+    ),
 ];
 
 const FOUR: &[PresetClass] = &[
-    class("real-time", &[46, 44, 32, 34, 36, 38], &["voice", "conferencing"]),
-    class("control", &[48, 56, 24, 40, 16], &["network-control", "signaling", "network-management"]),
-    class("transactional", &[18, 20, 22, 26, 28, 30, 10, 12, 14], &["business", "database", "directory", "remote-access", "email"]),
-    class("best-effort", &[0, 8, 1], &["backup", "update", "email", "storage", "file-transfer", "streaming", "audio-streaming", "social", "gaming", "peer-to-peer", "shopping", "advertising", "web"]),
+    class(
+        "real-time",
+        &[46, 44, 32, 34, 36, 38],
+        &["voice", "conferencing"],
+    ),
+    class(
+        "control",
+        &[48, 56, 24, 40, 16],
+        &["network-control", "signaling", "network-management"],
+    ),
+    class(
+        "transactional",
+        &[18, 20, 22, 26, 28, 30, 10, 12, 14],
+        &[
+            "business",
+            "database",
+            "directory",
+            "remote-access",
+            "email",
+        ],
+    ),
+    class(
+        "best-effort",
+        &[0, 8, 1],
+        &[
+            "backup",
+            "update",
+            "email",
+            "storage",
+            "file-transfer",
+            "streaming",
+            "audio-streaming",
+            "social",
+            "gaming",
+            "peer-to-peer",
+            "shopping",
+            "advertising",
+            "web",
+        ],
+    ),
 ];
 
 const EIGHT: &[PresetClass] = &[
@@ -86,9 +221,37 @@ const EIGHT: &[PresetClass] = &[
     class("interactive-video", &[32, 34, 36, 38], &["conferencing"]),
     class("streaming-video", &[26, 28, 30, 40], &["streaming"]),
     class("call-signaling", &[24], &["signaling"]),
-    class("network-control", &[48, 56, 16], &["network-control", "network-management"]),
-    class("critical-data", &[18, 20, 22, 10, 12, 14], &["business", "database", "directory", "remote-access", "email"]),
-    class("scavenger", &[8, 1], &["backup", "update", "streaming", "audio-streaming", "social", "gaming", "peer-to-peer", "shopping", "advertising"]),
+    class(
+        "network-control",
+        &[48, 56, 16],
+        &["network-control", "network-management"],
+    ),
+    class(
+        "critical-data",
+        &[18, 20, 22, 10, 12, 14],
+        &[
+            "business",
+            "database",
+            "directory",
+            "remote-access",
+            "email",
+        ],
+    ),
+    class(
+        "scavenger",
+        &[8, 1],
+        &[
+            "backup",
+            "update",
+            "streaming",
+            "audio-streaming",
+            "social",
+            "gaming",
+            "peer-to-peer",
+            "shopping",
+            "advertising",
+        ],
+    ),
     class("best-effort", &[0], PRIVATE),
 ];
 
@@ -97,13 +260,39 @@ const TWELVE: &[PresetClass] = &[
     class("broadcast-video", &[40], &["streaming"]),
     class("real-time-interactive", &[32], &["conferencing"]),
     class("multimedia-conferencing", &[34, 36, 38], &["conferencing"]),
-    class("multimedia-streaming", &[26, 28, 30], &["streaming", "audio-streaming"]),
+    class(
+        "multimedia-streaming",
+        &[26, 28, 30],
+        &["streaming", "audio-streaming"],
+    ),
     class("network-control", &[48, 56], &["network-control"]),
     class("call-signaling", &[24], &["signaling"]),
     class("operations", &[16], &["network-management"]),
-    class("transactional-data", &[18, 20, 22], &["business", "database", "directory", "remote-access"]),
-    class("bulk-data", &[10, 12, 14], &["backup", "update", "email", "storage", "file-transfer"]),
-    class("scavenger", &[8, 1], &["backup", "update", "streaming", "audio-streaming", "social", "gaming", "peer-to-peer", "shopping", "advertising"]),
+    class(
+        "transactional-data",
+        &[18, 20, 22],
+        &["business", "database", "directory", "remote-access"],
+    ),
+    class(
+        "bulk-data",
+        &[10, 12, 14],
+        &["backup", "update", "email", "storage", "file-transfer"],
+    ),
+    class(
+        "scavenger",
+        &[8, 1],
+        &[
+            "backup",
+            "update",
+            "streaming",
+            "audio-streaming",
+            "social",
+            "gaming",
+            "peer-to-peer",
+            "shopping",
+            "advertising",
+        ],
+    ),
     class("best-effort", &[0], PRIVATE),
 ];
 
@@ -113,7 +302,14 @@ mod tests {
 
     #[test]
     fn code_points_have_names() {
-        for (text, n) in [("CS6", 48), ("cs0", 0), ("AF11", 10), ("AF43", 38), ("EF", 46), ("le", 1)] {
+        for (text, n) in [
+            ("CS6", 48),
+            ("cs0", 0),
+            ("AF11", 10),
+            ("AF43", 38),
+            ("EF", 46),
+            ("le", 1),
+        ] {
             assert_eq!(dscp(text), Some(n), "{text}");
         }
         for text in ["AF44", "AF01", "CS8", "", "-1", "256"] {
@@ -123,7 +319,13 @@ mod tests {
 
     #[test]
     fn presets_divide_the_code_points() {
-        let all = [Preset::Rfc4594, Preset::Rfc8325, Preset::Four, Preset::Eight, Preset::Twelve];
+        let all = [
+            Preset::Rfc4594,
+            Preset::Rfc8325,
+            Preset::Four,
+            Preset::Eight,
+            Preset::Twelve,
+        ];
         for (preset, classes) in all.into_iter().zip([12, 4, 4, 8, 12]) {
             let preset = of(preset);
             assert_eq!(preset.len(), classes);

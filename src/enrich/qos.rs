@@ -83,7 +83,10 @@ impl Policies {
                 && among(&p.roles, place.role)
                 && among(&p.sites, place.site)
         };
-        self.scopes.iter().rposition(fits).map_or(0, |n| n as u8 + 1)
+        self.scopes
+            .iter()
+            .rposition(fits)
+            .map_or(0, |n| n as u8 + 1)
     }
 
     /// The name of a policy.
@@ -113,8 +116,13 @@ impl Policies {
         for (class, detail) in text.classes {
             let class = named("qos.classes", class)?;
             if !of_policy.contains(&class) {
-                let list = of_policy.iter().map(|c| c.as_str()).collect::<Vec<_>>().join(", ");
-                let message = format!("{class:?} is no class of the policy {name:?} (it has {list})");
+                let list = of_policy
+                    .iter()
+                    .map(|c| c.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                let message =
+                    format!("{class:?} is no class of the policy {name:?} (it has {list})");
                 return Err(Error::At { at: 0, message });
             }
             if detail.budget_percent > 100 {
@@ -130,7 +138,11 @@ impl Policies {
         let expected = text.expected(&details)?;
         // the first one holds where no name of a policy is known, too
         let first = self.names.is_empty();
-        let under: Vec<String> = first.then(String::new).into_iter().chain([name.clone()]).collect();
+        let under: Vec<String> = first
+            .then(String::new)
+            .into_iter()
+            .chain([name.clone()])
+            .collect();
         for policy in under {
             self.declare(&policy, &table, &details, &expected);
         }
@@ -211,7 +223,9 @@ impl Text<'_> {
     fn expected(&self, details: &BTreeMap<String, &Class>) -> Result<Vec<(String, String)>, Error> {
         let mut pairs = vec![];
         for class in presets::of(self.preset) {
-            let told = details.get(class.name).is_some_and(|d| d.categories.is_some());
+            let told = details
+                .get(class.name)
+                .is_some_and(|d| d.categories.is_some());
             if !told {
                 let own = class.categories.iter();
                 pairs.extend(own.map(|c| ((*c).to_owned(), class.name.to_owned())));
@@ -270,7 +284,11 @@ mod tests {
         assert_eq!(class(&p, 0, 48), "network-control");
         assert_eq!(class(&p, 0, 34), "multimedia-conferencing");
         assert_eq!(class(&p, 0, 0), "standard");
-        assert_eq!(class(&p, 0, 63), "standard", "unknown code points are the default");
+        assert_eq!(
+            class(&p, 0, 63),
+            "standard",
+            "unknown code points are the default"
+        );
         assert_eq!((classes.len(), p.0.name(0)), (13, "rfc4594"));
     }
 
@@ -280,7 +298,10 @@ mod tests {
         let (p, classes) = policies(text).expect("valid");
         let p = (p, &classes);
         assert_eq!((class(&p, 0, 34), class(&p, 0, 5)), ("video", "crm"));
-        assert_eq!((class(&p, 0, 36), class(&p, 0, 63)), ("multimedia-conferencing", "best-effort"));
+        assert_eq!(
+            (class(&p, 0, 36), class(&p, 0, 63)),
+            ("multimedia-conferencing", "best-effort")
+        );
         let fault = policies("dscp = { 64 = \"x\" }").expect_err("no code point");
         assert!(matches!(fault, Error::Dscp { .. }));
     }
@@ -302,19 +323,49 @@ mod tests {
             categories = ["Voice"]"#;
         let (p, _) = policies(text).expect("valid");
         let (here, there) = (Addr::from_v4([10, 0, 0, 1]), Addr::from_v4([192, 0, 2, 1]));
-        let of = |exporter, role| p.name(p.of(&Where { exporter, if_index: 1, role, site: "" }));
-        assert_eq!((of(&here, "wan"), of(&here, ""), of(&there, "wan")), ("wan", "branch", "rfc4594"));
+        let of = |exporter, role| {
+            p.name(p.of(&Where {
+                exporter,
+                if_index: 1,
+                role,
+                site: "",
+            }))
+        };
+        assert_eq!(
+            (of(&here, "wan"), of(&here, ""), of(&there, "wan")),
+            ("wan", "branch", "rfc4594")
+        );
         let told = |want: &Learned| p.declared().contains(want);
-        assert!(told(&Learned::QosClass { policy: "wan".into(), class: "real-time".into(), budget_percent: 0, budget_bits: 5_000_000 }));
-        assert!(told(&Learned::QosExpected { policy: "wan".into(), category: "voice".into(), class: "real-time".into() }));
-        assert!(!told(&Learned::QosExpected { policy: "wan".into(), category: "conferencing".into(), class: "real-time".into() }));
-        assert!(told(&Learned::QosCodePoint { policy: String::new(), dscp: 46, class: "telephony".into() }));
+        assert!(told(&Learned::QosClass {
+            policy: "wan".into(),
+            class: "real-time".into(),
+            budget_percent: 0,
+            budget_bits: 5_000_000
+        }));
+        assert!(told(&Learned::QosExpected {
+            policy: "wan".into(),
+            category: "voice".into(),
+            class: "real-time".into()
+        }));
+        assert!(!told(&Learned::QosExpected {
+            policy: "wan".into(),
+            category: "conferencing".into(),
+            class: "real-time".into()
+        }));
+        assert!(told(&Learned::QosCodePoint {
+            policy: String::new(),
+            dscp: 46,
+            class: "telephony".into()
+        }));
     }
 
     #[test]
     fn faults_say_what_there_is() {
         let fault = policies("[classes.voice]\nbudget_percent = 10").expect_err("no such class");
-        assert!(fault.to_string().contains("it has broadcast-video"), "{fault}");
+        assert!(
+            fault.to_string().contains("it has broadcast-video"),
+            "{fault}"
+        );
         let fault = policies("[classes.telephony]\nbudget_percent = 110").expect_err("too much");
         assert!(fault.to_string().contains("0 to 100"), "{fault}");
         let fault = policies("[[policies]]\nname = \"rfc4594\"").expect_err("twice");

@@ -29,11 +29,16 @@ impl Feed {
     /// The current version; `None` before the first.
     pub fn latest(&self) -> Option<Arc<Networks>> {
         let latest = self.latest.lock();
-        latest.unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        latest
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
     }
 
     fn publish(&self, networks: Networks) {
-        let mut latest = self.latest.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut latest = self
+            .latest
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         *latest = Some(Arc::new(networks));
         self.version.fetch_add(1, Ordering::Release);
     }
@@ -53,12 +58,18 @@ pub fn fetch(settings: &Settings, tables: &Tables, cache: &Path) -> std::io::Res
         feed: Arc::downgrade(tables.feed()),
         own: networks::load(n).unwrap_or_default(),
         prefixes_max: n.prefixes_max,
-        sources: n.remotes.iter().map(|r| Source::new(r.get_ref(), cache)).collect(),
+        sources: n
+            .remotes
+            .iter()
+            .map(|r| Source::new(r.get_ref(), cache))
+            .collect(),
     };
     fetcher.sources.iter_mut().for_each(Source::load);
     fetcher.publish();
     let work = move || fetcher.run();
-    std::thread::Builder::new().name("networks".into()).spawn(work)?;
+    std::thread::Builder::new()
+        .name("networks".into())
+        .spawn(work)?;
     Ok(())
 }
 
@@ -87,11 +98,15 @@ impl Fetcher {
 
     /// What the settings say comes last: it counts where a fetched prefix is the same.
     fn publish(&self) {
-        let Some(feed) = self.feed.upgrade() else { return };
+        let Some(feed) = self.feed.upgrade() else {
+            return;
+        };
         let fetched = self.sources.iter().map(|s| s.last.len()).sum::<usize>();
         if fetched + self.own.len() > self.prefixes_max {
             let (count, max) = (fetched + self.own.len(), self.prefixes_max);
-            tracing::warn!("{count} prefixes are more than networks.prefixes_max = {max}: the networks stay what they were");
+            tracing::warn!(
+                "{count} prefixes are more than networks.prefixes_max = {max}: the networks stay what they were"
+            );
             return;
         }
         let all = self.sources.iter().flat_map(|s| &s.last).chain(&self.own);
@@ -114,7 +129,9 @@ struct Source {
 impl Source {
     fn new(remote: &Remote, cache: &Path) -> Source {
         let timeout = Duration::from_secs(remote.timeout_s.max(1));
-        let config = ureq::Agent::config_builder().timeout_global(Some(timeout)).http_status_as_error(false);
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(timeout))
+            .http_status_as_error(false);
         let name = remote.url.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
             (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
         });
@@ -131,14 +148,24 @@ impl Source {
 
     /// The answer that an earlier run kept.
     fn load(&mut self) {
-        let Ok(body) = std::fs::read(&self.file) else { return };
+        let Ok(body) = std::fs::read(&self.file) else {
+            return;
+        };
         match networks::answer(&self.remote, &body) {
             Ok(all) => {
-                tracing::info!("networks: {} prefixes of {} from an earlier run", all.len(), self.remote.url);
+                tracing::info!(
+                    "networks: {} prefixes of {} from an earlier run",
+                    all.len(),
+                    self.remote.url
+                );
                 self.last = all;
-                self.etag = std::fs::read_to_string(self.file.with_extension("etag")).unwrap_or_default();
+                self.etag =
+                    std::fs::read_to_string(self.file.with_extension("etag")).unwrap_or_default();
             }
-            Err(error) => tracing::warn!("networks: what was kept of {} is not used: {error}", self.remote.url),
+            Err(error) => tracing::warn!(
+                "networks: what was kept of {} is not used: {error}",
+                self.remote.url
+            ),
         }
     }
 
@@ -149,7 +176,9 @@ impl Source {
         let fetched = self.get();
         let pause = match &fetched {
             Ok(_) => interval,
-            Err(_) => PAUSE.saturating_mul(1 << self.failures.min(16)).min(interval),
+            Err(_) => PAUSE
+                .saturating_mul(1 << self.failures.min(16))
+                .min(interval),
         };
         self.due = Instant::now() + pause;
         match fetched {
@@ -177,12 +206,16 @@ impl Source {
 
     /// A new answer, or `None` where the old one is still right.
     fn get(&mut self) -> Result<Option<Vec<Network>>, String> {
-        let mut request = self.agent.get(&self.remote.url).header("accept", "application/json");
+        let mut request = self
+            .agent
+            .get(&self.remote.url)
+            .header("accept", "application/json");
         if !self.etag.is_empty() && !self.last.is_empty() {
             request = request.header("if-none-match", self.etag.as_str());
         }
         if let Some(file) = &self.remote.token_file {
-            let token = std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
+            let token =
+                std::fs::read_to_string(file).map_err(|e| format!("{}: {e}", file.display()))?;
             request = request.header("authorization", format!("Bearer {}", token.trim()));
         }
         let mut response = request.call().map_err(|e| e.to_string())?;
@@ -240,7 +273,9 @@ mod tests {
                 let (mut stream, _) = listener.accept().expect("a client");
                 let mut request = vec![];
                 let mut byte = [0];
-                while !request.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|n| n == 1) {
+                while !request.ends_with(b"\r\n\r\n")
+                    && stream.read(&mut byte).is_ok_and(|n| n == 1)
+                {
                     request.push(byte[0]);
                 }
                 asked.push(String::from_utf8_lossy(&request).to_lowercase());
@@ -253,7 +288,9 @@ mod tests {
 
     fn http(status: &str, headers: &str, body: &str) -> String {
         let length = body.len();
-        format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n{body}")
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n{headers}\r\n{body}"
+        )
     }
 
     #[test]
@@ -275,7 +312,10 @@ mod tests {
         let remote: Remote = toml::from_str(&text).expect("valid");
         let mut s = Source::new(&remote, dir.path());
         assert!(s.refresh() && s.last.len() == 1);
-        assert!(!s.refresh() && s.last.len() == 1 && s.failures == 0, "not modified");
+        assert!(
+            !s.refresh() && s.last.len() == 1 && s.failures == 0,
+            "not modified"
+        );
         for n in 1..=3 {
             let before = Instant::now();
             assert!(!s.refresh() && s.last.len() == 1 && s.failures == n);
@@ -287,7 +327,10 @@ mod tests {
         assert_eq!((next.last.len(), next.etag.as_str()), (1, "\"v1\""));
         assert!(s.refresh() && s.failures == 0);
         let asked = server.join().expect("the server");
-        assert!(asked[0].contains("authorization: bearer secret") && !asked[0].contains("if-none-match"));
+        assert!(
+            asked[0].contains("authorization: bearer secret")
+                && !asked[0].contains("if-none-match")
+        );
         assert!(asked[1].contains("if-none-match: \"v1\""), "{}", asked[1]);
     }
 

@@ -65,8 +65,12 @@ impl Rules {
         for (order, written) in settings.rules.iter().enumerate() {
             let (at, r) = (written.span().start, written.get_ref());
             let app = named(key, &r.app).map_err(|e| e.at(at));
-            let proto = r.app_proto.as_deref().map(|p| named(key, p).map_err(|e| e.at(at)));
-            let (Some(app), Some(proto)) = (faults.take(app), faults.take(proto.transpose())) else {
+            let proto = r
+                .app_proto
+                .as_deref()
+                .map(|p| named(key, p).map_err(|e| e.at(at)));
+            let (Some(app), Some(proto)) = (faults.take(app), faults.take(proto.transpose()))
+            else {
                 continue;
             };
             let rule = Arc::new(Rule {
@@ -83,7 +87,10 @@ impl Rules {
                     message: "a rule needs `prefixes` or `ports`: it would name every flow".into(),
                 }),
                 (true, false) => anywhere.push(rule),
-                _ => r.prefixes.iter().for_each(|p| by_prefix.entry(*p).or_default().push(rule.clone())),
+                _ => r
+                    .prefixes
+                    .iter()
+                    .for_each(|p| by_prefix.entry(*p).or_default().push(rule.clone())),
             }
         }
         if by_prefix.len() > PREFIXES_MAX {
@@ -174,7 +181,9 @@ impl Rules {
                 if list == 0 {
                     continue;
                 }
-                let fits = self.lists[list as usize].iter().find(|r| r.fits(exporter, proto, side.port));
+                let fits = self.lists[list as usize]
+                    .iter()
+                    .find(|r| r.fits(exporter, proto, side.port));
                 if let Some(rule) = fits
                     && best.is_none_or(|b| b.order < rule.order)
                 {
@@ -249,16 +258,27 @@ mod tests {
         assert_eq!(find(here, 6, client, ([10, 1, 2, 7], 8005)), "erp-web");
         assert_eq!(find(here, 17, ([10, 1, 2, 7], 443), client), "erp");
         assert_eq!(find(here, 6, client, ([10, 1, 2, 3], 443)), "old");
-        assert_eq!(find([1, 1, 1, 1], 6, client, ([10, 1, 2, 3], 443)), "erp-web");
-        assert_eq!(find(here, 6, ([10, 1, 2, 3], 9999), ([10, 8, 8, 8], 1)), "scan");
+        assert_eq!(
+            find([1, 1, 1, 1], 6, client, ([10, 1, 2, 3], 443)),
+            "erp-web"
+        );
+        assert_eq!(
+            find(here, 6, ([10, 1, 2, 3], 9999), ([10, 8, 8, 8], 1)),
+            "scan"
+        );
         assert_eq!(find(here, 6, client, ([10, 8, 8, 8], 443)), "");
         // the port is of the other side
-        assert_eq!(find(here, 6, ([10, 9, 9, 9], 443), ([10, 1, 2, 7], 50_000)), "erp");
+        assert_eq!(
+            find(here, 6, ([10, 9, 9, 9], 443), ([10, 1, 2, 7], 50_000)),
+            "erp"
+        );
     }
 
     #[test]
     fn rules_that_name_everything_are_refused() {
-        let settings: Applications = toml::from_str("rules = [{ app = \"x\" }, { app = \"--\", ports = [1] }]").expect("valid");
+        let settings: Applications =
+            toml::from_str("rules = [{ app = \"x\" }, { app = \"--\", ports = [1] }]")
+                .expect("valid");
         let fault = Rules::new(&settings, &Catalog::default(), &mut |_| 1).expect_err("two");
         assert_eq!(fault.each().len(), 2, "{fault}");
         assert!(fault.to_string().contains("needs `prefixes` or `ports`"));

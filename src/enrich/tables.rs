@@ -175,7 +175,9 @@ impl Tables {
     /// Takes over the networks that were fetched last. Names that rows refer to keep their ids.
     pub fn catch_up(&mut self) {
         self.feed_version = self.feed.version();
-        let Some(latest) = self.feed.latest() else { return };
+        let Some(latest) = self.feed.latest() else {
+            return;
+        };
         let mut known: HashMap<Box<str>, u32, Hasher> = HashMap::default();
         let names = Arc::make_mut(&mut self.names);
         let table = Arc::make_mut(&mut names.networks);

@@ -63,7 +63,9 @@ pub fn country_id(code: &str) -> u16 {
 
 /// The two capital letters of a country (ISO 3166); empty for 0.
 pub fn country(id: u16) -> &'static str {
-    let letters = usize::from(id).checked_sub(1).and_then(|n| COUNTRIES.get(n));
+    let letters = usize::from(id)
+        .checked_sub(1)
+        .and_then(|n| COUNTRIES.get(n));
     letters.map_or("", |l| std::str::from_utf8(l).unwrap_or_default())
 }
 

@@ -108,7 +108,12 @@ impl Back {
         match (learnt, fact) {
             (Some(Learnt::Refused), _) => book.other().one(Outcome::NamesRefused),
             // rules may say something else of it now
-            (Some(Learnt::Changed), Learned::Interface { exporter, if_index, .. }) => {
+            (
+                Some(Learnt::Changed),
+                Learned::Interface {
+                    exporter, if_index, ..
+                },
+            ) => {
                 self.memory.forget(exporter, *if_index);
             }
             _ => {}
@@ -130,7 +135,9 @@ impl Back {
     /// A fact as the inventory keeps it: of interfaces, all that is known.
     fn as_stored(&self, fact: Learned) -> Learned {
         match &fact {
-            Learned::Interface { exporter, if_index, .. } => self.tables.named_interface(exporter, *if_index),
+            Learned::Interface {
+                exporter, if_index, ..
+            } => self.tables.named_interface(exporter, *if_index),
             _ => fact,
         }
     }

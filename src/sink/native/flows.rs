@@ -4,8 +4,8 @@
 use super::block::{Block, Cell, Order, fill};
 use crate::batch::{Batch, Bundle, RowRef};
 use crate::model::{
-    Addr, AppSource, AsPath, FlowBatch, Half, MplsStack, NameTable, Origin, Provenance,
-    COUNTRY_IDS, SamplingSource, TextRef, country,
+    Addr, AppSource, AsPath, COUNTRY_IDS, FlowBatch, Half, MplsStack, NameTable, Origin,
+    Provenance, SamplingSource, TextRef, country,
 };
 use std::ops::Range;
 
@@ -156,11 +156,7 @@ impl<'a> Rows<'a> {
         )
     }
 
-    fn networks(
-        &self,
-        out: &mut Block,
-        pick: impl Fn(&'a FlowBatch) -> Option<&'a [u32]>,
-    ) -> bool {
+    fn networks(&self, out: &mut Block, pick: impl Fn(&'a FlowBatch) -> Option<&'a [u32]>) -> bool {
         let table = &self.bundle.names.networks;
         let some = self.bundle.flows.iter().any(|b| pick(b).is_some());
         some && out.low_cardinality(

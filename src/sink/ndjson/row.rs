@@ -204,10 +204,7 @@ fn located(o: &mut Object, batch: &FlowBatch, i: usize, names: &Names) {
     }
     let c = &batch.core;
     if c.flags[i] & RowFlags::AS_LOOKED_UP != 0 {
-        let numbers = [
-            (Field::SrcAs, c.src_as[i]),
-            (Field::DstAs, c.dst_as[i]),
-        ];
+        let numbers = [(Field::SrcAs, c.src_as[i]), (Field::DstAs, c.dst_as[i])];
         for (field, number) in numbers {
             if number != 0 && c.present[i] & field.bit() == 0 {
                 o.number(field.name(), number);

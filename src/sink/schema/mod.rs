@@ -311,7 +311,9 @@ mod tests {
         let heads = ["CREATE TABLE IF NOT EXISTS", "ALTER TABLE"].map(|h| format!("{h} {table}\n"));
         let all = MIGRATIONS.iter().flat_map(|m| statements(m.sql));
         let mine = all.filter(|s| heads.iter().any(|h| s.starts_with(h)));
-        let lines = mine.flat_map(|s| s.lines()).filter_map(|l| l.strip_prefix("    "));
+        let lines = mine
+            .flat_map(|s| s.lines())
+            .filter_map(|l| l.strip_prefix("    "));
         let lines = lines.map(|l| l.strip_prefix("ADD COLUMN IF NOT EXISTS ").unwrap_or(l));
         let columns = lines.filter_map(|l| l.split_once(" CODEC(")?.0.split_once(' '));
         columns.collect()
