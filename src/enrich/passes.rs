@@ -589,4 +589,234 @@ mod tests {
         assert_eq!(old.names(), &names);
         assert_eq!(t.names().apps.len(), names.apps.len() + 1);
     }
+
+    fn from(text: &str) -> Arc<Tables> {
+        let settings: Settings = toml::from_str(text).expect("readable");
+        Arc::new(Tables::new(&settings).unwrap_or_else(|e| panic!("{e}")))
+    }
+
+    fn named_by_host(t: &Tables, b: &mut FlowBatch, host: &str) -> (String, String, u8, u8) {
+        let (r, _) = b.push_text(host.as_bytes());
+        b.texts_mut().server_name.fill(r);
+        enrich(t, &mut Memory::new(), b, 0..99);
+        named(t, b).remove(0)
+    }
+
+    #[test]
+    fn a_server_name_refines_what_a_port_or_a_protocol_says() {
+        let mut t =
+            from("applications.names = [{ app = \"our-crm\", domains = [\"crm.example.com\"] }]");
+        learn(&mut t, &application(A, NBAR | 7, "webex-media"));
+        learn(&mut t, &application(A, NBAR | 8, "SSL"));
+        let teams = row("tls", "microsoft-teams", AppSource::Name, 85);
+        let host = "eu-api.Teams.Microsoft.com";
+        assert_eq!(
+            named_by_host(&t, &mut batch(&[(A, 6, 443, 0)]), host),
+            teams
+        );
+        // the exporter said no more than the protocol
+        assert_eq!(
+            named_by_host(&t, &mut batch(&[(A, 6, 443, NBAR | 8)]), host),
+            teams
+        );
+        let webex = row("tls", "webex-media", AppSource::Exporter, 90);
+        assert_eq!(
+            named_by_host(&t, &mut batch(&[(A, 6, 443, NBAR | 7)]), host),
+            webex
+        );
+        let crm = row("unknown", "our-crm", AppSource::Name, 85);
+        assert_eq!(
+            named_by_host(&t, &mut batch(&[(A, 6, 50_000, 0)]), "www.crm.example.com"),
+            crm
+        );
+        let tls = row("tls", "tls", AppSource::Port, 60);
+        assert_eq!(
+            named_by_host(&t, &mut batch(&[(A, 6, 443, 0)]), "example.org"),
+            tls
+        );
+    }
+
+    #[test]
+    fn ranges_and_rules_look_at_both_ends() {
+        let text = "applications.rules = [{ app = \"erp\", prefixes = [\"10.1.0.0/16\"], ports = [8443], app_proto = \"tls\" }]";
+        let mut t = from(text);
+        learn(&mut t, &application(A, NBAR | 7, "webex-media"));
+        let mut b = batch(&[
+            (A, 17, 3478, 0),
+            (A, 17, 3478, 0),
+            (A, 6, 8443, NBAR | 7),
+            (A, 1, 0, 0),
+            (A, 6, 443, NBAR | 7),
+        ]);
+        let teams = Addr::from_v4([52, 113, 1, 2]);
+        b.core.dst_addr[0] = teams;
+        (b.core.src_addr[1], b.core.dst_addr[1]) = (teams, A);
+        (b.core.src_port[1], b.core.dst_port[1]) = (3478, 51_000);
+        b.core.dst_addr[2] = Addr::from_v4([10, 1, 2, 3]);
+        b.core.dst_addr[3] = teams;
+        b.core.dst_addr[4] = teams;
+        enrich(&t, &mut Memory::new(), &mut b, 0..99);
+        let by_range = row("stun", "microsoft-teams", AppSource::Rule, 70);
+        let expected = [
+            by_range.clone(),
+            by_range,
+            row("tls", "erp", AppSource::Rule, 95),
+            row("icmp", "icmp", AppSource::Port, 95),
+            row("tls", "webex-media", AppSource::Exporter, 90),
+        ];
+        assert_eq!(named(&t, &b), expected);
+        let plain = from("applications.catalog = false");
+        enrich(&plain, &mut Memory::new(), &mut b, 0..1);
+        assert_eq!(named(&plain, &b)[0].1, "stun");
+    }
+
+    #[test]
+    fn history_decides_between_two_known_ports() {
+        let t = tables();
+        let mut m = Memory::new();
+        let mysql = |b: &mut FlowBatch| {
+            b.core.src_port[0] = 443;
+            b.core.dst_addr[0] = B;
+        };
+        let mut b = batch(&[(A, 6, 3306, 0)]);
+        mysql(&mut b);
+        enrich(&t, &mut m, &mut b, 0..1);
+        assert_eq!(
+            named(&t, &b)[0],
+            row("tls", "tls", AppSource::Port, 40),
+            "the lower port"
+        );
+        let mut seen = batch(&[(A, 6, 3306, 0)]);
+        seen.core.dst_addr[0] = B;
+        enrich(&t, &mut m, &mut seen, 0..1);
+        enrich(&t, &mut m, &mut b, 0..1);
+        assert_eq!(
+            named(&t, &b)[0],
+            row("mysql", "mysql", AppSource::Port, 40),
+            "its port was the service"
+        );
+    }
+
+    #[test]
+    fn interfaces_have_policies_and_are_told_once() {
+        let mut t = from(
+            r#"
+            classify = [{ when = 'interface.alias == "wan"', role = "wan" }]
+            interfaces = [{ exporter = "192.0.2.1", index = 2, name = "Gi0/2", alias = "wan", speed_mbit = 50 }]
+            [[qos.policies]]
+            name = "branch"
+            preset = "4-class"
+            roles = ["wan"]"#,
+        );
+        let mut m = Memory::new();
+        let mut b = batch(&[(A, 6, 443, 0), (A, 6, 443, 0), (B, 6, 443, 0)]);
+        b.core.in_if.copy_from_slice(&[2, 1, 2]);
+        b.core.out_if.copy_from_slice(&[1, 2, 0x3fff_ffff]);
+        let mut news = vec![];
+        assert_eq!(learn_interfaces(&t, &mut m, &b, 0..99, &mut news), 0);
+        assert_eq!(news.len(), 3);
+        let Learned::NamedInterface {
+            if_index: 2,
+            name,
+            speed,
+            role,
+            qos_policy,
+            ..
+        } = &news[0]
+        else {
+            panic!("{news:?}")
+        };
+        assert_eq!(
+            (&**name, *speed, &**role, &**qos_policy),
+            ("Gi0/2", 50_000_000, "wan", "branch")
+        );
+        learn_interfaces(&t, &mut m, &b, 0..99, &mut news);
+        assert_eq!(news.len(), 3, "told once");
+        enrich(&t, &mut m, &mut b, 0..99);
+        let classes = |t: &Tables, b: &FlowBatch| -> Vec<String> {
+            let name = |c: &u16| t.names().classes.name((*c).into()).to_owned();
+            b.core.qos_class.iter().map(name).collect()
+        };
+        assert_eq!(classes(&t, &b), ["real-time", "telephony", "telephony"]);
+        b.core.present[1] |= Field::Direction.bit();
+        b.core.direction[1] = 1;
+        enrich(&t, &mut m, &mut b, 0..99);
+        assert_eq!(
+            classes(&t, &b)[1],
+            "real-time",
+            "metered at the egress interface"
+        );
+        // what the exporter says later changes its role
+        let alias = Learned::Interface {
+            exporter: A,
+            if_index: 1,
+            name: String::new(),
+            description: "wan".into(),
+            speed: 0,
+        };
+        assert_eq!(learn(&mut t, &alias), Learnt::Changed);
+        m.forget(&A, 1);
+        learn_interfaces(&t, &mut m, &b, 0..99, &mut news);
+        assert!(
+            matches!(&news[3], Learned::NamedInterface { if_index: 1, role, .. } if role == "wan")
+        );
+    }
+
+    #[test]
+    fn remarking_is_flagged() {
+        let t = tables();
+        let mut b = batch(&[(A, 6, 443, 0), (A, 6, 443, 0), (A, 6, 443, 0)]);
+        b.link_mut().post_tos.copy_from_slice(&[0, 46 << 2, 0]);
+        b.core.present[0] |= Field::PostTos.bit();
+        b.core.present[1] |= Field::PostTos.bit();
+        enrich(&t, &mut Memory::new(), &mut b, 0..99);
+        let remarked: Vec<bool> = b
+            .core
+            .flags
+            .iter()
+            .map(|f| f & RowFlags::REMARKED != 0)
+            .collect();
+        assert_eq!(remarked, [true, false, false]);
+    }
+
+    #[test]
+    fn fetched_networks_keep_the_ids_of_rows() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let text = "[networks]\nlist = [{ prefix = \"10.1.0.0/16\", name = \"berlin\" }]\nremotes = [{ url = \"http://127.0.0.1:1/\" }]";
+        let settings: Settings = toml::from_str(text).expect("readable");
+        let mut t = Tables::new(&settings).expect("valid");
+        let name = "http://127.0.0.1:1/"
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
+                (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
+            });
+        let kept =
+            r#"[{"prefix":"10.2.0.0/16","name":"kept"},{"prefix":"10.1.0.0/16","name":"other"}]"#;
+        std::fs::write(dir.path().join(format!("networks-{name:016x}.json")), kept)
+            .expect("written");
+        crate::enrich::fetch(&settings, &t, dir.path()).expect("started");
+        assert!(t.is_behind());
+        let mut b = batch(&[(A, 6, 443, 0)]);
+        (b.core.src_addr[0], b.core.dst_addr[0]) =
+            (Addr::from_v4([10, 1, 0, 1]), Addr::from_v4([10, 2, 0, 1]));
+        let mut m = Memory::new();
+        enrich(&t, &mut m, &mut b, 0..1);
+        let nets = |b: &FlowBatch| {
+            b.nets
+                .as_ref()
+                .map(|n| (n.src_net[0], n.dst_net[0]))
+                .expect("located")
+        };
+        let before = nets(&b);
+        assert_eq!(before.1, 0);
+        t.catch_up();
+        assert!(!t.is_behind());
+        enrich(&t, &mut m, &mut b, 0..1);
+        assert_eq!(
+            nets(&b).0,
+            before.0,
+            "the id is what it was, and the settings come before what is fetched"
+        );
+        assert_eq!(t.names().networks.name(nets(&b).1), "kept");
+    }
 }
