@@ -1,8 +1,11 @@
 //! The whole path from memory, one thread: datagrams in, sealed, sorted and encoded Native blocks of 100,000 rows out, with
-//! names and usage, uncompressed and LZ4; and the stages one after the other.
+//! names and usage, uncompressed and LZ4; and the stages one after the other; and the whole path with every kind of names on:
+//! 100,000 prefixes, 2,000 name rules, 200 port and 200 address rules, 500 interfaces, two QoS policies.
 //!
 //! `cargo bench --bench shard [-- v5|v9|ipfix] [many]`: medians of seven passes of CPU time. `many` takes 10,000 exporters of four
 //! templates in place of four exporters of two.
+
+mod everything;
 
 use flowhouse::aggregate::Usage;
 use flowhouse::batch::{Identity, Sealer};
@@ -31,6 +34,11 @@ fn main() {
         "{:<8} {:<34} {:>12} {:>10}",
         "load", "what", "M records/s", "ns/record"
     );
+    let plain = Arc::new(Tables::new(&Default::default()).expect("default tables"));
+    let addresses: Vec<Addr> = (0..exporters.min(500) as usize)
+        .map(exporter_address)
+        .collect();
+    let everything = Arc::new(everything::tables(&addresses));
     for (name, profile) in [
         ("v5", Profile::LoadV5),
         ("v9", Profile::LoadV9),
@@ -44,16 +52,21 @@ fn main() {
             continue;
         }
         let load = load(profile, exporters, templates);
-        run(name, &load, "decode", None, false);
-        run(name, &load, "decode, names, usage, sort", None, true);
+        let (none, lz4) = (Some(Compression::None), Some(Compression::Lz4));
+        run(name, &load, &plain, "decode", None, false);
         run(
             name,
             &load,
-            "whole path, uncompressed",
-            Some(Compression::None),
+            &plain,
+            "decode, names, usage, sort",
+            None,
             true,
         );
-        run(name, &load, "whole path, LZ4", Some(Compression::Lz4), true);
+        run(name, &load, &plain, "whole path, uncompressed", none, true);
+        run(name, &load, &plain, "whole path, LZ4", lz4, true);
+        let (all, what) = (&everything, "whole path, all names on");
+        run(name, &load, all, what, none, true);
+        run(name, &load, all, "whole path, all names on, LZ4", lz4, true);
     }
 }
 
@@ -83,15 +96,26 @@ fn load(profile: Profile, exporters: u32, templates: u16) -> Load {
         export.clear();
         all[n].next(NOW_MS + i as i64 / 50, &mut export);
         load.records += export.flows.len() as u64;
-        let address = Addr::from_v4([10, (n >> 16) as u8, (n >> 8) as u8, n as u8]);
-        load.datagrams.push((address, export.payload.clone()));
+        load.datagrams
+            .push((exporter_address(n), export.payload.clone()));
     }
     load
 }
 
+fn exporter_address(n: usize) -> Addr {
+    Addr::from_v4([10, (n >> 16) as u8, (n >> 8) as u8, n as u8])
+}
+
 /// Passes over the load; with `compression` each sealed bundle is encoded and thrown away, as the sink would.
-fn run(name: &str, load: &Load, what: &str, compression: Option<Compression>, full: bool) {
-    let mut shard = shard();
+fn run(
+    name: &str,
+    load: &Load,
+    tables: &Arc<Tables>,
+    what: &str,
+    compression: Option<Compression>,
+    full: bool,
+) {
+    let mut shard = shard(tables.clone());
     let mut encoder = Encoder::new(compression.unwrap_or(Compression::None));
     let mut times = vec![];
     for pass in 0..=PASSES {
@@ -158,8 +182,7 @@ fn seal(shard: &mut ExportShard, now_ns: i64, encode: bool, encoder: &mut Encode
     bundle.recycle();
 }
 
-fn shard() -> ExportShard {
-    let tables = Arc::new(Tables::new(&Default::default()).expect("default tables"));
+fn shard(tables: Arc<Tables>) -> ExportShard {
     let identity = Arc::new(Identity {
         collector: "bench".into(),
         start: 1,

@@ -140,10 +140,17 @@ impl Config {
         };
         let each = error.each().into_iter().map(|error| match error {
             enrich::Error::At { at, message } => Fault::at(text, *at, message),
-            enrich::Error::File { .. } => Fault::of(error.to_string()),
+            // a fault in a file stands where the file is named
+            enrich::Error::File { path, .. } => {
+                let at = text.find(&*path.to_string_lossy());
+                let fault = at.map(|at| Fault::at(text, at, &error.to_string()));
+                fault.unwrap_or_else(|| Fault::of(error.to_string()))
+            }
             other => Fault::of(format!("enrich.{other}")).placed(text),
         });
-        each.collect()
+        let mut faults: Vec<Fault> = each.collect();
+        faults.sort_by_key(|f| (f.line, f.column));
+        faults
     }
 
     /// What the rooms say about their settings; messages begin with the key at fault.

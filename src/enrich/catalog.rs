@@ -152,12 +152,9 @@ fn domain_of(text: &str) -> Result<String, Error> {
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     if domain.is_empty() || domain.len() > 253 || !domain.chars().all(fine) || domain.contains("..")
     {
-        return Err(Error::At {
-            at: 0,
-            message: format!(
-                "{text:?} is no domain: write example.com (it stands for all names below it, too)"
-            ),
-        });
+        return Err(Error::Said(format!(
+            "{text:?} is no domain: write example.com (it stands for all names below it, too)"
+        )));
     }
     Ok(domain)
 }

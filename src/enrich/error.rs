@@ -39,6 +39,9 @@ pub enum Error {
         /// What was given.
         dscp: String,
     },
+    /// Something of an entry whose place is not known here.
+    #[error("{0}")]
+    Said(String),
     /// Something at a place of the configuration text.
     #[error("{message}")]
     At {

@@ -10,7 +10,7 @@
 //! protocol number, 90 a name the exporter gives, 85 a server name, 70 a published address range; 60 a port below 1024 or
 //! the exporter's own look at the port (engines IANA-L3, IANA-L4), 40 a registered port, 20 less where both ports are
 //! known ones and nothing was seen that decides; 0 not classified. Where the exporter's name is but that of a protocol, a
-//! server name or a range may put an application on top of it.
+//! server name may put an application on top of it.
 
 mod catalog;
 mod classify;

@@ -295,10 +295,9 @@ fn by_range(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows: R
     ranges.get_all(&c.dst_addr[rows.clone()], &mut memory.dst);
     for (n, i) in rows.enumerate() {
         let (src, dst) = (memory.src[n], memory.dst[n]);
-        if src | dst == 0
-            || !may_be_refined(tables, c, i)
-            || !tables.config.services.has_ports(c.proto[i])
-        {
+        // what an exporter took from the packets is surer than an address
+        let better = c.app_confidence[i] >= BY_RANGE;
+        if src | dst == 0 || better || !tables.config.services.has_ports(c.proto[i]) {
             continue;
         }
         let to_dst = src == 0 || dst != 0 && c.dst_port[i] <= c.src_port[i];

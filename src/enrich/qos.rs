@@ -108,7 +108,7 @@ impl Policies {
         let name = named(text.key, text.name)?;
         if self.names.contains(&name) {
             let message = format!("the policy {name:?} is there twice: give one another name");
-            return Err(Error::At { at: 0, message });
+            return Err(Error::Said(message));
         }
         let table = text.class_names()?;
         let of_policy: BTreeSet<&String> = table.iter().collect();
@@ -121,13 +121,14 @@ impl Policies {
                     .map(|c| c.as_str())
                     .collect::<Vec<_>>()
                     .join(", ");
-                let message =
-                    format!("{class:?} is no class of the policy {name:?} (it has {list})");
-                return Err(Error::At { at: 0, message });
+                let message = format!(
+                    "qos.classes.{class}: it is no class of the policy {name:?} (it has {list})"
+                );
+                return Err(Error::Said(message));
             }
             if detail.budget_percent > 100 {
-                let message = format!("class {class:?}: budget_percent must be 0 to 100");
-                return Err(Error::At { at: 0, message });
+                let message = format!("qos.classes.{class}: budget_percent must be 0 to 100");
+                return Err(Error::Said(message));
             }
             details.insert(class, detail);
         }

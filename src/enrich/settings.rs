@@ -150,9 +150,9 @@ pub struct AddressRule {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PortRange {
     /// First port.
-    pub first: u16,
+    pub(super) first: u16,
     /// Last port, included.
-    pub last: u16,
+    pub(super) last: u16,
 }
 
 impl<'de> Deserialize<'de> for PortRange {
