@@ -123,7 +123,7 @@ fn default_connection(config: &Config) -> Connection {
     let key_file = data.join("key");
     Connection {
         url: format!("http://{}", config.store.listen),
-        key_file: key_file.exists().then_some(key_file),
+        password_file: key_file.exists().then_some(key_file),
         ..Connection::default()
     }
 }

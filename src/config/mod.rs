@@ -168,10 +168,8 @@ impl Config {
         ];
         let zero = least.iter().filter(|(_, n)| *n == 0);
         faults.extend(zero.map(|(key, _)| Fault::of(format!("{key} must be at least 1"))));
-        if let Some(c) = &self.clickhouse
-            && !c.url.starts_with("http://")
-        {
-            faults.push(Fault::of("clickhouse.url must be http://HOST:PORT, the address of ClickHouse's HTTP interface".into()));
+        if let Some(c) = &self.clickhouse {
+            faults.extend(c.faults().into_iter().map(Fault::of));
         }
         if !self.store.listen.ip().is_loopback() {
             faults.push(Fault::of("store.listen must be a loopback address: the embedded store serves this machine only".into()));
