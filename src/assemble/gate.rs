@@ -1,8 +1,9 @@
 //! Between the shards and the sink: nothing is sent before the schema is there.
 
 use crate::config::Config;
-use crate::sink::clickhouse::{Connection, Sink};
-use crate::sink::{Inbox, Stats, null, schema};
+use crate::sink::clickhouse::{Connection, Endpoints, Sink};
+use crate::sink::schema::{self, Form};
+use crate::sink::{Inbox, Stats, null};
 use anyhow::Result;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -68,15 +69,15 @@ impl Gate {
 }
 
 /// Applies or checks the schema until that succeeds, or until told to stop.
-fn wait_for_schema(connection: &Connection, apply: bool, stop: &AtomicBool, stats: &Stats) {
+fn wait_for_schema(connection: &Connection, apply: bool, stop: &AtomicBool, stats: &Arc<Stats>) {
     let mut pause = Duration::from_millis(100);
-    while let Err(error) = prepare(connection, apply) {
+    while let Err(error) = prepare(connection, apply, stats) {
         stats.not_ready(&format!("{error:#}"));
         if stop.load(Ordering::Relaxed) {
             tracing::error!("the store never got ready: {error:#}");
             return;
         }
-        tracing::warn!("waiting for the store at {}: {error:#}", connection.url);
+        tracing::warn!("waiting for the store at {}: {error:#}", connection.place());
         let step = Duration::from_millis(50);
         let mut left = pause;
         while !left.is_zero() && !stop.load(Ordering::Relaxed) {
@@ -87,16 +88,20 @@ fn wait_for_schema(connection: &Connection, apply: bool, stop: &AtomicBool, stat
     }
 }
 
-fn prepare(connection: &Connection, apply: bool) -> Result<()> {
-    let client = connection.client()?;
+fn prepare(connection: &Connection, apply: bool, stats: &Arc<Stats>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        if apply {
-            schema::apply(&client).await?;
+        // so that the metrics tell of each endpoint before the sink starts
+        Endpoints::new(connection, stats.clone())?.survey().await;
+        let client = connection.reach().await?;
+        let form = Form::of(connection.cluster.as_deref());
+        // on one of several replicas alone it would make tables that are no replicas
+        if apply && connection.can_apply() {
+            schema::apply_as(&client, &form).await?;
             return Ok(());
         }
-        Ok(schema::check(&client).await?)
+        Ok(schema::check_as(&client, &form).await?)
     })
 }

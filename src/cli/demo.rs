@@ -84,7 +84,7 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
             std::thread::spawn(move || sender::send(&plan, &stop, |_| ()))
         })
         .collect();
-    let reader = Reader::new(collector.connection().client()?)?;
+    let reader = Reader::new(collector.connection())?;
     let before = rows(&reader).unwrap_or(0.0);
     let shown = show(&reader, arguments, &stop);
     stop.store(true, Ordering::Relaxed);

@@ -63,7 +63,7 @@ pub fn run(arguments: &TopArguments) -> Result<()> {
     let connection = arguments
         .connection
         .over(super::default_connection(&config));
-    let reader = Reader::new(connection.client()?)?;
+    let reader = Reader::new(&connection)?;
     let answer = ask(
         &reader,
         arguments.what,

@@ -111,7 +111,11 @@ impl Config {
                 }]);
             }
         };
-        Config::from_text(&text)
+        let mut config = Config::from_text(&text)?;
+        if let Some(connection) = &mut config.clickhouse {
+            connection.complete();
+        }
+        Ok(config)
     }
 
     /// Parses and proves a text.

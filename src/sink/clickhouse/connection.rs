@@ -56,7 +56,7 @@ impl Default for Connection {
             shards: Vec::new(),
             cluster: None,
             database: "flowhouse".into(),
-            user: "default".into(),
+            user: DEFAULT_USER.into(),
             password: None,
             password_file: None,
             ca_file: None,
@@ -95,6 +95,19 @@ impl Connection {
         self.topology().concat().join(", ")
     }
 
+    /// Whether the schema can be applied from here: not on one of several replicas alone, outside of a cluster's form.
+    pub fn can_apply(&self) -> bool {
+        self.cluster.is_some() || self.topology().concat().len() == 1
+    }
+
+    /// Takes the user from the environment where the configuration has none.
+    pub fn complete(&mut self) {
+        let user = std::env::var(USER_VARIABLE);
+        if let (true, Ok(user)) = (self.user == DEFAULT_USER, user) {
+            self.user = user;
+        }
+    }
+
     /// A client of the first endpoint. Reads the files; connects only when used.
     pub fn client(&self) -> Result<Client, Error> {
         let url = self.topology().concat().remove(0);
@@ -106,6 +119,9 @@ impl Connection {
     /// # Errors
     /// What is wrong with the files, or what each endpoint said.
     pub async fn reach(&self) -> Result<Client, Error> {
+        if let Some(fault) = self.faults().into_iter().next() {
+            return Err(Error::Unreachable { faults: fault });
+        }
         let base = self.material()?.client(self)?;
         let mut faults = Vec::new();
         for url in self.topology().concat() {
@@ -278,6 +294,8 @@ impl fmt::Debug for Connection {
     }
 }
 
+const DEFAULT_USER: &str = "default";
+const USER_VARIABLE: &str = "FLOWHOUSE_CLICKHOUSE_USER";
 const DEFAULT_URL: &str = "http://127.0.0.1:8123";
 
 #[cfg(test)]
