@@ -50,6 +50,8 @@ pub struct Collector {
     pub http: SocketAddr,
     /// Address of the embedded ClickHouse, if it started one.
     pub store: Option<String>,
+    /// What it logged until it was ready.
+    pub said: Vec<String>,
     state: PathBuf,
 }
 
@@ -96,8 +98,19 @@ impl Collector {
             udp,
             http: http.expect("the HTTP address was told"),
             store,
+            said,
             state,
         }
+    }
+
+    /// What it has logged since the last call.
+    pub fn log(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Status and text of a page of the HTTP side.
@@ -224,6 +237,11 @@ impl Sql {
             address: address.to_owned(),
             key,
         }
+    }
+
+    /// Its password.
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     /// Rows of fields as text.
