@@ -126,7 +126,7 @@ impl Connection {
         let mut faults = Vec::new();
         for url in self.topology().concat() {
             let client = self.client_of(&base, &url);
-            match client.query("SELECT 1").execute().await {
+            match ask(&client).await {
                 Ok(()) => return Ok(client),
                 Err(e) => faults.push(format!("{url}: {}", explain(&e, self))),
             }
@@ -265,6 +265,14 @@ impl Connection {
     }
 }
 
+/// Whether the store answers and lets us in. It may lack the database yet.
+pub(super) async fn ask(client: &Client) -> Result<(), clickhouse::error::Error> {
+    match client.query("SELECT 1").execute().await {
+        Err(clickhouse::error::Error::BadResponse(said)) if said.contains(NO_DATABASE) => Ok(()),
+        answer => answer,
+    }
+}
+
 /// Whether a text is scheme, host and perhaps port, and nothing else: a user or a password in it would be logged.
 fn is_address(url: &str) -> bool {
     let rest = url
@@ -294,6 +302,7 @@ impl fmt::Debug for Connection {
     }
 }
 
+const NO_DATABASE: &str = "Code: 81.";
 const DEFAULT_USER: &str = "default";
 const USER_VARIABLE: &str = "FLOWHOUSE_CLICKHOUSE_USER";
 const DEFAULT_URL: &str = "http://127.0.0.1:8123";

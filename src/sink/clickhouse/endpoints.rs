@@ -193,7 +193,7 @@ impl Endpoints {
     }
 
     async fn ask(&self, client: &Client) -> Result<Option<Holds>, StoreError> {
-        client.query("SELECT 1").execute().await?;
+        super::connection::ask(client).await?;
         if self.shards.iter().all(|s| s.len() == 1) {
             return Ok(None);
         }
@@ -205,7 +205,11 @@ impl Endpoints {
             "SELECT engine, concat(toString(serverUUID()), '/', toString(uuid)) AS place FROM system.tables
             WHERE database = currentDatabase() AND name = '{table}'"
         );
-        let row: Option<(String, String)> = client.query(&sql).fetch_optional().await?;
+        let row: Option<(String, String)> = match client.query(&sql).fetch_optional().await {
+            // no such database yet
+            Err(StoreError::BadResponse(said)) if said.contains("Code: 81.") => None,
+            answer => answer?,
+        };
         Ok(row.map(|(engine, place)| {
             match engine.starts_with("Replicated") || engine.starts_with("Shared") {
                 true => Holds::Replicated,

@@ -173,10 +173,7 @@ pub(super) fn explain(error: &clickhouse::error::Error, connection: &Connection)
             let colon = if text.is_empty() { "" } else { ": " };
             text += &format!("{colon}{said}");
         }
-        let inner = e.downcast_ref::<std::io::Error>().and_then(|e| e.get_ref());
-        let tls = e.downcast_ref::<rustls::Error>();
-        let tls = tls.or_else(|| inner.and_then(|e| e.downcast_ref::<rustls::Error>()));
-        cure = cure.or_else(|| tls.and_then(|e| handshake(e, connection)));
+        cure = cure.or_else(|| handshake(tls_error(e)?, connection));
         cause = e.source();
     }
     if let clickhouse::error::Error::BadResponse(said) = error
@@ -192,6 +189,13 @@ pub(super) fn explain(error: &clickhouse::error::Error, connection: &Connection)
         Some(cure) => format!("{cure} ({text})"),
         None => text,
     }
+}
+
+/// The error of TLS that an error is, or wraps as an I/O error does: not as its source.
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let io = || error.downcast_ref::<std::io::Error>()?.get_ref();
+    let tls = error.downcast_ref::<rustls::Error>();
+    tls.or_else(|| io().and_then(|e| tls_error(e)))
 }
 
 /// What to do about a failed handshake.

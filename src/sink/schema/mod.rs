@@ -180,11 +180,14 @@ pub async fn apply_as(client: &Client, form: &Form) -> Result<Vec<&'static Migra
 /// Whether what is there has this form, if anything is there.
 async fn fits(client: &Client, form: &Form) -> Result<(), Error> {
     let sql = "SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = 'flows'";
-    let engine: Option<String> = client
-        .query(sql)
-        .fetch_optional()
-        .await
-        .map_err(|e| Error::statement(sql, e))?;
+    let engine: Option<String> = match client.query(sql).fetch_optional().await {
+        Err(clickhouse::error::Error::BadResponse(e))
+            if NOTHING_THERE.iter().any(|c| e.starts_with(c)) =>
+        {
+            None
+        }
+        answer => answer.map_err(|e| Error::statement(sql, e))?,
+    };
     let cure = match (engine.as_deref(), form) {
         (Some("Distributed"), Form::Single) => {
             "the store has the form for a cluster: set clickhouse.cluster to its name"
