@@ -29,9 +29,7 @@ pub enum Error {
         faults: String,
     },
     /// The tables have the other form.
-    #[error(
-        "`flows` in the store is {engine}: {cure}"
-    )]
+    #[error("`flows` in the store is {engine}: {cure}")]
     SchemaForm {
         /// Its engine.
         engine: String,
@@ -100,7 +98,11 @@ pub enum Error {
 }
 
 impl Error {
-    pub(super) fn file(key: &'static str, path: &std::path::Path, fault: impl Into<String>) -> Self {
+    pub(super) fn file(
+        key: &'static str,
+        path: &std::path::Path,
+        fault: impl Into<String>,
+    ) -> Self {
         Error::File {
             key,
             path: path.to_owned(),

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::process::Command;
 
 fn printed(arguments: &[&str]) -> String {
-    run(Command::new(exe()).args(["schema", "print"]).args(arguments))
+    run(Command::new(exe())
+        .args(["schema", "print"])
+        .args(arguments))
 }
 
 /// `FLOWHOUSE_GOLDEN=write` writes what is printed instead of comparing it: read the difference before it is committed.

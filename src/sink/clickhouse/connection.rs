@@ -177,7 +177,9 @@ impl Connection {
             "shards needs clickhouse.cluster: only the cluster form of the schema reads all shards",
         );
         let named = |c: &String| {
-            !c.is_empty() && c.chars().all(|c| c.is_alphanumeric() || "_-.{}".contains(c))
+            !c.is_empty()
+                && c.chars()
+                    .all(|c| c.is_alphanumeric() || "_-.{}".contains(c))
         };
         fault(
             self.cluster.as_ref().is_some_and(|c| !named(c)),

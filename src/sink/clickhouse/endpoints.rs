@@ -291,7 +291,11 @@ impl Endpoints {
                     Phase::Up if !s.is_well(now) => "aside",
                     Phase::Up => "up",
                 };
-                let why = if refused { Some(NOT_SHARED.into()) } else { s.why };
+                let why = if refused {
+                    Some(NOT_SHARED.into())
+                } else {
+                    s.why
+                };
                 EndpointState {
                     shard: number as u32 + 1,
                     url: endpoint.url.clone(),

@@ -239,7 +239,9 @@ fn handshake(error: &rustls::Error, connection: &Connection) -> Option<String> {
             Alert::BadCertificate | Alert::CertificateUnknown | Alert::CertificateRevoked => {
                 format!("the store refuses {ours}")
             }
-            Alert::HandshakeFailure => format!("the store ended the handshake; it may refuse {ours}"),
+            Alert::HandshakeFailure => {
+                format!("the store ended the handshake; it may refuse {ours}")
+            }
             _ => return None,
         },
         E::InvalidMessage(_) => "what answers speaks no TLS: is it a port for http://?".into(),

@@ -96,7 +96,9 @@ impl Cluster<'_> {
         }
         if let Some((name, rest)) = object(statement, VIEW) {
             // the right side is read where the query began, for all shards
-            let query = self.distributed(rest).replace("LEFT JOIN", "GLOBAL LEFT JOIN");
+            let query = self
+                .distributed(rest)
+                .replace("LEFT JOIN", "GLOBAL LEFT JOIN");
             return Some(vec![format!(
                 "{VIEW}{database}.{name} ON CLUSTER '{cluster}'{query}"
             )]);
@@ -182,12 +184,14 @@ impl Cluster<'_> {
         while !rest.is_empty() {
             let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
             let first = rest.starts_with(is_word);
-            let end = rest
-                .find(|c| is_word(c) != first)
-                .unwrap_or(rest.len());
+            let end = rest.find(|c| is_word(c) != first).unwrap_or(rest.len());
             let (part, after) = rest.split_at(end);
             if first && names {
-                let suffix = if self.tables.contains(part) { suffix } else { "" };
+                let suffix = if self.tables.contains(part) {
+                    suffix
+                } else {
+                    ""
+                };
                 out += &format!("{}.{part}{suffix}", self.database);
             } else {
                 out += part;

@@ -58,7 +58,10 @@ pub fn print(database: &str) -> String {
         format!("\n-- {name}\n\n{sql}\n{record};\n")
     });
     let head = Form::Single.database(database);
-    format!("{head};\nUSE {database};\n\n{BOOKKEEPING}{}", all.collect::<String>())
+    format!(
+        "{head};\nUSE {database};\n\n{BOOKKEEPING}{}",
+        all.collect::<String>()
+    )
 }
 
 /// Everything in the form for a cluster, as one script for `database`, to be run on one node.
@@ -179,7 +182,8 @@ pub async fn apply_as(client: &Client, form: &Form) -> Result<Vec<&'static Migra
 
 /// Whether what is there has this form, if anything is there.
 async fn fits(client: &Client, form: &Form) -> Result<(), Error> {
-    let sql = "SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = 'flows'";
+    let sql =
+        "SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = 'flows'";
     let engine: Option<String> = match client.query(sql).fetch_optional().await {
         Err(clickhouse::error::Error::BadResponse(e))
             if NOTHING_THERE.iter().any(|c| e.starts_with(c)) =>
