@@ -103,7 +103,7 @@ fn faults_of_the_store_have_their_line() {
     let file = dir.path().join("bad.toml");
     for (text, fault) in [
         ("urls = [\"ftp://a\"]", "2:1: clickhouse.urls must be"),
-        ("urll = \"x\"", "did you mean `urls`?"),
+        ("urll = \"x\"", "did you mean `url`?"),
         (
             "shards = [[\"http://a:1\"], [\"http://b:1\"]]",
             "2:1: clickhouse.shards needs clickhouse.cluster",

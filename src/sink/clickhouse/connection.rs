@@ -144,38 +144,7 @@ impl Connection {
                 faults.push(format!("clickhouse.{text}"));
             }
         };
-        let own_url = self.url != DEFAULT_URL;
-        fault(
-            own_url && !self.urls.is_empty(),
-            "urls and url are both set: keep one",
-        );
-        fault(
-            !self.shards.is_empty() && (own_url || !self.urls.is_empty()),
-            "shards and url or urls are both set: keep shards",
-        );
-        fault(
-            self.shards.iter().any(Vec::is_empty),
-            "shards has a shard without an address",
-        );
-        let key = match (self.shards.is_empty(), self.urls.is_empty()) {
-            (false, _) => "shards",
-            (true, false) => "urls",
-            (true, true) => "url",
-        };
-        let all = self.topology().concat();
-        fault(
-            all.iter().any(|u| !is_address(u)),
-            &format!(
-                "{key} must be http://HOST:PORT or https://HOST:PORT, the address of ClickHouse's HTTP interface; user \
-                 and password have keys of their own"
-            ),
-        );
-        let repeated = (1..all.len()).any(|i| all[..i].contains(&all[i]));
-        fault(repeated, &format!("{key} has an address twice"));
-        fault(
-            self.shards.len() > 1 && self.cluster.is_none(),
-            "shards needs clickhouse.cluster: only the cluster form of the schema reads all shards",
-        );
+        self.faults_of_addresses(&mut fault);
         let named = |c: &String| {
             !c.is_empty()
                 && c.chars()
@@ -215,6 +184,41 @@ impl Connection {
             );
         }
         faults
+    }
+
+    fn faults_of_addresses(&self, fault: &mut impl FnMut(bool, &str)) {
+        let own_url = self.url != DEFAULT_URL;
+        fault(
+            own_url && !self.urls.is_empty(),
+            "urls and url are both set: keep one",
+        );
+        fault(
+            !self.shards.is_empty() && (own_url || !self.urls.is_empty()),
+            "shards and url or urls are both set: keep shards",
+        );
+        fault(
+            self.shards.iter().any(Vec::is_empty),
+            "shards has a shard without an address",
+        );
+        let key = match (self.shards.is_empty(), self.urls.is_empty()) {
+            (false, _) => "shards",
+            (true, false) => "urls",
+            (true, true) => "url",
+        };
+        let all = self.topology().concat();
+        fault(
+            all.iter().any(|u| !is_address(u)),
+            &format!(
+                "{key} must be http://HOST:PORT or https://HOST:PORT, the address of ClickHouse's HTTP interface; user \
+                 and password have keys of their own"
+            ),
+        );
+        let repeated = (1..all.len()).any(|i| all[..i].contains(&all[i]));
+        fault(repeated, &format!("{key} has an address twice"));
+        fault(
+            self.shards.len() > 1 && self.cluster.is_none(),
+            "shards needs clickhouse.cluster: only the cluster form of the schema reads all shards",
+        );
     }
 
     fn faults_of_tls(&self, fault: &mut impl FnMut(bool, &str)) {
