@@ -183,9 +183,12 @@ impl Endpoints {
                     tracing::info!(endpoint = endpoint.url, "endpoint answers again");
                 }
                 s.phase = Phase::Up;
-                s.failures = 0;
                 s.holds = holds.unwrap_or(s.holds.clone());
-                s.why = None;
+                // that it answers mends nothing of what made it refuse rows: an INSERT that it takes does
+                if s.aside_until.is_none() {
+                    s.failures = 0;
+                    s.why = None;
+                }
             }),
             Err(e) => self.down(endpoint, &explain(&e, &self.connection)),
         }
@@ -335,8 +338,11 @@ impl Route<'_> {
 
     /// Tells that the endpoint took the section.
     pub fn succeeded(&self) {
-        let was_well = self.endpoint.state.borrow().is_well(Instant::now());
-        if !was_well {
+        let spotless = {
+            let s = self.endpoint.state.borrow();
+            s.phase == Phase::Up && s.failures == 0 && s.aside_until.is_none()
+        };
+        if !spotless {
             self.endpoint.state.send_modify(|s| {
                 (s.phase, s.failures, s.aside_until, s.why) = (Phase::Up, 0, None, None);
             });
