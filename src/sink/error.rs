@@ -110,6 +110,14 @@ impl Error {
         }
     }
 
+    /// Whether it is a store that this program must not write to: waiting does not mend that, the operator does.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Error::SchemaNewer { .. } | Error::SchemaChanged { .. } | Error::SchemaForm { .. }
+        )
+    }
+
     pub(super) fn statement(statement: &str, source: clickhouse::error::Error) -> Self {
         let head: Vec<&str> = statement.split_whitespace().take(7).collect();
         Error::Statement {

@@ -169,6 +169,8 @@ pub async fn apply(client: &Client) -> Result<Vec<&'static Migration>, Error> {
 /// As [`apply`], in this form; for a cluster from any of its nodes.
 pub async fn apply_as(client: &Client, form: &Form) -> Result<Vec<&'static Migration>, Error> {
     let database = client.database().unwrap_or("default").to_owned();
+    // a store that is refused is not touched either
+    refuse(&status(client).await?)?;
     // the only statement that must not name the database as its place to run
     let outside = client.clone().with_database("default");
     run(&outside, &form.database(&database)).await?;
