@@ -34,7 +34,11 @@ const ANSWER_BYTES_MAX: u64 = 16 << 10;
 pub fn run(arguments: &HealthArguments) -> Result<()> {
     let config = super::load_config(arguments.config.as_deref())?;
     let address = reachable(config.control.listen);
-    let page = if arguments.ready { "/readyz" } else { "/healthz" };
+    let page = if arguments.ready {
+        "/readyz"
+    } else {
+        "/healthz"
+    };
     let answer = ask(address, page)
         .with_context(|| format!("no answer from a collector at http://{address}{page}"))?;
     let (status, body) = split(&answer)
