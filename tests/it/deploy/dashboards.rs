@@ -166,6 +166,53 @@ fn expressions_are_promql_over_metrics_that_exist() {
 }
 
 #[test]
+fn every_expression_returns_series_of_a_collector_that_is_scraped() {
+    if crate::control::skip_prometheus() {
+        return;
+    }
+    let dir = directory();
+    let config = "[sink]\nkind = \"drop\"\n[receive]\nlisteners = [\"127.0.0.1:0\"]\n";
+    let collector = Collector::start(dir.path(), config);
+    let to = collector.udp[0].to_string();
+    let mut generate = Command::new(exe());
+    run(generate.args(["generate", "--to", &to, "--flows", "500"]));
+    let (prometheus, api) = crate::control::prometheus(dir.path(), collector.http);
+    let url = format!("http://{api}/api/v1/query");
+    let series = |expression: &str| {
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "--get", &url, "--data-urlencode"]);
+        let out = curl.arg(format!("query={expression}")).output();
+        let answer: Value =
+            serde_json::from_slice(&out.expect("curl runs").stdout).unwrap_or_default();
+        list(&answer["data"], "result").len()
+    };
+    let mut asked = 0;
+    for (name, dashboard) in dashboards() {
+        for panel in panels(&dashboard) {
+            // what only faults bring
+            if panel["description"]
+                .as_str()
+                .is_some_and(|d| d.contains("Empty is good"))
+            {
+                continue;
+            }
+            for expression in list(panel, "targets")
+                .iter()
+                .filter_map(|t| t["expr"].as_str())
+            {
+                let expression =
+                    (expression.replace("$instance", ".*")).replace("$__rate_interval", "30s");
+                eventually(&format!("{name}: {expression}"), || series(&expression) > 0);
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked >= 20);
+    drop(prometheus);
+    collector.stop();
+}
+
+#[test]
 fn every_query_returns_rows() {
     let dir = directory();
     let store = Store::start(dir.path());
