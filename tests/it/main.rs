@@ -9,6 +9,7 @@ mod decode;
 mod deploy;
 mod generate;
 mod harness;
+mod newer;
 mod peers;
 mod pipeline;
 mod refusals;
