@@ -136,8 +136,8 @@ impl Collector {
 
     /// Looks after the embedded store, if there is one.
     pub fn tend(&mut self) {
-        if let Some(store) = &mut self.store {
-            store.tend();
+        if self.store.as_mut().is_some_and(Embedded::tend) {
+            self.view.count_store_restart();
         }
     }
 

@@ -17,6 +17,7 @@ pub struct View {
     intake: Arc<Intake>,
     sink: Arc<Stats>,
     bundles_queued: AtomicU64,
+    store_restarts: AtomicU64,
 }
 
 /// All counts at one moment. Under load threads publish one after the other, so the laws hold to within what they published
@@ -58,12 +59,18 @@ impl View {
             intake,
             sink,
             bundles_queued: AtomicU64::new(0),
+            store_restarts: AtomicU64::new(0),
         }
     }
 
     /// Notes how many bundles wait for the sink.
     pub fn set_bundles_queued(&self, n: usize) {
         self.bundles_queued.store(n as u64, Relaxed);
+    }
+
+    /// Notes that the embedded store was started again.
+    pub fn count_store_restart(&self) {
+        self.store_restarts.fetch_add(1, Relaxed);
     }
 
     /// All counts.
@@ -139,6 +146,7 @@ impl control::Source for View {
                 latency_seconds: sink.latency_seconds,
                 endpoints: sink.endpoints.into_iter().map(endpoint).collect(),
             },
+            store_restarts: self.store_restarts.load(Relaxed),
             not_ready,
         }
     }

@@ -4,11 +4,13 @@ mod check;
 mod connection;
 mod demo;
 mod generate;
+mod health;
 mod inspect;
 mod query;
 mod replay;
 mod run;
 mod schema;
+mod size;
 mod store;
 mod text;
 mod top;
@@ -48,6 +50,8 @@ enum Command {
     Schema(schema::SchemaArguments),
     /// Send generated exports to a collector, or write them to a capture file.
     Generate(Box<generate::GenerateArguments>),
+    Health(health::HealthArguments),
+    Size(size::SizeArguments),
     /// The embedded ClickHouse.
     Store(Box<store::StoreArguments>),
 }
@@ -63,6 +67,8 @@ pub fn main() -> ExitCode {
         Command::Top(arguments) => done(top::run(&arguments)),
         Command::Schema(arguments) => done(schema::run(&arguments)),
         Command::Generate(arguments) => done(generate::run(*arguments)),
+        Command::Health(arguments) => done(health::run(&arguments)),
+        Command::Size(arguments) => done(size::run(&arguments)),
         Command::Store(arguments) => done(store::run(*arguments)),
     }
 }

@@ -36,6 +36,11 @@ pub fn render(
     receive(&mut page, &s.listeners);
     shards(&mut page, &s.shards);
     sink(&mut page, &s.sink);
+    page.counter(
+        "flowhouse_store_restarts_total",
+        "Times that the embedded store ended and was started again; 0 with a store of another's.",
+        [(&[][..], s.store_restarts as f64)],
+    );
     TextEncoder::new().encode_to_string(&page.0)
 }
 

@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub shards: Vec<Shard>,
     /// The sink.
     pub sink: Sink,
+    /// How often the embedded store had to be started again.
+    pub store_restarts: u64,
     /// Why nothing can be delivered now; `None` when all is well.
     pub not_ready: Option<String>,
 }

@@ -88,7 +88,7 @@ fn get(address: SocketAddr, path: &str) -> (u16, String) {
 }
 
 /// Whether the tools of Prometheus are left out. When they are only missing, their test fails and says what to install.
-fn skip_prometheus() -> bool {
+pub fn skip_prometheus() -> bool {
     let skip = std::env::var_os("FLOWHOUSE_SKIP_PROMETHEUS").is_some();
     if skip {
         eprintln!("skipped: FLOWHOUSE_SKIP_PROMETHEUS is set");
@@ -236,7 +236,7 @@ fn prometheus_scrapes_it() {
 }
 
 /// A Prometheus that ends with the test.
-struct Prometheus(Child);
+pub struct Prometheus(Child);
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
@@ -245,7 +245,8 @@ impl Drop for Prometheus {
     }
 }
 
-fn prometheus(dir: &Path, target: SocketAddr) -> (Prometheus, SocketAddr) {
+/// Scrapes a target every second; the second half is the address of its API.
+pub fn prometheus(dir: &Path, target: SocketAddr) -> (Prometheus, SocketAddr) {
     let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let api = free.local_addr().expect("address");
     drop(free);

@@ -6,6 +6,7 @@ mod config;
 mod conformance;
 mod control;
 mod decode;
+mod deploy;
 mod generate;
 mod harness;
 mod newer;
