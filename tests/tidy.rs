@@ -81,9 +81,10 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "cityhash_rs",
         ],
     ),
+    ("rights", &[], &["caps", "nix", "serde", "thiserror"]),
     (
         "store",
-        &[],
+        &["rights"],
         &[
             "adbc_core",
             "adbc_driver_manager",
