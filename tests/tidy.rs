@@ -121,7 +121,9 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
         "control",
         &["enrich"],
         &[
+            "rustls",
             "tokio",
+            "tokio_rustls",
             "prometheus",
             "dashmap",
             "axum",

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::sink::clickhouse::{Connection, Sink};
 use crate::sink::{Inbox, Stats, null, schema};
-use anyhow::Result;
+use anyhow::{Result, bail};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
@@ -70,7 +70,7 @@ impl Gate {
 /// Applies or checks the schema until that succeeds, or until told to stop.
 fn wait_for_schema(connection: &Connection, apply: bool, stop: &AtomicBool, stats: &Stats) {
     let mut pause = Duration::from_millis(100);
-    while let Err(error) = prepare(connection, apply) {
+    while let Err(error) = prepare(connection, apply, stop) {
         stats.not_ready(&format!("{error:#}"));
         if stop.load(Ordering::Relaxed) {
             tracing::error!("the store never got ready: {error:#}");
@@ -87,16 +87,33 @@ fn wait_for_schema(connection: &Connection, apply: bool, stop: &AtomicBool, stat
     }
 }
 
-fn prepare(connection: &Connection, apply: bool) -> Result<()> {
+fn prepare(connection: &Connection, apply: bool, stop: &AtomicBool) -> Result<()> {
     let client = connection.client()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(async {
+    let work = async {
         if apply {
             schema::apply(&client).await?;
             return Ok(());
         }
         Ok(schema::check(&client).await?)
+    };
+    runtime.block_on(async {
+        tokio::select! {
+            done = work => done,
+            () = given_up(stop) => bail!("it took the connection and did not answer"),
+        }
     })
 }
+
+/// Ends a while after `stop` is set: a store that never answers must not hold the end.
+async fn given_up(stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tokio::time::sleep(LAST_WORD).await;
+}
+
+/// How long the store may still answer once the end has begun.
+const LAST_WORD: Duration = Duration::from_secs(2);

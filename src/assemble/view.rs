@@ -1,5 +1,6 @@
 //! What is known of everything, read from the published cells.
 
+use super::{Pace, Reloader};
 use crate::control;
 use crate::ledger::{Book, Gauges, Law, Outcome, laws};
 use crate::receive::{Intake, Listener, Published, ReceiveStats};
@@ -17,6 +18,7 @@ pub struct View {
     intake: Arc<Intake>,
     sink: Arc<Stats>,
     bundles_queued: AtomicU64,
+    reloader: Arc<Reloader>,
 }
 
 /// All counts at one moment. Under load threads publish one after the other, so the laws hold to within what they published
@@ -49,6 +51,7 @@ impl View {
         queue_max: usize,
         intake: Arc<Intake>,
         sink: Arc<Stats>,
+        reloader: Arc<Reloader>,
     ) -> Self {
         let listeners = listeners.iter().map(Listener::published).collect();
         View {
@@ -58,7 +61,32 @@ impl View {
             intake,
             sink,
             bundles_queued: AtomicU64::new(0),
+            reloader,
         }
+    }
+
+    /// What reads the configuration again.
+    pub fn reloader(&self) -> &Arc<Reloader> {
+        &self.reloader
+    }
+
+    /// How far every thread of the data path has come.
+    pub fn paces(&self) -> Vec<Pace> {
+        let pace = |thread: String, rounds, excused| Pace {
+            thread,
+            rounds,
+            excused,
+        };
+        let receive = self.listeners.iter().enumerate().map(|(n, l)| {
+            let rounds = l.with(|r| r.rounds);
+            pace(format!("receive-{n}"), rounds, false)
+        });
+        let shards = (self.shards.iter().enumerate())
+            .map(|(n, s)| pace(format!("shard-{n}"), s.rounds(), s.is_waiting()));
+        let beats = self.sink.beats();
+        // no beat yet: nothing is sent before the schema is there
+        let sink = pace("sink".into(), beats, beats == 0);
+        receive.chain(shards).chain([sink]).collect()
     }
 
     /// Notes how many bundles wait for the sink.
@@ -139,7 +167,12 @@ impl control::Source for View {
                 latency_seconds: sink.latency_seconds,
             },
             not_ready,
+            reloads: self.reloader.stats(),
         }
+    }
+
+    fn reload(&self) -> Result<String, String> {
+        self.reloader.reload()
     }
 
     fn ledger_json(&self) -> String {

@@ -36,6 +36,7 @@ pub fn render(
     receive(&mut page, &s.listeners);
     shards(&mut page, &s.shards);
     sink(&mut page, &s.sink);
+    reloads(&mut page, s.reloads);
     TextEncoder::new().encode_to_string(&page.0)
 }
 
@@ -247,6 +248,29 @@ fn sink(page: &mut Page, s: &Sink) {
         &s.latency,
         s.inserts,
         s.latency_seconds,
+    );
+}
+
+fn reloads(page: &mut Page, r: super::Reloads) {
+    let results = [("success", r.succeeded), ("failure", r.failed)];
+    let labels = results.map(|(name, _)| [("result", name.to_owned())]);
+    page.counter(
+        "flowhouse_control_reloads_total",
+        "Reloads of the configuration; a failed one changed nothing.",
+        labels
+            .iter()
+            .map(|l| &l[..])
+            .zip(results.map(|(_, n)| n as f64)),
+    );
+    page.gauge(
+        "flowhouse_control_reload_successful",
+        "0 when the last reload failed: the file is not what is in force.",
+        [(&[][..], f64::from(u8::from(!r.last_failed)))],
+    );
+    page.gauge(
+        "flowhouse_control_config_read_timestamp_seconds",
+        "When the configuration in force was read.",
+        [(&[][..], r.read_at_s as f64)],
     );
 }
 

@@ -1,8 +1,8 @@
 //! The account of a process and its capabilities.
 
 use super::{Error, Settings};
-use caps::{CapSet, CapsHashSet};
 pub use caps::Capability;
+use caps::{CapSet, CapsHashSet};
 use nix::unistd::{Gid, Group, Uid, User};
 
 /// An account that a process changes to.
@@ -157,6 +157,11 @@ pub fn retain(kept: &[Capability]) -> Result<(), Error> {
         caps::set(None, set, &left).map_err(Error::kernel("give up capabilities"))?;
     }
     Ok(())
+}
+
+/// Whether the calling thread has a capability in effect.
+pub fn has(capability: Capability) -> bool {
+    caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false)
 }
 
 /// Forbids this process and its children to gain rights again.

@@ -6,13 +6,17 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Operator: no such account.
-    #[error("there is no user {0}; create it (`useradd --system --no-create-home {0}`) or name another")]
+    #[error(
+        "there is no user {0}; create it (`useradd --system --no-create-home {0}`) or name another"
+    )]
     NoUser(String),
     /// Operator: no such group.
     #[error("there is no group {0}; create it (`groupadd --system {0}`) or name another")]
     NoGroup(String),
     /// Operator: only root can change the account.
-    #[error("started as {now}, which cannot become {wanted}: start as root or as {wanted}, or take the user out of [privileges]")]
+    #[error(
+        "started as {now}, which cannot become {wanted}: start as root or as {wanted}, or take the user out of [privileges]"
+    )]
     NotRoot {
         /// Who the process is.
         now: String,

@@ -8,6 +8,7 @@ mod control;
 mod decode;
 mod generate;
 mod harness;
+mod operate;
 mod peers;
 mod pipeline;
 mod refusals;
