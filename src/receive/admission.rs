@@ -161,7 +161,8 @@ impl Intake {
             roster.swept = true;
         }
         let new_max = match minute {
-            0 => rules.exporters_max,
+            // as many as there may be, and as often as a reload makes room
+            0 => usize::MAX,
             _ => rules.exporters_new_per_minute_max,
         };
         if roster.last_seen.len() >= rules.exporters_max || roster.new >= new_max {

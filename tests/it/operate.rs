@@ -83,7 +83,7 @@ fn reloads_under_load_lose_nothing() {
     for round in 0..40 {
         let class = ["gold", "silver"][round % 2];
         let more = format!(
-            "[enrich.qos]\ndscp = {{ EF = \"{class}\" }}\n[[enrich.applications.ports]]\nport = {}\napp = \"nobody-uses-it\"\n[batch]\nseal_age_ms = {}\n",
+            "[enrich.qos]\ndscp = {{ EF = \"{class}\" }}\n[[enrich.applications.ports]]\nport = 1\napp = \"nobody-uses-it-{}\"\n[batch]\nseal_age_ms = {}\n",
             round + 1,
             500 + round
         );
