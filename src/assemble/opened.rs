@@ -97,23 +97,25 @@ impl Opened {
         self.check_files()
     }
 
-    /// State and tables; a store that is started by root changes its account by itself.
+    /// Directories that the collector or its store writes to.
+    fn folders(&self) -> Vec<PathBuf> {
+        let data = self.config.store.data.clone();
+        let data = data.filter(|_| is_embedded(&self.config));
+        [self.state.path().to_owned()]
+            .into_iter()
+            .chain(data)
+            .collect()
+    }
+
     fn give_folders(&self, account: &Account) -> Result<()> {
-        rights::give(self.state.path(), account)?;
+        for folder in self.folders() {
+            std::fs::create_dir_all(&folder)
+                .with_context(|| format!("cannot create {}", folder.display()))?;
+            rights::give(&folder, account)?;
+        }
         // the directory may have been the account's before, and these just made by root
         for file in self.state.files() {
             rights::give(&file, account)?;
-        }
-        if let Some(data) = self
-            .config
-            .store
-            .data
-            .as_deref()
-            .filter(|_| is_embedded(&self.config))
-        {
-            std::fs::create_dir_all(data)
-                .with_context(|| format!("cannot create {}", data.display()))?;
-            rights::give(data, account)?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use crate::assemble::{Collector, Notifier, Opened, Origin, Progress, Totals, Vie
 use crate::config::LogLevel;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -157,11 +158,10 @@ impl Signals {
 async fn supervise(
     mut collector: Collector,
     mut signals: Signals,
-    notifier: &Notifier,
+    notifier: &Arc<Notifier>,
     state_dir: &Path,
 ) -> Result<()> {
-    let look = notifier.watchdog().map_or(LOOK, |w| (w / 4).min(LOOK));
-    let mut watch = Watch::new(collector.view().clone());
+    let watch = Watch::start(collector.view().clone(), notifier.clone())?;
     let broken = loop {
         tokio::select! {
             ends = signals.next_ends() => {
@@ -172,15 +172,15 @@ async fn supervise(
                 // it logs what came of it
                 drop(tokio::task::spawn_blocking(move || reloader.reload()));
             }
-            () = tokio::time::sleep(look) => {
+            () = tokio::time::sleep(LOOK) => {
                 collector.tend();
-                watch.look(notifier);
                 if collector.is_broken() {
                     break true;
                 }
             }
         }
     };
+    drop(watch);
     stop(collector, signals, notifier, state_dir).await?;
     if broken {
         bail!("a thread ended while it should run; see the log above");
@@ -230,13 +230,25 @@ struct Watch {
 }
 
 impl Watch {
-    fn new(view: Arc<View>) -> Watch {
-        Watch {
+    /// Looks from a thread of its own until the answer is dropped: a store that is started again takes its time.
+    fn start(view: Arc<View>, notifier: Arc<Notifier>) -> Result<Sender<()>> {
+        let (stop, stopped) = bounded::<()>(0);
+        let every = notifier.watchdog().map_or(LOOK, |w| (w / 4).min(LOOK));
+        let mut watch = Watch {
             view,
             progress: Progress::default(),
             told_at: Instant::now(),
             stuck: vec![],
-        }
+        };
+        let work = move || {
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(every) {
+                watch.look(&notifier);
+            }
+        };
+        std::thread::Builder::new()
+            .name("watch".into())
+            .spawn(work)?;
+        Ok(stop)
     }
 
     /// A sign of life when every thread of the data path has moved since the last one, and now and then a line.

@@ -203,13 +203,15 @@ fn reload_is_for_those_who_may() {
 
 #[test]
 fn a_client_certificate_stands_for_the_token() {
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
     let dir = tempfile::tempdir().expect("temporary directory");
     let path = |name: &str| dir.path().join(name);
     let write = |name: &str, text: String| std::fs::write(path(name), text).expect("written");
     let authority = |name: &str| {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(vec![]).expect("parameters");
+        // its name and that of a leaf have to differ
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let certificate = params.self_signed(&key).expect("signed");
         write(&format!("{name}.pem"), certificate.pem());
