@@ -6,6 +6,7 @@ use crate::control;
 use crate::receive::{self, Listener};
 use crate::rights::{self, Account, Change};
 use anyhow::{Context, Result, bail};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -43,7 +44,8 @@ impl Opened {
             let data = config.store.data.clone();
             let data = data.unwrap_or_else(crate::store::settings::default_data_dir);
             let library = crate::store::library::find(config.store.library.as_deref(), &data);
-            config.store.library = Some(library?);
+            let cure = "the embedded ClickHouse cannot start (to use one of your own, set `url` below [clickhouse])";
+            config.store.library = Some(library.context(cure)?);
             config.store.data = Some(data);
         }
         let file = origin.file.as_deref();
@@ -151,8 +153,15 @@ pub(super) fn is_embedded(config: &Config) -> bool {
 }
 
 fn readable(file: &Path) -> Result<()> {
-    let opened = std::fs::File::open(file);
-    opened.map(drop).with_context(|| {
+    let opened = std::fs::File::open(file).map(drop);
+    // what is not there yet may come later
+    if opened
+        .as_ref()
+        .is_err_and(|e| e.kind() == ErrorKind::NotFound)
+    {
+        return Ok(());
+    }
+    opened.with_context(|| {
         let me = nix::unistd::geteuid();
         let file = file.display();
         format!(
