@@ -2,18 +2,19 @@
 
 use crate::assemble::{StateDirectory, refuse_budget, state_dir};
 use crate::config::Config;
-use crate::control::Rules;
+use crate::control::{self, Rules};
 use crate::receive;
 use crate::rights::Change;
 use crate::sink::schema;
 use crate::store::library;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 /// Proves a configuration: every fault with file, line and cure; exit 1 if there is any.
 ///
-/// Checks the file, that the listeners can be opened, that the state directory can be locked, that ClickHouse answers with a schema
+/// Checks the file, that the listeners and the HTTP side can be opened, that the state directory can be locked, that ClickHouse answers with a schema
 /// that fits, and, where no ClickHouse is named, that the embedded one can be started. Changes nothing but an empty state
 /// directory.
 #[derive(Debug, Args)]
@@ -61,6 +62,11 @@ pub fn run(arguments: &CheckArguments) -> Result<()> {
         tell("account", account(&config))?;
         tell("control", control(&config))?;
         tell("listeners", listeners(&config))?;
+        let metrics = control::Server::bind(&config.control);
+        tell(
+            "metrics",
+            metrics.map(|s| s.address().to_string()).map_err(Into::into),
+        )?;
         tell(
             "state directory",
             StateDirectory::open(&state_dir(&config)).map(|d| d.path().display().to_string()),
@@ -114,6 +120,10 @@ fn store(config: &Config) -> Result<String> {
             .data
             .clone()
             .unwrap_or_else(crate::store::settings::default_data_dir);
+        let listen = config.store.listen;
+        TcpListener::bind(listen).with_context(|| {
+            format!("cannot listen on {listen}: choose another `store.listen` (ss -ltnp shows who listens)")
+        })?;
         let library = library::find(config.store.library.as_deref(), &data)?;
         return Ok(format!(
             "embedded, engine {}, data {}",

@@ -52,7 +52,7 @@ const STOP_MORE: Duration = Duration::from_secs(30);
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When something cannot be opened, or a thread that must run has ended.
+/// When something cannot be opened, a thread that must run has ended, or the schema of the store is newer than this program.
 pub fn run(arguments: &RunArguments) -> Result<()> {
     let notifier = Arc::new(Notifier::from_environment());
     let set_level = log(arguments.log, "info");
@@ -154,6 +154,16 @@ impl Signals {
     }
 }
 
+/// Why the collector has to end.
+enum Ended {
+    /// By a signal.
+    Told,
+    /// A thread has ended that must run.
+    Broken,
+    /// The store must not be written to.
+    Refused(String),
+}
+
 /// Runs the collector until a signal ends it, or a thread that must run has ended.
 async fn supervise(
     mut collector: Collector,
@@ -162,11 +172,11 @@ async fn supervise(
     state_dir: &Path,
 ) -> Result<()> {
     let watch = Watch::start(collector.view().clone(), notifier.clone())?;
-    let broken = loop {
+    let ended = loop {
         tokio::select! {
             ends = signals.next_ends() => {
                 if ends {
-                    break false;
+                    break Ended::Told;
                 }
                 let reloader = collector.view().reloader().clone();
                 // it logs what came of it
@@ -175,17 +185,22 @@ async fn supervise(
             () = tokio::time::sleep(LOOK) => {
                 collector.tend();
                 if collector.is_broken() {
-                    break true;
+                    break Ended::Broken;
+                }
+                if let Some(why) = collector.refusal() {
+                    tracing::error!("ending: {why}");
+                    break Ended::Refused(why.to_owned());
                 }
             }
         }
     };
     drop(watch);
     stop(collector, signals, notifier, state_dir).await?;
-    if broken {
-        bail!("a thread ended while it should run; see the log above");
+    match ended {
+        Ended::Told => Ok(()),
+        Ended::Broken => bail!("a thread ended while it should run; see the log above"),
+        Ended::Refused(why) => bail!("refusing to run: {why}"),
     }
-    Ok(())
 }
 
 /// Ends in order, or at once when a second signal says so.

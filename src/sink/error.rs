@@ -70,6 +70,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it is a store that this program must not write to: waiting does not mend that, the operator does.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Error::SchemaNewer { .. } | Error::SchemaChanged { .. }
+        )
+    }
+
     pub(super) fn statement(statement: &str, source: clickhouse::error::Error) -> Self {
         let head: Vec<&str> = statement.split_whitespace().take(7).collect();
         Error::Statement {

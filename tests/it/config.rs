@@ -93,6 +93,11 @@ fn check_names_every_fault_with_its_line() {
         "{text}"
     );
     assert!(text.contains("bad.toml:4:"), "{text}");
+    // what can be read is proven all the same
+    assert!(
+        text.contains("bad.toml:6:1: batch.seal_rows must be") && text.contains("3 fault(s)"),
+        "{text}"
+    );
 
     fs::write(&file, "[batch]\nseal_rows = 0\n").expect("written");
     let out = Command::new(exe())

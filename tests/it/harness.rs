@@ -128,13 +128,6 @@ impl Collector {
         }
     }
 
-    /// Waits for its end: whether it was a success, and what it logged last.
-    pub fn ended(mut self) -> (bool, String) {
-        let status = self.child.wait().expect("it ends");
-        let log: Vec<String> = self.lines.iter().collect();
-        (status.success(), log.join("\n"))
-    }
-
     /// Asks it to read its configuration again: status and text of the answer.
     pub fn reload(&self) -> (u16, String) {
         let url = format!("http://{}/-/reload", self.http);
@@ -214,6 +207,20 @@ impl Collector {
         let store = self.store_id();
         assert!(!store.is_empty() && !store.contains(' '), "{store}");
         run(Command::new("kill").args([&format!("-{name}"), &store]));
+    }
+
+    /// Waits until it ends by itself; its exit code, what it logged since it was ready, and the final ledger.
+    pub fn ended(mut self) -> (Option<i32>, String, serde_json::Value) {
+        let mut status = None;
+        eventually("the collector ends", || {
+            status = self.child.try_wait().expect("its state");
+            status.is_some()
+        });
+        // its end of the pipe is closed: this ends, too
+        let log: Vec<String> = self.lines.iter().collect();
+        let ledger = fs::read_to_string(self.state.join("ledger.json")).expect("final ledger");
+        let ledger = serde_json::from_str(&ledger).expect("JSON");
+        (status.and_then(|s| s.code()), log.join("\n"), ledger)
     }
 
     /// Asks it to end, waits for that and returns the final ledger.
@@ -308,6 +315,14 @@ impl Sql {
         ]);
         let fields = |line: &str| line.split('\t').map(str::to_owned).collect();
         run(&mut curl).lines().map(fields).collect()
+    }
+
+    /// Runs a statement that names its database itself: there may be none yet.
+    pub fn run(&self, sql: &str) {
+        let (url, key) = (format!("http://{}/", self.address), &self.key);
+        let key = format!("X-ClickHouse-Key: {key}");
+        let curl = ["-sS", "--fail-with-body", "-H", &key, "--data-binary", sql];
+        run(Command::new("curl").args(curl).arg(url));
     }
 
     /// The numbers of the only row.

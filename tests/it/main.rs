@@ -8,6 +8,7 @@ mod control;
 mod decode;
 mod generate;
 mod harness;
+mod newer;
 mod operate;
 mod peers;
 mod pipeline;

@@ -126,6 +126,8 @@ pub async fn check(client: &Client) -> Result<(), Error> {
 /// waits for the other, and every statement can be repeated.
 pub async fn apply(client: &Client) -> Result<Vec<&'static Migration>, Error> {
     let database = client.database().unwrap_or("default").to_owned();
+    // a store that is refused is not touched either
+    refuse(&status(client).await?)?;
     // the only statement that must not name the database as its place to run
     let outside = client.clone().with_database("default");
     run(
