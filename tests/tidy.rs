@@ -85,9 +85,10 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "cityhash_rs",
         ],
     ),
+    ("rights", &[], &["caps", "nix", "serde", "thiserror"]),
     (
         "store",
-        &[],
+        &["rights"],
         &[
             "adbc_core",
             "adbc_driver_manager",
@@ -124,7 +125,9 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
         "control",
         &["enrich"],
         &[
+            "rustls",
             "tokio",
+            "tokio_rustls",
             "prometheus",
             "dashmap",
             "axum",

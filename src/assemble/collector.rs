@@ -1,6 +1,6 @@
 //! A running collector: its threads, and how they end.
 
-use super::{Embedded, Gate, Housekeeper, StateDirectory, View, budget};
+use super::{Embedded, Gate, Housekeeper, Opened, Reloader, View, budget};
 use crate::aggregate::Usage;
 use crate::batch::{Identity, Sealer};
 use crate::config::Config;
@@ -32,30 +32,34 @@ pub struct Collector {
     addresses: Vec<SocketAddr>,
     control_address: SocketAddr,
     connection: Connection,
-    grace: std::time::Duration,
     store: Option<Embedded>,
 }
 
 impl Collector {
-    /// Opens everything and starts receiving. Where the configuration names no ClickHouse, the embedded one is started.
+    /// Starts the threads of what was opened. Where the configuration names no ClickHouse, the embedded one is started.
     ///
     /// # Errors
-    /// What could not be opened, and what to do about it.
-    pub fn start(config: &Config) -> Result<Collector> {
-        let state = Arc::new(StateDirectory::open(&super::state_dir(config))?);
-        let listeners = receive::bind(&config.receive)?;
-        let server = control::Server::bind(&config.control)?;
-        let control_address = server.address();
-        let (connection, store) = connect(config)?;
-        let shards = config
-            .shard
+    /// What could not be started, and what to do about it.
+    pub fn start(mut opened: Opened) -> Result<Collector> {
+        let (connection, store) = connect(&opened.config)?;
+        let shards = (opened.config.shard)
             .shards_for(std::thread::available_parallelism().map_or(1, usize::from));
+        let intake = Intake::new(&opened.config.receive);
+        let (reloader, changes) = Reloader::new(&mut opened, &intake, shards);
+        let Opened {
+            config,
+            state,
+            listeners,
+            server,
+            ..
+        } = opened;
+        let (config, state) = (&config, Arc::new(state));
+        let control_address = server.address();
         budget::report(config, shards, listeners.len())?;
 
         let (outbox, inbox) = hop(config.sink.queue_max);
         let stop = Arc::new(AtomicBool::new(false));
         let gate = Gate::start(inbox, &connection, config)?;
-        let intake = Intake::new(&config.receive);
         let identity = Arc::new(Identity {
             collector: state.collector().to_string(),
             start: rand::rng().random(),
@@ -66,9 +70,10 @@ impl Collector {
         let cells: Vec<Cell> = (0..shards).map(|_| Cell::default()).collect();
         let mut workers = vec![];
         let saved = super::housekeeper::saved_state(&state);
-        for (n, cell) in cells.iter().enumerate() {
+        for (n, (cell, changes)) in cells.iter().zip(changes).enumerate() {
             let shard = export_shard(config, sealer(), &saved, |a| intake.shard(a, shards) == n)?;
-            workers.push(Worker::new(shard, config.shard.stages, cell.clone()));
+            let worker = Worker::new(shard, config.shard.stages, cell.clone());
+            workers.push(worker.with_changes(changes));
         }
         let (senders, shards) = start_shards(workers, &outbox, config.receive.queue)?;
         let view = Arc::new(View::new(
@@ -77,6 +82,7 @@ impl Collector {
             config.receive.queue,
             intake.clone(),
             outbox.stats().clone(),
+            Arc::new(reloader),
         ));
         let control = server.start(view.clone())?;
         tracing::info!("metrics on http://{control_address}/metrics");
@@ -84,7 +90,6 @@ impl Collector {
         let addresses = listeners.iter().map(Listener::address).collect();
         let listeners = start_listeners(listeners, &senders, &intake, config, &stop)?;
         drop(senders);
-        let grace = std::time::Duration::from_secs(config.shutdown_grace_s);
         Ok(Collector {
             stop,
             listeners,
@@ -96,7 +101,6 @@ impl Collector {
             addresses,
             control_address,
             connection,
-            grace,
             store,
         })
     }
@@ -153,7 +157,7 @@ impl Collector {
             }
         }
         // the grace period runs from here: a store that is away must not hold the shards for ever
-        let (gate, grace) = (self.gate, self.grace);
+        let (gate, grace) = (self.gate, self.view.reloader().grace());
         let sink = std::thread::spawn(move || gate.stop(grace));
         for thread in self.shards {
             if thread.join().is_err() {

@@ -96,7 +96,7 @@ fn wait_for_schema(
     stats: &Arc<Stats>,
 ) -> Result<(), sink::Error> {
     let mut pause = Duration::from_millis(100);
-    while let Err(error) = prepare(connection, apply, stats) {
+    while let Err(error) = prepare(connection, apply, stop, stats) {
         stats.not_ready(&error.to_string());
         if error.is_refusal() {
             return Err(error);
@@ -117,12 +117,17 @@ fn wait_for_schema(
     Ok(())
 }
 
-fn prepare(connection: &Connection, apply: bool, stats: &Arc<Stats>) -> Result<(), sink::Error> {
+fn prepare(
+    connection: &Connection,
+    apply: bool,
+    stop: &AtomicBool,
+    stats: &Arc<Stats>,
+) -> Result<(), sink::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(sink::Error::Start)?;
-    runtime.block_on(async {
+    let work = async {
         // so that the metrics tell of each endpoint before the sink starts
         Endpoints::new(connection, stats.clone())?.survey().await;
         let client = connection.reach().await?;
@@ -133,5 +138,22 @@ fn prepare(connection: &Connection, apply: bool, stats: &Arc<Stats>) -> Result<(
             return Ok(());
         }
         schema::check_as(&client, &form).await
+    };
+    runtime.block_on(async {
+        tokio::select! {
+            done = work => done,
+            () = given_up(stop) => Err(sink::Error::Start(std::io::Error::other("the store took the connection and does not answer"))),
+        }
     })
 }
+
+/// Ends a while after `stop` is set: a store that never answers must not hold the end.
+async fn given_up(stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tokio::time::sleep(LAST_WORD).await;
+}
+
+/// How long the store may still answer once the end has begun.
+const LAST_WORD: Duration = Duration::from_secs(2);

@@ -1,5 +1,6 @@
 //! What is known of everything, read from the published cells.
 
+use super::{Pace, Reloader};
 use crate::control;
 use crate::ledger::{Book, Gauges, Law, Outcome, laws};
 use crate::receive::{Intake, Listener, Published, ReceiveStats};
@@ -18,6 +19,7 @@ pub struct View {
     sink: Arc<Stats>,
     bundles_queued: AtomicU64,
     store_restarts: AtomicU64,
+    reloader: Arc<Reloader>,
 }
 
 /// All counts at one moment. Under load threads publish one after the other, so the laws hold to within what they published
@@ -50,6 +52,7 @@ impl View {
         queue_max: usize,
         intake: Arc<Intake>,
         sink: Arc<Stats>,
+        reloader: Arc<Reloader>,
     ) -> Self {
         let listeners = listeners.iter().map(Listener::published).collect();
         View {
@@ -60,7 +63,32 @@ impl View {
             sink,
             bundles_queued: AtomicU64::new(0),
             store_restarts: AtomicU64::new(0),
+            reloader,
         }
+    }
+
+    /// What reads the configuration again.
+    pub fn reloader(&self) -> &Arc<Reloader> {
+        &self.reloader
+    }
+
+    /// How far every thread of the data path has come.
+    pub fn paces(&self) -> Vec<Pace> {
+        let pace = |thread: String, rounds, excused| Pace {
+            thread,
+            rounds,
+            excused,
+        };
+        let receive = self.listeners.iter().enumerate().map(|(n, l)| {
+            let rounds = l.with(|r| r.rounds);
+            pace(format!("receive-{n}"), rounds, false)
+        });
+        let shards = (self.shards.iter().enumerate())
+            .map(|(n, s)| pace(format!("shard-{n}"), s.rounds(), s.is_waiting()));
+        let beats = self.sink.beats();
+        // no beat yet: nothing is sent before the schema is there
+        let sink = pace("sink".into(), beats, beats == 0);
+        receive.chain(shards).chain([sink]).collect()
     }
 
     /// Notes how many bundles wait for the sink.
@@ -148,7 +176,12 @@ impl control::Source for View {
             },
             store_restarts: self.store_restarts.load(Relaxed),
             not_ready,
+            reloads: self.reloader.stats(),
         }
+    }
+
+    fn reload(&self) -> Result<String, String> {
+        self.reloader.reload()
     }
 
     fn ledger_json(&self) -> String {

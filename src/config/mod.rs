@@ -1,13 +1,16 @@
 //! Text to proven configuration; gathers the settings of each room.
 //!
-//! Owns: [`Config`] (everything that can be set), [`Fault`] (what is wrong, where, and the cure).
+//! Owns: [`Config`] (everything that can be set), [`Fault`] (what is wrong, where, and the cure), [`Keys`] (a text as
+//! keys and values, to tell what changed).
 //! Never: opens a socket or asks a store: `check` and `assemble` do.
 
+mod change;
 mod fault;
 
+pub use change::{Change, Keys};
 pub use fault::{Fault, parse};
 
-use crate::{aggregate, batch, control, decode, enrich, receive, shard, sink};
+use crate::{aggregate, batch, control, decode, enrich, receive, rights, shard, sink};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,6 +22,10 @@ pub struct Config {
     /// Where the collector keeps its id, templates and options over a restart. Default: `/var/lib/flowhouse/state` for root,
     /// `~/.local/state/flowhouse` for others.
     pub state_dir: Option<PathBuf>,
+    /// What is logged: `error`, `warn`, `info`, `debug` or `trace`. RUST_LOG goes before it. Default `info`.
+    pub log_level: LogLevel,
+    /// `[privileges]`: who the collector becomes when it was started as root.
+    pub privileges: rights::Settings,
     /// `[receive]`
     pub receive: receive::Settings,
     /// `[shard]`
@@ -43,6 +50,32 @@ pub struct Config {
     pub store: StoreSettings,
     /// `[control]`
     pub control: control::Settings,
+}
+
+/// What is logged at least.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+impl LogLevel {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
+        }
+    }
 }
 
 /// The embedded ClickHouse.
@@ -74,6 +107,8 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             state_dir: None,
+            log_level: LogLevel::default(),
+            privileges: Default::default(),
             receive: Default::default(),
             shard: Default::default(),
             decode: Default::default(),
@@ -136,7 +171,8 @@ impl Config {
 
     /// What the rooms say about their settings; messages begin with the key at fault.
     fn faults(&self) -> Vec<Fault> {
-        let mut faults: Vec<Fault> = self.receive.faults().into_iter().map(Fault::of).collect();
+        let receive = self.receive.faults().into_iter();
+        let mut faults: Vec<Fault> = receive.chain(self.control.fault()).map(Fault::of).collect();
         if let Err(e) = enrich::Tables::new(&self.enrich) {
             faults.push(Fault::of(format!("enrich.{e}")));
         }

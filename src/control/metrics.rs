@@ -41,6 +41,7 @@ pub fn render(
         "Times that the embedded store ended and was started again; 0 with a store of another's.",
         [(&[][..], s.store_restarts as f64)],
     );
+    reloads(&mut page, s.reloads);
     TextEncoder::new().encode_to_string(&page.0)
 }
 
@@ -284,6 +285,29 @@ fn endpoints(page: &mut Page, s: &Sink) {
         "1 for the state of an endpoint: up, down, aside (refused an INSERT lately for a reason of its own), refused \
          (shares no deduplication log with the first of its shard), unknown.",
         states.iter().map(|l| (&l[..], 1.0)),
+    );
+}
+
+fn reloads(page: &mut Page, r: super::Reloads) {
+    let results = [("success", r.succeeded), ("failure", r.failed)];
+    let labels = results.map(|(name, _)| [("result", name.to_owned())]);
+    page.counter(
+        "flowhouse_control_reloads_total",
+        "Reloads of the configuration; a failed one changed nothing.",
+        labels
+            .iter()
+            .map(|l| &l[..])
+            .zip(results.map(|(_, n)| n as f64)),
+    );
+    page.gauge(
+        "flowhouse_control_reload_successful",
+        "0 when the last reload failed: the file is not what is in force.",
+        [(&[][..], f64::from(u8::from(!r.last_failed)))],
+    );
+    page.gauge(
+        "flowhouse_control_config_read_timestamp_seconds",
+        "When the configuration in force was read.",
+        [(&[][..], r.read_at_s as f64)],
     );
 }
 

@@ -10,6 +10,14 @@ pub trait Source: Send + Sync + 'static {
 
     /// `ledger.json` now.
     fn ledger_json(&self) -> String;
+
+    /// Reads the configuration again; may take seconds.
+    ///
+    /// # Errors
+    /// Why nothing was changed.
+    fn reload(&self) -> Result<String, String> {
+        Err("this collector cannot read its configuration again\n".into())
+    }
 }
 
 /// The state of a collector at one moment. Counters count from the start of the process.
@@ -27,8 +35,23 @@ pub struct Snapshot {
     pub sink: Sink,
     /// How often the embedded store had to be started again.
     pub store_restarts: u64,
+    /// Reloads of the configuration.
+    pub reloads: Reloads,
     /// Why nothing can be delivered now; `None` when all is well.
     pub not_ready: Option<String>,
+}
+
+/// Reloads of the configuration since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reloads {
+    /// Those that were carried out.
+    pub succeeded: u64,
+    /// Those that changed nothing because of a fault.
+    pub failed: u64,
+    /// Whether the last one was one of the latter.
+    pub last_failed: bool,
+    /// When the configuration in force was read, seconds since 1970 UTC.
+    pub read_at_s: u64,
 }
 
 /// A UDP listener.

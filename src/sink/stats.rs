@@ -27,6 +27,7 @@ pub struct Stats {
     latency: [AtomicU64; LATENCY_BOUNDS.len() + 1],
     latency_ns: AtomicU64,
     ready: AtomicBool,
+    beats: AtomicU64,
     errors: Mutex<Errors>,
     endpoints: Mutex<Vec<EndpointState>>,
 }
@@ -148,6 +149,19 @@ impl Stats {
         self.set_ready();
     }
 
+    /// Grows a few times a second while the sink lives, whether the store answers or not; 0 before it starts.
+    pub fn beats(&self) -> u64 {
+        self.beats.load(Relaxed)
+    }
+
+    /// Says that the sink lives.
+    pub(super) async fn beat(self: std::sync::Arc<Self>) {
+        loop {
+            self.beats.fetch_add(1, Relaxed);
+            tokio::time::sleep(BEAT).await;
+        }
+    }
+
     /// Tells why nothing can be sent yet.
     pub fn not_ready(&self, why: &str) {
         self.ready.store(false, Relaxed);
@@ -184,3 +198,6 @@ impl Stats {
 }
 
 const CODES_MAX: usize = 256;
+
+/// Well below any watchdog worth setting.
+const BEAT: Duration = Duration::from_millis(200);

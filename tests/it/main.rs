@@ -10,6 +10,7 @@ mod deploy;
 mod generate;
 mod harness;
 mod newer;
+mod operate;
 mod peers;
 mod pipeline;
 mod reach;

@@ -104,6 +104,7 @@ struct Worker {
 impl Worker {
     fn run(mut self, runtime: Runtime) {
         runtime.spawn(self.delivery.clone().greet());
+        runtime.spawn(self.inbox.stats.clone().beat());
         while let Some(bundle) = self.next() {
             for body in self.bodies.try_iter() {
                 self.encoder.recycle(body);
