@@ -9,6 +9,7 @@ mod admit;
 mod complaint;
 mod connection;
 mod deliver;
+mod lane;
 mod lanes;
 mod post;
 mod verdict;
