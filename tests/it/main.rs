@@ -14,5 +14,6 @@ mod refusals;
 mod replay;
 mod simulation;
 mod sink;
+mod spool;
 mod store;
 mod traffic;
