@@ -103,9 +103,11 @@ impl Opened {
     fn folders(&self) -> Vec<PathBuf> {
         let data = self.config.store.data.clone();
         let data = data.filter(|_| is_embedded(&self.config));
+        let spool = self.config.spool.directory.clone();
         [self.state.path().to_owned()]
             .into_iter()
             .chain(data)
+            .chain(spool)
             .collect()
     }
 

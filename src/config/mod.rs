@@ -46,6 +46,8 @@ pub struct Config {
     pub clickhouse: Option<sink::clickhouse::Connection>,
     /// `[sink]`
     pub sink: sink::Settings,
+    /// `[spool]`: bundles on disk until the store has them.
+    pub spool: sink::spool::Settings,
     /// `[store]`: the embedded ClickHouse, started where `[sink]` names no other.
     pub store: StoreSettings,
     /// `[control]`
@@ -119,6 +121,7 @@ impl Default for Config {
             shutdown_grace_s: 30,
             clickhouse: None,
             sink: Default::default(),
+            spool: Default::default(),
             store: StoreSettings::default(),
             control: Default::default(),
         }
@@ -199,6 +202,10 @@ impl Config {
             ("usage.usage_keys_max", self.usage.usage_keys_max),
             ("sink.queue_max", self.sink.queue_max),
             ("sink.in_flight_max", self.sink.in_flight_max),
+            ("spool.in_doubt_max", self.spool.in_doubt_max),
+            ("spool.files_max", self.spool.files_max),
+            ("spool.queue_max", self.spool.queue_max),
+            ("spool.group_max", self.spool.group_max),
             ("sink.send_timeout_s", self.sink.send_timeout_s as usize),
             ("sink.insert_timeout_s", self.sink.insert_timeout_s as usize),
         ];

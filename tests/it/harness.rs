@@ -217,6 +217,12 @@ impl Collector {
         run(Command::new("kill").args([&format!("-{name}"), &store]));
     }
 
+    /// Ends it as a crash would.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it is there");
+        self.child.wait().expect("it ends");
+    }
+
     /// Waits until it ends by itself; its exit code, what it logged since it was ready, and the final ledger.
     pub fn ended(mut self) -> (Option<i32>, String, serde_json::Value) {
         let mut status = None;

@@ -19,5 +19,6 @@ mod replay;
 mod schema;
 mod simulation;
 mod sink;
+mod spool;
 mod store;
 mod traffic;
