@@ -1,6 +1,7 @@
 //! The state directory: who this collector is, and what it knew before a restart.
 
 use crate::config::Config;
+use crate::decode::End;
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
@@ -9,6 +10,9 @@ use uuid::Uuid;
 
 /// Largest state file that is read back, bytes.
 const FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// The file that is there while a collector runs.
+const RUNNING: &str = "running";
 
 /// Where the state directory of a configuration is.
 pub fn state_dir(config: &Config) -> PathBuf {
@@ -69,6 +73,21 @@ impl StateDirectory {
     /// Where the directory is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Begins a run: how the one before ended. Until [`StateDirectory::ended`] a later run will find that this one crashed.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn begin(&self) -> Result<End> {
+        let crashed = self.path.join(RUNNING).exists();
+        self.write(RUNNING, b"removed at the end, in order\n")?;
+        Ok(if crashed { End::Crashed } else { End::Stopped })
+    }
+
+    /// This run ended in order: everything that outlives it is written.
+    pub fn ended(&self) {
+        self.remove(RUNNING);
     }
 
     /// Writes a file so that after a crash it is the old one or the new one, whole.
@@ -141,6 +160,10 @@ mod tests {
         let first = StateDirectory::open(dir.path()).expect("opens");
         let id = first.collector();
         assert!(StateDirectory::open(dir.path()).is_err(), "a second holder");
+        assert_eq!(first.begin().expect("writes"), End::Stopped);
+        assert_eq!(first.begin().expect("writes"), End::Crashed);
+        first.ended();
+        assert_eq!(first.begin().expect("writes"), End::Stopped);
         first.write("templates", b"abc").expect("writes");
         assert_eq!(
             first.read("templates").expect("reads").as_deref(),

@@ -145,8 +145,7 @@ impl Back {
     /// the outcomes since then.
     pub fn seal(&mut self, now_ns: i64, book: &Book, last: bool) -> Sealed {
         let (usage, learned) = self.drain();
-        let due = last || now_ns - self.ledger_ns >= LEDGER_NS;
-        let ledger = if due {
+        let ledger = if self.tells(now_ns, last) {
             self.ledger_rows(now_ns, book)
         } else {
             vec![]
@@ -161,6 +160,11 @@ impl Back {
             },
             names,
         )
+    }
+
+    /// Whether a bundle sealed now carries the outcomes.
+    pub fn tells(&self, now_ns: i64, last: bool) -> bool {
+        last || now_ns - self.ledger_ns >= LEDGER_NS
     }
 
     /// What the book gained since the last bundle.

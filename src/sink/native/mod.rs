@@ -32,6 +32,8 @@ pub struct EncodedBundle {
     pub sequence: u64,
     /// One for each batch, in the same order.
     pub sections: Vec<EncodedSection>,
+    /// As in [`Bundle::positions`].
+    pub positions: Vec<u8>,
 }
 
 /// One INSERT: immutable, owns all it needs, the unit of retry.
@@ -79,6 +81,7 @@ impl Encoder {
         EncodedBundle {
             sequence: bundle.sequence,
             sections: sections.collect(),
+            positions: bundle.positions.clone(),
         }
     }
 
