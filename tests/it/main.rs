@@ -15,4 +15,5 @@ mod replay;
 mod simulation;
 mod sink;
 mod store;
+mod torture;
 mod traffic;

@@ -1,0 +1,113 @@
+//! A store, a collector and exporters, each of which may be killed at any time.
+
+use super::books::{Equation, audit};
+use super::exporters::Exporters;
+use crate::harness::{self, Collector, PATIENCE, Store, assert_laws, total};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// Everything that runs in a torture.
+pub struct World {
+    dir: tempfile::TempDir,
+    pub store: Store,
+    pub collector: Option<Collector>,
+    pub exporters: Option<Exporters>,
+    config: String,
+}
+
+impl World {
+    /// A store and a collector; `config` is added to its configuration. `url` is where it finds the store, when that is not the
+    /// store itself.
+    pub fn start(config: &str, url: impl FnOnce(&Store) -> String) -> World {
+        let dir = harness::directory();
+        let store = Store::start(dir.path());
+        Self::around(dir, store, config, url)
+    }
+
+    fn around(
+        dir: tempfile::TempDir,
+        store: Store,
+        config: &str,
+        url: impl FnOnce(&Store) -> String,
+    ) -> World {
+        let listen = free_port();
+        let config = format!(
+            "shutdown_grace_s = 60\n{config}\n[receive]\nlisteners = [\"{listen}\"]\n[shard]\nshards = 2\n[batch]\nseal_age_ms = 300\n\
+             [clickhouse]\nurl = \"{}\"\nkey_file = {:?}\n",
+            url(&store),
+            store.key_file(),
+        );
+        let mut world = World {
+            dir,
+            store,
+            collector: None,
+            exporters: None,
+            config,
+        };
+        world.run();
+        world.exporters = Some(Exporters::start(listen, RATE));
+        world
+    }
+
+    /// Where everything is.
+    pub fn path(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
+    /// Starts the collector (again).
+    pub fn run(&mut self) {
+        self.collector = Some(Collector::start(self.dir.path(), &self.config));
+    }
+
+    /// `kill -9` of the collector.
+    pub fn kill_collector(&mut self) {
+        // dropping it kills it
+        self.collector = None;
+    }
+
+    /// The running collector.
+    pub fn collector(&self) -> &Collector {
+        self.collector.as_ref().expect("it runs")
+    }
+
+    /// Waits until this run of the collector has stored so many rows.
+    pub fn stored(&self, rows: u64) {
+        let is_so = || total(&self.collector().ledger(), "rows_acknowledged") >= rows;
+        harness::eventually("rows are stored", is_so);
+    }
+
+    /// Ends everything in order and reads the books.
+    pub fn finish(mut self) -> (Equation, serde_json::Value) {
+        let sent = self.exporters.take().expect("they send").finish();
+        self.settle();
+        let ledger = self.collector.take().expect("it runs").stop();
+        assert_laws(&ledger);
+        (audit(&self.store.sql(), &sent), ledger)
+    }
+
+    /// Waits until nothing is open any more.
+    pub fn settle(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let (mut last, mut quiet) = (serde_json::Value::Null, 0);
+        while quiet < 3 {
+            assert!(Instant::now() < deadline, "rows stay open: {last:#}");
+            std::thread::sleep(Duration::from_millis(100));
+            let ledger = self.collector().ledger();
+            let settled = total(&ledger, "rows") == total(&ledger, "rows_acknowledged")
+                && total(&ledger, "rows") == total(&last, "rows");
+            quiet = if settled { quiet + 1 } else { 0 };
+            last = ledger;
+        }
+    }
+}
+
+fn free_port() -> SocketAddr {
+    static COLLECTORS: AtomicU8 = AtomicU8::new(1);
+    let address = Ipv4Addr::new(127, 0, 11, COLLECTORS.fetch_add(1, Relaxed));
+    let socket = UdpSocket::bind((address, 0)).expect("a free port");
+    socket.local_addr().expect("bound")
+}
+
+/// Flow records a second, all exporters together.
+pub const RATE: u64 = 6_000;
