@@ -131,6 +131,11 @@ impl Back {
         self.sealer.due(now_ns) || self.usage.is_full() || now_ns - self.ledger_ns >= LEDGER_NS
     }
 
+    /// The clock was set back, after everything was sealed.
+    pub fn set_clock(&mut self, now_ns: i64) {
+        self.ledger_ns = now_ns;
+    }
+
     /// Whether rows of this age have to be sealed.
     pub fn aged(&self, age_ns: i64) -> bool {
         age_ns >= self.sealer.seal_age_ns()

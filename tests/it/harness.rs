@@ -57,12 +57,20 @@ impl Collector {
     /// Starts `flowhouse run` on a configuration that this completes with ports and a state directory, and waits until it
     /// is ready.
     pub fn start(dir: &Path, config: &str) -> Collector {
+        Self::start_under(dir, config, &[])
+    }
+
+    /// The same with a program in front that runs it: `env NAME=VALUE`, `strace -D ...`.
+    pub fn start_under(dir: &Path, config: &str, launcher: &[String]) -> Collector {
         let state = dir.join("state");
         let text =
             format!("state_dir = {state:?}\n{config}\n[control]\nlisten = \"127.0.0.1:0\"\n");
         let file = dir.join("flowhouse.toml");
         fs::write(&file, text).expect("configuration written");
-        let mut child = Command::new(exe())
+        let exe = exe().to_string_lossy().into_owned();
+        let words: Vec<&String> = launcher.iter().chain([&exe]).collect();
+        let mut child = Command::new(words[0])
+            .args(&words[1..])
             .args(["run", "-c"])
             .arg(&file)
             .stderr(Stdio::piped())

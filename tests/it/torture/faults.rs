@@ -2,7 +2,10 @@
 
 use super::World;
 use super::proxy::{Act, Proxy, Script};
-use crate::harness::{Store, total};
+use super::world::RATE;
+use crate::harness::{self, Store, total};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 fn direct(store: &Store) -> String {
@@ -24,7 +27,7 @@ fn through(title: &str, scripts: &[(&str, Script)], config: &str) {
             total(&world.collector().ledger(), "rows_acknowledged"),
         );
         proxy.script(*script);
-        crate::harness::eventually(name, || proxy.faults() >= faults + 4);
+        harness::eventually(name, || proxy.faults() >= faults + 4);
         proxy.script(|_, _| Act::Pass);
         world.stored(before + 1);
     }
@@ -79,7 +82,7 @@ fn a_stop_in_order_under_load_loses_nothing_and_the_next_run_knows_what_it_misse
     let mut world = World::start("", direct);
     world.stored(2_000);
     let rows = world.collector.take().expect("it runs").stop();
-    crate::harness::assert_laws(&rows);
+    harness::assert_laws(&rows);
     assert_eq!(total(&rows, "rows"), total(&rows, "rows_acknowledged"));
     std::thread::sleep(Duration::from_millis(500));
     world.run();
@@ -93,4 +96,60 @@ fn a_stop_in_order_under_load_loses_nothing_and_the_next_run_knows_what_it_misse
     equation.assert_closed("SIGTERM under load, half a second later again");
     assert!(equation.sum(|l| l.lost_stopped) > 0);
     assert_eq!(equation.sum(|l| l.lost_crash), 0);
+}
+
+#[test]
+fn a_store_that_is_away_at_full_rate_costs_nothing() {
+    let mut world = World::start("", direct);
+    world.stored(1_000);
+    world.store.kill();
+    world.rate(4 * RATE);
+    std::thread::sleep(Duration::from_secs(5));
+    world.rate(RATE);
+    world.store.run();
+    let (equation, ledger) = world.finish();
+    equation.assert_closed("store away for 5 s at four times the rate");
+    assert_eq!(equation.sum(|l| l.sent), equation.sum(|l| l.stored));
+    assert_eq!(total(&ledger, "rows"), equation.sum(|l| l.rows));
+}
+
+/// Both are in Debian: `.ci/prepare test` installs them.
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+
+#[test]
+fn a_clock_that_is_set_costs_nothing() {
+    if !Path::new(FAKETIME).exists() {
+        eprintln!("skipped: no libfaketime at {FAKETIME}");
+        return;
+    }
+    let dir = harness::directory();
+    let offset = dir.path().join("offset");
+    std::fs::write(&offset, "+0").expect("written");
+    let launcher = [
+        "env".to_owned(),
+        format!("LD_PRELOAD={FAKETIME}"),
+        format!("FAKETIME_TIMESTAMP_FILE={}", offset.display()),
+        "FAKETIME_NO_CACHE=1".to_owned(),
+        // Instant is what must not jump: the system call promises it
+        "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
+    ];
+    let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
+    let world = World::under(dir, "", direct, &launcher);
+    let mut bundles = 0.0;
+    for step in ["+0", "+7200", "-10800", "+0"] {
+        std::fs::write(&offset, step).expect("written");
+        let before = total(&world.collector().ledger(), "rows_acknowledged");
+        world.stored(before + 6_000);
+        bundles = world.collector().metric("flowhouse_shard_bundles_total");
+    }
+    let hours = "SELECT uniqExact(toStartOfHour(received_at)) FROM flows";
+    assert!(
+        world.store.sql().numbers(hours)[0] >= 3,
+        "the clock was set"
+    );
+    let (equation, _) = world.finish();
+    equation.assert_closed("clock set by +2 h, -5 h, +3 h");
+    assert_eq!(equation.sum(|l| l.sent), equation.sum(|l| l.stored));
+    // one a shard and 300 ms, not one a datagram
+    assert!(bundles < 200.0, "{bundles} bundles");
 }

@@ -14,23 +14,24 @@ pub struct World {
     pub collector: Option<Collector>,
     pub exporters: Option<Exporters>,
     config: String,
+    launcher: Vec<String>,
 }
 
 impl World {
     /// A store and a collector; `config` is added to its configuration. `url` is where it finds the store, when that is not the
     /// store itself.
     pub fn start(config: &str, url: impl FnOnce(&Store) -> String) -> World {
-        let dir = harness::directory();
-        let store = Store::start(dir.path());
-        Self::around(dir, store, config, url)
+        Self::under(harness::directory(), config, url, &[])
     }
 
-    fn around(
+    /// The same in a directory that is there, with a program that runs the collector.
+    pub fn under(
         dir: tempfile::TempDir,
-        store: Store,
         config: &str,
         url: impl FnOnce(&Store) -> String,
+        launcher: &[&str],
     ) -> World {
+        let store = Store::start(dir.path());
         let listen = free_port();
         let config = format!(
             "shutdown_grace_s = 60\n{config}\n[receive]\nlisteners = [\"{listen}\"]\n[shard]\nshards = 2\n[batch]\nseal_age_ms = 300\n\
@@ -44,26 +45,28 @@ impl World {
             collector: None,
             exporters: None,
             config,
+            launcher: launcher.iter().map(|&word| word.to_owned()).collect(),
         };
         world.run();
         world.exporters = Some(Exporters::start(listen, RATE));
         world
     }
 
-    /// Where everything is.
-    pub fn path(&self) -> &std::path::Path {
-        self.dir.path()
-    }
-
     /// Starts the collector (again).
     pub fn run(&mut self) {
-        self.collector = Some(Collector::start(self.dir.path(), &self.config));
+        let collector = Collector::start_under(self.dir.path(), &self.config, &self.launcher);
+        self.collector = Some(collector);
     }
 
     /// `kill -9` of the collector.
     pub fn kill_collector(&mut self) {
         // dropping it kills it
         self.collector = None;
+    }
+
+    /// Changes the rate of the exporters.
+    pub fn rate(&self, records: u64) {
+        self.exporters.as_ref().expect("they send").rate(records);
     }
 
     /// The running collector.
