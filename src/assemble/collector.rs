@@ -10,7 +10,8 @@ use crate::enrich::Tables;
 use crate::ledger::Book;
 use crate::receive::{self, Intake, Listener, Router};
 use crate::shard::{Back, Cell, ExportShard, Worker};
-use crate::sink::{Outbox, clickhouse::Connection, hop};
+use crate::sink::spool::{Mode, Spool};
+use crate::sink::{Outbox, Stats, clickhouse::Connection, hop};
 use anyhow::Result;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rand::Rng;
@@ -55,7 +56,8 @@ impl Collector {
 
         let (outbox, inbox) = hop(config.sink.queue_max);
         let stop = Arc::new(AtomicBool::new(false));
-        let gate = Gate::start(inbox, &connection, config)?;
+        let spool = open_spool(config, &state, inbox.stats())?;
+        let gate = Gate::start(inbox, &connection, config, spool)?;
         let intake = Intake::new(&config.receive);
         let identity = Arc::new(Identity {
             collector: state.collector().to_string(),
@@ -177,6 +179,40 @@ impl Collector {
         self.control.stop();
         (self.view.totals(), self.store)
     }
+}
+
+/// Opens the spool, if there is to be one, and says what it holds and what a kill can cost now.
+fn open_spool(config: &Config, state: &StateDirectory, stats: &Stats) -> Result<Option<Spool>> {
+    let settings = &config.spool;
+    let age = config.batch.seal_age_ms;
+    let spool = match config.sink.kind.discards() || settings.mode == Mode::Off {
+        true => None,
+        false => {
+            let directory = spool_dir(config, state.path());
+            Some(Spool::open(&directory, settings, stats)?)
+        }
+    };
+    match settings.mode {
+        Mode::Always if spool.is_some() => tracing::info!(
+            "a kill costs the rows of the last {age} ms and of the commit on its way: all others are on disk before they are sent"
+        ),
+        _ => tracing::info!(
+            "a kill costs what is in memory: rows of the last {age} ms and what the store has not acknowledged"
+        ),
+    }
+    if let Some(spool) = &spool {
+        let (files, rows) = spool.waiting();
+        if files > 0 {
+            tracing::info!("the spool holds {files} bundles with {rows} rows of an earlier run");
+        }
+    }
+    Ok(spool)
+}
+
+/// Where the spool of a configuration is.
+pub fn spool_dir(config: &Config, state: &std::path::Path) -> std::path::PathBuf {
+    let directory = config.spool.directory.clone();
+    directory.unwrap_or_else(|| state.join("spool"))
 }
 
 /// The store of the configuration, or an embedded one that is started now.

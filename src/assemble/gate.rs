@@ -1,7 +1,8 @@
-//! Between the shards and the sink: nothing is sent before the schema is there.
+//! Between the shards and the store: nothing is sent before the schema is there.
 
 use crate::config::Config;
 use crate::sink::clickhouse::{Connection, Sink};
+use crate::sink::spool::Spool;
 use crate::sink::{Inbox, Stats, null, schema};
 use anyhow::Result;
 use std::sync::Arc;
@@ -9,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-/// The sink, once the store has its schema. Until then bundles wait in hop 2: a store that is away at start costs no row,
-/// and no row is refused for a table that does not exist yet.
+/// The sink, which is released once the store has its schema. Until then bundles go to the spool, or wait in hop 2: a store that is
+/// away at start costs no row, and no row is refused for a table that does not exist yet.
 #[derive(Debug)]
 pub struct Gate {
     thread: JoinHandle<Option<Sink>>,
@@ -19,29 +20,32 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// Starts waiting for the store, or a null sink where the configuration says so.
+    /// Starts the sink and waits for the store on a thread of its own; or starts a null sink where the configuration says so.
     ///
     /// # Errors
-    /// When a thread cannot be started.
-    pub fn start(inbox: Inbox, connection: &Connection, config: &Config) -> Result<Gate> {
+    /// When the sink cannot be started.
+    pub fn start(
+        inbox: Inbox,
+        connection: &Connection,
+        config: &Config,
+        spool: Option<Spool>,
+    ) -> Result<Gate> {
         let stop = Arc::new(AtomicBool::new(false));
         if let Some(effort) = config.sink.kind.effort(config.sink.compression) {
             let null = Some(null::start(inbox, effort)?);
             let thread = Builder::new().name("gate".into()).spawn(|| None)?;
             return Ok(Gate { thread, null, stop });
         }
-        let (connection, settings, stopped) =
-            (connection.clone(), config.sink.clone(), stop.clone());
+        let sink = Sink::start_held(inbox, &config.sink, spool)?;
+        let (connection, stopped) = (connection.clone(), stop.clone());
         let apply = config.schema_apply;
         let work = move || {
-            wait_for_schema(&connection, apply, &stopped, inbox.stats());
-            match Sink::start(inbox, &connection, &settings) {
-                Ok(sink) => Some(sink),
-                Err(error) => {
-                    tracing::error!("the sink cannot start: {error}");
-                    None
-                }
+            if wait_for_schema(&connection, apply, &stopped, sink.stats())
+                && let Err(error) = sink.release(&connection)
+            {
+                tracing::error!("nothing can be delivered: {error}");
             }
+            Some(sink)
         };
         let thread = Builder::new().name("gate".into()).spawn(work)?;
         Ok(Gate {
@@ -67,14 +71,14 @@ impl Gate {
     }
 }
 
-/// Applies or checks the schema until that succeeds, or until told to stop.
-fn wait_for_schema(connection: &Connection, apply: bool, stop: &AtomicBool, stats: &Stats) {
+/// Applies or checks the schema until that succeeds (true), or until told to stop.
+fn wait_for_schema(connection: &Connection, apply: bool, stop: &AtomicBool, stats: &Stats) -> bool {
     let mut pause = Duration::from_millis(100);
     while let Err(error) = prepare(connection, apply) {
         stats.not_ready(&format!("{error:#}"));
         if stop.load(Ordering::Relaxed) {
             tracing::error!("the store never got ready: {error:#}");
-            return;
+            return false;
         }
         tracing::warn!("waiting for the store at {}: {error:#}", connection.url);
         let step = Duration::from_millis(50);
@@ -85,6 +89,7 @@ fn wait_for_schema(connection: &Connection, apply: bool, stop: &AtomicBool, stat
         }
         pause = (pause * 2).min(Duration::from_secs(10));
     }
+    true
 }
 
 fn prepare(connection: &Connection, apply: bool) -> Result<()> {

@@ -13,7 +13,7 @@ mod state;
 mod view;
 
 pub use budget::refuse as refuse_budget;
-pub use collector::Collector;
+pub use collector::{Collector, spool_dir};
 pub use embedded::Embedded;
 use gate::Gate;
 use housekeeper::Housekeeper;

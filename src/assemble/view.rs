@@ -90,6 +90,8 @@ impl View {
         other.add(Outcome::RowsAcknowledged, sink.rows_acknowledged);
         other.add(Outcome::RowsQuarantined, sink.rows_quarantined);
         other.add(Outcome::RowsLostShutdown, sink.rows_lost_shutdown);
+        other.add(Outcome::RowsShed, sink.rows_shed);
+        other.add(Outcome::RowsRecovered, sink.rows_recovered);
         Totals { book, gauges }
     }
 
@@ -117,11 +119,17 @@ impl control::Source for View {
     fn snapshot(&self) -> control::Snapshot {
         let totals = self.totals();
         let sink = self.sink();
-        let not_ready = (!sink.ready).then(|| {
+        let can_spool = sink.spool.enabled && !sink.spool.failing;
+        let away = (!sink.ready).then(|| {
             sink.last_error
                 .clone()
                 .unwrap_or_else(|| "the store has not answered yet".into())
         });
+        let (spooling, not_ready) = match can_spool {
+            true => (away, None),
+            false => (None, away),
+        };
+        let spool = spool(&sink);
         control::Snapshot {
             book: totals.book,
             gauges: totals.gauges,
@@ -137,8 +145,11 @@ impl control::Source for View {
                 errors: sink.errors,
                 latency: LATENCY_BOUNDS.iter().copied().zip(sink.latency).collect(),
                 latency_seconds: sink.latency_seconds,
+                delivering: sink.ready,
+                spool,
             },
             not_ready,
+            spooling,
         }
     }
 
@@ -155,6 +166,29 @@ fn listener(r: &ReceiveStats) -> control::Listener {
         kernel_drops: r.kernel_drops,
         receive_buffer_bytes: r.receive_buffer as u64,
     }
+}
+
+fn spool(sink: &Snapshot) -> Option<control::Spool> {
+    let s = &sink.spool;
+    let age_ms = crate::sink::spool::now_ms().saturating_sub(s.oldest_ms);
+    s.enabled.then(|| control::Spool {
+        bytes: s.bytes,
+        files: s.files,
+        oldest_seconds: match s.oldest_ms {
+            0 => 0.0,
+            _ => age_ms.max(0) as f64 / 1e3,
+        },
+        in_doubt: s.in_doubt,
+        quarantined: s.quarantined,
+        corrupt: s.corrupt,
+        bundles: s.bundles,
+        written: s.written,
+        commits: s.commits,
+        write_errors: s.write_errors,
+        fsyncs: s.fsyncs,
+        fsync_seconds: s.fsync_ns as f64 / 1e9,
+        failing: s.failing,
+    })
 }
 
 fn shard(s: &ShardStats, queue_max: u64) -> control::Shard {

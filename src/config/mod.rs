@@ -39,6 +39,8 @@ pub struct Config {
     pub clickhouse: Option<sink::clickhouse::Connection>,
     /// `[sink]`
     pub sink: sink::Settings,
+    /// `[spool]`: bundles on disk until the store has them.
+    pub spool: sink::spool::Settings,
     /// `[store]`: the embedded ClickHouse, started where `[sink]` names no other.
     pub store: StoreSettings,
     /// `[control]`
@@ -84,6 +86,7 @@ impl Default for Config {
             shutdown_grace_s: 30,
             clickhouse: None,
             sink: Default::default(),
+            spool: Default::default(),
             store: StoreSettings::default(),
             control: Default::default(),
         }
@@ -165,6 +168,10 @@ impl Config {
             ("usage.usage_keys_max", self.usage.usage_keys_max),
             ("sink.queue_max", self.sink.queue_max),
             ("sink.in_flight_max", self.sink.in_flight_max),
+            ("spool.in_doubt_max", self.spool.in_doubt_max),
+            ("spool.files_max", self.spool.files_max),
+            ("spool.queue_max", self.spool.queue_max),
+            ("spool.group_max", self.spool.group_max),
         ];
         let zero = least.iter().filter(|(_, n)| *n == 0);
         faults.extend(zero.map(|(key, _)| Fault::of(format!("{key} must be at least 1"))));

@@ -1,7 +1,7 @@
 //! The page `/metrics`: a snapshot in Prometheus's text format.
 
 use super::inventory::exporters;
-use super::{Inventory, Listener, Shard, Sink, Snapshot};
+use super::{Inventory, Listener, Shard, Sink, Snapshot, Spool};
 use crate::ledger::{Outcome, Tally, laws};
 use prometheus::TextEncoder;
 use prometheus::proto::{
@@ -28,7 +28,7 @@ pub fn render(
     let ready = f64::from(u8::from(s.not_ready.is_none()));
     page.gauge(
         "flowhouse_ready",
-        "Whether rows can be delivered now.",
+        "Whether rows can be delivered or spooled now.",
         [(&[][..], ready)],
     );
     ledger(&mut page, s);
@@ -80,7 +80,7 @@ fn ledger(page: &mut Page, s: &Snapshot) {
         ),
         (
             "rows_open",
-            "Rows open in a shard, queued to the sink or in flight.",
+            "Rows open in a shard, queued to the sink, spooled or in flight.",
             s.gauges.rows_open,
         ),
     ];
@@ -200,6 +200,65 @@ fn shards(page: &mut Page, shards: &[Shard]) {
     );
 }
 
+fn spool(page: &mut Page, s: &Spool) {
+    let gauges = [
+        ("bytes", "Bytes of the bundle files.", s.bytes as f64),
+        ("files", "Bundle files.", s.files as f64),
+        (
+            "oldest_seconds",
+            "Age of the oldest bundle that is not delivered.",
+            s.oldest_seconds,
+        ),
+        (
+            "in_doubt",
+            "Sections that were sent and have no answer.",
+            s.in_doubt as f64,
+        ),
+        (
+            "quarantine_files",
+            "Files with rows that the store refuses for good.",
+            s.quarantined as f64,
+        ),
+        (
+            "corrupt_files",
+            "Files set aside because they are damaged.",
+            s.corrupt as f64,
+        ),
+        (
+            "failing",
+            "Whether the disk refused the last bundle.",
+            f64::from(u8::from(s.failing)),
+        ),
+    ];
+    for (name, help, value) in gauges {
+        page.gauge(&format!("flowhouse_spool_{name}"), help, [(&[][..], value)]);
+    }
+    let counters = [
+        ("bundles", "Bundles made durable.", s.bundles as f64),
+        ("written_bytes", "Bytes made durable.", s.written as f64),
+        (
+            "commits",
+            "Commits; each makes one or several bundles durable.",
+            s.commits as f64,
+        ),
+        (
+            "write_errors",
+            "Bundles that could not be written.",
+            s.write_errors as f64,
+        ),
+        ("fsyncs", "Waits for the disk.", s.fsyncs as f64),
+        (
+            "fsync_seconds",
+            "Time spent waiting for the disk.",
+            s.fsync_seconds,
+        ),
+    ];
+    for (name, help, value) in counters {
+        let name = format!("flowhouse_spool_{name}_total");
+        page.counter(&name, help, [(&[][..], value)]);
+    }
+}
+
 fn sink(page: &mut Page, s: &Sink) {
     let none = &[][..];
     page.gauge(
@@ -209,7 +268,7 @@ fn sink(page: &mut Page, s: &Sink) {
     );
     page.gauge(
         "flowhouse_sink_rows_open",
-        "Rows queued, encoded or in flight.",
+        "Rows queued, encoded, spooled or in flight.",
         [(none, s.rows_open as f64)],
     );
     page.counter(
@@ -248,6 +307,14 @@ fn sink(page: &mut Page, s: &Sink) {
         s.inserts,
         s.latency_seconds,
     );
+    page.gauge(
+        "flowhouse_sink_delivering",
+        "Whether the store took what it was sent last.",
+        [(none, f64::from(u8::from(s.delivering)))],
+    );
+    if let Some(s) = &s.spool {
+        spool(page, s);
+    }
 }
 
 /// The families of the page.

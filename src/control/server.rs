@@ -150,8 +150,15 @@ async fn metrics(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
 }
 
 async fn readyz(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
-    match pages.source.snapshot().not_ready {
-        None => (StatusCode::OK, "ready\n".to_owned()),
+    let snapshot = pages.source.snapshot();
+    match snapshot.not_ready {
+        None => {
+            let why = snapshot.spooling.map(|w| format!("; spooling: {w}"));
+            (
+                StatusCode::OK,
+                format!("ready{}\n", why.unwrap_or_default()),
+            )
+        }
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
 }
@@ -188,7 +195,7 @@ const INDEX: &str = "<!doctype html>
 <li><a href=\"/ledger.json\">/ledger.json</a>: what became of every datagram, set, record and row, and whether it adds up</li>
 <li><a href=\"/exporters\">/exporters</a>: who sends, since when, and what was counted of it</li>
 <li><a href=\"/healthz\">/healthz</a>: the process is alive</li>
-<li><a href=\"/readyz\">/readyz</a>: rows can be delivered</li>
+<li><a href=\"/readyz\">/readyz</a>: rows can be delivered or spooled</li>
 </ul>
 </body></html>
 ";

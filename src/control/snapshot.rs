@@ -25,8 +25,10 @@ pub struct Snapshot {
     pub shards: Vec<Shard>,
     /// The sink.
     pub sink: Sink,
-    /// Why nothing can be delivered now; `None` when all is well.
+    /// Why nothing can be delivered or spooled now; `None` when one of them can be.
     pub not_ready: Option<String>,
+    /// Why rows are spooled and not delivered; `None` when they are delivered.
+    pub spooling: Option<String>,
 }
 
 /// A UDP listener.
@@ -85,4 +87,39 @@ pub struct Sink {
     pub latency: Vec<(f64, u64)>,
     /// Seconds they took together.
     pub latency_seconds: f64,
+    /// Whether the store took what it was sent last.
+    pub delivering: bool,
+    /// The spool, if there is one.
+    pub spool: Option<Spool>,
+}
+
+/// Bundles on disk.
+#[derive(Clone, Debug, Default)]
+pub struct Spool {
+    /// Bytes of the bundle files.
+    pub bytes: u64,
+    /// Bundle files.
+    pub files: u64,
+    /// Age of the oldest bundle that is not delivered, seconds; 0: there is none.
+    pub oldest_seconds: f64,
+    /// Sections that were sent and have no answer.
+    pub in_doubt: u64,
+    /// Files in the quarantine.
+    pub quarantined: u64,
+    /// Files set aside because they are damaged.
+    pub corrupt: u64,
+    /// Bundles made durable.
+    pub bundles: u64,
+    /// Bytes made durable.
+    pub written: u64,
+    /// Commits.
+    pub commits: u64,
+    /// Bundles that could not be written.
+    pub write_errors: u64,
+    /// Waits for the disk.
+    pub fsyncs: u64,
+    /// How long they took together, seconds.
+    pub fsync_seconds: f64,
+    /// Whether the disk refused the last bundle.
+    pub failing: bool,
 }

@@ -1,0 +1,615 @@
+//! Which section is sent next: those in doubt first, then live ones and the backlog in turns.
+//!
+//! One lane set for each table. *In doubt* is what was sent and has no answer; *aside* what was answered with an error and
+//! waits while others pass; *live* what still has its body in memory; the *backlog* lies on disk and costs its metadata only.
+//! Nothing here waits, sends or touches a disk.
+
+use crate::batch::Table;
+use crate::sink::Settings;
+use crate::sink::native::EncodedSection;
+use crate::sink::spool::{Ended, Slot, State};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// A section: the number of its bundle and its place in it.
+pub(super) type Key = (u64, usize);
+
+/// A section in memory, and its share of the room there.
+#[derive(Debug)]
+pub(super) struct Load {
+    pub(super) section: EncodedSection,
+    pub(super) _room: Option<OwnedSemaphorePermit>,
+}
+
+/// What to do with a section now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Job {
+    /// Send it.
+    Send,
+    /// Ask whether its rows are there.
+    Ask,
+    /// Move it to the quarantine, for this reason.
+    Quarantine(String),
+}
+
+/// A section whose turn it is. It is in flight until [`Lanes::end`].
+#[derive(Debug)]
+pub(super) struct Pick {
+    pub(super) key: Key,
+    pub(super) job: Job,
+    /// Its state before.
+    pub(super) before: State,
+    /// Its body, where it is in memory.
+    pub(super) load: Option<Arc<Load>>,
+    /// Whether it has a file.
+    pub(super) on_disk: bool,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It is where it belongs, or given up: nothing more to do.
+    Finished(State),
+    /// It never reached the store.
+    NotSent,
+    /// Sent, and no answer.
+    Silence,
+    /// The store answered with an error that is not about these rows.
+    Again,
+    /// The store answered with an error about these rows.
+    Refused(String),
+    /// At once again: what was wrong is mended.
+    Retry,
+    /// The store was asked and has none of these rows.
+    Absent,
+    /// Nothing was done: its body cannot be read, or the store does not say whether it has it.
+    Later,
+    /// It can neither be sent nor be called delivered.
+    Hopeless(String),
+}
+
+/// A section's metadata.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Section {
+    pub(super) table: Table,
+    pub(super) rows: u32,
+    pub(super) slot: Slot,
+    failures: u32,
+    refusals: u32,
+}
+
+impl Section {
+    pub(super) fn new(table: Table, rows: u64, slot: Slot) -> Section {
+        Section {
+            table,
+            rows: u32::try_from(rows).unwrap_or(u32::MAX),
+            slot,
+            failures: 0,
+            refusals: 0,
+        }
+    }
+
+    fn flow_rows(&self) -> u64 {
+        match self.table {
+            Table::Flows => self.rows.into(),
+            _ => 0,
+        }
+    }
+}
+
+/// A bundle that is not delivered yet.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) created_ms: i64,
+    pub(super) sections: Box<[Section]>,
+    /// What is only in memory: its sections and positions. `None` where there is a file.
+    pub(super) memory: Option<Memory>,
+    pub(super) damaged: bool,
+}
+
+/// A bundle without a file.
+#[derive(Debug)]
+pub(super) struct Memory {
+    pub(super) sequence: u64,
+    pub(super) positions: Vec<u8>,
+    pub(super) loads: Vec<Option<Arc<Load>>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    key: Key,
+    retry_at: Instant,
+    load: Option<Arc<Load>>,
+}
+
+#[derive(Debug, Default)]
+struct TableLanes {
+    doubt: Vec<Waiting>,
+    aside: Vec<Waiting>,
+    live: VecDeque<(Key, Arc<Load>)>,
+    backlog: VecDeque<Key>,
+    in_flight: usize,
+    /// Whether the last insert was live.
+    live_last: bool,
+    /// Failures of the store since its last success for this table.
+    failures: u32,
+    paused_until: Option<Instant>,
+}
+
+/// What shedding gave up.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Shed {
+    pub(super) number: u64,
+    pub(super) sections: Vec<usize>,
+    pub(super) flow_rows: u64,
+    pub(super) others: u64,
+}
+
+/// What is known when the process has to end.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    /// Bundles that are only in memory, with the sections that are not acknowledged.
+    pub(super) memory: Vec<(u64, Entry)>,
+}
+
+/// All lanes.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    bundles: BTreeMap<u64, Entry>,
+    tables: BTreeMap<Table, TableLanes>,
+    in_flight: BTreeSet<Key>,
+    turn: usize,
+    window: usize,
+    doubt_age_ms: i64,
+    spooled: bool,
+    settings: Settings,
+    held: bool,
+    closed: bool,
+    ended: Vec<Ended>,
+}
+
+impl Lanes {
+    /// Lanes with at most `window` inserts of a table in flight or in doubt. With `spooled`, what is in doubt for longer than
+    /// `doubt_age` is not sent again blindly.
+    pub(super) fn new(
+        settings: &Settings,
+        window: usize,
+        spooled: bool,
+        doubt_age: Duration,
+    ) -> Lanes {
+        Lanes {
+            bundles: BTreeMap::new(),
+            tables: Table::ALL
+                .iter()
+                .map(|t| (*t, TableLanes::default()))
+                .collect(),
+            in_flight: BTreeSet::new(),
+            turn: 0,
+            window: window.max(1),
+            doubt_age_ms: i64::try_from(doubt_age.as_millis()).unwrap_or(i64::MAX),
+            spooled,
+            settings: settings.clone(),
+            held: false,
+            closed: false,
+            ended: Vec::new(),
+        }
+    }
+
+    /// Sends nothing until it is released.
+    pub(super) fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// Takes a bundle. Sections with a load are live; open ones without must have a file.
+    pub(super) fn accept(&mut self, number: u64, entry: Entry, loads: Vec<Option<Arc<Load>>>) {
+        let now = Instant::now();
+        let loads = loads.into_iter().chain(std::iter::repeat_with(|| None));
+        for (i, (section, load)) in entry.sections.iter().zip(loads).enumerate() {
+            let Some(lanes) = self.tables.get_mut(&section.table) else {
+                continue;
+            };
+            let key = (number, i);
+            let waiting = |load| Waiting {
+                key,
+                retry_at: now,
+                load,
+            };
+            match (section.slot.state, load) {
+                (State::Sent, load) => lanes.doubt.push(waiting(load)),
+                (State::Failed, load) => lanes.aside.push(waiting(load)),
+                (State::Unsent, Some(load)) => lanes.live.push_back((key, load)),
+                // what has no file gets its load later
+                (State::Unsent, None) if entry.memory.is_none() => lanes.backlog.push_back(key),
+                _ => {}
+            }
+        }
+        let open = entry.sections.iter().any(|s| s.slot.state.is_open());
+        self.bundles.insert(number, entry);
+        if !open {
+            self.retire(number);
+        }
+    }
+
+    /// Gives a section of a bundle without a file its load: from here on it is live.
+    pub(super) fn admit(&mut self, key: Key, load: Arc<Load>) {
+        let Some(memory) = self.bundles.get_mut(&key.0).and_then(|e| e.memory.as_mut()) else {
+            return;
+        };
+        if let Some(place) = memory.loads.get_mut(key.1) {
+            *place = Some(load.clone());
+            let table = load.section.table;
+            let lanes = self.tables.entry(table).or_default();
+            lanes.live.push_back((key, load));
+        }
+    }
+
+    /// Ends a section that has no load and gets none.
+    pub(super) fn give_up(&mut self, key: Key) {
+        let entry = self.bundles.get_mut(&key.0);
+        if let Some(section) = entry.and_then(|e| e.sections.get_mut(key.1)) {
+            section.slot.state = State::Shed;
+            self.finish(key);
+        }
+    }
+
+    /// The section whose turn it is, if the windows have room.
+    pub(super) fn pick(&mut self, now: Instant, now_ms: i64) -> Option<Pick> {
+        if self.held || self.closed {
+            return None;
+        }
+        for step in 0..Table::ALL.len() {
+            let table = Table::ALL[(self.turn + step) % Table::ALL.len()];
+            let window = self.window;
+            let lanes = self.tables.get_mut(&table)?;
+            if let Some((key, load)) = lanes.next(now, window) {
+                self.turn = (self.turn + step + 1) % Table::ALL.len();
+                lanes.in_flight += 1;
+                self.in_flight.insert(key);
+                return self.picked(key, load, now_ms);
+            }
+        }
+        None
+    }
+
+    fn picked(&mut self, key: Key, load: Option<Arc<Load>>, now_ms: i64) -> Option<Pick> {
+        let entry = self.bundles.get(&key.0)?;
+        let section = entry.sections.get(key.1)?;
+        let slot = section.slot;
+        let old = slot.state == State::Sent
+            && now_ms.saturating_sub(slot.time_ms) > self.doubt_age_ms
+            && self.spooled;
+        let job = match section.table {
+            _ if !old => Job::Send,
+            Table::Flows => Job::Ask,
+            table if crate::sink::spool::is_versioned(table) => Job::Send,
+            _ => Job::Quarantine(format!(
+                "in doubt for more than {} s: it may be in the store, and its rows cannot be told from others",
+                self.doubt_age_ms / 1000
+            )),
+        };
+        Some(Pick {
+            key,
+            job,
+            before: slot.state,
+            load,
+            on_disk: entry.memory.is_none(),
+        })
+    }
+
+    /// Takes back a section that was picked. The answer is the reason, where it now has to go to the quarantine: it is still
+    /// in flight then.
+    pub(super) fn end(
+        &mut self,
+        key: Key,
+        load: Option<Arc<Load>>,
+        end: End,
+        now: Instant,
+        now_ms: i64,
+    ) -> Option<String> {
+        let entry = self.bundles.get_mut(&key.0)?;
+        let section = entry.sections.get_mut(key.1)?;
+        let lanes = self.tables.get_mut(&section.table)?;
+        let finished = match &end {
+            End::Finished(state) => Some(*state),
+            _ => None,
+        };
+        let store_failed = matches!(end, End::NotSent | End::Silence | End::Again | End::Later);
+        if store_failed {
+            lanes.failures = lanes.failures.saturating_add(1);
+            lanes.paused_until = Some(now + pause(&self.settings, lanes.failures));
+        } else if finished == Some(State::Done) {
+            (lanes.failures, lanes.paused_until) = (0, None);
+        }
+        let answered = matches!(end, End::Again | End::Refused(_));
+        let state = match end {
+            End::Finished(state) => state,
+            End::Silence => State::Sent,
+            End::Again | End::Refused(_) => State::Failed,
+            End::Absent => State::Unsent,
+            End::NotSent | End::Retry | End::Later | End::Hopeless(_) => section.slot.state,
+        };
+        if state != section.slot.state {
+            section.slot = Slot {
+                state,
+                time_ms: now_ms,
+            };
+        }
+        if !matches!(end, End::Absent | End::Retry) {
+            section.failures = section.failures.saturating_add(1);
+        }
+        if let End::Hopeless(reason) = end {
+            return Some(reason);
+        }
+        if let End::Refused(reason) = end {
+            section.refusals += 1;
+            if section.refusals >= self.settings.refusals_max {
+                return Some(reason);
+            }
+        }
+        lanes.in_flight -= 1;
+        self.in_flight.remove(&key);
+        if finished.is_some() {
+            return self.finish(key);
+        }
+        let tries = section.failures;
+        let aside = answered && (!store_failed || tries >= ASIDE_AFTER);
+        lanes.back(
+            key,
+            load,
+            state,
+            aside,
+            now + retry_after(&self.settings, tries),
+        );
+        None
+    }
+
+    fn finish(&mut self, key: Key) -> Option<String> {
+        let entry = self.bundles.get_mut(&key.0)?;
+        if let Some(memory) = &mut entry.memory
+            && let Some(load) = memory.loads.get_mut(key.1)
+        {
+            *load = None;
+        }
+        entry.damaged |= entry.sections[key.1].slot.state == State::Corrupt;
+        if !entry.sections.iter().any(|s| s.slot.state.is_open()) {
+            self.retire(key.0);
+        }
+        None
+    }
+
+    fn retire(&mut self, number: u64) {
+        if let Some(entry) = self.bundles.remove(&number) {
+            self.ended.push(Ended {
+                number,
+                positions: entry.memory.map(|m| m.positions),
+                damaged: entry.damaged,
+            });
+        }
+    }
+
+    /// Gives up what costs least, on disk: flow rows oldest first, never what is in flight or in doubt; without any, the
+    /// other tables' sections, oldest first. Only what was sealed before `before_ms`, and only flow rows if `flows_only`.
+    pub(super) fn shed(&mut self, before_ms: i64, flows_only: bool) -> Option<Shed> {
+        let flows = self.oldest(&[Table::Flows]);
+        let old = |number: &u64| self.bundles[number].created_ms < before_ms;
+        let number = flows.filter(old);
+        let (number, tables) = match number {
+            Some(number) => (number, &Table::ALL[..1]),
+            None if flows_only => return None,
+            None => {
+                let others = &Table::ALL[1..];
+                (self.oldest(others).filter(old)?, others)
+            }
+        };
+        let mut keys: Vec<Key> = vec![];
+        for table in tables {
+            let lanes = self.tables.get_mut(table)?;
+            let is_it = |key: &Key| key.0 == number;
+            keys.extend(lanes.backlog.iter().filter(|k| is_it(k)));
+            lanes.backlog.retain(|k| !is_it(k));
+            keys.extend(lanes.live.iter().map(|l| &l.0).filter(|k| is_it(k)));
+            lanes.live.retain(|l| !is_it(&l.0));
+            keys.extend(lanes.aside.iter().map(|w| &w.key).filter(|k| is_it(k)));
+            lanes.aside.retain(|w| !is_it(&w.key));
+        }
+        let mut shed = Shed {
+            number,
+            sections: keys.iter().map(|k| k.1).collect(),
+            flow_rows: 0,
+            others: 0,
+        };
+        for key in keys {
+            let section = &mut self.bundles.get_mut(&number)?.sections[key.1];
+            section.slot.state = State::Shed;
+            shed.flow_rows += section.flow_rows();
+            shed.others += u64::from(section.rows) - section.flow_rows();
+            self.finish(key);
+        }
+        Some(shed)
+    }
+
+    /// The oldest bundle on disk with a waiting section of these tables.
+    fn oldest(&self, tables: &[Table]) -> Option<u64> {
+        let on_disk = |n: &u64| self.bundles.get(n).is_some_and(|e| e.memory.is_none());
+        let oldest = |t: &Table| {
+            let lanes = self.tables.get(t)?;
+            let backlog = lanes.backlog.front().map(|k| k.0);
+            let live = lanes.live.iter().map(|l| l.0.0).filter(on_disk).min();
+            let aside = lanes.aside.iter().map(|w| w.key.0).filter(on_disk).min();
+            [backlog, live, aside].into_iter().flatten().min()
+        };
+        tables.iter().filter_map(oldest).min()
+    }
+
+    /// Flow rows of a section.
+    pub(super) fn flow_rows(&self, key: Key) -> u64 {
+        let section = self.bundles.get(&key.0).and_then(|e| e.sections.get(key.1));
+        section.map_or(0, Section::flow_rows)
+    }
+
+    /// Bundles that ended since the last call.
+    pub(super) fn take_ended(&mut self) -> Vec<Ended> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// Puts back what [`Self::take_ended`] took.
+    pub(super) fn put_ended(&mut self, ended: Vec<Ended>) {
+        self.ended.extend(ended);
+    }
+
+    /// Whether nothing is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bundles.is_empty()
+    }
+
+    /// Bundles that are not delivered.
+    pub(super) fn len(&self) -> usize {
+        self.bundles.len()
+    }
+
+    /// Whether everything left is on disk and waiting would not change that: the store is away, or never got ready.
+    pub(super) fn is_stuck(&self) -> bool {
+        let away = |l: &TableLanes| l.in_flight == 0 && (l.failures > 0 || l.waiting() == 0);
+        self.bundles.values().all(|e| e.memory.is_none())
+            && (self.held || self.tables.values().all(away))
+    }
+
+    /// Whether the store takes what it is given at once: nothing waits on disk, no table is paused.
+    pub(super) fn is_smooth(&self) -> bool {
+        let smooth = |l: &TableLanes| l.failures == 0 && l.backlog.is_empty();
+        !self.held && self.tables.values().all(smooth)
+    }
+
+    /// When the next section may be picked that cannot be picked now.
+    pub(super) fn next_at(&self, now: Instant) -> Option<Instant> {
+        let of_table = |l: &TableLanes| {
+            let waiting = l.doubt.iter().chain(&l.aside).map(|w| w.retry_at);
+            let fresh = !l.live.is_empty() || !l.backlog.is_empty();
+            let earliest = waiting.chain(fresh.then_some(now)).min()?;
+            let paused = l.paused_until.unwrap_or(now);
+            Some(earliest.max(paused)).filter(|at| *at > now)
+        };
+        self.tables.values().filter_map(of_table).min()
+    }
+
+    /// When the oldest bundle was sealed (0: there is none), and how many sections are in doubt.
+    pub(super) fn gauges(&self) -> (i64, u64) {
+        let oldest = self.bundles.values().next().map_or(0, |e| e.created_ms);
+        let doubt: usize = self.tables.values().map(|l| l.doubt.len()).sum();
+        (oldest, doubt as u64)
+    }
+
+    /// Ends everything: later ends of sections change nothing. Hands back what is only in memory.
+    pub(super) fn close(&mut self) -> Rest {
+        self.closed = true;
+        for lanes in self.tables.values_mut() {
+            *lanes = TableLanes::default();
+        }
+        let mut all = std::mem::take(&mut self.bundles);
+        for key in std::mem::take(&mut self.in_flight) {
+            let entry = all.get_mut(&key.0);
+            if let Some(section) = entry.and_then(|e| e.sections.get_mut(key.1)) {
+                section.slot.state = State::Sent;
+            }
+        }
+        Rest {
+            memory: all
+                .into_iter()
+                .filter(|(_, e)| e.memory.is_some())
+                .collect(),
+        }
+    }
+
+    /// Whether [`Self::close`] was called.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+}
+
+impl TableLanes {
+    fn waiting(&self) -> usize {
+        self.doubt.len() + self.aside.len() + self.live.len() + self.backlog.len()
+    }
+
+    fn next(&mut self, now: Instant, window: usize) -> Option<(Key, Option<Arc<Load>>)> {
+        // a store that fails is tried with one insert at a time
+        let most = if self.failures > 0 { 1 } else { window };
+        if self.in_flight >= most || self.paused_until.is_some_and(|at| at > now) {
+            return None;
+        }
+        let ready = |list: &mut Vec<Waiting>| {
+            let at = list.iter().position(|w| w.retry_at <= now)?;
+            let w = list.remove(at);
+            Some((w.key, w.load))
+        };
+        if let Some(next) = ready(&mut self.doubt) {
+            return Some(next);
+        }
+        if self.in_flight + self.doubt.len() >= window {
+            return None;
+        }
+        if let Some(next) = ready(&mut self.aside) {
+            return Some(next);
+        }
+        if self.aside.len() >= ASIDE_MAX {
+            return None;
+        }
+        let live = !self.live.is_empty() && (!self.live_last || self.backlog.is_empty());
+        self.live_last = live;
+        match live {
+            true => self.live.pop_front().map(|(key, load)| (key, Some(load))),
+            false => self.backlog.pop_front().map(|key| (key, None)),
+        }
+    }
+
+    /// Puts a section back that has to be sent again.
+    fn back(
+        &mut self,
+        key: Key,
+        load: Option<Arc<Load>>,
+        state: State,
+        aside: bool,
+        retry_at: Instant,
+    ) {
+        let waiting = |load| Waiting {
+            key,
+            retry_at,
+            load,
+        };
+        match (state, load) {
+            (State::Sent, load) => self.doubt.push(waiting(load)),
+            (_, load) if aside => self.aside.push(waiting(load)),
+            (_, Some(load)) => self.live.push_front((key, load)),
+            (_, None) => self.backlog.push_front(key),
+        }
+    }
+}
+
+/// After some failures a section waits longer than its table does, so that others pass.
+fn retry_after(settings: &Settings, failures: u32) -> Duration {
+    match failures {
+        0 => Duration::ZERO,
+        n if n < ASIDE_AFTER => pause(settings, n),
+        _ => Duration::from_millis(settings.backoff_max_ms.saturating_mul(ASIDE_PAUSES)),
+    }
+}
+
+/// Doubles with every failure up to the limit; half of it is random, so that retries spread.
+fn pause(settings: &Settings, failures: u32) -> Duration {
+    let doubled = settings
+        .backoff_ms
+        .saturating_mul(1 << (failures.max(1) - 1).min(16));
+    let most = doubled.min(settings.backoff_max_ms);
+    Duration::from_millis(rand::random_range(most / 2..=most))
+}
+
+/// Failures of a section after which others pass it.
+const ASIDE_AFTER: u32 = 5;
+
+/// Longest pauses that it then waits.
+const ASIDE_PAUSES: u64 = 4;
+
+/// Sections of a table that may stand aside before none is tried for the first time.
+const ASIDE_MAX: usize = 64;
