@@ -57,6 +57,7 @@ impl Collector {
         let (outbox, inbox) = hop(config.sink.queue_max);
         let stop = Arc::new(AtomicBool::new(false));
         let spool = open_spool(config, &state, inbox.stats())?;
+        let before = Before::read(&state, spool.as_ref(), config)?;
         let gate = Gate::start(inbox, &connection, config, spool)?;
         let intake = Intake::new(&config.receive);
         let identity = Arc::new(Identity {
@@ -68,11 +69,6 @@ impl Collector {
 
         let cells: Vec<Cell> = (0..shards).map(|_| Cell::default()).collect();
         let mut workers = vec![];
-        let before = Before {
-            end: state.begin()?,
-            states: super::housekeeper::saved_state(&state),
-            positions: Vec::new(),
-        };
         for (n, cell) in cells.iter().enumerate() {
             let shard = export_shard(config, sealer(), &before, |a| intake.shard(a, shards) == n)?;
             workers.push(Worker::new(shard, config.shard.stages, cell.clone()));
@@ -234,6 +230,31 @@ struct Before {
     states: Vec<Vec<u8>>,
     /// Positions of its durable bundles.
     positions: Vec<u8>,
+}
+
+impl Before {
+    /// Reads it, and begins this run.
+    fn read(state: &StateDirectory, spool: Option<&Spool>, config: &Config) -> Result<Before> {
+        let keeps = spool.is_some() && config.spool.mode != Mode::Off;
+        let previous = state.begin(keeps)?;
+        let mut positions = vec![];
+        // those of an older run would book as lost what the last one received
+        if let Some(spool) = spool.filter(|_| previous.kept_positions) {
+            for (key, value) in spool.positions() {
+                let written = crate::sink::spool::positions::put(&mut positions, &key, value);
+                debug_assert!(written.is_ok(), "it was read from such a list");
+            }
+        } else if previous.end == End::Crashed {
+            tracing::warn!(
+                "the last run crashed and kept no spool: what was lost with it is not known"
+            );
+        }
+        Ok(Before {
+            end: previous.end,
+            states: super::housekeeper::saved_state(state),
+            positions,
+        })
+    }
 }
 
 fn export_shard(

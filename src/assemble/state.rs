@@ -11,8 +11,19 @@ use uuid::Uuid;
 /// Largest state file that is read back, bytes.
 const FILE_BYTES_MAX: u64 = 256 << 20;
 
-/// The file that is there while a collector runs.
+/// The file that is there while a collector runs, and what it says.
 const RUNNING: &str = "running";
+const KEPT: &[u8] = b"positions are in the spool\n";
+const NOT_KEPT: &[u8] = b"no positions are kept\n";
+
+/// What is known of the run before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Previous {
+    /// How it ended.
+    pub end: End,
+    /// Whether it crashed with its positions in the spool.
+    pub kept_positions: bool,
+}
 
 /// Where the state directory of a configuration is.
 pub fn state_dir(config: &Config) -> PathBuf {
@@ -75,14 +86,25 @@ impl StateDirectory {
         &self.path
     }
 
-    /// Begins a run: how the one before ended. Until [`StateDirectory::ended`] a later run will find that this one crashed.
+    /// Begins a run, which keeps positions or does not: what is known of the one before. Until [`StateDirectory::ended`] a
+    /// later run will find that this one crashed.
     ///
     /// # Errors
     /// When the file system refuses.
-    pub fn begin(&self) -> Result<End> {
-        let crashed = self.path.join(RUNNING).exists();
-        self.write(RUNNING, b"removed at the end, in order\n")?;
-        Ok(if crashed { End::Crashed } else { End::Stopped })
+    pub fn begin(&self, keeps_positions: bool) -> Result<Previous> {
+        let mark = fs::read(self.path.join(RUNNING)).ok();
+        let text: &[u8] = if keeps_positions { KEPT } else { NOT_KEPT };
+        self.write(RUNNING, text)?;
+        Ok(match mark {
+            Some(mark) => Previous {
+                end: End::Crashed,
+                kept_positions: mark == KEPT,
+            },
+            None => Previous {
+                end: End::Stopped,
+                kept_positions: false,
+            },
+        })
     }
 
     /// This run ended in order: everything that outlives it is written.
@@ -160,10 +182,15 @@ mod tests {
         let first = StateDirectory::open(dir.path()).expect("opens");
         let id = first.collector();
         assert!(StateDirectory::open(dir.path()).is_err(), "a second holder");
-        assert_eq!(first.begin().expect("writes"), End::Stopped);
-        assert_eq!(first.begin().expect("writes"), End::Crashed);
+        let begin = |keeps| {
+            let previous = first.begin(keeps).expect("writes");
+            (previous.end, previous.kept_positions)
+        };
+        assert_eq!(begin(true), (End::Stopped, false));
+        assert_eq!(begin(false), (End::Crashed, true));
+        assert_eq!(begin(false), (End::Crashed, false));
         first.ended();
-        assert_eq!(first.begin().expect("writes"), End::Stopped);
+        assert_eq!(begin(false), (End::Stopped, false));
         first.write("templates", b"abc").expect("writes");
         assert_eq!(
             first.read("templates").expect("reads").as_deref(),

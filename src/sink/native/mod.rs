@@ -37,8 +37,6 @@ pub struct EncodedBundle {
     pub positions: Vec<u8>,
     /// One for each batch, in the same order.
     pub sections: Vec<EncodedSection>,
-    /// As in [`Bundle::positions`].
-    pub positions: Vec<u8>,
 }
 
 /// One INSERT: immutable, owns all it needs, the unit of retry.
@@ -107,9 +105,8 @@ impl Encoder {
         EncodedBundle {
             sequence: bundle.sequence,
             created_ms: bundle.sealed_at_ns / 1_000_000,
-            positions: Vec::new(),
-            sections: sections.collect(),
             positions: bundle.positions.clone(),
+            sections: sections.collect(),
         }
     }
 

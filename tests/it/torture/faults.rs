@@ -5,7 +5,6 @@ use super::proxy::{Act, Proxy, Script};
 use super::world::RATE;
 use crate::harness::{self, Store, total};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 fn direct(store: &Store) -> String {

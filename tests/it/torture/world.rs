@@ -97,7 +97,10 @@ impl World {
             assert!(Instant::now() < deadline, "rows stay open: {last:#}");
             std::thread::sleep(Duration::from_millis(100));
             let ledger = self.collector().ledger();
-            let settled = total(&ledger, "rows") == total(&ledger, "rows_acknowledged")
+            let ended = ["acknowledged", "shed", "quarantined", "lost_shutdown"];
+            let ended = ended.map(|end| total(&ledger, &format!("rows_{end}")));
+            let had = total(&ledger, "rows") + total(&ledger, "rows_recovered");
+            let settled = had == ended.iter().sum::<u64>()
                 && total(&ledger, "rows") == total(&last, "rows");
             quiet = if settled { quiet + 1 } else { 0 };
             last = ledger;
