@@ -16,6 +16,8 @@ pub struct Line {
     pub gaps: u64,
     /// Rows of the stored datagrams.
     pub rows: u64,
+    /// Datagrams that are not in the store, first and last of each run of them.
+    pub missing: Vec<(u32, u32)>,
 }
 
 /// The equation of a run.
@@ -33,7 +35,12 @@ impl Equation {
         println!("{title}\n{self}");
         for (exporter, l) in &self.0 {
             let right = l.stored + l.lost_crash + l.lost_stopped + l.gaps;
-            assert_eq!((l.sent, l.lost_unknown), (right, 0), "{title}: {exporter}");
+            let missing = &l.missing;
+            assert_eq!(
+                (l.sent, l.lost_unknown),
+                (right, 0),
+                "{title}: {exporter}, missing {missing:?}"
+            );
         }
     }
 }
@@ -81,6 +88,14 @@ pub fn audit(sql: &Sql, sent: &[Sent]) -> Equation {
         line.stored = datagrams.iter().map(|&n| s.units(n)).sum();
         line.rows = datagrams.len() as u64 * u64::from(RECORDS);
         assert!(datagrams.last().is_none_or(|&n| n < s.datagrams));
+        let bounds = datagrams.into_iter().chain([s.datagrams]);
+        let mut next = 0;
+        for n in bounds {
+            if n > next {
+                line.missing.push((next, n - 1));
+            }
+            next = n + 1;
+        }
     }
     assert!(stored.is_empty(), "nobody sent that: {stored:?}");
     ledger(sql, &mut equation);

@@ -80,6 +80,14 @@ impl World {
         harness::eventually("rows are stored", is_so);
     }
 
+    /// Waits until the store has rows of every exporter.
+    pub fn known(&self) {
+        self.stored(1);
+        let sql = self.store.sql();
+        let exporters = "SELECT uniqExact(exporter) FROM flows";
+        harness::eventually("all are known", || sql.numbers(exporters) == [3]);
+    }
+
     /// Ends everything in order and reads the books.
     pub fn finish(mut self) -> (Equation, serde_json::Value) {
         let sent = self.exporters.take().expect("they send").finish();
@@ -100,8 +108,8 @@ impl World {
             let ended = ["acknowledged", "shed", "quarantined", "lost_shutdown"];
             let ended = ended.map(|end| total(&ledger, &format!("rows_{end}")));
             let had = total(&ledger, "rows") + total(&ledger, "rows_recovered");
-            let settled = had == ended.iter().sum::<u64>()
-                && total(&ledger, "rows") == total(&last, "rows");
+            let settled =
+                had == ended.iter().sum::<u64>() && total(&ledger, "rows") == total(&last, "rows");
             quiet = if settled { quiet + 1 } else { 0 };
             last = ledger;
         }
