@@ -9,6 +9,7 @@ mod query;
 mod replay;
 mod run;
 mod schema;
+mod spool;
 mod store;
 mod text;
 mod top;
@@ -46,6 +47,7 @@ enum Command {
     Inspect(inspect::InspectArguments),
     Top(top::TopArguments),
     Schema(schema::SchemaArguments),
+    Spool(spool::SpoolArguments),
     /// Send generated exports to a collector, or write them to a capture file.
     Generate(Box<generate::GenerateArguments>),
     /// The embedded ClickHouse.
@@ -62,6 +64,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(arguments) => done(inspect::run(&arguments)),
         Command::Top(arguments) => done(top::run(&arguments)),
         Command::Schema(arguments) => done(schema::run(&arguments)),
+        Command::Spool(arguments) => done(spool::run(&arguments)),
         Command::Generate(arguments) => done(generate::run(*arguments)),
         Command::Store(arguments) => done(store::run(*arguments)),
     }

@@ -171,6 +171,12 @@ impl Collector {
         run(Command::new("kill").args([&format!("-{name}"), &store]));
     }
 
+    /// Ends it as a crash would.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it is there");
+        self.child.wait().expect("it ends");
+    }
+
     /// Asks it to end, waits for that and returns the final ledger.
     pub fn stop(mut self) -> serde_json::Value {
         run(Command::new("kill").args(["-TERM", &self.child.id().to_string()]));

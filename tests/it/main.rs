@@ -14,6 +14,7 @@ mod refusals;
 mod replay;
 mod simulation;
 mod sink;
+mod spool;
 mod store;
 mod torture;
 mod traffic;

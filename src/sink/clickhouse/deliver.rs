@@ -105,7 +105,7 @@ impl Delivery {
         }
     }
 
-    async fn insert(&self, section: &EncodedSection) -> Result<(), Error> {
+    pub(super) async fn insert(&self, section: &EncodedSection) -> Result<(), Error> {
         let (table, columns) = (section.table.name(), &section.columns);
         let sql = format!("INSERT INTO {table} ({columns}) FORMAT Native");
         let seconds = |s| Some(Duration::from_secs(s));

@@ -4,11 +4,12 @@
 //! waits while others pass; *live* what still has its body in memory; the *backlog* lies on disk and costs its metadata only.
 //! Nothing here waits, sends or touches a disk.
 
+use super::lane::{ASIDE_AFTER, Lane, Waiting, pause, retry_after};
 use crate::batch::Table;
 use crate::sink::Settings;
 use crate::sink::native::EncodedSection;
 use crate::sink::spool::{Ended, Slot, State};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedSemaphorePermit;
@@ -117,27 +118,6 @@ pub(super) struct Memory {
     pub(super) loads: Vec<Option<Arc<Load>>>,
 }
 
-#[derive(Debug)]
-struct Waiting {
-    key: Key,
-    retry_at: Instant,
-    load: Option<Arc<Load>>,
-}
-
-#[derive(Debug, Default)]
-struct TableLanes {
-    doubt: Vec<Waiting>,
-    aside: Vec<Waiting>,
-    live: VecDeque<(Key, Arc<Load>)>,
-    backlog: VecDeque<Key>,
-    in_flight: usize,
-    /// Whether the last insert was live.
-    live_last: bool,
-    /// Failures of the store since its last success for this table.
-    failures: u32,
-    paused_until: Option<Instant>,
-}
-
 /// What shedding gave up.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Shed {
@@ -158,7 +138,7 @@ pub(super) struct Rest {
 #[derive(Debug)]
 pub(super) struct Lanes {
     bundles: BTreeMap<u64, Entry>,
-    tables: BTreeMap<Table, TableLanes>,
+    tables: BTreeMap<Table, Lane>,
     in_flight: BTreeSet<Key>,
     turn: usize,
     window: usize,
@@ -181,10 +161,7 @@ impl Lanes {
     ) -> Lanes {
         Lanes {
             bundles: BTreeMap::new(),
-            tables: Table::ALL
-                .iter()
-                .map(|t| (*t, TableLanes::default()))
-                .collect(),
+            tables: Table::ALL.iter().map(|t| (*t, Lane::default())).collect(),
             in_flight: BTreeSet::new(),
             turn: 0,
             window: window.max(1),
@@ -471,20 +448,20 @@ impl Lanes {
 
     /// Whether everything left is on disk and waiting would not change that: the store is away, or never got ready.
     pub(super) fn is_stuck(&self) -> bool {
-        let away = |l: &TableLanes| l.in_flight == 0 && (l.failures > 0 || l.waiting() == 0);
+        let away = |l: &Lane| l.in_flight == 0 && (l.failures > 0 || l.waiting() == 0);
         self.bundles.values().all(|e| e.memory.is_none())
             && (self.held || self.tables.values().all(away))
     }
 
     /// Whether the store takes what it is given at once: nothing waits on disk, no table is paused.
     pub(super) fn is_smooth(&self) -> bool {
-        let smooth = |l: &TableLanes| l.failures == 0 && l.backlog.is_empty();
+        let smooth = |l: &Lane| l.failures == 0 && l.backlog.is_empty();
         !self.held && self.tables.values().all(smooth)
     }
 
     /// When the next section may be picked that cannot be picked now.
     pub(super) fn next_at(&self, now: Instant) -> Option<Instant> {
-        let of_table = |l: &TableLanes| {
+        let of_table = |l: &Lane| {
             let waiting = l.doubt.iter().chain(&l.aside).map(|w| w.retry_at);
             let fresh = !l.live.is_empty() || !l.backlog.is_empty();
             let earliest = waiting.chain(fresh.then_some(now)).min()?;
@@ -505,7 +482,7 @@ impl Lanes {
     pub(super) fn close(&mut self) -> Rest {
         self.closed = true;
         for lanes in self.tables.values_mut() {
-            *lanes = TableLanes::default();
+            *lanes = Lane::default();
         }
         let mut all = std::mem::take(&mut self.bundles);
         for key in std::mem::take(&mut self.in_flight) {
@@ -527,89 +504,3 @@ impl Lanes {
         self.closed
     }
 }
-
-impl TableLanes {
-    fn waiting(&self) -> usize {
-        self.doubt.len() + self.aside.len() + self.live.len() + self.backlog.len()
-    }
-
-    fn next(&mut self, now: Instant, window: usize) -> Option<(Key, Option<Arc<Load>>)> {
-        // a store that fails is tried with one insert at a time
-        let most = if self.failures > 0 { 1 } else { window };
-        if self.in_flight >= most || self.paused_until.is_some_and(|at| at > now) {
-            return None;
-        }
-        let ready = |list: &mut Vec<Waiting>| {
-            let at = list.iter().position(|w| w.retry_at <= now)?;
-            let w = list.remove(at);
-            Some((w.key, w.load))
-        };
-        if let Some(next) = ready(&mut self.doubt) {
-            return Some(next);
-        }
-        if self.in_flight + self.doubt.len() >= window {
-            return None;
-        }
-        if let Some(next) = ready(&mut self.aside) {
-            return Some(next);
-        }
-        if self.aside.len() >= ASIDE_MAX {
-            return None;
-        }
-        let live = !self.live.is_empty() && (!self.live_last || self.backlog.is_empty());
-        self.live_last = live;
-        match live {
-            true => self.live.pop_front().map(|(key, load)| (key, Some(load))),
-            false => self.backlog.pop_front().map(|key| (key, None)),
-        }
-    }
-
-    /// Puts a section back that has to be sent again.
-    fn back(
-        &mut self,
-        key: Key,
-        load: Option<Arc<Load>>,
-        state: State,
-        aside: bool,
-        retry_at: Instant,
-    ) {
-        let waiting = |load| Waiting {
-            key,
-            retry_at,
-            load,
-        };
-        match (state, load) {
-            (State::Sent, load) => self.doubt.push(waiting(load)),
-            (_, load) if aside => self.aside.push(waiting(load)),
-            (_, Some(load)) => self.live.push_front((key, load)),
-            (_, None) => self.backlog.push_front(key),
-        }
-    }
-}
-
-/// After some failures a section waits longer than its table does, so that others pass.
-fn retry_after(settings: &Settings, failures: u32) -> Duration {
-    match failures {
-        0 => Duration::ZERO,
-        n if n < ASIDE_AFTER => pause(settings, n),
-        _ => Duration::from_millis(settings.backoff_max_ms.saturating_mul(ASIDE_PAUSES)),
-    }
-}
-
-/// Doubles with every failure up to the limit; half of it is random, so that retries spread.
-fn pause(settings: &Settings, failures: u32) -> Duration {
-    let doubled = settings
-        .backoff_ms
-        .saturating_mul(1 << (failures.max(1) - 1).min(16));
-    let most = doubled.min(settings.backoff_max_ms);
-    Duration::from_millis(rand::random_range(most / 2..=most))
-}
-
-/// Failures of a section after which others pass it.
-const ASIDE_AFTER: u32 = 5;
-
-/// Longest pauses that it then waits.
-const ASIDE_PAUSES: u64 = 4;
-
-/// Sections of a table that may stand aside before none is tried for the first time.
-const ASIDE_MAX: usize = 64;

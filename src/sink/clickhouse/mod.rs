@@ -9,12 +9,13 @@ mod admit;
 mod complaint;
 mod connection;
 mod deliver;
+mod lane;
 mod lanes;
 mod post;
 mod verdict;
 mod writer;
 
-use super::native::{EncodedBundle, Encoder};
+use super::native::{EncodedBundle, EncodedSection, Encoder};
 use super::spool::{Disk, Mode, Slot, Spool};
 use super::{Error, Inbox, Settings, Snapshot, Stats};
 use crate::batch::{Bundle, Table};
@@ -159,6 +160,17 @@ impl Sink {
         }
         self.stats.snapshot()
     }
+}
+
+/// Sends one section once, with its token.
+///
+/// # Errors
+/// When the key file cannot be read, or what the store says.
+pub async fn send_once(connection: &Connection, section: &EncodedSection) -> Result<(), Error> {
+    let client = connection.client()?;
+    let delivery = Delivery::new(client, &Settings::default(), Arc::default());
+    let insert = delivery.insert(section).await;
+    insert.map_err(|e| Error::statement("INSERT", e))
 }
 
 /// Lanes that hold everything until they are released.

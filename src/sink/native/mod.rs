@@ -8,6 +8,7 @@ mod flows;
 mod frame;
 mod tables;
 
+use super::Error;
 use crate::batch::{Batch, Bundle, Content, Table};
 use crate::model::Learned;
 use block::Block;
@@ -80,6 +81,17 @@ impl EncodedSection {
         match self.table {
             Table::Flows => self.rows,
             _ => 0,
+        }
+    }
+
+    /// The block as ClickHouse's `FORMAT Native` has it.
+    ///
+    /// # Errors
+    /// When the frames of the body are damaged.
+    pub fn block(&self) -> Result<Vec<u8>, Error> {
+        match self.compression {
+            Compression::None => Ok(self.body.to_vec()),
+            Compression::Lz4 => frame::unpack(&self.body).ok_or(Error::Frames),
         }
     }
 

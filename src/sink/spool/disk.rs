@@ -438,7 +438,7 @@ impl Disk {
         let over = used.saturating_sub(self.settings.bytes_max);
         let floor = self.settings.free_bytes_min.saturating_add(more);
         let free = nix::sys::statvfs::statvfs(&self.directory).map_or(u64::MAX, |s| {
-            (s.blocks_available() as u64).saturating_mul(s.fragment_size() as u64)
+            s.blocks_available().saturating_mul(s.fragment_size())
         });
         over.max(floor.saturating_sub(free))
     }

@@ -548,3 +548,169 @@ const BODY_MAX: u64 = 1 << 30;
 
 /// Characters of a note.
 const NOTE_MAX: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    fn section(table: Table, rows: u64, body: Vec<u8>) -> EncodedSection {
+        EncodedSection {
+            table,
+            partition: 20_000,
+            token: format!("c/0/1/{}/20000", table.name()),
+            schema: 5,
+            columns: "received_at,exporter".into(),
+            rows,
+            first_ms: 1,
+            last_ms: 2,
+            compression: Compression::Lz4,
+            raw_len: 4 * body.len() as u64,
+            body: Bytes::from(body),
+        }
+    }
+
+    /// The bytes of a file with these sections.
+    fn file(
+        positions: &[u8],
+        note: &str,
+        sections: &[(EncodedSection, Slot)],
+    ) -> (Vec<u8>, Header) {
+        let sections: Vec<_> = sections.iter().map(|(s, slot)| (s, *slot)).collect();
+        let (mut bytes, header) = start(7, 3, 1_760_000_000_000, note, positions, &sections);
+        let mut order: Vec<usize> = (0..sections.len()).collect();
+        order.sort_by_key(|&i| header.sections[i].body_at);
+        for i in order {
+            assert_eq!(bytes.len() as u64, header.sections[i].body_at);
+            bytes.extend(&sections[i].0.body);
+        }
+        (bytes, header)
+    }
+
+    fn slot(state: State) -> Slot {
+        Slot {
+            state,
+            time_ms: 1_760_000_000_123,
+        }
+    }
+
+    fn sample() -> (Vec<u8>, Header) {
+        let sections = [
+            (
+                section(Table::Flows, 100, vec![1; 300]),
+                slot(State::Unsent),
+            ),
+            (section(Table::Usage1m, 3, vec![2; 40]), slot(State::Sent)),
+            (section(Table::Exporters, 1, vec![]), slot(State::Done)),
+        ];
+        file(b"\x01\0k\x07\0\0\0\0\0\0\0", "why", &sections)
+    }
+
+    #[test]
+    fn a_file_reads_back_with_flows_at_its_end() {
+        let (bytes, header) = sample();
+        let (back, slots) = image(&bytes).expect("sound");
+        assert_eq!(back, header);
+        let states: Vec<State> = slots.iter().map(|s| s.state).collect();
+        assert_eq!(states, [State::Unsent, State::Sent, State::Done]);
+        assert_eq!(header.sections[0].body_end(), bytes.len() as u64);
+        assert_eq!(back.sections[0].flow_rows(), 100);
+    }
+
+    #[test]
+    fn a_file_torn_at_any_byte_is_damaged() {
+        let (bytes, _) = sample();
+        for at in 0..bytes.len() {
+            let damage = image(&bytes[..at]).expect_err("torn");
+            assert!(damage.at <= bytes.len() as u64, "{damage}");
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_is_damage_or_doubt() {
+        let (bytes, header) = sample();
+        let slots_at = header.slots_at as usize;
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 0x10;
+            match image(&bad) {
+                Err(_) => {}
+                // padding before the slots means nothing; a slot that cannot be trusted is in doubt since ever
+                Ok((back, slots)) => {
+                    assert_eq!(back, header);
+                    assert!(at + SLOT > slots_at, "byte {at} is not noticed");
+                    let known = [State::Unsent, State::Sent, State::Done];
+                    for (n, known) in known.into_iter().enumerate() {
+                        let hit = (slots_at + SLOT * n..slots_at + SLOT * (n + 1)).contains(&at);
+                        let expected = if hit {
+                            (State::Sent, 0)
+                        } else {
+                            (known, slot(known).time_ms)
+                        };
+                        assert_eq!((slots[n].state, slots[n].time_ms), expected, "byte {at}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_shed_may_be_cut_off() {
+        let (mut bytes, header) = sample();
+        let at = header.slots_at as usize;
+        bytes[at..at + SLOT].copy_from_slice(&slot(State::Shed).encode());
+        bytes.truncate(header.sections[0].body_at as usize);
+        assert_eq!(image(&bytes).expect("sound").1[0].state, State::Shed);
+        bytes.pop();
+        assert!(image(&bytes).is_err(), "the body of usage is needed");
+    }
+
+    #[test]
+    fn other_versions_and_other_files_are_told() {
+        let (mut bytes, _) = sample();
+        bytes[8] = 2;
+        let damage = image(&bytes).expect_err("newer");
+        assert!(damage.what.contains("format version 2"), "{damage}");
+        bytes[0] = b'x';
+        assert_eq!(image(&bytes).expect_err("foreign").at, 0);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_file_reads_back(
+            sections in prop::collection::vec((0..Table::ALL.len(), any::<u32>(), prop::collection::vec(any::<u8>(), 0..200), 0..State::ALL.len(), any::<i64>()), 0..9),
+            positions in prop::collection::vec(any::<u8>(), 0..99),
+            note in ".{0,40}",
+        ) {
+            let sections: Vec<_> = sections.into_iter().map(|(table, rows, body, state, time_ms)| {
+                let slot = Slot { state: State::ALL[state], time_ms };
+                (section(Table::ALL[table], rows.into(), body), slot)
+            }).collect();
+            let (bytes, header) = file(&positions, &note, &sections);
+            let (back, slots) = image(&bytes).expect("sound");
+            prop_assert_eq!(&back, &header);
+            prop_assert_eq!(&back.positions, &positions);
+            prop_assert_eq!(slots, sections.iter().map(|s| s.1).collect::<Vec<_>>());
+            for (s, (written, _)) in back.sections.iter().zip(&sections) {
+                let body = &bytes[s.body_at as usize..s.body_end() as usize];
+                prop_assert_eq!(body, &written.body[..]);
+                prop_assert_eq!(&s.token, &written.token);
+            }
+        }
+
+        #[test]
+        fn nothing_panics(bytes in prop::collection::vec(any::<u8>(), 0..300), version in 0..3u32) {
+            let _ = image(&bytes);
+            let _ = header(&bytes, checksum(&bytes));
+            let mut with_head = MAGIC.to_vec();
+            with_head.extend(version.to_le_bytes());
+            with_head.extend((bytes.len() as u32).to_le_bytes());
+            with_head.extend(checksum(&bytes).to_le_bytes());
+            with_head.extend(bytes);
+            let _ = image(&with_head);
+        }
+    }
+}
