@@ -108,8 +108,9 @@ impl World {
             let ended = ["acknowledged", "shed", "quarantined", "lost_shutdown"];
             let ended = ended.map(|end| total(&ledger, &format!("rows_{end}")));
             let had = total(&ledger, "rows") + total(&ledger, "rows_recovered");
-            let settled =
-                had == ended.iter().sum::<u64>() && total(&ledger, "rows") == total(&last, "rows");
+            let settled = had == ended.iter().sum::<u64>() && total(&ledger, "rows") == total(&last, "rows")
+                // usage and ledger, too
+                && self.collector().metric("flowhouse_spool_files") == 0.0;
             quiet = if settled { quiet + 1 } else { 0 };
             last = ledger;
         }
