@@ -82,11 +82,7 @@ impl Exporters {
                 }
                 std::thread::sleep(Duration::from_millis(5));
             }
-            // the last ones come when there is room for sure: what was missed before them shows
-            for _ in 0..3 {
-                std::thread::sleep(Duration::from_millis(300));
-                all.iter_mut().for_each(|one| one.send_with_templates(to));
-            }
+            all.iter_mut().for_each(|one| one.send_with_templates(to));
             all.into_iter().map(|one| one.sent).collect()
         };
         Exporters {

@@ -2,14 +2,10 @@
 
 use super::World;
 use super::proxy::{Act, Proxy, Script};
-use super::world::RATE;
-use crate::harness::{self, Store, total};
+use super::world::{RATE, direct};
+use crate::harness::{self, total};
 use std::path::Path;
 use std::time::Duration;
-
-fn direct(store: &Store) -> String {
-    format!("http://{}", store.address)
-}
 
 /// Runs through the scripts, each until it has hit so many INSERTs; then all is well again and the books must close.
 fn through(title: &str, scripts: &[(&str, Script)], config: &str) {

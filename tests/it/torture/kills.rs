@@ -1,6 +1,7 @@
 //! Kills without warning, of the collector, of the store, of both, under load.
 
 use super::World;
+use super::world::direct;
 use crate::harness::assert_laws;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 fn storm(kills: u32, seed: u64) {
     let mut random = StdRng::seed_from_u64(seed);
     let began = Instant::now();
-    let mut world = World::start("", |store| format!("http://{}", store.address));
+    let mut world = World::start("", direct);
     // what was lost of an exporter before anything of it was durable nobody can know
     world.known();
     let mut done = [0; 3];

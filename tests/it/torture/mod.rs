@@ -4,6 +4,7 @@
 //! FLOWHOUSE_TORTURE_SEED (drawn and printed).
 
 mod books;
+mod disk;
 mod exporters;
 mod faults;
 mod kills;

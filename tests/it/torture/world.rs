@@ -1,9 +1,10 @@
 //! A store, a collector and exporters, each of which may be killed at any time.
 
-use super::books::{Equation, audit};
-use super::exporters::Exporters;
+use super::books::{self, Equation, audit};
+use super::exporters::{Exporters, Sent};
 use crate::harness::{self, Collector, PATIENCE, Store, assert_laws, total};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,13 @@ pub struct World {
     pub exporters: Option<Exporters>,
     config: String,
     launcher: Vec<String>,
+}
+
+/// The books after the end; the store still runs.
+pub struct Closed {
+    pub equation: Equation,
+    pub ledger: serde_json::Value,
+    pub world: World,
 }
 
 impl World {
@@ -88,13 +96,44 @@ impl World {
         harness::eventually("all are known", || sql.numbers(exporters) == [3]);
     }
 
-    /// Ends everything in order and reads the books.
-    pub fn finish(mut self) -> (Equation, serde_json::Value) {
-        let sent = self.exporters.take().expect("they send").finish();
+    /// Where everything is.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Ends everything in order and reads the books; usage must be that of the flows.
+    pub fn finish(self) -> (Equation, serde_json::Value) {
+        let closed = self.close();
+        closed.assert_usage();
+        (closed.equation, closed.ledger)
+    }
+
+    /// The same without a look at usage.
+    pub fn close(mut self) -> Closed {
+        let sent = self.pause();
+        self.close_with(sent)
+    }
+
+    /// The same after the exporters have ended.
+    pub fn close_with(mut self, sent: Vec<Sent>) -> Closed {
         self.settle();
         let ledger = self.collector.take().expect("it runs").stop();
         assert_laws(&ledger);
-        (audit(&self.store.sql(), &sent), ledger)
+        Closed {
+            equation: audit(&self.store.sql(), &sent),
+            ledger,
+            world: self,
+        }
+    }
+
+    /// Ends the exporters, and waits until everything is where it will stay. Their last datagrams come when there is room
+    /// for sure: behind them nothing can be missed unseen.
+    pub fn pause(&mut self) -> Vec<Sent> {
+        self.rate(0);
+        self.settle();
+        let sent = self.exporters.take().expect("they send").finish();
+        self.settle();
+        sent
     }
 
     /// Waits until nothing is open any more.
@@ -115,6 +154,18 @@ impl World {
             last = ledger;
         }
     }
+}
+
+impl Closed {
+    /// Every rollup has the sums of the flows.
+    pub fn assert_usage(&self) {
+        books::usage(&self.world.store.sql());
+    }
+}
+
+/// The store itself, without a proxy.
+pub fn direct(store: &Store) -> String {
+    format!("http://{}", store.address)
 }
 
 fn free_port() -> SocketAddr {
