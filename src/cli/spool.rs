@@ -110,8 +110,14 @@ impl Place {
     }
 }
 
+/// Files that can be read.
+type Sound = Vec<(PathBuf, Found)>;
+
+/// Files that cannot, and why.
+type Bad = Vec<(PathBuf, String)>;
+
 /// Files of a folder that can be read, and what is wrong with the others. A file that went away meanwhile is neither.
-fn read_all(folder: &Path) -> (Vec<(PathBuf, Found)>, Vec<(PathBuf, String)>) {
+fn read_all(folder: &Path) -> (Sound, Bad) {
     let (mut sound, mut bad) = (vec![], vec![]);
     for (path, _) in files(folder) {
         let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned());

@@ -313,7 +313,7 @@ impl Lanes {
                 time_ms: now_ms,
             };
         }
-        if !matches!(end, End::Absent | End::Retry) {
+        if matches!(end, End::Silence | End::Again | End::Refused(_)) {
             section.failures = section.failures.saturating_add(1);
         }
         if let End::Hopeless(reason) = end {
@@ -431,11 +431,6 @@ impl Lanes {
         std::mem::take(&mut self.ended)
     }
 
-    /// Puts back what [`Self::take_ended`] took.
-    pub(super) fn put_ended(&mut self, ended: Vec<Ended>) {
-        self.ended.extend(ended);
-    }
-
     /// Whether nothing is left.
     pub(super) fn is_empty(&self) -> bool {
         self.bundles.is_empty()
@@ -446,11 +441,10 @@ impl Lanes {
         self.bundles.len()
     }
 
-    /// Whether everything left is on disk and waiting would not change that: the store is away, or never got ready.
+    /// Whether waiting would not change what is left: the store is away, or never got ready.
     pub(super) fn is_stuck(&self) -> bool {
         let away = |l: &Lane| l.in_flight == 0 && (l.failures > 0 || l.waiting() == 0);
-        self.bundles.values().all(|e| e.memory.is_none())
-            && (self.held || self.tables.values().all(away))
+        self.held || self.tables.values().all(away)
     }
 
     /// Whether the store takes what it is given at once: nothing waits on disk, no table is paused.
@@ -502,5 +496,198 @@ impl Lanes {
     /// Whether [`Self::close`] was called.
     pub(super) fn is_closed(&self) -> bool {
         self.closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    const SENT: Slot = Slot {
+        state: State::Sent,
+        time_ms: 0,
+    };
+    const UNSENT: Slot = Slot {
+        state: State::Unsent,
+        time_ms: 0,
+    };
+
+    fn lanes(window: usize) -> Lanes {
+        let settings = Settings {
+            backoff_ms: 100,
+            ..Settings::default()
+        };
+        Lanes::new(&settings, window, true, Duration::from_secs(600))
+    }
+
+    fn spooled(lanes: &mut Lanes, number: u64, sections: &[(Table, Slot)]) {
+        let sections = sections.iter().map(|(t, slot)| Section::new(*t, 10, *slot));
+        let entry = Entry {
+            created_ms: number as i64,
+            sections: sections.collect(),
+            memory: None,
+            damaged: false,
+        };
+        lanes.accept(number, entry, vec![]);
+    }
+
+    fn live(lanes: &mut Lanes, number: u64) {
+        let section = EncodedSection {
+            table: Table::Flows,
+            partition: 0,
+            token: String::new(),
+            schema: 1,
+            columns: String::new(),
+            rows: 10,
+            first_ms: 0,
+            last_ms: 0,
+            compression: crate::sink::native::Compression::None,
+            body: Bytes::new(),
+            raw_len: 0,
+        };
+        let load = Arc::new(Load {
+            section,
+            _room: None,
+        });
+        let entry = Entry {
+            created_ms: number as i64,
+            sections: Box::new([Section::new(Table::Flows, 10, UNSENT)]),
+            memory: None,
+            damaged: false,
+        };
+        lanes.accept(number, entry, vec![Some(load)]);
+    }
+
+    fn end(lanes: &mut Lanes, key: Key, end: End, now: Instant) -> Option<String> {
+        lanes.end(key, None, end, now, 0)
+    }
+
+    /// After everything was accepted.
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(1)
+    }
+
+    const DONE: End = End::Finished(State::Done);
+
+    #[test]
+    fn doubt_goes_first_and_live_gets_half() {
+        let (mut lanes, now) = (lanes(4), later());
+        (10..14).for_each(|n| spooled(&mut lanes, n, &[(Table::Flows, UNSENT)]));
+        (20..23).for_each(|n| live(&mut lanes, n));
+        spooled(&mut lanes, 30, &[(Table::Flows, SENT)]);
+        let mut order = vec![];
+        while let Some(pick) = lanes.pick(now, 0) {
+            order.push(pick.key.0);
+            end(&mut lanes, pick.key, DONE, now);
+        }
+        assert_eq!(order, [30, 20, 10, 21, 11, 22, 12, 13]);
+        assert!(lanes.is_empty());
+        assert_eq!(lanes.take_ended().len(), 8);
+    }
+
+    #[test]
+    fn at_most_a_window_is_in_flight_or_in_doubt() {
+        let (mut lanes, mut now) = (lanes(2), later());
+        (0..9).for_each(|n| spooled(&mut lanes, n, &[(Table::Flows, UNSENT)]));
+        let picks: Vec<Pick> = std::iter::from_fn(|| lanes.pick(now, 0)).collect();
+        assert_eq!(picks.len(), 2);
+        for pick in &picks {
+            end(&mut lanes, pick.key, End::Silence, now);
+        }
+        assert_eq!(lanes.gauges().1, 2);
+        assert!(lanes.pick(now, 0).is_none(), "the table pauses");
+        now += Duration::from_secs(60);
+        // the two in doubt, one at a time, and nothing else
+        for _ in 0..4 {
+            let pick = lanes.pick(now, 0).expect("one");
+            assert!(pick.key.0 < 2 && lanes.pick(now, 0).is_none());
+            assert_eq!(pick.before, State::Sent);
+            end(&mut lanes, pick.key, End::NotSent, now);
+            now += Duration::from_secs(60);
+        }
+        let pick = lanes.pick(now, 0).expect("one");
+        end(&mut lanes, pick.key, DONE, now);
+        assert_eq!(lanes.gauges().1, 1);
+    }
+
+    #[test]
+    fn old_doubt_is_asked_or_set_aside() {
+        let (mut lanes, now) = (lanes(4), later());
+        let tables = [Table::Flows, Table::Usage1m, Table::Interfaces];
+        spooled(&mut lanes, 1, &tables.map(|t| (t, SENT)));
+        for table in tables {
+            let pick = lanes.pick(now, 600_001).expect("one");
+            match table {
+                Table::Flows => assert_eq!(pick.job, Job::Ask),
+                Table::Interfaces => assert_eq!(pick.job, Job::Send),
+                _ => assert!(matches!(pick.job, Job::Quarantine(_))),
+            }
+        }
+        // a store that has none of them gets them as if for the first time
+        assert_eq!(end(&mut lanes, (1, 0), End::Absent, now), None);
+        let pick = lanes.pick(now, 700_000).expect("one");
+        assert_eq!(
+            (pick.key, pick.job, pick.before),
+            ((1, 0), Job::Send, State::Unsent)
+        );
+        // one that has some
+        let why = end(&mut lanes, (1, 0), End::Hopeless("some".into()), now);
+        assert_eq!(why.as_deref(), Some("some"));
+    }
+
+    #[test]
+    fn a_section_that_fails_lets_others_pass() {
+        let (mut lanes, mut now) = (lanes(1), later());
+        (0..3).for_each(|n| spooled(&mut lanes, n, &[(Table::Flows, UNSENT)]));
+        let mut others = 0;
+        for _ in 0..20 {
+            now += Duration::from_secs(6);
+            let Some(pick) = lanes.pick(now, 0) else {
+                continue;
+            };
+            let fate = if pick.key.0 == 0 { End::Again } else { DONE };
+            others += u32::from(fate == DONE);
+            end(&mut lanes, pick.key, fate, now);
+        }
+        assert_eq!(others, 2);
+        assert_eq!(lanes.len(), 1);
+        // rows that are refused go for good
+        let mut reason = None;
+        while reason.is_none() {
+            now += Duration::from_secs(60);
+            let pick = lanes.pick(now, 0).expect("it is left");
+            reason = end(&mut lanes, pick.key, End::Refused("60".into()), now);
+        }
+        assert_eq!(reason.as_deref(), Some("60"));
+        end(&mut lanes, (0, 0), End::Finished(State::Quarantined), now);
+        assert!(lanes.is_empty());
+    }
+
+    #[test]
+    fn flows_are_shed_oldest_first_and_others_after_them() {
+        let (mut lanes, now) = (lanes(1), later());
+        for n in 1..4 {
+            spooled(
+                &mut lanes,
+                n,
+                &[(Table::Flows, UNSENT), (Table::Usage1m, UNSENT)],
+            );
+        }
+        let flying = lanes.pick(now, 0).expect("one");
+        assert_eq!(flying.key, (1, 0));
+        let mut shed = vec![];
+        while let Some(s) = lanes.shed(i64::MAX, false) {
+            shed.push((s.number, s.sections, s.flow_rows, s.others));
+        }
+        let flows = |n| (n, vec![0], 10, 0);
+        let usage = |n| (n, vec![1], 0, 10);
+        assert_eq!(shed, [flows(2), flows(3), usage(1), usage(2), usage(3)]);
+        assert_eq!(lanes.shed(i64::MAX, true), None);
+        // what is in flight was not touched
+        end(&mut lanes, flying.key, DONE, now);
+        assert_eq!(lanes.take_ended().len(), 3);
+        spooled(&mut lanes, 9, &[(Table::Flows, UNSENT)]);
+        assert_eq!(lanes.shed(9, true), None, "it is not older than that");
     }
 }

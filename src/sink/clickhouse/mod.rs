@@ -222,6 +222,7 @@ impl Writing {
             numbers: numbers.clone(),
             ended: vec![],
             complained: None,
+            shedding: (0, 0),
         };
         let thread = Builder::new()
             .name("spool".into())
@@ -305,19 +306,19 @@ impl Worker {
             flushed.recv().ok();
         }
         let over = || {
-            let spooled = self.writing.is_some() && shared.look(Lanes::is_stuck);
+            // what is on disk, or can go there, need not wait for a store that is away
+            let spooled = self.writing.as_ref().is_some_and(|w| !w.disk.is_failing());
+            let spooled = spooled && shared.look(Lanes::is_stuck);
             self.late() || spooled || shared.look(Lanes::is_empty)
         };
         while !over() {
             std::thread::sleep(DRAIN_POLL);
         }
-        let ended = shared.with(Lanes::take_ended);
         let rest = shared.with(Lanes::close);
         for (number, entry) in rest.memory {
             self.keep(number, entry);
         }
         if let Some(w) = self.writing {
-            shared.with(|lanes| lanes.put_ended(ended));
             drop(w.orders);
             if w.thread.join().is_err() {
                 tracing::error!("the spool's thread panicked");

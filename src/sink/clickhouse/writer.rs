@@ -32,6 +32,8 @@ pub(super) struct Writer {
     /// Bundles that ended and have still a file.
     pub(super) ended: Vec<Ended>,
     pub(super) complained: Option<Instant>,
+    /// Flow rows and others shed since that was logged.
+    pub(super) shedding: (u64, u64),
 }
 
 impl Writer {
@@ -49,6 +51,7 @@ impl Writer {
                 self.tidy();
             }
         }
+        self.tell_shed();
         self.retire();
     }
 
@@ -79,7 +82,7 @@ impl Writer {
             true => self.write(&bundles),
             false => bundles.iter().map(|_| Err(full())).collect(),
         };
-        if ends.iter().any(is_full) && self.shed(u64::MAX, i64::MAX, false) > 0 {
+        if ends.iter().any(is_full) && self.shed(more, i64::MAX, false) > 0 {
             self.retire();
             ends = self.write_missing(&bundles, ends);
         }
@@ -138,11 +141,9 @@ impl Writer {
             if self.retire() > 0 {
                 continue;
             }
-            let wanted = if crowded { 0 } else { excess };
             if self.shed_one(i64::MAX, false).is_none() {
                 return false;
             }
-            tracing::debug!(wanted, "shedding");
         }
     }
 
@@ -174,18 +175,14 @@ impl Writer {
             tracing::error!(bundle = number, %error, "cannot shed on disk");
             0
         });
-        tracing::warn!(
-            bundle = number,
-            flow_rows,
-            other_rows = others,
-            bytes = freed,
-            "rows shed: the spool is full, or they are too old"
-        );
+        self.shedding.0 += flow_rows;
+        self.shedding.1 += others;
         Some(freed)
     }
 
     fn tidy(&mut self) {
         self.retire();
+        self.tell_shed();
         let age = self.disk.settings().age_max_s;
         if age > 0 {
             let before = now_ms().saturating_sub_unsigned(age.saturating_mul(1000));
@@ -195,6 +192,17 @@ impl Writer {
         for found in self.disk.adopt(|| numbers.fetch_add(1, Relaxed)) {
             tracing::info!(bundle = found.number, "replaying from the quarantine");
             take(found, &self.door, &self.stats);
+        }
+    }
+
+    fn tell_shed(&mut self) {
+        let (flow_rows, other_rows) = std::mem::take(&mut self.shedding);
+        if flow_rows + other_rows > 0 {
+            tracing::error!(
+                flow_rows,
+                other_rows,
+                "rows shed since the last line: the spool is full, or they are too old"
+            );
         }
     }
 

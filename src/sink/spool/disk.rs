@@ -96,6 +96,11 @@ impl Disk {
         &self.settings
     }
 
+    /// Whether it refused the last bundle.
+    pub(in crate::sink) fn is_failing(&self) -> bool {
+        self.gauges.failing.load(Relaxed)
+    }
+
     pub(in crate::sink) fn set_failing(&self, failing: bool) {
         self.gauges.failing.store(failing, Relaxed);
     }
@@ -141,7 +146,15 @@ impl Disk {
             );
         }
         found.sort_unstable_by_key(|f| f.number);
-        let kept = self.read_positions();
+        let mut kept = self.read_positions();
+        // no number is used twice, or a file set aside would be overwritten
+        for part in [QUARANTINE, CORRUPT, REPLAY] {
+            for (path, _) in files(&self.directory.join(part)) {
+                kept.next = kept
+                    .next
+                    .max(number_of(&path).map_or(0, |n| n.saturating_add(1)));
+            }
+        }
         let mut merged = kept.clone();
         for file in &mut found {
             merged.merge(file.number, &std::mem::take(&mut file.header.positions));
@@ -459,6 +472,12 @@ pub struct Ended {
     pub positions: Option<Vec<u8>>,
     /// Whether a body of it was found damaged.
     pub damaged: bool,
+}
+
+/// The number with which the name of a file begins.
+fn number_of(path: &Path) -> Option<u64> {
+    let name = path.file_name()?.to_string_lossy().into_owned();
+    u64::from_str_radix(name.get(..16)?, 16).ok()
 }
 
 /// The spool files of a folder with their bytes, by name.

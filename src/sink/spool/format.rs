@@ -580,7 +580,7 @@ mod tests {
         let sections: Vec<_> = sections.iter().map(|(s, slot)| (s, *slot)).collect();
         let (mut bytes, header) = start(7, 3, 1_760_000_000_000, note, positions, &sections);
         let mut order: Vec<usize> = (0..sections.len()).collect();
-        order.sort_by_key(|&i| header.sections[i].body_at);
+        order.sort_by_key(|&i| (header.sections[i].body_at, header.sections[i].body_len));
         for i in order {
             assert_eq!(bytes.len() as u64, header.sections[i].body_at);
             bytes.extend(&sections[i].0.body);
