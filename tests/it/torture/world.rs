@@ -41,8 +41,12 @@ impl World {
     ) -> World {
         let store = Store::start(dir.path());
         let listen = free_port();
+        let batch = match config.contains("[batch]") {
+            true => "",
+            false => "[batch]\nseal_age_ms = 300\n",
+        };
         let config = format!(
-            "shutdown_grace_s = 60\n{config}\n[receive]\nlisteners = [\"{listen}\"]\n[shard]\nshards = 2\n[batch]\nseal_age_ms = 300\n\
+            "shutdown_grace_s = 60\n{config}\n[receive]\nlisteners = [\"{listen}\"]\n[shard]\nshards = 2\n{batch}\
              [clickhouse]\nurl = \"{}\"\nkey_file = {:?}\n",
             url(&store),
             store.key_file(),
@@ -138,7 +142,7 @@ impl World {
 
     /// Waits until nothing is open any more.
     pub fn settle(&self) {
-        let deadline = Instant::now() + PATIENCE;
+        let mut deadline = Instant::now() + PATIENCE;
         let (mut last, mut quiet) = (serde_json::Value::Null, 0);
         while quiet < 3 {
             assert!(Instant::now() < deadline, "rows stay open: {last:#}");
@@ -151,6 +155,9 @@ impl World {
                 // usage and ledger, too
                 && self.collector().metric("flowhouse_spool_files") == 0.0;
             quiet = if settled { quiet + 1 } else { 0 };
+            if total(&ledger, "rows_acknowledged") > total(&last, "rows_acknowledged") {
+                deadline = Instant::now() + PATIENCE;
+            }
             last = ledger;
         }
     }
