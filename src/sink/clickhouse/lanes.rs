@@ -443,7 +443,7 @@ impl Lanes {
 
     /// Whether waiting would not change what is left: the store is away, or never got ready.
     pub(super) fn is_stuck(&self) -> bool {
-        let away = |l: &Lane| l.in_flight == 0 && (l.failures > 0 || l.waiting() == 0);
+        let away = |l: &Lane| l.in_flight == 0 && (l.failures >= AWAY_AFTER || l.waiting() == 0);
         self.held || self.tables.values().all(away)
     }
 
@@ -498,6 +498,9 @@ impl Lanes {
         self.closed
     }
 }
+
+/// Failures in a row after which the store counts as away.
+const AWAY_AFTER: u32 = 5;
 
 #[cfg(test)]
 mod tests {
