@@ -93,6 +93,11 @@ fn rows_per_second(
     let mut sealer = Sealer::new(Settings::default(), identity, Arc::default());
     let (outbox, inbox) = hop(SinkSettings::default().queue_max);
     let stats: Arc<Stats> = inbox.stats().clone();
+    // the rows are of 2025
+    let settings = spool::Settings {
+        age_max_s: 0,
+        ..Default::default()
+    };
     let spool = spool.map(|dir| Spool::open(dir, &settings, &stats).expect("a spool"));
     let connection = Connection {
         url: url.to_owned(),
@@ -122,7 +127,7 @@ fn rows_per_second(
 
 /// Files written, synced and renamed one after the other: files a second.
 fn disk_alone(dir: &Path, bytes: u64, files: usize) -> f64 {
-    let body: Vec<u8> = (0..bytes).map(|i| (i * 31 >> 3) as u8).collect();
+    let body: Vec<u8> = (0..bytes).map(|i| ((i * 31) >> 3) as u8).collect();
     let start = Instant::now();
     for n in 0..files {
         let (temporary, path) = (dir.join("t"), dir.join(format!("d{n}")));

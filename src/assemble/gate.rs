@@ -1,12 +1,13 @@
 //! Between the shards and the store: nothing is sent before the schema is there.
 
 use crate::config::Config;
-use crate::sink::clickhouse::{Connection, Sink};
+use crate::sink::clickhouse::{Connection, Endpoints, Sink};
+use crate::sink::schema::{self, Form};
 use crate::sink::spool::Spool;
-use crate::sink::{Inbox, Stats, null, schema};
+use crate::sink::{self, Inbox, Stats, null};
 use anyhow::Result;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -17,7 +18,11 @@ pub struct Gate {
     thread: JoinHandle<Option<Sink>>,
     null: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
+    refusal: Refusal,
 }
+
+/// Why nothing must ever be written to this store, once that is known.
+type Refusal = Arc<OnceLock<String>>;
 
 impl Gate {
     /// Starts the sink and waits for the store on a thread of its own; or starts a null sink where the configuration says so.
@@ -31,19 +36,31 @@ impl Gate {
         spool: Option<Spool>,
     ) -> Result<Gate> {
         let stop = Arc::new(AtomicBool::new(false));
+        let refusal = Refusal::default();
         if let Some(effort) = config.sink.kind.effort(config.sink.compression) {
             let null = Some(null::start(inbox, effort)?);
             let thread = Builder::new().name("gate".into()).spawn(|| None)?;
-            return Ok(Gate { thread, null, stop });
+            return Ok(Gate {
+                thread,
+                null,
+                stop,
+                refusal,
+            });
         }
         let sink = Sink::start_held(inbox, &config.sink, spool)?;
         let (connection, stopped) = (connection.clone(), stop.clone());
-        let apply = config.schema_apply;
+        let (apply, refused) = (config.schema_apply, refusal.clone());
         let work = move || {
-            if wait_for_schema(&connection, apply, &stopped, sink.stats())
-                && let Err(error) = sink.release(&connection)
-            {
-                tracing::error!("nothing can be delivered: {error}");
+            match wait_for_schema(&connection, apply, &stopped, sink.stats()) {
+                Ok(false) => {}
+                Ok(true) => {
+                    if let Err(error) = sink.release(&connection) {
+                        tracing::error!("nothing can be delivered: {error}");
+                    }
+                }
+                Err(error) => {
+                    let _ = refused.set(format!("the store at {}: {error}", connection.url));
+                }
             }
             Some(sink)
         };
@@ -52,7 +69,13 @@ impl Gate {
             thread,
             null: None,
             stop,
+            refusal,
         })
+    }
+
+    /// Why the process has to end, if the store is one that this program must not write to.
+    pub fn refusal(&self) -> Option<&str> {
+        self.refusal.get().map(String::as_str)
     }
 
     /// Ends the sink within `grace`; returns when every outbox is dropped, too.
@@ -63,7 +86,9 @@ impl Gate {
         }
         match self.thread.join() {
             Ok(Some(sink)) => {
-                sink.stop(grace);
+                // nothing is ever delivered to a store that is refused
+                let refused = self.refusal.get().is_some();
+                sink.stop(if refused { Duration::ZERO } else { grace });
             }
             Ok(None) => {}
             Err(_) => tracing::error!("the thread before the sink panicked"),
@@ -71,16 +96,24 @@ impl Gate {
     }
 }
 
-/// Applies or checks the schema until that succeeds (true), or until told to stop.
-fn wait_for_schema(connection: &Connection, apply: bool, stop: &AtomicBool, stats: &Stats) -> bool {
+/// Applies or checks the schema until that succeeds, or until told to stop (false). An error is one that waiting cannot mend.
+fn wait_for_schema(
+    connection: &Connection,
+    apply: bool,
+    stop: &AtomicBool,
+    stats: &Arc<Stats>,
+) -> Result<bool, sink::Error> {
     let mut pause = Duration::from_millis(100);
-    while let Err(error) = prepare(connection, apply) {
-        stats.not_ready(&format!("{error:#}"));
-        if stop.load(Ordering::Relaxed) {
-            tracing::error!("the store never got ready: {error:#}");
-            return false;
+    while let Err(error) = prepare(connection, apply, stats) {
+        stats.not_ready(&error.to_string());
+        if error.is_refusal() {
+            return Err(error);
         }
-        tracing::warn!("waiting for the store at {}: {error:#}", connection.url);
+        if stop.load(Ordering::Relaxed) {
+            tracing::error!("the store never got ready: {error}");
+            return Ok(false);
+        }
+        tracing::warn!("waiting for the store at {}: {error}", connection.place());
         let step = Duration::from_millis(50);
         let mut left = pause;
         while !left.is_zero() && !stop.load(Ordering::Relaxed) {
@@ -89,19 +122,24 @@ fn wait_for_schema(connection: &Connection, apply: bool, stop: &AtomicBool, stat
         }
         pause = (pause * 2).min(Duration::from_secs(10));
     }
-    true
+    Ok(true)
 }
 
-fn prepare(connection: &Connection, apply: bool) -> Result<()> {
-    let client = connection.client()?;
+fn prepare(connection: &Connection, apply: bool, stats: &Arc<Stats>) -> Result<(), sink::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?;
+        .build()
+        .map_err(sink::Error::Start)?;
     runtime.block_on(async {
-        if apply {
-            schema::apply(&client).await?;
+        // so that the metrics tell of each endpoint before the sink starts
+        Endpoints::new(connection, stats.clone())?.survey().await;
+        let client = connection.reach().await?;
+        let form = Form::of(connection.cluster.as_deref());
+        // on one of several replicas alone it would make tables that are no replicas
+        if apply && connection.can_apply() {
+            schema::apply_as(&client, &form).await?;
             return Ok(());
         }
-        Ok(schema::check(&client).await?)
+        schema::check_as(&client, &form).await
     })
 }

@@ -4,7 +4,7 @@ use crate::control;
 use crate::ledger::{Book, Gauges, Law, Outcome, laws};
 use crate::receive::{Intake, Listener, Published, ReceiveStats};
 use crate::shard::{Cell, ShardStats};
-use crate::sink::{LATENCY_BOUNDS, Snapshot, Stats};
+use crate::sink::{EndpointState, LATENCY_BOUNDS, Snapshot, Stats};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -147,6 +147,7 @@ impl control::Source for View {
                 latency_seconds: sink.latency_seconds,
                 delivering: sink.ready,
                 spool,
+                endpoints: sink.endpoints.into_iter().map(endpoint).collect(),
             },
             not_ready,
             spooling,
@@ -189,6 +190,14 @@ fn spool(sink: &Snapshot) -> Option<control::Spool> {
         fsync_seconds: s.fsync_ns as f64 / 1e9,
         failing: s.failing,
     })
+}
+
+fn endpoint(e: EndpointState) -> control::Endpoint {
+    control::Endpoint {
+        shard: e.shard,
+        url: e.url,
+        state: e.state,
+    }
 }
 
 fn shard(s: &ShardStats, queue_max: u64) -> control::Shard {

@@ -91,6 +91,8 @@ pub struct Sink {
     pub delivering: bool,
     /// The spool, if there is one.
     pub spool: Option<Spool>,
+    /// Endpoints of the store.
+    pub endpoints: Vec<Endpoint>,
 }
 
 /// Bundles on disk.
@@ -122,4 +124,15 @@ pub struct Spool {
     pub fsync_seconds: f64,
     /// Whether the disk refused the last bundle.
     pub failing: bool,
+}
+
+/// An endpoint of the store.
+#[derive(Clone, Debug, Default)]
+pub struct Endpoint {
+    /// Number of its shard, from 1.
+    pub shard: u32,
+    /// Its address.
+    pub url: String,
+    /// `up`, `down`, `aside`, `refused` or `unknown`.
+    pub state: &'static str,
 }

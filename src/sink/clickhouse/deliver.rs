@@ -1,12 +1,13 @@
 //! One attempt to deliver a section, and what its end means.
 
 use super::complaint::Complaints;
+use super::endpoints::{Endpoints, Route};
 use super::lanes::End;
 use super::verdict::{Fault, Verdict, judge};
+use crate::batch::Table;
 use crate::sink::native::{Compression, EncodedSection};
 use crate::sink::{Settings, Stats};
 use bytes::Bytes;
-use clickhouse::Client;
 use clickhouse::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -16,7 +17,7 @@ use tokio::sync::watch;
 /// What all deliveries share.
 #[derive(Debug)]
 pub(super) struct Delivery {
-    client: Client,
+    endpoints: Arc<Endpoints>,
     settings: Settings,
     stats: Arc<Stats>,
     complaints: Complaints,
@@ -25,9 +26,9 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    pub(super) fn new(client: Client, settings: &Settings, stats: Arc<Stats>) -> Self {
+    pub(super) fn new(endpoints: Arc<Endpoints>, settings: &Settings, stats: Arc<Stats>) -> Self {
         Delivery {
-            client,
+            endpoints,
             settings: settings.clone(),
             stats,
             complaints: Complaints::default(),
@@ -39,7 +40,8 @@ impl Delivery {
     pub(super) async fn greet(self: Arc<Self>) {
         let snapshot = || self.stats.snapshot();
         while snapshot().inserts == 0 && snapshot().errors.is_empty() {
-            if self.client.query("SELECT 1").execute().await.is_ok() {
+            let route = self.endpoints.route(Table::Flows, "");
+            if route.client().query("SELECT 1").execute().await.is_ok() {
                 return self.stats.set_ready();
             }
             tokio::time::sleep(GREET_PAUSE).await;
@@ -52,27 +54,33 @@ impl Delivery {
             self.stats.retried();
         }
         let start = Instant::now();
-        match self.insert(section).await {
+        let route = self.endpoints.route(section.table, &section.token);
+        match self.insert(&route, section).await {
             Ok(()) => {
+                route.succeeded();
                 let sent = section.body.len() as u64;
                 self.stats.inserted(section.raw_len, sent, start.elapsed());
                 self.complaints.over(section.table);
                 End::Finished(crate::sink::spool::State::Done)
             }
-            Err(error) => self.failed(section, judge(&error)),
+            Err(error) => {
+                let fault = judge(&error, &route.failed(&error));
+                self.failed(section, fault)
+            }
         }
     }
 
     /// Asks whether the rows of a section that was sent long ago are there. Only `flows` can be asked.
     pub(super) async fn ask(&self, section: &EncodedSection) -> End {
+        let route = self.endpoints.route(section.table, &section.token);
         let (first, last) = (section.first_ms / 1000, section.last_ms / 1000);
         let sql = format!(
             "SELECT count() FROM {} WHERE batch = {} AND received_at BETWEEN toDateTime({first}, 'UTC') AND toDateTime({last}, 'UTC')",
-            section.table.name(),
+            route.table(),
             section.id()
         );
         let patience = Duration::from_secs(self.settings.insert_timeout_s);
-        let answer = self.client.query(&sql).fetch_one::<u64>();
+        let answer = route.client().query(&sql).fetch_one::<u64>();
         match tokio::time::timeout(patience, answer).await {
             Ok(Ok(0)) => {
                 self.stats.set_ready();
@@ -82,7 +90,7 @@ impl Delivery {
             // one block is written as one part: this cannot be, unless rows were deleted since
             Ok(Ok(n)) => End::Hopeless(format!("the store has {n} of its {} rows", section.rows)),
             Ok(Err(error)) => {
-                let fault = judge(&error);
+                let fault = judge(&error, &route.failed(&error));
                 self.stats.failed(&fault.code, &fault.text);
                 self.complaints.report(section, &fault);
                 End::Later
@@ -105,12 +113,16 @@ impl Delivery {
         }
     }
 
-    pub(super) async fn insert(&self, section: &EncodedSection) -> Result<(), Error> {
-        let (table, columns) = (section.table.name(), &section.columns);
+    pub(super) async fn insert(
+        &self,
+        route: &Route<'_>,
+        section: &EncodedSection,
+    ) -> Result<(), Error> {
+        let (table, columns) = (route.table(), &section.columns);
         let sql = format!("INSERT INTO {table} ({columns}) FORMAT Native");
         let seconds = |s| Some(Duration::from_secs(s));
-        let mut insert = self
-            .client
+        let mut insert = route
+            .client()
             .insert_formatted_with(sql)
             .with_timeouts(
                 seconds(self.settings.send_timeout_s),

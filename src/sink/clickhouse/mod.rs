@@ -9,9 +9,12 @@ mod admit;
 mod complaint;
 mod connection;
 mod deliver;
+mod endpoints;
 mod lane;
 mod lanes;
 mod post;
+mod secret;
+mod tls;
 mod verdict;
 mod writer;
 
@@ -35,6 +38,8 @@ use tokio::sync::{Semaphore, watch};
 use writer::{Order, Writer};
 
 pub use connection::Connection;
+pub use endpoints::{Endpoints, Route};
+pub use secret::PASSWORD_VARIABLE;
 
 /// A running sink.
 #[derive(Debug)]
@@ -130,8 +135,9 @@ impl Sink {
     /// # Errors
     /// When the key file cannot be read.
     pub fn release(&self, connection: &Connection) -> Result<(), Error> {
-        let client = connection.client()?;
-        let delivery = Delivery::new(client, &self.settings, self.stats.clone());
+        let endpoints = Endpoints::new(connection, self.stats.clone())?;
+        self.runtime.spawn(endpoints.clone().watch());
+        let delivery = Delivery::new(endpoints, &self.settings, self.stats.clone());
         let delivery = Arc::new(delivery);
         let post = Arc::new(Post {
             shared: self.shared.clone(),
@@ -167,9 +173,10 @@ impl Sink {
 /// # Errors
 /// When the key file cannot be read, or what the store says.
 pub async fn send_once(connection: &Connection, section: &EncodedSection) -> Result<(), Error> {
-    let client = connection.client()?;
-    let delivery = Delivery::new(client, &Settings::default(), Arc::default());
-    let insert = delivery.insert(section).await;
+    let endpoints = Endpoints::new(connection, Arc::default())?;
+    let delivery = Delivery::new(endpoints.clone(), &Settings::default(), Arc::default());
+    let route = endpoints.route(section.table, &section.token);
+    let insert = delivery.insert(&route, section).await;
     insert.map_err(|e| Error::statement("INSERT", e))
 }
 

@@ -35,8 +35,8 @@ impl Fault {
     }
 }
 
-/// Judges an error.
-pub(super) fn judge(error: &Error) -> Fault {
+/// Judges an error, of which `text` says what people should know.
+pub(super) fn judge(error: &Error, text: &str) -> Fault {
     let (code, verdict) = match error {
         Error::TimedOut => ("timeout".into(), Verdict::Silence),
         Error::Network(cause) => {
@@ -54,7 +54,7 @@ pub(super) fn judge(error: &Error) -> Fault {
         },
         _ => ("other".into(), Verdict::Refused),
     };
-    let text = error.to_string().chars().take(TEXT_MAX).collect();
+    let text = text.chars().take(TEXT_MAX).collect();
     Fault {
         code,
         verdict,
@@ -132,12 +132,12 @@ mod tests {
     use super::*;
 
     fn verdict(text: &str) -> Verdict {
-        judge(&Error::BadResponse(text.into())).verdict
+        judge(&Error::BadResponse(text.into()), text).verdict
     }
 
     #[test]
     fn errors_about_the_store_pass_and_errors_about_the_rows_do_not() {
-        assert_eq!(judge(&Error::TimedOut).verdict, Verdict::Silence);
+        assert_eq!(judge(&Error::TimedOut, "").verdict, Verdict::Silence);
         for code in [
             159, 164, 202, 209, 210, 241, 242, 243, 254, 279, 285, 286, 319, 516, 999,
         ] {
