@@ -1,11 +1,12 @@
 //! Exporters whose every record can be told apart: record n of an exporter has n + 1 packets of 64 bytes, and every
 //! datagram holds [`RECORDS`] of them. So the store shows which datagrams came, whole or not, and how often.
 
+use flowhouse::generate::sender::clock_ms;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// Flow records of each datagram.
 pub const RECORDS: u32 = 20;
@@ -270,6 +271,5 @@ fn put(out: &mut Vec<u8>, values: &[(u64, usize)]) {
 }
 
 fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.expect("after 1970").as_millis() as u64
+    clock_ms() as u64
 }

@@ -5,11 +5,12 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 
 /// What happens to one INSERT.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +43,7 @@ pub struct Proxy {
 
 struct Shared {
     store: String,
-    script: Mutex<Script>,
+    script: watch::Sender<Script>,
     inserts: AtomicU64,
     /// INSERTs that were not passed.
     faults: AtomicU64,
@@ -58,7 +59,7 @@ impl Proxy {
             .expect("runtime");
         let shared = Arc::new(Shared {
             store: store.to_owned(),
-            script: Mutex::new(script),
+            script: watch::Sender::new(script),
             inserts: AtomicU64::new(0),
             faults: AtomicU64::new(0),
         });
@@ -77,7 +78,7 @@ impl Proxy {
 
     /// Another script from now on.
     pub fn script(&self, script: Script) {
-        *self.shared.script.lock().expect("the script") = script;
+        self.shared.script.send_replace(script);
     }
 
     /// INSERTs that did not simply pass.
@@ -148,7 +149,7 @@ fn act(shared: &Shared, path: &str) -> Act {
         .take_while(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '_')
         .collect();
     let n = shared.inserts.fetch_add(1, Relaxed);
-    let script = *shared.script.lock().expect("the script");
+    let script = *shared.script.borrow();
     script(n, &table)
 }
 
