@@ -80,6 +80,10 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
         &["batch"],
         &[
             "clickhouse",
+            "rustls",
+            "rustls_native_certs",
+            "hyper_rustls",
+            "hyper_util",
             "tokio",
             "bytes",
             "lz4_flex",
@@ -91,11 +95,15 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "rand",
             "uuid",
             "cityhash_rs",
+            // free bytes of a file system; whether a connection was ever made
+            "nix",
+            "hyper_util",
         ],
     ),
+    ("rights", &[], &["caps", "nix", "serde", "thiserror"]),
     (
         "store",
-        &[],
+        &["rights"],
         &[
             "adbc_core",
             "adbc_driver_manager",
@@ -132,7 +140,9 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
         "control",
         &["enrich"],
         &[
+            "rustls",
             "tokio",
+            "tokio_rustls",
             "prometheus",
             "dashmap",
             "axum",

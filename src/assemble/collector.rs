@@ -1,16 +1,17 @@
 //! A running collector: its threads, and how they end.
 
-use super::{Embedded, Gate, Housekeeper, StateDirectory, View, budget};
+use super::{Embedded, Gate, Housekeeper, Opened, Reloader, StateDirectory, View, budget};
 use crate::aggregate::Usage;
 use crate::batch::{Identity, Sealer};
 use crate::config::Config;
 use crate::control;
-use crate::decode::Decoder;
+use crate::decode::{Decoder, End};
 use crate::enrich::{self, Tables};
 use crate::ledger::Book;
 use crate::receive::{self, Intake, Listener, Router};
 use crate::shard::{Back, Cell, ExportShard, Worker};
-use crate::sink::{Outbox, clickhouse::Connection, hop};
+use crate::sink::spool::{Mode, Spool};
+use crate::sink::{Outbox, Stats, clickhouse::Connection, hop};
 use anyhow::Result;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rand::Rng;
@@ -29,33 +30,40 @@ pub struct Collector {
     housekeeper: Housekeeper,
     control: control::Running,
     view: Arc<View>,
+    state: Arc<StateDirectory>,
     addresses: Vec<SocketAddr>,
     control_address: SocketAddr,
     connection: Connection,
-    grace: std::time::Duration,
     store: Option<Embedded>,
 }
 
 impl Collector {
-    /// Opens everything and starts receiving. Where the configuration names no ClickHouse, the embedded one is started.
+    /// Starts the threads of what was opened. Where the configuration names no ClickHouse, the embedded one is started.
     ///
     /// # Errors
-    /// What could not be opened, and what to do about it.
-    pub fn start(config: &Config) -> Result<Collector> {
-        let state = Arc::new(StateDirectory::open(&super::state_dir(config))?);
-        let listeners = receive::bind(&config.receive)?;
-        let server = control::Server::bind(&config.control)?;
-        let control_address = server.address();
-        let (connection, store) = connect(config)?;
-        let shards = config
-            .shard
+    /// What could not be started, and what to do about it.
+    pub fn start(mut opened: Opened) -> Result<Collector> {
+        let (connection, store) = connect(&opened.config)?;
+        let shards = (opened.config.shard)
             .shards_for(std::thread::available_parallelism().map_or(1, usize::from));
+        let intake = Intake::new(&opened.config.receive);
+        let (reloader, changes) = Reloader::new(&mut opened, &intake, shards);
+        let Opened {
+            config,
+            state,
+            listeners,
+            server,
+            ..
+        } = opened;
+        let (config, state) = (&config, Arc::new(state));
+        let control_address = server.address();
         budget::report(config, shards, listeners.len())?;
 
         let (outbox, inbox) = hop(config.sink.queue_max);
         let stop = Arc::new(AtomicBool::new(false));
-        let gate = Gate::start(inbox, &connection, config)?;
-        let intake = Intake::new(&config.receive);
+        let spool = open_spool(config, &state, inbox.stats())?;
+        let before = Before::read(&state, spool.as_ref(), config)?;
+        let gate = Gate::start(inbox, &connection, config, spool)?;
         let identity = Arc::new(Identity {
             collector: state.collector().to_string(),
             start: rand::rng().random(),
@@ -65,16 +73,16 @@ impl Collector {
 
         let cells: Vec<Cell> = (0..shards).map(|_| Cell::default()).collect();
         let mut workers = vec![];
-        let saved = super::housekeeper::saved_state(&state);
         let tables = Arc::new(Tables::new(&config.enrich)?);
         enrich::fetch(&config.enrich, &tables, state.path())?;
-        for (n, cell) in cells.iter().enumerate() {
+        for (n, (cell, changes)) in cells.iter().zip(changes).enumerate() {
             let mine = |a| intake.shard(a, shards) == n;
-            let mut shard = export_shard(config, tables.clone(), sealer(), &saved, mine)?;
+            let mut shard = export_shard(config, tables.clone(), sealer(), &before, mine)?;
             if n == 0 {
                 shard.back().declare();
             }
-            workers.push(Worker::new(shard, config.shard.stages, cell.clone()));
+            let worker = Worker::new(shard, config.shard.stages, cell.clone());
+            workers.push(worker.with_changes(changes));
         }
         let (senders, shards) = start_shards(workers, &outbox, config.receive.queue)?;
         let view = Arc::new(View::new(
@@ -83,14 +91,14 @@ impl Collector {
             config.receive.queue,
             intake.clone(),
             outbox.stats().clone(),
+            Arc::new(reloader),
         ));
         let control = server.start(view.clone())?;
         tracing::info!("metrics on http://{control_address}/metrics");
-        let housekeeper = Housekeeper::start(view.clone(), state, sealer(), outbox)?;
+        let housekeeper = Housekeeper::start(view.clone(), state.clone(), sealer(), outbox)?;
         let addresses = listeners.iter().map(Listener::address).collect();
         let listeners = start_listeners(listeners, &senders, &intake, config, &stop)?;
         drop(senders);
-        let grace = std::time::Duration::from_secs(config.shutdown_grace_s);
         Ok(Collector {
             stop,
             listeners,
@@ -99,10 +107,10 @@ impl Collector {
             housekeeper,
             control,
             view,
+            state,
             addresses,
             control_address,
             connection,
-            grace,
             store,
         })
     }
@@ -134,40 +142,89 @@ impl Collector {
             || self.shards.iter().any(JoinHandle::is_finished)
     }
 
+    /// Why the process has to end, if the store is one that this program must not write to: its schema is newer, or was
+    /// made by another build.
+    pub fn refusal(&self) -> Option<&str> {
+        self.gate.refusal()
+    }
+
     /// Looks after the embedded store, if there is one.
     pub fn tend(&mut self) {
-        if let Some(store) = &mut self.store {
-            store.tend();
+        if self.store.as_mut().is_some_and(Embedded::tend) {
+            self.view.count_store_restart();
         }
     }
 
     /// Ends in the order of the data: sockets are drained, shards seal what they hold, the sink delivers it within the
     /// grace period. Returns the final counts and the store, if one was started.
     pub fn stop(self) -> (super::Totals, Option<Embedded>) {
+        let mut in_order = true;
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.listeners {
             match thread.join() {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!("{error}"),
-                Err(_) => tracing::error!("a receive thread panicked"),
+                Err(_) => {
+                    tracing::error!("a receive thread panicked");
+                    in_order = false;
+                }
             }
         }
         // the grace period runs from here: a store that is away must not hold the shards for ever
-        let (gate, grace) = (self.gate, self.grace);
+        let (gate, grace) = (self.gate, self.view.reloader().grace());
         let sink = std::thread::spawn(move || gate.stop(grace));
         for thread in self.shards {
             if thread.join().is_err() {
                 tracing::error!("a shard panicked");
+                in_order = false;
             }
         }
         // its last bundle carries the outcomes of receive; its outbox is the last one
         self.housekeeper.stop();
         if sink.join().is_err() {
             tracing::error!("the sink panicked");
+            in_order = false;
+        }
+        if in_order {
+            self.state.ended();
         }
         self.control.stop();
         (self.view.totals(), self.store)
     }
+}
+
+/// Opens the spool, if there is to be one, and says what it holds and what a kill can cost now.
+fn open_spool(config: &Config, state: &StateDirectory, stats: &Stats) -> Result<Option<Spool>> {
+    let settings = &config.spool;
+    let age = config.batch.seal_age_ms;
+    let spool = match config.sink.kind.discards() || settings.mode == Mode::Off {
+        true => None,
+        false => {
+            let directory = spool_dir(config, state.path());
+            Some(Spool::open(&directory, settings, stats)?)
+        }
+    };
+    match settings.mode {
+        Mode::Always if spool.is_some() => tracing::info!(
+            "a kill costs the rows of the last {age} ms and of the commit on its way: all others are on disk before they are sent"
+        ),
+        _ => tracing::info!(
+            "a kill costs what is in memory: rows of the last {age} ms and what the store has not acknowledged"
+        ),
+    }
+    if let Some(spool) = &spool {
+        let (files, rows) = spool.waiting();
+        if files > 0 {
+            tracing::info!("the spool holds {files} bundles with {rows} rows of an earlier run");
+        }
+    }
+    Ok(spool)
+}
+
+/// Where the spool of a configuration is.
+pub fn spool_dir(config: &Config, state: &std::path::Path) -> std::path::PathBuf {
+    let directory = config.spool.directory.clone();
+    directory.unwrap_or_else(|| state.join("spool"))
 }
 
 /// The store of the configuration, or an embedded one that is started now.
@@ -182,11 +239,45 @@ fn connect(config: &Config) -> Result<(Connection, Option<Embedded>)> {
     Ok((store.connection(), Some(store)))
 }
 
+/// What the process before left.
+struct Before {
+    end: End,
+    /// Templates and options of its decoders.
+    states: Vec<Vec<u8>>,
+    /// Positions of its durable bundles.
+    positions: Vec<u8>,
+}
+
+impl Before {
+    /// Reads it, and begins this run.
+    fn read(state: &StateDirectory, spool: Option<&Spool>, config: &Config) -> Result<Before> {
+        let keeps = spool.is_some() && config.spool.mode != Mode::Off;
+        let previous = state.begin(keeps)?;
+        let mut positions = vec![];
+        // those of an older run would book as lost what the last one received
+        if let Some(spool) = spool.filter(|_| previous.kept_positions) {
+            for (key, value) in spool.positions() {
+                let written = crate::sink::spool::positions::put(&mut positions, &key, value);
+                debug_assert!(written.is_ok(), "it was read from such a list");
+            }
+        } else if previous.end == End::Crashed {
+            tracing::warn!(
+                "the last run crashed and kept no spool: what was lost with it is not known"
+            );
+        }
+        Ok(Before {
+            end: previous.end,
+            states: super::housekeeper::saved_state(state),
+            positions,
+        })
+    }
+}
+
 fn export_shard(
     config: &Config,
     tables: Arc<Tables>,
     sealer: Sealer,
-    saved: &[Vec<u8>],
+    before: &Before,
     mine: impl Fn(crate::model::Addr) -> bool,
 ) -> Result<ExportShard> {
     let usage = Usage::new(&crate::aggregate::Settings {
@@ -198,9 +289,16 @@ fn export_shard(
     let decoder = Decoder::new(decode);
     let book = Book::new(config.receive.exporters_max.saturating_mul(2));
     let mut shard = ExportShard::new(decoder, Back::new(tables, usage, sealer), book);
-    for bytes in saved {
-        if let Err(error) = shard.restore(bytes, &mine) {
+    for bytes in &before.states {
+        if let Err(error) = shard.restore(bytes, before.end, &mine) {
             tracing::warn!("{error}; exporters will send their templates again");
+        }
+    }
+    // after a stop in order the state files say more: rows that could not be delivered are booked as lost already
+    if before.end == End::Crashed {
+        let now_ns = receive::route::Moment::now().wall_ns;
+        if let Err(error) = shard.resume(&before.positions, End::Crashed, now_ns, &mine) {
+            tracing::warn!("{error}");
         }
     }
     Ok(shard)

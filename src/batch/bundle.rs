@@ -55,6 +55,11 @@ impl Table {
         Table::QosExpected,
     ];
 
+    /// The table of this name.
+    pub fn named(name: &str) -> Option<Table> {
+        Table::ALL.iter().copied().find(|t| t.name() == name)
+    }
+
     /// The name in ClickHouse.
     pub const fn name(self) -> &'static str {
         match self {
@@ -173,12 +178,17 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The token as a number: `flows.batch`, by which an insert in doubt can be asked for. FNV-1a, 64 bits.
+    /// The token as a number: `flows.batch`, by which an insert in doubt can be asked for.
     pub fn id(&self) -> u64 {
-        self.token.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| {
-            (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
-        })
+        token_id(&self.token)
     }
+}
+
+/// A token as a number: FNV-1a, 64 bits.
+pub fn token_id(token: &str) -> u64 {
+    token.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
+    })
 }
 
 /// What one shard sealed together.
@@ -196,6 +206,9 @@ pub struct Bundle {
     pub names: Arc<Names>,
     /// The batches.
     pub batches: Vec<Batch>,
+    /// Positions of the exporters' sequences that changed: everything before them is in this bundle or an earlier one of the
+    /// same shard. What they mean only decode knows.
+    pub positions: Vec<u8>,
     /// Where [`Bundle::recycle`] sends the flow batches.
     pub home: Option<Sender<FlowBatch>>,
 }

@@ -2,12 +2,12 @@
 
 use super::query::{Reader, number};
 use super::top::{self, What};
-use crate::assemble::Collector;
+use crate::assemble::{Collector, Opened, Origin};
 use crate::config::Config;
 use crate::generate::sender::{self, Plan, Report};
 use crate::generate::{Habits, Profile};
 use crate::store::{SpawnOptions, spawn};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::io::{Write, stdout};
 use std::net::SocketAddr;
@@ -64,7 +64,8 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
     let store =
         spawn(&SpawnOptions::new(&store_dir)).context("the embedded ClickHouse did not start")?;
     let config = config(&arguments.data, &store.url, &store.key);
-    let collector = Collector::start(&config)?;
+    // keeps its rights: it listens on loopback, and its exporters are threads of the same process
+    let collector = Collector::start(Opened::open(&config, Origin::default())?)?;
     let to = *collector.addresses().first().context("no listener")?;
     println!(
         "collecting on udp {to}, metrics on http://{}/metrics",
@@ -84,9 +85,9 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
             std::thread::spawn(move || sender::send(&plan, &stop, |_| ()))
         })
         .collect();
-    let reader = Reader::new(collector.connection().client()?)?;
+    let reader = Reader::new(collector.connection())?;
     let before = rows(&reader).unwrap_or(0.0);
-    let shown = show(&reader, arguments, &stop);
+    let shown = show(&collector, &reader, arguments, &stop);
     stop.store(true, Ordering::Relaxed);
     let mut sent = Report::default();
     for thread in exporters {
@@ -190,9 +191,14 @@ fn rows(reader: &Reader) -> Result<f64> {
 }
 
 /// Prints the tables until the time is over.
-fn show(reader: &Reader, arguments: &DemoArguments, stop: &AtomicBool) -> Result<()> {
+fn show(
+    collector: &Collector,
+    reader: &Reader,
+    arguments: &DemoArguments,
+    stop: &AtomicBool,
+) -> Result<()> {
     let began = Instant::now();
-    wait_for_rows(reader, stop)?;
+    wait_for_rows(collector, reader, stop)?;
     println!(
         "first rows in ClickHouse after {:.1} s\n",
         began.elapsed().as_secs_f64()
@@ -219,7 +225,7 @@ fn show(reader: &Reader, arguments: &DemoArguments, stop: &AtomicBool) -> Result
     Ok(())
 }
 
-fn wait_for_rows(reader: &Reader, stop: &AtomicBool) -> Result<()> {
+fn wait_for_rows(collector: &Collector, reader: &Reader, stop: &AtomicBool) -> Result<()> {
     let until = Instant::now() + FIRST_ROWS;
     let mut last = None;
     while Instant::now() < until && !stop.load(Ordering::Relaxed) {
@@ -228,6 +234,9 @@ fn wait_for_rows(reader: &Reader, stop: &AtomicBool) -> Result<()> {
             Ok(row) if number(&row, "n") > 0.0 => return Ok(()),
             Ok(_) => {}
             Err(error) => last = Some(error),
+        }
+        if let Some(why) = collector.refusal() {
+            bail!("refusing to run: {why}");
         }
         std::thread::sleep(Duration::from_millis(100));
     }

@@ -1,13 +1,16 @@
 //! Text to proven configuration; gathers the settings of each room.
 //!
-//! Owns: [`Config`] (everything that can be set), [`Fault`] (what is wrong, where, and the cure).
+//! Owns: [`Config`] (everything that can be set), [`Fault`] (what is wrong, where, and the cure), [`Keys`] (a text as
+//! keys and values, to tell what changed).
 //! Never: opens a socket or asks a store: `check` and `assemble` do.
 
+mod change;
 mod fault;
 
+pub use change::{Change, Keys};
 pub use fault::{Fault, parse};
 
-use crate::{aggregate, batch, control, decode, enrich, receive, shard, sink};
+use crate::{aggregate, batch, control, decode, enrich, receive, rights, shard, sink};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,6 +22,10 @@ pub struct Config {
     /// Where the collector keeps its id, templates and options over a restart. Default: `/var/lib/flowhouse/state` for root,
     /// `~/.local/state/flowhouse` for others.
     pub state_dir: Option<PathBuf>,
+    /// What is logged: `error`, `warn`, `info`, `debug` or `trace`. RUST_LOG goes before it. Default `info`.
+    pub log_level: LogLevel,
+    /// `[privileges]`: who the collector becomes when it was started as root.
+    pub privileges: rights::Settings,
     /// `[receive]`
     pub receive: receive::Settings,
     /// `[shard]`
@@ -39,10 +46,38 @@ pub struct Config {
     pub clickhouse: Option<sink::clickhouse::Connection>,
     /// `[sink]`
     pub sink: sink::Settings,
+    /// `[spool]`: bundles on disk until the store has them.
+    pub spool: sink::spool::Settings,
     /// `[store]`: the embedded ClickHouse, started where `[sink]` names no other.
     pub store: StoreSettings,
     /// `[control]`
     pub control: control::Settings,
+}
+
+/// What is logged at least.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+impl LogLevel {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
+        }
+    }
 }
 
 /// The embedded ClickHouse.
@@ -74,6 +109,8 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             state_dir: None,
+            log_level: LogLevel::default(),
+            privileges: Default::default(),
             receive: Default::default(),
             shard: Default::default(),
             decode: Default::default(),
@@ -84,6 +121,7 @@ impl Default for Config {
             shutdown_grace_s: 30,
             clickhouse: None,
             sink: Default::default(),
+            spool: Default::default(),
             store: StoreSettings::default(),
             control: Default::default(),
         }
@@ -102,7 +140,7 @@ impl Config {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(e) => {
-                let message = format!("cannot read {}: {e}", path.display());
+                let message = format!("cannot be read: {e}");
                 return Err(vec![Fault {
                     line: 0,
                     column: 0,
@@ -111,7 +149,11 @@ impl Config {
                 }]);
             }
         };
-        Config::from_text(&text)
+        let mut config = Config::from_text(&text)?;
+        if let Some(connection) = &mut config.clickhouse {
+            connection.complete();
+        }
+        Ok(config)
     }
 
     /// Parses and proves a text.
@@ -119,17 +161,15 @@ impl Config {
     /// # Errors
     /// Every fault, with its place in the text.
     pub fn from_text(text: &str) -> Result<Config, Vec<Fault>> {
-        let config: Config = parse(text)?;
-        let mut faults: Vec<Fault> = config
-            .faults()
-            .into_iter()
-            .map(|f| f.placed(text))
-            .collect();
-        faults.extend(config.enrich_faults(text));
-        if faults.is_empty() {
-            Ok(config)
-        } else {
-            Err(faults)
+        let (config, mut faults) = parse::<Config>(text);
+        // what could be read is proven, too: nobody wants to mend faults one by one
+        let proven = config.iter().flat_map(Config::faults);
+        faults.extend(proven.map(|f| f.placed(text)));
+        faults.extend(config.iter().flat_map(|c| c.enrich_faults(text)));
+        faults.sort_by_key(|f| (f.line, f.column));
+        match config {
+            Some(config) if faults.is_empty() => Ok(config),
+            _ => Err(faults),
         }
     }
 
@@ -155,11 +195,8 @@ impl Config {
 
     /// What the rooms say about their settings; messages begin with the key at fault.
     fn faults(&self) -> Vec<Fault> {
-        let mut faults: Vec<Fault> = [self.receive.fault()]
-            .into_iter()
-            .flatten()
-            .map(Fault::of)
-            .collect();
+        let receive = self.receive.faults().into_iter();
+        let mut faults: Vec<Fault> = receive.chain(self.control.fault()).map(Fault::of).collect();
         if !(1..=1_000_000).contains(&self.batch.seal_rows) {
             faults.push(Fault::of("batch.seal_rows must be 1 to 1000000".into()));
         }
@@ -183,13 +220,21 @@ impl Config {
             ("usage.usage_keys_max", self.usage.usage_keys_max),
             ("sink.queue_max", self.sink.queue_max),
             ("sink.in_flight_max", self.sink.in_flight_max),
+            ("spool.in_doubt_max", self.spool.in_doubt_max),
+            ("spool.files_max", self.spool.files_max),
+            ("spool.queue_max", self.spool.queue_max),
+            ("spool.group_max", self.spool.group_max),
+            ("sink.send_timeout_s", self.sink.send_timeout_s as usize),
+            ("sink.insert_timeout_s", self.sink.insert_timeout_s as usize),
         ];
         let zero = least.iter().filter(|(_, n)| *n == 0);
         faults.extend(zero.map(|(key, _)| Fault::of(format!("{key} must be at least 1"))));
-        if let Some(c) = &self.clickhouse
-            && !c.url.starts_with("http://")
-        {
-            faults.push(Fault::of("clickhouse.url must be http://HOST:PORT, the address of ClickHouse's HTTP interface".into()));
+        if self.decode.sampling.values().any(|n| *n == 0) {
+            let text = "decode.sampling: 0 is no interval: write N for 1 in N, 1 for every packet";
+            faults.push(Fault::of(text.into()));
+        }
+        if let Some(c) = &self.clickhouse {
+            faults.extend(c.faults().into_iter().map(Fault::of));
         }
         if !self.store.listen.ip().is_loopback() {
             faults.push(Fault::of("store.listen must be a loopback address: the embedded store serves this machine only".into()));

@@ -42,6 +42,14 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// Whether more than the configuration itself is read.
+    pub fn reads_files(&self) -> bool {
+        let n = &self.networks;
+        !n.files.is_empty() || n.country_database.is_some() || n.as_database.is_some()
+    }
+}
+
 /// What names applications.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -102,6 +102,8 @@ outcomes! {
     RowsShed = "rows_shed";
     /// Rows set aside because the store refuses them for good.
     RowsQuarantined = "rows_quarantined";
+    /// Rows that an earlier run accepted and left in the spool, or that were replayed from the quarantine.
+    RowsRecovered = "rows_recovered";
     /// Rows lost because the process had to end before they were stored.
     RowsLostShutdown = "rows_lost_shutdown";
     /// Units missing by sequence numbers (v5 flows, v9 packets, IPFIX records, sFlow datagrams): the exporter sent
@@ -113,6 +115,13 @@ outcomes! {
     SequenceDuplicates = "sequence_duplicates";
     /// Times that a sequence started anew: the exporter restarted.
     SequenceRestarts = "sequence_restarts";
+    /// Units that were missed between the last durable bundle of a process that crashed and the first datagram after it, in
+    /// the unit of sequence_gaps and not among them; gaps that no durable ledger row told are among these.
+    LostCrash = "lost_crash";
+    /// Units that were sent while the collector was stopped in order, in the unit of sequence_gaps and not among them.
+    LostStopped = "lost_stopped";
+    /// Sequences that started anew while the collector was away: what was missed of them nobody can know.
+    LostUnknown = "lost_unknown";
     /// sFlow flow samples missing by the samples' own sequence.
     SampleGaps = "sample_gaps";
     /// Packets that the exporter dropped for want of resources (sFlow `drops`).

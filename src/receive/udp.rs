@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// Opens every listener of the settings. To be called before privileges are dropped: low ports and full receive
 /// buffers need them.
 pub fn bind(settings: &Settings) -> Result<Vec<Listener>, Error> {
-    if let Some(fault) = settings.fault() {
+    if let Some(fault) = settings.faults().into_iter().next() {
         return Err(Error::Settings(fault));
     }
     let addresses = &settings.listeners;
@@ -147,6 +147,7 @@ impl Listener {
                 datagrams: 0,
                 bytes: 0,
                 kernel_drops: 0,
+                rounds: 0,
                 receive_buffer_asked: asked,
                 receive_buffer: granted,
                 batches: 0,
@@ -170,6 +171,7 @@ impl Listener {
             stats.datagrams = state.datagrams;
             stats.bytes = state.bytes;
             stats.kernel_drops = state.kernel_drops;
+            stats.rounds += 1;
             stats.batches = router.batches();
         };
         if last {
@@ -204,6 +206,7 @@ impl State {
         if got == 0 {
             return;
         }
+        router.heed();
         let first = router.intake().numbers(got as u64);
         for (arrival, number) in burst.arrivals().zip(first..) {
             self.bytes += arrival.payload.len() as u64;

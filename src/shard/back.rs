@@ -1,7 +1,7 @@
 //! What is behind decode: names, usage, sealing. The same for exported and metered rows.
 
 use crate::aggregate::Usage;
-use crate::batch::{Bundle, Extra, LedgerRow, Sealer};
+use crate::batch::{self, Bundle, Extra, LedgerRow, Sealer};
 use crate::enrich::{self, Learnt, Memory, Tables};
 use crate::ledger::{Account, Book, Outcome, Tally};
 use crate::model::{FlowBatch, Learned, UsageRow};
@@ -54,9 +54,12 @@ impl Back {
         &self.tables
     }
 
-    /// Replaces the tables between two batches (reload).
-    pub fn set_tables(&mut self, tables: Arc<Tables>) {
-        self.tables = tables;
+    /// Takes over what a reload changed. Tables keep what exporters taught. Everything must be sealed: rows that wait
+    /// refer to names of the tables before.
+    pub fn reconfigure(&mut self, tables: &Tables, batch: &batch::Settings) {
+        debug_assert_eq!(self.rows_waiting(), 0);
+        self.tables = Arc::new(tables.clone().taught_by(&self.tables));
+        self.sealer.set_limits(batch);
         self.memory.forget_interfaces();
         if self.declares {
             self.inventory.extend(self.tables.declared());
@@ -183,6 +186,11 @@ impl Back {
         self.sealer.due(now_ns) || self.usage.is_full() || now_ns - self.ledger_ns >= LEDGER_NS
     }
 
+    /// The clock was set back, after everything was sealed.
+    pub fn set_clock(&mut self, now_ns: i64) {
+        self.ledger_ns = now_ns;
+    }
+
     /// Whether rows of this age have to be sealed.
     pub fn aged(&self, age_ns: i64) -> bool {
         age_ns >= self.sealer.seal_age_ns()
@@ -197,8 +205,7 @@ impl Back {
     /// the outcomes since then.
     pub fn seal(&mut self, now_ns: i64, book: &Book, last: bool) -> Sealed {
         let (usage, learned) = self.drain();
-        let due = last || now_ns - self.ledger_ns >= LEDGER_NS;
-        let ledger = if due {
+        let ledger = if self.tells(now_ns, last) {
             self.ledger_rows(now_ns, book)
         } else {
             vec![]
@@ -213,6 +220,11 @@ impl Back {
             },
             names,
         )
+    }
+
+    /// Whether a bundle sealed now carries the outcomes.
+    pub fn tells(&self, now_ns: i64, last: bool) -> bool {
+        last || now_ns - self.ledger_ns >= LEDGER_NS
     }
 
     /// What the book gained since the last bundle.

@@ -1,12 +1,14 @@
 //! The thread of a shard.
 
 use super::{ExportShard, Stages};
-use crate::batch::Bundle;
+use crate::batch::{self, Bundle};
 use crate::decode::Fault;
+use crate::enrich::Tables;
 use crate::ledger::Book;
 use crate::receive::DatagramBatch;
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender, never};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 /// Batches after which counts are published, however short the time.
@@ -20,6 +22,9 @@ const TICK_NS: i64 = 1_000_000_000;
 
 /// Nanoseconds between two snapshots of templates and options.
 const SAVE_NS: i64 = 30_000_000_000;
+
+/// A clock that is back by more was set.
+const STEP_NS: i64 = 1_000_000_000;
 
 /// What others may know about a shard.
 #[derive(Clone, Debug, Default)]
@@ -46,26 +51,59 @@ pub struct ShardStats {
 
 /// The published state of a shard: written by its thread a few times a second, read by control.
 #[derive(Clone, Debug, Default)]
-#[expect(
-    clippy::disallowed_types,
-    reason = "a cell that control reads; touched a few times a second"
-)]
-pub struct Cell(Arc<std::sync::Mutex<ShardStats>>);
+pub struct Cell {
+    #[expect(
+        clippy::disallowed_types,
+        reason = "a cell that control reads; touched a few times a second"
+    )]
+    stats: Arc<std::sync::Mutex<ShardStats>>,
+    pulse: Arc<Pulse>,
+}
+
+/// Whether a shard moves.
+#[derive(Debug, Default)]
+struct Pulse {
+    rounds: AtomicU64,
+    waiting: AtomicBool,
+}
 
 impl Cell {
+    /// How many batches of datagrams, empty ones that only tell the time included, the shard has worked off: some come
+    /// each second as long as receive lives.
+    pub fn rounds(&self) -> u64 {
+        self.pulse.rounds.load(Relaxed)
+    }
+
+    /// Whether it waits for the sink to take a bundle: then it stands still because the store does.
+    pub fn is_waiting(&self) -> bool {
+        self.pulse.waiting.load(Relaxed)
+    }
+
     /// Reads or changes the state.
     pub fn with<R>(&self, f: impl FnOnce(&mut ShardStats) -> R) -> R {
         f(&mut self
-            .0
+            .stats
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner))
     }
+}
+
+/// What a reload changes in a shard, between two batches of datagrams.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Tables fresh from the settings, taught by nobody.
+    pub tables: Arc<Tables>,
+    /// When bundles are sealed.
+    pub batch: batch::Settings,
+    /// Dropped once the change is in force.
+    pub done: Sender<()>,
 }
 
 /// A shard with its channels.
 #[derive(Debug)]
 pub struct Worker {
     shard: ExportShard,
+    changes: Receiver<Change>,
     stages: Stages,
     cell: Cell,
     now_ns: i64,
@@ -84,6 +122,7 @@ impl Worker {
     pub fn new(shard: ExportShard, stages: Stages, cell: Cell) -> Self {
         Worker {
             shard,
+            changes: never(),
             stages,
             cell,
             now_ns: 0,
@@ -98,12 +137,21 @@ impl Worker {
         }
     }
 
+    /// Listens for changes, too; the next batch of datagrams, or the next word of the time, brings them in force.
+    pub fn with_changes(mut self, changes: Receiver<Change>) -> Self {
+        self.changes = changes;
+        self
+    }
+
     /// Works until the senders of `input` are gone, seals what is left, and ends. `output` may make it
     /// wait: that is how a slow store is felt here.
     pub fn run(mut self, input: &Receiver<DatagramBatch>, output: &mut dyn FnMut(Bundle)) {
         for batch in input {
-            self.now_ns = self.now_ns.max(batch.now_ns());
+            self.clock(batch.now_ns(), output);
             let began = Instant::now();
+            while let Ok(change) = self.changes.try_recv() {
+                self.change(&change, output);
+            }
             for datagram in batch.iter() {
                 self.shard.datagram(&datagram);
                 if self.shard.is_full() {
@@ -111,6 +159,7 @@ impl Worker {
                 }
             }
             drop(batch);
+            self.cell.pulse.rounds.fetch_add(1, Relaxed);
             self.queue = input.len();
             self.after_batch(output);
             self.busy_ns += began.elapsed().as_nanos() as u64;
@@ -118,6 +167,29 @@ impl Worker {
         self.shard.finish();
         self.seal(output, true);
         self.publish(true);
+    }
+
+    fn change(&mut self, change: &Change, output: &mut dyn FnMut(Bundle)) {
+        // rows that wait refer to the names of the tables before
+        match self.stages {
+            Stages::Full => self.seal(output, false),
+            Stages::Decode => self.shard.drop_batch(),
+        }
+        self.shard.back().reconfigure(&change.tables, &change.batch);
+    }
+
+    /// Follows the clock of the data: ahead, or back when it was set. Batches of several listeners may come a little out of
+    /// order, which is no reason.
+    fn clock(&mut self, now_ns: i64, output: &mut dyn FnMut(Bundle)) {
+        if now_ns < self.now_ns - STEP_NS {
+            // by the clock as it was; ages are counted anew from here
+            self.close_batch();
+            self.seal(output, false);
+            self.shard.back().set_clock(now_ns);
+            (self.ticked_ns, self.published_ns, self.saved_ns) = (now_ns, now_ns, now_ns);
+            self.now_ns = now_ns;
+        }
+        self.now_ns = self.now_ns.max(now_ns);
     }
 
     fn close_batch(&mut self) {
@@ -149,7 +221,9 @@ impl Worker {
             self.bundles += 1;
             // published before they leave: rows may be counted open twice for a moment, never not at all
             self.publish(false);
+            self.cell.pulse.waiting.store(true, Relaxed);
             output(bundle);
+            self.cell.pulse.waiting.store(false, Relaxed);
         }
     }
 
@@ -192,3 +266,49 @@ impl Worker {
 
 /// Faults kept for the log until they are read.
 const FAULTS_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{Identity, Sealer};
+    use crate::decode::Decoder;
+    use crate::enrich::Tables;
+    use crate::shard::Back;
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_seal_all_the_time() {
+        let identity = Arc::new(Identity {
+            collector: "c".into(),
+            start: 1,
+        });
+        let sealer = Sealer::new(Default::default(), identity, Arc::default());
+        let tables = Arc::new(Tables::new(&Default::default()).expect("defaults"));
+        let usage = crate::aggregate::Usage::new(&Default::default());
+        let back = Back::new(tables, usage, sealer);
+        let decoder = Decoder::new(Default::default());
+        let shard = ExportShard::new(decoder, back, Book::new(10));
+        let mut worker = Worker::new(shard, Stages::Full, Cell::default());
+        // a v5 datagram of one flow
+        let mut flow = vec![0u8; 72];
+        (flow[1], flow[3]) = (5, 1);
+        let mut bundles = 0;
+        let hour_ns = 3_600_000_000_000;
+        let times = (0..10).map(|n| 100 * hour_ns + n);
+        for now_ns in times.clone().chain(times.map(|t| t - hour_ns)) {
+            let mut output = |_| bundles += 1;
+            worker.clock(now_ns, &mut output);
+            worker.shard.datagram(&crate::model::Datagram {
+                source: crate::model::Addr::from_v4([192, 0, 2, 1]),
+                port: 1,
+                received_at_ns: now_ns,
+                number: 1,
+                frame: 1,
+                cut: false,
+                payload: &flow,
+            });
+            worker.after_batch(&mut output);
+        }
+        // the ledger at the start, and the step
+        assert_eq!((bundles, worker.shard.rows_open()), (2, 10));
+    }
+}
