@@ -54,6 +54,8 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "cel",
             "maxminddb",
             "ureq",
+            "rustls",
+            "rustls_native_certs",
             "tracing",
         ],
     ),

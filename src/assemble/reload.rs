@@ -161,8 +161,11 @@ impl Reloader {
             return Err(unchanged("a shard has not taken over earlier changes yet, because the store does not take its rows; try again later".into()));
         }
         let tables = Tables::new(&config.enrich).map_err(|e| at(format!("enrich.{e}")))?;
-        enrich::fetch(&config.enrich, &tables, &self.cache)
-            .map_err(|e| unchanged(format!("the thread that fetches networks cannot be started: {e}")))?;
+        enrich::fetch(&config.enrich, &tables, &self.cache).map_err(|e| {
+            unchanged(format!(
+                "the thread that fetches networks cannot be started: {e}"
+            ))
+        })?;
         let rules = control::Rules::read(&control::Settings {
             listen: force.config.control.listen,
             tls_certificate_file: force.config.control.tls_certificate_file.clone(),

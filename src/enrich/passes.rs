@@ -620,7 +620,7 @@ mod tests {
             (B, 6, 443, NBAR | 1),
         ];
         let mut b = batch(&rows);
-        enrich(&new, &mut b, 0..99);
+        enrich(&new, &mut Memory::new(), &mut b, 0..99);
         let expected = [
             row("tls", "ms-teams", AppSource::Exporter, 90),
             row("tls", "our-portal", AppSource::Rule, 95),

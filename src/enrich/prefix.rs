@@ -18,7 +18,7 @@ impl Prefix {
     /// Any address of a prefix and its length, as an address family counts it. `None` where it is too long.
     pub fn new(address: IpAddr, length: u8) -> Option<Prefix> {
         let (bits, offset) = match address {
-            IpAddr::V4(a) => (u128::from(a.to_ipv6_mapped().to_bits()), 96),
+            IpAddr::V4(a) => (a.to_ipv6_mapped().to_bits(), 96),
             IpAddr::V6(a) => (a.to_bits(), 0),
         };
         let length = length.checked_add(offset).filter(|l| *l <= 128)?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 /// Where the current version of the networks is. Shards ask its number between two batches.
 #[derive(Debug, Default)]
@@ -131,7 +132,8 @@ impl Source {
         let timeout = Duration::from_secs(remote.timeout_s.max(1));
         let config = ureq::Agent::config_builder()
             .timeout_global(Some(timeout))
-            .http_status_as_error(false);
+            .http_status_as_error(false)
+            .tls_config(tls());
         let name = remote.url.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
             (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
         });
@@ -248,6 +250,16 @@ impl Source {
         std::fs::rename(&part, &self.file)?;
         std::fs::write(&tag, &self.etag)
     }
+}
+
+/// TLS with the certificates that this machine trusts, which may have those of the operator's own authority.
+fn tls() -> TlsConfig {
+    let found = rustls_native_certs::load_native_certs().certs;
+    let roots = found.iter().map(|c| Certificate::from_der(c).to_owned());
+    TlsConfig::builder()
+        .root_certs(RootCerts::Specific(Arc::new(roots.collect())))
+        .unversioned_rustls_crypto_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .build()
 }
 
 /// Time between two looks whether something is due.
