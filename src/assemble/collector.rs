@@ -73,16 +73,13 @@ impl Collector {
 
         let cells: Vec<Cell> = (0..shards).map(|_| Cell::default()).collect();
         let mut workers = vec![];
-        let tables = Arc::new(Tables::new(&config.enrich)?);
-        enrich::fetch(&config.enrich, &tables, state.path())?;
+        let tables = tables(config, &state)?;
         for (n, (cell, changes)) in cells.iter().zip(changes).enumerate() {
             let mine = |a| intake.shard(a, shards) == n;
             let mut shard = export_shard(config, tables.clone(), sealer(), &before, mine)?;
-            if n == 0 {
-                shard.back().declare();
-            }
-            let worker = Worker::new(shard, config.shard.stages, cell.clone());
-            workers.push(worker.with_changes(changes));
+            shard.back().declare_if(n == 0);
+            let stages = config.shard.stages;
+            workers.push(Worker::new(shard, stages, cell.clone()).with_changes(changes));
         }
         let (senders, shards) = start_shards(workers, &outbox, config.receive.queue)?;
         let view = Arc::new(View::new(
@@ -271,6 +268,13 @@ impl Before {
             positions,
         })
     }
+}
+
+/// The tables of all shards; networks over HTTP are fetched from here on.
+fn tables(config: &Config, state: &StateDirectory) -> Result<Arc<Tables>> {
+    let tables = Arc::new(Tables::new(&config.enrich)?);
+    enrich::fetch(&config.enrich, &tables, state.path())?;
+    Ok(tables)
 }
 
 fn export_shard(

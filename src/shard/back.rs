@@ -66,10 +66,12 @@ impl Back {
         }
     }
 
-    /// Tells the store, now and after each change, what is configured: one shard does it for all.
-    pub fn declare(&mut self) {
-        self.declares = true;
-        self.inventory.extend(self.tables.declared());
+    /// Whether it tells the store, now and after each change, what is configured: one shard does it for all.
+    pub fn declare_if(&mut self, declares: bool) {
+        self.declares = declares;
+        if declares {
+            self.inventory.extend(self.tables.declared());
+        }
     }
 
     /// Names the rows of the open batch up to `end`, with the tables of now.
