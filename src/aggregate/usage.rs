@@ -93,16 +93,11 @@ impl Usage {
         for (rank, &number) in by_address.iter().enumerate() {
             ranks[number as usize] = rank as u32;
         }
-        let mut sums: Vec<(Key, Sums)> = (self.sums.drain(self.keys_max))
-            .map(|(key, sums)| (key.with_exporter(ranks[key.exporter() as usize]), sums))
-            .collect();
-        sums.sort_unstable_by_key(|(key, _)| *key);
-        sums.iter()
-            .map(|(key, sums)| {
-                let number = by_address[key.exporter() as usize];
-                key.usage_row(addresses[number as usize], sums)
-            })
-            .collect()
+        let mut rows = Vec::with_capacity(self.sums.len());
+        self.sums.drain(&ranks, self.keys_max, |key, sums| {
+            rows.push(key.usage_row(addresses[key.exporter() as usize], sums));
+        });
+        rows
     }
 
     /// What the rows of one datagram have in common.
