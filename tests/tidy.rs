@@ -68,6 +68,10 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
         &["batch"],
         &[
             "clickhouse",
+            "rustls",
+            "rustls_native_certs",
+            "hyper_rustls",
+            "hyper_util",
             "tokio",
             "bytes",
             "lz4_flex",

@@ -192,6 +192,16 @@ impl Key {
         (self.0[0] >> 32) as u32
     }
 
+    /// Interface and side, if they are inferred.
+    pub fn inferred(&self) -> Option<(u32, InterfaceSide)> {
+        let w = self.0[1];
+        let side = match w >> 31 & 1 {
+            0 => InterfaceSide::Ingress,
+            _ => InterfaceSide::Egress,
+        };
+        (w >> 30 & 1 == 1).then_some(((w >> 32) as u32, side))
+    }
+
     fn with_exporter(mut self, exporter: u32) -> Key {
         self.0[0] = self.0[0] >> 32 << 32 | u64::from(exporter);
         self

@@ -128,6 +128,12 @@ impl Collector {
             || self.shards.iter().any(JoinHandle::is_finished)
     }
 
+    /// Why the process has to end, if the store is one that this program must not write to: its schema is newer, or was
+    /// made by another build.
+    pub fn refusal(&self) -> Option<&str> {
+        self.gate.refusal()
+    }
+
     /// Looks after the embedded store, if there is one.
     pub fn tend(&mut self) {
         if let Some(store) = &mut self.store {

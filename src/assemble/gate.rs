@@ -1,11 +1,12 @@
 //! Between the shards and the sink: nothing is sent before the schema is there.
 
 use crate::config::Config;
-use crate::sink::clickhouse::{Connection, Sink};
-use crate::sink::{Inbox, Stats, null, schema};
+use crate::sink::clickhouse::{Connection, Endpoints, Sink};
+use crate::sink::schema::{self, Form};
+use crate::sink::{self, Inbox, Stats, null};
 use anyhow::Result;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -16,7 +17,11 @@ pub struct Gate {
     thread: JoinHandle<Option<Sink>>,
     null: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
+    refusal: Refusal,
 }
+
+/// Why nothing must ever be written to this store, once that is known.
+type Refusal = Arc<OnceLock<String>>;
 
 impl Gate {
     /// Starts waiting for the store, or a null sink where the configuration says so.
@@ -25,16 +30,26 @@ impl Gate {
     /// When a thread cannot be started.
     pub fn start(inbox: Inbox, connection: &Connection, config: &Config) -> Result<Gate> {
         let stop = Arc::new(AtomicBool::new(false));
+        let refusal = Refusal::default();
         if let Some(effort) = config.sink.kind.effort(config.sink.compression) {
             let null = Some(null::start(inbox, effort)?);
             let thread = Builder::new().name("gate".into()).spawn(|| None)?;
-            return Ok(Gate { thread, null, stop });
+            return Ok(Gate {
+                thread,
+                null,
+                stop,
+                refusal,
+            });
         }
         let (connection, settings, stopped) =
             (connection.clone(), config.sink.clone(), stop.clone());
-        let apply = config.schema_apply;
+        let (apply, refused) = (config.schema_apply, refusal.clone());
         let work = move || {
-            wait_for_schema(&connection, apply, &stopped, inbox.stats());
+            if let Err(error) = wait_for_schema(&connection, apply, &stopped, inbox.stats()) {
+                let _ = refused.set(format!("the store at {}: {error}", connection.url));
+                inbox.give_up();
+                return None;
+            }
             match Sink::start(inbox, &connection, &settings) {
                 Ok(sink) => Some(sink),
                 Err(error) => {
@@ -48,7 +63,13 @@ impl Gate {
             thread,
             null: None,
             stop,
+            refusal,
         })
+    }
+
+    /// Why the process has to end, if the store is one that this program must not write to.
+    pub fn refusal(&self) -> Option<&str> {
+        self.refusal.get().map(String::as_str)
     }
 
     /// Ends the sink within `grace`; returns when every outbox is dropped, too.
@@ -67,16 +88,24 @@ impl Gate {
     }
 }
 
-/// Applies or checks the schema until that succeeds, or until told to stop.
-fn wait_for_schema(connection: &Connection, apply: bool, stop: &AtomicBool, stats: &Stats) {
+/// Applies or checks the schema until that succeeds, or until told to stop. An error is one that waiting cannot mend.
+fn wait_for_schema(
+    connection: &Connection,
+    apply: bool,
+    stop: &AtomicBool,
+    stats: &Arc<Stats>,
+) -> Result<(), sink::Error> {
     let mut pause = Duration::from_millis(100);
-    while let Err(error) = prepare(connection, apply) {
-        stats.not_ready(&format!("{error:#}"));
-        if stop.load(Ordering::Relaxed) {
-            tracing::error!("the store never got ready: {error:#}");
-            return;
+    while let Err(error) = prepare(connection, apply, stats) {
+        stats.not_ready(&error.to_string());
+        if error.is_refusal() {
+            return Err(error);
         }
-        tracing::warn!("waiting for the store at {}: {error:#}", connection.url);
+        if stop.load(Ordering::Relaxed) {
+            tracing::error!("the store never got ready: {error}");
+            return Ok(());
+        }
+        tracing::warn!("waiting for the store at {}: {error}", connection.place());
         let step = Duration::from_millis(50);
         let mut left = pause;
         while !left.is_zero() && !stop.load(Ordering::Relaxed) {
@@ -85,18 +114,24 @@ fn wait_for_schema(connection: &Connection, apply: bool, stop: &AtomicBool, stat
         }
         pause = (pause * 2).min(Duration::from_secs(10));
     }
+    Ok(())
 }
 
-fn prepare(connection: &Connection, apply: bool) -> Result<()> {
-    let client = connection.client()?;
+fn prepare(connection: &Connection, apply: bool, stats: &Arc<Stats>) -> Result<(), sink::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()?;
+        .build()
+        .map_err(sink::Error::Start)?;
     runtime.block_on(async {
-        if apply {
-            schema::apply(&client).await?;
+        // so that the metrics tell of each endpoint before the sink starts
+        Endpoints::new(connection, stats.clone())?.survey().await;
+        let client = connection.reach().await?;
+        let form = Form::of(connection.cluster.as_deref());
+        // on one of several replicas alone it would make tables that are no replicas
+        if apply && connection.can_apply() {
+            schema::apply_as(&client, &form).await?;
             return Ok(());
         }
-        Ok(schema::check(&client).await?)
+        schema::check_as(&client, &form).await
     })
 }

@@ -4,7 +4,7 @@ use crate::control;
 use crate::ledger::{Book, Gauges, Law, Outcome, laws};
 use crate::receive::{Intake, Listener, Published, ReceiveStats};
 use crate::shard::{Cell, ShardStats};
-use crate::sink::{LATENCY_BOUNDS, Snapshot, Stats};
+use crate::sink::{EndpointState, LATENCY_BOUNDS, Snapshot, Stats};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -137,6 +137,7 @@ impl control::Source for View {
                 errors: sink.errors,
                 latency: LATENCY_BOUNDS.iter().copied().zip(sink.latency).collect(),
                 latency_seconds: sink.latency_seconds,
+                endpoints: sink.endpoints.into_iter().map(endpoint).collect(),
             },
             not_ready,
         }
@@ -154,6 +155,14 @@ fn listener(r: &ReceiveStats) -> control::Listener {
         bytes: r.bytes,
         kernel_drops: r.kernel_drops,
         receive_buffer_bytes: r.receive_buffer as u64,
+    }
+}
+
+fn endpoint(e: EndpointState) -> control::Endpoint {
+    control::Endpoint {
+        shard: e.shard,
+        url: e.url,
+        state: e.state,
     }
 }
 

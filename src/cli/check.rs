@@ -1,17 +1,21 @@
 //! `flowhouse check`: everything that would stop `run`, found before it does.
 
 use crate::assemble::{StateDirectory, refuse_budget, state_dir};
-use crate::config::Config;
+use crate::config::{Config, Fault};
+use crate::control;
 use crate::receive;
+use crate::sink::clickhouse::{Connection, Endpoints};
 use crate::sink::schema;
 use crate::store::library;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
-use std::path::PathBuf;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Proves a configuration: every fault with file, line and cure; exit 1 if there is any.
 ///
-/// Checks the file, that the listeners can be opened, that the state directory can be locked, that ClickHouse answers with a schema
+/// Checks the file, that the listeners and the HTTP side can be opened, that the state directory can be locked, that ClickHouse answers with a schema
 /// that fits, and, where no ClickHouse is named, that the embedded one can be started. Changes nothing but an empty state
 /// directory.
 #[derive(Debug, Args)]
@@ -57,11 +61,25 @@ pub fn run(arguments: &CheckArguments) -> Result<()> {
     }
     if !arguments.offline {
         tell("listeners", listeners(&config))?;
+        let metrics = control::Server::bind(&config.control);
+        tell(
+            "metrics",
+            metrics.map(|s| s.address().to_string()).map_err(Into::into),
+        )?;
         tell(
             "state directory",
             StateDirectory::open(&state_dir(&config)).map(|d| d.path().display().to_string()),
         )?;
-        tell("store", store(&config))?;
+    }
+    // the files that it names are looked at in any case
+    let store = match (&config.clickhouse, arguments.offline) {
+        (_, false) => Some(store(&config)),
+        (Some(c), true) => Some(c.prove().map(|()| "not asked".into()).map_err(Into::into)),
+        (None, true) => None,
+    };
+    if let Some(store) = store {
+        let file = arguments.config.as_deref();
+        tell("store", store.map_err(|e| placed(e, file)))?;
     }
     if faults > 0 {
         bail!("{faults} fault(s)");
@@ -85,6 +103,10 @@ fn store(config: &Config) -> Result<String> {
             .data
             .clone()
             .unwrap_or_else(crate::store::settings::default_data_dir);
+        let listen = config.store.listen;
+        TcpListener::bind(listen).with_context(|| {
+            format!("cannot listen on {listen}: choose another `store.listen` (ss -ltnp shows who listens)")
+        })?;
         let library = library::find(config.store.library.as_deref(), &data)?;
         return Ok(format!(
             "embedded, engine {}, data {}",
@@ -92,33 +114,68 @@ fn store(config: &Config) -> Result<String> {
             data.display()
         ));
     };
-    let client = connection.client()?;
+    connection.prove()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let lines = runtime.block_on(schema::status(&client))?;
+    runtime.block_on(asked(connection, config.schema_apply))
+}
+
+/// What the endpoints and the tables in them say.
+async fn asked(connection: &Connection, apply: bool) -> Result<String> {
+    let states = Endpoints::new(connection, Arc::default())?.survey().await;
+    let up = states.iter().filter(|s| s.state == "up").count();
+    for s in states.iter().filter(|s| s.state != "up") {
+        let why = s.why.as_deref().unwrap_or("no answer");
+        let shard_is_up = states.iter().any(|o| o.shard == s.shard && o.state == "up");
+        if s.state == "refused" || !shard_is_up {
+            bail!("{}: {why}", s.url);
+        }
+        super::say(format!("warn   store: {}: {why}", s.url))?;
+    }
+    let client = connection.reach().await?;
+    let lines = schema::status(&client).await?;
     if let Some(line) = lines
         .iter()
         .find(|l| matches!(l.state, schema::State::Changed | schema::State::Unknown))
     {
-        bail!(
-            "{}: migration {:04} is {:?}: this flowhouse does not fit the schema",
-            connection.url,
-            line.version,
-            line.state
-        );
+        let (version, state) = (line.version, line.state);
+        bail!("migration {version:04} is {state:?}: this flowhouse does not fit the schema");
     }
     let pending = lines
         .iter()
         .filter(|l| l.state == schema::State::Pending)
         .count();
-    if pending > 0 && !config.schema_apply {
+    if pending == 0 {
+        let form = schema::Form::of(connection.cluster.as_deref());
+        schema::check_as(&client, &form).await?;
+    }
+    if pending > 0 && !apply {
         bail!(
             "{pending} migration(s) pending and schema_apply = false: run `flowhouse schema apply`"
         );
     }
+    if pending > 0 && !connection.can_apply() {
+        bail!(
+            "{pending} migration(s) pending; on several endpoints they are applied only in the form for a cluster: set \
+             clickhouse.cluster, or make the tables yourself, replicated"
+        );
+    }
+    let place = connection.place();
     Ok(format!(
-        "{} answers, {pending} migration(s) pending",
-        connection.url
+        "{place}: {up} of {} endpoint(s) answer, {pending} migration(s) pending",
+        states.len()
     ))
+}
+
+/// A fault of a file that `[clickhouse]` names, with the line that names it.
+fn placed(error: anyhow::Error, file: Option<&Path>) -> anyhow::Error {
+    let text = file.and_then(|f| std::fs::read_to_string(f).ok());
+    match (file, text) {
+        (Some(file), Some(text)) if error.to_string().starts_with("clickhouse.") => {
+            let fault = Fault::of(super::with_causes(&error)).placed(&text);
+            anyhow::anyhow!("{}:{fault}", file.display())
+        }
+        _ => error,
+    }
 }

@@ -17,33 +17,46 @@ pub struct ConnectionArguments {
     /// User [default: default]
     #[arg(long, value_name = "NAME", env = "FLOWHOUSE_CLICKHOUSE_USER")]
     pub user: Option<String>,
-    /// File whose first line is the password
-    #[arg(long, value_name = "FILE", env = "FLOWHOUSE_CLICKHOUSE_KEY_FILE")]
-    pub key_file: Option<PathBuf>,
-    /// Password; a key file keeps it out of the process list
+    /// File whose first line is the password; without one, the password is taken from FLOWHOUSE_CLICKHOUSE_PASSWORD
     #[arg(
         long,
-        value_name = "PASSWORD",
-        env = "FLOWHOUSE_CLICKHOUSE_PASSWORD",
-        hide_env_values = true
+        alias = "key-file",
+        value_name = "FILE",
+        env = "FLOWHOUSE_CLICKHOUSE_PASSWORD_FILE"
     )]
-    pub password: Option<String>,
+    pub password_file: Option<PathBuf>,
+    /// PEM file of the authority that issued the store's certificate [default: those of the system]
+    #[arg(long, value_name = "FILE", env = "FLOWHOUSE_CLICKHOUSE_CA_FILE")]
+    pub ca_file: Option<PathBuf>,
+    /// PEM file of the client certificate, if the store asks for one
+    #[arg(long, value_name = "FILE", requires = "certificate_key_file")]
+    pub certificate_file: Option<PathBuf>,
+    /// PEM file of its private key
+    #[arg(long, value_name = "FILE", requires = "certificate_file")]
+    pub certificate_key_file: Option<PathBuf>,
 }
 
 impl ConnectionArguments {
     /// The connection that the options describe, over `base`.
     pub fn over(&self, base: Connection) -> Connection {
-        let given = self.password.is_some() || self.key_file.is_some();
-        let key = match given {
-            true => (self.password.clone(), self.key_file.clone()),
-            false => (base.password, base.key_file),
-        };
-        Connection {
-            url: self.url.clone().unwrap_or(base.url),
-            database: self.database.clone().unwrap_or(base.database),
-            user: self.user.clone().unwrap_or(base.user),
-            password: key.0,
-            key_file: key.1,
+        let mut c = base;
+        if let Some(url) = &self.url {
+            c.at(url);
         }
+        if self.password_file.is_some() {
+            c.password = None;
+        }
+        let set = |to: &mut Option<PathBuf>, from: &Option<PathBuf>| {
+            if from.is_some() {
+                to.clone_from(from);
+            }
+        };
+        set(&mut c.password_file, &self.password_file);
+        set(&mut c.ca_file, &self.ca_file);
+        set(&mut c.certificate_file, &self.certificate_file);
+        set(&mut c.certificate_key_file, &self.certificate_key_file);
+        c.database = self.database.clone().unwrap_or(c.database);
+        c.user = self.user.clone().unwrap_or(c.user);
+        c
     }
 }

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::generate::sender::{self, Plan, Report};
 use crate::generate::{Habits, Profile};
 use crate::store::{SpawnOptions, spawn};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::io::{Write, stdout};
 use std::net::SocketAddr;
@@ -84,9 +84,9 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
             std::thread::spawn(move || sender::send(&plan, &stop, |_| ()))
         })
         .collect();
-    let reader = Reader::new(collector.connection().client()?)?;
+    let reader = Reader::new(collector.connection())?;
     let before = rows(&reader).unwrap_or(0.0);
-    let shown = show(&reader, arguments, &stop);
+    let shown = show(&collector, &reader, arguments, &stop);
     stop.store(true, Ordering::Relaxed);
     let mut sent = Report::default();
     for thread in exporters {
@@ -190,9 +190,14 @@ fn rows(reader: &Reader) -> Result<f64> {
 }
 
 /// Prints the tables until the time is over.
-fn show(reader: &Reader, arguments: &DemoArguments, stop: &AtomicBool) -> Result<()> {
+fn show(
+    collector: &Collector,
+    reader: &Reader,
+    arguments: &DemoArguments,
+    stop: &AtomicBool,
+) -> Result<()> {
     let began = Instant::now();
-    wait_for_rows(reader, stop)?;
+    wait_for_rows(collector, reader, stop)?;
     println!(
         "first rows in ClickHouse after {:.1} s\n",
         began.elapsed().as_secs_f64()
@@ -219,7 +224,7 @@ fn show(reader: &Reader, arguments: &DemoArguments, stop: &AtomicBool) -> Result
     Ok(())
 }
 
-fn wait_for_rows(reader: &Reader, stop: &AtomicBool) -> Result<()> {
+fn wait_for_rows(collector: &Collector, reader: &Reader, stop: &AtomicBool) -> Result<()> {
     let until = Instant::now() + FIRST_ROWS;
     let mut last = None;
     while Instant::now() < until && !stop.load(Ordering::Relaxed) {
@@ -228,6 +233,9 @@ fn wait_for_rows(reader: &Reader, stop: &AtomicBool) -> Result<()> {
             Ok(row) if number(&row, "n") > 0.0 => return Ok(()),
             Ok(_) => {}
             Err(error) => last = Some(error),
+        }
+        if let Some(why) = collector.refusal() {
+            bail!("refusing to run: {why}");
         }
         std::thread::sleep(Duration::from_millis(100));
     }

@@ -104,7 +104,10 @@ fn load_config(path: Option<&Path>) -> Result<Config> {
         Ok(config) => Ok(config),
         Err(faults) => {
             let name = path.map_or_else(String::new, |p| p.display().to_string());
-            faults.iter().for_each(|f| eprintln!("{name}:{f}"));
+            for fault in &faults {
+                let space = if fault.line == 0 { " " } else { "" };
+                eprintln!("{name}:{space}{fault}");
+            }
             bail!("the configuration has {} fault(s)", faults.len())
         }
     }
@@ -123,7 +126,7 @@ fn default_connection(config: &Config) -> Connection {
     let key_file = data.join("key");
     Connection {
         url: format!("http://{}", config.store.listen),
-        key_file: key_file.exists().then_some(key_file),
+        password_file: key_file.exists().then_some(key_file),
         ..Connection::default()
     }
 }

@@ -1,5 +1,6 @@
 //! Asking ClickHouse and getting rows back.
 
+use crate::sink::clickhouse::Connection;
 use anyhow::{Context, Result, bail};
 use clickhouse::Client;
 use serde_json::{Map, Value};
@@ -17,14 +18,15 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A reader over a configured client.
+    /// A reader of the first endpoint that answers.
     ///
     /// # Errors
-    /// When the runtime cannot start.
-    pub fn new(client: Client) -> Result<Self> {
+    /// When the runtime cannot start, and when none answers: what each of them said.
+    pub fn new(connection: &Connection) -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
+        let client = runtime.block_on(connection.reach())?;
         Ok(Reader { client, runtime })
     }
 

@@ -67,7 +67,7 @@ pub enum As {
 const EXAMPLES: &str = "Examples:
   flowhouse replay router.pcap                        a summary
   flowhouse replay router.pcap --out out/             flows, usage and ledger as files
-  flowhouse replay *.pcap --store http://127.0.0.1:8123 --key-file /var/lib/flowhouse/store/key";
+  flowhouse replay *.pcap --store http://127.0.0.1:8123 --password-file /var/lib/flowhouse/store/key";
 
 /// Oldest packet that `--keep-times` inserts: rows that are older than the raw table's TTL vanish at once.
 const KEPT_DAYS_MAX: i64 = 15;
@@ -164,16 +164,20 @@ impl Replay<'_> {
     }
 
     fn to_store(&self) -> Result<()> {
-        let url = self.arguments.store.clone();
         let base = super::default_connection(self.config);
         let mut connection = self.arguments.connection.over(base);
-        connection.url = url.unwrap_or(connection.url);
-        let client = connection.client()?;
+        if let Some(url) = &self.arguments.store {
+            connection.at(url);
+        }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
+        let form = schema::Form::of(connection.cluster.as_deref());
         runtime
-            .block_on(schema::apply(&client))
+            .block_on(async {
+                let client = connection.reach().await?;
+                schema::apply_as(&client, &form).await
+            })
             .context("the store does not take the schema")?;
 
         let shift_ms = self.shift_ms()?;
@@ -207,7 +211,8 @@ impl Replay<'_> {
         let rows = shards[0].book().count(Outcome::Rows);
         eprintln!(
             "{} of {rows} rows are in {}",
-            end.rows_acknowledged, connection.url
+            end.rows_acknowledged,
+            connection.place()
         );
         if end.rows_acknowledged != rows {
             bail!(

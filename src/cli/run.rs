@@ -39,22 +39,23 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When something cannot be opened, or a thread that must run has ended.
+/// When something cannot be opened, a thread that must run has ended, or the schema of the store is newer than this program.
 pub fn run(arguments: &RunArguments) -> Result<()> {
     log(arguments.log, "info");
     let config = super::load_config(arguments.config.as_deref())?;
     let mut collector = Collector::start(&config)?;
     tracing::info!("ready: receiving");
-    let broken = wait(&mut collector)?;
+    let ended = wait(&mut collector)?;
     let (totals, store) = collector.stop();
     report(&totals, &state_dir(&config))?;
     if let Some(store) = store {
         store.stop()?;
     }
-    if broken {
-        bail!("a thread ended while it should run; see the log above");
+    match ended {
+        Ended::Told => Ok(()),
+        Ended::Broken => bail!("a thread ended while it should run; see the log above"),
+        Ended::Refused(why) => bail!("refusing to run: {why}"),
     }
-    Ok(())
 }
 
 /// Sends the log to standard error.
@@ -76,8 +77,18 @@ fn log(form: LogForm, level: &str) {
     };
 }
 
-/// Waits for a signal, or for a thread that ends; the answer is whether the latter happened.
-fn wait(collector: &mut Collector) -> Result<bool> {
+/// Why the collector has to end.
+enum Ended {
+    /// By a signal.
+    Told,
+    /// A thread has ended that must run.
+    Broken,
+    /// The store must not be written to.
+    Refused(String),
+}
+
+/// Waits for a signal, for a thread that ends, or for a store that must not be written to.
+fn wait(collector: &mut Collector) -> Result<Ended> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -86,12 +97,16 @@ fn wait(collector: &mut Collector) -> Result<bool> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         loop {
             tokio::select! {
-                _ = terminate.recv() => return Ok(false),
-                _ = interrupt.recv() => return Ok(false),
+                _ = terminate.recv() => return Ok(Ended::Told),
+                _ = interrupt.recv() => return Ok(Ended::Told),
                 () = tokio::time::sleep(LOOK) => {
                     collector.tend();
                     if collector.is_broken() {
-                        return Ok(true);
+                        return Ok(Ended::Broken);
+                    }
+                    if let Some(why) = collector.refusal() {
+                        tracing::error!("ending: {why}");
+                        return Ok(Ended::Refused(why.to_owned()));
                     }
                 }
             }

@@ -2,7 +2,7 @@
 
 use super::connection::ConnectionArguments;
 use crate::sink::clickhouse::Connection;
-use crate::sink::schema::{self, State};
+use crate::sink::schema::{self, Form, State};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -23,11 +23,14 @@ enum Action {
         /// Database that the script makes and fills
         #[arg(long, value_name = "NAME", default_value = "flowhouse")]
         database: String,
+        /// Print the form for this cluster: replicated local tables, distributed ones to read from
+        #[arg(long, value_name = "NAME", value_parser = cluster_name)]
+        cluster: Option<String>,
     },
     /// Show which migrations a store has; exit 1 when one is pending, changed or unknown
     Status {
         #[command(flatten)]
-        connection: ConnectionArguments,
+        store: StoreArguments,
         /// Print JSON instead of a table
         #[arg(long)]
         json: bool,
@@ -35,24 +38,68 @@ enum Action {
     /// Apply what is pending; safe to repeat, and from several machines at once
     Apply {
         #[command(flatten)]
-        connection: ConnectionArguments,
+        store: StoreArguments,
     },
+}
+
+/// Which store.
+#[derive(Debug, Args)]
+struct StoreArguments {
+    /// Configuration, for where the store is
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<std::path::PathBuf>,
+    /// Cluster whose form of the schema the store has
+    #[arg(long, value_name = "NAME", value_parser = cluster_name)]
+    cluster: Option<String>,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+impl StoreArguments {
+    fn connection(&self) -> Result<Connection> {
+        let base = match &self.config {
+            Some(path) => super::default_connection(&super::load_config(Some(path))?),
+            None => Connection::default(),
+        };
+        let mut connection = self.connection.over(base);
+        if self.cluster.is_some() {
+            connection.cluster.clone_from(&self.cluster);
+        }
+        Ok(connection)
+    }
+}
+
+fn cluster_name(text: &str) -> Result<String, String> {
+    let connection = Connection {
+        cluster: Some(text.to_owned()),
+        ..Connection::default()
+    };
+    match connection.faults().pop() {
+        Some(fault) => Err(fault.trim_start_matches("clickhouse.").to_owned()),
+        None => Ok(text.to_owned()),
+    }
 }
 
 /// Runs `flowhouse schema`.
 pub fn run(arguments: &SchemaArguments) -> Result<()> {
     match &arguments.action {
-        Action::Print { database } => {
-            Ok(std::io::stdout().write_all(schema::print(database).as_bytes())?)
+        Action::Print { database, cluster } => {
+            let script = match cluster {
+                None => schema::print(database),
+                Some(cluster) => schema::print_cluster(database, cluster)?,
+            };
+            Ok(std::io::stdout().write_all(script.as_bytes())?)
         }
-        Action::Status { connection, json } => status(connection, *json),
-        Action::Apply { connection } => apply(connection),
+        Action::Status { store, json } => status(&store.connection()?, *json),
+        Action::Apply { store } => apply(&store.connection()?),
     }
 }
 
-fn status(connection: &ConnectionArguments, json: bool) -> Result<()> {
-    let client = connection.over(Connection::default()).client()?;
-    let lines = runtime()?.block_on(schema::status(&client))?;
+fn status(connection: &Connection, json: bool) -> Result<()> {
+    let lines = runtime()?.block_on(async {
+        let client = connection.reach().await?;
+        schema::status(&client).await
+    })?;
     let mut out = std::io::stdout().lock();
     if json {
         let rows = lines.iter().map(|l| {
@@ -88,9 +135,12 @@ fn status(connection: &ConnectionArguments, json: bool) -> Result<()> {
     }
 }
 
-fn apply(connection: &ConnectionArguments) -> Result<()> {
-    let client = connection.over(Connection::default()).client()?;
-    let done = runtime()?.block_on(schema::apply(&client))?;
+fn apply(connection: &Connection) -> Result<()> {
+    let form = Form::of(connection.cluster.as_deref());
+    let done = runtime()?.block_on(async {
+        let client = connection.reach().await?;
+        schema::apply_as(&client, &form).await
+    })?;
     for m in &done {
         println!("applied {}", m.name);
     }
@@ -121,5 +171,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 const EXAMPLES: &str = "\
 Examples:
   flowhouse schema print > flowhouse.sql
-  flowhouse schema status --url http://clickhouse.example:8123 --user flowhouse --key-file /etc/flowhouse/key
-  flowhouse schema apply --key-file /var/lib/flowhouse/store/key";
+  flowhouse schema print --cluster main > flowhouse.sql
+  flowhouse schema status --url https://clickhouse.example:8443 --user flowhouse --password-file /etc/flowhouse/password
+  flowhouse schema apply -c /etc/flowhouse/flowhouse.toml
+  flowhouse schema apply --password-file /var/lib/flowhouse/store/key";

@@ -47,6 +47,9 @@ struct ServeArguments {
     /// Largest data of one insert in bytes, after decompression
     #[arg(long, value_name = "BYTES", default_value_t = Settings::default().body_bytes_max)]
     body_bytes_max: u64,
+    /// Data of all inserts that run together in bytes; more is refused for now (code 202)
+    #[arg(long, value_name = "BYTES", default_value_t = Settings::default().spool_bytes_max)]
+    spool_bytes_max: u64,
     /// Largest query text in bytes
     #[arg(long, value_name = "BYTES", default_value_t = Settings::default().query_bytes_max)]
     query_bytes_max: usize,
@@ -149,6 +152,7 @@ impl ServeArguments {
             requests_waiting_max: self.requests_waiting_max,
             query_bytes_max: self.query_bytes_max,
             body_bytes_max: self.body_bytes_max,
+            spool_bytes_max: self.spool_bytes_max,
             response_bytes_max: self.response_bytes_max,
             stop_with_stdin: self.stop_with_stdin,
             ..default

@@ -21,13 +21,13 @@ pub struct TopArguments {
     #[arg(value_enum)]
     pub what: What,
     /// How far back: 30s, 10m, 1h, 7d.
-    #[arg(long, default_value = "1h", value_parser = super::duration_seconds)]
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = super::duration_seconds)]
     pub since: u64,
     /// Rows to show.
-    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "ROWS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub limit: u32,
     /// Only this exporter.
-    #[arg(long)]
+    #[arg(long, value_name = "ADDRESS")]
     pub exporter: Option<std::net::IpAddr>,
     /// One JSON object with the same data instead of a table.
     #[arg(long)]
@@ -63,7 +63,7 @@ pub fn run(arguments: &TopArguments) -> Result<()> {
     let connection = arguments
         .connection
         .over(super::default_connection(&config));
-    let reader = Reader::new(connection.client()?)?;
+    let reader = Reader::new(&connection)?;
     let answer = ask(
         &reader,
         arguments.what,

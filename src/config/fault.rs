@@ -53,6 +53,9 @@ impl Fault {
             } else if inside && line.split('=').next().is_some_and(|k| k.trim() == key) {
                 (self.line, self.column) = (i + 1, 1);
                 break;
+            } else if line.starts_with(path) || line.starts_with(table) && line.contains(key) {
+                // `table.key = ...` or `table = { key = ... }`; a plainer line may follow
+                (self.line, self.column) = (i + 1, 1);
             }
         }
         self
@@ -72,28 +75,22 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Parses a TOML text; on failure every fault is listed, not just the first: what is at fault is blanked out and the
-/// rest is parsed again.
-///
-/// # Errors
-/// The faults, in the order of the text.
-pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Vec<Fault>> {
+/// Parses a TOML text; every fault is listed, not just the first: what is at fault is blanked out and the rest is parsed
+/// again. The value is what the rest says, if anything can be told from it.
+pub fn parse<T: DeserializeOwned>(text: &str) -> (Option<T>, Vec<Fault>) {
     let mut rest = text.to_owned();
     let mut faults = vec![];
     loop {
         let error = match toml::from_str::<T>(&rest) {
-            Ok(value) if faults.is_empty() => return Ok(value),
-            Ok(_) => break,
+            Ok(value) => return (Some(value), faults),
             Err(error) => error,
         };
         let span = error.span().unwrap_or(0..0);
         faults.push(describe(text, span.start, error.message()));
         if span.is_empty() || faults.len() >= FAULTS_MAX || !blank(&mut rest, span) {
-            break;
+            return (None, faults);
         }
     }
-    faults.sort_by_key(|f| (f.line, f.column));
-    Err(faults)
 }
 
 /// Replaces the statements that a span touches by spaces, so that places in the text stay what they are. A table
@@ -130,13 +127,46 @@ fn describe(text: &str, at: usize, message: &str) -> Fault {
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
     let message = message.trim().replace('\n', "; ");
+    let known = |(said, _): &&(&str, &str)| message.contains(said);
+    let cure = CURES.iter().find(known).map(|(_, cure)| (*cure).to_owned());
     Fault {
         line,
         column,
-        cure: nearest(&message).unwrap_or_default(),
+        cure: nearest(&message).or(cure).unwrap_or_default(),
         message,
     }
 }
+
+/// What the parser says, and what to do about it.
+const CURES: &[(&str, &str)] = &[
+    (
+        "invalid socket address",
+        "write address and port, as in \"0.0.0.0:2055\" or \"[::]:2055\"",
+    ),
+    (
+        "invalid IP address",
+        "write an address in numbers, as in \"192.0.2.1\"",
+    ),
+    (
+        "expected a sequence",
+        "write a list in brackets, as in [\"a\", \"b\"]",
+    ),
+    (
+        "expected a boolean",
+        "write true or false, without quotation marks",
+    ),
+    (
+        "expected usize",
+        "write a whole number from 0, without unit and quotation marks",
+    ),
+    (
+        "expected u",
+        "write a whole number from 0, without unit and quotation marks",
+    ),
+    ("expected path string", "write a text in quotation marks"),
+    ("expected a string", "write a text in quotation marks"),
+    ("duplicate key", "keep one of the two"),
+];
 
 /// For `unknown field/variant X, expected one of ...`: the known name that is nearest to X.
 fn nearest(message: &str) -> Option<String> {
@@ -173,7 +203,8 @@ mod tests {
     #[test]
     fn every_fault_has_its_place_and_a_cure() {
         let text = "[inner]\nrow_max = 1\nname = 7\n[othr]\nx = 1\n[other]\nrows_max = -1\n";
-        let faults = parse::<Outer>(text).expect_err("four faults");
+        let (_, mut faults) = parse::<Outer>(text);
+        faults.sort_by_key(|f| f.line);
         let lines: Vec<usize> = faults.iter().map(|f| f.line).collect();
         assert_eq!(lines, [2, 3, 4, 7], "{faults:?}");
         assert_eq!(faults[0].cure, "did you mean `rows_max`?");
@@ -183,22 +214,17 @@ mod tests {
     #[test]
     fn spans_inside_of_a_character_do_no_harm() {
         let hostile = "\u{f}$==\n\0\u{4}$==\n\0\u{4}='$ò\n\0='$ò\n\0=\"0\0=\0\0['";
-        assert!(!parse::<Outer>(hostile).expect_err("nonsense").is_empty());
-        let faults = parse::<Outer>("[inner]\nö = 1\nname = 'ä'\nrows_max = 'ü'\n");
-        let lines: Vec<usize> = faults.expect_err("two").iter().map(|f| f.line).collect();
+        assert!(!parse::<Outer>(hostile).1.is_empty());
+        let (_, faults) = parse::<Outer>("[inner]\nö = 1\nname = 'ä'\nrows_max = 'ü'\n");
+        let lines: Vec<usize> = faults.iter().map(|f| f.line).collect();
         assert_eq!(lines, [2, 4]);
     }
 
     #[test]
     fn a_broken_text_ends_with_one_fault() {
-        let faults = parse::<Outer>("[inner\nrows_max = 1").expect_err("no table");
+        let (_, faults) = parse::<Outer>("[inner\nrows_max = 1");
         assert!(!faults.is_empty());
-        assert!(
-            parse::<Outer>("[inner]\nrows_max = 3")
-                .expect("fine")
-                .inner
-                .rows_max
-                == 3
-        );
+        let (value, faults) = parse::<Outer>("[inner]\nrows_max = 3");
+        assert_eq!((value.map(|v| v.inner.rows_max), faults), (Some(3), vec![]));
     }
 }

@@ -102,7 +102,7 @@ impl Config {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(e) => {
-                let message = format!("cannot read {}: {e}", path.display());
+                let message = format!("cannot be read: {e}");
                 return Err(vec![Fault {
                     line: 0,
                     column: 0,
@@ -111,7 +111,11 @@ impl Config {
                 }]);
             }
         };
-        Config::from_text(&text)
+        let mut config = Config::from_text(&text)?;
+        if let Some(connection) = &mut config.clickhouse {
+            connection.complete();
+        }
+        Ok(config)
     }
 
     /// Parses and proves a text.
@@ -119,26 +123,20 @@ impl Config {
     /// # Errors
     /// Every fault, with its place in the text.
     pub fn from_text(text: &str) -> Result<Config, Vec<Fault>> {
-        let config: Config = parse(text)?;
-        let faults: Vec<Fault> = config
-            .faults()
-            .into_iter()
-            .map(|f| f.placed(text))
-            .collect();
-        if faults.is_empty() {
-            Ok(config)
-        } else {
-            Err(faults)
+        let (config, mut faults) = parse::<Config>(text);
+        // what could be read is proven, too: nobody wants to mend faults one by one
+        let proven = config.iter().flat_map(Config::faults);
+        faults.extend(proven.map(|f| f.placed(text)));
+        faults.sort_by_key(|f| (f.line, f.column));
+        match config {
+            Some(config) if faults.is_empty() => Ok(config),
+            _ => Err(faults),
         }
     }
 
     /// What the rooms say about their settings; messages begin with the key at fault.
     fn faults(&self) -> Vec<Fault> {
-        let mut faults: Vec<Fault> = [self.receive.fault()]
-            .into_iter()
-            .flatten()
-            .map(Fault::of)
-            .collect();
+        let mut faults: Vec<Fault> = self.receive.faults().into_iter().map(Fault::of).collect();
         if let Err(e) = enrich::Tables::new(&self.enrich) {
             faults.push(Fault::of(format!("enrich.{e}")));
         }
@@ -165,13 +163,17 @@ impl Config {
             ("usage.usage_keys_max", self.usage.usage_keys_max),
             ("sink.queue_max", self.sink.queue_max),
             ("sink.in_flight_max", self.sink.in_flight_max),
+            ("sink.send_timeout_s", self.sink.send_timeout_s as usize),
+            ("sink.insert_timeout_s", self.sink.insert_timeout_s as usize),
         ];
         let zero = least.iter().filter(|(_, n)| *n == 0);
         faults.extend(zero.map(|(key, _)| Fault::of(format!("{key} must be at least 1"))));
-        if let Some(c) = &self.clickhouse
-            && !c.url.starts_with("http://")
-        {
-            faults.push(Fault::of("clickhouse.url must be http://HOST:PORT, the address of ClickHouse's HTTP interface".into()));
+        if self.decode.sampling.values().any(|n| *n == 0) {
+            let text = "decode.sampling: 0 is no interval: write N for 1 in N, 1 for every packet";
+            faults.push(Fault::of(text.into()));
+        }
+        if let Some(c) = &self.clickhouse {
+            faults.extend(c.faults().into_iter().map(Fault::of));
         }
         if !self.store.listen.ip().is_loopback() {
             faults.push(Fault::of("store.listen must be a loopback address: the embedded store serves this machine only".into()));

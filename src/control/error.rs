@@ -7,7 +7,9 @@ use std::net::SocketAddr;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The operator's: the address is taken or not ours.
-    #[error("cannot listen on {address} for metrics (`control.listen`): {error}")]
+    #[error(
+        "cannot listen on {address} for metrics: {error}; choose another `control.listen` (ss -ltnp shows who listens)"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,

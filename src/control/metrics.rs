@@ -1,7 +1,7 @@
 //! The page `/metrics`: a snapshot in Prometheus's text format.
 
 use super::inventory::exporters;
-use super::{Inventory, Listener, Shard, Sink, Snapshot};
+use super::{Endpoint, Inventory, Listener, Shard, Sink, Snapshot};
 use crate::ledger::{Outcome, Tally, laws};
 use prometheus::TextEncoder;
 use prometheus::proto::{
@@ -247,6 +247,38 @@ fn sink(page: &mut Page, s: &Sink) {
         &s.latency,
         s.inserts,
         s.latency_seconds,
+    );
+    endpoints(page, s);
+}
+
+fn endpoints(page: &mut Page, s: &Sink) {
+    let labels = |e: &Endpoint| {
+        let shard = ("shard", e.shard.to_string());
+        [shard, ("endpoint", e.url.clone())]
+    };
+    let all: Vec<_> = s
+        .endpoints
+        .iter()
+        .map(|e| (labels(e), e.state == "up"))
+        .collect();
+    page.gauge(
+        "flowhouse_sink_endpoint_up",
+        "Whether an endpoint of the store answers and takes rows.",
+        all.iter().map(|(l, up)| (&l[..], f64::from(u8::from(*up)))),
+    );
+    let states: Vec<_> = s
+        .endpoints
+        .iter()
+        .map(|e| {
+            let [shard, url] = labels(e);
+            [shard, url, ("state", e.state.to_owned())]
+        })
+        .collect();
+    page.gauge(
+        "flowhouse_sink_endpoint_state",
+        "1 for the state of an endpoint: up, down, aside (refused an INSERT lately for a reason of its own), refused \
+         (shares no deduplication log with the first of its shard), unknown.",
+        states.iter().map(|l| (&l[..], 1.0)),
     );
 }
 

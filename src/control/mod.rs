@@ -16,4 +16,4 @@ pub use inventory::{EXPORTERS_MAX, Inventory};
 pub use metrics::render;
 pub use server::{Running, Server};
 pub use settings::Settings;
-pub use snapshot::{Listener, Shard, Sink, Snapshot, Source};
+pub use snapshot::{Endpoint, Listener, Shard, Sink, Snapshot, Source};

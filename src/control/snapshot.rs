@@ -85,4 +85,17 @@ pub struct Sink {
     pub latency: Vec<(f64, u64)>,
     /// Seconds they took together.
     pub latency_seconds: f64,
+    /// Endpoints of the store.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// An endpoint of the store.
+#[derive(Clone, Debug, Default)]
+pub struct Endpoint {
+    /// Number of its shard, from 1.
+    pub shard: u32,
+    /// Its address.
+    pub url: String,
+    /// `up`, `down`, `aside`, `refused` or `unknown`.
+    pub state: &'static str,
 }

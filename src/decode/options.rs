@@ -3,7 +3,7 @@
 use super::element::{self, Kind, Side, Target};
 use super::exporter::{Domain, Exporter, NameKind};
 use super::moves::{app_id, number};
-use super::sampling::interval;
+use super::sampling::{Scope, interval};
 use super::settings::Settings;
 use super::template::Template;
 use crate::ledger::{Outcome, Tally};
@@ -14,7 +14,8 @@ use crate::model::{Addr, Learned};
 struct Said {
     sides: [Option<u64>; Side::COUNT],
     interface: Option<u32>,
-    interface_scope: bool,
+    /// What the record is about, if that is less than the domain.
+    scope: Option<Scope>,
     app_id: Option<u64>,
     vrf: Option<u32>,
     if_name: String,
@@ -30,12 +31,30 @@ impl Said {
         for (field, &(at, len)) in template.fields.iter().zip(spans) {
             let bytes = &body[at..at + len];
             if template.version == 9 && field.scope {
-                // scope types are a list of their own (RFC 3954 section 6.1): 2 is an interface
+                // scope types are a list of their own (RFC 3954 section 6.1); 1 is all of the exporter
                 if field.element == SCOPE_INTERFACE && matches!(len, 1..=4) {
                     said.interface = Some(number(bytes) as u32);
-                    said.interface_scope = true;
+                }
+                if matches!(len, 1..=8) {
+                    said.narrow(match field.element {
+                        SCOPE_INTERFACE => Some(Scope::Interface(number(bytes) as u32)),
+                        SCOPE_TEMPLATE => Some(Scope::Template(number(bytes) as u16)),
+                        part @ (SCOPE_LINE_CARD | SCOPE_CACHE) => {
+                            Some(Scope::Part(part, number(bytes)))
+                        }
+                        _ => None,
+                    });
                 }
                 continue;
+            }
+            if field.scope && field.pen == 0 && matches!(len, 1..=8) {
+                said.narrow(match field.element {
+                    TEMPLATE_ID => Some(Scope::Template(number(bytes) as u16)),
+                    part @ (OBSERVATION_POINT | LINE_CARD | PORT) => {
+                        Some(Scope::Part(part, number(bytes)))
+                    }
+                    _ => None,
+                });
             }
             let Some(e) = element::find(field.pen, field.element) else {
                 continue;
@@ -59,7 +78,9 @@ impl Said {
             }
             (Target::InIf | Target::OutIf | Target::InPhysIf, ..) => {
                 self.interface.get_or_insert(number(bytes) as u32);
-                self.interface_scope |= scope;
+                if scope {
+                    self.narrow(Some(Scope::Interface(number(bytes) as u32)));
+                }
             }
             (Target::AppId, ..) => self.app_id = Some(app_id(bytes)),
             (Target::IngressVrf | Target::EgressVrf, ..) => {
@@ -71,6 +92,19 @@ impl Said {
             (_, 0, 94) => once(&mut self.app_desc),
             (_, 0, 236) => once(&mut self.vrf_name),
             _ => {}
+        }
+    }
+
+    /// Of several scope fields the interface says most, then the template; the first of its kind counts.
+    fn narrow(&mut self, scope: Option<Scope>) {
+        let rank = |s: &Option<Scope>| match s {
+            Some(Scope::Interface(_)) => 0,
+            Some(Scope::Template(_)) => 1,
+            Some(Scope::Part(..)) => 2,
+            None => 3,
+        };
+        if rank(&scope) < rank(&self.scope) {
+            self.scope = scope;
         }
     }
 
@@ -145,7 +179,7 @@ pub(super) fn fact(exporter: Addr, (kind, id): (NameKind, u64), name: &str, more
     }
 }
 
-/// An interval that holds for one interface only is not taken for the whole domain.
+/// An interval that holds for an interface, a template or a part of the exporter is not taken for the whole domain.
 fn learn_sampling(
     said: &Said,
     exporter: Addr,
@@ -155,11 +189,20 @@ fn learn_sampling(
     tally: &mut Tally,
 ) {
     let n = interval(|side| said.side(side));
-    if n == 0 || said.interface_scope {
+    if n == 0 {
         return;
     }
     let sampler = said.side(Side::SamplerId);
     let n = u32::try_from(n).unwrap_or(u32::MAX);
+    if let Some(scope) = said.scope {
+        if d.samplers
+            .learn_scoped(scope, n, settings.samplers_max)
+            .is_none()
+        {
+            tally.one(Outcome::NamesRefused);
+        }
+        return;
+    }
     match d.samplers.learn(sampler, n, settings.samplers_max) {
         Some(true) => learned.push(Learned::Sampler {
             exporter,
@@ -207,8 +250,17 @@ pub(super) fn text(bytes: &[u8]) -> String {
     name.to_owned()
 }
 
-/// NetFlow 9 scope type of an interface.
+// NetFlow 9 scope types (RFC 3954 section 6.1)
 const SCOPE_INTERFACE: u16 = 2;
+const SCOPE_LINE_CARD: u16 = 3;
+const SCOPE_CACHE: u16 = 4;
+const SCOPE_TEMPLATE: u16 = 5;
+
+// scope elements of IPFIX. 143 and 144 (processes) stand for the domain: their numbers change with every restart
+const OBSERVATION_POINT: u16 = 138;
+const LINE_CARD: u16 = 141;
+const PORT: u16 = 142;
+const TEMPLATE_ID: u16 = 145;
 
 /// Bytes of a learned name (contracts: 64 each).
 const NAME_BYTES_MAX: usize = 64;

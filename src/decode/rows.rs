@@ -92,7 +92,7 @@ pub(super) fn decode(
     constants(plan, n, frame, out);
     let always = plan.flags | frame.flags;
     sample(
-        (plan, always),
+        (plan, template.id, always),
         (sides, n),
         samplers,
         &frame.sampling,

@@ -14,6 +14,29 @@ pub(super) struct Samplers {
     domain: Option<u32>,
     /// (sampler or selector id, interval), sorted by id.
     samplers: Vec<(u64, u32)>,
+    /// (what the interval holds for, interval), sorted.
+    #[serde(default)]
+    scoped: Vec<(Scope, u32)>,
+}
+
+/// What an interval holds for, when it is less than the domain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) enum Scope {
+    /// Flows through this interface.
+    Interface(u32),
+    /// Records of this template.
+    Template(u16),
+    /// A part of the exporter that records do not name: its kind (line card, cache, port ...) and number.
+    Part(u16, u64),
+}
+
+/// What a record says of its sampling.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    sampler: Option<u64>,
+    template: u16,
+    /// The interface at which it was metered first, then the other one.
+    interfaces: Option<[u32; 2]>,
 }
 
 impl Samplers {
@@ -24,18 +47,12 @@ impl Samplers {
             self.domain = Some(interval);
             return Some(news);
         };
-        match self.samplers.binary_search_by_key(&id, |s| s.0) {
-            Ok(i) => {
-                let news = self.samplers[i].1 != interval;
-                self.samplers[i].1 = interval;
-                Some(news)
-            }
-            Err(_) if self.samplers.len() >= max => None,
-            Err(i) => {
-                self.samplers.insert(i, (id, interval));
-                Some(true)
-            }
-        }
+        note(&mut self.samplers, id, interval, max)
+    }
+
+    /// The same for an interval of less than the domain; these have a limit of `max` of their own.
+    pub fn learn_scoped(&mut self, scope: Scope, interval: u32, max: usize) -> Option<bool> {
+        note(&mut self.scoped, scope, interval, max)
     }
 
     /// All of them; id 0 stands for the whole domain.
@@ -49,21 +66,69 @@ impl Samplers {
         self.samplers.sort_unstable();
         self.samplers.dedup_by_key(|s| s.0);
         self.samplers.truncate(max);
+        self.scoped.sort_unstable();
+        self.scoped.dedup_by_key(|s| s.0);
+        self.scoped.truncate(max);
         self
     }
 
-    /// The interval of a sampler, else of the domain, else that of the only sampler where the record names none.
-    fn interval(&self, sampler: Option<u64>) -> Option<u32> {
-        let of = |id| {
-            let i = self.samplers.binary_search_by_key(&id, |s| s.0).ok()?;
-            Some(self.samplers[i].1)
+    /// Whether rows of one template may differ by their interfaces.
+    fn by_interface(&self) -> bool {
+        matches!(self.scoped.first(), Some((Scope::Interface(_), _)))
+    }
+
+    /// The interval of the sampler that the record names, else of its interface, of its template, of the domain, of the
+    /// parts of the exporter if all have the same, of the only sampler where the record names none.
+    fn interval(&self, asked: &Asked) -> Option<u32> {
+        let sampler = asked.sampler.and_then(|id| of(&self.samplers, id));
+        let only = match (asked.sampler, self.samplers.as_slice()) {
+            (None, [only]) => Some(only.1),
+            _ => None,
         };
-        match (sampler, self.samplers.as_slice()) {
-            (Some(id), _) => of(id).or(self.domain),
-            (None, [only]) => self.domain.or(Some(only.1)),
-            (None, _) => self.domain,
+        if self.scoped.is_empty() {
+            return sampler.or(self.domain).or(only);
+        }
+        let mut interfaces = asked.interfaces.into_iter().flatten();
+        sampler
+            .or_else(|| interfaces.find_map(|i| of(&self.scoped, Scope::Interface(i))))
+            .or_else(|| of(&self.scoped, Scope::Template(asked.template)))
+            .or(self.domain)
+            .or_else(|| self.parts())
+            .or(only)
+    }
+
+    /// The interval of the parts; `None` where they differ, for a record does not say which it is from.
+    fn parts(&self) -> Option<u32> {
+        let parts = self.scoped.iter().rev();
+        let mut parts = parts.take_while(|s| matches!(s.0, Scope::Part(..)));
+        let (_, first) = parts.next()?;
+        parts.all(|(_, n)| n == first).then_some(*first)
+    }
+}
+
+fn note<K: Ord + Copy>(
+    known: &mut Vec<(K, u32)>,
+    key: K,
+    interval: u32,
+    max: usize,
+) -> Option<bool> {
+    match known.binary_search_by_key(&key, |s| s.0) {
+        Ok(i) => {
+            let news = known[i].1 != interval;
+            known[i].1 = interval;
+            Some(news)
+        }
+        Err(_) if known.len() >= max => None,
+        Err(i) => {
+            known.insert(i, (key, interval));
+            Some(true)
         }
     }
+}
+
+fn of<K: Ord + Copy>(known: &[(K, u32)], key: K) -> Option<u32> {
+    let i = known.binary_search_by_key(&key, |s| s.0).ok()?;
+    Some(known[i].1)
 }
 
 /// What stands behind the record and the options.
@@ -89,9 +154,9 @@ impl Fallback {
         (interval as u32, source as u8, 0)
     }
 
-    fn of(&self, samplers: &Samplers, sampler: Option<u64>) -> Sampled {
+    fn of(&self, samplers: &Samplers, asked: &Asked) -> Sampled {
         let known = |n: Option<u32>| n.filter(|n| *n > 0).map(u64::from);
-        if let Some(n) = known(samplers.interval(sampler)) {
+        if let Some(n) = known(samplers.interval(asked)) {
             self.judge(n, SamplingSource::Options)
         } else if let Some(n) = known(self.header) {
             self.judge(n, SamplingSource::Header)
@@ -105,7 +170,7 @@ impl Fallback {
 
 /// Writes interval, source and flags of the `n` rows to come; `always`: flags of every row.
 pub(super) fn sample(
-    (plan, always): (&Plan, u32),
+    (plan, template, always): (&Plan, u16, u32),
     (sides, n): (&Sides, usize),
     samplers: &Samplers,
     fallback: &Fallback,
@@ -114,28 +179,49 @@ pub(super) fn sample(
 ) {
     let ids = sides.get(Side::SamplerId);
     let alone = ids.len() == n && !says_interval(sides);
-    if !plan.sampled || alone && ids.iter().all(|id| *id == ids[0]) {
+    let one = !plan.sampled || alone && ids.iter().all(|id| *id == ids[0]);
+    if one && !samplers.by_interface() {
         // the common case: one sampler for all
-        let id = if plan.sampled { Some(ids[0]) } else { None };
-        let (interval, source, flags) = fallback.of(samplers, id);
+        let asked = Asked {
+            sampler: ids.first().copied().filter(|_| plan.sampled),
+            template,
+            interfaces: None,
+        };
+        let (interval, source, flags) = fallback.of(samplers, &asked);
         let c = &mut out.core;
         c.sampling_interval.extend(std::iter::repeat_n(interval, n));
         c.sampling_source.extend(std::iter::repeat_n(source, n));
         c.flags.extend(std::iter::repeat_n(always | flags, n));
         return count(flags, n as u64, tally);
     }
+    let first = out.len();
     for i in 0..n {
         let own = record_interval(sides, i);
         let (interval, source, flags) = if own > 0 {
             fallback.judge(own, SamplingSource::Record)
         } else {
-            fallback.of(samplers, ids.get(i).copied())
+            let asked = Asked {
+                sampler: ids.get(i).copied(),
+                template,
+                interfaces: Some(interfaces(out, first + i)),
+            };
+            fallback.of(samplers, &asked)
         };
         let c = &mut out.core;
         c.sampling_interval.push(interval);
         c.sampling_source.push(source);
         c.flags.push(always | flags);
         count(flags, 1, tally);
+    }
+}
+
+/// The interfaces of a row that is being written; a column that no field has filled is still short.
+fn interfaces(out: &FlowBatch, row: usize) -> [u32; 2] {
+    let at = |column: &[u32]| column.get(row).copied().unwrap_or(0);
+    let (into, out_of) = (at(&out.core.in_if), at(&out.core.out_if));
+    match out.core.direction.get(row) {
+        Some(1) => [out_of, into],
+        _ => [into, out_of],
     }
 }
 
@@ -215,8 +301,12 @@ mod tests {
             config: Some(20),
             max: 1000,
         };
-        let source = |s: &Samplers, id| {
-            let (n, source, _) = fallback.of(s, id);
+        let source = |s: &Samplers, sampler| {
+            let asked = Asked {
+                sampler,
+                ..Asked::default()
+            };
+            let (n, source, _) = fallback.of(s, &asked);
             (n, SamplingSource::from_number(source))
         };
         assert_eq!(source(&samplers, None), (10, SamplingSource::Header));
@@ -229,5 +319,35 @@ mod tests {
         // above the maximum: not applied
         assert_eq!(source(&samplers, Some(8)), (1, SamplingSource::Unknown));
         assert_eq!(samplers.learn(Some(1), 2, 1), None);
+    }
+
+    #[test]
+    fn the_narrower_scope_wins() {
+        let mut s = Samplers::default();
+        let ask = |s: &Samplers, sampler, template, interfaces: [u32; 2]| {
+            s.interval(&Asked {
+                sampler,
+                template,
+                interfaces: Some(interfaces),
+            })
+        };
+        s.learn_scoped(Scope::Part(3, 1), 7, 9);
+        assert_eq!(ask(&s, None, 256, [1, 2]), Some(7));
+        // another line card differs: nobody knows which one a record is from
+        s.learn_scoped(Scope::Part(3, 2), 8, 9);
+        assert_eq!(ask(&s, None, 256, [1, 2]), None);
+        s.learn(None, 10, 9);
+        s.learn_scoped(Scope::Template(256), 20, 9);
+        s.learn_scoped(Scope::Interface(2), 30, 9);
+        assert_eq!(ask(&s, None, 257, [1, 3]), Some(10));
+        assert_eq!(ask(&s, None, 256, [1, 3]), Some(20));
+        assert_eq!(ask(&s, None, 256, [1, 2]), Some(30));
+        s.learn_scoped(Scope::Interface(1), 40, 9);
+        assert_eq!(ask(&s, None, 256, [1, 2]), Some(40));
+        s.learn(Some(5), 50, 9);
+        assert_eq!(ask(&s, Some(5), 256, [1, 2]), Some(50));
+        assert_eq!(ask(&s, Some(6), 256, [1, 2]), Some(40));
+        assert_eq!(s.learn_scoped(Scope::Interface(3), 60, 5), None);
+        assert_eq!(s.clone().bounded(2).scoped.len(), 2);
     }
 }

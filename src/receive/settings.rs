@@ -49,28 +49,36 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What is wrong with these settings, in the operator's words.
-    pub fn fault(&self) -> Option<String> {
+    /// Everything that is wrong with these settings, in the operator's words; each begins with its key.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
         if self.listeners.is_empty() {
-            return Some("receive.listeners is empty: nothing would be received".into());
+            faults.push("receive.listeners is empty: nothing would be received".into());
         }
         let mut sorted = self.listeners.clone();
         sorted.sort();
         if let Some(twice) = sorted.windows(2).find(|w| w[0] == w[1] && w[0].port() != 0) {
-            return Some(format!("receive.listeners names {} twice", twice[0]));
+            faults.push(format!("receive.listeners names {} twice", twice[0]));
         }
         if !(1..=BATCH_MAX).contains(&self.batch) {
-            return Some(format!("receive.batch must be 1 to {BATCH_MAX}"));
+            faults.push(format!("receive.batch must be 1 to {BATCH_MAX}"));
         }
-        if self.queue == 0 || self.exporters_max == 0 || self.exporters_new_per_minute_max == 0 {
-            return Some("receive.queue, receive.exporters_max and receive.exporters_new_per_minute_max must be at least 1".into());
-        }
+        let least = [
+            ("queue", self.queue as u64),
+            ("exporters_max", self.exporters_max as u64),
+            (
+                "exporters_new_per_minute_max",
+                self.exporters_new_per_minute_max as u64,
+            ),
+        ];
+        let zero = least.iter().filter(|(_, n)| *n == 0);
+        faults.extend(zero.map(|(key, _)| format!("receive.{key} must be at least 1")));
         if self.exporter_idle_s < IDLE_MIN_SECONDS {
-            return Some(format!(
+            faults.push(format!(
                 "receive.exporter_idle_s must be at least {IDLE_MIN_SECONDS}"
             ));
         }
-        None
+        faults
     }
 
     /// The most memory in bytes that the batches of all listeners on their way to `shards` shards can take.
@@ -90,17 +98,18 @@ mod tests {
 
     #[test]
     fn faults_are_named() {
-        assert_eq!(Settings::default().fault(), None);
+        assert_eq!(Settings::default().faults(), [""; 0]);
         let twice = Settings {
             listeners: vec!["127.0.0.1:1".parse().unwrap(); 2],
             ..Settings::default()
         };
-        assert!(twice.fault().unwrap().contains("127.0.0.1:1 twice"));
+        assert!(twice.faults()[0].contains("127.0.0.1:1 twice"));
         let batch = Settings {
             batch: 0,
+            queue: 0,
             ..Settings::default()
         };
-        assert!(batch.fault().unwrap().contains("receive.batch"));
+        assert_eq!(batch.faults().len(), 2);
     }
 
     #[test]

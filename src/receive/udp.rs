@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// Opens every listener of the settings. To be called before privileges are dropped: low ports and full receive
 /// buffers need them.
 pub fn bind(settings: &Settings) -> Result<Vec<Listener>, Error> {
-    if let Some(fault) = settings.fault() {
+    if let Some(fault) = settings.faults().into_iter().next() {
         return Err(Error::Settings(fault));
     }
     let addresses = &settings.listeners;

@@ -6,13 +6,41 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     // operator
-    /// The key file cannot be read.
-    #[error("cannot read the key file {path}: {source}")]
-    KeyFile {
+    /// A file of `[clickhouse]` cannot be used.
+    #[error("clickhouse.{key}: {path} {fault}")]
+    File {
+        /// The key that names it.
+        key: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why.
-        source: std::io::Error,
+        /// What is wrong with it, and the cure.
+        fault: String,
+    },
+    /// TLS cannot be set up.
+    #[error("{fault}")]
+    Tls {
+        /// What is wrong, and the cure.
+        fault: String,
+    },
+    /// No endpoint answers.
+    #[error("{faults}")]
+    Unreachable {
+        /// What each of them said.
+        faults: String,
+    },
+    /// The tables have the other form.
+    #[error("`flows` in the store is {engine}: {cure}")]
+    SchemaForm {
+        /// Its engine.
+        engine: String,
+        /// What to do.
+        cure: &'static str,
+    },
+    /// A migration has a statement without a cluster form.
+    #[error("the statement `{statement}` has no form for a cluster: a fault of this program")]
+    NoClusterForm {
+        /// How it starts.
+        statement: String,
     },
     /// The store's schema comes from a newer program.
     #[error(
@@ -70,6 +98,26 @@ pub enum Error {
 }
 
 impl Error {
+    pub(super) fn file(
+        key: &'static str,
+        path: &std::path::Path,
+        fault: impl Into<String>,
+    ) -> Self {
+        Error::File {
+            key,
+            path: path.to_owned(),
+            fault: fault.into(),
+        }
+    }
+
+    /// Whether it is a store that this program must not write to: waiting does not mend that, the operator does.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Error::SchemaNewer { .. } | Error::SchemaChanged { .. } | Error::SchemaForm { .. }
+        )
+    }
+
     pub(super) fn statement(statement: &str, source: clickhouse::error::Error) -> Self {
         let head: Vec<&str> = statement.split_whitespace().take(7).collect();
         Error::Statement {

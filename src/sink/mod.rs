@@ -18,4 +18,4 @@ mod stats;
 pub use error::Error;
 pub use outbox::{Inbox, Outbox, hop};
 pub use settings::{Kind, Settings};
-pub use stats::{LATENCY_BOUNDS, Snapshot, Stats};
+pub use stats::{EndpointState, LATENCY_BOUNDS, Snapshot, Stats};

@@ -28,6 +28,21 @@ pub struct Stats {
     latency_ns: AtomicU64,
     ready: AtomicBool,
     errors: Mutex<Errors>,
+    endpoints: Mutex<Vec<EndpointState>>,
+}
+
+/// An endpoint of the store as it was seen last.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EndpointState {
+    /// Number of its shard, from 1.
+    pub shard: u32,
+    /// Its address.
+    pub url: String,
+    /// `up`, `down`, `aside` (answers, but lately refused an INSERT for a reason of its own), `refused` (shares no
+    /// deduplication log with the first endpoint of the shard) or `unknown` (not asked yet).
+    pub state: &'static str,
+    /// Why it is not up.
+    pub why: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -65,6 +80,8 @@ pub struct Snapshot {
     pub errors: BTreeMap<String, u64>,
     /// The last of them.
     pub last_error: Option<String>,
+    /// The endpoints of the store, in the order of the configuration.
+    pub endpoints: Vec<EndpointState>,
     /// Whether the last attempt was a success.
     pub ready: bool,
 }
@@ -90,6 +107,7 @@ impl Stats {
             latency_seconds: self.latency_ns.load(Relaxed) as f64 / 1e9,
             errors: errors.by_code.clone(),
             last_error: errors.last.clone(),
+            endpoints: self.endpoints().clone(),
             ready: self.is_ready(),
         }
     }
@@ -148,6 +166,16 @@ impl Stats {
 
     pub(super) fn retried(&self) {
         self.retries.fetch_add(1, Relaxed);
+    }
+
+    /// Publishes the states of all endpoints; what they were before.
+    pub(super) fn set_endpoints(&self, states: Vec<EndpointState>) -> Vec<EndpointState> {
+        std::mem::replace(&mut *self.endpoints(), states)
+    }
+
+    fn endpoints(&self) -> MutexGuard<'_, Vec<EndpointState>> {
+        let endpoints = self.endpoints.lock();
+        endpoints.unwrap_or_else(PoisonError::into_inner)
     }
 
     fn errors(&self) -> MutexGuard<'_, Errors> {

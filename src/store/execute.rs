@@ -9,6 +9,7 @@ use super::reply::{Packing, Reply};
 use super::request::{Parameters, field, form_fields};
 use super::server::Shared;
 use super::statement::{Class, Statement};
+use super::token::{Kind, Token};
 use axum::http::HeaderMap;
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -206,6 +207,19 @@ fn is_plain(name: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
+/// Whether the totals of a query would be part of its answer; those of a subquery are not.
+fn has_totals(sql: &[u8], tokens: &[Token]) -> bool {
+    let mut depth = 0i64;
+    tokens.windows(2).any(|pair| {
+        depth += match pair[0].kind {
+            Kind::Symbol(b'(') => 1,
+            Kind::Symbol(b')') => -1,
+            _ => 0,
+        };
+        depth == 0 && pair[0].is(sql, "WITH") && pair[1].is(sql, "TOTALS")
+    })
+}
+
 /// clickhouse-go's first query, whatever its space and case.
 fn is_hello(head: &[u8], statement: &Statement) -> bool {
     let words: Vec<_> = statement
@@ -280,7 +294,20 @@ impl<'a> Job<'a> {
         let mut file = spool.create()?;
         let limit = self.shared.settings.body_bytes_max;
         let mut data = self.head[start.min(self.head.len())..].chain(rest);
-        let size = std::io::copy(&mut data.by_ref().take(limit + 1), &mut file)?;
+        let mut room = self
+            .shared
+            .scratch
+            .room(self.shared.settings.spool_bytes_max);
+        let mut data = data.by_ref().take(limit + 1);
+        let mut size = 0;
+        loop {
+            let part = std::io::copy(&mut data.by_ref().take(SPOOL_STEP), &mut file)?;
+            if part == 0 {
+                break;
+            }
+            size += part;
+            room.take(part)?;
+        }
         if size > limit {
             return Err(Exception::new(
                 Name::TooManyBytes,
@@ -313,6 +340,13 @@ impl<'a> Job<'a> {
     }
 
     fn select(&self, connection: &mut Connection, reply: &mut Reply) -> Result<(), Exception> {
+        if has_totals(self.head, &self.statement.tokens) {
+            // the result is written by an INSERT, which drops them without a word
+            return Err(Exception::new(
+                Name::NotImplemented,
+                "WITH TOTALS is not supported by the embedded store: ask with WITH ROLLUP, or for the totals in a query of their own",
+            ));
+        }
         let query = self.part(self.statement.text.clone())?;
         let number = |name: &str| {
             self.parameters
@@ -391,6 +425,13 @@ impl<'a> Job<'a> {
             &abandoned,
             &mut |bytes| reply.borrow_mut().take(bytes),
         )
+        .map_err(|mut fault| {
+            if fault.text.contains("column with this name already exists") {
+                fault.text +=
+                    " The embedded store needs columns of different names: rename one with AS.";
+            }
+            fault
+        })
     }
 
     /// clickhouse-go reads this answer in its newest revision, later ones in the revision it is told here: none.
@@ -433,6 +474,8 @@ const VALUES_SETTINGS: [&str; 2] = [
     "input_format_values_interpret_expressions",
     "input_format_values_deduce_templates_of_expressions",
 ];
+/// Bytes of an insert that are written before they are counted.
+const SPOOL_STEP: u64 = 1 << 20;
 const FORM_BYTES_MAX: u64 = 4 << 20;
 /// From this revision on each column says whether it has a special serialization.
 const REVISION_WITH_SERIALIZATION: u64 = 54454;

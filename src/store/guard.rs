@@ -4,6 +4,10 @@
 //! wherever in a statement they stand. Names are compared after unquoting and without case.
 
 use super::error::{Exception, Name};
+use super::names::{
+    ENGINES, ENGINES_ALLOWED, FUNCTIONS_REFUSED, SETTINGS_REFUSED, SETTINGS_REFUSED_PREFIXES,
+    TABLE_FUNCTIONS, TABLE_FUNCTIONS_ALLOWED,
+};
 use super::statement::{Class, Statement, has_insert};
 use super::token::{Kind, Token, Tokens};
 use std::collections::HashSet;
@@ -292,6 +296,8 @@ fn check_command(sql: &[u8], verb: &str, tokens: &[Token]) -> Result<(), Excepti
     let allowed = match verb {
         "INSERT" | "WITH" | "OPTIMIZE" | "TRUNCATE" | "RENAME" | "EXCHANGE" | "UNDROP"
         | "DELETE" | "UPDATE" | "USE" | "CHECK" => true,
+        // functions of a user's own may be in languages of the engine's choice, WebAssembly among them
+        "CREATE" | "REPLACE" | "ATTACH" if made(&words) == Some("function") => false,
         "CREATE" | "REPLACE" | "DROP" | "DETACH" => any(&objects),
         "ALTER" => {
             any(&["table", "temporary", "database"]) && !words.iter().any(|word| word == "fetch")
@@ -320,6 +326,13 @@ fn check_command(sql: &[u8], verb: &str, tokens: &[Token]) -> Result<(), Excepti
     Ok(())
 }
 
+/// What a statement makes: the first word that is no ornament.
+fn made(words: &[String]) -> Option<&str> {
+    let ornaments = ["or", "replace", "temporary", "if", "not", "exists"];
+    let mut words = words.iter().map(String::as_str);
+    words.find(|word| !ornaments.contains(word))
+}
+
 fn system_allowed(first: &str, second: &str, cache: bool) -> bool {
     match first {
         "flush" | "refresh" | "wait" | "cancel" => true,
@@ -332,159 +345,6 @@ fn system_allowed(first: &str, second: &str, cache: bool) -> bool {
         _ => false,
     }
 }
-
-const TABLE_FUNCTIONS_ALLOWED: &[&str] = &[
-    "numbers",
-    "numbers_mt",
-    "zeros",
-    "zeros_mt",
-    "values",
-    "sqlstandardvalues",
-    "view",
-    "viewexplain",
-    "viewifpermitted",
-    "merge",
-    "generaterandom",
-    "null",
-    "generateseries",
-    "generate_series",
-    "primes",
-    "dictionary",
-    "format",
-    "mergetreeindex",
-    "mergetreeprojection",
-    "loop",
-    "fuzzquery",
-];
-
-const ENGINES_ALLOWED: &[&str] = &[
-    "mergetree",
-    "replacingmergetree",
-    "summingmergetree",
-    "aggregatingmergetree",
-    "collapsingmergetree",
-    "versionedcollapsingmergetree",
-    "coalescingmergetree",
-    "graphitemergetree",
-    "null",
-    "memory",
-    "log",
-    "tinylog",
-    "stripelog",
-    "set",
-    "join",
-    "buffer",
-    "view",
-    "materializedview",
-    "merge",
-    "dictionary",
-    "generaterandom",
-    "atomic",
-    "ordinary",
-];
-
-/// Functions in expressions that read files, ask other hosts or show what they should not; `disk` defines a disk in place.
-const FUNCTIONS_REFUSED: &[&str] = &[
-    "file",
-    "hascolumnintable",
-    "showcertificate",
-    "disk",
-    "ssd_cache",
-    "complex_key_ssd_cache",
-    "catboostevaluate",
-    "modelevaluate",
-    "evalmlmethod",
-    "addresstoline",
-    "addresstolinewithinlines",
-    "addresstosymbol",
-    "trap",
-    "airedact",
-    "aisimilarity",
-    "aifilter",
-    "aiclassify",
-    "aiembed",
-    "aiextract",
-    "aigenerate",
-    "aitranslate",
-    "aigeneratecontent",
-    "reversednsquery",
-    "executable",
-    "python",
-];
-
-const SETTINGS_REFUSED: &[&str] = &[
-    "readonly",
-    "profile",
-    "dialect",
-    "enable_json_ast_dialect",
-    "enable_trino_dialect",
-    "polyglot_dialect",
-    "allow_ddl",
-    "allow_introspection_functions",
-    "implicit_select",
-    "implicit_table_at_top_level",
-    "disk",
-    "table_disk",
-    "database_disk",
-    "additional_result_filter",
-    "additional_table_filters",
-    "rename_files_after_processing",
-    "output_format_schema",
-    "url_base",
-    "catboost_lib_path",
-    "into_outfile_create_parent_directories",
-    "input_format_record_errors_file_path",
-    "input_format_values_interpret_expressions",
-    "input_format_values_deduce_templates_of_expressions",
-    "min_untracked_memory",
-    "max_untracked_memory",
-    "memory_overcommit_ratio_denominator",
-    "max_memory_usage_for_all_queries",
-    "workload",
-    "allow_archive_path_syntax",
-    "use_client_time_zone",
-];
-
-const SETTINGS_REFUSED_PREFIXES: &[&str] = &[
-    "format_schema",
-    "format_template",
-    "format_avro_schema_registry",
-    "engine_file_",
-    "engine_url_",
-    "storage_file_",
-    "http_allow_",
-    "s3_",
-    "s3queue_",
-    "azure_",
-    "hdfs_",
-    "allow_experimental_kusto",
-    "allow_experimental_prql",
-    "allow_experimental_polyglot",
-    "ai_",
-    "jemalloc_",
-];
-
-/// `system.table_functions` of the pinned engine.
-const TABLE_FUNCTIONS: &str = "
-    ytsaurus hudiCluster deltaLakeCluster paimonAzureCluster paimonS3Cluster icebergAzureCluster icebergS3Cluster deltaLakeAzure paimonHDFS paimon
-    icebergLocal deltaLakeAzureCluster icebergS3 iceberg hdfsCluster paimonLocal azureBlobStorageCluster icebergHDFSCluster s3Cluster hdfs oss gcs hudi
-    cosn s3 azureBlobStorage prometheusQueryRange prometheusQuery timeSeriesSelector timeSeriesMetricFamilies timeSeriesTags timeSeriesSamples
-    mergeTreeProjection format paimonAzure loop postgresql clusterAllReplicas viewIfPermitted view jdbc paimonHDFSCluster mergeTreeCodecBlockCounts
-    mergeTreeTextIndex mergeTreeAnalyzeIndexesUUID numbers_mt filesystem mergeTreeIndex icebergCluster icebergLocalCluster icebergAzure bigquery paimonS3
-    generateRandom dictionary fuzzQuery icebergHDFS SQLStandardValues merge url zeros_mt executable fuzzJSON deltaLakeS3 urlCluster deltaLakeS3Cluster
-    deltaLakeLocal eval fileCluster values file redis zeros arrowstream mergeTreeAnalyzeIndexes input mysql viewExplain null odbc generateSeries mongodb
-    generate_series deltaLake sqlite cluster python primes paimonCluster remoteSecure numbers remote timeSeriesMetrics timeSeriesData";
-
-/// `system.table_engines` and `system.database_engines` of the pinned engine.
-const ENGINES: &str = "
-    ArrowStream GCS OSS AzureBlobStorage KeeperMap S3 MaterializedPostgreSQL PostgreSQL BigQuery COSN Redis YTsaurus MongoDB ODBC DeltaLakeAzure
-    DeltaLakeS3 S3Queue Hudi PaimonLocal MySQL PaimonAzure View FuzzQuery Alias Loop IcebergLocal Distributed ReplicatedSummingMergeTree ExecutablePool
-    MaterializedView Join Executable Kafka Set Dictionary QueryRunner Buffer Remote IcebergS3 Iceberg Memory Merge URL File Log
-    ReplicatedCoalescingMergeTree ReplicatedVersionedCollapsingMergeTree SQLite VersionedCollapsingMergeTree ReplacingMergeTree TimeSeries HDFS
-    EmbeddedRocksDB DeltaLakeLocal ReplicatedCollapsingMergeTree IcebergHDFS PaimonS3 ReplicatedGraphiteMergeTree IcebergAzure DeltaLake
-    ReplicatedMergeTree JDBC SummingMergeTree TinyLog FuzzJSON ReplicatedReplacingMergeTree Null Paimon CoalescingMergeTree PaimonHDFS GenerateRandom
-    MergeTree GraphiteMergeTree CollapsingMergeTree FileLog ReplicatedAggregatingMergeTree RemoteSecure AzureQueue AggregatingMergeTree StripeLog
-    Replicated Backup DataLakeCatalog Atomic Filesystem Ordinary NATS RabbitMQ";
 
 #[cfg(test)]
 mod tests {
@@ -591,6 +451,10 @@ mod tests {
         "CREATE NAMED COLLECTION x AS a = 1",
         "GRANT ALL ON *.* TO x",
         "CREATE FUNCTION f AS (x) -> file(x)",
+        "CREATE FUNCTION f AS (x) -> x + 1",
+        "create or replace function f as (x) -> x",
+        "CREATE FUNCTION IF NOT EXISTS f AS x -> x",
+        "CREATE FUNCTION f LANGUAGE WASM FROM 'm'",
         "BACKUP TABLE t TO Disk('d', 'x')",
         "RESTORE TABLE t FROM Disk('d', 'x')",
         "ATTACH TABLE t FROM '/etc' (a UInt8) ENGINE = MergeTree",
@@ -649,5 +513,8 @@ mod tests {
         "DESCRIBE t",
         "KILL MUTATION WHERE 1",
         "CREATE OR REPLACE VIEW v AS SELECT 1",
+        "CREATE TABLE function (a UInt8) ENGINE = Memory",
+        "DROP FUNCTION f",
+        "SELECT count() FROM merge('system', '^one$')",
     ];
 }

@@ -20,6 +20,7 @@ mod execute;
 pub mod guard;
 mod key;
 pub mod library;
+mod names;
 mod pipe;
 mod process;
 mod python_stubs;

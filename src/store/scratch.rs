@@ -1,6 +1,6 @@
 //! The scratch folder: spooled inserts, result pipes, the engine's configuration. Private, in memory where there is room.
 
-use super::error::{Error, Exception};
+use super::error::{Error, Exception, Name};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +10,37 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Scratch {
     folder: PathBuf,
     next: AtomicU64,
+    spooled: AtomicU64,
+}
+
+/// What one insert takes of the room that all have together; given back on drop.
+#[derive(Debug)]
+pub struct Room<'a> {
+    spooled: &'a AtomicU64,
+    taken: u64,
+    max: u64,
+}
+
+impl Room<'_> {
+    /// Takes more, or says that there is no more now.
+    pub fn take(&mut self, bytes: u64) -> Result<(), Exception> {
+        self.taken += bytes;
+        let all = self.spooled.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if all > self.max {
+            let text = format!(
+                "Inserts that run hold more than {} bytes together: try again later, or with less at a time",
+                self.max
+            );
+            return Err(Exception::new(Name::TooManyQueries, text));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        self.spooled.fetch_sub(self.taken, Ordering::Relaxed);
+    }
 }
 
 /// The name of a file in the scratch folder; the file is removed on drop.
@@ -38,12 +69,22 @@ impl Scratch {
         Ok(Scratch {
             folder,
             next: AtomicU64::new(0),
+            spooled: AtomicU64::new(0),
         })
     }
 
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Room for the data of an insert, of the `max` bytes that all inserts have together.
+    pub fn room(&self, max: u64) -> Room<'_> {
+        Room {
+            spooled: &self.spooled,
+            taken: 0,
+            max,
+        }
     }
 
     /// A new name.
@@ -105,3 +146,21 @@ fn free_bytes(folder: &Path) -> u64 {
 
 const PREFIX: &str = "flowhouse-store-";
 const SHARED_MEMORY_MIN: u64 = 1 << 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inserts_share_a_room() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let scratch = Scratch::create(Some(dir.path()), dir.path()).expect("a scratch folder");
+        let (mut one, mut other) = (scratch.room(100), scratch.room(100));
+        assert!(one.take(60).is_ok());
+        assert_eq!(other.take(60).map_err(|e| e.code), Err(202));
+        drop(other);
+        assert!(one.take(40).is_ok());
+        drop(one);
+        assert!(scratch.room(100).take(100).is_ok());
+    }
+}

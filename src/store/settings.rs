@@ -39,6 +39,9 @@ pub struct Settings {
     pub query_bytes_max: usize,
     /// Bytes of one insert's data, after decompression.
     pub body_bytes_max: u64,
+    /// Bytes that the data of all running inserts (at most `requests_max`) may take in the scratch folder; beyond it they are
+    /// refused with code 202.
+    pub spool_bytes_max: u64,
     /// Bytes of one result, before compression.
     pub response_bytes_max: u64,
     /// How long the store waits for the next bytes of a request, or for a client to take some of a response.
@@ -68,6 +71,7 @@ impl Default for Settings {
             session_idle_max: Duration::from_secs(3600),
             query_bytes_max: 1 << 20,
             body_bytes_max: 1 << 30,
+            spool_bytes_max: 4 << 30,
             response_bytes_max: 16 << 30,
             stall_max: Duration::from_secs(60),
             grace: Duration::from_secs(10),

@@ -75,6 +75,64 @@ fn the_sample_has_every_key() {
 }
 
 #[test]
+fn the_sample_has_every_key_of_the_connection() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/sink/clickhouse/connection.rs");
+    let text = fs::read_to_string(path).expect("the connection");
+    let fields = text.split("pub struct Connection {").nth(1);
+    let fields = fields.and_then(|t| t.split("\n}").next()).expect("fields");
+    let sample = sample();
+    let keys = fields.lines().filter_map(|l| {
+        let (key, _) = l.trim().strip_prefix("pub ")?.split_once(": ")?;
+        Some(key)
+    });
+    for key in keys {
+        let shown = format!("## {key} = ");
+        assert!(sample.contains(&shown), "deploy/flowhouse.toml: `{key}`");
+    }
+    let section = sample.split("## [clickhouse]").nth(1).expect("it is there");
+    let section = section.split("# [sink]").next().expect("it ends");
+    let lines = section.lines().filter_map(|l| l.strip_prefix("## "));
+    let lines = lines.filter(|l| !l.starts_with("url") && !l.starts_with("password "));
+    let all = format!("[clickhouse]\n{}", lines.collect::<Vec<_>>().join("\n"));
+    Config::from_text(&all).unwrap_or_else(|faults| panic!("{faults:?}"));
+}
+
+#[test]
+fn faults_of_the_store_have_their_line() {
+    let dir = directory();
+    let file = dir.path().join("bad.toml");
+    for (text, fault) in [
+        ("urls = [\"ftp://a\"]", "2:1: clickhouse.urls must be"),
+        ("urll = \"x\"", "did you mean `url`?"),
+        (
+            "shards = [[\"http://a:1\"], [\"http://b:1\"]]",
+            "2:1: clickhouse.shards needs clickhouse.cluster",
+        ),
+        (
+            "ca_file = \"/nowhere/ca.pem\"",
+            "2:1: clickhouse.ca_file is for addresses",
+        ),
+        (
+            "insert_quorum = \"most\"",
+            "2:1: clickhouse.insert_quorum must be",
+        ),
+        (
+            "password_file = \"/nowhere/password\"",
+            "2:1: clickhouse.password_file: /nowhere/password cannot be read",
+        ),
+    ] {
+        fs::write(&file, format!("[clickhouse]\n{text}\n")).expect("written");
+        let mut check = Command::new(exe());
+        let out = check.args(["check", "--offline", "-c"]).arg(&file).output();
+        let out = out.expect("runs");
+        let said = [&out.stdout[..], &out.stderr[..]].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert_eq!(out.status.code(), Some(1), "{said}");
+        assert!(said.contains(fault), "not `{fault}`: {said}");
+    }
+}
+
+#[test]
 fn check_names_every_fault_with_its_line() {
     let dir = directory();
     let file = dir.path().join("bad.toml");
@@ -92,6 +150,11 @@ fn check_names_every_fault_with_its_line() {
         "{text}"
     );
     assert!(text.contains("bad.toml:4:"), "{text}");
+    // what can be read is proven all the same
+    assert!(
+        text.contains("bad.toml:6:1: batch.seal_rows must be") && text.contains("3 fault(s)"),
+        "{text}"
+    );
 
     fs::write(&file, "[batch]\nseal_rows = 0\n").expect("written");
     let out = Command::new(exe())

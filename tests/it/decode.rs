@@ -152,6 +152,36 @@ fn the_columns_of_every_capture_are_as_expected() {
 }
 
 #[test]
+fn an_interval_of_an_interface_holds_there_only() {
+    let words: &[u16] = &[
+        // message of domain 7, template 256: ingressInterface, egressInterface
+        10, 76, 0, 1000, 0, 0, 0, 7, 2, 16, 256, 2, 10, 2, 14, 2,
+        // options template 400: ingressInterface (scope), samplingInterval
+        3, 18, 400, 2, 1, 10, 2, 34, 2, // interface 3: 1 in 64, interface 4: 1 in 128
+        400, 12, 3, 64, 4, 128, // four records
+        256, 20, 3, 9, 9, 4, 4, 3, 1,
+    ];
+    let mut payload: Vec<u8> = words.iter().flat_map(|w| w.to_be_bytes()).collect();
+    payload.extend([0, 2]);
+    let length = payload.len() as u16;
+    payload[2..4].copy_from_slice(&length.to_be_bytes());
+    let (mut rows, mut book) = (FlowBatch::new(), Book::new(9));
+    let datagram = Datagram {
+        source: flowhouse::model::Addr::from_v4([192, 0, 2, 1]),
+        port: 1,
+        received_at_ns: 1_000_000_000_000,
+        number: 1,
+        frame: 1,
+        cut: false,
+        payload: &payload,
+    };
+    let mut decoder = Decoder::new(Settings::default());
+    decoder.decode(&datagram, &mut rows, &mut Vec::new(), &mut book);
+    assert_eq!(rows.core.sampling_interval, [64, 128, 128, 1]);
+    assert_eq!(book.count(Outcome::SamplingUnknown), 1);
+}
+
+#[test]
 fn the_laws_hold_for_every_capture() {
     for (path, _, _) in cases() {
         assert_laws(&decode(&path, Settings::default()), &path);

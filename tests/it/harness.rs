@@ -50,6 +50,8 @@ pub struct Collector {
     pub http: SocketAddr,
     /// Address of the embedded ClickHouse, if it started one.
     pub store: Option<String>,
+    /// What it logged until it was ready.
+    pub said: Vec<String>,
     state: PathBuf,
 }
 
@@ -96,8 +98,19 @@ impl Collector {
             udp,
             http: http.expect("the HTTP address was told"),
             store,
+            said,
             state,
         }
+    }
+
+    /// What it has logged since the last call.
+    pub fn log(&self) -> Vec<String> {
+        self.lines.try_iter().collect()
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Status and text of a page of the HTTP side.
@@ -163,6 +176,20 @@ impl Collector {
         run(Command::new("kill").args([&format!("-{name}"), &store]));
     }
 
+    /// Waits until it ends by itself; its exit code, what it logged since it was ready, and the final ledger.
+    pub fn ended(mut self) -> (Option<i32>, String, serde_json::Value) {
+        let mut status = None;
+        eventually("the collector ends", || {
+            status = self.child.try_wait().expect("its state");
+            status.is_some()
+        });
+        // its end of the pipe is closed: this ends, too
+        let log: Vec<String> = self.lines.iter().collect();
+        let ledger = fs::read_to_string(self.state.join("ledger.json")).expect("final ledger");
+        let ledger = serde_json::from_str(&ledger).expect("JSON");
+        (status.and_then(|s| s.code()), log.join("\n"), ledger)
+    }
+
     /// Asks it to end, waits for that and returns the final ledger.
     pub fn stop(mut self) -> serde_json::Value {
         run(Command::new("kill").args(["-TERM", &self.child.id().to_string()]));
@@ -226,6 +253,11 @@ impl Sql {
         }
     }
 
+    /// Its password.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
     /// Rows of fields as text.
     pub fn rows(&self, sql: &str) -> Vec<Vec<String>> {
         let url = format!(
@@ -245,6 +277,14 @@ impl Sql {
         ]);
         let fields = |line: &str| line.split('\t').map(str::to_owned).collect();
         run(&mut curl).lines().map(fields).collect()
+    }
+
+    /// Runs a statement that names its database itself: there may be none yet.
+    pub fn run(&self, sql: &str) {
+        let (url, key) = (format!("http://{}/", self.address), &self.key);
+        let key = format!("X-ClickHouse-Key: {key}");
+        let curl = ["-sS", "--fail-with-body", "-H", &key, "--data-binary", sql];
+        run(Command::new("curl").args(curl).arg(url));
     }
 
     /// The numbers of the only row.

@@ -152,20 +152,29 @@ fn softflowd_netflow_5_9_and_ipfix() {
 
 #[test]
 fn softflowd_tells_its_sampling_in_the_header_of_netflow_5() {
+    sampled_by_softflowd("5", "header");
+}
+
+/// Its options data are about an interface: the one that its records name.
+#[test]
+fn softflowd_tells_its_sampling_in_options_data_of_netflow_9() {
+    sampled_by_softflowd("9", "options");
+}
+
+/// One packet in five, of which the collector is told in this way.
+fn sampled_by_softflowd(version: &str, source: &str) {
     let scene = Scene::start();
     eventually("the schema", || scene.collector.page("/readyz").0 == 200);
-    let sent = scene.softflowd(scene.collector.udp[0], &["-v", "5", "-s", "5"]);
+    let sent = scene.softflowd(scene.collector.udp[0], &["-v", version, "-s", "5"]);
     scene.collector.settle(sent);
     let [rows, packets, _] = scene.stored();
     assert_eq!(rows, sent);
-    assert!(
-        packets < scene.v4.packets / 4,
-        "{packets} packets of one in five"
-    );
+    let all = scene.v4.packets + scene.v6.packets;
+    assert!(packets < all / 4, "{packets} packets of one in five");
     let estimate = "SELECT sum(est_packets) FROM flows";
     assert_eq!(scene.sql.numbers(estimate), [5 * packets]);
     let how = "SELECT DISTINCT sampling_interval, sampling_source FROM flows";
-    assert_eq!(scene.sql.rows(how), [["5", "header"]]);
+    assert_eq!(scene.sql.rows(how), [["5", source]]);
     scene.finish();
 }
 

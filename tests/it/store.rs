@@ -385,6 +385,33 @@ fn a_failing_view_fails_the_insert() {
 }
 
 #[test]
+fn what_an_answer_cannot_hold_is_said() {
+    let store = Store::start();
+    let ask = |sql: &str| store.ask("/", sql.as_bytes()).text().to_owned();
+    let totals = "SELECT number % 2 AS k, count() FROM numbers(5) GROUP BY k WITH TOTALS";
+    assert!(ask(totals).contains("WITH ROLLUP"), "{}", ask(totals));
+    // of a subquery they are no part of the answer
+    assert_eq!(ask(&format!("SELECT count() FROM ({totals})")), "2\n");
+    let twice = ask("SELECT number, number FROM numbers(1)");
+    assert!(twice.contains("rename one with AS"), "{twice}");
+}
+
+#[test]
+fn the_data_of_all_inserts_has_a_limit() {
+    let mut store = Store::start();
+    store.process.take().expect("running").kill().expect("kill");
+    store.restart(&["--spool-bytes-max", "1000"]);
+    store.sql("CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a");
+    let insert = |rows: usize| {
+        let data = format!("INSERT INTO t FORMAT TSV\n{}", "1\n".repeat(rows));
+        store.ask("/", data.as_bytes()).text().to_owned()
+    };
+    assert!(insert(1_000).contains("Code: 202."), "{}", insert(1_000));
+    assert_eq!(insert(400), "");
+    assert_eq!(store.sql("SELECT count() FROM t"), "400\n");
+}
+
+#[test]
 fn data_survives_a_kill() {
     let mut store = Store::start();
     store.sql("CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a");

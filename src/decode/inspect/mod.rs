@@ -131,6 +131,37 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_is_bounded_for_each_exporter() {
+        let data = ipfix(&[(256, vec![10, 0, 0, 1])]);
+        let template = ipfix(&[(2, words(&[256, 1, 8, 4]))]);
+        let settings = Settings {
+            exporter_waiting_sets_max: 2,
+            ..Settings::default()
+        };
+        let mut inspector = Inspector::new(settings, false, true);
+        let mut seen = Vec::new();
+        let data_of = |last| (last, &data);
+        // the third of exporter 1 has no room
+        let all = [data_of(1), data_of(1), data_of(1), data_of(2)];
+        for (number, (last, payload)) in all.into_iter().chain([(1, &template)]).enumerate() {
+            let d = Datagram {
+                source: Addr::from_v4([192, 0, 2, last]),
+                port: 1,
+                received_at_ns: 0,
+                number: number as u64 + 1,
+                frame: 0,
+                cut: false,
+                payload,
+            };
+            inspector.datagram(&d, &mut |r| seen.push(r["datagram"].clone()));
+        }
+        assert_eq!(seen, [1, 2]);
+        assert_eq!(inspector.tally.count(Outcome::SetsExpiredTemplate), 1);
+        // exporter 2 still waits
+        assert_eq!(inspector.finish().count(Outcome::SetsExpiredTemplate), 2);
+    }
+
+    #[test]
     fn counts_are_those_of_the_decoder() {
         let fields = |padding: &[u8]| [&[10, 0, 0, 1, 0, 80][..], padding].concat();
         let template = ipfix(&[(2, words(&[256, 2, 8, 4, 7, 2]))]);

@@ -25,6 +25,8 @@ pub(super) struct Sessions {
     inits: HashMap<(Addr, u32), i64>,
     waiting: Vec<Waiting>,
     waiting_bytes: usize,
+    /// Sets and bytes that wait, by exporter.
+    waiting_of: HashMap<Addr, (usize, usize)>,
 }
 
 /// The transport session of a message (RFC 7011 section 8) and its observation domain.
@@ -73,6 +75,7 @@ impl Sessions {
             inits: HashMap::new(),
             waiting: Vec::new(),
             waiting_bytes: 0,
+            waiting_of: HashMap::new(),
         }
     }
 
@@ -130,6 +133,7 @@ impl Sessions {
     pub(super) fn finish(&mut self, tally: &mut Tally) {
         tally.add(Outcome::SetsExpiredTemplate, self.waiting.len() as u64);
         self.waiting.clear();
+        self.waiting_of.clear();
         self.waiting_bytes = 0;
     }
 
@@ -353,12 +357,17 @@ impl Sessions {
     }
 
     fn keep(&mut self, message: &Message, id: u16, set: &[u8], tally: &mut Tally) {
-        let full = self.waiting.len() >= self.settings.waiting_sets_max
-            || self.waiting_bytes + set.len() > self.settings.waiting_bytes_max;
-        if !self.wait || full {
+        let (s, source) = (&self.settings, message.session.source);
+        let (sets, bytes) = self.waiting_of.get(&source).copied().unwrap_or_default();
+        let room = sets < s.exporter_waiting_sets_max
+            && bytes + set.len() <= s.exporter_waiting_bytes_max
+            && self.waiting.len() < s.waiting_sets_max
+            && self.waiting_bytes + set.len() <= s.waiting_bytes_max;
+        if !self.wait || !room {
             tally.one(Outcome::SetsExpiredTemplate);
             return;
         }
+        (self.waiting_of).insert(source, (sets + 1, bytes + set.len()));
         self.waiting_bytes += set.len();
         self.waiting.push(Waiting {
             message: *message,
@@ -380,6 +389,9 @@ impl Sessions {
         self.waiting = rest;
         for w in ready {
             self.waiting_bytes -= w.body.len();
+            if let Some(of) = self.waiting_of.get_mut(&session.source) {
+                *of = (of.0.saturating_sub(1), of.1.saturating_sub(w.body.len()));
+            }
             tally.one(Outcome::SetsDecodedLate);
             self.data(&w.message, &known, &w.body, tally, each);
         }

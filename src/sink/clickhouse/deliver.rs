@@ -1,11 +1,11 @@
 //! One section until it is acknowledged, refused for good, or out of time.
 
+use super::endpoints::{Endpoints, Route};
 use super::verdict::{Fault, Verdict, judge};
 use crate::batch::Table;
 use crate::sink::native::{Compression, EncodedSection};
 use crate::sink::{Settings, Stats};
 use bytes::Bytes;
-use clickhouse::Client;
 use clickhouse::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -16,7 +16,7 @@ use tokio::sync::watch;
 /// What all deliveries share.
 #[derive(Debug)]
 pub(super) struct Delivery {
-    client: Client,
+    endpoints: Arc<Endpoints>,
     settings: Settings,
     stats: Arc<Stats>,
     deadline: watch::Receiver<Option<Instant>>,
@@ -27,14 +27,14 @@ pub(super) struct Delivery {
 
 impl Delivery {
     pub(super) fn new(
-        client: Client,
+        endpoints: Arc<Endpoints>,
         settings: &Settings,
         stats: Arc<Stats>,
         deadline: watch::Receiver<Option<Instant>>,
         home: mpsc::Sender<Bytes>,
     ) -> Self {
         Delivery {
-            client,
+            endpoints,
             settings: settings.clone(),
             stats,
             deadline,
@@ -47,7 +47,8 @@ impl Delivery {
     pub(super) async fn greet(self: Arc<Self>) {
         let snapshot = || self.stats.snapshot();
         while snapshot().inserts == 0 && snapshot().errors.is_empty() {
-            if self.client.query("SELECT 1").execute().await.is_ok() {
+            let route = self.endpoints.route(Table::Flows, "");
+            if route.client().query("SELECT 1").execute().await.is_ok() {
                 return self.stats.set_ready();
             }
             tokio::time::sleep(GREET_PAUSE).await;
@@ -79,12 +80,14 @@ impl Delivery {
         let (mut failures, mut refusals) = (0u32, 0);
         loop {
             let start = Instant::now();
-            let Err(error) = self.insert(section).await else {
+            let route = self.endpoints.route(section.table, &section.token);
+            let Err(error) = self.insert(&route, section).await else {
+                route.succeeded();
                 self.stats.acknowledge(flow_rows(section));
                 let sent = section.body.len() as u64;
                 return self.stats.inserted(section.raw_len, sent, start.elapsed());
             };
-            let fault = judge(&error);
+            let fault = judge(&error, &route.failed(&error));
             self.stats.failed(&fault.code, &fault.text);
             failures += 1;
             report(section, &fault, failures);
@@ -101,12 +104,12 @@ impl Delivery {
         }
     }
 
-    async fn insert(&self, section: &EncodedSection) -> Result<(), Error> {
-        let (table, columns) = (section.table.name(), &section.columns);
+    async fn insert(&self, route: &Route<'_>, section: &EncodedSection) -> Result<(), Error> {
+        let (table, columns) = (route.table(), &section.columns);
         let sql = format!("INSERT INTO {table} ({columns}) FORMAT Native");
         let seconds = |s| Some(Duration::from_secs(s));
-        let mut insert = self
-            .client
+        let mut insert = route
+            .client()
             .insert_formatted_with(sql)
             .with_timeouts(
                 seconds(self.settings.send_timeout_s),

@@ -6,6 +6,9 @@
 
 mod connection;
 mod deliver;
+mod endpoints;
+mod secret;
+mod tls;
 mod verdict;
 
 use super::native::{EncodedSection, Encoder};
@@ -22,6 +25,8 @@ use tokio::runtime::{self, Runtime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 pub use connection::Connection;
+pub use endpoints::{Endpoints, Route};
+pub use secret::PASSWORD_VARIABLE;
 
 /// A running sink.
 #[derive(Debug)]
@@ -38,7 +43,7 @@ impl Sink {
         connection: &Connection,
         settings: &Settings,
     ) -> Result<Sink, Error> {
-        let client = connection.client()?;
+        let endpoints = Endpoints::new(connection, inbox.stats.clone())?;
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("sink-io")
@@ -48,7 +53,8 @@ impl Sink {
         let (deadline, watched) = watch::channel(None);
         let stats = inbox.stats.clone();
         let (home, bodies) = mpsc::channel();
-        let delivery = Delivery::new(client, settings, stats.clone(), watched.clone(), home);
+        runtime.spawn(endpoints.clone().watch());
+        let delivery = Delivery::new(endpoints, settings, stats.clone(), watched.clone(), home);
         let window = |_: &Table| Arc::new(Semaphore::new(settings.in_flight_max));
         let worker = Worker {
             encoder: Encoder::new(settings.compression),

@@ -24,8 +24,8 @@ pub(super) enum Verdict {
     UnknownSetting(String),
 }
 
-/// Judges an error.
-pub(super) fn judge(error: &Error) -> Fault {
+/// Judges an error, of which `text` says what people should know.
+pub(super) fn judge(error: &Error, text: &str) -> Fault {
     let (code, verdict) = match error {
         Error::TimedOut => ("timeout".into(), Verdict::Again),
         Error::Network(_) => ("network".into(), Verdict::Again),
@@ -35,7 +35,7 @@ pub(super) fn judge(error: &Error) -> Fault {
         },
         _ => ("other".into(), Verdict::Refused),
     };
-    let text = error.to_string().chars().take(TEXT_MAX).collect();
+    let text = text.chars().take(TEXT_MAX).collect();
     Fault {
         code,
         verdict,
@@ -98,12 +98,12 @@ mod tests {
     use super::*;
 
     fn verdict(text: &str) -> Verdict {
-        judge(&Error::BadResponse(text.into())).verdict
+        judge(&Error::BadResponse(text.into()), text).verdict
     }
 
     #[test]
     fn errors_about_the_store_pass_and_errors_about_the_rows_do_not() {
-        assert_eq!(judge(&Error::TimedOut).verdict, Verdict::Again);
+        assert_eq!(judge(&Error::TimedOut, "").verdict, Verdict::Again);
         for code in [
             159, 164, 202, 209, 210, 241, 242, 243, 254, 279, 285, 286, 319, 516, 999,
         ] {

@@ -1,5 +1,6 @@
 //! The tables: ordered, idempotent migrations, embedded in the program, and what a store has of them.
 
+mod form;
 mod statements;
 
 use super::Error;
@@ -7,6 +8,7 @@ use clickhouse::Client;
 use serde::Deserialize;
 use std::time::{Duration, Instant};
 
+pub use form::Form;
 pub use statements::statements;
 
 /// One file of `schemas/`.
@@ -49,15 +51,45 @@ impl Migration {
     }
 }
 
-/// Everything, as one script for `database`.
+/// Everything for one node, as one script for `database`.
 pub fn print(database: &str) -> String {
-    let mut script =
-        format!("CREATE DATABASE IF NOT EXISTS {database};\nUSE {database};\n\n{BOOKKEEPING}");
+    let all = MIGRATIONS.iter().map(|m| {
+        let (name, sql, record) = (m.name, m.sql, record(m, &Form::Single));
+        format!("\n-- {name}\n\n{sql}\n{record};\n")
+    });
+    let head = Form::Single.database(database);
+    format!(
+        "{head};\nUSE {database};\n\n{BOOKKEEPING}{}",
+        all.collect::<String>()
+    )
+}
+
+/// Everything in the form for a cluster, as one script for `database`, to be run on one node.
+///
+/// # Errors
+/// When a statement has no such form.
+pub fn print_cluster(database: &str, cluster: &str) -> Result<String, Error> {
+    let form = Form::Cluster(cluster.to_owned());
+    let mut script = format!("{};\nUSE {database};\n", form.database(database));
+    let mut add = |name: &str, sql: &str| -> Result<(), Error> {
+        script += &format!("\n-- {name}\n");
+        for statement in statements(sql) {
+            for rendered in form.render(statement, database)? {
+                script += &format!("\n{rendered};\n");
+            }
+        }
+        Ok(())
+    };
+    add("bookkeeping", BOOKKEEPING)?;
     for m in MIGRATIONS {
-        script += &format!("\n-- {}\n\n{}", m.name, m.sql);
-        script += &format!("\n{};\n", record(m));
+        add(m.name, m.sql)?;
     }
-    script
+    // a store that lacks a table must not say that it has it
+    script += "\n-- what was applied\n\n";
+    for m in MIGRATIONS {
+        script += &format!("{};\n", record(m, &form));
+    }
+    Ok(script)
 }
 
 /// A migration and the store.
@@ -112,8 +144,14 @@ pub async fn status(client: &Client) -> Result<Vec<Line>, Error> {
     Ok(known.chain(unknown).collect())
 }
 
-/// Whether rows can be written: every migration is applied as this program knows it, and none is newer.
+/// Whether rows can be written to one node: every migration is applied as this program knows it, and none is newer.
 pub async fn check(client: &Client) -> Result<(), Error> {
+    check_as(client, &Form::Single).await
+}
+
+/// As [`check`], for a store of this form.
+pub async fn check_as(client: &Client, form: &Form) -> Result<(), Error> {
+    fits(client, form).await?;
     let lines = status(client).await?;
     refuse(&lines)?;
     match lines.iter().find(|l| l.state == State::Pending) {
@@ -122,37 +160,72 @@ pub async fn check(client: &Client) -> Result<(), Error> {
     }
 }
 
-/// Applies what is pending, in order, and returns what that was. Safe to run from several processes at once: one
-/// waits for the other, and every statement can be repeated.
+/// Applies to one node what is pending, in order, and returns what that was. Safe to run from several processes at
+/// once: one waits for the other, and every statement can be repeated.
 pub async fn apply(client: &Client) -> Result<Vec<&'static Migration>, Error> {
+    apply_as(client, &Form::Single).await
+}
+
+/// As [`apply`], in this form; for a cluster from any of its nodes.
+pub async fn apply_as(client: &Client, form: &Form) -> Result<Vec<&'static Migration>, Error> {
     let database = client.database().unwrap_or("default").to_owned();
+    // a store that is refused is not touched either
+    refuse(&status(client).await?)?;
     // the only statement that must not name the database as its place to run
     let outside = client.clone().with_database("default");
-    run(
-        &outside,
-        &format!("CREATE DATABASE IF NOT EXISTS {database}"),
-    )
-    .await?;
-    for statement in statements(BOOKKEEPING) {
-        run(client, statement).await?;
-    }
-    let lock = Lock::acquire(client).await?;
-    let done = apply_pending(client).await;
+    run(&outside, &form.database(&database)).await?;
+    fits(client, form).await?;
+    run_all(client, BOOKKEEPING, form).await?;
+    let lock = Lock::acquire(client, form).await?;
+    let done = apply_pending(client, form).await;
     lock.release(client).await?;
     done
 }
 
-async fn apply_pending(client: &Client) -> Result<Vec<&'static Migration>, Error> {
+/// Whether what is there has this form, if anything is there.
+async fn fits(client: &Client, form: &Form) -> Result<(), Error> {
+    let sql =
+        "SELECT engine FROM system.tables WHERE database = currentDatabase() AND name = 'flows'";
+    let engine: Option<String> = match client.query(sql).fetch_optional().await {
+        Err(clickhouse::error::Error::BadResponse(e))
+            if NOTHING_THERE.iter().any(|c| e.starts_with(c)) =>
+        {
+            None
+        }
+        answer => answer.map_err(|e| Error::statement(sql, e))?,
+    };
+    let cure = match (engine.as_deref(), form) {
+        (Some("Distributed"), Form::Single) => {
+            "the store has the form for a cluster: set clickhouse.cluster to its name"
+        }
+        (Some(e), Form::Cluster(_)) if e != "Distributed" => {
+            "the store has the form for one node, which clickhouse.cluster cannot use: name another clickhouse.database"
+        }
+        _ => return Ok(()),
+    };
+    let engine = engine.unwrap_or_default();
+    Err(Error::SchemaForm { engine, cure })
+}
+
+async fn run_all(client: &Client, sql: &str, form: &Form) -> Result<(), Error> {
+    let database = client.database().unwrap_or("default");
+    for statement in statements(sql) {
+        for rendered in form.render(statement, database)? {
+            run(client, &rendered).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn apply_pending(client: &Client, form: &Form) -> Result<Vec<&'static Migration>, Error> {
     let lines = status(client).await?;
     refuse(&lines)?;
     let mut done = Vec::new();
     for m in MIGRATIONS {
         let pending = |l: &&Line| l.version == m.version && l.state == State::Pending;
         if lines.iter().find(pending).is_some() {
-            for statement in statements(m.sql) {
-                run(client, statement).await?;
-            }
-            run(client, &record(m)).await?;
+            run_all(client, m.sql, form).await?;
+            run(client, &record(m, form)).await?;
             tracing::info!(migration = m.name, "schema migration applied");
             done.push(m);
         }
@@ -181,9 +254,10 @@ fn newest() -> u32 {
     MIGRATIONS.last().map_or(0, |m| m.version)
 }
 
-fn record(m: &Migration) -> String {
+fn record(m: &Migration, form: &Form) -> String {
     format!(
-        "INSERT INTO schema_migrations (version, name, checksum) VALUES ({}, '{}', '{}')",
+        "INSERT INTO {} (version, name, checksum) VALUES ({}, '{}', '{}')",
+        form.target("schema_migrations"),
         m.version,
         m.name,
         m.checksum()
@@ -226,12 +300,14 @@ async fn run(client: &Client, statement: &str) -> Result<(), Error> {
 /// A row in `schema_lock` that says who applies migrations. It expires, so that a killed process blocks nobody.
 struct Lock {
     holder: String,
+    table: String,
 }
 
 impl Lock {
-    async fn acquire(client: &Client) -> Result<Self, Error> {
+    async fn acquire(client: &Client, form: &Form) -> Result<Self, Error> {
         let lock = Lock {
             holder: uuid::Uuid::new_v4().to_string(),
+            table: form.target("schema_lock"),
         };
         lock.write(client, 0).await?;
         let first = format!(
@@ -258,12 +334,9 @@ impl Lock {
     }
 
     async fn write(&self, client: &Client, released: u8) -> Result<(), Error> {
-        let values = format!("('{}', {released})", self.holder);
-        run(
-            client,
-            &format!("INSERT INTO schema_lock (holder, released) VALUES {values}"),
-        )
-        .await
+        let (table, holder) = (&self.table, &self.holder);
+        let sql = format!("INSERT INTO {table} (holder, released) VALUES ('{holder}', {released})");
+        run(client, &sql).await
     }
 }
 

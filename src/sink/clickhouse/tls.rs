@@ -1,0 +1,257 @@
+//! TLS to the store: whom we trust, who we are, and what a failed handshake means.
+
+use super::Connection;
+use super::secret::{Secret, bounded, private};
+use crate::sink::Error;
+use clickhouse::Client;
+use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client as HyperClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What the files of a connection held when they were read. When they hold something else, clients are made anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Material {
+    password: Option<Secret>,
+    authorities: Option<Vec<u8>>,
+    identity: Option<(Vec<u8>, Secret)>,
+}
+
+impl Material {
+    /// Reads all files that a connection names.
+    pub(super) fn read(connection: &Connection) -> Result<Self, Error> {
+        let password = match (&connection.password_file, &connection.password) {
+            (Some(path), _) => Some(Secret::read(path)?),
+            (None, Some(text)) => Some(Secret::new(text)),
+            (None, None) => std::env::var(super::PASSWORD_VARIABLE)
+                .ok()
+                .map(Secret::new),
+        };
+        let authorities = connection.ca_file.as_deref();
+        let authorities = authorities.map(|p| bounded(CA_FILE, p)).transpose()?;
+        let files = (
+            &connection.certificate_file,
+            &connection.certificate_key_file,
+        );
+        let identity = match files {
+            (Some(certificate), Some(key)) => {
+                let text = String::from_utf8(private(KEY_FILE, key)?)
+                    .map_err(|_| Error::file(KEY_FILE, key, "is no PEM text"))?;
+                Some((bounded(CERTIFICATE_FILE, certificate)?, Secret::new(text)))
+            }
+            _ => None,
+        };
+        Ok(Material {
+            password,
+            authorities,
+            identity,
+        })
+    }
+
+    /// A client with a connection pool of its own; it gets its address later.
+    pub(super) fn client(&self, connection: &Connection) -> Result<Client, Error> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEPALIVE));
+        tcp.set_connect_timeout(Some(Duration::from_secs(connection.connect_timeout_s)));
+        let mut pool = HyperClient::builder(TokioExecutor::new());
+        // the store closes idle connections after 3 s or more
+        pool.pool_idle_timeout(POOL_IDLE)
+            .pool_timer(hyper_util::rt::TokioTimer::new());
+        let client = if connection.uses_tls() {
+            let https = HttpsConnectorBuilder::new().with_tls_config(self.tls(connection)?);
+            let https = https.https_or_http();
+            let https = match &connection.server_name {
+                None => https.enable_http1().wrap_connector(tcp),
+                Some(name) => {
+                    let name = ServerName::try_from(name.clone()).map_err(|_| Error::Tls {
+                        fault: format!("clickhouse.server_name: `{name}` is no host name"),
+                    })?;
+                    let resolver = FixedServerNameResolver::new(name);
+                    https
+                        .with_server_name_resolver(resolver)
+                        .enable_http1()
+                        .wrap_connector(tcp)
+                }
+            };
+            Client::with_http_client(pool.build(https))
+        } else {
+            Client::with_http_client(pool.build(tcp))
+        };
+        Ok(match &self.password {
+            Some(password) => client.with_password(password.reveal()),
+            None => client,
+        })
+    }
+
+    fn tls(&self, connection: &Connection) -> Result<ClientConfig, Error> {
+        let fault = |e: rustls::Error| Error::Tls {
+            fault: format!("cannot set up TLS: {e}"),
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(fault)?
+            .with_root_certificates(self.roots(connection)?);
+        let (Some((chain, key)), Some(certificate_file), Some(key_file)) = (
+            &self.identity,
+            &connection.certificate_file,
+            &connection.certificate_key_file,
+        ) else {
+            return Ok(builder.with_no_client_auth());
+        };
+        let chain = certificates(CERTIFICATE_FILE, certificate_file, chain)?;
+        let key = PrivateKeyDer::from_pem_slice(key.reveal().as_bytes()).map_err(|_| {
+            Error::file(
+                KEY_FILE,
+                key_file,
+                "holds no private key in PEM form without a pass phrase (PKCS 8, PKCS 1 or SEC 1)",
+            )
+        })?;
+        builder.with_client_auth_cert(chain, key).map_err(|e| {
+            let why = format!("does not fit the certificate in certificate_file: {e}");
+            Error::file(KEY_FILE, key_file, why)
+        })
+    }
+
+    /// The authorities of the connection's own file, or those of the system.
+    fn roots(&self, connection: &Connection) -> Result<RootCertStore, Error> {
+        let mut roots = RootCertStore::empty();
+        if let (Some(pem), Some(path)) = (&self.authorities, &connection.ca_file) {
+            for certificate in certificates(CA_FILE, path, pem)? {
+                roots.add(certificate).map_err(|e| {
+                    let why = format!("holds a certificate that is no authority: {e}");
+                    Error::file(CA_FILE, path, why)
+                })?;
+            }
+            return Ok(roots);
+        }
+        let system = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(system.certs);
+        if roots.is_empty() {
+            let fault = "this system has no certificate authorities: install its package `ca-certificates`, or name \
+                         the store's authority as clickhouse.ca_file";
+            return Err(Error::Tls {
+                fault: fault.into(),
+            });
+        }
+        Ok(roots)
+    }
+}
+
+fn certificates(
+    key: &'static str,
+    path: &Path,
+    pem: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+    match all {
+        Ok(all) if !all.is_empty() => Ok(all),
+        Ok(_) => Err(Error::file(
+            key,
+            path,
+            "holds no certificate in PEM form (`-----BEGIN CERTIFICATE-----`)",
+        )),
+        Err(e) => Err(Error::file(key, path, format!("is no PEM file: {e:?}"))),
+    }
+}
+
+/// What an error says, with its causes, and with the cure where it is one of TLS, of names or of authentication.
+pub(super) fn explain(error: &clickhouse::error::Error, connection: &Connection) -> String {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let (mut text, mut cure) = (String::new(), None);
+    while let Some(e) = cause {
+        let said = e.to_string();
+        if !text.contains(&said) {
+            let colon = if text.is_empty() { "" } else { ": " };
+            text += &format!("{colon}{said}");
+        }
+        cure = cure.or_else(|| handshake(tls_error(e)?, connection));
+        cause = e.source();
+    }
+    if let clickhouse::error::Error::BadResponse(said) = error
+        && super::endpoints::is_authentication(said)
+    {
+        cure = Some(
+            "the store does not know this user or this password: mend clickhouse.user or \
+             clickhouse.password_file, which is read again by itself"
+                .into(),
+        );
+    }
+    match cure {
+        Some(cure) => format!("{cure} ({text})"),
+        None => text,
+    }
+}
+
+/// The error of TLS that an error is, or wraps as an I/O error does: not as its source.
+fn tls_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
+    let io = || error.downcast_ref::<std::io::Error>()?.get_ref();
+    let tls = error.downcast_ref::<rustls::Error>();
+    tls.or_else(|| io().and_then(|e| tls_error(e)))
+}
+
+/// What to do about a failed handshake.
+fn handshake(error: &rustls::Error, connection: &Connection) -> Option<String> {
+    use AlertDescription as Alert;
+    use rustls::Error as E;
+    let trusted = match &connection.ca_file {
+        Some(path) => format!("the authorities in clickhouse.ca_file {}", path.display()),
+        None => "the authorities of this system (clickhouse.ca_file names another one)".into(),
+    };
+    let ours = match &connection.certificate_file {
+        Some(path) => format!("our certificate, clickhouse.certificate_file {}", path.display()),
+        None => "us, for clickhouse.certificate_file and certificate_key_file name no certificate of ours".into(),
+    };
+    Some(match error {
+        E::InvalidCertificate(e) => match e {
+            CertificateError::UnknownIssuer => {
+                format!("the store's certificate was issued by none of {trusted}")
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "the store's certificate has expired: renew it on the store".into()
+            }
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                "the store's certificate is not valid yet: look at both clocks".into()
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "the store's certificate is for another name: use that name in the address, or set \
+                 clickhouse.server_name to it"
+                    .into()
+            }
+            _ => "the store's certificate is not accepted".into(),
+        },
+        E::AlertReceived(alert) => match alert {
+            Alert::CertificateRequired | Alert::NoCertificate => {
+                format!("the store asks for a client certificate and refuses {ours}")
+            }
+            Alert::CertificateExpired => format!("the store refuses {ours}: it has expired"),
+            Alert::UnknownCA => {
+                format!("the store refuses {ours}: it does not know who issued it")
+            }
+            Alert::BadCertificate | Alert::CertificateUnknown | Alert::CertificateRevoked => {
+                format!("the store refuses {ours}")
+            }
+            Alert::HandshakeFailure => {
+                format!("the store ended the handshake; it may refuse {ours}")
+            }
+            _ => return None,
+        },
+        E::InvalidMessage(_) => "what answers speaks no TLS: is it a port for http://?".into(),
+        _ => return None,
+    })
+}
+
+const CA_FILE: &str = "ca_file";
+const CERTIFICATE_FILE: &str = "certificate_file";
+const KEY_FILE: &str = "certificate_key_file";
+
+const KEEPALIVE: Duration = Duration::from_secs(60);
+const POOL_IDLE: Duration = Duration::from_secs(2);

@@ -1,0 +1,472 @@
+CREATE DATABASE IF NOT EXISTS flowhouse ON CLUSTER 'main';
+USE flowhouse;
+
+-- bookkeeping
+
+CREATE TABLE IF NOT EXISTS flowhouse.schema_migrations_local ON CLUSTER 'main'
+(
+    version UInt32,
+    name String,
+    checksum String,
+    applied_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/schema_migrations', '{replica}')
+ORDER BY version;
+
+CREATE TABLE IF NOT EXISTS flowhouse.schema_migrations ON CLUSTER 'main' AS flowhouse.schema_migrations_local
+ENGINE = Distributed('main', 'flowhouse', 'schema_migrations_local', rand());
+
+CREATE TABLE IF NOT EXISTS flowhouse.schema_lock_local ON CLUSTER 'main'
+(
+    holder String,
+    released UInt8,
+    at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/schema_lock', '{replica}')
+ORDER BY at
+TTL toDateTime(at) + INTERVAL 1 DAY;
+
+CREATE TABLE IF NOT EXISTS flowhouse.schema_lock ON CLUSTER 'main' AS flowhouse.schema_lock_local
+ENGINE = Distributed('main', 'flowhouse', 'schema_lock_local', rand());
+
+-- 0001_flows.sql
+
+CREATE TABLE IF NOT EXISTS flowhouse.flows_local ON CLUSTER 'main'
+(
+    received_at DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)) COMMENT 'collector clock',
+    exporter IPv6 CODEC(ZSTD(1)) COMMENT 'UDP source address; for sFlow the agent address',
+    exporter_source IPv6 CODEC(ZSTD(1)) COMMENT 'UDP source address where it is another one, else ::',
+    exporter_port UInt16 CODEC(ZSTD(1)),
+    observation_domain UInt32 CODEC(ZSTD(1)) COMMENT 'v9 source id; v5 engine type x 256 + id; sFlow sub-agent',
+    origin LowCardinality(String) CODEC(ZSTD(1)),
+    exported_ms Int64 CODEC(DoubleDelta, ZSTD(1)) COMMENT 'exporter''s header clock, ms since 1970 UTC; 0 where the protocol has none',
+    datagram UInt64 CODEC(DoubleDelta, ZSTD(1)) COMMENT 'number of the export datagram since the start of the collector',
+    batch UInt64 CODEC(ZSTD(1)) COMMENT 'number of the insert that brought the row',
+    present UInt64 CODEC(ZSTD(1)) COMMENT 'which fields the record carried: one bit a field',
+    flags UInt32 CODEC(ZSTD(1)) COMMENT 'what was corrected, guessed or is special',
+    record UInt16 CODEC(ZSTD(1)) COMMENT 'place of the record in its datagram, from 1',
+    half LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'fwd or rev for the rows of a two-way record',
+    src_addr IPv6 CODEC(ZSTD(1)),
+    dst_addr IPv6 CODEC(ZSTD(1)),
+    src_port UInt16 CODEC(ZSTD(1)),
+    dst_port UInt16 CODEC(ZSTD(1)),
+    proto UInt8 CODEC(ZSTD(1)),
+    bytes UInt64 CODEC(T64, ZSTD(1)) COMMENT 'layer 3, as reported',
+    packets UInt64 CODEC(T64, ZSTD(1)) COMMENT 'as reported',
+    start_ms Int64 CODEC(Delta, ZSTD(1)) COMMENT 'ms since 1970 UTC',
+    end_ms Int64 CODEC(Delta, ZSTD(1)) COMMENT 'ms since 1970 UTC',
+    in_if UInt32 CODEC(ZSTD(1)),
+    out_if UInt32 CODEC(ZSTD(1)),
+    tos UInt8 CODEC(ZSTD(1)) COMMENT 'traffic class octet',
+    tcp_flags UInt16 CODEC(ZSTD(1)),
+    next_hop IPv6 CODEC(ZSTD(1)),
+    src_as UInt32 CODEC(ZSTD(1)),
+    dst_as UInt32 CODEC(ZSTD(1)),
+    src_mask UInt8 CODEC(ZSTD(1)),
+    dst_mask UInt8 CODEC(ZSTD(1)),
+    vlan UInt16 CODEC(ZSTD(1)),
+    direction UInt8 CODEC(ZSTD(1)) COMMENT 'element 61: 0 ingress, 1 egress',
+    flow_end_reason UInt8 CODEC(ZSTD(1)),
+    forwarding_status UInt8 CODEC(ZSTD(1)),
+    ip_version UInt8 CODEC(ZSTD(1)),
+    sampling_interval UInt32 CODEC(ZSTD(1)) COMMENT '1 in N; 1 where unknown',
+    sampling_source LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'record, options, header, config or unknown',
+    app_id UInt64 CODEC(ZSTD(1)) COMMENT 'RFC 6759: engine in the top byte, selector below',
+    app_proto LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'protocol spoken',
+    app LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'application on top',
+    app_source LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'exporter, packet, name, port, rule or none',
+    app_confidence UInt8 CODEC(ZSTD(1)) COMMENT '0 to 100',
+    qos_class LowCardinality(String) CODEC(ZSTD(1)),
+    nat_src_addr IPv6 CODEC(ZSTD(1)),
+    nat_dst_addr IPv6 CODEC(ZSTD(1)),
+    nat_src_port UInt16 CODEC(ZSTD(1)),
+    nat_dst_port UInt16 CODEC(ZSTD(1)),
+    nat_event UInt8 CODEC(ZSTD(1)),
+    flow_id UInt64 CODEC(ZSTD(1)),
+    event_ms Int64 CODEC(Delta, ZSTD(1)),
+    fw_ext_event UInt16 CODEC(ZSTD(1)),
+    firewall_event UInt8 CODEC(ZSTD(1)),
+    src_mac UInt64 CODEC(T64, ZSTD(1)),
+    dst_mac UInt64 CODEC(T64, ZSTD(1)),
+    post_src_mac UInt64 CODEC(T64, ZSTD(1)),
+    post_dst_mac UInt64 CODEC(T64, ZSTD(1)),
+    l2_bytes UInt64 CODEC(T64, ZSTD(1)),
+    layer2_segment_id UInt64 CODEC(ZSTD(1)),
+    ethertype UInt16 CODEC(ZSTD(1)),
+    post_vlan UInt16 CODEC(ZSTD(1)),
+    dot1q_vlan UInt16 CODEC(ZSTD(1)),
+    post_dot1q_vlan UInt16 CODEC(ZSTD(1)),
+    dot1q_customer_vlan UInt16 CODEC(ZSTD(1)),
+    in_phys_if UInt32 CODEC(ZSTD(1)),
+    out_phys_if UInt32 CODEC(ZSTD(1)),
+    ingress_vrf UInt32 CODEC(ZSTD(1)),
+    egress_vrf UInt32 CODEC(ZSTD(1)),
+    ipv6_flow_label UInt32 CODEC(ZSTD(1)),
+    icmp_type_code UInt16 CODEC(ZSTD(1)),
+    ttl UInt8 CODEC(ZSTD(1)),
+    post_tos UInt8 CODEC(ZSTD(1)),
+    out_bytes UInt64 CODEC(T64, ZSTD(1)),
+    out_packets UInt64 CODEC(T64, ZSTD(1)),
+    bytes_total UInt64 CODEC(T64, ZSTD(1)),
+    packets_total UInt64 CODEC(T64, ZSTD(1)),
+    bgp_next_hop IPv6 CODEC(ZSTD(1)),
+    src_peer_as UInt32 CODEC(ZSTD(1)),
+    dst_peer_as UInt32 CODEC(ZSTD(1)),
+    dst_as_path Array(UInt32) CODEC(ZSTD(1)),
+    mpls Array(Tuple(pos UInt8, label UInt32, exp UInt8, bos UInt8)) CODEC(ZSTD(1)),
+    user_name String CODEC(ZSTD(1)),
+    server_name String CODEC(ZSTD(1)),
+    app_name String CODEC(ZSTD(1)),
+    if_name String CODEC(ZSTD(1)),
+    dscp UInt8 ALIAS bitShiftRight(tos, 2),
+    ecn UInt8 ALIAS bitAnd(tos, 3),
+    est_bytes UInt64 ALIAS bytes * sampling_interval,
+    est_packets UInt64 ALIAS packets * sampling_interval,
+    start_time DateTime64(3, 'UTC') ALIAS fromUnixTimestamp64Milli(start_ms, 'UTC'),
+    end_time DateTime64(3, 'UTC') ALIAS fromUnixTimestamp64Milli(end_ms, 'UTC'),
+    src_mac_text String ALIAS MACNumToString(src_mac),
+    dst_mac_text String ALIAS MACNumToString(dst_mac),
+    INDEX start_ms_range start_ms TYPE minmax GRANULARITY 1,
+    INDEX end_ms_range end_ms TYPE minmax GRANULARITY 1
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/flows', '{replica}')
+PARTITION BY toDate(received_at)
+PRIMARY KEY (toStartOfFiveMinutes(received_at), exporter)
+ORDER BY (toStartOfFiveMinutes(received_at), exporter, in_if, out_if)
+TTL received_at + INTERVAL 15 DAY
+SETTINGS ttl_only_drop_parts = 1,
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.flows ON CLUSTER 'main' AS flowhouse.flows_local
+ENGINE = Distributed('main', 'flowhouse', 'flows_local', rand());
+
+-- 0002_usage.sql
+
+CREATE TABLE IF NOT EXISTS flowhouse.usage_1m_local ON CLUSTER 'main'
+(
+    time DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)) COMMENT 'start of the interval',
+    exporter IPv6 CODEC(ZSTD(1)),
+    if_index UInt32 CODEC(ZSTD(1)),
+    direction LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'ingress or egress',
+    inferred UInt8 CODEC(ZSTD(1)) COMMENT '1: booked on an interface where the record was not metered',
+    app_proto LowCardinality(String) CODEC(ZSTD(1)),
+    app LowCardinality(String) CODEC(ZSTD(1)),
+    qos_class LowCardinality(String) CODEC(ZSTD(1)),
+    dscp UInt8 CODEC(ZSTD(1)),
+    bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'as reported',
+    packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'as reported',
+    flows SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'that ended in the interval',
+    est_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'times the sampling interval',
+    est_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'times the sampling interval',
+    sampled_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'really seen',
+    sampling_known SimpleAggregateFunction(min, UInt8) CODEC(ZSTD(1)) COMMENT '1: every flow had a known sampling interval'
+)
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/usage_1m', '{replica}')
+PARTITION BY toDate(time)
+ORDER BY (time, exporter, if_index, direction, inferred, app_proto, app, qos_class, dscp)
+TTL time + INTERVAL 30 DAY
+SETTINGS ttl_only_drop_parts = 1,
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.usage_1m ON CLUSTER 'main' AS flowhouse.usage_1m_local
+ENGINE = Distributed('main', 'flowhouse', 'usage_1m_local', rand());
+
+CREATE TABLE IF NOT EXISTS flowhouse.usage_5m_local ON CLUSTER 'main'
+(
+    time DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)) COMMENT 'start of the interval',
+    exporter IPv6 CODEC(ZSTD(1)),
+    if_index UInt32 CODEC(ZSTD(1)),
+    direction LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'ingress or egress',
+    inferred UInt8 CODEC(ZSTD(1)) COMMENT '1: booked on an interface where the record was not metered',
+    app_proto LowCardinality(String) CODEC(ZSTD(1)),
+    app LowCardinality(String) CODEC(ZSTD(1)),
+    qos_class LowCardinality(String) CODEC(ZSTD(1)),
+    dscp UInt8 CODEC(ZSTD(1)),
+    bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'as reported',
+    packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'as reported',
+    flows SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'that ended in the interval',
+    est_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'times the sampling interval',
+    est_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'times the sampling interval',
+    sampled_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'really seen',
+    sampling_known SimpleAggregateFunction(min, UInt8) CODEC(ZSTD(1)) COMMENT '1: every flow had a known sampling interval'
+)
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/usage_5m', '{replica}')
+PARTITION BY toYYYYMM(time)
+ORDER BY (time, exporter, if_index, direction, inferred, app_proto, app, qos_class, dscp)
+TTL time + INTERVAL 90 DAY
+SETTINGS ttl_only_drop_parts = 1,
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.usage_5m ON CLUSTER 'main' AS flowhouse.usage_5m_local
+ENGINE = Distributed('main', 'flowhouse', 'usage_5m_local', rand());
+
+CREATE TABLE IF NOT EXISTS flowhouse.usage_1h_local ON CLUSTER 'main'
+(
+    time DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)) COMMENT 'start of the interval',
+    exporter IPv6 CODEC(ZSTD(1)),
+    if_index UInt32 CODEC(ZSTD(1)),
+    direction LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'ingress or egress',
+    inferred UInt8 CODEC(ZSTD(1)) COMMENT '1: booked on an interface where the record was not metered',
+    app_proto LowCardinality(String) CODEC(ZSTD(1)),
+    app LowCardinality(String) CODEC(ZSTD(1)),
+    qos_class LowCardinality(String) CODEC(ZSTD(1)),
+    dscp UInt8 CODEC(ZSTD(1)),
+    bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'as reported',
+    packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'as reported',
+    flows SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'that ended in the interval',
+    est_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'times the sampling interval',
+    est_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'times the sampling interval',
+    sampled_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'really seen',
+    sampling_known SimpleAggregateFunction(min, UInt8) CODEC(ZSTD(1)) COMMENT '1: every flow had a known sampling interval'
+)
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/usage_1h', '{replica}')
+PARTITION BY toYYYYMM(time)
+ORDER BY (time, exporter, if_index, direction, inferred, app_proto, app, qos_class, dscp)
+TTL time + INTERVAL 2 YEAR
+SETTINGS ttl_only_drop_parts = 1,
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.usage_1h ON CLUSTER 'main' AS flowhouse.usage_1h_local
+ENGINE = Distributed('main', 'flowhouse', 'usage_1h_local', rand());
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS flowhouse.usage_5m_mv ON CLUSTER 'main' TO flowhouse.usage_5m_local AS
+SELECT
+    toStartOfFiveMinutes(s.time) AS time,
+    s.exporter AS exporter,
+    s.if_index AS if_index,
+    s.direction AS direction,
+    s.inferred AS inferred,
+    s.app_proto AS app_proto,
+    s.app AS app,
+    s.qos_class AS qos_class,
+    s.dscp AS dscp,
+    sum(s.bytes) AS bytes,
+    sum(s.packets) AS packets,
+    sum(s.flows) AS flows,
+    sum(s.est_bytes) AS est_bytes,
+    sum(s.est_packets) AS est_packets,
+    sum(s.sampled_packets) AS sampled_packets,
+    min(s.sampling_known) AS sampling_known
+FROM flowhouse.usage_1m_local AS s
+GROUP BY time, exporter, if_index, direction, inferred, app_proto, app, qos_class, dscp;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS flowhouse.usage_1h_mv ON CLUSTER 'main' TO flowhouse.usage_1h_local AS
+SELECT
+    toStartOfHour(s.time) AS time,
+    s.exporter AS exporter,
+    s.if_index AS if_index,
+    s.direction AS direction,
+    s.inferred AS inferred,
+    s.app_proto AS app_proto,
+    s.app AS app,
+    s.qos_class AS qos_class,
+    s.dscp AS dscp,
+    sum(s.bytes) AS bytes,
+    sum(s.packets) AS packets,
+    sum(s.flows) AS flows,
+    sum(s.est_bytes) AS est_bytes,
+    sum(s.est_packets) AS est_packets,
+    sum(s.sampled_packets) AS sampled_packets,
+    min(s.sampling_known) AS sampling_known
+FROM flowhouse.usage_5m_local AS s
+GROUP BY time, exporter, if_index, direction, inferred, app_proto, app, qos_class, dscp;
+
+-- 0003_inventory.sql
+
+CREATE TABLE IF NOT EXISTS flowhouse.exporters_local ON CLUSTER 'main'
+(
+    exporter IPv6 CODEC(ZSTD(1)),
+    domain UInt32 CODEC(ZSTD(1)),
+    origin LowCardinality(String) CODEC(ZSTD(1)),
+    source IPv6 CODEC(ZSTD(1)),
+    updated_at DateTime64(3, 'UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/exporters', '{replica}', updated_at)
+ORDER BY (exporter, domain, origin, source)
+SETTINGS
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.exporters ON CLUSTER 'main' AS flowhouse.exporters_local
+ENGINE = Distributed('main', 'flowhouse', 'exporters_local', rand());
+
+CREATE TABLE IF NOT EXISTS flowhouse.interfaces_local ON CLUSTER 'main'
+(
+    exporter IPv6 CODEC(ZSTD(1)),
+    if_index UInt32 CODEC(ZSTD(1)),
+    name String CODEC(ZSTD(1)),
+    description String CODEC(ZSTD(1)),
+    speed UInt64 CODEC(ZSTD(1)),
+    updated_at DateTime64(3, 'UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/interfaces', '{replica}', updated_at)
+ORDER BY (exporter, if_index)
+SETTINGS
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.interfaces ON CLUSTER 'main' AS flowhouse.interfaces_local
+ENGINE = Distributed('main', 'flowhouse', 'interfaces_local', rand());
+
+CREATE TABLE IF NOT EXISTS flowhouse.templates_local ON CLUSTER 'main'
+(
+    exporter IPv6 CODEC(ZSTD(1)),
+    port UInt16 CODEC(ZSTD(1)),
+    version UInt8 CODEC(ZSTD(1)),
+    domain UInt32 CODEC(ZSTD(1)),
+    id UInt16 CODEC(ZSTD(1)),
+    options UInt8 CODEC(ZSTD(1)),
+    layout String CODEC(ZSTD(1)),
+    planned UInt8 CODEC(ZSTD(1)),
+    updated_at DateTime64(3, 'UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/templates', '{replica}', updated_at)
+ORDER BY (exporter, port, version, domain, id)
+SETTINGS
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.templates ON CLUSTER 'main' AS flowhouse.templates_local
+ENGINE = Distributed('main', 'flowhouse', 'templates_local', rand());
+
+CREATE TABLE IF NOT EXISTS flowhouse.applications_local ON CLUSTER 'main'
+(
+    exporter IPv6 CODEC(ZSTD(1)),
+    app_id UInt64 CODEC(ZSTD(1)),
+    name String CODEC(ZSTD(1)),
+    description String CODEC(ZSTD(1)),
+    updated_at DateTime64(3, 'UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/applications', '{replica}', updated_at)
+ORDER BY (exporter, app_id)
+SETTINGS
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.applications ON CLUSTER 'main' AS flowhouse.applications_local
+ENGINE = Distributed('main', 'flowhouse', 'applications_local', rand());
+
+CREATE TABLE IF NOT EXISTS flowhouse.interface_counters_local ON CLUSTER 'main'
+(
+    received_at DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)),
+    exporter IPv6 CODEC(ZSTD(1)),
+    if_index UInt32 CODEC(ZSTD(1)),
+    if_type UInt32 CODEC(ZSTD(1)),
+    if_speed UInt64 CODEC(ZSTD(1)),
+    if_direction UInt32 CODEC(ZSTD(1)),
+    if_status UInt32 CODEC(ZSTD(1)),
+    in_octets UInt64 CODEC(Delta, ZSTD(1)),
+    in_unicast_packets UInt32 CODEC(ZSTD(1)),
+    in_multicast_packets UInt32 CODEC(ZSTD(1)),
+    in_broadcast_packets UInt32 CODEC(ZSTD(1)),
+    in_discards UInt32 CODEC(ZSTD(1)),
+    in_errors UInt32 CODEC(ZSTD(1)),
+    in_unknown_protocols UInt32 CODEC(ZSTD(1)),
+    out_octets UInt64 CODEC(Delta, ZSTD(1)),
+    out_unicast_packets UInt32 CODEC(ZSTD(1)),
+    out_multicast_packets UInt32 CODEC(ZSTD(1)),
+    out_broadcast_packets UInt32 CODEC(ZSTD(1)),
+    out_discards UInt32 CODEC(ZSTD(1)),
+    out_errors UInt32 CODEC(ZSTD(1)),
+    promiscuous UInt32 CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/interface_counters', '{replica}')
+PARTITION BY toDate(received_at)
+ORDER BY (exporter, if_index, received_at)
+TTL received_at + INTERVAL 30 DAY
+SETTINGS ttl_only_drop_parts = 1,
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.interface_counters ON CLUSTER 'main' AS flowhouse.interface_counters_local
+ENGINE = Distributed('main', 'flowhouse', 'interface_counters_local', rand());
+
+-- 0004_ledger.sql
+
+CREATE TABLE IF NOT EXISTS flowhouse.ledger_local ON CLUSTER 'main'
+(
+    time DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)) COMMENT 'start of the minute',
+    exporter IPv6 CODEC(ZSTD(1)),
+    domain UInt32 CODEC(ZSTD(1)),
+    outcome LowCardinality(String) CODEC(ZSTD(1)),
+    count SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1))
+)
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/ledger', '{replica}')
+PARTITION BY toYYYYMM(time)
+ORDER BY (time, exporter, domain, outcome)
+TTL time + INTERVAL 1 YEAR
+SETTINGS ttl_only_drop_parts = 1,
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.ledger ON CLUSTER 'main' AS flowhouse.ledger_local
+ENGINE = Distributed('main', 'flowhouse', 'ledger_local', rand());
+
+-- 0005_views.sql
+
+CREATE VIEW IF NOT EXISTS flowhouse.usage_once ON CLUSTER 'main' AS
+SELECT *
+FROM flowhouse.usage_1m
+WHERE direction = 'ingress';
+
+CREATE VIEW IF NOT EXISTS flowhouse.bandwidth ON CLUSTER 'main' AS
+SELECT
+    u.time AS time,
+    u.exporter AS exporter,
+    u.if_index AS if_index,
+    i.name AS if_name,
+    u.app_proto AS app_proto,
+    u.app AS app,
+    u.qos_class AS qos_class,
+    u.dscp AS dscp,
+    u.est_bytes AS bytes,
+    u.est_packets AS packets,
+    u.flows AS flows,
+    u.est_bytes * 8 / 60 AS bits_per_second
+FROM flowhouse.usage_once AS u
+GLOBAL LEFT JOIN (SELECT exporter, if_index, name FROM flowhouse.interfaces FINAL) AS i
+    ON u.exporter = i.exporter AND u.if_index = i.if_index;
+
+CREATE VIEW IF NOT EXISTS flowhouse.interface_bandwidth ON CLUSTER 'main' AS
+SELECT
+    u.time AS time,
+    u.exporter AS exporter,
+    u.if_index AS if_index,
+    i.name AS if_name,
+    i.description AS if_description,
+    i.speed AS if_speed,
+    u.direction AS direction,
+    u.inferred AS inferred,
+    u.app_proto AS app_proto,
+    u.app AS app,
+    u.qos_class AS qos_class,
+    u.dscp AS dscp,
+    u.est_bytes AS bytes,
+    u.est_packets AS packets,
+    u.flows AS flows,
+    u.est_bytes * 8 / 60 AS bits_per_second
+FROM flowhouse.usage_1m AS u
+GLOBAL LEFT JOIN (SELECT exporter, if_index, name, description, speed FROM flowhouse.interfaces FINAL) AS i
+    ON u.exporter = i.exporter AND u.if_index = i.if_index;
+
+-- what was applied
+
+INSERT INTO schema_migrations_local (version, name, checksum) VALUES (1, '0001_flows.sql', 'cf0b71d66ec443e2a2500ab47cd1f782');
+INSERT INTO schema_migrations_local (version, name, checksum) VALUES (2, '0002_usage.sql', 'a20942426cfdec91a68fbc9d01f8b2ee');
+INSERT INTO schema_migrations_local (version, name, checksum) VALUES (3, '0003_inventory.sql', 'bc3d9f37818259709aa91d15badad025');
+INSERT INTO schema_migrations_local (version, name, checksum) VALUES (4, '0004_ledger.sql', '3c900cccc559d3a404bd84229d440235');
+INSERT INTO schema_migrations_local (version, name, checksum) VALUES (5, '0005_views.sql', 'd9343cd1fac382fc34507b5881b8e77f');
