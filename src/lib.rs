@@ -20,6 +20,7 @@ pub mod generate;
 pub mod ledger;
 pub mod model;
 pub mod receive;
+pub mod rights;
 pub mod shard;
 pub mod sink;
 pub mod store;

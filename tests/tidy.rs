@@ -83,11 +83,15 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "rand",
             "uuid",
             "cityhash_rs",
+            // free bytes of a file system; whether a connection was ever made
+            "nix",
+            "hyper_util",
         ],
     ),
+    ("rights", &[], &["caps", "nix", "serde", "thiserror"]),
     (
         "store",
-        &[],
+        &["rights"],
         &[
             "adbc_core",
             "adbc_driver_manager",
@@ -124,7 +128,9 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
         "control",
         &["enrich"],
         &[
+            "rustls",
             "tokio",
+            "tokio_rustls",
             "prometheus",
             "dashmap",
             "axum",

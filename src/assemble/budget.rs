@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::model::{CoreColumns, FLOW_BATCH_ROWS, TEXT_ARENA_MAX};
+use crate::sink::spool::Mode;
 use anyhow::{Result, bail};
 
 /// Bytes of a row in a block of the store, all columns there.
@@ -10,13 +11,16 @@ const BLOCK_ROW_BYTES: usize = 400;
 /// Bytes of a template with its plan.
 const TEMPLATE_BYTES: usize = 1_024;
 
+/// Bytes of a bundle that waits on disk.
+const SPOOLED_BYTES: usize = 300;
+
 /// One line of the budget.
 struct Item {
     what: &'static str,
     bytes: usize,
 }
 
-/// Logs the sum of all limits, and what a crash can cost; refuses settings that need more than this machine has.
+/// Logs the sum of all limits; refuses settings that need more than this machine has.
 ///
 /// # Errors
 /// When the limits add up to more than the machine's memory.
@@ -31,10 +35,6 @@ pub fn report(config: &Config, shards: usize, listeners: usize) -> Result<()> {
         "{listeners} listeners, {shards} shards; memory at most {} MiB if every limit is reached ({})",
         total >> 20,
         parts.join(", ")
-    );
-    tracing::info!(
-        "a kill costs what is in memory: rows of the last {} ms and what the store has not acknowledged",
-        config.batch.seal_age_ms
     );
     refuse(config, shards)
 }
@@ -68,6 +68,11 @@ fn items(config: &Config, shards: usize) -> Vec<Item> {
     // each shard fills one, the hop holds some, the encoder has one
     let bundles = shards + config.sink.queue_max + 1;
     let sections = config.sink.in_flight_max * config.batch.seal_rows * BLOCK_ROW_BYTES;
+    let spooled = config.spool.mode != Mode::Off;
+    // live sections that wait, the writer's queue and group
+    let encoded = config.spool.queue_max + config.spool.group_max + config.sink.in_flight_max;
+    let spool =
+        config.spool.files_max * SPOOLED_BYTES + encoded * config.batch.seal_rows * BLOCK_ROW_BYTES;
     let decode = config.decode.templates_max * TEMPLATE_BYTES + config.decode.waiting_bytes_max;
     vec![
         Item {
@@ -89,6 +94,10 @@ fn items(config: &Config, shards: usize) -> Vec<Item> {
         Item {
             what: "in flight",
             bytes: sections,
+        },
+        Item {
+            what: "spool",
+            bytes: if spooled { spool } else { 0 },
         },
     ]
 }

@@ -1,6 +1,6 @@
 //! A running collector: its threads, and how they end.
 
-use super::{Embedded, Gate, Housekeeper, StateDirectory, View, budget};
+use super::{Embedded, Gate, Housekeeper, Opened, Reloader, StateDirectory, View, budget};
 use crate::aggregate::Usage;
 use crate::batch::{Identity, Sealer};
 use crate::config::Config;
@@ -10,7 +10,8 @@ use crate::enrich::Tables;
 use crate::ledger::Book;
 use crate::receive::{self, Intake, Listener, Router};
 use crate::shard::{Back, Cell, ExportShard, Worker};
-use crate::sink::{Outbox, clickhouse::Connection, hop};
+use crate::sink::spool::{Mode, Spool};
+use crate::sink::{Outbox, Stats, clickhouse::Connection, hop};
 use anyhow::Result;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rand::Rng;
@@ -32,30 +33,35 @@ pub struct Collector {
     addresses: Vec<SocketAddr>,
     control_address: SocketAddr,
     connection: Connection,
-    grace: std::time::Duration,
     store: Option<Embedded>,
 }
 
 impl Collector {
-    /// Opens everything and starts receiving. Where the configuration names no ClickHouse, the embedded one is started.
+    /// Starts the threads of what was opened. Where the configuration names no ClickHouse, the embedded one is started.
     ///
     /// # Errors
-    /// What could not be opened, and what to do about it.
-    pub fn start(config: &Config) -> Result<Collector> {
-        let state = Arc::new(StateDirectory::open(&super::state_dir(config))?);
-        let listeners = receive::bind(&config.receive)?;
-        let server = control::Server::bind(&config.control)?;
-        let control_address = server.address();
-        let (connection, store) = connect(config)?;
-        let shards = config
-            .shard
+    /// What could not be started, and what to do about it.
+    pub fn start(mut opened: Opened) -> Result<Collector> {
+        let (connection, store) = connect(&opened.config)?;
+        let shards = (opened.config.shard)
             .shards_for(std::thread::available_parallelism().map_or(1, usize::from));
+        let intake = Intake::new(&opened.config.receive);
+        let (reloader, changes) = Reloader::new(&mut opened, &intake, shards);
+        let Opened {
+            config,
+            state,
+            listeners,
+            server,
+            ..
+        } = opened;
+        let (config, state) = (&config, Arc::new(state));
+        let control_address = server.address();
         budget::report(config, shards, listeners.len())?;
 
         let (outbox, inbox) = hop(config.sink.queue_max);
         let stop = Arc::new(AtomicBool::new(false));
-        let gate = Gate::start(inbox, &connection, config)?;
-        let intake = Intake::new(&config.receive);
+        let spool = open_spool(config, &state, inbox.stats())?;
+        let gate = Gate::start(inbox, &connection, config, spool)?;
         let identity = Arc::new(Identity {
             collector: state.collector().to_string(),
             start: rand::rng().random(),
@@ -66,9 +72,10 @@ impl Collector {
         let cells: Vec<Cell> = (0..shards).map(|_| Cell::default()).collect();
         let mut workers = vec![];
         let saved = super::housekeeper::saved_state(&state);
-        for (n, cell) in cells.iter().enumerate() {
+        for (n, (cell, changes)) in cells.iter().zip(changes).enumerate() {
             let shard = export_shard(config, sealer(), &saved, |a| intake.shard(a, shards) == n)?;
-            workers.push(Worker::new(shard, config.shard.stages, cell.clone()));
+            let worker = Worker::new(shard, config.shard.stages, cell.clone());
+            workers.push(worker.with_changes(changes));
         }
         let (senders, shards) = start_shards(workers, &outbox, config.receive.queue)?;
         let view = Arc::new(View::new(
@@ -77,6 +84,7 @@ impl Collector {
             config.receive.queue,
             intake.clone(),
             outbox.stats().clone(),
+            Arc::new(reloader),
         ));
         let control = server.start(view.clone())?;
         tracing::info!("metrics on http://{control_address}/metrics");
@@ -84,7 +92,6 @@ impl Collector {
         let addresses = listeners.iter().map(Listener::address).collect();
         let listeners = start_listeners(listeners, &senders, &intake, config, &stop)?;
         drop(senders);
-        let grace = std::time::Duration::from_secs(config.shutdown_grace_s);
         Ok(Collector {
             stop,
             listeners,
@@ -96,7 +103,6 @@ impl Collector {
             addresses,
             control_address,
             connection,
-            grace,
             store,
         })
     }
@@ -136,8 +142,8 @@ impl Collector {
 
     /// Looks after the embedded store, if there is one.
     pub fn tend(&mut self) {
-        if let Some(store) = &mut self.store {
-            store.tend();
+        if self.store.as_mut().is_some_and(Embedded::tend) {
+            self.view.count_store_restart();
         }
     }
 
@@ -153,7 +159,7 @@ impl Collector {
             }
         }
         // the grace period runs from here: a store that is away must not hold the shards for ever
-        let (gate, grace) = (self.gate, self.grace);
+        let (gate, grace) = (self.gate, self.view.reloader().grace());
         let sink = std::thread::spawn(move || gate.stop(grace));
         for thread in self.shards {
             if thread.join().is_err() {
@@ -168,6 +174,40 @@ impl Collector {
         self.control.stop();
         (self.view.totals(), self.store)
     }
+}
+
+/// Opens the spool, if there is to be one, and says what it holds and what a kill can cost now.
+fn open_spool(config: &Config, state: &StateDirectory, stats: &Stats) -> Result<Option<Spool>> {
+    let settings = &config.spool;
+    let age = config.batch.seal_age_ms;
+    let spool = match config.sink.kind.discards() || settings.mode == Mode::Off {
+        true => None,
+        false => {
+            let directory = spool_dir(config, state.path());
+            Some(Spool::open(&directory, settings, stats)?)
+        }
+    };
+    match settings.mode {
+        Mode::Always if spool.is_some() => tracing::info!(
+            "a kill costs the rows of the last {age} ms and of the commit on its way: all others are on disk before they are sent"
+        ),
+        _ => tracing::info!(
+            "a kill costs what is in memory: rows of the last {age} ms and what the store has not acknowledged"
+        ),
+    }
+    if let Some(spool) = &spool {
+        let (files, rows) = spool.waiting();
+        if files > 0 {
+            tracing::info!("the spool holds {files} bundles with {rows} rows of an earlier run");
+        }
+    }
+    Ok(spool)
+}
+
+/// Where the spool of a configuration is.
+pub fn spool_dir(config: &Config, state: &std::path::Path) -> std::path::PathBuf {
+    let directory = config.spool.directory.clone();
+    directory.unwrap_or_else(|| state.join("spool"))
 }
 
 /// The store of the configuration, or an embedded one that is started now.

@@ -53,15 +53,15 @@ impl Embedded {
         }
     }
 
-    /// Starts it again if it has ended; rows wait meanwhile.
-    pub fn tend(&mut self) {
+    /// Starts it again if it has ended; rows wait meanwhile. The answer is whether it was.
+    pub fn tend(&mut self) -> bool {
         let ended = match self.process.child.try_wait() {
-            Ok(None) => return,
+            Ok(None) => return false,
             Ok(Some(status)) => status.to_string(),
             Err(error) => error.to_string(),
         };
         if self.started.elapsed() < PAUSE {
-            return;
+            return false;
         }
         self.started = Instant::now();
         tracing::error!("the embedded ClickHouse ended ({ended}); starting it again");
@@ -69,8 +69,12 @@ impl Embedded {
             Ok(process) => {
                 tracing::info!("embedded ClickHouse at {} again", process.url);
                 self.process = process;
+                true
             }
-            Err(error) => tracing::error!("the embedded ClickHouse did not start: {error}"),
+            Err(error) => {
+                tracing::error!("the embedded ClickHouse did not start: {error}");
+                false
+            }
         }
     }
 

@@ -1,8 +1,9 @@
-//! Between the shards and the sink: nothing is sent before the schema is there.
+//! Between the shards and the store: nothing is sent before the schema is there.
 
 use crate::config::Config;
 use crate::sink::clickhouse::{Connection, Endpoints, Sink};
 use crate::sink::schema::{self, Form};
+use crate::sink::spool::Spool;
 use crate::sink::{self, Inbox, Stats, null};
 use anyhow::Result;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,8 +11,8 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-/// The sink, once the store has its schema. Until then bundles wait in hop 2: a store that is away at start costs no row,
-/// and no row is refused for a table that does not exist yet.
+/// The sink, which is released once the store has its schema. Until then bundles go to the spool, or wait in hop 2: a store that is
+/// away at start costs no row, and no row is refused for a table that does not exist yet.
 #[derive(Debug)]
 pub struct Gate {
     thread: JoinHandle<Option<Sink>>,
@@ -24,11 +25,16 @@ pub struct Gate {
 type Refusal = Arc<OnceLock<String>>;
 
 impl Gate {
-    /// Starts waiting for the store, or a null sink where the configuration says so.
+    /// Starts the sink and waits for the store on a thread of its own; or starts a null sink where the configuration says so.
     ///
     /// # Errors
-    /// When a thread cannot be started.
-    pub fn start(inbox: Inbox, connection: &Connection, config: &Config) -> Result<Gate> {
+    /// When the sink cannot be started.
+    pub fn start(
+        inbox: Inbox,
+        connection: &Connection,
+        config: &Config,
+        spool: Option<Spool>,
+    ) -> Result<Gate> {
         let stop = Arc::new(AtomicBool::new(false));
         let refusal = Refusal::default();
         if let Some(effort) = config.sink.kind.effort(config.sink.compression) {
@@ -41,22 +47,22 @@ impl Gate {
                 refusal,
             });
         }
-        let (connection, settings, stopped) =
-            (connection.clone(), config.sink.clone(), stop.clone());
+        let sink = Sink::start_held(inbox, &config.sink, spool)?;
+        let (connection, stopped) = (connection.clone(), stop.clone());
         let (apply, refused) = (config.schema_apply, refusal.clone());
         let work = move || {
-            if let Err(error) = wait_for_schema(&connection, apply, &stopped, inbox.stats()) {
-                let _ = refused.set(format!("the store at {}: {error}", connection.url));
-                inbox.give_up();
-                return None;
-            }
-            match Sink::start(inbox, &connection, &settings) {
-                Ok(sink) => Some(sink),
+            match wait_for_schema(&connection, apply, &stopped, sink.stats()) {
+                Ok(false) => {}
+                Ok(true) => {
+                    if let Err(error) = sink.release(&connection) {
+                        tracing::error!("nothing can be delivered: {error}");
+                    }
+                }
                 Err(error) => {
-                    tracing::error!("the sink cannot start: {error}");
-                    None
+                    let _ = refused.set(format!("the store at {}: {error}", connection.url));
                 }
             }
+            Some(sink)
         };
         let thread = Builder::new().name("gate".into()).spawn(work)?;
         Ok(Gate {
@@ -80,7 +86,9 @@ impl Gate {
         }
         match self.thread.join() {
             Ok(Some(sink)) => {
-                sink.stop(grace);
+                // nothing is ever delivered to a store that is refused
+                let refused = self.refusal.get().is_some();
+                sink.stop(if refused { Duration::ZERO } else { grace });
             }
             Ok(None) => {}
             Err(_) => tracing::error!("the thread before the sink panicked"),
@@ -88,22 +96,22 @@ impl Gate {
     }
 }
 
-/// Applies or checks the schema until that succeeds, or until told to stop. An error is one that waiting cannot mend.
+/// Applies or checks the schema until that succeeds, or until told to stop (false). An error is one that waiting cannot mend.
 fn wait_for_schema(
     connection: &Connection,
     apply: bool,
     stop: &AtomicBool,
     stats: &Arc<Stats>,
-) -> Result<(), sink::Error> {
+) -> Result<bool, sink::Error> {
     let mut pause = Duration::from_millis(100);
-    while let Err(error) = prepare(connection, apply, stats) {
+    while let Err(error) = prepare(connection, apply, stop, stats) {
         stats.not_ready(&error.to_string());
         if error.is_refusal() {
             return Err(error);
         }
         if stop.load(Ordering::Relaxed) {
             tracing::error!("the store never got ready: {error}");
-            return Ok(());
+            return Ok(false);
         }
         tracing::warn!("waiting for the store at {}: {error}", connection.place());
         let step = Duration::from_millis(50);
@@ -114,15 +122,20 @@ fn wait_for_schema(
         }
         pause = (pause * 2).min(Duration::from_secs(10));
     }
-    Ok(())
+    Ok(true)
 }
 
-fn prepare(connection: &Connection, apply: bool, stats: &Arc<Stats>) -> Result<(), sink::Error> {
+fn prepare(
+    connection: &Connection,
+    apply: bool,
+    stop: &AtomicBool,
+    stats: &Arc<Stats>,
+) -> Result<(), sink::Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(sink::Error::Start)?;
-    runtime.block_on(async {
+    let work = async {
         // so that the metrics tell of each endpoint before the sink starts
         Endpoints::new(connection, stats.clone())?.survey().await;
         let client = connection.reach().await?;
@@ -133,5 +146,22 @@ fn prepare(connection: &Connection, apply: bool, stats: &Arc<Stats>) -> Result<(
             return Ok(());
         }
         schema::check_as(&client, &form).await
+    };
+    runtime.block_on(async {
+        tokio::select! {
+            done = work => done,
+            () = given_up(stop) => Err(sink::Error::Start(std::io::Error::other("the store took the connection and does not answer"))),
+        }
     })
 }
+
+/// Ends a while after `stop` is set: a store that never answers must not hold the end.
+async fn given_up(stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tokio::time::sleep(LAST_WORD).await;
+}
+
+/// How long the store may still answer once the end has begun.
+const LAST_WORD: Duration = Duration::from_secs(2);

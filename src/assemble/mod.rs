@@ -1,21 +1,30 @@
 //! Builds channels and threads, sums the memory budget, stops everything in order.
 //!
-//! Owns: [`Collector`] (what runs), [`StateDirectory`] (what outlives it), [`View`] (what is known of it), the order of
-//! starting and stopping. Never: a byte of data. Stop is end of stream: only receive is told, everything else ends when its
-//! input does.
+//! Owns: [`Opened`] (what is opened while there are rights to do so), [`Collector`] (what runs), [`StateDirectory`] (what
+//! outlives it), [`View`] (what is known of it), [`Reloader`] (what can change while it runs), [`Notifier`] (what the service
+//! manager hears), the order of starting and stopping. Never: a byte of data. Stop is end of stream: only receive is told,
+//! everything else ends when its input does.
 
 mod budget;
 mod collector;
 mod embedded;
 mod gate;
 mod housekeeper;
+mod notifier;
+mod opened;
+mod progress;
+mod reload;
 mod state;
 mod view;
 
 pub use budget::refuse as refuse_budget;
-pub use collector::Collector;
+pub use collector::{Collector, spool_dir};
 pub use embedded::Embedded;
 use gate::Gate;
 use housekeeper::Housekeeper;
+pub use notifier::Notifier;
+pub use opened::{Opened, Origin};
+pub use progress::{Pace, Progress};
+pub use reload::{LIVE, Reloader};
 pub use state::{StateDirectory, state_dir};
 pub use view::{Totals, View};

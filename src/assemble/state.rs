@@ -66,6 +66,11 @@ impl StateDirectory {
         self.collector
     }
 
+    /// The files that opening it may have made.
+    pub fn files(&self) -> [PathBuf; 2] {
+        ["lock", "collector-id"].map(|name| self.path.join(name))
+    }
+
     /// Where the directory is.
     pub fn path(&self) -> &Path {
         &self.path

@@ -1,5 +1,6 @@
 //! What is known of everything, read from the published cells.
 
+use super::{Pace, Reloader};
 use crate::control;
 use crate::ledger::{Book, Gauges, Law, Outcome, laws};
 use crate::receive::{Intake, Listener, Published, ReceiveStats};
@@ -17,6 +18,8 @@ pub struct View {
     intake: Arc<Intake>,
     sink: Arc<Stats>,
     bundles_queued: AtomicU64,
+    store_restarts: AtomicU64,
+    reloader: Arc<Reloader>,
 }
 
 /// All counts at one moment. Under load threads publish one after the other, so the laws hold to within what they published
@@ -49,6 +52,7 @@ impl View {
         queue_max: usize,
         intake: Arc<Intake>,
         sink: Arc<Stats>,
+        reloader: Arc<Reloader>,
     ) -> Self {
         let listeners = listeners.iter().map(Listener::published).collect();
         View {
@@ -58,12 +62,43 @@ impl View {
             intake,
             sink,
             bundles_queued: AtomicU64::new(0),
+            store_restarts: AtomicU64::new(0),
+            reloader,
         }
+    }
+
+    /// What reads the configuration again.
+    pub fn reloader(&self) -> &Arc<Reloader> {
+        &self.reloader
+    }
+
+    /// How far every thread of the data path has come.
+    pub fn paces(&self) -> Vec<Pace> {
+        let pace = |thread: String, rounds, excused| Pace {
+            thread,
+            rounds,
+            excused,
+        };
+        let receive = self.listeners.iter().enumerate().map(|(n, l)| {
+            let rounds = l.with(|r| r.rounds);
+            pace(format!("receive-{n}"), rounds, false)
+        });
+        let shards = (self.shards.iter().enumerate())
+            .map(|(n, s)| pace(format!("shard-{n}"), s.rounds(), s.is_waiting()));
+        let beats = self.sink.beats();
+        // no beat yet: nothing is sent before the schema is there
+        let sink = pace("sink".into(), beats, beats == 0);
+        receive.chain(shards).chain([sink]).collect()
     }
 
     /// Notes how many bundles wait for the sink.
     pub fn set_bundles_queued(&self, n: usize) {
         self.bundles_queued.store(n as u64, Relaxed);
+    }
+
+    /// Notes that the embedded store was started again.
+    pub fn count_store_restart(&self) {
+        self.store_restarts.fetch_add(1, Relaxed);
     }
 
     /// All counts.
@@ -90,6 +125,8 @@ impl View {
         other.add(Outcome::RowsAcknowledged, sink.rows_acknowledged);
         other.add(Outcome::RowsQuarantined, sink.rows_quarantined);
         other.add(Outcome::RowsLostShutdown, sink.rows_lost_shutdown);
+        other.add(Outcome::RowsShed, sink.rows_shed);
+        other.add(Outcome::RowsRecovered, sink.rows_recovered);
         Totals { book, gauges }
     }
 
@@ -117,11 +154,17 @@ impl control::Source for View {
     fn snapshot(&self) -> control::Snapshot {
         let totals = self.totals();
         let sink = self.sink();
-        let not_ready = (!sink.ready).then(|| {
+        let can_spool = sink.spool.enabled && !sink.spool.failing;
+        let away = (!sink.ready).then(|| {
             sink.last_error
                 .clone()
                 .unwrap_or_else(|| "the store has not answered yet".into())
         });
+        let (spooling, not_ready) = match can_spool {
+            true => (away, None),
+            false => (None, away),
+        };
+        let spool = spool(&sink);
         control::Snapshot {
             book: totals.book,
             gauges: totals.gauges,
@@ -137,10 +180,19 @@ impl control::Source for View {
                 errors: sink.errors,
                 latency: LATENCY_BOUNDS.iter().copied().zip(sink.latency).collect(),
                 latency_seconds: sink.latency_seconds,
+                delivering: sink.ready,
+                spool,
                 endpoints: sink.endpoints.into_iter().map(endpoint).collect(),
             },
+            store_restarts: self.store_restarts.load(Relaxed),
             not_ready,
+            reloads: self.reloader.stats(),
+            spooling,
         }
+    }
+
+    fn reload(&self) -> Result<String, String> {
+        self.reloader.reload()
     }
 
     fn ledger_json(&self) -> String {
@@ -156,6 +208,29 @@ fn listener(r: &ReceiveStats) -> control::Listener {
         kernel_drops: r.kernel_drops,
         receive_buffer_bytes: r.receive_buffer as u64,
     }
+}
+
+fn spool(sink: &Snapshot) -> Option<control::Spool> {
+    let s = &sink.spool;
+    let age_ms = crate::sink::spool::now_ms().saturating_sub(s.oldest_ms);
+    s.enabled.then(|| control::Spool {
+        bytes: s.bytes,
+        files: s.files,
+        oldest_seconds: match s.oldest_ms {
+            0 => 0.0,
+            _ => age_ms.max(0) as f64 / 1e3,
+        },
+        in_doubt: s.in_doubt,
+        quarantined: s.quarantined,
+        corrupt: s.corrupt,
+        bundles: s.bundles,
+        written: s.written,
+        commits: s.commits,
+        write_errors: s.write_errors,
+        fsyncs: s.fsyncs,
+        fsync_seconds: s.fsync_ns as f64 / 1e9,
+        failing: s.failing,
+    })
 }
 
 fn endpoint(e: EndpointState) -> control::Endpoint {

@@ -40,6 +40,11 @@ impl Table {
         Table::InterfaceCounters,
     ];
 
+    /// The table of this name.
+    pub fn named(name: &str) -> Option<Table> {
+        Table::ALL.iter().copied().find(|t| t.name() == name)
+    }
+
     /// The name in ClickHouse.
     pub const fn name(self) -> &'static str {
         match self {
@@ -153,12 +158,17 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The token as a number: `flows.batch`, by which an insert in doubt can be asked for. FNV-1a, 64 bits.
+    /// The token as a number: `flows.batch`, by which an insert in doubt can be asked for.
     pub fn id(&self) -> u64 {
-        self.token.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| {
-            (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
-        })
+        token_id(&self.token)
     }
+}
+
+/// A token as a number: FNV-1a, 64 bits.
+pub fn token_id(token: &str) -> u64 {
+    token.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
+    })
 }
 
 /// What one shard sealed together.

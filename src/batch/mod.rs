@@ -10,7 +10,7 @@ mod order;
 mod sealer;
 mod settings;
 
-pub use bundle::{Batch, Bundle, Content, ExporterRow, LedgerRow, RowRef, Table};
+pub use bundle::{Batch, Bundle, Content, ExporterRow, LedgerRow, RowRef, Table, token_id};
 pub use order::Sorter;
 pub use sealer::{Extra, Identity, Sealer};
 pub use settings::Settings;

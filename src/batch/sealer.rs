@@ -59,6 +59,12 @@ impl Sealer {
         }
     }
 
+    /// Changes the rows and the age at which it seals (reload).
+    pub fn set_limits(&mut self, settings: &Settings) {
+        self.settings.seal_rows = settings.seal_rows;
+        self.settings.seal_age_ms = settings.seal_age_ms;
+    }
+
     /// An empty batch: one that came home, else a new one.
     pub fn fresh(&mut self) -> FlowBatch {
         self.home.1.try_recv().unwrap_or_else(|_| FlowBatch::new())

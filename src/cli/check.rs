@@ -2,8 +2,9 @@
 
 use crate::assemble::{StateDirectory, refuse_budget, state_dir};
 use crate::config::{Config, Fault};
-use crate::control;
+use crate::control::{self, Rules};
 use crate::receive;
+use crate::rights::Change;
 use crate::sink::clickhouse::{Connection, Endpoints};
 use crate::sink::schema;
 use crate::store::library;
@@ -56,10 +57,12 @@ pub fn run(arguments: &CheckArguments) -> Result<()> {
     let shards = config.shard.shards_for(cores);
     let fits = refuse_budget(&config, shards).map(|()| format!("fits, {shards} shard(s)"));
     tell("memory", fits)?;
-    if !config.control.listen.ip().is_loopback() {
-        super::say("warn   control.listen is open to the network and asks for no key".to_owned())?;
+    if !config.control.listen.ip().is_loopback() && !config.control.has_key() {
+        super::say("warn   control.listen is open to the network and asks for no key: everybody may look, and nothing can be changed through it; control.token_file or control.tls_client_ca_file lets you".to_owned())?;
     }
     if !arguments.offline {
+        tell("account", account(&config))?;
+        tell("control", control(&config))?;
         tell("listeners", listeners(&config))?;
         let metrics = control::Server::bind(&config.control);
         tell(
@@ -85,6 +88,31 @@ pub fn run(arguments: &CheckArguments) -> Result<()> {
         bail!("{faults} fault(s)");
     }
     Ok(())
+}
+
+/// Who the collector would become, were it started as who runs this.
+fn account(config: &Config) -> Result<String> {
+    Ok(match Change::of(&config.privileges)? {
+        Change::To(account) => format!("becomes {} after its sockets are open", account.name()),
+        Change::Stay => "stays who it is started as".into(),
+        Change::StayRoot => "stays root, as told".into(),
+        Change::NoAccount => {
+            super::say(
+                "warn   there is no user flowhouse: started as root the collector would stay root (`useradd --system --no-create-home flowhouse`)",
+            )?;
+            "stays root".into()
+        }
+    })
+}
+
+fn control(config: &Config) -> Result<String> {
+    Rules::read(&config.control)?;
+    let key = match config.control.has_key() {
+        true => "changes need a key",
+        false if config.control.listen.ip().is_loopback() => "changes by anybody on this machine",
+        false => "no changes",
+    };
+    Ok(format!("{}, {key}", config.control.listen))
 }
 
 fn listeners(config: &Config) -> Result<String> {

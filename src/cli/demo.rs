@@ -2,7 +2,7 @@
 
 use super::query::{Reader, number};
 use super::top::{self, What};
-use crate::assemble::Collector;
+use crate::assemble::{Collector, Opened, Origin};
 use crate::config::Config;
 use crate::generate::sender::{self, Plan, Report};
 use crate::generate::{Habits, Profile};
@@ -64,7 +64,8 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
     let store =
         spawn(&SpawnOptions::new(&store_dir)).context("the embedded ClickHouse did not start")?;
     let config = config(&arguments.data, &store.url, &store.key);
-    let collector = Collector::start(&config)?;
+    // keeps its rights: it listens on loopback, and its exporters are threads of the same process
+    let collector = Collector::start(Opened::open(&config, Origin::default())?)?;
     let to = *collector.addresses().first().context("no listener")?;
     println!(
         "collecting on udp {to}, metrics on http://{}/metrics",

@@ -4,11 +4,14 @@ mod check;
 mod connection;
 mod demo;
 mod generate;
+mod health;
 mod inspect;
 mod query;
 mod replay;
 mod run;
 mod schema;
+mod size;
+mod spool;
 mod store;
 mod text;
 mod top;
@@ -46,8 +49,11 @@ enum Command {
     Inspect(inspect::InspectArguments),
     Top(top::TopArguments),
     Schema(schema::SchemaArguments),
+    Spool(spool::SpoolArguments),
     /// Send generated exports to a collector, or write them to a capture file.
     Generate(Box<generate::GenerateArguments>),
+    Health(health::HealthArguments),
+    Size(size::SizeArguments),
     /// The embedded ClickHouse.
     Store(Box<store::StoreArguments>),
 }
@@ -62,7 +68,10 @@ pub fn main() -> ExitCode {
         Command::Inspect(arguments) => done(inspect::run(&arguments)),
         Command::Top(arguments) => done(top::run(&arguments)),
         Command::Schema(arguments) => done(schema::run(&arguments)),
+        Command::Spool(arguments) => done(spool::run(&arguments)),
         Command::Generate(arguments) => done(generate::run(*arguments)),
+        Command::Health(arguments) => done(health::run(&arguments)),
+        Command::Size(arguments) => done(size::run(&arguments)),
         Command::Store(arguments) => done(store::run(*arguments)),
     }
 }

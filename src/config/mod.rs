@@ -1,13 +1,16 @@
 //! Text to proven configuration; gathers the settings of each room.
 //!
-//! Owns: [`Config`] (everything that can be set), [`Fault`] (what is wrong, where, and the cure).
+//! Owns: [`Config`] (everything that can be set), [`Fault`] (what is wrong, where, and the cure), [`Keys`] (a text as
+//! keys and values, to tell what changed).
 //! Never: opens a socket or asks a store: `check` and `assemble` do.
 
+mod change;
 mod fault;
 
+pub use change::{Change, Keys};
 pub use fault::{Fault, parse};
 
-use crate::{aggregate, batch, control, decode, enrich, receive, shard, sink};
+use crate::{aggregate, batch, control, decode, enrich, receive, rights, shard, sink};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,6 +22,10 @@ pub struct Config {
     /// Where the collector keeps its id, templates and options over a restart. Default: `/var/lib/flowhouse/state` for root,
     /// `~/.local/state/flowhouse` for others.
     pub state_dir: Option<PathBuf>,
+    /// What is logged: `error`, `warn`, `info`, `debug` or `trace`. RUST_LOG goes before it. Default `info`.
+    pub log_level: LogLevel,
+    /// `[privileges]`: who the collector becomes when it was started as root.
+    pub privileges: rights::Settings,
     /// `[receive]`
     pub receive: receive::Settings,
     /// `[shard]`
@@ -39,10 +46,38 @@ pub struct Config {
     pub clickhouse: Option<sink::clickhouse::Connection>,
     /// `[sink]`
     pub sink: sink::Settings,
+    /// `[spool]`: bundles on disk until the store has them.
+    pub spool: sink::spool::Settings,
     /// `[store]`: the embedded ClickHouse, started where `[sink]` names no other.
     pub store: StoreSettings,
     /// `[control]`
     pub control: control::Settings,
+}
+
+/// What is logged at least.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+impl LogLevel {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
+        }
+    }
 }
 
 /// The embedded ClickHouse.
@@ -74,6 +109,8 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             state_dir: None,
+            log_level: LogLevel::default(),
+            privileges: Default::default(),
             receive: Default::default(),
             shard: Default::default(),
             decode: Default::default(),
@@ -84,6 +121,7 @@ impl Default for Config {
             shutdown_grace_s: 30,
             clickhouse: None,
             sink: Default::default(),
+            spool: Default::default(),
             store: StoreSettings::default(),
             control: Default::default(),
         }
@@ -136,7 +174,8 @@ impl Config {
 
     /// What the rooms say about their settings; messages begin with the key at fault.
     fn faults(&self) -> Vec<Fault> {
-        let mut faults: Vec<Fault> = self.receive.faults().into_iter().map(Fault::of).collect();
+        let receive = self.receive.faults().into_iter();
+        let mut faults: Vec<Fault> = receive.chain(self.control.fault()).map(Fault::of).collect();
         if let Err(e) = enrich::Tables::new(&self.enrich) {
             faults.push(Fault::of(format!("enrich.{e}")));
         }
@@ -163,6 +202,10 @@ impl Config {
             ("usage.usage_keys_max", self.usage.usage_keys_max),
             ("sink.queue_max", self.sink.queue_max),
             ("sink.in_flight_max", self.sink.in_flight_max),
+            ("spool.in_doubt_max", self.spool.in_doubt_max),
+            ("spool.files_max", self.spool.files_max),
+            ("spool.queue_max", self.spool.queue_max),
+            ("spool.group_max", self.spool.group_max),
             ("sink.send_timeout_s", self.sink.send_timeout_s as usize),
             ("sink.insert_timeout_s", self.sink.insert_timeout_s as usize),
         ];

@@ -1,7 +1,7 @@
 //! The page `/metrics`: a snapshot in Prometheus's text format.
 
 use super::inventory::exporters;
-use super::{Endpoint, Inventory, Listener, Shard, Sink, Snapshot};
+use super::{Endpoint, Inventory, Listener, Shard, Sink, Snapshot, Spool};
 use crate::ledger::{Outcome, Tally, laws};
 use prometheus::TextEncoder;
 use prometheus::proto::{
@@ -28,7 +28,7 @@ pub fn render(
     let ready = f64::from(u8::from(s.not_ready.is_none()));
     page.gauge(
         "flowhouse_ready",
-        "Whether rows can be delivered now.",
+        "Whether rows can be delivered or spooled now.",
         [(&[][..], ready)],
     );
     ledger(&mut page, s);
@@ -36,6 +36,12 @@ pub fn render(
     receive(&mut page, &s.listeners);
     shards(&mut page, &s.shards);
     sink(&mut page, &s.sink);
+    page.counter(
+        "flowhouse_store_restarts_total",
+        "Times that the embedded store ended and was started again; 0 with a store of another's.",
+        [(&[][..], s.store_restarts as f64)],
+    );
+    reloads(&mut page, s.reloads);
     TextEncoder::new().encode_to_string(&page.0)
 }
 
@@ -80,7 +86,7 @@ fn ledger(page: &mut Page, s: &Snapshot) {
         ),
         (
             "rows_open",
-            "Rows open in a shard, queued to the sink or in flight.",
+            "Rows open in a shard, queued to the sink, spooled or in flight.",
             s.gauges.rows_open,
         ),
     ];
@@ -200,6 +206,65 @@ fn shards(page: &mut Page, shards: &[Shard]) {
     );
 }
 
+fn spool(page: &mut Page, s: &Spool) {
+    let gauges = [
+        ("bytes", "Bytes of the bundle files.", s.bytes as f64),
+        ("files", "Bundle files.", s.files as f64),
+        (
+            "oldest_seconds",
+            "Age of the oldest bundle that is not delivered.",
+            s.oldest_seconds,
+        ),
+        (
+            "in_doubt",
+            "Sections that were sent and have no answer.",
+            s.in_doubt as f64,
+        ),
+        (
+            "quarantine_files",
+            "Files with rows that the store refuses for good.",
+            s.quarantined as f64,
+        ),
+        (
+            "corrupt_files",
+            "Files set aside because they are damaged.",
+            s.corrupt as f64,
+        ),
+        (
+            "failing",
+            "Whether the disk refused the last bundle.",
+            f64::from(u8::from(s.failing)),
+        ),
+    ];
+    for (name, help, value) in gauges {
+        page.gauge(&format!("flowhouse_spool_{name}"), help, [(&[][..], value)]);
+    }
+    let counters = [
+        ("bundles", "Bundles made durable.", s.bundles as f64),
+        ("written_bytes", "Bytes made durable.", s.written as f64),
+        (
+            "commits",
+            "Commits; each makes one or several bundles durable.",
+            s.commits as f64,
+        ),
+        (
+            "write_errors",
+            "Bundles that could not be written.",
+            s.write_errors as f64,
+        ),
+        ("fsyncs", "Waits for the disk.", s.fsyncs as f64),
+        (
+            "fsync_seconds",
+            "Time spent waiting for the disk.",
+            s.fsync_seconds,
+        ),
+    ];
+    for (name, help, value) in counters {
+        let name = format!("flowhouse_spool_{name}_total");
+        page.counter(&name, help, [(&[][..], value)]);
+    }
+}
+
 fn sink(page: &mut Page, s: &Sink) {
     let none = &[][..];
     page.gauge(
@@ -209,7 +274,7 @@ fn sink(page: &mut Page, s: &Sink) {
     );
     page.gauge(
         "flowhouse_sink_rows_open",
-        "Rows queued, encoded or in flight.",
+        "Rows queued, encoded, spooled or in flight.",
         [(none, s.rows_open as f64)],
     );
     page.counter(
@@ -248,6 +313,14 @@ fn sink(page: &mut Page, s: &Sink) {
         s.inserts,
         s.latency_seconds,
     );
+    page.gauge(
+        "flowhouse_sink_delivering",
+        "Whether the store took what it was sent last.",
+        [(none, f64::from(u8::from(s.delivering)))],
+    );
+    if let Some(s) = &s.spool {
+        spool(page, s);
+    }
     endpoints(page, s);
 }
 
@@ -279,6 +352,29 @@ fn endpoints(page: &mut Page, s: &Sink) {
         "1 for the state of an endpoint: up, down, aside (refused an INSERT lately for a reason of its own), refused \
          (shares no deduplication log with the first of its shard), unknown.",
         states.iter().map(|l| (&l[..], 1.0)),
+    );
+}
+
+fn reloads(page: &mut Page, r: super::Reloads) {
+    let results = [("success", r.succeeded), ("failure", r.failed)];
+    let labels = results.map(|(name, _)| [("result", name.to_owned())]);
+    page.counter(
+        "flowhouse_control_reloads_total",
+        "Reloads of the configuration; a failed one changed nothing.",
+        labels
+            .iter()
+            .map(|l| &l[..])
+            .zip(results.map(|(_, n)| n as f64)),
+    );
+    page.gauge(
+        "flowhouse_control_reload_successful",
+        "0 when the last reload failed: the file is not what is in force.",
+        [(&[][..], f64::from(u8::from(!r.last_failed)))],
+    );
+    page.gauge(
+        "flowhouse_control_config_read_timestamp_seconds",
+        "When the configuration in force was read.",
+        [(&[][..], r.read_at_s as f64)],
     );
 }
 

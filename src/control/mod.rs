@@ -1,19 +1,22 @@
-//! HTTP on loopback: metrics, health, the ledger, the inventory of exporters.
+//! HTTP on loopback: metrics, health, the ledger, the inventory of exporters, and reload.
 //!
-//! Owns: [`Server`] and its pages, [`Snapshot`] (what it wants to know), the inventory (which exporter came when; the
-//! only shared map in the house). Never: the data path. It asks a [`Source`] when it is asked itself; nothing waits
-//! for it, and nothing can be changed through it.
+//! Owns: [`Server`] and its pages, [`Access`] (who may change something), [`Snapshot`] (what it wants to know), the
+//! inventory (which exporter came when; the only shared map in the house). Never: the data path. It asks a [`Source`]
+//! when it is asked itself; nothing waits for it, and all that can be asked of it is to read the configuration again.
 
+mod access;
 mod error;
 mod inventory;
 mod metrics;
 mod server;
 mod settings;
 mod snapshot;
+mod tls;
 
+pub use access::{Access, Rules};
 pub use error::Error;
 pub use inventory::{EXPORTERS_MAX, Inventory};
 pub use metrics::render;
 pub use server::{Running, Server};
 pub use settings::Settings;
-pub use snapshot::{Endpoint, Listener, Shard, Sink, Snapshot, Source};
+pub use snapshot::{Endpoint, Listener, Reloads, Shard, Sink, Snapshot, Source, Spool};

@@ -1,11 +1,13 @@
 //! The HTTP server.
 
+use super::access::{Access, Peer, Rules};
+use super::tls::HttpsListener;
 use super::{Error, Inventory, Settings, Source, render};
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{Html, IntoResponse};
-use axum::routing::get;
+use axum::routing::{get, post};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -17,7 +19,7 @@ use tokio::sync::oneshot;
 pub struct Server {
     listener: std::net::TcpListener,
     address: SocketAddr,
-    exporter_labels_max: usize,
+    access: Arc<Access>,
 }
 
 /// A serving thread. Dropping it stops it, too, without waiting.
@@ -28,8 +30,9 @@ pub struct Running {
 }
 
 impl Server {
-    /// Takes the address.
+    /// Takes the address and reads the files that the settings name.
     pub fn bind(settings: &Settings) -> Result<Server, Error> {
+        let access = Access::new(Rules::read(settings)?);
         let fault = |error| Error::Listen {
             address: settings.listen,
             error,
@@ -40,8 +43,13 @@ impl Server {
         Ok(Server {
             listener,
             address,
-            exporter_labels_max: settings.exporter_labels_max,
+            access,
         })
+    }
+
+    /// The rules in force, for a reload to replace.
+    pub fn access(&self) -> Arc<Access> {
+        self.access.clone()
     }
 
     /// Where it listens.
@@ -61,13 +69,14 @@ impl Server {
         let pages = Arc::new(Pages {
             source,
             inventory: Inventory::default(),
-            exporter_labels_max: self.exporter_labels_max,
+            access: self.access.clone(),
+            address: self.address,
         });
         let (stop, stopped) = oneshot::channel::<()>();
         let serve = async move {
             let router = router(Arc::clone(&pages));
             tokio::select! {
-                end = async { axum::serve(listener, router).await } => {
+                end = serve_all(listener, self.access, router) => {
                     if let Err(error) = end {
                         tracing::error!(%error, "the HTTP side has ended");
                     }
@@ -98,11 +107,25 @@ impl Running {
     }
 }
 
+/// HTTPS where there is a certificate, else HTTP.
+async fn serve_all(
+    listener: tokio::net::TcpListener,
+    access: Arc<Access>,
+    router: Router,
+) -> std::io::Result<()> {
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    match access.rules().tls.is_some() {
+        true => axum::serve(HttpsListener::start(listener, access)?, service).await,
+        false => axum::serve(listener, service).await,
+    }
+}
+
 /// What the pages need.
 struct Pages {
     source: Arc<dyn Source>,
     inventory: Inventory,
-    exporter_labels_max: usize,
+    access: Arc<Access>,
+    address: SocketAddr,
 }
 
 impl Pages {
@@ -121,6 +144,7 @@ fn router(pages: Arc<Pages>) -> Router {
         .route("/readyz", get(readyz))
         .route("/ledger.json", get(ledger))
         .route("/exporters", get(exporters))
+        .route("/-/reload", post(reload))
         .with_state(pages)
 }
 
@@ -135,7 +159,8 @@ async fn watch(pages: &Pages) {
 
 async fn metrics(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
     let snapshot = pages.observe();
-    match render(&snapshot, &pages.inventory, pages.exporter_labels_max) {
+    let labels_max = pages.access.rules().exporter_labels_max;
+    match render(&snapshot, &pages.inventory, labels_max) {
         Ok(text) => (
             StatusCode::OK,
             [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)],
@@ -150,14 +175,44 @@ async fn metrics(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
 }
 
 async fn readyz(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
-    match pages.source.snapshot().not_ready {
-        None => (StatusCode::OK, "ready\n".to_owned()),
+    let snapshot = pages.source.snapshot();
+    match snapshot.not_ready {
+        None => {
+            let why = snapshot.spooling.map(|w| format!("; spooling: {w}"));
+            (
+                StatusCode::OK,
+                format!("ready{}\n", why.unwrap_or_default()),
+            )
+        }
         Some(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
 }
 
 async fn ledger(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, JSON)], pages.source.ledger_json())
+}
+
+/// Reads the configuration again; 422 and the reason when it is at fault and nothing was changed.
+async fn reload(
+    State(pages): State<Arc<Pages>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    headers: HeaderMap,
+) -> axum::response::Response {
+    if let Err((status, why)) = pages.access.rules().permit(pages.address, peer, &headers) {
+        tracing::warn!("a request to reload was refused: {why}");
+        let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+        let why = format!("{why}\n");
+        return match status {
+            StatusCode::UNAUTHORIZED => (status, challenge, why).into_response(),
+            status => (status, why).into_response(),
+        };
+    }
+    let source = pages.source.clone();
+    match tokio::task::spawn_blocking(move || source.reload()).await {
+        Ok(Ok(text)) => (StatusCode::OK, text).into_response(),
+        Ok(Err(why)) => (StatusCode::UNPROCESSABLE_ENTITY, why).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
 }
 
 async fn exporters(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
@@ -188,7 +243,8 @@ const INDEX: &str = "<!doctype html>
 <li><a href=\"/ledger.json\">/ledger.json</a>: what became of every datagram, set, record and row, and whether it adds up</li>
 <li><a href=\"/exporters\">/exporters</a>: who sends, since when, and what was counted of it</li>
 <li><a href=\"/healthz\">/healthz</a>: the process is alive</li>
-<li><a href=\"/readyz\">/readyz</a>: rows can be delivered</li>
+<li><a href=\"/readyz\">/readyz</a>: rows can be delivered or spooled</li>
+<li><code>POST /-/reload</code>: read the configuration again</li>
 </ul>
 </body></html>
 ";

@@ -10,6 +10,14 @@ pub trait Source: Send + Sync + 'static {
 
     /// `ledger.json` now.
     fn ledger_json(&self) -> String;
+
+    /// Reads the configuration again; may take seconds.
+    ///
+    /// # Errors
+    /// Why nothing was changed.
+    fn reload(&self) -> Result<String, String> {
+        Err("this collector cannot read its configuration again\n".into())
+    }
 }
 
 /// The state of a collector at one moment. Counters count from the start of the process.
@@ -25,8 +33,27 @@ pub struct Snapshot {
     pub shards: Vec<Shard>,
     /// The sink.
     pub sink: Sink,
-    /// Why nothing can be delivered now; `None` when all is well.
+    /// How often the embedded store had to be started again.
+    pub store_restarts: u64,
+    /// Reloads of the configuration.
+    pub reloads: Reloads,
+    /// Why nothing can be delivered or spooled now; `None` when one of them can be.
     pub not_ready: Option<String>,
+    /// Why rows are spooled and not delivered; `None` when they are delivered.
+    pub spooling: Option<String>,
+}
+
+/// Reloads of the configuration since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reloads {
+    /// Those that were carried out.
+    pub succeeded: u64,
+    /// Those that changed nothing because of a fault.
+    pub failed: u64,
+    /// Whether the last one was one of the latter.
+    pub last_failed: bool,
+    /// When the configuration in force was read, seconds since 1970 UTC.
+    pub read_at_s: u64,
 }
 
 /// A UDP listener.
@@ -85,8 +112,43 @@ pub struct Sink {
     pub latency: Vec<(f64, u64)>,
     /// Seconds they took together.
     pub latency_seconds: f64,
+    /// Whether the store took what it was sent last.
+    pub delivering: bool,
+    /// The spool, if there is one.
+    pub spool: Option<Spool>,
     /// Endpoints of the store.
     pub endpoints: Vec<Endpoint>,
+}
+
+/// Bundles on disk.
+#[derive(Clone, Debug, Default)]
+pub struct Spool {
+    /// Bytes of the bundle files.
+    pub bytes: u64,
+    /// Bundle files.
+    pub files: u64,
+    /// Age of the oldest bundle that is not delivered, seconds; 0: there is none.
+    pub oldest_seconds: f64,
+    /// Sections that were sent and have no answer.
+    pub in_doubt: u64,
+    /// Files in the quarantine.
+    pub quarantined: u64,
+    /// Files set aside because they are damaged.
+    pub corrupt: u64,
+    /// Bundles made durable.
+    pub bundles: u64,
+    /// Bytes made durable.
+    pub written: u64,
+    /// Commits.
+    pub commits: u64,
+    /// Bundles that could not be written.
+    pub write_errors: u64,
+    /// Waits for the disk.
+    pub fsyncs: u64,
+    /// How long they took together, seconds.
+    pub fsync_seconds: f64,
+    /// Whether the disk refused the last bundle.
+    pub failing: bool,
 }
 
 /// An endpoint of the store.

@@ -343,6 +343,59 @@ mod tests {
     }
 
     #[test]
+    fn what_exporters_taught_survives_new_settings() {
+        let mut old = tables();
+        learn(&mut old, &application(A, NBAR | 1, "ms-teams"));
+        learn(&mut old, &application(A, NBAR | 2, "unclassified"));
+        let (if_index, speed, vrf) = (4, 1_000, 9);
+        let (name, description) = ("Gi0/4".to_owned(), "to the north".to_owned());
+        learn(
+            &mut old,
+            &Learned::Interface {
+                exporter: A,
+                if_index,
+                name,
+                description,
+                speed,
+            },
+        );
+        let (exporter, name) = (A, "blue".to_owned());
+        learn(
+            &mut old,
+            &Learned::Vrf {
+                exporter,
+                vrf,
+                name,
+            },
+        );
+        let mut settings = Settings::default();
+        settings.qos.dscp.insert("EF".into(), "gold".into());
+        let text = "ports = [{ port = 8443, app = \"our-portal\", app_proto = \"tls\" }]";
+        settings.applications = toml::from_str(text).expect("valid");
+        let new = Tables::new(&settings).expect("valid").taught_by(&old);
+        assert_eq!(new.interface(&A, 4), old.interface(&A, 4));
+        assert_eq!(new.vrf(&A, 9), Some("blue"));
+        assert_eq!(new.facts(), old.facts());
+        let rows = [
+            (A, 6, 443, NBAR | 1),
+            (A, 6, 8443, 0),
+            (A, 6, 443, NBAR | 2),
+            (B, 6, 443, NBAR | 1),
+        ];
+        let mut b = batch(&rows);
+        enrich(&new, &mut b, 0..99);
+        let expected = [
+            row("tls", "ms-teams", AppSource::Exporter, 90),
+            row("tls", "our-portal", AppSource::Rule, 95),
+            row("tls", "tls", AppSource::Port, 60),
+            row("tls", "tls", AppSource::Port, 60),
+        ];
+        assert_eq!(named(&new, &b), expected);
+        let class = new.names().classes.name(b.core.qos_class[0].into());
+        assert_eq!(class, "gold");
+    }
+
+    #[test]
     fn a_version_in_use_does_not_change() {
         let mut t = tables();
         let old = Arc::clone(&t);

@@ -107,6 +107,46 @@ impl Tables {
         })
     }
 
+    /// These tables, fresh from the settings, with everything that exporters taught `old` (reload). Ids of names are
+    /// those of these tables: rows that were named by `old` have to be sealed before.
+    pub fn taught_by(mut self, old: &Tables) -> Tables {
+        let wider = self.per_exporter_max > old.per_exporter_max || self.facts_max > old.facts_max;
+        for (exporter, taught) in &old.exporters {
+            let exporter = *exporter;
+            for (app_id, application) in &taught.apps {
+                self.learn(&Learned::Application {
+                    exporter,
+                    app_id: *app_id,
+                    name: old.names.apps.name(application.app).to_owned(),
+                    description: String::new(),
+                });
+            }
+            for (if_index, i) in &taught.interfaces {
+                self.learn(&Learned::Interface {
+                    exporter,
+                    if_index: *if_index,
+                    name: i.name.to_string(),
+                    description: i.description.to_string(),
+                    speed: i.speed,
+                });
+            }
+            for (vrf, name) in &taught.vrfs {
+                let (vrf, name) = (*vrf, name.to_string());
+                self.learn(&Learned::Vrf {
+                    exporter,
+                    vrf,
+                    name,
+                });
+            }
+            if !wider {
+                let e = self.exporter_mut(&exporter);
+                e.apps_full |= taught.apps_full;
+                e.interfaces_full |= taught.interfaces_full;
+            }
+        }
+        self
+    }
+
     /// The names that the ids in enriched rows refer to.
     pub fn names(&self) -> &Arc<Names> {
         &self.names

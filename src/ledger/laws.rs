@@ -81,8 +81,8 @@ pub fn laws(t: &Tally, g: &Gauges) -> Vec<Law> {
             right: sum(&[O::Rows, O::RowsFiltered, O::RowsRejected]),
         },
         Law {
-            name: "rows = acknowledged + shed + quarantined + lost + open",
-            left: t.count(O::Rows),
+            name: "rows + recovered = acknowledged + shed + quarantined + lost + open",
+            left: sum(&[O::Rows, O::RowsRecovered]),
             right: g.rows_open
                 + sum(&[
                     O::RowsAcknowledged,

@@ -102,6 +102,8 @@ outcomes! {
     RowsShed = "rows_shed";
     /// Rows set aside because the store refuses them for good.
     RowsQuarantined = "rows_quarantined";
+    /// Rows that an earlier run accepted and left in the spool, or that were replayed from the quarantine.
+    RowsRecovered = "rows_recovered";
     /// Rows lost because the process had to end before they were stored.
     RowsLostShutdown = "rows_lost_shutdown";
     /// Units missing by sequence numbers (v5 flows, v9 packets, IPFIX records, sFlow datagrams): the exporter sent

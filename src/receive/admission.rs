@@ -18,15 +18,46 @@ use std::time::Instant;
 #[derive(Debug)]
 pub struct Intake {
     roster: Mutex<Roster>,
+    rules: Mutex<Arc<Rules>>,
+    /// Counts the changes of `rules`: a receive thread looks at this once a burst, not at the lock.
+    version: AtomicU64,
+    key: RandomState,
+    numbers: AtomicU64,
+    queued: Arc<AtomicU64>,
+    start: Instant,
+}
+
+/// Who may send, as configured. Replaced whole by a reload; each receive thread holds the version it knows.
+#[derive(Clone, Debug)]
+pub(super) struct Rules {
     exporters_max: usize,
     exporters_new_per_minute_max: usize,
     exporter_idle_s: u64,
     allow: Vec<Prefix>,
     deny: Vec<Prefix>,
-    key: RandomState,
-    numbers: AtomicU64,
-    queued: Arc<AtomicU64>,
-    start: Instant,
+}
+
+impl Rules {
+    fn new(settings: &Settings) -> Self {
+        Rules {
+            exporters_max: settings.exporters_max,
+            exporters_new_per_minute_max: settings.exporters_new_per_minute_max,
+            exporter_idle_s: settings.exporter_idle_s,
+            allow: settings.allow.clone(),
+            deny: settings.deny.clone(),
+        }
+    }
+
+    /// Whether the lists let an address send: `deny` goes before `allow`, and an empty `allow` lets everybody.
+    pub fn permit(&self, exporter: Addr) -> bool {
+        let listed = |list: &[Prefix]| list.iter().any(|p| p.contains(exporter));
+        !listed(&self.deny) && (self.allow.is_empty() || listed(&self.allow))
+    }
+
+    /// Seconds of silence after which an exporter gives up its place.
+    pub fn exporter_idle_s(&self) -> u64 {
+        self.exporter_idle_s
+    }
 }
 
 /// Whether an address may send.
@@ -45,11 +76,8 @@ impl Intake {
     pub fn new(settings: &Settings) -> Arc<Self> {
         Arc::new(Intake {
             roster: Mutex::default(),
-            exporters_max: settings.exporters_max,
-            exporters_new_per_minute_max: settings.exporters_new_per_minute_max,
-            exporter_idle_s: settings.exporter_idle_s,
-            allow: settings.allow.clone(),
-            deny: settings.deny.clone(),
+            rules: Mutex::new(Arc::new(Rules::new(settings))),
+            version: AtomicU64::new(0),
             key: RandomState::new(),
             numbers: AtomicU64::new(0),
             queued: Arc::default(),
@@ -86,14 +114,32 @@ impl Intake {
         now.saturating_duration_since(self.start).as_secs()
     }
 
-    pub(super) fn exporter_idle_s(&self) -> u64 {
-        self.exporter_idle_s
+    /// Replaces the lists and the limits on exporters (reload). Receive threads follow with their next burst; an exporter
+    /// that may no longer send loses its place. Exporters beyond a lowered limit stay until they are silent.
+    pub fn set_rules(&self, settings: &Settings) {
+        let rules = Arc::new(Rules::new(settings));
+        *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules.clone();
+        let mut roster = self.lock();
+        roster.last_seen.retain(|e, _| rules.permit(*e));
+        roster.swept = false;
+        self.version.fetch_add(1, Ordering::Release);
     }
 
-    /// Decides on an address that a receive thread does not know.
-    pub(super) fn admit(&self, exporter: Addr, second: u64) -> Admission {
-        let listed = |list: &[Prefix]| list.iter().any(|p| p.contains(exporter));
-        if listed(&self.deny) || !(self.allow.is_empty() || listed(&self.allow)) {
+    /// How often the rules were replaced.
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub(super) fn rules(&self) -> Arc<Rules> {
+        self.rules
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Decides on an address that a receive thread does not know, by the rules that the thread holds.
+    pub(super) fn admit(&self, rules: &Rules, exporter: Addr, second: u64) -> Admission {
+        if !rules.permit(exporter) {
             return Admission::RefusedAcl;
         }
         let mut roster = self.lock();
@@ -107,18 +153,19 @@ impl Intake {
             roster.new = 0;
             roster.swept = false;
         }
-        if roster.last_seen.len() >= self.exporters_max && !roster.swept {
-            let idle = self.exporter_idle_s;
+        if roster.last_seen.len() >= rules.exporters_max && !roster.swept {
+            let idle = rules.exporter_idle_s;
             roster
                 .last_seen
                 .retain(|_, seen| second.saturating_sub(*seen) < idle);
             roster.swept = true;
         }
         let new_max = match minute {
-            0 => self.exporters_max,
-            _ => self.exporters_new_per_minute_max,
+            // as many as there may be, and as often as a reload makes room
+            0 => usize::MAX,
+            _ => rules.exporters_new_per_minute_max,
         };
-        if roster.last_seen.len() >= self.exporters_max || roster.new >= new_max {
+        if roster.last_seen.len() >= rules.exporters_max || roster.new >= new_max {
             return Admission::RefusedLimit;
         }
         roster.new += 1;
@@ -165,10 +212,19 @@ mod tests {
             deny: vec!["10.9.0.0/16".parse().unwrap()],
             ..Settings::default()
         });
-        assert_eq!(intake.admit(Addr::from_v4([10, 1, 1, 1]), 0), Admitted);
-        assert_eq!(intake.admit(Addr::from_v4([10, 9, 1, 1]), 0), RefusedAcl);
-        assert_eq!(intake.admit(Addr::from_v4([192, 0, 2, 1]), 0), RefusedAcl);
+        let admit = |a| intake.admit(&intake.rules(), Addr::from_v4(a), 0);
+        assert_eq!(admit([10, 1, 1, 1]), Admitted);
+        assert_eq!(admit([10, 9, 1, 1]), RefusedAcl);
+        assert_eq!(admit([192, 0, 2, 1]), RefusedAcl);
         assert_eq!(intake.exporters(), 1);
+        // a reload: who was let in and may not be any more gives up its place
+        intake.set_rules(&Settings {
+            allow: vec!["192.0.2.0/24".parse().unwrap()],
+            ..Settings::default()
+        });
+        assert_eq!((intake.exporters(), intake.version()), (0, 1));
+        assert_eq!(admit([10, 1, 1, 1]), RefusedAcl);
+        assert_eq!(admit([192, 0, 2, 1]), Admitted);
     }
 
     #[test]
@@ -179,7 +235,7 @@ mod tests {
             exporter_idle_s: 300,
             ..Settings::default()
         });
-        let admit = |n: u32, second| intake.admit(v4(n), second);
+        let admit = |n: u32, second| intake.admit(&intake.rules(), v4(n), second);
         // the first minute takes as many as there may be
         assert!((0..6).all(|n| admit(n, 0) == Admitted));
         assert_eq!(

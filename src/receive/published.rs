@@ -22,6 +22,8 @@ pub struct ReceiveStats {
     /// Datagrams that the kernel dropped because the receive buffer was full (or their checksum wrong). They are in
     /// no other counter.
     pub kernel_drops: u64,
+    /// How often the thread has published: it does so several times a second as long as it works, datagrams or not.
+    pub rounds: u64,
     /// Receive buffer asked for, bytes.
     pub receive_buffer_asked: usize,
     /// Receive buffer in force as the kernel books it: twice what was asked when it was granted in full.

@@ -1,6 +1,6 @@
 //! From the socket to the shards: each datagram is copied into the open batch of its exporter's shard.
 
-use super::admission::Admission;
+use super::admission::{Admission, Rules};
 use super::pool::{Pool, batches_max};
 use super::{DatagramBatch, Intake, Settings};
 use crate::ledger::{Book, Outcome};
@@ -19,6 +19,10 @@ pub struct Router {
     index: HashMap<Addr, u32>,
     exporters: Vec<Exporter>,
     free: Vec<u32>,
+    /// Numbers whose exporter may no longer send; free once nothing refers to them.
+    retired: Vec<u32>,
+    rules: Arc<Rules>,
+    rules_version: u64,
     /// Exporters with counts that no book has yet.
     touched: Vec<u32>,
     refused_acl: u64,
@@ -65,6 +69,8 @@ impl Router {
             intake.gauge(),
         );
         let now = Instant::now();
+        // the version first: rules that come between the two are then only taken twice
+        let (rules_version, rules) = (intake.version(), intake.rules());
         let shards = senders.into_iter().map(|sender| Shard {
             sender,
             open: pool
@@ -81,6 +87,9 @@ impl Router {
             index: HashMap::new(),
             exporters: Vec::new(),
             free: Vec::new(),
+            retired: Vec::new(),
+            rules,
+            rules_version,
             touched: Vec::new(),
             refused_acl: 0,
             refused_limit: 0,
@@ -93,6 +102,24 @@ impl Router {
     /// What the receive threads share.
     pub fn intake(&self) -> &Arc<Intake> {
         &self.intake
+    }
+
+    /// Takes over replaced rules; exporters that may no longer send are forgotten. To be called before a burst is routed.
+    pub fn heed(&mut self) {
+        let version = self.intake.version();
+        if version == self.rules_version {
+            return;
+        }
+        (self.rules_version, self.rules) = (version, self.intake.rules());
+        let (rules, retired) = (&self.rules, &mut self.retired);
+        self.index.retain(|address, id| {
+            let stays = rules.permit(*address);
+            if !stays {
+                retired.push(*id);
+            }
+            stays
+        });
+        self.last = None;
     }
 
     /// Hands a datagram to its shard, or counts why not. Never waits.
@@ -201,7 +228,7 @@ impl Router {
         }
         let id = match self.index.get(&address) {
             Some(id) => *id,
-            None => match self.intake.admit(address, self.intake.seconds(at)) {
+            None => match (self.intake).admit(&self.rules, address, self.intake.seconds(at)) {
                 Admission::Admitted => self.enrol(address),
                 Admission::RefusedAcl => {
                     self.refused_acl += 1;
@@ -289,7 +316,16 @@ impl Router {
     /// Tells the intake who was heard since the last sweep and forgets who was silent for too long. A forgotten
     /// number may be given to another exporter: nothing open or uncounted refers to it after so long a silence.
     fn sweep(&mut self, second: u64) {
-        let idle = self.intake.exporter_idle_s();
+        let idle = self.rules.exporter_idle_s();
+        let (exporters, shards, free) = (&self.exporters, &self.shards, &mut self.free);
+        self.retired.retain(|id| {
+            let open = shards.iter().any(|s| s.owners.contains(id));
+            let busy = open || exporters[*id as usize].counts != Counts::default();
+            if !busy {
+                free.push(*id);
+            }
+            busy
+        });
         for e in &mut self.exporters {
             if std::mem::take(&mut e.heard) {
                 e.heard_at = second;
@@ -486,6 +522,36 @@ mod tests {
         router.finish(now, Duration::ZERO);
         assert_eq!(counts(&mut router), [7, 3, 0, 2, 2]);
         assert_eq!(receivers[0].recv().unwrap().len(), 3);
+    }
+
+    #[test]
+    fn new_lists_hold_from_the_next_burst_and_numbers_are_used_again() {
+        let settings = Settings::default();
+        let (mut router, receivers) = setup(1, &settings);
+        let now = Moment::now();
+        (0..4).for_each(|n| send(&mut router, n as u32 % 2 + 1, n, now));
+        router.intake().set_rules(&Settings {
+            deny: vec!["0.0.0.2".parse().unwrap()],
+            ..Settings::default()
+        });
+        router.heed();
+        (4..8).for_each(|n| send(&mut router, n as u32 % 2 + 1, n, now));
+        router.flush(now, Duration::ZERO);
+        assert_eq!(counts(&mut router), [8, 6, 0, 2, 0]);
+        assert_eq!(receivers[0].recv().unwrap().len(), 6);
+        // the number of the forgotten one goes to the next that comes
+        router.sweep(60);
+        send(&mut router, 3, 8, now);
+        assert_eq!(router.exporters.len(), 2);
+        // and who is let in again comes back
+        router.intake().set_rules(&Settings::default());
+        router.heed();
+        send(&mut router, 2, 9, now);
+        router.flush(now, Duration::ZERO);
+        assert_eq!(counts(&mut router), [2, 2, 0, 0, 0]);
+        let mut book = Book::new(10);
+        router.settle(&mut book);
+        assert_eq!(router.index.len(), 3);
     }
 
     #[test]

@@ -147,6 +147,7 @@ impl Listener {
                 datagrams: 0,
                 bytes: 0,
                 kernel_drops: 0,
+                rounds: 0,
                 receive_buffer_asked: asked,
                 receive_buffer: granted,
                 batches: 0,
@@ -170,6 +171,7 @@ impl Listener {
             stats.datagrams = state.datagrams;
             stats.bytes = state.bytes;
             stats.kernel_drops = state.kernel_drops;
+            stats.rounds += 1;
             stats.batches = router.batches();
         };
         if last {
@@ -204,6 +206,7 @@ impl State {
         if got == 0 {
             return;
         }
+        router.heed();
         let first = router.intake().numbers(got as u64);
         for (arrival, number) in burst.arrivals().zip(first..) {
             self.bytes += arrival.payload.len() as u64;

@@ -1,7 +1,7 @@
 //! What is behind decode: names, usage, sealing. The same for exported and metered rows.
 
 use crate::aggregate::Usage;
-use crate::batch::{Bundle, Extra, LedgerRow, Sealer};
+use crate::batch::{self, Bundle, Extra, LedgerRow, Sealer};
 use crate::enrich::{self, Learnt, Tables};
 use crate::ledger::{Account, Book, Outcome, Tally};
 use crate::model::{FlowBatch, Learned, UsageRow};
@@ -50,9 +50,12 @@ impl Back {
         &self.tables
     }
 
-    /// Replaces the tables between two batches (reload).
-    pub fn set_tables(&mut self, tables: Arc<Tables>) {
-        self.tables = tables;
+    /// Takes over what a reload changed. Tables keep what exporters taught. Everything must be sealed: rows that wait
+    /// refer to names of the tables before.
+    pub fn reconfigure(&mut self, tables: &Tables, batch: &batch::Settings) {
+        debug_assert_eq!(self.rows_waiting(), 0);
+        self.tables = Arc::new(tables.clone().taught_by(&self.tables));
+        self.sealer.set_limits(batch);
     }
 
     /// Names the rows of the open batch up to `end`, with the tables of now.

@@ -1,12 +1,14 @@
 //! The thread of a shard.
 
 use super::{ExportShard, Stages};
-use crate::batch::Bundle;
+use crate::batch::{self, Bundle};
 use crate::decode::Fault;
+use crate::enrich::Tables;
 use crate::ledger::Book;
 use crate::receive::DatagramBatch;
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender, never};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 /// Batches after which counts are published, however short the time.
@@ -46,26 +48,59 @@ pub struct ShardStats {
 
 /// The published state of a shard: written by its thread a few times a second, read by control.
 #[derive(Clone, Debug, Default)]
-#[expect(
-    clippy::disallowed_types,
-    reason = "a cell that control reads; touched a few times a second"
-)]
-pub struct Cell(Arc<std::sync::Mutex<ShardStats>>);
+pub struct Cell {
+    #[expect(
+        clippy::disallowed_types,
+        reason = "a cell that control reads; touched a few times a second"
+    )]
+    stats: Arc<std::sync::Mutex<ShardStats>>,
+    pulse: Arc<Pulse>,
+}
+
+/// Whether a shard moves.
+#[derive(Debug, Default)]
+struct Pulse {
+    rounds: AtomicU64,
+    waiting: AtomicBool,
+}
 
 impl Cell {
+    /// How many batches of datagrams, empty ones that only tell the time included, the shard has worked off: some come
+    /// each second as long as receive lives.
+    pub fn rounds(&self) -> u64 {
+        self.pulse.rounds.load(Relaxed)
+    }
+
+    /// Whether it waits for the sink to take a bundle: then it stands still because the store does.
+    pub fn is_waiting(&self) -> bool {
+        self.pulse.waiting.load(Relaxed)
+    }
+
     /// Reads or changes the state.
     pub fn with<R>(&self, f: impl FnOnce(&mut ShardStats) -> R) -> R {
         f(&mut self
-            .0
+            .stats
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner))
     }
+}
+
+/// What a reload changes in a shard, between two batches of datagrams.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Tables fresh from the settings, taught by nobody.
+    pub tables: Arc<Tables>,
+    /// When bundles are sealed.
+    pub batch: batch::Settings,
+    /// Dropped once the change is in force.
+    pub done: Sender<()>,
 }
 
 /// A shard with its channels.
 #[derive(Debug)]
 pub struct Worker {
     shard: ExportShard,
+    changes: Receiver<Change>,
     stages: Stages,
     cell: Cell,
     now_ns: i64,
@@ -84,6 +119,7 @@ impl Worker {
     pub fn new(shard: ExportShard, stages: Stages, cell: Cell) -> Self {
         Worker {
             shard,
+            changes: never(),
             stages,
             cell,
             now_ns: 0,
@@ -98,12 +134,21 @@ impl Worker {
         }
     }
 
+    /// Listens for changes, too; the next batch of datagrams, or the next word of the time, brings them in force.
+    pub fn with_changes(mut self, changes: Receiver<Change>) -> Self {
+        self.changes = changes;
+        self
+    }
+
     /// Works until the senders of `input` are gone, seals what is left, and ends. `output` may make it
     /// wait: that is how a slow store is felt here.
     pub fn run(mut self, input: &Receiver<DatagramBatch>, output: &mut dyn FnMut(Bundle)) {
         for batch in input {
             self.now_ns = self.now_ns.max(batch.now_ns());
             let began = Instant::now();
+            while let Ok(change) = self.changes.try_recv() {
+                self.change(&change, output);
+            }
             for datagram in batch.iter() {
                 self.shard.datagram(&datagram);
                 if self.shard.is_full() {
@@ -111,6 +156,7 @@ impl Worker {
                 }
             }
             drop(batch);
+            self.cell.pulse.rounds.fetch_add(1, Relaxed);
             self.queue = input.len();
             self.after_batch(output);
             self.busy_ns += began.elapsed().as_nanos() as u64;
@@ -118,6 +164,15 @@ impl Worker {
         self.shard.finish();
         self.seal(output, true);
         self.publish(true);
+    }
+
+    fn change(&mut self, change: &Change, output: &mut dyn FnMut(Bundle)) {
+        // rows that wait refer to the names of the tables before
+        match self.stages {
+            Stages::Full => self.seal(output, false),
+            Stages::Decode => self.shard.drop_batch(),
+        }
+        self.shard.back().reconfigure(&change.tables, &change.batch);
     }
 
     fn close_batch(&mut self) {
@@ -149,7 +204,9 @@ impl Worker {
             self.bundles += 1;
             // published before they leave: rows may be counted open twice for a moment, never not at all
             self.publish(false);
+            self.cell.pulse.waiting.store(true, Relaxed);
             output(bundle);
+            self.cell.pulse.waiting.store(false, Relaxed);
         }
     }
 

@@ -87,6 +87,19 @@ pub enum Error {
     /// A thread or a runtime could not be started.
     #[error("cannot start the sink: {0}")]
     Start(std::io::Error),
+    /// A compressed body is damaged.
+    #[error("the compressed frames are damaged")]
+    Frames,
+    /// The spool's directory cannot be used.
+    #[error(
+        "cannot use the spool in {path}: {source} (set `directory` below [spool], or `mode = \"off\"`)"
+    )]
+    Spool {
+        /// The directory or file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// An output file cannot be written.
     #[error("cannot write {path}: {source}")]
     Output {

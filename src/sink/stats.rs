@@ -5,7 +5,9 @@
     reason = "errors are rare and read by control; no row passes this lock"
 )]
 
+use super::spool::{Gauges, Reading};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,6 +22,9 @@ pub struct Stats {
     acknowledged: AtomicU64,
     quarantined: AtomicU64,
     lost: AtomicU64,
+    shed: AtomicU64,
+    recovered: AtomicU64,
+    pub(super) spool: Arc<Gauges>,
     inserts: AtomicU64,
     retries: AtomicU64,
     bytes_raw: AtomicU64,
@@ -27,6 +32,7 @@ pub struct Stats {
     latency: [AtomicU64; LATENCY_BOUNDS.len() + 1],
     latency_ns: AtomicU64,
     ready: AtomicBool,
+    beats: AtomicU64,
     errors: Mutex<Errors>,
     endpoints: Mutex<Vec<EndpointState>>,
 }
@@ -62,7 +68,13 @@ pub struct Snapshot {
     pub rows_quarantined: u64,
     /// Rows given up because the process had to end.
     pub rows_lost_shutdown: u64,
-    /// Rows queued, encoded or in flight: the sink's part of the gauge in law (e).
+    /// Rows given up by policy: the spool was full, or they were too old.
+    pub rows_shed: u64,
+    /// Rows found in the spool at the start, or replayed from the quarantine.
+    pub rows_recovered: u64,
+    /// The spool.
+    pub spool: Reading,
+    /// Rows queued, encoded, spooled or in flight: the sink's part of the gauge in law (e).
     pub rows_open: u64,
     /// INSERTs acknowledged, all tables.
     pub inserts: u64,
@@ -90,15 +102,24 @@ impl Stats {
     /// Reads everything.
     pub fn snapshot(&self) -> Snapshot {
         // ends before beginnings: what is open can then only seem larger, never negative
-        let ended = [&self.acknowledged, &self.quarantined, &self.lost].map(|n| n.load(Relaxed));
-        let taken = self.taken.load(Relaxed);
+        let ended = [
+            &self.acknowledged,
+            &self.quarantined,
+            &self.lost,
+            &self.shed,
+        ]
+        .map(|n| n.load(Relaxed));
+        let (recovered, taken) = (self.recovered.load(Relaxed), self.taken.load(Relaxed));
         let errors = self.errors();
         Snapshot {
             rows_taken: taken,
             rows_acknowledged: ended[0],
             rows_quarantined: ended[1],
             rows_lost_shutdown: ended[2],
-            rows_open: taken.saturating_sub(ended.iter().sum()),
+            rows_shed: ended[3],
+            rows_recovered: recovered,
+            spool: self.spool.read(),
+            rows_open: (taken + recovered).saturating_sub(ended.iter().sum()),
             inserts: self.inserts.load(Relaxed),
             retries: self.retries.load(Relaxed),
             bytes_raw: self.bytes_raw.load(Relaxed),
@@ -137,6 +158,14 @@ impl Stats {
         self.lost.fetch_add(rows, Relaxed);
     }
 
+    pub(super) fn shed(&self, rows: u64) {
+        self.shed.fetch_add(rows, Relaxed);
+    }
+
+    pub(super) fn recover(&self, rows: u64) {
+        self.recovered.fetch_add(rows, Relaxed);
+    }
+
     pub(super) fn inserted(&self, raw: u64, sent: u64, took: Duration) {
         self.inserts.fetch_add(1, Relaxed);
         self.bytes_raw.fetch_add(raw, Relaxed);
@@ -146,6 +175,19 @@ impl Stats {
         self.latency[bucket].fetch_add(1, Relaxed);
         self.latency_ns.fetch_add(took.as_nanos() as u64, Relaxed);
         self.set_ready();
+    }
+
+    /// Grows a few times a second while the sink lives, whether the store answers or not; 0 before it starts.
+    pub fn beats(&self) -> u64 {
+        self.beats.load(Relaxed)
+    }
+
+    /// Says that the sink lives.
+    pub(super) async fn beat(self: std::sync::Arc<Self>) {
+        loop {
+            self.beats.fetch_add(1, Relaxed);
+            tokio::time::sleep(BEAT).await;
+        }
     }
 
     /// Tells why nothing can be sent yet.
@@ -184,3 +226,6 @@ impl Stats {
 }
 
 const CODES_MAX: usize = 256;
+
+/// Well below any watchdog worth setting.
+const BEAT: Duration = Duration::from_millis(200);

@@ -43,6 +43,9 @@ pub enum Error {
     /// The process cannot give up its rights.
     #[error("{0}")]
     Confine(String),
+    /// Rights cannot be given up.
+    #[error(transparent)]
+    Rights(#[from] crate::rights::Error),
     /// A running store cannot be asked.
     #[error("{0}")]
     Client(String),

@@ -102,6 +102,10 @@ pub fn spawn(options: &SpawnOptions) -> Result<StoreProcess> {
             command.args([name, &value]);
         }
     }
+    // the service manager hears of the collector alone
+    for name in ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"] {
+        command.env_remove(name);
+    }
     command
         .args(&options.arguments)
         .stdin(Stdio::piped())

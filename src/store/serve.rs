@@ -8,6 +8,7 @@ use super::scratch::Scratch;
 use super::server::{Shared, router};
 use super::settings::Settings;
 use super::{confine, library};
+use crate::rights;
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -68,14 +69,14 @@ fn listen_fault(settings: &Settings, source: std::io::Error) -> Error {
 /// Changes the account when root, then confines the process.
 fn give_up_rights(settings: &Settings, scratch: &Path, library: &Path) -> Result<(), Error> {
     if let Some(account) = confine::account(settings.user.as_deref())? {
-        confine::give(&settings.data, &account)?;
-        confine::give(scratch, &account)?;
+        rights::give(&settings.data, &account)?;
+        rights::give(scratch, &account)?;
         confine::drop_rights(&account)?;
     }
-    confine::forbid_new_rights()?;
-    confine::check_reach(&settings.data)?;
-    confine::check_reach(library)?;
-    confine::check_reach(scratch)?;
+    rights::forbid_new_rights()?;
+    rights::check_reach(&settings.data)?;
+    rights::check_reach(library)?;
+    rights::check_reach(scratch)?;
     let library_folder = library.parent().and_then(Path::parent).unwrap_or(library);
     confine::landlock(&[&settings.data, scratch], &[library, library_folder]);
     Ok(())

@@ -47,6 +47,7 @@ fn the_sample_has_every_key() {
         "batch",
         "sink",
         "control",
+        "rights",
     ];
     for room in rooms {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/{room}/settings.rs"));

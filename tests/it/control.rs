@@ -64,6 +64,13 @@ impl Source for Told {
     fn ledger_json(&self) -> String {
         "{\"laws\":[]}\n".into()
     }
+
+    fn reload(&self) -> Result<String, String> {
+        match self.away.load(Relaxed) {
+            false => Ok("reloaded\n".into()),
+            true => Err("a fault\n".into()),
+        }
+    }
 }
 
 fn serve() -> (Running, SocketAddr, Arc<Told>) {
@@ -88,7 +95,7 @@ fn get(address: SocketAddr, path: &str) -> (u16, String) {
 }
 
 /// Whether the tools of Prometheus are left out. When they are only missing, their test fails and says what to install.
-fn skip_prometheus() -> bool {
+pub fn skip_prometheus() -> bool {
     let skip = std::env::var_os("FLOWHOUSE_SKIP_PROMETHEUS").is_some();
     if skip {
         eprintln!("skipped: FLOWHOUSE_SKIP_PROMETHEUS is set");
@@ -131,6 +138,134 @@ fn pages_are_served() {
     crate::harness::eventually("the port is free again", || {
         TcpListener::bind(address).is_ok()
     });
+}
+
+/// Status and body of what curl makes of these arguments.
+fn curl(arguments: &[&str]) -> (u16, String) {
+    let mut curl = Command::new("curl");
+    let out = run(curl
+        .args(["-sS", "--max-time", "20", "-w", "\n%{http_code}"])
+        .args(arguments));
+    let (body, status) = out.rsplit_once('\n').expect("a status line");
+    (status.parse().expect("a status"), body.to_owned())
+}
+
+#[test]
+fn reload_is_for_those_who_may() {
+    let (running, address, told) = serve();
+    let url = format!("http://{address}/-/reload");
+    assert_eq!(curl(&["-X", "POST", &url]), (200, "reloaded\n".into()));
+    assert_eq!(curl(&[&url]).0, 405, "looking changes nothing");
+    for field in [
+        "Origin: http://evil.example",
+        "Host: evil.example",
+        "Sec-Fetch-Site: cross-site",
+    ] {
+        assert_eq!(curl(&["-X", "POST", "-H", field, &url]).0, 403, "{field}");
+    }
+    told.away.store(true, Relaxed);
+    assert_eq!(curl(&["-X", "POST", &url]), (422, "a fault\n".into()));
+    running.stop();
+
+    // open to the network: no key, nothing is changed; then with one
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let file = dir.path().join("token");
+    std::fs::write(&file, "0123456789abcdef0123456789abcdef\n").expect("written");
+    for token_file in [None, Some(file)] {
+        let keyed = token_file.is_some();
+        let server = Server::bind(&Settings {
+            listen: "0.0.0.0:0".parse().expect("address"),
+            token_file,
+            ..Settings::default()
+        });
+        let server = server.expect("a free port");
+        let url = format!("http://127.0.0.1:{}/-/reload", server.address().port());
+        let running = server.start(Arc::new(Told::default())).expect("starts");
+        let (status, text) = curl(&["-X", "POST", &url]);
+        let bearer = "Authorization: Bearer 0123456789abcdef0123456789abcdef";
+        let (with, _) = curl(&["-X", "POST", "-H", bearer, &url]);
+        match keyed {
+            false => {
+                assert_eq!((status, with), (403, 403));
+                assert!(text.contains("set control.token_file"), "{text}");
+            }
+            true => {
+                assert_eq!((status, with), (401, 200));
+                assert_eq!(
+                    curl(&["-X", "POST", "-H", &format!("{bearer}0"), &url]).0,
+                    401
+                );
+            }
+        }
+        running.stop();
+    }
+}
+
+#[test]
+fn a_client_certificate_stands_for_the_token() {
+    use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let path = |name: &str| dir.path().join(name);
+    let write = |name: &str, text: String| std::fs::write(path(name), text).expect("written");
+    let authority = |name: &str| {
+        let key = KeyPair::generate().expect("a key");
+        let mut params = CertificateParams::new(vec![]).expect("parameters");
+        // its name and that of a leaf have to differ
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let certificate = params.self_signed(&key).expect("signed");
+        write(&format!("{name}.pem"), certificate.pem());
+        Issuer::new(params, key)
+    };
+    let (ours, foreign) = (authority("ours"), authority("foreign"));
+    for (name, issuer) in [("server", &ours), ("client", &ours), ("stranger", &foreign)] {
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(vec!["localhost".into()]).expect("parameters");
+        let certificate = params.signed_by(&key, issuer).expect("signed");
+        write(&format!("{name}.pem"), certificate.pem());
+        write(&format!("{name}.key"), key.serialize_pem());
+    }
+    let server = Server::bind(&Settings {
+        listen: "0.0.0.0:0".parse().expect("address"),
+        tls_certificate_file: Some(path("server.pem")),
+        tls_key_file: Some(path("server.key")),
+        tls_client_ca_file: Some(path("ours.pem")),
+        ..Settings::default()
+    });
+    let server = server.expect("a free port");
+    let port = server.address().port();
+    let running = server.start(Arc::new(Told::default())).expect("starts");
+    let text = |name: &str| path(name).display().to_string();
+    let ca = text("ours.pem");
+    let ask = |more: &[&str], page: &str| {
+        let url = format!("https://localhost:{port}{page}");
+        curl(&[&["-4", "--cacert", &ca], more, &[&url]].concat())
+    };
+    assert_eq!(ask(&[], "/healthz"), (200, "alive\n".into()));
+    let (status, why) = ask(&["-X", "POST"], "/-/reload");
+    assert!(status == 403 && why.contains("client certificate"), "{why}");
+    let (cert, key) = (text("client.pem"), text("client.key"));
+    let post = ["-X", "POST", "--cert", &cert, "--key", &key];
+    assert_eq!(ask(&post, "/-/reload"), (200, "reloaded\n".into()));
+    // signed by somebody else: not even a page
+    let url = format!("https://localhost:{port}/healthz");
+    let mut stranger = Command::new("curl");
+    let (cert, key) = (text("stranger.pem"), text("stranger.key"));
+    stranger.args([
+        "-4",
+        "-sS",
+        "--max-time",
+        "20",
+        "--cacert",
+        &ca,
+        "--cert",
+        &cert,
+        "--key",
+        &key,
+        &url,
+    ]);
+    assert!(!stranger.output().expect("it runs").status.success());
+    running.stop();
 }
 
 #[test]
@@ -236,7 +371,7 @@ fn prometheus_scrapes_it() {
 }
 
 /// A Prometheus that ends with the test.
-struct Prometheus(Child);
+pub struct Prometheus(Child);
 
 impl Drop for Prometheus {
     fn drop(&mut self) {
@@ -245,7 +380,8 @@ impl Drop for Prometheus {
     }
 }
 
-fn prometheus(dir: &Path, target: SocketAddr) -> (Prometheus, SocketAddr) {
+/// Scrapes a target every second; the second half is the address of its API.
+pub fn prometheus(dir: &Path, target: SocketAddr) -> (Prometheus, SocketAddr) {
     let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let api = free.local_addr().expect("address");
     drop(free);

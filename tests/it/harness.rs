@@ -59,19 +59,23 @@ impl Collector {
     /// Starts `flowhouse run` on a configuration that this completes with ports and a state directory, and waits until it
     /// is ready.
     pub fn start(dir: &Path, config: &str) -> Collector {
+        Collector::start_with(dir, config, |_| {})
+    }
+
+    /// As [`Collector::start`], with a command that is `changed` before. Keys of `[control]` may follow at the end of the
+    /// file that [`configure`] writes.
+    pub fn start_with(dir: &Path, config: &str, changed: impl FnOnce(&mut Command)) -> Collector {
         let state = dir.join("state");
-        let text =
-            format!("state_dir = {state:?}\n{config}\n[control]\nlisten = \"127.0.0.1:0\"\n");
-        let file = dir.join("flowhouse.toml");
-        fs::write(&file, text).expect("configuration written");
-        let mut child = Command::new(exe())
+        let file = configure(dir, config);
+        let mut command = Command::new(exe());
+        command
             .args(["run", "-c"])
             .arg(&file)
             .stderr(Stdio::piped())
             .stdout(Stdio::null())
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("the collector starts");
+            .stdin(Stdio::null());
+        changed(&mut command);
+        let mut child = command.spawn().expect("the collector starts");
         let lines = follow(child.stderr.take().expect("piped"));
         let (mut udp, mut http, mut store, mut said) = (vec![], None, None, vec![]);
         let deadline = Instant::now() + PATIENCE;
@@ -111,6 +115,43 @@ impl Collector {
     /// Its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        run(Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]));
+    }
+
+    /// Waits until it logs a line with `mark`.
+    pub fn logs(&self, mark: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let mut said = vec![];
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.lines.recv_timeout(left) {
+                Ok(line) if line.contains(mark) => return line,
+                Ok(line) => said.push(line),
+                Err(_) => panic!("waited in vain for `{mark}`:\n{}", said.join("\n")),
+            }
+        }
+    }
+
+    /// Asks it to read its configuration again: status and text of the answer.
+    pub fn reload(&self) -> (u16, String) {
+        let url = format!("http://{}/-/reload", self.http);
+        let mut curl = Command::new("curl");
+        let out = run(curl.args([
+            "-sS",
+            "--max-time",
+            "20",
+            "-X",
+            "POST",
+            "-w",
+            "\n%{http_code}",
+            &url,
+        ]));
+        let (text, status) = out.rsplit_once('\n').expect("a status line");
+        (status.parse().expect("a status"), text.to_owned())
     }
 
     /// Status and text of a page of the HTTP side.
@@ -176,6 +217,12 @@ impl Collector {
         run(Command::new("kill").args([&format!("-{name}"), &store]));
     }
 
+    /// Ends it as a crash would.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it is there");
+        self.child.wait().expect("it ends");
+    }
+
     /// Waits until it ends by itself; its exit code, what it logged since it was ready, and the final ledger.
     pub fn ended(mut self) -> (Option<i32>, String, serde_json::Value) {
         let mut status = None;
@@ -210,6 +257,16 @@ impl Drop for Collector {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Writes the configuration of a collector in `dir`, completed with a state directory and an HTTP address, and returns
+/// its file.
+pub fn configure(dir: &Path, config: &str) -> PathBuf {
+    let state = dir.join("state");
+    let text = format!("state_dir = {state:?}\n{config}\n[control]\nlisten = \"127.0.0.1:0\"\n");
+    let file = dir.join("flowhouse.toml");
+    fs::write(&file, text).expect("configuration written");
+    file
 }
 
 /// Asserts that every law of a ledger holds, and prints the equations.

@@ -56,7 +56,9 @@ impl Scene {
     /// Lets an exporter run to its end and asserts that exactly `want` was added.
     fn expect(&self, what: &str, want: &Truth, export: impl FnOnce(SocketAddr)) {
         // before the first rows the tables may not be there yet
-        eventually("the schema", || self.collector.page("/readyz").0 == 200);
+        eventually("the schema", || {
+            self.collector.metric("flowhouse_sink_delivering") == 1.0
+        });
         let before = self.stored();
         export(self.collector.udp[0]);
         self.collector.settle(before[0] + want.flows);
@@ -164,7 +166,9 @@ fn softflowd_tells_its_sampling_in_options_data_of_netflow_9() {
 /// One packet in five, of which the collector is told in this way.
 fn sampled_by_softflowd(version: &str, source: &str) {
     let scene = Scene::start();
-    eventually("the schema", || scene.collector.page("/readyz").0 == 200);
+    eventually("the schema", || {
+        scene.collector.metric("flowhouse_sink_delivering") == 1.0
+    });
     let sent = scene.softflowd(scene.collector.udp[0], &["-v", version, "-s", "5"]);
     scene.collector.settle(sent);
     let [rows, packets, _] = scene.stored();
@@ -200,7 +204,9 @@ fn pmacctd_sflow_of_every_packet_and_of_one_in_four() {
     // chance picks the samples, and the last ones may stay behind: what was sent is read on its way
     let mut sent = Truth::default();
     for rate in [1, 4] {
-        eventually("the schema", || scene.collector.page("/readyz").0 == 200);
+        eventually("the schema", || {
+            scene.collector.metric("flowhouse_sink_delivering") == 1.0
+        });
         let relay = Relay::start(scene.collector.udp[0]);
         scene.pmacctd(&format!(
             "plugins: sfprobe[s]\nsfprobe_receiver[s]: {}\nsfprobe_agentip[s]: 192.0.2.{rate}\nsampling_rate[s]: {rate}\n",

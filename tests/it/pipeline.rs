@@ -309,7 +309,8 @@ fn a_stop_under_load_loses_nothing() {
 fn a_store_that_comes_later_gets_everything() {
     let dir = directory();
     let mut store = Store::planned(dir.path());
-    let collector = Collector::start(dir.path(), &format!("{ONE}{}", store.config()));
+    let config = format!("{ONE}{}[spool]\nmode = \"off\"\n", store.config());
+    let collector = Collector::start(dir.path(), &config);
     assert_eq!(collector.page("/healthz").0, 200);
     let report = export(&plan(collector.udp[0], &[Profile::Router], 2_000, 8_000));
     eventually("it was decoded", || {
@@ -340,9 +341,15 @@ fn a_store_that_is_killed_has_every_row_once() {
     let acknowledged = || total(&collector.ledger(), "rows_acknowledged");
     eventually("rows flow", || acknowledged() > 2_000);
     store.kill();
-    eventually("it is missed", || collector.page("/readyz").0 == 503);
-    let reason = collector.page("/readyz").1;
-    assert!(reason.trim().len() > 10, "the reason: {reason}");
+    eventually("it is missed", || {
+        collector.metric("flowhouse_sink_delivering") == 0.0
+    });
+    let (status, reason) = collector.page("/readyz");
+    assert_eq!(status, 200, "what comes goes to the spool");
+    assert!(
+        reason.starts_with("ready; spooling: ") && reason.len() > 30,
+        "the reason: {reason}"
+    );
     let before = total(&collector.ledger(), "rows");
     eventually("rows wait", || {
         total(&collector.ledger(), "rows") > before + 5_000

@@ -156,6 +156,10 @@ fn an_embedded_store_that_dies_is_started_again() {
         let now = collector.store_id();
         !now.is_empty() && now != first
     });
-    eventually("ready again", || collector.page("/readyz").0 == 200);
+    eventually("ready again", || {
+        collector.metric("flowhouse_sink_delivering") == 1.0
+    });
+    let restarts = || collector.metric("flowhouse_store_restarts_total");
+    eventually("it is counted", || restarts() == 1.0);
     assert_laws(&collector.stop());
 }

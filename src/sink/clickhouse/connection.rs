@@ -100,6 +100,17 @@ impl Connection {
         self.cluster.is_some() || self.topology().concat().len() == 1
     }
 
+    /// Files that are read while it is in use.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let all = [
+            &self.password_file,
+            &self.ca_file,
+            &self.certificate_file,
+            &self.certificate_key_file,
+        ];
+        all.into_iter().flatten()
+    }
+
     /// Takes the user from the environment where the configuration has none.
     pub fn complete(&mut self) {
         let user = std::env::var(USER_VARIABLE);

@@ -1,6 +1,8 @@
-//! One section until it is acknowledged, refused for good, or out of time.
+//! One attempt to deliver a section, and what its end means.
 
+use super::complaint::Complaints;
 use super::endpoints::{Endpoints, Route};
+use super::lanes::End;
 use super::verdict::{Fault, Verdict, judge};
 use crate::batch::Table;
 use crate::sink::native::{Compression, EncodedSection};
@@ -9,7 +11,6 @@ use bytes::Bytes;
 use clickhouse::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
@@ -19,26 +20,18 @@ pub(super) struct Delivery {
     endpoints: Arc<Endpoints>,
     settings: Settings,
     stats: Arc<Stats>,
-    deadline: watch::Receiver<Option<Instant>>,
-    home: mpsc::Sender<Bytes>,
+    complaints: Complaints,
     /// Bit n is set when the store does not know `SETTINGS[n]`.
     unknown: AtomicU32,
 }
 
 impl Delivery {
-    pub(super) fn new(
-        endpoints: Arc<Endpoints>,
-        settings: &Settings,
-        stats: Arc<Stats>,
-        deadline: watch::Receiver<Option<Instant>>,
-        home: mpsc::Sender<Bytes>,
-    ) -> Self {
+    pub(super) fn new(endpoints: Arc<Endpoints>, settings: &Settings, stats: Arc<Stats>) -> Self {
         Delivery {
             endpoints,
             settings: settings.clone(),
             stats,
-            deadline,
-            home,
+            complaints: Complaints::default(),
             unknown: AtomicU32::new(0),
         }
     }
@@ -55,56 +48,76 @@ impl Delivery {
         }
     }
 
-    /// Delivers; when it returns the rows are counted.
-    pub(super) async fn deliver(&self, section: EncodedSection) {
-        tokio::select! {
-            biased;
-            () = self.insist(&section) => {}
-            () = passed(self.deadline.clone()) => self.lose(&section),
-        }
-        self.home.send(section.body).ok();
-    }
-
-    /// Counts a section that there is no time for.
-    pub(super) fn lose(&self, section: &EncodedSection) {
-        tracing::error!(
-            table = section.table.name(),
-            rows = section.rows,
-            token = section.token,
-            "rows lost: the store did not take them before the process had to end"
-        );
-        self.stats.lose(flow_rows(section));
-    }
-
-    async fn insist(&self, section: &EncodedSection) {
-        let (mut failures, mut refusals) = (0u32, 0);
-        loop {
-            let start = Instant::now();
-            let route = self.endpoints.route(section.table, &section.token);
-            let Err(error) = self.insert(&route, section).await else {
-                route.succeeded();
-                self.stats.acknowledge(flow_rows(section));
-                let sent = section.body.len() as u64;
-                return self.stats.inserted(section.raw_len, sent, start.elapsed());
-            };
-            let fault = judge(&error, &route.failed(&error));
-            self.stats.failed(&fault.code, &fault.text);
-            failures += 1;
-            report(section, &fault, failures);
-            match &fault.verdict {
-                Verdict::Again => {}
-                Verdict::UnknownSetting(name) if self.leave_out(name) => {}
-                Verdict::Refused | Verdict::UnknownSetting(_) => refusals += 1,
-            }
-            if refusals >= self.settings.refusals_max {
-                return self.quarantine(section, &fault);
-            }
+    /// Sends a section once.
+    pub(super) async fn send(&self, section: &EncodedSection, again: bool) -> End {
+        if again {
             self.stats.retried();
-            tokio::time::sleep(self.pause(failures)).await;
+        }
+        let start = Instant::now();
+        let route = self.endpoints.route(section.table, &section.token);
+        match self.insert(&route, section).await {
+            Ok(()) => {
+                route.succeeded();
+                let sent = section.body.len() as u64;
+                self.stats.inserted(section.raw_len, sent, start.elapsed());
+                self.complaints.over(section.table);
+                End::Finished(crate::sink::spool::State::Done)
+            }
+            Err(error) => {
+                let fault = judge(&error, &route.failed(&error));
+                self.failed(section, fault)
+            }
         }
     }
 
-    async fn insert(&self, route: &Route<'_>, section: &EncodedSection) -> Result<(), Error> {
+    /// Asks whether the rows of a section that was sent long ago are there. Only `flows` can be asked.
+    pub(super) async fn ask(&self, section: &EncodedSection) -> End {
+        let route = self.endpoints.route(section.table, &section.token);
+        let (first, last) = (section.first_ms / 1000, section.last_ms / 1000);
+        let sql = format!(
+            "SELECT count() FROM {} WHERE batch = {} AND received_at BETWEEN toDateTime({first}, 'UTC') AND toDateTime({last}, 'UTC')",
+            route.table(),
+            section.id()
+        );
+        let patience = Duration::from_secs(self.settings.insert_timeout_s);
+        let answer = route.client().query(&sql).fetch_one::<u64>();
+        match tokio::time::timeout(patience, answer).await {
+            Ok(Ok(0)) => {
+                self.stats.set_ready();
+                End::Absent
+            }
+            Ok(Ok(n)) if n >= section.rows => End::Finished(crate::sink::spool::State::Done),
+            // one block is written as one part: this cannot be, unless rows were deleted since
+            Ok(Ok(n)) => End::Hopeless(format!("the store has {n} of its {} rows", section.rows)),
+            Ok(Err(error)) => {
+                let fault = judge(&error, &route.failed(&error));
+                self.stats.failed(&fault.code, &fault.text);
+                self.complaints.report(section, &fault);
+                End::Later
+            }
+            Err(_) => End::Later,
+        }
+    }
+
+    fn failed(&self, section: &EncodedSection, fault: Fault) -> End {
+        self.stats.failed(&fault.code, &fault.text);
+        self.complaints.report(section, &fault);
+        match fault.verdict {
+            Verdict::NotSent => End::NotSent,
+            Verdict::Silence => End::Silence,
+            Verdict::Again => End::Again,
+            Verdict::UnknownSetting(name) if self.leave_out(&name) => End::Retry,
+            Verdict::Refused | Verdict::UnknownSetting(_) => {
+                End::Refused(format!("{}: {}", fault.code, fault.text))
+            }
+        }
+    }
+
+    pub(super) async fn insert(
+        &self,
+        route: &Route<'_>,
+        section: &EncodedSection,
+    ) -> Result<(), Error> {
         let (table, columns) = (route.table(), &section.columns);
         let sql = format!("INSERT INTO {table} ({columns}) FORMAT Native");
         let seconds = |s| Some(Duration::from_secs(s));
@@ -129,7 +142,14 @@ impl Delivery {
         let mut at = 0;
         while at < section.body.len() {
             let end = (at + CHUNK).min(section.body.len());
-            insert.send(section.body.slice(at..end)).await?;
+            let chunk: Bytes = section.body.slice(at..end);
+            if let Err(error) = insert.send(chunk).await {
+                // "channel closed" hides what happened to the connection; the end knows
+                return match error {
+                    Error::TimedOut => Err(error),
+                    _ => insert.end().await.and(Err(error)),
+                };
+            }
             at = end;
         }
         insert.end().await
@@ -151,29 +171,6 @@ impl Delivery {
         // several inserts may learn it at the same time; each of them goes again
         true
     }
-
-    fn quarantine(&self, section: &EncodedSection, fault: &Fault) {
-        tracing::error!(
-            table = section.table.name(),
-            partition = section.partition,
-            rows = section.rows,
-            token = section.token,
-            code = fault.code,
-            reason = fault.text,
-            "rows quarantined: the store refuses them for good; they are counted and dropped"
-        );
-        self.stats.quarantine(flow_rows(section));
-    }
-
-    /// Doubles with every failure up to the limit; half of it is random, so that retries spread.
-    fn pause(&self, failures: u32) -> Duration {
-        let doubled = self
-            .settings
-            .backoff_ms
-            .saturating_mul(1 << (failures - 1).min(16));
-        let most = doubled.min(self.settings.backoff_max_ms);
-        Duration::from_millis(rand::random_range(most / 2..=most))
-    }
 }
 
 /// Ends when the deadline is set and passed.
@@ -187,28 +184,6 @@ pub(super) async fn passed(mut deadline: watch::Receiver<Option<Instant>>) {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         // nobody is left to set one
         None => std::future::pending().await,
-    }
-}
-
-/// Only these enter law (e).
-fn flow_rows(section: &EncodedSection) -> u64 {
-    match section.table {
-        Table::Flows => section.rows,
-        _ => 0,
-    }
-}
-
-/// Logs the first failure of a section, and then ever fewer.
-fn report(section: &EncodedSection, fault: &Fault, failures: u32) {
-    if failures.is_power_of_two() {
-        tracing::warn!(
-            table = section.table.name(),
-            rows = section.rows,
-            failures,
-            code = fault.code,
-            error = fault.text,
-            "insert failed, trying again"
-        );
     }
 }
 

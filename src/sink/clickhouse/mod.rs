@@ -1,28 +1,41 @@
 //! Delivery to ClickHouse over HTTP: encoded sections, each sent until it is acknowledged.
 //!
-//! A thread encodes what arrives and hands sections to tasks of a small runtime; the window of each table bounds how
-//! many are in flight. A section is retried with the same bytes and the same token, so however often an answer gets
-//! lost the rows are there once. When the store is slow the windows fill, then hop 2, and the shards wait.
+//! A thread encodes what arrives. With a spool a second thread makes it durable before it goes on. The lanes give each section its
+//! turn; tasks of a small runtime carry it to the store. A section is sent again with the same bytes and the same token, so
+//! however often an answer gets lost the rows are there once. Without a spool a slow store fills the windows, then hop 2, and the
+//! shards wait.
 
+mod admit;
+mod complaint;
 mod connection;
 mod deliver;
 mod endpoints;
+mod lane;
+mod lanes;
+mod post;
 mod secret;
 mod tls;
 mod verdict;
+mod writer;
 
-use super::native::{EncodedSection, Encoder};
+use super::native::{EncodedBundle, EncodedSection, Encoder};
+use super::spool::{Disk, Mode, Slot, Spool};
 use super::{Error, Inbox, Settings, Snapshot, Stats};
 use crate::batch::{Bundle, Table};
+use admit::Door;
 use bytes::Bytes;
+use crossbeam_channel::{Receiver, Sender, bounded};
 use deliver::Delivery;
-use std::collections::BTreeMap;
+use lanes::{Entry, Lanes};
+use post::{Post, Shared};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
-use tokio::runtime::{self, Runtime};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::runtime::{self, Handle, Runtime};
+use tokio::sync::{Semaphore, watch};
+use writer::{Order, Writer};
 
 pub use connection::Connection;
 pub use endpoints::{Endpoints, Route};
@@ -33,17 +46,39 @@ pub use secret::PASSWORD_VARIABLE;
 pub struct Sink {
     thread: JoinHandle<()>,
     deadline: watch::Sender<Option<Instant>>,
+    shared: Arc<Shared>,
+    disk: Option<Arc<Disk>>,
+    settings: Settings,
+    runtime: Handle,
+    home: mpsc::Sender<Bytes>,
     stats: Arc<Stats>,
 }
 
 impl Sink {
-    /// Starts the sink. It does not wait for the store: [`Stats::is_ready`] tells when it answers.
+    /// Starts the sink without a spool. It does not wait for the store: [`Stats::is_ready`] tells when it answers.
+    ///
+    /// # Errors
+    /// When the key file cannot be read or a thread cannot be started.
     pub fn start(
         inbox: Inbox,
         connection: &Connection,
         settings: &Settings,
     ) -> Result<Sink, Error> {
-        let endpoints = Endpoints::new(connection, inbox.stats.clone())?;
+        let sink = Self::start_held(inbox, settings, None)?;
+        sink.release(connection)?;
+        Ok(sink)
+    }
+
+    /// Starts the sink, which sends nothing before [`Self::release`]: with a spool bundles are made durable meanwhile, without one
+    /// they wait.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn start_held(
+        inbox: Inbox,
+        settings: &Settings,
+        spool: Option<Spool>,
+    ) -> Result<Sink, Error> {
         let runtime = runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("sink-io")
@@ -51,16 +86,32 @@ impl Sink {
             .build()
             .map_err(Error::Start)?;
         let (deadline, watched) = watch::channel(None);
-        let stats = inbox.stats.clone();
         let (home, bodies) = mpsc::channel();
-        runtime.spawn(endpoints.clone().watch());
-        let delivery = Delivery::new(endpoints, settings, stats.clone(), watched.clone(), home);
-        let window = |_: &Table| Arc::new(Semaphore::new(settings.in_flight_max));
+        let stats = inbox.stats.clone();
+        let shared = Arc::new(Shared::new(
+            lanes_of(settings, spool.as_ref()),
+            stats.clone(),
+        ));
+        let door = Door {
+            shared: shared.clone(),
+            rooms: rooms(settings, spool.is_some()),
+            runtime: runtime.handle().clone(),
+            deadline: watched.clone(),
+            home: home.clone(),
+        };
+        let disk = spool.as_ref().map(|s| s.disk.clone());
+        let handle = runtime.handle().clone();
+        let writing = match spool {
+            Some(spool) => Some(Writing::start(spool, &door, &stats)?),
+            None => None,
+        };
         let worker = Worker {
             encoder: Encoder::new(settings.compression),
-            windows: Table::ALL.iter().map(|t| (*t, window(t))).collect(),
-            in_flight_max: settings.in_flight_max as u32,
-            delivery: Arc::new(delivery),
+            numbers: writing
+                .as_ref()
+                .map_or_else(Arc::default, |w| w.numbers.clone()),
+            writing,
+            door,
             bodies,
             deadline: watched,
             inbox,
@@ -70,8 +121,35 @@ impl Sink {
         Ok(Sink {
             thread: thread.map_err(Error::Start)?,
             deadline,
+            shared,
+            disk,
+            settings: settings.clone(),
+            runtime: handle,
+            home,
             stats,
         })
+    }
+
+    /// Lets the sink send: the tables are there.
+    ///
+    /// # Errors
+    /// When the key file cannot be read.
+    pub fn release(&self, connection: &Connection) -> Result<(), Error> {
+        let endpoints = Endpoints::new(connection, self.stats.clone())?;
+        self.runtime.spawn(endpoints.clone().watch());
+        let delivery = Delivery::new(endpoints, &self.settings, self.stats.clone());
+        let delivery = Arc::new(delivery);
+        let post = Arc::new(Post {
+            shared: self.shared.clone(),
+            delivery: delivery.clone(),
+            disk: self.disk.clone(),
+            deadline: self.deadline.subscribe(),
+            home: self.home.clone(),
+        });
+        self.shared.with(|lanes| lanes.hold(false));
+        self.runtime.spawn(post.run());
+        self.runtime.spawn(delivery.greet());
+        Ok(())
     }
 
     /// What it did so far; the cell lives on after the sink.
@@ -79,8 +157,8 @@ impl Sink {
         &self.stats
     }
 
-    /// Ends the sink once everything is delivered, or after `grace`: what is not acknowledged by then is lost and
-    /// counted. Drop the outboxes first. (Rows in flight at that moment may be in the store all the same.)
+    /// Ends the sink once everything is delivered, or after `grace`. What is not acknowledged by then stays in the spool; without
+    /// one it is lost and counted. Drop the outboxes first. (Rows in flight at that moment may be in the store all the same.)
     pub fn stop(self, grace: Duration) -> Snapshot {
         self.deadline.send_replace(Some(Instant::now() + grace));
         if self.thread.join().is_err() {
@@ -90,39 +168,114 @@ impl Sink {
     }
 }
 
+/// Sends one section once, with its token.
+///
+/// # Errors
+/// When the key file cannot be read, or what the store says.
+pub async fn send_once(connection: &Connection, section: &EncodedSection) -> Result<(), Error> {
+    let endpoints = Endpoints::new(connection, Arc::default())?;
+    let delivery = Delivery::new(endpoints.clone(), &Settings::default(), Arc::default());
+    let route = endpoints.route(section.table, &section.token);
+    let insert = delivery.insert(&route, section).await;
+    insert.map_err(|e| Error::statement("INSERT", e))
+}
+
+/// Lanes that hold everything until they are released.
+fn lanes_of(settings: &Settings, spool: Option<&Spool>) -> Lanes {
+    let (window, age) = match spool {
+        Some(s) => (
+            settings.in_flight_max.min(s.disk.settings().in_doubt_max),
+            s.disk.settings().in_doubt_age_max_s,
+        ),
+        None => (settings.in_flight_max, 0),
+    };
+    let mut lanes = Lanes::new(settings, window, spool.is_some(), Duration::from_secs(age));
+    lanes.hold(true);
+    lanes
+}
+
+/// How many sections of each table may be in memory: those in flight, and with a spool as many live ones that wait.
+fn rooms(settings: &Settings, spooled: bool) -> std::collections::BTreeMap<Table, Arc<Semaphore>> {
+    let n = settings.in_flight_max * if spooled { 2 } else { 1 };
+    let room = |t: &Table| (*t, Arc::new(Semaphore::new(n)));
+    Table::ALL.iter().map(room).collect()
+}
+
+/// The spool's thread.
+struct Writing {
+    mode: Mode,
+    orders: Sender<Order>,
+    numbers: Arc<AtomicU64>,
+    disk: Arc<Disk>,
+    thread: JoinHandle<()>,
+}
+
+impl Writing {
+    /// Takes in what was found, and starts the thread.
+    fn start(spool: Spool, door: &Door, stats: &Arc<Stats>) -> Result<Writing, Error> {
+        let numbers = Arc::new(AtomicU64::new(spool.next));
+        for found in spool.found {
+            writer::take(found, door, stats);
+        }
+        let settings = spool.disk.settings();
+        let mode = settings.mode;
+        let (orders, received): (_, Receiver<Order>) = bounded(settings.queue_max);
+        let writer = Writer {
+            orders: received,
+            disk: spool.disk.clone(),
+            door: door.clone(),
+            stats: stats.clone(),
+            positions: spool.kept,
+            numbers: numbers.clone(),
+            ended: vec![],
+            complained: None,
+            shedding: (0, 0),
+        };
+        let thread = Builder::new()
+            .name("spool".into())
+            .spawn(move || writer.run());
+        Ok(Writing {
+            mode,
+            orders,
+            numbers,
+            disk: spool.disk,
+            thread: thread.map_err(Error::Start)?,
+        })
+    }
+}
+
 /// The encoding thread.
 struct Worker {
     inbox: Inbox,
     encoder: Encoder,
-    windows: BTreeMap<Table, Arc<Semaphore>>,
-    in_flight_max: u32,
-    delivery: Arc<Delivery>,
+    door: Door,
     bodies: mpsc::Receiver<Bytes>,
     deadline: watch::Receiver<Option<Instant>>,
+    numbers: Arc<AtomicU64>,
+    writing: Option<Writing>,
 }
 
 impl Worker {
     fn run(mut self, runtime: Runtime) {
-        runtime.spawn(self.delivery.clone().greet());
+        runtime.spawn(self.inbox.stats.clone().beat());
         while let Some(bundle) = self.next() {
             for body in self.bodies.try_iter() {
                 self.encoder.recycle(body);
             }
             let encoded = self.encoder.encode(&bundle);
             bundle.recycle();
-            for section in encoded.sections {
-                self.dispatch(&runtime, section);
-            }
+            self.hand_over(encoded);
         }
-        self.drain(&runtime);
-        // tasks that are still there have been counted as lost
+        self.drain();
+        // tasks that are still there have been counted
         runtime.shutdown_background();
     }
 
     /// The next bundle; `None` when there will be none, or no time for it.
     fn next(&self) -> Option<Bundle> {
         loop {
-            if self.late() {
+            // the disk has time when the store has none
+            if self.writing.is_none() && self.late() {
                 return None;
             }
             match self.inbox.receiver.recv_timeout(POLL) {
@@ -137,46 +290,86 @@ impl Worker {
         self.deadline.borrow().is_some_and(|d| Instant::now() >= d)
     }
 
-    /// Sends a section in a task of its own, once the table's window has room.
-    fn dispatch(&mut self, runtime: &Runtime, section: EncodedSection) {
-        let window = self.windows[&section.table].clone();
-        let deadline = self.deadline.clone();
-        match runtime.block_on(enter(window, deadline)) {
-            Some(permit) => {
-                let delivery = self.delivery.clone();
-                runtime.spawn(async move {
-                    delivery.deliver(section).await;
-                    drop(permit);
-                });
+    fn hand_over(&self, bundle: EncodedBundle) {
+        let number = self.numbers.fetch_add(1, Relaxed);
+        match &self.writing {
+            Some(w) if w.mode == Mode::Always || !self.door.is_open_for(&bundle) => {
+                if let Err(back) = w.orders.send(Order::Bundle(number, bundle))
+                    && let Order::Bundle(number, bundle) = back.0
+                {
+                    // its thread has panicked
+                    self.door.memory(number, bundle);
+                }
             }
-            None => self.delivery.lose(&section),
+            _ => self.door.memory(number, bundle),
         }
     }
 
     /// Waits for everything in flight, then counts what the inbox still gets: late shards send until they are told, too.
-    fn drain(&mut self, runtime: &Runtime) {
-        for window in self.windows.values() {
-            let all = window.clone().acquire_many_owned(self.in_flight_max);
-            // a delivery ends by itself soon after the deadline
-            drop(runtime.block_on(all));
+    fn drain(self) {
+        let shared = &self.door.shared;
+        if let Some(w) = &self.writing {
+            let (done, flushed) = bounded(1);
+            w.orders.send(Order::Flush(done)).ok();
+            flushed.recv().ok();
+        }
+        let over = || {
+            // what is on disk, or can go there, need not wait for a store that is away
+            let spooled = self.writing.as_ref().is_some_and(|w| !w.disk.is_failing());
+            let spooled = spooled && shared.look(Lanes::is_stuck);
+            self.late() || spooled || shared.look(Lanes::is_empty)
+        };
+        while !over() {
+            std::thread::sleep(DRAIN_POLL);
+        }
+        let rest = shared.with(Lanes::close);
+        for (number, entry) in rest.memory {
+            self.keep(number, entry);
+        }
+        if let Some(w) = self.writing {
+            drop(w.orders);
+            if w.thread.join().is_err() {
+                tracing::error!("the spool's thread panicked");
+            }
         }
         for bundle in self.inbox.receiver.iter() {
             self.inbox.stats.lose(bundle.flow_rows() as u64);
         }
     }
-}
 
-/// Room in a window, or `None` when the deadline comes first.
-async fn enter(
-    window: Arc<Semaphore>,
-    deadline: watch::Receiver<Option<Instant>>,
-) -> Option<OwnedSemaphorePermit> {
-    tokio::select! {
-        biased;
-        permit = window.acquire_owned() => permit.ok(),
-        () = deliver::passed(deadline) => None,
+    /// The last chance of a bundle that is only in memory: the spool, else it is lost and counted.
+    fn keep(&self, number: u64, entry: Entry) {
+        let Some(memory) = entry.memory else { return };
+        let (mut sections, mut slots): (Vec<_>, Vec<Slot>) = (vec![], vec![]);
+        for (section, load) in entry.sections.iter().zip(memory.loads) {
+            if let Some(load) = load.filter(|_| section.slot.state.is_open()) {
+                sections.push(load.section.clone());
+                slots.push(section.slot);
+            }
+        }
+        let bundle = EncodedBundle {
+            sequence: memory.sequence,
+            created_ms: entry.created_ms,
+            positions: memory.positions,
+            sections,
+        };
+        let written = self.writing.as_ref().is_some_and(|w| {
+            let group = [(number, &bundle, &slots[..])];
+            w.disk.commit(&group).iter().all(Result::is_ok)
+        });
+        if !written {
+            let rows: u64 = bundle.sections.iter().map(|s| s.flow_rows()).sum();
+            tracing::error!(
+                bundle = number,
+                rows,
+                "rows lost: the store did not take them before the process had to end"
+            );
+            self.inbox.stats.lose(rows);
+        }
     }
 }
 
 /// How often the encoding thread looks whether it should stop.
 const POLL: Duration = Duration::from_millis(50);
+
+const DRAIN_POLL: Duration = Duration::from_millis(10);

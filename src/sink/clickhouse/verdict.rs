@@ -16,6 +16,10 @@ pub(super) struct Fault {
 /// What to do with the same rows now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
+    /// The store was not reached: it has none of them.
+    NotSent,
+    /// No answer, or none of the store's own: it may have them.
+    Silence,
     /// Send them again, however long it takes: it is not about them.
     Again,
     /// The store refuses these rows, or says something nobody knows: try some more times, then quarantine.
@@ -24,11 +28,26 @@ pub(super) enum Verdict {
     UnknownSetting(String),
 }
 
+impl Fault {
+    /// Whether only an operator can mend it: user, key, rights.
+    pub(super) fn needs_operator(&self) -> bool {
+        ["164", "192", "193", "194", "497", "516"].contains(&self.code.as_str())
+    }
+}
+
 /// Judges an error, of which `text` says what people should know.
 pub(super) fn judge(error: &Error, text: &str) -> Fault {
     let (code, verdict) = match error {
-        Error::TimedOut => ("timeout".into(), Verdict::Again),
-        Error::Network(_) => ("network".into(), Verdict::Again),
+        Error::TimedOut => ("timeout".into(), Verdict::Silence),
+        Error::Network(cause) => {
+            let connect = never_connected(cause.as_ref());
+            let verdict = if connect {
+                Verdict::NotSent
+            } else {
+                Verdict::Silence
+            };
+            ("network".into(), verdict)
+        }
         Error::BadResponse(text) => match exception_code(text) {
             Some(code) => (code.to_string(), judge_code(code, text)),
             None => ("http".into(), judge_status(text)),
@@ -59,9 +78,23 @@ fn judge_code(code: u32, text: &str) -> Verdict {
 fn judge_status(text: &str) -> Verdict {
     let status = text.get(..3).and_then(|s| s.parse::<u16>().ok());
     match status {
-        Some(429 | 500..) | None => Verdict::Again,
+        Some(429) => Verdict::Again,
+        Some(500..) | None => Verdict::Silence,
         Some(_) => Verdict::Refused,
     }
+}
+
+/// Whether the connection was never made.
+fn never_connected(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let client = error.downcast_ref::<hyper_util::client::legacy::Error>();
+        if let Some(client) = client {
+            return client.is_connect();
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// The number in `Code: N.`, wherever it stands.
@@ -85,9 +118,10 @@ const UNKNOWN_SETTING: u32 = 115;
 const TOO_MANY_PARTS: u32 = 252;
 
 /// Codes that are about the store, not about the rows: time-outs, read-only, too many queries, network and socket,
-/// memory, disk, table read-only, parts, Keeper, replicas, quorum; and 516, a wrong key, which an operator mends.
-const PASSING: [u32; 17] = [
-    159, 164, 202, 209, 210, 241, 242, 243, 252, 254, 279, 285, 286, 319, 425, 516, 999,
+/// memory, disk, table read-only, parts, Keeper, replicas, quorum; and users, keys and rights, which an operator mends.
+const PASSING: [u32; 21] = [
+    159, 164, 192, 193, 194, 202, 209, 210, 241, 242, 243, 252, 254, 279, 285, 286, 319, 425, 497,
+    516, 999,
 ];
 
 /// Characters of an error that are kept and logged.
@@ -103,7 +137,7 @@ mod tests {
 
     #[test]
     fn errors_about_the_store_pass_and_errors_about_the_rows_do_not() {
-        assert_eq!(judge(&Error::TimedOut, "").verdict, Verdict::Again);
+        assert_eq!(judge(&Error::TimedOut, "").verdict, Verdict::Silence);
         for code in [
             159, 164, 202, 209, 210, 241, 242, 243, 254, 279, 285, 286, 319, 516, 999,
         ] {
@@ -133,9 +167,10 @@ mod tests {
             verdict(unknown),
             Verdict::UnknownSetting("insert_deduplicate".into())
         );
-        assert_eq!(verdict("503 Service Unavailable"), Verdict::Again);
+        // a proxy may have passed it on before it gave up
+        assert_eq!(verdict("503 Service Unavailable"), Verdict::Silence);
         assert_eq!(verdict("429 Too Many Requests"), Verdict::Again);
         assert_eq!(verdict("413 Payload Too Large"), Verdict::Refused);
-        assert_eq!(verdict("<html>bad gateway</html>"), Verdict::Again);
+        assert_eq!(verdict("<html>bad gateway</html>"), Verdict::Silence);
     }
 }

@@ -29,6 +29,26 @@ pub(super) fn lz4(raw: &[u8], mut out: Vec<u8>) -> Bytes {
     Bytes::from(out)
 }
 
+/// The raw bytes of frames; `None` where they are damaged.
+pub(super) fn unpack(mut packed: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    while !packed.is_empty() {
+        let word = |at: usize| {
+            let bytes = packed.get(at..at + 4)?.try_into().ok()?;
+            Some(u32::from_le_bytes(bytes) as usize)
+        };
+        let (len, raw) = (word(SUM + 1)?, word(SUM + 5)?);
+        let end = SUM.checked_add(len).filter(|e| *e <= packed.len())?;
+        let block = packed.get(HEAD..end)?;
+        if packed[SUM] != LZ4 || raw > FRAME {
+            return None;
+        }
+        out.extend(lz4_flex::block::decompress(block, raw).ok()?);
+        packed = &packed[end..];
+    }
+    Some(out)
+}
+
 const FRAME: usize = 1 << 20;
 const SUM: usize = 16;
 const HEAD: usize = SUM + 9;
@@ -42,14 +62,7 @@ mod tests {
     fn frames_decompress_to_what_went_in() {
         let raw: Vec<u8> = (0..FRAME + 1000).map(|i| (i / 7) as u8).collect();
         let packed = lz4(&raw, vec![1; 3]);
-        let (mut at, mut back) = (0, Vec::new());
-        while at < packed.len() {
-            let word = |i| u32::from_le_bytes(packed[at + i..at + i + 4].try_into().expect("4"));
-            let (len, size) = (word(SUM + 1) as usize, word(SUM + 5) as usize);
-            let block = &packed[at + HEAD..at + SUM + len];
-            back.extend(lz4_flex::block::decompress(block, size).expect("valid"));
-            at += SUM + len;
-        }
-        assert_eq!(back, raw);
+        assert_eq!(unpack(&packed), Some(raw));
+        assert_eq!(unpack(&packed[..packed.len() - 1]), None);
     }
 }

@@ -8,6 +8,7 @@ mod flows;
 mod frame;
 mod tables;
 
+use super::Error;
 use crate::batch::{Batch, Bundle, Content, Table};
 use crate::model::Learned;
 use block::Block;
@@ -30,6 +31,11 @@ pub enum Compression {
 pub struct EncodedBundle {
     /// The bundle's sequence.
     pub sequence: u64,
+    /// When it was sealed, milliseconds since 1970 UTC.
+    pub created_ms: i64,
+    /// What each exporter is expected to send next after these rows, in the form of
+    /// [`positions`](super::spool::positions); it stays in the spool when the bundle is gone.
+    pub positions: Vec<u8>,
     /// One for each batch, in the same order.
     pub sections: Vec<EncodedSection>,
 }
@@ -43,10 +49,16 @@ pub struct EncodedSection {
     pub partition: u32,
     /// Deduplication token, as in [`Batch::token`].
     pub token: String,
+    /// Version of the schema that `columns` belongs to.
+    pub schema: u32,
     /// The column list of the INSERT, separated by commas.
     pub columns: String,
     /// Rows.
     pub rows: u64,
+    /// Time of the first row, milliseconds since 1970 UTC: received_at of flows, else the time of sealing.
+    pub first_ms: i64,
+    /// Time of the last row.
+    pub last_ms: i64,
     /// How `body` is to be read.
     pub compression: Compression,
     /// The block, or the frames that hold it.
@@ -64,6 +76,32 @@ pub struct Encoder {
     spare: Vec<Vec<u8>>,
 }
 
+impl EncodedSection {
+    /// Flow rows: only these enter law (e).
+    pub fn flow_rows(&self) -> u64 {
+        match self.table {
+            Table::Flows => self.rows,
+            _ => 0,
+        }
+    }
+
+    /// The block as ClickHouse's `FORMAT Native` has it.
+    ///
+    /// # Errors
+    /// When the frames of the body are damaged.
+    pub fn block(&self) -> Result<Vec<u8>, Error> {
+        match self.compression {
+            Compression::None => Ok(self.body.to_vec()),
+            Compression::Lz4 => frame::unpack(&self.body).ok_or(Error::Frames),
+        }
+    }
+
+    /// The number of the token: `flows.batch`.
+    pub fn id(&self) -> u64 {
+        crate::batch::token_id(&self.token)
+    }
+}
+
 impl Encoder {
     /// An encoder of bodies in the given form.
     pub fn new(compression: Compression) -> Self {
@@ -79,6 +117,8 @@ impl Encoder {
         let sections = bundle.batches.iter().map(|b| self.section(bundle, b));
         EncodedBundle {
             sequence: bundle.sequence,
+            created_ms: bundle.sealed_at_ns / 1_000_000,
+            positions: Vec::new(),
             sections: sections.collect(),
         }
     }
@@ -112,12 +152,16 @@ impl Encoder {
                 (columns.to_owned(), block.len(), frame::lz4(block, spare))
             }
         };
+        let (first_ms, last_ms) = times(bundle, batch);
         EncodedSection {
             table: batch.table,
             partition: batch.partition,
             token: batch.token.clone(),
+            schema: super::schema::VERSION,
             columns,
             rows: batch.content.rows() as u64,
+            first_ms,
+            last_ms,
             compression: self.compression,
             body,
             raw_len: raw_len as u64,
@@ -144,6 +188,19 @@ impl Encoder {
             Content::Inventory(rows) => small(bundle, rows, inventory(batch.table), out),
         }
     }
+}
+
+/// When the first and the last row were received; for rows that were not, when they were sealed.
+fn times(bundle: &Bundle, batch: &Batch) -> (i64, i64) {
+    let sealed = bundle.sealed_at_ns / 1_000_000;
+    let Content::Flows(range) = &batch.content else {
+        return (sealed, sealed);
+    };
+    let received = bundle.order[range.clone()].iter().map(|r| {
+        let p = bundle.flows[r.batch()].provenance_of(r.row());
+        p.received_at_ns / 1_000_000
+    });
+    received.fold((i64::MAX, i64::MIN), |(a, b), t| (a.min(t), b.max(t)))
 }
 
 fn small<R>(bundle: &Bundle, rows: &[R], columns: &[tables::Column<R>], out: &mut Block) {

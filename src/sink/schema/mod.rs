@@ -92,6 +92,9 @@ pub fn print_cluster(database: &str, cluster: &str) -> Result<String, Error> {
     Ok(script)
 }
 
+/// Version of the schema that this program writes for: its newest migration.
+pub const VERSION: u32 = MIGRATIONS[MIGRATIONS.len() - 1].version;
+
 /// A migration and the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {

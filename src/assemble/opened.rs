@@ -1,0 +1,169 @@
+//! What has to be opened while there are rights to do so, and giving those up.
+
+use super::{Notifier, StateDirectory};
+use crate::config::{Config, Keys};
+use crate::control;
+use crate::receive::{self, Listener};
+use crate::rights::{self, Account, Change};
+use anyhow::{Context, Result, bail};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Where the configuration came from, and what a reload has to reach outside of the collector.
+#[derive(Default)]
+pub struct Origin {
+    /// The file; none: there is nothing to read again.
+    pub file: Option<PathBuf>,
+    /// Sets what is logged.
+    pub log: Option<Box<dyn Fn(crate::config::LogLevel) + Send + Sync>>,
+    /// The service manager.
+    pub notifier: Arc<Notifier>,
+}
+
+/// Sockets, directories and keys of a collector that has no thread yet.
+pub struct Opened {
+    pub(super) config: Config,
+    pub(super) state: StateDirectory,
+    pub(super) listeners: Vec<Listener>,
+    pub(super) server: control::Server,
+    pub(super) origin: Origin,
+    pub(super) keys: Keys,
+}
+
+impl Opened {
+    /// Opens everything that may need rights. Paths that depend on who the process is are settled here.
+    ///
+    /// # Errors
+    /// What could not be opened, and what to do about it.
+    pub fn open(config: &Config, origin: Origin) -> Result<Opened> {
+        let mut config = config.clone();
+        let state_dir = super::state_dir(&config);
+        config.state_dir = Some(state_dir.clone());
+        if is_embedded(&config) {
+            let data = config.store.data.clone();
+            let data = data.unwrap_or_else(crate::store::settings::default_data_dir);
+            let library = crate::store::library::find(config.store.library.as_deref(), &data);
+            let cure = "the embedded ClickHouse cannot start (to use one of your own, set `url` below [clickhouse])";
+            config.store.library = Some(library.context(cure)?);
+            config.store.data = Some(data);
+        }
+        let file = origin.file.as_deref();
+        let text = file.map(std::fs::read_to_string).transpose();
+        Ok(Opened {
+            keys: Keys::of(&text.unwrap_or_default().unwrap_or_default()),
+            state: StateDirectory::open(&state_dir)?,
+            listeners: receive::bind(&config.receive)?,
+            server: control::Server::bind(&config.control)?,
+            config,
+            origin,
+        })
+    }
+
+    /// Where the state directory is.
+    pub fn state_dir(&self) -> &Path {
+        self.state.path()
+    }
+
+    /// Gives directories to the account of `[privileges]`, becomes it, and gives up every right that is not needed any
+    /// more, for good. To be called before the first thread: rights belong to threads.
+    ///
+    /// # Errors
+    /// When there are threads already, the account is missing, or it could not do its work.
+    pub fn give_up_rights(&self) -> Result<()> {
+        let threads = std::fs::read_dir("/proc/self/task").map_or(1, Iterator::count);
+        if threads != 1 {
+            bail!("rights can only be given up before the first thread, and there are {threads}");
+        }
+        match Change::of(&self.config.privileges)? {
+            Change::To(account) => {
+                self.give_folders(&account)?;
+                account.become_for_good()?;
+                tracing::info!(
+                    "runs as {} from here on, without any capability",
+                    account.name()
+                );
+            }
+            Change::Stay => rights::retain(&[])?,
+            Change::StayRoot => rights::retain(rights::KEPT_BY_ROOT)?,
+            Change::NoAccount => {
+                rights::retain(rights::KEPT_BY_ROOT)?;
+                tracing::warn!(
+                    "started as root and there is no user flowhouse: the collector stays root, with few capabilities; cure: \
+                     `useradd --system --no-create-home flowhouse`, or name another user below [privileges]"
+                );
+            }
+        }
+        rights::forbid_new_rights()?;
+        rights::check_reach(self.state.path())?;
+        self.check_files()
+    }
+
+    /// Directories that the collector or its store writes to.
+    fn folders(&self) -> Vec<PathBuf> {
+        let data = self.config.store.data.clone();
+        let data = data.filter(|_| is_embedded(&self.config));
+        let spool = self.config.spool.directory.clone();
+        [self.state.path().to_owned()]
+            .into_iter()
+            .chain(data)
+            .chain(spool)
+            .collect()
+    }
+
+    fn give_folders(&self, account: &Account) -> Result<()> {
+        for folder in self.folders() {
+            std::fs::create_dir_all(&folder)
+                .with_context(|| format!("cannot create {}", folder.display()))?;
+            rights::give(&folder, account)?;
+        }
+        // the directory may have been the account's before, and these just made by root
+        for file in self.state.files() {
+            rights::give(&file, account)?;
+        }
+        Ok(())
+    }
+
+    /// Files that are read later, too, have to be readable for who we are now.
+    fn check_files(&self) -> Result<()> {
+        let store = self.config.clickhouse.iter().flat_map(|c| c.files());
+        for file in self.config.control.files().chain(store) {
+            readable(file)?;
+        }
+        if let Some(file) = &self.origin.file
+            && let Err(error) = readable(file)
+        {
+            tracing::warn!("{error:#}; until then the configuration cannot be read again");
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opened").finish_non_exhaustive()
+    }
+}
+
+/// Whether the collector starts a store of its own.
+pub(super) fn is_embedded(config: &Config) -> bool {
+    config.clickhouse.is_none() && !config.sink.kind.discards()
+}
+
+fn readable(file: &Path) -> Result<()> {
+    let opened = std::fs::File::open(file).map(drop);
+    // what is not there yet may come later
+    if opened
+        .as_ref()
+        .is_err_and(|e| e.kind() == ErrorKind::NotFound)
+    {
+        return Ok(());
+    }
+    opened.with_context(|| {
+        let me = nix::unistd::geteuid();
+        let file = file.display();
+        format!(
+            "user {me} cannot read {file}: give it to the group of that user and `chmod 640 {file}`"
+        )
+    })
+}

@@ -1,0 +1,323 @@
+//! Reading the configuration again while datagrams come in.
+#![expect(
+    clippy::disallowed_types,
+    reason = "one reload at a time; no datagram passes this lock"
+)]
+
+use super::{Notifier, Opened, budget, opened::Origin};
+use crate::config::{self, Config, Keys};
+use crate::control::{self, Access, Reloads};
+use crate::enrich::Tables;
+use crate::receive::{Intake, route::Moment};
+use crate::rights::{self, Capability};
+use crate::shard::Change;
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Keys whose change needs no restart; one that ends with a dot stands for all below it.
+pub const LIVE: &[&str] = &[
+    "batch.seal_age_ms",
+    "batch.seal_rows",
+    "control.exporter_labels_max",
+    "control.hosts",
+    "control.token_file",
+    "enrich.",
+    "log_level",
+    "receive.allow",
+    "receive.deny",
+    "receive.exporter_idle_s",
+    "receive.exporters_max",
+    "receive.exporters_new_per_minute_max",
+    "shutdown_grace_s",
+];
+
+/// Reads the file again and swaps what can be swapped, all of it or nothing.
+pub struct Reloader {
+    origin: Origin,
+    force: Mutex<InForce>,
+    shards: Vec<Sender<Change>>,
+    intake: Arc<Intake>,
+    access: Arc<Access>,
+    grace_s: AtomicU64,
+    succeeded: AtomicU64,
+    failed: AtomicU64,
+    last_failed: AtomicBool,
+    read_at_s: AtomicU64,
+}
+
+/// What the collector runs by.
+struct InForce {
+    config: Config,
+    keys: Keys,
+}
+
+/// Everything that can fail, done before anything changes.
+struct Prepared {
+    config: Config,
+    keys: Keys,
+    changes: Vec<config::Change>,
+    tables: Tables,
+    rules: control::Rules,
+}
+
+impl Reloader {
+    /// The reloader of what was opened, and the shards' ends of its channels.
+    pub(super) fn new(
+        opened: &mut Opened,
+        intake: &Arc<Intake>,
+        shards: usize,
+    ) -> (Reloader, Vec<Receiver<Change>>) {
+        let (senders, receivers) = (0..shards).map(|_| bounded(CHANGES_MAX)).unzip();
+        let reloader = Reloader {
+            origin: std::mem::take(&mut opened.origin),
+            force: Mutex::new(InForce {
+                config: opened.config.clone(),
+                keys: opened.keys.clone(),
+            }),
+            shards: senders,
+            intake: intake.clone(),
+            access: opened.server.access(),
+            grace_s: AtomicU64::new(opened.config.shutdown_grace_s),
+            succeeded: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            last_failed: AtomicBool::new(false),
+            read_at_s: AtomicU64::new(now_s()),
+        };
+        (reloader, receivers)
+    }
+
+    /// How long a stop may take.
+    pub fn grace(&self) -> Duration {
+        Duration::from_secs(self.grace_s.load(Relaxed))
+    }
+
+    /// The service manager.
+    pub fn notifier(&self) -> &Notifier {
+        &self.origin.notifier
+    }
+
+    /// How reloads went so far.
+    pub fn stats(&self) -> Reloads {
+        Reloads {
+            succeeded: self.succeeded.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+            last_failed: self.last_failed.load(Relaxed),
+            read_at_s: self.read_at_s.load(Relaxed),
+        }
+    }
+
+    /// Reads the file again. What can change without a restart is in force when this returns; every change is logged.
+    ///
+    /// # Errors
+    /// Why nothing was changed, with file, line, column and cure.
+    pub fn reload(&self) -> Result<String, String> {
+        self.notifier().reloading();
+        let mut force = self.force.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = self.prepare(&force).and_then(|p| self.apply(&mut force, p));
+        self.last_failed.store(result.is_err(), Relaxed);
+        match &result {
+            Ok(_) => {
+                self.succeeded.fetch_add(1, Relaxed);
+                self.read_at_s.store(now_s(), Relaxed);
+                self.notifier().ready("the configuration was read again");
+            }
+            Err(why) => {
+                self.failed.fetch_add(1, Relaxed);
+                why.lines().for_each(|l| tracing::error!("reload: {l}"));
+                let first = why.lines().next().unwrap_or_default();
+                self.notifier().ready(&format!("reload failed: {first}"));
+            }
+        }
+        result
+    }
+
+    fn prepare(&self, force: &InForce) -> Result<Prepared, String> {
+        let Some(file) = &self.origin.file else {
+            return Err("nothing was changed: the collector was started without a configuration; start it with -c FILE\n".into());
+        };
+        let name = file.display();
+        let unchanged = |why: String| format!("nothing was changed:\n{why}\n");
+        let text = std::fs::read_to_string(file).map_err(|e| {
+            let me = nix::unistd::geteuid();
+            unchanged(format!("{name}: cannot be read by user {me}: {e}"))
+        })?;
+        let config = Config::from_text(&text).map_err(|faults| {
+            let lines: Vec<String> = faults.iter().map(|f| format!("{name}:{f}")).collect();
+            unchanged(lines.join("\n"))
+        })?;
+        let at =
+            |why: String| unchanged(format!("{name}:{}", config::Fault::of(why).placed(&text)));
+        let keys = Keys::of(&text);
+        let changes = force.keys.changes(&keys);
+        lost_rights(&force.config, &config, &changes).map_err(at)?;
+        budget::refuse(&config, self.shards.len()).map_err(|e| at(e.to_string()))?;
+        if self.shards.iter().any(Sender::is_full) {
+            return Err(unchanged("a shard has not taken over earlier changes yet, because the store does not take its rows; try again later".into()));
+        }
+        let tables = Tables::new(&config.enrich).map_err(|e| at(format!("enrich.{e}")))?;
+        let rules = control::Rules::read(&control::Settings {
+            listen: force.config.control.listen,
+            tls_certificate_file: force.config.control.tls_certificate_file.clone(),
+            tls_key_file: force.config.control.tls_key_file.clone(),
+            tls_client_ca_file: force.config.control.tls_client_ca_file.clone(),
+            ..config.control.clone()
+        });
+        Ok(Prepared {
+            rules: rules.map_err(|e| unchanged(format!("{name}: {e}")))?,
+            config,
+            keys,
+            changes,
+            tables,
+        })
+    }
+
+    /// Nothing in here can fail.
+    fn apply(&self, force: &mut InForce, new: Prepared) -> Result<String, String> {
+        let (live, later): (Vec<_>, Vec<_>) = new.changes.iter().partition(|c| is_live(&c.key));
+        self.intake.set_rules(&new.config.receive);
+        self.access.replace(new.rules);
+        self.grace_s.store(new.config.shutdown_grace_s, Relaxed);
+        if let Some(log) = &self.origin.log {
+            log(new.config.log_level);
+        }
+        let of_shards = |key: &str| key.starts_with("enrich.") || key.starts_with("batch.");
+        let late = live.iter().any(|c| of_shards(&c.key))
+            && !self.tell_shards(new.tables, &new.config.batch);
+        let mut text = format!("reloaded: {} change(s)\n", live.len());
+        for change in &live {
+            tracing::info!("reload: {change}");
+            text += &format!("{change}\n");
+            force.keys.adopt(&change.key, &new.keys);
+        }
+        for change in &later {
+            tracing::warn!("reload: {change} needs a restart");
+            text += &format!("{change} needs a restart\n");
+        }
+        if late {
+            let why = "shards take this over when the store takes their rows again";
+            tracing::warn!("reload: {why}");
+            text += &format!("{why}\n");
+        }
+        if new.changes.is_empty() {
+            tracing::info!("reload: the configuration is as before");
+        }
+        force.adopt(new.config);
+        Ok(text)
+    }
+
+    /// Whether all shards have taken it over.
+    fn tell_shards(&self, tables: Tables, batch: &crate::batch::Settings) -> bool {
+        let (done, all_done) = bounded::<()>(0);
+        let change = Change {
+            tables: Arc::new(tables),
+            batch: batch.clone(),
+            done,
+        };
+        for shard in &self.shards {
+            // there is room: it was looked at, and nobody else sends
+            let _ = shard.try_send(change.clone());
+        }
+        drop(change);
+        all_done.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Timeout)
+    }
+}
+
+impl InForce {
+    /// What a later reload compares with, beside the keys.
+    fn adopt(&mut self, new: Config) {
+        let old = &mut self.config;
+        old.enrich = new.enrich;
+        old.batch = new.batch;
+        old.shutdown_grace_s = new.shutdown_grace_s;
+        old.log_level = new.log_level;
+    }
+}
+
+impl std::fmt::Debug for Reloader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reloader").finish_non_exhaustive()
+    }
+}
+
+/// Whether a change of this key is in force without a restart.
+pub fn is_live(key: &str) -> bool {
+    let covers = |live: &&&str| key == **live || live.ends_with('.') && key.starts_with(**live);
+    LIVE.iter().any(|live| covers(&live))
+}
+
+/// Refuses what would need rights that were given up at start.
+fn lost_rights(old: &Config, new: &Config, changes: &[config::Change]) -> Result<(), String> {
+    if let Some(change) = changes.iter().find(|c| c.key.starts_with("privileges.")) {
+        let key = &change.key;
+        return Err(format!(
+            "{key} cannot change while the collector runs, because the right to change the account was given up at start: restart it"
+        ));
+    }
+    let low = |a: &SocketAddr| a.port() != 0 && a.port() < unprivileged_port();
+    let added = |a: &&SocketAddr| low(a) && !old.receive.listeners.contains(a);
+    let control = &new.control.listen;
+    let (key, address) = match new.receive.listeners.iter().find(added) {
+        Some(address) => ("receive.listeners", address),
+        None if low(control) && *control != old.control.listen => ("control.listen", control),
+        None => return Ok(()),
+    };
+    if rights::has(Capability::CAP_NET_BIND_SERVICE) {
+        return Ok(());
+    }
+    Err(format!(
+        "{key}: {address} needs the right to listen on ports below {}, which was given up at start: restart the collector",
+        unprivileged_port()
+    ))
+}
+
+/// The first port that anybody may listen on.
+fn unprivileged_port() -> u16 {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    text.ok()
+        .and_then(|t| t.trim().parse().ok())
+        .unwrap_or(1024)
+}
+
+fn now_s() -> u64 {
+    (Moment::now().wall_ns.max(0) / 1_000_000_000) as u64
+}
+
+/// Changes that may wait for a shard.
+const CHANGES_MAX: usize = 8;
+
+/// How long shards are waited for; they look several times a second unless the store holds them up.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_live_by_name_or_by_section() {
+        for (key, live) in [
+            ("enrich.qos.dscp.EF", true),
+            ("receive.deny", true),
+            ("receive.deny_all", false),
+            ("receive.listeners", false),
+            ("batch.inventory_max", false),
+            ("enrichment", false),
+        ] {
+            assert_eq!(is_live(key), live, "{key}");
+        }
+    }
+
+    #[test]
+    fn the_manual_lists_every_live_key() {
+        let manual = include_str!("../../docs/operating.md");
+        for key in LIVE {
+            let named = format!("`{}`", key.trim_end_matches('.'));
+            assert!(
+                manual.contains(&named),
+                "docs/operating.md does not name {named}"
+            );
+        }
+    }
+}

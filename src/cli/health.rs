@@ -1,0 +1,102 @@
+//! `flowhouse health`: one question to a running collector, for health checks where there is no curl.
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Asks the collector that runs on this machine whether it is alive. Exit code 0: yes.
+///
+/// With --ready: whether rows can be delivered now. Do not restart a collector that is alive but not ready: it goes on receiving, and a
+/// restart would cost what it holds.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  flowhouse health -c /etc/flowhouse/flowhouse.toml --ready")]
+pub struct HealthArguments {
+    /// Configuration of the collector: where its HTTP side listens
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Ask whether rows can be delivered
+    #[arg(long)]
+    pub ready: bool,
+}
+
+/// How long the collector may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Most bytes of an answer that are read.
+const ANSWER_BYTES_MAX: u64 = 16 << 10;
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When nobody answers, and the collector's reason when it is not well.
+pub fn run(arguments: &HealthArguments) -> Result<()> {
+    let config = super::load_config(arguments.config.as_deref())?;
+    let address = reachable(config.control.listen);
+    let page = if arguments.ready {
+        "/readyz"
+    } else {
+        "/healthz"
+    };
+    let answer = ask(address, page)
+        .with_context(|| format!("no answer from a collector at http://{address}{page}"))?;
+    let (status, body) = split(&answer)
+        .with_context(|| format!("what answers at http://{address}{page} is no collector"))?;
+    ensure!(status == 200, "{} (status {status})", body.trim());
+    super::say(body.trim())
+}
+
+/// Where to reach a listener that may listen on all addresses.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+fn ask(address: SocketAddr, page: &str) -> Result<String> {
+    if address.port() == 0 {
+        bail!("`control.listen` has port 0: nobody can know the port");
+    }
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    write!(
+        stream,
+        "GET {page} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = vec![];
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// Status and body of an HTTP answer.
+fn split(answer: &str) -> Option<(u16, &str)> {
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?;
+    Some((status.parse().ok()?, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_on_all_addresses_is_reached_by_loopback() {
+        let at = |text: &str| reachable(text.parse().expect("address")).to_string();
+        assert_eq!(at("0.0.0.0:9465"), "127.0.0.1:9465");
+        assert_eq!(at("[::]:9465"), "[::1]:9465");
+        assert_eq!(at("192.0.2.1:1"), "192.0.2.1:1");
+    }
+
+    #[test]
+    fn answers_are_split() {
+        let answer = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n\r\naway\n";
+        assert_eq!(split(answer), Some((503, "away\n")));
+        assert_eq!(split("SSH-2.0-x\r\n"), None);
+        assert_eq!(split("HTTP/1.1 x\r\n\r\n"), None);
+    }
+}

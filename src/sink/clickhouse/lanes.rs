@@ -1,0 +1,696 @@
+//! Which section is sent next: those in doubt first, then live ones and the backlog in turns.
+//!
+//! One lane set for each table. *In doubt* is what was sent and has no answer; *aside* what was answered with an error and
+//! waits while others pass; *live* what still has its body in memory; the *backlog* lies on disk and costs its metadata only.
+//! Nothing here waits, sends or touches a disk.
+
+use super::lane::{ASIDE_AFTER, Lane, Waiting, pause, retry_after};
+use crate::batch::Table;
+use crate::sink::Settings;
+use crate::sink::native::EncodedSection;
+use crate::sink::spool::{Ended, Slot, State};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// A section: the number of its bundle and its place in it.
+pub(super) type Key = (u64, usize);
+
+/// A section in memory, and its share of the room there.
+#[derive(Debug)]
+pub(super) struct Load {
+    pub(super) section: EncodedSection,
+    pub(super) _room: Option<OwnedSemaphorePermit>,
+}
+
+/// What to do with a section now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Job {
+    /// Send it.
+    Send,
+    /// Ask whether its rows are there.
+    Ask,
+    /// Move it to the quarantine, for this reason.
+    Quarantine(String),
+}
+
+/// A section whose turn it is. It is in flight until [`Lanes::end`].
+#[derive(Debug)]
+pub(super) struct Pick {
+    pub(super) key: Key,
+    pub(super) job: Job,
+    /// Its state before.
+    pub(super) before: State,
+    /// Its body, where it is in memory.
+    pub(super) load: Option<Arc<Load>>,
+    /// Whether it has a file.
+    pub(super) on_disk: bool,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It is where it belongs, or given up: nothing more to do.
+    Finished(State),
+    /// It never reached the store.
+    NotSent,
+    /// Sent, and no answer.
+    Silence,
+    /// The store answered with an error that is not about these rows.
+    Again,
+    /// The store answered with an error about these rows.
+    Refused(String),
+    /// At once again: what was wrong is mended.
+    Retry,
+    /// The store was asked and has none of these rows.
+    Absent,
+    /// Nothing was done: its body cannot be read, or the store does not say whether it has it.
+    Later,
+    /// It can neither be sent nor be called delivered.
+    Hopeless(String),
+}
+
+/// A section's metadata.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Section {
+    pub(super) table: Table,
+    pub(super) rows: u32,
+    pub(super) slot: Slot,
+    failures: u32,
+    refusals: u32,
+}
+
+impl Section {
+    pub(super) fn new(table: Table, rows: u64, slot: Slot) -> Section {
+        Section {
+            table,
+            rows: u32::try_from(rows).unwrap_or(u32::MAX),
+            slot,
+            failures: 0,
+            refusals: 0,
+        }
+    }
+
+    fn flow_rows(&self) -> u64 {
+        match self.table {
+            Table::Flows => self.rows.into(),
+            _ => 0,
+        }
+    }
+}
+
+/// A bundle that is not delivered yet.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) created_ms: i64,
+    pub(super) sections: Box<[Section]>,
+    /// What is only in memory: its sections and positions. `None` where there is a file.
+    pub(super) memory: Option<Memory>,
+    pub(super) damaged: bool,
+}
+
+/// A bundle without a file.
+#[derive(Debug)]
+pub(super) struct Memory {
+    pub(super) sequence: u64,
+    pub(super) positions: Vec<u8>,
+    pub(super) loads: Vec<Option<Arc<Load>>>,
+}
+
+/// What shedding gave up.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Shed {
+    pub(super) number: u64,
+    pub(super) sections: Vec<usize>,
+    pub(super) flow_rows: u64,
+    pub(super) others: u64,
+}
+
+/// What is known when the process has to end.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    /// Bundles that are only in memory, with the sections that are not acknowledged.
+    pub(super) memory: Vec<(u64, Entry)>,
+}
+
+/// All lanes.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    bundles: BTreeMap<u64, Entry>,
+    tables: BTreeMap<Table, Lane>,
+    in_flight: BTreeSet<Key>,
+    turn: usize,
+    window: usize,
+    doubt_age_ms: i64,
+    spooled: bool,
+    settings: Settings,
+    held: bool,
+    closed: bool,
+    ended: Vec<Ended>,
+}
+
+impl Lanes {
+    /// Lanes with at most `window` inserts of a table in flight or in doubt. With `spooled`, what is in doubt for longer than
+    /// `doubt_age` is not sent again blindly.
+    pub(super) fn new(
+        settings: &Settings,
+        window: usize,
+        spooled: bool,
+        doubt_age: Duration,
+    ) -> Lanes {
+        Lanes {
+            bundles: BTreeMap::new(),
+            tables: Table::ALL.iter().map(|t| (*t, Lane::default())).collect(),
+            in_flight: BTreeSet::new(),
+            turn: 0,
+            window: window.max(1),
+            doubt_age_ms: i64::try_from(doubt_age.as_millis()).unwrap_or(i64::MAX),
+            spooled,
+            settings: settings.clone(),
+            held: false,
+            closed: false,
+            ended: Vec::new(),
+        }
+    }
+
+    /// Sends nothing until it is released.
+    pub(super) fn hold(&mut self, held: bool) {
+        self.held = held;
+    }
+
+    /// Takes a bundle. Sections with a load are live; open ones without must have a file.
+    pub(super) fn accept(&mut self, number: u64, entry: Entry, loads: Vec<Option<Arc<Load>>>) {
+        let now = Instant::now();
+        let loads = loads.into_iter().chain(std::iter::repeat_with(|| None));
+        for (i, (section, load)) in entry.sections.iter().zip(loads).enumerate() {
+            let Some(lanes) = self.tables.get_mut(&section.table) else {
+                continue;
+            };
+            let key = (number, i);
+            let waiting = |load| Waiting {
+                key,
+                retry_at: now,
+                load,
+            };
+            match (section.slot.state, load) {
+                (State::Sent, load) => lanes.doubt.push(waiting(load)),
+                (State::Failed, load) => lanes.aside.push(waiting(load)),
+                (State::Unsent, Some(load)) => lanes.live.push_back((key, load)),
+                // what has no file gets its load later
+                (State::Unsent, None) if entry.memory.is_none() => lanes.backlog.push_back(key),
+                _ => {}
+            }
+        }
+        let open = entry.sections.iter().any(|s| s.slot.state.is_open());
+        self.bundles.insert(number, entry);
+        if !open {
+            self.retire(number);
+        }
+    }
+
+    /// Gives a section of a bundle without a file its load: from here on it is live.
+    pub(super) fn admit(&mut self, key: Key, load: Arc<Load>) {
+        let Some(memory) = self.bundles.get_mut(&key.0).and_then(|e| e.memory.as_mut()) else {
+            return;
+        };
+        if let Some(place) = memory.loads.get_mut(key.1) {
+            *place = Some(load.clone());
+            let table = load.section.table;
+            let lanes = self.tables.entry(table).or_default();
+            lanes.live.push_back((key, load));
+        }
+    }
+
+    /// Ends a section that has no load and gets none.
+    pub(super) fn give_up(&mut self, key: Key) {
+        let entry = self.bundles.get_mut(&key.0);
+        if let Some(section) = entry.and_then(|e| e.sections.get_mut(key.1)) {
+            section.slot.state = State::Shed;
+            self.finish(key);
+        }
+    }
+
+    /// The section whose turn it is, if the windows have room.
+    pub(super) fn pick(&mut self, now: Instant, now_ms: i64) -> Option<Pick> {
+        if self.held || self.closed {
+            return None;
+        }
+        for step in 0..Table::ALL.len() {
+            let table = Table::ALL[(self.turn + step) % Table::ALL.len()];
+            let window = self.window;
+            let lanes = self.tables.get_mut(&table)?;
+            if let Some((key, load)) = lanes.next(now, window) {
+                self.turn = (self.turn + step + 1) % Table::ALL.len();
+                lanes.in_flight += 1;
+                self.in_flight.insert(key);
+                return self.picked(key, load, now_ms);
+            }
+        }
+        None
+    }
+
+    fn picked(&mut self, key: Key, load: Option<Arc<Load>>, now_ms: i64) -> Option<Pick> {
+        let entry = self.bundles.get(&key.0)?;
+        let section = entry.sections.get(key.1)?;
+        let slot = section.slot;
+        let old = slot.state == State::Sent
+            && now_ms.saturating_sub(slot.time_ms) > self.doubt_age_ms
+            && self.spooled;
+        let job = match section.table {
+            _ if !old => Job::Send,
+            Table::Flows => Job::Ask,
+            table if crate::sink::spool::is_versioned(table) => Job::Send,
+            _ => Job::Quarantine(format!(
+                "in doubt for more than {} s: it may be in the store, and its rows cannot be told from others",
+                self.doubt_age_ms / 1000
+            )),
+        };
+        Some(Pick {
+            key,
+            job,
+            before: slot.state,
+            load,
+            on_disk: entry.memory.is_none(),
+        })
+    }
+
+    /// Takes back a section that was picked. The answer is the reason, where it now has to go to the quarantine: it is still
+    /// in flight then.
+    pub(super) fn end(
+        &mut self,
+        key: Key,
+        load: Option<Arc<Load>>,
+        end: End,
+        now: Instant,
+        now_ms: i64,
+    ) -> Option<String> {
+        let entry = self.bundles.get_mut(&key.0)?;
+        let section = entry.sections.get_mut(key.1)?;
+        let lanes = self.tables.get_mut(&section.table)?;
+        let finished = match &end {
+            End::Finished(state) => Some(*state),
+            _ => None,
+        };
+        let store_failed = matches!(end, End::NotSent | End::Silence | End::Again | End::Later);
+        if store_failed {
+            lanes.failures = lanes.failures.saturating_add(1);
+            lanes.paused_until = Some(now + pause(&self.settings, lanes.failures));
+        } else if finished == Some(State::Done) {
+            (lanes.failures, lanes.paused_until) = (0, None);
+        }
+        let answered = matches!(end, End::Again | End::Refused(_));
+        let state = match end {
+            End::Finished(state) => state,
+            End::Silence => State::Sent,
+            End::Again | End::Refused(_) => State::Failed,
+            End::Absent => State::Unsent,
+            End::NotSent | End::Retry | End::Later | End::Hopeless(_) => section.slot.state,
+        };
+        if state != section.slot.state {
+            section.slot = Slot {
+                state,
+                time_ms: now_ms,
+            };
+        }
+        if matches!(end, End::Silence | End::Again | End::Refused(_)) {
+            section.failures = section.failures.saturating_add(1);
+        }
+        if let End::Hopeless(reason) = end {
+            return Some(reason);
+        }
+        if let End::Refused(reason) = end {
+            section.refusals += 1;
+            if section.refusals >= self.settings.refusals_max {
+                return Some(reason);
+            }
+        }
+        lanes.in_flight -= 1;
+        self.in_flight.remove(&key);
+        if finished.is_some() {
+            return self.finish(key);
+        }
+        let tries = section.failures;
+        let aside = answered && (!store_failed || tries >= ASIDE_AFTER);
+        lanes.back(
+            key,
+            load,
+            state,
+            aside,
+            now + retry_after(&self.settings, tries),
+        );
+        None
+    }
+
+    fn finish(&mut self, key: Key) -> Option<String> {
+        let entry = self.bundles.get_mut(&key.0)?;
+        if let Some(memory) = &mut entry.memory
+            && let Some(load) = memory.loads.get_mut(key.1)
+        {
+            *load = None;
+        }
+        entry.damaged |= entry.sections[key.1].slot.state == State::Corrupt;
+        if !entry.sections.iter().any(|s| s.slot.state.is_open()) {
+            self.retire(key.0);
+        }
+        None
+    }
+
+    fn retire(&mut self, number: u64) {
+        if let Some(entry) = self.bundles.remove(&number) {
+            self.ended.push(Ended {
+                number,
+                positions: entry.memory.map(|m| m.positions),
+                damaged: entry.damaged,
+            });
+        }
+    }
+
+    /// Gives up what costs least, on disk: flow rows oldest first, never what is in flight or in doubt; without any, the
+    /// other tables' sections, oldest first. Only what was sealed before `before_ms`, and only flow rows if `flows_only`.
+    pub(super) fn shed(&mut self, before_ms: i64, flows_only: bool) -> Option<Shed> {
+        let flows = self.oldest(&[Table::Flows]);
+        let old = |number: &u64| self.bundles[number].created_ms < before_ms;
+        let number = flows.filter(old);
+        let (number, tables) = match number {
+            Some(number) => (number, &Table::ALL[..1]),
+            None if flows_only => return None,
+            None => {
+                let others = &Table::ALL[1..];
+                (self.oldest(others).filter(old)?, others)
+            }
+        };
+        let mut keys: Vec<Key> = vec![];
+        for table in tables {
+            let lanes = self.tables.get_mut(table)?;
+            let is_it = |key: &Key| key.0 == number;
+            keys.extend(lanes.backlog.iter().filter(|k| is_it(k)));
+            lanes.backlog.retain(|k| !is_it(k));
+            keys.extend(lanes.live.iter().map(|l| &l.0).filter(|k| is_it(k)));
+            lanes.live.retain(|l| !is_it(&l.0));
+            keys.extend(lanes.aside.iter().map(|w| &w.key).filter(|k| is_it(k)));
+            lanes.aside.retain(|w| !is_it(&w.key));
+        }
+        let mut shed = Shed {
+            number,
+            sections: keys.iter().map(|k| k.1).collect(),
+            flow_rows: 0,
+            others: 0,
+        };
+        for key in keys {
+            let section = &mut self.bundles.get_mut(&number)?.sections[key.1];
+            section.slot.state = State::Shed;
+            shed.flow_rows += section.flow_rows();
+            shed.others += u64::from(section.rows) - section.flow_rows();
+            self.finish(key);
+        }
+        Some(shed)
+    }
+
+    /// The oldest bundle on disk with a waiting section of these tables.
+    fn oldest(&self, tables: &[Table]) -> Option<u64> {
+        let on_disk = |n: &u64| self.bundles.get(n).is_some_and(|e| e.memory.is_none());
+        let oldest = |t: &Table| {
+            let lanes = self.tables.get(t)?;
+            let backlog = lanes.backlog.front().map(|k| k.0);
+            let live = lanes.live.iter().map(|l| l.0.0).filter(on_disk).min();
+            let aside = lanes.aside.iter().map(|w| w.key.0).filter(on_disk).min();
+            [backlog, live, aside].into_iter().flatten().min()
+        };
+        tables.iter().filter_map(oldest).min()
+    }
+
+    /// Flow rows of a section.
+    pub(super) fn flow_rows(&self, key: Key) -> u64 {
+        let section = self.bundles.get(&key.0).and_then(|e| e.sections.get(key.1));
+        section.map_or(0, Section::flow_rows)
+    }
+
+    /// Bundles that ended since the last call.
+    pub(super) fn take_ended(&mut self) -> Vec<Ended> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// Whether nothing is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.bundles.is_empty()
+    }
+
+    /// Bundles that are not delivered.
+    pub(super) fn len(&self) -> usize {
+        self.bundles.len()
+    }
+
+    /// Whether waiting would not change what is left: the store is away, or never got ready.
+    pub(super) fn is_stuck(&self) -> bool {
+        let away = |l: &Lane| l.in_flight == 0 && (l.failures >= AWAY_AFTER || l.waiting() == 0);
+        self.held || self.tables.values().all(away)
+    }
+
+    /// Whether the store takes what it is given at once: nothing waits on disk, no table is paused.
+    pub(super) fn is_smooth(&self) -> bool {
+        let smooth = |l: &Lane| l.failures == 0 && l.backlog.is_empty();
+        !self.held && self.tables.values().all(smooth)
+    }
+
+    /// When the next section may be picked that cannot be picked now.
+    pub(super) fn next_at(&self, now: Instant) -> Option<Instant> {
+        let of_table = |l: &Lane| {
+            let waiting = l.doubt.iter().chain(&l.aside).map(|w| w.retry_at);
+            let fresh = !l.live.is_empty() || !l.backlog.is_empty();
+            let earliest = waiting.chain(fresh.then_some(now)).min()?;
+            let paused = l.paused_until.unwrap_or(now);
+            Some(earliest.max(paused)).filter(|at| *at > now)
+        };
+        self.tables.values().filter_map(of_table).min()
+    }
+
+    /// When the oldest bundle was sealed (0: there is none), and how many sections are in doubt.
+    pub(super) fn gauges(&self) -> (i64, u64) {
+        let oldest = self.bundles.values().next().map_or(0, |e| e.created_ms);
+        let doubt: usize = self.tables.values().map(|l| l.doubt.len()).sum();
+        (oldest, doubt as u64)
+    }
+
+    /// Ends everything: later ends of sections change nothing. Hands back what is only in memory.
+    pub(super) fn close(&mut self) -> Rest {
+        self.closed = true;
+        for lanes in self.tables.values_mut() {
+            *lanes = Lane::default();
+        }
+        let mut all = std::mem::take(&mut self.bundles);
+        for key in std::mem::take(&mut self.in_flight) {
+            let entry = all.get_mut(&key.0);
+            if let Some(section) = entry.and_then(|e| e.sections.get_mut(key.1)) {
+                section.slot.state = State::Sent;
+            }
+        }
+        Rest {
+            memory: all
+                .into_iter()
+                .filter(|(_, e)| e.memory.is_some())
+                .collect(),
+        }
+    }
+
+    /// Whether [`Self::close`] was called.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+}
+
+/// Failures in a row after which the store counts as away.
+const AWAY_AFTER: u32 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    const SENT: Slot = Slot {
+        state: State::Sent,
+        time_ms: 0,
+    };
+    const UNSENT: Slot = Slot {
+        state: State::Unsent,
+        time_ms: 0,
+    };
+
+    fn lanes(window: usize) -> Lanes {
+        let settings = Settings {
+            backoff_ms: 100,
+            ..Settings::default()
+        };
+        Lanes::new(&settings, window, true, Duration::from_secs(600))
+    }
+
+    fn spooled(lanes: &mut Lanes, number: u64, sections: &[(Table, Slot)]) {
+        let sections = sections.iter().map(|(t, slot)| Section::new(*t, 10, *slot));
+        let entry = Entry {
+            created_ms: number as i64,
+            sections: sections.collect(),
+            memory: None,
+            damaged: false,
+        };
+        lanes.accept(number, entry, vec![]);
+    }
+
+    fn live(lanes: &mut Lanes, number: u64) {
+        let section = EncodedSection {
+            table: Table::Flows,
+            partition: 0,
+            token: String::new(),
+            schema: 1,
+            columns: String::new(),
+            rows: 10,
+            first_ms: 0,
+            last_ms: 0,
+            compression: crate::sink::native::Compression::None,
+            body: Bytes::new(),
+            raw_len: 0,
+        };
+        let load = Arc::new(Load {
+            section,
+            _room: None,
+        });
+        let entry = Entry {
+            created_ms: number as i64,
+            sections: Box::new([Section::new(Table::Flows, 10, UNSENT)]),
+            memory: None,
+            damaged: false,
+        };
+        lanes.accept(number, entry, vec![Some(load)]);
+    }
+
+    fn end(lanes: &mut Lanes, key: Key, end: End, now: Instant) -> Option<String> {
+        lanes.end(key, None, end, now, 0)
+    }
+
+    /// After everything was accepted.
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(1)
+    }
+
+    const DONE: End = End::Finished(State::Done);
+
+    #[test]
+    fn doubt_goes_first_and_live_gets_half() {
+        let (mut lanes, now) = (lanes(4), later());
+        (10..14).for_each(|n| spooled(&mut lanes, n, &[(Table::Flows, UNSENT)]));
+        (20..23).for_each(|n| live(&mut lanes, n));
+        spooled(&mut lanes, 30, &[(Table::Flows, SENT)]);
+        let mut order = vec![];
+        while let Some(pick) = lanes.pick(now, 0) {
+            order.push(pick.key.0);
+            end(&mut lanes, pick.key, DONE, now);
+        }
+        assert_eq!(order, [30, 20, 10, 21, 11, 22, 12, 13]);
+        assert!(lanes.is_empty());
+        assert_eq!(lanes.take_ended().len(), 8);
+    }
+
+    #[test]
+    fn at_most_a_window_is_in_flight_or_in_doubt() {
+        let (mut lanes, mut now) = (lanes(2), later());
+        (0..9).for_each(|n| spooled(&mut lanes, n, &[(Table::Flows, UNSENT)]));
+        let picks: Vec<Pick> = std::iter::from_fn(|| lanes.pick(now, 0)).collect();
+        assert_eq!(picks.len(), 2);
+        for pick in &picks {
+            end(&mut lanes, pick.key, End::Silence, now);
+        }
+        assert_eq!(lanes.gauges().1, 2);
+        assert!(lanes.pick(now, 0).is_none(), "the table pauses");
+        now += Duration::from_secs(60);
+        // the two in doubt, one at a time, and nothing else
+        for _ in 0..4 {
+            let pick = lanes.pick(now, 0).expect("one");
+            assert!(pick.key.0 < 2 && lanes.pick(now, 0).is_none());
+            assert_eq!(pick.before, State::Sent);
+            end(&mut lanes, pick.key, End::NotSent, now);
+            now += Duration::from_secs(60);
+        }
+        let pick = lanes.pick(now, 0).expect("one");
+        end(&mut lanes, pick.key, DONE, now);
+        assert_eq!(lanes.gauges().1, 1);
+    }
+
+    #[test]
+    fn old_doubt_is_asked_or_set_aside() {
+        let (mut lanes, now) = (lanes(4), later());
+        let tables = [Table::Flows, Table::Usage1m, Table::Interfaces];
+        spooled(&mut lanes, 1, &tables.map(|t| (t, SENT)));
+        for table in tables {
+            let pick = lanes.pick(now, 600_001).expect("one");
+            match table {
+                Table::Flows => assert_eq!(pick.job, Job::Ask),
+                Table::Interfaces => assert_eq!(pick.job, Job::Send),
+                _ => assert!(matches!(pick.job, Job::Quarantine(_))),
+            }
+        }
+        // a store that has none of them gets them as if for the first time
+        assert_eq!(end(&mut lanes, (1, 0), End::Absent, now), None);
+        let pick = lanes.pick(now, 700_000).expect("one");
+        assert_eq!(
+            (pick.key, pick.job, pick.before),
+            ((1, 0), Job::Send, State::Unsent)
+        );
+        // one that has some
+        let why = end(&mut lanes, (1, 0), End::Hopeless("some".into()), now);
+        assert_eq!(why.as_deref(), Some("some"));
+    }
+
+    #[test]
+    fn a_section_that_fails_lets_others_pass() {
+        let (mut lanes, mut now) = (lanes(1), later());
+        (0..3).for_each(|n| spooled(&mut lanes, n, &[(Table::Flows, UNSENT)]));
+        let mut others = 0;
+        for _ in 0..20 {
+            now += Duration::from_secs(6);
+            let Some(pick) = lanes.pick(now, 0) else {
+                continue;
+            };
+            let fate = if pick.key.0 == 0 { End::Again } else { DONE };
+            others += u32::from(fate == DONE);
+            end(&mut lanes, pick.key, fate, now);
+        }
+        assert_eq!(others, 2);
+        assert_eq!(lanes.len(), 1);
+        // rows that are refused go for good
+        let mut reason = None;
+        while reason.is_none() {
+            now += Duration::from_secs(60);
+            let pick = lanes.pick(now, 0).expect("it is left");
+            reason = end(&mut lanes, pick.key, End::Refused("60".into()), now);
+        }
+        assert_eq!(reason.as_deref(), Some("60"));
+        end(&mut lanes, (0, 0), End::Finished(State::Quarantined), now);
+        assert!(lanes.is_empty());
+    }
+
+    #[test]
+    fn flows_are_shed_oldest_first_and_others_after_them() {
+        let (mut lanes, now) = (lanes(1), later());
+        for n in 1..4 {
+            spooled(
+                &mut lanes,
+                n,
+                &[(Table::Flows, UNSENT), (Table::Usage1m, UNSENT)],
+            );
+        }
+        let flying = lanes.pick(now, 0).expect("one");
+        assert_eq!(flying.key, (1, 0));
+        let mut shed = vec![];
+        while let Some(s) = lanes.shed(i64::MAX, false) {
+            shed.push((s.number, s.sections, s.flow_rows, s.others));
+        }
+        let flows = |n| (n, vec![0], 10, 0);
+        let usage = |n| (n, vec![1], 0, 10);
+        assert_eq!(shed, [flows(2), flows(3), usage(1), usage(2), usage(3)]);
+        assert_eq!(lanes.shed(i64::MAX, true), None);
+        // what is in flight was not touched
+        end(&mut lanes, flying.key, DONE, now);
+        assert_eq!(lanes.take_ended().len(), 3);
+        spooled(&mut lanes, 9, &[(Table::Flows, UNSENT)]);
+        assert_eq!(lanes.shed(9, true), None, "it is not older than that");
+    }
+}

@@ -1,0 +1,262 @@
+//! Carries sections from the lanes to the store and back.
+
+#![expect(
+    clippy::disallowed_types,
+    reason = "taken once for a section of many rows"
+)]
+
+use super::deliver::{Delivery, passed};
+use super::lanes::{End, Job, Key, Lanes, Load, Pick};
+use crate::batch::Table;
+use crate::sink::Stats;
+use crate::sink::native::EncodedSection;
+use crate::sink::spool::{Disk, State, Unreadable, now_ms};
+use bytes::Bytes;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, watch};
+
+/// The lanes with those who wait for them.
+#[derive(Debug)]
+pub(super) struct Shared {
+    lanes: Mutex<Lanes>,
+    wake: Notify,
+    pub(super) stats: Arc<Stats>,
+}
+
+impl Shared {
+    pub(super) fn new(lanes: Lanes, stats: Arc<Stats>) -> Shared {
+        Shared {
+            lanes: Mutex::new(lanes),
+            wake: Notify::new(),
+            stats,
+        }
+    }
+
+    /// Reads or changes the lanes; whoever waits for them looks again.
+    pub(super) fn with<R>(&self, f: impl FnOnce(&mut Lanes) -> R) -> R {
+        let result = {
+            let mut lanes = self.lock();
+            let result = f(&mut lanes);
+            let (oldest, in_doubt) = lanes.gauges();
+            self.stats.spool.lanes(oldest, in_doubt);
+            result
+        };
+        self.wake.notify_one();
+        result
+    }
+
+    /// Reads the lanes.
+    pub(super) fn look<R>(&self, f: impl FnOnce(&Lanes) -> R) -> R {
+        f(&self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Lanes> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The task that gives each section its turn.
+#[derive(Debug)]
+pub(super) struct Post {
+    pub(super) shared: Arc<Shared>,
+    pub(super) delivery: Arc<Delivery>,
+    pub(super) disk: Option<Arc<Disk>>,
+    pub(super) deadline: watch::Receiver<Option<Instant>>,
+    pub(super) home: mpsc::Sender<Bytes>,
+}
+
+impl Post {
+    /// Runs until the deadline has passed.
+    pub(super) async fn run(self: Arc<Self>) {
+        let end = passed(self.deadline.clone());
+        tokio::pin!(end);
+        loop {
+            let wait = self.start_all();
+            tokio::select! {
+                biased;
+                () = &mut end => return,
+                () = self.shared.wake.notified() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    /// Starts every section whose turn it is; tells when to look again.
+    fn start_all(self: &Arc<Self>) -> Duration {
+        let (now, wall) = (Instant::now(), now_ms());
+        let mut lanes = self.shared.lock();
+        while let Some(pick) = lanes.pick(now, wall) {
+            tokio::spawn(self.clone().attempt(pick));
+        }
+        if self.disk.is_none() {
+            lanes.take_ended();
+        }
+        let at = lanes.next_at(now);
+        at.map_or(IDLE, |at| at.saturating_duration_since(now).min(IDLE))
+    }
+
+    async fn attempt(self: Arc<Self>, pick: Pick) {
+        let Pick {
+            key,
+            mut job,
+            before,
+            load: kept,
+            on_disk,
+        } = pick;
+        let load = match &kept {
+            Some(load) => load.clone(),
+            None => match self.read(key).await {
+                Ok(section) => Arc::new(Load {
+                    section,
+                    _room: None,
+                }),
+                Err(error) => return self.unreadable(key, &error).await,
+            },
+        };
+        loop {
+            let end = self.act(key, &job, before, &load, on_disk).await;
+            match self.close(key, kept.clone(), &load.section, end) {
+                Some(reason) => job = Job::Quarantine(reason),
+                None => break,
+            }
+        }
+        drop(kept);
+        if let Some(load) = Arc::into_inner(load) {
+            self.home.send(load.section.body).ok();
+        }
+    }
+
+    /// Does what is to be done, with the marks on disk before and after.
+    async fn act(
+        &self,
+        key: Key,
+        job: &Job,
+        before: State,
+        load: &Arc<Load>,
+        on_disk: bool,
+    ) -> End {
+        let section = &load.section;
+        let end = match job {
+            Job::Send => {
+                if on_disk && before != State::Sent {
+                    self.mark(key, State::Sent).await;
+                }
+                self.delivery.send(section, before != State::Unsent).await
+            }
+            Job::Ask => self.delivery.ask(section).await,
+            Job::Quarantine(reason) => {
+                self.quarantine(key, load.clone(), reason).await;
+                End::Finished(State::Quarantined)
+            }
+        };
+        let mark = match &end {
+            End::Finished(state) => Some(*state),
+            End::NotSent | End::Retry if before != State::Sent => Some(before),
+            End::Again | End::Refused(_) if *job == Job::Send => Some(State::Failed),
+            End::Absent => Some(State::Unsent),
+            _ => None,
+        };
+        if let Some(state) = mark.filter(|_| on_disk) {
+            self.mark(key, state).await;
+        }
+        end
+    }
+
+    /// Tells the lanes, and counts what has ended.
+    fn close(
+        &self,
+        key: Key,
+        kept: Option<Arc<Load>>,
+        section: &EncodedSection,
+        end: End,
+    ) -> Option<String> {
+        let finished = match &end {
+            End::Finished(state) => Some(*state),
+            _ => None,
+        };
+        self.shared.with(|lanes| {
+            if lanes.is_closed() {
+                return None;
+            }
+            let stats = &self.shared.stats;
+            match finished {
+                Some(State::Done) => stats.acknowledge(section.flow_rows()),
+                Some(_) => stats.quarantine(section.flow_rows()),
+                None => {}
+            }
+            lanes.end(key, kept, end, Instant::now(), now_ms())
+        })
+    }
+
+    async fn read(&self, key: Key) -> Result<EncodedSection, Unreadable> {
+        let Some(disk) = self.disk.clone() else {
+            return Err(std::io::Error::other("there is no spool").into());
+        };
+        let read = tokio::task::spawn_blocking(move || disk.read(key.0, key.1));
+        match read.await {
+            Ok(result) => result,
+            Err(error) => Err(std::io::Error::other(error).into()),
+        }
+    }
+
+    /// A body that cannot be read: again later where the disk refuses, set aside where it is damaged.
+    async fn unreadable(&self, key: Key, error: &Unreadable) {
+        let damaged = matches!(error, Unreadable::Damaged(_));
+        if damaged {
+            tracing::error!(
+                bundle = key.0, section = key.1, fault = %error,
+                "a spooled section is damaged: its rows are set aside with the file"
+            );
+            self.mark(key, State::Corrupt).await;
+        } else {
+            tracing::warn!(bundle = key.0, %error, "cannot read from the spool, trying again");
+        }
+        let end = match damaged {
+            true => End::Finished(State::Corrupt),
+            false => End::Later,
+        };
+        let stats = &self.shared.stats;
+        self.shared.with(|lanes| {
+            if !lanes.is_closed() {
+                if damaged {
+                    stats.quarantine(lanes.flow_rows(key));
+                }
+                lanes.end(key, None, end, Instant::now(), now_ms());
+            }
+        });
+    }
+
+    async fn mark(&self, key: Key, state: State) {
+        let Some(disk) = self.disk.clone() else {
+            return;
+        };
+        let mark = move || disk.mark(key.0, key.1, state);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(mark).await {
+            tracing::warn!(bundle = key.0, %error, "cannot note the state of a spooled section");
+        }
+    }
+
+    async fn quarantine(&self, key: Key, load: Arc<Load>, reason: &str) {
+        let (token, reason) = (load.section.token.clone(), reason.to_owned());
+        let (table, rows): (Table, u64) = (load.section.table, load.section.rows);
+        let why = reason.clone();
+        let disk = self.disk.clone();
+        let keep = move || match disk {
+            Some(disk) => disk.quarantine(key.0, key.1, &load.section, &why),
+            None => Ok(false),
+        };
+        let kept = tokio::task::spawn_blocking(keep).await;
+        let end = match kept {
+            Ok(Ok(true)) => "rows quarantined: see `flowhouse spool list`",
+            Ok(Ok(false)) => {
+                "rows quarantined, counted and dropped: there is no room for them, or no spool"
+            }
+            _ => "rows quarantined, counted and dropped: the disk refuses",
+        };
+        tracing::error!(table = table.name(), rows, token, reason, "{end}");
+    }
+}
+
+/// Longest time between two looks.
+const IDLE: Duration = Duration::from_secs(1);

@@ -1,0 +1,596 @@
+//! The directory: files written whole or not at all, read back with their checksums, changed only in their slots.
+
+use super::format::{self, Damage, Header, SLOT, SectionHeader, Slot, State};
+use super::gauges::Gauges;
+use super::positions::Positions;
+use super::{Settings, now_ms};
+use crate::batch::Table;
+use crate::sink::Error;
+use crate::sink::native::{EncodedBundle, EncodedSection};
+use bytes::Bytes;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+/// End of the name of a bundle file.
+pub const SUFFIX: &str = ".fhs";
+
+/// Names below the spool's directory.
+pub const QUARANTINE: &str = "quarantine";
+/// Files that cannot be read.
+pub const CORRUPT: &str = "corrupt";
+/// Files that somebody wants delivered: a running collector takes them from here.
+pub const REPLAY: &str = "replay";
+const POSITIONS: &str = "positions";
+const TEMPORARY: &str = ".tmp";
+
+/// A spool's directory. One process uses it: the state directory's lock says which.
+#[derive(Debug)]
+pub struct Disk {
+    directory: PathBuf,
+    settings: Settings,
+    gauges: Arc<Gauges>,
+}
+
+/// A bundle file as it was found.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its number: that of its name.
+    pub number: u64,
+    /// Its bytes.
+    pub len: u64,
+    /// Its header, without positions.
+    pub header: Header,
+    /// The state of each section.
+    pub slots: Vec<Slot>,
+}
+
+impl Found {
+    /// Flow rows of sections that are not delivered.
+    pub fn open_flow_rows(&self) -> u64 {
+        let open = self.header.sections.iter().zip(&self.slots);
+        let rows = open
+            .filter(|(_, slot)| slot.state.is_open())
+            .map(|(s, _)| s.flow_rows());
+        rows.sum()
+    }
+}
+
+/// Why a section cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreadable {
+    /// The file or the section is damaged.
+    #[error("{0}")]
+    Damaged(Damage),
+    /// The disk refuses.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl Disk {
+    pub(in crate::sink) fn open(
+        directory: &Path,
+        settings: &Settings,
+        gauges: Arc<Gauges>,
+    ) -> Result<Disk, Error> {
+        let disk = Disk {
+            directory: directory.to_owned(),
+            settings: settings.clone(),
+            gauges,
+        };
+        for part in ["", QUARANTINE, CORRUPT, REPLAY] {
+            let path = directory.join(part);
+            fs::create_dir_all(&path).map_err(|source| Error::Spool { path, source })?;
+        }
+        disk.gauges.enabled.store(true, Relaxed);
+        disk.count_aside();
+        Ok(disk)
+    }
+
+    /// What may be taken.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Whether it refused the last bundle.
+    pub(in crate::sink) fn is_failing(&self) -> bool {
+        self.gauges.failing.load(Relaxed)
+    }
+
+    pub(in crate::sink) fn set_failing(&self, failing: bool) {
+        self.gauges.failing.store(failing, Relaxed);
+    }
+
+    /// The directory.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Where a bundle is.
+    pub fn path(&self, number: u64) -> PathBuf {
+        self.directory.join(format!("{number:016x}{SUFFIX}"))
+    }
+
+    /// Every bundle file in order, and positions with all of theirs merged in. Temporaries are removed; what cannot be read is set
+    /// aside and reported.
+    pub(in crate::sink) fn recover(&self) -> Result<(Vec<Found>, Positions, Positions), Error> {
+        let fault = |source| Error::Spool {
+            path: self.directory.clone(),
+            source,
+        };
+        let (mut found, mut corrupt) = (vec![], 0);
+        for entry in fs::read_dir(&self.directory).map_err(fault)? {
+            let path = entry.map_err(fault)?.path();
+            let name = path.file_name().map(|n| n.to_string_lossy().into_owned());
+            let name = name.unwrap_or_default();
+            if name.ends_with(TEMPORARY) {
+                fs::remove_file(&path).map_err(fault)?;
+            } else if let Some(stem) = name.strip_suffix(SUFFIX) {
+                match u64::from_str_radix(stem, 16).map_err(|_| none("no number in its name")) {
+                    Ok(number) => match read_file(&path, number) {
+                        Ok(file) => found.push(file),
+                        Err(e) => corrupt += u64::from(self.set_aside(&path, &e)),
+                    },
+                    Err(e) => corrupt += u64::from(self.set_aside(&path, &e)),
+                }
+            }
+        }
+        if corrupt > 0 {
+            tracing::error!(
+                "{corrupt} spool files set aside in {}",
+                self.directory.join(CORRUPT).display()
+            );
+        }
+        found.sort_unstable_by_key(|f| f.number);
+        let mut kept = self.read_positions();
+        // no number is used twice, or a file set aside would be overwritten
+        for part in [QUARANTINE, CORRUPT, REPLAY] {
+            for (path, _) in files(&self.directory.join(part)) {
+                kept.next = kept
+                    .next
+                    .max(number_of(&path).map_or(0, |n| n.saturating_add(1)));
+            }
+        }
+        let mut merged = kept.clone();
+        for file in &mut found {
+            merged.merge(file.number, &std::mem::take(&mut file.header.positions));
+            self.gauges.grown(file.len);
+        }
+        Ok((found, kept, merged))
+    }
+
+    /// Moves a file that cannot be read out of the way; true if that worked.
+    pub(in crate::sink) fn set_aside(&self, path: &Path, why: &Unreadable) -> bool {
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned());
+        let mut to = self.directory.join(CORRUPT).join(name.unwrap_or_default());
+        if to.exists() {
+            to.set_extension(format!("{}.fhs", now_ms()));
+        }
+        let moved = fs::rename(path, &to);
+        tracing::error!(
+            file = %path.display(), fault = %why, to = %to.display(),
+            "a spool file cannot be read: set aside"
+        );
+        self.count_aside();
+        match moved {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!("cannot move {}: {error}", path.display());
+                false
+            }
+        }
+    }
+
+    /// Makes bundles durable: each file synced, then all renamed, then the directory synced once. The answer has the length of each
+    /// file, or why it is not there.
+    pub(in crate::sink) fn commit(
+        &self,
+        group: &[(u64, &EncodedBundle, &[Slot])],
+    ) -> Vec<io::Result<u64>> {
+        let mut ends: Vec<io::Result<u64>> = group
+            .iter()
+            .map(|(number, bundle, slots)| self.write_temporary(*number, bundle, slots))
+            .collect();
+        for ((number, ..), end) in group.iter().zip(&mut ends) {
+            if end.is_ok()
+                && let Err(e) = fs::rename(self.temporary(*number), self.path(*number))
+            {
+                *end = Err(e);
+            }
+        }
+        if let Err(e) = self.sync_directory() {
+            for ((number, ..), end) in group.iter().zip(&mut ends) {
+                let _ = fs::remove_file(self.path(*number));
+                *end = Err(io::Error::new(e.kind(), e.to_string()));
+            }
+        }
+        for ((number, ..), end) in group.iter().zip(&ends) {
+            match end {
+                Ok(len) => {
+                    self.gauges.grown(*len);
+                    self.gauges.bundles.fetch_add(1, Relaxed);
+                    self.gauges.written.fetch_add(*len, Relaxed);
+                }
+                Err(_) => {
+                    let _ = fs::remove_file(self.temporary(*number));
+                    self.gauges.write_errors.fetch_add(1, Relaxed);
+                }
+            }
+        }
+        self.gauges.commits.fetch_add(1, Relaxed);
+        ends
+    }
+
+    fn temporary(&self, number: u64) -> PathBuf {
+        self.directory.join(format!("{number:016x}{TEMPORARY}"))
+    }
+
+    fn write_temporary(
+        &self,
+        number: u64,
+        bundle: &EncodedBundle,
+        slots: &[Slot],
+    ) -> io::Result<u64> {
+        let sections: Vec<_> = bundle.sections.iter().zip(slots.iter().copied()).collect();
+        let (head, header) = format::start(
+            number,
+            bundle.sequence,
+            bundle.created_ms,
+            "",
+            &bundle.positions,
+            &sections,
+        );
+        self.write(&self.temporary(number), &head, &header, &sections)
+    }
+
+    fn write(
+        &self,
+        path: &Path,
+        head: &[u8],
+        header: &Header,
+        sections: &[(&EncodedSection, Slot)],
+    ) -> io::Result<u64> {
+        let mut file = File::create(path)?;
+        file.write_all(head)?;
+        let mut order: Vec<usize> = (0..sections.len()).collect();
+        order.sort_by_key(|&i| header.sections[i].body_at);
+        let mut len = head.len() as u64;
+        for i in order {
+            file.write_all(&sections[i].0.body)?;
+            len += header.sections[i].body_len;
+        }
+        let start = Instant::now();
+        file.sync_data()?;
+        self.gauges.synced(start.elapsed());
+        Ok(len)
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        let start = Instant::now();
+        File::open(&self.directory)?.sync_all()?;
+        self.gauges.synced(start.elapsed());
+        Ok(())
+    }
+
+    /// Reads a section with its body, which is checked.
+    pub(in crate::sink) fn read(
+        &self,
+        number: u64,
+        index: usize,
+    ) -> Result<EncodedSection, Unreadable> {
+        let file = File::open(self.path(number))?;
+        let header = read_header(&file)?;
+        let Some(section) = header.sections.get(index) else {
+            return Err(none("the section is not in the file"));
+        };
+        section_of(&file, section)
+    }
+
+    /// Writes what became of a section into its slot. Not synced: a power cut may undo it, and the section is then sent again
+    /// with its token.
+    pub(in crate::sink) fn mark(&self, number: u64, index: usize, state: State) -> io::Result<()> {
+        let path = self.path(number);
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        mark_in(&file, index, state)
+    }
+
+    /// Gives sections up: marks them and cuts off what nobody needs any more. Returns the bytes that became free.
+    pub(in crate::sink) fn shed(&self, number: u64, indexes: &[usize]) -> Result<u64, Unreadable> {
+        let path = self.path(number);
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        for &index in indexes {
+            mark_in(&file, index, State::Shed)?;
+        }
+        // the marks must not be younger than the cut
+        file.sync_data()?;
+        let header = read_header(&file)?;
+        let slots = read_slots(&file, &header)?;
+        let open = header.sections.iter().zip(&slots);
+        let needed = open
+            .filter(|(_, slot)| slot.state.is_open())
+            .map(|(s, _)| s.body_end());
+        let bodies_at = header.slots_at + (SLOT * slots.len()) as u64;
+        let needed = needed.max().unwrap_or(0).max(bodies_at);
+        let len = file.metadata()?.len();
+        if needed >= len {
+            return Ok(0);
+        }
+        file.set_len(needed)?;
+        self.gauges.shrunk(0, len - needed);
+        Ok(len - needed)
+    }
+
+    /// Merges the positions of bundles that ended, makes them durable, and removes the files. A file with a damaged body is kept
+    /// aside instead.
+    pub(in crate::sink) fn retire(
+        &self,
+        ended: &[Ended],
+        positions: &mut Positions,
+    ) -> io::Result<()> {
+        let before = positions.clone();
+        for bundle in ended {
+            match &bundle.positions {
+                Some(blob) => positions.merge(bundle.number, blob),
+                None => {
+                    let header = File::open(self.path(bundle.number))
+                        .map_err(Unreadable::from)
+                        .and_then(|f| read_header(&f));
+                    if let Ok(header) = header {
+                        positions.merge(bundle.number, &header.positions);
+                    }
+                }
+            }
+        }
+        if positions.values_differ(&before) {
+            self.write_positions(positions)?;
+        }
+        for bundle in ended.iter().filter(|b| b.positions.is_none()) {
+            let path = self.path(bundle.number);
+            let len = fs::metadata(&path).map_or(0, |m| m.len());
+            if bundle.damaged {
+                let why = none("the body of a section does not match its checksum");
+                self.set_aside(&path, &why);
+            } else if let Err(error) = fs::remove_file(&path) {
+                // it is marked as done: at the next start it goes
+                tracing::warn!("cannot remove {}: {error}", path.display());
+            }
+            self.gauges.shrunk(1, len);
+        }
+        Ok(())
+    }
+
+    fn write_positions(&self, positions: &Positions) -> io::Result<()> {
+        let (to, temporary) = (
+            self.directory.join(POSITIONS),
+            self.directory.join(format!("{POSITIONS}{TEMPORARY}")),
+        );
+        let mut file = File::create(&temporary)?;
+        file.write_all(&positions.encode())?;
+        file.sync_data()?;
+        fs::rename(&temporary, &to)?;
+        self.sync_directory()
+    }
+
+    fn read_positions(&self) -> Positions {
+        let path = self.directory.join(POSITIONS);
+        match fs::read(&path) {
+            Ok(bytes) => Positions::decode(&bytes).unwrap_or_else(|| {
+                tracing::error!("{} is damaged: left out", path.display());
+                Positions::default()
+            }),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Positions::default(),
+            Err(e) => {
+                tracing::error!("cannot read {}: {e}", path.display());
+                Positions::default()
+            }
+        }
+    }
+
+    /// Keeps a section that the store refuses, with the reason. False where the quarantine is full.
+    pub(in crate::sink) fn quarantine(
+        &self,
+        number: u64,
+        index: usize,
+        section: &EncodedSection,
+        reason: &str,
+    ) -> io::Result<bool> {
+        let folder = self.directory.join(QUARANTINE);
+        let taken: u64 = files(&folder).iter().map(|f| f.1).sum();
+        if taken.saturating_add(section.body.len() as u64) > self.settings.quarantine_bytes_max {
+            return Ok(false);
+        }
+        let slot = Slot {
+            state: State::Unsent,
+            time_ms: now_ms(),
+        };
+        let sections = [(section, slot)];
+        let (head, header) = format::start(number, 0, section.first_ms, reason, &[], &sections);
+        let name = format!("{number:016x}-{index}");
+        let temporary = folder.join(format!("{name}{TEMPORARY}"));
+        self.write(&temporary, &head, &header, &sections)?;
+        fs::rename(&temporary, folder.join(format!("{name}{SUFFIX}")))?;
+        File::open(&folder)?.sync_all()?;
+        self.count_aside();
+        Ok(true)
+    }
+
+    /// Takes the files that somebody put into `replay`, under new numbers.
+    pub(in crate::sink) fn adopt(&self, mut number: impl FnMut() -> u64) -> Vec<Found> {
+        let mut found = vec![];
+        for (path, ..) in files(&self.directory.join(REPLAY)) {
+            let number = number();
+            match read_file(&path, number) {
+                Ok(file) => match fs::rename(&path, self.path(number)) {
+                    Ok(()) => {
+                        self.gauges.grown(file.len);
+                        found.push(file);
+                    }
+                    Err(error) => tracing::error!("cannot take {}: {error}", path.display()),
+                },
+                Err(why) => {
+                    self.set_aside(&path, &why);
+                }
+            }
+        }
+        if !found.is_empty() {
+            self.count_aside();
+            if let Err(error) = self.sync_directory() {
+                tracing::error!("cannot sync {}: {error}", self.directory.display());
+            }
+        }
+        found
+    }
+
+    /// Bytes that must go before `more` fit: by the limit of the spool, and by the floor of the file system.
+    pub(in crate::sink) fn excess(&self, more: u64) -> u64 {
+        let used = self.gauges.bytes.load(Relaxed).saturating_add(more);
+        let over = used.saturating_sub(self.settings.bytes_max);
+        let floor = self.settings.free_bytes_min.saturating_add(more);
+        let free = nix::sys::statvfs::statvfs(&self.directory).map_or(u64::MAX, |s| {
+            s.blocks_available().saturating_mul(s.fragment_size())
+        });
+        over.max(floor.saturating_sub(free))
+    }
+
+    fn count_aside(&self) {
+        let count = |part| files(&self.directory.join(part)).len() as u64;
+        self.gauges.quarantined.store(count(QUARANTINE), Relaxed);
+        self.gauges.corrupt.store(count(CORRUPT), Relaxed);
+    }
+}
+
+/// A bundle that has ended.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// Its number.
+    pub number: u64,
+    /// Its positions, where it had no file.
+    pub positions: Option<Vec<u8>>,
+    /// Whether a body of it was found damaged.
+    pub damaged: bool,
+}
+
+/// The number with which the name of a file begins.
+fn number_of(path: &Path) -> Option<u64> {
+    let name = path.file_name()?.to_string_lossy().into_owned();
+    u64::from_str_radix(name.get(..16)?, 16).ok()
+}
+
+/// The spool files of a folder with their bytes, by name.
+pub fn files(folder: &Path) -> Vec<(PathBuf, u64)> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut files: Vec<_> = entries
+        .filter(|e| e.file_name().to_string_lossy().ends_with(SUFFIX))
+        .map(|e| (e.path(), e.metadata().map_or(0, |m| m.len())))
+        .collect();
+    files.sort();
+    files
+}
+
+/// Reads a file up to its bodies, and whether they are all there.
+///
+/// # Errors
+/// When the file is damaged, of another version, or cannot be read.
+pub fn read_file(path: &Path, number: u64) -> Result<Found, Unreadable> {
+    let file = File::open(path)?;
+    let header = read_header(&file)?;
+    let slots = read_slots(&file, &header)?;
+    let len = file.metadata()?.len();
+    format::check_length(&header, &slots, len).map_err(Unreadable::Damaged)?;
+    Ok(Found {
+        number,
+        len,
+        header,
+        slots,
+    })
+}
+
+/// Reads a section's body from its file and checks it.
+///
+/// # Errors
+/// When it is damaged or cannot be read.
+pub fn read_section(path: &Path, section: &SectionHeader) -> Result<EncodedSection, Unreadable> {
+    section_of(&File::open(path)?, section)
+}
+
+fn section_of(file: &File, s: &SectionHeader) -> Result<EncodedSection, Unreadable> {
+    let mut body = vec![0; s.body_len as usize];
+    file.read_exact_at(&mut body, s.body_at)
+        .map_err(|e| cut(e, s.body_at))?;
+    format::check_body(s, &body).map_err(Unreadable::Damaged)?;
+    Ok(EncodedSection {
+        table: s.table,
+        partition: s.partition,
+        token: s.token.clone(),
+        schema: s.schema,
+        columns: s.columns.clone(),
+        rows: s.rows,
+        first_ms: s.first_ms,
+        last_ms: s.last_ms,
+        compression: s.compression,
+        body: Bytes::from(body),
+        raw_len: s.raw_len,
+    })
+}
+
+fn read_header(file: &File) -> Result<Header, Unreadable> {
+    let mut prefix = [0; format::PREFIX];
+    file.read_exact_at(&mut prefix, 0).map_err(|e| cut(e, 0))?;
+    let (len, sum) = format::prefix(&prefix).map_err(Unreadable::Damaged)?;
+    let at = format::PREFIX as u64;
+    if file.metadata()?.len() < at + len as u64 {
+        return Err(none("the file ends in its header"));
+    }
+    let mut payload = vec![0; len];
+    file.read_exact_at(&mut payload, at)
+        .map_err(|e| cut(e, at))?;
+    format::header(&payload, sum).map_err(Unreadable::Damaged)
+}
+
+fn read_slots(file: &File, header: &Header) -> Result<Vec<Slot>, Unreadable> {
+    let mut bytes = vec![0; SLOT * header.sections.len()];
+    file.read_exact_at(&mut bytes, header.slots_at)
+        .map_err(|e| cut(e, header.slots_at))?;
+    Ok(format::slots_of(&bytes))
+}
+
+fn mark_in(file: &File, index: usize, state: State) -> io::Result<()> {
+    let mut prefix = [0; format::PREFIX];
+    file.read_exact_at(&mut prefix, 0)?;
+    let (len, _) = format::prefix(&prefix).map_err(|d| io::Error::other(d.to_string()))?;
+    let slots = (format::PREFIX + len).next_multiple_of(SLOT);
+    let slot = Slot {
+        state,
+        time_ms: now_ms(),
+    };
+    file.write_all_at(&slot.encode(), (slots + SLOT * index) as u64)
+}
+
+fn cut(error: io::Error, at: u64) -> Unreadable {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => Unreadable::Damaged(Damage {
+            at,
+            what: "the file ends here".into(),
+        }),
+        _ => Unreadable::Io(error),
+    }
+}
+
+fn none(what: &str) -> Unreadable {
+    Unreadable::Damaged(Damage {
+        at: 0,
+        what: what.into(),
+    })
+}
+
+/// Tables whose rows may be written twice without harm: the newest version of a row counts.
+pub(in crate::sink) fn is_versioned(table: Table) -> bool {
+    matches!(
+        table,
+        Table::Exporters | Table::Interfaces | Table::Templates | Table::Applications
+    )
+}

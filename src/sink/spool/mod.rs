@@ -1,0 +1,77 @@
+//! Bundles on disk until the store has acknowledged them.
+//!
+//! Owns: the file of a bundle ([`format`]), the directory ([`Disk`]), what exporters will send next ([`positions`]), the settings.
+//! Never: decides what is sent when (the lanes of `clickhouse` do), changes a body. Why: what was accepted must be in the store exactly
+//! once, after kills and outages (contracts section 6); so a bundle is accepted when its file has its name durably, is sent with
+//! the token in that file, and goes when every section of it has ended.
+
+mod disk;
+pub mod format;
+mod gauges;
+pub mod positions;
+mod settings;
+
+pub(super) use disk::is_versioned;
+pub use disk::{
+    CORRUPT, Disk, Ended, Found, QUARANTINE, REPLAY, SUFFIX, Unreadable, files, read_file,
+    read_section,
+};
+pub use format::{Slot, State};
+pub use gauges::{Gauges, Reading};
+pub use positions::Positions;
+pub use settings::{Mode, Settings};
+
+use super::{Error, Stats};
+use std::path::Path;
+use std::sync::Arc;
+
+/// An opened spool with what it held.
+#[derive(Debug)]
+pub struct Spool {
+    pub(super) disk: Arc<Disk>,
+    pub(super) found: Vec<Found>,
+    pub(super) kept: Positions,
+    pub(super) next: u64,
+    recovered: Positions,
+}
+
+impl Spool {
+    /// Opens the directory, makes it if need be, and reads the header of every file. Whoever opens it must hold the lock of the state
+    /// directory.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or read. Damaged files are no error: they are set aside.
+    pub fn open(directory: &Path, settings: &Settings, stats: &Stats) -> Result<Spool, Error> {
+        let disk = Disk::open(directory, settings, stats.spool.clone())?;
+        let (found, kept, recovered) = disk.recover()?;
+        Ok(Spool {
+            next: recovered.next,
+            disk: Arc::new(disk),
+            found,
+            kept,
+            recovered,
+        })
+    }
+
+    /// What exporters are expected to send next, as of the last bundle that is durable: keys and values that
+    /// [`positions::put`] wrote into [`EncodedBundle::positions`](super::native::EncodedBundle::positions).
+    pub fn positions(&self) -> Vec<(Vec<u8>, u64)> {
+        self.recovered.values()
+    }
+
+    /// Files, and flow rows in them, that will be delivered.
+    pub fn waiting(&self) -> (usize, u64) {
+        let rows = self.found.iter().map(Found::open_flow_rows);
+        (self.found.len(), rows.sum())
+    }
+}
+
+/// The wall clock, milliseconds since 1970 UTC.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "ages of files and of doubt outlive the process; no row is stamped with it"
+)]
+pub fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,406 @@
+//! The dashboards: every SQL of a panel or variable runs on the embedded store over generated traffic and returns rows, every expression is
+//! PromQL over metrics that exist, and the JSON is what Grafana's published types know.
+
+use super::{exported, file, metrics_in, text, tool};
+use crate::harness::{Collector, Sql, Store, directory, eventually, exe, run};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::UdpSocket;
+use std::process::Command;
+
+const DIR: &str = "deploy/grafana/dashboards";
+
+/// Name and JSON of each dashboard.
+fn dashboards() -> Vec<(String, Value)> {
+    let entries = std::fs::read_dir(file(DIR)).expect("dashboards").flatten();
+    let mut found: Vec<(String, Value)> = entries
+        .map(|e| {
+            let name = e.file_name().to_string_lossy().into_owned();
+            let json = serde_json::from_str(&text(&format!("{DIR}/{name}")));
+            (name.clone(), json.unwrap_or_else(|e| panic!("{name}: {e}")))
+        })
+        .collect();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    assert!(found.len() >= 4);
+    found
+}
+
+/// Panels that show data.
+fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
+    let panels = dashboard["panels"].as_array().expect("panels").iter();
+    panels.filter(|p| p["type"] != "row")
+}
+
+fn list<'a>(value: &'a Value, what: &str) -> &'a [Value] {
+    value[what].as_array().map_or(&[], |v| v)
+}
+
+#[test]
+fn panels_have_titles_units_and_places() {
+    let dashboards = dashboards();
+    let uids: BTreeSet<&str> =
+        (dashboards.iter().map(|d| d.1["uid"].as_str().expect("uid"))).collect();
+    assert_eq!(uids.len(), dashboards.len());
+    for (name, dashboard) in &dashboards {
+        assert!(
+            list(dashboard, "links")
+                .iter()
+                .any(|l| l["tags"][0] == "flowhouse"),
+            "{name}"
+        );
+        let mut ids = BTreeSet::new();
+        let mut places: Vec<[u64; 4]> = vec![];
+        for panel in panels(dashboard) {
+            let title = panel["title"].as_str().unwrap_or_default();
+            let of = format!("{name}: {title}");
+            assert!(!title.is_empty(), "{of}");
+            assert!(
+                panel["description"].as_str().is_some_and(|d| d.len() > 10),
+                "{of}"
+            );
+            assert!(
+                panel["fieldConfig"]["defaults"]["unit"].is_string(),
+                "{of}: unit"
+            );
+            assert!(!list(panel, "targets").is_empty(), "{of}: empty");
+            assert!(ids.insert(panel["id"].as_u64().expect("id")), "{of}: id");
+            let place = ["x", "y", "w", "h"].map(|k| panel["gridPos"][k].as_u64().expect(k));
+            let [x, y, w, h] = place;
+            assert!(x + w <= 24, "{of}: too wide");
+            let meets =
+                |p: &[u64; 4]| x < p[0] + p[2] && p[0] < x + w && y < p[1] + p[3] && p[1] < y + h;
+            assert!(!places.iter().any(meets), "{of}: lies over another");
+            places.push(place);
+        }
+        for variable in list(&dashboard["templating"], "list") {
+            assert!(
+                variable["description"].is_string(),
+                "{name}: {}",
+                variable["name"]
+            );
+        }
+        // links lead to dashboards and variables that there are
+        for link in text(&format!("{DIR}/{name}")).split("/d/").skip(1) {
+            let link = link.split('"').next().expect("its end");
+            let (uid, query) = link.split_once('?').expect("a query");
+            let target = dashboards.iter().find(|d| d.1["uid"] == uid);
+            let target = &target.unwrap_or_else(|| panic!("{name}: {uid}")).1;
+            for part in query.split('&').filter_map(|p| p.strip_prefix("var-")) {
+                let variable = part.split('=').next().expect("a name");
+                let known = list(&target["templating"], "list");
+                assert!(
+                    known.iter().any(|v| v["name"] == variable),
+                    "{name}: {link}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn grafanas_types_know_every_field() {
+    let mut paths = vec![];
+    for (name, _) in dashboards() {
+        paths.push(file(&format!("{DIR}/{name}")));
+    }
+    run(tool("python").args(["-c", ROUND_TRIP]).args(paths));
+}
+
+/// Reads a dashboard into the types of grafana-foundation-sdk and writes it again: a field that does not come back is one they do not know.
+const ROUND_TRIP: &str = r#"
+import json, sys
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
+faults = []
+def compare(ours, theirs, where):
+    if isinstance(ours, dict):
+        for key, value in ours.items():
+            if isinstance(theirs, dict) and key in theirs:
+                compare(value, theirs[key], where + "." + key)
+            elif value not in (None, [], {}, "", False, 0):
+                faults.append(where + "." + key)
+    elif isinstance(ours, list):
+        if not isinstance(theirs, list) or len(ours) != len(theirs):
+            faults.append(where)
+        else:
+            for n, pair in enumerate(zip(ours, theirs)):
+                compare(*pair, f"{where}[{n}]")
+    elif ours != theirs:
+        faults.append(f"{where}: {ours!r} became {theirs!r}")
+for path in sys.argv[1:]:
+    ours = json.load(open(path))
+    theirs = json.loads(json.dumps(Dashboard.from_json(json.loads(json.dumps(ours))), cls=JSONEncoder))
+    compare(ours, theirs, path.rsplit("/", 1)[1])
+sys.exit("\n".join(faults) or 0)
+"#;
+
+#[test]
+fn expressions_are_promql_over_metrics_that_exist() {
+    let known = exported();
+    let mut rules = "groups:\n  - name: dashboards\n    rules:\n".to_owned();
+    let mut count = 0;
+    for (name, dashboard) in dashboards() {
+        for panel in panels(&dashboard) {
+            for target in list(panel, "targets") {
+                let Some(expression) = target["expr"].as_str() else {
+                    continue;
+                };
+                for metric in metrics_in(expression) {
+                    assert!(known.contains(&metric), "{name}: no metric {metric}");
+                }
+                let expression =
+                    (expression.replace("$instance", ".*")).replace("$__rate_interval", "1m");
+                assert!(!expression.contains('$'), "{name}: {expression}");
+                rules += &format!(
+                    "      - record: flowhouse:panel{count}\n        expr: '{expression}'\n"
+                );
+                count += 1;
+            }
+        }
+    }
+    assert!(count >= 20);
+    let dir = tempfile::tempdir().expect("directory");
+    let path = dir.path().join("rules.yml");
+    std::fs::write(&path, rules).expect("written");
+    run(Command::new("promtool").args(["check", "rules"]).arg(&path));
+}
+
+#[test]
+fn every_expression_returns_series_of_a_collector_that_is_scraped() {
+    if crate::control::skip_prometheus() {
+        return;
+    }
+    let dir = directory();
+    let config = "[sink]\nkind = \"drop\"\n[receive]\nlisteners = [\"127.0.0.1:0\"]\n";
+    let collector = Collector::start(dir.path(), config);
+    let to = collector.udp[0].to_string();
+    let mut generate = Command::new(exe());
+    run(generate.args(["generate", "--to", &to, "--flows", "500"]));
+    let (prometheus, api) = crate::control::prometheus(dir.path(), collector.http);
+    let url = format!("http://{api}/api/v1/query");
+    let series = |expression: &str| {
+        let mut curl = Command::new("curl");
+        curl.args(["-s", "--get", &url, "--data-urlencode"]);
+        let out = curl.arg(format!("query={expression}")).output();
+        let answer: Value =
+            serde_json::from_slice(&out.expect("curl runs").stdout).unwrap_or_default();
+        list(&answer["data"], "result").len()
+    };
+    let mut asked = 0;
+    for (name, dashboard) in dashboards() {
+        for panel in panels(&dashboard) {
+            // what only faults bring
+            if panel["description"]
+                .as_str()
+                .is_some_and(|d| d.contains("Empty is good"))
+            {
+                continue;
+            }
+            for expression in list(panel, "targets")
+                .iter()
+                .filter_map(|t| t["expr"].as_str())
+            {
+                let expression =
+                    (expression.replace("$instance", ".*")).replace("$__rate_interval", "30s");
+                eventually(&format!("{name}: {expression}"), || series(&expression) > 0);
+                asked += 1;
+            }
+        }
+    }
+    assert!(asked >= 20);
+    drop(prometheus);
+    collector.stop();
+}
+
+#[test]
+fn every_query_returns_rows() {
+    let dir = directory();
+    let store = Store::start(dir.path());
+    fill(&store, dir.path());
+    let sql = store.sql();
+    let chosen = choose(&sql);
+    let now = sql.numbers("SELECT toUnixTimestamp(now())")[0];
+    let dashboards = dashboards();
+    let (mut queries, mut faults) = (0, vec![]);
+    for table in ["usage_1m", "usage_5m", "usage_1h"] {
+        let all = Grafana::over(now, table, BTreeMap::new());
+        let one = Grafana::over(now, table, chosen.clone());
+        for (name, dashboard) in &dashboards {
+            for (of, query, series) in queries_of(dashboard) {
+                let of = format!("{name}: {of}, {table}");
+                let rows = ask(&sql, &all.expand(&query));
+                if let Some(fault) = shape(&rows, series) {
+                    faults.push(format!("{of}: {fault}"));
+                }
+                // whatever is chosen, the query stands; where its parts meet, it has rows
+                let rows = ask(&sql, &one.expand(&query));
+                if name == "traffic.json" && rows.len() < 3 {
+                    faults.push(format!("{of}: no rows for {chosen:?}"));
+                }
+                queries += 2;
+            }
+            for variable in list(&dashboard["templating"], "list") {
+                let Some(query) = variable["query"].as_str().filter(|q| q.contains("SELECT"))
+                else {
+                    continue;
+                };
+                let rows = ask(&sql, &all.expand(query));
+                let name = variable["name"].as_str().expect("name");
+                let has = rows.iter().skip(2).any(|r| r[0] == chosen[name]);
+                if !has {
+                    faults.push(format!("variable {name} does not offer {}", chosen[name]));
+                }
+                queries += 1;
+            }
+        }
+    }
+    println!("{queries} queries");
+    assert!(queries > 100 && faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// Title, SQL and kind (series or not) of every target.
+fn queries_of(dashboard: &Value) -> Vec<(String, String, bool)> {
+    let of = |p: &Value| {
+        let title = p["title"].as_str().expect("title").to_owned();
+        let targets = list(p, "targets").iter();
+        let sql =
+            targets.filter_map(|t| Some((t["rawSql"].as_str()?.to_owned(), t["format"] == 0)));
+        sql.map(|(sql, series)| (title.clone(), sql, series))
+            .collect::<Vec<_>>()
+    };
+    panels(dashboard).flat_map(of).collect()
+}
+
+/// Generated exports of every protocol, sampled ones, one with a wrong clock, and a datagram that is none.
+fn fill(store: &Store, dir: &std::path::Path) {
+    let config = format!(
+        "{}[receive]\nlisteners = [\"127.0.0.1:0\"]\n",
+        store.config()
+    );
+    let collector = Collector::start(dir, &config);
+    let to = collector.udp[0].to_string();
+    for more in [
+        &["--exporters", "4"][..],
+        &[
+            "--sampling",
+            "100",
+            "--exporters",
+            "4",
+            "--clock-ahead",
+            "4000",
+        ],
+    ] {
+        let mut generate = Command::new(exe());
+        generate.args([
+            "generate", "--to", &to, "--rate", "8000", "--flows", "12000",
+        ]);
+        run(generate.args(more));
+    }
+    let stranger = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    stranger.send_to(b"no export at all", &to).expect("sent");
+    eventually("it is counted", || {
+        collector.metric("flowhouse_ledger_datagrams_rejected_version_total") > 0.0
+    });
+    collector.settle(24_000);
+    // at its end it has written the ledger of its last minute
+    collector.stop();
+}
+
+/// A value of each variable, so that there are rows of all of them together.
+fn choose(sql: &Sql) -> BTreeMap<String, String> {
+    let row = sql.rows(
+        "SELECT replaceOne(toString(exporter), '::ffff:', ''), toString(if_index), app, qos_class FROM usage_1m \
+         WHERE direction = 'ingress' ORDER BY est_bytes DESC LIMIT 1",
+    );
+    let names = ["exporter", "interface", "application", "class"].map(str::to_owned);
+    names.into_iter().zip(row[0].clone()).collect()
+}
+
+fn ask(sql: &Sql, query: &str) -> Vec<Vec<String>> {
+    sql.rows(&format!("{query}\nFORMAT TSVWithNamesAndTypes"))
+}
+
+/// What is wrong with an answer (names, types, rows).
+fn shape(rows: &[Vec<String>], series: bool) -> Option<String> {
+    let [_, types, values @ ..] = rows else {
+        return Some("no columns".to_owned());
+    };
+    if values.is_empty() {
+        return Some("no rows".to_owned());
+    }
+    let number = |t: &String| ["Int", "UInt", "Float"].iter().any(|n| t.starts_with(n));
+    if series && !(types[0].starts_with("DateTime") && types.last().is_some_and(number)) {
+        return Some(format!("no series: {types:?}"));
+    }
+    None
+}
+
+/// The macros of the ClickHouse data source and Grafana's variables, for three hours up to now.
+struct Grafana {
+    from: u64,
+    to: u64,
+    interval: u64,
+    chosen: BTreeMap<String, String>,
+}
+
+impl Grafana {
+    /// Variables that have no value are `All`.
+    fn over(now: u64, table: &str, mut chosen: BTreeMap<String, String>) -> Grafana {
+        chosen.insert("table".to_owned(), table.to_owned());
+        Grafana {
+            from: now - 3 * 3600,
+            to: now + 120,
+            interval: 60,
+            chosen,
+        }
+    }
+
+    fn expand(&self, sql: &str) -> String {
+        let mut text = sql.to_owned();
+        while let Some((before, inside, after)) = call(&text, "$__conditionalAll") {
+            let (condition, variable) = inside.rsplit_once(',').expect("two parts");
+            let variable = variable.trim().trim_start_matches('$');
+            let condition = match self.chosen.contains_key(variable) {
+                true => condition,
+                false => "1=1",
+            };
+            text = format!("{before}{condition}{after}");
+        }
+        let (from, to) = (
+            format!("toDateTime({})", self.from),
+            format!("toDateTime({})", self.to),
+        );
+        while let Some((before, column, after)) = call(&text, "$__timeFilter") {
+            text = format!("{before}{column} >= {from} AND {column} <= {to}{after}");
+        }
+        while let Some((before, column, after)) = call(&text, "$__timeInterval") {
+            let interval = self.interval;
+            text = format!(
+                "{before}toStartOfInterval(toDateTime({column}), INTERVAL {interval} second){after}"
+            );
+        }
+        text = text
+            .replace("$__interval_s", &self.interval.to_string())
+            .replace("$__fromTime", &from)
+            .replace("$__toTime", &to);
+        for (name, value) in &self.chosen {
+            text = text
+                .replace(&format!("${{{name}:singlequote}}"), &format!("'{value}'"))
+                .replace(&format!("${name}"), value);
+        }
+        assert!(!text.contains('$'), "not expanded: {text}");
+        text
+    }
+}
+
+/// The text before a macro's call, what is in its brackets, and the text behind.
+fn call<'a>(text: &'a str, name: &str) -> Option<(&'a str, &'a str, &'a str)> {
+    let at = text.find(&format!("{name}("))?;
+    let inside = &text[at + name.len() + 1..];
+    let mut depth = 1;
+    let end = inside.find(|c| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        depth == 0
+    })?;
+    Some((&text[..at], &inside[..end], &inside[end + 1..]))
+}
