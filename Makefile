@@ -1,11 +1,12 @@
 # Two commands for everybody: `make demo` and `make test`. The rest is for those who build Flowhouse.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench fuzz prepare-demo prepare-test engine clean
+.PHONY: help demo test torture bench fuzz prepare-demo prepare-test engine clean
 
 help:
 	@echo "make demo    install what is missing, build, run the collector on generated traffic, show the results"
 	@echo "make test    install what is missing, run everything that CI runs"
+	@echo "make torture kill collector and store FLOWHOUSE_TORTURE_KILLS (120) times under load, then close the books"
 	@echo "make bench   benchmarks, with the rivals' figures of the same run"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS (60) each"
 
@@ -16,6 +17,11 @@ demo: prepare-demo
 
 test:
 	@bash .ci/steps
+
+torture: prepare-test
+	cargo test --locked --test it --no-run
+	@bash .ci/prepare engine target/debug/flowhouse
+	cargo test --locked --test it torture:: -- --include-ignored --nocapture --test-threads=1
 
 bench: prepare-test
 	cargo build --release --locked

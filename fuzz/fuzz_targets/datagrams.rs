@@ -2,7 +2,7 @@
 //! holds after every one, memory stays bounded, and what is saved can be restored.
 #![no_main]
 
-use flowhouse::decode::{Decoder, Settings};
+use flowhouse::decode::{Decoder, End, Settings};
 use flowhouse::ledger::{Book, Gauges, Outcome, Tally, laws};
 use flowhouse::model::{Addr, Datagram, FlowBatch};
 use libfuzzer_sys::fuzz_target;
@@ -63,7 +63,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(decoder.take_faults().len() <= settings.faults_max);
     let saved = decoder.save();
     let mut restored = Decoder::new(settings);
-    assert!(restored.restore(&saved, |_| true).is_ok());
+    assert!(restored.restore(&saved, End::Stopped, |_| true).is_ok());
     assert!(restored.save() == saved, "what was restored is what was saved");
     check(&decoder, &outside, &batch, &book);
     decoder.finish(&mut book);

@@ -4,7 +4,7 @@
 
 use flowhouse::decode::inspect::Inspector;
 use flowhouse::decode::sflow::walks_to_end;
-use flowhouse::decode::{Settings, SflowDecoder};
+use flowhouse::decode::{Settings, SflowDecoder, Touched};
 use flowhouse::ledger::{Book, Gauges, Outcome, laws};
 use flowhouse::model::{Addr, Datagram, FlowBatch};
 use libfuzzer_sys::fuzz_target;
@@ -13,6 +13,7 @@ fuzz_target!(|bytes: &[u8]| {
     let mut decoder = SflowDecoder::new(&Settings::default());
     let mut inspector = Inspector::new(Settings::default(), true, false);
     let (mut batch, mut learned, mut book) = (FlowBatch::new(), Vec::new(), Book::new(16));
+    let mut touched = Touched::default();
     let mut total = flowhouse::ledger::Tally::default();
     let mut records = 0;
     // each datagram has its length and a flag for a cut one in front
@@ -33,7 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
             cut: cut & 1 == 1,
             payload: &payload,
         };
-        let fault = decoder.decode(&d, &mut batch, &mut learned, &mut book);
+        let fault = decoder.decode(&d, &mut batch, &mut learned, (&mut book, &mut touched));
         if walks_to_end(&payload) {
             assert!(fault.is_none_or(|f| f.offset > 0));
         }

@@ -5,7 +5,7 @@ use crate::aggregate::Usage;
 use crate::batch::{Identity, Sealer};
 use crate::config::Config;
 use crate::control;
-use crate::decode::Decoder;
+use crate::decode::{Decoder, End};
 use crate::enrich::Tables;
 use crate::ledger::Book;
 use crate::receive::{self, Intake, Listener, Router};
@@ -30,6 +30,7 @@ pub struct Collector {
     housekeeper: Housekeeper,
     control: control::Running,
     view: Arc<View>,
+    state: Arc<StateDirectory>,
     addresses: Vec<SocketAddr>,
     control_address: SocketAddr,
     connection: Connection,
@@ -61,6 +62,7 @@ impl Collector {
         let (outbox, inbox) = hop(config.sink.queue_max);
         let stop = Arc::new(AtomicBool::new(false));
         let spool = open_spool(config, &state, inbox.stats())?;
+        let before = Before::read(&state, spool.as_ref(), config)?;
         let gate = Gate::start(inbox, &connection, config, spool)?;
         let identity = Arc::new(Identity {
             collector: state.collector().to_string(),
@@ -71,9 +73,8 @@ impl Collector {
 
         let cells: Vec<Cell> = (0..shards).map(|_| Cell::default()).collect();
         let mut workers = vec![];
-        let saved = super::housekeeper::saved_state(&state);
         for (n, (cell, changes)) in cells.iter().zip(changes).enumerate() {
-            let shard = export_shard(config, sealer(), &saved, |a| intake.shard(a, shards) == n)?;
+            let shard = export_shard(config, sealer(), &before, |a| intake.shard(a, shards) == n)?;
             let worker = Worker::new(shard, config.shard.stages, cell.clone());
             workers.push(worker.with_changes(changes));
         }
@@ -88,7 +89,7 @@ impl Collector {
         ));
         let control = server.start(view.clone())?;
         tracing::info!("metrics on http://{control_address}/metrics");
-        let housekeeper = Housekeeper::start(view.clone(), state, sealer(), outbox)?;
+        let housekeeper = Housekeeper::start(view.clone(), state.clone(), sealer(), outbox)?;
         let addresses = listeners.iter().map(Listener::address).collect();
         let listeners = start_listeners(listeners, &senders, &intake, config, &stop)?;
         drop(senders);
@@ -100,6 +101,7 @@ impl Collector {
             housekeeper,
             control,
             view,
+            state,
             addresses,
             control_address,
             connection,
@@ -150,12 +152,16 @@ impl Collector {
     /// Ends in the order of the data: sockets are drained, shards seal what they hold, the sink delivers it within the
     /// grace period. Returns the final counts and the store, if one was started.
     pub fn stop(self) -> (super::Totals, Option<Embedded>) {
+        let mut in_order = true;
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.listeners {
             match thread.join() {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!("{error}"),
-                Err(_) => tracing::error!("a receive thread panicked"),
+                Err(_) => {
+                    tracing::error!("a receive thread panicked");
+                    in_order = false;
+                }
             }
         }
         // the grace period runs from here: a store that is away must not hold the shards for ever
@@ -164,12 +170,17 @@ impl Collector {
         for thread in self.shards {
             if thread.join().is_err() {
                 tracing::error!("a shard panicked");
+                in_order = false;
             }
         }
         // its last bundle carries the outcomes of receive; its outbox is the last one
         self.housekeeper.stop();
         if sink.join().is_err() {
             tracing::error!("the sink panicked");
+            in_order = false;
+        }
+        if in_order {
+            self.state.ended();
         }
         self.control.stop();
         (self.view.totals(), self.store)
@@ -222,10 +233,44 @@ fn connect(config: &Config) -> Result<(Connection, Option<Embedded>)> {
     Ok((store.connection(), Some(store)))
 }
 
+/// What the process before left.
+struct Before {
+    end: End,
+    /// Templates and options of its decoders.
+    states: Vec<Vec<u8>>,
+    /// Positions of its durable bundles.
+    positions: Vec<u8>,
+}
+
+impl Before {
+    /// Reads it, and begins this run.
+    fn read(state: &StateDirectory, spool: Option<&Spool>, config: &Config) -> Result<Before> {
+        let keeps = spool.is_some() && config.spool.mode != Mode::Off;
+        let previous = state.begin(keeps)?;
+        let mut positions = vec![];
+        // those of an older run would book as lost what the last one received
+        if let Some(spool) = spool.filter(|_| previous.kept_positions) {
+            for (key, value) in spool.positions() {
+                let written = crate::sink::spool::positions::put(&mut positions, &key, value);
+                debug_assert!(written.is_ok(), "it was read from such a list");
+            }
+        } else if previous.end == End::Crashed {
+            tracing::warn!(
+                "the last run crashed and kept no spool: what was lost with it is not known"
+            );
+        }
+        Ok(Before {
+            end: previous.end,
+            states: super::housekeeper::saved_state(state),
+            positions,
+        })
+    }
+}
+
 fn export_shard(
     config: &Config,
     sealer: Sealer,
-    saved: &[Vec<u8>],
+    before: &Before,
     mine: impl Fn(crate::model::Addr) -> bool,
 ) -> Result<ExportShard> {
     let tables = Arc::new(Tables::new(&config.enrich)?);
@@ -238,9 +283,16 @@ fn export_shard(
     let decoder = Decoder::new(decode);
     let book = Book::new(config.receive.exporters_max.saturating_mul(2));
     let mut shard = ExportShard::new(decoder, Back::new(tables, usage, sealer), book);
-    for bytes in saved {
-        if let Err(error) = shard.restore(bytes, &mine) {
+    for bytes in &before.states {
+        if let Err(error) = shard.restore(bytes, before.end, &mine) {
             tracing::warn!("{error}; exporters will send their templates again");
+        }
+    }
+    // after a stop in order the state files say more: rows that could not be delivered are booked as lost already
+    if before.end == End::Crashed {
+        let now_ns = receive::route::Moment::now().wall_ns;
+        if let Err(error) = shard.resume(&before.positions, End::Crashed, now_ns, &mine) {
+            tracing::warn!("{error}");
         }
     }
     Ok(shard)

@@ -1,6 +1,7 @@
 //! The state directory: who this collector is, and what it knew before a restart.
 
 use crate::config::Config;
+use crate::decode::End;
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
@@ -9,6 +10,20 @@ use uuid::Uuid;
 
 /// Largest state file that is read back, bytes.
 const FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// The file that is there while a collector runs, and what it says.
+const RUNNING: &str = "running";
+const KEPT: &[u8] = b"positions are in the spool\n";
+const NOT_KEPT: &[u8] = b"no positions are kept\n";
+
+/// What is known of the run before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Previous {
+    /// How it ended.
+    pub end: End,
+    /// Whether it crashed with its positions in the spool.
+    pub kept_positions: bool,
+}
 
 /// Where the state directory of a configuration is.
 pub fn state_dir(config: &Config) -> PathBuf {
@@ -74,6 +89,32 @@ impl StateDirectory {
     /// Where the directory is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Begins a run, which keeps positions or does not: what is known of the one before. Until [`StateDirectory::ended`] a
+    /// later run will find that this one crashed.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn begin(&self, keeps_positions: bool) -> Result<Previous> {
+        let mark = fs::read(self.path.join(RUNNING)).ok();
+        let text: &[u8] = if keeps_positions { KEPT } else { NOT_KEPT };
+        self.write(RUNNING, text)?;
+        Ok(match mark {
+            Some(mark) => Previous {
+                end: End::Crashed,
+                kept_positions: mark == KEPT,
+            },
+            None => Previous {
+                end: End::Stopped,
+                kept_positions: false,
+            },
+        })
+    }
+
+    /// This run ended in order: everything that outlives it is written.
+    pub fn ended(&self) {
+        self.remove(RUNNING);
     }
 
     /// Writes a file so that after a crash it is the old one or the new one, whole.
@@ -146,6 +187,15 @@ mod tests {
         let first = StateDirectory::open(dir.path()).expect("opens");
         let id = first.collector();
         assert!(StateDirectory::open(dir.path()).is_err(), "a second holder");
+        let begin = |keeps| {
+            let previous = first.begin(keeps).expect("writes");
+            (previous.end, previous.kept_positions)
+        };
+        assert_eq!(begin(true), (End::Stopped, false));
+        assert_eq!(begin(false), (End::Crashed, true));
+        assert_eq!(begin(false), (End::Crashed, false));
+        first.ended();
+        assert_eq!(begin(false), (End::Stopped, false));
         first.write("templates", b"abc").expect("writes");
         assert_eq!(
             first.read("templates").expect("reads").as_deref(),

@@ -186,6 +186,9 @@ pub struct Bundle {
     pub names: Arc<Names>,
     /// The batches.
     pub batches: Vec<Batch>,
+    /// Positions of the exporters' sequences that changed: everything before them is in this bundle or an earlier one of the
+    /// same shard. What they mean only decode knows.
+    pub positions: Vec<u8>,
     /// Where [`Bundle::recycle`] sends the flow batches.
     pub home: Option<Sender<FlowBatch>>,
 }

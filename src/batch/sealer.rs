@@ -140,6 +140,7 @@ impl Sealer {
             flows,
             order,
             names,
+            positions: Vec::new(),
             home: Some(self.home.0.clone()),
         })
     }

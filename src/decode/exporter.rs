@@ -2,6 +2,7 @@
 
 use super::layouts::Layouts;
 use super::plan::Plan;
+use super::position::{Key, Touched};
 use super::rows::Frame;
 use super::sampling::Samplers;
 use super::sequence::Sequence;
@@ -53,6 +54,10 @@ pub(super) struct Session {
     pub last_seen_ns: i64,
     /// A sequence counts what one session sends (RFC 7011 section 3.1), not what all sessions of a domain do.
     pub sequence: Sequence,
+    /// Records whose number is known, decoded so far.
+    pub decoded: u32,
+    /// Whether its position is to be told.
+    pub touched: bool,
     /// Sorted by id.
     pub templates: Vec<Slot>,
 }
@@ -94,6 +99,9 @@ pub(super) struct Waiting {
     pub version: u8,
     pub domain: u32,
     pub id: u16,
+    /// Sequence number of its datagram, and what its session had decoded before.
+    pub sequence: u32,
+    pub decoded: u32,
     pub frame: Frame,
     pub body: Box<[u8]>,
 }
@@ -133,6 +141,11 @@ impl Session {
         Some(&slot.compiled)
     }
 
+    /// Whose positions these are.
+    pub fn key(&self, addr: Addr) -> Key {
+        Key::Session(addr, self.port, self.version, self.domain)
+    }
+
     fn is(&self, version: u8, domain: u32) -> bool {
         self.version == version && self.domain == domain
     }
@@ -153,7 +166,7 @@ impl Exporter {
         (port, version, domain): (u16, u8, u32),
         now_ns: i64,
         settings: &Settings,
-        book: &mut Book,
+        (book, touched): (&mut Book, &mut Touched),
     ) -> (usize, usize) {
         let same = |s: &Session| s.port == port && s.is(version, domain);
         if let Some(i) = self.sessions.iter().position(same) {
@@ -165,6 +178,7 @@ impl Exporter {
             let oldest = (0..self.sessions.len()).min_by_key(|&i| self.sessions[i].last_seen_ns);
             if let Some(mut old) = oldest.map(|i| self.sessions.swap_remove(i)) {
                 old.sequence.flush(book.account((self.addr.0, old.domain)));
+                touched.push(old.key(self.addr));
                 gone = old.templates.len();
             }
             self.templates -= gone;
@@ -176,6 +190,8 @@ impl Exporter {
             announced: false,
             last_seen_ns: now_ns,
             sequence: Sequence::default(),
+            decoded: 0,
+            touched: false,
             templates: Vec::new(),
         });
         (self.sessions.len() - 1, gone)
@@ -285,12 +301,19 @@ impl Exporter {
 
     /// Drops the templates of sessions that were silent since `before_ns`, and the sessions, whose open gaps
     /// are booked; returns the number of templates.
-    pub fn expire_sessions(&mut self, before_ns: i64, book: &mut Book) -> usize {
-        let (mut gone, addr) = (0, self.addr.0);
+    pub fn expire_sessions(
+        &mut self,
+        before_ns: i64,
+        book: &mut Book,
+        touched: &mut Touched,
+    ) -> usize {
+        let (mut gone, addr) = (0, self.addr);
         self.sessions.retain_mut(|session| {
             let live = session.last_seen_ns >= before_ns;
             if !live {
-                session.sequence.flush(book.account((addr, session.domain)));
+                let tally = book.account((addr.0, session.domain));
+                session.sequence.flush(tally);
+                touched.push(session.key(addr));
                 gone += session.templates.len();
             }
             live
@@ -337,7 +360,12 @@ mod tests {
     #[test]
     fn the_template_unused_for_longest_gives_way() {
         let mut e = Exporter::default();
-        let (s, _) = e.session((1, 9, 0), 0, &Settings::default(), &mut Book::new(1));
+        let (s, _) = e.session(
+            (1, 9, 0),
+            0,
+            &Settings::default(),
+            (&mut Book::new(1), &mut Touched::default()),
+        );
         assert_eq!(learn(&mut e, s, 256, 4, 1), Lesson::New);
         assert_eq!(learn(&mut e, s, 257, 4, 2), Lesson::New);
         assert!(e.sessions[s].template(256, 3).is_some());
@@ -349,7 +377,12 @@ mod tests {
     #[test]
     fn layouts_that_change_all_the_time_raise_the_alarm() {
         let mut e = Exporter::default();
-        let (s, _) = e.session((1, 9, 0), 0, &Settings::default(), &mut Book::new(1));
+        let (s, _) = e.session(
+            (1, 9, 0),
+            0,
+            &Settings::default(),
+            (&mut Book::new(1), &mut Touched::default()),
+        );
         assert_eq!(learn(&mut e, s, 256, 1, 0), Lesson::New);
         for i in 1..=8 {
             let lesson = learn(&mut e, s, 256, 1 + i, u64::from(i));
@@ -363,10 +396,30 @@ mod tests {
     fn the_fallback_is_guarded() {
         let mut e = Exporter::default();
         let all = Settings::default();
-        let (a, _) = e.session((1, 9, 0), 0, &all, &mut Book::new(1));
-        let (b, _) = e.session((2, 9, 0), 0, &all, &mut Book::new(1));
-        let (c, _) = e.session((3, 9, 0), 0, &all, &mut Book::new(1));
-        let (other, _) = e.session((3, 9, 1), 0, &all, &mut Book::new(1));
+        let (a, _) = e.session(
+            (1, 9, 0),
+            0,
+            &all,
+            (&mut Book::new(1), &mut Touched::default()),
+        );
+        let (b, _) = e.session(
+            (2, 9, 0),
+            0,
+            &all,
+            (&mut Book::new(1), &mut Touched::default()),
+        );
+        let (c, _) = e.session(
+            (3, 9, 0),
+            0,
+            &all,
+            (&mut Book::new(1), &mut Touched::default()),
+        );
+        let (other, _) = e.session(
+            (3, 9, 1),
+            0,
+            &all,
+            (&mut Book::new(1), &mut Touched::default()),
+        );
         learn(&mut e, a, 256, 4, 1);
         assert!(e.fallback(c, 256).is_some());
         assert!(e.fallback(other, 256).is_none(), "another domain");
@@ -378,6 +431,7 @@ mod tests {
         assert!(e.fallback(c, 256).is_some());
         learn(&mut e, b, 256, 8, 1);
         assert!(e.fallback(c, 256).is_none(), "layouts differ");
-        assert_eq!(e.expire_sessions(1, &mut Book::new(1)), 2);
+        let (mut book, mut touched) = (Book::new(1), Touched::default());
+        assert_eq!(e.expire_sessions(1, &mut book, &mut touched), 2);
     }
 }

@@ -23,6 +23,7 @@ mod options;
 pub mod oracle;
 mod places;
 pub mod plan;
+mod position;
 mod probe;
 pub mod raw;
 mod rows;
@@ -38,8 +39,9 @@ mod v5;
 mod v9;
 
 pub use error::{Fault, Reason};
+pub use position::Touched;
 pub use probe::looks_like_export;
-pub use sequence::{Arrival, Sequence};
+pub use sequence::{Arrival, End, Missed, Sequence};
 pub use settings::Settings;
 pub use sflow::{SflowDecoder, exporter_of};
 pub use state::StateError;
@@ -58,6 +60,7 @@ pub struct Decoder {
     exporters: HashMap<Addr, Exporter, foldhash::quality::RandomState>,
     shared: Shared,
     sflow: SflowDecoder,
+    touched: position::Touched,
 }
 
 impl Decoder {
@@ -67,6 +70,7 @@ impl Decoder {
         Decoder {
             exporters: HashMap::default(),
             sflow: SflowDecoder::new(&settings),
+            touched: position::Touched::default(),
             shared: Shared {
                 counters: twoway::Counters::new(&settings),
                 scratch: rows::Scratch::default(),
@@ -94,7 +98,10 @@ impl Decoder {
         self.shared.stamp += 1;
         let header = match probe::version(d.payload) {
             Some(0) => {
-                if let Some(fault) = self.sflow.decode(d, out, learned, book) {
+                if let Some(fault) = self
+                    .sflow
+                    .decode(d, out, learned, (book, &mut self.touched))
+                {
                     self.shared.note(fault);
                 }
                 return;
@@ -131,7 +138,7 @@ impl Decoder {
         };
         let waited = now_ns.saturating_sub(age(s.waiting_age_max_s));
         let silent = now_ns.saturating_sub(age(s.template_lifetime_s));
-        self.sflow.tick(now_ns, book);
+        self.sflow.tick(now_ns, book, &mut self.touched);
         for (addr, e) in &mut self.exporters {
             while let Some(w) = e.waiting.front() {
                 if w.frame.provenance.received_at_ns >= waited {
@@ -139,7 +146,7 @@ impl Decoder {
                 }
                 expire_front(e, &mut self.shared, book);
             }
-            let gone = e.expire_sessions(silent, book);
+            let gone = e.expire_sessions(silent, book, &mut self.touched);
             self.shared.templates -= gone;
             if gone > 0 {
                 book.account((addr.0, 0))
@@ -196,7 +203,8 @@ impl Decoder {
         let (settings, now) = (&self.shared.settings, d.received_at_ns);
         exporter.last_seen_ns = now;
         let key = (d.port, header.version, header.domain);
-        let (session, gone) = exporter.session(key, now, settings, book);
+        let house = (&mut *book, &mut self.touched);
+        let (session, gone) = exporter.session(key, now, settings, house);
         let domain = exporter.domain(header.version, header.domain, now, settings);
         let first = *exporter.first_export_ms.get_or_insert(header.export_ms);
         let frame = sets::frame(d, &header, first, settings);
@@ -228,10 +236,14 @@ impl Decoder {
             suspended: false,
         };
         let units = job.walk();
-        let sequence = &mut job.exporter.sessions[session].sequence;
+        let session = &mut job.exporter.sessions[session];
+        session.decoded = session.decoded.wrapping_add(job.units);
         match units {
-            Some(units) => sequence.advance(arrival, units, job.tally),
-            None => sequence.suspend(),
+            Some(units) => session.sequence.advance(arrival, units, job.tally),
+            None => session.sequence.suspend(arrival, job.units),
+        }
+        if !session.touched {
+            session.touched = self.touched.push(session.key(d.source));
         }
     }
 
@@ -250,6 +262,7 @@ impl Decoder {
         if let Some(mut gone) = self.exporters.remove(&addr) {
             for s in &mut gone.sessions {
                 s.sequence.flush(book.account((addr.0, s.domain)));
+                self.touched.push(s.key(addr));
             }
             let tally = book.account(account);
             self.shared.templates -= gone.templates;

@@ -13,6 +13,33 @@ pub struct Sequence {
     since: u32,
     uptime_ms: u32,
     missing: Vec<Missing>,
+    /// Units booked as missed that no sealed ledger row tells yet.
+    #[serde(skip)]
+    untold: u32,
+    /// While the expectation is suspended: the last header's number and what was decoded of that datagram.
+    #[serde(skip)]
+    held: Option<u32>,
+    /// The expectation is that of an earlier process, which ended so; nothing came yet.
+    #[serde(skip)]
+    resumed: Option<End>,
+}
+
+/// How the process before ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// In order: what it had taken it delivered, or counted.
+    Stopped,
+    /// By a crash: what it held in memory is gone.
+    Crashed,
+}
+
+/// What passed between two processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missed {
+    /// So many units.
+    Units(End, u64),
+    /// The sender started anew meanwhile: nobody can know.
+    Unknown,
 }
 
 /// A range that has not come yet.
@@ -33,6 +60,8 @@ pub struct Arrival {
     pub restarted: bool,
     /// Units that are now taken for lost.
     pub lost: u64,
+    /// What passed since the process before, where this is the first arrival after it.
+    pub missed: Option<Missed>,
 }
 
 impl Sequence {
@@ -50,6 +79,12 @@ impl Sequence {
         if arrival.restarted {
             tally.one(Outcome::SequenceRestarts);
         }
+        match arrival.missed {
+            None => {}
+            Some(Missed::Units(End::Crashed, units)) => tally.add(Outcome::LostCrash, units),
+            Some(Missed::Units(End::Stopped, units)) => tally.add(Outcome::LostStopped, units),
+            Some(Missed::Unknown) => tally.one(Outcome::LostUnknown),
+        }
         arrival
     }
 
@@ -61,8 +96,11 @@ impl Sequence {
             behind: false,
             restarted: false,
             lost: self.age(),
+            missed: None,
         };
-        if let Some(next) = self.next {
+        if let (Some(next), Some(end)) = (self.next, self.resumed) {
+            self.resume(&mut arrival, (next, end), rebooted, (uptime_ms, window));
+        } else if let Some(next) = self.next {
             let ahead = sequence.wrapping_sub(next) as i32;
             arrival.restarted = ahead != 0 && (rebooted || self.leaps(sequence, ahead, window));
             if arrival.restarted {
@@ -82,7 +120,39 @@ impl Sequence {
         if sequence.wrapping_sub(self.since) as i32 > SINCE_MAX {
             self.since = sequence.wrapping_sub(SINCE_MAX as u32);
         }
+        self.untold = self.untold.wrapping_add(arrival.lost as u32);
         arrival
+    }
+
+    /// The first arrival after a restart of this process. What came meanwhile will not come any more, so nothing is
+    /// waited for.
+    fn resume(
+        &mut self,
+        arrival: &mut Arrival,
+        (next, end): (u32, End),
+        rebooted: bool,
+        (uptime_ms, window): (Option<u32>, u32),
+    ) {
+        let ahead = arrival.sequence.wrapping_sub(next) as i32;
+        // where there is an uptime it tells a restart: then any number of units may have passed
+        let leaps = match uptime_ms {
+            Some(_) => ahead < 0 && self.leaps(arrival.sequence, ahead, window),
+            None => self.leaps(arrival.sequence, ahead, window),
+        };
+        arrival.restarted = ahead != 0 && (rebooted || leaps);
+        arrival.behind = ahead < 0 && !arrival.restarted;
+        if arrival.behind {
+            return;
+        }
+        self.resumed = None;
+        self.since = arrival.sequence;
+        if arrival.restarted {
+            self.missing.clear();
+            arrival.missed = Some(Missed::Unknown);
+        } else {
+            arrival.missed = Some(Missed::Units(end, ahead as u64));
+            self.untold = self.untold.wrapping_add(ahead as u32);
+        }
     }
 
     /// The datagram held `units`; one that came late is booked as reordered, one that was seen before as a duplicate.
@@ -98,10 +168,12 @@ impl Sequence {
     pub fn settle(&mut self, arrival: Arrival, units: u32) -> (Option<Outcome>, u64) {
         if !arrival.behind {
             self.next = Some(arrival.sequence.wrapping_add(units));
+            self.held = None;
             return (None, 0);
         }
         let unseen = (arrival.sequence.wrapping_sub(self.since) as i32) < 0;
         let (filled, lost) = self.fill(arrival.sequence, units);
+        self.untold = self.untold.wrapping_add(lost as u32);
         let outcome = if filled || unseen || units == 0 {
             Outcome::SequenceReordered
         } else {
@@ -110,28 +182,71 @@ impl Sequence {
         (Some(outcome), lost)
     }
 
-    /// It is not known how many units the datagram held: the next header starts the expectation anew.
-    pub fn suspend(&mut self) {
+    /// It is not known how many units the datagram held, only that `units` were decoded: the next header starts the
+    /// expectation anew.
+    pub fn suspend(&mut self, arrival: Arrival, units: u32) {
+        self.held = Some(arrival.sequence.wrapping_add(units));
         self.next = None;
     }
 
     /// Books all gaps that are still open.
     pub fn flush(&mut self, tally: &mut Tally) {
-        tally.add(Outcome::SequenceGaps, self.open());
+        let open = self.open();
+        self.untold = self.untold.wrapping_add(open as u32);
+        tally.add(Outcome::SequenceGaps, open);
+    }
+
+    /// Where a later process has to go on: the next number (`held` where sets that are in memory only hold it back),
+    /// less whatever is missing and not told by a sealed ledger row; in the upper half the uptime. `None` where nothing
+    /// new is known.
+    pub fn position(&self, held: Option<u32>) -> Option<u64> {
+        if self.resumed.is_some() {
+            return None;
+        }
+        let open: u32 = self
+            .missing
+            .iter()
+            .fold(self.untold, |sum, m| sum.wrapping_add(m.len));
+        let at = held.or(self.held).or(self.next)?;
+        Some(u64::from(self.uptime_ms) << 32 | u64::from(at.wrapping_sub(open)))
+    }
+
+    /// The ledger rows that are sealed now tell all that was booked.
+    pub fn told(&mut self) -> bool {
+        std::mem::take(&mut self.untold) != 0
+    }
+
+    /// The number expected next; 0 while nothing is expected.
+    pub(super) fn next(&self) -> u32 {
+        self.next.unwrap_or(0)
+    }
+
+    /// Goes on where an earlier process was.
+    pub fn from_position(position: u64, end: End) -> Self {
+        let next = position as u32;
+        Sequence {
+            next: Some(next),
+            since: next,
+            uptime_ms: (position >> 32) as u32,
+            resumed: Some(end),
+            ..Default::default()
+        }
+    }
+
+    /// The expectation that a process left when it ended in order.
+    pub(super) fn left_behind(self) -> Self {
+        match self.next {
+            Some(next) => {
+                let position = u64::from(self.uptime_ms) << 32 | u64::from(next);
+                Sequence::from_position(position, End::Stopped)
+            }
+            None => Sequence::default(),
+        }
     }
 
     /// Takes the units of all gaps that are still open.
     pub fn open(&mut self) -> u64 {
         self.missing.drain(..).map(|m| u64::from(m.len)).sum()
-    }
-
-    /// What came from a file, made sound again.
-    pub(super) fn bounded(mut self) -> Self {
-        self.missing.truncate(MISSING_MAX);
-        for m in &mut self.missing {
-            m.age = m.age.min(PATIENCE);
-        }
-        self
     }
 
     fn rebooted(&self, now: u32) -> bool {
@@ -273,9 +388,105 @@ mod tests {
         let (mut s, mut t) = (Sequence::default(), Tally::default());
         let a = s.arrive(10, None, 64, &mut t);
         s.advance(a, 5, &mut t);
-        s.suspend();
+        let a = s.arrive(15, None, 64, &mut t);
+        s.suspend(a, 2);
         s.arrive(900, None, 64, &mut t);
         s.flush(&mut t);
         assert_eq!(counts(&t), [0, 0, 0]);
+    }
+
+    const CRASH: End = End::Crashed;
+
+    /// What is booked when `arrivals` come after a position: crash, stopped, unknown, gaps, restarts.
+    fn after(position: u64, end: End, arrivals: &[(u32, Option<u32>)]) -> [u64; 5] {
+        let (mut s, mut t) = (Sequence::from_position(position, end), Tally::default());
+        for &(sequence, uptime) in arrivals {
+            let a = s.arrive(sequence, uptime, 64, &mut t);
+            s.advance(a, 10, &mut t);
+        }
+        s.flush(&mut t);
+        use Outcome::{LostCrash, LostStopped, LostUnknown, SequenceGaps, SequenceRestarts};
+        [
+            LostCrash,
+            LostStopped,
+            LostUnknown,
+            SequenceGaps,
+            SequenceRestarts,
+        ]
+        .map(|o| t.count(o))
+    }
+
+    #[test]
+    fn what_passed_between_two_processes_is_no_gap() {
+        let none = [(100, None), (110, None)];
+        assert_eq!(after(100, CRASH, &none), [0; 5]);
+        assert_eq!(after(40, CRASH, &none), [60, 0, 0, 0, 0]);
+        assert_eq!(after(40, End::Stopped, &none), [0, 60, 0, 0, 0]);
+        // later gaps are gaps
+        let gap = [(100, None), (120, None)];
+        assert_eq!(after(40, CRASH, &gap), [60, 0, 0, 10, 0]);
+        // the counter wrapped meanwhile
+        assert_eq!(
+            after(u64::from(u32::MAX), CRASH, &[(9, None)]),
+            [10, 0, 0, 0, 0]
+        );
+        // one from before the position comes late: not the first of the new ones
+        let late = [(90, None), (130, None)];
+        assert_eq!(after(100, CRASH, &late), [30, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn a_sender_that_restarted_meanwhile_leaves_it_unknown() {
+        let unknown = [0, 0, 1, 0, 1];
+        assert_eq!(
+            after(500_000, CRASH, &[(3, None), (13, None)]),
+            unknown,
+            "far back"
+        );
+        assert_eq!(
+            after(20, CRASH, &[(0, None), (10, None)]),
+            unknown,
+            "from 0"
+        );
+        assert_eq!(after(7, CRASH, &[(1 << 25, None)]), unknown, "a leap");
+        // with an uptime a leap is an outage, and a restart is seen by the uptime
+        let up = 1_000_000u64 << 32;
+        let long = [(1 << 25, Some(9_000_000))];
+        assert_eq!(after(up, CRASH, &long), [1 << 25, 0, 0, 0, 0]);
+        assert_eq!(after(up | 7, CRASH, &[(90, Some(500))]), unknown);
+    }
+
+    #[test]
+    fn a_position_excludes_what_only_memory_knows() {
+        let (mut s, mut t) = (Sequence::default(), Tally::default());
+        let take = |s: &mut Sequence, t: &mut Tally, sequence| {
+            let a = s.arrive(sequence, None, 64, t);
+            s.advance(a, 10, t);
+        };
+        take(&mut s, &mut t, 100);
+        assert_eq!(s.position(None), Some(110));
+        assert_eq!(s.position(Some(106)), Some(106), "what waits");
+        take(&mut s, &mut t, 130);
+        assert_eq!(s.position(None), Some(120), "20 are missing");
+        s.flush(&mut t);
+        assert_eq!(s.position(None), Some(120), "booked, and not told");
+        assert!(s.told() && !s.told());
+        assert_eq!(s.position(None), Some(140));
+        let a = s.arrive(140, None, 64, &mut t);
+        s.suspend(a, 3);
+        let a = s.arrive(150, None, 64, &mut t);
+        s.suspend(a, 10);
+        assert_eq!(
+            s.position(None),
+            Some(160),
+            "10 of an unknown number decoded"
+        );
+        take(&mut s, &mut t, 170);
+        assert_eq!(s.position(None), Some(180));
+        // a crash here and a second one at once: what the first booked is not told
+        let mut s = Sequence::from_position(180, CRASH);
+        assert_eq!(s.position(None), None);
+        take(&mut s, &mut t, 200);
+        assert_eq!(s.position(None), Some(190));
     }
 }

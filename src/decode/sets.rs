@@ -412,11 +412,14 @@ impl Job<'_> {
         e.waiting_bytes += body.len();
         shared.waiting_bytes += body.len();
         shared.waiting_sets += 1;
+        let decoded = e.sessions[self.session].decoded;
         e.waiting.push_back(Waiting {
             port: self.datagram.port,
             version: self.header.version,
             domain: self.header.domain,
             id,
+            sequence: self.header.sequence,
+            decoded,
             frame: Frame {
                 index: None,
                 ..self.frame.clone()

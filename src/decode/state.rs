@@ -6,7 +6,7 @@ use super::exporter::{Domain, Exporter, NameKind, Session, Slot};
 use super::layouts::Layouts;
 use super::options;
 use super::sampling::Samplers;
-use super::sequence::Sequence;
+use super::sequence::{End, Sequence};
 use super::settings::Settings;
 use super::template::{FieldSpec, TemplateHeader, VARIABLE};
 use crate::model::{Addr, Learned};
@@ -24,13 +24,20 @@ pub enum StateError {
     /// A template that would never have been learned.
     #[error("saved decoder state holds an impossible template {0}")]
     Template(u16),
+    /// Not what [`Decoder::positions`] writes.
+    #[error("saved positions are damaged: what was missed since cannot be told")]
+    Position,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Saved {
     format: u32,
     exporters: Vec<SavedExporter>,
+    senders: Vec<SavedSender>,
 }
+
+/// sFlow: agent, sub-agent, when it was last heard of, expectation.
+type SavedSender = ([u8; 16], u32, i64, Sequence);
 
 #[derive(Serialize, Deserialize)]
 struct SavedExporter {
@@ -73,7 +80,10 @@ struct SavedDomain {
 impl Decoder {
     /// Everything that should survive a restart, at the end of the process. Same state, same bytes.
     pub fn save(&self) -> Vec<u8> {
-        self.written(self.exporters.values().map(saved).collect())
+        let exporters = self.exporters.values().map(saved).collect();
+        let senders = self.sflow.senders();
+        let senders = senders.map(|((agent, sub), seen, s)| (agent.0, sub, seen, s.clone()));
+        self.written(exporters, senders.collect())
     }
 
     /// The same in mid-run, without sequence expectations: the process receives past them, and after a kill they would
@@ -82,30 +92,45 @@ impl Decoder {
         let mut exporters: Vec<SavedExporter> = self.exporters.values().map(saved).collect();
         let sessions = exporters.iter_mut().flat_map(|e| &mut e.sessions);
         sessions.for_each(|s| s.sequence = Sequence::default());
-        self.written(exporters)
+        self.written(exporters, Vec::new())
     }
 
-    fn written(&self, mut exporters: Vec<SavedExporter>) -> Vec<u8> {
+    fn written(&self, mut exporters: Vec<SavedExporter>, mut senders: Vec<SavedSender>) -> Vec<u8> {
         exporters.sort_by_key(|e| e.addr);
+        senders.sort_by_key(|&(agent, sub_agent, ..)| (agent, sub_agent));
         let state = Saved {
             format: FORMAT,
             exporters,
+            senders,
         };
         serde_json::to_vec(&state).unwrap_or_default()
     }
 
     /// Takes a saved state for the exporters that are `mine` (a shard's); of an exporter that several states hold the
-    /// one heard of last stays. Returns the names and samplers, for the tables that live elsewhere.
+    /// one heard of last stays. After a stop in order the saved sequences hold, and what is ahead of them was sent while the
+    /// collector was stopped; after a crash they may be those of an earlier stop, and are left out. Returns the names and samplers, for the tables that live elsewhere.
     pub fn restore(
         &mut self,
         bytes: &[u8],
+        end: End,
         mine: impl Fn(Addr) -> bool,
     ) -> Result<Vec<Learned>, StateError> {
-        let saved: Saved = serde_json::from_slice(bytes)?;
+        let mut saved: Saved = serde_json::from_slice(bytes)?;
         if saved.format != FORMAT {
             return Err(StateError::Format(saved.format));
         }
         let settings = &self.shared.settings;
+        if end == End::Crashed {
+            let sessions = saved.exporters.iter_mut().flat_map(|e| &mut e.sessions);
+            sessions.for_each(|s| s.sequence = Sequence::default());
+            saved.senders.clear();
+        }
+        for (agent, sub_agent, seen_ns, sequence) in saved.senders {
+            if mine(Addr(agent)) {
+                let sender = (Addr(agent), sub_agent);
+                self.sflow.resume(sender, sequence.left_behind(), seen_ns);
+            }
+        }
         let (mut learned, mut exporters, mut templates) =
             (Vec::new(), Vec::new(), self.shared.templates);
         let newer = |e: &SavedExporter| {
@@ -233,7 +258,9 @@ fn restored_session(
         domain: s.domain,
         announced: s.announced,
         last_seen_ns: s.last_seen_ns,
-        sequence: s.sequence.bounded(),
+        sequence: s.sequence.left_behind(),
+        decoded: 0,
+        touched: false,
         templates: Vec::new(),
     };
     for t in s.templates.into_iter().take(room) {
@@ -282,7 +309,7 @@ fn restored_session(
 }
 
 /// Version of the text.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 #[cfg(test)]
 mod tests {
@@ -326,7 +353,9 @@ mod tests {
         let saved = first.save();
         assert_eq!(saved, first.save(), "same state, same bytes");
         let mut second = Decoder::new(Settings::default());
-        let learned = second.restore(&saved, |_| true).expect("just written");
+        let learned = second
+            .restore(&saved, End::Stopped, |_| true)
+            .expect("just written");
         assert!(matches!(
             learned[..],
             [Learned::Sampler { interval: 64, .. }]
@@ -336,13 +365,13 @@ mod tests {
             (rows.core.src_port[0], rows.core.sampling_interval[0]),
             (80, 64)
         );
-        assert_eq!(book.count(Outcome::SequenceGaps), 0);
-        let mut more = Book::new(10);
-        second.finish(&mut more);
         assert_eq!(
-            more.count(Outcome::SequenceGaps),
-            2,
-            "sequences 1 and 2 never came"
+            (
+                book.count(Outcome::LostStopped),
+                book.count(Outcome::SequenceGaps)
+            ),
+            (2, 0),
+            "sequences 1 and 2 were sent to nobody"
         );
     }
 
@@ -351,21 +380,29 @@ mod tests {
         let mut d = Decoder::new(Settings::default());
         feed(&mut d, 0, &[2, 12, 256, 1, 7, 2]);
         let saved = d.save();
-        for text in [&b"not json"[..], b"{}", br#"{"format":9,"exporters":[]}"#] {
-            assert!(d.restore(text, |_| true).is_err());
+        for text in [
+            &b"not json"[..],
+            b"{}",
+            br#"{"format":9,"exporters":[],"senders":[]}"#,
+        ] {
+            assert!(d.restore(text, End::Stopped, |_| true).is_err());
         }
         let text = String::from_utf8(saved.clone()).expect("JSON");
         let hostile = text.replace("[[0,7,2,false]]", "[]");
         assert_ne!(text, hostile);
         let mut fresh = Decoder::new(Settings::default());
         assert!(matches!(
-            fresh.restore(hostile.as_bytes(), |_| true),
+            fresh.restore(hostile.as_bytes(), End::Stopped, |_| true),
             Err(StateError::Template(256))
         ));
-        assert!(fresh.restore(&saved, |_| false).is_ok_and(|l| l.is_empty()));
+        assert!(
+            fresh
+                .restore(&saved, End::Stopped, |_| false)
+                .is_ok_and(|l| l.is_empty())
+        );
         assert!(fresh.exporters.is_empty(), "another shard's");
         for cut in 0..saved.len() {
-            assert!(d.restore(&saved[..cut], |_| true).is_err());
+            assert!(d.restore(&saved[..cut], End::Stopped, |_| true).is_err());
         }
         assert_eq!(d.save(), saved);
     }

@@ -115,6 +115,13 @@ outcomes! {
     SequenceDuplicates = "sequence_duplicates";
     /// Times that a sequence started anew: the exporter restarted.
     SequenceRestarts = "sequence_restarts";
+    /// Units that were missed between the last durable bundle of a process that crashed and the first datagram after it, in
+    /// the unit of sequence_gaps and not among them; gaps that no durable ledger row told are among these.
+    LostCrash = "lost_crash";
+    /// Units that were sent while the collector was stopped in order, in the unit of sequence_gaps and not among them.
+    LostStopped = "lost_stopped";
+    /// Sequences that started anew while the collector was away: what was missed of them nobody can know.
+    LostUnknown = "lost_unknown";
     /// sFlow flow samples missing by the samples' own sequence.
     SampleGaps = "sample_gaps";
     /// Packets that the exporter dropped for want of resources (sFlow `drops`).

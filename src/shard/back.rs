@@ -134,6 +134,11 @@ impl Back {
         self.sealer.due(now_ns) || self.usage.is_full() || now_ns - self.ledger_ns >= LEDGER_NS
     }
 
+    /// The clock was set back, after everything was sealed.
+    pub fn set_clock(&mut self, now_ns: i64) {
+        self.ledger_ns = now_ns;
+    }
+
     /// Whether rows of this age have to be sealed.
     pub fn aged(&self, age_ns: i64) -> bool {
         age_ns >= self.sealer.seal_age_ns()
@@ -148,8 +153,7 @@ impl Back {
     /// the outcomes since then.
     pub fn seal(&mut self, now_ns: i64, book: &Book, last: bool) -> Sealed {
         let (usage, learned) = self.drain();
-        let due = last || now_ns - self.ledger_ns >= LEDGER_NS;
-        let ledger = if due {
+        let ledger = if self.tells(now_ns, last) {
             self.ledger_rows(now_ns, book)
         } else {
             vec![]
@@ -164,6 +168,11 @@ impl Back {
             },
             names,
         )
+    }
+
+    /// Whether a bundle sealed now carries the outcomes.
+    pub fn tells(&self, now_ns: i64, last: bool) -> bool {
+        last || now_ns - self.ledger_ns >= LEDGER_NS
     }
 
     /// What the book gained since the last bundle.

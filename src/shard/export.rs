@@ -1,7 +1,7 @@
 //! Datagrams to rows, for one shard.
 
 use super::{Back, Sealed};
-use crate::decode::{Decoder, Fault, StateError};
+use crate::decode::{Decoder, End, Fault, StateError};
 use crate::ledger::{Book, Outcome};
 use crate::model::{Addr, Datagram, FlowBatch, Learned};
 
@@ -36,8 +36,13 @@ impl ExportShard {
     ///
     /// # Errors
     /// When the state is damaged or of another format; then nothing changes.
-    pub fn restore(&mut self, bytes: &[u8], mine: impl Fn(Addr) -> bool) -> Result<(), StateError> {
-        for fact in self.decoder.restore(bytes, mine)? {
+    pub fn restore(
+        &mut self,
+        bytes: &[u8],
+        end: End,
+        mine: impl Fn(Addr) -> bool,
+    ) -> Result<(), StateError> {
+        for fact in self.decoder.restore(bytes, end, mine)? {
             self.back.know(&fact, &mut self.book);
         }
         Ok(())
@@ -100,10 +105,27 @@ impl ExportShard {
         self.back.due(now_ns) || !self.open.is_empty() && self.back.aged(now_ns - self.opened_ns)
     }
 
-    /// Seals everything up to now; the `last` time with all outcomes.
+    /// Seals everything up to now, with the positions of the sequences; the `last` time with all outcomes.
     pub fn seal(&mut self, now_ns: i64, last: bool) -> Sealed {
         self.close_batch(now_ns);
-        self.back.seal(now_ns, &self.book, last)
+        let told = self.back.tells(now_ns, last);
+        let mut bundle = self.back.seal(now_ns, &self.book, last)?;
+        self.decoder.positions(told, &mut bundle.positions);
+        Some(bundle)
+    }
+
+    /// Goes on where the positions of an earlier process are, for the exporters that are `mine`.
+    ///
+    /// # Errors
+    /// When the list is damaged; what stands before the damage holds.
+    pub fn resume(
+        &mut self,
+        positions: &[u8],
+        end: End,
+        now_ns: i64,
+        mine: impl Fn(Addr) -> bool,
+    ) -> Result<(), StateError> {
+        self.decoder.resume(positions, end, now_ns, mine)
     }
 
     /// Lets time pass without a datagram.

@@ -23,6 +23,9 @@ const TICK_NS: i64 = 1_000_000_000;
 /// Nanoseconds between two snapshots of templates and options.
 const SAVE_NS: i64 = 30_000_000_000;
 
+/// A clock that is back by more was set.
+const STEP_NS: i64 = 1_000_000_000;
+
 /// What others may know about a shard.
 #[derive(Clone, Debug, Default)]
 pub struct ShardStats {
@@ -144,7 +147,7 @@ impl Worker {
     /// wait: that is how a slow store is felt here.
     pub fn run(mut self, input: &Receiver<DatagramBatch>, output: &mut dyn FnMut(Bundle)) {
         for batch in input {
-            self.now_ns = self.now_ns.max(batch.now_ns());
+            self.clock(batch.now_ns(), output);
             let began = Instant::now();
             while let Ok(change) = self.changes.try_recv() {
                 self.change(&change, output);
@@ -173,6 +176,20 @@ impl Worker {
             Stages::Decode => self.shard.drop_batch(),
         }
         self.shard.back().reconfigure(&change.tables, &change.batch);
+    }
+
+    /// Follows the clock of the data: ahead, or back when it was set. Batches of several listeners may come a little out of
+    /// order, which is no reason.
+    fn clock(&mut self, now_ns: i64, output: &mut dyn FnMut(Bundle)) {
+        if now_ns < self.now_ns - STEP_NS {
+            // by the clock as it was; ages are counted anew from here
+            self.close_batch();
+            self.seal(output, false);
+            self.shard.back().set_clock(now_ns);
+            (self.ticked_ns, self.published_ns, self.saved_ns) = (now_ns, now_ns, now_ns);
+            self.now_ns = now_ns;
+        }
+        self.now_ns = self.now_ns.max(now_ns);
     }
 
     fn close_batch(&mut self) {
@@ -249,3 +266,49 @@ impl Worker {
 
 /// Faults kept for the log until they are read.
 const FAULTS_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{Identity, Sealer};
+    use crate::decode::Decoder;
+    use crate::enrich::Tables;
+    use crate::shard::Back;
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_seal_all_the_time() {
+        let identity = Arc::new(Identity {
+            collector: "c".into(),
+            start: 1,
+        });
+        let sealer = Sealer::new(Default::default(), identity, Arc::default());
+        let tables = Arc::new(Tables::new(&Default::default()).expect("defaults"));
+        let usage = crate::aggregate::Usage::new(&Default::default());
+        let back = Back::new(tables, usage, sealer);
+        let decoder = Decoder::new(Default::default());
+        let shard = ExportShard::new(decoder, back, Book::new(10));
+        let mut worker = Worker::new(shard, Stages::Full, Cell::default());
+        // a v5 datagram of one flow
+        let mut flow = vec![0u8; 72];
+        (flow[1], flow[3]) = (5, 1);
+        let mut bundles = 0;
+        let hour_ns = 3_600_000_000_000;
+        let times = (0..10).map(|n| 100 * hour_ns + n);
+        for now_ns in times.clone().chain(times.map(|t| t - hour_ns)) {
+            let mut output = |_| bundles += 1;
+            worker.clock(now_ns, &mut output);
+            worker.shard.datagram(&crate::model::Datagram {
+                source: crate::model::Addr::from_v4([192, 0, 2, 1]),
+                port: 1,
+                received_at_ns: now_ns,
+                number: 1,
+                frame: 1,
+                cut: false,
+                payload: &flow,
+            });
+            worker.after_batch(&mut output);
+        }
+        // the ledger at the start, and the step
+        assert_eq!((bundles, worker.shard.rows_open()), (2, 10));
+    }
+}

@@ -1,6 +1,6 @@
 //! The corpus' flow captures through the decoder: normalised columns against what independent tools found.
 
-use flowhouse::decode::{Decoder, Settings};
+use flowhouse::decode::{Decoder, End, Settings};
 use flowhouse::ledger::{Book, Outcome};
 use flowhouse::model::{Datagram, Field, FieldValue, FlowBatch, FlowRow, Half, Learned, RowFlags};
 use flowhouse::receive::{Captures, Selection};
@@ -236,7 +236,9 @@ fn the_laws_hold_for_damaged_datagrams() {
             assert_laws(&d, Path::new("damaged"));
             let saved = d.decoder.save();
             d.decoder.finish(&mut d.book);
-            d.decoder.restore(&saved, |_| true).expect("what was saved");
+            d.decoder
+                .restore(&saved, End::Stopped, |_| true)
+                .expect("what was saved");
         }
         if d.rows.is_full() {
             d.book

@@ -65,10 +65,27 @@ impl Collector {
     /// As [`Collector::start`], with a command that is `changed` before. Keys of `[control]` may follow at the end of the
     /// file that [`configure`] writes.
     pub fn start_with(dir: &Path, config: &str, changed: impl FnOnce(&mut Command)) -> Collector {
+        Self::start_as(dir, config, &[], changed)
+    }
+
+    /// As [`Collector::start`], with a program in front that runs it: `env NAME=VALUE`, `strace -D ...`.
+    pub fn start_under(dir: &Path, config: &str, launcher: &[String]) -> Collector {
+        Self::start_as(dir, config, launcher, |_| {})
+    }
+
+    fn start_as(
+        dir: &Path,
+        config: &str,
+        launcher: &[String],
+        changed: impl FnOnce(&mut Command),
+    ) -> Collector {
         let state = dir.join("state");
         let file = configure(dir, config);
-        let mut command = Command::new(exe());
+        let exe = exe().to_string_lossy().into_owned();
+        let words: Vec<&String> = launcher.iter().chain([&exe]).collect();
+        let mut command = Command::new(words[0]);
         command
+            .args(&words[1..])
             .args(["run", "-c"])
             .arg(&file)
             .stderr(Stdio::piped())

@@ -21,4 +21,5 @@ mod simulation;
 mod sink;
 mod spool;
 mod store;
+mod torture;
 mod traffic;

@@ -13,11 +13,13 @@ pub use wire::{
     CountersSample, FlowSample, Format, Header, Interface, Item, Items, Sample, Source,
 };
 
+use super::position::Touched;
+use super::sequence::Sequence;
 use super::{Fault, Reason, Settings};
 use crate::ledger::{Book, Outcome, Tally};
 use crate::model::{Addr, Datagram, FlowBatch, Learned, Origin, Provenance};
 use row::RowWriter;
-use sequence::Sequences;
+use sequence::{Sender, Sequences};
 
 /// Decodes datagrams and remembers the sequence numbers of their senders.
 #[derive(Debug)]
@@ -43,7 +45,7 @@ impl SflowDecoder {
         d: &Datagram<'_>,
         out: &mut FlowBatch,
         learned: &mut Vec<Learned>,
-        book: &mut Book,
+        (book, touched): (&mut Book, &mut Touched),
     ) -> Option<Fault> {
         let fault = |offset, reason| Fault {
             exporter: d.source,
@@ -66,8 +68,9 @@ impl SflowDecoder {
             return Some(fault(reader.position() - 4, Reason::Header));
         }
         tally.one(Outcome::DatagramsParsed);
+        let house = (&mut *tally, touched);
         self.sequences
-            .datagram(sender, &header, d.received_at_ns, tally);
+            .datagram(sender, &header, d.received_at_ns, house);
         let (mut first, mut provenance) = (None, None);
         let mut samples = Items::new(reader, header.samples);
         let mut place = 0;
@@ -100,9 +103,31 @@ impl SflowDecoder {
     }
 
     /// Forgets senders that were silent for the lifetime of a template.
-    pub fn tick(&mut self, now_ns: i64, book: &mut Book) {
-        self.sequences
-            .forget(now_ns.saturating_sub(self.silence_max_ns), book);
+    pub fn tick(&mut self, now_ns: i64, book: &mut Book, touched: &mut Touched) {
+        let before_ns = now_ns.saturating_sub(self.silence_max_ns);
+        self.sequences.forget(before_ns, book, touched);
+    }
+
+    /// The expectation of a sender, and whether it is to be told.
+    pub(super) fn sender(&mut self, sender: Sender) -> Option<(&mut Sequence, &mut bool)> {
+        self.sequences.sender(sender)
+    }
+
+    /// When each sender was last heard of, and its expectation.
+    pub(super) fn senders(&self) -> impl Iterator<Item = (Sender, i64, &Sequence)> {
+        self.sequences.senders()
+    }
+
+    /// The same to be changed, and whether each is to be told.
+    pub(super) fn senders_mut(
+        &mut self,
+    ) -> impl Iterator<Item = (Sender, &mut Sequence, &mut bool)> {
+        self.sequences.senders_mut()
+    }
+
+    /// Goes on where an earlier process was.
+    pub(super) fn resume(&mut self, sender: Sender, sequence: Sequence, now_ns: i64) {
+        self.sequences.resume(sender, sequence, now_ns);
     }
 
     /// Ends: open gaps are booked.
@@ -286,7 +311,12 @@ mod tests {
                 cut: false,
                 payload,
             };
-            let fault = decoder.decode(&d, &mut r.batch, &mut r.learned, &mut r.book);
+            let fault = decoder.decode(
+                &d,
+                &mut r.batch,
+                &mut r.learned,
+                (&mut r.book, &mut Touched::default()),
+            );
             r.fault = r.fault.or(fault);
             r.book.other().one(Outcome::DatagramsRouted);
         }

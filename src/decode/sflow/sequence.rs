@@ -1,5 +1,6 @@
 //! What the sequence numbers of sFlow say about datagrams and samples that never came.
 
+use super::super::position::{Key, Touched};
 use super::super::sequence::Sequence;
 use super::wire::{FlowSample, Header, Source};
 use crate::ledger::{Book, Outcome, Tally};
@@ -8,7 +9,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
 /// Whose datagrams: agent and sub-agent.
-type Sender = (Addr, u32);
+pub type Sender = (Addr, u32);
 
 /// Last numbers of every sender and of every source of samples, both bounded: what finds no room is not judged.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ pub struct Sequences {
 struct Last {
     sequence: Sequence,
     seen_ns: i64,
+    touched: bool,
 }
 
 #[derive(Debug, Default)]
@@ -41,7 +43,13 @@ impl Sequences {
     }
 
     /// Takes the number of a datagram.
-    pub fn datagram(&mut self, sender: Sender, header: &Header, now_ns: i64, tally: &mut Tally) {
+    pub fn datagram(
+        &mut self,
+        sender: Sender,
+        header: &Header,
+        now_ns: i64,
+        (tally, touched): (&mut Tally, &mut Touched),
+    ) {
         if self.senders.len() >= self.senders_max && !self.senders.contains_key(&sender) {
             return;
         }
@@ -52,6 +60,9 @@ impl Sequences {
             .sequence
             .arrive(header.sequence, uptime_ms, DATAGRAMS_LATE, tally);
         last.sequence.advance(arrival, 1, tally);
+        if !last.touched {
+            last.touched = touched.push(Key::Sender(sender.0, sender.1));
+        }
         if arrival.restarted {
             self.sources.retain(|(s, _), samples| {
                 let keep = *s != sender;
@@ -87,13 +98,41 @@ impl Sequences {
         }
     }
 
+    /// The expectation of a sender, to be told.
+    pub fn sender(&mut self, sender: Sender) -> Option<(&mut Sequence, &mut bool)> {
+        let last = self.senders.get_mut(&sender)?;
+        Some((&mut last.sequence, &mut last.touched))
+    }
+
+    /// All senders, and when each was last heard of.
+    pub fn senders(&self) -> impl Iterator<Item = (Sender, i64, &Sequence)> {
+        let senders = self.senders.iter();
+        senders.map(|(s, last)| (*s, last.seen_ns, &last.sequence))
+    }
+
+    /// All senders, to be told.
+    pub fn senders_mut(&mut self) -> impl Iterator<Item = (Sender, &mut Sequence, &mut bool)> {
+        let senders = self.senders.iter_mut();
+        senders.map(|(s, last)| (*s, &mut last.sequence, &mut last.touched))
+    }
+
+    /// Goes on where an earlier process was, if there is room.
+    pub fn resume(&mut self, sender: Sender, sequence: Sequence, now_ns: i64) {
+        if self.senders.len() < self.senders_max || self.senders.contains_key(&sender) {
+            let last = self.senders.entry(sender).or_default();
+            last.sequence = sequence;
+            last.seen_ns = last.seen_ns.max(now_ns);
+        }
+    }
+
     /// Forgets senders that were silent since `before_ns`; their open gaps are booked.
-    pub fn forget(&mut self, before_ns: i64, book: &mut Book) {
+    pub fn forget(&mut self, before_ns: i64, book: &mut Book, touched: &mut Touched) {
         let known = self.senders.len();
         self.senders.retain(|(agent, sub_agent), last| {
             let keep = last.seen_ns >= before_ns;
             if !keep {
                 last.sequence.flush(book.account((agent.0, *sub_agent)));
+                touched.push(Key::Sender(*agent, *sub_agent));
             }
             keep
         });
@@ -144,7 +183,8 @@ mod tests {
                 uptime_ms,
                 samples: 0,
             };
-            s.datagram((Addr::UNSPECIFIED, 0), &header, 0, &mut t);
+            let house = (&mut t, &mut Touched::default());
+            s.datagram((Addr::UNSPECIFIED, 0), &header, 0, house);
         }
         let mut book = Book::new(4);
         s.finish(&mut book);
@@ -178,10 +218,11 @@ mod tests {
             samples: 0,
         };
         for n in 0..5 {
-            s.datagram((Addr::UNSPECIFIED, n), &header, i64::from(n), &mut t);
+            let house = (&mut t, &mut Touched::default());
+            s.datagram((Addr::UNSPECIFIED, n), &header, i64::from(n), house);
         }
         assert_eq!(s.senders.len(), 2);
-        s.forget(1, &mut Book::new(4));
+        s.forget(1, &mut Book::new(4), &mut Touched::default());
         assert_eq!(s.senders.len(), 1);
     }
 }

@@ -118,7 +118,7 @@ impl Encoder {
         EncodedBundle {
             sequence: bundle.sequence,
             created_ms: bundle.sealed_at_ns / 1_000_000,
-            positions: Vec::new(),
+            positions: bundle.positions.clone(),
             sections: sections.collect(),
         }
     }

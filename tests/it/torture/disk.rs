@@ -1,0 +1,176 @@
+//! A disk that is full, slow, or refuses; and rows that the store refuses.
+//!
+//! The full one is a small tmpfs; the slow one and the failing one are the real disk with system calls that strace holds up or
+//! lets fail.
+
+use super::World;
+use super::exporters::RECORDS;
+use super::proxy::{Act, Proxy};
+use super::world::{RATE, direct};
+use crate::harness::{self, exe, run, total};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// A file system of its own, unmounted at the end.
+struct Tmpfs(PathBuf);
+
+impl Tmpfs {
+    /// `None`, and a line that says so, without the right to mount.
+    fn mount(at: &Path, bytes: u64) -> Option<Tmpfs> {
+        std::fs::create_dir_all(at).expect("a directory");
+        let size = format!("size={bytes}");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "none"]).arg(at);
+        if mount.output().is_ok_and(|out| out.status.success()) {
+            return Some(Tmpfs(at.to_owned()));
+        }
+        eprintln!("skipped: mounting a tmpfs is not allowed here");
+        None
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
+    }
+}
+
+#[test]
+fn a_full_disk_sheds_flow_rows_and_counts_them() {
+    let dir = harness::directory();
+    let spool = dir.path().join("small");
+    let Some(_mounted) = Tmpfs::mount(&spool, 1_500_000) else {
+        return;
+    };
+    let config = format!("[spool]\ndirectory = {spool:?}\nfree_bytes_min = 0\n");
+    let mut world = World::under(dir, &config, direct, &[]);
+    world.known();
+    world.store.kill();
+    world.rate(4 * RATE);
+    let shed = || total(&world.collector().ledger(), "rows_shed") > 5_000;
+    harness::eventually("rows are shed", shed);
+    world.rate(RATE);
+    world.store.run();
+    let closed = world.close();
+    let shed = total(&closed.ledger, "rows_shed");
+    let missing = closed.equation.sum(|l| {
+        let datagrams = l.missing.iter().map(|(a, b)| u64::from(b - a + 1));
+        datagrams.sum::<u64>() * u64::from(RECORDS)
+    });
+    println!(
+        "disk full: rows missing {missing} = shed {shed}\n{}",
+        closed.equation
+    );
+    let elsewhere = closed
+        .equation
+        .sum(|l| l.lost_crash + l.lost_stopped + l.gaps);
+    assert_eq!((missing, elsewhere), (shed, 0));
+    // the usage of the rows that were shed is there
+    let sql = closed.world.store.sql();
+    let flows = sql.numbers("SELECT count() FROM flows")[0];
+    let usage = sql.numbers("SELECT sum(flows) FROM usage_1m WHERE direction = 'ingress'")[0];
+    assert_eq!(usage, flows + shed);
+}
+
+/// A launcher that lets strace have its hand in some system calls; `None`, and a line that says so, where it may not.
+fn strace(inject: &str) -> Option<Vec<&str>> {
+    let launcher = [
+        "strace",
+        "-D",
+        "-f",
+        "-qq",
+        "--seccomp-bpf",
+        "-o",
+        "/dev/null",
+    ];
+    let calls = ["-e", "trace=fsync,fdatasync", "-e", inject];
+    let all = [&launcher[..], &calls].concat();
+    let mut probe = Command::new(all[0]);
+    let works = probe.args(&all[1..]).arg("true").output();
+    if works.is_ok_and(|out| out.status.success()) {
+        return Some(all);
+    }
+    eprintln!("skipped: strace is missing or not allowed here");
+    None
+}
+
+#[test]
+fn a_slow_disk_costs_nothing() {
+    let inject = "inject=fsync,fdatasync:delay_enter=80000";
+    let Some(launcher) = strace(inject) else {
+        return;
+    };
+    let world = World::under(harness::directory(), "", direct, &launcher);
+    world.stored(12_000);
+    let slow = world
+        .collector()
+        .metric("flowhouse_spool_fsync_seconds_total")
+        / world.collector().metric("flowhouse_spool_fsyncs_total");
+    let (equation, _) = world.finish();
+    equation.assert_closed(&format!(
+        "a disk that takes {:.0} ms a commit",
+        slow * 1000.0
+    ));
+    assert!(slow >= 0.08, "{slow} s");
+    assert_eq!(equation.sum(|l| l.sent), equation.sum(|l| l.stored));
+}
+
+#[test]
+fn a_disk_that_refuses_for_a_while_costs_nothing_without_a_crash() {
+    let inject = "inject=fsync,fdatasync:error=EIO:when=20..60";
+    let Some(launcher) = strace(inject) else {
+        return;
+    };
+    let world = World::under(harness::directory(), "", direct, &launcher);
+    let errors = || {
+        world
+            .collector()
+            .metric("flowhouse_spool_write_errors_total")
+    };
+    harness::eventually("the disk refuses", || errors() >= 2.0);
+    let failing = || world.collector().metric("flowhouse_spool_failing");
+    harness::eventually("and takes again", || failing() == 0.0);
+    let refused = errors();
+    let (equation, _) = world.finish();
+    equation.assert_closed(&format!("a disk that refused {refused} bundles (EIO)"));
+    assert_eq!(equation.sum(|l| l.sent), equation.sum(|l| l.stored));
+}
+
+#[test]
+fn what_the_store_refuses_for_good_waits_for_the_cure() {
+    let mut proxy = None;
+    let mut world = World::start("[sink]\nrefusals_max = 3\n", |store| {
+        let p = Proxy::start(&store.address, |_, _| Act::Pass);
+        proxy.insert(p).url.clone()
+    });
+    let proxy = proxy.expect("started");
+    world.known();
+    proxy.script(|n, table| match (table, n % 2) {
+        ("flows", 0) => Act::Exception(
+            252,
+            "Too many partitions for single INSERT block (more than 100)",
+        ),
+        ("flows", _) => Act::Exception(9_999, "An error of a version to come"),
+        _ => Act::Pass,
+    });
+    let quarantined = |w: &World| total(&w.collector().ledger(), "rows_quarantined");
+    harness::eventually("rows are refused", || quarantined(&world) > 2_000);
+    proxy.script(|_, _| Act::Pass);
+    let spool = world.path().join("state/spool");
+    let sent = world.pause();
+    let rows = quarantined(&world);
+    run(Command::new(exe())
+        .args(["spool", "replay", "--directory"])
+        .arg(spool));
+    let recovered = || total(&world.collector().ledger(), "rows_recovered");
+    harness::eventually("they are replayed", || recovered() == rows);
+    let closed = world.close_with(sent);
+    closed
+        .equation
+        .assert_closed(&format!("{rows} rows refused for good, then replayed"));
+    closed.assert_usage();
+    assert_eq!(
+        closed.equation.sum(|l| l.sent),
+        closed.equation.sum(|l| l.stored)
+    );
+}

@@ -1,0 +1,150 @@
+//! Faults of the store, of the network before it, of the disk and of the clock. Nothing here is killed.
+
+use super::World;
+use super::proxy::{Act, Proxy, Script};
+use super::world::{RATE, direct};
+use crate::harness::{self, total};
+use std::path::Path;
+use std::time::Duration;
+
+/// Runs through the scripts, each until it has hit so many INSERTs; then all is well again and the books must close.
+fn through(title: &str, scripts: &[(&str, Script)], config: &str) {
+    let mut proxy = None;
+    let world = World::start(config, |store| {
+        let p = Proxy::start(&store.address, |_, _| Act::Pass);
+        proxy.insert(p).url.clone()
+    });
+    let proxy = proxy.expect("started");
+    world.stored(1);
+    for (name, script) in scripts {
+        let (faults, before) = (
+            proxy.faults(),
+            total(&world.collector().ledger(), "rows_acknowledged"),
+        );
+        proxy.script(*script);
+        harness::eventually(name, || proxy.faults() >= faults + 4);
+        proxy.script(|_, _| Act::Pass);
+        world.stored(before + 1);
+    }
+    let faults = proxy.faults();
+    let (equation, ledger) = world.finish();
+    equation.assert_closed(&format!("{title}: {faults} INSERTs hit"));
+    assert_eq!(equation.sum(|l| l.lost_crash + l.lost_stopped), 0);
+    assert_eq!(total(&ledger, "rows"), equation.sum(|l| l.rows));
+    assert_eq!(total(&ledger, "rows_quarantined"), 0);
+}
+
+#[test]
+fn errors_that_pass_cost_nothing() {
+    let scripts: [(&str, Script); 6] = [
+        ("a proxy's 503", |_, _| Act::Status(503)),
+        ("memory", |_, _| {
+            Act::Exception(241, "Memory limit (total) exceeded")
+        }),
+        ("too many parts", |_, _| {
+            Act::Exception(252, "Too many parts (3001 with average size of 1.00 MiB)")
+        }),
+        ("a wrong key", |_, _| {
+            Act::Exception(516, "default: Authentication failed")
+        }),
+        ("read only", |_, _| {
+            Act::Exception(242, "Table is in readonly mode")
+        }),
+        ("a slow store", |_, _| Act::Slow(Duration::from_millis(700))),
+    ];
+    through("errors that pass", &scripts, "");
+}
+
+#[test]
+fn answers_that_break_off_double_nothing() {
+    let scripts: [(&str, Script); 3] = [
+        ("the reply is cut", |_, _| Act::CutReply),
+        ("reset in mid-body", |_, _| Act::ResetMidBody),
+        ("no reply after the commit", |n, _| match n % 3 {
+            0 => Act::Pass,
+            _ => Act::NoReply,
+        }),
+    ];
+    through(
+        "answers that break off",
+        &scripts,
+        "[sink]\ninsert_timeout_s = 2\n",
+    );
+}
+
+#[test]
+fn a_stop_in_order_under_load_loses_nothing_and_the_next_run_knows_what_it_missed() {
+    let mut world = World::start("", direct);
+    world.stored(2_000);
+    let rows = world.collector.take().expect("it runs").stop();
+    harness::assert_laws(&rows);
+    assert_eq!(total(&rows, "rows"), total(&rows, "rows_acknowledged"));
+    std::thread::sleep(Duration::from_millis(500));
+    world.run();
+    world.stored(2_000);
+    let ledger = world.collector().ledger();
+    // templates and sampling are known from before: nothing waited for them, nothing is of unknown sampling but v5 and v9
+    assert_eq!(total(&ledger, "sets_decoded_late"), 0);
+    let unknown = "SELECT countIf(sampling_interval != 16) FROM flows WHERE origin = 'ipfix'";
+    assert_eq!(world.store.sql().numbers(unknown), [0]);
+    let (equation, _) = world.finish();
+    equation.assert_closed("SIGTERM under load, half a second later again");
+    assert!(equation.sum(|l| l.lost_stopped) > 0);
+    assert_eq!(equation.sum(|l| l.lost_crash), 0);
+}
+
+#[test]
+fn a_store_that_is_away_at_full_rate_costs_nothing() {
+    let mut world = World::start("", direct);
+    world.stored(1_000);
+    world.store.kill();
+    world.rate(4 * RATE);
+    std::thread::sleep(Duration::from_secs(5));
+    world.rate(RATE);
+    world.store.run();
+    let (equation, ledger) = world.finish();
+    equation.assert_closed("store away for 5 s at four times the rate");
+    assert_eq!(equation.sum(|l| l.sent), equation.sum(|l| l.stored));
+    assert_eq!(total(&ledger, "rows"), equation.sum(|l| l.rows));
+}
+
+/// Both are in Debian: `.ci/prepare test` installs them.
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+
+#[test]
+fn a_clock_that_is_set_costs_nothing() {
+    if !Path::new(FAKETIME).exists() {
+        eprintln!("skipped: no libfaketime at {FAKETIME}");
+        return;
+    }
+    let dir = harness::directory();
+    let offset = dir.path().join("offset");
+    std::fs::write(&offset, "+0").expect("written");
+    let launcher = [
+        "env".to_owned(),
+        format!("LD_PRELOAD={FAKETIME}"),
+        format!("FAKETIME_TIMESTAMP_FILE={}", offset.display()),
+        "FAKETIME_NO_CACHE=1".to_owned(),
+        // Instant is what must not jump: the system call promises it
+        "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
+    ];
+    let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
+    let world = World::under(dir, "", direct, &launcher);
+    let mut bundles = 0.0;
+    for step in ["+0", "+7200", "-10800", "+0"] {
+        std::fs::write(&offset, step).expect("written");
+        let before = total(&world.collector().ledger(), "rows_acknowledged");
+        world.stored(before + 6_000);
+        bundles = world.collector().metric("flowhouse_shard_bundles_total");
+    }
+    let hours = "SELECT uniqExact(toStartOfHour(received_at)) FROM flows";
+    assert!(
+        world.store.sql().numbers(hours)[0] >= 3,
+        "the clock was set"
+    );
+    let (equation, _) = world.finish();
+    equation.assert_closed("clock set by +2 h, -5 h, +3 h");
+    assert_eq!(equation.sum(|l| l.sent), equation.sum(|l| l.stored));
+    // one a shard and 300 ms, not one a datagram
+    assert!(bundles < 200.0, "{bundles} bundles");
+}

@@ -1,0 +1,186 @@
+//! A store, a collector and exporters, each of which may be killed at any time.
+
+use super::books::{self, Equation, audit};
+use super::exporters::{Exporters, Sent};
+use crate::harness::{self, Collector, PATIENCE, Store, assert_laws, total};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::Path;
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// Everything that runs in a torture.
+pub struct World {
+    dir: tempfile::TempDir,
+    pub store: Store,
+    pub collector: Option<Collector>,
+    pub exporters: Option<Exporters>,
+    config: String,
+    launcher: Vec<String>,
+}
+
+/// The books after the end; the store still runs.
+pub struct Closed {
+    pub equation: Equation,
+    pub ledger: serde_json::Value,
+    pub world: World,
+}
+
+impl World {
+    /// A store and a collector; `config` is added to its configuration. `url` is where it finds the store, when that is not the
+    /// store itself.
+    pub fn start(config: &str, url: impl FnOnce(&Store) -> String) -> World {
+        Self::under(harness::directory(), config, url, &[])
+    }
+
+    /// The same in a directory that is there, with a program that runs the collector.
+    pub fn under(
+        dir: tempfile::TempDir,
+        config: &str,
+        url: impl FnOnce(&Store) -> String,
+        launcher: &[&str],
+    ) -> World {
+        let store = Store::start(dir.path());
+        let listen = free_port();
+        let batch = match config.contains("[batch]") {
+            true => "",
+            false => "[batch]\nseal_age_ms = 300\n",
+        };
+        let config = format!(
+            "shutdown_grace_s = 60\n{config}\n[receive]\nlisteners = [\"{listen}\"]\n[shard]\nshards = 2\n{batch}\
+             [clickhouse]\nurl = \"{}\"\nkey_file = {:?}\n",
+            url(&store),
+            store.key_file(),
+        );
+        let mut world = World {
+            dir,
+            store,
+            collector: None,
+            exporters: None,
+            config,
+            launcher: launcher.iter().map(|&word| word.to_owned()).collect(),
+        };
+        world.run();
+        world.exporters = Some(Exporters::start(listen, RATE));
+        world
+    }
+
+    /// Starts the collector (again).
+    pub fn run(&mut self) {
+        let collector = Collector::start_under(self.dir.path(), &self.config, &self.launcher);
+        self.collector = Some(collector);
+    }
+
+    /// `kill -9` of the collector.
+    pub fn kill_collector(&mut self) {
+        // dropping it kills it
+        self.collector = None;
+    }
+
+    /// Changes the rate of the exporters.
+    pub fn rate(&self, records: u64) {
+        self.exporters.as_ref().expect("they send").rate(records);
+    }
+
+    /// The running collector.
+    pub fn collector(&self) -> &Collector {
+        self.collector.as_ref().expect("it runs")
+    }
+
+    /// Waits until this run of the collector has stored so many rows.
+    pub fn stored(&self, rows: u64) {
+        let is_so = || total(&self.collector().ledger(), "rows_acknowledged") >= rows;
+        harness::eventually("rows are stored", is_so);
+    }
+
+    /// Waits until the store has rows of every exporter.
+    pub fn known(&self) {
+        self.stored(1);
+        let sql = self.store.sql();
+        let exporters = "SELECT uniqExact(exporter) FROM flows";
+        harness::eventually("all are known", || sql.numbers(exporters) == [3]);
+    }
+
+    /// Where everything is.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Ends everything in order and reads the books; usage must be that of the flows.
+    pub fn finish(self) -> (Equation, serde_json::Value) {
+        let closed = self.close();
+        closed.assert_usage();
+        (closed.equation, closed.ledger)
+    }
+
+    /// The same without a look at usage.
+    pub fn close(mut self) -> Closed {
+        let sent = self.pause();
+        self.close_with(sent)
+    }
+
+    /// The same after the exporters have ended.
+    pub fn close_with(mut self, sent: Vec<Sent>) -> Closed {
+        self.settle();
+        let ledger = self.collector.take().expect("it runs").stop();
+        assert_laws(&ledger);
+        Closed {
+            equation: audit(&self.store.sql(), &sent),
+            ledger,
+            world: self,
+        }
+    }
+
+    /// Ends the exporters, and waits until everything is where it will stay. Their last datagrams come when there is room
+    /// for sure: behind them nothing can be missed unseen.
+    pub fn pause(&mut self) -> Vec<Sent> {
+        self.rate(0);
+        self.settle();
+        let sent = self.exporters.take().expect("they send").finish();
+        self.settle();
+        sent
+    }
+
+    /// Waits until nothing is open any more.
+    pub fn settle(&self) {
+        let mut deadline = Instant::now() + PATIENCE;
+        let (mut last, mut quiet) = (serde_json::Value::Null, 0);
+        while quiet < 3 {
+            assert!(Instant::now() < deadline, "rows stay open: {last:#}");
+            std::thread::sleep(Duration::from_millis(100));
+            let ledger = self.collector().ledger();
+            let ended = ["acknowledged", "shed", "quarantined", "lost_shutdown"];
+            let ended = ended.map(|end| total(&ledger, &format!("rows_{end}")));
+            let had = total(&ledger, "rows") + total(&ledger, "rows_recovered");
+            let settled = had == ended.iter().sum::<u64>() && total(&ledger, "rows") == total(&last, "rows")
+                // usage and ledger, too
+                && self.collector().metric("flowhouse_spool_files") == 0.0;
+            quiet = if settled { quiet + 1 } else { 0 };
+            if total(&ledger, "rows_acknowledged") > total(&last, "rows_acknowledged") {
+                deadline = Instant::now() + PATIENCE;
+            }
+            last = ledger;
+        }
+    }
+}
+
+impl Closed {
+    /// Every rollup has the sums of the flows.
+    pub fn assert_usage(&self) {
+        books::usage(&self.world.store.sql());
+    }
+}
+
+/// The store itself, without a proxy.
+pub fn direct(store: &Store) -> String {
+    format!("http://{}", store.address)
+}
+
+fn free_port() -> SocketAddr {
+    static COLLECTORS: AtomicU8 = AtomicU8::new(1);
+    let address = Ipv4Addr::new(127, 0, 11, COLLECTORS.fetch_add(1, Relaxed));
+    let socket = UdpSocket::bind((address, 0)).expect("a free port");
+    socket.local_addr().expect("bound")
+}
+
+/// Flow records a second, all exporters together.
+pub const RATE: u64 = 6_000;
