@@ -6,7 +6,7 @@
 
 mod load;
 
-use flowhouse::decode::{Decoder, Settings};
+use flowhouse::decode::{CALLED_AHEAD, Decoder, Settings};
 use flowhouse::ledger::{Book, Outcome};
 use flowhouse::model::FlowBatch;
 use load::{Load, PROFILES, Shape, cpu_time};
@@ -152,6 +152,9 @@ fn decode(load: &mut Load) -> Pass {
                 black_box(&out);
                 out.clear();
                 learned.clear();
+            }
+            if let Some(coming) = load.datagrams.get(i + CALLED_AHEAD) {
+                decoder.call(&coming.source, &book);
             }
             decoder.decode(&d.datagram(i as u64), &mut out, &mut learned, &mut book);
         }

@@ -8,7 +8,7 @@ mod load;
 
 use flowhouse::aggregate::Usage;
 use flowhouse::batch::{Identity, Sealer, Table};
-use flowhouse::decode::Decoder;
+use flowhouse::decode::{CALLED_AHEAD, Decoder};
 use flowhouse::enrich::Tables;
 use flowhouse::ledger::Book;
 use flowhouse::shard::{Back, ExportShard};
@@ -109,6 +109,9 @@ impl Run {
         }
         let began = cpu_time();
         for (i, d) in load.datagrams.iter().enumerate() {
+            if let Some(coming) = load.datagrams.get(i + CALLED_AHEAD) {
+                self.shard.call(&coming.source);
+            }
             self.shard.datagram(&d.datagram(i as u64));
             if !self.shard.is_full() {
                 continue;
