@@ -88,7 +88,11 @@ impl Collector {
             Arc::new(reloader),
         ));
         let control = server.start(view.clone())?;
-        tracing::info!("metrics on http://{control_address}/metrics");
+        let scheme = match config.control.tls_certificate_file {
+            Some(_) => "https",
+            None => "http",
+        };
+        tracing::info!("metrics on {scheme}://{control_address}/metrics");
         let housekeeper = Housekeeper::start(view.clone(), state.clone(), sealer(), outbox)?;
         let addresses = listeners.iter().map(Listener::address).collect();
         let listeners = start_listeners(listeners, &senders, &intake, config, &stop)?;
