@@ -199,12 +199,13 @@ fn open_spool(config: &Config, state: &StateDirectory, stats: &Stats) -> Result<
         true => None,
         false => {
             let directory = spool_dir(config, state.path());
+            tracing::info!("spool in {}", directory.display());
             Some(Spool::open(&directory, settings, stats)?)
         }
     };
     match settings.mode {
         Mode::Always if spool.is_some() => tracing::info!(
-            "a kill costs the rows of the last {age} ms and of the commit on its way: all others are on disk before they are sent"
+            "rows are on disk before they are sent: a kill costs those of the last {age} ms and of the commit on its way"
         ),
         _ => tracing::info!(
             "a kill costs what is in memory: rows of the last {age} ms and what the store has not acknowledged"
