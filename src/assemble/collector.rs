@@ -91,7 +91,11 @@ impl Collector {
             Arc::new(reloader),
         ));
         let control = server.start(view.clone())?;
-        tracing::info!("metrics on http://{control_address}/metrics");
+        let scheme = match config.control.tls_certificate_file {
+            Some(_) => "https",
+            None => "http",
+        };
+        tracing::info!("metrics on {scheme}://{control_address}/metrics");
         let housekeeper = Housekeeper::start(view.clone(), state.clone(), sealer(), outbox)?;
         let addresses = listeners.iter().map(Listener::address).collect();
         let listeners = start_listeners(listeners, &senders, &intake, config, &stop)?;
@@ -198,12 +202,13 @@ fn open_spool(config: &Config, state: &StateDirectory, stats: &Stats) -> Result<
         true => None,
         false => {
             let directory = spool_dir(config, state.path());
+            tracing::info!("spool in {}", directory.display());
             Some(Spool::open(&directory, settings, stats)?)
         }
     };
     match settings.mode {
         Mode::Always if spool.is_some() => tracing::info!(
-            "a kill costs the rows of the last {age} ms and of the commit on its way: all others are on disk before they are sent"
+            "rows are on disk before they are sent: a kill costs those of the last {age} ms and of the commit on its way"
         ),
         _ => tracing::info!(
             "a kill costs what is in memory: rows of the last {age} ms and what the store has not acknowledged"
