@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 /// How long anything may take before the test gives up; no test passes or fails by being faster.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The binary under test.
+/// The binary under test: the one that was built with the tests, or what FLOWHOUSE_EXE names.
 pub fn exe() -> PathBuf {
-    PathBuf::from(env!("CARGO_BIN_EXE_flowhouse"))
+    let built = || env!("CARGO_BIN_EXE_flowhouse").into();
+    PathBuf::from(std::env::var_os("FLOWHOUSE_EXE").unwrap_or_else(built))
 }
 
 /// The corpus beside the checkout, or what FLOWHOUSE_CORPUS names; `None` (and a line that says so) when there is none.

@@ -1,6 +1,6 @@
 //! Kills without warning, of the collector, of the store, of both, under load.
 
-use super::World;
+use super::{World, number};
 use super::world::direct;
 use crate::harness::assert_laws;
 use rand::rngs::StdRng;
@@ -50,11 +50,6 @@ fn storm(kills: u32, seed: u64) {
     assert_laws(&ledger);
     assert!(equation.sum(|l| l.stored) > 0);
     assert!(collector + both == 0 || equation.sum(|l| l.lost_crash) > 0);
-}
-
-fn number(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}: {text}")))
 }
 
 #[test]
