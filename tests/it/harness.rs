@@ -458,16 +458,18 @@ pub fn embedded(dir: &Path) -> String {
 /// Memory of an engine in a test, bytes.
 const MEMORY: u64 = 1 << 30;
 
-/// Runs a program to its end and returns what it printed; panics with its errors when it fails.
+/// Runs a program to its end and returns what it printed; panics with all that it said when it fails.
 pub fn run(command: &mut Command) -> String {
     let out = command
         .output()
         .unwrap_or_else(|e| panic!("{command:?}: {e}"));
     assert!(
         out.status.success(),
-        "{command:?}: {}\n{}",
+        "{command:?}: {}\n{}{}",
         out.status,
-        String::from_utf8_lossy(&out.stderr)
+        String::from_utf8_lossy(&out.stderr),
+        // a store says there what was wrong
+        String::from_utf8_lossy(&out.stdout)
     );
     String::from_utf8_lossy(&out.stdout).into_owned()
 }

@@ -1,7 +1,7 @@
 //! Kills without warning, of the collector, of the store, of both, under load.
 
-use super::{World, number};
 use super::world::direct;
+use super::{World, number};
 use crate::harness::assert_laws;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};

@@ -42,8 +42,15 @@ fn outage(rows: u64, rate: u64, live: u64) {
     let quarter = away.len() / 4;
     let early = median(away[quarter..2 * quarter].iter().map(|l| l.mib));
     let late = median(away[3 * quarter..].iter().map(|l| l.mib));
-    assert!(late <= 1.1 * early, "memory grew from {early} to {late} MiB");
-    assert!(!seen.ages.is_empty(), "the backlog was gone at the first look");
+    let cold = if away.len() < 120 { COLD_MIB } else { 0.0 };
+    assert!(
+        late <= 1.1 * early + cold,
+        "memory grew from {early} to {late} MiB"
+    );
+    assert!(
+        !seen.ages.is_empty(),
+        "the backlog was gone at the first look"
+    );
     let age = median(seen.ages.iter().copied());
     assert!(age < 10.0, "live rows are stored {age} s late");
 }
@@ -153,12 +160,15 @@ fn report(seen: &CatchUp, away: &[Look], after: &[Look], live: u64) {
     );
 }
 
+/// What a heap may still grow in the first minute.
+const COLD_MIB: f64 = 8.0;
+
 /// The store has just started: the first look waits.
 const WARM: Duration = Duration::from_secs(3);
 
 #[test]
 fn an_outage_costs_nothing_and_live_rows_pass_what_waits() {
-    outage(240_000, 24_000, 3_000);
+    outage(480_000, 24_000, 3_000);
 }
 
 #[test]

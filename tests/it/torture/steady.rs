@@ -12,7 +12,10 @@ fn steady(rate: u64, lasting: Duration, looks: u32) {
     world.rate(rate);
     let (began, every) = (Instant::now(), lasting / looks);
     let (mut series, mut before) = (vec![], total(&world.collector().ledger(), "rows"));
-    println!("steady: {rate} records a second for {:.0} s", lasting.as_secs_f64());
+    println!(
+        "steady: {rate} records a second for {:.0} s",
+        lasting.as_secs_f64()
+    );
     println!("      s    MiB  descriptors  threads  files   rows/s     open");
     for n in 1..=looks {
         let at = began + every * n;
