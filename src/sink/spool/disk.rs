@@ -468,8 +468,9 @@ impl Disk {
                 }
             }
         }
+        // `flowhouse spool` may have emptied the quarantine, too
+        self.count_aside();
         if !found.is_empty() {
-            self.count_aside();
             if let Err(error) = self.sync_directory() {
                 tracing::error!("cannot sync {}: {error}", self.directory.display());
             }
@@ -489,7 +490,16 @@ impl Disk {
     }
 
     fn count_aside(&self) {
-        let count = |part| files(&self.directory.join(part)).len() as u64;
+        let count = |part| {
+            let entries = fs::read_dir(self.directory.join(part));
+            let names = entries
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|e| e.file_name());
+            let ours = |n: &std::ffi::OsString| n.as_encoded_bytes().ends_with(SUFFIX.as_bytes());
+            names.filter(ours).count() as u64
+        };
         self.gauges.quarantined.store(count(QUARANTINE), Relaxed);
         self.gauges.corrupt.store(count(CORRUPT), Relaxed);
     }

@@ -33,6 +33,15 @@ fn outage(rows: u64, rate: u64, live: u64) {
     world.store.run();
     let (seen, resident) = catch_up(&world, live);
     report(&seen, &away, &resident, live);
+    let metric = |name| world.collector().metric(name);
+    println!(
+        "INSERTs {}, mean {:.0} ms, sent again {}; failed, store away or not: {}",
+        metric("flowhouse_sink_inserts_total"),
+        1000.0 * metric("flowhouse_sink_insert_duration_seconds_sum")
+            / metric("flowhouse_sink_insert_duration_seconds_count"),
+        metric("flowhouse_sink_retries_total"),
+        metric("flowhouse_sink_insert_errors_total")
+    );
     let closed = world.close();
     closed.equation.assert_closed("an outage");
     closed.assert_usage();
@@ -114,11 +123,12 @@ fn catch_up(world: &World, live: u64) -> (CatchUp, Vec<Look>) {
 
 /// How old the newest row is, and how many of the rows of six to ten seconds ago are there.
 fn fresh(sql: &Sql, live: u64, seen: &mut CatchUp) {
-    let rows = sql.rows(
+    let answer = sql.rows_if_not_busy(
         "SELECT toUnixTimestamp64Milli(now64(3)) / 1000 - toUnixTimestamp(max(received_at)),
                 countIf(received_at >= now() - 10 AND received_at < now() - 6)
-         FROM flows WHERE received_at >= now() - 600",
+         FROM flows WHERE received_at >= now() - 20",
     );
+    let Some(rows) = answer else { return };
     let number = |text: &str| text.parse::<f64>().expect("a number");
     // a row of this second is up to a second old
     seen.ages.push(number(&rows[0][0]));
