@@ -69,7 +69,11 @@ impl Collector {
             start: rand::rng().random(),
         });
         let sequence = Arc::new(AtomicU64::new(0));
-        let sealer = || Sealer::new(config.batch.clone(), identity.clone(), sequence.clone());
+        let crowding = outbox.stats().crowding().clone();
+        let sealer = || {
+            Sealer::new(config.batch.clone(), identity.clone(), sequence.clone())
+                .follow(crowding.clone())
+        };
 
         let cells: Vec<Cell> = (0..shards).map(|_| Cell::default()).collect();
         let mut workers = vec![];

@@ -1,7 +1,7 @@
 //! Gathers what a shard makes and seals it.
 
 use super::order::Sorter;
-use super::{Batch, Bundle, Content, ExporterRow, LedgerRow, RowRef, Settings, Table};
+use super::{Batch, Bundle, Content, Crowding, ExporterRow, LedgerRow, RowRef, Settings, Table};
 use crate::model::{FlowBatch, InterfaceCounters, Learned, Names, Provenance, UsageRow};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -40,6 +40,7 @@ pub struct Sealer {
     opened_ns: i64,
     sorter: Sorter,
     announced: BTreeSet<ExporterRow>,
+    crowding: Arc<Crowding>,
     home: (Sender<FlowBatch>, Receiver<FlowBatch>),
 }
 
@@ -55,8 +56,15 @@ impl Sealer {
             opened_ns: 0,
             sorter: Sorter::default(),
             announced: BTreeSet::new(),
+            crowding: Arc::default(),
             home: channel(),
         }
+    }
+
+    /// Seals later while the store has too many parts.
+    pub fn follow(mut self, crowding: Arc<Crowding>) -> Self {
+        self.crowding = crowding;
+        self
     }
 
     /// Changes the rows and the age at which it seals (reload).
@@ -90,7 +98,7 @@ impl Sealer {
 
     /// Nanoseconds after which rows are sealed however few they are.
     pub fn seal_age_ns(&self) -> i64 {
-        self.settings.seal_age_ms as i64 * 1_000_000
+        self.settings.seal_age_ms as i64 * 1_000_000 * i64::from(self.crowding.factor())
     }
 
     /// Whether it is time to seal.
@@ -294,6 +302,11 @@ mod tests {
         s.push(b, noon);
         assert!(!s.due(noon + 999_999_999) && s.due(noon + 1_000_000_000));
         assert_eq!(s.open_rows(), 100);
+        // too many parts: bundles get older, not larger than they may
+        let crowding = Arc::new(Crowding::default());
+        s = s.follow(crowding.clone());
+        crowding.grow(0);
+        assert!(!s.due(noon + 1_999_999_999) && s.due(noon + 2_000_000_000));
         let b = filled(&mut s, noon, 99_900);
         s.push(b, noon);
         assert!(s.due(noon));
