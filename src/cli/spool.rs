@@ -314,11 +314,11 @@ fn replay(place: &Place, named: &[PathBuf], to: &ConnectionArguments) -> Result<
     }
     let folder = directory.join(REPLAY);
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    give_like(directory, &folder)?;
+    give_like(&directory, &folder)?;
     for path in &chosen {
         read_file(path, 0).with_context(|| format!("{} cannot be replayed", path.display()))?;
         let name = path.file_name().context("a file has a name")?;
-        give_like(directory, path)?;
+        give_like(&directory, path)?;
         fs::rename(path, folder.join(name))
             .with_context(|| format!("cannot move {}", path.display()))?;
     }
