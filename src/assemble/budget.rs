@@ -69,10 +69,10 @@ fn items(config: &Config, shards: usize) -> Vec<Item> {
     let bundles = shards + config.sink.queue_max + 1;
     let sections = config.sink.in_flight_max * config.batch.seal_rows * BLOCK_ROW_BYTES;
     let spooled = config.spool.mode != Mode::Off;
-    // live sections that wait, the writer's queue and group
-    let encoded = config.spool.queue_max + config.spool.group_max + config.sink.in_flight_max;
-    let spool =
-        config.spool.files_max * SPOOLED_BYTES + encoded * config.batch.seal_rows * BLOCK_ROW_BYTES;
+    // live sections that wait, and the bundle that the writer's queue may be too small for
+    let encoded = (config.sink.in_flight_max + 1) * config.batch.seal_rows * BLOCK_ROW_BYTES;
+    let queue = usize::try_from(config.spool.queue_bytes_max).unwrap_or(usize::MAX);
+    let spool = (config.spool.files_max * SPOOLED_BYTES + encoded).saturating_add(queue);
     let decode = config.decode.templates_max * TEMPLATE_BYTES + config.decode.waiting_bytes_max;
     vec![
         Item {

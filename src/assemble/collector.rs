@@ -6,7 +6,7 @@ use crate::batch::{Identity, Sealer};
 use crate::config::Config;
 use crate::control;
 use crate::decode::{Decoder, End};
-use crate::enrich::Tables;
+use crate::enrich::{self, Tables};
 use crate::ledger::Book;
 use crate::receive::{self, Intake, Listener, Router};
 use crate::shard::{Back, Cell, ExportShard, Worker};
@@ -69,14 +69,21 @@ impl Collector {
             start: rand::rng().random(),
         });
         let sequence = Arc::new(AtomicU64::new(0));
-        let sealer = || Sealer::new(config.batch.clone(), identity.clone(), sequence.clone());
+        let crowding = outbox.stats().crowding().clone();
+        let sealer = || {
+            Sealer::new(config.batch.clone(), identity.clone(), sequence.clone())
+                .follow(crowding.clone())
+        };
 
         let cells: Vec<Cell> = (0..shards).map(|_| Cell::default()).collect();
         let mut workers = vec![];
+        let tables = tables(config, &state)?;
         for (n, (cell, changes)) in cells.iter().zip(changes).enumerate() {
-            let shard = export_shard(config, sealer(), &before, |a| intake.shard(a, shards) == n)?;
-            let worker = Worker::new(shard, config.shard.stages, cell.clone());
-            workers.push(worker.with_changes(changes));
+            let mine = |a| intake.shard(a, shards) == n;
+            let mut shard = export_shard(config, tables.clone(), sealer(), &before, mine)?;
+            shard.back().declare_if(n == 0);
+            let stages = config.shard.stages;
+            workers.push(Worker::new(shard, stages, cell.clone()).with_changes(changes));
         }
         let (senders, shards) = start_shards(workers, &outbox, config.receive.queue)?;
         let view = Arc::new(View::new(
@@ -272,13 +279,20 @@ impl Before {
     }
 }
 
+/// The tables of all shards; networks over HTTP are fetched from here on.
+fn tables(config: &Config, state: &StateDirectory) -> Result<Arc<Tables>> {
+    let tables = Arc::new(Tables::new(&config.enrich)?);
+    enrich::fetch(&config.enrich, &tables, state.path())?;
+    Ok(tables)
+}
+
 fn export_shard(
     config: &Config,
+    tables: Arc<Tables>,
     sealer: Sealer,
     before: &Before,
     mine: impl Fn(crate::model::Addr) -> bool,
 ) -> Result<ExportShard> {
-    let tables = Arc::new(Tables::new(&config.enrich)?);
     let usage = Usage::new(&crate::aggregate::Settings {
         hash_seed: rand::rng().random(),
         ..config.usage.clone()

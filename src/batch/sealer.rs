@@ -1,7 +1,7 @@
 //! Gathers what a shard makes and seals it.
 
 use super::order::Sorter;
-use super::{Batch, Bundle, Content, ExporterRow, LedgerRow, RowRef, Settings, Table};
+use super::{Batch, Bundle, Content, Crowding, ExporterRow, LedgerRow, RowRef, Settings, Table};
 use crate::model::{FlowBatch, InterfaceCounters, Learned, Names, Provenance, UsageRow};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -21,7 +21,7 @@ pub struct Identity {
 /// What is sealed together with the flow rows.
 #[derive(Debug, Default)]
 pub struct Extra {
-    /// Usage of exactly these flow rows.
+    /// Usage of exactly these flow rows, in order of minutes.
     pub usage: Vec<UsageRow>,
     /// Outcomes since the last bundle.
     pub ledger: Vec<LedgerRow>,
@@ -40,6 +40,7 @@ pub struct Sealer {
     opened_ns: i64,
     sorter: Sorter,
     announced: BTreeSet<ExporterRow>,
+    crowding: Arc<Crowding>,
     home: (Sender<FlowBatch>, Receiver<FlowBatch>),
 }
 
@@ -55,8 +56,15 @@ impl Sealer {
             opened_ns: 0,
             sorter: Sorter::default(),
             announced: BTreeSet::new(),
+            crowding: Arc::default(),
             home: channel(),
         }
+    }
+
+    /// Seals later while the store has too many parts.
+    pub fn follow(mut self, crowding: Arc<Crowding>) -> Self {
+        self.crowding = crowding;
+        self
     }
 
     /// Changes the rows and the age at which it seals (reload).
@@ -90,7 +98,7 @@ impl Sealer {
 
     /// Nanoseconds after which rows are sealed however few they are.
     pub fn seal_age_ns(&self) -> i64 {
-        self.settings.seal_age_ms as i64 * 1_000_000
+        self.settings.seal_age_ms as i64 * 1_000_000 * i64::from(self.crowding.factor())
     }
 
     /// Whether it is time to seal.
@@ -112,7 +120,7 @@ impl Sealer {
         for (day, range) in days(&flows, &order) {
             parts.push((Table::Flows, day, Content::Flows(range)));
         }
-        for (day, rows) in split(extra.usage, |r| r.minute_s / DAY_S) {
+        for (day, rows) in usage_days(extra.usage) {
             parts.push((Table::Usage1m, day, Content::Usage(rows)));
         }
         for (day, rows) in split(extra.ledger, |r| r.minute_s / DAY_S) {
@@ -202,6 +210,19 @@ fn days(flows: &[FlowBatch], order: &[RowRef]) -> Vec<(u32, Range<usize>)> {
     ranges
 }
 
+/// Usage rows by day. They come in order of their minutes, so a day is one piece, and most bundles have one day only.
+fn usage_days(mut rows: Vec<UsageRow>) -> Vec<(u32, Vec<UsageRow>)> {
+    let mut days = Vec::new();
+    while let Some(last) = rows.last() {
+        let day = last.minute_s / DAY_S;
+        let start = rows.partition_point(|r| r.minute_s / DAY_S < day);
+        let rest = (start > 0).then(|| rows.split_off(start));
+        days.push((day, rest.unwrap_or_else(|| std::mem::take(&mut rows))));
+    }
+    days.reverse();
+    days
+}
+
 /// Rows by partition, in order of the partitions.
 fn split<R>(rows: Vec<R>, partition: impl Fn(&R) -> u32) -> BTreeMap<u32, Vec<R>> {
     let mut parts = BTreeMap::<u32, Vec<R>>::new();
@@ -217,7 +238,12 @@ fn inventory(learned: Vec<Learned>, parts: &mut Vec<(Table, u32, Content)>) {
     let mut counters = Vec::<InterfaceCounters>::new();
     for l in learned {
         let table = match l {
-            Learned::Interface { .. } => Table::Interfaces,
+            Learned::Interface { .. } | Learned::NamedInterface { .. } => Table::Interfaces,
+            Learned::Category { .. } => Table::ApplicationCatalog,
+            Learned::Network { .. } => Table::Networks,
+            Learned::QosClass { .. } => Table::QosClasses,
+            Learned::QosCodePoint { .. } => Table::QosCodePoints,
+            Learned::QosExpected { .. } => Table::QosExpected,
             Learned::Application { .. } => Table::Applications,
             Learned::Template { .. } => Table::Templates,
             Learned::Counters(c) => {
@@ -276,6 +302,11 @@ mod tests {
         s.push(b, noon);
         assert!(!s.due(noon + 999_999_999) && s.due(noon + 1_000_000_000));
         assert_eq!(s.open_rows(), 100);
+        // too many parts: bundles get older, not larger than they may
+        let crowding = Arc::new(Crowding::default());
+        s = s.follow(crowding.clone());
+        crowding.grow(0);
+        assert!(!s.due(noon + 1_999_999_999) && s.due(noon + 2_000_000_000));
         let b = filled(&mut s, noon, 99_900);
         s.push(b, noon);
         assert!(s.due(noon));

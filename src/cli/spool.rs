@@ -87,7 +87,7 @@ pub fn run(arguments: &SpoolArguments) -> Result<()> {
             place,
             files,
             connection,
-        } => replay(&place.find()?, files, connection),
+        } => replay(place, files, connection),
         Action::Export { place, files, out } => export(&place.find()?, files, out),
     }
 }
@@ -295,7 +295,8 @@ fn verify(directory: &Path, as_json: bool) -> Result<()> {
     }
 }
 
-fn replay(directory: &Path, named: &[PathBuf], to: &ConnectionArguments) -> Result<()> {
+fn replay(place: &Place, named: &[PathBuf], to: &ConnectionArguments) -> Result<()> {
+    let (directory, config) = (place.find()?, place.config.as_deref());
     let chosen = match named.is_empty() {
         true => files(&directory.join(QUARANTINE))
             .into_iter()
@@ -304,15 +305,20 @@ fn replay(directory: &Path, named: &[PathBuf], to: &ConnectionArguments) -> Resu
         false => named.to_vec(),
     };
     if to.url.is_some() {
-        return send(&chosen, &to.over(Connection::default()));
+        // what the options leave open stands in the configuration, if one is named
+        let base = match config {
+            Some(path) => super::default_connection(&super::load_config(Some(path))?),
+            None => Connection::default(),
+        };
+        return send(&chosen, &to.over(base));
     }
     let folder = directory.join(REPLAY);
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    give_like(directory, &folder)?;
+    give_like(&directory, &folder)?;
     for path in &chosen {
         read_file(path, 0).with_context(|| format!("{} cannot be replayed", path.display()))?;
         let name = path.file_name().context("a file has a name")?;
-        give_like(directory, path)?;
+        give_like(&directory, path)?;
         fs::rename(path, folder.join(name))
             .with_context(|| format!("cannot move {}", path.display()))?;
     }
@@ -352,6 +358,7 @@ fn send(chosen: &[PathBuf], connection: &Connection) -> Result<()> {
     Ok(())
 }
 
+/// One file that cannot be read stops no other; neither does one that a running collector has delivered or cut meanwhile.
 fn export(directory: &Path, named: &[PathBuf], out: &Path) -> Result<()> {
     let chosen: Vec<PathBuf> = match named.is_empty() {
         true => [directory.to_owned(), directory.join(QUARANTINE)]
@@ -362,31 +369,68 @@ fn export(directory: &Path, named: &[PathBuf], out: &Path) -> Result<()> {
         false => named.to_vec(),
     };
     fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    let mut damaged = 0;
     for path in &chosen {
-        let found =
-            read_file(path, 0).with_context(|| format!("cannot read {}", path.display()))?;
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        for (n, (s, slot)) in found.header.sections.iter().zip(&found.slots).enumerate() {
-            if !slot.state.is_open() {
+        let found = match read_file(path, 0) {
+            Ok(found) => found,
+            Err(why) => {
+                damaged += u64::from(!is_gone(&why, named) && tell(path, &why));
                 continue;
             }
-            let section =
-                read_section(path, s).with_context(|| format!("cannot read {}", path.display()))?;
-            let block = section
-                .block()
-                .with_context(|| format!("{} cannot be unpacked", path.display()))?;
-            let (table, columns) = (s.table.name(), &s.columns);
-            let to = out.join(format!("{stem}-{n}-{table}.native"));
-            fs::write(&to, block).with_context(|| format!("cannot write {}", to.display()))?;
-            super::say(format!(
-                "{}: {} rows: INSERT INTO {table} ({columns}) SETTINGS insert_deduplication_token = '{}' FORMAT Native",
-                to.display(),
-                s.rows,
-                s.token
-            ))?;
+        };
+        for (n, slot) in found.slots.iter().enumerate() {
+            if slot.state.is_open() {
+                damaged += u64::from(!export_section(path, &found, n, named, out)?);
+            }
         }
     }
+    if damaged > 0 {
+        bail!("{damaged} files or sections could not be read; the rest is exported");
+    }
     Ok(())
+}
+
+/// Writes one section into a file of its own, and says how to insert it; false where it cannot be read.
+fn export_section(
+    path: &Path,
+    found: &Found,
+    n: usize,
+    named: &[PathBuf],
+    out: &Path,
+) -> Result<bool> {
+    let s = &found.header.sections[n];
+    let section = match read_section(path, s) {
+        Ok(section) => section,
+        Err(why) => {
+            // cut off by a collector that sheds: its slot says so by now
+            let still = read_file(path, 0).is_ok_and(|f| f.slots[n].state.is_open());
+            return Ok(!(still && tell(path, &why)) || is_gone(&why, named));
+        }
+    };
+    let block = section
+        .block()
+        .with_context(|| format!("{} cannot be unpacked", path.display()))?;
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let (table, columns) = (s.table.name(), &s.columns);
+    let to = out.join(format!("{stem}-{n}-{table}.native"));
+    fs::write(&to, block).with_context(|| format!("cannot write {}", to.display()))?;
+    super::say(format!(
+        "{}: {} rows: INSERT INTO {table} ({columns}) SETTINGS insert_deduplication_token = '{}' FORMAT Native",
+        to.display(),
+        s.rows,
+        s.token
+    ))?;
+    Ok(true)
+}
+
+/// Whether it was delivered meanwhile. A file that somebody named has to be there.
+fn is_gone(why: &Unreadable, named: &[PathBuf]) -> bool {
+    named.is_empty() && matches!(why, Unreadable::Io(e) if e.kind() == std::io::ErrorKind::NotFound)
+}
+
+fn tell(path: &Path, why: &Unreadable) -> bool {
+    eprintln!("cannot read {}: {why}", path.display());
+    true
 }
 
 const EXAMPLES: &str = "\

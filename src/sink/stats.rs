@@ -6,6 +6,7 @@
 )]
 
 use super::spool::{Gauges, Reading};
+use crate::batch::Crowding;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -34,6 +35,7 @@ pub struct Stats {
     latency_ns: AtomicU64,
     ready: AtomicBool,
     beats: AtomicU64,
+    crowding: Arc<Crowding>,
     errors: Mutex<Errors>,
     endpoints: Mutex<Vec<EndpointState>>,
 }
@@ -193,8 +195,24 @@ impl Stats {
     /// Says that the sink lives.
     pub(super) async fn beat(self: std::sync::Arc<Self>) {
         loop {
-            self.beats.fetch_add(1, Relaxed);
+            let beat = self.beats.fetch_add(1, Relaxed);
+            self.crowding.ease(beat);
             tokio::time::sleep(BEAT).await;
+        }
+    }
+
+    /// How much later bundles have to be sealed: for every sealer.
+    pub fn crowding(&self) -> &Arc<Crowding> {
+        &self.crowding
+    }
+
+    /// The store has too many parts: larger bundles.
+    pub(super) fn crowded(&self) {
+        if self.crowding.grow(self.beats()) {
+            tracing::warn!(
+                factor = self.crowding.factor(),
+                "the store has too many parts: bundles are sealed at so many times batch.seal_age_ms"
+            );
         }
     }
 

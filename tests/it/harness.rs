@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 /// How long anything may take before the test gives up; no test passes or fails by being faster.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The binary under test.
+/// The binary under test: the one that was built with the tests, or what FLOWHOUSE_EXE names.
 pub fn exe() -> PathBuf {
-    PathBuf::from(env!("CARGO_BIN_EXE_flowhouse"))
+    let built = || env!("CARGO_BIN_EXE_flowhouse").into();
+    PathBuf::from(std::env::var_os("FLOWHOUSE_EXE").unwrap_or_else(built))
 }
 
 /// The corpus beside the checkout, or what FLOWHOUSE_CORPUS names; `None` (and a line that says so) when there is none.
@@ -334,6 +335,21 @@ impl Sql {
 
     /// Rows of fields as text.
     pub fn rows(&self, sql: &str) -> Vec<Vec<String>> {
+        fields(&run(&mut self.ask(sql)))
+    }
+
+    /// The same; `None` where the store is too busy to answer.
+    pub fn rows_if_not_busy(&self, sql: &str) -> Option<Vec<Vec<String>>> {
+        let out = self.ask(sql).output().expect("curl runs");
+        let text = String::from_utf8_lossy(&out.stdout);
+        if out.status.success() {
+            return Some(fields(&text));
+        }
+        assert!(text.contains("MEMORY_LIMIT_EXCEEDED"), "{sql}: {text}");
+        None
+    }
+
+    fn ask(&self, sql: &str) -> Command {
         let url = format!(
             "http://{}/?database=flowhouse&default_format=TSV",
             self.address
@@ -349,8 +365,7 @@ impl Sql {
             sql,
             &url,
         ]);
-        let fields = |line: &str| line.split('\t').map(str::to_owned).collect();
-        run(&mut curl).lines().map(fields).collect()
+        curl
     }
 
     /// Runs a statement that names its database itself: there may be none yet.
@@ -376,6 +391,11 @@ impl Sql {
         rows.map(|r| (r[0].clone(), r[1].parse().expect(sql)))
             .collect()
     }
+}
+
+fn fields(text: &str) -> Vec<Vec<String>> {
+    let of = |line: &str| line.split('\t').map(str::to_owned).collect();
+    text.lines().map(of).collect()
 }
 
 /// A ClickHouse that the test starts, ends and kills.
@@ -415,7 +435,7 @@ impl Store {
         let process = spawn(&SpawnOptions {
             exe: Some(exe()),
             listen: self.address.parse().expect("address"),
-            memory_max: Some(MEMORY),
+            memory_max: Some(memory()),
             ..SpawnOptions::new(&self.data)
         });
         self.process = Some(process.expect("the store starts"));
@@ -454,19 +474,27 @@ pub fn embedded(dir: &Path) -> String {
     format!("[store]\nlisten = \"127.0.0.1:0\"\ndata = {data:?}\nmemory_max = {MEMORY}\n")
 }
 
+/// Memory of the store: what FLOWHOUSE_STORE_MEMORY says (bytes), for the highest rates.
+fn memory() -> u64 {
+    let named = std::env::var("FLOWHOUSE_STORE_MEMORY").ok();
+    named.map_or(MEMORY, |n| n.parse().expect("FLOWHOUSE_STORE_MEMORY"))
+}
+
 /// Memory of an engine in a test, bytes.
 const MEMORY: u64 = 1 << 30;
 
-/// Runs a program to its end and returns what it printed; panics with its errors when it fails.
+/// Runs a program to its end and returns what it printed; panics with all that it said when it fails.
 pub fn run(command: &mut Command) -> String {
     let out = command
         .output()
         .unwrap_or_else(|e| panic!("{command:?}: {e}"));
     assert!(
         out.status.success(),
-        "{command:?}: {}\n{}",
+        "{command:?}: {}\n{}{}",
         out.status,
-        String::from_utf8_lossy(&out.stderr)
+        String::from_utf8_lossy(&out.stderr),
+        // a store says there what was wrong
+        String::from_utf8_lossy(&out.stdout)
     );
     String::from_utf8_lossy(&out.stdout).into_owned()
 }

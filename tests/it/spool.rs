@@ -282,3 +282,115 @@ fn what_the_store_refuses_is_kept_and_replayed() {
     assert_once(&store.sql(), rows);
     assert!(files(dir.path(), "quarantine").is_empty());
 }
+
+/// Inserts every file of a folder as `flowhouse spool export` says in its lines.
+fn import(store: &Store, said: &str) {
+    for line in said.lines() {
+        let (file, rest) = line.split_once(": ").expect("a file");
+        let (_, insert) = rest.split_once(" rows: ").expect("a statement");
+        let query: String = insert.bytes().map(|b| format!("%{b:02x}")).collect();
+        let url = format!("http://{}/?database=flowhouse&query={query}", store.address);
+        let key = format!("X-ClickHouse-Key: {}", store.sql().key());
+        let body = format!("@{file}");
+        let mut curl = Command::new("curl");
+        curl.args([
+            "-sS",
+            "--fail-with-body",
+            "-H",
+            &key,
+            "--data-binary",
+            &body,
+            &url,
+        ]);
+        run(&mut curl);
+    }
+}
+
+#[test]
+fn what_is_exported_can_be_inserted_by_hand_and_is_not_delivered_twice() {
+    let dir = directory();
+    let mut store = Store::planned(dir.path());
+    let config = config(&store, "");
+    let collector = Collector::start(dir.path(), &config);
+    let rows = export(collector.udp[0], 2_000);
+    spooled(dir.path(), &collector, rows);
+    collector.kill();
+    let out = dir.path().join("rows");
+    let export_to = ["export", "--out", out.to_str().expect("a name")];
+    let (code, said) = cli(dir.path(), &export_to);
+    assert_eq!(code, Some(0), "{said}");
+    // a damaged file is told, and stops no other
+    let spool = dir.path().join("state/spool");
+    fs::write(spool.join("00000000000000fe.fhs"), b"FHSPOOL\0half").expect("written");
+    let (code, again) = cli(dir.path(), &export_to);
+    assert_eq!((code, &again), (Some(1), &said));
+    store.run();
+    run(Command::new(exe())
+        .args(["schema", "apply", "--url"])
+        .arg(format!("http://{}", store.address))
+        .arg("--key-file")
+        .arg(store.key_file()));
+    import(&store, &said);
+    assert_once(&store.sql(), rows);
+    // the collector delivers the same files, with the same tokens
+    let collector = Collector::start(dir.path(), &config);
+    eventually("they are delivered", || {
+        total(&collector.ledger(), "rows_acknowledged") == rows
+    });
+    // beside a collector that delivers and removes files
+    let more = export(collector.udp[0], 2_000);
+    let (code, said) = cli(dir.path(), &export_to);
+    assert_eq!(code, Some(0), "{said}");
+    eventually("they are delivered, too", || {
+        total(&collector.ledger(), "rows_acknowledged") == rows + more
+    });
+    assert_laws(&collector.stop());
+    assert_once(&store.sql(), rows + more);
+}
+
+#[test]
+fn the_quarantine_can_be_sent_without_the_collector() {
+    let dir = directory();
+    let store = Store::start(dir.path());
+    let config = format!(
+        "{}[sink]\nbackoff_ms = 1\nbackoff_max_ms = 5\n",
+        config(&store, "")
+    );
+    let collector = Collector::start(dir.path(), &config);
+    eventually("the schema", || {
+        collector.metric("flowhouse_sink_delivering") == 1.0
+    });
+    let sql = store.sql();
+    sql.rows("ALTER TABLE flows DROP COLUMN tcp_flags");
+    let rows = export(collector.udp[0], 1_000);
+    eventually("they are refused", || {
+        total(&collector.ledger(), "rows_quarantined") == rows
+    });
+    let url = format!("http://{}", store.address);
+    let key = store.key_file();
+    let send = [
+        "replay",
+        "--url",
+        &url,
+        "--key-file",
+        key.to_str().expect("a name"),
+    ];
+    // still refused: everything stays
+    let before = files(dir.path(), "quarantine");
+    assert_eq!(cli(dir.path(), &send).0, Some(1));
+    assert_eq!(files(dir.path(), "quarantine"), before);
+    sql.rows("ALTER TABLE flows ADD COLUMN tcp_flags UInt16");
+    let first = before[0].to_str().expect("a name");
+    let one = [&send[..], &[first]].concat();
+    let (code, said) = cli(dir.path(), &one);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(files(dir.path(), "quarantine"), before[1..]);
+    let told = || collector.metric("flowhouse_spool_quarantine_files") as usize;
+    eventually("the collector sees it", || told() == before.len() - 1);
+    // the rest without a collector
+    assert_laws(&collector.stop());
+    let (code, said) = cli(dir.path(), &send);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(files(dir.path(), "quarantine").is_empty());
+    assert_once(&sql, rows);
+}

@@ -102,6 +102,9 @@ impl Delivery {
     fn failed(&self, section: &EncodedSection, fault: Fault) -> End {
         self.stats.failed(&fault.code, &fault.text);
         self.complaints.report(section, &fault);
+        if fault.is_crowded() {
+            self.stats.crowded();
+        }
         match fault.verdict {
             Verdict::NotSent => End::NotSent,
             Verdict::Silence => End::Silence,

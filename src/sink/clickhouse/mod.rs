@@ -34,7 +34,7 @@ use std::sync::mpsc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 use tokio::runtime::{self, Handle, Runtime};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use writer::{Order, Writer};
 
 pub use connection::Connection;
@@ -205,6 +205,9 @@ fn rooms(settings: &Settings, spooled: bool) -> std::collections::BTreeMap<Table
 struct Writing {
     mode: Mode,
     orders: Sender<Order>,
+    /// Room for bundles on their way to the disk, in KiB.
+    room: Arc<Semaphore>,
+    room_kib: u32,
     numbers: Arc<AtomicU64>,
     disk: Arc<Disk>,
     thread: JoinHandle<()>,
@@ -219,6 +222,8 @@ impl Writing {
         }
         let settings = spool.disk.settings();
         let mode = settings.mode;
+        let room_kib = u32::try_from(settings.queue_bytes_max / 1024).unwrap_or(u32::MAX);
+        let room_kib = room_kib.clamp(1, ROOM_KIB_MAX);
         let (orders, received): (_, Receiver<Order>) = bounded(settings.queue_max);
         let writer = Writer {
             orders: received,
@@ -237,10 +242,20 @@ impl Writing {
         Ok(Writing {
             mode,
             orders,
+            room: Arc::new(Semaphore::new(room_kib as usize)),
+            room_kib,
             numbers,
             disk: spool.disk,
             thread: thread.map_err(Error::Start)?,
         })
+    }
+
+    /// Waits until a bundle fits into the queue.
+    fn room(&self, bundle: &EncodedBundle, door: &Door) -> Option<OwnedSemaphorePermit> {
+        let bytes: usize = bundle.sections.iter().map(|s| s.body.len()).sum();
+        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
+        let room = self.room.clone().acquire_many_owned(kib.min(self.room_kib));
+        door.runtime.block_on(room).ok()
     }
 }
 
@@ -294,8 +309,9 @@ impl Worker {
         let number = self.numbers.fetch_add(1, Relaxed);
         match &self.writing {
             Some(w) if w.mode == Mode::Always || !self.door.is_open_for(&bundle) => {
-                if let Err(back) = w.orders.send(Order::Bundle(number, bundle))
-                    && let Order::Bundle(number, bundle) = back.0
+                let room = w.room(&bundle, &self.door);
+                if let Err(back) = w.orders.send(Order::Bundle(number, bundle, room))
+                    && let Order::Bundle(number, bundle, _) = back.0
                 {
                     // its thread has panicked
                     self.door.memory(number, bundle);
@@ -373,3 +389,6 @@ impl Worker {
 const POLL: Duration = Duration::from_millis(50);
 
 const DRAIN_POLL: Duration = Duration::from_millis(10);
+
+/// What a semaphore can hold, on any machine.
+const ROOM_KIB_MAX: u32 = 1 << 28;

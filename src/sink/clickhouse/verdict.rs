@@ -29,6 +29,11 @@ pub(super) enum Verdict {
 }
 
 impl Fault {
+    /// Whether the store has more parts than it can merge.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.code == TOO_MANY_PARTS.to_string() && self.verdict == Verdict::Again
+    }
+
     /// Whether only an operator can mend it: user, key, rights.
     pub(super) fn needs_operator(&self) -> bool {
         ["164", "192", "193", "194", "497", "516"].contains(&self.code.as_str())
@@ -157,6 +162,9 @@ mod tests {
         assert_eq!(verdict(ours), Verdict::Refused);
         let busy = "Code: 252. DB::Exception: Too many parts (3000) in all data parts in total";
         assert_eq!(verdict(busy), Verdict::Again);
+        let crowded = |text: &str| judge(&Error::BadResponse(text.into()), text).is_crowded();
+        assert!(crowded(busy) && !crowded(ours));
+        assert!(!crowded("Code: 241. DB::Exception: Memory limit exceeded"));
     }
 
     #[test]

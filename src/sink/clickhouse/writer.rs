@@ -10,12 +10,13 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// What the thread is asked to do.
 #[derive(Debug)]
 pub(super) enum Order {
-    /// Make a bundle durable and take it into the lanes.
-    Bundle(u64, EncodedBundle),
+    /// Make a bundle durable and take it into the lanes; its share of the queue's bytes ends with that.
+    Bundle(u64, EncodedBundle, Option<OwnedSemaphorePermit>),
     /// Answer when all orders before this one are done.
     Flush(Sender<()>),
 }
@@ -57,11 +58,14 @@ impl Writer {
 
     /// The first order and those that wait behind it, in one commit.
     fn group(&mut self, first: Order) {
-        let (mut bundles, mut waiting) = (vec![], vec![]);
+        let (mut bundles, mut rooms, mut waiting) = (vec![], vec![], vec![]);
         let mut next = Some(first);
         while let Some(order) = next {
             match order {
-                Order::Bundle(number, bundle) => bundles.push((number, bundle)),
+                Order::Bundle(number, bundle, room) => {
+                    bundles.push((number, bundle));
+                    rooms.push(room);
+                }
                 Order::Flush(done) => waiting.push(done),
             }
             let full = bundles.len() >= self.disk.settings().group_max.max(1);
@@ -70,6 +74,7 @@ impl Writer {
         if !bundles.is_empty() {
             self.commit(bundles);
         }
+        drop(rooms);
         for done in waiting {
             done.send(()).ok();
         }

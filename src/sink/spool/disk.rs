@@ -14,6 +14,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
 
 /// End of the name of a bundle file.
@@ -186,16 +187,13 @@ impl Disk {
         }
     }
 
-    /// Makes bundles durable: each file synced, then all renamed, then the directory synced once. The answer has the length of each
-    /// file, or why it is not there.
+    /// Makes bundles durable: all files synced, at the same time, then renamed, then the directory synced once. The answer has the
+    /// length of each file, or why it is not there.
     pub(in crate::sink) fn commit(
         &self,
         group: &[(u64, &EncodedBundle, &[Slot])],
     ) -> Vec<io::Result<u64>> {
-        let mut ends: Vec<io::Result<u64>> = group
-            .iter()
-            .map(|(number, bundle, slots)| self.write_temporary(*number, bundle, slots))
-            .collect();
+        let mut ends = self.write_temporaries(group);
         for ((number, ..), end) in group.iter().zip(&mut ends) {
             if end.is_ok()
                 && let Err(e) = fs::rename(self.temporary(*number), self.path(*number))
@@ -230,12 +228,41 @@ impl Disk {
         self.directory.join(format!("{number:016x}{TEMPORARY}"))
     }
 
+    /// Writes the files one after the other; each syncs while the next is written. A disk that takes long for a sync takes hardly
+    /// longer for several at once: the file system makes one commit of its journal of them.
+    fn write_temporaries(&self, group: &[(u64, &EncodedBundle, &[Slot])]) -> Vec<io::Result<u64>> {
+        thread::scope(|scope| {
+            let mut ends = vec![];
+            for (i, (number, bundle, slots)) in group.iter().enumerate() {
+                let written = self.write_temporary(*number, bundle, slots);
+                ends.push(match written {
+                    // nothing is left to be written meanwhile
+                    Ok((file, len)) if i + 1 == group.len() => Ok((len, Err(self.sync(&file)))),
+                    Ok((file, len)) => thread::Builder::new()
+                        .name("spool-sync".into())
+                        .spawn_scoped(scope, move || self.sync(&file))
+                        .map(|syncing| (len, Ok(syncing))),
+                    Err(error) => Err(error),
+                });
+            }
+            let end = |end: io::Result<(u64, _)>| {
+                let (len, synced) = end?;
+                match synced {
+                    Err(done) => done?,
+                    Ok(syncing) => ended(syncing)?,
+                }
+                Ok(len)
+            };
+            ends.into_iter().map(end).collect()
+        })
+    }
+
     fn write_temporary(
         &self,
         number: u64,
         bundle: &EncodedBundle,
         slots: &[Slot],
-    ) -> io::Result<u64> {
+    ) -> io::Result<(File, u64)> {
         let sections: Vec<_> = bundle.sections.iter().zip(slots.iter().copied()).collect();
         let (head, header) = format::start(
             number,
@@ -254,7 +281,7 @@ impl Disk {
         head: &[u8],
         header: &Header,
         sections: &[(&EncodedSection, Slot)],
-    ) -> io::Result<u64> {
+    ) -> io::Result<(File, u64)> {
         let mut file = File::create(path)?;
         file.write_all(head)?;
         let mut order: Vec<usize> = (0..sections.len()).collect();
@@ -264,10 +291,14 @@ impl Disk {
             file.write_all(&sections[i].0.body)?;
             len += header.sections[i].body_len;
         }
+        Ok((file, len))
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
         let start = Instant::now();
         file.sync_data()?;
         self.gauges.synced(start.elapsed());
-        Ok(len)
+        Ok(())
     }
 
     fn sync_directory(&self) -> io::Result<()> {
@@ -412,7 +443,8 @@ impl Disk {
         let (head, header) = format::start(number, 0, section.first_ms, reason, &[], &sections);
         let name = format!("{number:016x}-{index}");
         let temporary = folder.join(format!("{name}{TEMPORARY}"));
-        self.write(&temporary, &head, &header, &sections)?;
+        let (file, _) = self.write(&temporary, &head, &header, &sections)?;
+        self.sync(&file)?;
         fs::rename(&temporary, folder.join(format!("{name}{SUFFIX}")))?;
         File::open(&folder)?.sync_all()?;
         self.count_aside();
@@ -437,8 +469,9 @@ impl Disk {
                 }
             }
         }
+        // `flowhouse spool` may have emptied the quarantine, too
+        self.count_aside();
         if !found.is_empty() {
-            self.count_aside();
             if let Err(error) = self.sync_directory() {
                 tracing::error!("cannot sync {}: {error}", self.directory.display());
             }
@@ -461,7 +494,16 @@ impl Disk {
     }
 
     fn count_aside(&self) {
-        let count = |part| files(&self.directory.join(part)).len() as u64;
+        let count = |part| {
+            let entries = fs::read_dir(self.directory.join(part));
+            let names = entries
+                .into_iter()
+                .flatten()
+                .flatten()
+                .map(|e| e.file_name());
+            let ours = |n: &std::ffi::OsString| n.as_encoded_bytes().ends_with(SUFFIX.as_bytes());
+            names.filter(ours).count() as u64
+        };
         self.gauges.quarantined.store(count(QUARANTINE), Relaxed);
         self.gauges.corrupt.store(count(CORRUPT), Relaxed);
     }
@@ -560,6 +602,11 @@ fn read_slots(file: &File, header: &Header) -> Result<Vec<Slot>, Unreadable> {
     file.read_exact_at(&mut bytes, header.slots_at)
         .map_err(|e| cut(e, header.slots_at))?;
     Ok(format::slots_of(&bytes))
+}
+
+fn ended(syncing: ScopedJoinHandle<'_, io::Result<()>>) -> io::Result<()> {
+    let panicked = |_| Err(io::Error::other("the thread that syncs panicked"));
+    syncing.join().unwrap_or_else(panicked)
 }
 
 fn mark_in(file: &File, index: usize, state: State) -> io::Result<()> {

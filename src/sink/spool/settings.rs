@@ -29,6 +29,8 @@ pub struct Settings {
     pub group_max: usize,
     /// Encoded bundles that may wait for the disk.
     pub queue_max: usize,
+    /// Bytes of encoded bundles that may wait for the disk or be on their way to it; one bundle always may.
+    pub queue_bytes_max: u64,
     /// Bytes that the quarantine may take; rows refused beyond them are counted and not kept.
     pub quarantine_bytes_max: u64,
 }
@@ -44,8 +46,9 @@ impl Default for Settings {
             free_bytes_min: 1 << 30,
             in_doubt_max: 4,
             in_doubt_age_max_s: 600,
-            group_max: 4,
-            queue_max: 2,
+            group_max: 16,
+            queue_max: 16,
+            queue_bytes_max: 64 << 20,
             quarantine_bytes_max: 1 << 30,
         }
     }

@@ -1,7 +1,7 @@
 //! Kills without warning, of the collector, of the store, of both, under load.
 
-use super::World;
 use super::world::direct;
+use super::{World, number};
 use crate::harness::assert_laws;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -50,11 +50,6 @@ fn storm(kills: u32, seed: u64) {
     assert_laws(&ledger);
     assert!(equation.sum(|l| l.stored) > 0);
     assert!(collector + both == 0 || equation.sum(|l| l.lost_crash) > 0);
-}
-
-fn number(name: &str) -> Option<u64> {
-    let text = std::env::var(name).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{name}: {text}")))
 }
 
 #[test]

@@ -1,14 +1,25 @@
 //! What is promised when things break: real processes, real sockets, real kills, and books that close to the record.
 //!
 //! The short form runs with every test; `make torture` is the long one: FLOWHOUSE_TORTURE_KILLS kills (120) from
-//! FLOWHOUSE_TORTURE_SEED (drawn and printed).
+//! FLOWHOUSE_TORTURE_SEED (drawn and printed), an outage of FLOWHOUSE_OUTAGE_ROWS rows (3,000,000) with FLOWHOUSE_OUTAGE_RATE
+//! of them a second (60,000) and FLOWHOUSE_OUTAGE_LIVE (10,000) after it, and a steady load of FLOWHOUSE_STEADY_RATE records a second
+//! (100,000) for FLOWHOUSE_STEADY_MINUTES (10). FLOWHOUSE_EXE names the binary: rates like these want a release build.
 
 mod books;
 mod disk;
 mod exporters;
 mod faults;
 mod kills;
+mod outage;
 mod proxy;
+mod resident;
+mod steady;
 mod world;
 
 use world::World;
+
+/// A number from the environment.
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}: {text}")))
+}
