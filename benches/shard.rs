@@ -1,165 +1,202 @@
 //! The whole path from memory, one thread: datagrams in, sealed, sorted and encoded Native blocks of 100,000 rows out, with
-//! names and usage, uncompressed and LZ4; and the stages one after the other.
+//! names and usage, uncompressed and LZ4; the stages one after the other; and the whole path with every kind of names on:
+//! 100,000 prefixes, 2,000 name rules, 200 port and 200 address rules, 500 interfaces, two QoS policies.
 //!
-//! `cargo bench --bench shard [-- v5|v9|ipfix] [many]`: medians of seven passes of CPU time. `many` takes 10,000 exporters of four
-//! templates in place of four exporters of two.
+//! `cargo bench --bench shard [-- v5|v9|ipfix] [many]`: medians of seven rounds of CPU time. `many`: 10,000 exporters of four
+//! templates beside four of four, in turn, so that what else runs meets both.
+
+mod everything;
+mod load;
 
 use flowhouse::aggregate::Usage;
-use flowhouse::batch::{Identity, Sealer};
-use flowhouse::decode::Decoder;
+use flowhouse::batch::{Identity, Sealer, Table};
+use flowhouse::decode::{CALLED_AHEAD, Decoder};
 use flowhouse::enrich::Tables;
-use flowhouse::generate::{Export, Exporter, Habits, Profile};
 use flowhouse::ledger::Book;
-use flowhouse::model::{Addr, Datagram};
 use flowhouse::shard::{Back, ExportShard};
 use flowhouse::sink::native::{Compression, Encoder};
-use nix::time::{ClockId, clock_gettime};
+use load::{Load, NOW_MS, PROFILES, Shape, cpu_time};
 use std::sync::Arc;
 use std::time::Duration;
 
-const PASSES: usize = 7;
-const NOW_MS: i64 = 1_780_000_000_000;
+const ROUNDS: usize = 7;
+const BUNDLE_ROWS: u64 = 100_000;
 
 fn main() {
     let args: Vec<String> = std::env::args()
         .skip(1)
         .filter(|a| !a.starts_with("--"))
         .collect();
-    let many = args.iter().any(|a| a == "many");
-    let (exporters, templates) = if many { (10_000, 4) } else { (4, 2) };
+    let has = |word: &str| args.iter().any(|a| a == word);
+    let shape = |exporters, templates| Shape {
+        exporters,
+        templates,
+        datagrams: 40_000,
+    };
+    let shapes = match has("many") {
+        true => vec![shape(4, 4), shape(10_000, 4)],
+        false => vec![shape(4, 2)],
+    };
     println!(
-        "{:<8} {:<34} {:>12} {:>10}",
-        "load", "what", "M records/s", "ns/record"
+        "{:<8} {:>9} {:<34} {:>12} {:>10} {:>14} {:>14}",
+        "load", "exporters", "what", "M records/s", "ns/record", "usage rows", "bundles"
     );
-    for (name, profile) in [
-        ("v5", Profile::LoadV5),
-        ("v9", Profile::LoadV9),
-        ("ipfix", Profile::LoadIpfix),
-    ] {
-        if args
-            .iter()
-            .any(|a| ["v5", "v9", "ipfix"].contains(&a.as_str()))
-            && !args.iter().any(|a| a == name)
-        {
+    let plain = Arc::new(Tables::new(&Default::default()).expect("default tables"));
+    let all = !PROFILES.iter().any(|(name, _)| has(name));
+    for (name, profile) in PROFILES {
+        if !all && !has(name) {
             continue;
         }
-        let load = load(profile, exporters, templates);
-        run(name, &load, "decode", None, false);
-        run(name, &load, "decode, names, usage, sort", None, true);
-        run(
-            name,
-            &load,
-            "whole path, uncompressed",
-            Some(Compression::None),
-            true,
-        );
-        run(name, &load, "whole path, LZ4", Some(Compression::Lz4), true);
-    }
-}
-
-/// Datagrams of all exporters in turn.
-struct Load {
-    datagrams: Vec<(Addr, Vec<u8>)>,
-    records: u64,
-}
-
-fn load(profile: Profile, exporters: u32, templates: u16) -> Load {
-    let habits = Habits {
-        templates,
-        templates_every: 100,
-        ..Habits::default()
-    };
-    let mut all: Vec<Exporter> = (0..exporters)
-        .map(|n| Exporter::new(profile, habits, n, 7, NOW_MS))
-        .collect();
-    let count = (12_000).max(4 * exporters as usize);
-    let mut export = Export::default();
-    let mut load = Load {
-        datagrams: vec![],
-        records: 0,
-    };
-    for i in 0..count {
-        let n = i % all.len();
-        export.clear();
-        all[n].next(NOW_MS + i as i64 / 50, &mut export);
-        load.records += export.flows.len() as u64;
-        let address = Addr::from_v4([10, (n >> 16) as u8, (n >> 8) as u8, n as u8]);
-        load.datagrams.push((address, export.payload.clone()));
-    }
-    load
-}
-
-/// Passes over the load; with `compression` each sealed bundle is encoded and thrown away, as the sink would.
-fn run(name: &str, load: &Load, what: &str, compression: Option<Compression>, full: bool) {
-    let mut shard = shard();
-    let mut encoder = Encoder::new(compression.unwrap_or(Compression::None));
-    let mut times = vec![];
-    for pass in 0..=PASSES {
-        let began = cpu_time();
-        let mut number = 0;
-        for (source, payload) in &load.datagrams {
-            number += 1;
-            let received_at_ns = (NOW_MS + number as i64 / 50) * 1_000_000;
-            let d = Datagram {
-                source: *source,
-                port: 9_000,
-                received_at_ns,
-                number,
-                frame: 0,
-                cut: false,
-                payload,
+        let mut loads: Vec<Load> = shapes.iter().map(|s| Load::new(profile, *s)).collect();
+        for (what, full, names, compression) in STAGES {
+            let tables = |load: &Load| match names {
+                Names::Default => plain.clone(),
+                Names::All => Arc::new(everything::tables(&load.sources(500))),
             };
-            shard.datagram(&d);
-            if !shard.is_full() {
-                continue;
+            let mut runs: Vec<Run> = (loads.iter())
+                .map(|load| Run::new(tables(load), full, compression))
+                .collect();
+            for round in 0..=ROUNDS {
+                for (run, load) in runs.iter_mut().zip(&mut loads) {
+                    run.round(load, round);
+                }
             }
-            if !full {
-                shard.drop_batch();
-                continue;
-            }
-            shard.close_batch(received_at_ns);
-            if shard.rows_open() >= 100_000 {
-                seal(
-                    &mut shard,
-                    received_at_ns,
-                    compression.is_some(),
-                    &mut encoder,
+            for ((run, load), shape) in runs.iter_mut().zip(&loads).zip(&shapes) {
+                run.times.sort();
+                let ns = run.times[ROUNDS / 2].as_nanos() as f64 / load.records as f64;
+                println!(
+                    "{name:<8} {:>9} {what:<34} {:>12.2} {ns:>10.1} {:>14.2} {:>14}",
+                    shape.exporters,
+                    1e3 / ns,
+                    run.usage_rows as f64 / run.rows.max(1) as f64,
+                    run.bundles,
                 );
             }
         }
-        if full {
-            seal(
-                &mut shard,
-                NOW_MS * 1_000_000,
-                compression.is_some(),
-                &mut encoder,
-            );
+    }
+}
+
+/// Which names there are.
+#[derive(Clone, Copy)]
+enum Names {
+    Default,
+    All,
+}
+
+/// What is measured: whether names, usage and sorting follow, with which names, and how the bundles are encoded.
+const STAGES: [(&str, bool, Names, Option<Compression>); 6] = [
+    ("decode", false, Names::Default, None),
+    ("decode, names, usage, sort", true, Names::Default, None),
+    (
+        "whole path, uncompressed",
+        true,
+        Names::Default,
+        Some(Compression::None),
+    ),
+    (
+        "whole path, LZ4",
+        true,
+        Names::Default,
+        Some(Compression::Lz4),
+    ),
+    (
+        "whole path, all names on",
+        true,
+        Names::All,
+        Some(Compression::None),
+    ),
+    (
+        "whole path, all names on, LZ4",
+        true,
+        Names::All,
+        Some(Compression::Lz4),
+    ),
+];
+
+/// A shard and what it took.
+struct Run {
+    shard: ExportShard,
+    full: bool,
+    encoder: Option<Encoder>,
+    times: Vec<Duration>,
+    rows: u64,
+    usage_rows: u64,
+    bundles: u64,
+}
+
+impl Run {
+    fn new(tables: Arc<Tables>, full: bool, compression: Option<Compression>) -> Run {
+        Run {
+            shard: shard(tables),
+            full,
+            encoder: compression.map(Encoder::new),
+            times: Vec::new(),
+            rows: 0,
+            usage_rows: 0,
+            bundles: 0,
+        }
+    }
+
+    /// The load once; before the first time, which only warms, its announcements.
+    fn round(&mut self, load: &mut Load, round: usize) {
+        if round == 0 {
+            for (i, d) in load.announcements.iter().enumerate() {
+                self.shard.datagram(&d.datagram(i as u64));
+            }
+            self.shard.drop_batch();
+        }
+        let began = cpu_time();
+        for (i, d) in load.datagrams.iter().enumerate() {
+            if let Some(coming) = load.datagrams.get(i + CALLED_AHEAD) {
+                self.shard.call(&coming.source);
+            }
+            self.shard.datagram(&d.datagram(i as u64));
+            if !self.shard.is_full() {
+                continue;
+            }
+            if !self.full {
+                self.shard.drop_batch();
+                continue;
+            }
+            self.shard.close_batch(NOW_MS * 1_000_000);
+            if self.shard.rows_open() >= BUNDLE_ROWS || self.shard.due(NOW_MS * 1_000_000) {
+                self.seal();
+            }
+        }
+        if self.full {
+            self.seal();
         } else {
-            shard.drop_batch();
+            self.shard.drop_batch();
         }
-        if pass > 0 {
-            times.push(cpu_time() - began);
+        if round > 0 {
+            self.times.push(cpu_time() - began);
         }
+        load.advance();
     }
-    times.sort();
-    let ns = times[PASSES / 2].as_nanos() as f64 / load.records as f64;
-    println!("{name:<8} {what:<34} {:>12.2} {ns:>10.1}", 1e3 / ns);
+
+    /// Each sealed bundle is encoded and thrown away, as the sink would.
+    fn seal(&mut self) {
+        let Some(bundle) = self.shard.seal(NOW_MS * 1_000_000, false) else {
+            return;
+        };
+        self.bundles += 1;
+        for batch in &bundle.batches {
+            match batch.table {
+                Table::Flows => self.rows += batch.content.rows() as u64,
+                Table::Usage1m => self.usage_rows += batch.content.rows() as u64,
+                _ => {}
+            }
+        }
+        if let Some(encoder) = &mut self.encoder {
+            for section in encoder.encode(&bundle).sections {
+                encoder.recycle(section.body);
+            }
+        }
+        bundle.recycle();
+    }
 }
 
-fn seal(shard: &mut ExportShard, now_ns: i64, encode: bool, encoder: &mut Encoder) {
-    let Some(bundle) = shard.seal(now_ns, false) else {
-        return;
-    };
-    if encode {
-        for section in encoder.encode(&bundle).sections {
-            encoder.recycle(section.body);
-        }
-    }
-    bundle.recycle();
-}
-
-fn shard() -> ExportShard {
-    let tables = Arc::new(Tables::new(&Default::default()).expect("default tables"));
+fn shard(tables: Arc<Tables>) -> ExportShard {
     let identity = Arc::new(Identity {
         collector: "bench".into(),
         start: 1,
@@ -167,11 +204,4 @@ fn shard() -> ExportShard {
     let sealer = Sealer::new(Default::default(), identity, Arc::default());
     let back = Back::new(tables, Usage::new(&Default::default()), sealer);
     ExportShard::new(Decoder::new(Default::default()), back, Book::new(100_000))
-}
-
-/// CPU time of this thread: what other work on the machine costs does not count.
-fn cpu_time() -> Duration {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
-        .expect("a clock that Linux has")
-        .into()
 }

@@ -34,6 +34,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "netflow_parser",
             "hashbrown",
             "foldhash",
+            "smallvec",
             "thiserror",
             "serde",
             "serde_json",
@@ -43,7 +44,21 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     (
         "enrich",
         &[],
-        &["hashbrown", "foldhash", "thiserror", "serde"],
+        &[
+            "hashbrown",
+            "foldhash",
+            "thiserror",
+            "serde",
+            "serde_json",
+            "toml",
+            "csv",
+            "cel",
+            "maxminddb",
+            "ureq",
+            "rustls",
+            "rustls_native_certs",
+            "tracing",
+        ],
     ),
     (
         "aggregate",
@@ -165,6 +180,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
 
 /// Files that may hold `unsafe`, each with its proof inside.
 const UNSAFE_FILES: &[&str] = &[
+    "src/decode/prefetch.rs",
     "src/receive/mmsg.rs",
     "src/receive/mapped.rs",
     "src/generate/mmsg.rs",

@@ -95,21 +95,14 @@ impl Usage {
             ranks[number as usize] = rank as u32;
         }
         let metered = &self.metered;
-        let counts = |key: &Key| {
+        let mut rows = Vec::with_capacity(self.sums.len());
+        self.sums.drain(&ranks, self.keys_max, |key, sums| {
             let told = |(if_index, side)| metered.is_metered(key.exporter(), if_index, side);
-            !key.inferred().is_some_and(told)
-        };
-        let mut sums: Vec<(Key, Sums)> = (self.sums.drain(self.keys_max))
-            .filter(|(key, _)| counts(key))
-            .map(|(key, sums)| (key.with_exporter(ranks[key.exporter() as usize]), sums))
-            .collect();
-        sums.sort_unstable_by_key(|(key, _)| *key);
-        sums.iter()
-            .map(|(key, sums)| {
-                let number = by_address[key.exporter() as usize];
-                key.usage_row(addresses[number as usize], sums)
-            })
-            .collect()
+            if !key.inferred().is_some_and(told) {
+                rows.push(key.usage_row(addresses[key.exporter() as usize], sums));
+            }
+        });
+        rows
     }
 
     /// What the rows of one datagram have in common.

@@ -6,7 +6,7 @@ use crate::batch::{Identity, Sealer};
 use crate::config::Config;
 use crate::control;
 use crate::decode::{Decoder, End};
-use crate::enrich::Tables;
+use crate::enrich::{self, Tables};
 use crate::ledger::Book;
 use crate::receive::{self, Intake, Listener, Router};
 use crate::shard::{Back, Cell, ExportShard, Worker};
@@ -77,10 +77,13 @@ impl Collector {
 
         let cells: Vec<Cell> = (0..shards).map(|_| Cell::default()).collect();
         let mut workers = vec![];
+        let tables = tables(config, &state)?;
         for (n, (cell, changes)) in cells.iter().zip(changes).enumerate() {
-            let shard = export_shard(config, sealer(), &before, |a| intake.shard(a, shards) == n)?;
-            let worker = Worker::new(shard, config.shard.stages, cell.clone());
-            workers.push(worker.with_changes(changes));
+            let mine = |a| intake.shard(a, shards) == n;
+            let mut shard = export_shard(config, tables.clone(), sealer(), &before, mine)?;
+            shard.back().declare_if(n == 0);
+            let stages = config.shard.stages;
+            workers.push(Worker::new(shard, stages, cell.clone()).with_changes(changes));
         }
         let (senders, shards) = start_shards(workers, &outbox, config.receive.queue)?;
         let view = Arc::new(View::new(
@@ -92,7 +95,11 @@ impl Collector {
             Arc::new(reloader),
         ));
         let control = server.start(view.clone())?;
-        tracing::info!("metrics on http://{control_address}/metrics");
+        let scheme = match config.control.tls_certificate_file {
+            Some(_) => "https",
+            None => "http",
+        };
+        tracing::info!("metrics on {scheme}://{control_address}/metrics");
         let housekeeper = Housekeeper::start(view.clone(), state.clone(), sealer(), outbox)?;
         let addresses = listeners.iter().map(Listener::address).collect();
         let listeners = start_listeners(listeners, &senders, &intake, config, &stop)?;
@@ -199,12 +206,13 @@ fn open_spool(config: &Config, state: &StateDirectory, stats: &Stats) -> Result<
         true => None,
         false => {
             let directory = spool_dir(config, state.path());
+            tracing::info!("spool in {}", directory.display());
             Some(Spool::open(&directory, settings, stats)?)
         }
     };
     match settings.mode {
         Mode::Always if spool.is_some() => tracing::info!(
-            "a kill costs the rows of the last {age} ms and of the commit on its way: all others are on disk before they are sent"
+            "rows are on disk before they are sent: a kill costs those of the last {age} ms and of the commit on its way"
         ),
         _ => tracing::info!(
             "a kill costs what is in memory: rows of the last {age} ms and what the store has not acknowledged"
@@ -271,13 +279,20 @@ impl Before {
     }
 }
 
+/// The tables of all shards; networks over HTTP are fetched from here on.
+fn tables(config: &Config, state: &StateDirectory) -> Result<Arc<Tables>> {
+    let tables = Arc::new(Tables::new(&config.enrich)?);
+    enrich::fetch(&config.enrich, &tables, state.path())?;
+    Ok(tables)
+}
+
 fn export_shard(
     config: &Config,
+    tables: Arc<Tables>,
     sealer: Sealer,
     before: &Before,
     mine: impl Fn(crate::model::Addr) -> bool,
 ) -> Result<ExportShard> {
-    let tables = Arc::new(Tables::new(&config.enrich)?);
     let usage = Usage::new(&crate::aggregate::Settings {
         hash_seed: rand::rng().random(),
         ..config.usage.clone()

@@ -9,7 +9,7 @@ use anyhow::Result;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The sink, which is released once the store has its schema. Until then bundles go to the spool, or wait in hop 2: a store that is
 /// away at start costs no row, and no row is refused for a table that does not exist yet.
@@ -104,6 +104,7 @@ fn wait_for_schema(
     stats: &Arc<Stats>,
 ) -> Result<bool, sink::Error> {
     let mut pause = Duration::from_millis(100);
+    let mut told: Option<(String, Instant)> = None;
     while let Err(error) = prepare(connection, apply, stop, stats) {
         stats.not_ready(&error.to_string());
         if error.is_refusal() {
@@ -113,7 +114,12 @@ fn wait_for_schema(
             tracing::error!("the store never got ready: {error}");
             return Ok(false);
         }
-        tracing::warn!("waiting for the store at {}: {error}", connection.place());
+        let text = error.to_string();
+        // the first, another one, and now and then that it goes on
+        if !(told.as_ref()).is_some_and(|(t, at)| *t == text && at.elapsed() < QUIET) {
+            tracing::warn!("waiting for the store at {}: {text}", connection.place());
+            told = Some((text, Instant::now()));
+        }
         let step = Duration::from_millis(50);
         let mut left = pause;
         while !left.is_zero() && !stop.load(Ordering::Relaxed) {
@@ -121,6 +127,9 @@ fn wait_for_schema(
             left = left.saturating_sub(step);
         }
         pause = (pause * 2).min(Duration::from_secs(10));
+    }
+    if told.is_some() {
+        tracing::info!("the store at {} has its tables", connection.place());
     }
     Ok(true)
 }
@@ -162,6 +171,9 @@ async fn given_up(stop: &AtomicBool) {
     }
     tokio::time::sleep(LAST_WORD).await;
 }
+
+/// Time after which a fault that stays is told again.
+const QUIET: Duration = Duration::from_secs(60);
 
 /// How long the store may still answer once the end has begun.
 const LAST_WORD: Duration = Duration::from_secs(2);

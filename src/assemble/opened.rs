@@ -5,7 +5,9 @@ use crate::config::{Config, Keys};
 use crate::control;
 use crate::receive::{self, Listener};
 use crate::rights::{self, Account, Change};
+use crate::sink::spool::{CORRUPT, Mode, QUARANTINE, REPLAY};
 use anyhow::{Context, Result, bail};
+use nix::unistd::AccessFlags;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -103,12 +105,17 @@ impl Opened {
     fn folders(&self) -> Vec<PathBuf> {
         let data = self.config.store.data.clone();
         let data = data.filter(|_| is_embedded(&self.config));
-        let spool = self.config.spool.directory.clone();
         [self.state.path().to_owned()]
             .into_iter()
             .chain(data)
-            .chain(spool)
+            .chain(self.spool())
             .collect()
+    }
+
+    /// The spool's directory, if there is to be one.
+    fn spool(&self) -> Option<PathBuf> {
+        let none = self.config.sink.kind.discards() || self.config.spool.mode == Mode::Off;
+        (!none).then(|| super::spool_dir(&self.config, self.state.path()))
     }
 
     fn give_folders(&self, account: &Account) -> Result<()> {
@@ -117,9 +124,16 @@ impl Opened {
                 .with_context(|| format!("cannot create {}", folder.display()))?;
             rights::give(&folder, account)?;
         }
-        // the directory may have been the account's before, and these just made by root
+        // the directories may have been the account's before, and these just made by root
         for file in self.state.files() {
             rights::give(&file, account)?;
+        }
+        let parts = self
+            .spool()
+            .into_iter()
+            .flat_map(|s| PARTS.map(|p| s.join(p)));
+        for part in parts.filter(|p| p.is_dir()) {
+            rights::give(&part, account)?;
         }
         Ok(())
     }
@@ -129,6 +143,11 @@ impl Opened {
         let store = self.config.clickhouse.iter().flat_map(|c| c.files());
         for file in self.config.control.files().chain(store) {
             readable(file)?;
+        }
+        if let Some(spool) = self.spool() {
+            for folder in PARTS.iter().map(|p| spool.join(p)).chain([spool.clone()]) {
+                writable(&folder)?;
+            }
         }
         if let Some(file) = &self.origin.file
             && let Err(error) = readable(file)
@@ -148,6 +167,20 @@ impl std::fmt::Debug for Opened {
 /// Whether the collector starts a store of its own.
 pub(super) fn is_embedded(config: &Config) -> bool {
     config.clickhouse.is_none() && !config.sink.kind.discards()
+}
+
+/// Folders of a spool in which the collector moves files.
+const PARTS: [&str; 3] = [QUARANTINE, CORRUPT, REPLAY];
+
+/// Whether files can be made and removed in a folder; one that is not there yet is made later.
+fn writable(folder: &Path) -> Result<()> {
+    rights::check_reach(folder)?;
+    let may = AccessFlags::W_OK | AccessFlags::X_OK;
+    if !folder.is_dir() || nix::unistd::access(folder, may).is_ok() {
+        return Ok(());
+    }
+    let (me, folder) = (nix::unistd::geteuid(), folder.display());
+    bail!("user {me} cannot write to {folder}: `chown -R` it to that user")
 }
 
 fn readable(file: &Path) -> Result<()> {

@@ -7,7 +7,7 @@
 use super::{Notifier, Opened, budget, opened::Origin};
 use crate::config::{self, Config, Keys};
 use crate::control::{self, Access, Reloads};
-use crate::enrich::Tables;
+use crate::enrich::{self, Tables};
 use crate::receive::{Intake, route::Moment};
 use crate::rights::{self, Capability};
 use crate::shard::Change;
@@ -39,6 +39,8 @@ pub struct Reloader {
     origin: Origin,
     force: Mutex<InForce>,
     shards: Vec<Sender<Change>>,
+    /// Where answers of networks over HTTP are kept.
+    cache: std::path::PathBuf,
     intake: Arc<Intake>,
     access: Arc<Access>,
     grace_s: AtomicU64,
@@ -78,6 +80,7 @@ impl Reloader {
                 keys: opened.keys.clone(),
             }),
             shards: senders,
+            cache: opened.state.path().to_owned(),
             intake: intake.clone(),
             access: opened.server.access(),
             grace_s: AtomicU64::new(opened.config.shutdown_grace_s),
@@ -158,6 +161,11 @@ impl Reloader {
             return Err(unchanged("a shard has not taken over earlier changes yet, because the store does not take its rows; try again later".into()));
         }
         let tables = Tables::new(&config.enrich).map_err(|e| at(format!("enrich.{e}")))?;
+        enrich::fetch(&config.enrich, &tables, &self.cache).map_err(|e| {
+            unchanged(format!(
+                "the thread that fetches networks cannot be started: {e}"
+            ))
+        })?;
         let rules = control::Rules::read(&control::Settings {
             listen: force.config.control.listen,
             tls_certificate_file: force.config.control.tls_certificate_file.clone(),
@@ -184,8 +192,9 @@ impl Reloader {
             log(new.config.log_level);
         }
         let of_shards = |key: &str| key.starts_with("enrich.") || key.starts_with("batch.");
-        let late = live.iter().any(|c| of_shards(&c.key))
-            && !self.tell_shards(new.tables, &new.config.batch);
+        // the files that the configuration names may have changed when it has not
+        let told = live.iter().any(|c| of_shards(&c.key)) || new.config.enrich.reads_files();
+        let late = told && !self.tell_shards(new.tables, &new.config.batch);
         let mut text = format!("reloaded: {} change(s)\n", live.len());
         for change in &live {
             tracing::info!("reload: {change}");

@@ -173,6 +173,7 @@ impl control::Source for View {
             sink: control::Sink {
                 queue: self.bundles_queued.load(Relaxed),
                 rows_open: sink.rows_open,
+                other_rows_shed: sink.other_rows_shed,
                 inserts: sink.inserts,
                 retries: sink.retries,
                 bytes_raw: sink.bytes_raw,
@@ -216,6 +217,8 @@ fn spool(sink: &Snapshot) -> Option<control::Spool> {
     s.enabled.then(|| control::Spool {
         bytes: s.bytes,
         files: s.files,
+        max_bytes: s.max_bytes,
+        max_files: s.max_files,
         oldest_seconds: match s.oldest_ms {
             0 => 0.0,
             _ => age_ms.max(0) as f64 / 1e3,

@@ -25,6 +25,16 @@ pub enum Table {
     Applications,
     /// Interface counters (sFlow counter samples).
     InterfaceCounters,
+    /// Categories of applications.
+    ApplicationCatalog,
+    /// Named networks.
+    Networks,
+    /// Classes of QoS policies.
+    QosClasses,
+    /// Code points of QoS policies.
+    QosCodePoints,
+    /// Where QoS policies expect which applications.
+    QosExpected,
 }
 
 impl Table {
@@ -38,6 +48,11 @@ impl Table {
         Table::Templates,
         Table::Applications,
         Table::InterfaceCounters,
+        Table::ApplicationCatalog,
+        Table::Networks,
+        Table::QosClasses,
+        Table::QosCodePoints,
+        Table::QosExpected,
     ];
 
     /// The table of this name.
@@ -56,6 +71,11 @@ impl Table {
             Table::Templates => "templates",
             Table::Applications => "applications",
             Table::InterfaceCounters => "interface_counters",
+            Table::ApplicationCatalog => "application_catalog",
+            Table::Networks => "networks",
+            Table::QosClasses => "qos_classes",
+            Table::QosCodePoints => "qos_code_points",
+            Table::QosExpected => "qos_expected",
         }
     }
 }

@@ -21,7 +21,7 @@ pub struct Identity {
 /// What is sealed together with the flow rows.
 #[derive(Debug, Default)]
 pub struct Extra {
-    /// Usage of exactly these flow rows.
+    /// Usage of exactly these flow rows, in order of minutes.
     pub usage: Vec<UsageRow>,
     /// Outcomes since the last bundle.
     pub ledger: Vec<LedgerRow>,
@@ -120,7 +120,7 @@ impl Sealer {
         for (day, range) in days(&flows, &order) {
             parts.push((Table::Flows, day, Content::Flows(range)));
         }
-        for (day, rows) in split(extra.usage, |r| r.minute_s / DAY_S) {
+        for (day, rows) in usage_days(extra.usage) {
             parts.push((Table::Usage1m, day, Content::Usage(rows)));
         }
         for (day, rows) in split(extra.ledger, |r| r.minute_s / DAY_S) {
@@ -210,6 +210,19 @@ fn days(flows: &[FlowBatch], order: &[RowRef]) -> Vec<(u32, Range<usize>)> {
     ranges
 }
 
+/// Usage rows by day. They come in order of their minutes, so a day is one piece, and most bundles have one day only.
+fn usage_days(mut rows: Vec<UsageRow>) -> Vec<(u32, Vec<UsageRow>)> {
+    let mut days = Vec::new();
+    while let Some(last) = rows.last() {
+        let day = last.minute_s / DAY_S;
+        let start = rows.partition_point(|r| r.minute_s / DAY_S < day);
+        let rest = (start > 0).then(|| rows.split_off(start));
+        days.push((day, rest.unwrap_or_else(|| std::mem::take(&mut rows))));
+    }
+    days.reverse();
+    days
+}
+
 /// Rows by partition, in order of the partitions.
 fn split<R>(rows: Vec<R>, partition: impl Fn(&R) -> u32) -> BTreeMap<u32, Vec<R>> {
     let mut parts = BTreeMap::<u32, Vec<R>>::new();
@@ -225,7 +238,12 @@ fn inventory(learned: Vec<Learned>, parts: &mut Vec<(Table, u32, Content)>) {
     let mut counters = Vec::<InterfaceCounters>::new();
     for l in learned {
         let table = match l {
-            Learned::Interface { .. } => Table::Interfaces,
+            Learned::Interface { .. } | Learned::NamedInterface { .. } => Table::Interfaces,
+            Learned::Category { .. } => Table::ApplicationCatalog,
+            Learned::Network { .. } => Table::Networks,
+            Learned::QosClass { .. } => Table::QosClasses,
+            Learned::QosCodePoint { .. } => Table::QosCodePoints,
+            Learned::QosExpected { .. } => Table::QosExpected,
             Learned::Application { .. } => Table::Applications,
             Learned::Template { .. } => Table::Templates,
             Learned::Counters(c) => {

@@ -1,22 +1,25 @@
 //! `flowhouse check`: everything that would stop `run`, found before it does.
 
-use crate::assemble::{StateDirectory, refuse_budget, state_dir};
+use super::text;
+use crate::assemble::{StateDirectory, refuse_budget, spool_dir, state_dir};
 use crate::config::{Config, Fault};
 use crate::control::{self, Rules};
 use crate::receive;
 use crate::rights::Change;
 use crate::sink::clickhouse::{Connection, Endpoints};
 use crate::sink::schema;
+use crate::sink::spool::{Mode, files, free_bytes, limit};
 use crate::store::library;
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use nix::unistd::AccessFlags;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Proves a configuration: every fault with file, line and cure; exit 1 if there is any.
 ///
-/// Checks the file, that the listeners and the HTTP side can be opened, that the state directory can be locked, that ClickHouse answers with a schema
+/// Checks the file, that the listeners and the HTTP side can be opened, that the state directory can be locked and the spool be written, that ClickHouse answers with a schema
 /// that fits, and, where no ClickHouse is named, that the embedded one can be started. Changes nothing but an empty state
 /// directory.
 #[derive(Debug, Args)]
@@ -74,6 +77,9 @@ pub fn run(arguments: &CheckArguments) -> Result<()> {
             StateDirectory::open(&state_dir(&config)).map(|d| d.path().display().to_string()),
         )?;
     }
+    if !arguments.offline {
+        tell("spool", spool(&config))?;
+    }
     // the files that it names are looked at in any case
     let store = match (&config.clickhouse, arguments.offline) {
         (_, false) => Some(store(&config)),
@@ -122,6 +128,39 @@ fn listeners(config: &Config) -> Result<String> {
     }
     let addresses: Vec<String> = listeners.iter().map(|l| l.address().to_string()).collect();
     Ok(addresses.join(", "))
+}
+
+/// Whether bundles can be written, and how many bytes of them.
+fn spool(config: &Config) -> Result<String> {
+    let settings = &config.spool;
+    if config.sink.kind.discards() || settings.mode == Mode::Off {
+        return Ok("off: a kill costs the rows in memory".into());
+    }
+    let directory = spool_dir(config, &state_dir(config));
+    let there = |p: &&Path| p.exists();
+    let nearest = directory.ancestors().find(there).unwrap_or(Path::new("."));
+    let place = nearest.display();
+    let may = AccessFlags::W_OK | AccessFlags::X_OK;
+    nix::unistd::access(nearest, may).with_context(|| {
+        format!("cannot write to {place}: give it to who runs the collector, or set another `spool.directory`")
+    })?;
+    let free =
+        free_bytes(nearest).with_context(|| format!("cannot ask what is free in {place}"))?;
+    let used: u64 = files(&directory).iter().map(|f| f.1).sum();
+    let limit = limit(settings, used, free);
+    let [free, limit_text, most, floor] =
+        [free, limit, settings.bytes_max, settings.free_bytes_min].map(|n| text::bytes(n as f64));
+    if limit <= used {
+        bail!(
+            "no room: {place} has {free} free, and `spool.free_bytes_min` keeps {floor}: make room, or choose another `spool.directory`"
+        );
+    }
+    if limit < settings.bytes_max {
+        super::say(format!(
+            "warn   spool: the disk has room for {limit_text}, not for the {most} of `spool.bytes_max`: rows are shed earlier"
+        ))?;
+    }
+    Ok(format!("{}, up to {limit_text}", directory.display()))
 }
 
 fn store(config: &Config) -> Result<String> {

@@ -1,7 +1,7 @@
 //! `flowhouse demo`: the product in one command, on this machine, with no router at all.
 
 use super::query::{Reader, number};
-use super::top::{self, What};
+use super::top::{self, Limit, What};
 use crate::assemble::{Collector, Opened, Origin};
 use crate::config::Config;
 use crate::generate::sender::{self, Plan, Report};
@@ -212,9 +212,13 @@ fn show(
         let seconds = began.elapsed().as_secs();
         println!("--- after {seconds} s {}", "-".repeat(70));
         for (title, what, limit) in [
-            ("bandwidth by application", What::Apps, 10),
-            ("bandwidth by QoS class", What::Classes, 12),
-            ("bandwidth by interface", What::Interfaces, 8),
+            ("bandwidth by application", What::Apps, Limit::Rows(10)),
+            ("bandwidth by QoS class", What::Classes, Limit::Rows(12)),
+            (
+                "bandwidth by interface (the busiest of each exporter)",
+                What::Interfaces,
+                Limit::RowsByExporter(4),
+            ),
         ] {
             let answer =
                 top::ask(reader, what, seconds, limit, None)?.over(began.elapsed().as_secs_f64());

@@ -2,9 +2,14 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use std::io::{Read, Write};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Asks the collector that runs on this machine whether it is alive. Exit code 0: yes.
@@ -39,10 +44,16 @@ pub fn run(arguments: &HealthArguments) -> Result<()> {
     } else {
         "/healthz"
     };
-    let answer = ask(address, page)
-        .with_context(|| format!("no answer from a collector at http://{address}{page}"))?;
+    let certificate = config.control.tls_certificate_file.as_deref();
+    let scheme = if certificate.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let answer = ask(address, page, certificate)
+        .with_context(|| format!("no answer from a collector at {scheme}://{address}{page}"))?;
     let (status, body) = split(&answer)
-        .with_context(|| format!("what answers at http://{address}{page} is no collector"))?;
+        .with_context(|| format!("what answers at {scheme}://{address}{page} is no collector"))?;
     ensure!(status == 200, "{} (status {status})", body.trim());
     super::say(body.trim())
 }
@@ -57,20 +68,100 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-fn ask(address: SocketAddr, page: &str) -> Result<String> {
+fn ask(address: SocketAddr, page: &str, certificate: Option<&Path>) -> Result<String> {
     if address.port() == 0 {
         bail!("`control.listen` has port 0: nobody can know the port");
     }
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    write!(
-        stream,
-        "GET {page} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-    )?;
+    let request = format!("GET {page} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    match certificate {
+        None => exchange(stream, &request),
+        Some(file) => {
+            let config = Arc::new(Pinned::config(file)?);
+            let connection = ClientConnection::new(config, ServerName::from(address.ip()))?;
+            exchange(StreamOwned::new(connection, stream), &request)
+        }
+    }
+}
+
+fn exchange(mut stream: impl Read + Write, request: &str) -> Result<String> {
+    stream.write_all(request.as_bytes())?;
     let mut answer = vec![];
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    match stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer) {
+        // the end of the connection without the end of TLS
+        Err(e) if e.kind() == ErrorKind::UnexpectedEof && !answer.is_empty() => {}
+        read => drop(read?),
+    }
     Ok(String::from_utf8_lossy(&answer).into_owned())
+}
+
+/// Takes the one certificate that the collector is configured with, whoever issued it and for whatever name: it is asked by address.
+#[derive(Debug)]
+struct Pinned {
+    certificate: CertificateDer<'static>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl Pinned {
+    fn config(file: &Path) -> Result<ClientConfig> {
+        let certificate = CertificateDer::from_pem_file(file)
+            .with_context(|| format!("cannot read a certificate from {}", file.display()))?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()?
+            .dangerous();
+        let pinned = Arc::new(Pinned {
+            certificate,
+            provider,
+        });
+        let builder = builder.with_custom_certificate_verifier(pinned);
+        Ok(builder.with_no_client_auth())
+    }
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        shown: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match *shown == self.certificate {
+            true => Ok(ServerCertVerified::assertion()),
+            false => Err(rustls::Error::General(
+                "it shows another certificate than that of control.tls_certificate_file (a reload takes over a new one)".into(),
+            )),
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.provider.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.provider.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let known = &self.provider.signature_verification_algorithms;
+        known.supported_schemes()
+    }
 }
 
 /// Status and body of an HTTP answer.

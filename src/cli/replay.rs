@@ -186,6 +186,7 @@ impl Replay<'_> {
         let sealer = Sealer::new(self.config.batch.clone(), identity(), Arc::default());
         let mut shards = self.shards(1, sealer)?;
         shards[0].back().set_shift_ms(shift_ms);
+        shards[0].back().declare_if(true);
         let mut last_ns = 0;
         self.read(|d| {
             last_ns = advance(&mut shards, d, last_ns);

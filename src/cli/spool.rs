@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::fs;
+use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 
 /// Shows and cures what waits on disk for ClickHouse.
@@ -313,9 +314,11 @@ fn replay(place: &Place, named: &[PathBuf], to: &ConnectionArguments) -> Result<
     }
     let folder = directory.join(REPLAY);
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    give_like(&directory, &folder)?;
     for path in &chosen {
         read_file(path, 0).with_context(|| format!("{} cannot be replayed", path.display()))?;
         let name = path.file_name().context("a file has a name")?;
+        give_like(&directory, path)?;
         fs::rename(path, folder.join(name))
             .with_context(|| format!("cannot move {}", path.display()))?;
     }
@@ -323,6 +326,16 @@ fn replay(place: &Place, named: &[PathBuf], to: &ConnectionArguments) -> Result<
         "{} files handed over: a running collector takes them within seconds, else the next one that starts",
         chosen.len()
     ))
+}
+
+/// Root, beside a collector that is not root: what the collector is to take has to be its own.
+fn give_like(directory: &Path, path: &Path) -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let owner = fs::metadata(directory)?;
+    lchown(path, Some(owner.uid()), Some(owner.gid()))
+        .with_context(|| format!("cannot change the owner of {}", path.display()))
 }
 
 /// Sends sections from here, with their tokens; what is acknowledged is removed.

@@ -68,12 +68,30 @@ pub fn run(arguments: &TopArguments) -> Result<()> {
         &reader,
         arguments.what,
         arguments.since,
-        arguments.limit,
+        Limit::Rows(arguments.limit),
         arguments.exporter,
     )?;
     match arguments.json {
         true => super::say(serde_json::to_string_pretty(&answer.json())?),
         false => super::say(answer.table()),
+    }
+}
+
+/// How much of a ranking is wanted.
+#[derive(Clone, Copy, Debug)]
+pub enum Limit {
+    /// The first of all.
+    Rows(u32),
+    /// The first of each exporter; for what is ranked by exporter.
+    RowsByExporter(u32),
+}
+
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Limit::Rows(n) => write!(f, "LIMIT {n}"),
+            Limit::RowsByExporter(n) => write!(f, "LIMIT {n} BY exporter"),
+        }
     }
 }
 
@@ -94,7 +112,7 @@ pub fn ask(
     reader: &Reader,
     what: What,
     since: u64,
-    limit: u32,
+    limit: Limit,
     exporter: Option<std::net::IpAddr>,
 ) -> Result<Answer> {
     let filter = exporter.map_or(String::new(), |e| format!(" AND exporter = toIPv6('{e}')"));
@@ -268,7 +286,7 @@ fn span_sql(what: What, since: u64, filter: &str) -> String {
     )
 }
 
-fn ranking_sql(what: What, since: u64, limit: u32, filter: &str) -> String {
+fn ranking_sql(what: What, since: u64, limit: Limit, filter: &str) -> String {
     let from = format!("time >= toStartOfMinute(now() - {since}){filter}");
     let keys = match what {
         What::Apps => "app, app_proto",
@@ -277,7 +295,7 @@ fn ranking_sql(what: What, since: u64, limit: u32, filter: &str) -> String {
         What::Interfaces => {
             return format!(
                 "SELECT t.*, i.name AS name, i.speed AS speed FROM (SELECT exporter, if_index, direction, {SUMS} FROM usage_1m AS u \
-                 WHERE {from} GROUP BY exporter, if_index, direction ORDER BY est_bytes DESC LIMIT {limit}) AS t \
+                 WHERE {from} GROUP BY exporter, if_index, direction ORDER BY est_bytes DESC {limit}) AS t \
                  LEFT JOIN (SELECT exporter, if_index, name, speed FROM interfaces FINAL) AS i USING (exporter, if_index) \
                  ORDER BY est_bytes DESC"
             );
@@ -287,13 +305,13 @@ fn ranking_sql(what: What, since: u64, limit: u32, filter: &str) -> String {
                 "SELECT address, sum(f.bytes) AS bytes, sum(f.packets) AS packets, count() AS flows, \
                  sum(f.bytes * f.sampling_interval) AS est_bytes, sum(f.packets * f.sampling_interval) AS est_packets, \
                  sum(f.packets) AS sampled_packets, min(f.sampling_source != 'unknown') AS sampling_known FROM flows AS f ARRAY JOIN [src_addr, dst_addr] AS address \
-                 WHERE received_at >= now() - {since}{filter} GROUP BY address ORDER BY est_bytes DESC LIMIT {limit}"
+                 WHERE received_at >= now() - {since}{filter} GROUP BY address ORDER BY est_bytes DESC {limit}"
             );
         }
     };
     let table = table_of(what);
     format!(
-        "SELECT {keys}, {SUMS} FROM {table} AS u WHERE {from} GROUP BY {keys} ORDER BY est_bytes DESC LIMIT {limit}"
+        "SELECT {keys}, {SUMS} FROM {table} AS u WHERE {from} GROUP BY {keys} ORDER BY est_bytes DESC {limit}"
     )
 }
 

@@ -30,6 +30,11 @@ impl Fault {
         }
     }
 
+    /// A fault at a place of the text, bytes from its start.
+    pub fn at(text: &str, at: usize, message: &str) -> Fault {
+        describe(text, at, message)
+    }
+
     /// Finds the line of the key that the message begins with.
     pub fn placed(mut self, text: &str) -> Fault {
         let path = self

@@ -165,6 +165,7 @@ impl Config {
         // what could be read is proven, too: nobody wants to mend faults one by one
         let proven = config.iter().flat_map(Config::faults);
         faults.extend(proven.map(|f| f.placed(text)));
+        faults.extend(config.iter().flat_map(|c| c.enrich_faults(text)));
         faults.sort_by_key(|f| (f.line, f.column));
         match config {
             Some(config) if faults.is_empty() => Ok(config),
@@ -172,13 +173,30 @@ impl Config {
         }
     }
 
+    /// What is wrong with names for numbers and with the files that they come from.
+    fn enrich_faults(&self, text: &str) -> Vec<Fault> {
+        let Err(error) = enrich::Tables::new(&self.enrich) else {
+            return vec![];
+        };
+        let each = error.each().into_iter().map(|error| match error {
+            enrich::Error::At { at, message } => Fault::at(text, *at, message),
+            // a fault in a file stands where the file is named
+            enrich::Error::File { path, .. } => {
+                let at = text.find(&*path.to_string_lossy());
+                let fault = at.map(|at| Fault::at(text, at, &error.to_string()));
+                fault.unwrap_or_else(|| Fault::of(error.to_string()))
+            }
+            other => Fault::of(format!("enrich.{other}")).placed(text),
+        });
+        let mut faults: Vec<Fault> = each.collect();
+        faults.sort_by_key(|f| (f.line, f.column));
+        faults
+    }
+
     /// What the rooms say about their settings; messages begin with the key at fault.
     fn faults(&self) -> Vec<Fault> {
         let receive = self.receive.faults().into_iter();
         let mut faults: Vec<Fault> = receive.chain(self.control.fault()).map(Fault::of).collect();
-        if let Err(e) = enrich::Tables::new(&self.enrich) {
-            faults.push(Fault::of(format!("enrich.{e}")));
-        }
         if !(1..=1_000_000).contains(&self.batch.seal_rows) {
             faults.push(Fault::of("batch.seal_rows must be 1 to 1000000".into()));
         }

@@ -211,6 +211,16 @@ fn spool(page: &mut Page, s: &Spool) {
         ("bytes", "Bytes of the bundle files.", s.bytes as f64),
         ("files", "Bundle files.", s.files as f64),
         (
+            "max_bytes",
+            "Bytes that bundle files can take: `spool.bytes_max`, or less where the disk has less to spare.",
+            s.max_bytes as f64,
+        ),
+        (
+            "max_files",
+            "Bundle files that there may be.",
+            s.max_files as f64,
+        ),
+        (
             "oldest_seconds",
             "Age of the oldest bundle that is not delivered.",
             s.oldest_seconds,
@@ -276,6 +286,11 @@ fn sink(page: &mut Page, s: &Sink) {
         "flowhouse_sink_rows_open",
         "Rows queued, encoded, spooled or in flight.",
         [(none, s.rows_open as f64)],
+    );
+    page.counter(
+        "flowhouse_sink_other_rows_shed_total",
+        "Rows of other tables than `flows` given up by policy; those of flows are in the ledger.",
+        [(none, s.other_rows_shed as f64)],
     );
     page.counter(
         "flowhouse_sink_inserts_total",

@@ -97,6 +97,8 @@ pub struct Sink {
     pub queue: u64,
     /// Rows queued, encoded or in flight.
     pub rows_open: u64,
+    /// Rows of other tables than `flows` given up by policy.
+    pub other_rows_shed: u64,
     /// INSERTs acknowledged.
     pub inserts: u64,
     /// Attempts after the first one.
@@ -127,6 +129,10 @@ pub struct Spool {
     pub bytes: u64,
     /// Bundle files.
     pub files: u64,
+    /// Bytes that bundle files can take now.
+    pub max_bytes: u64,
+    /// Bundle files that there may be.
+    pub max_files: u64,
     /// Age of the oldest bundle that is not delivered, seconds; 0: there is none.
     pub oldest_seconds: f64,
     /// Sections that were sent and have no answer.

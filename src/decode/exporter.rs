@@ -8,10 +8,11 @@ use super::sampling::Samplers;
 use super::sequence::Sequence;
 use super::settings::Settings;
 use super::template::{FieldSpec, Template, TemplateHeader};
-use crate::ledger::Book;
+use crate::ledger::{Book, Place};
 use crate::model::Addr;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -19,8 +20,9 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(super) struct Exporter {
     pub addr: Addr,
-    pub sessions: Vec<Session>,
-    pub domains: Vec<Domain>,
+    /// In place: most exporters have one session and one domain.
+    pub sessions: SmallVec<[Session; 1]>,
+    pub domains: SmallVec<[Domain; 1]>,
     pub waiting: VecDeque<Waiting>,
     pub waiting_bytes: usize,
     /// Names and descriptions told so far: one is told again only when it changes.
@@ -59,7 +61,7 @@ pub(super) struct Session {
     /// Whether its position is to be told.
     pub touched: bool,
     /// Sorted by id.
-    pub templates: Vec<Slot>,
+    pub templates: SmallVec<[Slot; 4]>,
 }
 
 /// A template and its plan.
@@ -90,6 +92,8 @@ pub(super) struct Domain {
     /// Element 160 from options data, ms since 1970.
     pub init_ms: Option<i64>,
     pub last_seen_ns: i64,
+    /// Where its tally lies.
+    pub account: Place,
 }
 
 /// A set that awaits its template.
@@ -192,7 +196,7 @@ impl Exporter {
             sequence: Sequence::default(),
             decoded: 0,
             touched: false,
-            templates: Vec::new(),
+            templates: SmallVec::new(),
         });
         (self.sessions.len() - 1, gone)
     }
@@ -214,6 +218,7 @@ impl Exporter {
             samplers: Samplers::default(),
             init_ms: None,
             last_seen_ns: now_ns,
+            account: Place::default(),
         });
         self.domains.len() - 1
     }
@@ -308,7 +313,7 @@ impl Exporter {
         touched: &mut Touched,
     ) -> usize {
         let (mut gone, addr) = (0, self.addr);
-        self.sessions.retain_mut(|session| {
+        self.sessions.retain(|session| {
             let live = session.last_seen_ns >= before_ns;
             if !live {
                 let tally = book.account((addr.0, session.domain));

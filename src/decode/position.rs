@@ -8,6 +8,7 @@ use super::sequence::{End, Sequence};
 use super::sets::Shared;
 use super::{Decoder, StateError};
 use crate::model::Addr;
+use smallvec::SmallVec;
 
 /// Whose sequence it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,11 +112,12 @@ impl Decoder {
 
     /// All that was booked as missed is told now: that moves positions, too.
     fn touch_told(&mut self, touched: &mut Vec<Key>) {
-        for (addr, e) in &mut self.exporters {
+        for e in self.exporters.iter_mut() {
+            let addr = e.addr;
             for s in &mut e.sessions {
                 if s.sequence.told() && !s.touched {
                     s.touched = true;
-                    touched.push(s.key(*addr));
+                    touched.push(s.key(addr));
                 }
             }
         }
@@ -165,14 +167,12 @@ impl Decoder {
         };
         let Shared { settings, .. } = &self.shared;
         let room = self.exporters.len() < settings.exporters_max.max(1);
-        let e = match self.exporters.get_mut(&addr) {
-            Some(e) => e,
-            None if room => {
-                let new = Exporter::new(addr);
-                self.exporters.entry(addr).or_insert(new)
-            }
+        let place = match self.exporters.place(&addr) {
+            Some(place) => place,
+            None if room => self.exporters.insert(Exporter::new(addr)),
             None => return,
         };
+        let e = self.exporters.at(place);
         e.last_seen_ns = e.last_seen_ns.max(now_ns);
         if let Some(s) = e.sessions.iter_mut().find(|s| s.key(addr) == key) {
             s.sequence = sequence;
@@ -187,7 +187,7 @@ impl Decoder {
                 sequence,
                 decoded: 0,
                 touched: false,
-                templates: Vec::new(),
+                templates: SmallVec::new(),
             });
         }
     }
@@ -417,6 +417,6 @@ mod tests {
         let mut d = Decoder::new(settings);
         d.resume(&many, End::Crashed, 0, |_| true).expect("sound");
         assert_eq!(d.exporters.len(), 3);
-        assert!(d.exporters.values().all(|e| e.sessions.len() <= 2));
+        assert!(d.exporters.iter().all(|e| e.sessions.len() <= 2));
     }
 }

@@ -9,8 +9,10 @@ use super::sampling::Samplers;
 use super::sequence::{End, Sequence};
 use super::settings::Settings;
 use super::template::{FieldSpec, TemplateHeader, VARIABLE};
+use crate::ledger::Place;
 use crate::model::{Addr, Learned};
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 /// Why a saved state was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +82,7 @@ struct SavedDomain {
 impl Decoder {
     /// Everything that should survive a restart, at the end of the process. Same state, same bytes.
     pub fn save(&self) -> Vec<u8> {
-        let exporters = self.exporters.values().map(saved).collect();
+        let exporters = self.exporters.iter().map(saved).collect();
         let senders = self.sflow.senders();
         let senders = senders.map(|((agent, sub), seen, s)| (agent.0, sub, seen, s.clone()));
         self.written(exporters, senders.collect())
@@ -89,7 +91,7 @@ impl Decoder {
     /// The same in mid-run, without sequence expectations: the process receives past them, and after a kill they would
     /// book as missing what was received.
     pub fn save_running(&self) -> Vec<u8> {
-        let mut exporters: Vec<SavedExporter> = self.exporters.values().map(saved).collect();
+        let mut exporters: Vec<SavedExporter> = self.exporters.iter().map(saved).collect();
         let sessions = exporters.iter_mut().flat_map(|e| &mut e.sessions);
         sessions.for_each(|s| s.sequence = Sequence::default());
         self.written(exporters, Vec::new())
@@ -147,9 +149,10 @@ impl Decoder {
             templates += exporter.templates;
             exporters.push(exporter);
         }
-        self.exporters
-            .extend(exporters.into_iter().map(|e| (e.addr, e)));
-        self.shared.templates = self.exporters.values().map(|e| e.templates).sum();
+        for exporter in exporters {
+            self.exporters.insert(exporter);
+        }
+        self.shared.templates = self.exporters.iter().map(|e| e.templates).sum();
         Ok(learned)
     }
 }
@@ -234,6 +237,7 @@ fn restored(
             samplers: d.samplers.bounded(settings.samplers_max),
             init_ms: d.init_ms,
             last_seen_ns: d.last_seen_ns,
+            account: Place::default(),
         });
     }
     for (kind, id, name, more) in saved.names.into_iter().take(settings.names_max) {
@@ -261,7 +265,7 @@ fn restored_session(
         sequence: s.sequence.left_behind(),
         decoded: 0,
         touched: false,
-        templates: Vec::new(),
+        templates: SmallVec::new(),
     };
     for t in s.templates.into_iter().take(room) {
         let fields: Vec<FieldSpec> = t

@@ -1,25 +1,70 @@
 //! The passes over a batch's columns.
 
+use super::Memory;
+use super::places;
+use super::qos::Where;
+use super::rules::Side;
+use super::services::Services;
 use super::tables::{Application, Exporter, Learnt, Tables, of_engine};
-use crate::model::{AppSource, CoreColumns, Field, FlowBatch};
+use crate::model::{AppSource, CoreColumns, Field, FlowBatch, Learned, RowFlags};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Fills `qos_class`, `app`, `app_proto`, `app_source` and `app_confidence` of some rows of a batch. Allocates nothing.
-///
-/// A rule of the user comes first, then the exporter's application id or the name in the record, then the ports. The
-/// exporter's name becomes `app`; where it is the name of a protocol it becomes `app_proto`, too, else the ports tell
-/// the protocol, and it is unknown where they do not.
-pub fn enrich(tables: &Tables, batch: &mut FlowBatch, rows: Range<usize>) {
+/// Fills the names of some rows of a batch: QoS class, application, protocol, networks, countries and AS numbers.
+/// Allocates nothing per row.
+pub fn enrich(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows: Range<usize>) {
     let end = rows.end.min(batch.len());
     let rows = rows.start.min(end)..end;
     let seen = by_dscp_and_port(tables, &mut batch.core, rows.clone());
+    by_history(tables, memory, batch, rows.clone());
+    if tables.config.policies.differ() {
+        by_policy(tables, memory, batch, rows.clone());
+    }
+    mark_remarked(batch, rows.clone());
     if seen & Field::AppId.bit() != 0 {
         by_exporter(tables, batch, rows.clone());
     }
     if batch.texts.is_some() {
-        by_text(tables, batch, rows);
+        by_text(tables, batch, rows.clone());
+        by_server_name(tables, batch, rows.clone());
     }
+    by_range(tables, memory, batch, rows.clone());
+    by_rule(tables, memory, batch, rows.clone());
+    places::locate(tables, memory, batch, rows);
+}
+
+/// Asks what is known of interfaces that some rows name for the first time, before [`enrich`]; `news` gets them as the
+/// store keeps them. Returns how many rows name one for which there is no room.
+pub fn learn_interfaces(
+    tables: &Tables,
+    memory: &mut Memory,
+    batch: &FlowBatch,
+    rows: Range<usize>,
+    news: &mut Vec<Learned>,
+) -> u64 {
+    let c = &batch.core;
+    let end = rows.end.min(batch.len());
+    let (mut at, mut refused) = (rows.start, 0);
+    while at < end {
+        let exporter = batch.provenance_of(at).exporter;
+        let run = run(batch, at, end);
+        let unknown =
+            memory.first_unknown(&exporter, &c.in_if[run.clone()], &c.out_if[run.clone()]);
+        let Some((n, if_index)) = unknown else {
+            at = run.end;
+            continue;
+        };
+        at += n;
+        if memory.is_full(&exporter) {
+            refused += 1;
+            at += 1;
+            continue;
+        }
+        let (interface, policy) = tables.described(&exporter, if_index);
+        memory.put_policy(&exporter, if_index, policy);
+        news.push(interface);
+    }
+    refused
 }
 
 /// Takes the application names that stand in the records of some rows into the tables, before [`enrich`]. Returns how
@@ -54,7 +99,8 @@ fn by_dscp_and_port(tables: &Tables, c: &mut CoreColumns, rows: Range<usize>) ->
     let app_proto = part_mut(&mut c.app_proto, &rows);
     let source = part_mut(&mut c.app_source, &rows);
     let confidence = part_mut(&mut c.app_confidence, &rows);
-    let (services, class_of) = (&*tables.services, &tables.class_of);
+    let services = &tables.config.services;
+    let class_of = tables.config.policies.class_of.first().unwrap_or(&[0; 64]);
     let mut seen = 0;
     for i in 0..n {
         seen |= present[i];
@@ -88,7 +134,7 @@ fn by_exporter(tables: &Tables, batch: &mut FlowBatch, rows: Range<usize>) {
             Some((k, found)) if k == key => found,
             _ => match exporter {
                 Some(e) => e.application(tables, key.0, key.1),
-                None => of_engine(&tables.services, key.0, key.1),
+                None => of_engine(&tables.config.services, key.0, key.1),
             },
         };
         last = Some((key, found));
@@ -127,6 +173,197 @@ fn by_text(tables: &Tables, batch: &mut FlowBatch, rows: Range<usize>) {
     }
     batch.texts = Some(texts);
 }
+
+/// Where both ports of a row are known ones: the one that was the service side of other flows. Where one is, that is
+/// remembered.
+fn by_history(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows: Range<usize>) {
+    let services = &tables.config.services;
+    let mut at = rows.start;
+    while at < rows.end {
+        let run = run(batch, at, rows.end);
+        at = run.end;
+        let exporter = batch.provenance_of(run.start).exporter;
+        let Some(remembered) = memory.of(&exporter) else {
+            continue;
+        };
+        let c = &mut batch.core;
+        for i in run {
+            let (proto, sport, dport) = (c.proto[i], c.src_port[i], c.dst_port[i]);
+            let Some((src, dst)) = services.sides(proto, sport, dport) else {
+                continue;
+            };
+            match (src, dst) {
+                (0, 0) => {}
+                (0, _) => remembered.saw_service(&c.dst_addr[i], proto, dport),
+                (_, 0) => remembered.saw_service(&c.src_addr[i], proto, sport),
+                _ if Services::is_rule(src) || Services::is_rule(dst) || sport == dport => {}
+                _ => {
+                    let by_src = remembered.was_service(&c.src_addr[i], proto, sport);
+                    let by_dst = remembered.was_service(&c.dst_addr[i], proto, dport);
+                    if by_src != by_dst {
+                        let s = services.listed(if by_src { src } else { dst });
+                        c.app[i] = s.app;
+                        c.app_proto[i] = s.app_proto;
+                        c.app_confidence[i] = s.confidence;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The classes of the policies that interfaces have: the ingress interface's, or the egress one's where the record was
+/// metered there.
+fn by_policy(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows: Range<usize>) {
+    let policies = &tables.config.policies;
+    let mut at = rows.start;
+    while at < rows.end {
+        let run = run(batch, at, rows.end);
+        at = run.end;
+        let exporter = batch.provenance_of(run.start).exporter;
+        let default = policies.of(&Where {
+            exporter: &exporter,
+            if_index: 0,
+            role: "",
+            site: "",
+        });
+        let remembered = memory.of(&exporter);
+        let mut last = (0, default);
+        let c = &mut batch.core;
+        for i in run {
+            let if_index = match c.direction[i] {
+                1 if c.present[i] & Field::Direction.bit() != 0 => c.out_if[i],
+                _ => c.in_if[i],
+            };
+            if last.0 != if_index {
+                let known = remembered.as_ref().and_then(|r| r.policy(if_index));
+                last = (if_index, known.unwrap_or(default));
+            }
+            let sent = (c.present[i] >> Field::Tos as u8 & 1) as u16;
+            let classes = &policies.class_of[usize::from(last.1)];
+            c.qos_class[i] = classes[usize::from(c.tos[i] >> 2)] * sent;
+        }
+    }
+}
+
+/// Flags rows whose DSCP was another one after the device.
+fn mark_remarked(batch: &mut FlowBatch, rows: Range<usize>) {
+    const BOTH: u64 = Field::Tos.bit() | Field::PostTos.bit();
+    let Some(link) = &batch.link else { return };
+    let c = &mut batch.core;
+    for i in rows {
+        let differ = (c.tos[i] ^ link.post_tos[i]) >> 2 != 0;
+        if differ && c.present[i] & BOTH == BOTH {
+            c.flags[i] |= RowFlags::REMARKED;
+        }
+    }
+}
+
+/// Server names: over ports, and over a name of the exporter that is but a protocol's.
+fn by_server_name(tables: &Tables, batch: &mut FlowBatch, rows: Range<usize>) {
+    let Some(texts) = batch.texts.take() else {
+        return;
+    };
+    let mut last: (&[u8], u32) = (b"", 0);
+    for i in rows {
+        let text = texts.server_name[i];
+        if text.len == 0 || !may_be_refined(tables, &batch.core, i) {
+            continue;
+        }
+        let name = &batch.texts_arena[text.at as usize..][..text.len.into()];
+        if last.0 != name {
+            last = (name, tables.config.domains.get(name));
+        }
+        if last.1 != 0 {
+            let c = &mut batch.core;
+            c.app[i] = last.1;
+            c.app_source[i] = AppSource::Name as u8;
+            c.app_confidence[i] = BY_NAME;
+        }
+    }
+    batch.texts = Some(texts);
+}
+
+/// Published ranges, where nothing better is known.
+fn by_range(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows: Range<usize>) {
+    let ranges = &tables.config.rules.ranges;
+    if ranges.is_empty() {
+        return;
+    }
+    let c = &mut batch.core;
+    ranges.get_all(&c.src_addr[rows.clone()], &mut memory.src);
+    ranges.get_all(&c.dst_addr[rows.clone()], &mut memory.dst);
+    for (n, i) in rows.enumerate() {
+        let (src, dst) = (memory.src[n], memory.dst[n]);
+        // what an exporter took from the packets is surer than an address
+        let better = c.app_confidence[i] >= BY_RANGE;
+        if src | dst == 0 || better || !tables.config.services.has_ports(c.proto[i]) {
+            continue;
+        }
+        let to_dst = src == 0 || dst != 0 && c.dst_port[i] <= c.src_port[i];
+        c.app[i] = if to_dst { dst } else { src };
+        c.app_source[i] = AppSource::Rule as u8;
+        c.app_confidence[i] = BY_RANGE;
+    }
+}
+
+/// Rules of the user: over everything.
+fn by_rule(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows: Range<usize>) {
+    let rules = &tables.config.rules;
+    if !rules.any() {
+        return;
+    }
+    rules
+        .by_address
+        .get_all(&batch.core.src_addr[rows.clone()], &mut memory.src);
+    rules
+        .by_address
+        .get_all(&batch.core.dst_addr[rows.clone()], &mut memory.dst);
+    for (n, i) in rows.enumerate() {
+        let side = |candidates, port| Side { candidates, port };
+        let (proto, sport, dport) = {
+            let c = &batch.core;
+            (c.proto[i], c.src_port[i], c.dst_port[i])
+        };
+        let sides = [side(memory.src[n], sport), side(memory.dst[n], dport)];
+        if !rules.concern(sides) {
+            continue;
+        }
+        let exporter = batch.provenance_of(i).exporter;
+        if let Some(rule) = rules.find(&exporter, proto, sides) {
+            let c = &mut batch.core;
+            c.app[i] = rule.app;
+            if rule.app_proto != 0 {
+                c.app_proto[i] = rule.app_proto;
+            }
+            c.app_source[i] = AppSource::Rule as u8;
+            c.app_confidence[i] = BY_RULE;
+        }
+    }
+}
+
+/// Whether what names a row says no more than a port or a protocol.
+#[inline(always)]
+fn may_be_refined(tables: &Tables, c: &CoreColumns, i: usize) -> bool {
+    let source = c.app_source[i];
+    source == AppSource::None as u8
+        || source == AppSource::Port as u8
+        || source == AppSource::Exporter as u8 && c.app[i] < tables.config.generic_end
+}
+
+/// The rows from `at` on that came in the same datagram.
+fn run(batch: &FlowBatch, at: usize, end: usize) -> Range<usize> {
+    let provenance = &batch.core.provenance[at..end];
+    let same = provenance.iter().take_while(|p| **p == provenance[0]);
+    at..at + same.count()
+}
+
+/// Confidence of a rule of the user.
+const BY_RULE: u8 = 95;
+/// Confidence of a server name.
+const BY_NAME: u8 = 85;
+/// Confidence of a published range.
+const BY_RANGE: u8 = 70;
 
 #[inline(always)]
 fn part<'a, T>(column: &'a [T], rows: &Range<usize>) -> &'a [T] {
@@ -235,7 +472,7 @@ mod tests {
             (A, 17, 4000, 3 << 56 | 53),
             (B, 17, 53, 0),
         ]);
-        enrich(&t, &mut b, 0..99);
+        enrich(&t, &mut Memory::new(), &mut b, 0..99);
         use AppSource::{Exporter as E, Port as P};
         let expected = [
             row("tls", "ms-teams", E, 90),
@@ -257,7 +494,7 @@ mod tests {
         let mut t = Arc::new(Tables::new(&settings).expect("valid"));
         learn(&mut t, &application(A, NBAR | 7, "ms-teams"));
         let mut b = batch(&[(A, 6, 443, NBAR | 7)]);
-        enrich(&t, &mut b, 0..99);
+        enrich(&t, &mut Memory::new(), &mut b, 0..99);
         assert_eq!(named(&t, &b), [row("crm", "crm", AppSource::Rule, 95)]);
     }
 
@@ -270,7 +507,7 @@ mod tests {
             b.texts_mut().app_name[i] = r;
         }
         assert_eq!(learn_names(&mut t, &b, 0..99), 0);
-        enrich(&t, &mut b, 0..99);
+        enrich(&t, &mut Memory::new(), &mut b, 0..99);
         let by_port = row("tls", "tls", AppSource::Port, 60);
         let zoom = row("tls", "zoom-meetings", AppSource::Exporter, 90);
         assert_eq!(named(&t, &b), [zoom, by_port.clone(), by_port]);
@@ -282,8 +519,8 @@ mod tests {
         let mut b = batch(&[(A, 6, 443, 0), (A, 6, 443, 0), (A, 6, 443, 0)]);
         b.core.tos[1] = 0;
         b.core.present[2] = 0;
-        enrich(&t, &mut b, 0..1);
-        enrich(&t, &mut b, 1..3);
+        enrich(&t, &mut Memory::new(), &mut b, 0..1);
+        enrich(&t, &mut Memory::new(), &mut b, 1..3);
         let class = |i: usize| t.names().classes.name(b.core.qos_class[i].into());
         assert_eq!(
             (class(0), class(1), class(2)),
@@ -334,7 +571,7 @@ mod tests {
         assert_eq!(t.interface(&A, 1).map(|i| i.description.len()), Some(64));
         assert_eq!(t.interface(&B, 1), None);
         let mut b = batch(&[(A, 6, 443, NBAR | 3), (B, 6, 443, NBAR | 3)]);
-        enrich(&t, &mut b, 0..99);
+        enrich(&t, &mut Memory::new(), &mut b, 0..99);
         let expected = [
             row("tls", "other", AppSource::Exporter, 90),
             row("tls", "tls", AppSource::Port, 60),
@@ -383,7 +620,7 @@ mod tests {
             (B, 6, 443, NBAR | 1),
         ];
         let mut b = batch(&rows);
-        enrich(&new, &mut b, 0..99);
+        enrich(&new, &mut Memory::new(), &mut b, 0..99);
         let expected = [
             row("tls", "ms-teams", AppSource::Exporter, 90),
             row("tls", "our-portal", AppSource::Rule, 95),
@@ -403,5 +640,235 @@ mod tests {
         learn(&mut t, &application(A, NBAR | 7, "ms-teams"));
         assert_eq!(old.names(), &names);
         assert_eq!(t.names().apps.len(), names.apps.len() + 1);
+    }
+
+    fn from(text: &str) -> Arc<Tables> {
+        let settings: Settings = toml::from_str(text).expect("readable");
+        Arc::new(Tables::new(&settings).unwrap_or_else(|e| panic!("{e}")))
+    }
+
+    fn named_by_host(t: &Tables, b: &mut FlowBatch, host: &str) -> (String, String, u8, u8) {
+        let (r, _) = b.push_text(host.as_bytes());
+        b.texts_mut().server_name.fill(r);
+        enrich(t, &mut Memory::new(), b, 0..99);
+        named(t, b).remove(0)
+    }
+
+    #[test]
+    fn a_server_name_refines_what_a_port_or_a_protocol_says() {
+        let mut t =
+            from("applications.names = [{ app = \"our-crm\", domains = [\"crm.example.com\"] }]");
+        learn(&mut t, &application(A, NBAR | 7, "webex-media"));
+        learn(&mut t, &application(A, NBAR | 8, "SSL"));
+        let teams = row("tls", "microsoft-teams", AppSource::Name, 85);
+        let host = "eu-api.Teams.Microsoft.com";
+        assert_eq!(
+            named_by_host(&t, &mut batch(&[(A, 6, 443, 0)]), host),
+            teams
+        );
+        // the exporter said no more than the protocol
+        assert_eq!(
+            named_by_host(&t, &mut batch(&[(A, 6, 443, NBAR | 8)]), host),
+            teams
+        );
+        let webex = row("tls", "webex-media", AppSource::Exporter, 90);
+        assert_eq!(
+            named_by_host(&t, &mut batch(&[(A, 6, 443, NBAR | 7)]), host),
+            webex
+        );
+        let crm = row("unknown", "our-crm", AppSource::Name, 85);
+        assert_eq!(
+            named_by_host(&t, &mut batch(&[(A, 6, 50_000, 0)]), "www.crm.example.com"),
+            crm
+        );
+        let tls = row("tls", "tls", AppSource::Port, 60);
+        assert_eq!(
+            named_by_host(&t, &mut batch(&[(A, 6, 443, 0)]), "example.org"),
+            tls
+        );
+    }
+
+    #[test]
+    fn ranges_and_rules_look_at_both_ends() {
+        let text = "applications.rules = [{ app = \"erp\", prefixes = [\"10.1.0.0/16\"], ports = [8443], app_proto = \"tls\" }]";
+        let mut t = from(text);
+        learn(&mut t, &application(A, NBAR | 7, "webex-media"));
+        let mut b = batch(&[
+            (A, 17, 3478, 0),
+            (A, 17, 3478, 0),
+            (A, 6, 8443, NBAR | 7),
+            (A, 1, 0, 0),
+            (A, 6, 443, NBAR | 7),
+        ]);
+        let teams = Addr::from_v4([52, 113, 1, 2]);
+        b.core.dst_addr[0] = teams;
+        (b.core.src_addr[1], b.core.dst_addr[1]) = (teams, A);
+        (b.core.src_port[1], b.core.dst_port[1]) = (3478, 51_000);
+        b.core.dst_addr[2] = Addr::from_v4([10, 1, 2, 3]);
+        b.core.dst_addr[3] = teams;
+        b.core.dst_addr[4] = teams;
+        enrich(&t, &mut Memory::new(), &mut b, 0..99);
+        let by_range = row("stun", "microsoft-teams", AppSource::Rule, 70);
+        let expected = [
+            by_range.clone(),
+            by_range,
+            row("tls", "erp", AppSource::Rule, 95),
+            row("icmp", "icmp", AppSource::Port, 95),
+            row("tls", "webex-media", AppSource::Exporter, 90),
+        ];
+        assert_eq!(named(&t, &b), expected);
+        let plain = from("applications.catalog = false");
+        enrich(&plain, &mut Memory::new(), &mut b, 0..1);
+        assert_eq!(named(&plain, &b)[0].1, "stun");
+    }
+
+    #[test]
+    fn history_decides_between_two_known_ports() {
+        let t = tables();
+        let mut m = Memory::new();
+        let mysql = |b: &mut FlowBatch| {
+            b.core.src_port[0] = 443;
+            b.core.dst_addr[0] = B;
+        };
+        let mut b = batch(&[(A, 6, 3306, 0)]);
+        mysql(&mut b);
+        enrich(&t, &mut m, &mut b, 0..1);
+        assert_eq!(
+            named(&t, &b)[0],
+            row("tls", "tls", AppSource::Port, 40),
+            "the lower port"
+        );
+        let mut seen = batch(&[(A, 6, 3306, 0)]);
+        seen.core.dst_addr[0] = B;
+        enrich(&t, &mut m, &mut seen, 0..1);
+        enrich(&t, &mut m, &mut b, 0..1);
+        assert_eq!(
+            named(&t, &b)[0],
+            row("mysql", "mysql", AppSource::Port, 40),
+            "its port was the service"
+        );
+    }
+
+    #[test]
+    fn interfaces_have_policies_and_are_told_once() {
+        let mut t = from(
+            r#"
+            classify = [{ when = 'interface.alias == "wan"', role = "wan" }]
+            interfaces = [{ exporter = "192.0.2.1", index = 2, name = "Gi0/2", alias = "wan", speed_mbit = 50 }]
+            [[qos.policies]]
+            name = "branch"
+            preset = "4-class"
+            roles = ["wan"]"#,
+        );
+        let mut m = Memory::new();
+        let mut b = batch(&[(A, 6, 443, 0), (A, 6, 443, 0), (B, 6, 443, 0)]);
+        b.core.in_if.copy_from_slice(&[2, 1, 2]);
+        b.core.out_if.copy_from_slice(&[1, 2, 0x3fff_ffff]);
+        let mut news = vec![];
+        assert_eq!(learn_interfaces(&t, &mut m, &b, 0..99, &mut news), 0);
+        assert_eq!(news.len(), 3);
+        let Learned::NamedInterface {
+            if_index: 2,
+            name,
+            speed,
+            role,
+            qos_policy,
+            ..
+        } = &news[0]
+        else {
+            panic!("{news:?}")
+        };
+        assert_eq!(
+            (&**name, *speed, &**role, &**qos_policy),
+            ("Gi0/2", 50_000_000, "wan", "branch")
+        );
+        learn_interfaces(&t, &mut m, &b, 0..99, &mut news);
+        assert_eq!(news.len(), 3, "told once");
+        enrich(&t, &mut m, &mut b, 0..99);
+        let classes = |t: &Tables, b: &FlowBatch| -> Vec<String> {
+            let name = |c: &u16| t.names().classes.name((*c).into()).to_owned();
+            b.core.qos_class.iter().map(name).collect()
+        };
+        assert_eq!(classes(&t, &b), ["real-time", "telephony", "telephony"]);
+        b.core.present[1] |= Field::Direction.bit();
+        b.core.direction[1] = 1;
+        enrich(&t, &mut m, &mut b, 0..99);
+        assert_eq!(
+            classes(&t, &b)[1],
+            "real-time",
+            "metered at the egress interface"
+        );
+        // what the exporter says later changes its role
+        let alias = Learned::Interface {
+            exporter: A,
+            if_index: 1,
+            name: String::new(),
+            description: "wan".into(),
+            speed: 0,
+        };
+        assert_eq!(learn(&mut t, &alias), Learnt::Changed);
+        m.forget(&A, 1);
+        learn_interfaces(&t, &mut m, &b, 0..99, &mut news);
+        assert!(
+            matches!(&news[3], Learned::NamedInterface { if_index: 1, role, .. } if role == "wan")
+        );
+    }
+
+    #[test]
+    fn remarking_is_flagged() {
+        let t = tables();
+        let mut b = batch(&[(A, 6, 443, 0), (A, 6, 443, 0), (A, 6, 443, 0)]);
+        b.link_mut().post_tos.copy_from_slice(&[0, 46 << 2, 0]);
+        b.core.present[0] |= Field::PostTos.bit();
+        b.core.present[1] |= Field::PostTos.bit();
+        enrich(&t, &mut Memory::new(), &mut b, 0..99);
+        let remarked: Vec<bool> = b
+            .core
+            .flags
+            .iter()
+            .map(|f| f & RowFlags::REMARKED != 0)
+            .collect();
+        assert_eq!(remarked, [true, false, false]);
+    }
+
+    #[test]
+    fn fetched_networks_keep_the_ids_of_rows() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let text = "[networks]\nlist = [{ prefix = \"10.1.0.0/16\", name = \"berlin\" }]\nremotes = [{ url = \"http://127.0.0.1:1/\" }]";
+        let settings: Settings = toml::from_str(text).expect("readable");
+        let mut t = Tables::new(&settings).expect("valid");
+        let name = "http://127.0.0.1:1/"
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
+                (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3)
+            });
+        let kept =
+            r#"[{"prefix":"10.2.0.0/16","name":"kept"},{"prefix":"10.1.0.0/16","name":"other"}]"#;
+        std::fs::write(dir.path().join(format!("networks-{name:016x}.json")), kept)
+            .expect("written");
+        crate::enrich::fetch(&settings, &t, dir.path()).expect("started");
+        assert!(t.is_behind());
+        let mut b = batch(&[(A, 6, 443, 0)]);
+        (b.core.src_addr[0], b.core.dst_addr[0]) =
+            (Addr::from_v4([10, 1, 0, 1]), Addr::from_v4([10, 2, 0, 1]));
+        let mut m = Memory::new();
+        enrich(&t, &mut m, &mut b, 0..1);
+        let nets = |b: &FlowBatch| {
+            b.nets
+                .as_ref()
+                .map(|n| (n.src_net[0], n.dst_net[0]))
+                .expect("located")
+        };
+        let before = nets(&b);
+        assert_eq!(before.1, 0);
+        t.catch_up();
+        assert!(!t.is_behind());
+        enrich(&t, &mut m, &mut b, 0..1);
+        assert_eq!(
+            nets(&b).0,
+            before.0,
+            "the id is what it was, and the settings come before what is fetched"
+        );
+        assert_eq!(t.names().networks.name(nets(&b).1), "kept");
     }
 }

@@ -38,7 +38,8 @@ impl Services {
     /// The built-in list under the user's rules; appends their names.
     pub fn new(settings: &Applications, apps: &mut NameTable) -> Result<Services, Error> {
         if settings.ports.len() > RULES_MAX {
-            return Err(Error::TooManyRules {
+            return Err(Error::TooMany {
+                key: "applications.ports",
                 count: settings.ports.len(),
                 max: RULES_MAX,
             });
@@ -90,6 +91,33 @@ impl Services {
         };
         let second = if src != 0 && dst != 0 { self.half } else { 0 };
         self.list[(best & !RULE) as usize + second]
+    }
+
+    /// What the two ports of a row are for: index by [`Services::listed`] each, 0 where unknown. `None` for protocols without ports.
+    #[inline(always)]
+    pub fn sides(&self, proto: u8, src_port: u16, dst_port: u16) -> Option<(u16, u16)> {
+        let p = self.protocols[proto as usize];
+        if p < PORTS {
+            return None;
+        }
+        let table = &self.ports[(p & 3) as usize];
+        Some((table[src_port as usize], table[dst_port as usize]))
+    }
+
+    /// Whether an IP protocol has ports.
+    #[inline(always)]
+    pub fn has_ports(&self, proto: u8) -> bool {
+        self.protocols[proto as usize] >= PORTS
+    }
+
+    /// The service behind an index of [`Services::sides`].
+    pub fn listed(&self, entry: u16) -> Service {
+        self.list[(entry & !RULE) as usize]
+    }
+
+    /// Whether an index of [`Services::sides`] is of a rule of the user.
+    pub fn is_rule(entry: u16) -> bool {
+        entry & RULE != 0
     }
 
     /// The service of one port of a transport, or of a protocol without ports.
@@ -318,6 +346,7 @@ mod tests {
                 app: app.into(),
                 app_proto: None,
             }],
+            ..Applications::default()
         };
         let new = |s: &Applications| Services::new(s, &mut NameTable::new("unknown")).err();
         let range = |first, last| Some(Error::PortRange { first, last });
@@ -329,7 +358,7 @@ mod tests {
         ));
         let mut many = rule(1, None, "x");
         many.ports = vec![many.ports[0].clone(); RULES_MAX + 1];
-        assert!(matches!(new(&many), Some(Error::TooManyRules { .. })));
+        assert!(matches!(new(&many), Some(Error::TooMany { .. })));
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! What is known about names: built in, configured, and learned from exporters.
 
+use super::configured::Configured;
+use super::networks::Networks;
+use super::remote::Feed;
 use super::services::{Service, Services};
 use super::slug::{NAME_MAX, Slug, cut};
-use super::{Error, Settings, qos};
+use super::{Error, Settings};
 use crate::model::{Addr, AppSource, Learned, NameTable, Names};
 use hashbrown::{HashMap, HashTable};
 use std::hash::BuildHasher;
@@ -38,8 +41,13 @@ pub struct Tables {
     /// Ids of `names.apps` by name, and the key of that hash table.
     ids: Arc<HashTable<u32>>,
     hasher: Hasher,
-    pub(super) services: Arc<Services>,
-    pub(super) class_of: [u16; 64],
+    /// What the configuration says: a reload swaps it and keeps what exporters taught.
+    pub(super) config: Arc<Configured>,
+    pub(super) networks: Arc<Networks>,
+    /// By id in `networks.names`: id in `names.networks`. Names of older versions keep theirs.
+    pub(super) network_ids: Arc<[u32]>,
+    feed: Arc<Feed>,
+    feed_version: u64,
     exporters: HashMap<Addr, Arc<Exporter>, Hasher>,
     other: u32,
     /// Facts kept of all exporters, names of applications included.
@@ -81,11 +89,12 @@ pub fn learn(tables: &mut Arc<Tables>, fact: &Learned) -> Learnt {
 }
 
 impl Tables {
-    /// Tables that nobody has taught yet.
+    /// Tables that nobody has taught yet. Reads the files that the settings name.
+    ///
+    /// # Errors
+    /// Every fault of the settings and their files.
     pub fn new(settings: &Settings) -> Result<Tables, Error> {
-        let mut names = Names::default();
-        let services = Services::new(&settings.applications, &mut names.apps)?;
-        let class_of = qos::class_table(&settings.qos, &mut names.classes)?;
+        let (config, mut names, networks) = Configured::new(settings)?;
         let found = names.apps.iter().position(|n| n == OTHER);
         let other = found.map_or_else(|| names.apps.push(OTHER), |id| id as u32);
         let hasher = Hasher::default();
@@ -93,12 +102,17 @@ impl Tables {
         for id in 0..names.apps.len() as u32 {
             insert(&mut ids, &hasher, &names.apps, id);
         }
+        names.networks = Arc::new(networks.names.clone());
+        let network_ids = (0..networks.names.len() as u32).collect();
         Ok(Tables {
             names: Arc::new(names),
             ids: Arc::new(ids),
             hasher,
-            services: Arc::new(services),
-            class_of,
+            config: Arc::new(config),
+            networks: Arc::new(networks),
+            network_ids,
+            feed: Arc::default(),
+            feed_version: 0,
             exporters: HashMap::default(),
             other,
             facts: 0,
@@ -161,6 +175,60 @@ impl Tables {
                 ..Interface::default()
             })
         })
+    }
+
+    /// An interface as the store keeps it: what is configured, what its exporter says, and what rules make of both.
+    pub fn named_interface(&self, exporter: &Addr, if_index: u32) -> Learned {
+        self.described(exporter, if_index).0
+    }
+
+    /// The same with the number of its QoS policy.
+    pub(super) fn described(&self, exporter: &Addr, if_index: u32) -> (Learned, u8) {
+        let learned = self.interface(exporter, if_index);
+        self.config.interface(exporter, if_index, learned.as_ref())
+    }
+
+    /// What the store is told at start and after a change: categories of applications, QoS policies, configured interfaces
+    /// and named networks.
+    pub fn declared(&self) -> Vec<Learned> {
+        let mut all = self.config.declared();
+        all.extend(self.networks.declared());
+        all
+    }
+
+    /// The named networks as the store is told.
+    pub fn declared_networks(&self) -> Vec<Learned> {
+        self.networks.declared().collect()
+    }
+
+    /// Where fetched networks come from.
+    pub fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+
+    /// Whether networks were fetched since.
+    #[inline]
+    pub fn is_behind(&self) -> bool {
+        self.feed.version() != self.feed_version
+    }
+
+    /// Takes over the networks that were fetched last. Names that rows refer to keep their ids.
+    pub fn catch_up(&mut self) {
+        self.feed_version = self.feed.version();
+        let Some(latest) = self.feed.latest() else {
+            return;
+        };
+        let mut known: HashMap<Box<str>, u32, Hasher> = HashMap::default();
+        let names = Arc::make_mut(&mut self.names);
+        let table = Arc::make_mut(&mut names.networks);
+        known.extend(table.iter().map(Box::from).zip(0..));
+        let ids = latest.names.iter().map(|name| match known.get(name) {
+            Some(id) => *id,
+            None if table.len() < NETWORK_NAMES_MAX => table.push(name),
+            None => 0,
+        });
+        self.network_ids = ids.collect();
+        self.networks = latest;
     }
 
     /// The name of a VRF of an exporter.
@@ -251,7 +319,7 @@ impl Tables {
         };
         (app != 0).then(|| Application {
             app,
-            app_proto: self.services.protocol_named(slug),
+            app_proto: self.config.services.protocol_named(slug),
             confidence: NAMED,
         })
     }
@@ -369,7 +437,7 @@ impl Tables {
         };
         Application {
             app,
-            app_proto: self.services.protocol_named(slug),
+            app_proto: self.config.services.protocol_named(slug),
             confidence: confidence(app_id),
         }
     }
@@ -420,7 +488,7 @@ impl Exporter {
         match self.apps.get(&app_id) {
             Some(a) if a.app != 0 => Some(*a),
             Some(_) => None,
-            None => of_engine(&tables.services, app_id, proto).or_else(|| {
+            None => of_engine(&tables.config.services, app_id, proto).or_else(|| {
                 self.apps_full.then_some(Application {
                     app: tables.other,
                     app_proto: 0,
@@ -482,5 +550,8 @@ const SELECTOR: u64 = (1 << 56) - 1;
 const IANA_L3: u64 = 1;
 /// RFC 6759 section 4.1: the selector is a port.
 const IANA_L4: u64 = 3;
+
+/// Most names of networks of all versions together since start; past it new ones have no name.
+const NETWORK_NAMES_MAX: usize = 4_000_000;
 
 const _: () = assert!(NAME_MAX == 64);

@@ -37,7 +37,7 @@ macro_rules! services {
 }
 
 services! {
-    "ssl" "Secure Socket Layer traffic" 453 443/6 dscp 0 share 300 bytes 180:1150 life 110 host "www.example.com";
+    "tls" "Transport Layer Security traffic" 453 443/6 dscp 0 share 300 bytes 180:1150 life 110 host "www.example.com";
     "quic" "QUIC over UDP" 1290 443/17 dscp 0 share 160 bytes 120:1200 life 110 host "video.example.net";
     "dns" "Domain Name System" 72 53/17 dscp 0 share 150 bytes 70:160 life 2 host "";
     "http" "World Wide Web traffic" 3 80/6 dscp 0 share 60 bytes 150:1000 life 60 host "updates.example.org";
@@ -48,9 +48,9 @@ services! {
     "sip" "Session Initiation Protocol" 64 5060/17 dscp 24 share 18 bytes 500:450 life 30 host "";
     "youtube" "Streamed video" 82 443/6 dscp 26 share 18 bytes 90:1350 life 600 host "stream.example.net";
     "ssh" "Secure Shell" 22 22/6 dscp 16 share 14 bytes 110:140 life 900 host "";
-    "cifs" "File shares" 44 445/6 dscp 10 share 14 bytes 400:1200 life 300 host "";
-    "sqlserver" "Relational database" 179 1433/6 dscp 18 share 14 bytes 220:700 life 120 host "";
-    "ms-wbt" "Remote desktop" 126 3389/6 dscp 18 share 12 bytes 130:800 life 900 host "";
+    "smb" "File shares" 44 445/6 dscp 10 share 14 bytes 400:1200 life 300 host "";
+    "ms-sql-s" "Relational database" 179 1433/6 dscp 18 share 14 bytes 220:700 life 120 host "";
+    "rdp" "Remote desktop" 126 3389/6 dscp 18 share 12 bytes 130:800 life 900 host "";
     "icmp" "Internet Control Message Protocol" 2 0/1 dscp 0 share 12 bytes 84:84 life 10 host "";
     "secure-imap" "Mail access" 47 993/6 dscp 0 share 10 bytes 120:600 life 120 host "mail.example.com";
     "snmp" "Network management" 63 161/17 dscp 16 share 10 bytes 120:300 life 5 host "";

@@ -6,6 +6,17 @@ use std::collections::HashMap;
 /// Whose tally it is: the exporter's address (16 bytes, IPv4 mapped) and its observation domain.
 pub type Account = ([u8; 16], u32);
 
+/// Where an account lies in a book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(usize);
+
+impl Default for Place {
+    /// Nowhere yet.
+    fn default() -> Self {
+        Place(usize::MAX)
+    }
+}
+
 /// Tallies of one thread. What belongs to no exporter is counted in `other`; once `accounts_max` accounts exist, new
 /// ones are counted there, too, so the totals stay exact.
 #[derive(Clone, Debug, Default)]
@@ -27,16 +38,29 @@ impl Book {
 
     /// The tally of an account. Look it up once a datagram, not once a record.
     pub fn account(&mut self, account: Account) -> &mut Tally {
-        let place = match self.places.get(&account) {
-            Some(place) => *place,
-            None if self.tallies.len() >= self.accounts_max => return &mut self.other,
-            None => {
-                self.tallies.push((account, Tally::default()));
-                self.places.insert(account, self.tallies.len() - 1);
-                self.tallies.len() - 1
-            }
-        };
-        &mut self.tallies[place].1
+        self.account_at(&mut Place::default(), account)
+    }
+
+    /// The tally of an account whose place may be known from the last time; the place is corrected if it was another's.
+    pub fn account_at(&mut self, place: &mut Place, account: Account) -> &mut Tally {
+        let known = self.tallies.get(place.0);
+        if known.is_none_or(|(whose, _)| *whose != account) {
+            place.0 = match self.places.get(&account) {
+                Some(place) => *place,
+                None if self.tallies.len() >= self.accounts_max => return &mut self.other,
+                None => {
+                    self.tallies.push((account, Tally::default()));
+                    self.places.insert(account, self.tallies.len() - 1);
+                    self.tallies.len() - 1
+                }
+            };
+        }
+        &mut self.tallies[place.0].1
+    }
+
+    /// What lies at a place, if anything does.
+    pub fn look(&self, place: Place) -> Option<&(Account, Tally)> {
+        self.tallies.get(place.0)
     }
 
     /// The tally of what belongs to no exporter.
@@ -94,6 +118,15 @@ mod tests {
         assert_eq!(
             (book.count(Outcome::Rows), book.other().count(Outcome::Rows)),
             (4, 1)
+        );
+        let mut place = Place::default();
+        let nine = book.tallies[0].0;
+        book.account_at(&mut place, nine).one(Outcome::Sets);
+        let three = book.tallies[1].0;
+        book.account_at(&mut place, three).one(Outcome::Sets);
+        assert_eq!(
+            book.look(place).map(|(a, t)| (*a, t.count(Outcome::Sets))),
+            Some((three, 1))
         );
         let mut sum = Book::new(9);
         sum.merge(&book);

@@ -241,6 +241,20 @@ columns! {
 }
 
 columns! {
+    /// Where the two ends are: named networks and countries, from tables.
+    NetColumns {
+        /// Named network of the source, id in the batch's name tables (0: none).
+        src_net: u32,
+        /// Named network of the destination.
+        dst_net: u32,
+        /// Country of the source: [`crate::model::country`] tells the two letters (0: not known).
+        src_country: u16,
+        /// Country of the destination.
+        dst_country: u16,
+    }
+}
+
+columns! {
     /// Texts in the batch's own arena.
     TextColumns {
         /// Elements 371, 40000.

@@ -105,6 +105,8 @@ groups! {
     bgp, bgp_mut: BgpColumns;
     /// Label stacks.
     mpls, mpls_mut: MplsColumns;
+    /// Named networks and countries.
+    nets, nets_mut: NetColumns;
     /// Texts.
     texts, texts_mut: TextColumns;
 }

@@ -2,7 +2,8 @@
 
 use super::Addr;
 
-/// A fact from options data, from counter samples, or about a template. Decode emits it, the shard hands it on.
+/// A fact from options data, from counter samples, about a template, or from the configuration. Decode emits what
+/// exporters tell, enrich what is configured; the shard hands it on to the inventory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Learned {
     /// Name and description of an interface (elements 10/14 with 82, 83).
@@ -17,6 +18,80 @@ pub enum Learned {
         description: String,
         /// Speed in bit/s; 0 when not sent.
         speed: u64,
+    },
+    /// An interface with everything that is known of it: configured, learned, and what rules made of both.
+    NamedInterface {
+        /// Exporter.
+        exporter: Addr,
+        /// ifIndex.
+        if_index: u32,
+        /// Name.
+        name: String,
+        /// Description or alias.
+        description: String,
+        /// Speed in bit/s.
+        speed: u64,
+        /// What it is for: `wan`, `lan`, `uplink`, `internet`, ...
+        role: String,
+        /// Site.
+        site: String,
+        /// Tenant.
+        tenant: String,
+        /// QoS policy that names the classes of its traffic.
+        qos_policy: String,
+    },
+    /// What kind of application a name is.
+    Category {
+        /// Name, as in `app`.
+        app: String,
+        /// Category.
+        category: String,
+        /// How much it matters: `critical`, `business`, `neutral`, `leisure`.
+        relevance: String,
+    },
+    /// A named network and its attributes.
+    Network {
+        /// Name, as in `src_net`.
+        name: String,
+        /// Site.
+        site: String,
+        /// Tenant.
+        tenant: String,
+        /// Role.
+        role: String,
+        /// Zone.
+        zone: String,
+        /// How many prefixes have the name.
+        prefixes: u32,
+    },
+    /// A class of a QoS policy and its share of an interface.
+    QosClass {
+        /// Policy.
+        policy: String,
+        /// Class.
+        class: String,
+        /// Share of the interface's speed, percent; 0 for none.
+        budget_percent: u8,
+        /// Absolute share, bit/s; 0 for none.
+        budget_bits: u64,
+    },
+    /// The class of a code point in a QoS policy.
+    QosCodePoint {
+        /// Policy.
+        policy: String,
+        /// 0 to 63.
+        dscp: u8,
+        /// Class.
+        class: String,
+    },
+    /// A class in which a QoS policy expects a category of applications.
+    QosExpected {
+        /// Policy.
+        policy: String,
+        /// Category.
+        category: String,
+        /// Class.
+        class: String,
     },
     /// Name of an application id (elements 94-96, RFC 6759).
     Application {

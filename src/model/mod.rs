@@ -18,13 +18,13 @@ mod usage;
 pub use addr::Addr;
 pub use columns::{
     AsPath, BgpColumns, CoreColumns, CounterColumns, FirewallColumns, Layer2Columns, LinkColumns,
-    MplsColumns, MplsStack, NatColumns, TextColumns, TextRef,
+    MplsColumns, MplsStack, NatColumns, NetColumns, TextColumns, TextRef,
 };
 pub use datagram::Datagram;
 pub use field::Field;
 pub use flow_batch::{FLOW_BATCH_ROWS, FlowBatch, TEXT_ARENA_MAX, TEXT_VALUE_MAX};
 pub use flow_row::{FieldValue, FlowRow, app_id_len, scale};
 pub use learned::{InterfaceCounters, Learned};
-pub use names::{NameTable, Names};
+pub use names::{COUNTRY_IDS, NameTable, Names, country, country_id};
 pub use provenance::{AppSource, Half, Origin, Provenance, RowFlags, SamplingSource};
 pub use usage::{InterfaceSide, UsageRow};

@@ -46,13 +46,63 @@ pub struct Names {
     pub apps: NameTable,
     /// QoS classes (`qos_class`). Id 0: no class.
     pub classes: NameTable,
+    /// Named networks (`src_net`, `dst_net`). Id 0: in none. Shared, for there can be many.
+    pub networks: Arc<NameTable>,
 }
+
+/// The number by which columns store a country: 1 to 676, 0 for what is no pair of letters.
+pub fn country_id(code: &str) -> u16 {
+    match *code.as_bytes() {
+        [a, b] if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() => {
+            let place = |c: u8| u16::from(c.to_ascii_uppercase() - b'A');
+            1 + place(a) * 26 + place(b)
+        }
+        _ => 0,
+    }
+}
+
+/// The two capital letters of a country (ISO 3166); empty for 0.
+pub fn country(id: u16) -> &'static str {
+    let letters = usize::from(id)
+        .checked_sub(1)
+        .and_then(|n| COUNTRIES.get(n));
+    letters.map_or("", |l| std::str::from_utf8(l).unwrap_or_default())
+}
+
+/// How many numbers of countries there are, 0 included.
+pub const COUNTRY_IDS: usize = 677;
+
+const COUNTRIES: [[u8; 2]; COUNTRY_IDS - 1] = {
+    let mut all = [[0; 2]; COUNTRY_IDS - 1];
+    let mut n = 0;
+    while n < all.len() {
+        all[n] = [b'A' + (n / 26) as u8, b'A' + (n % 26) as u8];
+        n += 1;
+    }
+    all
+};
 
 impl Default for Names {
     fn default() -> Self {
         Names {
             apps: NameTable::new("unknown"),
             classes: NameTable::new("none"),
+            networks: Arc::new(NameTable::new("")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn countries_have_numbers() {
+        for code in ["AA", "DE", "ZZ"] {
+            assert_eq!(country(country_id(code)), code);
+        }
+        assert_eq!((country_id("de"), country_id("AA")), (country_id("DE"), 1));
+        assert_eq!((country_id("D"), country_id("1A"), country(0)), (0, 0, ""));
+        assert_eq!(country(COUNTRY_IDS as u16), "");
     }
 }

@@ -73,7 +73,7 @@ numbered! {
         Name = 3, "name";
         /// A well-known port.
         Port = 4, "port";
-        /// A rule of the user.
+        /// A rule of the user, or a published range of the built-in list (`app_confidence` 70).
         Rule = 5, "rule";
     }
 }
@@ -138,6 +138,10 @@ flags! {
     HEADER_CUT = 14, "header_cut";
     /// The frame is no IP packet.
     NOT_IP = 15, "not_ip";
+    /// The AS numbers are of a database: the exporter sent none, or the database comes first.
+    AS_LOOKED_UP = 16, "as_looked_up";
+    /// The DSCP was another one after the device (elements 55, 98).
+    REMARKED = 17, "remarked";
 }
 
 /// The datagram that rows came from: one entry a datagram in a batch, rows point at it.

@@ -2,7 +2,7 @@
 
 use crate::aggregate::Usage;
 use crate::batch::{self, Bundle, Extra, LedgerRow, Sealer};
-use crate::enrich::{self, Learnt, Tables};
+use crate::enrich::{self, Learnt, Memory, Tables};
 use crate::ledger::{Account, Book, Outcome, Tally};
 use crate::model::{FlowBatch, Learned, UsageRow};
 use std::collections::BTreeMap;
@@ -18,6 +18,8 @@ const LEDGER_NS: i64 = 10_000_000_000;
 #[derive(Debug)]
 pub struct Back {
     tables: Arc<Tables>,
+    memory: Memory,
+    declares: bool,
     usage: Usage,
     sealer: Sealer,
     inventory: Vec<Learned>,
@@ -35,6 +37,8 @@ impl Back {
     pub fn new(tables: Arc<Tables>, usage: Usage, sealer: Sealer) -> Self {
         Back {
             tables,
+            memory: Memory::new(),
+            declares: false,
             usage,
             sealer,
             inventory: vec![],
@@ -56,17 +60,46 @@ impl Back {
         debug_assert_eq!(self.rows_waiting(), 0);
         self.tables = Arc::new(tables.clone().taught_by(&self.tables));
         self.sealer.set_limits(batch);
+        self.memory.forget_interfaces();
+        if self.declares {
+            self.inventory.extend(self.tables.declared());
+        }
+    }
+
+    /// Whether it tells the store, now and after each change, what is configured: one shard does it for all.
+    pub fn declare_if(&mut self, declares: bool) {
+        self.declares = declares;
+        if declares {
+            self.inventory.extend(self.tables.declared());
+        }
     }
 
     /// Names the rows of the open batch up to `end`, with the tables of now.
     pub fn enrich(&mut self, batch: &mut FlowBatch, end: usize, book: &mut Book) {
         if self.enriched < end {
-            let refused = enrich::learn_names(&mut self.tables, batch, self.enriched..end);
+            self.catch_up();
+            let rows = self.enriched..end;
+            let refused = enrich::learn_names(&mut self.tables, batch, rows.clone());
             if refused > 0 {
                 book.other().add(Outcome::NamesRefused, refused);
             }
-            enrich::enrich(&self.tables, batch, self.enriched..end);
+            let (tables, memory, news) = (&self.tables, &mut self.memory, &mut self.inventory);
+            let refused = enrich::learn_interfaces(tables, memory, batch, rows.clone(), news);
+            if refused > 0 {
+                book.other().add(Outcome::InterfacesRefused, refused);
+            }
+            enrich::enrich(&self.tables, &mut self.memory, batch, rows);
             self.enriched = end;
+        }
+    }
+
+    /// Takes over networks that were fetched since.
+    fn catch_up(&mut self) {
+        if self.tables.is_behind() {
+            Arc::make_mut(&mut self.tables).catch_up();
+            if self.declares {
+                self.inventory.extend(self.tables.declared_networks());
+            }
         }
     }
 
@@ -76,8 +109,19 @@ impl Back {
             fact,
             Learned::Counters(_) | Learned::Template { .. } | Learned::Sampler { .. }
         );
-        if named && enrich::learn(&mut self.tables, fact) == Learnt::Refused {
-            book.other().one(Outcome::NamesRefused);
+        let learnt = named.then(|| enrich::learn(&mut self.tables, fact));
+        match (learnt, fact) {
+            (Some(Learnt::Refused), _) => book.other().one(Outcome::NamesRefused),
+            // rules may say something else of it now
+            (
+                Some(Learnt::Changed),
+                Learned::Interface {
+                    exporter, if_index, ..
+                },
+            ) => {
+                self.memory.forget(exporter, *if_index);
+            }
+            _ => {}
         }
     }
 
@@ -86,10 +130,20 @@ impl Back {
         for fact in learned.drain(..) {
             self.know(&fact, book);
             if self.inventory.len() < INVENTORY_MAX {
-                self.inventory.push(fact);
+                self.inventory.push(self.as_stored(fact));
             } else {
                 book.other().one(Outcome::NamesRefused);
             }
+        }
+    }
+
+    /// A fact as the inventory keeps it: of interfaces, all that is known.
+    fn as_stored(&self, fact: Learned) -> Learned {
+        match &fact {
+            Learned::Interface {
+                exporter, if_index, ..
+            } => self.tables.named_interface(exporter, *if_index),
+            _ => fact,
         }
     }
 

@@ -64,6 +64,11 @@ impl ExportShard {
         }
     }
 
+    /// Says who sent the datagram that is `CALLED_AHEAD` behind the next one.
+    pub fn call(&mut self, source: &Addr) {
+        self.decoder.call(source, &self.book);
+    }
+
     /// Whether the open batch has to be closed before the next datagram.
     pub fn is_full(&self) -> bool {
         self.open.is_full()

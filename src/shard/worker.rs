@@ -2,7 +2,7 @@
 
 use super::{ExportShard, Stages};
 use crate::batch::{self, Bundle};
-use crate::decode::Fault;
+use crate::decode::{self, Fault};
 use crate::enrich::Tables;
 use crate::ledger::Book;
 use crate::receive::DatagramBatch;
@@ -152,12 +152,7 @@ impl Worker {
             while let Ok(change) = self.changes.try_recv() {
                 self.change(&change, output);
             }
-            for datagram in batch.iter() {
-                self.shard.datagram(&datagram);
-                if self.shard.is_full() {
-                    self.close_batch();
-                }
-            }
+            self.datagrams(&batch);
             drop(batch);
             self.cell.pulse.rounds.fetch_add(1, Relaxed);
             self.queue = input.len();
@@ -190,6 +185,21 @@ impl Worker {
             self.now_ns = now_ns;
         }
         self.now_ns = self.now_ns.max(now_ns);
+    }
+
+    fn datagrams(&mut self, batch: &DatagramBatch) {
+        let mut coming = batch.iter();
+        let first = coming.by_ref().take(decode::CALLED_AHEAD);
+        first.for_each(|d| self.shard.call(&d.source));
+        for datagram in batch.iter() {
+            if let Some(d) = coming.next() {
+                self.shard.call(&d.source);
+            }
+            self.shard.datagram(&datagram);
+            if self.shard.is_full() {
+                self.close_batch();
+            }
+        }
     }
 
     fn close_batch(&mut self) {

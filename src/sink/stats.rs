@@ -25,6 +25,7 @@ pub struct Stats {
     lost: AtomicU64,
     shed: AtomicU64,
     recovered: AtomicU64,
+    other_shed: AtomicU64,
     pub(super) spool: Arc<Gauges>,
     inserts: AtomicU64,
     retries: AtomicU64,
@@ -72,6 +73,8 @@ pub struct Snapshot {
     pub rows_lost_shutdown: u64,
     /// Rows given up by policy: the spool was full, or they were too old.
     pub rows_shed: u64,
+    /// Rows of other tables (usage, the ledger) given up by policy: beside the laws, which are about flow rows.
+    pub other_rows_shed: u64,
     /// Rows found in the spool at the start, or replayed from the quarantine.
     pub rows_recovered: u64,
     /// The spool.
@@ -119,6 +122,7 @@ impl Stats {
             rows_quarantined: ended[1],
             rows_lost_shutdown: ended[2],
             rows_shed: ended[3],
+            other_rows_shed: self.other_shed.load(Relaxed),
             rows_recovered: recovered,
             spool: self.spool.read(),
             rows_open: (taken + recovered).saturating_sub(ended.iter().sum()),
@@ -162,6 +166,10 @@ impl Stats {
 
     pub(super) fn shed(&self, rows: u64) {
         self.shed.fetch_add(rows, Relaxed);
+    }
+
+    pub(super) fn shed_others(&self, rows: u64) {
+        self.other_shed.fetch_add(rows, Relaxed);
     }
 
     pub(super) fn recover(&self, rows: u64) {

@@ -265,6 +265,25 @@ fn a_client_certificate_stands_for_the_token() {
         &url,
     ]);
     assert!(!stranger.output().expect("it runs").status.success());
+    // a health check needs no authority and no name: it knows the certificate of the configuration
+    let health = |shown: &str| {
+        let (certificate, key) = (path(shown), path("server.key"));
+        let config = format!(
+            "[control]\nlisten = \"0.0.0.0:{port}\"\ntls_certificate_file = {certificate:?}\ntls_key_file = {key:?}\n"
+        );
+        write("asked.toml", config);
+        let mut health = Command::new(crate::harness::exe());
+        let out = health.args(["health", "-c"]).arg(path("asked.toml"));
+        let out = out.output().expect("it runs");
+        let said = [out.stdout, out.stderr].concat();
+        (
+            out.status.success(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
+    };
+    assert_eq!(health("server.pem"), (true, "alive\n".into()));
+    let (fine, said) = health("client.pem");
+    assert!(!fine && said.contains("another certificate"), "{said}");
     running.stop();
 }
 

@@ -9,6 +9,7 @@ mod decode;
 mod deploy;
 mod generate;
 mod harness;
+mod names;
 mod newer;
 mod operate;
 mod peers;

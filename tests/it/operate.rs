@@ -499,15 +499,18 @@ fn a_second_signal_ends_at_once_and_leaves_the_ledger() {
 
 #[test]
 fn a_stop_under_load_ends_within_its_grace_when_the_store_is_mute() {
-    let dir = directory();
-    let (_mute, store) = mute();
-    let config = format!("shutdown_grace_s = 1\n{ONE}{store}");
-    let collector = Collector::start(dir.path(), &config);
-    let load = Load::start(collector.udp[0], 5_000);
-    eventually("rows flow", || total(&collector.ledger(), "rows") > 2_000);
-    // panics when it does not end
-    let ledger = collector.stop();
-    load.stop();
-    assert_laws(&ledger);
-    assert_eq!(total(&ledger, "rows"), total(&ledger, "rows_lost_shutdown"));
+    for (mode, stay) in [("always", true), ("off", false)] {
+        let dir = directory();
+        let (_mute, store) = mute();
+        let config = format!("shutdown_grace_s = 1\n{ONE}{store}[spool]\nmode = \"{mode}\"\n");
+        let collector = Collector::start(dir.path(), &config);
+        let load = Load::start(collector.udp[0], 5_000);
+        eventually("rows flow", || total(&collector.ledger(), "rows") > 2_000);
+        // panics when it does not end
+        let ledger = collector.stop();
+        load.stop();
+        assert_laws(&ledger);
+        let lost = if stay { 0 } else { total(&ledger, "rows") };
+        assert_eq!(total(&ledger, "rows_lost_shutdown"), lost, "{mode}");
+    }
 }

@@ -148,7 +148,8 @@ impl Endpoints {
     pub async fn survey(&self) -> Vec<EndpointState> {
         for shard in &self.shards {
             for endpoint in shard {
-                self.check(endpoint).await;
+                // the caller tells
+                self.look(endpoint).await;
             }
         }
         self.states()
@@ -172,11 +173,19 @@ impl Endpoints {
         }
     }
 
-    /// Whether an endpoint answers, and what it holds.
+    /// Looks at an endpoint, and logs when it has gone.
     async fn check(&self, endpoint: &Endpoint) {
+        if let Some(why) = self.look(endpoint).await {
+            tracing::warn!(endpoint = endpoint.url, "endpoint is away: {why}");
+        }
+    }
+
+    /// Whether an endpoint answers, and what it holds. The answer is why it has gone, if it has just now.
+    async fn look(&self, endpoint: &Endpoint) -> Option<String> {
         let client = endpoint.state.borrow().client.clone();
         let patience = Duration::from_secs(self.connection.connect_timeout_s);
         let asked = tokio::time::timeout(patience, self.ask(&client)).await;
+        let mut gone = None;
         match asked.unwrap_or(Err(StoreError::TimedOut)) {
             Ok(holds) => endpoint.state.send_modify(|s| {
                 if s.phase == Phase::Down {
@@ -190,9 +199,13 @@ impl Endpoints {
                     s.why = None;
                 }
             }),
-            Err(e) => self.down(endpoint, &explain(&e, &self.connection)),
+            Err(e) => {
+                let why = explain(&e, &self.connection);
+                gone = self.down(endpoint, &why).then_some(why);
+            }
         }
         self.publish();
+        gone
     }
 
     async fn ask(&self, client: &Client) -> Result<Option<Holds>, StoreError> {
@@ -248,15 +261,16 @@ impl Endpoints {
         }
     }
 
-    fn down(&self, endpoint: &Endpoint, why: &str) {
+    /// Notes that an endpoint does not answer; whether it did before, or was not asked yet.
+    fn down(&self, endpoint: &Endpoint, why: &str) -> bool {
+        let mut gone = false;
         endpoint.state.send_modify(|s| {
-            if s.phase != Phase::Down {
-                tracing::warn!(endpoint = endpoint.url, "endpoint is away: {why}");
-            }
+            gone = s.phase != Phase::Down;
             s.phase = Phase::Down;
             s.failures = s.failures.saturating_add(1);
             s.why = Some(why.to_owned());
         });
+        gone
     }
 
     /// Pause before the next question: the interval while all is well, else short at first, and doubling.
@@ -356,7 +370,11 @@ impl Route<'_> {
         let text = explain(error, &self.endpoints.connection);
         match blame(error) {
             Blame::Rows => return text,
-            Blame::Way => self.endpoints.down(self.endpoint, &text),
+            Blame::Way => {
+                if self.endpoints.down(self.endpoint, &text) {
+                    tracing::warn!(endpoint = self.endpoint.url, "endpoint is away: {text}");
+                }
+            }
             Blame::Replica => self.endpoint.state.send_modify(|s| {
                 s.failures = s.failures.saturating_add(1);
                 let pause = self.endpoints.pause(s.failures);

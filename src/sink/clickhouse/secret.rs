@@ -46,7 +46,7 @@ impl fmt::Debug for Secret {
 pub(super) fn private(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
     let fault = |why: String| Error::file(key, path, why);
     let metadata = std::fs::metadata(path).map_err(|e| fault(format!("cannot be read: {e}")))?;
-    if metadata.mode() & OTHERS_READ != 0 {
+    if metadata.mode() & OTHERS_READ != 0 && !path.starts_with(MOUNTED) {
         let cure = "may be read by every account of this machine: run `chmod o-rwx` on it";
         return Err(fault(cure.into()));
     }
@@ -102,6 +102,9 @@ const PASSWORD_FILE: &str = "password_file";
 
 /// Permission bit: others may read.
 const OTHERS_READ: u32 = 0o004;
+
+/// Where containers get their secrets: readable by all accounts of a container, of which only ours is used.
+const MOUNTED: &str = "/run/secrets";
 
 const FILE_BYTES_MAX: u64 = 1 << 20;
 

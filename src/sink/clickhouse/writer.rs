@@ -176,6 +176,7 @@ impl Writer {
             .shared
             .with(|lanes| lanes.shed(before_ms, flows_only))?;
         self.stats.shed(flow_rows);
+        self.stats.shed_others(others);
         let freed = self.disk.shed(number, &sections).unwrap_or_else(|error| {
             tracing::error!(bundle = number, %error, "cannot shed on disk");
             0
@@ -188,6 +189,7 @@ impl Writer {
     fn tidy(&mut self) {
         self.retire();
         self.tell_shed();
+        self.disk.weigh();
         let age = self.disk.settings().age_max_s;
         if age > 0 {
             let before = now_ms().saturating_sub_unsigned(age.saturating_mul(1000));

@@ -4,8 +4,8 @@
 use super::block::{Block, Cell, Order, fill};
 use crate::batch::{Batch, Bundle, RowRef};
 use crate::model::{
-    Addr, AppSource, AsPath, FlowBatch, Half, MplsStack, NameTable, Origin, Provenance,
-    SamplingSource, TextRef,
+    Addr, AppSource, AsPath, COUNTRY_IDS, FlowBatch, Half, MplsStack, NameTable, Origin,
+    Provenance, SamplingSource, TextRef, country,
 };
 use std::ops::Range;
 
@@ -154,6 +154,28 @@ impl<'a> Rows<'a> {
             ids,
             Order::By(&self.order),
         )
+    }
+
+    fn networks(&self, out: &mut Block, pick: impl Fn(&'a FlowBatch) -> Option<&'a [u32]>) -> bool {
+        let table = &self.bundle.names.networks;
+        let some = self.bundle.flows.iter().any(|b| pick(b).is_some());
+        some && out.low_cardinality(
+            table.len(),
+            |id| table.name(id),
+            self.lying(pick),
+            Order::By(&self.order),
+        )
+    }
+
+    fn countries(
+        &self,
+        out: &mut Block,
+        pick: impl Fn(&'a FlowBatch) -> Option<&'a [u16]>,
+    ) -> bool {
+        let some = self.bundle.flows.iter().any(|b| pick(b).is_some());
+        let ids = self.lying(pick).map(u32::from);
+        let name = |id| country(id as u16);
+        some && out.low_cardinality(COUNTRY_IDS, name, ids, Order::By(&self.order))
     }
 
     fn texts(
@@ -346,6 +368,18 @@ pub(super) const COLUMNS: &[Column] = &[
     group!(bgp.dst_peer_as: "UInt32"),
     column!("dst_as_path": "Array(UInt32)", |r, out| r.as_paths(out)),
     column!("mpls": "Array(Tuple(pos UInt8, label UInt32, exp UInt8, bos UInt8))", |r, out| r.mpls(out)),
+    column!("src_net": "LowCardinality(String)", |r, out| {
+        r.networks(out, |b| b.nets.as_ref().map(|g| g.src_net.as_slice()))
+    }),
+    column!("dst_net": "LowCardinality(String)", |r, out| {
+        r.networks(out, |b| b.nets.as_ref().map(|g| g.dst_net.as_slice()))
+    }),
+    column!("src_country": "LowCardinality(String)", |r, out| {
+        r.countries(out, |b| b.nets.as_ref().map(|g| g.src_country.as_slice()))
+    }),
+    column!("dst_country": "LowCardinality(String)", |r, out| {
+        r.countries(out, |b| b.nets.as_ref().map(|g| g.dst_country.as_slice()))
+    }),
     text!(user_name),
     text!(server_name),
     text!(app_name),
@@ -368,6 +402,7 @@ mod tests {
             CounterColumns::NAMES,
             BgpColumns::NAMES,
             MplsColumns::NAMES,
+            NetColumns::NAMES,
             TextColumns::NAMES,
         ];
         let stored = |name: &&str| COLUMNS.iter().any(|c| c.name == *name);

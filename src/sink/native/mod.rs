@@ -72,6 +72,7 @@ pub struct EncodedSection {
 pub struct Encoder {
     compression: Compression,
     block: Block,
+    /// The smallest first: that one is for usage, the largest for flows.
     spare: Vec<Vec<u8>>,
 }
 
@@ -126,13 +127,15 @@ impl Encoder {
     pub fn recycle(&mut self, body: Bytes) {
         if self.spare.len() < SPARE_MAX && body.len() >= SPARE_LEN_MIN {
             self.spare.extend(block::reclaim(body));
+            self.spare.sort_unstable_by_key(Vec::capacity);
         }
     }
 
     fn section(&mut self, bundle: &Bundle, batch: &Batch) -> EncodedSection {
-        // the large buffers are for flows: all other tables have small bodies
         let spare = match batch.table {
             Table::Flows => self.spare.pop().unwrap_or_default(),
+            Table::Usage1m if !self.spare.is_empty() => self.spare.remove(0),
+            // all other tables have small bodies
             _ => Vec::new(),
         };
         let (columns, raw_len, body) = match self.compression {
@@ -213,6 +216,11 @@ fn inventory(table: Table) -> &'static [tables::Column<Learned>] {
     match table {
         Table::Applications => tables::APPLICATIONS,
         Table::Templates => tables::TEMPLATES,
+        Table::ApplicationCatalog => tables::APPLICATION_CATALOG,
+        Table::Networks => tables::NETWORKS,
+        Table::QosClasses => tables::QOS_CLASSES,
+        Table::QosCodePoints => tables::QOS_CODE_POINTS,
+        Table::QosExpected => tables::QOS_EXPECTED,
         _ => tables::INTERFACES,
     }
 }
@@ -228,7 +236,7 @@ pub fn columns(table: Table) -> Vec<(&'static str, &'static str)> {
         Table::Ledger => of(tables::LEDGER),
         Table::Exporters => of(tables::EXPORTERS),
         Table::InterfaceCounters => of(tables::INTERFACE_COUNTERS),
-        Table::Interfaces | Table::Templates | Table::Applications => of(inventory(table)),
+        _ => of(inventory(table)),
     }
 }
 

@@ -105,6 +105,34 @@ macro_rules! learned {
     };
 }
 
+/// A field that interfaces have as exporters tell it and as they are named.
+macro_rules! interface {
+    ($name:literal: $kind:literal as $t:ty, $field:ident) => {
+        column!($name: $kind, |all, out| {
+            out.cells(all.rows.len(), all.rows.iter().map(|l| match l {
+                Learned::Interface { $field, .. } | Learned::NamedInterface { $field, .. } => {
+                    <$t>::from(*$field)
+                }
+                _ => <$t>::default(),
+            }));
+            true
+        })
+    };
+    ($name:literal, $field:ident) => {
+        column!($name: "String", |all, out| {
+            for l in all.rows {
+                match l {
+                    Learned::Interface { $field, .. } | Learned::NamedInterface { $field, .. } => {
+                        out.text($field.as_bytes())
+                    }
+                    _ => out.text(b""),
+                }
+            }
+            true
+        })
+    };
+}
+
 pub(super) const USAGE: &[Column<UsageRow>] = &[
     cells!("time": "DateTime('UTC')", r => r.minute_s),
     cells!("exporter": "IPv6", r => r.exporter),
@@ -155,11 +183,54 @@ pub(super) const EXPORTERS: &[Column<ExporterRow>] = &[
 ];
 
 pub(super) const INTERFACES: &[Column<Learned>] = &[
-    learned!("exporter": "IPv6" as Addr, Interface.exporter),
-    learned!("if_index": "UInt32" as u32, Interface.if_index),
-    learned!("name", Interface.name),
-    learned!("description", Interface.description),
-    learned!("speed": "UInt64" as u64, Interface.speed),
+    interface!("exporter": "IPv6" as Addr, exporter),
+    interface!("if_index": "UInt32" as u32, if_index),
+    interface!("name", name),
+    interface!("description", description),
+    interface!("speed": "UInt64" as u64, speed),
+    learned!("role", NamedInterface.role),
+    learned!("site", NamedInterface.site),
+    learned!("tenant", NamedInterface.tenant),
+    learned!("qos_policy", NamedInterface.qos_policy),
+    updated_at!(),
+];
+
+pub(super) const APPLICATION_CATALOG: &[Column<Learned>] = &[
+    learned!("app", Category.app),
+    learned!("category", Category.category),
+    learned!("relevance", Category.relevance),
+    updated_at!(),
+];
+
+pub(super) const NETWORKS: &[Column<Learned>] = &[
+    learned!("name", Network.name),
+    learned!("site", Network.site),
+    learned!("tenant", Network.tenant),
+    learned!("role", Network.role),
+    learned!("zone", Network.zone),
+    learned!("prefixes": "UInt32" as u32, Network.prefixes),
+    updated_at!(),
+];
+
+pub(super) const QOS_CLASSES: &[Column<Learned>] = &[
+    learned!("policy", QosClass.policy),
+    learned!("class", QosClass.class),
+    learned!("budget_percent": "UInt8" as u8, QosClass.budget_percent),
+    learned!("budget_bits": "UInt64" as u64, QosClass.budget_bits),
+    updated_at!(),
+];
+
+pub(super) const QOS_CODE_POINTS: &[Column<Learned>] = &[
+    learned!("policy", QosCodePoint.policy),
+    learned!("dscp": "UInt8" as u8, QosCodePoint.dscp),
+    learned!("class", QosCodePoint.class),
+    updated_at!(),
+];
+
+pub(super) const QOS_EXPECTED: &[Column<Learned>] = &[
+    learned!("policy", QosExpected.policy),
+    learned!("category", QosExpected.category),
+    learned!("class", QosExpected.class),
     updated_at!(),
 ];
 

@@ -2,7 +2,7 @@
 
 use crate::model::{
     Addr, AppSource, Field, FieldValue, FlowBatch, FlowRow, Half, Names, Origin, RowFlags,
-    SamplingSource, app_id_len,
+    SamplingSource, app_id_len, country,
 };
 use std::fmt::Write;
 
@@ -174,12 +174,42 @@ fn derived(o: &mut Object, batch: &FlowBatch, row: FlowRow<'_>, names: &Names) {
         o.plain("app_source", source.name());
         o.number("app_confidence", c.app_confidence[i]);
     }
+    located(o, batch, i, names);
     let flags = c.flags[i];
     if flags != 0 {
         let set = RowFlags::NAMES.iter().filter(|(bit, _)| flags & bit != 0);
         o.list("flags", set, |out, (_, name)| {
             let _ = write!(out, "\"{name}\"");
         });
+    }
+}
+
+/// Networks, countries, and the AS numbers that the exporter did not send.
+fn located(o: &mut Object, batch: &FlowBatch, i: usize, names: &Names) {
+    if let Some(n) = &batch.nets {
+        for (key, id) in [("src_net", n.src_net[i]), ("dst_net", n.dst_net[i])] {
+            if id != 0 {
+                o.text(key, names.networks.name(id));
+            }
+        }
+        let countries = [
+            ("src_country", n.src_country[i]),
+            ("dst_country", n.dst_country[i]),
+        ];
+        for (key, id) in countries {
+            if id != 0 {
+                o.plain(key, country(id));
+            }
+        }
+    }
+    let c = &batch.core;
+    if c.flags[i] & RowFlags::AS_LOOKED_UP != 0 {
+        let numbers = [(Field::SrcAs, c.src_as[i]), (Field::DstAs, c.dst_as[i])];
+        for (field, number) in numbers {
+            if number != 0 && c.present[i] & field.bit() == 0 {
+                o.number(field.name(), number);
+            }
+        }
     }
 }
 

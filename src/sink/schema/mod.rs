@@ -39,6 +39,7 @@ migrations! {
     3, "0003_inventory.sql";
     4, "0004_ledger.sql";
     5, "0005_views.sql";
+    6, "0006_names.sql";
 }
 
 impl Migration {
@@ -386,12 +387,16 @@ mod tests {
     use crate::sink::native;
     use std::collections::BTreeMap;
 
-    /// Columns of `CREATE TABLE name` in the embedded files, as (name, type): one a line, without aliases and indexes.
+    /// Columns of `CREATE TABLE name` and `ALTER TABLE name` in the embedded files, as (name, type): one a line, without
+    /// aliases and indexes.
     fn declared(table: &str) -> BTreeMap<&'static str, &'static str> {
-        let head = format!("CREATE TABLE IF NOT EXISTS {table}\n");
-        let mut all = MIGRATIONS.iter().flat_map(|m| statements(m.sql));
-        let create = all.find(|s| s.starts_with(&head)).unwrap_or("");
-        let lines = create.lines().filter_map(|l| l.strip_prefix("    "));
+        let heads = ["CREATE TABLE IF NOT EXISTS", "ALTER TABLE"].map(|h| format!("{h} {table}\n"));
+        let all = MIGRATIONS.iter().flat_map(|m| statements(m.sql));
+        let mine = all.filter(|s| heads.iter().any(|h| s.starts_with(h)));
+        let lines = mine
+            .flat_map(|s| s.lines())
+            .filter_map(|l| l.strip_prefix("    "));
+        let lines = lines.map(|l| l.strip_prefix("ADD COLUMN IF NOT EXISTS ").unwrap_or(l));
         let columns = lines.filter_map(|l| l.split_once(" CODEC(")?.0.split_once(' '));
         columns.collect()
     }

@@ -89,6 +89,7 @@ impl Disk {
         }
         disk.gauges.enabled.store(true, Relaxed);
         disk.count_aside();
+        disk.weigh();
         Ok(disk)
     }
 
@@ -480,13 +481,16 @@ impl Disk {
 
     /// Bytes that must go before `more` fit: by the limit of the spool, and by the floor of the file system.
     pub(in crate::sink) fn excess(&self, more: u64) -> u64 {
-        let used = self.gauges.bytes.load(Relaxed).saturating_add(more);
-        let over = used.saturating_sub(self.settings.bytes_max);
-        let floor = self.settings.free_bytes_min.saturating_add(more);
-        let free = nix::sys::statvfs::statvfs(&self.directory).map_or(u64::MAX, |s| {
-            s.blocks_available().saturating_mul(s.fragment_size())
-        });
-        over.max(floor.saturating_sub(free))
+        self.gauges.excess(&self.settings, self.free(), more)
+    }
+
+    /// Publishes what there is room for.
+    pub(in crate::sink) fn weigh(&self) {
+        self.gauges.weigh(&self.settings, self.free());
+    }
+
+    fn free(&self) -> u64 {
+        super::space::free_bytes(&self.directory).unwrap_or(u64::MAX)
     }
 
     fn count_aside(&self) {

@@ -10,6 +10,8 @@ pub struct Gauges {
     pub(super) failing: AtomicBool,
     pub(super) bytes: AtomicU64,
     pub(super) files: AtomicU64,
+    pub(super) max_bytes: AtomicU64,
+    pub(super) max_files: AtomicU64,
     pub(super) oldest_ms: AtomicI64,
     pub(super) in_doubt: AtomicU64,
     pub(super) quarantined: AtomicU64,
@@ -33,6 +35,10 @@ pub struct Reading {
     pub bytes: u64,
     /// Bundle files.
     pub files: u64,
+    /// Bytes that they can take: the setting, or less where the file system has less to spare.
+    pub max_bytes: u64,
+    /// Files that there may be.
+    pub max_files: u64,
     /// When the oldest bundle that is not delivered was sealed, milliseconds since 1970 UTC; 0: there is none.
     pub oldest_ms: i64,
     /// Sections that were sent and have no answer.
@@ -63,6 +69,8 @@ impl Gauges {
             failing: self.failing.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
             files: self.files.load(Relaxed),
+            max_bytes: self.max_bytes.load(Relaxed),
+            max_files: self.max_files.load(Relaxed),
             oldest_ms: self.oldest_ms.load(Relaxed),
             in_doubt: self.in_doubt.load(Relaxed),
             quarantined: self.quarantined.load(Relaxed),

@@ -10,6 +10,7 @@ pub mod format;
 mod gauges;
 pub mod positions;
 mod settings;
+mod space;
 
 pub(super) use disk::is_versioned;
 pub use disk::{
@@ -20,6 +21,7 @@ pub use format::{Slot, State};
 pub use gauges::{Gauges, Reading};
 pub use positions::Positions;
 pub use settings::{Mode, Settings};
+pub use space::{free_bytes, limit};
 
 use super::{Error, Stats};
 use std::path::Path;

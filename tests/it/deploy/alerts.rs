@@ -8,13 +8,6 @@ use std::process::Command;
 const RULES: &str = "deploy/prometheus/alerts.yml";
 const RUNBOOK: &str = "docs/runbook.md";
 
-/// Families that only a collector with a spool, several endpoints or reload has.
-const CONDITIONAL: [&str; 3] = [
-    "flowhouse_spool_",
-    "flowhouse_sink_endpoint_",
-    "flowhouse_control_reload_",
-];
-
 fn alerts() -> Vec<Value> {
     let rules = yaml(RULES);
     let groups = rules["groups"].as_array().expect("groups").iter();
@@ -63,7 +56,7 @@ fn alerts_rest_on_metrics_that_exist() {
         let used = metrics_in(alert["expr"].as_str().expect("expr"));
         for metric in &used {
             assert!(
-                known.contains(metric) || CONDITIONAL.iter().any(|c| metric.starts_with(c)),
+                known.contains(metric),
                 "{}: no metric {metric}",
                 alert["alert"]
             );
@@ -104,8 +97,7 @@ fn the_runbook_names_metrics_that_exist() {
     // as prefixes: the text greps for families
     for metric in metrics_in(&text(RUNBOOK)) {
         assert!(
-            known.iter().any(|k| k.starts_with(&metric))
-                || CONDITIONAL.iter().any(|c| metric.starts_with(c)),
+            known.iter().any(|k| k.starts_with(&metric)),
             "the runbook names {metric}"
         );
     }

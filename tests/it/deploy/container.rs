@@ -129,9 +129,23 @@ fn the_secrets_are_made_and_stay_out_of_the_repository() {
 
 #[test]
 fn the_collector_of_compose_has_a_configuration_that_holds() {
+    // the file is there in the container alone; here is one for it
+    let dir = tempfile::tempdir().expect("directory");
+    let (secret, config) = (dir.path().join("secret"), dir.path().join("flowhouse.toml"));
+    std::fs::write(&secret, "secret\n").expect("written");
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&secret, private).expect("mode");
+    let (given, there) = (
+        text("deploy/compose/flowhouse.toml"),
+        "/run/secrets/clickhouse_password",
+    );
+    assert!(
+        given.contains(there) && services()["flowhouse"]["secrets"][0] == "clickhouse_password"
+    );
+    let here = given.replace(there, secret.to_str().expect("text"));
+    std::fs::write(&config, here).expect("written");
     let mut check = Command::new(crate::harness::exe());
-    check.args(["check", "--offline", "-c"]);
-    run(check.arg(file("deploy/compose/flowhouse.toml")));
+    run(check.args(["check", "--offline", "-c"]).arg(config));
 }
 
 #[test]

@@ -171,8 +171,9 @@ fn every_expression_returns_series_of_a_collector_that_is_scraped() {
         return;
     }
     let dir = directory();
-    let config = "[sink]\nkind = \"drop\"\n[receive]\nlisteners = [\"127.0.0.1:0\"]\n";
-    let collector = Collector::start(dir.path(), config);
+    let store = Store::start(dir.path());
+    let config = "[receive]\nlisteners = [\"127.0.0.1:0\"]\n".to_owned() + &store.config();
+    let collector = Collector::start(dir.path(), &config);
     let to = collector.udp[0].to_string();
     let mut generate = Command::new(exe());
     run(generate.args(["generate", "--to", &to, "--flows", "500"]));

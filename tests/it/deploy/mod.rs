@@ -55,7 +55,7 @@ fn metrics_in(text: &str) -> std::collections::BTreeSet<String> {
 
 /// Every metric that a collector can export: a page on which everything has happened once.
 fn exported() -> std::collections::BTreeSet<String> {
-    use flowhouse::control::{Inventory, Listener, Shard, Sink, Snapshot, render};
+    use flowhouse::control::{Endpoint, Inventory, Listener, Shard, Sink, Snapshot, Spool, render};
     let mut book = flowhouse::ledger::Book::new(4);
     let account = book.account((flowhouse::model::Addr::from_v4([192, 0, 2, 1]).0, 0));
     for &outcome in flowhouse::ledger::Outcome::ALL {
@@ -70,6 +70,8 @@ fn exported() -> std::collections::BTreeSet<String> {
         sink: Sink {
             errors: [("241".to_owned(), 1)].into(),
             latency: vec![(1.0, 1)],
+            spool: Some(Spool::default()),
+            endpoints: vec![Endpoint::default()],
             ..Sink::default()
         },
         ..Snapshot::default()
