@@ -471,10 +471,10 @@ impl Disk {
         }
         // `flowhouse spool` may have emptied the quarantine, too
         self.count_aside();
-        if !found.is_empty() {
-            if let Err(error) = self.sync_directory() {
-                tracing::error!("cannot sync {}: {error}", self.directory.display());
-            }
+        if !found.is_empty()
+            && let Err(error) = self.sync_directory()
+        {
+            tracing::error!("cannot sync {}: {error}", self.directory.display());
         }
         found
     }
