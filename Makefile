@@ -6,7 +6,7 @@ SHELL := /bin/bash
 help:
 	@echo "make demo    install what is missing, build, run the collector on generated traffic, show the results"
 	@echo "make test    install what is missing, run everything that CI runs"
-	@echo "make torture kill collector and store FLOWHOUSE_TORTURE_KILLS (120) times under load, then close the books"
+	@echo "make torture kill collector and store FLOWHOUSE_TORTURE_KILLS (120) times under load, an outage, a steady load; close the books"
 	@echo "make bench   benchmarks, with the rivals' figures of the same run"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS (60) each"
 
@@ -26,7 +26,7 @@ torture: prepare-test
 bench: prepare-test
 	cargo build --release --locked
 	@bash .ci/prepare engine target/release/flowhouse
-	cargo bench --locked --bench decode --bench enrich --bench aggregate --bench encode --bench shard
+	cargo bench --locked --bench decode --bench enrich --bench aggregate --bench encode --bench shard --bench spool
 	python3 benches/live.py
 	python3 benches/store.py
 	python3 benches/store.py --discard --rate 200000 --exporters 4 --seconds 20

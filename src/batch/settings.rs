@@ -8,7 +8,8 @@ use serde::Deserialize;
 pub struct Settings {
     /// Flow rows at which a bundle is sealed (default 100,000; at most 1,000,000: the store then makes one part of it).
     pub seal_rows: usize,
-    /// Milliseconds after which a bundle is sealed however small it is (default 1,000): what a crash can cost.
+    /// Milliseconds after which a bundle is sealed however small it is (default 1,000): what a crash can cost. Up to
+    /// eight times that while the store says that it has too many parts.
     pub seal_age_ms: u64,
     /// Most exporters whose inventory row is remembered as written (default 65,536); past it they are not announced.
     pub inventory_max: usize,

@@ -202,6 +202,30 @@ fn a_full_spool_sheds_flows_oldest_first_and_counts_them() {
 }
 
 #[test]
+fn flow_rows_that_wait_too_long_are_shed_and_usage_is_not() {
+    let dir = directory();
+    let mut store = Store::planned(dir.path());
+    let config = config(&store, "age_max_s = 1");
+    let collector = Collector::start(dir.path(), &config);
+    let rows = export(collector.udp[0], 3_000);
+    eventually("they are shed", || {
+        let ledger = collector.ledger();
+        total(&ledger, "rows") >= rows && total(&ledger, "rows_shed") == total(&ledger, "rows")
+    });
+    store.run();
+    let sql = store.sql();
+    eventually("the rest is delivered", || {
+        collector.metric("flowhouse_spool_files") == 0.0
+    });
+    let ledger = collector.stop();
+    assert_laws(&ledger);
+    assert_eq!(total(&ledger, "rows_shed"), rows);
+    assert_eq!(sql.numbers("SELECT count() FROM flows"), [0]);
+    let usage = "SELECT sum(flows) FROM usage_1m WHERE direction = 'ingress'";
+    assert_eq!(sql.numbers(usage), [rows]);
+}
+
+#[test]
 fn damaged_bodies_and_older_columns() {
     let dir = directory();
     let mut store = Store::planned(dir.path());
