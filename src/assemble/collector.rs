@@ -64,10 +64,7 @@ impl Collector {
         let spool = open_spool(config, &state, inbox.stats())?;
         let before = Before::read(&state, spool.as_ref(), config)?;
         let gate = Gate::start(inbox, &connection, config, spool)?;
-        let identity = Arc::new(Identity {
-            collector: state.collector().to_string(),
-            start: rand::rng().random(),
-        });
+        let identity = identity(&state);
         let sequence = Arc::new(AtomicU64::new(0));
         let crowding = outbox.stats().crowding().clone();
         let sealer = || {
@@ -95,11 +92,7 @@ impl Collector {
             Arc::new(reloader),
         ));
         let control = server.start(view.clone())?;
-        let scheme = match config.control.tls_certificate_file {
-            Some(_) => "https",
-            None => "http",
-        };
-        tracing::info!("metrics on {scheme}://{control_address}/metrics");
+        tell_address(config, control_address);
         let housekeeper = Housekeeper::start(view.clone(), state.clone(), sealer(), outbox)?;
         let addresses = listeners.iter().map(Listener::address).collect();
         let listeners = start_listeners(listeners, &senders, &intake, config, &stop)?;
@@ -225,6 +218,21 @@ fn open_spool(config: &Config, state: &StateDirectory, stats: &Stats) -> Result<
         }
     }
     Ok(spool)
+}
+
+fn identity(state: &StateDirectory) -> Arc<Identity> {
+    Arc::new(Identity {
+        collector: state.collector().to_string(),
+        start: rand::rng().random(),
+    })
+}
+
+fn tell_address(config: &Config, address: SocketAddr) {
+    let scheme = match config.control.tls_certificate_file {
+        Some(_) => "https",
+        None => "http",
+    };
+    tracing::info!("metrics on {scheme}://{address}/metrics");
 }
 
 /// Where the spool of a configuration is.

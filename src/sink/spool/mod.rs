@@ -6,6 +6,7 @@
 //! the token in that file, and goes when every section of it has ended.
 
 mod disk;
+mod file;
 pub mod format;
 mod gauges;
 pub mod positions;
@@ -13,10 +14,8 @@ mod settings;
 mod space;
 
 pub(super) use disk::is_versioned;
-pub use disk::{
-    CORRUPT, Disk, Ended, Found, QUARANTINE, REPLAY, SUFFIX, Unreadable, files, read_file,
-    read_section,
-};
+pub use disk::{CORRUPT, Disk, Ended, QUARANTINE, REPLAY, SUFFIX};
+pub use file::{Found, Unreadable, files, read_file, read_section};
 pub use format::{Slot, State};
 pub use gauges::{Gauges, Reading};
 pub use positions::Positions;
