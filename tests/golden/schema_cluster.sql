@@ -463,6 +463,182 @@ FROM flowhouse.usage_1m AS u
 GLOBAL LEFT JOIN (SELECT exporter, if_index, name, description, speed FROM flowhouse.interfaces FINAL) AS i
     ON u.exporter = i.exporter AND u.if_index = i.if_index;
 
+-- 0006_names.sql
+
+ALTER TABLE flowhouse.flows_local ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS src_net LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'named network of the source',
+    ADD COLUMN IF NOT EXISTS dst_net LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'named network of the destination',
+    ADD COLUMN IF NOT EXISTS src_country LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'ISO 3166, two letters',
+    ADD COLUMN IF NOT EXISTS dst_country LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'ISO 3166, two letters';
+
+ALTER TABLE flowhouse.flows ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS src_net LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'named network of the source',
+    ADD COLUMN IF NOT EXISTS dst_net LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'named network of the destination',
+    ADD COLUMN IF NOT EXISTS src_country LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'ISO 3166, two letters',
+    ADD COLUMN IF NOT EXISTS dst_country LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'ISO 3166, two letters';
+
+ALTER TABLE flowhouse.interfaces_local ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS role String CODEC(ZSTD(1)) COMMENT 'wan, lan, uplink, internet, ...',
+    ADD COLUMN IF NOT EXISTS site String CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS tenant String CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS qos_policy String CODEC(ZSTD(1)) COMMENT 'names the classes of its traffic';
+
+ALTER TABLE flowhouse.interfaces ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS role String CODEC(ZSTD(1)) COMMENT 'wan, lan, uplink, internet, ...',
+    ADD COLUMN IF NOT EXISTS site String CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS tenant String CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS qos_policy String CODEC(ZSTD(1)) COMMENT 'names the classes of its traffic';
+
+CREATE TABLE IF NOT EXISTS flowhouse.application_catalog_local ON CLUSTER 'main'
+(
+    app String CODEC(ZSTD(1)) COMMENT 'as in flows.app',
+    category String CODEC(ZSTD(1)),
+    relevance String CODEC(ZSTD(1)) COMMENT 'critical, business, neutral or leisure',
+    updated_at DateTime64(3, 'UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/application_catalog', '{replica}', updated_at)
+ORDER BY app
+SETTINGS
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.application_catalog ON CLUSTER 'main' AS flowhouse.application_catalog_local
+ENGINE = Distributed('main', 'flowhouse', 'application_catalog_local', rand());
+
+CREATE TABLE IF NOT EXISTS flowhouse.networks_local ON CLUSTER 'main'
+(
+    name String CODEC(ZSTD(1)) COMMENT 'as in flows.src_net',
+    site String CODEC(ZSTD(1)),
+    tenant String CODEC(ZSTD(1)),
+    role String CODEC(ZSTD(1)),
+    zone String CODEC(ZSTD(1)),
+    prefixes UInt32 CODEC(ZSTD(1)) COMMENT 'how many have the name',
+    updated_at DateTime64(3, 'UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/networks', '{replica}', updated_at)
+ORDER BY name
+SETTINGS
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.networks ON CLUSTER 'main' AS flowhouse.networks_local
+ENGINE = Distributed('main', 'flowhouse', 'networks_local', rand());
+
+CREATE TABLE IF NOT EXISTS flowhouse.qos_classes_local ON CLUSTER 'main'
+(
+    policy String CODEC(ZSTD(1)),
+    class String CODEC(ZSTD(1)),
+    budget_percent UInt8 CODEC(ZSTD(1)) COMMENT 'of the speed of the interface; 0: none',
+    budget_bits UInt64 CODEC(ZSTD(1)) COMMENT 'bit/s; 0: none',
+    updated_at DateTime64(3, 'UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/qos_classes', '{replica}', updated_at)
+ORDER BY (policy, class)
+SETTINGS
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.qos_classes ON CLUSTER 'main' AS flowhouse.qos_classes_local
+ENGINE = Distributed('main', 'flowhouse', 'qos_classes_local', rand());
+
+CREATE TABLE IF NOT EXISTS flowhouse.qos_code_points_local ON CLUSTER 'main'
+(
+    policy String CODEC(ZSTD(1)),
+    dscp UInt8 CODEC(ZSTD(1)),
+    class String CODEC(ZSTD(1)),
+    updated_at DateTime64(3, 'UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/qos_code_points', '{replica}', updated_at)
+ORDER BY (policy, dscp)
+SETTINGS
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.qos_code_points ON CLUSTER 'main' AS flowhouse.qos_code_points_local
+ENGINE = Distributed('main', 'flowhouse', 'qos_code_points_local', rand());
+
+CREATE TABLE IF NOT EXISTS flowhouse.qos_expected_local ON CLUSTER 'main'
+(
+    policy String CODEC(ZSTD(1)),
+    category String CODEC(ZSTD(1)),
+    class String CODEC(ZSTD(1)),
+    updated_at DateTime64(3, 'UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/qos_expected', '{replica}', updated_at)
+ORDER BY (policy, category, class)
+SETTINGS
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.qos_expected ON CLUSTER 'main' AS flowhouse.qos_expected_local
+ENGINE = Distributed('main', 'flowhouse', 'qos_expected_local', rand());
+
+CREATE VIEW IF NOT EXISTS flowhouse.qos_misuse ON CLUSTER 'main' AS
+SELECT
+    u.time AS time,
+    u.exporter AS exporter,
+    u.if_index AS if_index,
+    u.direction AS direction,
+    i.name AS if_name,
+    i.qos_policy AS policy,
+    u.app AS app,
+    c.category AS category,
+    c.relevance AS relevance,
+    u.qos_class AS qos_class,
+    e.classes AS expected,
+    u.dscp AS dscp,
+    u.est_bytes AS bytes,
+    u.est_packets AS packets,
+    u.flows AS flows
+FROM flowhouse.usage_once AS u
+GLOBAL LEFT JOIN (SELECT exporter, if_index, name, qos_policy FROM flowhouse.interfaces FINAL) AS i
+    ON u.exporter = i.exporter AND u.if_index = i.if_index
+GLOBAL LEFT JOIN (SELECT app, category, relevance FROM flowhouse.application_catalog FINAL) AS c
+    ON u.app = c.app
+GLOBAL LEFT JOIN
+(
+    SELECT policy, category, groupArray(class) AS classes
+    FROM (SELECT policy, category, class, updated_at, max(updated_at) OVER (PARTITION BY policy) AS latest FROM flowhouse.qos_expected FINAL)
+    WHERE updated_at = latest
+    GROUP BY policy, category
+) AS e
+    ON i.qos_policy = e.policy AND c.category = e.category
+WHERE notEmpty(e.classes) AND NOT has(e.classes, u.qos_class);
+
+CREATE VIEW IF NOT EXISTS flowhouse.qos_budget ON CLUSTER 'main' AS
+SELECT
+    u.time AS time,
+    u.exporter AS exporter,
+    u.if_index AS if_index,
+    u.direction AS direction,
+    i.name AS if_name,
+    i.qos_policy AS policy,
+    u.qos_class AS qos_class,
+    u.bits_per_second AS bits_per_second,
+    if(q.budget_bits > 0, q.budget_bits, intDiv(i.speed * q.budget_percent, 100)) AS budget,
+    if(budget > 0, u.bits_per_second / budget, 0) AS used
+FROM
+(
+    SELECT time, exporter, if_index, direction, qos_class, sum(est_bytes) * 8 / 60 AS bits_per_second
+    FROM flowhouse.usage_1m
+    GROUP BY time, exporter, if_index, direction, qos_class
+) AS u
+GLOBAL LEFT JOIN (SELECT exporter, if_index, name, speed, qos_policy FROM flowhouse.interfaces FINAL) AS i
+    ON u.exporter = i.exporter AND u.if_index = i.if_index
+GLOBAL LEFT JOIN
+(
+    SELECT policy, class, budget_percent, budget_bits
+    FROM (SELECT policy, class, budget_percent, budget_bits, updated_at, max(updated_at) OVER (PARTITION BY policy) AS latest FROM flowhouse.qos_classes FINAL)
+    WHERE updated_at = latest
+) AS q
+    ON i.qos_policy = q.policy AND u.qos_class = q.class
+WHERE q.budget_bits > 0 OR q.budget_percent > 0;
+
 -- what was applied
 
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (1, '0001_flows.sql', 'cf0b71d66ec443e2a2500ab47cd1f782');
@@ -470,3 +646,4 @@ INSERT INTO schema_migrations_local (version, name, checksum) VALUES (2, '0002_u
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (3, '0003_inventory.sql', 'bc3d9f37818259709aa91d15badad025');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (4, '0004_ledger.sql', '3c900cccc559d3a404bd84229d440235');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (5, '0005_views.sql', 'd9343cd1fac382fc34507b5881b8e77f');
+INSERT INTO schema_migrations_local (version, name, checksum) VALUES (6, '0006_names.sql', 'adede0cc7f27db94b12d8e65ee20b66a');
