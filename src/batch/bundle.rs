@@ -78,6 +78,23 @@ impl Table {
             Table::QosExpected => "qos_expected",
         }
     }
+
+    /// Whether the newest version of a row counts, so that writing it twice does no harm; the other tables are sums or
+    /// only grow.
+    pub const fn is_versioned(self) -> bool {
+        match self {
+            Table::Flows | Table::Usage1m | Table::Ledger | Table::InterfaceCounters => false,
+            Table::Exporters
+            | Table::Interfaces
+            | Table::Templates
+            | Table::Applications
+            | Table::ApplicationCatalog
+            | Table::Networks
+            | Table::QosClasses
+            | Table::QosCodePoints
+            | Table::QosExpected => true,
+        }
+    }
 }
 
 /// A row of one of the bundle's flow batches: batch number in the upper 12 bits, row in the lower 20.

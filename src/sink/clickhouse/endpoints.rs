@@ -109,7 +109,7 @@ impl Endpoints {
     /// The endpoint that takes a section of `table` now. The shard depends on the token alone; tables whose rows
     /// replace each other live in the first shard, where FINAL sees all versions of a row.
     pub fn route(&self, table: Table, token: &str) -> Route<'_> {
-        let shard = match is_versioned(table) {
+        let shard = match table.is_versioned() {
             true => 0,
             false => shard_of(token, self.shards.len()),
         };
@@ -450,14 +450,6 @@ fn shares_log(shard: &[Endpoint], n: usize) -> bool {
 fn shard_of(token: &str, shards: usize) -> usize {
     let hash = cityhash_rs::cityhash_102_128(token.as_bytes());
     (hash % shards as u128) as usize
-}
-
-/// Tables whose rows replace older ones.
-fn is_versioned(table: Table) -> bool {
-    matches!(
-        table,
-        Table::Exporters | Table::Interfaces | Table::Templates | Table::Applications
-    )
 }
 
 const NOT_SHARED: &str = "its table is not a replica of the first endpoint's (no Replicated engine, another server), so \

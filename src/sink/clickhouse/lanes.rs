@@ -260,7 +260,7 @@ impl Lanes {
         let job = match section.table {
             _ if !old => Job::Send,
             Table::Flows => Job::Ask,
-            table if crate::sink::spool::is_versioned(table) => Job::Send,
+            table if table.is_versioned() => Job::Send,
             _ => Job::Quarantine(format!(
                 "in doubt for more than {} s: it may be in the store, and its rows cannot be told from others",
                 self.doubt_age_ms / 1000

@@ -5,7 +5,6 @@ use super::format::{self, Header, SLOT, Slot, State};
 use super::gauges::Gauges;
 use super::positions::Positions;
 use super::{Settings, now_ms};
-use crate::batch::Table;
 use crate::sink::Error;
 use crate::sink::native::{EncodedBundle, EncodedSection};
 use std::fs::{self, File, OpenOptions};
@@ -506,12 +505,4 @@ fn mark_in(file: &File, index: usize, state: State) -> io::Result<()> {
         time_ms: now_ms(),
     };
     file.write_all_at(&slot.encode(), (slots + SLOT * index) as u64)
-}
-
-/// Tables whose rows may be written twice without harm: the newest version of a row counts.
-pub(in crate::sink) fn is_versioned(table: Table) -> bool {
-    matches!(
-        table,
-        Table::Exporters | Table::Interfaces | Table::Templates | Table::Applications
-    )
 }

@@ -13,7 +13,6 @@ pub mod positions;
 mod settings;
 mod space;
 
-pub(super) use disk::is_versioned;
 pub use disk::{CORRUPT, Disk, Ended, QUARANTINE, REPLAY, SUFFIX};
 pub use file::{Found, Unreadable, files, read_file, read_section};
 pub use format::{Slot, State};
