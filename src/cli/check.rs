@@ -21,10 +21,10 @@ use std::sync::Arc;
 ///
 /// Checks the file, that the listeners and the HTTP side can be opened, that the state directory can be locked and the spool be written, that ClickHouse answers with a schema
 /// that fits, and, where no ClickHouse is named, that the embedded one can be started. Changes nothing but an empty state
-/// directory.
+/// directory. Beside a running collector its sockets, its state directory and its embedded store are taken: check with --offline there.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  flowhouse check -c /etc/flowhouse/flowhouse.toml\n  flowhouse check --offline -c flowhouse.toml     the file alone"
+    after_help = "Examples:\n  flowhouse check -c /etc/flowhouse/flowhouse.toml\n  flowhouse check --offline -c flowhouse.toml   # the file alone"
 )]
 pub struct CheckArguments {
     /// Configuration
@@ -117,7 +117,12 @@ impl Report {
             return said;
         };
         let table = key.split('.').next().unwrap_or_default();
-        let fault = Fault::of(said).placed(&self.text).at_value(&self.text);
+        let quoted: Vec<String> = said.split('`').map(str::to_owned).collect();
+        let mut fault = Fault::of(said).placed(&self.text);
+        for named in quoted.iter().skip(1).step_by(2) {
+            fault = fault.at_key(&self.text, named);
+        }
+        let fault = fault.at_value(&self.text);
         let fault = fault.at_key(&self.text, key).at_key(&self.text, table);
         let space = if fault.line == 0 { " " } else { "" };
         format!("{}:{space}{fault}", file.display())

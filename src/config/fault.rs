@@ -163,8 +163,12 @@ fn was_blanked(text: &str, rest: &str, table: &Range<usize>, message: &str) -> b
     let field = field.split('`').next().unwrap_or_default();
     let lines = |text: &str| {
         let after = text.get(table.start..).unwrap_or_default().lines();
-        let of_table = after.skip(1).take_while(|l| !l.trim_start().starts_with('['));
-        of_table.filter(|l| l.split('=').next().is_some_and(|k| k.trim() == field)).count()
+        let of_table = after
+            .skip(1)
+            .take_while(|l| !l.trim_start().starts_with('['));
+        of_table
+            .filter(|l| l.split('=').next().is_some_and(|k| k.trim() == field))
+            .count()
     };
     lines(text) > lines(rest)
 }
@@ -380,8 +384,14 @@ mod tests {
     #[test]
     fn a_key_in_the_wrong_table_is_sent_to_its_own() {
         let cure = |text: &str| parse::<Outer>(text).1.remove(0).cure;
-        assert_eq!(cure("listeners = []"), "`listeners` belongs below [receive]");
-        assert_eq!(cure("[inner]\nbytes_max = 1"), "`bytes_max` belongs below [spool]");
+        assert_eq!(
+            cure("listeners = []"),
+            "`listeners` belongs below [receive]"
+        );
+        assert_eq!(
+            cure("[inner]\nage_max_s = 1"),
+            "`age_max_s` belongs below [spool]"
+        );
         assert_eq!(cure("[inner]\nrow_max = 1"), "did you mean `rows_max`?");
         let place = "`seal_rows` belongs below [batch]";
         assert_eq!(cure("[inner]\nseal_row = 1"), place);
@@ -397,7 +407,8 @@ mod tests {
 
     #[test]
     fn keys_above_all_tables_and_values_have_a_place() {
-        let text = "state_dir = \"x\"\n[clickhouse]\nurls = [\n  \"http://a:1\",\n  \"http://b:1\"\n]\n";
+        let text =
+            "state_dir = \"x\"\n[clickhouse]\nurls = [\n  \"http://a:1\",\n  \"http://b:1\"\n]\n";
         let of = |message: &str| Fault::of(message.into()).placed(text).line;
         assert_eq!(of("state_dir must be"), 1);
         assert_eq!(of("clickhouse.urls must be"), 3);

@@ -69,7 +69,10 @@ mod tests {
             ("listeners", "`listeners` belongs below [receive]"),
             ("state_dir", "`state_dir` belongs above the first table"),
             ("qos", "`qos` belongs into [enrich.qos]"),
-            ("queue_max", "`queue_max` belongs below [sink] or below [spool]"),
+            (
+                "queue_max",
+                "`queue_max` belongs below [sink] or below [spool]",
+            ),
         ] {
             assert_eq!(belongs(name).as_deref(), Some(place));
         }

@@ -47,7 +47,14 @@ impl Page {
     }
 
     /// A histogram without labels; `buckets` are upper bounds with what lies below each and above the one before.
-    pub(super) fn histogram(&mut self, name: &str, help: &str, buckets: &[(f64, u64)], count: u64, sum: f64) {
+    pub(super) fn histogram(
+        &mut self,
+        name: &str,
+        help: &str,
+        buckets: &[(f64, u64)],
+        count: u64,
+        sum: f64,
+    ) {
         let mut histogram = Histogram::default();
         let mut below = 0;
         let cumulative = buckets.iter().map(|&(bound, n)| {

@@ -1,14 +1,13 @@
 //! Address prefixes for the allow and deny lists.
 
 use crate::model::Addr;
-use serde::Deserialize;
+use serde::de::{self, Deserialize, Deserializer, Visitor};
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
 /// An address prefix; IPv4 ones are held mapped, so one comparison serves both families.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefix {
     network: u128,
     mask: u128,
@@ -59,11 +58,22 @@ impl FromStr for Prefix {
     }
 }
 
-impl TryFrom<String> for Prefix {
-    type Error = PrefixError;
+impl<'de> Deserialize<'de> for Prefix {
+    /// Fails while the text is read, not behind it: then the parser knows which element of a list it is.
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Prefix;
 
-    fn try_from(text: String) -> Result<Self, PrefixError> {
-        text.parse()
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address prefix in quotation marks, as in \"192.0.2.0/24\"")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Prefix, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        from.deserialize_str(Text)
     }
 }
 
