@@ -21,7 +21,7 @@ use std::sync::Arc;
 ///
 /// Checks the file, that the listeners and the HTTP side can be opened, that the state directory can be locked and the spool be written, that ClickHouse answers with a schema
 /// that fits, and, where no ClickHouse is named, that the embedded one can be started. Changes nothing but an empty state
-/// directory. Beside a running collector its sockets, its state directory and its embedded store are taken: check with --offline there.
+/// directory. Beside a running collector it leaves alone what that holds: its sockets, its state and its embedded store.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  flowhouse check -c /etc/flowhouse/flowhouse.toml\n  flowhouse check --offline -c flowhouse.toml   # the file alone"
@@ -62,20 +62,29 @@ pub fn run(arguments: &CheckArguments) -> Result<()> {
     } else {
         report.tell("account", "privileges.user", account(&config))?;
         report.tell("control", "control.listen", control(&config))?;
-        report.tell("listeners", "receive.listeners", listeners(&config))?;
-        let metrics = control::Server::bind(&config.control);
-        let metrics = metrics.map(|s| s.address().to_string());
-        report.tell("metrics", "control.listen", metrics.map_err(Into::into))?;
-        let state = StateDirectory::open(&state_dir(&config));
-        let state = state.map(|d| d.path().display().to_string());
-        report.tell("state directory", "state_dir", state)?;
+        let directory = state_dir(&config);
+        let held = StateDirectory::is_held(&directory);
+        if held {
+            super::say(format!(
+                "warn   a collector runs on {}: its sockets, its state and its embedded store are its own and not tried",
+                directory.display()
+            ))?;
+        } else {
+            report.tell("listeners", "receive.listeners", listeners(&config))?;
+            let metrics = control::Server::bind(&config.control);
+            let metrics = metrics.map(|s| s.address().to_string());
+            report.tell("metrics", "control.listen", metrics.map_err(Into::into))?;
+            let state = StateDirectory::open(&directory);
+            let state = state.map(|d| d.path().display().to_string());
+            report.tell("state directory", "state_dir", state)?;
+        }
         let room = floor(&config).and_then(|_| spool(&config));
         report.tell("spool", "spool.directory", room)?;
         let key = match &config.clickhouse {
             Some(_) => "clickhouse.url",
             None => "store.listen",
         };
-        report.tell("store", key, store(&config))?;
+        report.tell("store", key, store(&config, held))?;
     }
     match report.faults {
         0 => Ok(()),
@@ -223,7 +232,7 @@ fn spool(config: &Config) -> Result<String> {
     Ok(format!("{}, up to {limit_text}", directory.display()))
 }
 
-fn store(config: &Config) -> Result<String> {
+fn store(config: &Config, held: bool) -> Result<String> {
     let Some(connection) = &config.clickhouse else {
         let data = config
             .store
@@ -231,9 +240,11 @@ fn store(config: &Config) -> Result<String> {
             .clone()
             .unwrap_or_else(crate::store::settings::default_data_dir);
         let listen = config.store.listen;
-        TcpListener::bind(listen).with_context(|| {
-            format!("cannot listen on {listen}: choose another `store.listen` (ss -ltnp shows who listens)")
-        })?;
+        if !held {
+            TcpListener::bind(listen).with_context(|| {
+                format!("cannot listen on {listen}: choose another `store.listen` (ss -ltnp shows who listens)")
+            })?;
+        }
         let library = library::find(config.store.library.as_deref(), &data)?;
         return Ok(format!(
             "embedded, engine {}, data {}",

@@ -1,6 +1,6 @@
 //! `flowhouse check` against what it looks at for real: stores that are away, folders, accounts, files that are no text.
 
-use crate::harness::{directory, exe};
+use crate::harness::{Collector, directory, exe};
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
@@ -235,6 +235,30 @@ fn the_spool_is_looked_at() {
         line(&said, "ok", "spool"),
         &["off: a kill costs the rows in memory"],
     );
+}
+
+#[test]
+fn beside_a_running_collector_it_leaves_alone_what_that_holds() {
+    let dir = directory();
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = free.local_addr().expect("its address");
+    drop(free);
+    let config = format!("[receive]\nlisteners = [\"{taken}\"]\n{DROP}");
+    let collector = Collector::start(dir.path(), &config);
+    let whole = fs::read_to_string(dir.path().join("flowhouse.toml")).expect("there");
+    let (code, said) = check(dir.path(), &whole, &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_has(line(&said, "warn", "a collector runs on"), &["not tried"]);
+    collector.stop();
+    // with another state it would be in the way
+    let other = whole.replace("/state\"", "/other\"");
+    assert_ne!(whole, other, "{whole}");
+    let socket = std::net::UdpSocket::bind(taken).expect("free again");
+    let (code, said) = check(dir.path(), other, &[]);
+    assert_eq!(code, Some(1), "{said}");
+    let place = format!("cannot listen on {taken}");
+    assert_has(line(&said, "FAULT", "listeners"), &[&place]);
+    drop(socket);
 }
 
 #[test]
