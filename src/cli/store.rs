@@ -167,7 +167,7 @@ Examples:
   flowhouse store --listen 127.0.0.1:8123 --data /var/lib/flowhouse/store
   flowhouse store sql 'SELECT version()'
   curl -H \"X-ClickHouse-Key: $(cat /var/lib/flowhouse/store/key)\" \\
-    --data 'SHOW TABLES' http://127.0.0.1:8123/
+    --data 'SHOW TABLES FROM flowhouse' http://127.0.0.1:8123/
 
 The store always asks for a key. The full key is in DIR/key, one that may only read
 (for Grafana) in DIR/key.readonly.";
