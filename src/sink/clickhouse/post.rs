@@ -9,6 +9,7 @@ use super::deliver::{Delivery, passed};
 use super::lanes::{End, Job, Key, Lanes, Load, Pick};
 use crate::batch::Table;
 use crate::sink::Stats;
+use crate::sink::fate::Fate;
 use crate::sink::native::EncodedSection;
 use crate::sink::spool::{Disk, State, Unreadable, now_ms};
 use bytes::Bytes;
@@ -116,7 +117,7 @@ impl Post {
         };
         loop {
             let end = self.act(key, &job, before, &load, on_disk).await;
-            match self.close(key, kept.clone(), &load.section, end) {
+            match self.close(key, kept.clone(), on_disk, end) {
                 Some(reason) => job = Job::Quarantine(reason),
                 None => break,
             }
@@ -164,26 +165,22 @@ impl Post {
     }
 
     /// Tells the lanes, and counts what has ended.
-    fn close(
-        &self,
-        key: Key,
-        kept: Option<Arc<Load>>,
-        section: &EncodedSection,
-        end: End,
-    ) -> Option<String> {
-        let finished = match &end {
-            End::Finished(state) => Some(*state),
+    fn close(&self, key: Key, kept: Option<Arc<Load>>, on_disk: bool, end: End) -> Option<String> {
+        let fate = match &end {
+            End::Finished(state) => Fate::of(*state),
             _ => None,
         };
         self.shared.with(|lanes| {
             if lanes.is_closed() {
                 return None;
             }
-            let stats = &self.shared.stats;
-            match finished {
-                Some(State::Done) => stats.acknowledge(section.flow_rows()),
-                Some(_) => stats.quarantine(section.flow_rows()),
-                None => {}
+            if let Some((fate, (table, rows))) = fate.zip(lanes.rows(key)) {
+                let stats = &self.shared.stats;
+                stats.end(table, fate, rows);
+                // of what is only in memory a crash leaves no trace: it is booked when `positions` has it
+                if on_disk || self.disk.is_none() {
+                    stats.book(table, fate, rows);
+                }
             }
             lanes.end(key, kept, end, Instant::now(), now_ms())
         })
@@ -216,15 +213,7 @@ impl Post {
             true => End::Finished(State::Corrupt),
             false => End::Later,
         };
-        let stats = &self.shared.stats;
-        self.shared.with(|lanes| {
-            if !lanes.is_closed() {
-                if damaged {
-                    stats.quarantine(lanes.flow_rows(key));
-                }
-                lanes.end(key, None, end, Instant::now(), now_ms());
-            }
-        });
+        self.close(key, None, true, end);
     }
 
     async fn mark(&self, key: Key, state: State) {

@@ -186,8 +186,8 @@ fn what_the_store_refuses_for_good_waits_for_the_cure() {
     run(Command::new(exe())
         .args(["spool", "replay", "--directory"])
         .arg(spool));
-    let recovered = || total(&world.collector().ledger(), "rows_recovered");
-    harness::eventually("they are replayed", || recovered() == rows);
+    let replayed = || total(&world.collector().ledger(), "rows_replayed");
+    harness::eventually("they are replayed", || replayed() == rows);
     let closed = world.close_with(sent);
     closed
         .equation

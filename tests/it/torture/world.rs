@@ -148,10 +148,19 @@ impl World {
             assert!(Instant::now() < deadline, "rows stay open: {last:#}");
             std::thread::sleep(Duration::from_millis(100));
             let ledger = self.collector().ledger();
-            let ended = ["acknowledged", "shed", "quarantined", "lost_shutdown"];
-            let ended = ended.map(|end| total(&ledger, &format!("rows_{end}")));
-            let had = total(&ledger, "rows") + total(&ledger, "rows_recovered");
-            let settled = had == ended.iter().sum::<u64>() && total(&ledger, "rows") == total(&last, "rows")
+            let of = |ends: &[&str]| {
+                let ends = ends.iter().map(|end| total(&ledger, &format!("rows{end}")));
+                ends.sum::<u64>()
+            };
+            let ended = of(&[
+                "_acknowledged",
+                "_shed",
+                "_quarantined",
+                "_damaged",
+                "_lost_shutdown",
+            ]);
+            let had = of(&["", "_recovered", "_replayed"]);
+            let settled = had == ended && total(&ledger, "rows") == total(&last, "rows")
                 // usage and ledger, too
                 && self.collector().metric("flowhouse_spool_files") == 0.0;
             quiet = if settled { quiet + 1 } else { 0 };
