@@ -23,6 +23,7 @@ use super::native::{EncodedBundle, EncodedSection, Encoder};
 use super::spool::{Chain, Disk, Ended, Mode, Slot, Spool};
 use super::{Error, Inbox, Settings, Snapshot, Stats};
 use crate::batch::{Bundle, Table};
+use crate::ledger::Tally;
 use admit::Door;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -330,7 +331,7 @@ impl Worker {
 
     /// Waits for everything in flight, then counts what the inbox still gets: late shards send until they are told, too.
     fn drain(self) {
-        let shared = &self.door.shared;
+        let shared = self.door.shared.clone();
         if let Some(w) = &self.writing {
             let (done, flushed) = bounded(1);
             w.orders.send(Order::Flush(done)).ok();
@@ -350,6 +351,13 @@ impl Worker {
             self.keep(number, entry);
         }
         if let Some(w) = self.writing {
+            let end = Ended {
+                number: self.numbers.fetch_add(1, Relaxed),
+                fates: Tally::default(),
+                positions: Some(w.chain.end()),
+                damaged: false,
+            };
+            shared.with(|lanes| lanes.note(end));
             drop(w.orders);
             if w.thread.join().is_err() {
                 tracing::error!("the spool's thread panicked");

@@ -99,8 +99,31 @@ pub fn entries(mut blob: &[u8]) -> impl Iterator<Item = (&[u8], u64)> {
 /// Links the entries of each bundle to those of the bundle before it, in the order of their numbers.
 #[derive(Debug, Default)]
 pub struct Chain {
-    /// For each key where its last entry is, and where the first one was.
-    last: HashMap<Vec<u8>, (u32, u32)>,
+    last: HashMap<Vec<u8>, Reach>,
+}
+
+/// How far the entries of a key reach.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reach {
+    first: u32,
+    last: u32,
+    /// The value of the last entry of this process, if there is one.
+    value: Option<u64>,
+}
+
+impl Reach {
+    fn at(at: u32) -> Reach {
+        Reach {
+            first: at,
+            last: at,
+            value: None,
+        }
+    }
+
+    /// The link of an entry that begins where the last one ended.
+    fn link(self) -> u64 {
+        u64::from(self.first) << 32 | u64::from(self.last)
+    }
 }
 
 impl Chain {
@@ -109,7 +132,7 @@ impl Chain {
         let seen = found.entries.iter();
         Chain {
             last: seen
-                .map(|(key, e)| (key.clone(), (e.seen(), e.seen())))
+                .map(|(key, e)| (key.clone(), Reach::at(e.seen())))
                 .collect(),
         }
     }
@@ -118,18 +141,30 @@ impl Chain {
     pub fn link(&mut self, blob: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(blob.len() * 2);
         for (k, value) in entries(blob) {
-            let at = value as u32;
-            if k.first() == Some(&TOLD) && !self.last.contains_key(k) {
-                self.last.insert(k.to_vec(), (0, 0));
+            let is_told = k.first() == Some(&TOLD);
+            if is_told && !self.last.contains_key(k) {
+                self.last.insert(k.to_vec(), Reach::default());
             }
-            if let Some((last, first)) = self.last.get_mut(k) {
-                let link = u64::from(*first) << 32 | u64::from(*last);
-                put(&mut out, &key(LINK, k), link).ok();
-                *last = at;
+            if let Some(reach) = self.last.get_mut(k) {
+                put(&mut out, &key(LINK, k), reach.link()).ok();
+                (reach.last, reach.value) = (value as u32, Some(value));
             } else if self.last.len() < ENTRIES_MAX {
-                self.last.insert(k.to_vec(), (at, at));
+                self.last.insert(k.to_vec(), Reach::at(value as u32));
             }
             put(&mut out, k, value).ok();
+        }
+        out
+    }
+
+    /// The blob of a bundle that does not exist, behind the last one of a process that ends in order: it holds nothing, so later
+    /// it shows whether the ones before it are there.
+    pub fn end(&self) -> Vec<u8> {
+        let mut out = vec![];
+        for (k, reach) in &self.last {
+            if let Some(value) = reach.value {
+                put(&mut out, &key(LINK, k), reach.link()).ok();
+                put(&mut out, k, value).ok();
+            }
         }
         out
     }

@@ -31,6 +31,15 @@ impl Equation {
         self.0.values().map(of).sum()
     }
 
+    /// Rows of all datagrams that are not stored.
+    pub fn rows_missing(&self) -> u64 {
+        let datagrams = |l: &Line| {
+            let runs = l.missing.iter().map(|(a, b)| u64::from(b - a + 1));
+            runs.sum::<u64>()
+        };
+        self.sum(datagrams) * u64::from(RECORDS)
+    }
+
     /// Asserts that nothing is unaccounted for, and prints it.
     pub fn assert_closed(&self, title: &str) {
         println!("{title}\n{self}");
@@ -151,4 +160,13 @@ pub fn usage(sql: &Sql) {
             assert_eq!(usage, flows, "{table}, {side}");
         }
     }
+}
+
+/// What the table `ledger` says became of rows.
+pub fn told(sql: &Sql) -> BTreeMap<String, u64> {
+    let rows = sql.rows(
+        "SELECT outcome, sum(count) FROM ledger WHERE outcome LIKE '%rows%' GROUP BY outcome",
+    );
+    let told = |r: Vec<String>| (r[0].clone(), r[1].parse().expect("number"));
+    rows.into_iter().map(told).collect()
 }
