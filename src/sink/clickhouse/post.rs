@@ -112,7 +112,7 @@ impl Post {
                     section,
                     _room: None,
                 }),
-                Err(error) => return self.unreadable(key, &error).await,
+                Err(error) => return self.unreadable(key, before, &error).await,
             },
         };
         loop {
@@ -197,23 +197,42 @@ impl Post {
         }
     }
 
-    /// A body that cannot be read: again later where the disk refuses, set aside where it is damaged.
-    async fn unreadable(&self, key: Key, error: &Unreadable) {
-        let damaged = matches!(error, Unreadable::Damaged(_));
-        if damaged {
+    /// A body that cannot be read: again later where the disk refuses, set aside where it is damaged. One that was sent before may
+    /// be in the store; of flows it is asked.
+    async fn unreadable(&self, key: Key, before: State, error: &Unreadable) {
+        if !matches!(error, Unreadable::Damaged(_)) {
+            tracing::warn!(bundle = key.0, %error, "cannot read from the spool, trying again");
+            self.close(key, None, true, End::Later);
+            return;
+        }
+        let outline = match before {
+            State::Unsent => None,
+            _ => self.outline(key).await,
+        };
+        let end = match outline.filter(|s| s.table == Table::Flows) {
+            Some(section) => match self.delivery.ask(&section).await {
+                End::Absent | End::Hopeless(_) => End::Finished(State::Corrupt),
+                end => end,
+            },
+            None => End::Finished(State::Corrupt),
+        };
+        if end == End::Finished(State::Corrupt) {
             tracing::error!(
                 bundle = key.0, section = key.1, fault = %error,
                 "a spooled section is damaged: its rows are set aside with the file"
             );
-            self.mark(key, State::Corrupt).await;
-        } else {
-            tracing::warn!(bundle = key.0, %error, "cannot read from the spool, trying again");
         }
-        let end = match damaged {
-            true => End::Finished(State::Corrupt),
-            false => End::Later,
-        };
+        if let End::Finished(state) = end {
+            self.mark(key, state).await;
+        }
         self.close(key, None, true, end);
+    }
+
+    /// A section without its body.
+    async fn outline(&self, key: Key) -> Option<EncodedSection> {
+        let disk = self.disk.clone()?;
+        let read = tokio::task::spawn_blocking(move || disk.outline(key.0, key.1));
+        read.await.ok()?.ok()
     }
 
     async fn mark(&self, key: Key, state: State) {

@@ -2,8 +2,9 @@
 
 use super::file::{
     Found, Unreadable, files, none, read_file, read_head, read_header, read_slots, section_of,
+    with_body,
 };
-use super::format::{self, Header, SLOT, Slot, State};
+use super::format::{self, Header, SLOT, SectionHeader, Slot, State};
 use super::gauges::Gauges;
 use super::positions::Positions;
 use super::{Settings, now_ms};
@@ -294,11 +295,18 @@ impl Disk {
         index: usize,
     ) -> Result<EncodedSection, Unreadable> {
         let file = File::open(self.path(number))?;
-        let header = read_header(&file)?;
-        let Some(section) = header.sections.get(index) else {
-            return Err(none("the section is not in the file"));
-        };
-        section_of(&file, section)
+        section_of(&file, &section_header(&file, index)?)
+    }
+
+    /// The same without its body.
+    pub(in crate::sink) fn outline(
+        &self,
+        number: u64,
+        index: usize,
+    ) -> Result<EncodedSection, Unreadable> {
+        let file = File::open(self.path(number))?;
+        let header = section_header(&file, index)?;
+        Ok(with_body(&header, Vec::new()))
     }
 
     /// Writes what became of a section into its slot. Not synced: a power cut may undo it, and the section is then sent again
@@ -533,6 +541,14 @@ fn number_of(path: &Path) -> Option<u64> {
 fn ended(syncing: ScopedJoinHandle<'_, io::Result<()>>) -> io::Result<()> {
     let panicked = |_| Err(io::Error::other("the thread that syncs panicked"));
     syncing.join().unwrap_or_else(panicked)
+}
+
+fn section_header(file: &File, index: usize) -> Result<SectionHeader, Unreadable> {
+    let mut sections = read_header(file)?.sections;
+    match index < sections.len() {
+        true => Ok(sections.swap_remove(index)),
+        false => Err(none("the section is not in the file")),
+    }
 }
 
 fn mark_in(file: &File, index: usize, state: State) -> io::Result<()> {

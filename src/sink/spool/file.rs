@@ -109,7 +109,12 @@ pub(super) fn section_of(file: &File, s: &SectionHeader) -> Result<EncodedSectio
     file.read_exact_at(&mut body, s.body_at)
         .map_err(|e| cut(e, s.body_at))?;
     format::check_body(s, &body).map_err(Unreadable::Damaged)?;
-    Ok(EncodedSection {
+    Ok(with_body(s, body))
+}
+
+/// A section that its header describes.
+pub(super) fn with_body(s: &SectionHeader, body: Vec<u8>) -> EncodedSection {
+    EncodedSection {
         table: s.table,
         partition: s.partition,
         token: s.token.clone(),
@@ -121,7 +126,7 @@ pub(super) fn section_of(file: &File, s: &SectionHeader) -> Result<EncodedSectio
         compression: s.compression,
         body: Bytes::from(body),
         raw_len: s.raw_len,
-    })
+    }
 }
 
 pub(super) fn read_header(file: &File) -> Result<Header, Unreadable> {
