@@ -314,7 +314,9 @@ impl Positions {
                 }
                 Some((&ENDED, name)) => {
                     let outcome = std::str::from_utf8(name).ok().and_then(Outcome::named);
-                    outcome.map(|o| positions.ended.add(o, value));
+                    if let Some(outcome) = outcome {
+                        positions.ended.add(outcome, value);
+                    }
                 }
                 _ => {
                     let entry = Entry {
