@@ -439,5 +439,5 @@ Examples:
   flowhouse spool list -c /etc/flowhouse/flowhouse.toml --json
   flowhouse spool verify --directory /var/lib/flowhouse/state/spool
   flowhouse spool replay
-  flowhouse spool replay --url http://clickhouse.example:8123 --key-file /etc/flowhouse/key
+  flowhouse spool replay --url http://clickhouse.example:8123 --password-file /etc/flowhouse/key
   flowhouse spool export --out /tmp/rows";
