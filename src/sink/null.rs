@@ -25,7 +25,7 @@ pub fn start(inbox: Inbox, effort: Effort) -> Result<JoinHandle<()>, Error> {
             inbox.stats.acknowledge(bundle.flow_rows() as u64);
             if let Some(encoder) = &mut encoder {
                 for section in encoder.encode(&bundle).sections {
-                    encoder.recycle(section.body);
+                    encoder.buffers().recycle(section.body);
                 }
             }
             bundle.recycle();

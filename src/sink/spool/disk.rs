@@ -6,7 +6,7 @@ use super::gauges::Gauges;
 use super::positions::Positions;
 use super::{Settings, now_ms};
 use crate::sink::Error;
-use crate::sink::native::{EncodedBundle, EncodedSection};
+use crate::sink::native::{Buffers, EncodedBundle, EncodedSection};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -272,18 +272,19 @@ impl Disk {
         Ok(())
     }
 
-    /// Reads a section with its body, which is checked.
+    /// Reads a section with its body, which is checked, into memory of `buffers`.
     pub(in crate::sink) fn read(
         &self,
         number: u64,
         index: usize,
+        buffers: &Buffers,
     ) -> Result<EncodedSection, Unreadable> {
         let file = File::open(self.path(number))?;
         let header = read_header(&file)?;
         let Some(section) = header.sections.get(index) else {
             return Err(none("the section is not in the file"));
         };
-        section_of(&file, section)
+        section_of(&file, section, |len| buffers.of_len(len))
     }
 
     /// Writes what became of a section into its slot. Not synced: a power cut may undo it, and the section is then sent again

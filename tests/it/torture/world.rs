@@ -26,8 +26,8 @@ pub struct Closed {
 }
 
 impl World {
-    /// A store and a collector; `config` is added to its configuration. `url` is where it finds the store, when that is not the
-    /// store itself.
+    /// A store and a collector; `config` is added to its configuration, `[receive]` at its end if at all. `url` is where it finds
+    /// the store, when that is not the store itself.
     pub fn start(config: &str, url: impl FnOnce(&Store) -> String) -> World {
         Self::under(harness::directory(), config, url, &[])
     }
@@ -45,8 +45,12 @@ impl World {
             true => "",
             false => "[batch]\nseal_age_ms = 300\n",
         };
+        let receive = match config.contains("[receive]") {
+            true => "",
+            false => "[receive]\n",
+        };
         let config = format!(
-            "shutdown_grace_s = 60\n{config}\n[receive]\nlisteners = [\"{listen}\"]\n[shard]\nshards = 2\n{batch}\
+            "shutdown_grace_s = 60\n{config}\n{receive}listeners = [\"{listen}\"]\n[shard]\nshards = 2\n{batch}\
              [clickhouse]\nurl = \"{}\"\nkey_file = {:?}\n",
             url(&store),
             store.key_file(),
