@@ -241,21 +241,22 @@ fn records(datagram: u32) -> impl Iterator<Item = Record> {
         // few servers have most of the flows
         let popular = (chance >> 16 & 0xfff) * (chance >> 28 & 0xfff) >> 10;
         Record {
-            source: 0x0a00_0000 + (chance & 0xffff),
-            destination: 0xc000_0200 + popular,
+            // clients of the whole internet
+            source: 0x0b00_0000 + (chance & 0xbfff_ffff),
+            destination: 0xc0a8_0000 + popular,
             in_if: 1 + n % 4,
             out_if: 10 + n % 3,
             packets: n + 1,
             life_ms: n * 7919 % 200_000,
-            source_port: 1024 + (chance >> 40) % 64_000,
+            source_port: 1024 + (chance >> 48) % 64_000,
             port: [443, 53, 22, 123][(n % 4) as usize],
             protocol: if n % 4 % 2 == 1 { 17 } else { 6 },
             tos: [0, 0xb8, 0x28][(n % 3) as usize],
             next_hop: 0x0a00_0001 + (n % 3 << 8),
             flags: [0x1b, 0, 0x1f, 0][(n % 4) as usize],
-            source_as: 64_512 + (chance & 0x3f),
-            destination_as: 1000 + popular % 600,
-            mask: 16 + (chance & 7),
+            source_as: 1 + (chance >> 8 & 0xffff) % 65_000,
+            destination_as: 64_512 + popular % 60,
+            mask: 12 + (chance >> 8) % 13,
         }
     })
 }

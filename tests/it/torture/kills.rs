@@ -115,8 +115,8 @@ fn config(buffer: u64) -> String {
     format!("[batch]\nseal_age_ms = 1000\n[receive]\nreceive_buffer = {buffer}\n")
 }
 
-/// Bytes of a socket's buffer: some hundred datagrams.
-const BUFFER: u64 = 128 << 10;
+/// Bytes of a socket's buffer: some dozen datagrams.
+const BUFFER: u64 = 64 << 10;
 
 #[test]
 fn kills_lose_nothing_that_is_not_booked_and_double_nothing() {

@@ -132,13 +132,13 @@ fn catch_up(world: &World, live: u64) -> (CatchUp, Vec<Look>) {
 /// How old the newest row is, and how many of the rows of six to ten seconds ago are there.
 fn fresh(sql: &Sql, live: u64, seen: &mut CatchUp) {
     let answer = sql.rows_if_not_busy(
-        "SELECT toUnixTimestamp64Milli(now64(3)) / 1000 - toUnixTimestamp(max(received_at)),
+        "SELECT if(count() = 0, 20, toUnixTimestamp64Milli(now64(3)) / 1000 - toUnixTimestamp(max(received_at))),
                 countIf(received_at >= now() - 10 AND received_at < now() - 6)
          FROM flows WHERE received_at >= now() - 20",
     );
     let Some(rows) = answer else { return };
     let number = |text: &str| text.parse::<f64>().expect("a number");
-    // a row of this second is up to a second old
+    // a row of this second is up to a second old; without any of the last twenty it is that old at least
     seen.ages.push(number(&rows[0][0]));
     let expected = (4 * live) as f64;
     seen.shares.push(number(&rows[0][1]) / expected);
@@ -198,8 +198,8 @@ fn an_outage_costs_nothing_and_live_rows_pass_what_waits() {
 #[test]
 #[ignore = "minutes: `make torture`"]
 fn an_outage_of_many_rows() {
-    let rows = number("FLOWHOUSE_OUTAGE_ROWS").unwrap_or(3_000_000);
-    let rate = number("FLOWHOUSE_OUTAGE_RATE").unwrap_or(60_000);
-    let live = number("FLOWHOUSE_OUTAGE_LIVE").unwrap_or(10_000);
+    let rows = number("FLOWHOUSE_OUTAGE_ROWS").unwrap_or(30_000_000);
+    let rate = number("FLOWHOUSE_OUTAGE_RATE").unwrap_or(200_000);
+    let live = number("FLOWHOUSE_OUTAGE_LIVE").unwrap_or(50_000);
     outage(rows, rate, live);
 }
