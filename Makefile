@@ -21,10 +21,12 @@ test:
 
 # A release build: at the rates of a debug build nothing overflows and little is in flight when the kill comes.
 torture: export FLOWHOUSE_STORE_MEMORY ?= 4000000000
+torture: export FLOWHOUSE_EXE ?= $(CURDIR)/target/release/flowhouse
 torture: prepare-test
-	cargo test --release --locked --test it --no-run
-	@bash .ci/prepare engine target/release/flowhouse
-	cargo test --release --locked --test it torture:: -- --include-ignored --nocapture --test-threads=1
+	cargo build --release --locked
+	cargo test --locked --test it --no-run
+	@bash .ci/prepare engine "$$FLOWHOUSE_EXE"
+	cargo test --locked --test it torture:: -- --include-ignored --nocapture --test-threads=1
 
 bench: prepare-test
 	cargo build --release --locked

@@ -78,7 +78,9 @@ impl Lane {
         if self.aside.len() >= ASIDE_MAX {
             return None;
         }
-        if (self.live_last || self.live.is_empty())
+        // nothing is read for a store that is away while there is something in memory to try it with
+        let turn = self.live_last && self.failures == 0;
+        if (turn || self.live.is_empty())
             && !self.backlog.is_empty()
             && let Some(room) = room()
         {

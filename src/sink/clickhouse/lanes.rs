@@ -577,6 +577,11 @@ mod tests {
         lanes.end(key, None, end, now, 0)
     }
 
+    /// With the body that it came with.
+    fn end_with(lanes: &mut Lanes, pick: Pick, end: End, now: Instant) {
+        lanes.end(pick.key, pick.load, end, now, 0);
+    }
+
     /// After everything was accepted.
     fn later() -> Instant {
         Instant::now() + Duration::from_secs(1)
@@ -598,6 +603,22 @@ mod tests {
         assert_eq!(order, [30, 20, 10, 21, 11, 22, 12, 13]);
         assert!(lanes.is_empty());
         assert_eq!(lanes.take_ended().len(), 8);
+    }
+
+    #[test]
+    fn nothing_is_read_for_a_store_that_is_away() {
+        let (mut lanes, mut now) = (lanes(4), later());
+        (10..14).for_each(|n| spooled(&mut lanes, n, &[(Table::Flows, UNSENT)]));
+        live(&mut lanes, 20);
+        for _ in 0..5 {
+            let pick = lanes.pick(now, 0).expect("one");
+            assert_eq!(pick.key.0, 20);
+            end_with(&mut lanes, pick, End::NotSent, now);
+            now += Duration::from_secs(60);
+        }
+        let pick = lanes.pick(now, 0).expect("one");
+        end_with(&mut lanes, pick, DONE, now);
+        assert_eq!(lanes.pick(now, 0).expect("one").key.0, 10);
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl Buffers {
 }
 
 /// Buffers kept at most.
-const MOST: usize = 8;
+const MOST: usize = 4;
 
 /// Bodies below this are not worth keeping, bytes.
 const LEN_MIN: usize = 1 << 16;
