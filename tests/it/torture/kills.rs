@@ -47,8 +47,11 @@ fn storm(kills: u32, seed: u64, rate: u64) {
     let (killing, draining) = (began.elapsed(), Instant::now());
     let sent = world.pause();
     drops += kernel_drops(&world);
+    let aside = ["quarantine", "corrupt"].map(|part| {
+        let files = format!("flowhouse_spool_{part}_files");
+        world.collector().metric(&files) as u64
+    });
     let closed = world.close_with(sent);
-    closed.assert_usage();
     let [collector, store, both] = done;
     closed.equation.assert_closed(&format!(
         "seed {seed}: {kills} kills (collector {collector}, store {store}, both {both}) in {:.0} s at {rate} records/s, all delivered \
@@ -57,6 +60,8 @@ fn storm(kills: u32, seed: u64, rate: u64) {
         draining.elapsed().as_secs_f64()
     ));
     assert_laws(&closed.ledger);
+    assert_eq!(aside, [0, 0], "files in the quarantine, damaged files");
+    closed.assert_usage();
     assert!(closed.equation.sum(|l| l.stored) > 0);
     assert!(collector + both == 0 || closed.equation.sum(|l| l.lost_crash) > 0);
 }

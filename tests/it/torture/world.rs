@@ -125,6 +125,9 @@ impl World {
     /// The same after the exporters have ended.
     pub fn close_with(mut self, sent: Vec<Sent>) -> Closed {
         self.settle();
+        // for a look at what is wrong
+        self.dir
+            .disable_cleanup(super::number("FLOWHOUSE_TORTURE_KEEP").is_some());
         let ledger = self.collector.take().expect("it runs").stop();
         assert_laws(&ledger);
         Closed {
