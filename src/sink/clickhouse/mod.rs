@@ -88,6 +88,7 @@ impl Sink {
         let (deadline, watched) = watch::channel(None);
         let encoder = Encoder::new(settings.compression);
         let stats = inbox.stats.clone();
+        stats.expect(verdict::codes());
         let rooms = Arc::new(Rooms::new(settings.in_flight_max, spool.is_some()));
         let lanes = lanes_of(settings, spool.as_ref(), rooms.clone());
         let shared = Arc::new(Shared::new(lanes, stats.clone()));
