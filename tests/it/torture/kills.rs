@@ -138,7 +138,7 @@ fn what_the_kernel_drops_is_booked_to_the_datagram() {
 fn a_storm_of_kills() {
     let kills = number("FLOWHOUSE_TORTURE_KILLS").unwrap_or(120);
     let seed = number("FLOWHOUSE_TORTURE_SEED").unwrap_or_else(rand::random);
-    let rate = number("FLOWHOUSE_TORTURE_RATE").unwrap_or(50_000);
+    let rate = number("FLOWHOUSE_TORTURE_RATE").unwrap_or(100_000);
     println!(
         "FLOWHOUSE_TORTURE_SEED={seed} FLOWHOUSE_TORTURE_KILLS={kills} FLOWHOUSE_TORTURE_RATE={rate}"
     );
@@ -148,6 +148,6 @@ fn a_storm_of_kills() {
 #[test]
 #[ignore = "minutes: `make torture`"]
 fn what_the_kernel_drops_at_a_high_rate() {
-    let rate = number("FLOWHOUSE_TORTURE_RATE").unwrap_or(50_000);
+    let rate = number("FLOWHOUSE_TORTURE_RATE").unwrap_or(100_000);
     drops(rate, 20);
 }
