@@ -239,7 +239,7 @@ fn records(datagram: u32) -> impl Iterator<Item = Record> {
         let n = u64::from(datagram) * u64::from(RECORDS) + i;
         let chance = spread(n);
         // few servers have most of the flows
-        let popular = (chance >> 16 & 0xfff) * (chance >> 28 & 0xfff) >> 10;
+        let popular = ((chance >> 16 & 0xfff) * (chance >> 28 & 0xfff)) >> 10;
         Record {
             // clients of the whole internet
             source: 0x0b00_0000 + (chance & 0xbfff_ffff),
@@ -252,7 +252,7 @@ fn records(datagram: u32) -> impl Iterator<Item = Record> {
             port: [443, 53, 22, 123][(n % 4) as usize],
             protocol: if n % 4 % 2 == 1 { 17 } else { 6 },
             tos: [0, 0xb8, 0x28][(n % 3) as usize],
-            next_hop: 0x0a00_0001 + (n % 3 << 8),
+            next_hop: 0x0a00_0001 + ((n % 3) << 8),
             flags: [0x1b, 0, 0x1f, 0][(n % 4) as usize],
             source_as: 1 + (chance >> 8 & 0xffff) % 65_000,
             destination_as: 64_512 + popular % 60,

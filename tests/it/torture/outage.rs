@@ -195,7 +195,7 @@ const WARM: Duration = Duration::from_secs(3);
 
 #[test]
 fn an_outage_costs_nothing_and_live_rows_pass_what_waits() {
-    outage(3_000_000, 30_000, 3_000);
+    outage(3_000_000, 24_000, 3_000);
 }
 
 #[test]
