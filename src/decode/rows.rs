@@ -115,28 +115,34 @@ pub(super) fn decode(
     if plan.special.lasts {
         ends(first, n, sides, out);
     }
-    let mut rows = n;
-    if plan.special.counts() {
-        let owner = Owner::of(frame);
-        let added = counters.settle(plan, (sides, n), &owner, out, tally);
-        tally.add(Outcome::RowsAddedReverse, added as u64);
-        rows += added;
-        if added > 0 && !plan.back.is_empty() {
-            let turned = (counters.turned(), &*sides);
-            reverse::fill(
-                plan,
-                (src, body, variable),
-                frame,
-                turned,
-                (first, out),
-                tally,
-            );
-        }
-    }
+    let rows = match plan.special.counts() {
+        true => n + settle(set, (src, variable), frame, (counters, sides), out, tally),
+        false => n,
+    };
     judge_times(plan, first, frame, out, tally);
     frame.records += n;
     count(plan, n, rows, tally);
     (n, used)
+}
+
+/// Settles counters that are no plain deltas; returns the reverse rows added.
+fn settle(
+    Set { plan, body, .. }: Set<'_>,
+    (src, variable): (Fixed<'_>, &[(u32, u32)]),
+    frame: &Frame,
+    (counters, sides): (&mut Counters, &Sides),
+    out: &mut FlowBatch,
+    tally: &mut Tally,
+) -> usize {
+    let first = out.len() - src.n;
+    let added = counters.settle(plan, (sides, src.n), &Owner::of(frame), out, tally);
+    tally.add(Outcome::RowsAddedReverse, added as u64);
+    if added > 0 && !plan.back.is_empty() {
+        let bytes = (src, body, variable);
+        let turned = (counters.turned(), sides);
+        reverse::fill(plan, bytes, frame, turned, (first, out), tally);
+    }
+    added
 }
 
 fn count(plan: &Plan, n: usize, rows: usize, tally: &mut Tally) {

@@ -9,6 +9,7 @@ use super::moves::Sides;
 use super::plan::{Plan, Special};
 use super::reverse;
 use super::rows::Frame;
+use super::sampling;
 use super::settings::Settings;
 use crate::ledger::{Outcome, Tally};
 use crate::model::{Addr, Field, FlowBatch, Half, RowFlags};
@@ -132,7 +133,7 @@ impl Counters {
         if !special.two_way {
             return 0;
         }
-        self.add_reverse(first, sides, out)
+        self.add_reverse(first, sides, out, tally)
     }
 
     /// Which of the records settled last have a reverse row.
@@ -260,7 +261,13 @@ impl Counters {
             && start > self.evicted_ms
     }
 
-    fn add_reverse(&mut self, first: usize, sides: &Sides, out: &mut FlowBatch) -> usize {
+    fn add_reverse(
+        &mut self,
+        first: usize,
+        sides: &Sides,
+        out: &mut FlowBatch,
+        tally: &mut Tally,
+    ) -> usize {
         out.core.half[first..].fill(Half::Forward as u8);
         self.twice.clear();
         self.twice.extend(self.reverse.iter().map(|r| *r != (0, 0)));
@@ -274,6 +281,7 @@ impl Counters {
             if *counters != (0, 0) {
                 reverse::turn(out, row, *counters, (sides, i));
                 out.core.present[row] |= carried(sides, i);
+                sampling::count(out.core.flags[row], 1, tally);
                 row += 1;
             }
         }

@@ -191,6 +191,11 @@ fn what_was_said_of_the_forward_direction_is_absent_on_the_reverse_row() {
     let c = &b.out.core;
     assert_eq!((c.start_ms[1], c.end_ms[1]), (995_000, 996_000));
     assert_eq!((c.tos[1], c.vlan[1]), (0, 0));
+    assert_eq!(
+        b.count(Outcome::SamplingUnknown),
+        2,
+        "both rows are flagged"
+    );
 }
 
 #[test]
