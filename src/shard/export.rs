@@ -1,7 +1,7 @@
 //! Datagrams to rows, for one shard.
 
 use super::{Back, Sealed};
-use crate::decode::{Decoder, End, Fault, StateError};
+use crate::decode::{Decoder, End, Faults, StateError};
 use crate::ledger::{Book, Outcome};
 use crate::model::{Addr, Datagram, FlowBatch, Learned};
 
@@ -172,7 +172,7 @@ impl ExportShard {
     }
 
     /// Faults since the last call, for the log.
-    pub fn take_faults(&mut self) -> Vec<Fault> {
+    pub fn take_faults(&mut self) -> Faults {
         self.decoder.take_faults()
     }
 }
