@@ -154,7 +154,17 @@ impl Rounds {
                 .or_default()
                 .merge(listener.book.unassigned());
         }
-        let mut ledger = vec![];
+        // what became of rows goes with the rows that tell it: after a crash both are there, or neither
+        let (news, told) = self.view.sink_cell().tell();
+        let mut ledger: Vec<LedgerRow> = (news.iter())
+            .map(|(outcome, count)| LedgerRow {
+                minute_s,
+                exporter: [0; 16],
+                domain: 0,
+                outcome,
+                count,
+            })
+            .collect();
         for (account, tally) in gained {
             let before = self.sealed.entry(account).or_default();
             ledger.extend(
@@ -175,7 +185,8 @@ impl Rounds {
             ledger,
             ..Extra::default()
         };
-        if let Some(bundle) = self.sealer.seal(now_ns, extra, Arc::default()) {
+        if let Some(mut bundle) = self.sealer.seal(now_ns, extra, Arc::default()) {
+            bundle.positions = told;
             self.outbox.send(bundle);
         }
     }

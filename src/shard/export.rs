@@ -133,6 +133,14 @@ impl ExportShard {
         self.decoder.resume(positions, end, now_ns, mine)
     }
 
+    /// Takes in what bundles of an earlier process held that cannot be read any more, for the exporters that are `mine`.
+    ///
+    /// # Errors
+    /// When the list is damaged; what stands before the damage holds.
+    pub fn damaged(&mut self, list: &[u8], mine: impl Fn(Addr) -> bool) -> Result<(), StateError> {
+        self.decoder.damaged(list, mine)
+    }
+
     /// Lets time pass without a datagram.
     pub fn tick(&mut self, now_ns: i64) {
         self.decoder.tick(now_ns, &mut self.book);
