@@ -52,7 +52,12 @@ pub fn run(arguments: &CheckArguments) -> Result<()> {
         (Err(_), false) => super::load_config(file).map(drop),
         (Err(faults), true) => faults.into_iter().try_for_each(|fault| {
             let name = file.map_or_else(String::new, |p| p.display().to_string());
-            report.say(State::Fault, "configuration", format!("{name}:{fault}"))
+            let space = if fault.line == 0 { " " } else { "" };
+            report.say(
+                State::Fault,
+                "configuration",
+                format!("{name}:{space}{fault}"),
+            )
         }),
     };
     report.end()?;

@@ -659,7 +659,8 @@ CREATE TABLE IF NOT EXISTS flowhouse.vrfs ON CLUSTER 'main' AS flowhouse.vrfs_lo
 ENGINE = Distributed('main', 'flowhouse', 'vrfs_local', rand());
 
 CREATE VIEW IF NOT EXISTS flowhouse.flows_with_vrfs ON CLUSTER 'main' AS
-SELECT f.*, i.ingress_vrf_name AS ingress_vrf_name, e.egress_vrf_name AS egress_vrf_name
+SELECT f.*, f.est_bytes AS est_bytes, f.est_packets AS est_packets,
+    i.ingress_vrf_name AS ingress_vrf_name, e.egress_vrf_name AS egress_vrf_name
 FROM flowhouse.flows AS f
 GLOBAL LEFT JOIN (SELECT exporter AS ingress_exporter, vrf AS ingress_id, name AS ingress_vrf_name FROM flowhouse.vrfs FINAL) AS i
     ON f.exporter = i.ingress_exporter AND f.ingress_vrf = i.ingress_id
@@ -674,4 +675,4 @@ INSERT INTO schema_migrations_local (version, name, checksum) VALUES (3, '0003_i
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (4, '0004_ledger.sql', '3c900cccc559d3a404bd84229d440235');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (5, '0005_views.sql', 'd9343cd1fac382fc34507b5881b8e77f');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (6, '0006_names.sql', 'adede0cc7f27db94b12d8e65ee20b66a');
-INSERT INTO schema_migrations_local (version, name, checksum) VALUES (7, '0007_vrfs.sql', '252a7b6549ab512522d9517c4707ecfc');
+INSERT INTO schema_migrations_local (version, name, checksum) VALUES (7, '0007_vrfs.sql', '8117a49c30a6c7e9ef1261045933dc3f');
