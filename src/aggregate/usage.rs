@@ -87,6 +87,13 @@ impl Usage {
     /// class, DSCP); the next bundle starts from nothing. What was inferred of an interface before the first record that
     /// was metered there is left out: within a bundle the order of the records does not matter.
     pub fn drain(&mut self) -> Vec<UsageRow> {
+        let mut rows = vec![];
+        self.drain_into(&mut rows);
+        rows
+    }
+
+    /// [`Usage::drain`] into a list that is empty and may have room already.
+    pub fn drain_into(&mut self, rows: &mut Vec<UsageRow>) {
         let addresses: Vec<Addr> = self.metered.addresses().collect();
         let mut by_address: Vec<u32> = (0..addresses.len() as u32).collect();
         by_address.sort_unstable_by_key(|&n| addresses[n as usize]);
@@ -95,14 +102,13 @@ impl Usage {
             ranks[number as usize] = rank as u32;
         }
         let metered = &self.metered;
-        let mut rows = Vec::with_capacity(self.sums.len());
+        rows.reserve(self.sums.len());
         self.sums.drain(&ranks, self.keys_max, |key, sums| {
             let told = |(if_index, side)| metered.is_metered(key.exporter(), if_index, side);
             if !key.inferred().is_some_and(told) {
                 rows.push(key.usage_row(addresses[key.exporter() as usize], sums));
             }
         });
-        rows
     }
 
     /// What the rows of one datagram have in common.

@@ -200,7 +200,9 @@ impl Back {
 
     /// Usage of what was finished since the last call, and the facts that were learned.
     pub fn drain(&mut self) -> (Vec<UsageRow>, Vec<Learned>) {
-        (self.usage.drain(), std::mem::take(&mut self.inventory))
+        let mut usage = self.sealer.fresh_usage();
+        self.usage.drain_into(&mut usage);
+        (usage, std::mem::take(&mut self.inventory))
     }
 
     /// Seals what was gathered together with its usage and the inventory; every ten seconds, and the `last` time, also with
