@@ -6,12 +6,13 @@ use crate::batch::{Identity, Sealer};
 use crate::config::Config;
 use crate::control;
 use crate::decode::{Decoder, End};
-use crate::enrich::{self, Tables};
+use crate::enrich::{self, Polled, Tables};
 use crate::ledger::Book;
 use crate::receive::{self, Intake, Listener, Router};
 use crate::shard::{Back, Cell, ExportShard, Worker};
 use crate::sink::spool::{Mode, Spool};
 use crate::sink::{Outbox, Stats, clickhouse::Connection, hop};
+use crate::snmp::Poller;
 use anyhow::Result;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rand::Rng;
@@ -29,6 +30,7 @@ pub struct Collector {
     gate: Gate,
     housekeeper: Housekeeper,
     control: control::Running,
+    poller: Arc<Poller>,
     view: Arc<View>,
     state: Arc<StateDirectory>,
     addresses: Vec<SocketAddr>,
@@ -74,11 +76,12 @@ impl Collector {
 
         let cells: Vec<Cell> = (0..shards).map(|_| Cell::default()).collect();
         let mut workers = vec![];
-        let tables = tables(config, &state)?;
+        let tables = tables(config, &state, reloader.polled().clone())?;
         for (n, (cell, changes)) in cells.iter().zip(changes).enumerate() {
             let mine = |a| intake.shard(a, shards) == n;
             let mut shard = export_shard(config, tables.clone(), sealer(), &before, mine)?;
             shard.back().declare_if(n == 0);
+            shard.back().owned(&intake, n, shards);
             let stages = config.shard.stages;
             workers.push(Worker::new(shard, stages, cell.clone()).with_changes(changes));
         }
@@ -92,6 +95,7 @@ impl Collector {
             Arc::new(reloader),
         ));
         let control = server.start(view.clone())?;
+        let poller = poll(config, &state, &view)?;
         tell_address(config, control_address);
         let housekeeper = Housekeeper::start(view.clone(), state.clone(), sealer(), outbox)?;
         let addresses = listeners.iter().map(Listener::address).collect();
@@ -104,6 +108,7 @@ impl Collector {
             gate,
             housekeeper,
             control,
+            poller,
             view,
             state,
             addresses,
@@ -157,6 +162,7 @@ impl Collector {
     /// grace period. Returns the final counts and the store, if one was started.
     pub fn stop(self) -> (super::Totals, Option<Embedded>) {
         let mut in_order = true;
+        self.poller.stop();
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.listeners {
             match thread.join() {
@@ -288,10 +294,22 @@ impl Before {
 }
 
 /// The tables of all shards; networks over HTTP are fetched from here on.
-fn tables(config: &Config, state: &StateDirectory) -> Result<Arc<Tables>> {
-    let tables = Arc::new(Tables::new(&config.enrich)?);
+fn tables(config: &Config, state: &StateDirectory, polled: Arc<Polled>) -> Result<Arc<Tables>> {
+    let tables = Arc::new(Tables::new(&config.enrich)?.following(polled));
     enrich::fetch(&config.enrich, &tables, state.path())?;
     Ok(tables)
+}
+
+/// Starts asking exporters for their interfaces: those that the configuration names, and those that have sent something.
+fn poll(config: &Config, state: &StateDirectory, view: &Arc<View>) -> Result<Arc<Poller>> {
+    let reloader = view.reloader();
+    let seen = Arc::downgrade(view);
+    let exporters = move || seen.upgrade().map_or(vec![], |v| v.exporters());
+    let polled = reloader.polled().clone();
+    let poller = Poller::start(&config.snmp, polled, state.path(), Box::new(exporters))?;
+    let poller = Arc::new(poller);
+    reloader.lead(poller.clone());
+    Ok(poller)
 }
 
 fn export_shard(

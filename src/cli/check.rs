@@ -63,6 +63,9 @@ pub fn run(arguments: &CheckArguments) -> Result<()> {
     if !config.control.listen.ip().is_loopback() && !config.control.has_key() {
         super::say("warn   control.listen is open to the network and asks for no key: everybody may look, and nothing can be changed through it; control.token_file or control.tls_client_ca_file lets you".to_owned())?;
     }
+    if !config.snmp.access.is_empty() {
+        tell("SNMP", snmp(&config))?;
+    }
     if !arguments.offline {
         tell("account", account(&config))?;
         tell("control", control(&config))?;
@@ -94,6 +97,13 @@ pub fn run(arguments: &CheckArguments) -> Result<()> {
         bail!("{faults} fault(s)");
     }
     Ok(())
+}
+
+/// Whether all secrets are there. Exporters are not asked: they may answer the collector alone.
+fn snmp(config: &Config) -> Result<String> {
+    crate::snmp::prove(&config.snmp)?;
+    let (n, interval_s) = (config.snmp.access.len(), config.snmp.interval_s);
+    Ok(format!("{n} access(es), asked every {interval_s} s"))
 }
 
 /// Who the collector would become, were it started as who runs this.

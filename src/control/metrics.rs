@@ -1,6 +1,7 @@
 //! The page `/metrics`: a snapshot in Prometheus's text format.
 
 use super::inventory::exporters;
+use super::measured;
 use super::{Endpoint, Inventory, Listener, Shard, Sink, Snapshot, Spool};
 use crate::ledger::{Outcome, Tally, laws};
 use prometheus::TextEncoder;
@@ -41,6 +42,9 @@ pub fn render(
         "Times that the embedded store ended and was started again; 0 with a store of another's.",
         [(&[][..], s.store_restarts as f64)],
     );
+    if let Some(snmp) = &s.snmp {
+        measured::snmp(&mut page, snmp, labels_max);
+    }
     reloads(&mut page, s.reloads);
     TextEncoder::new().encode_to_string(&page.0)
 }
@@ -394,13 +398,13 @@ fn reloads(page: &mut Page, r: super::Reloads) {
 }
 
 /// The families of the page.
-struct Page(Vec<MetricFamily>);
+pub(super) struct Page(Vec<MetricFamily>);
 
 /// Label names with values.
-type Labels<'a> = &'a [(&'static str, String)];
+pub(super) type Labels<'a> = &'a [(&'static str, String)];
 
 impl Page {
-    fn counter<'a>(
+    pub fn counter<'a>(
         &mut self,
         name: &str,
         help: &str,
@@ -413,7 +417,7 @@ impl Page {
         });
     }
 
-    fn gauge<'a>(
+    pub fn gauge<'a>(
         &mut self,
         name: &str,
         help: &str,

@@ -20,6 +20,7 @@ mod replay;
 mod schema;
 mod simulation;
 mod sink;
+mod snmp;
 mod spool;
 mod store;
 mod torture;
