@@ -50,11 +50,7 @@ pub(super) fn snmp(page: &mut Page, s: &Snmp, labels_max: usize) {
             "Columns cut short at `snmp.interfaces_per_exporter_max`.",
             s.columns_full as f64,
         ),
-        (
-            "texts_cut",
-            "Names cut at 64 bytes.",
-            s.texts_cut as f64,
-        ),
+        ("texts_cut", "Names cut at 64 bytes.", s.texts_cut as f64),
         (
             "values_odd",
             "Values of a wrong kind, and rows without an ifIndex.",

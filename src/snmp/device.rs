@@ -47,12 +47,12 @@ pub(super) async fn read(
         interfaces_max,
         reading: Reading::default(),
     };
-    let began = poll.uptime().await?;
+    let began = uptime(client).await?;
     poll.names().await?;
     let before_ns = now_ns();
     poll.octets().await?;
     let at_ns = before_ns + (now_ns() - before_ns) / 2;
-    let ended = poll.uptime().await?;
+    let ended = uptime(client).await?;
     if ended < began && began < WRAPS_SOON {
         let place = client.peer_addr().to_string();
         return Err(Error::Restarted { place });
@@ -62,6 +62,20 @@ pub(super) async fn read(
     Ok((reading, at_ns))
 }
 
+/// sysUpTime: the first question of a poll, so that one who is not there costs no more than one.
+pub(super) async fn uptime(client: &Client) -> Result<u32, Error> {
+    let place = client.peer_addr().to_string();
+    let answer = client.get(&oid!(1, 3, 6, 1, 2, 1, 1, 3, 0)).await;
+    let answer = answer.map_err(|e| fault(place.clone(), &e))?;
+    match answer.single().map(|v| &v.value) {
+        Some(Value::TimeTicks(ticks)) => Ok(*ticks),
+        _ => Err(Error::Nonsense {
+            place,
+            why: "sysUpTime is missing".into(),
+        }),
+    }
+}
+
 struct Poll<'a> {
     client: &'a Client,
     interfaces_max: usize,
@@ -69,16 +83,6 @@ struct Poll<'a> {
 }
 
 impl Poll<'_> {
-    /// The first question of a poll, so that one who is not there costs no more than one.
-    async fn uptime(&self) -> Result<u32, Error> {
-        let answer = self.client.get(&oid!(1, 3, 6, 1, 2, 1, 1, 3, 0)).await;
-        let answer = answer.map_err(|e| self.fault(&e))?;
-        match answer.single().map(|v| &v.value) {
-            Some(Value::TimeTicks(ticks)) => Ok(*ticks),
-            _ => Err(self.nonsense("sysUpTime is missing")),
-        }
-    }
-
     async fn names(&mut self) -> Result<(), Error> {
         self.texts(IF_NAME, |i| &mut i.name).await?;
         let nameless = |r: &Row| r.interface.name.is_empty();
@@ -204,11 +208,6 @@ impl Poll<'_> {
             self.reading.interfaces = interfaces;
         }
         Ok(())
-    }
-
-    fn nonsense(&self, why: &str) -> Error {
-        let (place, why) = (self.client.peer_addr().to_string(), why.to_owned());
-        Error::Nonsense { place, why }
     }
 
     fn fault(&self, error: &Theirs) -> Error {

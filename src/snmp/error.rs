@@ -84,10 +84,9 @@ impl Error {
     /// A word for metrics.
     pub fn kind(&self) -> &'static str {
         match self {
-            Error::NotNamed
-            | Error::NoSecret { .. }
-            | Error::File { .. }
-            | Error::Keys { .. } => "configuration",
+            Error::NotNamed | Error::NoSecret { .. } | Error::File { .. } | Error::Keys { .. } => {
+                "configuration"
+            }
             Error::Silent { .. } => "timeout",
             Error::Refused { .. } => "refused",
             Error::Unreachable { .. } => "unreachable",

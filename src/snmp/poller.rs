@@ -347,7 +347,10 @@ impl Rounds {
         }
         drop(waiting);
         self.stats.restarts += u64::from(restarted);
-        let named = reading.interfaces.into_iter().map(|(n, r)| (n, r.interface));
+        let named = reading
+            .interfaces
+            .into_iter()
+            .map(|(n, r)| (n, r.interface));
         let interfaces: Interfaces = named.collect();
         if interfaces != *before.interfaces {
             device.known.interfaces = Arc::new(interfaces);
@@ -401,22 +404,44 @@ async fn ask(
     settings: &Settings,
 ) -> Result<(Reading, i64), Error> {
     let place = format!("{host}:{port}");
-    let timeout = Duration::from_millis(settings.timeout_ms);
-    let retry = Retry::fixed(settings.retries, Duration::ZERO);
-    let client = Client::builder((host, port), auth)
-        .request_timeout(timeout)
-        .construction_timeout(timeout)
-        .retry(retry.unwrap_or_else(|_| Retry::none()))
-        // an answer from elsewhere may be anybody's
-        .strict_source(true);
-    let whole = async {
+    let client = async |auth: Auth, retries: u32| {
+        let timeout = Duration::from_millis(settings.timeout_ms);
+        let retry = Retry::fixed(retries, Duration::ZERO);
+        let client = Client::builder((host.clone(), port), auth)
+            .request_timeout(timeout)
+            .construction_timeout(timeout)
+            .retry(retry.unwrap_or_else(|_| Retry::none()))
+            // an answer from elsewhere may be anybody's
+            .strict_source(true);
         let client = client.connect().await;
-        let client = client.map_err(|e| device::fault(place.clone(), &e))?;
-        device::read(&client, settings.interfaces_per_exporter_max, now_ns).await
+        client.map_err(|e| device::fault(place.clone(), &e))
+    };
+    let whole = async {
+        let is_v3 = matches!(auth, Auth::Usm(_));
+        let most = settings.interfaces_per_exporter_max;
+        let result = device::read(&client(auth, settings.retries).await?, most, now_ns).await;
+        if !is_v3 || !matches!(result, Err(Error::Silent { .. })) {
+            return result;
+        }
+        // who refuses a user says so unsigned, which the library rightly does not believe: it is good enough for a hint
+        let Ok(stranger) = client(Auth::usm("flowhouse"), 0).await else {
+            return result;
+        };
+        match device::uptime(&stranger).await {
+            Err(Error::Silent { .. } | Error::Unreachable { .. }) => result,
+            _ => Err(Error::Refused {
+                place: place.clone(),
+                why: "it is there, and signs no answer for this user: is the user known there, are passwords and protocols the same?".into(),
+            }),
+        }
     };
     let most = Duration::from_secs(settings.poll_timeout_s);
     let whole = tokio::time::timeout(most, whole).await;
-    whole.unwrap_or(Err(Error::Slow { place }))
+    whole.unwrap_or_else(|_| {
+        Err(Error::Slow {
+            place: format!("{host}:{port}"),
+        })
+    })
 }
 
 /// Whether an exporter was started since it answered last: its uptime is shorter than the time since then, or fell. It

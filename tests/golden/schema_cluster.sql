@@ -639,6 +639,18 @@ GLOBAL LEFT JOIN
     ON i.qos_policy = q.policy AND u.qos_class = q.class
 WHERE q.budget_bits > 0 OR q.budget_percent > 0;
 
+-- 0007_reconciliation.sql
+
+ALTER TABLE flowhouse.interface_counters_local ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS source LowCardinality(String) DEFAULT 'sflow' CODEC(ZSTD(1)) COMMENT 'who counted: sflow or snmp (octets and speed alone)',
+    ADD COLUMN IF NOT EXISTS narrow UInt8 CODEC(ZSTD(1)) COMMENT '1: octets of 32 bits, which wrap',
+    ADD COLUMN IF NOT EXISTS restarted UInt8 CODEC(ZSTD(1)) COMMENT '1: does not go on from the row before (restart, or another interface of the same number)';
+
+ALTER TABLE flowhouse.interface_counters ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS source LowCardinality(String) DEFAULT 'sflow' CODEC(ZSTD(1)) COMMENT 'who counted: sflow or snmp (octets and speed alone)',
+    ADD COLUMN IF NOT EXISTS narrow UInt8 CODEC(ZSTD(1)) COMMENT '1: octets of 32 bits, which wrap',
+    ADD COLUMN IF NOT EXISTS restarted UInt8 CODEC(ZSTD(1)) COMMENT '1: does not go on from the row before (restart, or another interface of the same number)';
+
 -- what was applied
 
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (1, '0001_flows.sql', 'cf0b71d66ec443e2a2500ab47cd1f782');
@@ -647,3 +659,4 @@ INSERT INTO schema_migrations_local (version, name, checksum) VALUES (3, '0003_i
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (4, '0004_ledger.sql', '3c900cccc559d3a404bd84229d440235');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (5, '0005_views.sql', 'd9343cd1fac382fc34507b5881b8e77f');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (6, '0006_names.sql', 'adede0cc7f27db94b12d8e65ee20b66a');
+INSERT INTO schema_migrations_local (version, name, checksum) VALUES (7, '0007_reconciliation.sql', 'd43194593868945828a29adbf00bed69');

@@ -621,3 +621,14 @@ LEFT JOIN
 WHERE q.budget_bits > 0 OR q.budget_percent > 0;
 
 INSERT INTO schema_migrations (version, name, checksum) VALUES (6, '0006_names.sql', 'adede0cc7f27db94b12d8e65ee20b66a');
+
+-- 0007_reconciliation.sql
+
+-- What interfaces counted themselves, beside what flows say of them.
+
+ALTER TABLE interface_counters
+    ADD COLUMN IF NOT EXISTS source LowCardinality(String) DEFAULT 'sflow' CODEC(ZSTD(1)) COMMENT 'who counted: sflow or snmp (octets and speed alone)',
+    ADD COLUMN IF NOT EXISTS narrow UInt8 CODEC(ZSTD(1)) COMMENT '1: octets of 32 bits, which wrap',
+    ADD COLUMN IF NOT EXISTS restarted UInt8 CODEC(ZSTD(1)) COMMENT '1: does not go on from the row before (restart, or another interface of the same number)';
+
+INSERT INTO schema_migrations (version, name, checksum) VALUES (7, '0007_reconciliation.sql', 'd43194593868945828a29adbf00bed69');

@@ -11,8 +11,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use world::{
-    AUTH, COMMUNITY, EXPORTER, Made, PRIVACY, Relay, Snmpd, USER, World, kill, pass_on, pdu, secret,
-    settings,
+    AUTH, COMMUNITY, EXPORTER, Made, PRIVACY, Relay, Snmpd, USER, World, kill, pass_on, pdu,
+    secret, settings,
 };
 
 const TWO: [Made; 2] = [
@@ -90,7 +90,13 @@ fn names_aliases_speeds_and_octets_come_from_the_right_columns() {
     );
     assert_eq!(world.interface(7).expect("Gi0/7").speed, 100_000_000_000);
     let counters = world.counters();
-    let of = |n: usize| (counters[n].if_index, counters[n].in_octets, counters[n].out_octets);
+    let of = |n: usize| {
+        (
+            counters[n].if_index,
+            counters[n].in_octets,
+            counters[n].out_octets,
+        )
+    };
     assert_eq!((of(0), of(1)), ((1, 1 << 40, 5), (7, 10, 20)));
     assert_eq!(counters[0].if_speed, 1_000_000_000);
 }
@@ -131,18 +137,12 @@ fn a_wrong_password_is_named_and_costs_nothing_that_was_known() {
         (wrong, "timeout"),
         (snmpd.v3(USER, "not-the-password", PRIVACY), "refused"),
         (snmpd.v3("nobody", AUTH, PRIVACY), "refused"),
-        (snmpd.v3(USER, AUTH, "not-the-password"), "refused or silent"),
+        (snmpd.v3(USER, AUTH, "not-the-password"), "refused"),
     ] {
         let world = World::start(dir.path(), &text);
         world.first();
-        let (refused, silent) = (world.failures("refused"), world.failures("timeout"));
-        let so = match kind {
-            "timeout" => (refused, silent) == (0, 1),
-            "refused" => (refused, silent) == (1, 0),
-            // snmpd may not answer at all what it cannot decrypt
-            _ => refused + silent == 1,
-        };
-        assert!(so, "{kind}: {:?}", world.poller.stats());
+        let stats = world.poller.stats();
+        assert_eq!((stats.polls, world.failures(kind)), (0, 1), "{stats:?}");
         assert_eq!(world.name(1), "Gi0/1", "of the run before");
         assert_eq!(world.counters(), []);
     }
@@ -190,7 +190,10 @@ fn a_kill_in_mid_poll_leaves_the_last_good_answer() {
         world.first();
         assert_eq!(world.poller.stats().polls, 0);
         let one = world.interface(1).expect("kept");
-        assert_eq!((&*one.name, &*one.description), ("Gi0/1", "to the provider"));
+        assert_eq!(
+            (&*one.name, &*one.description),
+            ("Gi0/1", "to the provider")
+        );
         assert_eq!(world.counters(), [], "octets of half a poll");
         drop((world, relay));
         snmpd.kill();
@@ -226,9 +229,15 @@ fn a_device_that_restarts_in_mid_poll_is_not_believed() {
     let mut world = World::start(dir.path(), &text);
     world.first();
     assert_eq!(world.failures("restarted"), 1);
-    assert_eq!((world.name(1).as_str(), world.counters().len()), ("(none)", 0));
+    assert_eq!(
+        (world.name(1).as_str(), world.counters().len()),
+        ("(none)", 0)
+    );
     world.poll();
-    assert_eq!((world.name(1).as_str(), world.counters().len()), ("Gi0/1", 2));
+    assert_eq!(
+        (world.name(1).as_str(), world.counters().len()),
+        ("Gi0/1", 2)
+    );
     snmpd.kill();
 }
 
@@ -250,14 +259,22 @@ fn an_index_that_moves_takes_its_name_along() {
     world.poll();
     let names = [1, 7, 9].map(|i| world.name(i));
     assert_eq!(names, ["(none)", "Gi0/1", "Gi0/7"]);
-    let restarted: Vec<_> = world.counters().iter().map(|c| (c.if_index, c.restarted)).collect();
+    let restarted: Vec<_> = world
+        .counters()
+        .iter()
+        .map(|c| (c.if_index, c.restarted))
+        .collect();
     // the one that has another name than before is marked in any case, by its uptime or by its name
     assert!(restarted.contains(&(7, true)), "{restarted:?}");
     // without a restart: the names alone tell
     (one.index, two.index) = (9, 7);
     snmpd.serve(&[one, two]);
     world.poll();
-    let restarted: Vec<_> = world.counters().iter().map(|c| (c.if_index, c.restarted)).collect();
+    let restarted: Vec<_> = world
+        .counters()
+        .iter()
+        .map(|c| (c.if_index, c.restarted))
+        .collect();
     assert_eq!(restarted, [(7, true), (9, true)]);
     assert_eq!([7, 9].map(|i| world.name(i)), ["Gi0/7", "Gi0/1"]);
 }
@@ -275,7 +292,7 @@ fn hostile_values_cost_a_field_and_are_counted() {
         "{x}.1.1 octet {}\n{x}.1.2 octet {}\n{x}.1.3 gauge 7\n{x}.1.4 string plain\n{x}.1.4294967295 string far\n\
          {x}.1.0 string zero\n{x}.1.5.6 string twice\n{x}.6.1 integer -5\n{x}.6.4 counter64 18446744073709551615\n\
          {x}.10.4 counter64 18446744073709551615\n{x}.15.1 integer -1\n{x}.15.4 gauge 4294967295\n{x}.18.4 octet {}\n",
-        hex(&[b'n'; 3_000]),
+        hex(&[b'n'; 1_000]),
         hex(b"\x1b[2J\xff\xfename\x07"),
         hex("\u{202e}drawkcab\0".as_bytes()),
     );
@@ -289,7 +306,7 @@ fn hostile_values_cost_a_field_and_are_counted() {
     assert_eq!(world.name(3), "", "a number is no name");
     let plain = world.interface(4).expect("plain");
     assert_eq!((&*plain.name, &*plain.description), ("plain", "drawkcab"));
-    assert_eq!(plain.speed, 4_294_967_295_000_000, "as it says");
+    assert_eq!(plain.speed, 0, "the greatest number says that it does not know");
     for index in [0, 5, 0xffff_ffff] {
         assert_eq!(world.name(index), "(none)");
     }
@@ -322,7 +339,10 @@ fn answers_that_turn_in_circles_or_never_end_have_an_end() {
     });
     for (relay, kinds) in [
         (Relay::start(snmpd.address, circle), &["malformed"][..]),
-        (Relay::start(snmpd.address, noise), &["timeout", "malformed"]),
+        (
+            Relay::start(snmpd.address, noise),
+            &["timeout", "malformed"],
+        ),
     ] {
         let text = settings(relay.address, &format!("community = \"{COMMUNITY}\""));
         let world = World::start(dir.path(), &text);
@@ -347,9 +367,15 @@ fn more_interfaces_than_there_is_room_for_are_left_out_and_counted() {
     let few = format!("interfaces_per_exporter_max = 20\n{}", snmpd.v2c());
     let world = World::start(&state("few"), &few);
     world.first();
-    assert_eq!((world.name(20).as_str(), world.name(21).as_str()), ("Gi0/1", "(none)"));
+    assert_eq!(
+        (world.name(20).as_str(), world.name(21).as_str()),
+        ("Gi0/1", "(none)")
+    );
     let stats = world.poller.stats();
-    assert!(stats.interfaces == 20 && stats.columns_full >= 5, "{stats:?}");
+    assert!(
+        stats.interfaces == 20 && stats.columns_full >= 5,
+        "{stats:?}"
+    );
     let none = format!("interfaces_max = 49\n{}", snmpd.v2c());
     let world = World::start(&state("none"), &none);
     world.first();
@@ -385,7 +411,10 @@ fn pauses_grow_while_nobody_answers_and_end_when_somebody_does() {
     snmpd.run();
     world.poll();
     let stats = world.poller.stats();
-    assert_eq!((stats.polls, stats.open, &stats.up[..]), (1, 0, &[(EXPORTER, true)][..]));
+    assert_eq!(
+        (stats.polls, stats.open, &stats.up[..]),
+        (1, 0, &[(EXPORTER, true)][..])
+    );
 }
 
 #[test]
@@ -394,7 +423,10 @@ fn names_and_counters_reach_the_store_and_secrets_reach_nothing() {
     let store = Store::start(dir.path());
     let snmpd = Snmpd::made_up(dir.path());
     snmpd.serve(&TWO);
-    let base = format!("[receive]\nlisteners = [\"127.0.0.1:0\"]\n{}", store.config());
+    let base = format!(
+        "[receive]\nlisteners = [\"127.0.0.1:0\"]\n{}",
+        store.config()
+    );
     let snmp = |community: &str| {
         let target = snmpd.address;
         format!(
@@ -441,7 +473,10 @@ fn names_and_counters_reach_the_store_and_secrets_reach_nothing() {
     flow();
     collector.settle(2);
     let names = "SELECT if_index, name, description, role FROM interfaces FINAL ORDER BY if_index";
-    let want = [["1", "Gi0/1", "to the provider", "internet"], ["7", "Gi0/7", "mine", ""]];
+    let want = [
+        ["1", "Gi0/1", "to the provider", "internet"],
+        ["7", "Gi0/7", "mine", ""],
+    ];
     eventually("names are stored", || sql.rows(names) == want);
     assert_eq!(collector.metric("flowhouse_snmp_up"), 1.0);
     assert!(collector.metric("flowhouse_snmp_polls_total") >= 1.0);
@@ -468,22 +503,40 @@ fn check_says_what_is_wrong() {
         let out = check.args(["check", "--offline", "-c"]).arg(&file).output();
         let out = out.expect("it runs");
         let said = [out.stdout, out.stderr].concat();
-        (out.status.success(), String::from_utf8_lossy(&said).into_owned())
+        (
+            out.status.success(),
+            String::from_utf8_lossy(&said).into_owned(),
+        )
     };
     let access = "[snmp.access.core]\nexporters = [\"192.0.2.0/24\"]\n";
     for (text, parts) in [
-        (format!("{access}comunity = \"x\"\n"), &["3:1", "comunity", "community"][..]),
+        (
+            format!("{access}comunity = \"x\"\n"),
+            &["3:1", "comunity", "community"][..],
+        ),
         (
             format!("{access}version = \"3\"\n"),
             &["snmp.access.core.user is missing"],
         ),
-        (access.to_owned(), &["snmp.access.core.community is missing", "FLOWHOUSE_SNMP_COMMUNITY"]),
+        (
+            access.to_owned(),
+            &[
+                "snmp.access.core.community is missing",
+                "FLOWHOUSE_SNMP_COMMUNITY",
+            ],
+        ),
         (
             format!("{access}community_file = \"/nonexistent/hush\"\n"),
             &["snmp.access.core.community_file: /nonexistent/hush cannot be read"],
         ),
-        ("[snmp]\ninterval_s = 900\n".into(), &["2:1", "snmp.interval_s must be 10 to 300"]),
-        (format!("{access}community = 5\n"), &["3:", "must be a text in quotes"]),
+        (
+            "[snmp]\ninterval_s = 900\n".into(),
+            &["2:1", "snmp.interval_s must be 10 to 300"],
+        ),
+        (
+            format!("{access}community = 5\n"),
+            &["3:", "must be a text in quotes"],
+        ),
     ] {
         let (fine, said) = check(&text);
         assert!(!fine, "{text}");
@@ -498,5 +551,8 @@ fn check_says_what_is_wrong() {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(&open, fs::Permissions::from_mode(0o644)).expect("its mode");
     let (fine, said) = check(&text);
-    assert!(!fine && said.contains("chmod o-rwx") && !said.contains("hush\n"), "{said}");
+    assert!(
+        !fine && said.contains("chmod o-rwx") && !said.contains("hush\n"),
+        "{said}"
+    );
 }

@@ -6,11 +6,11 @@ use flowhouse::model::{Addr, InterfaceCounters};
 use flowhouse::snmp::{Poller, Settings};
 use std::fmt::Write as _;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, spawn};
 use std::time::Duration;
 
@@ -151,10 +151,7 @@ impl Snmpd {
 
     /// `[snmp.targets]` and an access by version 2c.
     pub fn v2c(&self) -> String {
-        settings(
-            self.address,
-            &format!("community = \"{COMMUNITY}\""),
-        )
+        settings(self.address, &format!("community = \"{COMMUNITY}\""))
     }
 
     /// The same by version 3.
@@ -336,12 +333,4 @@ pub fn secret(dir: &Path, name: &str, text: &str) -> PathBuf {
 /// Kills by process id.
 pub fn kill(id: u32) {
     run(Command::new("kill").args(["-KILL", &id.to_string()]));
-}
-
-/// Shared between a relay and its test.
-pub type Shared<T> = Arc<Mutex<T>>;
-
-/// An address as an exporter sends from.
-pub fn loopback(address: SocketAddr) -> IpAddr {
-    address.ip()
 }
