@@ -1,5 +1,6 @@
 //! What is known of everything, read from the published cells.
 
+use super::reconciler::Latest;
 use super::{Pace, Reloader};
 use crate::control;
 use crate::ledger::{Book, Gauges, Law, Outcome, laws};
@@ -7,8 +8,8 @@ use crate::model::Addr;
 use crate::receive::{Intake, Listener, Published, ReceiveStats};
 use crate::shard::{Cell, ShardStats};
 use crate::sink::{EndpointState, LATENCY_BOUNDS, Snapshot, Stats};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 /// The cells of all threads.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub struct View {
     bundles_queued: AtomicU64,
     store_restarts: AtomicU64,
     reloader: Arc<Reloader>,
+    reconciliation: OnceLock<Latest>,
 }
 
 /// All counts at one moment. Under load threads publish one after the other, so the laws hold to within what they published
@@ -65,7 +67,14 @@ impl View {
             bundles_queued: AtomicU64::new(0),
             store_restarts: AtomicU64::new(0),
             reloader,
+            reconciliation: OnceLock::new(),
         }
+    }
+
+    /// From here on what flows say beside counters is known.
+    pub(super) fn reconcile(&self, latest: Latest) {
+        // set once, at the start
+        let _ = self.reconciliation.set(latest);
     }
 
     /// What reads the configuration again.
@@ -200,6 +209,7 @@ impl control::Source for View {
             },
             store_restarts: self.store_restarts.load(Relaxed),
             not_ready,
+            reconciliation: self.reconciliation.get().map(Latest::read),
             snmp: self.reloader.poller().map(|p| snmp(p.stats())),
             reloads: self.reloader.stats(),
             spooling,
@@ -258,7 +268,11 @@ fn snmp(s: crate::snmp::Stats) -> control::Snmp {
         open: s.open as u64,
         asked: s.asked as u64,
         interfaces: s.interfaces as u64,
-        up: s.up.into_iter().map(|(e, up)| (e.to_string(), up)).collect(),
+        up: s
+            .up
+            .into_iter()
+            .map(|(e, up)| (e.to_string(), up))
+            .collect(),
         polls: s.polls,
         failures: (kinds.iter())
             .map(|k| (*k, s.failures.get(k).copied().unwrap_or(0)))

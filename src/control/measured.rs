@@ -1,7 +1,7 @@
 //! Metrics of what interfaces counted themselves.
 
-use super::Snmp;
 use super::metrics::Page;
+use super::{Reconciliation, Snmp};
 
 /// How asking exporters goes.
 pub(super) fn snmp(page: &mut Page, s: &Snmp, labels_max: usize) {
@@ -27,6 +27,57 @@ pub(super) fn snmp(page: &mut Page, s: &Snmp, labels_max: usize) {
             [(&[][..], value as f64)],
         );
     }
+    counts(page, s);
+    let up = s.up.iter().take(labels_max);
+    let up: Vec<_> = up
+        .map(|(e, up)| ([("exporter", e.clone())], f64::from(u8::from(*up))))
+        .collect();
+    page.gauge(
+        "flowhouse_snmp_up",
+        "Whether an exporter answered the last time; the first ones by address, at most `control.exporter_labels_max`.",
+        up.iter().map(|(l, up)| (&l[..], *up)),
+    );
+}
+
+/// How flows compare with what interfaces counted.
+pub(super) fn reconciliation(page: &mut Page, r: &Reconciliation) {
+    let sides: Vec<_> = (r.sides.iter())
+        .map(|s| {
+            let labels = [
+                ("exporter", s.exporter.clone()),
+                ("if_index", s.if_index.to_string()),
+                ("interface", s.interface.clone()),
+                ("direction", s.direction.clone()),
+            ];
+            (labels, s.ratio)
+        })
+        .collect();
+    page.gauge(
+        "flowhouse_reconciliation_ratio",
+        "Bytes by flows over bytes that the interface counted, of its latest 5 minutes; the 200 busiest sides.",
+        sides.iter().map(|(l, ratio)| (&l[..], *ratio)),
+    );
+    let diagnoses: Vec<_> = (r.diagnoses.iter())
+        .map(|(d, n)| ([("diagnosis", d.clone())], *n as f64))
+        .collect();
+    page.gauge(
+        "flowhouse_reconciliation_sides",
+        "Sides of interfaces by what their latest 5 minutes say of their flows.",
+        diagnoses.iter().map(|(l, n)| (&l[..], *n)),
+    );
+    page.counter(
+        "flowhouse_reconciliation_failures_total",
+        "Times that the store did not say how flows compare with counters.",
+        [(&[][..], r.failures as f64)],
+    );
+    page.gauge(
+        "flowhouse_reconciliation_timestamp_seconds",
+        "When it said so last; 0: not yet.",
+        [(&[][..], r.at_s as f64)],
+    );
+}
+
+fn counts(page: &mut Page, s: &Snmp) {
     let counters = [
         ("polls", "Polls that gave everything.", s.polls as f64),
         ("poll_seconds", "Time that all polls took.", s.seconds),
@@ -72,14 +123,5 @@ pub(super) fn snmp(page: &mut Page, s: &Snmp, labels_max: usize) {
         "flowhouse_snmp_poll_failures_total",
         "Polls that gave nothing: what was got before the failure is dropped, the last good answer holds.",
         kinds.iter().map(|(l, n)| (&l[..], *n as f64)),
-    );
-    let up = s.up.iter().take(labels_max);
-    let up: Vec<_> = up
-        .map(|(e, up)| ([("exporter", e.clone())], f64::from(u8::from(*up))))
-        .collect();
-    page.gauge(
-        "flowhouse_snmp_up",
-        "Whether an exporter answered the last time; the first ones by address, at most `control.exporter_labels_max`.",
-        up.iter().map(|(l, up)| (&l[..], *up)),
     );
 }

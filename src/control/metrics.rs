@@ -45,6 +45,9 @@ pub fn render(
     if let Some(snmp) = &s.snmp {
         measured::snmp(&mut page, snmp, labels_max);
     }
+    if let Some(reconciliation) = &s.reconciliation {
+        measured::reconciliation(&mut page, reconciliation);
+    }
     reloads(&mut page, s.reloads);
     TextEncoder::new().encode_to_string(&page.0)
 }

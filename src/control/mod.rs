@@ -20,4 +20,7 @@ pub use inventory::{EXPORTERS_MAX, Inventory};
 pub use metrics::render;
 pub use server::{Running, Server};
 pub use settings::Settings;
-pub use snapshot::{Endpoint, Listener, Reloads, Shard, Sink, Snapshot, Snmp, Source, Spool};
+pub use snapshot::{
+    Endpoint, Listener, Reconciled, Reconciliation, Reloads, Shard, Sink, Snapshot, Snmp, Source,
+    Spool,
+};

@@ -37,6 +37,8 @@ pub struct Snapshot {
     pub store_restarts: u64,
     /// Exporters asked for their interfaces.
     pub snmp: Option<Snmp>,
+    /// What flows say of interfaces beside what those counted themselves.
+    pub reconciliation: Option<Reconciliation>,
     /// Reloads of the configuration.
     pub reloads: Reloads,
     /// Why nothing can be delivered or spooled now; `None` when one of them can be.
@@ -93,6 +95,34 @@ pub struct Snmp {
     pub values_odd: u64,
     /// Exporters found restarted.
     pub restarts: u64,
+}
+
+/// What flows say of interfaces beside what those counted themselves, as the store told last.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reconciliation {
+    /// Sides of interfaces with their latest 5 minutes, the busiest first.
+    pub sides: Vec<Reconciled>,
+    /// Sides by diagnosis.
+    pub diagnoses: BTreeMap<String, u64>,
+    /// When the store was asked, seconds since 1970 UTC; 0: it has not answered yet.
+    pub at_s: u64,
+    /// Times that it gave no answer.
+    pub failures: u64,
+}
+
+/// One side of an interface.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reconciled {
+    /// Exporter.
+    pub exporter: String,
+    /// ifIndex.
+    pub if_index: u32,
+    /// Name.
+    pub interface: String,
+    /// `ingress` or `egress`.
+    pub direction: String,
+    /// Bytes by flows over bytes counted.
+    pub ratio: f64,
 }
 
 /// A UDP listener.

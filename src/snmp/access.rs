@@ -239,7 +239,7 @@ mod tests {
         let mut d = Directory::new(&toml::from_str(&text).expect("parses"));
         let a = Addr::from_v6([0x20; 16]);
         let community = |auth| match auth {
-            Auth::Community { community, .. } => format!("{:?}", community.as_ref()),
+            Auth::Community { community, .. } => community.as_bytes().to_vec(),
             other => panic!("{other:?}"),
         };
         let first = community(d.door(&a).expect("a file").2);

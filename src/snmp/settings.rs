@@ -217,6 +217,20 @@ impl Settings {
         faults
     }
 
+    /// What polling may take in memory, bytes: names once as published and once as read, and counters that wait.
+    pub fn memory_max(&self) -> usize {
+        if self.access.is_empty() {
+            return 0;
+        }
+        let read = self
+            .concurrent_max
+            .saturating_mul(self.interfaces_per_exporter_max);
+        let interfaces = self.interfaces_max.saturating_add(read);
+        interfaces
+            .saturating_mul(INTERFACE_BYTES)
+            .saturating_add(self.counters_max.saturating_mul(COUNTERS_BYTES))
+    }
+
     /// Files that are read while exporters are asked.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
         self.access.values().flat_map(|a| {
@@ -308,6 +322,11 @@ pub(super) fn place(target: &str, port: u16) -> Option<(String, u16)> {
     (!host.is_empty() && host.len() <= 253 && host.chars().all(plain))
         .then(|| (host.to_owned(), port))
 }
+
+/// An interface with its texts.
+const INTERFACE_BYTES: usize = 256;
+/// A row of counters.
+const COUNTERS_BYTES: usize = 160;
 
 #[cfg(test)]
 mod tests {

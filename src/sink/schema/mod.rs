@@ -1,6 +1,7 @@
 //! The tables: ordered, idempotent migrations, embedded in the program, and what a store has of them.
 
 mod form;
+mod reconciliation;
 mod statements;
 
 use super::Error;
@@ -9,6 +10,7 @@ use serde::Deserialize;
 use std::time::{Duration, Instant};
 
 pub use form::Form;
+pub use reconciliation::{reconciliation, reconciliation_summary};
 pub use statements::statements;
 
 /// One file of `schemas/`.

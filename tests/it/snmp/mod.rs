@@ -9,7 +9,6 @@ use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 use world::{
     AUTH, COMMUNITY, EXPORTER, Made, PRIVACY, Relay, Snmpd, USER, World, kill, pass_on, pdu,
     secret, settings,
@@ -210,13 +209,11 @@ fn a_device_that_restarts_in_mid_poll_is_not_believed() {
     let dir = directory();
     let mut snmpd = Snmpd::made_up(dir.path());
     snmpd.serve(&TWO);
-    let first = Arc::new(Mutex::new(Some(())));
     // the second answer to the question for the uptime is that of a device that has just started
     let uptimes = AtomicUsize::new(0);
     let answer = Box::new(move |question: &[u8], theirs: &std::net::UdpSocket| {
         let mut reply = pass_on(question, theirs)?;
         if question[pdu(question)] == 0xa0 && uptimes.fetch_add(1, Relaxed) == 0 {
-            first.lock().expect("sound").take();
             // TimeTicks: what snmpd says, and one more in the second byte
             let at = reply.iter().rposition(|b| *b == 0x43).expect("ticks");
             let length = usize::from(reply[at + 1]);
@@ -306,7 +303,10 @@ fn hostile_values_cost_a_field_and_are_counted() {
     assert_eq!(world.name(3), "", "a number is no name");
     let plain = world.interface(4).expect("plain");
     assert_eq!((&*plain.name, &*plain.description), ("plain", "drawkcab"));
-    assert_eq!(plain.speed, 0, "the greatest number says that it does not know");
+    assert_eq!(
+        plain.speed, 0,
+        "the greatest number says that it does not know"
+    );
     for index in [0, 5, 0xffff_ffff] {
         assert_eq!(world.name(index), "(none)");
     }
