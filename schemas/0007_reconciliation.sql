@@ -32,7 +32,7 @@ SELECT
         greatest(j.counted, j.flows) < 1000000, 'idle',
         abs(j.ratio - 1) <= j.tolerance, 'agrees',
         j.lost > 0.02 AND j.ratio < 1 AND abs(j.ratio - (1 - j.lost)) <= j.tolerance, 'exporter_drops',
-        j.flows_before > 0 AND abs(j.ratio_before - 1) <= j.tolerance AND j.ratio < 1 AND j.age < 7200, 'active_timeout',
+        j.flows > 0 AND j.flows_before > 0 AND abs(j.ratio_before - 1) <= j.tolerance AND j.ratio < 1 AND j.age < 7200, 'active_timeout',
         j.flows_around > 0 AND j.flows_around != j.flows AND abs(j.ratio_around - 1) <= j.tolerance, 'active_timeout',
         j.ratio < 0.02 AND j.flows_other > 0 AND j.ratio_other >= 0.3, 'missing_direction',
         j.flows = 0 AND j.flows_other = 0, 'no_flows',
@@ -43,7 +43,7 @@ SELECT
     if(j.ratio > 0 AND j.ratio < 1, round(1 / j.ratio), round(j.ratio, 2)) AS factor,
     multiIf(
         diagnosis = 'exporter_drops',
-            concat('records were lost on their way: ', toString(round(100 * j.lost)), ' % by their sequence numbers; look at the exporter''s load and at the network between'),
+            concat('records were lost on their way: ', toString(round(100 * j.lost)), ' % by their sequence numbers; look at kernel drops here, at the network between and at the exporter''s load'),
         diagnosis = 'active_timeout',
             'long flows are reported after the 5 minutes in which they ran: set the exporter''s active time-out to 60 s, and let it send start times',
         diagnosis = 'missing_direction',

@@ -7,7 +7,8 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;
 
-/// Sides of interfaces whose flows and counters differ, the busiest first.
+/// Sides of interfaces whose flows and counters differ, the busiest first. Those without any flow are left out: most ports of most
+/// exporters are not metered, and nobody expects it.
 ///
 /// # Errors
 /// When the store cannot be asked.
@@ -15,7 +16,7 @@ pub fn ask(reader: &Reader, since: u64, limit: u32, exporter: Option<IpAddr>) ->
     let all = reconciliation_summary(&format!("now() - {since}"), "now()");
     let only = exporter.map_or(String::new(), |e| format!(" AND exporter = toIPv6('{e}')"));
     reader.rows(&format!(
-        "SELECT * FROM ({all}) WHERE diagnosis NOT IN ('agrees', 'idle'){only} LIMIT {limit}"
+        "SELECT * FROM ({all}) WHERE diagnosis NOT IN ('agrees', 'idle', 'no_flows'){only} LIMIT {limit}"
     ))
 }
 

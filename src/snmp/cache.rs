@@ -102,7 +102,8 @@ impl Cache {
         Ok(whole.exporters)
     }
 
-    /// Puts everything in the place of what was kept before: after a crash it is the old or the new file, whole.
+    /// Puts everything in the place of what was kept before: after a crash it is the old or the new file, whole. Without
+    /// anything to keep there is no file.
     pub fn store<'a>(
         &self,
         all: impl Iterator<Item = (&'a Addr, &'a Known)>,
@@ -119,6 +120,12 @@ impl Cache {
             version: VERSION,
             exporters: exporters.collect(),
         };
+        if whole.exporters.is_empty() {
+            return match fs::remove_file(&self.path) {
+                Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
+                _ => Ok(()),
+            };
+        }
         let part = self.path.with_extension("part");
         let mut file = File::create(&part)?;
         file.write_all(&serde_json::to_vec(&whole)?)?;
@@ -193,5 +200,9 @@ mod tests {
         let other = other.replace("\"version\":1", "\"version\":2");
         std::fs::write(&path, other).expect("written");
         assert!(cache.load(10, 10, 0).is_empty(), "another version");
+        for _ in 0..2 {
+            cache.store([].into_iter()).expect("removed");
+            assert!(!path.exists());
+        }
     }
 }
