@@ -1,6 +1,6 @@
 //! Metrics of what interfaces counted themselves.
 
-use super::metrics::Page;
+use super::families::Page;
 use super::{Reconciliation, Snmp};
 
 /// How asking exporters goes.

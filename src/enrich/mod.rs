@@ -37,8 +37,8 @@ mod tables;
 
 pub use error::Error;
 pub use memory::Memory;
-pub use polled::{Interfaces, Polled, Renamed};
 pub use passes::{enrich, learn_interfaces, learn_names};
+pub use polled::{Interfaces, Polled, Renamed};
 pub use prefix::Prefix;
 pub use prefix_map::PrefixMap;
 pub use remote::fetch;

@@ -4,7 +4,8 @@ use super::block::{Block, Order};
 use crate::batch::{ExporterRow, LedgerRow};
 use crate::ledger::Outcome;
 use crate::model::{
-    Addr, CounterSource, InterfaceCounters, InterfaceSide, Learned, NameTable, Names, Origin, UsageRow,
+    Addr, CounterSource, InterfaceCounters, InterfaceSide, Learned, NameTable, Names, Origin,
+    UsageRow,
 };
 
 /// A column of a table with rows of type `R`.
@@ -239,6 +240,13 @@ pub(super) const APPLICATIONS: &[Column<Learned>] = &[
     learned!("app_id": "UInt64" as u64, Application.app_id),
     learned!("name", Application.name),
     learned!("description", Application.description),
+    updated_at!(),
+];
+
+pub(super) const VRFS: &[Column<Learned>] = &[
+    learned!("exporter": "IPv6" as Addr, Vrf.exporter),
+    learned!("vrf": "UInt32" as u32, Vrf.vrf),
+    learned!("name", Vrf.name),
     updated_at!(),
 ];
 

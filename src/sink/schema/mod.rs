@@ -42,7 +42,8 @@ migrations! {
     4, "0004_ledger.sql";
     5, "0005_views.sql";
     6, "0006_names.sql";
-    7, "0007_reconciliation.sql";
+    7, "0007_vrfs.sql";
+    8, "0008_reconciliation.sql";
 }
 
 impl Migration {
