@@ -639,7 +639,34 @@ GLOBAL LEFT JOIN
     ON i.qos_policy = q.policy AND u.qos_class = q.class
 WHERE q.budget_bits > 0 OR q.budget_percent > 0;
 
--- 0007_reconciliation.sql
+-- 0007_vrfs.sql
+
+CREATE TABLE IF NOT EXISTS flowhouse.vrfs_local ON CLUSTER 'main'
+(
+    exporter IPv6 CODEC(ZSTD(1)),
+    vrf UInt32 CODEC(ZSTD(1)) COMMENT 'as in flows.ingress_vrf and flows.egress_vrf',
+    name String CODEC(ZSTD(1)),
+    updated_at DateTime64(3, 'UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/vrfs', '{replica}', updated_at)
+ORDER BY (exporter, vrf)
+SETTINGS
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.vrfs ON CLUSTER 'main' AS flowhouse.vrfs_local
+ENGINE = Distributed('main', 'flowhouse', 'vrfs_local', rand());
+
+CREATE VIEW IF NOT EXISTS flowhouse.flows_with_vrfs ON CLUSTER 'main' AS
+SELECT f.*, i.ingress_vrf_name AS ingress_vrf_name, e.egress_vrf_name AS egress_vrf_name
+FROM flowhouse.flows AS f
+GLOBAL LEFT JOIN (SELECT exporter AS ingress_exporter, vrf AS ingress_id, name AS ingress_vrf_name FROM flowhouse.vrfs FINAL) AS i
+    ON f.exporter = i.ingress_exporter AND f.ingress_vrf = i.ingress_id
+GLOBAL LEFT JOIN (SELECT exporter AS egress_exporter, vrf AS egress_id, name AS egress_vrf_name FROM flowhouse.vrfs FINAL) AS e
+    ON f.exporter = e.egress_exporter AND f.egress_vrf = e.egress_id;
+
+-- 0008_reconciliation.sql
 
 ALTER TABLE flowhouse.interface_counters_local ON CLUSTER 'main'
     ADD COLUMN IF NOT EXISTS source LowCardinality(String) DEFAULT 'sflow' CODEC(ZSTD(1)) COMMENT 'who counted: sflow or snmp (octets and speed alone)',
@@ -673,7 +700,7 @@ SELECT
         greatest(j.counted, j.flows) < 1000000, 'idle',
         abs(j.ratio - 1) <= j.tolerance, 'agrees',
         j.lost > 0.02 AND j.ratio < 1 AND abs(j.ratio - (1 - j.lost)) <= j.tolerance, 'exporter_drops',
-        j.flows_before > 0 AND abs(j.ratio_before - 1) <= j.tolerance AND j.ratio < 1 AND j.age < 7200, 'active_timeout',
+        j.flows > 0 AND j.flows_before > 0 AND abs(j.ratio_before - 1) <= j.tolerance AND j.ratio < 1 AND j.age < 7200, 'active_timeout',
         j.flows_around > 0 AND j.flows_around != j.flows AND abs(j.ratio_around - 1) <= j.tolerance, 'active_timeout',
         j.ratio < 0.02 AND j.flows_other > 0 AND j.ratio_other >= 0.3, 'missing_direction',
         j.flows = 0 AND j.flows_other = 0, 'no_flows',
@@ -684,7 +711,7 @@ SELECT
     if(j.ratio > 0 AND j.ratio < 1, round(1 / j.ratio), round(j.ratio, 2)) AS factor,
     multiIf(
         diagnosis = 'exporter_drops',
-            concat('records were lost on their way: ', toString(round(100 * j.lost)), ' % by their sequence numbers; look at the exporter''s load and at the network between'),
+            concat('records were lost on their way: ', toString(round(100 * j.lost)), ' % by their sequence numbers; look at kernel drops here, at the network between and at the exporter''s load'),
         diagnosis = 'active_timeout',
             'long flows are reported after the 5 minutes in which they ran: set the exporter''s active time-out to 60 s, and let it send start times',
         diagnosis = 'missing_direction',
@@ -826,4 +853,5 @@ INSERT INTO schema_migrations_local (version, name, checksum) VALUES (3, '0003_i
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (4, '0004_ledger.sql', '3c900cccc559d3a404bd84229d440235');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (5, '0005_views.sql', 'd9343cd1fac382fc34507b5881b8e77f');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (6, '0006_names.sql', 'adede0cc7f27db94b12d8e65ee20b66a');
-INSERT INTO schema_migrations_local (version, name, checksum) VALUES (7, '0007_reconciliation.sql', 'ecf0d10376490726d893c09c7c6c2429');
+INSERT INTO schema_migrations_local (version, name, checksum) VALUES (7, '0007_vrfs.sql', '252a7b6549ab512522d9517c4707ecfc');
+INSERT INTO schema_migrations_local (version, name, checksum) VALUES (8, '0008_reconciliation.sql', '17586d4dc6a93bb3e3571781139c6d91');

@@ -622,7 +622,36 @@ WHERE q.budget_bits > 0 OR q.budget_percent > 0;
 
 INSERT INTO schema_migrations (version, name, checksum) VALUES (6, '0006_names.sql', 'adede0cc7f27db94b12d8e65ee20b66a');
 
--- 0007_reconciliation.sql
+-- 0007_vrfs.sql
+
+-- Names of VRFs, as exporters tell them in options data.
+
+CREATE TABLE IF NOT EXISTS vrfs
+(
+    exporter IPv6 CODEC(ZSTD(1)),
+    vrf UInt32 CODEC(ZSTD(1)) COMMENT 'as in flows.ingress_vrf and flows.egress_vrf',
+    name String CODEC(ZSTD(1)),
+    updated_at DateTime64(3, 'UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(updated_at)
+ORDER BY (exporter, vrf)
+SETTINGS
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+-- Flows with the names of their VRFs; empty where the exporter told none.
+CREATE VIEW IF NOT EXISTS flows_with_vrfs AS
+SELECT f.*, i.ingress_vrf_name AS ingress_vrf_name, e.egress_vrf_name AS egress_vrf_name
+FROM flows AS f
+LEFT JOIN (SELECT exporter AS ingress_exporter, vrf AS ingress_id, name AS ingress_vrf_name FROM vrfs FINAL) AS i
+    ON f.exporter = i.ingress_exporter AND f.ingress_vrf = i.ingress_id
+LEFT JOIN (SELECT exporter AS egress_exporter, vrf AS egress_id, name AS egress_vrf_name FROM vrfs FINAL) AS e
+    ON f.exporter = e.egress_exporter AND f.egress_vrf = e.egress_id;
+
+INSERT INTO schema_migrations (version, name, checksum) VALUES (7, '0007_vrfs.sql', '252a7b6549ab512522d9517c4707ecfc');
+
+-- 0008_reconciliation.sql
 
 -- What interfaces counted themselves, beside what flows say of them.
 
@@ -658,7 +687,7 @@ SELECT
         greatest(j.counted, j.flows) < 1000000, 'idle',
         abs(j.ratio - 1) <= j.tolerance, 'agrees',
         j.lost > 0.02 AND j.ratio < 1 AND abs(j.ratio - (1 - j.lost)) <= j.tolerance, 'exporter_drops',
-        j.flows_before > 0 AND abs(j.ratio_before - 1) <= j.tolerance AND j.ratio < 1 AND j.age < 7200, 'active_timeout',
+        j.flows > 0 AND j.flows_before > 0 AND abs(j.ratio_before - 1) <= j.tolerance AND j.ratio < 1 AND j.age < 7200, 'active_timeout',
         j.flows_around > 0 AND j.flows_around != j.flows AND abs(j.ratio_around - 1) <= j.tolerance, 'active_timeout',
         j.ratio < 0.02 AND j.flows_other > 0 AND j.ratio_other >= 0.3, 'missing_direction',
         j.flows = 0 AND j.flows_other = 0, 'no_flows',
@@ -669,7 +698,7 @@ SELECT
     if(j.ratio > 0 AND j.ratio < 1, round(1 / j.ratio), round(j.ratio, 2)) AS factor,
     multiIf(
         diagnosis = 'exporter_drops',
-            concat('records were lost on their way: ', toString(round(100 * j.lost)), ' % by their sequence numbers; look at the exporter''s load and at the network between'),
+            concat('records were lost on their way: ', toString(round(100 * j.lost)), ' % by their sequence numbers; look at kernel drops here, at the network between and at the exporter''s load'),
         diagnosis = 'active_timeout',
             'long flows are reported after the 5 minutes in which they ran: set the exporter''s active time-out to 60 s, and let it send start times',
         diagnosis = 'missing_direction',
@@ -803,4 +832,4 @@ LEFT JOIN (SELECT exporter, if_index, name, description, speed FROM interfaces F
     ON j.exporter = i.exporter AND j.if_index = i.if_index
 WHERE j.time >= since AND j.age >= 600;
 
-INSERT INTO schema_migrations (version, name, checksum) VALUES (7, '0007_reconciliation.sql', 'ecf0d10376490726d893c09c7c6c2429');
+INSERT INTO schema_migrations (version, name, checksum) VALUES (8, '0008_reconciliation.sql', '17586d4dc6a93bb3e3571781139c6d91');
