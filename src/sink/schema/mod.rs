@@ -402,7 +402,9 @@ mod tests {
             .filter_map(|l| l.strip_prefix("    "));
         let lines = lines.map(|l| l.strip_prefix("ADD COLUMN IF NOT EXISTS ").unwrap_or(l));
         let columns = lines.filter_map(|l| l.split_once(" CODEC(")?.0.split_once(' '));
-        columns.collect()
+        // what older rows get is not of the type
+        let kind = |k: &'static str| k.split_once(" DEFAULT ").map_or(k, |(k, _)| k);
+        columns.map(|(name, k)| (name, kind(k))).collect()
     }
 
     /// A column that moves is as wide as its aggregate.

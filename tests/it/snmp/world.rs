@@ -137,6 +137,14 @@ impl Snmpd {
         fs::rename(&new, to).expect("renamed");
     }
 
+    /// sysUpTime.
+    pub fn uptime_cs(&self) -> u64 {
+        let mut get = Command::new("snmpget");
+        get.args(["-v2c", "-c", COMMUNITY, "-Oqvt", &self.address.to_string()]);
+        let ticks = run(get.arg(".1.3.6.1.2.1.1.3.0"));
+        ticks.trim().parse().expect("ticks")
+    }
+
     pub fn id(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
     }
