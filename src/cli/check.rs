@@ -80,6 +80,9 @@ fn look(config: &Config, offline: bool, report: &mut Report) -> Result<()> {
     if !config.control.listen.ip().is_loopback() && !config.control.has_key() {
         report.warn("control", "control.listen is open to the network and asks for no key: everybody may look, and nothing can be changed through it; control.token_file or control.tls_client_ca_file lets you")?;
     }
+    if !config.snmp.access.is_empty() {
+        report.tell("SNMP", "snmp.access", snmp(config))?;
+    }
     if offline {
         report.tell("spool", "spool.free_bytes_min", floor(config))?;
         // the files that it names are looked at in any case
@@ -232,6 +235,13 @@ fn floor(config: &Config) -> Result<String> {
 fn nearest(folder: &Path) -> &Path {
     let there = |p: &&Path| p.exists();
     folder.ancestors().find(there).unwrap_or(Path::new("."))
+}
+
+/// Whether all secrets are there. Exporters are not asked: they may answer the collector alone.
+fn snmp(config: &Config) -> Result<String> {
+    crate::snmp::prove(&config.snmp)?;
+    let (n, interval_s) = (config.snmp.access.len(), config.snmp.interval_s);
+    Ok(format!("{n} access(es), asked every {interval_s} s"))
 }
 
 /// Who the collector would become, were it started as who runs this.

@@ -7,6 +7,7 @@ mod generate;
 mod health;
 mod inspect;
 mod query;
+mod reconciled;
 mod replay;
 mod run;
 mod schema;

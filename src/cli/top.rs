@@ -2,7 +2,7 @@
 
 use super::connection::ConnectionArguments;
 use super::query::{Reader, Rows, address, number, text as cell};
-use super::text;
+use super::{reconciled, text};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
@@ -71,9 +71,16 @@ pub fn run(arguments: &TopArguments) -> Result<()> {
         Limit::Rows(arguments.limit),
         arguments.exporter,
     )?;
+    let (mut json, mut table) = (answer.json(), answer.table());
+    if arguments.what == What::Interfaces {
+        let (since, limit) = (arguments.since, arguments.limit);
+        let differ = reconciled::ask(&reader, since, limit, arguments.exporter)?;
+        json["reconciliation"] = reconciled::json(&differ);
+        table += &reconciled::section(&differ);
+    }
     match arguments.json {
-        true => super::say(serde_json::to_string_pretty(&answer.json())?),
-        false => super::say(answer.table()),
+        true => super::say(serde_json::to_string_pretty(&json)?),
+        false => super::say(table),
     }
 }
 
