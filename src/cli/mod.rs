@@ -8,6 +8,7 @@ mod health;
 mod inspect;
 mod query;
 mod replay;
+mod report;
 mod run;
 mod schema;
 mod size;
@@ -48,6 +49,7 @@ enum Command {
     /// Print each record of capture files as it was sent.
     Inspect(inspect::InspectArguments),
     Top(top::TopArguments),
+    Report(Box<report::ReportArguments>),
     Schema(schema::SchemaArguments),
     Spool(spool::SpoolArguments),
     /// Send generated exports to a collector, or write them to a capture file.
@@ -67,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Replay(arguments) => done(replay::run(&arguments)),
         Command::Inspect(arguments) => done(inspect::run(&arguments)),
         Command::Top(arguments) => done(top::run(&arguments)),
+        Command::Report(arguments) => done(report::run(&arguments)),
         Command::Schema(arguments) => done(schema::run(&arguments)),
         Command::Spool(arguments) => done(spool::run(&arguments)),
         Command::Generate(arguments) => done(generate::run(*arguments)),

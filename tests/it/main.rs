@@ -17,6 +17,7 @@ mod pipeline;
 mod reach;
 mod refusals;
 mod replay;
+mod report;
 mod schema;
 mod simulation;
 mod sink;
