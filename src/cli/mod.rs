@@ -3,6 +3,7 @@
 mod check;
 mod connection;
 mod demo;
+mod exporters;
 mod generate;
 mod health;
 mod inspect;
@@ -50,6 +51,7 @@ enum Command {
     Inspect(inspect::InspectArguments),
     Top(top::TopArguments),
     Report(Box<report::ReportArguments>),
+    Exporters(Box<exporters::ExportersArguments>),
     Schema(schema::SchemaArguments),
     Spool(spool::SpoolArguments),
     /// Send generated exports to a collector, or write them to a capture file.
@@ -70,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(arguments) => done(inspect::run(&arguments)),
         Command::Top(arguments) => done(top::run(&arguments)),
         Command::Report(arguments) => done(report::run(&arguments)),
+        Command::Exporters(arguments) => done(exporters::run(&arguments)),
         Command::Schema(arguments) => done(schema::run(&arguments)),
         Command::Spool(arguments) => done(spool::run(&arguments)),
         Command::Generate(arguments) => done(generate::run(*arguments)),

@@ -21,7 +21,8 @@ use clap::Args;
 use figures::Report;
 use gather::Question;
 use judge::Limits;
-pub(super) use period::{Period, instant};
+pub(super) use period::stamp;
+use period::{Period, instant};
 use sql::Scope;
 use std::path::PathBuf;
 
