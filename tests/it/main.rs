@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod captures;
+mod cards;
 mod config;
 mod conformance;
 mod control;

@@ -57,6 +57,8 @@ pub struct Certainty {
     pub sampling: Sampling,
     /// 95 % error that sampling causes: 1.96 / sqrt(sampled packets). None where that cannot be told.
     pub relative_error: Option<f64>,
+    /// Part of the bytes from exporters that do not say whether they sample.
+    pub unknown_share: f64,
 }
 
 /// Whether a number is scaled.
@@ -68,24 +70,26 @@ pub enum Sampling {
     Exact,
     /// Scaled by known sampling intervals.
     Estimated,
-    /// An exporter does not say whether it samples: the number may be too small.
+    /// Of at least 1 % of the bytes nobody says whether they were sampled: the number may be too small.
     Unknown,
 }
 
 impl Certainty {
-    /// Of a sum over `sampled` packets that were really seen.
-    pub fn new(scaled: bool, sampled: f64, known: bool) -> Self {
-        let (sampling, relative_error) = match (known, scaled) {
-            (false, _) => (Sampling::Unknown, None),
-            (true, false) => (Sampling::Exact, Some(0.0)),
-            (true, true) if sampled > 0.0 => {
-                (Sampling::Estimated, Some(six(1.96 / sampled.sqrt())))
+    /// Of a number over `sampled` packets that were really seen, with the part of it of which nobody knows whether it was sampled.
+    pub fn new(scaled: bool, sampled: f64, unknown_share: f64) -> Self {
+        let (sampling, relative_error) = match scaled {
+            _ if unknown_share >= UNKNOWN_MIN => (Sampling::Unknown, None),
+            false => (Sampling::Exact, Some(0.0)),
+            true if sampled > 0.0 => {
+                let error = six(1.96 / sampled.sqrt());
+                (Sampling::Estimated, Some(error))
             }
-            (true, true) => (Sampling::Estimated, None),
+            true => (Sampling::Estimated, None),
         };
         Certainty {
             sampling,
             relative_error,
+            unknown_share: six(unknown_share),
         }
     }
 
@@ -469,6 +473,9 @@ pub struct SideCourse {
     pub egress_peak: Vec<f64>,
 }
 
+/// From this part of a number on it counts that an exporter does not say whether it samples.
+const UNKNOWN_MIN: f64 = 0.01;
+
 /// Six decimals are enough for anything, and the same on every machine.
 pub fn six(x: f64) -> f64 {
     (x * 1e6).round() / 1e6
@@ -480,10 +487,14 @@ mod tests {
 
     #[test]
     fn errors_follow_the_sampled_packets() {
-        let c = Certainty::new(true, 10_000.0, true);
+        let c = Certainty::new(true, 10_000.0, 0.009);
         assert_eq!((c.sampling, c.error()), (Sampling::Estimated, 0.0196));
-        assert_eq!(Certainty::new(false, 5.0, true).relative_error, Some(0.0));
-        assert_eq!(Certainty::new(true, 5.0, false).relative_error, None);
-        assert_eq!(Certainty::new(true, 0.0, true).relative_error, None);
+        assert_eq!(Certainty::new(false, 5.0, 0.0).relative_error, Some(0.0));
+        let unknown = Certainty::new(true, 5.0, 0.01);
+        assert_eq!(
+            (unknown.sampling, unknown.relative_error),
+            (Sampling::Unknown, None)
+        );
+        assert_eq!(Certainty::new(true, 0.0, 0.0).relative_error, None);
     }
 }

@@ -438,16 +438,16 @@ fn side(row: &Row, link: &Link, extra: &mut Extra) -> Side {
             true => Certainty::new(
                 of_p95("p95_scaled") > 0.0,
                 of_p95("p95_sampled"),
-                of_p95("p95_known") > 0.0,
+                ratio(of_p95("p95_unknown"), p95),
             ),
-            false => Certainty::new(false, 0.0, true),
+            false => Certainty::new(false, 0.0, 0.0),
         },
         peak: sample(number(row, "peak")),
         peak_at: number(row, "peak_at") as i64,
         peak_certainty: Certainty::new(
             number(row, "packets") > number(row, "reported"),
             number(row, "peak_sampled"),
-            number(row, "known") != 0.0,
+            ratio(number(row, "unknown"), bytes),
         ),
         busy_hour: over_time(number(&hour, "bytes"), 3_600.0),
         busy_hour_at: number(&hour, "hour") as i64,
@@ -459,7 +459,8 @@ fn side(row: &Row, link: &Link, extra: &mut Extra) -> Side {
 
 fn certainty(row: &Row, packets: &str) -> Certainty {
     let scaled = number(row, packets) > number(row, "reported");
-    Certainty::new(scaled, number(row, "sampled"), number(row, "known") != 0.0)
+    let unknown = ratio(number(row, "unknown"), number(row, "bytes"));
+    Certainty::new(scaled, number(row, "sampled"), unknown)
 }
 
 fn link_name(row: &Row) -> LinkName {

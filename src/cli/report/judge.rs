@@ -136,6 +136,7 @@ mod tests {
             p95_certainty: Certainty {
                 sampling: Sampling::Estimated,
                 relative_error: Some(error),
+                unknown_share: 0.0,
             },
             ..Side::default()
         }

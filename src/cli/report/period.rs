@@ -163,7 +163,7 @@ const DAYS_MAX: i64 = 92;
 /// The end of the store's times.
 const SECONDS_MAX: i64 = u32::MAX as i64;
 /// Most points of a plot.
-const POINTS_MAX: u64 = 288;
+const POINTS_MAX: u64 = 300;
 /// Days from the first of March of year 0 to 1970.
 const DAYS_TO_1970: i64 = 719_468;
 
@@ -208,7 +208,7 @@ mod tests {
         let p = Period::new(30 * 86_400, None, None, 1_000_000_123).expect("right");
         assert_eq!(
             (p.from % 3_600, p.rollup(), p.step()),
-            (0, "usage_1h", 9_000)
+            (0, "usage_1h", 8_700)
         );
         assert!(Period::new(60, None, Some(1_000_000_050), 0).is_err());
         assert!(Period::new(100 * 86_400, None, None, 1_000_000_000).is_err());

@@ -15,7 +15,7 @@ pub fn stacked(course: &Course, from: i64) -> String {
             .sum::<f64>()
     };
     let top = (0..points).map(sum).fold(0.0, f64::max);
-    let frame = Frame::new(points, course.step, from, top, 0.0, HEIGHT);
+    let frame = Frame::new(points, course.step, from, top, 0.0, LARGE);
     let mut below = vec![0.0; points];
     let (mut areas, mut legend) = (String::new(), String::new());
     for (n, line) in course.lines.iter().enumerate() {
@@ -51,14 +51,14 @@ pub fn link(link: &Link, course: &SideCourse, from: i64) -> String {
     let speed = link
         .speed
         .map(|s| s as f64)
-        .filter(|s| *s <= 4.0 * top.max(bottom));
+        .filter(|s| *s <= 2.5 * top.max(bottom));
     if let Some(speed) = speed {
         top = if top > 0.0 { top.max(speed) } else { 0.0 };
         bottom = if bottom > 0.0 { bottom.max(speed) } else { 0.0 };
     }
-    let frame = Frame::new(course.ingress.len(), course.step, from, top, bottom, HEIGHT);
+    let frame = Frame::new(course.ingress.len(), course.step, from, top, bottom, SMALL);
     let zero = vec![0.0; course.ingress.len()];
-    let mut inside = String::new();
+    let (mut inside, mut labelled) = (String::new(), f64::NEG_INFINITY);
     for (mean, peak, class, sign) in [
         (&course.ingress, &course.ingress_peak, "in", 1.0),
         (&course.egress, &course.egress_peak, "out", -1.0),
@@ -77,7 +77,11 @@ pub fn link(link: &Link, course: &SideCourse, from: i64) -> String {
         let direction = if sign > 0.0 { "ingress" } else { "egress" };
         let side = link.sides.iter().find(|s| s.direction == direction);
         let Some(side) = side else { continue };
-        inside += &frame.level(side.p95.bits_per_second * sign, "p95", "95th");
+        let p95 = side.p95.bits_per_second * sign;
+        // two labels in one place cannot be read
+        let apart = sign > 0.0 || frame.y(p95) - labelled >= 14.0;
+        inside += &frame.level(p95, "p95", if apart { "95th" } else { "" });
+        labelled = frame.y(p95);
         if let Some(speed) = speed {
             inside += &frame.level(speed * sign, "speed", "speed");
         }
@@ -93,11 +97,19 @@ struct Frame {
     from: i64,
     top: f64,
     bottom: f64,
+    width: f64,
     height: f64,
 }
 
 impl Frame {
-    fn new(points: usize, step: i64, from: i64, top: f64, bottom: f64, height: f64) -> Frame {
+    fn new(
+        points: usize,
+        step: i64,
+        from: i64,
+        top: f64,
+        bottom: f64,
+        (width, height): (f64, f64),
+    ) -> Frame {
         let room = if top + bottom > 0.0 { 1.08 } else { 1.0 };
         Frame {
             points,
@@ -105,13 +117,14 @@ impl Frame {
             from,
             top: if top + bottom > 0.0 { top * room } else { 1.0 },
             bottom: bottom * room,
+            width,
             height,
         }
     }
 
     /// Of the middle of a point.
     fn x(&self, at: f64) -> f64 {
-        LEFT + (WIDTH - LEFT - RIGHT) * at / self.points.max(1) as f64
+        LEFT + (self.width - LEFT - RIGHT) * at / self.points.max(1) as f64
     }
 
     fn y(&self, value: f64) -> f64 {
@@ -121,24 +134,27 @@ impl Frame {
 
     /// Between two lines of as many points, each as wide as its time.
     fn area(&self, above: &[f64], below: &[f64]) -> String {
-        let mut d = String::new();
-        let mut put = |x: f64, y: f64| {
-            let letter = if d.is_empty() { 'M' } else { 'L' };
-            d += &format!("{letter}{x:.1} {y:.1}");
-        };
-        for (n, v) in above.iter().enumerate() {
-            put(self.x(n as f64), self.y(*v));
-            put(self.x(n as f64 + 1.0), self.y(*v));
+        let there = above.iter().enumerate();
+        let there = there.map(|(n, v)| (self.y(*v), self.x(n as f64 + 1.0)));
+        let back = below.iter().enumerate().rev();
+        let back = back.map(|(n, v)| (self.y(*v), self.x(n as f64)));
+        let mut d = format!("M{:.1} {:.1}", self.x(0.0), self.y(0.0));
+        let mut level = String::new();
+        let mut reached = self.x(0.0);
+        for (y, x) in there.chain(back) {
+            let y = format!("{y:.1}");
+            if y != level {
+                // the level before ends here
+                d += &format!("H{reached:.1}V{y}");
+                level = y;
+            }
+            reached = x;
         }
-        for (n, v) in below.iter().enumerate().rev() {
-            put(self.x(n as f64 + 1.0), self.y(*v));
-            put(self.x(n as f64), self.y(*v));
-        }
-        d + "Z"
+        d + &format!("H{reached:.1}Z")
     }
 
     fn level(&self, value: f64, class: &str, label: &str) -> String {
-        let (y, right) = (self.y(value), WIDTH - RIGHT);
+        let (y, right) = (self.y(value), self.width - RIGHT);
         format!(
             "<path class=\"level {class}\" d=\"M{LEFT} {y:.1}H{right}\"/><text class=\"{class}\" x=\"{:.1}\" y=\"{:.1}\">{label}</text>",
             right + 6.0,
@@ -154,7 +170,7 @@ impl Frame {
             let y = self.y(value);
             grid += &format!(
                 "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{}\"/><text class=\"y\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
-                WIDTH - RIGHT,
+                self.width - RIGHT,
                 LEFT - 8.0,
                 y + 4.0,
                 text::bit_rate(value.abs())
@@ -168,9 +184,10 @@ impl Frame {
         }
         let axis = self.y(0.0);
         format!(
-            "<svg viewBox=\"0 0 {WIDTH} {}\" role=\"img\" aria-label=\"{what}\"><title>{what}</title>{grid}{inside}<path class=\"axis\" d=\"M{LEFT} {axis:.1}H{}\"/></svg>",
+            "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{what}\"><title>{what}</title>{grid}{inside}<path class=\"axis\" d=\"M{LEFT} {axis:.1}H{}\"/></svg>",
+            self.width,
             self.height,
-            WIDTH - RIGHT
+            self.width - RIGHT
         )
     }
 
@@ -192,7 +209,8 @@ impl Frame {
     /// Round times for the grid, with their labels.
     fn times(&self) -> Vec<(f64, String)> {
         let seconds = self.points as i64 * self.step;
-        let step = TIMES.iter().find(|s| seconds / **s <= 9).copied();
+        let most = (self.width / 110.0) as i64;
+        let step = TIMES.iter().find(|s| seconds / **s <= most).copied();
         let step = step.unwrap_or(28 * 86_400);
         let mut times = vec![];
         let mut at = (self.from + step - 1).div_euclid(step) * step;
@@ -212,8 +230,9 @@ impl Frame {
     }
 }
 
-const WIDTH: f64 = 960.0;
-const HEIGHT: f64 = 260.0;
+/// Width and height of the plot over the whole page, and of those that stand side by side.
+const LARGE: (f64, f64) = (1_160.0, 280.0);
+const SMALL: (f64, f64) = (560.0, 230.0);
 const LEFT: f64 = 96.0;
 const RIGHT: f64 = 48.0;
 const TOP: f64 = 10.0;
@@ -230,7 +249,7 @@ mod tests {
 
     #[test]
     fn plots_have_round_marks() {
-        let frame = Frame::new(288, 300, 1_769_846_700, 9.3e6, 4.1e6, 260.0);
+        let frame = Frame::new(288, 300, 1_769_846_700, 9.3e6, 4.1e6, LARGE);
         assert_eq!(frame.values(), [-4e6, -2e6, 0.0, 2e6, 4e6, 6e6, 8e6, 10e6]);
         let labels: Vec<String> = frame.times().into_iter().map(|t| t.1).collect();
         assert_eq!(
@@ -239,7 +258,7 @@ mod tests {
                 "09:00", "12:00", "15:00", "18:00", "21:00", "02-01", "03:00", "06:00"
             ]
         );
-        let nothing = Frame::new(0, 300, 0, 0.0, 0.0, 260.0);
+        let nothing = Frame::new(0, 300, 0, 0.0, 0.0, LARGE);
         assert!(nothing.times().is_empty() && nothing.values().iter().all(|v| v.is_finite()));
     }
 

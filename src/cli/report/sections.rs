@@ -148,12 +148,11 @@ fn links(report: &Report) -> String {
         "of the speed",
         "at",
         "busy hour",
-        "of the speed",
         "at",
         "heard",
         "±",
     ];
-    let lead = "By 95th percentile of the speed. `heard` is the part of the period in which the exporter was heard.";
+    let lead = "By 95th percentile of the speed. Heard is the part of the period in which the exporter was heard.";
     section("Links", lead, &header, &all, |(l, s)| {
         vec![
             Cell::Link(l.name.clone()),
@@ -164,14 +163,18 @@ fn links(report: &Report) -> String {
             Cell::Bar(s.p95.utilisation),
             rate(s.peak.bits_per_second),
             Cell::Bar(s.peak.utilisation),
-            Cell::Number(stamp(s.peak_at)),
+            Cell::Number(short(s.peak_at)),
             rate(s.busy_hour.bits_per_second),
-            Cell::Bar(s.busy_hour.utilisation),
-            Cell::Number(stamp(s.busy_hour_at)),
+            Cell::Number(short(s.busy_hour_at)),
             Cell::Number(text::percent(share_of(report, l.samples))),
             Cell::Number(certainty(&s.certainty)),
         ]
     })
+}
+
+/// Month, day and time.
+fn short(seconds: i64) -> String {
+    stamp(seconds).split_off(5)
 }
 
 fn budgets(report: &Report) -> String {
