@@ -5,6 +5,7 @@
 
 use super::error::{Fault, Reason};
 use super::exporter::{Compiled, Exporter, Lesson, Waiting};
+use super::faults::Faults;
 use super::layouts::Layouts;
 use super::moves::Moment;
 use super::options;
@@ -16,7 +17,6 @@ use super::template::{FieldSpec, TemplateEvent, TemplateHeader, TemplateReader, 
 use super::twoway::Counters;
 use crate::ledger::{Outcome, Tally};
 use crate::model::{Datagram, FlowBatch, Learned, Origin, Provenance, RowFlags};
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What a header said.
@@ -44,7 +44,7 @@ pub(super) struct Shared {
     pub scratch: Scratch,
     pub fields: Vec<FieldSpec>,
     pub layouts: Layouts,
-    pub faults: VecDeque<Fault>,
+    pub faults: Faults,
     /// Templates of all exporters.
     pub templates: usize,
     pub waiting_sets: usize,
@@ -55,14 +55,6 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Notes a fault for the log; the oldest gives way.
-    pub fn note(&mut self, fault: Fault) {
-        if self.faults.len() >= self.settings.faults_max {
-            self.faults.pop_front();
-        }
-        self.faults.push_back(fault);
-    }
-
     /// The layout of version 5 or 7.
     pub fn fixed(&self, version: u8) -> Arc<Compiled> {
         Arc::clone(&self.fixed[usize::from(version == 7)])
@@ -146,7 +138,7 @@ fn configured(d: &Datagram<'_>, settings: &Settings) -> Option<u32> {
 impl Job<'_> {
     /// Notes a fault for the log.
     pub fn fault(&mut self, offset: usize, reason: Reason) {
-        self.shared.note(Fault {
+        self.shared.faults.note(Fault {
             exporter: self.datagram.source,
             datagram: self.datagram.number,
             offset,

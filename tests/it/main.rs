@@ -3,6 +3,7 @@
 mod aggregate;
 mod captures;
 mod cards;
+mod check;
 mod config;
 mod conformance;
 mod control;

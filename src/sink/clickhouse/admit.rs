@@ -4,6 +4,7 @@ use super::deliver::passed;
 use super::lanes::{Entry, Load, Memory, Section};
 use super::post::Shared;
 use crate::batch::Table;
+use crate::sink::fate::Fate;
 use crate::sink::native::EncodedBundle;
 use crate::sink::spool::{Slot, State, now_ms};
 use bytes::Bytes;
@@ -69,7 +70,9 @@ impl Door {
                         rows = section.rows,
                         "rows lost: the store did not take them before the process had to end"
                     );
-                    self.shared.stats.lose(section.flow_rows());
+                    self.shared
+                        .stats
+                        .end(section.table, Fate::Lost, section.rows);
                     self.shared.with(|lanes| lanes.give_up((number, i)));
                 }
             }
@@ -112,5 +115,6 @@ fn entry(bundle: &EncodedBundle, memory: Option<Memory>) -> Entry {
             .collect(),
         memory,
         damaged: false,
+        replayed: false,
     }
 }

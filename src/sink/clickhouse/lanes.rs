@@ -6,7 +6,9 @@
 
 use super::lane::{ASIDE_AFTER, Lane, Waiting, pause, retry_after};
 use crate::batch::Table;
+use crate::ledger::Tally;
 use crate::sink::Settings;
+use crate::sink::fate::{Fate, fates};
 use crate::sink::native::EncodedSection;
 use crate::sink::spool::{Ended, Slot, State};
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,6 +81,8 @@ pub(super) struct Section {
     pub(super) slot: Slot,
     failures: u32,
     refusals: u32,
+    /// Given up because the process had to end: its state tells nobody.
+    lost: bool,
 }
 
 impl Section {
@@ -89,13 +93,7 @@ impl Section {
             slot,
             failures: 0,
             refusals: 0,
-        }
-    }
-
-    fn flow_rows(&self) -> u64 {
-        match self.table {
-            Table::Flows => self.rows.into(),
-            _ => 0,
+            lost: false,
         }
     }
 }
@@ -108,6 +106,30 @@ pub(super) struct Entry {
     /// What is only in memory: its sections and positions. `None` where there is a file.
     pub(super) memory: Option<Memory>,
     pub(super) damaged: bool,
+    /// Whether it comes from the quarantine.
+    pub(super) replayed: bool,
+}
+
+impl Entry {
+    /// What became of its rows so far.
+    pub(super) fn fates(&self) -> Tally {
+        let kept = self.sections.iter().filter(|s| !s.lost);
+        let kept = kept.map(|s| (s.table, u64::from(s.rows), s.slot.state));
+        let mut fates = fates(kept, self.replayed);
+        for s in self.sections.iter().filter(|s| s.lost) {
+            fates.add(Fate::Lost.outcome(s.table), s.rows.into());
+        }
+        fates
+    }
+
+    /// Gives up what is open because the process has to end.
+    pub(super) fn lose(&mut self) {
+        let open = |s: &&mut Section| s.slot.state.is_open();
+        self.sections
+            .iter_mut()
+            .filter(open)
+            .for_each(|s| s.lost = true);
+    }
 }
 
 /// A bundle without a file.
@@ -123,8 +145,8 @@ pub(super) struct Memory {
 pub(super) struct Shed {
     pub(super) number: u64,
     pub(super) sections: Vec<usize>,
-    pub(super) flow_rows: u64,
-    pub(super) others: u64,
+    /// Table and rows of each.
+    pub(super) rows: Vec<(Table, u64)>,
 }
 
 /// What is known when the process has to end.
@@ -227,6 +249,7 @@ impl Lanes {
         let entry = self.bundles.get_mut(&key.0);
         if let Some(section) = entry.and_then(|e| e.sections.get_mut(key.1)) {
             section.slot.state = State::Shed;
+            section.lost = true;
             self.finish(key);
         }
     }
@@ -360,6 +383,7 @@ impl Lanes {
         if let Some(entry) = self.bundles.remove(&number) {
             self.ended.push(Ended {
                 number,
+                fates: entry.fates(),
                 positions: entry.memory.map(|m| m.positions),
                 damaged: entry.damaged,
             });
@@ -394,14 +418,12 @@ impl Lanes {
         let mut shed = Shed {
             number,
             sections: keys.iter().map(|k| k.1).collect(),
-            flow_rows: 0,
-            others: 0,
+            rows: vec![],
         };
         for key in keys {
             let section = &mut self.bundles.get_mut(&number)?.sections[key.1];
             section.slot.state = State::Shed;
-            shed.flow_rows += section.flow_rows();
-            shed.others += u64::from(section.rows) - section.flow_rows();
+            shed.rows.push((section.table, section.rows.into()));
             self.finish(key);
         }
         Some(shed)
@@ -420,10 +442,15 @@ impl Lanes {
         tables.iter().filter_map(oldest).min()
     }
 
-    /// Flow rows of a section.
-    pub(super) fn flow_rows(&self, key: Key) -> u64 {
-        let section = self.bundles.get(&key.0).and_then(|e| e.sections.get(key.1));
-        section.map_or(0, Section::flow_rows)
+    /// Table and rows of a section.
+    pub(super) fn rows(&self, key: Key) -> Option<(Table, u64)> {
+        let section = self.bundles.get(&key.0)?.sections.get(key.1)?;
+        Some((section.table, section.rows.into()))
+    }
+
+    /// A bundle that was handed back by [`Self::close`] has ended.
+    pub(super) fn note(&mut self, ended: Ended) {
+        self.ended.push(ended);
     }
 
     /// Bundles that ended since the last call.
@@ -531,6 +558,7 @@ mod tests {
             sections: sections.collect(),
             memory: None,
             damaged: false,
+            replayed: false,
         };
         lanes.accept(number, entry, vec![]);
     }
@@ -558,6 +586,7 @@ mod tests {
             sections: Box::new([Section::new(Table::Flows, 10, UNSENT)]),
             memory: None,
             damaged: false,
+            replayed: false,
         };
         lanes.accept(number, entry, vec![Some(load)]);
     }
@@ -681,10 +710,10 @@ mod tests {
         assert_eq!(flying.key, (1, 0));
         let mut shed = vec![];
         while let Some(s) = lanes.shed(i64::MAX, false) {
-            shed.push((s.number, s.sections, s.flow_rows, s.others));
+            shed.push((s.number, s.sections, s.rows));
         }
-        let flows = |n| (n, vec![0], 10, 0);
-        let usage = |n| (n, vec![1], 0, 10);
+        let flows = |n| (n, vec![0], vec![(Table::Flows, 10)]);
+        let usage = |n| (n, vec![1], vec![(Table::Usage1m, 10)]);
         assert_eq!(shed, [flows(2), flows(3), usage(1), usage(2), usage(3)]);
         assert_eq!(lanes.shed(i64::MAX, true), None);
         // what is in flight was not touched

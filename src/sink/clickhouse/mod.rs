@@ -18,10 +18,12 @@ mod tls;
 mod verdict;
 mod writer;
 
+use super::fate::Fate;
 use super::native::{EncodedBundle, EncodedSection, Encoder};
-use super::spool::{Disk, Mode, Slot, Spool};
+use super::spool::{Chain, Disk, Ended, Mode, Slot, Spool};
 use super::{Error, Inbox, Settings, Snapshot, Stats};
 use crate::batch::{Bundle, Table};
+use crate::ledger::Tally;
 use admit::Door;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -88,6 +90,7 @@ impl Sink {
         let (deadline, watched) = watch::channel(None);
         let (home, bodies) = mpsc::channel();
         let stats = inbox.stats.clone();
+        stats.expect(verdict::codes());
         let shared = Arc::new(Shared::new(
             lanes_of(settings, spool.as_ref()),
             stats.clone(),
@@ -209,6 +212,7 @@ struct Writing {
     room: Arc<Semaphore>,
     room_kib: u32,
     numbers: Arc<AtomicU64>,
+    chain: Chain,
     disk: Arc<Disk>,
     thread: JoinHandle<()>,
 }
@@ -216,9 +220,10 @@ struct Writing {
 impl Writing {
     /// Takes in what was found, and starts the thread.
     fn start(spool: Spool, door: &Door, stats: &Arc<Stats>) -> Result<Writing, Error> {
-        let numbers = Arc::new(AtomicU64::new(spool.next));
+        let (numbers, chain) = (Arc::new(AtomicU64::new(spool.next)), spool.chain());
         for found in spool.found {
-            writer::take(found, door, stats);
+            stats.recover(found.open_flow_rows());
+            writer::take(found, door);
         }
         let settings = spool.disk.settings();
         let mode = settings.mode;
@@ -245,6 +250,7 @@ impl Writing {
             room: Arc::new(Semaphore::new(room_kib as usize)),
             room_kib,
             numbers,
+            chain,
             disk: spool.disk,
             thread: thread.map_err(Error::Start)?,
         })
@@ -305,8 +311,11 @@ impl Worker {
         self.deadline.borrow().is_some_and(|d| Instant::now() >= d)
     }
 
-    fn hand_over(&self, bundle: EncodedBundle) {
+    fn hand_over(&mut self, mut bundle: EncodedBundle) {
         let number = self.numbers.fetch_add(1, Relaxed);
+        if let Some(w) = &mut self.writing {
+            bundle.positions = w.chain.link(&bundle.positions);
+        }
         match &self.writing {
             Some(w) if w.mode == Mode::Always || !self.door.is_open_for(&bundle) => {
                 let room = w.room(&bundle, &self.door);
@@ -323,7 +332,7 @@ impl Worker {
 
     /// Waits for everything in flight, then counts what the inbox still gets: late shards send until they are told, too.
     fn drain(self) {
-        let shared = &self.door.shared;
+        let shared = self.door.shared.clone();
         if let Some(w) = &self.writing {
             let (done, flushed) = bounded(1);
             w.orders.send(Order::Flush(done)).ok();
@@ -343,19 +352,28 @@ impl Worker {
             self.keep(number, entry);
         }
         if let Some(w) = self.writing {
+            let end = Ended {
+                number: self.numbers.fetch_add(1, Relaxed),
+                fates: Tally::default(),
+                positions: Some(w.chain.end()),
+                damaged: false,
+            };
+            shared.with(|lanes| lanes.note(end));
             drop(w.orders);
             if w.thread.join().is_err() {
                 tracing::error!("the spool's thread panicked");
             }
         }
         for bundle in self.inbox.receiver.iter() {
-            self.inbox.stats.lose(bundle.flow_rows() as u64);
+            self.inbox.stats.lose(&bundle);
         }
     }
 
     /// The last chance of a bundle that is only in memory: the spool, else it is lost and counted.
-    fn keep(&self, number: u64, entry: Entry) {
-        let Some(memory) = entry.memory else { return };
+    fn keep(&self, number: u64, mut entry: Entry) {
+        let Some(memory) = entry.memory.take() else {
+            return;
+        };
         let (mut sections, mut slots): (Vec<_>, Vec<Slot>) = (vec![], vec![]);
         for (section, load) in entry.sections.iter().zip(memory.loads) {
             if let Some(load) = load.filter(|_| section.slot.state.is_open()) {
@@ -373,6 +391,7 @@ impl Worker {
             let group = [(number, &bundle, &slots[..])];
             w.disk.commit(&group).iter().all(Result::is_ok)
         });
+        let mut positions = vec![];
         if !written {
             let rows: u64 = bundle.sections.iter().map(|s| s.flow_rows()).sum();
             tracing::error!(
@@ -380,8 +399,19 @@ impl Worker {
                 rows,
                 "rows lost: the store did not take them before the process had to end"
             );
-            self.inbox.stats.lose(rows);
+            for s in &bundle.sections {
+                self.inbox.stats.end(s.table, Fate::Lost, s.rows);
+            }
+            entry.lose();
+            positions = bundle.positions;
         }
+        let ended = Ended {
+            number,
+            fates: entry.fates(),
+            positions: Some(positions),
+            damaged: false,
+        };
+        self.door.shared.with(|lanes| lanes.note(ended));
     }
 }
 

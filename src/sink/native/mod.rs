@@ -221,6 +221,7 @@ fn inventory(table: Table) -> &'static [tables::Column<Learned>] {
         Table::QosClasses => tables::QOS_CLASSES,
         Table::QosCodePoints => tables::QOS_CODE_POINTS,
         Table::QosExpected => tables::QOS_EXPECTED,
+        Table::Vrfs => tables::VRFS,
         _ => tables::INTERFACES,
     }
 }

@@ -6,6 +6,7 @@
 //! (100,000) for FLOWHOUSE_STEADY_MINUTES (10). FLOWHOUSE_EXE names the binary: rates like these want a release build.
 
 mod books;
+mod damage;
 mod disk;
 mod exporters;
 mod faults;
