@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes the example reports beside this file: a day of generated exporters, hour by hour, and captures of real ones that all end
-# where the day ends. The clocks stand still (libfaketime), so the same program makes the same bytes.
+# where the day ends. The clock of what generates and replays stands still (libfaketime), so the same program makes the same
+# bytes.
 # Usage: make.sh PATH-OF-FLOWHOUSE FOLDER-OF-CAPTURES
 set -euo pipefail
 flowhouse="$(realpath "$1")" captures="$(realpath "$2")" out="$(cd "$(dirname "$0")" && pwd)"
@@ -58,11 +59,15 @@ for hour in "${!rates[@]}"; do
 done
 
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-at "@2026-01-16 00:00:00" "$flowhouse" store --listen "127.0.0.1:$port" --data "$work/store" --memory-max 2147483648 > "$work/store.log" 2>&1 &
+"$flowhouse" store --listen "127.0.0.1:$port" --data "$work/store" --memory-max 2147483648 > "$work/store.log" 2>&1 &
 store=$!
 for _ in $(seq 100); do grep -q "listening on" "$work/store.log" && break; sleep 0.2; done
 connection=(--url "http://127.0.0.1:$port" --password-file "$work/store/key")
 into=(--store "http://127.0.0.1:$port" --password-file "$work/store/key")
+
+# the store's own clock goes on: nothing may expire
+"$flowhouse" schema apply "${connection[@]}" > /dev/null
+"$flowhouse" store sql --address "127.0.0.1:$port" --data "$work/store" "SYSTEM STOP TTL MERGES"
 
 at "2026-01-16 00:00:00" "$flowhouse" replay -c "$work/names.toml" "${into[@]}" "$work"/hour-*.pcap 2>> "$work/replay.log"
 for capture in ls-ipfix-mikrotik-routeros-6-39-2 sc-netflowv9; do
@@ -72,4 +77,4 @@ done
 day=(--from 2026-01-15 --to 2026-01-16T00:05)
 "$flowhouse" report "${connection[@]}" "${day[@]}" --over 70 --limit 8 > "$out/report.txt"
 "$flowhouse" report "${connection[@]}" "${day[@]}" --over 70 --plots 4 --html "$out/report.html"
-at "2026-01-16 00:00:00" "$flowhouse" exporters show 198.18.0.1 --vendor cisco-ios-xe "${connection[@]}" > "$out/exporter.txt"
+"$flowhouse" exporters show 198.18.0.2 --to 2026-01-16T00:01 --vendor cisco-ios-xe "${connection[@]}" > "$out/exporter.txt"

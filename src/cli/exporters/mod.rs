@@ -14,6 +14,7 @@ mod vendor;
 
 use super::connection::ConnectionArguments;
 use super::query::{Reader, number};
+use super::report::instant;
 use crate::config::Config;
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -48,9 +49,12 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct AskArguments {
-    /// How far back the ledger is asked: 1h, 24h, 30d
+    /// How far back from --to the ledger is asked: 1h, 24h, 30d
     #[arg(long, value_name = "TIME", default_value = "24h", value_parser = super::duration_seconds)]
     last: u64,
+    /// See it as it was at this time, UTC: 2026-01-31T08:00 or seconds since 1970 [default: now]
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    to: Option<i64>,
     /// JSON with the same data instead of text
     #[arg(long)]
     json: bool,
@@ -78,7 +82,10 @@ pub fn run(arguments: &ExportersArguments) -> Result<()> {
     let (Action::List(ask) | Action::Show { ask, .. }) = &arguments.action;
     let config = super::load_config(ask.config.as_deref())?;
     let reader = Reader::new(&ask.connection.over(super::default_connection(&config)))?;
-    let now = number(&reader.row("SELECT toUnixTimestamp(now()) AS now")?, "now") as i64;
+    let now = match ask.to {
+        Some(to) => to,
+        None => number(&reader.row("SELECT toUnixTimestamp(now()) AS now")?, "now") as i64,
+    };
     let from = now.saturating_sub_unsigned(ask.last).max(0);
     // the minute that runs belongs to it
     let to = now + 60;
@@ -101,7 +108,11 @@ pub fn run(arguments: &ExportersArguments) -> Result<()> {
         to,
         now,
         vendor,
-        collector: collector(&config, exporter),
+        // it knows of now alone
+        collector: match ask.to {
+            Some(_) => None,
+            None => collector(&config, exporter),
+        },
     };
     let card = gather::card(&reader, question)?;
     match ask.json {

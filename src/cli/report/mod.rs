@@ -21,8 +21,8 @@ use clap::Args;
 use figures::Report;
 use gather::Question;
 use judge::Limits;
-pub(super) use period::stamp;
-use period::{Period, instant};
+use period::Period;
+pub(super) use period::{instant, stamp};
 use sql::Scope;
 use std::path::PathBuf;
 
