@@ -51,7 +51,8 @@ outcomes! {
     DatagramsRejectedShort = "datagrams_rejected_short";
     /// Datagrams rejected: header fields contradict each other.
     DatagramsRejectedHeader = "datagrams_rejected_header";
-    /// Datagrams whose count field does not match what they hold (v5, v7): the whole records up to the count are used.
+    /// Datagrams whose count field does not match what they hold (v5, v7, sFlow): the whole records or samples up to the count are
+    /// used.
     CountsWrong = "counts_wrong";
     /// Sets (v5: one a datagram; sFlow: samples) seen.
     Sets = "sets";
