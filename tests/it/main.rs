@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod captures;
+mod cards;
 mod check;
 mod config;
 mod conformance;
@@ -19,6 +20,7 @@ mod reach;
 mod reconciliation;
 mod refusals;
 mod replay;
+mod report;
 mod schema;
 mod simulation;
 mod sink;
