@@ -35,8 +35,17 @@ impl Reader {
     /// # Errors
     /// What ClickHouse, or the way to it, said.
     pub fn rows(&self, sql: &str) -> Result<Rows> {
+        self.bound_rows(sql, &[])
+    }
+
+    /// Runs a query with values for its parameters `{p0:Type}`, `{p1:Type}`, ...
+    ///
+    /// # Errors
+    /// As [`Reader::rows`].
+    pub fn bound_rows(&self, sql: &str, values: &[String]) -> Result<Rows> {
         // `?` is the client's own placeholder
-        let text = self.runtime.block_on(self.fetch(&sql.replace('?', "??")))?;
+        let sql = sql.replace('?', "??");
+        let text = self.runtime.block_on(self.fetch(&sql, values))?;
         text.lines()
             .map(|l| serde_json::from_str(l).context("the store's answer is no JSON"))
             .collect()
@@ -53,11 +62,14 @@ impl Reader {
             .context("the store gave no row")
     }
 
-    async fn fetch(&self, sql: &str) -> Result<String> {
-        let query = self
+    async fn fetch(&self, sql: &str, values: &[String]) -> Result<String> {
+        let mut query = self
             .client
             .query(sql)
             .with_setting("output_format_json_quote_64bit_integers", "0");
+        for (n, value) in values.iter().enumerate() {
+            query = query.param(&format!("p{n}"), value);
+        }
         let mut cursor = query.fetch_bytes("JSONEachRow")?;
         let mut bytes = vec![];
         while let Some(chunk) = cursor.next().await? {

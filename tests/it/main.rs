@@ -15,6 +15,7 @@ mod operate;
 mod peers;
 mod pipeline;
 mod reach;
+mod reading;
 mod refusals;
 mod replay;
 mod schema;
