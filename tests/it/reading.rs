@@ -16,7 +16,8 @@ impl World {
         let dir = directory();
         let store = Store::start(dir.path());
         let config = format!(
-            "{}[receive]\nlisteners = [\"127.0.0.1:0\"]\n",
+            "{}[receive]\nlisteners = [\"127.0.0.1:0\"]\n[enrich.networks]\nlist = [\n\
+             {{ prefix = \"10.0.0.0/8\", name = \"inside\" }},\n{{ prefix = \"0.0.0.0/1\", name = \"low\" }}]\n",
             store.config()
         );
         let collector = Collector::start(dir.path(), &config);
@@ -129,6 +130,62 @@ fn conditions_choose_rows_and_the_cheapest_table() {
         said.contains("column 15: no field `dcsp`, did you mean `dscp`?"),
         "{said}"
     );
+}
+
+/// In every resolution: for each exporter and interval what has an address and what has none is the usage; the bounds hold against the
+/// flows; and traffic between networks is that of the flows that have one.
+#[test]
+fn talkers_and_networks_add_up_in_the_store() {
+    let w = World::new();
+    for suffix in ["1m", "5m", "1h"] {
+        let usage = w.sql.rows(&format!(
+            "SELECT time, exporter, sum(bytes), sum(packets), sum(flows), sum(est_bytes) FROM usage_{suffix} \
+             WHERE direction = 'ingress' GROUP BY ALL ORDER BY ALL"
+        ));
+        assert!(usage.len() >= 3);
+        for role in ["source", "destination"] {
+            let talkers = w.sql.rows(&format!(
+                "SELECT time, exporter, sum(bytes), sum(packets), sum(flows), sum(est_bytes) FROM talkers_{suffix} \
+                 WHERE role = '{role}' GROUP BY ALL ORDER BY ALL"
+            ));
+            assert_eq!(talkers, usage, "{role}, {suffix}");
+        }
+    }
+    let rows = w.sql.rows(
+        "SELECT count(), countIf(t.bytes > f.bytes), countIf(t.bytes + t.missing < f.bytes) FROM \
+         (SELECT exporter, address, sumIf(u.bytes, other = 0) AS bytes, sumIf(u.error_bytes, other = 0) AS missing FROM talkers_1m AS u \
+          WHERE role = 'source' AND other = 0 GROUP BY exporter, address) AS t INNER JOIN \
+         (SELECT exporter, src_addr AS address, sum(f.bytes) AS bytes FROM flows AS f GROUP BY exporter, address) AS f USING (exporter, address)",
+    );
+    let found: u64 = rows[0][0].parse().expect("a number");
+    assert!(found > 50 && rows[0][1] == "0", "{rows:?}");
+    let named = "FROM flows WHERE src_net != '' OR dst_net != ''";
+    let want = w.sql.rows(&format!(
+        "SELECT src_net, dst_net, sum(bytes) {named} GROUP BY ALL ORDER BY ALL"
+    ));
+    assert!(want.len() > 1);
+    for suffix in ["1m", "5m", "1h"] {
+        let sums = format!(
+            "SELECT src_net, dst_net, sum(bytes) FROM network_usage_{suffix} GROUP BY ALL ORDER BY ALL"
+        );
+        assert_eq!(w.sql.rows(&sums), want, "{suffix}");
+    }
+    let (bytes, raw) = w.bytes(&["networks", "--where", "net = inside"]);
+    let inside: u64 = want
+        .iter()
+        .filter(|r| r[..2].contains(&"inside".to_owned()))
+        .map(|r| r[2].parse::<u64>().expect("a number"))
+        .sum();
+    assert_eq!((bytes, raw), (inside, false));
+    let first = &w.sql.rows("SELECT replaceOne(toString(address), '::ffff:', ''), sum(bytes) FROM talkers_1m WHERE other = 0 GROUP BY address ORDER BY sum(est_bytes) DESC LIMIT 1")[0];
+    let hosts = w.json(&["hosts"]);
+    assert_eq!(
+        (&hosts["rows"][0]["address"], hosts["raw_scan"].as_bool()),
+        (&Value::from(first[0].as_str()), Some(false))
+    );
+    assert!(hosts["rows"][0]["error_bytes"].is_u64());
+    let (bytes, raw) = w.bytes(&["hosts", "--where", &format!("host = {}", first[0])]);
+    assert_eq!((bytes.to_string(), raw), (first[1].clone(), false));
 }
 
 #[test]

@@ -78,9 +78,9 @@ pub enum What {
     Classes,
     /// Interfaces and their direction.
     Interfaces,
-    /// Addresses, sent and received together.
+    /// Addresses, sent and received together: those that were among the first of an exporter in some ten seconds.
     Hosts,
-    /// Named networks, from one to another.
+    /// Named networks, from one to another; the shares are of what has a name on either side.
     Networks,
     /// AS numbers, sent and received together (a scan of raw flows).
     As,

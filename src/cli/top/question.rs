@@ -287,7 +287,9 @@ impl What {
             What::Apps | What::Classes | What::Interfaces | What::Exporters => {
                 Some((Scope::Usage, "usage"))
             }
-            What::Hosts | What::Networks | What::As => None,
+            What::Hosts => Some((Scope::Talkers, "talkers")),
+            What::Networks => Some((Scope::Networks, "network_usage")),
+            What::As => None,
         }
     }
 
