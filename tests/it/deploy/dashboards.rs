@@ -247,6 +247,11 @@ fn every_query_returns_rows() {
                 };
                 let rows = ask(&sql, &all.expand(query));
                 let name = variable["name"].as_str().expect("name");
+                if name == "table" {
+                    // three hours up to now
+                    assert_eq!(rows[2..], [["usage_1m"]]);
+                    continue;
+                }
                 let has = rows.iter().skip(2).any(|r| r[0] == chosen[name]);
                 if !has {
                     faults.push(format!("variable {name} does not offer {}", chosen[name]));
