@@ -16,6 +16,7 @@ hash() { sha256sum <"$1" | cut -d ' ' -f 1; }
 password clickhouse_password
 password grafana_clickhouse_password
 password grafana_admin_password
+password control_token
 cat >clickhouse_passwords.xml <<XML
 <clickhouse>
     <users>

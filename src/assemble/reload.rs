@@ -143,10 +143,11 @@ impl Reloader {
         };
         let name = file.display();
         let unchanged = |why: String| format!("nothing was changed:\n{why}\n");
-        let text = std::fs::read_to_string(file).map_err(|e| {
+        let bytes = std::fs::read(file).map_err(|e| {
             let me = nix::unistd::geteuid();
             unchanged(format!("{name}: cannot be read by user {me}: {e}"))
         })?;
+        let text = config::decoded(bytes).map_err(|f| unchanged(format!("{name}:{f}")))?;
         let config = Config::from_text(&text).map_err(|faults| {
             let lines: Vec<String> = faults.iter().map(|f| format!("{name}:{f}")).collect();
             unchanged(lines.join("\n"))

@@ -76,6 +76,12 @@ impl StateDirectory {
         })
     }
 
+    /// Whether a collector runs on the directory.
+    pub fn is_held(path: &Path) -> bool {
+        let lock = File::open(path.join("lock"));
+        lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
     /// The collector's id: drawn once, the same after every restart.
     pub fn collector(&self) -> Uuid {
         self.collector

@@ -21,10 +21,10 @@ use std::sync::Arc;
 ///
 /// Checks the file, that the listeners and the HTTP side can be opened, that the state directory can be locked and the spool be written, that ClickHouse answers with a schema
 /// that fits, and, where no ClickHouse is named, that the embedded one can be started. Changes nothing but an empty state
-/// directory.
+/// directory. Beside a running collector it leaves alone what that holds: its sockets, its state and its embedded store.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  flowhouse check -c /etc/flowhouse/flowhouse.toml\n  flowhouse check --offline -c flowhouse.toml     the file alone"
+    after_help = "Examples:\n  flowhouse check -c /etc/flowhouse/flowhouse.toml\n  flowhouse check --offline -c flowhouse.toml   # the file alone"
 )]
 pub struct CheckArguments {
     /// Configuration
@@ -41,59 +41,129 @@ pub struct CheckArguments {
 /// When there is a fault.
 pub fn run(arguments: &CheckArguments) -> Result<()> {
     let config = super::load_config(arguments.config.as_deref())?;
-    let mut faults = 0;
-    let mut tell = |what: &str, result: Result<String>| match result {
-        Ok(text) => super::say(format!("ok     {what}: {text}")),
-        Err(error) => {
-            faults += 1;
-            super::say(format!("FAULT  {what}: {}", super::with_causes(&error)))
-        }
-    };
-    tell(
-        "configuration",
-        Ok(arguments
-            .config
-            .as_ref()
-            .map_or("defaults".into(), |p| p.display().to_string())),
-    )?;
+    let mut report = Report::of(arguments.config.as_deref());
+    let name = report.file.as_ref();
+    let name = name.map_or("defaults".into(), |p| p.display().to_string());
+    report.tell("configuration", "", Ok(name))?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let shards = config.shard.shards_for(cores);
     let fits = refuse_budget(&config, shards).map(|()| format!("fits, {shards} shard(s)"));
-    tell("memory", fits)?;
+    report.tell("memory", "", fits)?;
     if !config.control.listen.ip().is_loopback() && !config.control.has_key() {
         super::say("warn   control.listen is open to the network and asks for no key: everybody may look, and nothing can be changed through it; control.token_file or control.tls_client_ca_file lets you".to_owned())?;
     }
-    if !arguments.offline {
-        tell("account", account(&config))?;
-        tell("control", control(&config))?;
-        tell("listeners", listeners(&config))?;
-        let metrics = control::Server::bind(&config.control);
-        tell(
-            "metrics",
-            metrics.map(|s| s.address().to_string()).map_err(Into::into),
-        )?;
-        tell(
-            "state directory",
-            StateDirectory::open(&state_dir(&config)).map(|d| d.path().display().to_string()),
-        )?;
+    if arguments.offline {
+        report.tell("spool", "spool.free_bytes_min", floor(&config))?;
+        // the files that it names are looked at in any case
+        if let Some(c) = &config.clickhouse {
+            let proven = c.prove().map(|()| "not asked".into()).map_err(Into::into);
+            report.tell("store", "clickhouse.url", proven)?;
+        }
+    } else {
+        report.tell("account", "privileges.user", account(&config))?;
+        report.tell("control", "control.listen", control(&config))?;
+        let directory = state_dir(&config);
+        let held = StateDirectory::is_held(&directory);
+        if held {
+            super::say(format!(
+                "warn   a collector runs on {}: its sockets, its state and its embedded store are its own and not tried",
+                directory.display()
+            ))?;
+        } else {
+            report.tell("listeners", "receive.listeners", listeners(&config))?;
+            let metrics = control::Server::bind(&config.control);
+            let metrics = metrics.map(|s| s.address().to_string());
+            report.tell("metrics", "control.listen", metrics.map_err(Into::into))?;
+            let state = StateDirectory::open(&directory);
+            let state = state.map(|d| d.path().display().to_string());
+            report.tell("state directory", "state_dir", state)?;
+        }
+        let room = floor(&config).and_then(|_| spool(&config));
+        report.tell("spool", "spool.directory", room)?;
+        let key = match &config.clickhouse {
+            Some(_) => "clickhouse.url",
+            None => "store.listen",
+        };
+        report.tell("store", key, store(&config, held))?;
     }
-    if !arguments.offline {
-        tell("spool", spool(&config))?;
+    match report.faults {
+        0 => Ok(()),
+        n => bail!("{n} fault(s)"),
     }
-    // the files that it names are looked at in any case
-    let store = match (&config.clickhouse, arguments.offline) {
-        (_, false) => Some(store(&config)),
-        (Some(c), true) => Some(c.prove().map(|()| "not asked".into()).map_err(Into::into)),
-        (None, true) => None,
-    };
-    if let Some(store) = store {
-        let file = arguments.config.as_deref();
-        tell("store", store.map_err(|e| placed(e, file)))?;
+}
+
+/// What was found, with the places in the file.
+struct Report {
+    file: Option<PathBuf>,
+    text: String,
+    faults: usize,
+}
+
+impl Report {
+    fn of(file: Option<&Path>) -> Report {
+        let text = file.and_then(|f| std::fs::read_to_string(f).ok());
+        Report {
+            file: file.map(Path::to_owned),
+            text: text.unwrap_or_default(),
+            faults: 0,
+        }
     }
-    if faults > 0 {
-        bail!("{faults} fault(s)");
+
+    /// Tells how a check ended; a fault that names neither a key nor a value of the file stands where `key` does.
+    fn tell(&mut self, what: &str, key: &str, result: Result<String>) -> Result<()> {
+        match result {
+            Ok(text) => super::say(format!("ok     {what}: {text}")),
+            Err(error) => {
+                self.faults += 1;
+                let said = self.placed(key, super::with_causes(&error));
+                super::say(format!("FAULT  {what}: {said}"))
+            }
+        }
     }
-    Ok(())
+
+    fn placed(&self, key: &str, said: String) -> String {
+        let Some(file) = &self.file else {
+            return said;
+        };
+        let table = key.split('.').next().unwrap_or_default();
+        let quoted: Vec<String> = said.split('`').map(str::to_owned).collect();
+        let mut fault = Fault::of(said).placed(&self.text);
+        for named in quoted.iter().skip(1).step_by(2) {
+            fault = fault.at_key(&self.text, named);
+        }
+        let fault = fault.at_value(&self.text);
+        let fault = fault.at_key(&self.text, key).at_key(&self.text, table);
+        let space = if fault.line == 0 { " " } else { "" };
+        format!("{}:{space}{fault}", file.display())
+    }
+}
+
+/// Whether the free-space floor can be kept at all on the file system of the spool.
+fn floor(config: &Config) -> Result<String> {
+    if config.sink.kind.discards() || config.spool.mode == Mode::Off {
+        return Ok("off: a kill costs the rows in memory".into());
+    }
+    let directory = spool_dir(config, &state_dir(config));
+    let place = nearest(&directory);
+    let system = nix::sys::statvfs::statvfs(place)
+        .with_context(|| format!("cannot ask how large the disk of {} is", place.display()))?;
+    let size = system.blocks().saturating_mul(system.fragment_size());
+    let keep = config.spool.free_bytes_min;
+    if keep >= size {
+        let [size, keep] = [size, keep].map(|n| text::bytes(n as f64));
+        bail!(
+            "spool.free_bytes_min keeps {keep} free, and all of the disk of {} is {size}: nothing could be spooled; lower it, or choose \
+             another `spool.directory`",
+            place.display()
+        );
+    }
+    Ok(directory.display().to_string())
+}
+
+/// The folder, or the one above it that is there.
+fn nearest(folder: &Path) -> &Path {
+    let there = |p: &&Path| p.exists();
+    folder.ancestors().find(there).unwrap_or(Path::new("."))
 }
 
 /// Who the collector would become, were it started as who runs this.
@@ -137,8 +207,7 @@ fn spool(config: &Config) -> Result<String> {
         return Ok("off: a kill costs the rows in memory".into());
     }
     let directory = spool_dir(config, &state_dir(config));
-    let there = |p: &&Path| p.exists();
-    let nearest = directory.ancestors().find(there).unwrap_or(Path::new("."));
+    let nearest = nearest(&directory);
     let place = nearest.display();
     let may = AccessFlags::W_OK | AccessFlags::X_OK;
     nix::unistd::access(nearest, may).with_context(|| {
@@ -163,7 +232,7 @@ fn spool(config: &Config) -> Result<String> {
     Ok(format!("{}, up to {limit_text}", directory.display()))
 }
 
-fn store(config: &Config) -> Result<String> {
+fn store(config: &Config, held: bool) -> Result<String> {
     let Some(connection) = &config.clickhouse else {
         let data = config
             .store
@@ -171,9 +240,11 @@ fn store(config: &Config) -> Result<String> {
             .clone()
             .unwrap_or_else(crate::store::settings::default_data_dir);
         let listen = config.store.listen;
-        TcpListener::bind(listen).with_context(|| {
-            format!("cannot listen on {listen}: choose another `store.listen` (ss -ltnp shows who listens)")
-        })?;
+        if !held {
+            TcpListener::bind(listen).with_context(|| {
+                format!("cannot listen on {listen}: choose another `store.listen` (ss -ltnp shows who listens)")
+            })?;
+        }
         let library = library::find(config.store.library.as_deref(), &data)?;
         return Ok(format!(
             "embedded, engine {}, data {}",
@@ -207,7 +278,10 @@ async fn asked(connection: &Connection, apply: bool) -> Result<String> {
         .find(|l| matches!(l.state, schema::State::Changed | schema::State::Unknown))
     {
         let (version, state) = (line.version, line.state);
-        bail!("migration {version:04} is {state:?}: this flowhouse does not fit the schema");
+        bail!(
+            "migration {version:04} is {state:?}: this flowhouse does not fit the schema; run the one that made it, or name another \
+             `clickhouse.database`"
+        );
     }
     let pending = lines
         .iter()
@@ -219,7 +293,7 @@ async fn asked(connection: &Connection, apply: bool) -> Result<String> {
     }
     if pending > 0 && !apply {
         bail!(
-            "{pending} migration(s) pending and schema_apply = false: run `flowhouse schema apply`"
+            "schema_apply is false and {pending} migration(s) are pending: run `flowhouse schema apply` with this configuration"
         );
     }
     if pending > 0 && !connection.can_apply() {
@@ -233,16 +307,4 @@ async fn asked(connection: &Connection, apply: bool) -> Result<String> {
         "{place}: {up} of {} endpoint(s) answer, {pending} migration(s) pending",
         states.len()
     ))
-}
-
-/// A fault of a file that `[clickhouse]` names, with the line that names it.
-fn placed(error: anyhow::Error, file: Option<&Path>) -> anyhow::Error {
-    let text = file.and_then(|f| std::fs::read_to_string(f).ok());
-    match (file, text) {
-        (Some(file), Some(text)) if error.to_string().starts_with("clickhouse.") => {
-            let fault = Fault::of(super::with_causes(&error)).placed(&text);
-            anyhow::anyhow!("{}:{fault}", file.display())
-        }
-        _ => error,
-    }
 }

@@ -299,14 +299,15 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 const EXAMPLES: &str = "Examples:
+  # 1,000 flows a second of all protocols to a collector on this machine, for a minute
   flowhouse generate --for 1m
-      1,000 flows a second of all protocols to a collector on this machine, for a minute
-  flowhouse generate --to 192.0.2.7:4739 --protocol ipfix --exporters 20 --rate 50000 --flows 1000000
-      a million flows of twenty IPFIX exporters
+  # a million flows of twenty IPFIX exporters
+  flowhouse generate --to 192.0.2.7:4739 --protocol ipfix --exporters 20 \\
+    --rate 50000 --flows 1000000
+  # as fast as this machine sends, with the totals as JSON
   flowhouse generate --protocol v9 --load --rate 0 --flows 10000000 --json
-      as fast as this machine sends, with the totals as JSON
-  flowhouse generate --protocol mix --flows 5000 --pcap exports.pcap
-      the same exporters as a capture, to be read by flowhouse replay or inspect";
+  # exporters of all protocols as a capture, to be read by flowhouse replay or inspect
+  flowhouse generate --protocol mix --flows 5000 --pcap exports.pcap";
 
 #[cfg(test)]
 mod tests {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// Asks the collector that runs on this machine whether it is alive. Exit code 0: yes.
 ///
-/// With --ready: whether rows can be delivered now. Do not restart a collector that is alive but not ready: it goes on receiving, and a
+/// With --ready: whether rows can be delivered or spooled now. Do not restart a collector that is alive but not ready: it goes on receiving, and a
 /// restart would cost what it holds.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  flowhouse health -c /etc/flowhouse/flowhouse.toml --ready")]
@@ -22,7 +22,7 @@ pub struct HealthArguments {
     /// Configuration of the collector: where its HTTP side listens
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Ask whether rows can be delivered
+    /// Ask whether rows can be delivered or spooled
     #[arg(long)]
     pub ready: bool,
 }

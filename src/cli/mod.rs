@@ -211,6 +211,48 @@ mod tests {
         Arguments::command().debug_assert();
     }
 
+    /// Every text below the options of a command and of what is below it.
+    fn helps(command: &clap::Command) -> Vec<String> {
+        let own = command.get_after_help().map(ToString::to_string);
+        let below = command.get_subcommands().flat_map(helps);
+        own.into_iter().chain(below).collect()
+    }
+
+    /// The words of a line of a shell, up to its first comment, pipe or redirection.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![];
+        for (n, part) in line.split('\'').enumerate() {
+            if n % 2 == 1 {
+                words.push(part.to_owned());
+                continue;
+            }
+            for word in part.split_whitespace() {
+                if word.starts_with(['#', '|', '>']) {
+                    return words;
+                }
+                words.push(word.to_owned());
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn examples_of_the_help_parse_and_are_not_broken_in_print() {
+        let mut tried = 0;
+        for help in helps(&Arguments::command()) {
+            for line in help.lines().filter(|l| l.starts_with(' ')) {
+                assert!(line.chars().count() <= 100, "too long: {line}");
+            }
+            let whole = help.replace("\\\n", " ");
+            for line in whole.lines().filter(|l| l.starts_with("  flowhouse ")) {
+                let parsed = Arguments::try_parse_from(words(line));
+                assert!(parsed.is_ok(), "{line}: {}", parsed.expect_err("a fault"));
+                tried += 1;
+            }
+        }
+        assert!(tried > 25, "{tried}");
+    }
+
     #[test]
     fn durations_have_units() {
         assert_eq!(duration_seconds("90s"), Ok(90));

@@ -65,9 +65,10 @@ pub enum As {
 }
 
 const EXAMPLES: &str = "Examples:
-  flowhouse replay router.pcap                        a summary
-  flowhouse replay router.pcap --out out/             flows, usage and ledger as files
-  flowhouse replay *.pcap --store http://127.0.0.1:8123 --password-file /var/lib/flowhouse/store/key";
+  flowhouse replay router.pcap              # a summary
+  flowhouse replay router.pcap --out out/   # flows, usage and ledger as files
+  flowhouse replay *.pcap --store http://127.0.0.1:8123 \\
+    --password-file /var/lib/flowhouse/store/key";
 
 /// Oldest packet that `--keep-times` inserts: rows that are older than the raw table's TTL vanish at once.
 const KEPT_DAYS_MAX: i64 = 15;

@@ -172,6 +172,7 @@ const EXAMPLES: &str = "\
 Examples:
   flowhouse schema print > flowhouse.sql
   flowhouse schema print --cluster main > flowhouse.sql
-  flowhouse schema status --url https://clickhouse.example:8443 --user flowhouse --password-file /etc/flowhouse/password
+  flowhouse schema status --url https://clickhouse.example:8443 --user flowhouse \\
+    --password-file /etc/flowhouse/password
   flowhouse schema apply -c /etc/flowhouse/flowhouse.toml
   flowhouse schema apply --password-file /var/lib/flowhouse/store/key";

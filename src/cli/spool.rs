@@ -4,7 +4,9 @@ use super::connection::ConnectionArguments;
 use super::text;
 use crate::assemble::{spool_dir, state_dir};
 use crate::sink::clickhouse::{self, Connection};
-use crate::sink::spool::{CORRUPT, Found, QUARANTINE, REPLAY, State, Unreadable, files, format};
+use crate::sink::spool::{
+    CORRUPT, Found, Mode, QUARANTINE, REPLAY, State, Unreadable, files, format,
+};
 use crate::sink::spool::{now_ms, read_file, read_section};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
@@ -42,7 +44,10 @@ enum Action {
         #[arg(long)]
         json: bool,
     },
-    /// Deliver the quarantine once its cause is mended: by the collector, or with --url from here
+    /// Try the quarantine again, once its cause is mended: by the collector, or with --url from here
+    ///
+    /// Without --url (or FLOWHOUSE_CLICKHOUSE_URL) the files are handed to the collector, which sends them and keeps what is
+    /// still refused in the quarantine. With it they are sent from here, one after the other, until one is refused.
     Replay {
         #[command(flatten)]
         place: Place,
@@ -98,7 +103,11 @@ impl Place {
             Some(directory) => directory.clone(),
             None => {
                 let config = super::load_config(self.config.as_deref())?;
-                spool_dir(&config, &state_dir(&config))
+                let directory = spool_dir(&config, &state_dir(&config));
+                if config.spool.mode == Mode::Off && !directory.is_dir() {
+                    bail!("the spool is off (`spool.mode`): nothing is kept on disk");
+                }
+                directory
             }
         };
         if !directory.is_dir() {
@@ -304,6 +313,9 @@ fn replay(place: &Place, named: &[PathBuf], to: &ConnectionArguments) -> Result<
             .collect(),
         false => named.to_vec(),
     };
+    if chosen.is_empty() {
+        return super::say("the quarantine is empty: nothing to replay");
+    }
     if to.url.is_some() {
         // what the options leave open stands in the configuration, if one is named
         let base = match config {
@@ -323,7 +335,8 @@ fn replay(place: &Place, named: &[PathBuf], to: &ConnectionArguments) -> Result<
             .with_context(|| format!("cannot move {}", path.display()))?;
     }
     super::say(format!(
-        "{} files handed over: a running collector takes them within seconds, else the next one that starts",
+        "{} file(s) handed over: a running collector sends them within seconds, else the next one that starts; what ClickHouse \
+         still refuses comes back (`flowhouse spool list`)",
         chosen.len()
     ))
 }
@@ -435,9 +448,42 @@ fn tell(path: &Path, why: &Unreadable) -> bool {
 
 const EXAMPLES: &str = "\
 Examples:
-  flowhouse spool list
+  flowhouse spool list -c /etc/flowhouse/flowhouse.toml
   flowhouse spool list -c /etc/flowhouse/flowhouse.toml --json
   flowhouse spool verify --directory /var/lib/flowhouse/state/spool
-  flowhouse spool replay
-  flowhouse spool replay --url http://clickhouse.example:8123 --key-file /etc/flowhouse/key
-  flowhouse spool export --out /tmp/rows";
+  flowhouse spool replay -c /etc/flowhouse/flowhouse.toml
+  flowhouse spool replay -c /etc/flowhouse/flowhouse.toml --url http://clickhouse.example:8123 \\
+    --password-file /etc/flowhouse/password
+  flowhouse spool export -c /etc/flowhouse/flowhouse.toml --out /tmp/rows";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_handed_over_belongs_to_the_owner_of_the_spool() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("x.fhs");
+        fs::write(&file, b"x").expect("written");
+        let owner = |p: &Path| {
+            let m = fs::symlink_metadata(p).expect("there");
+            (m.uid(), m.gid())
+        };
+        let before = owner(&file);
+        if !nix::unistd::geteuid().is_root() {
+            give_like(dir.path(), &file).expect("nothing to do");
+            assert_eq!(owner(&file), before);
+            eprintln!("the rest is skipped: only root gives files away");
+            return;
+        }
+        lchown(dir.path(), Some(4_711), Some(4_712)).expect("root may");
+        give_like(dir.path(), &file).expect("given");
+        assert_eq!(owner(&file), (4_711, 4_712));
+        // a link is given away itself, never what it points to
+        let (target, link) = (dir.path().join("target"), dir.path().join("link"));
+        fs::write(&target, b"x").expect("written");
+        std::os::unix::fs::symlink(&target, &link).expect("a link");
+        give_like(dir.path(), &link).expect("given");
+        assert_eq!((owner(&link), owner(&target)), ((4_711, 4_712), before));
+    }
+}

@@ -166,6 +166,8 @@ Examples:
   flowhouse store install --from chdb_core-26.9.0-*.whl
   flowhouse store --listen 127.0.0.1:8123 --data /var/lib/flowhouse/store
   flowhouse store sql 'SELECT version()'
-  curl -H \"X-ClickHouse-Key: $(cat /var/lib/flowhouse/store/key)\" --data 'SHOW TABLES' http://127.0.0.1:8123/
+  curl -H \"X-ClickHouse-Key: $(cat /var/lib/flowhouse/store/key)\" \\
+    --data 'SHOW TABLES FROM flowhouse' http://127.0.0.1:8123/
 
-The store always asks for a key. The full key is in DIR/key, one that may only read in DIR/key.readonly (for Grafana).";
+The store always asks for a key. The full key is in DIR/key, one that may only read
+(for Grafana) in DIR/key.readonly.";

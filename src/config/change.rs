@@ -1,5 +1,6 @@
 //! What differs between two configurations, key by key.
 
+use super::known::SAMPLE;
 use std::collections::BTreeMap;
 use toml::{Table, Value};
 
@@ -113,8 +114,6 @@ const SECRETS: [&str; 4] = ["password", "secret", "token", "key"];
 
 /// Characters of a value that are shown.
 const SHOWN_MAX: usize = 200;
-
-const SAMPLE: &str = include_str!("../../deploy/flowhouse.toml");
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,9 @@
 //! Every fault of a configuration text, with line, column and cure.
 
+use super::known;
 use serde::de::DeserializeOwned;
 use std::fmt;
+use std::ops::Range;
 
 /// Most faults that are reported for one text.
 const FAULTS_MAX: usize = 50;
@@ -36,35 +38,63 @@ impl Fault {
     }
 
     /// Finds the line of the key that the message begins with.
-    pub fn placed(mut self, text: &str) -> Fault {
-        let path = self
-            .message
-            .split([' ', ':', ','])
-            .next()
-            .unwrap_or_default();
-        let Some((table, key)) = path.rsplit_once('.') else {
-            return self;
-        };
-        let mut inside = false;
-        for (i, line) in text.lines().enumerate() {
-            let line = line.trim();
-            if line.starts_with('[') {
-                let header = line.trim_matches(['[', ']']);
-                inside = header == table;
-                if header == path {
-                    (self.line, self.column) = (i + 1, 1);
-                    break;
-                }
-            } else if inside && line.split('=').next().is_some_and(|k| k.trim() == key) {
-                (self.line, self.column) = (i + 1, 1);
-                break;
-            } else if line.starts_with(path) || line.starts_with(table) && line.contains(key) {
-                // `table.key = ...` or `table = { key = ... }`; a plainer line may follow
-                (self.line, self.column) = (i + 1, 1);
-            }
+    pub fn placed(self, text: &str) -> Fault {
+        let key = self.message.split([' ', ':', ',']).next();
+        let key = key.unwrap_or_default().to_owned();
+        self.at_key(text, &key)
+    }
+
+    /// Finds the line of a key; a fault that has its place already keeps it.
+    pub fn at_key(mut self, text: &str, key: &str) -> Fault {
+        if self.line == 0
+            && let Some(line) = line_of(text, key)
+        {
+            (self.line, self.column) = (line, 1);
         }
         self
     }
+
+    /// Finds the place of the first text in quotation marks that the message has as a word: an address, a file.
+    pub fn at_value(mut self, text: &str) -> Fault {
+        let words = self.message.split_whitespace();
+        let words = words.map(|w| w.trim_matches(['`', ',', ';', '(', ')', '"']));
+        let mut places = words
+            .map(|w| w.strip_suffix(':').unwrap_or(w))
+            .filter(|w| w.contains(['/', ':']) && w.len() > 2)
+            .filter_map(|w| text.find(&format!("{w:?}")));
+        if let (0, Some(at)) = (self.line, places.next()) {
+            let place = describe(text, at, "");
+            (self.line, self.column) = (place.line, place.column);
+        }
+        self
+    }
+}
+
+/// The line, from 1, where a dotted key stands.
+fn line_of(text: &str, path: &str) -> Option<usize> {
+    let (table, key) = path.rsplit_once('.').unwrap_or(("", path));
+    if key.is_empty() {
+        return None;
+    }
+    let (mut inside, mut found) = (table.is_empty(), None);
+    for (i, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.starts_with('[') {
+            let header = line.trim_matches(['[', ']']);
+            inside = header == table;
+            if header == path {
+                return Some(i + 1);
+            }
+        } else if inside && line.split('=').next().is_some_and(|k| k.trim() == key) {
+            return Some(i + 1);
+        } else if !table.is_empty()
+            && (line.starts_with(path) || line.starts_with(table) && line.contains(key))
+        {
+            // `table.key = ...` or `table = { key = ... }`; a plainer line may follow
+            found = Some(i + 1);
+        }
+    }
+    found
 }
 
 impl fmt::Display for Fault {
@@ -80,27 +110,101 @@ impl fmt::Display for Fault {
     }
 }
 
+/// A file's bytes as the text of a configuration.
+///
+/// # Errors
+/// Where it is no UTF-8.
+pub fn decoded(bytes: Vec<u8>) -> Result<String, Fault> {
+    String::from_utf8(bytes).map_err(|e| {
+        let at = e.utf8_error().valid_up_to();
+        let byte = e.as_bytes()[at];
+        let good = String::from_utf8_lossy(&e.as_bytes()[..at]).into_owned();
+        Fault {
+            message: format!("the byte 0x{byte:02x} is no UTF-8"),
+            cure: "save the file as UTF-8, or write the character anew".into(),
+            ..describe(&good, at, "")
+        }
+    })
+}
+
+/// Whether a fault stands in the statement that begins on a line before it, or on the same one.
+pub(super) fn is_within(text: &str, fault: &Fault, begins: usize) -> bool {
+    let mut between = (text.lines().take(fault.line)).skip(begins);
+    begins > 0 && fault.line >= begins && between.all(|l| !l.contains('='))
+}
+
 /// Parses a TOML text; every fault is listed, not just the first: what is at fault is blanked out and the rest is parsed
 /// again. The value is what the rest says, if anything can be told from it.
 pub fn parse<T: DeserializeOwned>(text: &str) -> (Option<T>, Vec<Fault>) {
     let mut rest = text.to_owned();
     let mut faults = vec![];
-    loop {
+    for _ in 0..2 * FAULTS_MAX {
         let error = match toml::from_str::<T>(&rest) {
             Ok(value) => return (Some(value), faults),
             Err(error) => error,
         };
         let span = error.span().unwrap_or(0..0);
-        faults.push(describe(text, span.start, error.message()));
-        if span.is_empty() || faults.len() >= FAULTS_MAX || !blank(&mut rest, span) {
-            return (None, faults);
+        if !was_blanked(text, &rest, &span, error.message()) {
+            faults.push(describe(text, span.start, error.message()));
+        }
+        let more = !span.is_empty() && faults.len() < FAULTS_MAX;
+        if !more || !(blank_element(&mut rest, &span) || blank(&mut rest, span)) {
+            break;
         }
     }
+    (None, faults)
+}
+
+/// Whether a field is only missing because its line was at fault and is blank now.
+fn was_blanked(text: &str, rest: &str, table: &Range<usize>, message: &str) -> bool {
+    let Some(field) = message.strip_prefix("missing field `") else {
+        return false;
+    };
+    let field = field.split('`').next().unwrap_or_default();
+    let lines = |text: &str| {
+        let after = text.get(table.start..).unwrap_or_default().lines();
+        let of_table = after
+            .skip(1)
+            .take_while(|l| !l.trim_start().starts_with('['));
+        of_table
+            .filter(|l| l.split('=').next().is_some_and(|k| k.trim() == field))
+            .count()
+    };
+    lines(text) > lines(rest)
+}
+
+/// Replaces an element of an array by spaces, with the comma behind it. False, and nothing changed, where the span is
+/// something else.
+fn blank_element(text: &mut String, span: &Range<usize>) -> bool {
+    let (Some(element), Some(behind)) = (text.get(span.clone()), text.get(span.end..)) else {
+        return false;
+    };
+    if element.starts_with('[') {
+        return false;
+    }
+    let next = behind.trim_start();
+    let comma = next.starts_with(',').then(|| text.len() - next.len());
+    let spaces = |part: &str| -> String {
+        let space = |b: u8| if b == b'\n' { '\n' } else { ' ' };
+        part.bytes().map(space).collect()
+    };
+    let mut without = text.clone();
+    without.replace_range(span.clone(), &spaces(element));
+    if let Some(at) = comma {
+        without.replace_range(at..at + 1, " ");
+    }
+    // anything but an element leaves no TOML behind
+    let is_toml = |text: &str| toml::from_str::<toml::Table>(text).is_ok();
+    let done = is_toml(text) && is_toml(&without) && without != *text;
+    if done {
+        *text = without;
+    }
+    done
 }
 
 /// Replaces the statements that a span touches by spaces, so that places in the text stay what they are. A table
 /// header of an unknown name becomes one whose content cannot be at fault again.
-fn blank(text: &mut String, span: std::ops::Range<usize>) -> bool {
+fn blank(text: &mut String, span: Range<usize>) -> bool {
     // a parser's span may begin or end inside of a character; line ends never do
     let bytes = text.as_bytes();
     let (from, to) = (span.start.min(bytes.len()), span.end.min(bytes.len()));
@@ -173,17 +277,29 @@ const CURES: &[(&str, &str)] = &[
     ("duplicate key", "keep one of the two"),
 ];
 
-/// For `unknown field/variant X, expected one of ...`: the known name that is nearest to X.
+/// For `unknown field/variant X, expected one of ...`: the known name that is nearest to X, and for a field the table
+/// that has one of this name.
 fn nearest(message: &str) -> Option<String> {
     let mut quoted = message.split('`').skip(1).step_by(2);
     let unknown = message
         .starts_with("unknown ")
         .then(|| quoted.next())
         .flatten()?;
-    let best = quoted.max_by(|a, b| {
-        strsim::jaro_winkler(a, unknown).total_cmp(&strsim::jaro_winkler(b, unknown))
-    })?;
-    (strsim::jaro_winkler(best, unknown) > 0.7).then(|| format!("did you mean `{best}`?"))
+    let near = |name: &str| strsim::jaro_winkler(name, unknown);
+    let best = quoted.max_by(|a, b| near(a).total_cmp(&near(b)));
+    let meant = |least: f64| {
+        let best = best.filter(|b| near(b) > least);
+        best.map(|b| format!("did you mean `{b}`?"))
+    };
+    if !message.starts_with("unknown field") {
+        return meant(0.7);
+    }
+    match (known::belongs(unknown), meant(0.9)) {
+        (Some(place), Some(meant)) => Some(format!("{place}; {meant}")),
+        (Some(place), None) => Some(place),
+        (None, Some(meant)) => Some(meant),
+        (None, None) => known::like(unknown).or_else(|| meant(0.7)),
+    }
 }
 
 #[cfg(test)]
@@ -223,6 +339,82 @@ mod tests {
         let (_, faults) = parse::<Outer>("[inner]\nö = 1\nname = 'ä'\nrows_max = 'ü'\n");
         let lines: Vec<usize> = faults.iter().map(|f| f.line).collect();
         assert_eq!(lines, [2, 4]);
+    }
+
+    #[derive(Debug, Deserialize, Default)]
+    #[serde(default, deny_unknown_fields)]
+    struct Lists {
+        ports: Vec<u16>,
+        rules: Vec<Rule>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code, reason = "only parsed")]
+    struct Rule {
+        port: u16,
+        app: String,
+    }
+
+    fn places<T: DeserializeOwned>(text: &str) -> Vec<(usize, usize)> {
+        let mut places: Vec<_> = (parse::<T>(text).1.iter())
+            .map(|f| (f.line, f.column))
+            .collect();
+        places.sort_unstable();
+        places
+    }
+
+    #[test]
+    fn every_element_of_an_array_is_looked_at() {
+        let (value, faults) = parse::<Lists>("ports = [1, \"a\", 2, 'b']\n");
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        assert_eq!(value.map(|v| v.ports), Some(vec![1, 2]));
+        let text = "ports = [\n  \"a\", # one\n  3,\n  70000,\n  'ä'\n]\nrules = 7\n";
+        assert_eq!(places::<Lists>(text), [(2, 3), (4, 3), (5, 3), (7, 9)]);
+        let text = "rules = [{ port = 1 }, { port = 2, app = \"x\" }, { app = \"y\" }]\n";
+        assert_eq!(places::<Lists>(text).len(), 2);
+    }
+
+    #[test]
+    fn a_fault_makes_no_other_one() {
+        let text = "[[rules]]\nport = \"x\"\napp = 7\n[[rules]]\nport = 1\n";
+        assert_eq!(places::<Lists>(text), [(2, 8), (3, 7), (4, 1)]);
+    }
+
+    #[test]
+    fn a_key_in_the_wrong_table_is_sent_to_its_own() {
+        let cure = |text: &str| parse::<Outer>(text).1.remove(0).cure;
+        assert_eq!(
+            cure("listeners = []"),
+            "`listeners` belongs below [receive]"
+        );
+        assert_eq!(
+            cure("[inner]\nage_max_s = 1"),
+            "`age_max_s` belongs below [spool]"
+        );
+        assert_eq!(cure("[inner]\nrow_max = 1"), "did you mean `rows_max`?");
+        let place = "`seal_rows` belongs below [batch]";
+        assert_eq!(cure("[inner]\nseal_row = 1"), place);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_have_a_place() {
+        let fault = decoded(b"a = 1\nb = \"x\xe4\"\n".to_vec()).expect_err("latin 1");
+        assert_eq!((fault.line, fault.column), (2, 7));
+        assert!(fault.to_string().contains("0xe4") && fault.cure.contains("UTF-8"));
+        assert_eq!(decoded(b"a = 1".to_vec()).as_deref(), Ok("a = 1"));
+    }
+
+    #[test]
+    fn keys_above_all_tables_and_values_have_a_place() {
+        let text =
+            "state_dir = \"x\"\n[clickhouse]\nurls = [\n  \"http://a:1\",\n  \"http://b:1\"\n]\n";
+        let of = |message: &str| Fault::of(message.into()).placed(text).line;
+        assert_eq!(of("state_dir must be"), 1);
+        assert_eq!(of("clickhouse.urls must be"), 3);
+        assert_eq!(of("the state_dir"), 0);
+        let fault = Fault::of("http://b:1: no answer".into()).at_value(text);
+        assert_eq!((fault.line, fault.column), (5, 3));
     }
 
     #[test]

@@ -6,9 +6,10 @@
 
 mod change;
 mod fault;
+mod known;
 
 pub use change::{Change, Keys};
-pub use fault::{Fault, parse};
+pub use fault::{Fault, decoded, parse};
 
 use crate::{aggregate, batch, control, decode, enrich, receive, rights, shard, sink};
 use serde::Deserialize;
@@ -137,18 +138,15 @@ impl Config {
         let Some(path) = path else {
             return Ok(Config::default());
         };
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(e) => {
-                let message = format!("cannot be read: {e}");
-                return Err(vec![Fault {
-                    line: 0,
-                    column: 0,
-                    message,
-                    cure: String::new(),
-                }]);
+        let unread = |e| {
+            let cure = "name the file with -c, and let who runs this read it".into();
+            Fault {
+                cure,
+                ..Fault::of(format!("cannot be read: {e}"))
             }
         };
+        let text = std::fs::read(path).map_err(unread).and_then(decoded);
+        let text = text.map_err(|fault| vec![fault])?;
         let mut config = Config::from_text(&text)?;
         if let Some(connection) = &mut config.clickhouse {
             connection.complete();
@@ -164,7 +162,11 @@ impl Config {
         let (config, mut faults) = parse::<Config>(text);
         // what could be read is proven, too: nobody wants to mend faults one by one
         let proven = config.iter().flat_map(Config::faults);
-        faults.extend(proven.map(|f| f.placed(text)));
+        let mut proven: Vec<Fault> = proven.map(|f| f.placed(text)).collect();
+        // a list of which a part could not be read may seem empty
+        let is_new = |p: &Fault| !faults.iter().any(|f| fault::is_within(text, f, p.line));
+        proven.retain(is_new);
+        faults.extend(proven);
         faults.extend(config.iter().flat_map(|c| c.enrich_faults(text)));
         faults.sort_by_key(|f| (f.line, f.column));
         match config {
@@ -190,6 +192,29 @@ impl Config {
         });
         let mut faults: Vec<Fault> = each.collect();
         faults.sort_by_key(|f| (f.line, f.column));
+        faults
+    }
+
+    /// What is wrong with the folders and with what the spool may take of them; each text begins with the key.
+    fn faults_of_places(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        for (key, folder) in [
+            ("state_dir", &self.state_dir),
+            ("spool.directory", &self.spool.directory),
+        ] {
+            if let Some(folder) = folder.as_ref().filter(|f| !f.is_absolute()) {
+                faults.push(format!(
+                    "{key} must be an absolute path: {folder:?} would be another folder wherever the collector is started from"
+                ));
+            }
+        }
+        let bundle = self.batch.seal_rows as u64 * SPOOLED_BYTES_PER_ROW;
+        if self.spool.mode != sink::spool::Mode::Off && self.spool.bytes_max < bundle {
+            let rows = self.batch.seal_rows;
+            faults.push(format!(
+                "spool.bytes_max must have room for one bundle at least: {rows} rows (batch.seal_rows) take about {bundle} bytes"
+            ));
+        }
         faults
     }
 
@@ -233,6 +258,7 @@ impl Config {
             let text = "decode.sampling: 0 is no interval: write N for 1 in N, 1 for every packet";
             faults.push(Fault::of(text.into()));
         }
+        faults.extend(self.faults_of_places().into_iter().map(Fault::of));
         if let Some(c) = &self.clickhouse {
             faults.extend(c.faults().into_iter().map(Fault::of));
         }
@@ -242,3 +268,6 @@ impl Config {
         faults
     }
 }
+
+/// What a flow row takes in the spool, bytes: what `flowhouse size` reckons with.
+const SPOOLED_BYTES_PER_ROW: u64 = 62;

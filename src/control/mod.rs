@@ -6,6 +6,7 @@
 
 mod access;
 mod error;
+mod families;
 mod inventory;
 mod metrics;
 mod server;

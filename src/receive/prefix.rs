@@ -1,14 +1,13 @@
 //! Address prefixes for the allow and deny lists.
 
 use crate::model::Addr;
-use serde::Deserialize;
+use serde::de::{self, Deserialize, Deserializer, Visitor};
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
 /// An address prefix; IPv4 ones are held mapped, so one comparison serves both families.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefix {
     network: u128,
     mask: u128,
@@ -26,7 +25,7 @@ impl FromStr for Prefix {
 
     /// Reads `192.0.2.0/24`, `2001:db8::/32` or a plain address.
     fn from_str(text: &str) -> Result<Self, PrefixError> {
-        let fault = || PrefixError(text.to_owned());
+        let fault = || PrefixError::Unreadable(text.to_owned());
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits.parse::<u32>().map_err(|_| fault())?)),
             None => (text, None),
@@ -43,33 +42,73 @@ impl FromStr for Prefix {
         let mask = u128::MAX
             .checked_shl(128 - (mapped_bits + bits))
             .unwrap_or(0);
-        let network = u128::from_be_bytes(Addr::from(ip).0);
-        Ok(Prefix {
-            network: network & mask,
+        let address = u128::from_be_bytes(Addr::from(ip).0);
+        let prefix = Prefix {
+            network: address & mask,
             mask,
-        })
+        };
+        match prefix.network == address {
+            true => Ok(prefix),
+            false => Err(PrefixError::HostBits {
+                text: text.to_owned(),
+                network: format!("{}/{bits}", Addr(prefix.network.to_be_bytes())),
+                host: ip,
+            }),
+        }
     }
 }
 
-impl TryFrom<String> for Prefix {
-    type Error = PrefixError;
+impl<'de> Deserialize<'de> for Prefix {
+    /// Fails while the text is read, not behind it: then the parser knows which element of a list it is.
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Prefix;
 
-    fn try_from(text: String) -> Result<Self, PrefixError> {
-        text.parse()
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an address prefix in quotation marks, as in \"192.0.2.0/24\"")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Prefix, E> {
+                text.parse().map_err(E::custom)
+            }
+        }
+        from.deserialize_str(Text)
     }
 }
 
 /// A text that is no prefix.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PrefixError(String);
+pub enum PrefixError {
+    /// It is none.
+    Unreadable(String),
+    /// It has bits beyond its length: a network or one address is meant.
+    HostBits {
+        /// As written.
+        text: String,
+        /// The network that it lies in.
+        network: String,
+        /// The address in it.
+        host: IpAddr,
+    },
+}
 
 impl fmt::Display for PrefixError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:?} is no address prefix such as 192.0.2.0/24 or 2001:db8::/32",
-            self.0
-        )
+        match self {
+            PrefixError::Unreadable(text) => write!(
+                f,
+                "{text:?} is no address prefix such as 192.0.2.0/24 or 2001:db8::/32"
+            ),
+            PrefixError::HostBits {
+                text,
+                network,
+                host,
+            } => write!(
+                f,
+                "{text:?} has bits behind its length: write \"{network}\" for the network or \"{host}\" for the one address"
+            ),
+        }
     }
 }
 
@@ -100,6 +139,20 @@ mod tests {
                 .unwrap()
                 .contains(addr("2001::"))
         );
+    }
+
+    #[test]
+    fn bits_behind_the_length_are_refused_with_both_readings() {
+        for (text, network, host) in [
+            ("10.1.2.3/16", "10.1.0.0/16", "10.1.2.3"),
+            ("192.0.2.128/24", "192.0.2.0/24", "192.0.2.128"),
+            ("2001:db8::1/32", "2001:db8::/32", "2001:db8::1"),
+            ("1.0.0.0/0", "0.0.0.0/0", "1.0.0.0"),
+        ] {
+            let said = text.parse::<Prefix>().expect_err(text).to_string();
+            let cure = format!("write \"{network}\" for the network or \"{host}\"");
+            assert!(said.contains(&cure), "{said}");
+        }
     }
 
     #[test]

@@ -232,6 +232,14 @@ impl Stats {
         errors.last = Some(text.to_owned());
     }
 
+    /// Counts failures of these codes from 0 on, not from the first one: a counter that begins at 1 shows no increase.
+    pub(super) fn expect(&self, codes: impl Iterator<Item = String>) {
+        let mut errors = self.errors();
+        for code in codes {
+            errors.by_code.entry(code).or_default();
+        }
+    }
+
     pub(super) fn retried(&self) {
         self.retries.fetch_add(1, Relaxed);
     }

@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod captures;
+mod check;
 mod config;
 mod conformance;
 mod control;

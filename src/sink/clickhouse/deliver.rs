@@ -38,8 +38,11 @@ impl Delivery {
 
     /// Asks until the store answers for the first time, so that readiness is known before there are rows.
     pub(super) async fn greet(self: Arc<Self>) {
-        let snapshot = || self.stats.snapshot();
-        while snapshot().inserts == 0 && snapshot().errors.is_empty() {
+        let untried = || {
+            let seen = self.stats.snapshot();
+            seen.inserts == 0 && seen.errors.values().all(|n| *n == 0)
+        };
+        while untried() {
             let route = self.endpoints.route(Table::Flows, "");
             if route.client().query("SELECT 1").execute().await.is_ok() {
                 return self.stats.set_ready();

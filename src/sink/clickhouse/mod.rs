@@ -88,6 +88,7 @@ impl Sink {
         let (deadline, watched) = watch::channel(None);
         let (home, bodies) = mpsc::channel();
         let stats = inbox.stats.clone();
+        stats.expect(verdict::codes());
         let shared = Arc::new(Shared::new(
             lanes_of(settings, spool.as_ref()),
             stats.clone(),

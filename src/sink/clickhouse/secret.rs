@@ -46,11 +46,16 @@ impl fmt::Debug for Secret {
 pub(super) fn private(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
     let fault = |why: String| Error::file(key, path, why);
     let metadata = std::fs::metadata(path).map_err(|e| fault(format!("cannot be read: {e}")))?;
-    if metadata.mode() & OTHERS_READ != 0 && !path.starts_with(MOUNTED) {
+    if is_open(metadata.mode(), path) {
         let cure = "may be read by every account of this machine: run `chmod o-rwx` on it";
         return Err(fault(cure.into()));
     }
     bounded(key, path)
+}
+
+/// Whether every account of this machine may read a file.
+fn is_open(mode: u32, path: &Path) -> bool {
+    mode & OTHERS_READ != 0 && !path.starts_with(MOUNTED)
 }
 
 /// Reads a file that may not be larger than any password or certificate chain is.
@@ -127,6 +132,20 @@ mod tests {
             refused.contains("chmod o-rwx") && !refused.contains("hunter2"),
             "{refused}"
         );
+    }
+
+    #[test]
+    fn what_a_container_is_given_may_be_readable() {
+        for (mode, path, open) in [
+            (0o100_644, "/run/secrets/clickhouse_password", false),
+            (0o100_644, "/run/secrets/below/password", false),
+            (0o100_644, "/run/secrets-not/password", true),
+            (0o100_644, "/etc/run/secrets/password", true),
+            (0o100_604, "/etc/password", true),
+            (0o100_640, "/etc/password", false),
+        ] {
+            assert_eq!(is_open(mode, Path::new(path)), open, "{mode:o} {path}");
+        }
     }
 
     #[test]

@@ -173,8 +173,14 @@ pub(super) fn explain(error: &clickhouse::error::Error, connection: &Connection)
             let colon = if text.is_empty() { "" } else { ": " };
             text += &format!("{colon}{said}");
         }
-        cure = cure.or_else(|| handshake(tls_error(e)?, connection));
+        cure = cure.or_else(|| match tls_error(e) {
+            Some(tls) => handshake(tls, connection),
+            None => unanswered(e),
+        });
         cause = e.source();
+    }
+    if matches!(error, clickhouse::error::Error::TimedOut) {
+        cure = Some(silence(connection));
     }
     if let clickhouse::error::Error::BadResponse(said) = error
         && super::endpoints::is_authentication(said)
@@ -189,6 +195,45 @@ pub(super) fn explain(error: &clickhouse::error::Error, connection: &Connection)
         Some(cure) => format!("{cure} ({text})"),
         None => text,
     }
+}
+
+/// What to do where nobody answered in time.
+fn silence(connection: &Connection) -> String {
+    let seconds = connection.connect_timeout_s;
+    let tls = match connection.uses_tls() {
+        true => ", or what listens there speaks no TLS (ClickHouse's port for https:// is 8443)",
+        false => {
+            ", or what listens there is not ClickHouse's HTTP interface (8123; 8443 for https://)"
+        }
+    };
+    format!(
+        "no answer within {seconds} s (clickhouse.connect_timeout_s): a packet filter keeps it away{tls}"
+    )
+}
+
+/// What to do about a connection that was not made or ended early.
+fn unanswered(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    use std::io::ErrorKind as Kind;
+    let said = error.to_string();
+    if said.starts_with("dns error") {
+        return Some(
+            "the name of the host is not known here: mend the address, or the resolver".into(),
+        );
+    }
+    let cure = match error.downcast_ref::<std::io::Error>()?.kind() {
+        Kind::ConnectionRefused => "nothing listens there: start ClickHouse, or mend the address",
+        Kind::HostUnreachable | Kind::NetworkUnreachable => {
+            "there is no way to that address: mend it, or the network"
+        }
+        Kind::TimedOut => {
+            "nobody answers there: start the machine, mend the address, or open the packet filter"
+        }
+        Kind::ConnectionReset | Kind::ConnectionAborted | Kind::UnexpectedEof => {
+            "the other side hung up: is it the port of ClickHouse's HTTP interface (8123; 8443 for https://)?"
+        }
+        _ => return None,
+    };
+    Some(cure.into())
 }
 
 /// The error of TLS that an error is, or wraps as an I/O error does: not as its source.

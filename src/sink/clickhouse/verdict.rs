@@ -40,6 +40,13 @@ impl Fault {
     }
 }
 
+/// The labels of failures that are known beforehand; a store may say others, too.
+pub(super) fn codes() -> impl Iterator<Item = String> {
+    let words = ["timeout", "network", "http", "other"].map(str::to_owned);
+    let numbers = PASSING.iter().chain([&UNKNOWN_SETTING]);
+    words.into_iter().chain(numbers.map(u32::to_string))
+}
+
 /// Judges an error, of which `text` says what people should know.
 pub(super) fn judge(error: &Error, text: &str) -> Fault {
     let (code, verdict) = match error {

@@ -1,6 +1,6 @@
 //! The alerts: each fires when it should and stays silent when it should, rests on metrics that exist, and has an entry in the runbook.
 
-use super::{exported, file, metrics_in, text, yaml};
+use super::{exported, file, metrics_in, on_a_page, text, yaml};
 use crate::harness::run;
 use serde_json::Value;
 use std::process::Command;
@@ -64,6 +64,24 @@ fn alerts_rest_on_metrics_that_exist() {
         // Prometheus makes `up` itself
         assert!(!used.is_empty() || alert["alert"] == "FlowhouseDown");
     }
+}
+
+#[test]
+fn what_alerts_count_is_there_from_zero() {
+    let first = on_a_page(&[flowhouse::ledger::Outcome::DatagramsReceived]);
+    let mut counted = 0;
+    for alert in alerts() {
+        for metric in metrics_in(alert["expr"].as_str().expect("expr")) {
+            let is_counter = metric.ends_with("_total");
+            counted += usize::from(is_counter);
+            assert!(
+                !is_counter || first.contains(&metric),
+                "{}: {metric} begins above 0",
+                alert["alert"]
+            );
+        }
+    }
+    assert!(counted > 20);
 }
 
 #[test]

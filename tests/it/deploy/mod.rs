@@ -55,10 +55,15 @@ fn metrics_in(text: &str) -> std::collections::BTreeSet<String> {
 
 /// Every metric that a collector can export: a page on which everything has happened once.
 fn exported() -> std::collections::BTreeSet<String> {
+    on_a_page(flowhouse::ledger::Outcome::ALL)
+}
+
+/// The metrics on the page of a collector with one exporter that has counted these outcomes.
+fn on_a_page(outcomes: &[flowhouse::ledger::Outcome]) -> std::collections::BTreeSet<String> {
     use flowhouse::control::{Endpoint, Inventory, Listener, Shard, Sink, Snapshot, Spool, render};
     let mut book = flowhouse::ledger::Book::new(4);
     let account = book.account((flowhouse::model::Addr::from_v4([192, 0, 2, 1]).0, 0));
-    for &outcome in flowhouse::ledger::Outcome::ALL {
+    for &outcome in outcomes {
         account.one(outcome);
     }
     let inventory = Inventory::default();

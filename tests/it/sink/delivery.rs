@@ -322,6 +322,10 @@ fn a_store_that_is_away_is_waited_for() {
     };
     let (outbox, inbox) = hop(4);
     let sink = Sink::start(inbox, &connection, &quick()).expect("started");
+    // counted from 0 on
+    let errors = sink.stats().snapshot().errors;
+    let codes = ["network", "timeout", "http", "other", "241", "252", "516"];
+    assert!(codes.iter().all(|c| errors[*c] == 0), "{errors:?}");
     outbox.send(bundle(&mut sealer(1), 10, NOW_NS));
     while sink
         .stats()

@@ -1,0 +1,308 @@
+//! `flowhouse check` against what it looks at for real: stores that are away, folders, accounts, files that are no text.
+
+use crate::harness::{Collector, directory, exe};
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+
+/// Runs it on a file with these bytes: exit code, and everything that it said, with the file's name as FILE.
+fn check(dir: &Path, bytes: impl AsRef<[u8]>, arguments: &[&str]) -> (Option<i32>, String) {
+    let file = dir.join("flowhouse.toml");
+    fs::write(&file, bytes).expect("written");
+    let mut command = Command::new(exe());
+    command.arg("check").args(arguments).arg("-c").arg(&file);
+    let out = command.output().expect("it runs");
+    let said = [out.stdout, out.stderr].concat();
+    let said = String::from_utf8_lossy(&said).replace(&*file.to_string_lossy(), "FILE");
+    (out.status.code(), said)
+}
+
+/// A configuration that is well, with more lines; the state is below `dir`.
+fn well(dir: &Path, more: &str) -> String {
+    let state = dir.join("state");
+    format!(
+        "state_dir = {state:?}\n[receive]\nlisteners = [\"127.0.0.1:0\"]\n[control]\nlisten = \"127.0.0.1:0\"\n{more}\n"
+    )
+}
+
+/// The line that begins with a word and then this subject.
+fn line<'a>(said: &'a str, word: &str, subject: &str) -> &'a str {
+    let begins = |l: &&str| {
+        l.strip_prefix(word)
+            .is_some_and(|l| l.trim_start().starts_with(subject))
+    };
+    let found = said.lines().find(begins);
+    found.unwrap_or_else(|| panic!("no {word} {subject}: {said}"))
+}
+
+const DROP: &str = "[sink]\nkind = \"drop\"\n";
+
+fn assert_has(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "no `{part}`: {text}");
+    }
+}
+
+#[test]
+fn a_store_that_is_away_has_a_place_and_a_cure() {
+    let dir = directory();
+    // nobody listens where somebody did
+    let gone = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = gone.local_addr().expect("its address");
+    drop(gone);
+    let one = format!("[clickhouse]\nurl = \"http://{address}\"\n");
+    let (code, said) = check(dir.path(), well(dir.path(), &one), &[]);
+    assert_eq!(code, Some(1), "{said}");
+    let fault = line(&said, "FAULT", "store");
+    assert_has(
+        fault,
+        &[
+            "FILE:7:7: http://",
+            "nothing listens there: start ClickHouse",
+        ],
+    );
+    let name = "[clickhouse]\nurl = \"http://no-such-host.invalid:8123\"\n";
+    let (_, said) = check(dir.path(), well(dir.path(), name), &[]);
+    let fault = line(&said, "FAULT", "store");
+    assert_has(
+        fault,
+        &["FILE:7:7: http://", "is not known here: mend the address"],
+    );
+}
+
+#[test]
+fn a_port_that_says_nothing_has_a_place_and_a_cure() {
+    let dir = directory();
+    let mute = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = mute.local_addr().expect("its address");
+    for (scheme, cure) in [
+        ("https", "speaks no TLS"),
+        ("http", "is not ClickHouse's HTTP interface"),
+    ] {
+        let ca = match scheme {
+            "https" => ca_file(dir.path()),
+            _ => String::new(),
+        };
+        let store = format!(
+            "[clickhouse]\nconnect_timeout_s = 1\n{ca}urls = [\n  \"{scheme}://{address}\",\n]\n"
+        );
+        let (code, said) = check(dir.path(), well(dir.path(), &store), &[]);
+        assert_eq!(code, Some(1), "{said}");
+        let fault = line(&said, "FAULT", "store");
+        let at = 9 + ca.lines().count();
+        let place = format!("FILE:{at}:3: {scheme}://");
+        let waited = "no answer within 1 s (clickhouse.connect_timeout_s)";
+        assert_has(fault, &[&place, waited, cure]);
+    }
+}
+
+/// A key with an authority, so that those of the system are not needed.
+fn ca_file(dir: &Path) -> String {
+    let file = dir.join("ca.pem");
+    let key = dir.join("ca.key");
+    let mut openssl = Command::new("openssl");
+    openssl
+        .args([
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=test",
+        ])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&file);
+    crate::harness::run(&mut openssl);
+    format!("ca_file = {file:?}\n")
+}
+
+#[test]
+fn bytes_that_are_no_text_have_their_place() {
+    let dir = directory();
+    let latin = b"[receive]\n# \xc3\xa4\n# stra\xdfe\n";
+    let (code, said) = check(dir.path(), latin, &["--offline"]);
+    assert_eq!(code, Some(1));
+    assert_has(
+        &said,
+        &["FILE:3:7: the byte 0xdf is no UTF-8 (save the file as UTF-8"],
+    );
+}
+
+#[test]
+fn every_fault_of_an_array_is_told_and_nothing_that_follows_from_it() {
+    let dir = directory();
+    let text = "[receive]\nlisteners = [\n  \"127.0.0.1\",\n  \"x:1\"\n]\nallow = [\"10.1.2.3/16\", \"10.0.0.0/8\", \"fe80::1/10\", 7]\n";
+    let (code, said) = check(dir.path(), text, &["--offline"]);
+    assert_eq!(code, Some(1));
+    let faults = [
+        "FILE:3:3: invalid socket address",
+        "FILE:4:3: invalid socket address",
+        "FILE:6:10: \"10.1.2.3/16\" has bits behind its length: write \"10.1.0.0/16\" for the network or \"10.1.2.3\" for the one address",
+        "FILE:6:39: \"fe80::1/10\" has bits",
+        "FILE:6:53: invalid type",
+        "5 fault(s)",
+    ];
+    assert_has(&said, &faults);
+}
+
+#[test]
+fn keys_outside_of_their_table_are_sent_home() {
+    let dir = directory();
+    let text = "listeners = []\n[clickhouse]\nage_max_s = 1\n[qos]\n";
+    let (_, said) = check(dir.path(), text, &["--offline"]);
+    let faults = [
+        "FILE:1:1: unknown field `listeners`",
+        "`listeners` belongs below [receive]",
+        "FILE:3:1: unknown field `age_max_s`",
+        "`age_max_s` belongs below [spool]",
+        "FILE:4:2: unknown field `qos`",
+        "`qos` belongs into [enrich.qos]",
+    ];
+    assert_has(&said, &faults);
+}
+
+#[test]
+fn spools_that_cannot_be_meant_are_told_without_a_look_at_anything_else() {
+    let dir = directory();
+    for (keys, fault) in [
+        (
+            "bytes_max = 1000000",
+            "FILE:7:1: spool.bytes_max must have room for one bundle",
+        ),
+        (
+            "directory = \"spool\"",
+            "FILE:7:1: spool.directory must be an absolute path",
+        ),
+        (
+            "free_bytes_min = 1000000000000000000",
+            "FILE:7:1: spool.free_bytes_min keeps 1000000 TB free",
+        ),
+    ] {
+        let text = well(dir.path(), &format!("[spool]\n{keys}"));
+        let (code, said) = check(dir.path(), &text, &["--offline"]);
+        assert_eq!(code, Some(1), "{keys}: {said}");
+        assert_has(&said, &[fault]);
+        // what is off needs no room
+        if !keys.starts_with("directory") {
+            let off = format!("{text}mode = \"off\"\n");
+            let (code, said) = check(dir.path(), off, &["--offline"]);
+            assert_eq!(code, Some(0), "{keys}: {said}");
+        }
+    }
+    let (_, said) = check(dir.path(), "state_dir = \"state\"\n", &["--offline"]);
+    assert_has(&said, &["FILE:1:1: state_dir must be an absolute path"]);
+}
+
+#[test]
+fn the_spool_is_looked_at() {
+    let dir = directory();
+    // a look at the spool belongs to sinks that deliver; whether the store is there does not matter to it
+    let spool = |keys: &str| {
+        let text = well(
+            dir.path(),
+            &format!("[spool]\n{keys}\n[clickhouse]\nurl = \"http://127.0.0.1:1\""),
+        );
+        check(dir.path(), text, &[]).1
+    };
+    let said = spool("");
+    assert_has(line(&said, "ok", "spool"), &["state/spool, up to "]);
+    let said = spool("bytes_max = 1000000000000000000");
+    assert_has(
+        line(&said, "warn", "spool"),
+        &["the disk has room for", "rows are shed earlier"],
+    );
+    // a little less than the disk has in all: more than is free
+    let disk = nix::sys::statvfs::statvfs(dir.path()).expect("a disk");
+    let size = disk.blocks() * disk.fragment_size();
+    let said = spool(&format!("free_bytes_min = {}", size - 1));
+    let fault = line(&said, "FAULT", "spool");
+    assert_has(
+        fault,
+        &["FILE:7:1: no room", "make room, or choose another"],
+    );
+    // a folder below a file
+    let file = dir.path().join("file");
+    fs::write(&file, b"").expect("written");
+    let said = spool(&format!("directory = {:?}", file.join("spool")));
+    let fault = line(&said, "FAULT", "spool");
+    assert_has(
+        fault,
+        &[
+            "FILE:7:1: cannot write to",
+            "give it to who runs the collector",
+        ],
+    );
+    let said = spool("mode = \"off\"");
+    assert_has(
+        line(&said, "ok", "spool"),
+        &["off: a kill costs the rows in memory"],
+    );
+}
+
+#[test]
+fn beside_a_running_collector_it_leaves_alone_what_that_holds() {
+    let dir = directory();
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = free.local_addr().expect("its address");
+    drop(free);
+    let config = format!("[receive]\nlisteners = [\"{taken}\"]\n{DROP}");
+    let collector = Collector::start(dir.path(), &config);
+    let whole = fs::read_to_string(dir.path().join("flowhouse.toml")).expect("there");
+    let (code, said) = check(dir.path(), &whole, &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_has(line(&said, "warn", "a collector runs on"), &["not tried"]);
+    collector.stop();
+    // with another state it would be in the way
+    let other = whole.replace("/state\"", "/other\"");
+    assert_ne!(whole, other, "{whole}");
+    let socket = std::net::UdpSocket::bind(taken).expect("free again");
+    let (code, said) = check(dir.path(), other, &[]);
+    assert_eq!(code, Some(1), "{said}");
+    let place = format!("cannot listen on {taken}");
+    assert_has(line(&said, "FAULT", "listeners"), &[&place]);
+    drop(socket);
+}
+
+#[test]
+fn the_account_is_looked_at() {
+    let dir = directory();
+    let account = |keys: &str| {
+        let text = well(dir.path(), &format!("{DROP}{keys}"));
+        check(dir.path(), text, &[]).1
+    };
+    let nobody = "[privileges]\nuser = \"no-such-user\"";
+    let said = account(nobody);
+    if !nix::unistd::geteuid().is_root() {
+        assert_has(line(&said, "FAULT", "account"), &["FILE:9:1: started as "]);
+        let said = account("");
+        assert_has(
+            line(&said, "ok", "account"),
+            &["stays who it is started as"],
+        );
+        return;
+    }
+    let fault = line(&said, "FAULT", "account");
+    assert_has(
+        fault,
+        &["FILE:9:1: there is no user no-such-user; create it"],
+    );
+    let said = account("[privileges]\nuser = \"nobody\"\ngroup = \"no-such-group\"");
+    assert_has(
+        line(&said, "FAULT", "account"),
+        &["there is no group no-such-group"],
+    );
+    let said = account("[privileges]\nuser = \"nobody\"");
+    assert_has(
+        line(&said, "ok", "account"),
+        &["becomes nobody after its sockets"],
+    );
+    let said = account("[privileges]\nuser = \"root\"");
+    assert_has(line(&said, "ok", "account"), &["stays root, as told"]);
+    let said = account("");
+    let own = nix::unistd::User::from_name("flowhouse").expect("looked up");
+    match own {
+        Some(_) => assert_has(&said, &["becomes flowhouse"]),
+        None => assert_has(
+            line(&said, "warn", "there is no user flowhouse"),
+            &["useradd"],
+        ),
+    }
+}
