@@ -49,7 +49,8 @@ fn batch(seed: u64, life_ms: i64, interfaces: u32, told: bool) -> FlowBatch {
                 let n = (65_536.0 * random.random::<f64>().powi(4)) as u16;
                 Addr::from_v4([10, of, (n >> 8) as u8, n as u8])
             };
-            (c.src_addr.push(host(1)), c.dst_addr.push(host(2)));
+            c.src_addr.push(host(1));
+            c.dst_addr.push(host(2));
             c.in_if.push(random.random_range(1..=interfaces));
             c.out_if.push(random.random_range(1..=interfaces));
             let app = random

@@ -21,7 +21,7 @@ pub struct Settings {
     /// Interfaces of all exporters whose metering side is remembered (count). Default 262,144.
     pub interfaces_max: usize,
     /// Addresses that are counted at a time, to find those that talk most (count, rounded up to a power of two; 0: no
-    /// talkers). Half as many can have a row. Default 16,384, 1.3 MB.
+    /// talkers). Half as many can have a row. Default 4,096, 0.6 MB.
     pub talkers_max: usize,
     /// Addresses of one exporter that have rows of their own each minute, for sending and for receiving (count); the others are
     /// summed up. Default 50.
@@ -43,7 +43,7 @@ impl Default for Settings {
             exporters_max: 16_384,
             interfaces_per_exporter_max: 4_096,
             interfaces_max: 262_144,
-            talkers_max: 16_384,
+            talkers_max: 4_096,
             talkers_per_exporter_max: 50,
             reference: Reference::Received,
             hash_seed: 0,

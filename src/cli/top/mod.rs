@@ -28,11 +28,12 @@ pub use question::{Limit, Question, Time};
     after_help = "Examples:\n  flowhouse top apps --last 1h\n  flowhouse top interfaces --last 10m --limit 5 --watch\n  \
                   flowhouse top classes --exporter 192.0.2.1 --json\n  \
                   flowhouse top hosts --where 'app = ms-teams and dscp = ef and src in 10.0.0.0/8'\n  \
-                  flowhouse top apps --from 2026-11-20T08:00 --to 2026-11-20T18:00 --where 'site = berlin or role = wan'\n\n\
-                  Fields of --where: app, app_proto, category, relevance, class, dscp, exporter, if, interface, direction, role, site, tenant,\n\
-                  host, src, dst, port, src_port, dst_port, proto, in_if, out_if, as, src_as, dst_as, net, src_net, dst_net, country, vlan.\n\
-                  Comparisons: = != < <= > >= ~ (regular expression) !~ in not in; joined by and, or, not and brackets.\n\
-                  Fields that no rollup has (host, port, as, ... with apps) make it read raw flows, and the answer says so."
+                  flowhouse top apps --from 2026-11-20T08:00 --to 2026-11-20T18:00 --where 'site = berlin'\n\n\
+                  Fields of --where:\n  app, app_proto, category, relevance, class, dscp, exporter, if, interface, direction, role,\n  \
+                  site, tenant, host, src, dst, port, src_port, dst_port, proto, in_if, out_if, as, src_as,\n  \
+                  dst_as, net, src_net, dst_net, country, vlan\n\
+                  Comparisons:\n  = != < <= > >= in, not in, ~ and !~ (regular expressions); joined by and, or, not, brackets\n\n\
+                  Fields that no rollup has (host or port with apps, ...) make it read raw flows; the answer says so."
 )]
 pub struct TopArguments {
     /// What to rank.
