@@ -234,7 +234,7 @@ impl Run {
         }
         if let Some(encoder) = &mut self.encoder {
             for section in encoder.encode(&bundle).sections {
-                encoder.recycle(section.body);
+                encoder.buffers().recycle(section.body);
             }
         }
         bundle.recycle();

@@ -1,4 +1,5 @@
-//! Client SQL: tokens never loop or overlap, statements never panic, and what the guard lets read is a read.
+//! Client SQL: tokens never loop or overlap, statements never panic, what the guard lets read is a read, and a database
+//! that it lets be made has an engine that holds tables.
 #![no_main]
 
 use flowhouse::store::guard::{Access, Guard};
@@ -27,4 +28,13 @@ fuzz_target!(|sql: &[u8]| {
             assert!(matches!(statement.class, Class::Select | Class::Report));
         }
     }
+    let made = [b"CREATE DATABASE d ENGINE = ", sql].concat();
+    if let Ok(statement) = Statement::read(&made) {
+        let passes = guard.check(&made, &statement, Access::Full).is_ok();
+        let engine = Tokens::new(sql).find(|token| !token.is_symbol(b'='));
+        let engine = engine.map(|token| token.name(sql).unwrap_or_default());
+        assert!(!passes || engine.is_none_or(|name| ENGINES.contains(&name.as_str())));
+    }
 });
+
+const ENGINES: [&str; 4] = ["atomic", "memory", "ordinary", "dictionary"];

@@ -337,7 +337,9 @@ impl Run {
 
 /// How far ahead of the reference time usage may be booked.
 const AHEAD_MAX_MS: i64 = 60_000;
-/// sFlow version 5: from here on an output interface is no ifIndex (the exporter itself, discarded, several).
+/// sFlow version 5 (section 5.3, `interface`): 0x3fffffff as output says that there is no output interface, because the
+/// packet ends in the exporter itself. So nothing is known that it went out of, and nothing is booked; above are the
+/// formats of discarded packets and of several interfaces.
 const SFLOW_INTERNAL: u32 = 0x3fff_ffff;
 #[cfg(test)]
 mod tests {

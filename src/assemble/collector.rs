@@ -260,6 +260,8 @@ struct Before {
     states: Vec<Vec<u8>>,
     /// Positions of its durable bundles.
     positions: Vec<u8>,
+    /// What lay in bundles that cannot be read any more.
+    damaged: Vec<u8>,
 }
 
 impl Before {
@@ -267,14 +269,15 @@ impl Before {
     fn read(state: &StateDirectory, spool: Option<&Spool>, config: &Config) -> Result<Before> {
         let keeps = spool.is_some() && config.spool.mode != Mode::Off;
         let previous = state.begin(keeps)?;
-        let mut positions = vec![];
+        let (mut positions, mut damaged) = (vec![], vec![]);
+        let crashed = previous.end == End::Crashed;
         // those of an older run would book as lost what the last one received
-        if let Some(spool) = spool.filter(|_| previous.kept_positions) {
-            for (key, value) in spool.positions() {
-                let written = crate::sink::spool::positions::put(&mut positions, &key, value);
-                debug_assert!(written.is_ok(), "it was read from such a list");
+        if let Some(spool) = spool.filter(|_| !crashed || previous.kept_positions) {
+            if crashed {
+                positions = list(spool.positions());
             }
-        } else if previous.end == End::Crashed {
+            damaged = list(spool.missing(crashed));
+        } else if crashed {
             tracing::warn!(
                 "the last run crashed and kept no spool: what was lost with it is not known"
             );
@@ -283,8 +286,19 @@ impl Before {
             end: previous.end,
             states: super::housekeeper::saved_state(state),
             positions,
+            damaged,
         })
     }
+}
+
+/// Keys and values in the form in which decode reads them.
+fn list(entries: Vec<(Vec<u8>, u64)>) -> Vec<u8> {
+    let mut list = vec![];
+    for (key, value) in entries {
+        let written = crate::sink::spool::positions::put(&mut list, &key, value);
+        debug_assert!(written.is_ok(), "it was read from such a list");
+    }
+    list
 }
 
 /// The tables of all shards; networks over HTTP are fetched from here on.
@@ -321,6 +335,9 @@ fn export_shard(
         if let Err(error) = shard.resume(&before.positions, End::Crashed, now_ns, &mine) {
             tracing::warn!("{error}");
         }
+    }
+    if let Err(error) = shard.damaged(&before.damaged, &mine) {
+        tracing::warn!("{error}");
     }
     Ok(shard)
 }

@@ -2,7 +2,9 @@
 
 use super::{StateDirectory, View};
 use crate::batch::{Extra, LedgerRow, Sealer};
+use crate::decode::Faults;
 use crate::ledger::{Account, Outcome, Tally};
+use crate::model::Addr;
 use crate::receive::route::Moment;
 use crate::sink::Outbox;
 use anyhow::Result;
@@ -18,8 +20,11 @@ const ROUND: Duration = Duration::from_secs(1);
 /// Rounds between two ledger bundles.
 const LEDGER_ROUNDS: u32 = 10;
 
-/// Faults logged a round; further ones are counted in the ledger and not logged.
+/// Faults logged a round; further ones are counted in the ledger and in one line.
 const FAULTS_LOGGED_MAX: usize = 10;
+
+/// Exporters whose turn in the log is remembered.
+const EXPORTERS_TOLD_MAX: usize = 4_096;
 
 /// Names of the files with the decoders' state.
 const STATE_FILES: &str = "decode-";
@@ -50,6 +55,7 @@ impl Housekeeper {
             outbox,
             sealed: BTreeMap::new(),
             lost_told: 0,
+            told: Told::default(),
             cleaned: false,
         };
         let work = move || {
@@ -82,6 +88,7 @@ struct Rounds {
     outbox: Outbox,
     sealed: BTreeMap<Account, Tally>,
     lost_told: u64,
+    told: Told,
     cleaned: bool,
 }
 
@@ -92,21 +99,18 @@ impl Rounds {
             .shards(|n, s| (n, std::mem::take(&mut s.faults), s.state.take()));
         let shards = taken.len();
         let mut saved = 0;
-        for (n, faults, state) in taken {
-            for fault in faults.iter().take(FAULTS_LOGGED_MAX) {
-                let (exporter, at) = (fault.exporter, fault.offset);
-                tracing::warn!(
-                    "exporter {exporter}: datagram {}, byte {at}: {}",
-                    fault.datagram,
-                    fault.reason
-                );
-            }
+        let mut faults = vec![];
+        for (n, of_shard, state) in taken {
+            faults.push(of_shard);
             if let Some(bytes) = state {
                 match self.state.write(&format!("{STATE_FILES}{n}"), &bytes) {
                     Ok(()) => saved += 1,
                     Err(error) => tracing::warn!("templates are not kept: {error:#}"),
                 }
             }
+        }
+        for line in self.told.lines(&faults) {
+            tracing::warn!("{line}");
         }
         // states of shards that this run does not have are in the new files now
         if saved == shards && !self.cleaned {
@@ -150,7 +154,17 @@ impl Rounds {
                 .or_default()
                 .merge(listener.book.unassigned());
         }
-        let mut ledger = vec![];
+        // what became of rows goes with the rows that tell it: after a crash both are there, or neither
+        let (news, told) = self.view.sink_cell().tell();
+        let mut ledger: Vec<LedgerRow> = (news.iter())
+            .map(|(outcome, count)| LedgerRow {
+                minute_s,
+                exporter: [0; 16],
+                domain: 0,
+                outcome,
+                count,
+            })
+            .collect();
         for (account, tally) in gained {
             let before = self.sealed.entry(account).or_default();
             ledger.extend(
@@ -171,9 +185,61 @@ impl Rounds {
             ledger,
             ..Extra::default()
         };
-        if let Some(bundle) = self.sealer.seal(now_ns, extra, Arc::default()) {
+        if let Some(mut bundle) = self.sealer.seal(now_ns, extra, Arc::default()) {
+            bundle.positions = told;
             self.outbox.send(bundle);
         }
+    }
+}
+
+/// Who was named in the log, and when last.
+#[derive(Debug, Default)]
+struct Told {
+    rounds: u64,
+    named: BTreeMap<Addr, u64>,
+}
+
+impl Told {
+    /// The lines of a round: one fault of each exporter before the second one of any, first those who waited longest, and
+    /// how many more there were.
+    fn lines(&mut self, shards: &[Faults]) -> Vec<String> {
+        self.rounds += 1;
+        let mut exporters: Vec<_> = shards.iter().flat_map(Faults::exporters).collect();
+        exporters.sort_by_key(|(addr, _)| (self.named.get(*addr).copied().unwrap_or(0), **addr));
+        let mut shares = vec![0; exporters.len()];
+        let mut left = FAULTS_LOGGED_MAX;
+        let deepest = exporters.iter().map(|(_, s)| s.first.len()).max();
+        for depth in 1..=deepest.unwrap_or(0) {
+            for ((_, share), taken) in exporters.iter().zip(&mut shares) {
+                if left > 0 && share.first.len() >= depth {
+                    (*taken, left) = (depth, left - 1);
+                }
+            }
+        }
+        let (mut lines, mut more, mut of) = (vec![], 0, 0);
+        for ((addr, share), taken) in exporters.into_iter().zip(shares) {
+            lines.extend(share.first[..taken].iter().map(|fault| {
+                let (number, at, why) = (fault.datagram, fault.offset, fault.reason);
+                format!("exporter {addr}: datagram {number}, byte {at}: {why}")
+            }));
+            if taken > 0 {
+                self.named.insert(*addr, self.rounds);
+            }
+            more += share.all - taken as u64;
+            of += usize::from(share.all > taken as u64);
+        }
+        while self.named.len() > EXPORTERS_TOLD_MAX {
+            self.named.pop_first();
+        }
+        let unnamed: u64 = shards.iter().map(Faults::unnamed).sum();
+        let others = if unnamed > 0 { " and of others" } else { "" };
+        if more + unnamed > 0 {
+            lines.push(format!(
+                "{} more faults of {of} exporters{others} are not listed; see /metrics",
+                more + unnamed
+            ));
+        }
+        lines
     }
 }
 
@@ -188,4 +254,57 @@ pub fn saved_state(state: &StateDirectory) -> Vec<Vec<u8>> {
             })
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::{Fault, Reason};
+
+    fn faults(of: &[(u8, u64)]) -> Faults {
+        let mut faults = Faults::new(64);
+        for (exporter, count) in of {
+            for datagram in 1..=*count {
+                faults.note(Fault {
+                    exporter: Addr::from_v4([192, 0, 2, *exporter]),
+                    datagram,
+                    offset: 16,
+                    reason: Reason::SetId,
+                });
+            }
+        }
+        faults
+    }
+
+    fn named(lines: &[String], exporter: u8) -> usize {
+        let start = format!("exporter 192.0.2.{exporter}: ");
+        lines.iter().filter(|l| l.starts_with(&start)).count()
+    }
+
+    #[test]
+    fn the_noisy_one_silences_nobody() {
+        let mut told = Told::default();
+        let lines = told.lines(&[faults(&[(1, 30), (2, 2)]), faults(&[(3, 1)])]);
+        assert_eq!([1, 2, 3].map(|e| named(&lines, e)), [4, 2, 1]);
+        assert_eq!(
+            lines.last().map(String::as_str),
+            Some("26 more faults of 1 exporters are not listed; see /metrics")
+        );
+        assert!(lines[0].starts_with("exporter 192.0.2.1: datagram 1, byte 16: "));
+        assert_eq!(told.lines(&[faults(&[(2, 1)])]).len(), 1);
+        assert_eq!(told.lines(&[faults(&[])]), [""; 0]);
+    }
+
+    #[test]
+    fn everybody_has_a_turn() {
+        let mut told = Told::default();
+        let all: Vec<(u8, u64)> = (0..30).map(|e| (e, 5)).collect();
+        let mut seen = [0; 30];
+        for _ in 0..3 {
+            let lines = told.lines(&[faults(&all)]);
+            assert_eq!(lines.len(), FAULTS_LOGGED_MAX + 1);
+            (0..30).for_each(|e| seen[usize::from(e)] += named(&lines, e));
+        }
+        assert_eq!(seen, [1; 30]);
+    }
 }

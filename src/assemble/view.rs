@@ -121,12 +121,7 @@ impl View {
         for listener in &self.listeners {
             listener.with(|r| book.merge(&r.book));
         }
-        let other = book.other();
-        other.add(Outcome::RowsAcknowledged, sink.rows_acknowledged);
-        other.add(Outcome::RowsQuarantined, sink.rows_quarantined);
-        other.add(Outcome::RowsLostShutdown, sink.rows_lost_shutdown);
-        other.add(Outcome::RowsShed, sink.rows_shed);
-        other.add(Outcome::RowsRecovered, sink.rows_recovered);
+        book.other().merge(&sink.outcomes);
         Totals { book, gauges }
     }
 
@@ -142,6 +137,11 @@ impl View {
             .enumerate()
             .map(|(n, cell)| cell.with(|s| look(n, s)))
             .collect()
+    }
+
+    /// The published cell of the sink.
+    pub fn sink_cell(&self) -> &Stats {
+        &self.sink
     }
 
     /// State of the sink.
@@ -173,7 +173,8 @@ impl control::Source for View {
             sink: control::Sink {
                 queue: self.bundles_queued.load(Relaxed),
                 rows_open: sink.rows_open,
-                other_rows_shed: sink.other_rows_shed,
+                other_rows_shed: sink.outcomes.count(Outcome::UsageRowsShed)
+                    + sink.outcomes.count(Outcome::OtherRowsShed),
                 inserts: sink.inserts,
                 retries: sink.retries,
                 bytes_raw: sink.bytes_raw,

@@ -40,6 +40,8 @@ pub enum Table {
     QosCodePoints,
     /// Where QoS policies expect which applications.
     QosExpected,
+    /// Inventory of VRF names.
+    Vrfs,
 }
 
 impl Table {
@@ -60,6 +62,7 @@ impl Table {
         Table::QosClasses,
         Table::QosCodePoints,
         Table::QosExpected,
+        Table::Vrfs,
     ];
 
     /// The table of this name.
@@ -85,6 +88,7 @@ impl Table {
             Table::QosClasses => "qos_classes",
             Table::QosCodePoints => "qos_code_points",
             Table::QosExpected => "qos_expected",
+            Table::Vrfs => "vrfs",
         }
     }
 
@@ -106,7 +110,8 @@ impl Table {
             | Table::Networks
             | Table::QosClasses
             | Table::QosCodePoints
-            | Table::QosExpected => true,
+            | Table::QosExpected
+            | Table::Vrfs => true,
         }
     }
 }
@@ -179,7 +184,7 @@ pub enum Content {
     Ledger(Vec<LedgerRow>),
     /// Exporters that were not seen before.
     Exporters(Vec<ExporterRow>),
-    /// Inventory, written on change (interfaces, templates, applications).
+    /// Inventory, written on change (interfaces, templates, applications, VRFs).
     Inventory(Vec<Learned>),
     /// Interface counters.
     Counters(Vec<InterfaceCounters>),

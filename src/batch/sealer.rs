@@ -243,7 +243,7 @@ fn split<R>(rows: Vec<R>, partition: impl Fn(&R) -> u32) -> BTreeMap<u32, Vec<R>
     parts
 }
 
-/// Sorts what was learned into its tables. Samplers and VRF names serve decode and enrich and have no table.
+/// Sorts what was learned into its tables. Samplers serve decode alone and have no table.
 fn inventory(learned: Vec<Learned>, parts: &mut Vec<(Table, u32, Content)>) {
     let mut tables = BTreeMap::<Table, Vec<Learned>>::new();
     let mut counters = Vec::<InterfaceCounters>::new();
@@ -261,7 +261,8 @@ fn inventory(learned: Vec<Learned>, parts: &mut Vec<(Table, u32, Content)>) {
                 counters.push(*c);
                 continue;
             }
-            Learned::Vrf { .. } | Learned::Sampler { .. } => continue,
+            Learned::Vrf { .. } => Table::Vrfs,
+            Learned::Sampler { .. } => continue,
         };
         tables.entry(table).or_default().push(l);
     }

@@ -8,13 +8,15 @@ use crate::config::Config;
 use crate::decode::{self, Decoder};
 use crate::enrich::Tables;
 use crate::ledger::{Book, Gauges, Outcome, laws};
-use crate::model::{Addr, Datagram};
+use crate::model::{Addr, Datagram, InterfaceSide, Names, UsageRow};
 use crate::receive::{Captures, Counts, Selection};
 use crate::shard::{Back, ExportShard};
-use crate::sink::ndjson::Writer;
+use crate::sink::ndjson::{Writer, ledger};
 use crate::sink::{Outbox, clickhouse, hop, schema};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +34,9 @@ pub struct ReplayArguments {
     /// Configuration
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+    /// The summary as JSON: bytes are numbers, and `ledger.json` is part of it
+    #[arg(long, conflicts_with_all = ["out", "store"])]
+    pub json: bool,
     /// Write flows.ndjson, usage.ndjson and ledger.json into this folder
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -66,6 +71,7 @@ pub enum As {
 
 const EXAMPLES: &str = "Examples:
   flowhouse replay router.pcap              # a summary
+  flowhouse replay router.pcap --json | jq '.applications[] | [.name, .share]'
   flowhouse replay router.pcap --out out/   # flows, usage and ledger as files
   flowhouse replay *.pcap --store http://127.0.0.1:8123 \\
     --password-file /var/lib/flowhouse/store/key";
@@ -158,7 +164,11 @@ impl Replay<'_> {
                 .for_each(|(rows, names)| writer.usage(rows, names));
             writer.finish(&book, &Gauges::default())?;
         } else {
-            super::say(summary(&book, &usage))?;
+            let summary = Summary::of(&book, &usage);
+            super::say(match self.arguments.json {
+                true => format!("{:#}", summary.json()),
+                false => summary.text(),
+            })?;
         }
         notes(&counts, &book);
         Ok(())
@@ -342,50 +352,102 @@ fn send(bundle: Option<Bundle>, outbox: &Outbox) {
     }
 }
 
-type ShardUsage = (Vec<crate::model::UsageRow>, Arc<crate::model::Names>);
+type ShardUsage = (Vec<UsageRow>, Arc<Names>);
 
-/// Totals, the largest applications and classes, and the laws, for people.
-fn summary(book: &Book, usage: &[ShardUsage]) -> String {
-    let total = book.total();
-    let totals: Vec<Vec<String>> = total
-        .iter()
-        .map(|(o, n)| vec![o.name().replace('_', " "), n.to_string()])
-        .collect();
-    let rows = |key: fn(&crate::model::UsageRow, &crate::model::Names) -> String| {
-        let mut sums = std::collections::BTreeMap::<String, (u64, u64)>::new();
-        for (row, names) in usage
-            .iter()
-            .flat_map(|(rows, names)| rows.iter().map(move |r| (r, names)))
-        {
-            if !row.inferred && row.side == crate::model::InterfaceSide::Ingress {
-                let sum = sums.entry(key(row, names)).or_default();
-                *sum = (sum.0 + row.est_bytes, sum.1 + row.flows);
-            }
+/// Totals, the largest applications and classes, and the laws.
+struct Summary<'a> {
+    book: &'a Book,
+    apps: Vec<Largest>,
+    classes: Vec<Largest>,
+}
+
+/// A name and what it had of everything.
+struct Largest {
+    name: String,
+    bytes: u64,
+    share: f64,
+    flows: u64,
+}
+
+/// Names in a summary.
+const NAMES_MAX: usize = 10;
+
+impl Summary<'_> {
+    fn of<'a>(book: &'a Book, usage: &[ShardUsage]) -> Summary<'a> {
+        Summary {
+            book,
+            apps: largest(usage, |r, n| n.apps.name(r.app).to_owned()),
+            classes: largest(usage, |r, n| n.classes.name(r.qos_class.into()).to_owned()),
         }
-        let all: u64 = sums.values().map(|s| s.0).sum();
-        let mut sums: Vec<_> = sums.into_iter().collect();
-        sums.sort_by_key(|s| std::cmp::Reverse(s.1.0));
-        sums.truncate(10);
-        sums.into_iter()
-            .map(|(name, (bytes, flows))| {
-                vec![
-                    name,
-                    text::bytes(bytes as f64),
-                    text::percent(bytes as f64 / all.max(1) as f64),
-                    flows.to_string(),
-                ]
-            })
-            .collect::<Vec<_>>()
+    }
+
+    fn text(&self) -> String {
+        let rows = |all: &[Largest]| -> Vec<Vec<String>> {
+            let row = |l: &Largest| {
+                let (bytes, share) = (text::bytes(l.bytes as f64), text::percent(l.share));
+                vec![l.name.clone(), bytes, share, l.flows.to_string()]
+            };
+            all.iter().map(row).collect()
+        };
+        let total = self.book.total();
+        let counted = |(o, n): (Outcome, u64)| vec![o.name().replace('_', " "), n.to_string()];
+        let totals: Vec<Vec<String>> = total.iter().map(counted).collect();
+        format!(
+            "{}\n\n{}\n\n{}\n\n{}",
+            text::table(
+                &["application", "bytes", "share", "flows"],
+                1,
+                rows(&self.apps)
+            ),
+            text::table(
+                &["QoS class", "bytes", "share", "flows"],
+                1,
+                rows(&self.classes)
+            ),
+            text::table(&["what happened", "count"], 1, totals),
+            super::law_lines(&laws(&total, &Gauges::default()))
+        )
+    }
+
+    /// What `ledger.json` says, with the largest applications and classes; shares are from 0 to 1.
+    fn json(&self) -> Value {
+        let rows = |all: &[Largest]| -> Value {
+            let row = |l: &Largest| {
+                let share = (l.share * 1e6).round() / 1e6;
+                json!({"name": l.name, "bytes": l.bytes, "share": share, "flows": l.flows})
+            };
+            all.iter().map(row).collect()
+        };
+        let mut value = ledger(self.book, &Gauges::default());
+        value["applications"] = rows(&self.apps);
+        value["qos_classes"] = rows(&self.classes);
+        value
+    }
+}
+
+/// The names with most bytes, each byte counted once.
+fn largest(usage: &[ShardUsage], name: fn(&UsageRow, &Names) -> String) -> Vec<Largest> {
+    let mut sums = BTreeMap::<String, (u64, u64)>::new();
+    for (row, names) in usage
+        .iter()
+        .flat_map(|(rows, names)| rows.iter().map(move |r| (r, names)))
+    {
+        if !row.inferred && row.side == InterfaceSide::Ingress {
+            let sum = sums.entry(name(row, names)).or_default();
+            *sum = (sum.0 + row.est_bytes, sum.1 + row.flows);
+        }
+    }
+    let all: u64 = sums.values().map(|s| s.0).sum();
+    let mut sums: Vec<_> = sums.into_iter().collect();
+    sums.sort_by_key(|s| std::cmp::Reverse(s.1.0));
+    sums.truncate(NAMES_MAX);
+    let of_all = |(name, (bytes, flows))| Largest {
+        name,
+        bytes,
+        share: bytes as f64 / all.max(1) as f64,
+        flows,
     };
-    let apps = rows(|r, n| n.apps.name(r.app).to_owned());
-    let classes = rows(|r, n| n.classes.name(r.qos_class.into()).to_owned());
-    format!(
-        "{}\n\n{}\n\n{}\n\n{}",
-        text::table(&["application", "bytes", "share", "flows"], 1, apps),
-        text::table(&["QoS class", "bytes", "share", "flows"], 1, classes),
-        text::table(&["what happened", "count"], 1, totals),
-        super::law_lines(&laws(&total, &Gauges::default()))
-    )
+    sums.into_iter().map(of_all).collect()
 }
 
 fn notes(counts: &Counts, book: &Book) {

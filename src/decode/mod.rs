@@ -14,11 +14,13 @@ pub mod element;
 mod error;
 mod exporter;
 mod exporters;
+mod faults;
 mod frame;
 mod generations;
 pub mod inspect;
 mod ipfix;
 mod layouts;
+mod lend;
 mod moves;
 mod options;
 pub mod oracle;
@@ -28,6 +30,7 @@ mod position;
 mod prefetch;
 mod probe;
 pub mod raw;
+mod reverse;
 mod rows;
 mod sampling;
 mod sequence;
@@ -41,6 +44,7 @@ mod v5;
 mod v9;
 
 pub use error::{Fault, Reason};
+pub use faults::{Faults, Share};
 pub use position::Touched;
 pub use probe::looks_like_export;
 pub use sequence::{Arrival, End, Missed, Sequence};
@@ -53,7 +57,6 @@ use crate::model::{Addr, Datagram, FlowBatch, Learned};
 use exporter::Exporter;
 use exporters::Exporters;
 use sets::{Header, Job, Shared};
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Decodes the datagrams of many exporters; one a shard.
@@ -78,7 +81,7 @@ impl Decoder {
                 scratch: rows::Scratch::default(),
                 fields: Vec::new(),
                 layouts: layouts::Layouts::default(),
-                faults: VecDeque::new(),
+                faults: Faults::new(settings.faults_max),
                 templates: 0,
                 waiting_sets: 0,
                 waiting_bytes: 0,
@@ -104,7 +107,7 @@ impl Decoder {
                     .sflow
                     .decode(d, out, learned, (book, &mut self.touched))
                 {
-                    self.shared.note(fault);
+                    self.shared.faults.note(fault);
                 }
                 return;
             }
@@ -131,9 +134,10 @@ impl Decoder {
         self.shared.waiting_sets as u64
     }
 
-    /// Faults since the last call, oldest first, at most `faults_max`: for a rate-limited log.
-    pub fn take_faults(&mut self) -> Vec<Fault> {
-        self.shared.faults.drain(..).collect()
+    /// Faults since the last call, at most `faults_max` of them with place and reason: for a rate-limited log.
+    pub fn take_faults(&mut self) -> Faults {
+        let fresh = Faults::new(self.shared.settings.faults_max);
+        std::mem::replace(&mut self.shared.faults, fresh)
     }
 
     /// Drops what is too old: sets that waited too long, templates of silent sessions.
@@ -184,7 +188,7 @@ impl Decoder {
             Reason::Short => Outcome::DatagramsRejectedShort,
             _ => Outcome::DatagramsRejectedHeader,
         });
-        self.shared.note(Fault {
+        self.shared.faults.note(Fault {
             exporter: d.source,
             datagram: d.number,
             offset: 0,

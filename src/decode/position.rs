@@ -1,7 +1,7 @@
 //! Positions: how far each sequence had come when a bundle was sealed, so that a later process can tell what it missed.
 //!
 //! A list of entries: length of the key (2 bytes, little-endian), key, value (8 bytes, little-endian); of equal keys the later
-//! entry counts. The value is [`Sequence::position`], or [`FORGOTTEN`].
+//! entry counts. The value is [`Sequence::position`], or [`FORGOTTEN`]. The first entry of a new sequence says where it begins.
 
 use super::exporter::{Exporter, Session};
 use super::sequence::{End, Sequence};
@@ -96,14 +96,18 @@ impl Decoder {
                     let sender = self.sflow.sender((agent, sub_agent));
                     sender.map(|(sequence, touched)| {
                         *touched = false;
-                        sequence.position(None)
+                        let position = sequence.position(None)?;
+                        Some((sequence.begin(), position))
                     })
                 }
             };
             match position {
                 // nothing new is known
                 Some(None) => {}
-                Some(Some(value)) => key.write(value, out),
+                Some(Some((begin, value))) => {
+                    begin.into_iter().for_each(|at| key.write(at, out));
+                    key.write(value, out);
+                }
                 None => key.write(FORGOTTEN, out),
             }
         }
@@ -161,6 +165,39 @@ impl Decoder {
         Ok(())
     }
 
+    /// Takes in of which sequences the bundles of an earlier process cannot be read any more, and how many units they held
+    /// ([`u64::MAX`]: nobody can know): booked with the first datagram of each, for the exporters that are `mine`.
+    ///
+    /// # Errors
+    /// When the list is damaged; entries before the damage hold.
+    pub fn damaged(
+        &mut self,
+        mut list: &[u8],
+        mine: impl Fn(Addr) -> bool,
+    ) -> Result<(), StateError> {
+        while !list.is_empty() {
+            let Some((key, units, rest)) = Key::read(list) else {
+                return Err(StateError::Position);
+            };
+            list = rest;
+            let sequence = match key {
+                Key::Session(addr, ..) if mine(addr) => {
+                    let sessions = self.exporters.get_mut(&addr).map(|e| &mut e.sessions);
+                    let session = sessions.and_then(|s| s.iter_mut().find(|s| s.key(addr) == key));
+                    session.map(|s| &mut s.sequence)
+                }
+                Key::Sender(agent, sub) if mine(agent) => {
+                    self.sflow.sender((agent, sub)).map(|s| s.0)
+                }
+                _ => None,
+            };
+            if let Some(sequence) = sequence {
+                sequence.damage(units);
+            }
+        }
+        Ok(())
+    }
+
     fn resume_session(&mut self, key: Key, sequence: Sequence, now_ns: i64) {
         let Key::Session(addr, port, version, domain) = key else {
             return;
@@ -193,11 +230,11 @@ impl Decoder {
     }
 }
 
-/// The position of a session that is touched no more; `None` outside where there is no such session.
-fn session_position(e: &mut Exporter, key: Key) -> Option<u64> {
+/// The position of a session that is touched no more, with where it began if that is news; none where nothing new is known.
+fn session_position(e: &mut Exporter, key: Key) -> Option<(Option<u64>, u64)> {
     let addr = e.addr;
     let Some(s) = e.sessions.iter_mut().find(|s| s.key(addr) == key) else {
-        return Some(FORGOTTEN);
+        return Some((None, FORGOTTEN));
     };
     s.touched = false;
     let mut waiting = e
@@ -218,7 +255,8 @@ fn session_position(e: &mut Exporter, key: Key) -> Option<u64> {
             first.sequence.wrapping_add(since)
         }
     });
-    s.sequence.position(held)
+    let position = s.sequence.position(held)?;
+    Some((s.sequence.begin(), position))
 }
 
 /// The value of a sequence that is not followed any more.
@@ -354,6 +392,42 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_read_any_more_is_told_apart_from_what_the_crash_cost() {
+        let mut h = House::new();
+        h.take(&ipfix(0, TEMPLATE));
+        h.take(&ipfix(0, TWO_RECORDS));
+        h.take(&sflow(1));
+        h.seal(true);
+        let mut list = vec![];
+        let mut told = h.spool.chunks(2 + KEY_LEN + 8);
+        let keys: Vec<Key> = std::iter::from_fn(|| Key::read(told.nth(1)?).map(|k| k.0)).collect();
+        keys[0].write(2, &mut list);
+        keys[1].write(u64::MAX, &mut list);
+        let crash = |h: &mut House, list: &[u8], next: (u16, u16)| {
+            h.crash();
+            h.decoder.damaged(list, |_| true).expect("just written");
+            h.take(&ipfix(next.0, TWO_RECORDS));
+            h.take(&sflow(next.1));
+            let count = |o| h.book.count(o);
+            (
+                count(Outcome::LostDamaged),
+                h.lost().0,
+                count(Outcome::LostUnknown),
+            )
+        };
+        assert_eq!(crash(&mut h, &list, (8, 4)), (2, 6 + 2, 1));
+        // it was told by nobody: the next one finds it in the position
+        h.seal(false);
+        assert_eq!(
+            crash(&mut h, &[], (10, 5)),
+            (0, 2 + 6 + 2 + 2, 0),
+            "and two wait for their template"
+        );
+        h.seal(true);
+        assert_eq!(crash(&mut h, &[], (12, 6)), (0, 2, 0));
+    }
+
+    #[test]
     fn records_that_wait_for_their_template_are_not_durable() {
         let mut h = House::new();
         h.take(&ipfix(0, &[2, 12, 257, 1, 7, 2]));
@@ -395,7 +469,7 @@ mod tests {
             d.resume(list, End::Crashed, 0, |_| true)
         };
         let entry = 2 + KEY_LEN + 8;
-        assert_eq!(spool.len(), 2 * entry);
+        assert_eq!(spool.len(), 4 * entry, "where each begins, and where it is");
         for cut in 0..spool.len() {
             assert_eq!(take(&spool[..cut]).is_ok(), cut % entry == 0, "{cut}");
         }

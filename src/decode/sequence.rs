@@ -22,6 +22,12 @@ pub struct Sequence {
     /// The expectation is that of an earlier process, which ended so; nothing came yet.
     #[serde(skip)]
     resumed: Option<End>,
+    /// Units before that of which nothing can be read any more, to be booked with the first arrival.
+    #[serde(skip)]
+    damaged: u64,
+    /// Where it began is known outside.
+    #[serde(skip)]
+    begun: bool,
 }
 
 /// How the process before ended.
@@ -62,6 +68,8 @@ pub struct Arrival {
     pub lost: u64,
     /// What passed since the process before, where this is the first arrival after it.
     pub missed: Option<Missed>,
+    /// What the process before had taken and nobody can read any more; [`u64::MAX`]: nobody can know.
+    pub damaged: u64,
 }
 
 impl Sequence {
@@ -85,6 +93,10 @@ impl Sequence {
             Some(Missed::Units(End::Stopped, units)) => tally.add(Outcome::LostStopped, units),
             Some(Missed::Unknown) => tally.one(Outcome::LostUnknown),
         }
+        match arrival.damaged {
+            u64::MAX => tally.one(Outcome::LostUnknown),
+            units => tally.add(Outcome::LostDamaged, units),
+        }
         arrival
     }
 
@@ -97,6 +109,7 @@ impl Sequence {
             restarted: false,
             lost: self.age(),
             missed: None,
+            damaged: 0,
         };
         if let (Some(next), Some(end)) = (self.next, self.resumed) {
             self.resume(&mut arrival, (next, end), rebooted, (uptime_ms, window));
@@ -146,6 +159,10 @@ impl Sequence {
         }
         self.resumed = None;
         self.since = arrival.sequence;
+        arrival.damaged = std::mem::take(&mut self.damaged);
+        if arrival.damaged != u64::MAX {
+            self.untold = self.untold.wrapping_add(arrival.damaged as u32);
+        }
         if arrival.restarted {
             self.missing.clear();
             arrival.missed = Some(Missed::Unknown);
@@ -211,6 +228,17 @@ impl Sequence {
         Some(u64::from(self.uptime_ms) << 32 | u64::from(at.wrapping_sub(open)))
     }
 
+    /// Where it began, if nobody asked before and no earlier process knew it: what comes first is counted from there.
+    pub fn begin(&mut self) -> Option<u64> {
+        let is_new = !std::mem::replace(&mut self.begun, true);
+        is_new.then_some(self.since.into())
+    }
+
+    /// So many units before the expectation of an earlier process cannot be read any more; [`u64::MAX`]: nobody knows how many.
+    pub fn damage(&mut self, units: u64) {
+        self.damaged = units;
+    }
+
     /// The ledger rows that are sealed now tell all that was booked.
     pub fn told(&mut self) -> bool {
         std::mem::take(&mut self.untold) != 0
@@ -229,6 +257,7 @@ impl Sequence {
             since: next,
             uptime_ms: (position >> 32) as u32,
             resumed: Some(end),
+            begun: true,
             ..Default::default()
         }
     }

@@ -58,7 +58,7 @@ pub struct Settings {
     pub samplers_max: usize,
     /// Names (interfaces, applications, VRFs) remembered for one exporter.
     pub names_max: usize,
-    /// Faults kept for the log between two readings.
+    /// Faults kept for the log between two readings, and exporters named there; at most 4 faults of one exporter.
     pub faults_max: usize,
 }
 

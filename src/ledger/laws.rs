@@ -81,13 +81,14 @@ pub fn laws(t: &Tally, g: &Gauges) -> Vec<Law> {
             right: sum(&[O::Rows, O::RowsFiltered, O::RowsRejected]),
         },
         Law {
-            name: "rows + recovered = acknowledged + shed + quarantined + lost + open",
-            left: sum(&[O::Rows, O::RowsRecovered]),
+            name: "rows + recovered + replayed = acknowledged + shed + quarantined + damaged + lost + open",
+            left: sum(&[O::Rows, O::RowsRecovered, O::RowsReplayed]),
             right: g.rows_open
                 + sum(&[
                     O::RowsAcknowledged,
                     O::RowsShed,
                     O::RowsQuarantined,
+                    O::RowsDamaged,
                     O::RowsLostShutdown,
                 ]),
         },

@@ -19,6 +19,11 @@ macro_rules! outcomes {
                 match self { $(Outcome::$variant => $name,)* }
             }
 
+            /// The outcome of this name.
+            pub fn named(name: &str) -> Option<Outcome> {
+                Self::ALL.iter().copied().find(|o| o.name() == name)
+            }
+
             /// What is counted, as one sentence; the help text on `/metrics`.
             pub const fn help(self) -> &'static str {
                 match self { $(Outcome::$variant => concat!($($doc),*),)* }
@@ -46,7 +51,8 @@ outcomes! {
     DatagramsRejectedShort = "datagrams_rejected_short";
     /// Datagrams rejected: header fields contradict each other.
     DatagramsRejectedHeader = "datagrams_rejected_header";
-    /// Datagrams whose count field does not match what they hold (v5, v7): the whole records up to the count are used.
+    /// Datagrams whose count field does not match what they hold (v5, v7, sFlow): the whole records or samples up to the count are
+    /// used.
     CountsWrong = "counts_wrong";
     /// Sets (v5: one a datagram; sFlow: samples) seen.
     Sets = "sets";
@@ -102,10 +108,38 @@ outcomes! {
     RowsShed = "rows_shed";
     /// Rows set aside because the store refuses them for good.
     RowsQuarantined = "rows_quarantined";
-    /// Rows that an earlier run accepted and left in the spool, or that were replayed from the quarantine.
+    /// Rows in the spool whose bytes were found torn or changed: set aside with their file.
+    RowsDamaged = "rows_damaged";
+    /// Rows that an earlier run accepted and left in the spool.
     RowsRecovered = "rows_recovered";
+    /// Rows taken back from the quarantine; each of them is counted in rows_quarantined, too.
+    RowsReplayed = "rows_replayed";
     /// Rows lost because the process had to end before they were stored.
     RowsLostShutdown = "rows_lost_shutdown";
+    /// Rows of usage acknowledged by the store; beside the laws, which are about rows of flows.
+    UsageRowsAcknowledged = "usage_rows_acknowledged";
+    /// Rows of usage shed by policy because everything was full.
+    UsageRowsShed = "usage_rows_shed";
+    /// Rows of usage set aside because the store refuses them for good, or because they were in doubt for too long.
+    UsageRowsQuarantined = "usage_rows_quarantined";
+    /// Rows of usage whose bytes in the spool were found torn or changed.
+    UsageRowsDamaged = "usage_rows_damaged";
+    /// Rows of usage taken back from the quarantine.
+    UsageRowsReplayed = "usage_rows_replayed";
+    /// Rows of usage lost because the process had to end before they were stored.
+    UsageRowsLostShutdown = "usage_rows_lost_shutdown";
+    /// Rows of all other tables (inventory, interface counters, the ledger) acknowledged by the store.
+    OtherRowsAcknowledged = "other_rows_acknowledged";
+    /// Rows of all other tables shed by policy because everything was full.
+    OtherRowsShed = "other_rows_shed";
+    /// Rows of all other tables set aside because the store refuses them for good, or because they were in doubt for too long.
+    OtherRowsQuarantined = "other_rows_quarantined";
+    /// Rows of all other tables whose bytes in the spool were found torn or changed.
+    OtherRowsDamaged = "other_rows_damaged";
+    /// Rows of all other tables taken back from the quarantine.
+    OtherRowsReplayed = "other_rows_replayed";
+    /// Rows of all other tables lost because the process had to end before they were stored.
+    OtherRowsLostShutdown = "other_rows_lost_shutdown";
     /// Units missing by sequence numbers (v5 flows, v9 packets, IPFIX records, sFlow datagrams): the exporter sent
     /// them and they never arrived here.
     SequenceGaps = "sequence_gaps";
@@ -120,6 +154,9 @@ outcomes! {
     LostCrash = "lost_crash";
     /// Units that were sent while the collector was stopped in order, in the unit of sequence_gaps and not among them.
     LostStopped = "lost_stopped";
+    /// Units that were in a spool file of which nothing can be read, in the unit of sequence_gaps and not among them: what
+    /// the file held, and the gaps that its ledger rows told.
+    LostDamaged = "lost_damaged";
     /// Sequences that started anew while the collector was away: what was missed of them nobody can know.
     LostUnknown = "lost_unknown";
     /// sFlow flow samples missing by the samples' own sequence.
@@ -162,4 +199,17 @@ outcomes! {
     FramesOther = "frames_other";
     /// Frames of a capture that could not be read to a datagram (fragment missing, cut short, unknown link type).
     FramesRejected = "frames_rejected";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_and_nobody_shares_one() {
+        for (n, &o) in Outcome::ALL.iter().enumerate() {
+            assert_eq!((o as usize, Outcome::named(o.name())), (n, Some(o)));
+        }
+        assert_eq!(Outcome::named("whatever"), None);
+    }
 }

@@ -1,7 +1,7 @@
 //! Datagrams to rows, for one shard.
 
 use super::{Back, Sealed};
-use crate::decode::{Decoder, End, Fault, StateError};
+use crate::decode::{Decoder, End, Faults, StateError};
 use crate::ledger::{Book, Outcome};
 use crate::model::{Addr, Datagram, FlowBatch, Learned};
 
@@ -133,6 +133,14 @@ impl ExportShard {
         self.decoder.resume(positions, end, now_ns, mine)
     }
 
+    /// Takes in what bundles of an earlier process held that cannot be read any more, for the exporters that are `mine`.
+    ///
+    /// # Errors
+    /// When the list is damaged; what stands before the damage holds.
+    pub fn damaged(&mut self, list: &[u8], mine: impl Fn(Addr) -> bool) -> Result<(), StateError> {
+        self.decoder.damaged(list, mine)
+    }
+
     /// Lets time pass without a datagram.
     pub fn tick(&mut self, now_ns: i64) {
         self.decoder.tick(now_ns, &mut self.book);
@@ -164,7 +172,7 @@ impl ExportShard {
     }
 
     /// Faults since the last call, for the log.
-    pub fn take_faults(&mut self) -> Vec<Fault> {
+    pub fn take_faults(&mut self) -> Faults {
         self.decoder.take_faults()
     }
 }

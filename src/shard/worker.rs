@@ -2,7 +2,7 @@
 
 use super::{ExportShard, Stages};
 use crate::batch::{self, Bundle};
-use crate::decode::{self, Fault};
+use crate::decode::{self, Faults};
 use crate::enrich::Tables;
 use crate::ledger::Book;
 use crate::receive::DatagramBatch;
@@ -43,8 +43,8 @@ pub struct ShardStats {
     pub bundles: u64,
     /// Time spent in decoding and what is behind it, nanoseconds.
     pub busy_ns: u64,
-    /// Latest faults of exporters, for the log; taken by the reader.
-    pub faults: Vec<Fault>,
+    /// Faults of exporters since they were read, for the log; taken by the reader.
+    pub faults: Faults,
     /// Templates and options as of the last snapshot; taken by the reader.
     pub state: Option<Vec<u8>>,
 }
@@ -265,17 +265,13 @@ impl Worker {
             stats.bundles = bundles;
             stats.busy_ns = busy_ns;
             stats.queue = queue;
-            stats.faults.extend(faults);
-            stats.faults.truncate(FAULTS_MAX);
+            stats.faults.merge(faults);
             if state.is_some() {
                 stats.state = state;
             }
         });
     }
 }
-
-/// Faults kept for the log until they are read.
-const FAULTS_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@
 
 pub mod clickhouse;
 mod error;
+mod fate;
 pub mod native;
 pub mod ndjson;
 pub mod null;

@@ -1,5 +1,6 @@
 //! Sinks that keep nothing, to measure what stands before them. Their rows count as acknowledged.
 
+use super::fate::Fate;
 use super::native::{Compression, Encoder};
 use super::{Error, Inbox};
 use std::thread::{Builder, JoinHandle};
@@ -22,10 +23,13 @@ pub fn start(inbox: Inbox, effort: Effort) -> Result<JoinHandle<()>, Error> {
     inbox.stats.set_ready();
     let work = move || {
         for bundle in inbox.receiver {
-            inbox.stats.acknowledge(bundle.flow_rows() as u64);
+            for batch in &bundle.batches {
+                let rows = batch.content.rows() as u64;
+                inbox.stats.end(batch.table, Fate::Acknowledged, rows);
+            }
             if let Some(encoder) = &mut encoder {
                 for section in encoder.encode(&bundle).sections {
-                    encoder.recycle(section.body);
+                    encoder.buffers().recycle(section.body);
                 }
             }
             bundle.recycle();

@@ -41,10 +41,9 @@ impl Outbox {
     /// Hands a bundle over; waits while the hop is full, which is the back pressure. From here on its rows are the
     /// sink's: they are open until they are acknowledged, quarantined or lost. Where the sink has ended they are lost.
     pub fn send(&self, bundle: Bundle) {
-        let rows = bundle.flow_rows() as u64;
-        self.stats.take(rows);
-        if self.sender.send(bundle).is_err() {
-            self.stats.lose(rows);
+        self.stats.take(bundle.flow_rows() as u64);
+        if let Err(back) = self.sender.send(bundle) {
+            self.stats.lose(&back.0);
         }
     }
 

@@ -5,8 +5,10 @@
     reason = "errors are rare and read by control; no row passes this lock"
 )]
 
-use super::spool::{Gauges, Reading};
-use crate::batch::Crowding;
+use super::fate::{Cells, Fate};
+use super::spool::{Gauges, Reading, positions};
+use crate::batch::{Bundle, Crowding, Table};
+use crate::ledger::{Outcome, Tally};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -20,12 +22,13 @@ pub const LATENCY_BOUNDS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 #[derive(Debug, Default)]
 pub struct Stats {
     taken: AtomicU64,
-    acknowledged: AtomicU64,
-    quarantined: AtomicU64,
-    lost: AtomicU64,
-    shed: AtomicU64,
-    recovered: AtomicU64,
-    other_shed: AtomicU64,
+    /// What this process did.
+    ended: Cells,
+    /// What the table `ledger` has to tell, over all processes: of rows in a file that their end is noted in it, of all others
+    /// that `positions` has it. So nothing is here that a later process could not find again.
+    booked: Cells,
+    /// What sealed rows of the table tell of that.
+    told: Cells,
     pub(super) spool: Arc<Gauges>,
     inserts: AtomicU64,
     retries: AtomicU64,
@@ -73,10 +76,14 @@ pub struct Snapshot {
     pub rows_lost_shutdown: u64,
     /// Rows given up by policy: the spool was full, or they were too old.
     pub rows_shed: u64,
-    /// Rows of other tables (usage, the ledger) given up by policy: beside the laws, which are about flow rows.
-    pub other_rows_shed: u64,
-    /// Rows found in the spool at the start, or replayed from the quarantine.
+    /// Rows whose bytes in the spool are torn or changed.
+    pub rows_damaged: u64,
+    /// Rows found in the spool at the start.
     pub rows_recovered: u64,
+    /// Rows replayed from the quarantine.
+    pub rows_replayed: u64,
+    /// All of these, and the same of the other tables, as outcomes.
+    pub outcomes: Tally,
     /// The spool.
     pub spool: Reading,
     /// Rows queued, encoded, spooled or in flight: the sink's part of the gauge in law (e).
@@ -107,25 +114,31 @@ impl Stats {
     /// Reads everything.
     pub fn snapshot(&self) -> Snapshot {
         // ends before beginnings: what is open can then only seem larger, never negative
-        let ended = [
-            &self.acknowledged,
-            &self.quarantined,
-            &self.lost,
-            &self.shed,
-        ]
-        .map(|n| n.load(Relaxed));
-        let (recovered, taken) = (self.recovered.load(Relaxed), self.taken.load(Relaxed));
+        let ends = [
+            Outcome::RowsAcknowledged,
+            Outcome::RowsQuarantined,
+            Outcome::RowsLostShutdown,
+            Outcome::RowsShed,
+            Outcome::RowsDamaged,
+        ];
+        let ended: u64 = ends.map(|o| self.ended.count(o)).iter().sum();
+        let outcomes = self.ended.read();
+        let taken = self.taken.load(Relaxed);
+        let count = |o| outcomes.count(o);
+        let (recovered, replayed) = (count(Outcome::RowsRecovered), count(Outcome::RowsReplayed));
         let errors = self.errors();
         Snapshot {
             rows_taken: taken,
-            rows_acknowledged: ended[0],
-            rows_quarantined: ended[1],
-            rows_lost_shutdown: ended[2],
-            rows_shed: ended[3],
-            other_rows_shed: self.other_shed.load(Relaxed),
+            rows_acknowledged: count(Outcome::RowsAcknowledged),
+            rows_quarantined: count(Outcome::RowsQuarantined),
+            rows_lost_shutdown: count(Outcome::RowsLostShutdown),
+            rows_shed: count(Outcome::RowsShed),
+            rows_damaged: count(Outcome::RowsDamaged),
             rows_recovered: recovered,
+            rows_replayed: replayed,
             spool: self.spool.read(),
-            rows_open: (taken + recovered).saturating_sub(ended.iter().sum()),
+            rows_open: (taken + recovered + replayed).saturating_sub(ended),
+            outcomes,
             inserts: self.inserts.load(Relaxed),
             retries: self.retries.load(Relaxed),
             bytes_raw: self.bytes_raw.load(Relaxed),
@@ -152,28 +165,49 @@ impl Stats {
         self.taken.fetch_add(rows, Relaxed);
     }
 
-    pub(super) fn acknowledge(&self, rows: u64) {
-        self.acknowledged.fetch_add(rows, Relaxed);
+    /// Rows have ended, or are taken back.
+    pub(super) fn end(&self, table: Table, fate: Fate, rows: u64) {
+        self.ended.add(fate.outcome(table), rows);
     }
 
-    pub(super) fn quarantine(&self, rows: u64) {
-        self.quarantined.fetch_add(rows, Relaxed);
-    }
-
-    pub(super) fn lose(&self, rows: u64) {
-        self.lost.fetch_add(rows, Relaxed);
-    }
-
-    pub(super) fn shed(&self, rows: u64) {
-        self.shed.fetch_add(rows, Relaxed);
-    }
-
-    pub(super) fn shed_others(&self, rows: u64) {
-        self.other_shed.fetch_add(rows, Relaxed);
+    /// The rows of a bundle are lost because the process has to end.
+    pub(super) fn lose(&self, bundle: &Bundle) {
+        for batch in &bundle.batches {
+            self.end(batch.table, Fate::Lost, batch.content.rows() as u64);
+        }
     }
 
     pub(super) fn recover(&self, rows: u64) {
-        self.recovered.fetch_add(rows, Relaxed);
+        self.ended.add(Outcome::RowsRecovered, rows);
+    }
+
+    /// The table `ledger` has to tell it from here on.
+    pub(super) fn book(&self, table: Table, fate: Fate, rows: u64) {
+        self.booked.add(fate.outcome(table), rows);
+    }
+
+    /// The same of many.
+    pub(super) fn book_all(&self, tally: &Tally) {
+        self.booked.merge(tally);
+    }
+
+    /// What an earlier process told.
+    pub(super) fn set_told(&self, tally: &Tally) {
+        self.told.merge(tally);
+    }
+
+    /// What became of rows and no sealed ledger row tells, and the entries of
+    /// [`positions`](super::spool::positions) that have to go with the rows that tell it now. To be called by one thread only.
+    pub fn tell(&self) -> (Tally, Vec<u8>) {
+        let (booked, told) = (self.booked.read(), self.told.read());
+        // where a power cut undid the end of a section it will end again, and is told already
+        let news = booked.since(&told);
+        self.told.merge(&news);
+        let mut entries = vec![];
+        for (outcome, n) in news.iter() {
+            positions::put_told(&mut entries, outcome, told.count(outcome) + n);
+        }
+        (news, entries)
     }
 
     pub(super) fn inserted(&self, raw: u64, sent: u64, took: Duration) {

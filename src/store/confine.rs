@@ -45,13 +45,10 @@ pub fn drop_rights(account: &Account) -> Result<(), Error> {
     Ok(())
 }
 
-/// Confines the process with Landlock: it writes `writable`, reads `readable` and the system's folders, and connects nowhere.
-pub fn landlock(writable: &[&Path], readable: &[&Path]) {
-    let parents: Vec<&Path> = writable
-        .iter()
-        .filter_map(|folder| folder.parent())
-        .collect();
-    match restrict(writable, readable, &parents) {
+/// Confines the process with Landlock: it writes the engine's `data` and `scratch`, reads the library and what the system
+/// has for everybody, and connects nowhere. The folder of the keys is in none of these.
+pub fn landlock(data: &Path, scratch: &Path, library: &Path) {
+    match restrict(data, scratch, library) {
         Ok(RulesetStatus::FullyEnforced) => tracing::debug!("confined by Landlock"),
         Ok(RulesetStatus::PartiallyEnforced) => {
             tracing::info!("confined by Landlock as far as this kernel can")
@@ -66,9 +63,9 @@ pub fn landlock(writable: &[&Path], readable: &[&Path]) {
 }
 
 fn restrict(
-    writable: &[&Path],
-    readable: &[&Path],
-    parents: &[&Path],
+    data: &Path,
+    scratch: &Path,
+    library: &Path,
 ) -> Result<RulesetStatus, landlock::RulesetError> {
     let abi = ABI::V5;
     let ruleset = Ruleset::default()
@@ -78,32 +75,70 @@ fn restrict(
         .handle_access(AccessNet::ConnectTcp)?
         .handle_access(AccessNet::BindTcp)?
         .create()?;
-    let system = [
-        "/proc",
-        "/sys",
-        "/etc",
-        "/usr",
-        "/lib",
-        "/lib64",
-        "/dev/urandom",
-        "/dev/random",
-    ]
-    .map(Path::new);
+    // the wheel keeps the libraries that its library needs beside its folder
+    let needed = library
+        .parent()
+        .and_then(Path::parent)
+        .map(|folder| folder.join("chdb_core.libs"));
+    let readable = [library].into_iter().chain(needed.as_deref());
     let status = ruleset
+        .add_rules(path_beneath_rules([data, scratch], AccessFs::from_all(abi)))?
         .add_rules(path_beneath_rules(
-            writable.iter().copied(),
-            AccessFs::from_all(abi),
-        ))?
-        .add_rules(path_beneath_rules(
-            readable.iter().copied().chain(system),
+            readable.chain(SYSTEM.map(Path::new)),
             AccessFs::from_read(abi),
         ))?
         // to remove the scratch folder itself at the end
-        .add_rules(path_beneath_rules(
-            parents.iter().copied(),
-            AccessFs::RemoveDir,
-        ))?
+        .add_rules(path_beneath_rules(scratch.parent(), AccessFs::RemoveDir))?
         .add_rules(path_beneath_rules(["/dev/null"], AccessFs::from_file(abi)))?
         .restrict_self()?;
     Ok(status.ruleset)
+}
+
+/// What the loader and the engine read of the system; of `/etc` the loader's cache and the time zone.
+const SYSTEM: [&str; 9] = [
+    "/proc",
+    "/sys",
+    "/etc/ld.so.cache",
+    "/etc/localtime",
+    "/etc/timezone",
+    "/usr",
+    "/lib",
+    "/lib64",
+    "/dev/urandom",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::ErrorKind;
+
+    /// Rights go for the thread that gives them up, so a thread of its own does.
+    #[test]
+    fn the_keys_and_etc_are_out_of_reach() {
+        let folder = tempfile::tempdir().expect("folder");
+        let (engine, scratch) = (folder.path().join("engine"), folder.path().join("scratch"));
+        std::fs::create_dir(&engine).expect("folder");
+        std::fs::create_dir(&scratch).expect("folder");
+        let (key, inside) = (folder.path().join("key"), engine.join("table"));
+        std::fs::write(&key, "secret").expect("key");
+        std::fs::write(&inside, "rows").expect("table");
+        let library = std::env::current_exe().expect("this program");
+        let confined = std::thread::spawn(move || {
+            let status = restrict(&engine, &scratch, &library).expect("a ruleset");
+            if status == RulesetStatus::NotEnforced {
+                eprintln!("this kernel has no Landlock: nothing is shown");
+                return;
+            }
+            let fault = |path: &Path| std::fs::read(path).map(drop).map_err(|e| e.kind());
+            let beside = engine.join("../key");
+            for path in [&key, &beside, Path::new("/etc/passwd")] {
+                assert_eq!(fault(path), Err(ErrorKind::PermissionDenied), "{path:?}");
+            }
+            for path in [&inside, &library, Path::new("/proc/self/status")] {
+                assert_eq!(fault(path), Ok(()), "{path:?}");
+            }
+            std::fs::write(scratch.join("insert"), "rows").expect("scratch");
+        });
+        confined.join().expect("as said");
+    }
 }

@@ -55,6 +55,12 @@ impl Engine {
                 .map_err(raise)
                 .map_err(fail)?,
         );
+        anchor.take_files_away().map_err(fail)?;
+        let reached = anchor.report(DATABASES_OUTSIDE).map_err(fail)?.rows();
+        if !reached.is_empty() {
+            let named: Vec<String> = reached.iter().map(|row| row.join(" of engine ")).collect();
+            return Err(Error::Databases(named.join(", ")));
+        }
         let rows = anchor
             .report("SELECT version(), timezone()")
             .map_err(fail)?
@@ -92,6 +98,21 @@ impl Engine {
 }
 
 impl Connection {
+    /// Makes `default` a database of tables alone. The engine lays it over the file system at every start: a name that is
+    /// no table is a path there, whoever asks. Its tables stay.
+    fn take_files_away(&mut self) -> Result<(), Exception> {
+        let sql = "SELECT toString(uuid) FROM system.databases WHERE name = 'default' AND engine != 'Atomic'";
+        let rows = self.report(sql)?.rows();
+        let Some(uuid) = rows.iter().flatten().next() else {
+            return Ok(());
+        };
+        self.run("DETACH DATABASE default")?;
+        self.run(&format!(
+            "ATTACH DATABASE default UUID {} ENGINE = Atomic",
+            quote(uuid)
+        ))
+    }
+
     /// Runs a statement and drops its rows.
     pub fn run(&mut self, sql: &str) -> Result<(), Exception> {
         let mut statement = self.inner.new_statement().map_err(raise)?;
@@ -113,6 +134,9 @@ impl Connection {
         Ok(Report::new(&schema, batches))
     }
 }
+
+/// Databases whose tables may be files or elsewhere (`names::DATABASE_ENGINES_ALLOWED` are those that may not).
+const DATABASES_OUTSIDE: &str = "SELECT name, engine FROM system.databases WHERE lower(engine) NOT IN ('atomic', 'memory', 'ordinary', 'dictionary')";
 
 fn raise(error: adbc_core::error::Error) -> Exception {
     if error.message.is_empty() {

@@ -32,6 +32,11 @@ pub enum Error {
     /// The engine refused to start.
     #[error("the engine does not start: {0}")]
     Engine(String),
+    /// Databases of the engine reach out of the data folder.
+    #[error(
+        "the store does not serve {0}: its tables may be files or elsewhere; drop it with another program or give another --data"
+    )]
+    Databases(String),
     /// Another process uses the data folder.
     #[error("the data folder {} is in use by another store (process {holder}); stop it or give another --data", path.display())]
     InUse {

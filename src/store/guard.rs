@@ -5,8 +5,8 @@
 
 use super::error::{Exception, Name};
 use super::names::{
-    ENGINES, ENGINES_ALLOWED, FUNCTIONS_REFUSED, SETTINGS_REFUSED, SETTINGS_REFUSED_PREFIXES,
-    TABLE_FUNCTIONS, TABLE_FUNCTIONS_ALLOWED,
+    DATABASE_ENGINES_ALLOWED, ENGINES, ENGINES_ALLOWED, FUNCTIONS_REFUSED, SETTINGS_REFUSED,
+    SETTINGS_REFUSED_PREFIXES, TABLE_FUNCTIONS, TABLE_FUNCTIONS_ALLOWED,
 };
 use super::statement::{Class, Statement, has_insert};
 use super::token::{Kind, Token, Tokens};
@@ -317,6 +317,9 @@ fn check_command(sql: &[u8], verb: &str, tokens: &[Token]) -> Result<(), Excepti
     if !allowed {
         return Err(denied(&format!("{verb} {}", word(0).to_ascii_uppercase())));
     }
+    if made(&words) == Some("database") {
+        check_database(sql, verb, tokens)?;
+    }
     let from_path = tokens
         .windows(2)
         .any(|pair| pair[0].is(sql, "FROM") && pair[1].kind == Kind::Text);
@@ -324,6 +327,29 @@ fn check_command(sql: &[u8], verb: &str, tokens: &[Token]) -> Result<(), Excepti
         return Err(denied("ATTACH FROM a path"));
     }
     Ok(())
+}
+
+/// Databases are made with engines that hold tables, and `default` stays: without it the engine takes no connection.
+fn check_database(sql: &[u8], verb: &str, tokens: &[Token]) -> Result<(), Exception> {
+    if matches!(verb, "DROP" | "DETACH" | "RENAME") {
+        let it = |token: &Token| {
+            token.is_symbol(b'{') || token.name(sql).is_some_and(|name| name == "default")
+        };
+        return match tokens.iter().any(it) {
+            true => Err(denied(&format!("{verb} of the database default"))),
+            false => Ok(()),
+        };
+    }
+    let named = tokens.iter().position(|token| token.is(sql, "ENGINE"));
+    let rest = tokens.get(named.map_or(tokens.len(), |at| at + 1)..);
+    let mut rest = rest.unwrap_or_default().iter();
+    let engine = rest.find(|token| !token.is_symbol(b'='));
+    match engine.map(|token| token.name(sql).unwrap_or_default()) {
+        Some(name) if !DATABASE_ENGINES_ALLOWED.contains(&name.as_str()) => {
+            Err(denied(&format!("a database of the engine {name}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What a statement makes: the first word that is no ornament.
@@ -442,6 +468,18 @@ mod tests {
         "CREATE TABLE t (a UInt8) ENGINE = {x:Identifier}",
         "CREATE TABLE t (a UInt8) ENGINE = MergeTree ORDER BY a SETTINGS disk = disk(type = local, path = '/etc/')",
         "CREATE DATABASE d ENGINE = Filesystem('/')",
+        "CREATE DATABASE d ENGINE = Overlay",
+        "CREATE DATABASE IF NOT EXISTS d engine `overlay`('default')",
+        "CREATE DATABASE d ENGINE = URL('http://x/')",
+        "ATTACH DATABASE d ENGINE = Overlay",
+        "CREATE DATABASE d ENGINE = {e:Identifier}",
+        "CREATE DATABASE d ENGINE = SomethingNew",
+        "CREATE DATABASE d ENGINE = MergeTree",
+        "DROP DATABASE default",
+        "DROP DATABASE IF EXISTS `default` SYNC",
+        "DETACH DATABASE \"default\"",
+        "DROP DATABASE {d:Identifier}",
+        "RENAME DATABASE default TO d",
         "CREATE DICTIONARY d (a UInt64) PRIMARY KEY a SOURCE(FILE(PATH '/etc/passwd' FORMAT TSV)) LAYOUT(FLAT())",
         "CREATE DICTIONARY d (a UInt64) PRIMARY KEY a SOURCE(CLICKHOUSE(HOST 'x' TABLE 't')) LAYOUT(FLAT())",
         "CREATE DICTIONARY d (a UInt64) PRIMARY KEY a SOURCE(CLICKHOUSE(QUERY 'select * from url(''http://x'')')) LAYOUT(FLAT())",
@@ -507,6 +545,12 @@ mod tests {
         "SELECT 1 SETTINGS max_threads = 2",
         "INSERT INTO t SETTINGS async_insert = 0, insert_deduplication_token = 'x' FORMAT Native",
         "DROP TABLE IF EXISTS t SYNC",
+        "DROP TABLE default.t",
+        "CREATE DATABASE d",
+        "CREATE DATABASE IF NOT EXISTS d ENGINE = Atomic COMMENT 'x'",
+        "CREATE DATABASE d ENGINE Memory",
+        "DROP DATABASE IF EXISTS d",
+        "CREATE TABLE database (engine UInt8) ENGINE = Memory",
         "RENAME TABLE a TO b",
         "SHOW CREATE TABLE t",
         "EXISTS TABLE t",

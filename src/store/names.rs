@@ -52,6 +52,10 @@ pub(super) const ENGINES_ALLOWED: &[&str] = &[
     "ordinary",
 ];
 
+/// Engines of databases whose tables are tables. In others a table's name is a file, an address or a table elsewhere.
+pub(super) const DATABASE_ENGINES_ALLOWED: &[&str] =
+    &["atomic", "memory", "ordinary", "dictionary"];
+
 /// Functions in expressions that read files, ask other hosts or show what they should not; `disk` defines a disk in place.
 pub(super) const FUNCTIONS_REFUSED: &[&str] = &[
     "file",

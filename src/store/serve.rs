@@ -35,11 +35,15 @@ pub fn serve(mut settings: Settings) -> Result<(), Error> {
         .local_addr()
         .map_err(Error::file("cannot read", "the listening address"))?;
     let scratch = Scratch::create(settings.scratch.as_deref(), &settings.data)?;
-    give_up_rights(&settings, scratch.folder(), &library)?;
+    change_account(&settings, scratch.folder(), &library)?;
     let lock = lock(&settings.data)?;
     let keys = Keys::ensure(&settings.data)?;
+    let folder = settings.data.join("engine");
+    std::fs::create_dir_all(&folder).map_err(Error::file("cannot create", &folder))?;
+    // the keys lie beside it: from here on they are out of reach, for us and for the engine
+    confine::landlock(&folder, scratch.folder(), &library);
     configure_engine(&settings, scratch.folder())?;
-    let engine = Engine::open(&library, &settings.data.join("engine"), baseline(&settings))?;
+    let engine = Engine::open(&library, &folder, baseline(&settings))?;
     let guard = guard(&settings, &engine)?;
     let shared = Arc::new(Shared::new(settings, engine, guard, keys, scratch));
     let threads = shared.settings.requests_max + shared.settings.requests_waiting_max + 8;
@@ -66,8 +70,8 @@ fn listen_fault(settings: &Settings, source: std::io::Error) -> Error {
     }
 }
 
-/// Changes the account when root, then confines the process.
-fn give_up_rights(settings: &Settings, scratch: &Path, library: &Path) -> Result<(), Error> {
+/// Changes the account when root, and makes sure that the new one gets everywhere.
+fn change_account(settings: &Settings, scratch: &Path, library: &Path) -> Result<(), Error> {
     if let Some(account) = confine::account(settings.user.as_deref())? {
         rights::give(&settings.data, &account)?;
         rights::give(scratch, &account)?;
@@ -77,8 +81,6 @@ fn give_up_rights(settings: &Settings, scratch: &Path, library: &Path) -> Result
     rights::check_reach(&settings.data)?;
     rights::check_reach(library)?;
     rights::check_reach(scratch)?;
-    let library_folder = library.parent().and_then(Path::parent).unwrap_or(library);
-    confine::landlock(&[&settings.data, scratch], &[library, library_folder]);
     Ok(())
 }
 

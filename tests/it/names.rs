@@ -6,7 +6,7 @@ use flowhouse::generate::sender::{Plan, send};
 use flowhouse::generate::{Habits, Profile};
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 
@@ -110,6 +110,72 @@ budget_mbit = 2
         ]
     );
     none("SELECT countIf(abs(used - bits_per_second / budget) > 0.001) FROM qos_budget");
+}
+
+/// An IPFIX message of one exporter, with its sets.
+fn ipfix(sequence: u32, sets: &[(u16, Vec<u8>)]) -> Vec<u8> {
+    let mut body = vec![];
+    for (id, bytes) in sets {
+        body.extend(id.to_be_bytes());
+        body.extend((bytes.len() as u16 + 4).to_be_bytes());
+        body.extend(bytes);
+    }
+    let now = std::time::UNIX_EPOCH.elapsed().expect("a clock").as_secs() as u32;
+    let mut message = vec![0, 10];
+    message.extend((body.len() as u16 + 16).to_be_bytes());
+    message.extend([now, sequence, 1].map(u32::to_be_bytes).concat());
+    [message, body].concat()
+}
+
+/// What an exporter says of its VRFs in options data stands beside its flows.
+#[test]
+fn vrf_names_reach_the_store() {
+    let dir = directory();
+    let store = Store::start(dir.path());
+    let collector = Collector::start(dir.path(), &format!("{ONE}{}", store.config()));
+    let words = |words: &[u16]| {
+        words
+            .iter()
+            .flat_map(|w| w.to_be_bytes())
+            .collect::<Vec<_>>()
+    };
+    let name = |vrf: u32, name: &[u8]| [&vrf.to_be_bytes(), name].concat();
+    let flow = |source: u8, ingress: u32, egress: u32| {
+        let numbers = [ingress, egress, 1_000].map(u32::to_be_bytes).concat();
+        [&[192, 0, 2, source, 198, 51, 100, 1][..], &numbers].concat()
+    };
+    let messages = [
+        ipfix(
+            0,
+            &[
+                (3, words(&[256, 2, 1, 234, 4, 236, 4])),
+                (2, words(&[257, 5, 8, 4, 12, 4, 234, 4, 235, 4, 1, 4])),
+            ],
+        ),
+        ipfix(0, &[(256, [name(9, b"blue"), name(10, b"red\0")].concat())]),
+        ipfix(
+            2,
+            &[(
+                257,
+                [flow(1, 9, 10), flow(2, 10, 9), flow(3, 9, 77)].concat(),
+            )],
+        ),
+    ];
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    for message in &messages {
+        socket.send_to(message, collector.udp[0]).expect("sent");
+    }
+    collector.settle(3);
+    assert_laws(&collector.stop());
+    let sql = store.sql();
+    assert_eq!(
+        sql.rows("SELECT vrf, name FROM vrfs FINAL ORDER BY vrf"),
+        [["9", "blue"], ["10", "red"]]
+    );
+    assert_eq!(
+        sql.rows("SELECT ingress_vrf, ingress_vrf_name, egress_vrf_name, bytes FROM flows_with_vrfs ORDER BY src_addr"),
+        [["9", "blue", "red", "1000"], ["10", "red", "blue", "1000"], ["9", "blue", "", "1000"]]
+    );
 }
 
 /// A list behind HTTP names the flows of a collector that runs already.

@@ -244,3 +244,40 @@ fn into_the_store_with_its_end_moved_to_now() {
 fn now_s() -> u64 {
     (clock_ms() / 1_000) as u64
 }
+
+/// The summary for people and the one as JSON hold the same; the latter holds what `ledger.json` does.
+#[test]
+fn both_summaries_say_the_same() {
+    let dir = directory();
+    let (path, truth) = generated(dir.path(), 3_000, Habits::default());
+    let files = [path];
+    let text = String::from_utf8(replay(&[], &files).stdout).expect("text");
+    let said = replay(&["--json"], &files).stdout;
+    let mut said: serde_json::Value = serde_json::from_slice(&said).expect("JSON");
+    assert_laws(&said);
+    for (list, heading) in [
+        ("applications", "application"),
+        ("qos_classes", "QoS class"),
+    ] {
+        let rows = said[list].as_array().expect("a list").clone();
+        assert!(!rows.is_empty() && rows.len() <= 10);
+        let shown = text.lines().skip_while(|l| !l.starts_with(heading)).skip(1);
+        for (row, line) in rows.iter().zip(shown) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            assert_eq!(words.first().copied(), row["name"].as_str(), "{line}");
+            let flows = row["flows"].to_string();
+            assert_eq!(words.last().copied(), Some(&flows[..]), "{line}");
+        }
+    }
+    let classes = said["qos_classes"].as_array().expect("a list");
+    let share: f64 = classes.iter().filter_map(|c| c["share"].as_f64()).sum();
+    assert!((share - 1.0).abs() < 1e-4 || classes.len() == 10, "{share}");
+    assert_eq!(said["totals"]["rows"], truth.total.flows);
+    let kept = &files_of(&dir.path().join("out"), &[], &files)[2];
+    let kept: serde_json::Value = serde_json::from_slice(kept).expect("JSON");
+    let parts = said.as_object_mut().expect("an object");
+    parts.retain(|name, _| !["applications", "qos_classes"].contains(&&name[..]));
+    assert_eq!(said, kept);
+    let both = replay(&["--json", "--out", "x"], &files);
+    assert_eq!(both.status.code(), Some(2));
+}

@@ -776,3 +776,112 @@ fn the_store_is_nobody_and_ends_with_its_parent() {
     drop(child.stdin.take());
     assert!(child.wait().expect("end").success());
 }
+
+/// Paths in every place where a table's name may stand, as (address, SQL).
+fn path_forms(path: &str) -> Vec<(String, String)> {
+    let mut forms = Vec::new();
+    for named in [
+        format!("'{path}'"),
+        format!("`{path}`"),
+        format!("\"{path}\""),
+        format!("default.\"{path}\""),
+        format!("`default`.`{path}`"),
+    ] {
+        for address in ["/", "/?database=default", "/?database=flowhouse"] {
+            forms.push((address.to_owned(), format!("SELECT * FROM {named}")));
+        }
+        for sql in [
+            format!("DESCRIBE TABLE {named}"),
+            format!("SHOW CREATE TABLE {named}"),
+            format!("WITH x AS (SELECT * FROM {named}) SELECT * FROM x"),
+            format!("SELECT * FROM numbers(1) AS n, {named}"),
+            format!("SELECT * FROM numbers(1) AS n CROSS JOIN {named} AS f"),
+            format!("SELECT 1 IN {named}"),
+            format!("CREATE VIEW flowhouse.vv AS SELECT * FROM {named}"),
+            format!("CREATE TABLE flowhouse.tt ENGINE = Memory AS SELECT * FROM {named}"),
+            format!("INSERT INTO {named} SELECT 'written'"),
+            format!("INSERT INTO flowhouse.texts SELECT * FROM {named}"),
+            format!("INSERT INTO {named} FORMAT TSV\nwritten\n"),
+        ] {
+            forms.push(("/".to_owned(), sql));
+        }
+    }
+    for function in ["loop", "merge", "mergeTreeIndex"] {
+        let sql = format!("SELECT * FROM {function}('default', '{path}')");
+        forms.push(("/".to_owned(), sql));
+    }
+    let parameters = format!("param_t={}&param_d=default", urlencoded(path));
+    for named in [
+        "{t:Identifier}",
+        "default.{t:Identifier}",
+        "{d:Identifier}.{t:Identifier}",
+    ] {
+        for database in ["", "&database=flowhouse"] {
+            let address = format!("/?{parameters}{database}");
+            forms.push((address.clone(), format!("SELECT * FROM {named}")));
+            forms.push((address, format!("DESCRIBE TABLE {named}")));
+        }
+    }
+    forms
+}
+
+/// The engine reads and writes files by the name of a table in `default`, unless that database is another. The bait lies where
+/// the process may read and write, the keys where it may not.
+#[test]
+fn no_name_of_a_table_is_a_file() {
+    let mut store = Store::start();
+    store.sql("CREATE DATABASE flowhouse");
+    store.sql("CREATE TABLE flowhouse.texts (line String) ENGINE = Memory");
+    store.sql("CREATE TABLE kept (id UInt8) ENGINE = MergeTree ORDER BY id");
+    store.sql("INSERT INTO kept VALUES (7)");
+    let data = store.folder.path().join("data");
+    let bait = data.join("engine/bait.tsv");
+    std::fs::write(&bait, "the bait\n").expect("bait");
+    std::fs::set_permissions(&bait, std::fs::Permissions::from_mode(0o666)).expect("mode");
+    let at = |path: &str| data.join(path).display().to_string();
+    let places = [
+        at("engine/bait.tsv"),
+        at("engine/bait.*"),
+        at("key"),
+        at("key*"),
+        at("engine/../key"),
+        at("key.readonly"),
+        "/etc/passwd".to_owned(),
+        "/proc/self/environ".to_owned(),
+        "file://".to_owned() + &at("key"),
+    ];
+    for restarted in [false, true] {
+        let (full, read_only) = (
+            store.process().key.clone(),
+            store.process().key_read_only.clone(),
+        );
+        for key in [&full, &read_only] {
+            for (address, sql) in places.iter().flat_map(|path| path_forms(path)) {
+                let answer = store.ask_with(&address, sql.as_bytes(), &[("X-ClickHouse-Key", key)]);
+                let text = answer.text();
+                assert_ne!(answer.status, 200, "{address} {sql}: {text}");
+                for secret in [&full[..], &read_only, "the bait", "root:", "PATH="] {
+                    assert!(!text.contains(secret), "{address} {sql}: {text}");
+                }
+            }
+        }
+        assert_eq!(store.sql("SELECT count() FROM flowhouse.texts"), "0\n");
+        assert_eq!(std::fs::read_to_string(&bait).expect("bait"), "the bait\n");
+        // what is kept in `default` stays, and it stays itself
+        assert_eq!(store.sql("SELECT id FROM default.kept"), "7\n");
+        assert_eq!(
+            store.sql("SELECT name FROM system.databases WHERE engine NOT IN ('Atomic', 'Memory')"),
+            ""
+        );
+        for sql in ["DROP DATABASE default", "DETACH DATABASE `default`"] {
+            store.ask("/", sql.as_bytes()).refused(403, 497);
+        }
+        store
+            .ask("/?param_d=default", b"DROP DATABASE {d:Identifier}")
+            .refused(403, 497);
+        if !restarted {
+            store.process.take().expect("running").stop().expect("end");
+            store.restart(&[]);
+        }
+    }
+}

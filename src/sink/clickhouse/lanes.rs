@@ -4,9 +4,12 @@
 //! waits while others pass; *live* what still has its body in memory; the *backlog* lies on disk and costs its metadata only.
 //! Nothing here waits, sends or touches a disk.
 
-use super::lane::{ASIDE_AFTER, Lane, Waiting, pause, retry_after};
+use super::lane::{ASIDE_AFTER, Body, Lane, Waiting, pause, retry_after};
+use super::room::Rooms;
 use crate::batch::Table;
+use crate::ledger::Tally;
 use crate::sink::Settings;
+use crate::sink::fate::{Fate, fates};
 use crate::sink::native::EncodedSection;
 use crate::sink::spool::{Ended, Slot, State};
 use std::collections::{BTreeMap, BTreeSet};
@@ -44,6 +47,8 @@ pub(super) struct Pick {
     pub(super) before: State,
     /// Its body, where it is in memory.
     pub(super) load: Option<Arc<Load>>,
+    /// The room for its body, where it is on disk.
+    pub(super) room: Option<OwnedSemaphorePermit>,
     /// Whether it has a file.
     pub(super) on_disk: bool,
 }
@@ -79,6 +84,8 @@ pub(super) struct Section {
     pub(super) slot: Slot,
     failures: u32,
     refusals: u32,
+    /// Given up because the process had to end: its state tells nobody.
+    lost: bool,
 }
 
 impl Section {
@@ -89,13 +96,7 @@ impl Section {
             slot,
             failures: 0,
             refusals: 0,
-        }
-    }
-
-    fn flow_rows(&self) -> u64 {
-        match self.table {
-            Table::Flows => self.rows.into(),
-            _ => 0,
+            lost: false,
         }
     }
 }
@@ -108,6 +109,30 @@ pub(super) struct Entry {
     /// What is only in memory: its sections and positions. `None` where there is a file.
     pub(super) memory: Option<Memory>,
     pub(super) damaged: bool,
+    /// Whether it comes from the quarantine.
+    pub(super) replayed: bool,
+}
+
+impl Entry {
+    /// What became of its rows so far.
+    pub(super) fn fates(&self) -> Tally {
+        let kept = self.sections.iter().filter(|s| !s.lost);
+        let kept = kept.map(|s| (s.table, u64::from(s.rows), s.slot.state));
+        let mut fates = fates(kept, self.replayed);
+        for s in self.sections.iter().filter(|s| s.lost) {
+            fates.add(Fate::Lost.outcome(s.table), s.rows.into());
+        }
+        fates
+    }
+
+    /// Gives up what is open because the process has to end.
+    pub(super) fn lose(&mut self) {
+        let open = |s: &&mut Section| s.slot.state.is_open();
+        self.sections
+            .iter_mut()
+            .filter(open)
+            .for_each(|s| s.lost = true);
+    }
 }
 
 /// A bundle without a file.
@@ -123,8 +148,8 @@ pub(super) struct Memory {
 pub(super) struct Shed {
     pub(super) number: u64,
     pub(super) sections: Vec<usize>,
-    pub(super) flow_rows: u64,
-    pub(super) others: u64,
+    /// Table and rows of each.
+    pub(super) rows: Vec<(Table, u64)>,
 }
 
 /// What is known when the process has to end.
@@ -142,8 +167,9 @@ pub(super) struct Lanes {
     in_flight: BTreeSet<Key>,
     turn: usize,
     window: usize,
-    doubt_age_ms: i64,
-    spooled: bool,
+    /// Age of a doubt after which nothing is sent again blindly; `None` without a spool.
+    doubt_age_ms: Option<i64>,
+    rooms: Arc<Rooms>,
     settings: Settings,
     held: bool,
     closed: bool,
@@ -151,22 +177,23 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// Lanes with at most `window` inserts of a table in flight or in doubt. With `spooled`, what is in doubt for longer than
-    /// `doubt_age` is not sent again blindly.
+    /// Lanes with at most `window` inserts of a table in flight or in doubt, and bodies that have room. With a spool, what is in
+    /// doubt for longer than `doubt_age` is not sent again blindly.
     pub(super) fn new(
         settings: &Settings,
         window: usize,
-        spooled: bool,
-        doubt_age: Duration,
+        doubt_age: Option<Duration>,
+        rooms: Arc<Rooms>,
     ) -> Lanes {
+        let doubt_age_ms = doubt_age.map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
         Lanes {
             bundles: BTreeMap::new(),
             tables: Table::ALL.iter().map(|t| (*t, Lane::default())).collect(),
             in_flight: BTreeSet::new(),
             turn: 0,
             window: window.max(1),
-            doubt_age_ms: i64::try_from(doubt_age.as_millis()).unwrap_or(i64::MAX),
-            spooled,
+            doubt_age_ms,
+            rooms,
             settings: settings.clone(),
             held: false,
             closed: false,
@@ -227,6 +254,7 @@ impl Lanes {
         let entry = self.bundles.get_mut(&key.0);
         if let Some(section) = entry.and_then(|e| e.sections.get_mut(key.1)) {
             section.slot.state = State::Shed;
+            section.lost = true;
             self.finish(key);
         }
     }
@@ -238,39 +266,43 @@ impl Lanes {
         }
         for step in 0..Table::ALL.len() {
             let table = Table::ALL[(self.turn + step) % Table::ALL.len()];
-            let window = self.window;
+            let (window, rooms) = (self.window, &self.rooms);
             let lanes = self.tables.get_mut(&table)?;
-            if let Some((key, load)) = lanes.next(now, window) {
+            if let Some((key, body)) = lanes.next(now, window, || rooms.read(table)) {
                 self.turn = (self.turn + step + 1) % Table::ALL.len();
                 lanes.in_flight += 1;
                 self.in_flight.insert(key);
-                return self.picked(key, load, now_ms);
+                return self.picked(key, body, now_ms);
             }
         }
         None
     }
 
-    fn picked(&mut self, key: Key, load: Option<Arc<Load>>, now_ms: i64) -> Option<Pick> {
+    fn picked(&self, key: Key, body: Body, now_ms: i64) -> Option<Pick> {
         let entry = self.bundles.get(&key.0)?;
         let section = entry.sections.get(key.1)?;
         let slot = section.slot;
-        let old = slot.state == State::Sent
-            && now_ms.saturating_sub(slot.time_ms) > self.doubt_age_ms
-            && self.spooled;
+        let age_ms = now_ms.saturating_sub(slot.time_ms);
+        let old = (self.doubt_age_ms).filter(|age| slot.state == State::Sent && age_ms > *age);
         let job = match section.table {
-            _ if !old => Job::Send,
+            _ if old.is_none() => Job::Send,
             Table::Flows => Job::Ask,
             table if table.is_versioned() => Job::Send,
             _ => Job::Quarantine(format!(
                 "in doubt for more than {} s: it may be in the store, and its rows cannot be told from others",
-                self.doubt_age_ms / 1000
+                old.unwrap_or_default() / 1000
             )),
+        };
+        let (load, room) = match body {
+            Body::Here(load) => (Some(load), None),
+            Body::OnDisk(room) => (None, Some(room)),
         };
         Some(Pick {
             key,
             job,
             before: slot.state,
             load,
+            room,
             on_disk: entry.memory.is_none(),
         })
     }
@@ -360,6 +392,7 @@ impl Lanes {
         if let Some(entry) = self.bundles.remove(&number) {
             self.ended.push(Ended {
                 number,
+                fates: entry.fates(),
                 positions: entry.memory.map(|m| m.positions),
                 damaged: entry.damaged,
             });
@@ -394,14 +427,12 @@ impl Lanes {
         let mut shed = Shed {
             number,
             sections: keys.iter().map(|k| k.1).collect(),
-            flow_rows: 0,
-            others: 0,
+            rows: vec![],
         };
         for key in keys {
             let section = &mut self.bundles.get_mut(&number)?.sections[key.1];
             section.slot.state = State::Shed;
-            shed.flow_rows += section.flow_rows();
-            shed.others += u64::from(section.rows) - section.flow_rows();
+            shed.rows.push((section.table, section.rows.into()));
             self.finish(key);
         }
         Some(shed)
@@ -420,10 +451,15 @@ impl Lanes {
         tables.iter().filter_map(oldest).min()
     }
 
-    /// Flow rows of a section.
-    pub(super) fn flow_rows(&self, key: Key) -> u64 {
-        let section = self.bundles.get(&key.0).and_then(|e| e.sections.get(key.1));
-        section.map_or(0, Section::flow_rows)
+    /// Table and rows of a section.
+    pub(super) fn rows(&self, key: Key) -> Option<(Table, u64)> {
+        let section = self.bundles.get(&key.0)?.sections.get(key.1)?;
+        Some((section.table, section.rows.into()))
+    }
+
+    /// A bundle that was handed back by [`Self::close`] has ended.
+    pub(super) fn note(&mut self, ended: Ended) {
+        self.ended.push(ended);
     }
 
     /// Bundles that ended since the last call.
@@ -521,7 +557,9 @@ mod tests {
             backoff_ms: 100,
             ..Settings::default()
         };
-        Lanes::new(&settings, window, true, Duration::from_secs(600))
+        let rooms = Rooms::new(settings.in_flight_max, true);
+        let age = Some(Duration::from_secs(600));
+        Lanes::new(&settings, window, age, Arc::new(rooms))
     }
 
     fn spooled(lanes: &mut Lanes, number: u64, sections: &[(Table, Slot)]) {
@@ -531,6 +569,7 @@ mod tests {
             sections: sections.collect(),
             memory: None,
             damaged: false,
+            replayed: false,
         };
         lanes.accept(number, entry, vec![]);
     }
@@ -558,12 +597,18 @@ mod tests {
             sections: Box::new([Section::new(Table::Flows, 10, UNSENT)]),
             memory: None,
             damaged: false,
+            replayed: false,
         };
         lanes.accept(number, entry, vec![Some(load)]);
     }
 
     fn end(lanes: &mut Lanes, key: Key, end: End, now: Instant) -> Option<String> {
         lanes.end(key, None, end, now, 0)
+    }
+
+    /// With the body that it came with.
+    fn end_with(lanes: &mut Lanes, pick: Pick, end: End, now: Instant) {
+        lanes.end(pick.key, pick.load, end, now, 0);
     }
 
     /// After everything was accepted.
@@ -587,6 +632,22 @@ mod tests {
         assert_eq!(order, [30, 20, 10, 21, 11, 22, 12, 13]);
         assert!(lanes.is_empty());
         assert_eq!(lanes.take_ended().len(), 8);
+    }
+
+    #[test]
+    fn nothing_is_read_for_a_store_that_is_away() {
+        let (mut lanes, mut now) = (lanes(4), later());
+        (10..14).for_each(|n| spooled(&mut lanes, n, &[(Table::Flows, UNSENT)]));
+        live(&mut lanes, 20);
+        for _ in 0..5 {
+            let pick = lanes.pick(now, 0).expect("one");
+            assert_eq!(pick.key.0, 20);
+            end_with(&mut lanes, pick, End::NotSent, now);
+            now += Duration::from_secs(60);
+        }
+        let pick = lanes.pick(now, 0).expect("one");
+        end_with(&mut lanes, pick, DONE, now);
+        assert_eq!(lanes.pick(now, 0).expect("one").key.0, 10);
     }
 
     #[test]
@@ -681,10 +742,10 @@ mod tests {
         assert_eq!(flying.key, (1, 0));
         let mut shed = vec![];
         while let Some(s) = lanes.shed(i64::MAX, false) {
-            shed.push((s.number, s.sections, s.flow_rows, s.others));
+            shed.push((s.number, s.sections, s.rows));
         }
-        let flows = |n| (n, vec![0], 10, 0);
-        let usage = |n| (n, vec![1], 0, 10);
+        let flows = |n| (n, vec![0], vec![(Table::Flows, 10)]);
+        let usage = |n| (n, vec![1], vec![(Table::Usage1m, 10)]);
         assert_eq!(shed, [flows(2), flows(3), usage(1), usage(2), usage(3)]);
         assert_eq!(lanes.shed(i64::MAX, true), None);
         // what is in flight was not touched

@@ -13,24 +13,26 @@ mod endpoints;
 mod lane;
 mod lanes;
 mod post;
+mod room;
 mod secret;
 mod tls;
 mod verdict;
 mod writer;
 
-use super::native::{EncodedBundle, EncodedSection, Encoder};
-use super::spool::{Disk, Mode, Slot, Spool};
+use super::fate::Fate;
+use super::native::{Buffers, EncodedBundle, EncodedSection, Encoder};
+use super::spool::{Chain, Disk, Ended, Mode, Slot, Spool};
 use super::{Error, Inbox, Settings, Snapshot, Stats};
-use crate::batch::{Bundle, Table};
+use crate::batch::Bundle;
+use crate::ledger::Tally;
 use admit::Door;
-use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use deliver::Delivery;
 use lanes::{Entry, Lanes};
 use post::{Post, Shared};
+use room::Rooms;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 use tokio::runtime::{self, Handle, Runtime};
@@ -50,7 +52,7 @@ pub struct Sink {
     disk: Option<Arc<Disk>>,
     settings: Settings,
     runtime: Handle,
-    home: mpsc::Sender<Bytes>,
+    buffers: Arc<Buffers>,
     stats: Arc<Stats>,
 }
 
@@ -86,19 +88,18 @@ impl Sink {
             .build()
             .map_err(Error::Start)?;
         let (deadline, watched) = watch::channel(None);
-        let (home, bodies) = mpsc::channel();
+        let encoder = Encoder::new(settings.compression);
         let stats = inbox.stats.clone();
         stats.expect(verdict::codes());
-        let shared = Arc::new(Shared::new(
-            lanes_of(settings, spool.as_ref()),
-            stats.clone(),
-        ));
+        let rooms = Arc::new(Rooms::new(settings.in_flight_max, spool.is_some()));
+        let lanes = lanes_of(settings, spool.as_ref(), rooms.clone());
+        let shared = Arc::new(Shared::new(lanes, stats.clone()));
         let door = Door {
             shared: shared.clone(),
-            rooms: rooms(settings, spool.is_some()),
+            rooms,
             runtime: runtime.handle().clone(),
             deadline: watched.clone(),
-            home: home.clone(),
+            buffers: encoder.buffers().clone(),
         };
         let disk = spool.as_ref().map(|s| s.disk.clone());
         let handle = runtime.handle().clone();
@@ -106,14 +107,14 @@ impl Sink {
             Some(spool) => Some(Writing::start(spool, &door, &stats)?),
             None => None,
         };
+        let buffers = encoder.buffers().clone();
         let worker = Worker {
-            encoder: Encoder::new(settings.compression),
             numbers: writing
                 .as_ref()
                 .map_or_else(Arc::default, |w| w.numbers.clone()),
             writing,
+            encoder,
             door,
-            bodies,
             deadline: watched,
             inbox,
         };
@@ -126,7 +127,7 @@ impl Sink {
             disk,
             settings: settings.clone(),
             runtime: handle,
-            home,
+            buffers,
             stats,
         })
     }
@@ -145,7 +146,7 @@ impl Sink {
             delivery: delivery.clone(),
             disk: self.disk.clone(),
             deadline: self.deadline.subscribe(),
-            home: self.home.clone(),
+            buffers: self.buffers.clone(),
         });
         self.shared.with(|lanes| lanes.hold(false));
         self.runtime.spawn(post.run());
@@ -182,7 +183,7 @@ pub async fn send_once(connection: &Connection, section: &EncodedSection) -> Res
 }
 
 /// Lanes that hold everything until they are released.
-fn lanes_of(settings: &Settings, spool: Option<&Spool>) -> Lanes {
+fn lanes_of(settings: &Settings, spool: Option<&Spool>, rooms: Arc<Rooms>) -> Lanes {
     let (window, age) = match spool {
         Some(s) => (
             settings.in_flight_max.min(s.disk.settings().in_doubt_max),
@@ -190,16 +191,10 @@ fn lanes_of(settings: &Settings, spool: Option<&Spool>) -> Lanes {
         ),
         None => (settings.in_flight_max, 0),
     };
-    let mut lanes = Lanes::new(settings, window, spool.is_some(), Duration::from_secs(age));
+    let age = spool.map(|_| Duration::from_secs(age));
+    let mut lanes = Lanes::new(settings, window, age, rooms);
     lanes.hold(true);
     lanes
-}
-
-/// How many sections of each table may be in memory: those in flight, and with a spool as many live ones that wait.
-fn rooms(settings: &Settings, spooled: bool) -> std::collections::BTreeMap<Table, Arc<Semaphore>> {
-    let n = settings.in_flight_max * if spooled { 2 } else { 1 };
-    let room = |t: &Table| (*t, Arc::new(Semaphore::new(n)));
-    Table::ALL.iter().map(room).collect()
 }
 
 /// The spool's thread.
@@ -210,6 +205,7 @@ struct Writing {
     room: Arc<Semaphore>,
     room_kib: u32,
     numbers: Arc<AtomicU64>,
+    chain: Chain,
     disk: Arc<Disk>,
     thread: JoinHandle<()>,
 }
@@ -217,9 +213,10 @@ struct Writing {
 impl Writing {
     /// Takes in what was found, and starts the thread.
     fn start(spool: Spool, door: &Door, stats: &Arc<Stats>) -> Result<Writing, Error> {
-        let numbers = Arc::new(AtomicU64::new(spool.next));
+        let (numbers, chain) = (Arc::new(AtomicU64::new(spool.next)), spool.chain());
         for found in spool.found {
-            writer::take(found, door, stats);
+            stats.recover(found.open_flow_rows());
+            writer::take(found, door);
         }
         let settings = spool.disk.settings();
         let mode = settings.mode;
@@ -246,6 +243,7 @@ impl Writing {
             room: Arc::new(Semaphore::new(room_kib as usize)),
             room_kib,
             numbers,
+            chain,
             disk: spool.disk,
             thread: thread.map_err(Error::Start)?,
         })
@@ -265,7 +263,6 @@ struct Worker {
     inbox: Inbox,
     encoder: Encoder,
     door: Door,
-    bodies: mpsc::Receiver<Bytes>,
     deadline: watch::Receiver<Option<Instant>>,
     numbers: Arc<AtomicU64>,
     writing: Option<Writing>,
@@ -275,9 +272,6 @@ impl Worker {
     fn run(mut self, runtime: Runtime) {
         runtime.spawn(self.inbox.stats.clone().beat());
         while let Some(bundle) = self.next() {
-            for body in self.bodies.try_iter() {
-                self.encoder.recycle(body);
-            }
             let encoded = self.encoder.encode(&bundle);
             bundle.recycle();
             self.hand_over(encoded);
@@ -306,8 +300,11 @@ impl Worker {
         self.deadline.borrow().is_some_and(|d| Instant::now() >= d)
     }
 
-    fn hand_over(&self, bundle: EncodedBundle) {
+    fn hand_over(&mut self, mut bundle: EncodedBundle) {
         let number = self.numbers.fetch_add(1, Relaxed);
+        if let Some(w) = &mut self.writing {
+            bundle.positions = w.chain.link(&bundle.positions);
+        }
         match &self.writing {
             Some(w) if w.mode == Mode::Always || !self.door.is_open_for(&bundle) => {
                 let room = w.room(&bundle, &self.door);
@@ -324,7 +321,7 @@ impl Worker {
 
     /// Waits for everything in flight, then counts what the inbox still gets: late shards send until they are told, too.
     fn drain(self) {
-        let shared = &self.door.shared;
+        let shared = self.door.shared.clone();
         if let Some(w) = &self.writing {
             let (done, flushed) = bounded(1);
             w.orders.send(Order::Flush(done)).ok();
@@ -344,19 +341,28 @@ impl Worker {
             self.keep(number, entry);
         }
         if let Some(w) = self.writing {
+            let end = Ended {
+                number: self.numbers.fetch_add(1, Relaxed),
+                fates: Tally::default(),
+                positions: Some(w.chain.end()),
+                damaged: false,
+            };
+            shared.with(|lanes| lanes.note(end));
             drop(w.orders);
             if w.thread.join().is_err() {
                 tracing::error!("the spool's thread panicked");
             }
         }
         for bundle in self.inbox.receiver.iter() {
-            self.inbox.stats.lose(bundle.flow_rows() as u64);
+            self.inbox.stats.lose(&bundle);
         }
     }
 
     /// The last chance of a bundle that is only in memory: the spool, else it is lost and counted.
-    fn keep(&self, number: u64, entry: Entry) {
-        let Some(memory) = entry.memory else { return };
+    fn keep(&self, number: u64, mut entry: Entry) {
+        let Some(memory) = entry.memory.take() else {
+            return;
+        };
         let (mut sections, mut slots): (Vec<_>, Vec<Slot>) = (vec![], vec![]);
         for (section, load) in entry.sections.iter().zip(memory.loads) {
             if let Some(load) = load.filter(|_| section.slot.state.is_open()) {
@@ -374,6 +380,7 @@ impl Worker {
             let group = [(number, &bundle, &slots[..])];
             w.disk.commit(&group).iter().all(Result::is_ok)
         });
+        let mut positions = vec![];
         if !written {
             let rows: u64 = bundle.sections.iter().map(|s| s.flow_rows()).sum();
             tracing::error!(
@@ -381,8 +388,19 @@ impl Worker {
                 rows,
                 "rows lost: the store did not take them before the process had to end"
             );
-            self.inbox.stats.lose(rows);
+            for s in &bundle.sections {
+                self.inbox.stats.end(s.table, Fate::Lost, s.rows);
+            }
+            entry.lose();
+            positions = bundle.positions;
         }
+        let ended = Ended {
+            number,
+            fates: entry.fates(),
+            positions: Some(positions),
+            damaged: false,
+        };
+        self.door.shared.with(|lanes| lanes.note(ended));
     }
 }
 

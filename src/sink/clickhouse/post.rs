@@ -9,10 +9,10 @@ use super::deliver::{Delivery, passed};
 use super::lanes::{End, Job, Key, Lanes, Load, Pick};
 use crate::batch::Table;
 use crate::sink::Stats;
-use crate::sink::native::EncodedSection;
+use crate::sink::fate::Fate;
+use crate::sink::native::{Buffers, EncodedSection};
 use crate::sink::spool::{Disk, State, Unreadable, now_ms};
-use bytes::Bytes;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
@@ -63,7 +63,7 @@ pub(super) struct Post {
     pub(super) delivery: Arc<Delivery>,
     pub(super) disk: Option<Arc<Disk>>,
     pub(super) deadline: watch::Receiver<Option<Instant>>,
-    pub(super) home: mpsc::Sender<Bytes>,
+    pub(super) buffers: Arc<Buffers>,
 }
 
 impl Post {
@@ -102,6 +102,7 @@ impl Post {
             mut job,
             before,
             load: kept,
+            room,
             on_disk,
         } = pick;
         let load = match &kept {
@@ -109,22 +110,24 @@ impl Post {
             None => match self.read(key).await {
                 Ok(section) => Arc::new(Load {
                     section,
-                    _room: None,
+                    _room: room,
                 }),
-                Err(error) => return self.unreadable(key, &error).await,
+                Err(error) => return self.unreadable(key, before, &error).await,
             },
         };
         loop {
             let end = self.act(key, &job, before, &load, on_disk).await;
-            match self.close(key, kept.clone(), &load.section, end) {
+            match self.close(key, kept.clone(), on_disk, end) {
                 Some(reason) => job = Job::Quarantine(reason),
                 None => break,
             }
         }
         drop(kept);
         if let Some(load) = Arc::into_inner(load) {
-            self.home.send(load.section.body).ok();
+            self.buffers.recycle(load.section.body);
         }
+        // what waits for room has it now
+        self.shared.wake.notify_one();
     }
 
     /// Does what is to be done, with the marks on disk before and after.
@@ -164,26 +167,22 @@ impl Post {
     }
 
     /// Tells the lanes, and counts what has ended.
-    fn close(
-        &self,
-        key: Key,
-        kept: Option<Arc<Load>>,
-        section: &EncodedSection,
-        end: End,
-    ) -> Option<String> {
-        let finished = match &end {
-            End::Finished(state) => Some(*state),
+    fn close(&self, key: Key, kept: Option<Arc<Load>>, on_disk: bool, end: End) -> Option<String> {
+        let fate = match &end {
+            End::Finished(state) => Fate::of(*state),
             _ => None,
         };
         self.shared.with(|lanes| {
             if lanes.is_closed() {
                 return None;
             }
-            let stats = &self.shared.stats;
-            match finished {
-                Some(State::Done) => stats.acknowledge(section.flow_rows()),
-                Some(_) => stats.quarantine(section.flow_rows()),
-                None => {}
+            if let Some((fate, (table, rows))) = fate.zip(lanes.rows(key)) {
+                let stats = &self.shared.stats;
+                stats.end(table, fate, rows);
+                // of what is only in memory a crash leaves no trace: it is booked when `positions` has it
+                if on_disk || self.disk.is_none() {
+                    stats.book(table, fate, rows);
+                }
             }
             lanes.end(key, kept, end, Instant::now(), now_ms())
         })
@@ -193,38 +192,50 @@ impl Post {
         let Some(disk) = self.disk.clone() else {
             return Err(std::io::Error::other("there is no spool").into());
         };
-        let read = tokio::task::spawn_blocking(move || disk.read(key.0, key.1));
+        let buffers = self.buffers.clone();
+        let read = tokio::task::spawn_blocking(move || disk.read(key.0, key.1, &buffers));
         match read.await {
             Ok(result) => result,
             Err(error) => Err(std::io::Error::other(error).into()),
         }
     }
 
-    /// A body that cannot be read: again later where the disk refuses, set aside where it is damaged.
-    async fn unreadable(&self, key: Key, error: &Unreadable) {
-        let damaged = matches!(error, Unreadable::Damaged(_));
-        if damaged {
+    /// A body that cannot be read: again later where the disk refuses, set aside where it is damaged. One that was sent before may
+    /// be in the store; of flows it is asked.
+    async fn unreadable(&self, key: Key, before: State, error: &Unreadable) {
+        if !matches!(error, Unreadable::Damaged(_)) {
+            tracing::warn!(bundle = key.0, %error, "cannot read from the spool, trying again");
+            self.close(key, None, true, End::Later);
+            return;
+        }
+        let outline = match before {
+            State::Unsent => None,
+            _ => self.outline(key).await,
+        };
+        let end = match outline.filter(|s| s.table == Table::Flows) {
+            Some(section) => match self.delivery.ask(&section).await {
+                End::Absent | End::Hopeless(_) => End::Finished(State::Corrupt),
+                end => end,
+            },
+            None => End::Finished(State::Corrupt),
+        };
+        if end == End::Finished(State::Corrupt) {
             tracing::error!(
                 bundle = key.0, section = key.1, fault = %error,
                 "a spooled section is damaged: its rows are set aside with the file"
             );
-            self.mark(key, State::Corrupt).await;
-        } else {
-            tracing::warn!(bundle = key.0, %error, "cannot read from the spool, trying again");
         }
-        let end = match damaged {
-            true => End::Finished(State::Corrupt),
-            false => End::Later,
-        };
-        let stats = &self.shared.stats;
-        self.shared.with(|lanes| {
-            if !lanes.is_closed() {
-                if damaged {
-                    stats.quarantine(lanes.flow_rows(key));
-                }
-                lanes.end(key, None, end, Instant::now(), now_ms());
-            }
-        });
+        if let End::Finished(state) = end {
+            self.mark(key, state).await;
+        }
+        self.close(key, None, true, end);
+    }
+
+    /// A section without its body.
+    async fn outline(&self, key: Key) -> Option<EncodedSection> {
+        let disk = self.disk.clone()?;
+        let read = tokio::task::spawn_blocking(move || disk.outline(key.0, key.1));
+        read.await.ok()?.ok()
     }
 
     async fn mark(&self, key: Key, state: State) {

@@ -2,7 +2,9 @@
 
 use super::admit::Door;
 use super::lanes::{Entry, Section, Shed};
+use crate::batch::Table;
 use crate::sink::Stats;
+use crate::sink::fate::Fate;
 use crate::sink::native::EncodedBundle;
 use crate::sink::spool::{Disk, Ended, Found, Positions, Slot, State, now_ms};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -169,21 +171,26 @@ impl Writer {
         let Shed {
             number,
             sections,
-            flow_rows,
-            others,
+            rows,
         } = self
             .door
             .shared
             .with(|lanes| lanes.shed(before_ms, flows_only))?;
-        self.stats.shed(flow_rows);
-        self.stats.shed_others(others);
-        let freed = self.disk.shed(number, &sections).unwrap_or_else(|error| {
+        let noted = self.disk.shed(number, &sections);
+        for (table, rows) in rows {
+            self.stats.end(table, Fate::Shed, rows);
+            if noted.is_ok() {
+                self.stats.book(table, Fate::Shed, rows);
+            }
+            match table {
+                Table::Flows => self.shedding.0 += rows,
+                _ => self.shedding.1 += rows,
+            }
+        }
+        Some(noted.unwrap_or_else(|error| {
             tracing::error!(bundle = number, %error, "cannot shed on disk");
             0
-        });
-        self.shedding.0 += flow_rows;
-        self.shedding.1 += others;
-        Some(freed)
+        }))
     }
 
     fn tidy(&mut self) {
@@ -198,7 +205,11 @@ impl Writer {
         let numbers = self.numbers.clone();
         for found in self.disk.adopt(|| numbers.fetch_add(1, Relaxed)) {
             tracing::info!(bundle = found.number, "replaying from the quarantine");
-            take(found, &self.door, &self.stats);
+            for s in &found.header.sections {
+                self.stats.end(s.table, Fate::Replayed, s.rows);
+            }
+            self.stats.book_all(&found.fates());
+            take(found, &self.door);
         }
     }
 
@@ -221,7 +232,12 @@ impl Writer {
             return 0;
         }
         match self.disk.retire(&self.ended, &mut self.positions) {
-            Ok(()) => std::mem::take(&mut self.ended).len(),
+            Ok(()) => {
+                for bundle in self.ended.iter().filter(|b| b.positions.is_some()) {
+                    self.stats.book_all(&bundle.fates);
+                }
+                std::mem::take(&mut self.ended).len()
+            }
             Err(error) => {
                 self.complain(&error);
                 0
@@ -242,8 +258,7 @@ impl Writer {
 }
 
 /// Takes a file into the lanes that this process did not write, or wrote in an earlier life.
-pub(super) fn take(found: Found, door: &Door, stats: &Stats) {
-    stats.recover(found.open_flow_rows());
+pub(super) fn take(found: Found, door: &Door) {
     let sections = found.header.sections.iter().zip(&found.slots);
     let entry = Entry {
         created_ms: found.header.created_ms,
@@ -252,6 +267,7 @@ pub(super) fn take(found: Found, door: &Door, stats: &Stats) {
             .collect(),
         memory: None,
         damaged: found.slots.iter().any(|s| s.state == State::Corrupt),
+        replayed: found.is_replayed(),
     };
     door.shared
         .with(|lanes| lanes.accept(found.number, entry, vec![]));

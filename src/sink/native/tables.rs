@@ -281,6 +281,13 @@ pub(super) const APPLICATIONS: &[Column<Learned>] = &[
     updated_at!(),
 ];
 
+pub(super) const VRFS: &[Column<Learned>] = &[
+    learned!("exporter": "IPv6" as Addr, Vrf.exporter),
+    learned!("vrf": "UInt32" as u32, Vrf.vrf),
+    learned!("name", Vrf.name),
+    updated_at!(),
+];
+
 pub(super) const TEMPLATES: &[Column<Learned>] = &[
     learned!("exporter": "IPv6" as Addr, Template.exporter),
     learned!("port": "UInt16" as u16, Template.port),

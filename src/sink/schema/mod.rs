@@ -40,6 +40,7 @@ migrations! {
     4, "0004_ledger.sql";
     5, "0005_views.sql";
     6, "0006_names.sql";
+    7, "0007_vrfs.sql";
     9, "0009_talkers.sql";
 }
 

@@ -1,12 +1,16 @@
 //! The directory: files written whole or not at all, read back with their checksums, changed only in their slots.
 
-use super::file::{Found, Unreadable, files, none, read_file, read_header, read_slots, section_of};
-use super::format::{self, Header, SLOT, Slot, State};
+use super::file::{
+    Found, Unreadable, files, none, read_file, read_head, read_header, read_slots, section_of,
+    with_body,
+};
+use super::format::{self, Header, SLOT, SectionHeader, Slot, State};
 use super::gauges::Gauges;
 use super::positions::Positions;
 use super::{Settings, now_ms};
+use crate::ledger::Tally;
 use crate::sink::Error;
-use crate::sink::native::{EncodedBundle, EncodedSection};
+use crate::sink::native::{Buffers, EncodedBundle, EncodedSection};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -83,11 +87,12 @@ impl Disk {
 
     /// Every bundle file in order, and positions with all of theirs merged in. Temporaries are removed; what cannot be read is set
     /// aside and reported.
-    pub(in crate::sink) fn recover(&self) -> Result<(Vec<Found>, Positions, Positions), Error> {
+    pub(in crate::sink) fn recover(&self) -> Result<Recovered, Error> {
         let fault = |source| Error::Spool {
             path: self.directory.clone(),
             source,
         };
+        let kept = self.read_positions();
         let (mut found, mut corrupt) = (vec![], 0);
         for entry in fs::read_dir(&self.directory).map_err(fault)? {
             let path = entry.map_err(fault)?.path();
@@ -97,7 +102,9 @@ impl Disk {
                 fs::remove_file(&path).map_err(fault)?;
             } else if let Some(stem) = name.strip_suffix(SUFFIX) {
                 match u64::from_str_radix(stem, 16).map_err(|_| none("no number in its name")) {
-                    Ok(number) => match read_file(&path, number) {
+                    // its books are closed already
+                    Ok(number) if kept.gone.contains(&number) => self.remove(number, false),
+                    Ok(number) => match read_head(&path, number) {
                         Ok(file) => found.push(file),
                         Err(e) => corrupt += u64::from(self.set_aside(&path, &e)),
                     },
@@ -112,7 +119,10 @@ impl Disk {
             );
         }
         found.sort_unstable_by_key(|f| f.number);
-        let mut kept = self.read_positions();
+        Ok(self.recovered(found, kept, corrupt > 0))
+    }
+
+    fn recovered(&self, mut found: Vec<Found>, mut kept: Positions, is_torn: bool) -> Recovered {
         // no number is used twice, or a file set aside would be overwritten
         for part in [QUARANTINE, CORRUPT, REPLAY] {
             for (path, _) in files(&self.directory.join(part)) {
@@ -124,9 +134,15 @@ impl Disk {
         let mut merged = kept.clone();
         for file in &mut found {
             merged.merge(file.number, &std::mem::take(&mut file.header.positions));
+            merged.ended.merge(&file.fates());
             self.gauges.grown(file.len);
         }
-        Ok((found, kept, merged))
+        Recovered {
+            found,
+            kept,
+            merged,
+            is_torn,
+        }
     }
 
     /// Moves a file that cannot be read out of the way; true if that worked.
@@ -272,18 +288,28 @@ impl Disk {
         Ok(())
     }
 
-    /// Reads a section with its body, which is checked.
+    /// Reads a section with its body, which is checked, into memory of `buffers`.
     pub(in crate::sink) fn read(
+        &self,
+        number: u64,
+        index: usize,
+        buffers: &Buffers,
+    ) -> Result<EncodedSection, Unreadable> {
+        let file = File::open(self.path(number))?;
+        section_of(&file, &section_header(&file, index)?, |len| {
+            buffers.of_len(len)
+        })
+    }
+
+    /// The same without its body.
+    pub(in crate::sink) fn outline(
         &self,
         number: u64,
         index: usize,
     ) -> Result<EncodedSection, Unreadable> {
         let file = File::open(self.path(number))?;
-        let header = read_header(&file)?;
-        let Some(section) = header.sections.get(index) else {
-            return Err(none("the section is not in the file"));
-        };
-        section_of(&file, section)
+        let header = section_header(&file, index)?;
+        Ok(with_body(&header, Vec::new()))
     }
 
     /// Writes what became of a section into its slot. Not synced: a power cut may undo it, and the section is then sent again
@@ -320,43 +346,53 @@ impl Disk {
         Ok(len - needed)
     }
 
-    /// Merges the positions of bundles that ended, makes them durable, and removes the files. A file with a damaged body is kept
-    /// aside instead.
+    /// Merges the positions of bundles that ended and what became of their rows, makes that durable, and removes the files. A file
+    /// with a damaged body is kept aside instead.
     pub(in crate::sink) fn retire(
         &self,
         ended: &[Ended],
         positions: &mut Positions,
     ) -> io::Result<()> {
-        let before = positions.clone();
+        let mut merged = positions.clone();
+        // what was to be removed the last time is gone for good when this is durable
+        merged.gone.retain(|n| self.path(*n).exists());
         for bundle in ended {
+            merged.ended.merge(&bundle.fates);
             match &bundle.positions {
-                Some(blob) => positions.merge(bundle.number, blob),
+                Some(blob) => merged.merge(bundle.number, blob),
                 None => {
+                    merged.gone.insert(bundle.number);
                     let header = File::open(self.path(bundle.number))
                         .map_err(Unreadable::from)
                         .and_then(|f| read_header(&f));
                     if let Ok(header) = header {
-                        positions.merge(bundle.number, &header.positions);
+                        merged.merge(bundle.number, &header.positions);
                     }
                 }
             }
         }
-        if positions.values_differ(&before) {
-            self.write_positions(positions)?;
+        if merged.differ(positions) {
+            self.write_positions(&merged)?;
         }
+        *positions = merged;
         for bundle in ended.iter().filter(|b| b.positions.is_none()) {
             let path = self.path(bundle.number);
             let len = fs::metadata(&path).map_or(0, |m| m.len());
-            if bundle.damaged {
-                let why = none("the body of a section does not match its checksum");
-                self.set_aside(&path, &why);
-            } else if let Err(error) = fs::remove_file(&path) {
-                // it is marked as done: at the next start it goes
-                tracing::warn!("cannot remove {}: {error}", path.display());
-            }
+            self.remove(bundle.number, bundle.damaged);
             self.gauges.shrunk(1, len);
         }
         Ok(())
+    }
+
+    /// Removes a file whose books are closed; one with a damaged body goes aside. Where that fails it goes at the next start.
+    fn remove(&self, number: u64, is_damaged: bool) {
+        let path = self.path(number);
+        if is_damaged {
+            let why = none("the body of a section does not match its checksum, or is cut off");
+            self.set_aside(&path, &why);
+        } else if let Err(error) = fs::remove_file(&path) {
+            tracing::warn!("cannot remove {}: {error}", path.display());
+        }
     }
 
     fn write_positions(&self, positions: &Positions) -> io::Result<()> {
@@ -473,11 +509,26 @@ impl Disk {
     }
 }
 
+/// What a directory held.
+#[derive(Debug)]
+pub(in crate::sink) struct Recovered {
+    /// The files, in order.
+    pub(in crate::sink) found: Vec<Found>,
+    /// What bundles left that are gone.
+    pub(in crate::sink) kept: Positions,
+    /// The same with all that the files say.
+    pub(in crate::sink) merged: Positions,
+    /// Whether a file was set aside now.
+    pub(in crate::sink) is_torn: bool,
+}
+
 /// A bundle that has ended.
 #[derive(Clone, Debug)]
 pub struct Ended {
     /// Its number.
     pub number: u64,
+    /// What became of its rows.
+    pub fates: Tally,
     /// Its positions, where it had no file.
     pub positions: Option<Vec<u8>>,
     /// Whether a body of it was found damaged.
@@ -493,6 +544,14 @@ fn number_of(path: &Path) -> Option<u64> {
 fn ended(syncing: ScopedJoinHandle<'_, io::Result<()>>) -> io::Result<()> {
     let panicked = |_| Err(io::Error::other("the thread that syncs panicked"));
     syncing.join().unwrap_or_else(panicked)
+}
+
+fn section_header(file: &File, index: usize) -> Result<SectionHeader, Unreadable> {
+    let mut sections = read_header(file)?.sections;
+    match index < sections.len() {
+        true => Ok(sections.swap_remove(index)),
+        false => Err(none("the section is not in the file")),
+    }
 }
 
 fn mark_in(file: &File, index: usize, state: State) -> io::Result<()> {

@@ -2,6 +2,8 @@
 
 use super::disk::SUFFIX;
 use super::format::{self, Damage, Header, SLOT, SectionHeader, Slot};
+use crate::ledger::Tally;
+use crate::sink::fate::fates;
 use crate::sink::native::EncodedSection;
 use bytes::Bytes;
 use std::fs::{self, File};
@@ -30,6 +32,18 @@ impl Found {
             .filter(|(_, slot)| slot.state.is_open())
             .map(|(s, _)| s.flow_rows());
         rows.sum()
+    }
+
+    /// Whether it was in the quarantine: only there files have a note.
+    pub fn is_replayed(&self) -> bool {
+        !self.header.note.is_empty()
+    }
+
+    /// What became of rows, as far as the file tells.
+    pub(in crate::sink) fn fates(&self) -> Tally {
+        let sections = self.header.sections.iter().zip(&self.slots);
+        let sections = sections.map(|(s, slot)| (s.table, s.rows, slot.state));
+        fates(sections, self.is_replayed())
     }
 }
 
@@ -60,11 +74,20 @@ pub fn files(folder: &Path) -> Vec<(PathBuf, u64)> {
 /// # Errors
 /// When the file is damaged, of another version, or cannot be read.
 pub fn read_file(path: &Path, number: u64) -> Result<Found, Unreadable> {
+    let found = read_head(path, number)?;
+    format::check_length(&found.header, &found.slots, found.len).map_err(Unreadable::Damaged)?;
+    Ok(found)
+}
+
+/// Reads a file up to its bodies, which may be cut off: the header tells what they held.
+///
+/// # Errors
+/// When the header is damaged, of another version, or cannot be read.
+pub(super) fn read_head(path: &Path, number: u64) -> Result<Found, Unreadable> {
     let file = File::open(path)?;
     let header = read_header(&file)?;
     let slots = read_slots(&file, &header)?;
     let len = file.metadata()?.len();
-    format::check_length(&header, &slots, len).map_err(Unreadable::Damaged)?;
     Ok(Found {
         number,
         len,
@@ -78,15 +101,25 @@ pub fn read_file(path: &Path, number: u64) -> Result<Found, Unreadable> {
 /// # Errors
 /// When it is damaged or cannot be read.
 pub fn read_section(path: &Path, section: &SectionHeader) -> Result<EncodedSection, Unreadable> {
-    section_of(&File::open(path)?, section)
+    section_of(&File::open(path)?, section, |len| vec![0; len])
 }
 
-pub(super) fn section_of(file: &File, s: &SectionHeader) -> Result<EncodedSection, Unreadable> {
-    let mut body = vec![0; s.body_len as usize];
+/// Reads a section into memory that `buffer` hands out for a length.
+pub(super) fn section_of(
+    file: &File,
+    s: &SectionHeader,
+    buffer: impl FnOnce(usize) -> Vec<u8>,
+) -> Result<EncodedSection, Unreadable> {
+    let mut body = buffer(s.body_len as usize);
     file.read_exact_at(&mut body, s.body_at)
         .map_err(|e| cut(e, s.body_at))?;
     format::check_body(s, &body).map_err(Unreadable::Damaged)?;
-    Ok(EncodedSection {
+    Ok(with_body(s, body))
+}
+
+/// A section that its header describes.
+pub(super) fn with_body(s: &SectionHeader, body: Vec<u8>) -> EncodedSection {
+    EncodedSection {
         table: s.table,
         partition: s.partition,
         token: s.token.clone(),
@@ -98,7 +131,7 @@ pub(super) fn section_of(file: &File, s: &SectionHeader) -> Result<EncodedSectio
         compression: s.compression,
         body: Bytes::from(body),
         raw_len: s.raw_len,
-    })
+    }
 }
 
 pub(super) fn read_header(file: &File) -> Result<Header, Unreadable> {
@@ -115,10 +148,18 @@ pub(super) fn read_header(file: &File) -> Result<Header, Unreadable> {
     format::header(&payload, sum).map_err(Unreadable::Damaged)
 }
 
+/// Reads the slots; one that is cut off is a damaged one: nobody knows whether its section was sent.
 pub(super) fn read_slots(file: &File, header: &Header) -> Result<Vec<Slot>, Unreadable> {
-    let mut bytes = vec![0; SLOT * header.sections.len()];
-    file.read_exact_at(&mut bytes, header.slots_at)
-        .map_err(|e| cut(e, header.slots_at))?;
+    let mut bytes = vec![0xff; SLOT * header.sections.len()];
+    let mut at = 0;
+    while at < bytes.len() {
+        match file.read_at(&mut bytes[at..], header.slots_at + at as u64) {
+            Ok(0) => break,
+            Ok(n) => at += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
     Ok(format::slots_of(&bytes))
 }
 

@@ -17,7 +17,7 @@ pub use disk::{CORRUPT, Disk, Ended, QUARANTINE, REPLAY, SUFFIX};
 pub use file::{Found, Unreadable, files, read_file, read_section};
 pub use format::{Slot, State};
 pub use gauges::{Gauges, Reading};
-pub use positions::Positions;
+pub use positions::{Chain, Positions};
 pub use settings::{Mode, Settings};
 pub use space::{free_bytes, limit};
 
@@ -32,7 +32,8 @@ pub struct Spool {
     pub(super) found: Vec<Found>,
     pub(super) kept: Positions,
     pub(super) next: u64,
-    recovered: Positions,
+    merged: Positions,
+    is_torn: bool,
 }
 
 impl Spool {
@@ -43,20 +44,43 @@ impl Spool {
     /// When the directory cannot be made or read. Damaged files are no error: they are set aside.
     pub fn open(directory: &Path, settings: &Settings, stats: &Stats) -> Result<Spool, Error> {
         let disk = Disk::open(directory, settings, stats.spool.clone())?;
-        let (found, kept, recovered) = disk.recover()?;
+        let disk::Recovered {
+            found,
+            kept,
+            merged,
+            is_torn,
+        } = disk.recover()?;
+        stats.book_all(&merged.ended);
+        stats.set_told(&merged.told());
         Ok(Spool {
-            next: recovered.next,
+            next: merged.next,
             disk: Arc::new(disk),
             found,
             kept,
-            recovered,
+            merged,
+            is_torn,
         })
     }
 
     /// What exporters are expected to send next, as of the last bundle that is durable: keys and values that
-    /// [`positions::put`] wrote into [`EncodedBundle::positions`](super::native::EncodedBundle::positions).
+    /// [`positions::put`] wrote into [`EncodedBundle::positions`](super::native::EncodedBundle::positions). Unless a file cannot be
+    /// read, what lies in bundles that were never durable and have durable ones behind them is not in it: as if it had not come.
     pub fn positions(&self) -> Vec<(Vec<u8>, u64)> {
-        self.recovered.values()
+        self.merged.values(!self.is_torn)
+    }
+
+    /// Keys of [`Self::positions`], and how many units before each lie in files that cannot be read; [`u64::MAX`]: nobody can
+    /// know. After a `crash` these are only told apart from what was never durable by whether there is such a file.
+    pub fn missing(&self, crash: bool) -> Vec<(Vec<u8>, u64)> {
+        match crash && !self.is_torn {
+            true => vec![],
+            false => self.merged.missing(),
+        }
+    }
+
+    /// What links the next bundles to those that were found.
+    pub(super) fn chain(&self) -> Chain {
+        Chain::behind(&self.merged)
     }
 
     /// Files, and flow rows in them, that will be delivered.

@@ -620,6 +620,11 @@ fn inventory_and_counters_read_back() {
                 name: "https".into(),
                 description: "web".into(),
             },
+            Learned::Vrf {
+                exporter,
+                vrf: 9,
+                name: name.into(),
+            },
             Learned::Template {
                 exporter,
                 port: 2055,
@@ -660,6 +665,7 @@ fn inventory_and_counters_read_back() {
     yes(
         "(SELECT (app_id, name, description) FROM applications FINAL) = (216172782113784251, 'https', 'web')",
     );
+    yes("(SELECT (vrf, name) FROM vrfs FINAL) = (9, 'new')");
     yes(
         "(SELECT (port, version, id, options, layout, planned) FROM templates FINAL) = (2055, 9, 256, 1, '0.1/4', 0)",
     );

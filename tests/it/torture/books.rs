@@ -12,6 +12,7 @@ pub struct Line {
     pub stored: u64,
     pub lost_crash: u64,
     pub lost_stopped: u64,
+    pub lost_damaged: u64,
     pub lost_unknown: u64,
     pub gaps: u64,
     /// Rows of the stored datagrams.
@@ -30,11 +31,20 @@ impl Equation {
         self.0.values().map(of).sum()
     }
 
+    /// Rows of all datagrams that are not stored.
+    pub fn rows_missing(&self) -> u64 {
+        let datagrams = |l: &Line| {
+            let runs = l.missing.iter().map(|(a, b)| u64::from(b - a + 1));
+            runs.sum::<u64>()
+        };
+        self.sum(datagrams) * u64::from(RECORDS)
+    }
+
     /// Asserts that nothing is unaccounted for, and prints it.
     pub fn assert_closed(&self, title: &str) {
         println!("{title}\n{self}");
         for (exporter, l) in &self.0 {
-            let right = l.stored + l.lost_crash + l.lost_stopped + l.gaps;
+            let right = l.stored + l.lost_crash + l.lost_stopped + l.lost_damaged + l.gaps;
             let missing = &l.missing;
             assert_eq!(
                 (l.sent, l.lost_unknown),
@@ -50,8 +60,8 @@ impl fmt::Display for Equation {
         for (exporter, l) in &self.0 {
             writeln!(
                 f,
-                "  {exporter}: sent {} = stored {} + lost_crash {} + lost_stopped {} + gaps {} ({} rows)",
-                l.sent, l.stored, l.lost_crash, l.lost_stopped, l.gaps, l.rows
+                "  {exporter}: sent {} = stored {} + lost_crash {} + lost_stopped {} + lost_damaged {} + gaps {} ({} rows)",
+                l.sent, l.stored, l.lost_crash, l.lost_stopped, l.lost_damaged, l.gaps, l.rows
             )?;
         }
         Ok(())
@@ -118,7 +128,7 @@ const SLICE: u64 = 50_000;
 fn ledger(sql: &Sql, equation: &mut Equation) {
     let rows = sql.rows(
         "SELECT replaceOne(IPv6NumToString(exporter), '::ffff:', '') AS e, outcome, sum(count)
-         FROM ledger WHERE outcome IN ('lost_crash', 'lost_stopped', 'lost_unknown', 'sequence_gaps') GROUP BY e, outcome",
+         FROM ledger WHERE outcome IN ('lost_crash', 'lost_stopped', 'lost_damaged', 'lost_unknown', 'sequence_gaps') GROUP BY e, outcome",
     );
     for r in rows {
         let Some(line) = equation.0.get_mut(&r[0]) else {
@@ -128,6 +138,7 @@ fn ledger(sql: &Sql, equation: &mut Equation) {
         match r[1].as_str() {
             "lost_crash" => line.lost_crash = count,
             "lost_stopped" => line.lost_stopped = count,
+            "lost_damaged" => line.lost_damaged = count,
             "lost_unknown" => line.lost_unknown = count,
             _ => line.gaps = count,
         }
@@ -149,4 +160,13 @@ pub fn usage(sql: &Sql) {
             assert_eq!(usage, flows, "{table}, {side}");
         }
     }
+}
+
+/// What the table `ledger` says became of rows.
+pub fn told(sql: &Sql) -> BTreeMap<String, u64> {
+    let rows = sql.rows(
+        "SELECT outcome, sum(count) FROM ledger WHERE outcome LIKE '%rows%' GROUP BY outcome",
+    );
+    let told = |r: Vec<String>| (r[0].clone(), r[1].parse().expect("number"));
+    rows.into_iter().map(told).collect()
 }

@@ -4,7 +4,6 @@
 //! lets fail.
 
 use super::World;
-use super::exporters::RECORDS;
 use super::proxy::{Act, Proxy};
 use super::world::{RATE, direct};
 use crate::harness::{self, exe, run, total};
@@ -68,12 +67,9 @@ fn sheds(title: &str, bytes: u64, floor: u64) {
     );
     world.rate(RATE);
     world.store.run();
-    let closed = world.close();
+    let mut closed = world.close();
     let shed = total(&closed.ledger, "rows_shed");
-    let missing = closed.equation.sum(|l| {
-        let datagrams = l.missing.iter().map(|(a, b)| u64::from(b - a + 1));
-        datagrams.sum::<u64>() * u64::from(RECORDS)
-    });
+    let missing = closed.equation.rows_missing();
     println!(
         "{title}: rows missing {missing} = shed {shed}\n{}",
         closed.equation
@@ -87,6 +83,7 @@ fn sheds(title: &str, bytes: u64, floor: u64) {
     let flows = sql.numbers("SELECT count() FROM flows")[0];
     let usage = sql.numbers("SELECT sum(flows) FROM usage_1m WHERE direction = 'ingress'")[0];
     assert_eq!(usage, flows + shed);
+    assert_eq!(closed.told().get("rows_shed"), Some(&shed));
 }
 
 fn free_bytes(at: &Path) -> u64 {
@@ -186,9 +183,9 @@ fn what_the_store_refuses_for_good_waits_for_the_cure() {
     run(Command::new(exe())
         .args(["spool", "replay", "--directory"])
         .arg(spool));
-    let recovered = || total(&world.collector().ledger(), "rows_recovered");
-    harness::eventually("they are replayed", || recovered() == rows);
-    let closed = world.close_with(sent);
+    let replayed = || total(&world.collector().ledger(), "rows_replayed");
+    harness::eventually("they are replayed", || replayed() == rows);
+    let mut closed = world.close_with(sent);
     closed
         .equation
         .assert_closed(&format!("{rows} rows refused for good, then replayed"));
@@ -196,5 +193,10 @@ fn what_the_store_refuses_for_good_waits_for_the_cure() {
     assert_eq!(
         closed.equation.sum(|l| l.sent),
         closed.equation.sum(|l| l.stored)
+    );
+    let told = closed.told();
+    assert_eq!(
+        ["rows_quarantined", "rows_replayed"].map(|o| told[o]),
+        [rows; 2]
     );
 }

@@ -3,6 +3,7 @@
 use super::books::{self, Equation, audit};
 use super::exporters::{Exporters, Sent};
 use crate::harness::{self, Collector, PATIENCE, Store, assert_laws, total};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
@@ -26,8 +27,8 @@ pub struct Closed {
 }
 
 impl World {
-    /// A store and a collector; `config` is added to its configuration. `url` is where it finds the store, when that is not the
-    /// store itself.
+    /// A store and a collector; `config` is added to its configuration, `[receive]` at its end if at all. `url` is where it finds
+    /// the store, when that is not the store itself.
     pub fn start(config: &str, url: impl FnOnce(&Store) -> String) -> World {
         Self::under(harness::directory(), config, url, &[])
     }
@@ -45,8 +46,12 @@ impl World {
             true => "",
             false => "[batch]\nseal_age_ms = 300\n",
         };
+        let receive = match config.contains("[receive]") {
+            true => "",
+            false => "[receive]\n",
+        };
         let config = format!(
-            "shutdown_grace_s = 60\n{config}\n[receive]\nlisteners = [\"{listen}\"]\n[shard]\nshards = 2\n{batch}\
+            "shutdown_grace_s = 60\n{config}\n{receive}listeners = [\"{listen}\"]\n[shard]\nshards = 2\n{batch}\
              [clickhouse]\nurl = \"{}\"\nkey_file = {:?}\n",
             url(&store),
             store.key_file(),
@@ -121,6 +126,9 @@ impl World {
     /// The same after the exporters have ended.
     pub fn close_with(mut self, sent: Vec<Sent>) -> Closed {
         self.settle();
+        // for a look at what is wrong
+        self.dir
+            .disable_cleanup(super::number("FLOWHOUSE_TORTURE_KEEP").is_some());
         let ledger = self.collector.take().expect("it runs").stop();
         assert_laws(&ledger);
         Closed {
@@ -148,10 +156,19 @@ impl World {
             assert!(Instant::now() < deadline, "rows stay open: {last:#}");
             std::thread::sleep(Duration::from_millis(100));
             let ledger = self.collector().ledger();
-            let ended = ["acknowledged", "shed", "quarantined", "lost_shutdown"];
-            let ended = ended.map(|end| total(&ledger, &format!("rows_{end}")));
-            let had = total(&ledger, "rows") + total(&ledger, "rows_recovered");
-            let settled = had == ended.iter().sum::<u64>() && total(&ledger, "rows") == total(&last, "rows")
+            let of = |ends: &[&str]| {
+                let ends = ends.iter().map(|end| total(&ledger, &format!("rows{end}")));
+                ends.sum::<u64>()
+            };
+            let ended = of(&[
+                "_acknowledged",
+                "_shed",
+                "_quarantined",
+                "_damaged",
+                "_lost_shutdown",
+            ]);
+            let had = of(&["", "_recovered", "_replayed"]);
+            let settled = had == ended && total(&ledger, "rows") == total(&last, "rows")
                 // usage and ledger, too
                 && self.collector().metric("flowhouse_spool_files") == 0.0;
             quiet = if settled { quiet + 1 } else { 0 };
@@ -164,6 +181,23 @@ impl World {
 }
 
 impl Closed {
+    /// What the table `ledger` says became of rows, once a later process has told what came too late for this one: of rows that
+    /// are stored it says that they are.
+    pub fn told(&mut self) -> BTreeMap<String, u64> {
+        let sql = self.world.store.sql();
+        let flows = sql.numbers("SELECT count() FROM flows")[0];
+        self.world.run();
+        let mut told = BTreeMap::new();
+        harness::eventually("the table tells of all rows", || {
+            told = books::told(&sql);
+            told.get("rows_acknowledged").copied().unwrap_or(0) >= flows
+        });
+        assert_laws(&self.world.collector.take().expect("it runs").stop());
+        println!("told: {told:?}");
+        assert_eq!(told["rows_acknowledged"], flows);
+        told
+    }
+
     /// Every rollup has the sums of the flows.
     pub fn assert_usage(&self) {
         books::usage(&self.world.store.sql());
