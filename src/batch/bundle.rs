@@ -1,7 +1,8 @@
 //! Bundles and batches.
 
 use crate::ledger::Outcome;
-use crate::model::{Addr, FlowBatch, InterfaceCounters, Learned, Names, Origin, UsageRow};
+use crate::model::{Addr, FlowBatch, InterfaceCounters, Learned, Names, NetworkRow, Origin};
+use crate::model::{TalkerRow, UsageRow};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -13,6 +14,10 @@ pub enum Table {
     Flows,
     /// Usage per minute.
     Usage1m,
+    /// Traffic between networks per minute.
+    NetworkUsage1m,
+    /// Talkers per minute.
+    Talkers1m,
     /// Outcomes per exporter and minute.
     Ledger,
     /// Inventory of exporters.
@@ -44,6 +49,8 @@ impl Table {
     pub const ALL: &'static [Table] = &[
         Table::Flows,
         Table::Usage1m,
+        Table::NetworkUsage1m,
+        Table::Talkers1m,
         Table::Ledger,
         Table::Exporters,
         Table::Interfaces,
@@ -68,6 +75,8 @@ impl Table {
         match self {
             Table::Flows => "flows",
             Table::Usage1m => "usage_1m",
+            Table::NetworkUsage1m => "network_usage_1m",
+            Table::Talkers1m => "talkers_1m",
             Table::Ledger => "ledger",
             Table::Exporters => "exporters",
             Table::Interfaces => "interfaces",
@@ -87,7 +96,12 @@ impl Table {
     /// only grow.
     pub const fn is_versioned(self) -> bool {
         match self {
-            Table::Flows | Table::Usage1m | Table::Ledger | Table::InterfaceCounters => false,
+            Table::Flows
+            | Table::Usage1m
+            | Table::NetworkUsage1m
+            | Table::Talkers1m
+            | Table::Ledger
+            | Table::InterfaceCounters => false,
             Table::Exporters
             | Table::Interfaces
             | Table::Templates
@@ -162,6 +176,10 @@ pub enum Content {
     Flows(Range<usize>),
     /// Usage rows.
     Usage(Vec<UsageRow>),
+    /// Traffic between networks.
+    Networks(Vec<NetworkRow>),
+    /// Talkers.
+    Talkers(Vec<TalkerRow>),
     /// Ledger rows.
     Ledger(Vec<LedgerRow>),
     /// Exporters that were not seen before.
@@ -178,6 +196,8 @@ impl Content {
         match self {
             Content::Flows(range) => range.len(),
             Content::Usage(rows) => rows.len(),
+            Content::Networks(rows) => rows.len(),
+            Content::Talkers(rows) => rows.len(),
             Content::Ledger(rows) => rows.len(),
             Content::Exporters(rows) => rows.len(),
             Content::Inventory(rows) => rows.len(),

@@ -4,7 +4,8 @@ use super::order::Sorter;
 use super::{
     Batch, Bundle, Content, Crowding, ExporterRow, Home, LedgerRow, RowRef, Settings, Table,
 };
-use crate::model::{FlowBatch, InterfaceCounters, Learned, Names, Provenance, UsageRow};
+use crate::model::{FlowBatch, InterfaceCounters, Learned, Names, NetworkRow, Provenance};
+use crate::model::{TalkerRow, UsageRow};
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -25,6 +26,10 @@ pub struct Identity {
 pub struct Extra {
     /// Usage of exactly these flow rows, in order of minutes.
     pub usage: Vec<UsageRow>,
+    /// Traffic between networks of these flow rows, in order of minutes.
+    pub networks: Vec<NetworkRow>,
+    /// Talkers of these and of earlier flow rows, in order of minutes.
+    pub talkers: Vec<TalkerRow>,
     /// Outcomes since the last bundle.
     pub ledger: Vec<LedgerRow>,
     /// Inventory and interface counters since the last bundle.
@@ -130,8 +135,14 @@ impl Sealer {
         for (day, range) in days(&flows, &order) {
             parts.push((Table::Flows, day, Content::Flows(range)));
         }
-        for (day, rows) in usage_days(extra.usage) {
+        for (day, rows) in days_of(extra.usage, |r| r.minute_s) {
             parts.push((Table::Usage1m, day, Content::Usage(rows)));
+        }
+        for (day, rows) in days_of(extra.networks, |r| r.minute_s) {
+            parts.push((Table::NetworkUsage1m, day, Content::Networks(rows)));
+        }
+        for (day, rows) in days_of(extra.talkers, |r| r.minute_s) {
+            parts.push((Table::Talkers1m, day, Content::Talkers(rows)));
         }
         for (day, rows) in split(extra.ledger, |r| r.minute_s / DAY_S) {
             parts.push((Table::Ledger, day, Content::Ledger(rows)));
@@ -223,12 +234,12 @@ fn days(flows: &[FlowBatch], order: &[RowRef]) -> Vec<(u32, Range<usize>)> {
     ranges
 }
 
-/// Usage rows by day. They come in order of their minutes, so a day is one piece, and most bundles have one day only.
-fn usage_days(mut rows: Vec<UsageRow>) -> Vec<(u32, Vec<UsageRow>)> {
+/// Rows by day. They come in order of their minutes, so a day is one piece, and most bundles have one day only.
+fn days_of<R>(mut rows: Vec<R>, second: impl Fn(&R) -> u32) -> Vec<(u32, Vec<R>)> {
     let mut days = Vec::new();
     while let Some(last) = rows.last() {
-        let day = last.minute_s / DAY_S;
-        let start = rows.partition_point(|r| r.minute_s / DAY_S < day);
+        let day = second(last) / DAY_S;
+        let start = rows.partition_point(|r| second(r) / DAY_S < day);
         let rest = (start > 0).then(|| rows.split_off(start));
         days.push((day, rest.unwrap_or_else(|| std::mem::take(&mut rows))));
     }

@@ -17,6 +17,7 @@ mod operate;
 mod peers;
 mod pipeline;
 mod reach;
+mod reading;
 mod reconciliation;
 mod refusals;
 mod replay;
