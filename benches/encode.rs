@@ -41,7 +41,7 @@ fn main() {
                 if section.rows == ROWS as u64 {
                     (raw, sent) = (section.raw_len, section.body.len());
                 }
-                encoder.recycle(section.body);
+                encoder.buffers().recycle(section.body);
             }
         });
         println!(

@@ -3,12 +3,14 @@
 mod check;
 mod connection;
 mod demo;
+mod exporters;
 mod generate;
 mod health;
 mod inspect;
 mod query;
 mod reconciled;
 mod replay;
+mod report;
 mod run;
 mod schema;
 mod size;
@@ -26,6 +28,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Flow telemetry collector: which application uses which link and which QoS class.
 #[derive(Debug, Parser)]
@@ -48,7 +52,9 @@ enum Command {
     Replay(Box<replay::ReplayArguments>),
     /// Print each record of capture files as it was sent.
     Inspect(inspect::InspectArguments),
-    Top(top::TopArguments),
+    Top(Box<top::TopArguments>),
+    Report(Box<report::ReportArguments>),
+    Exporters(Box<exporters::ExportersArguments>),
     Schema(schema::SchemaArguments),
     Spool(spool::SpoolArguments),
     /// Send generated exports to a collector, or write them to a capture file.
@@ -68,6 +74,8 @@ pub fn main() -> ExitCode {
         Command::Replay(arguments) => done(replay::run(&arguments)),
         Command::Inspect(arguments) => done(inspect::run(&arguments)),
         Command::Top(arguments) => done(top::run(&arguments)),
+        Command::Report(arguments) => done(report::run(&arguments)),
+        Command::Exporters(arguments) => done(exporters::run(&arguments)),
         Command::Schema(arguments) => done(schema::run(&arguments)),
         Command::Spool(arguments) => done(spool::run(&arguments)),
         Command::Generate(arguments) => done(generate::run(*arguments)),
@@ -139,6 +147,28 @@ fn default_connection(config: &Config) -> Connection {
         password_file: key_file.exists().then_some(key_file),
         ..Connection::default()
     }
+}
+
+/// Sets a flag on SIGINT and SIGTERM.
+fn stop_on_signal() -> Result<Arc<AtomicBool>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            if let (Ok(mut interrupt), Ok(mut terminate)) = (
+                signal(SignalKind::interrupt()),
+                signal(SignalKind::terminate()),
+            ) {
+                tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+                flag.store(true, Ordering::Relaxed);
+            }
+        });
+    });
+    Ok(stop)
 }
 
 /// A bar over `bytes` on a terminal, nothing elsewhere.

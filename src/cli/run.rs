@@ -1,6 +1,8 @@
 //! `flowhouse run`: the collector.
 
-use crate::assemble::{Collector, Notifier, Opened, Origin, Progress, Totals, View};
+use crate::assemble::{
+    Collector, Notifier, Opened, Origin, Progress, Totals, View, return_large_memory,
+};
 use crate::config::LogLevel;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -54,6 +56,7 @@ const STOP_MORE: Duration = Duration::from_secs(30);
 /// # Errors
 /// When something cannot be opened, a thread that must run has ended, or the schema of the store is newer than this program.
 pub fn run(arguments: &RunArguments) -> Result<()> {
+    return_large_memory();
     let notifier = Arc::new(Notifier::from_environment());
     let set_level = log(arguments.log, "info");
     let mut config = super::load_config(arguments.config.as_deref())?;

@@ -25,6 +25,8 @@ pub enum Kind {
     Time(Clock),
     /// A frame from its link-layer header on (element 315).
     Frame,
+    /// IEEE 754, 4 or 8 bytes (RFC 7011 section 6.2).
+    Float,
 }
 
 /// How a time is counted.
@@ -146,6 +148,10 @@ pub enum Side {
     RevPacketsTotal,
     RevTcpFlags,
     FrameLength,
+    /// 1 in N, from a probability.
+    OneIn,
+    DurationMs,
+    DurationUs,
     SystemInit,
 }
 
@@ -192,6 +198,7 @@ impl Element {
             }
             Kind::Time(_) => length == 8,
             Kind::Text | Kind::Frame => length > 0,
+            Kind::Float => matches!(length, 4 | 8),
         }
     }
 }
@@ -202,6 +209,19 @@ pub fn find(pen: u32, number: u16) -> Option<&'static Element> {
         .binary_search_by_key(&(pen, number), |e| (e.pen, e.number))
         .ok()
         .map(|i| &ELEMENTS[i])
+}
+
+/// The element whose value `29305/number` is for the reverse direction, where that is a column of the reverse row (RFC 5103
+/// section 6.1). The counters that decide whether there is such a row stand in the table with names of their own.
+pub fn reverse_of(pen: u32, number: u16) -> Option<&'static Element> {
+    if pen != REVERSE_PEN {
+        return None;
+    }
+    let beside = |e: &&Element| {
+        matches!(e.target, Target::Side(_) | Target::Named | Target::Frame)
+            || matches!(e.kind, Kind::Text)
+    };
+    find(0, number).filter(|e| !beside(e))
 }
 
 /// Elements whose address has 16 bytes.
@@ -299,6 +319,8 @@ pub const ELEMENTS: &[Element] = elements! {
     0/158 "start_ms" C(BeforeExport), T::StartMs;
     0/159 "end_ms" C(BeforeExport), T::EndMs;
     0/160 "" U, T::Side(Side::SystemInit);
+    0/161 "" U, T::Side(Side::DurationMs);
+    0/162 "" U, T::Side(Side::DurationUs);
     0/176 "icmp_type" U, T::IcmpType;
     0/177 "icmp_code" U, T::IcmpCode;
     0/178 "icmp_type" U, T::IcmpType;
@@ -337,6 +359,7 @@ pub const ELEMENTS: &[Element] = elements! {
     0/306 "sampling_packet_space" U, T::Side(Side::PacketSpace);
     0/309 "sampling_size" U, T::Side(Side::SamplingSize);
     0/310 "sampling_population" U, T::Side(Side::SamplingPopulation);
+    0/311 "" Kind::Float, T::Side(Side::OneIn);
     0/312 "" U, T::Side(Side::FrameLength);
     0/315 "" Frame, T::Frame;
     0/322 "event_ms" C(Seconds), T::EventMs;
@@ -374,6 +397,12 @@ mod tests {
         assert_eq!(find(0, 8).map(|e| e.name), Some("src_addr"));
         assert_eq!(find(REVERSE_PEN, 1).map(|e| e.name), Some("rev_bytes"));
         assert_eq!(find(9, 8), None);
+        let tos = reverse_of(REVERSE_PEN, 5).map(|e| e.target);
+        assert_eq!(tos, Some(Target::Tos));
+        assert_eq!(
+            (reverse_of(0, 5), reverse_of(REVERSE_PEN, 34)),
+            (None, None)
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What is remembered of one exporter: sessions with their templates, observation domains, sets that wait, names.
 
 use super::layouts::Layouts;
+use super::lend::lent;
 use super::plan::Plan;
 use super::position::{Key, Touched};
 use super::rows::Frame;
@@ -29,6 +30,8 @@ pub(super) struct Exporter {
     pub names: NamesTold,
     /// Templates in all sessions.
     pub templates: usize,
+    /// Those unused for longest when last looked, the oldest last.
+    aged: Vec<Aged>,
     /// Export time of the first datagram, ms.
     pub first_export_ms: Option<i64>,
     pub last_seen_ns: i64,
@@ -63,6 +66,9 @@ pub(super) struct Session {
     /// Sorted by id.
     pub templates: SmallVec<[Slot; 4]>,
 }
+
+/// A template that may give way: when it was used last, its session and its id.
+type Aged = (u64, (u16, u8, u32), u16);
 
 /// A template and its plan.
 #[derive(Debug)]
@@ -270,38 +276,67 @@ impl Exporter {
     }
 
     /// Drops the template that was not used for longest; whether there was one.
+    ///
+    /// Looks at all templates once for many that go: what is used afterwards is younger than all that were found, so the
+    /// oldest of those that were not used since is the oldest of all. An exporter that sends ever new templates costs no more
+    /// than reading them does.
     fn drop_oldest_template(&mut self) -> bool {
-        let slots = |(s, session): (usize, &Session)| {
-            let used = session.templates.iter().map(|slot| slot.used);
-            used.enumerate().map(move |(i, used)| (used, s, i)).min()
-        };
-        let Some((_, s, i)) = self.sessions.iter().enumerate().filter_map(slots).min() else {
+        for _ in 0..2 {
+            while let Some((used, key, id)) = self.aged.pop() {
+                let mut sessions = self.sessions.iter_mut();
+                let Some(session) = sessions.find(|s| (s.port, s.version, s.domain) == key) else {
+                    continue;
+                };
+                if let Ok(i) = session.find(id)
+                    && session.templates[i].used == used
+                {
+                    session.templates.remove(i);
+                    self.templates -= 1;
+                    return true;
+                }
+            }
+            self.look_for_aged();
+        }
+        false
+    }
+
+    fn look_for_aged(&mut self) {
+        for s in &self.sessions {
+            let key = (s.port, s.version, s.domain);
+            let slots = s.templates.iter();
+            self.aged
+                .extend(slots.map(|slot| (slot.used, key, slot.compiled.template.id)));
+        }
+        let n = self.aged.len().div_ceil(AGED_PART);
+        if n < self.aged.len() {
+            self.aged.select_nth_unstable(n);
+            self.aged.truncate(n);
+        }
+        self.aged.sort_unstable_by(|a, b| b.cmp(a));
+    }
+
+    /// Forgets a template; whether it was there.
+    pub fn forget(&mut self, s: usize, id: u16) -> bool {
+        let session = &mut self.sessions[s];
+        let Ok(i) = session.find(id) else {
             return false;
         };
-        self.sessions[s].templates.remove(i);
+        session.templates.remove(i);
         self.templates -= 1;
         true
     }
 
-    /// The template of another session, only if session `s` never announced any, and every other session of the
-    /// version and domain has the identical layout for this id.
-    pub fn fallback(&self, s: usize, id: u16) -> Option<&Arc<Compiled>> {
+    /// The template that other sessions lend session `s`, which never announced any, for a set.
+    pub fn fallback(&self, s: usize, id: u16, body: &[u8]) -> Option<&Arc<Compiled>> {
         let this = &self.sessions[s];
         if this.announced {
             return None;
         }
-        let mut found: Option<&Arc<Compiled>> = None;
-        for other in &self.sessions {
-            if !other.is(this.version, this.domain) || !other.announced {
-                continue;
-            }
-            let compiled = &other.templates[other.find(id).ok()?].compiled;
-            match found {
-                Some(known) if known.template != compiled.template => return None,
-                _ => found = Some(compiled),
-            }
-        }
-        found
+        let lend = |o: &&Session| o.is(this.version, this.domain) && o.announced;
+        let slot = |o: &'_ Session| o.find(id).ok();
+        let others = self.sessions.iter().filter(lend);
+        let others = others.map(|o| slot(o).map(|i| &o.templates[i].compiled));
+        lent(others, |c| &c.template, body)
     }
 
     /// Drops the templates of sessions that were silent since `before_ns`, and the sessions, whose open gaps
@@ -329,6 +364,9 @@ impl Exporter {
 }
 
 const MINUTE_NS: i64 = 60_000_000_000;
+
+/// One in so many templates is found at one look for those that may give way.
+const AGED_PART: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -380,6 +418,40 @@ mod tests {
     }
 
     #[test]
+    fn a_flood_of_templates_drops_in_order_of_use_and_looks_rarely() {
+        let mut e = Exporter::default();
+        let all = Settings {
+            exporter_templates_max: 64,
+            ..Settings::default()
+        };
+        let mut layouts = Layouts::default();
+        let mut looks = 0;
+        for n in 0..2000u64 {
+            let key = (1 + (n % 3) as u16, 9, 0);
+            let house = (&mut Book::new(1), &mut Touched::default());
+            let (s, _) = e.session(key, 0, &all, house);
+            let before = e.aged.len();
+            let lesson = (&header(256 + n as u16), &fields(1, 4)[..]);
+            e.learn(s, lesson, (0, n, true), (&mut layouts, &all));
+            looks += usize::from(e.aged.len() > before);
+            // the first is in use all the time
+            let house = (&mut Book::new(1), &mut Touched::default());
+            let (s, _) = e.session((1, 9, 0), 0, &all, house);
+            assert!(e.sessions[s].template(256, n).is_some(), "after {n}");
+        }
+        assert_eq!(e.templates, 64);
+        let mut left: Vec<u64> = e
+            .sessions
+            .iter()
+            .flat_map(|s| &s.templates)
+            .map(|t| t.used)
+            .collect();
+        left.sort_unstable();
+        assert_eq!(left[..63], (1937..2000).collect::<Vec<_>>());
+        assert!(looks <= 2000 / 7 + 1, "{looks}");
+    }
+
+    #[test]
     fn layouts_that_change_all_the_time_raise_the_alarm() {
         let mut e = Exporter::default();
         let (s, _) = e.session(
@@ -426,16 +498,19 @@ mod tests {
             (&mut Book::new(1), &mut Touched::default()),
         );
         learn(&mut e, a, 256, 4, 1);
-        assert!(e.fallback(c, 256).is_some());
-        assert!(e.fallback(other, 256).is_none(), "another domain");
+        assert!(e.fallback(c, 256, &[1; 8]).is_some());
+        assert!(e.fallback(other, 256, &[1; 8]).is_none(), "another domain");
         learn(&mut e, b, 257, 4, 1);
-        assert!(e.fallback(c, 256).is_none(), "a live session lacks it");
+        assert!(
+            e.fallback(c, 256, &[1; 8]).is_none(),
+            "a live session lacks it"
+        );
         e.sessions[b].templates.clear();
         e.templates -= 1;
         learn(&mut e, b, 256, 4, 1);
-        assert!(e.fallback(c, 256).is_some());
+        assert!(e.fallback(c, 256, &[1; 8]).is_some());
         learn(&mut e, b, 256, 8, 1);
-        assert!(e.fallback(c, 256).is_none(), "layouts differ");
+        assert!(e.fallback(c, 256, &[1; 8]).is_none(), "layouts differ");
         let (mut book, mut touched) = (Book::new(1), Touched::default());
         assert_eq!(e.expire_sessions(1, &mut book, &mut touched), 2);
     }

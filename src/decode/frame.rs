@@ -3,11 +3,34 @@
 use crate::dissect::HeaderView;
 use crate::model::{Field, FlowBatch, RowFlags};
 
-/// Fills the blanks of row `row` from a dissected frame. `length` is the frame's length on the wire, less what was
-/// stripped. Bytes and packets count only where the record has no counters of its own.
-pub(super) fn fill(out: &mut FlowBatch, row: usize, view: &HeaderView, length: u64) {
+macro_rules! blanks {
+    ($group:expr, $present:expr, $row:expr, $($column:ident: $field:ident = $value:expr;)*) => {
+        $(if let Some(value) = $value {
+            if *$present & Field::$field.bit() == 0 {
+                $group.$column[$row] = value;
+                *$present |= Field::$field.bit();
+            }
+        })*
+    };
+}
+
+/// Fills the blanks of row `row` from a dissected frame of which `there` bytes are there; `sent` is its length on the wire
+/// (element 312), if the record tells. Bytes and packets count only where the record has no counters of its own.
+pub(super) fn fill(
+    out: &mut FlowBatch,
+    row: usize,
+    view: &HeaderView,
+    (there, sent): (u64, Option<u64>),
+) {
     fill_core(out, row, view);
     fill_groups(out, row, view);
+    if let Some(length) = sent.filter(|n| *n > 0) {
+        let mut present = out.core.present[row];
+        let g = out.layer2_mut();
+        blanks! { g, &mut present, row, l2_bytes: L2Bytes = Some(length); }
+        out.core.present[row] = present;
+    }
+    let length = there.max(sent.unwrap_or(0));
     let c = &mut out.core;
     if c.present[row] & (Field::Bytes.bit() | Field::Packets.bit()) == 0 {
         c.bytes[row] = view.ip_len.map_or(length, u64::from);
@@ -21,17 +44,6 @@ pub(super) fn fill(out: &mut FlowBatch, row: usize, view: &HeaderView, length: u
     if view.ip_version.is_none() {
         c.flags[row] |= RowFlags::NOT_IP;
     }
-}
-
-macro_rules! blanks {
-    ($group:expr, $present:expr, $row:expr, $($column:ident: $field:ident = $value:expr;)*) => {
-        $(if let Some(value) = $value {
-            if *$present & Field::$field.bit() == 0 {
-                $group.$column[$row] = value;
-                *$present |= Field::$field.bit();
-            }
-        })*
-    };
 }
 
 fn fill_core(out: &mut FlowBatch, row: usize, view: &HeaderView) {
@@ -98,10 +110,11 @@ mod tests {
             ip_version: Some(4),
             ..Default::default()
         };
-        fill(&mut out, 0, &view, 128);
+        fill(&mut out, 0, &view, (128, Some(1518)));
         assert_eq!((out.core.proto[0], out.core.bytes[0]), (47, 1500));
         assert_eq!(out.core.packets[0], 1);
         assert_eq!(out.core.flags[0], RowFlags::FROM_HEADER);
-        assert!(out.row(0).has(Field::SrcAddr));
+        assert!(out.row(0).has(Field::SrcAddr) && out.row(0).has(Field::L2Bytes));
+        assert_eq!(out.layer2.as_ref().map(|g| g.l2_bytes[0]), Some(1518));
     }
 }

@@ -153,7 +153,7 @@ impl Move {
         sides: &mut Sides,
     ) {
         if let Target::Side(side) = self.target {
-            return sides.set(side, i, number(bytes));
+            return sides.set(side, i, side_value(side, bytes));
         }
         let (row, fill) = (first + i, self.mode == Mode::FillZero);
         let value = number(bytes) << self.shift;
@@ -262,7 +262,7 @@ pub(super) fn times<P: Place<Item = i64>>(
                 export + i64::from(u32::from_be_bytes(b).wrapping_sub(uptime) as i32)
             });
         }
-        (Clock::Millis, 8) => fields::<8, i64>(to, src, at, i64::from_be_bytes),
+        (Clock::Millis, 8) => fields::<8, i64>(to, src, at, |b| millis(u64::from_be_bytes(b))),
         (clock, width) => {
             let values = src.field(at, usize::from(width));
             to.extend(values.map(|b| time(clock, number(b), moment).unwrap_or(0)));
@@ -275,11 +275,29 @@ fn side(m: &Move, src: Fixed<'_>, _: &Moment, _: &mut FlowBatch, sides: &mut Sid
     let Target::Side(side) = m.target else { return };
     let to = sides.column(side);
     match m.width {
+        n if side == Side::OneIn => {
+            to.extend(src.field(m.at, usize::from(n)).map(|b| side_value(side, b)));
+        }
         1 => fields::<1, u64>(to, src, m.at, be),
         2 => fields::<2, u64>(to, src, m.at, be),
         4 => fields::<4, u64>(to, src, m.at, be),
         8 => fields::<8, u64>(to, src, m.at, be),
         n => to.extend(src.field(m.at, usize::from(n)).map(number)),
+    }
+}
+
+/// The value of a side from the bytes of its element.
+pub(super) fn side_value(side: Side, bytes: &[u8]) -> u64 {
+    let probability = match (side, bytes) {
+        (Side::OneIn, &[a, b, c, d]) => f64::from(f32::from_be_bytes([a, b, c, d])),
+        (Side::OneIn, &[a, b, c, d, e, f, g, h]) => f64::from_be_bytes([a, b, c, d, e, f, g, h]),
+        _ => return number(bytes),
+    };
+    if probability > 0.0 && probability <= 1.0 {
+        // the cast keeps within the range
+        (1.0 / probability).round() as u64
+    } else {
+        0
     }
 }
 
@@ -297,13 +315,20 @@ pub fn time(clock: Clock, value: u64, moment: &Moment) -> Option<i64> {
             moment.export_ms + i64::from(since)
         }
         Clock::Seconds => (value as i64).saturating_mul(1000),
-        Clock::Millis => value as i64,
+        Clock::Millis => millis(value),
         Clock::NtpMicros | Clock::NtpNanos => ntp_ms(value),
         Clock::BeforeExport => {
             let micros = i128::from(moment.export_ms) * 1000 - i128::from(value);
             micros.div_euclid(1000) as i64
         }
     })
+}
+
+/// Milliseconds as sent. What no column holds becomes the last there is, which is never a possible time
+/// ([`super::rows`] flags it), and not one before 1970.
+#[inline(always)]
+fn millis(value: u64) -> i64 {
+    value.min(i64::MAX as u64) as i64
 }
 
 /// A 64-bit NTP timestamp (RFC 5905 section 6) as ms since 1970; seconds below 2^31 are of the era that begins in
@@ -440,6 +465,25 @@ mod tests {
         // the era that begins on 7 February 2036
         assert_eq!(ntp_ms(0), 0);
         assert_eq!(ntp_ms(1 << 32), ((1i64 << 32) + 1 - NTP_TO_UNIX_S) * 1000);
+    }
+
+    #[test]
+    fn milliseconds_that_no_column_holds_stay_the_last() {
+        let m = Moment::default();
+        for (sent, ms) in [(u64::MAX, i64::MAX), (1 << 63, i64::MAX), (7, 7)] {
+            assert_eq!(time(Clock::Millis, sent, &m), Some(ms));
+        }
+    }
+
+    #[test]
+    fn probabilities_are_intervals() {
+        let of = |bytes: &[u8]| side_value(Side::OneIn, bytes);
+        assert_eq!(of(&0.001f64.to_be_bytes()), 1000);
+        assert_eq!(of(&0.25f32.to_be_bytes()), 4);
+        for odd in [0.0, -1.0, 2.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(of(&odd.to_be_bytes()), 0, "{odd}");
+        }
+        assert_eq!(of(&f64::MIN_POSITIVE.to_be_bytes()), u64::MAX);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::element::{self, Kind, Side, Target};
 use super::exporter::{Domain, Exporter, NameKind};
-use super::moves::{app_id, number};
+use super::moves::{app_id, number, side_value};
 use super::sampling::{Scope, interval};
 use super::settings::Settings;
 use super::template::Template;
@@ -18,6 +18,8 @@ struct Said {
     scope: Option<Scope>,
     app_id: Option<u64>,
     vrf: Option<u32>,
+    /// The observation domain it is about (element 149), where that is not its own.
+    domain: Option<u32>,
     if_name: String,
     if_desc: String,
     app_name: String,
@@ -56,6 +58,9 @@ impl Said {
                     _ => None,
                 });
             }
+            if (field.pen, field.element) == (0, DOMAIN_ID) && matches!(len, 1..=4) {
+                said.domain = Some(number(bytes) as u32).filter(|n| *n != 0);
+            }
             let Some(e) = element::find(field.pen, field.element) else {
                 continue;
             };
@@ -74,7 +79,7 @@ impl Said {
         };
         match (e.target, e.pen, e.number) {
             (Target::Side(side), ..) => {
-                self.sides[side as usize].get_or_insert(number(bytes));
+                self.sides[side as usize].get_or_insert(side_value(side, bytes));
             }
             (Target::InIf | Target::OutIf | Target::InPhysIf, ..) => {
                 self.interface.get_or_insert(number(bytes) as u32);
@@ -124,10 +129,16 @@ pub(super) fn learn(
 ) {
     let said = Said::read(template, spans, body);
     let addr = exporter.addr;
-    let d = &mut exporter.domains[domain];
-    if let Some(init) = said.side(Side::SystemInit).filter(|ms| *ms > 0) {
-        d.init_ms = Some(init as i64);
+    let init = said
+        .side(Side::SystemInit)
+        .and_then(|ms| i64::try_from(ms).ok());
+    if let Some(init) = init.filter(|ms| *ms > 0) {
+        let version = exporter.domains[domain].version;
+        let named = |d: &Domain| d.version == version && Some(d.domain) == said.domain;
+        let about = exporter.domains.iter().position(named).unwrap_or(domain);
+        exporter.domains[about].init_ms = Some(init);
     }
+    let d = &mut exporter.domains[domain];
     learn_sampling(&said, addr, d, settings, learned, tally);
     let named = |name: &str, more: &str| !(name.is_empty() && more.is_empty());
     let mut tell = |kind, id, name: &str, description: &str| {
@@ -261,6 +272,7 @@ const OBSERVATION_POINT: u16 = 138;
 const LINE_CARD: u16 = 141;
 const PORT: u16 = 142;
 const TEMPLATE_ID: u16 = 145;
+const DOMAIN_ID: u16 = 149;
 
 /// Bytes of a learned name (contracts: 64 each).
 const NAME_BYTES_MAX: usize = 64;

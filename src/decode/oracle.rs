@@ -323,28 +323,33 @@ const WIDTHS: &[(Field, u32)] = &[
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::element::{ELEMENTS, Kind, Target};
+    use crate::decode::element::{ELEMENTS, Kind, REVERSE_PEN, Target};
     use crate::decode::template::VARIABLE;
     use proptest::prelude::*;
 
     /// A field of a template: (enterprise, element, length).
     fn field(version: u8) -> impl Strategy<Value = (u32, u16, u16)> {
-        let known = (0..ELEMENTS.len(), 0u16..9).prop_map(|(i, pick)| {
-            let e = &ELEMENTS[i];
-            let length = match e.kind {
-                Kind::Address if e.accepts(4) => 4,
-                Kind::Address => 16,
-                Kind::Mac => 6,
-                Kind::Mpls(_) => 3,
-                Kind::Text => 1 + pick * 4,
-                Kind::AppId => 1 + pick,
-                Kind::Frame => 60,
-                Kind::Time(_) if e.accepts(8) => 8,
-                Kind::Time(_) => 4,
-                Kind::Unsigned => [1, 2, 4, 8][usize::from(pick) % 4],
-            };
-            (e.pen, e.number, length)
-        });
+        let known = (0..ELEMENTS.len(), 0u16..9, proptest::bool::weighted(0.2)).prop_map(
+            move |(i, pick, back)| {
+                let e = &ELEMENTS[i];
+                let length = match e.kind {
+                    Kind::Address if e.accepts(4) => 4,
+                    Kind::Address => 16,
+                    Kind::Mac => 6,
+                    Kind::Mpls(_) => 3,
+                    Kind::Text => 1 + pick * 4,
+                    Kind::AppId => 1 + pick,
+                    Kind::Frame => 60,
+                    Kind::Float => [4, 8][usize::from(pick) % 2],
+                    Kind::Time(_) if e.accepts(8) => 8,
+                    Kind::Time(_) => 4,
+                    Kind::Unsigned => [1, 2, 4, 8][usize::from(pick) % 4],
+                };
+                // one in five as an element of the reverse direction
+                let reverse = e.pen == 0 && e.number < 0x8000 && version == 10 && back;
+                (if reverse { REVERSE_PEN } else { e.pen }, e.number, length)
+            },
+        );
         let unknown = (500u16..600, 1u16..20).prop_map(|(element, length)| (0, element, length));
         let enterprise = (1u32..9, 1u16..100, 1u16..9);
         let variable = prop_oneof![

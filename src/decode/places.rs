@@ -2,7 +2,7 @@
 
 use super::element::Target;
 use super::moves::{Column, Cut, Place, Step, addresses, numbers, numbers_of, times};
-use crate::model::{Addr, FlowBatch, MplsStack};
+use crate::model::{Addr, Field, FlowBatch, MplsStack};
 
 macro_rules! item {
     (Addr) => {
@@ -151,4 +151,82 @@ places! {
     SrcPeerAs = U32 bgp_mut().src_peer_as;
     DstPeerAs = U32 bgp_mut().dst_peer_as;
     Mpls = Mpls mpls_mut().mpls;
+}
+
+/// The presence bit of a column.
+pub(super) fn field(target: Target) -> Option<Field> {
+    use Target as T;
+    Some(match target {
+        T::SrcAddr => Field::SrcAddr,
+        T::DstAddr => Field::DstAddr,
+        T::NextHop => Field::NextHop,
+        T::NatSrcAddr => Field::NatSrcAddr,
+        T::NatDstAddr => Field::NatDstAddr,
+        T::BgpNextHop => Field::BgpNextHop,
+        T::Bytes => Field::Bytes,
+        T::Packets => Field::Packets,
+        T::StartMs => Field::StartMs,
+        T::EndMs => Field::EndMs,
+        T::EventMs => Field::EventMs,
+        T::SrcPort => Field::SrcPort,
+        T::DstPort => Field::DstPort,
+        T::Proto => Field::Proto,
+        T::Tos | T::Dscp => Field::Tos,
+        T::TcpFlags => Field::TcpFlags,
+        T::InIf => Field::InIf,
+        T::OutIf => Field::OutIf,
+        T::SrcAs => Field::SrcAs,
+        T::DstAs => Field::DstAs,
+        T::SrcMask => Field::SrcMask,
+        T::DstMask => Field::DstMask,
+        T::Vlan => Field::Vlan,
+        T::Direction => Field::Direction,
+        T::FlowEndReason => Field::FlowEndReason,
+        T::ForwardingStatus => Field::ForwardingStatus,
+        T::IpVersion => Field::IpVersion,
+        T::AppId => Field::AppId,
+        T::NatSrcPort => Field::NatSrcPort,
+        T::NatDstPort => Field::NatDstPort,
+        T::NatEvent => Field::NatEvent,
+        T::FirewallEvent => Field::FirewallEvent,
+        T::FwExtEvent => Field::FwExtEvent,
+        T::FlowId => Field::FlowId,
+        _ => return group_field(target),
+    })
+}
+
+fn group_field(target: Target) -> Option<Field> {
+    use Target as T;
+    Some(match target {
+        T::SrcMac => Field::SrcMac,
+        T::DstMac => Field::DstMac,
+        T::PostSrcMac => Field::PostSrcMac,
+        T::PostDstMac => Field::PostDstMac,
+        T::Ethertype => Field::Ethertype,
+        T::PostVlan => Field::PostVlan,
+        T::Dot1qVlan => Field::Dot1qVlan,
+        T::PostDot1qVlan => Field::PostDot1qVlan,
+        T::Dot1qCustomerVlan => Field::Dot1qCustomerVlan,
+        T::L2Bytes => Field::L2Bytes,
+        T::Layer2SegmentId => Field::Layer2SegmentId,
+        T::InPhysIf => Field::InPhysIf,
+        T::OutPhysIf => Field::OutPhysIf,
+        T::IngressVrf => Field::IngressVrf,
+        T::EgressVrf => Field::EgressVrf,
+        T::Ttl => Field::Ttl,
+        T::Ipv6FlowLabel => Field::Ipv6FlowLabel,
+        T::IcmpTypeCode | T::IcmpType | T::IcmpCode => Field::IcmpTypeCode,
+        T::PostTos | T::PostDscp => Field::PostTos,
+        T::OutBytes => Field::OutBytes,
+        T::OutPackets => Field::OutPackets,
+        T::BytesTotal => Field::BytesTotal,
+        T::PacketsTotal => Field::PacketsTotal,
+        T::SrcPeerAs => Field::SrcPeerAs,
+        T::DstPeerAs => Field::DstPeerAs,
+        T::Mpls => Field::Mpls,
+        T::UserName => Field::UserName,
+        T::ServerName => Field::ServerName,
+        T::IfName => Field::IfName,
+        _ => return None,
+    })
 }

@@ -6,6 +6,7 @@
 
 use super::element::{self, Clock, Element, Kind, Side, Target};
 use super::moves::{Mode, Moment, Move, shift};
+use super::places::field;
 use super::settings::Settings;
 use super::template::Template;
 use crate::model::{Field, RowFlags};
@@ -37,6 +38,8 @@ pub(super) struct Special {
     pub firewall: bool,
     /// Element 160 stands in the record and times count from it.
     pub own_init: bool,
+    /// The end is the start and a duration (161, 162).
+    pub lasts: bool,
     /// Elements 1 and 2 are there.
     pub delta: bool,
 }
@@ -45,6 +48,22 @@ impl Special {
     /// Whether bytes and packets are more than what the columns hold.
     pub fn counts(&self) -> bool {
         self.byte_totals || self.packet_totals || self.two_way
+    }
+}
+
+/// Elements of the reverse direction whose forward twins are columns.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Back {
+    /// At fixed places.
+    pub fixed: Box<[Loose]>,
+    /// Of variable length.
+    pub variable: Box<[Loose]>,
+}
+
+impl Back {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.fixed.is_empty() && self.variable.is_empty()
     }
 }
 
@@ -58,11 +77,15 @@ pub struct Plan {
     pub(super) loose: Box<[Loose]>,
     /// Row by row, in place: fields of variable length.
     pub(super) variable: Box<[Loose]>,
+    /// Fields of the reverse direction, set in reverse rows alone.
+    pub(super) back: Back,
     /// Fields to gather, as indexes in the template, where it has fields of variable length.
     pub(super) gather: Option<Box<[usize]>>,
     present: u64,
     /// Presence that hangs on a known uptime.
     uptime: u64,
+    /// Times that count from the header's clock, of forward and of reverse rows: presence bits.
+    pub(super) relative: [u64; 2],
     /// Flags of every row.
     pub(super) flags: u32,
     pub(super) special: Special,
@@ -90,6 +113,16 @@ impl Plan {
         self.gather.is_none()
     }
 
+    /// The fields of variable length that matter, in the order in which their spans are noted.
+    pub(super) fn noted(&self) -> impl Iterator<Item = &Loose> {
+        self.variable.iter().chain(&self.back.variable)
+    }
+
+    /// How many spans are noted for each record.
+    pub(super) fn noted_len(&self) -> usize {
+        self.variable.len() + self.back.variable.len()
+    }
+
     /// The presence of every row.
     pub(super) fn present(&self, moment: &Moment) -> u64 {
         match moment.uptime_ms {
@@ -111,7 +144,10 @@ struct Found {
 
 #[derive(Default)]
 struct Compiler {
+    version: u8,
     found: Vec<Found>,
+    /// The same for elements of the reverse direction, as their forward twins.
+    back: Vec<Found>,
     gather: Vec<usize>,
     stride: usize,
     unknown: u32,
@@ -119,6 +155,8 @@ struct Compiler {
     moves: Vec<Move>,
     loose: Vec<Loose>,
     variable: Vec<Loose>,
+    back_fixed: Vec<Loose>,
+    back_variable: Vec<Loose>,
     present: u64,
     uptime: u64,
     flags: u32,
@@ -128,14 +166,21 @@ struct Compiler {
 impl Compiler {
     /// Finds the elements that we understand; the second of one kind counts only where the first may be zero.
     fn collect(&mut self, template: &Template) {
+        self.version = template.version;
         let (mut at, gathers) = (0usize, template.record_len.is_none());
         for (i, field) in template.fields.iter().enumerate() {
             let (variable, width) = (template.is_variable(field), usize::from(field.length));
             let place = if gathers { self.stride } else { at };
             at += if variable { 0 } else { width };
-            let Some(element) = element::find(field.pen, field.element) else {
+            let forward = element::find(field.pen, field.element);
+            let twin = || element::reverse_of(field.pen, field.element);
+            let Some(element) = forward.or_else(twin) else {
                 self.unknown += u32::from(field.length > 0);
                 continue;
+            };
+            let list = match forward {
+                Some(_) => &mut self.found,
+                None => &mut self.back,
             };
             if element.target == Target::Named || (!variable && width == 0) {
                 continue;
@@ -144,11 +189,11 @@ impl Compiler {
                 self.malformed += 1;
                 continue;
             }
-            let again = self.found.iter().any(|f| std::ptr::eq(f.element, element));
+            let again = list.iter().any(|f| std::ptr::eq(f.element, element));
             if again && !merges(element.target) {
                 continue;
             }
-            self.found.push(Found {
+            list.push(Found {
                 element,
                 field: i,
                 at: place as u16,
@@ -183,26 +228,39 @@ impl Compiler {
     /// Decides which of several elements feeds a column.
     fn choose(&mut self, settings: &Settings) {
         self.choose_special(settings);
-        let tos = self.has(Target::Tos);
-        let post_tos = self.has(Target::PostTos);
-        for found in self.found.clone() {
-            let target = found.element.target;
-            let best = match found.element.kind {
-                Kind::Time(clock) => self.found.iter().all(|f| match f.element.kind {
-                    Kind::Time(other) => f.element.target != target || rank(other) >= rank(clock),
-                    _ => true,
-                }),
-                _ => true,
-            };
-            let shadowed = target == Target::Dscp && tos || target == Target::PostDscp && post_tos;
-            if best && !shadowed {
-                self.add(found, target);
-            }
+        for found in best(&self.found) {
+            self.add(found, found.element.target);
         }
         if !self.has(Target::Vlan) {
             self.add_as(Target::Dot1qVlan, Target::Vlan, 0);
         }
         self.choose_counters();
+        self.choose_back();
+    }
+
+    /// The same choice for the reverse direction.
+    fn choose_back(&mut self) {
+        let mut chosen: Vec<(Found, Target)> = best(&self.back)
+            .into_iter()
+            .map(|found| (found, found.element.target))
+            .collect();
+        let of = |target| move |f: &&(Found, Target)| f.1 == target;
+        if !chosen.iter().any(|f| f.1 == Target::Vlan)
+            && let Some(&(found, _)) = chosen.iter().find(of(Target::Dot1qVlan))
+        {
+            chosen.push((found, Target::Vlan));
+        }
+        for (found, target) in chosen {
+            let known = self.back_fixed.iter().chain(&self.back_variable);
+            let Some(mode) = mode(target, known.map(|l| l.step.target)) else {
+                continue;
+            };
+            let list = match found.variable {
+                true => &mut self.back_variable,
+                false => &mut self.back_fixed,
+            };
+            list.push(loose(found, target, mode));
+        }
     }
 
     /// Bytes and packets from post counters where neither deltas nor totals are there.
@@ -236,14 +294,19 @@ impl Compiler {
             self.add_as(Target::OutBytes, Target::Side(S::RevBytes), 0);
             self.add_as(Target::OutPackets, Target::Side(S::RevPackets), 0);
         }
+        if !self.side(S::RevBytes) && !self.side(S::RevBytesTotal) {
+            self.add_back_as(Target::OutBytes, S::RevBytes);
+        }
+        if !self.side(S::RevPackets) && !self.side(S::RevPacketsTotal) {
+            self.add_back_as(Target::OutPackets, S::RevPackets);
+        }
         let reverse = self.has(Target::Side(S::RevBytes))
             || [S::RevPackets, S::RevBytesTotal, S::RevPacketsTotal]
                 .iter()
                 .any(|s| self.side(*s))
-            || self
-                .moves
+            || [S::RevBytes, S::RevPackets]
                 .iter()
-                .any(|m| m.target == Target::Side(S::RevBytes));
+                .any(|s| self.moves.iter().any(|m| m.target == Target::Side(*s)));
         let initiator = [S::InitBytes, S::RespBytes, S::InitPackets, S::RespPackets]
             .iter()
             .any(|s| self.side(*s));
@@ -256,7 +319,11 @@ impl Compiler {
             two_way: reverse || initiator,
             initiator: initiator && !delta,
             firewall: event && initiator && !delta,
-            own_init: self.side(S::SystemInit),
+            // of NetFlow 9 the header has the uptime
+            own_init: self.version == 10 && self.side(S::SystemInit),
+            lasts: (self.side(S::DurationMs) || self.side(S::DurationUs))
+                && self.has(Target::StartMs)
+                && !self.has(Target::EndMs),
             delta,
         };
         if (cisco || event && initiator) && !delta {
@@ -276,47 +343,30 @@ impl Compiler {
         }
     }
 
-    fn add(&mut self, found: Found, target: Target) {
-        let seen = |list: &[Loose]| list.iter().any(|l| l.step.target == target);
-        let again = self.moves.iter().any(|m| m.target == target)
-            || seen(&self.loose)
-            || seen(&self.variable);
-        let (clock, label) = match found.element.kind {
-            Kind::Time(clock) => (clock, 0),
-            Kind::Mpls(position) => (Clock::Millis, position),
-            _ => (Clock::Millis, 0),
-        };
-        let mode = match (target, again) {
-            (Target::Mpls, _) | (Target::IcmpCode, _) => Mode::Or,
-            (_, true) => Mode::FillZero,
-            _ => Mode::Extend,
-        };
-        if again && !merges(target) {
-            return;
+    /// Counts bytes or packets of the reverse direction from what left the exporter, where nothing else tells them.
+    fn add_back_as(&mut self, from: Target, side: Side) {
+        let mut back = self.back.iter().copied();
+        if let Some(found) = back.find(|f| f.element.target == from && !f.variable) {
+            self.add(found, Target::Side(side));
         }
-        let step = Move {
-            target,
-            mode,
-            at: found.at,
-            width: found.width,
-            shift: shift(target),
-            label,
-            clock,
-            step: Move::choose(target, found.width, mode),
+    }
+
+    fn add(&mut self, found: Found, target: Target) {
+        let rows = self.loose.iter().chain(&self.variable);
+        let known = self.moves.iter().chain(rows.map(|l| &l.step));
+        let Some(mode) = mode(target, known.map(|m| m.target)) else {
+            return;
         };
+        let loose = loose(found, target, mode);
+        let step = loose.step;
         let bit = field(target).map_or(0, Field::bit);
-        let (element, field) = (found.element, found.field);
-        let loose = Loose {
-            field,
-            element,
-            step,
-        };
         if found.variable {
             self.variable.push(loose);
             return;
         }
-        let odd = element.kind == Kind::AppId && found.width != 4;
-        if odd || matches!(element.kind, Kind::Text | Kind::Frame) {
+        let kind = found.element.kind;
+        let odd = kind == Kind::AppId && found.width != 4;
+        if odd || matches!(kind, Kind::Text | Kind::Frame) {
             self.loose.push(loose);
             self.present |= bit;
             return;
@@ -326,6 +376,28 @@ impl Compiler {
             self.uptime |= bit;
         }
         self.present |= bit;
+    }
+
+    /// Times of forward and of reverse rows that count from the header's clock. The uptimes of IPFIX count from the time that
+    /// element 160 tells.
+    fn relative(&self) -> [u64; 2] {
+        let from_header = |step: &Move| match step.clock {
+            Clock::BeforeExport => true,
+            Clock::Uptime => self.version != 10,
+            _ => false,
+        };
+        let time = |step: &&Move| matches!(step.target, Target::StartMs | Target::EndMs);
+        let bits = |bits: u64, step: &Move| match (field(step.target), from_header(step)) {
+            (Some(f), true) => bits | f.bit(),
+            (Some(f), false) => bits & !f.bit(),
+            _ => bits,
+        };
+        let rows = self.loose.iter().chain(&self.variable);
+        let rows = self.moves.iter().chain(rows.map(|l| &l.step));
+        let forward = rows.filter(time).fold(0, bits);
+        let back = self.back_fixed.iter().chain(&self.back_variable);
+        let back = back.map(|l| &l.step).filter(time).fold(forward, bits);
+        [forward, back]
     }
 
     fn finish(self, template: &Template) -> Plan {
@@ -344,13 +416,19 @@ impl Compiler {
             None => None,
         };
         let sampled = SAMPLING.iter().any(|s| self.side(*s));
+        let relative = self.relative();
         Plan {
             stride: self.stride.max(1),
             loose: self.loose.into(),
             variable: self.variable.into(),
+            back: Back {
+                fixed: self.back_fixed.into(),
+                variable: self.back_variable.into(),
+            },
             gather: template.record_len.is_none().then(|| self.gather.into()),
             present: self.present,
             uptime: self.uptime,
+            relative,
             flags: self.flags,
             special: self.special,
             ip_version: ip_version
@@ -360,6 +438,62 @@ impl Compiler {
             unknown: self.unknown,
             malformed: self.malformed,
         }
+    }
+}
+
+/// Of several elements that feed one column, those that count: the best clock, the whole octet before its DSCP.
+fn best(found: &[Found]) -> Vec<Found> {
+    let has = |target| found.iter().any(|f| f.element.target == target);
+    let counts = |one: &&Found| {
+        let target = one.element.target;
+        match one.element.kind {
+            Kind::Time(clock) => found.iter().all(|f| match f.element.kind {
+                Kind::Time(other) => f.element.target != target || rank(other) >= rank(clock),
+                _ => true,
+            }),
+            _ if target == Target::Dscp => !has(Target::Tos),
+            _ if target == Target::PostDscp => !has(Target::PostTos),
+            _ => true,
+        }
+    };
+    found.iter().filter(counts).copied().collect()
+}
+
+/// How a field meets what those before it put into its column; `None` where it does not count.
+fn mode(target: Target, known: impl Iterator<Item = Target> + Clone) -> Option<Mode> {
+    let again = known.clone().any(|t| t == target);
+    let shared = || known.clone().any(|t| field(t) == field(target));
+    match target {
+        _ if again && !merges(target) => None,
+        Target::Mpls | Target::IcmpCode => Some(Mode::Or),
+        _ if again => Some(Mode::FillZero),
+        Target::IcmpType if shared() => Some(Mode::Or),
+        Target::IcmpTypeCode if shared() => Some(Mode::FillZero),
+        _ => Some(Mode::Extend),
+    }
+}
+
+/// How a field is set.
+fn loose(found: Found, target: Target, mode: Mode) -> Loose {
+    let (clock, label) = match found.element.kind {
+        Kind::Time(clock) => (clock, 0),
+        Kind::Mpls(position) => (Clock::Millis, position),
+        _ => (Clock::Millis, 0),
+    };
+    let step = Move {
+        target,
+        mode,
+        at: found.at,
+        width: found.width,
+        shift: shift(target),
+        label,
+        clock,
+        step: Move::choose(target, found.width, mode),
+    };
+    Loose {
+        field: found.field,
+        element: found.element,
+        step,
     }
 }
 
@@ -401,84 +535,6 @@ fn merges(target: Target) -> bool {
     )
 }
 
-/// The presence bit of a column.
-pub(super) fn field(target: Target) -> Option<Field> {
-    use Target as T;
-    Some(match target {
-        T::SrcAddr => Field::SrcAddr,
-        T::DstAddr => Field::DstAddr,
-        T::NextHop => Field::NextHop,
-        T::NatSrcAddr => Field::NatSrcAddr,
-        T::NatDstAddr => Field::NatDstAddr,
-        T::BgpNextHop => Field::BgpNextHop,
-        T::Bytes => Field::Bytes,
-        T::Packets => Field::Packets,
-        T::StartMs => Field::StartMs,
-        T::EndMs => Field::EndMs,
-        T::EventMs => Field::EventMs,
-        T::SrcPort => Field::SrcPort,
-        T::DstPort => Field::DstPort,
-        T::Proto => Field::Proto,
-        T::Tos | T::Dscp => Field::Tos,
-        T::TcpFlags => Field::TcpFlags,
-        T::InIf => Field::InIf,
-        T::OutIf => Field::OutIf,
-        T::SrcAs => Field::SrcAs,
-        T::DstAs => Field::DstAs,
-        T::SrcMask => Field::SrcMask,
-        T::DstMask => Field::DstMask,
-        T::Vlan => Field::Vlan,
-        T::Direction => Field::Direction,
-        T::FlowEndReason => Field::FlowEndReason,
-        T::ForwardingStatus => Field::ForwardingStatus,
-        T::IpVersion => Field::IpVersion,
-        T::AppId => Field::AppId,
-        T::NatSrcPort => Field::NatSrcPort,
-        T::NatDstPort => Field::NatDstPort,
-        T::NatEvent => Field::NatEvent,
-        T::FirewallEvent => Field::FirewallEvent,
-        T::FwExtEvent => Field::FwExtEvent,
-        T::FlowId => Field::FlowId,
-        _ => return group_field(target),
-    })
-}
-
-fn group_field(target: Target) -> Option<Field> {
-    use Target as T;
-    Some(match target {
-        T::SrcMac => Field::SrcMac,
-        T::DstMac => Field::DstMac,
-        T::PostSrcMac => Field::PostSrcMac,
-        T::PostDstMac => Field::PostDstMac,
-        T::Ethertype => Field::Ethertype,
-        T::PostVlan => Field::PostVlan,
-        T::Dot1qVlan => Field::Dot1qVlan,
-        T::PostDot1qVlan => Field::PostDot1qVlan,
-        T::Dot1qCustomerVlan => Field::Dot1qCustomerVlan,
-        T::L2Bytes => Field::L2Bytes,
-        T::Layer2SegmentId => Field::Layer2SegmentId,
-        T::InPhysIf => Field::InPhysIf,
-        T::OutPhysIf => Field::OutPhysIf,
-        T::IngressVrf => Field::IngressVrf,
-        T::EgressVrf => Field::EgressVrf,
-        T::Ttl => Field::Ttl,
-        T::Ipv6FlowLabel => Field::Ipv6FlowLabel,
-        T::IcmpTypeCode | T::IcmpType | T::IcmpCode => Field::IcmpTypeCode,
-        T::PostTos | T::PostDscp => Field::PostTos,
-        T::OutBytes => Field::OutBytes,
-        T::OutPackets => Field::OutPackets,
-        T::BytesTotal => Field::BytesTotal,
-        T::PacketsTotal => Field::PacketsTotal,
-        T::SrcPeerAs => Field::SrcPeerAs,
-        T::DstPeerAs => Field::DstPeerAs,
-        T::Mpls => Field::Mpls,
-        T::UserName => Field::UserName,
-        T::ServerName => Field::ServerName,
-        T::IfName => Field::IfName,
-        _ => return None,
-    })
-}
-
 /// Elements that say how a record was sampled.
 const SAMPLING: &[Side] = &[
     Side::SamplingInterval,
@@ -488,4 +544,5 @@ const SAMPLING: &[Side] = &[
     Side::PacketSpace,
     Side::SamplingSize,
     Side::SamplingPopulation,
+    Side::OneIn,
 ];

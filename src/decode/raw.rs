@@ -85,8 +85,43 @@ pub fn keys(template: &Template) -> Vec<String> {
 
 /// Whether what is left of a set behind its last record is padding that an exporter may send: shorter than a record of
 /// at least `record_min` bytes and all zero (RFC 7011 section 3.3.1), or too short for anything.
-pub(super) fn is_padding(rest: &[u8], record_min: usize) -> bool {
+fn is_padding(rest: &[u8], record_min: usize) -> bool {
     rest.len() < 4 || rest.len() < record_min && rest.iter().all(|b| *b == 0)
+}
+
+/// Whether a set divides into whole records: one at least, and padding shorter than a record behind the last.
+pub(super) fn divides(template: &Template, body: &[u8]) -> bool {
+    let (mut records, mut spans) = (Records::new(template, body), Vec::new());
+    let used = match template.record_len {
+        Some(len) => body.len() - body.len() % len.max(1),
+        None => {
+            while records.next(&mut spans).is_some() {}
+            records.position()
+        }
+    };
+    used > 0 && body.len() - used < template.record_min.max(1)
+}
+
+/// What stands behind the last whole record of a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Behind {
+    /// Nothing, or padding.
+    Padding,
+    /// Bytes that are no record.
+    Trailing,
+    /// A record that says it is longer than the set.
+    Cut,
+}
+
+/// Judges what is left of a set behind its last whole record.
+pub(super) fn behind(template: &Template, rest: &[u8]) -> Behind {
+    if is_padding(rest, template.record_min) {
+        Behind::Padding
+    } else if rest.len() < template.record_min {
+        Behind::Trailing
+    } else {
+        Behind::Cut
+    }
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@ use super::frame;
 use super::moves::{Fixed, Moment, Sides, app_id, number, time};
 use super::plan::Plan;
 use super::raw::Records;
+use super::reverse;
 use super::sampling::{Fallback, Samplers, sample};
 use super::template::Template;
 use super::twoway::{Counters, Owner};
 use crate::dissect;
 use crate::ledger::{Outcome, Tally};
-use crate::model::{Field, FlowBatch, Provenance, RowFlags, app_id_len};
+use crate::model::{Field, FlowBatch, Half, Provenance, RowFlags, app_id_len};
 
 /// Buffers that live as long as the decoder, so that no record allocates.
 #[derive(Debug, Default)]
@@ -37,8 +38,10 @@ pub(super) struct Frame {
     pub sampling: Fallback,
     /// The header's clock is off by more than allowed.
     pub skewed: bool,
-    /// Added to all times where the exporter's clock is corrected.
+    /// Added to the times that share the error of the exporter's clock, where that is corrected.
     pub clock_offset_ms: i64,
+    /// How far from the time of receipt no clock is wrong.
+    pub clock_skew_max_ms: i64,
     /// Export time of the exporter's first datagram.
     pub first_export_ms: i64,
     pub flow_life_max_ms: i64,
@@ -109,17 +112,37 @@ pub(super) fn decode(
     if !plan.loose.is_empty() || !plan.variable.is_empty() || plan.special.own_init {
         loosen(plan, (src, body, n), frame, (sides, variable), out, tally);
     }
-    let mut rows = n;
-    if plan.special.counts() {
-        let owner = Owner::of(frame);
-        let added = counters.settle(plan, (sides, n), &owner, out, tally);
-        tally.add(Outcome::RowsAddedReverse, added as u64);
-        rows += added;
+    if plan.special.lasts {
+        ends(first, n, sides, out);
     }
-    judge_times(first, frame, out, tally);
+    let rows = match plan.special.counts() {
+        true => n + settle(set, (src, variable), frame, (counters, sides), out, tally),
+        false => n,
+    };
+    judge_times(plan, first, frame, out, tally);
     frame.records += n;
     count(plan, n, rows, tally);
     (n, used)
+}
+
+/// Settles counters that are no plain deltas; returns the reverse rows added.
+fn settle(
+    Set { plan, body, .. }: Set<'_>,
+    (src, variable): (Fixed<'_>, &[(u32, u32)]),
+    frame: &Frame,
+    (counters, sides): (&mut Counters, &Sides),
+    out: &mut FlowBatch,
+    tally: &mut Tally,
+) -> usize {
+    let first = out.len() - src.n;
+    let added = counters.settle(plan, (sides, src.n), &Owner::of(frame), out, tally);
+    tally.add(Outcome::RowsAddedReverse, added as u64);
+    if added > 0 && !plan.back.is_empty() {
+        let bytes = (src, body, variable);
+        let turned = (counters.turned(), sides);
+        reverse::fill(plan, bytes, frame, turned, (first, out), tally);
+    }
+    added
 }
 
 fn count(plan: &Plan, n: usize, rows: usize, tally: &mut Tally) {
@@ -171,7 +194,7 @@ fn gather(
             gathered.extend_from_slice(&body[at..at + len]);
         }
         gathered.resize(wanted, 0);
-        let wanted = plan.variable.iter().map(|l| spans[l.field]);
+        let wanted = plan.noted().map(|l| spans[l.field]);
         variable.extend(wanted.map(|(at, len)| (at as u32, len as u32)));
         n += 1;
     }
@@ -205,7 +228,7 @@ fn loosen(
             );
         }
         for (k, l) in plan.variable.iter().enumerate() {
-            let (at, len) = variable[i * plan.variable.len() + k];
+            let (at, len) = variable[i * plan.noted_len() + k];
             let bytes = &body[at as usize..][..len as usize];
             if bytes.is_empty() && l.element.kind != Kind::Text {
                 continue;
@@ -228,8 +251,8 @@ fn loosen(
     }
 }
 
-fn mark(out: &mut FlowBatch, row: usize, target: Target) {
-    if let Some(field) = super::plan::field(target) {
+pub(super) fn mark(out: &mut FlowBatch, row: usize, target: Target) {
+    if let Some(field) = super::places::field(target) {
         out.core.present[row] |= field.bit();
     }
 }
@@ -247,8 +270,8 @@ fn loose_value(
     let row = first + i;
     if kind == Kind::Frame {
         let view = dissect::ethernet(bytes);
-        let length = sides.value(Side::FrameLength, i).max(bytes.len() as u64);
-        return frame::fill(out, row, &view, length);
+        let sent = sides.get(Side::FrameLength).get(i).copied();
+        return frame::fill(out, row, &view, (bytes.len() as u64, sent));
     }
     if kind == Kind::AppId {
         return application(bytes, row, out, tally);
@@ -273,7 +296,7 @@ fn loose_value(
 }
 
 /// An application id of any length, and its bytes where the number does not tell them.
-fn application(bytes: &[u8], row: usize, out: &mut FlowBatch, tally: &mut Tally) {
+pub(super) fn application(bytes: &[u8], row: usize, out: &mut FlowBatch, tally: &mut Tally) {
     let id = app_id(bytes);
     out.core.app_id[row] = id;
     mark(out, row, Target::AppId);
@@ -297,10 +320,9 @@ fn own_times(
     sides: &Sides,
     out: &mut FlowBatch,
 ) {
-    let init = sides.value(Side::SystemInit, i) as i64;
-    if init == 0 {
+    let Some(init) = own_init(sides, i) else {
         return;
-    }
+    };
     let moment = moment_from_init(frame.moment.export_ms, init);
     for step in plan
         .moves
@@ -321,6 +343,32 @@ fn own_times(
     }
 }
 
+/// Element 160 of record `i`; zero is not set.
+pub(super) fn own_init(sides: &Sides, i: usize) -> Option<i64> {
+    let init = i64::try_from(sides.value(Side::SystemInit, i)).ok();
+    init.filter(|ms| *ms != 0)
+}
+
+/// Ends that are told by start and duration only.
+fn ends(first: usize, n: usize, sides: &Sides, out: &mut FlowBatch) {
+    let millis = sides.get(Side::DurationMs);
+    let micros = sides.get(Side::DurationUs);
+    let c = &mut out.core;
+    for i in 0..n {
+        let lasts = match (millis.get(i), micros.get(i)) {
+            (Some(ms), _) => *ms,
+            (None, Some(us)) => us / 1000,
+            (None, None) => continue,
+        };
+        let row = first + i;
+        if c.present[row] & Field::StartMs.bit() != 0 {
+            let lasts = i64::try_from(lasts).unwrap_or(i64::MAX);
+            c.end_ms[row] = c.start_ms[row].saturating_add(lasts);
+            c.present[row] |= Field::EndMs.bit();
+        }
+    }
+}
+
 /// The uptime at export of an exporter that came up at `init` (element 160).
 pub(super) fn moment_from_init(export_ms: i64, init: i64) -> Moment {
     Moment {
@@ -329,12 +377,19 @@ pub(super) fn moment_from_init(export_ms: i64, init: i64) -> Moment {
     }
 }
 
-/// Flags lives that cannot be meant and moves the times of exporters whose clock is wrong.
-fn judge_times(first: usize, frame: &Frame, out: &mut FlowBatch, tally: &mut Tally) {
+/// Moves the times of exporters whose clock is wrong and flags lives that cannot be meant.
+fn judge_times(plan: &Plan, first: usize, frame: &Frame, out: &mut FlowBatch, tally: &mut Tally) {
+    let exported_ms = frame.moment.export_ms;
+    let latest = if frame.clock_offset_ms != 0 {
+        correct(plan, first, frame, out, tally);
+        exported_ms.saturating_add(frame.clock_offset_ms)
+    } else {
+        exported_ms
+    };
     let c = &mut out.core;
-    let latest = match frame.moment.export_ms {
-        0 => i64::MAX,
-        t => t.saturating_add(EXPORT_AHEAD_MS),
+    let latest = match exported_ms {
+        0 => i64::MAX - 1,
+        _ => latest.saturating_add(EXPORT_AHEAD_MS).min(i64::MAX - 1),
     };
     let life_max = frame.flow_life_max_ms;
     let both = Field::StartMs.bit() | Field::EndMs.bit();
@@ -354,27 +409,56 @@ fn judge_times(first: usize, frame: &Frame, out: &mut FlowBatch, tally: &mut Tal
         impossible += u64::from(bad);
     }
     tally.add(Outcome::TimesImpossible, impossible);
-    if frame.clock_offset_ms != 0 {
-        correct(first, frame.clock_offset_ms, out, tally);
+}
+
+impl Frame {
+    /// Whether a time that was sent as such is right although the header's clock is wrong: near the time of receipt, or in
+    /// the past and nearer to that than to the time of export.
+    fn keeps(&self, t: i64) -> bool {
+        let exported_ms = self.moment.export_ms;
+        let ago = exported_ms
+            .saturating_add(self.clock_offset_ms)
+            .saturating_sub(t);
+        let max = self.clock_skew_max_ms;
+        let by_header = exported_ms.saturating_sub(t).saturating_abs();
+        ago >= -max && (ago <= max || ago < by_header)
     }
 }
 
-fn correct(first: usize, offset: i64, out: &mut FlowBatch, tally: &mut Tally) {
+/// Moves the times that share the error of the header's clock: all that count from it, and those that were sent as such
+/// but for records whose last one is right.
+fn correct(plan: &Plan, first: usize, frame: &Frame, out: &mut FlowBatch, tally: &mut Tally) {
+    let offset = frame.clock_offset_ms;
     let c = &mut out.core;
     let mut rows = 0;
     for i in first..c.flags.len() {
+        let back = c.half[i] == Half::Reverse as u8;
         let has = |f: Field| c.present[i] & f.bit() != 0;
-        if has(Field::StartMs) {
-            c.start_ms[i] = c.start_ms[i].saturating_add(offset);
+        let relative = |f: Field| plan.relative[usize::from(back)] & f.bit() != 0;
+        let sent = |f: Field, ms: i64| (has(f) && !relative(f)).then_some(ms);
+        let last = sent(Field::EndMs, c.end_ms[i]).or(sent(Field::StartMs, c.start_ms[i]));
+        let keeps = last.is_some_and(|t| frame.keeps(t));
+        let moves = |f: Field| has(f) && (relative(f) || !keeps);
+        let mut moved = false;
+        for (field, ms) in [
+            (Field::StartMs, &mut c.start_ms[i]),
+            (Field::EndMs, &mut c.end_ms[i]),
+        ] {
+            if moves(field) {
+                *ms = ms.saturating_add(offset);
+                moved = true;
+            }
         }
-        if has(Field::EndMs) {
-            c.end_ms[i] = c.end_ms[i].saturating_add(offset);
-        }
-        if let Some(g) = out.firewall.as_mut().filter(|_| has(Field::EventMs)) {
+        if let Some(g) = out.firewall.as_mut().filter(|_| has(Field::EventMs))
+            && !frame.keeps(g.event_ms[i])
+        {
             g.event_ms[i] = g.event_ms[i].saturating_add(offset);
+            moved = true;
         }
-        c.flags[i] |= RowFlags::CLOCK_CORRECTED;
-        rows += 1;
+        if moved {
+            c.flags[i] |= RowFlags::CLOCK_CORRECTED;
+            rows += 1;
+        }
     }
     tally.add(Outcome::ClocksCorrected, rows);
 }

@@ -142,14 +142,16 @@ pub(super) struct Fallback {
     pub max: u32,
 }
 
+/// Flags of a row whose interval was refused: none is known, then.
+pub(super) const REFUSED: u32 = RowFlags::SAMPLING_REFUSED | RowFlags::SAMPLING_UNKNOWN;
+
 /// (interval, source, flags) as three columns take them.
 type Sampled = (u32, u8, u32);
 
 impl Fallback {
     fn judge(&self, interval: u64, source: SamplingSource) -> Sampled {
         if interval > u64::from(self.max) {
-            let flags = RowFlags::SAMPLING_REFUSED | RowFlags::SAMPLING_UNKNOWN;
-            return (1, SamplingSource::Unknown as u8, flags);
+            return (1, SamplingSource::Unknown as u8, REFUSED);
         }
         (interval as u32, source as u8, 0)
     }
@@ -225,10 +227,12 @@ fn interfaces(out: &FlowBatch, row: usize) -> [u32; 2] {
     }
 }
 
-fn count(flags: u32, n: u64, tally: &mut Tally) {
+/// Counts what the flags of `n` rows say of their sampling.
+pub(super) fn count(flags: u32, n: u64, tally: &mut Tally) {
     if flags & RowFlags::SAMPLING_REFUSED != 0 {
         tally.add(Outcome::SamplingRefused, n);
-    } else if flags & RowFlags::SAMPLING_UNKNOWN != 0 {
+    }
+    if flags & RowFlags::SAMPLING_UNKNOWN != 0 {
         tally.add(Outcome::SamplingUnknown, n);
     }
 }
@@ -239,6 +243,7 @@ fn says_interval(sides: &Sides) -> bool {
         Side::RandomInterval,
         Side::PacketInterval,
         Side::SamplingSize,
+        Side::OneIn,
     ]
     .iter()
     .any(|s| !sides.get(*s).is_empty())
@@ -248,7 +253,7 @@ fn record_interval(sides: &Sides, i: usize) -> u64 {
     interval(|side| sides.get(side).get(i).copied())
 }
 
-/// 1 in N from the elements of a record (34, 50, 305 with 306, 309 with 310); 0 where they do not tell.
+/// 1 in N from the elements of a record (34, 50, 305 with 306, 309 with 310, 311); 0 where they do not tell.
 ///
 /// 305 packets of 305 + 306 are taken (RFC 5477 section 8.2); an exporter that sends 305 alone means 1 in 305.
 pub(super) fn interval(value: impl Fn(Side) -> Option<u64>) -> u64 {
@@ -264,8 +269,8 @@ pub(super) fn interval(value: impl Fn(Side) -> Option<u64>) -> u64 {
         (_, _, Some(packets @ 1..), Some(space)) => {
             ratio(packets.saturating_add(space), packets).max(1)
         }
-        (_, _, Some(packets), None) => packets,
-        _ => 0,
+        (_, _, Some(packets @ 1..), None) => packets,
+        _ => value(Side::OneIn).unwrap_or(0),
     }
 }
 
@@ -290,6 +295,7 @@ mod tests {
             2048
         );
         assert_eq!(of(&[(S::SamplingSize, 0), (S::SamplingPopulation, 5)]), 0);
+        assert_eq!(of(&[(S::PacketInterval, 0), (S::OneIn, 128)]), 128);
         assert_eq!(of(&[]), 0);
     }
 

@@ -9,7 +9,7 @@ use super::faults::Faults;
 use super::layouts::Layouts;
 use super::moves::Moment;
 use super::options;
-use super::raw::{Records, is_padding};
+use super::raw::{Behind, Records, behind};
 use super::rows::{self, Frame, Scratch, moment_from_init};
 use super::sampling::Fallback;
 use super::settings::Settings;
@@ -121,6 +121,9 @@ pub(super) fn frame(
         } else {
             0
         },
+        clock_skew_max_ms: i64::try_from(settings.clock_skew_max_s)
+            .unwrap_or(i64::MAX)
+            .saturating_mul(1000),
         first_export_ms: first_ms,
         flow_life_max_ms: i64::try_from(settings.flow_life_max_s)
             .unwrap_or(i64::MAX)
@@ -203,7 +206,10 @@ impl Job<'_> {
                     self.tally.one(Outcome::TemplatesWithdrawn);
                     None
                 }
-                Ok(TemplateEvent::Refused(_, reason)) => {
+                Ok(TemplateEvent::Refused(id, reason)) => {
+                    // what it would have replaced is no longer what the exporter sends
+                    let gone = self.exporter.forget(self.session, id);
+                    self.shared.templates -= usize::from(gone);
                     self.tally.one(Outcome::TemplatesRefused);
                     Some(reason)
                 }
@@ -283,31 +289,12 @@ impl Job<'_> {
         let known = session.template(id, stamp).map(Arc::clone);
         let (compiled, flags) = match known {
             Some(compiled) => (compiled, 0),
-            None => match self.fallback(self.session, id, body) {
-                Some(compiled) => (compiled, RowFlags::TEMPLATE_FALLBACK),
+            None => match self.exporter.fallback(self.session, id, body) {
+                Some(compiled) => (Arc::clone(compiled), RowFlags::TEMPLATE_FALLBACK),
                 None => return self.wait(id, body, offset),
             },
         };
         self.decode(&compiled, body, offset, flags);
-    }
-
-    /// The template of another session, where the rules allow it and the set divides into whole records.
-    fn fallback(&self, session: usize, id: u16, body: &[u8]) -> Option<Arc<Compiled>> {
-        let compiled = self.exporter.fallback(session, id)?;
-        let template = &compiled.template;
-        let used = match template.record_len {
-            Some(len) => body.len() / len * len,
-            None => {
-                let (mut records, mut spans) = (Records::new(template, body), Vec::new());
-                while records.next(&mut spans).is_some() {}
-                records.position()
-            }
-        };
-        let padding = &body[used..];
-        let whole = used > 0
-            && padding.len() < template.record_min.max(4)
-            && padding.iter().all(|b| *b == 0);
-        whole.then(|| Arc::clone(compiled))
     }
 
     /// Decodes a set with its template; the set's outcome is counted here.
@@ -329,12 +316,14 @@ impl Job<'_> {
         };
         self.units = self.units.wrapping_add(n as u32);
         let rest = &body[used..];
-        if !is_padding(rest, template.record_min) {
+        let behind = behind(template, rest);
+        if behind != Behind::Padding {
             self.tally.add(Outcome::BytesTrailing, rest.len() as u64);
         }
-        if n == 0 && !body.is_empty() {
+        if n == 0 && !body.is_empty() || behind == Behind::Cut {
+            // the records before it are used, as are the templates before a broken one
             self.tally.one(Outcome::SetsRejectedRecord);
-            self.fault(offset, Reason::Record);
+            self.fault(offset + used, Reason::Record);
         } else {
             self.tally.one(Outcome::SetsDecoded);
         }
@@ -461,8 +450,9 @@ impl Job<'_> {
         if let Some(compiled) = self.exporter.sessions[s].template(id, self.shared.stamp) {
             return Some((Arc::clone(compiled), 0));
         }
-        let compiled = self.fallback(s, id, &self.exporter.waiting[waiting].body)?;
-        Some((compiled, RowFlags::TEMPLATE_FALLBACK))
+        let body = &self.exporter.waiting[waiting].body;
+        let compiled = self.exporter.fallback(s, id, body)?;
+        Some((Arc::clone(compiled), RowFlags::TEMPLATE_FALLBACK))
     }
 
     /// Decodes a set that waited: its own provenance, the place and the frame of the template's datagram.

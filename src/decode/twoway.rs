@@ -7,7 +7,9 @@ use super::element::Side;
 use super::generations::Generations;
 use super::moves::Sides;
 use super::plan::{Plan, Special};
+use super::reverse;
 use super::rows::Frame;
+use super::sampling;
 use super::settings::Settings;
 use crate::ledger::{Outcome, Tally};
 use crate::model::{Addr, Field, FlowBatch, Half, RowFlags};
@@ -17,6 +19,8 @@ use crate::model::{Addr, Field, FlowBatch, Half, RowFlags};
 pub(super) struct Counters {
     totals: Generations<FlowKey, (u64, u64)>,
     firewall: Generations<FirewallKey, Seen>,
+    /// Totals of flows torn down a short while ago: one that comes twice counts once.
+    ended: Generations<FirewallKey, Ended>,
     /// Export time of the last datagram after which a firewall flow gave way.
     evicted_ms: i64,
     twice: Vec<bool>,
@@ -57,6 +61,9 @@ struct FlowKey {
 
 type FirewallKey = (Addr, u32, u64);
 
+/// Start and totals of a flow that was torn down. Flow ids are used again: another start or another total is another flow.
+type Ended = (i64, [(u64, u64); 2]);
+
 /// What the updates of one firewall flow have counted: (bytes, packets) of initiator and responder.
 #[derive(Clone, Copy, Debug, Default)]
 struct Seen {
@@ -70,6 +77,7 @@ impl Counters {
         Counters {
             totals: Generations::new(settings.totals_max),
             firewall: Generations::new(settings.firewall_flows_max),
+            ended: Generations::new(settings.firewall_flows_max / ENDED_PART),
             evicted_ms: i64::MIN,
             twice: Vec::new(),
             reverse: Vec::new(),
@@ -125,7 +133,12 @@ impl Counters {
         if !special.two_way {
             return 0;
         }
-        self.add_reverse(first, sides, out)
+        self.add_reverse(first, sides, out, tally)
+    }
+
+    /// Which of the records settled last have a reverse row.
+    pub fn turned(&self) -> &[bool] {
+        &self.twice
     }
 
     /// Turns running totals into what came since the last record of the flow.
@@ -206,11 +219,17 @@ impl Counters {
                 counts
             }
             2 => {
-                let seen = if named {
-                    self.firewall.remove(&key)
-                } else {
-                    None
-                };
+                let end = (out.core.start_ms[row], counts);
+                let (mut seen, mut again) = (None, false);
+                if named {
+                    seen = self.firewall.remove(&key);
+                    let known = self.ended.get_mut(&key).is_some_and(|e| *e == end);
+                    again = seen.is_none() && known;
+                    self.ended.insert(key, end);
+                }
+                if again {
+                    return [(0, 0); 2];
+                }
                 let seen = seen.unwrap_or(Seen {
                     whole,
                     ..Default::default()
@@ -220,13 +239,7 @@ impl Counters {
                     tally.one(Outcome::TotalsUnknown);
                     return [(0, 0); 2];
                 }
-                let rest = |total: (u64, u64), n: (u64, u64)| {
-                    (total.0.saturating_sub(n.0), total.1.saturating_sub(n.1))
-                };
-                [
-                    rest(counts[0], seen.counted[0]),
-                    rest(counts[1], seen.counted[1]),
-                ]
+                rest(counts, seen.counted)
             }
             _ => counts,
         }
@@ -248,7 +261,13 @@ impl Counters {
             && start > self.evicted_ms
     }
 
-    fn add_reverse(&mut self, first: usize, sides: &Sides, out: &mut FlowBatch) -> usize {
+    fn add_reverse(
+        &mut self,
+        first: usize,
+        sides: &Sides,
+        out: &mut FlowBatch,
+        tally: &mut Tally,
+    ) -> usize {
         out.core.half[first..].fill(Half::Forward as u8);
         self.twice.clear();
         self.twice.extend(self.reverse.iter().map(|r| *r != (0, 0)));
@@ -260,14 +279,20 @@ impl Counters {
         for (i, counters) in self.reverse.iter().enumerate() {
             row += 1;
             if *counters != (0, 0) {
-                let flags = sides.get(Side::RevTcpFlags).get(i).copied();
-                reverse(out, row, *counters, flags);
+                reverse::turn(out, row, *counters, (sides, i));
                 out.core.present[row] |= carried(sides, i);
+                sampling::count(out.core.flags[row], 1, tally);
                 row += 1;
             }
         }
         added
     }
+}
+
+/// What of totals was not counted yet.
+fn rest(totals: [(u64, u64); 2], counted: [(u64, u64); 2]) -> [(u64, u64); 2] {
+    let less = |t: (u64, u64), n: (u64, u64)| (t.0.saturating_sub(n.0), t.1.saturating_sub(n.1));
+    [less(totals[0], counted[0]), less(totals[1], counted[1])]
 }
 
 fn reverse_total(sides: &Sides, i: usize) -> Option<(u64, u64)> {
@@ -306,103 +331,9 @@ fn set_counters(out: &mut FlowBatch, row: usize, (bytes, packets): (u64, u64)) {
     out.core.packets[row] = packets;
 }
 
-/// Turns a copy of a forward row round: endpoints, interfaces and translations change sides; what was said of the
-/// forward direction only is absent.
-fn reverse(out: &mut FlowBatch, row: usize, counters: (u64, u64), tcp_flags: Option<u64>) {
-    use std::mem::swap;
-    set_counters(out, row, counters);
-    let c = &mut out.core;
-    c.half[row] = Half::Reverse as u8;
-    swap(&mut c.src_addr[row], &mut c.dst_addr[row]);
-    swap(&mut c.src_port[row], &mut c.dst_port[row]);
-    swap(&mut c.in_if[row], &mut c.out_if[row]);
-    swap(&mut c.src_as[row], &mut c.dst_as[row]);
-    swap(&mut c.src_mask[row], &mut c.dst_mask[row]);
-    c.next_hop[row] = Addr::UNSPECIFIED;
-    // metered where the forward direction came in is metered where the reverse one goes out
-    if c.present[row] & Field::Direction.bit() != 0 {
-        c.direction[row] ^= 1;
-    }
-    c.tcp_flags[row] = tcp_flags.unwrap_or(0) as u16;
-    if let Some(g) = &mut out.nat {
-        swap(&mut g.nat_src_addr[row], &mut g.nat_dst_addr[row]);
-        swap(&mut g.nat_src_port[row], &mut g.nat_dst_port[row]);
-    }
-    if let Some(g) = &mut out.layer2 {
-        swap(&mut g.src_mac[row], &mut g.dst_mac[row]);
-        g.l2_bytes[row] = 0;
-    }
-    if let Some(g) = &mut out.link {
-        swap(&mut g.in_phys_if[row], &mut g.out_phys_if[row]);
-        swap(&mut g.ingress_vrf[row], &mut g.egress_vrf[row]);
-        g.ttl[row] = 0;
-        g.ipv6_flow_label[row] = 0;
-    }
-    if let Some(g) = &mut out.bgp {
-        swap(&mut g.src_peer_as[row], &mut g.dst_peer_as[row]);
-        g.bgp_next_hop[row] = Addr::UNSPECIFIED;
-        g.dst_as_path[row] = Default::default();
-    }
-    if let Some(g) = &mut out.counters {
-        (g.out_bytes[row], g.out_packets[row]) = (0, 0);
-        (g.bytes_total[row], g.packets_total[row]) = (0, 0);
-    }
-    let mut present = out.core.present[row];
-    present &= !(Field::Bytes.bit() | Field::Packets.bit());
-    if tcp_flags.is_some() {
-        present |= Field::TcpFlags.bit();
-    } else {
-        present &= !Field::TcpFlags.bit();
-    }
-    out.core.present[row] = turn(present);
-}
-
-/// Presence of the reverse direction.
-fn turn(present: u64) -> u64 {
-    let absent = ONE_WAY.iter().fold(0, |bits, f| bits | f.bit());
-    let mut turned = present & !absent;
-    for (a, b) in PAIRS {
-        let both = a.bit() | b.bit();
-        turned &= !both;
-        if present & a.bit() != 0 {
-            turned |= b.bit();
-        }
-        if present & b.bit() != 0 {
-            turned |= a.bit();
-        }
-    }
-    turned
-}
+/// Of so many firewall flows one that ended is remembered.
+const ENDED_PART: usize = 4;
 
 const REVERSE_BYTES: [Side; 3] = [Side::RevBytes, Side::RevBytesTotal, Side::RespBytes];
 
 const REVERSE_PACKETS: [Side; 3] = [Side::RevPackets, Side::RevPacketsTotal, Side::RespPackets];
-
-/// Fields that change sides.
-const PAIRS: &[(Field, Field)] = &[
-    (Field::SrcAddr, Field::DstAddr),
-    (Field::SrcPort, Field::DstPort),
-    (Field::InIf, Field::OutIf),
-    (Field::SrcAs, Field::DstAs),
-    (Field::SrcMask, Field::DstMask),
-    (Field::NatSrcAddr, Field::NatDstAddr),
-    (Field::NatSrcPort, Field::NatDstPort),
-    (Field::SrcMac, Field::DstMac),
-    (Field::InPhysIf, Field::OutPhysIf),
-    (Field::IngressVrf, Field::EgressVrf),
-    (Field::SrcPeerAs, Field::DstPeerAs),
-];
-
-/// Fields that hold for the forward direction only.
-const ONE_WAY: &[Field] = &[
-    Field::NextHop,
-    Field::BgpNextHop,
-    Field::DstAsPath,
-    Field::Ttl,
-    Field::Ipv6FlowLabel,
-    Field::L2Bytes,
-    Field::OutBytes,
-    Field::OutPackets,
-    Field::BytesTotal,
-    Field::PacketsTotal,
-];

@@ -51,7 +51,8 @@ outcomes! {
     DatagramsRejectedShort = "datagrams_rejected_short";
     /// Datagrams rejected: header fields contradict each other.
     DatagramsRejectedHeader = "datagrams_rejected_header";
-    /// Datagrams whose count field does not match what they hold (v5, v7): the whole records up to the count are used.
+    /// Datagrams whose count field does not match what they hold (v5, v7, sFlow): the whole records or samples up to the count are
+    /// used.
     CountsWrong = "counts_wrong";
     /// Sets (v5: one a datagram; sFlow: samples) seen.
     Sets = "sets";
@@ -186,6 +187,8 @@ outcomes! {
     UsageClamped = "usage_clamped";
     /// Flow lives cut to the pro-rating limit.
     ProrateCut = "prorate_cut";
+    /// Talkers among the first of their exporter for which there was no row: their bytes are in `other`.
+    TalkersCut = "talkers_cut";
     /// Rows whose interface found no room among those whose metering side is remembered.
     InterfacesRefused = "interfaces_refused";
     /// Teardown or running totals that could not be turned into a delta.

@@ -27,4 +27,4 @@ pub use flow_row::{FieldValue, FlowRow, app_id_len, scale};
 pub use learned::{CounterSource, InterfaceCounters, Learned};
 pub use names::{COUNTRY_IDS, NameTable, Names, country, country_id};
 pub use provenance::{AppSource, Half, Origin, Provenance, RowFlags, SamplingSource};
-pub use usage::{InterfaceSide, UsageRow};
+pub use usage::{InterfaceSide, NetworkRow, TalkerRole, TalkerRow, UsageRow};

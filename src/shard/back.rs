@@ -239,16 +239,23 @@ impl Back {
         age_ns >= self.sealer.seal_age_ns()
     }
 
-    /// Usage of what was finished since the last call, and the facts that were learned.
+    /// Usage of what was finished since the last call, and the facts that were learned. Networks and talkers go on adding up.
     pub fn drain(&mut self) -> (Vec<UsageRow>, Vec<Learned>) {
-        (self.usage.drain(), std::mem::take(&mut self.inventory))
+        let mut usage = self.sealer.fresh_usage();
+        self.usage.drain_into(&mut usage);
+        (usage, std::mem::take(&mut self.inventory))
     }
 
     /// Seals what was gathered together with its usage and the inventory; every ten seconds, and the `last` time, also with
-    /// the outcomes since then.
+    /// the outcomes and the talkers since then: talkers of ten seconds are found better, and in fewer rows, than those of one.
     pub fn seal(&mut self, now_ns: i64, book: &Book, last: bool) -> Sealed {
         self.catch_up();
         let (usage, learned) = self.drain();
+        let networks = self.usage.take_networks();
+        let talkers = match self.tells(now_ns, last) || self.usage.talkers_are_due() {
+            true => self.usage.take_talkers(),
+            false => vec![],
+        };
         let ledger = if self.tells(now_ns, last) {
             self.ledger_rows(now_ns, book)
         } else {
@@ -259,6 +266,8 @@ impl Back {
             now_ns,
             Extra {
                 usage,
+                networks,
+                talkers,
                 ledger,
                 learned,
             },

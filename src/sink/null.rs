@@ -29,7 +29,7 @@ pub fn start(inbox: Inbox, effort: Effort) -> Result<JoinHandle<()>, Error> {
             }
             if let Some(encoder) = &mut encoder {
                 for section in encoder.encode(&bundle).sections {
-                    encoder.recycle(section.body);
+                    encoder.buffers().recycle(section.body);
                 }
             }
             bundle.recycle();

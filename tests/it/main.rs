@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod captures;
+mod cards;
 mod check;
 mod config;
 mod conformance;
@@ -16,9 +17,11 @@ mod operate;
 mod peers;
 mod pipeline;
 mod reach;
+mod reading;
 mod reconciliation;
 mod refusals;
 mod replay;
+mod report;
 mod schema;
 mod simulation;
 mod sink;

@@ -5,7 +5,7 @@ use super::{Record, count};
 use crate::decode::Reason;
 use crate::decode::sflow::{
     CountersSample, FlowRecord, FlowSample, Format, Header, IpRecord, Item, Items, Sample, Source,
-    contradicts, count_rest, interface_counters,
+    count_rest, interface_counters,
 };
 use crate::dissect;
 use crate::ledger::{Outcome, Tally};
@@ -19,9 +19,6 @@ pub(super) fn datagram(
     each: &mut dyn FnMut(Record),
 ) -> Result<(), Reason> {
     let (head, reader) = Header::read(d.payload).map_err(|(_, reason)| reason)?;
-    if contradicts(d, &head, reader.rest().len()) {
-        return Err(Reason::Header);
-    }
     let mut samples = Items::new(reader, head.samples);
     let mut place = 0;
     for item in samples.by_ref() {
@@ -52,7 +49,7 @@ pub(super) fn datagram(
         count(tally, outcome);
         each(record);
     }
-    count_rest(&samples, tally);
+    count_rest(&samples, d.cut, tally);
     Ok(())
 }
 

@@ -3,8 +3,9 @@
 use super::value::{self, Fields, Named};
 use super::{Record, count};
 use crate::decode::element::{Element, find};
+use crate::decode::lend::lent;
 use crate::decode::moves::{Moment, number};
-use crate::decode::raw::{Records, is_padding, keys};
+use crate::decode::raw::{Behind, Records, behind, keys};
 use crate::decode::template::{FieldSpec, Template, TemplateEvent, TemplateHeader, TemplateReader};
 use crate::decode::{Reason, Settings};
 use crate::ledger::{Outcome, Tally};
@@ -167,7 +168,7 @@ impl Sessions {
         match (message.session.version, id) {
             (9, 0) | (10, 2) => self.learn(message, false, set, tally, each),
             (9, 1) | (10, 3) => self.learn(message, true, set, tally, each),
-            (_, 256..) => match self.find(message.session, id, set.len()) {
+            (_, 256..) => match self.find(message.session, id, set) {
                 Some(known) => self.data(message, &known, set, tally, each),
                 None => self.keep(message, id, set, tally),
             },
@@ -185,45 +186,45 @@ impl Sessions {
     ) {
         let session = message.session;
         let mut reader = TemplateReader::new(session.version, options, set, &self.settings);
-        let (mut fields, mut learned, mut fault) = (Vec::new(), Vec::new(), None);
+        let (mut fields, mut fault) = (Vec::new(), None);
         while let Some(event) = reader.next(&mut fields) {
             match event {
                 Ok(TemplateEvent::Learned(header)) => {
-                    self.insert(session, &header, &fields, tally);
-                    learned.push(header.id);
+                    if self.insert(session, &header, &fields, tally) {
+                        self.release(session, header.id, tally, each);
+                    }
                 }
                 Ok(TemplateEvent::Withdrawn(_)) => tally.one(Outcome::TemplatesWithdrawn),
                 Ok(TemplateEvent::Refused(id, reason)) => {
                     // what it would have replaced is no longer what the exporter sends
                     self.templates.remove(&(session, id));
-                    learned.retain(|l| *l != id);
                     tally.one(Outcome::TemplatesRefused);
                     fault = fault.or(Some(reason));
                 }
                 Err(reason) => {
+                    tally.one(Outcome::TemplatesRefused);
                     fault = fault.or(Some(reason));
                     break;
                 }
             }
         }
         tally.one(fault.map_or(Outcome::SetsDecoded, Reason::set_outcome));
-        for id in learned {
-            self.release(session, id, tally, each);
-        }
     }
 
+    /// Learns a template; whether it is news.
     fn insert(
         &mut self,
         session: Session,
         header: &TemplateHeader,
         fields: &[FieldSpec],
         tally: &mut Tally,
-    ) {
+    ) -> bool {
         let key = (session, header.id);
+        self.announced.insert(session);
         if self.templates.len() >= self.settings.templates_max && !self.templates.contains_key(&key)
         {
             tally.one(Outcome::TemplatesRefused);
-            return;
+            return false;
         }
         let template = Template::new(header, fields);
         let known = Known {
@@ -238,42 +239,32 @@ impl Sessions {
                 .collect(),
             template,
         };
-        self.announced.insert(session);
         let outcome = match self.templates.insert(key, Rc::new(known)) {
             None => Outcome::TemplatesLearned,
             Some(old) if !old.template.same_layout(header, fields) => Outcome::TemplatesChanged,
-            Some(_) => return,
+            Some(_) => return false,
         };
         tally.one(outcome);
+        true
     }
 
-    /// The session's template; else that of other sessions of the same exporter and domain, if they agree, this one
-    /// never announced any, and the set divides into whole records.
-    fn find(&self, session: Session, id: u16, bytes: usize) -> Option<Rc<Known>> {
+    /// The session's template; else what other sessions lend one that never announced any.
+    fn find(&self, session: Session, id: u16, set: &[u8]) -> Option<Rc<Known>> {
         if let Some(known) = self.templates.get(&(session, id)) {
             return Some(known.clone());
         }
         if self.announced.contains(&session) {
             return None;
         }
-        let mut others = self
-            .templates
-            .iter()
-            .filter(|((s, i), _)| {
-                *i == id
-                    && Session {
-                        port: session.port,
-                        ..*s
-                    } == session
-            })
-            .map(|(_, known)| known);
-        let one = others.next()?;
-        let t = &one.template;
-        let agree = others.all(|o| o.template == *t);
-        let divides = t
-            .record_len
-            .is_none_or(|n| n > 0 && bytes >= n && bytes % n < 4.min(n));
-        (agree && divides).then(|| one.clone())
+        let lend = |s: &&Session| {
+            Session {
+                port: session.port,
+                ..**s
+            } == session
+        };
+        let others = self.announced.iter().filter(lend);
+        let others = others.map(|s| self.templates.get(&(*s, id)));
+        lent(others, |known| &known.template, set).cloned()
     }
 
     fn data(
@@ -289,11 +280,17 @@ impl Sessions {
         while records.next(&mut spans).is_some() {
             some = true;
             let values = || spans.iter().map(|&(at, length)| &set[at..at + length]);
-            self.note_init(message, known, values());
             let mut moment = message.moment;
+            if known.template.options {
+                self.note_init(message, known, values());
+            }
             if message.session.version == 10 {
                 let Session { source, domain, .. } = message.session;
-                moment.uptime_ms = self.uptime(source, domain, moment.export_ms);
+                // a flow record's own holds for itself alone
+                moment.uptime_ms = match init(known, values()) {
+                    Some(init) => Some(moment.export_ms.wrapping_sub(init) as u32),
+                    None => self.uptime(source, domain, moment.export_ms),
+                };
             }
             let mut fields = Fields::default();
             for (element, bytes) in known.elements.iter().zip(values()) {
@@ -324,13 +321,13 @@ impl Sessions {
             each(record);
         }
         let rest = &set[records.position()..];
-        if !is_padding(rest, known.template.record_min) {
+        let behind = behind(&known.template, rest);
+        if behind != Behind::Padding {
             tally.add(Outcome::BytesTrailing, rest.len() as u64);
         }
-        tally.one(if some || set.is_empty() {
-            Outcome::SetsDecoded
-        } else {
-            Outcome::SetsRejectedRecord
+        tally.one(match (some || set.is_empty(), behind) {
+            (false, _) | (_, Behind::Cut) => Outcome::SetsRejectedRecord,
+            _ => Outcome::SetsDecoded,
         });
     }
 
@@ -339,17 +336,17 @@ impl Sessions {
         &mut self,
         message: &Message,
         known: &Known,
-        values: impl Iterator<Item = &'v [u8]>,
+        values: impl Iterator<Item = &'v [u8]> + Clone,
     ) {
-        let (mut init, mut domain) = (None, message.session.domain);
-        for (field, bytes) in known.template.fields.iter().zip(values) {
-            match (field.pen, field.element, bytes.len()) {
-                (0, 160, 8) => init = Some(number(bytes) as i64),
-                (0, 149, 1..=4) if number(bytes) != 0 => domain = number(bytes) as u32,
-                _ => {}
+        let mut domain = message.session.domain;
+        for (field, bytes) in known.template.fields.iter().zip(values.clone()) {
+            if (field.pen, field.element) == (0, 149) && matches!(bytes.len(), 1..=4) {
+                domain = Some(number(bytes) as u32)
+                    .filter(|n| *n != 0)
+                    .unwrap_or(domain);
             }
         }
-        if let Some(init) = init
+        if let Some(init) = init(known, values)
             && self.inits.len() < self.settings.templates_max
         {
             self.inits.insert((message.session.source, domain), init);
@@ -376,18 +373,24 @@ impl Sessions {
         });
     }
 
-    /// Hands out what waited for a template, oldest first.
+    /// Hands out what waited for a template of this session, oldest first: its own sets, and those of sessions that it may
+    /// lend it to.
     fn release(&mut self, session: Session, id: u16, tally: &mut Tally, each: Each<'_>) {
-        let waits = |w: &Waiting| w.id == id && w.message.session == session;
-        if !self.waiting.iter().any(waits) {
-            return;
-        }
-        let Some(known) = self.find(session, id, 0) else {
-            return;
-        };
-        let (ready, rest) = self.waiting.drain(..).partition::<Vec<_>, _>(waits);
-        self.waiting = rest;
-        for w in ready {
+        let mut i = 0;
+        while let Some(w) = self.waiting.get(i) {
+            let of = Session {
+                port: session.port,
+                ..w.message.session
+            };
+            let known = match w.id == id && of == session {
+                true => self.find(w.message.session, id, &w.body),
+                false => None,
+            };
+            let Some(known) = known else {
+                i += 1;
+                continue;
+            };
+            let w = self.waiting.remove(i);
             self.waiting_bytes -= w.body.len();
             if let Some(of) = self.waiting_of.get_mut(&session.source) {
                 *of = (of.0.saturating_sub(1), of.1.saturating_sub(w.body.len()));
@@ -396,6 +399,14 @@ impl Sessions {
             self.data(&w.message, &known, &w.body, tally, each);
         }
     }
+}
+
+/// Element 160 of a record: ms since 1970 UTC; zero is not set.
+fn init<'v>(known: &Known, values: impl Iterator<Item = &'v [u8]>) -> Option<i64> {
+    let fields = known.template.fields.iter().zip(values);
+    let mut inits = fields.filter(|(f, bytes)| (f.pen, f.element, bytes.len()) == (0, 160, 8));
+    let (_, bytes) = inits.next()?;
+    i64::try_from(number(bytes)).ok().filter(|ms| *ms > 0)
 }
 
 fn message(d: &Datagram<'_>, version: u8, domain: u32, moment: Moment, raw: bool) -> Message {

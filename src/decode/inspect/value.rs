@@ -67,7 +67,7 @@ impl Fields {
                 }));
             }
             Kind::Time(clock) => self.time(name, clock, number(bytes), moment),
-            Kind::Frame => {}
+            Kind::Frame | Kind::Float => {}
         }
     }
 
@@ -102,7 +102,14 @@ impl Fields {
         let known = self.ranks.iter().any(|(n, r)| *n == name && *r <= rank);
         if let (false, Some(ms)) = (known, moves::time(clock, value, moment)) {
             self.ranks.push((name, rank));
-            self.put(name, json!(ms));
+            // what columns do not hold is shown as sent
+            self.put(
+                name,
+                match clock {
+                    Clock::Millis => json!(value),
+                    _ => json!(ms),
+                },
+            );
         }
     }
 }

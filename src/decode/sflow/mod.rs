@@ -63,10 +63,7 @@ impl SflowDecoder {
         let exporter = exporter(&header, d.source);
         let sender = (exporter, header.sub_agent);
         let tally = book.account((exporter.0, header.sub_agent));
-        if contradicts(d, &header, reader.rest().len()) {
-            tally.one(Outcome::DatagramsRejectedHeader);
-            return Some(fault(reader.position() - 4, Reason::Header));
-        }
+        let count_at = reader.position() - 4;
         tally.one(Outcome::DatagramsParsed);
         let house = (&mut *tally, touched);
         self.sequences
@@ -95,9 +92,13 @@ impl SflowDecoder {
                 }
             }
         }
-        if count_rest(&samples, tally) > 0 {
+        let rest = count_rest(&samples, d.cut, tally);
+        if rest.lost > 0 {
             let offset = d.payload.len() - samples.rest().len();
             first.get_or_insert(fault(offset, Reason::Sample));
+        }
+        if rest.count_wrong {
+            first.get_or_insert(fault(count_at, Reason::Count));
         }
         first
     }
@@ -169,21 +170,35 @@ pub fn exporter(header: &Header, source: Addr) -> Addr {
     }
 }
 
-/// Whether a datagram that was not cut promises more samples than its bytes could hold.
-pub fn contradicts(d: &Datagram<'_>, header: &Header, bytes: usize) -> bool {
-    !d.cut && header.samples as usize > bytes / SAMPLE_MIN
+/// What a header promised and the walk through the samples did not find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// Samples that run past the end or stand behind one that does.
+    pub lost: u64,
+    /// More samples were promised than the bytes that were sent have room for.
+    pub count_wrong: bool,
 }
 
-/// Counts what is left when no more samples can be read: those that are lost, which it returns, or bytes behind the last.
-pub fn count_rest(samples: &Items<'_>, tally: &mut Tally) -> u64 {
+/// Counts what is left when no more samples can be read: those that are lost, a count that cannot be, or bytes behind the
+/// last. `cut`: the datagram was longer than what is there.
+pub fn count_rest(samples: &Items<'_>, cut: bool, tally: &mut Tally) -> Rest {
+    let (left, bytes) = (u64::from(samples.left()), samples.rest().len());
     // where the one that runs past the end would have ended is not known, so it and the others are lost
-    let lost = u64::from(samples.left()).min(SAMPLES_MAX);
+    let room = match cut {
+        true => SAMPLES_MAX,
+        false => bytes.div_ceil(SAMPLE_MIN) as u64,
+    };
+    let lost = left.min(room);
     tally.add(Outcome::Sets, lost);
     tally.add(Outcome::SetsRejectedLength, lost);
+    tally.add(Outcome::CountsWrong, u64::from(left > room));
     if lost == 0 {
-        tally.add(Outcome::BytesTrailing, samples.rest().len() as u64);
+        tally.add(Outcome::BytesTrailing, bytes as u64);
     }
-    lost
+    Rest {
+        lost,
+        count_wrong: left > room,
+    }
 }
 
 fn datagram_outcome(reason: Reason) -> Outcome {
@@ -415,7 +430,12 @@ mod tests {
         let r = run(&[datagram(1, &[refused, item(1, &body)])]);
         assert_eq!(r.batch.core.sampling_interval, [1, 1]);
         let flags = &r.batch.core.flags;
-        assert!(flags[0] & RowFlags::SAMPLING_REFUSED != 0);
+        assert_eq!(
+            flags[0] & crate::decode::sampling::REFUSED,
+            crate::decode::sampling::REFUSED
+        );
+        assert_eq!(r.book.count(Outcome::SamplingRefused), 1);
+        assert_eq!(r.book.count(Outcome::SamplingUnknown), 2);
         assert!(flags[1] & RowFlags::SAMPLING_UNKNOWN != 0);
         assert!(!r.batch.row(0).has(Field::Bytes));
     }
@@ -477,12 +497,26 @@ mod tests {
     }
 
     #[test]
-    fn contradictions_are_rejected_and_cut_samples_counted() {
-        let mut many = datagram(1, &[flow(1, 0, 4, &[])]);
-        many[24..28].copy_from_slice(&1000u32.to_be_bytes());
+    fn a_count_that_cannot_be_costs_no_sample() {
+        for count in [2u32, 3, 20, 1000, u32::MAX] {
+            let mut many = datagram(1, &[flow(1, 0, 4, &[header()])]);
+            many[24..28].copy_from_slice(&count.to_be_bytes());
+            let r = run(&[many]);
+            assert_eq!(r.batch.len(), 1, "{count}");
+            assert_eq!(r.book.count(Outcome::CountsWrong), 1);
+            assert_eq!(r.book.count(Outcome::SetsRejectedLength), 0);
+            assert_eq!(
+                r.fault.map(|f| (f.offset, f.reason)),
+                Some((24, Reason::Count))
+            );
+        }
+    }
+
+    #[test]
+    fn headers_that_cannot_be_are_rejected_and_cut_samples_counted() {
         let mut kind = datagram(1, &[]);
         kind[7] = 9;
-        for payload in [many, kind, vec![0, 0, 0, 5, 0, 0]] {
+        for payload in [kind, vec![0, 0, 0, 5, 0, 0]] {
             assert!(run(&[payload]).fault.is_some());
         }
         let whole = datagram(1, &[flow(1, 0, 4, &[header()]), flow(2, 0, 4, &[header()])]);

@@ -2,6 +2,7 @@
 
 use super::record::{FlowRecord, Gateway, IpRecord};
 use super::wire::{FlowSample, Interface};
+use crate::decode::sampling;
 use crate::dissect::{self, HeaderView};
 use crate::ledger::{Outcome, Tally};
 use crate::model::{Addr, Field, FlowBatch, RowFlags, SamplingSource};
@@ -121,32 +122,20 @@ impl RowWriter {
         if seen && h.network_at.is_none() && ip.is_none() {
             c.flags[i] |= RowFlags::NOT_IP;
         }
-        let (interval, source, flag, outcome) = self.sampling(sample.rate);
+        let (interval, source, flags) = self.sampling(sample.rate);
         c.sampling_interval[i] = interval;
         c.sampling_source[i] = source as u8;
-        c.flags[i] |= flag;
-        if let Some(outcome) = outcome {
-            tally.one(outcome);
-        }
+        c.flags[i] |= flags;
+        sampling::count(flags, 1, tally);
         present
     }
 
-    /// Interval, where it came from, flag and outcome of a sample's rate.
-    fn sampling(&self, rate: u32) -> (u32, SamplingSource, u32, Option<Outcome>) {
+    /// Interval, where it came from and flags of a sample's rate.
+    fn sampling(&self, rate: u32) -> (u32, SamplingSource, u32) {
         match rate {
-            0 => (
-                1,
-                SamplingSource::Unknown,
-                RowFlags::SAMPLING_UNKNOWN,
-                Some(Outcome::SamplingUnknown),
-            ),
-            n if n > self.sampling_max => (
-                1,
-                SamplingSource::Unknown,
-                RowFlags::SAMPLING_REFUSED,
-                Some(Outcome::SamplingRefused),
-            ),
-            n => (n, SamplingSource::Header, 0, None),
+            0 => (1, SamplingSource::Unknown, RowFlags::SAMPLING_UNKNOWN),
+            n if n > self.sampling_max => (1, SamplingSource::Unknown, sampling::REFUSED),
+            n => (n, SamplingSource::Header, 0),
         }
     }
 
@@ -327,7 +316,8 @@ fn texts(i: usize, packet: &Packet<'_>, out: &mut FlowBatch, tally: &mut Tally) 
     present
 }
 
-/// The ifIndex of an interface; none where the packet was discarded or left through several.
+/// The ifIndex of an interface; none where the packet was discarded or left through several. 0x3fffffff stays: the
+/// specification (section 5.3) has it for "no input or output interface", for traffic that begins or ends in the exporter.
 fn index(interface: Interface) -> Option<u32> {
     (interface.format == 0).then_some(interface.value)
 }

@@ -3,25 +3,25 @@
 use super::deliver::passed;
 use super::lanes::{Entry, Load, Memory, Section};
 use super::post::Shared;
+use super::room::Rooms;
 use crate::batch::Table;
 use crate::sink::fate::Fate;
-use crate::sink::native::EncodedBundle;
+use crate::sink::native::{Buffers, EncodedBundle};
 use crate::sink::spool::{Slot, State, now_ms};
-use bytes::Bytes;
 use std::collections::BTreeMap;
-use std::sync::{Arc, mpsc};
+use std::sync::Arc;
 use std::time::Instant;
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 /// The door to the lanes.
 #[derive(Clone, Debug)]
 pub(super) struct Door {
     pub(super) shared: Arc<Shared>,
-    pub(super) rooms: BTreeMap<Table, Arc<Semaphore>>,
+    pub(super) rooms: Arc<Rooms>,
     pub(super) runtime: Handle,
     pub(super) deadline: watch::Receiver<Option<Instant>>,
-    pub(super) home: mpsc::Sender<Bytes>,
+    pub(super) buffers: Arc<Buffers>,
 }
 
 impl Door {
@@ -30,14 +30,13 @@ impl Door {
         let entry = entry(&bundle, None);
         let mut loads = vec![];
         for section in bundle.sections {
-            let room = self.rooms[&section.table].clone().try_acquire_owned();
-            loads.push(match room {
-                Ok(room) => Some(Arc::new(Load {
+            loads.push(match self.rooms.sealed(section.table) {
+                Some(room) => Some(Arc::new(Load {
                     section,
                     _room: Some(room),
                 })),
-                Err(_) => {
-                    self.home.send(section.body).ok();
+                None => {
+                    self.buffers.recycle(section.body);
                     None
                 }
             });
@@ -85,17 +84,17 @@ impl Door {
         for section in &bundle.sections {
             *wanted.entry(section.table).or_default() += 1;
         }
-        let free = |(table, n): (&Table, &usize)| self.rooms[table].available_permits() >= *n;
+        let free = |(table, n): (&Table, &usize)| self.rooms.free(*table) >= *n;
         wanted.iter().all(free) && self.shared.look(|lanes| lanes.is_smooth())
     }
 
     /// Room for a section, or `None` when the deadline comes first.
     fn enter(&self, table: Table) -> Option<OwnedSemaphorePermit> {
-        let (room, deadline) = (self.rooms[&table].clone(), self.deadline.clone());
+        let (room, deadline) = (self.rooms.wait(table), self.deadline.clone());
         self.runtime.block_on(async {
             tokio::select! {
                 biased;
-                permit = room.acquire_owned() => permit.ok(),
+                permit = room => permit,
                 () = passed(deadline) => None,
             }
         })

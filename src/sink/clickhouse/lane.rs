@@ -6,6 +6,7 @@ use crate::sink::spool::State;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// A section that waits for its next try.
 #[derive(Debug)]
@@ -13,6 +14,15 @@ pub(super) struct Waiting {
     pub(super) key: Key,
     pub(super) retry_at: Instant,
     pub(super) load: Option<Arc<Load>>,
+}
+
+/// Where the body of a section is whose turn it is.
+#[derive(Debug)]
+pub(super) enum Body {
+    /// In memory.
+    Here(Arc<Load>),
+    /// On disk; there is room to read it.
+    OnDisk(OwnedSemaphorePermit),
 }
 
 /// The lanes of one table.
@@ -36,17 +46,25 @@ impl Lane {
         self.doubt.len() + self.aside.len() + self.live.len() + self.backlog.len()
     }
 
-    /// The next section, if the window has room.
-    pub(super) fn next(&mut self, now: Instant, window: usize) -> Option<(Key, Option<Arc<Load>>)> {
+    /// The next section, if the window has room; one that has to be read needs `room` for that.
+    pub(super) fn next(
+        &mut self,
+        now: Instant,
+        window: usize,
+        mut room: impl FnMut() -> Option<OwnedSemaphorePermit>,
+    ) -> Option<(Key, Body)> {
         // a store that fails is tried with one insert at a time
         let most = if self.failures > 0 { 1 } else { window };
         if self.in_flight >= most || self.paused_until.is_some_and(|at| at > now) {
             return None;
         }
-        let ready = |list: &mut Vec<Waiting>| {
+        let mut ready = |list: &mut Vec<Waiting>| {
             let at = list.iter().position(|w| w.retry_at <= now)?;
-            let w = list.remove(at);
-            Some((w.key, w.load))
+            let body = match list[at].load.take() {
+                Some(load) => Body::Here(load),
+                None => Body::OnDisk(room()?),
+            };
+            Some((list.remove(at).key, body))
         };
         if let Some(next) = ready(&mut self.doubt) {
             return Some(next);
@@ -60,12 +78,18 @@ impl Lane {
         if self.aside.len() >= ASIDE_MAX {
             return None;
         }
-        let live = !self.live.is_empty() && (!self.live_last || self.backlog.is_empty());
-        self.live_last = live;
-        match live {
-            true => self.live.pop_front().map(|(key, load)| (key, Some(load))),
-            false => self.backlog.pop_front().map(|key| (key, None)),
+        // nothing is read for a store that is away while there is something in memory to try it with
+        let turn = self.live_last && self.failures == 0;
+        if (turn || self.live.is_empty())
+            && !self.backlog.is_empty()
+            && let Some(room) = room()
+        {
+            self.live_last = false;
+            return Some((self.backlog.pop_front()?, Body::OnDisk(room)));
         }
+        let (key, load) = self.live.pop_front()?;
+        self.live_last = true;
+        Some((key, Body::Here(load)))
     }
 
     /// Puts a section back that has to be sent again.

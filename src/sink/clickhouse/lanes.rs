@@ -4,7 +4,8 @@
 //! waits while others pass; *live* what still has its body in memory; the *backlog* lies on disk and costs its metadata only.
 //! Nothing here waits, sends or touches a disk.
 
-use super::lane::{ASIDE_AFTER, Lane, Waiting, pause, retry_after};
+use super::lane::{ASIDE_AFTER, Body, Lane, Waiting, pause, retry_after};
+use super::room::Rooms;
 use crate::batch::Table;
 use crate::ledger::Tally;
 use crate::sink::Settings;
@@ -46,6 +47,8 @@ pub(super) struct Pick {
     pub(super) before: State,
     /// Its body, where it is in memory.
     pub(super) load: Option<Arc<Load>>,
+    /// The room for its body, where it is on disk.
+    pub(super) room: Option<OwnedSemaphorePermit>,
     /// Whether it has a file.
     pub(super) on_disk: bool,
 }
@@ -164,8 +167,9 @@ pub(super) struct Lanes {
     in_flight: BTreeSet<Key>,
     turn: usize,
     window: usize,
-    doubt_age_ms: i64,
-    spooled: bool,
+    /// Age of a doubt after which nothing is sent again blindly; `None` without a spool.
+    doubt_age_ms: Option<i64>,
+    rooms: Arc<Rooms>,
     settings: Settings,
     held: bool,
     closed: bool,
@@ -173,22 +177,23 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// Lanes with at most `window` inserts of a table in flight or in doubt. With `spooled`, what is in doubt for longer than
-    /// `doubt_age` is not sent again blindly.
+    /// Lanes with at most `window` inserts of a table in flight or in doubt, and bodies that have room. With a spool, what is in
+    /// doubt for longer than `doubt_age` is not sent again blindly.
     pub(super) fn new(
         settings: &Settings,
         window: usize,
-        spooled: bool,
-        doubt_age: Duration,
+        doubt_age: Option<Duration>,
+        rooms: Arc<Rooms>,
     ) -> Lanes {
+        let doubt_age_ms = doubt_age.map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
         Lanes {
             bundles: BTreeMap::new(),
             tables: Table::ALL.iter().map(|t| (*t, Lane::default())).collect(),
             in_flight: BTreeSet::new(),
             turn: 0,
             window: window.max(1),
-            doubt_age_ms: i64::try_from(doubt_age.as_millis()).unwrap_or(i64::MAX),
-            spooled,
+            doubt_age_ms,
+            rooms,
             settings: settings.clone(),
             held: false,
             closed: false,
@@ -261,39 +266,43 @@ impl Lanes {
         }
         for step in 0..Table::ALL.len() {
             let table = Table::ALL[(self.turn + step) % Table::ALL.len()];
-            let window = self.window;
+            let (window, rooms) = (self.window, &self.rooms);
             let lanes = self.tables.get_mut(&table)?;
-            if let Some((key, load)) = lanes.next(now, window) {
+            if let Some((key, body)) = lanes.next(now, window, || rooms.read(table)) {
                 self.turn = (self.turn + step + 1) % Table::ALL.len();
                 lanes.in_flight += 1;
                 self.in_flight.insert(key);
-                return self.picked(key, load, now_ms);
+                return self.picked(key, body, now_ms);
             }
         }
         None
     }
 
-    fn picked(&mut self, key: Key, load: Option<Arc<Load>>, now_ms: i64) -> Option<Pick> {
+    fn picked(&self, key: Key, body: Body, now_ms: i64) -> Option<Pick> {
         let entry = self.bundles.get(&key.0)?;
         let section = entry.sections.get(key.1)?;
         let slot = section.slot;
-        let old = slot.state == State::Sent
-            && now_ms.saturating_sub(slot.time_ms) > self.doubt_age_ms
-            && self.spooled;
+        let age_ms = now_ms.saturating_sub(slot.time_ms);
+        let old = (self.doubt_age_ms).filter(|age| slot.state == State::Sent && age_ms > *age);
         let job = match section.table {
-            _ if !old => Job::Send,
+            _ if old.is_none() => Job::Send,
             Table::Flows => Job::Ask,
             table if table.is_versioned() => Job::Send,
             _ => Job::Quarantine(format!(
                 "in doubt for more than {} s: it may be in the store, and its rows cannot be told from others",
-                self.doubt_age_ms / 1000
+                old.unwrap_or_default() / 1000
             )),
+        };
+        let (load, room) = match body {
+            Body::Here(load) => (Some(load), None),
+            Body::OnDisk(room) => (None, Some(room)),
         };
         Some(Pick {
             key,
             job,
             before: slot.state,
             load,
+            room,
             on_disk: entry.memory.is_none(),
         })
     }
@@ -548,7 +557,9 @@ mod tests {
             backoff_ms: 100,
             ..Settings::default()
         };
-        Lanes::new(&settings, window, true, Duration::from_secs(600))
+        let rooms = Rooms::new(settings.in_flight_max, true);
+        let age = Some(Duration::from_secs(600));
+        Lanes::new(&settings, window, age, Arc::new(rooms))
     }
 
     fn spooled(lanes: &mut Lanes, number: u64, sections: &[(Table, Slot)]) {
@@ -595,6 +606,11 @@ mod tests {
         lanes.end(key, None, end, now, 0)
     }
 
+    /// With the body that it came with.
+    fn end_with(lanes: &mut Lanes, pick: Pick, end: End, now: Instant) {
+        lanes.end(pick.key, pick.load, end, now, 0);
+    }
+
     /// After everything was accepted.
     fn later() -> Instant {
         Instant::now() + Duration::from_secs(1)
@@ -616,6 +632,22 @@ mod tests {
         assert_eq!(order, [30, 20, 10, 21, 11, 22, 12, 13]);
         assert!(lanes.is_empty());
         assert_eq!(lanes.take_ended().len(), 8);
+    }
+
+    #[test]
+    fn nothing_is_read_for_a_store_that_is_away() {
+        let (mut lanes, mut now) = (lanes(4), later());
+        (10..14).for_each(|n| spooled(&mut lanes, n, &[(Table::Flows, UNSENT)]));
+        live(&mut lanes, 20);
+        for _ in 0..5 {
+            let pick = lanes.pick(now, 0).expect("one");
+            assert_eq!(pick.key.0, 20);
+            end_with(&mut lanes, pick, End::NotSent, now);
+            now += Duration::from_secs(60);
+        }
+        let pick = lanes.pick(now, 0).expect("one");
+        end_with(&mut lanes, pick, DONE, now);
+        assert_eq!(lanes.pick(now, 0).expect("one").key.0, 10);
     }
 
     #[test]

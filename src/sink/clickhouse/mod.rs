@@ -13,26 +13,26 @@ mod endpoints;
 mod lane;
 mod lanes;
 mod post;
+mod room;
 mod secret;
 mod tls;
 mod verdict;
 mod writer;
 
 use super::fate::Fate;
-use super::native::{EncodedBundle, EncodedSection, Encoder};
+use super::native::{Buffers, EncodedBundle, EncodedSection, Encoder};
 use super::spool::{Chain, Disk, Ended, Mode, Slot, Spool};
 use super::{Error, Inbox, Settings, Snapshot, Stats};
-use crate::batch::{Bundle, Table};
+use crate::batch::Bundle;
 use crate::ledger::Tally;
 use admit::Door;
-use bytes::Bytes;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use deliver::Delivery;
 use lanes::{Entry, Lanes};
 use post::{Post, Shared};
+use room::Rooms;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 use tokio::runtime::{self, Handle, Runtime};
@@ -52,7 +52,7 @@ pub struct Sink {
     disk: Option<Arc<Disk>>,
     settings: Settings,
     runtime: Handle,
-    home: mpsc::Sender<Bytes>,
+    buffers: Arc<Buffers>,
     stats: Arc<Stats>,
 }
 
@@ -88,19 +88,18 @@ impl Sink {
             .build()
             .map_err(Error::Start)?;
         let (deadline, watched) = watch::channel(None);
-        let (home, bodies) = mpsc::channel();
+        let encoder = Encoder::new(settings.compression);
         let stats = inbox.stats.clone();
         stats.expect(verdict::codes());
-        let shared = Arc::new(Shared::new(
-            lanes_of(settings, spool.as_ref()),
-            stats.clone(),
-        ));
+        let rooms = Arc::new(Rooms::new(settings.in_flight_max, spool.is_some()));
+        let lanes = lanes_of(settings, spool.as_ref(), rooms.clone());
+        let shared = Arc::new(Shared::new(lanes, stats.clone()));
         let door = Door {
             shared: shared.clone(),
-            rooms: rooms(settings, spool.is_some()),
+            rooms,
             runtime: runtime.handle().clone(),
             deadline: watched.clone(),
-            home: home.clone(),
+            buffers: encoder.buffers().clone(),
         };
         let disk = spool.as_ref().map(|s| s.disk.clone());
         let handle = runtime.handle().clone();
@@ -108,14 +107,14 @@ impl Sink {
             Some(spool) => Some(Writing::start(spool, &door, &stats)?),
             None => None,
         };
+        let buffers = encoder.buffers().clone();
         let worker = Worker {
-            encoder: Encoder::new(settings.compression),
             numbers: writing
                 .as_ref()
                 .map_or_else(Arc::default, |w| w.numbers.clone()),
             writing,
+            encoder,
             door,
-            bodies,
             deadline: watched,
             inbox,
         };
@@ -128,7 +127,7 @@ impl Sink {
             disk,
             settings: settings.clone(),
             runtime: handle,
-            home,
+            buffers,
             stats,
         })
     }
@@ -147,7 +146,7 @@ impl Sink {
             delivery: delivery.clone(),
             disk: self.disk.clone(),
             deadline: self.deadline.subscribe(),
-            home: self.home.clone(),
+            buffers: self.buffers.clone(),
         });
         self.shared.with(|lanes| lanes.hold(false));
         self.runtime.spawn(post.run());
@@ -184,7 +183,7 @@ pub async fn send_once(connection: &Connection, section: &EncodedSection) -> Res
 }
 
 /// Lanes that hold everything until they are released.
-fn lanes_of(settings: &Settings, spool: Option<&Spool>) -> Lanes {
+fn lanes_of(settings: &Settings, spool: Option<&Spool>, rooms: Arc<Rooms>) -> Lanes {
     let (window, age) = match spool {
         Some(s) => (
             settings.in_flight_max.min(s.disk.settings().in_doubt_max),
@@ -192,16 +191,10 @@ fn lanes_of(settings: &Settings, spool: Option<&Spool>) -> Lanes {
         ),
         None => (settings.in_flight_max, 0),
     };
-    let mut lanes = Lanes::new(settings, window, spool.is_some(), Duration::from_secs(age));
+    let age = spool.map(|_| Duration::from_secs(age));
+    let mut lanes = Lanes::new(settings, window, age, rooms);
     lanes.hold(true);
     lanes
-}
-
-/// How many sections of each table may be in memory: those in flight, and with a spool as many live ones that wait.
-fn rooms(settings: &Settings, spooled: bool) -> std::collections::BTreeMap<Table, Arc<Semaphore>> {
-    let n = settings.in_flight_max * if spooled { 2 } else { 1 };
-    let room = |t: &Table| (*t, Arc::new(Semaphore::new(n)));
-    Table::ALL.iter().map(room).collect()
 }
 
 /// The spool's thread.
@@ -270,7 +263,6 @@ struct Worker {
     inbox: Inbox,
     encoder: Encoder,
     door: Door,
-    bodies: mpsc::Receiver<Bytes>,
     deadline: watch::Receiver<Option<Instant>>,
     numbers: Arc<AtomicU64>,
     writing: Option<Writing>,
@@ -280,9 +272,6 @@ impl Worker {
     fn run(mut self, runtime: Runtime) {
         runtime.spawn(self.inbox.stats.clone().beat());
         while let Some(bundle) = self.next() {
-            for body in self.bodies.try_iter() {
-                self.encoder.recycle(body);
-            }
             let encoded = self.encoder.encode(&bundle);
             bundle.recycle();
             self.hand_over(encoded);

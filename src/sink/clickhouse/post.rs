@@ -10,10 +10,9 @@ use super::lanes::{End, Job, Key, Lanes, Load, Pick};
 use crate::batch::Table;
 use crate::sink::Stats;
 use crate::sink::fate::Fate;
-use crate::sink::native::EncodedSection;
+use crate::sink::native::{Buffers, EncodedSection};
 use crate::sink::spool::{Disk, State, Unreadable, now_ms};
-use bytes::Bytes;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
 
@@ -64,7 +63,7 @@ pub(super) struct Post {
     pub(super) delivery: Arc<Delivery>,
     pub(super) disk: Option<Arc<Disk>>,
     pub(super) deadline: watch::Receiver<Option<Instant>>,
-    pub(super) home: mpsc::Sender<Bytes>,
+    pub(super) buffers: Arc<Buffers>,
 }
 
 impl Post {
@@ -103,6 +102,7 @@ impl Post {
             mut job,
             before,
             load: kept,
+            room,
             on_disk,
         } = pick;
         let load = match &kept {
@@ -110,7 +110,7 @@ impl Post {
             None => match self.read(key).await {
                 Ok(section) => Arc::new(Load {
                     section,
-                    _room: None,
+                    _room: room,
                 }),
                 Err(error) => return self.unreadable(key, before, &error).await,
             },
@@ -124,8 +124,10 @@ impl Post {
         }
         drop(kept);
         if let Some(load) = Arc::into_inner(load) {
-            self.home.send(load.section.body).ok();
+            self.buffers.recycle(load.section.body);
         }
+        // what waits for room has it now
+        self.shared.wake.notify_one();
     }
 
     /// Does what is to be done, with the marks on disk before and after.
@@ -190,7 +192,8 @@ impl Post {
         let Some(disk) = self.disk.clone() else {
             return Err(std::io::Error::other("there is no spool").into());
         };
-        let read = tokio::task::spawn_blocking(move || disk.read(key.0, key.1));
+        let buffers = self.buffers.clone();
+        let read = tokio::task::spawn_blocking(move || disk.read(key.0, key.1, &buffers));
         match read.await {
             Ok(result) => result,
             Err(error) => Err(std::io::Error::other(error).into()),

@@ -6,7 +6,6 @@
 //! a LowCardinality(String) is a dictionary and keys into it.
 
 use crate::model::Addr;
-use bytes::Bytes;
 
 /// A block under construction. Its memory comes from an earlier block where there was one.
 #[derive(Debug, Default)]
@@ -312,11 +311,6 @@ fn pick<const N: usize>(cells: &[u8], order: &[u32], out: &mut [u8]) {
     for (out, &n) in out.iter_mut().zip(order) {
         *out = cells.get(n as usize).copied().unwrap_or([0; N]);
     }
-}
-
-/// Memory that a finished block can be written into again; `None` while somebody else still holds it.
-pub(super) fn reclaim(body: Bytes) -> Option<Vec<u8>> {
-    body.is_unique().then(|| Vec::from(body))
 }
 
 /// How much memory is cleared at once.

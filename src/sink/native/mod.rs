@@ -4,6 +4,7 @@
 //! which every cell is the default are not sent at all: the table fills the same value in.
 
 mod block;
+mod buffers;
 mod flows;
 mod frame;
 mod tables;
@@ -14,6 +15,9 @@ use crate::model::Learned;
 use block::Block;
 use bytes::Bytes;
 use serde::Deserialize;
+use std::sync::Arc;
+
+pub use buffers::Buffers;
 
 /// How bodies travel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -72,8 +76,8 @@ pub struct EncodedSection {
 pub struct Encoder {
     compression: Compression,
     block: Block,
-    /// The smallest first: that one is for usage, the largest for flows.
-    spare: Vec<Vec<u8>>,
+    /// The smallest are for usage, the largest for flows.
+    buffers: Arc<Buffers>,
 }
 
 impl EncodedSection {
@@ -108,7 +112,7 @@ impl Encoder {
         Encoder {
             compression,
             block: Block::default(),
-            spare: Vec::new(),
+            buffers: Arc::default(),
         }
     }
 
@@ -123,18 +127,15 @@ impl Encoder {
         }
     }
 
-    /// Takes the memory of a body back for the next one, where nobody else still holds it.
-    pub fn recycle(&mut self, body: Bytes) {
-        if self.spare.len() < SPARE_MAX && body.len() >= SPARE_LEN_MIN {
-            self.spare.extend(block::reclaim(body));
-            self.spare.sort_unstable_by_key(Vec::capacity);
-        }
+    /// Where the memory of bodies goes back to.
+    pub fn buffers(&self) -> &Arc<Buffers> {
+        &self.buffers
     }
 
     fn section(&mut self, bundle: &Bundle, batch: &Batch) -> EncodedSection {
         let spare = match batch.table {
-            Table::Flows => self.spare.pop().unwrap_or_default(),
-            Table::Usage1m if !self.spare.is_empty() => self.spare.remove(0),
+            Table::Flows => self.buffers.largest(),
+            Table::Usage1m => self.buffers.smallest(),
             // all other tables have small bodies
             _ => Vec::new(),
         };
@@ -182,6 +183,8 @@ impl Encoder {
                 }
             }
             Content::Usage(rows) => small(bundle, rows, tables::USAGE, out),
+            Content::Networks(rows) => small(bundle, rows, tables::NETWORK_USAGE, out),
+            Content::Talkers(rows) => small(bundle, rows, tables::TALKERS, out),
             Content::Ledger(rows) => small(bundle, rows, tables::LEDGER, out),
             Content::Exporters(rows) => small(bundle, rows, tables::EXPORTERS, out),
             Content::Counters(rows) => small(bundle, rows, tables::INTERFACE_COUNTERS, out),
@@ -234,6 +237,8 @@ pub fn columns(table: Table) -> Vec<(&'static str, &'static str)> {
     match table {
         Table::Flows => flows::COLUMNS.iter().map(|c| (c.name, c.kind)).collect(),
         Table::Usage1m => of(tables::USAGE),
+        Table::NetworkUsage1m => of(tables::NETWORK_USAGE),
+        Table::Talkers1m => of(tables::TALKERS),
         Table::Ledger => of(tables::LEDGER),
         Table::Exporters => of(tables::EXPORTERS),
         Table::InterfaceCounters => of(tables::INTERFACE_COUNTERS),
@@ -245,9 +250,3 @@ const _: () = assert!(
     flows::COLUMNS.len() < 0x80,
     "the block head has one byte for it"
 );
-
-/// Buffers kept at most.
-const SPARE_MAX: usize = 8;
-
-/// Bodies below this are not worth keeping.
-const SPARE_LEN_MIN: usize = 1 << 16;

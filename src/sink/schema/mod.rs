@@ -44,6 +44,7 @@ migrations! {
     6, "0006_names.sql";
     7, "0007_vrfs.sql";
     8, "0008_reconciliation.sql";
+    9, "0009_talkers.sql";
 }
 
 impl Migration {

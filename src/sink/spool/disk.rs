@@ -10,7 +10,7 @@ use super::positions::Positions;
 use super::{Settings, now_ms};
 use crate::ledger::Tally;
 use crate::sink::Error;
-use crate::sink::native::{EncodedBundle, EncodedSection};
+use crate::sink::native::{Buffers, EncodedBundle, EncodedSection};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -288,14 +288,17 @@ impl Disk {
         Ok(())
     }
 
-    /// Reads a section with its body, which is checked.
+    /// Reads a section with its body, which is checked, into memory of `buffers`.
     pub(in crate::sink) fn read(
         &self,
         number: u64,
         index: usize,
+        buffers: &Buffers,
     ) -> Result<EncodedSection, Unreadable> {
         let file = File::open(self.path(number))?;
-        section_of(&file, &section_header(&file, index)?)
+        section_of(&file, &section_header(&file, index)?, |len| {
+            buffers.of_len(len)
+        })
     }
 
     /// The same without its body.

@@ -101,11 +101,16 @@ pub(super) fn read_head(path: &Path, number: u64) -> Result<Found, Unreadable> {
 /// # Errors
 /// When it is damaged or cannot be read.
 pub fn read_section(path: &Path, section: &SectionHeader) -> Result<EncodedSection, Unreadable> {
-    section_of(&File::open(path)?, section)
+    section_of(&File::open(path)?, section, |len| vec![0; len])
 }
 
-pub(super) fn section_of(file: &File, s: &SectionHeader) -> Result<EncodedSection, Unreadable> {
-    let mut body = vec![0; s.body_len as usize];
+/// Reads a section into memory that `buffer` hands out for a length.
+pub(super) fn section_of(
+    file: &File,
+    s: &SectionHeader,
+    buffer: impl FnOnce(usize) -> Vec<u8>,
+) -> Result<EncodedSection, Unreadable> {
+    let mut body = buffer(s.body_len as usize);
     file.read_exact_at(&mut body, s.body_at)
         .map_err(|e| cut(e, s.body_at))?;
     format::check_body(s, &body).map_err(Unreadable::Damaged)?;

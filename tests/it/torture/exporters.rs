@@ -1,5 +1,6 @@
-//! Exporters whose every record can be told apart: record n of an exporter has n + 1 packets of 64 bytes, and every
+//! Exporters whose every record can be told apart: record n of an exporter has n + 1 packets of 40 bytes, and every
 //! datagram holds [`RECORDS`] of them. So the store shows which datagrams came, whole or not, and how often.
+//! All else in a record is spread as in real traffic: rows take the place on disk that rows take.
 
 use flowhouse::generate::sender::clock_ms;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 pub const RECORDS: u32 = 20;
 
 /// Bytes of each packet.
-pub const BYTES: u64 = 64;
+pub const BYTES: u64 = 40;
 
 /// Templates and options data go with every so many datagrams.
 const TEMPLATES_EVERY: u32 = 50;
@@ -153,11 +154,19 @@ impl One {
         put(&mut out, &[(now / 1000, 4), (now % 1000 * 1_000_000, 4)]);
         put(&mut out, &[(self.sequence.into(), 4), (0, 4)]);
         for r in records(n) {
-            put(&mut out, &[(r.source, 4), (r.destination, 4), (0, 4)]);
+            put(
+                &mut out,
+                &[(r.source, 4), (r.destination, 4), (r.next_hop, 4)],
+            );
             put(&mut out, &[(r.in_if, 2), (r.out_if, 2), (r.packets, 4)]);
             put(&mut out, &[(r.packets * BYTES, 4), (up - r.life_ms, 4)]);
-            put(&mut out, &[(up, 4), (40_000, 2), (r.port, 2), (0, 2)]);
-            put(&mut out, &[(r.protocol, 1), (r.tos, 1), (0, 4), (0, 4)]);
+            put(&mut out, &[(up, 4), (r.source_port, 2), (r.port, 2)]);
+            put(
+                &mut out,
+                &[(0, 1), (r.flags, 1), (r.protocol, 1), (r.tos, 1)],
+            );
+            put(&mut out, &[(r.source_as, 2), (r.destination_as, 2)]);
+            put(&mut out, &[(r.mask, 1), (24, 1), (0, 2)]);
         }
         out
     }
@@ -214,33 +223,57 @@ struct Record {
     out_if: u64,
     packets: u64,
     life_ms: u64,
+    source_port: u64,
     port: u64,
     protocol: u64,
     tos: u64,
+    next_hop: u64,
+    flags: u64,
+    source_as: u64,
+    destination_as: u64,
+    mask: u64,
 }
 
 fn records(datagram: u32) -> impl Iterator<Item = Record> {
     (0..u64::from(RECORDS)).map(move |i| {
         let n = u64::from(datagram) * u64::from(RECORDS) + i;
+        let chance = spread(n);
+        // few servers have most of the flows
+        let popular = ((chance >> 16 & 0xfff) * (chance >> 28 & 0xfff)) >> 10;
         Record {
-            source: 0x0a00_0000 + n % 5000,
-            destination: 0xc000_0200 + n % 97,
+            // clients of the whole internet
+            source: 0x0b00_0000 + (chance & 0xbfff_ffff),
+            destination: 0xc0a8_0000 + popular,
             in_if: 1 + n % 4,
             out_if: 10 + n % 3,
             packets: n + 1,
             life_ms: n * 7919 % 200_000,
+            source_port: 1024 + (chance >> 48) % 64_000,
             port: [443, 53, 22, 123][(n % 4) as usize],
             protocol: if n % 4 % 2 == 1 { 17 } else { 6 },
             tos: [0, 0xb8, 0x28][(n % 3) as usize],
+            next_hop: 0x0a00_0001 + ((n % 3) << 8),
+            flags: [0x1b, 0, 0x1f, 0][(n % 4) as usize],
+            source_as: 1 + (chance >> 8 & 0xffff) % 65_000,
+            destination_as: 64_512 + popular % 60,
+            mask: 12 + (chance >> 8) % 13,
         }
     })
+}
+
+/// A number that looks like chance.
+fn spread(n: u64) -> u64 {
+    let mut x = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x ^ (x >> 31)
 }
 
 /// A template set of the layout that `data` writes.
 fn template(out: &mut Vec<u8>, set: u64, times: &[(u64, u64); 2]) {
     let fields = [(8, 4), (12, 4), (10, 4), (14, 4), (2, 4), (1, 4)];
-    let more = [(11, 2), (4, 1), (5, 1)];
-    let all: Vec<_> = fields.iter().chain(times).chain(&more).collect();
+    let more = [(7, 2), (11, 2), (4, 1), (5, 1), (6, 1), (15, 4)];
+    let more = more.iter().chain(&[(16, 4), (17, 4), (9, 1)]);
+    let all: Vec<_> = fields.iter().chain(times).chain(more).collect();
     put(out, &[(set, 2), (8 + 4 * all.len() as u64, 2), (256, 2)]);
     put(out, &[(all.len() as u64, 2)]);
     for &&(element, length) in &all {
@@ -251,7 +284,7 @@ fn template(out: &mut Vec<u8>, set: u64, times: &[(u64, u64); 2]) {
 /// A data set; the one time given is the end of all flows, in the exporter's own counting.
 fn data(out: &mut Vec<u8>, datagram: u32, end: &[(u64, usize); 1]) {
     let (end, width) = end[0];
-    let record = 24 + 2 * width as u64 + 4;
+    let record = 24 + 2 * width as u64 + 20;
     put(out, &[(256, 2), (4 + record * u64::from(RECORDS), 2)]);
     for r in records(datagram) {
         put(out, &[(r.source, 4), (r.destination, 4), (r.in_if, 4)]);
@@ -259,8 +292,10 @@ fn data(out: &mut Vec<u8>, datagram: u32, end: &[(u64, usize); 1]) {
             out,
             &[(r.out_if, 4), (r.packets, 4), (r.packets * BYTES, 4)],
         );
-        put(out, &[(end - r.life_ms, width), (end, width), (r.port, 2)]);
-        put(out, &[(r.protocol, 1), (r.tos, 1)]);
+        put(out, &[(end - r.life_ms, width), (end, width)]);
+        put(out, &[(r.source_port, 2), (r.port, 2), (r.protocol, 1)]);
+        put(out, &[(r.tos, 1), (r.flags, 1), (r.next_hop, 4)]);
+        put(out, &[(r.source_as, 4), (r.destination_as, 4), (r.mask, 1)]);
     }
 }
 

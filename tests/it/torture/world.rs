@@ -27,8 +27,8 @@ pub struct Closed {
 }
 
 impl World {
-    /// A store and a collector; `config` is added to its configuration. `url` is where it finds the store, when that is not the
-    /// store itself.
+    /// A store and a collector; `config` is added to its configuration, `[receive]` at its end if at all. `url` is where it finds
+    /// the store, when that is not the store itself.
     pub fn start(config: &str, url: impl FnOnce(&Store) -> String) -> World {
         Self::under(harness::directory(), config, url, &[])
     }
@@ -46,8 +46,12 @@ impl World {
             true => "",
             false => "[batch]\nseal_age_ms = 300\n",
         };
+        let receive = match config.contains("[receive]") {
+            true => "",
+            false => "[receive]\n",
+        };
         let config = format!(
-            "shutdown_grace_s = 60\n{config}\n[receive]\nlisteners = [\"{listen}\"]\n[shard]\nshards = 2\n{batch}\
+            "shutdown_grace_s = 60\n{config}\n{receive}listeners = [\"{listen}\"]\n[shard]\nshards = 2\n{batch}\
              [clickhouse]\nurl = \"{}\"\nkey_file = {:?}\n",
             url(&store),
             store.key_file(),
@@ -122,6 +126,9 @@ impl World {
     /// The same after the exporters have ended.
     pub fn close_with(mut self, sent: Vec<Sent>) -> Closed {
         self.settle();
+        // for a look at what is wrong
+        self.dir
+            .disable_cleanup(super::number("FLOWHOUSE_TORTURE_KEEP").is_some());
         let ledger = self.collector.take().expect("it runs").stop();
         assert_laws(&ledger);
         Closed {
