@@ -10,7 +10,7 @@ use std::fs;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use world::{
-    AUTH, COMMUNITY, EXPORTER, Made, PRIVACY, Relay, Snmpd, USER, World, kill, pass_on, pdu,
+    AUTH, COMMUNITY, EXPORTER, Made, PRIVACY, Relay, Snmpd, USER, World, hasty, kill, pass_on, pdu,
     secret, settings,
 };
 
@@ -138,7 +138,7 @@ fn a_wrong_password_is_named_and_costs_nothing_that_was_known() {
         (snmpd.v3("nobody", AUTH, PRIVACY), "refused"),
         (snmpd.v3(USER, AUTH, "not-the-password"), "refused"),
     ] {
-        let world = World::start(dir.path(), &text);
+        let world = World::start(dir.path(), &hasty(&text, 3_000));
         world.first();
         let stats = world.poller.stats();
         assert_eq!((stats.polls, world.failures(kind)), (0, 1), "{stats:?}");
@@ -154,7 +154,7 @@ fn a_password_file_is_read_again() {
     snmpd.serve(&TWO);
     let file = secret(dir.path(), "community", "another\n");
     let text = settings(snmpd.address, &format!("community_file = {file:?}"));
-    let mut world = World::start(dir.path(), &text);
+    let mut world = World::start(dir.path(), &hasty(&text, 5_000));
     world.first();
     assert_eq!(world.failures("timeout"), 1);
     fs::write(&file, format!("{COMMUNITY}\n")).expect("written");
@@ -185,7 +185,7 @@ fn a_kill_in_mid_poll_leaves_the_last_good_answer() {
         });
         let relay = Relay::start(snmpd.address, answer);
         let text = settings(relay.address, &format!("community = \"{COMMUNITY}\""));
-        let world = World::start(dir.path(), &text);
+        let world = World::start(dir.path(), &hasty(&text, 2_000));
         world.first();
         assert_eq!(world.poller.stats().polls, 0);
         let one = world.interface(1).expect("kept");
@@ -348,7 +348,7 @@ fn answers_that_turn_in_circles_or_never_end_have_an_end() {
         ),
     ] {
         let text = settings(relay.address, &format!("community = \"{COMMUNITY}\""));
-        let world = World::start(dir.path(), &text);
+        let world = World::start(dir.path(), &hasty(&text, 3_000));
         world.first();
         let failed: u64 = kinds.iter().map(|k| world.failures(k)).sum();
         assert_eq!(failed, 1, "{:?}", world.poller.stats());
@@ -407,7 +407,7 @@ fn pauses_grow_while_nobody_answers_and_end_when_somebody_does() {
     let mut snmpd = Snmpd::made_up(dir.path());
     snmpd.serve(&TWO);
     snmpd.kill();
-    let mut world = World::start(dir.path(), &snmpd.v2c());
+    let mut world = World::start(dir.path(), &hasty(&snmpd.v2c(), 5_000));
     world.first();
     assert_eq!(world.poller.stats().open, 0, "once is no habit");
     assert!(world.poller.stats().failures.values().sum::<u64>() == 1);
@@ -433,7 +433,7 @@ fn names_and_counters_reach_the_store_and_secrets_reach_nothing() {
     let snmp = |community: &str| {
         let target = snmpd.address;
         format!(
-            "[snmp]\ninterval_s = 10\ntimeout_ms = 400\nretries = 1\n[snmp.targets]\n\"127.0.0.1\" = \"{target}\"\n\
+            "[snmp]\ninterval_s = 10\ntimeout_ms = 2000\nretries = 0\n[snmp.targets]\n\"127.0.0.1\" = \"{target}\"\n\
              [snmp.access.lab]\nexporters = [\"127.0.0.0/8\"]\ncommunity = \"{community}\"\n\
              [[enrich.classify]]\nwhen = 'interface.alias.matches(\"provider\")'\nrole = \"internet\"\n\
              [[enrich.interfaces]]\nexporter = \"127.0.0.1\"\nindex = 7\nalias = \"mine\"\n"
@@ -483,7 +483,7 @@ fn names_and_counters_reach_the_store_and_secrets_reach_nothing() {
     eventually("names are stored", || sql.rows(names) == want);
     assert_eq!(collector.metric("flowhouse_snmp_up"), 1.0);
     assert!(collector.metric("flowhouse_snmp_polls_total") >= 1.0);
-    assert_eq!(collector.metric("flowhouse_snmp_poll_failures_total"), 1.0);
+    assert!(collector.metric("flowhouse_snmp_poll_failures_total") >= 1.0);
     let (_, metrics) = collector.page("/metrics");
     let mut said = collector.said.clone();
     said.extend(collector.log());

@@ -181,9 +181,15 @@ impl Drop for Snmpd {
 pub fn settings(target: SocketAddr, access: &str) -> String {
     let exporter = EXPORTER.to_ip();
     format!(
-        "timeout_ms = 400\nretries = 1\ninterval_s = 10\ntargets = {{ \"{exporter}\" = \"{target}\" }}\n\
+        "timeout_ms = 10000\nretries = 2\npoll_timeout_s = 120\ninterval_s = 10\ntargets = {{ \"{exporter}\" = \"{target}\" }}\n\
          [access.test]\nexporters = [\"{exporter}\"]\n{access}\n"
     )
+}
+
+/// The same for who waits in vain.
+pub fn hasty(settings: &str, timeout_ms: u32) -> String {
+    let hasty = format!("timeout_ms = {timeout_ms}\nretries = 0");
+    settings.replace("timeout_ms = 10000\nretries = 2", &hasty)
 }
 
 /// A poller with the tables that it feeds.
@@ -279,9 +285,10 @@ impl Relay {
         let address = ours.local_addr().expect("its address");
         let theirs = UdpSocket::bind("127.0.0.1:0").expect("a port");
         theirs.connect(to).expect("connected");
-        for s in [&ours, &theirs] {
-            s.set_read_timeout(Some(Duration::from_millis(100)))
-                .expect("set");
+        // one looks whether to end, the other waits for a machine that may have much to do
+        for (socket, ms) in [(&ours, 100), (&theirs, 5_000)] {
+            let timeout = Some(Duration::from_millis(ms));
+            socket.set_read_timeout(timeout).expect("set");
         }
         let stop = Arc::new(AtomicBool::new(false));
         let told = stop.clone();
