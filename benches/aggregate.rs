@@ -13,7 +13,10 @@ const NOW_MS: i64 = 1_704_067_230_000;
 const BATCHES: usize = 12;
 
 fn main() {
-    report("usage, one minute", 2_000, 4, false);
+    for talkers_max in [0, 4_096, 8_192, 16_384, 32_768] {
+        print!("{talkers_max:>6} talkers, ");
+        report_with(talkers_max, "usage, one minute", 2_000, 4, false);
+    }
     report("usage, one minute, element 61", 2_000, 4, true);
     report("usage, lives of up to a minute", 60_000, 4, false);
     report("usage, lives of up to ten minutes", 600_000, 4, false);
@@ -41,6 +44,13 @@ fn batch(seed: u64, life_ms: i64, interfaces: u32, told: bool) -> FlowBatch {
                 .push(Field::StartMs.bit() | Field::EndMs.bit() | direction);
             c.start_ms.push(end - random.random_range(0..life_ms));
             c.end_ms.push(end);
+            // few of many addresses make most of the traffic
+            let mut host = |of: u8| {
+                let n = (65_536.0 * random.random::<f64>().powi(4)) as u16;
+                Addr::from_v4([10, of, (n >> 8) as u8, n as u8])
+            };
+            c.src_addr.push(host(1));
+            c.dst_addr.push(host(2));
             c.in_if.push(random.random_range(1..=interfaces));
             c.out_if.push(random.random_range(1..=interfaces));
             let app = random
@@ -61,12 +71,27 @@ fn batch(seed: u64, life_ms: i64, interfaces: u32, told: bool) -> FlowBatch {
 }
 
 fn report(what: &str, life_ms: i64, interfaces: u32, told: bool) {
+    report_with(
+        Settings::default().talkers_max,
+        what,
+        life_ms,
+        interfaces,
+        told,
+    );
+}
+
+fn report_with(talkers_max: usize, what: &str, life_ms: i64, interfaces: u32, told: bool) {
     let mut batches: Vec<FlowBatch> = (0..BATCHES)
         .map(|i| batch(i as u64, life_ms, interfaces, told))
         .collect();
+    let settings = Settings {
+        talkers_max,
+        ..Settings::default()
+    };
     let rows: usize = batches.iter().map(FlowBatch::len).sum();
-    let (mut usage, mut book) = (Usage::new(&Settings::default()), Book::new(100));
-    let (mut observe, mut drain, mut keys) = (Duration::MAX, Duration::MAX, 0);
+    let (mut usage, mut book) = (Usage::new(&settings), Book::new(100));
+    let (mut observe, mut drain, mut flush) = (Duration::MAX, Duration::MAX, Duration::MAX);
+    let (mut keys, mut talkers) = (0, 0);
     for _ in 0..20 {
         let start = Instant::now();
         batches.iter_mut().for_each(|b| usage.observe(b, &mut book));
@@ -74,10 +99,13 @@ fn report(what: &str, life_ms: i64, interfaces: u32, told: bool) {
         let start = Instant::now();
         keys = usage.drain().len();
         drain = drain.min(start.elapsed());
+        let start = Instant::now();
+        talkers = usage.take_talkers().len();
+        flush = flush.min(start.elapsed());
     }
     let ns = |d: Duration| d.as_nanos() as f64 / rows as f64;
     println!(
-        "{what}: {:.1} M rows/s, {:.1} ns a row, and {:.1} ns to drain {keys} keys of {rows} rows",
+        "{what}: {:.1} M rows/s, {:.1} ns a row, and {:.1} ns to drain {keys} keys of {rows} rows; {flush:.1?} for {talkers} talkers",
         1e3 / ns(observe),
         ns(observe),
         ns(drain),

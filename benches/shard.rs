@@ -3,12 +3,12 @@
 //! 100,000 prefixes, 2,000 name rules, 200 port and 200 address rules, 500 interfaces, two QoS policies.
 //!
 //! `cargo bench --bench shard [-- v5|v9|ipfix] [many]`: medians of seven rounds of CPU time. `many`: 10,000 exporters of four
-//! templates beside four of four, in turn, so that what else runs meets both.
+//! templates beside four of four, in turn, so that what else runs meets both. `talkers`: the whole path with talkers and without, in turn.
 
 mod everything;
 mod load;
 
-use flowhouse::aggregate::Usage;
+use flowhouse::aggregate::{Settings, Usage};
 use flowhouse::batch::{Identity, Sealer, Table};
 use flowhouse::decode::{CALLED_AHEAD, Decoder};
 use flowhouse::enrich::Tables;
@@ -41,6 +41,9 @@ fn main() {
         "{:<8} {:>9} {:<34} {:>12} {:>10} {:>14} {:>14}",
         "load", "exporters", "what", "M records/s", "ns/record", "usage rows", "bundles"
     );
+    if has("talkers") {
+        return talkers();
+    }
     let plain = Arc::new(Tables::new(&Default::default()).expect("default tables"));
     let all = !PROFILES.iter().any(|(name, _)| has(name));
     for (name, profile) in PROFILES {
@@ -70,6 +73,48 @@ fn main() {
                     1e3 / ns,
                     run.usage_rows as f64 / run.rows.max(1) as f64,
                     run.bundles,
+                );
+            }
+        }
+    }
+}
+
+/// The whole path with and without talkers, in turn: medians of CPU time.
+fn talkers() {
+    let plain = Arc::new(Tables::new(&Default::default()).expect("default tables"));
+    let on = Settings::default();
+    for (name, profile) in PROFILES {
+        let mut load = Load::new(
+            profile,
+            Shape {
+                exporters: 4,
+                templates: 2,
+                datagrams: 40_000,
+            },
+        );
+        for compression in [Compression::None, Compression::Lz4] {
+            let mut runs = [0, on.talkers_max, 16_384].map(|talkers_max| {
+                let mut run = Run::new(plain.clone(), true, Some(compression));
+                run.shard = shard(
+                    plain.clone(),
+                    &Settings {
+                        talkers_max,
+                        ..on.clone()
+                    },
+                );
+                (talkers_max, run)
+            });
+            for round in 0..=3 * ROUNDS {
+                runs.iter_mut()
+                    .for_each(|(_, run)| run.round(&mut load, round));
+            }
+            for (talkers_max, run) in &mut runs {
+                run.times.sort();
+                let ns = |t: Duration| t.as_nanos() as f64 / load.records as f64;
+                println!(
+                    "{name:<8} {compression:?} {talkers_max:>6} talkers: median {:.1}, least {:.1} ns/record",
+                    ns(run.times[run.times.len() / 2]),
+                    ns(run.times[0]),
                 );
             }
         }
@@ -127,7 +172,7 @@ struct Run {
 impl Run {
     fn new(tables: Arc<Tables>, full: bool, compression: Option<Compression>) -> Run {
         Run {
-            shard: shard(tables),
+            shard: shard(tables, &Settings::default()),
             full,
             encoder: compression.map(Encoder::new),
             times: Vec::new(),
@@ -196,12 +241,12 @@ impl Run {
     }
 }
 
-fn shard(tables: Arc<Tables>) -> ExportShard {
+fn shard(tables: Arc<Tables>, usage: &Settings) -> ExportShard {
     let identity = Arc::new(Identity {
         collector: "bench".into(),
         start: 1,
     });
     let sealer = Sealer::new(Default::default(), identity, Arc::default());
-    let back = Back::new(tables, Usage::new(&Default::default()), sealer);
+    let back = Back::new(tables, Usage::new(usage), sealer);
     ExportShard::new(Decoder::new(Default::default()), back, Book::new(100_000))
 }

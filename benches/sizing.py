@@ -20,7 +20,7 @@ import urllib.request
 from pathlib import Path
 
 FLOWHOUSE = os.environ.get("FLOWHOUSE", str(Path(__file__).parent.parent / "target/release/flowhouse"))
-TABLES = ["flows", "usage_1m", "usage_5m", "usage_1h", "ledger"]
+TABLES = ["flows", "usage_1m", "usage_5m", "usage_1h", "talkers_1m", "talkers_5m", "talkers_1h", "ledger"]
 
 
 def children(pid):

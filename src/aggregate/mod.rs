@@ -1,6 +1,7 @@
-//! Usage: bandwidth per application, QoS class and interface, pro-rated over minutes (contracts section 5).
+//! Usage: bandwidth per application, QoS class and interface, pro-rated over minutes (contracts section 5); the same between
+//! named networks; and by the addresses that talk most.
 //!
-//! Owns: [`Usage`], the sums of an open bundle. Never: clocks, names, I/O. Why: computed per sealed bundle and shipped
+//! Owns: [`Usage`], the sums of an open bundle; the talkers of some seconds. Never: clocks, names, I/O. Why: computed per sealed bundle and shipped
 //! in it, so a crash loses flows and their usage together or not at all.
 //!
 //! What is booked where. Every flow counts for (`in_if`, ingress) and, where `out_if` is known and not 0, for
@@ -18,6 +19,7 @@ mod metered;
 mod settings;
 mod shares;
 mod sums;
+mod talkers;
 mod usage;
 
 pub use settings::{Reference, Settings};

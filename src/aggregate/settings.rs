@@ -20,6 +20,12 @@ pub struct Settings {
     pub interfaces_per_exporter_max: usize,
     /// Interfaces of all exporters whose metering side is remembered (count). Default 262,144.
     pub interfaces_max: usize,
+    /// Addresses that are counted at a time, to find those that talk most (count, rounded up to a power of two; 0: no
+    /// talkers). Half as many can have a row. Default 4,096, 0.6 MB.
+    pub talkers_max: usize,
+    /// Addresses of one exporter that have rows of their own each minute, for sending and for receiving (count); the others are
+    /// summed up. Default 50.
+    pub talkers_per_exporter_max: usize,
     /// Which clock says what is late; not configured, set by the subcommand.
     #[serde(skip)]
     pub reference: Reference,
@@ -37,6 +43,8 @@ impl Default for Settings {
             exporters_max: 16_384,
             interfaces_per_exporter_max: 4_096,
             interfaces_max: 262_144,
+            talkers_max: 4_096,
+            talkers_per_exporter_max: 50,
             reference: Reference::Received,
             hash_seed: 0,
         }
@@ -49,7 +57,9 @@ impl Settings {
     pub fn memory_max(&self) -> usize {
         let minutes = self.prorate_max_s as usize / 60 + 2;
         let keys = self.usage_keys_max + 2 * FLOW_BATCH_ROWS * minutes;
-        2 * (keys * BYTES_PER_KEY + self.interfaces_max * BYTES_PER_INTERFACE)
+        let networks = self.usage_keys_max + FLOW_BATCH_ROWS * minutes;
+        let tables = (keys + networks) * BYTES_PER_KEY + self.interfaces_max * BYTES_PER_INTERFACE;
+        2 * tables + self.talkers_max.next_power_of_two() * BYTES_PER_TALKER
     }
 }
 
@@ -65,5 +75,7 @@ pub enum Reference {
 
 /// Bytes of a key and its sums in the hash table.
 const BYTES_PER_KEY: usize = 80;
+/// Bytes of a talker while it is counted, and of its row.
+const BYTES_PER_TALKER: usize = 81 + 64;
 /// Bytes of an interface in the hash table.
 const BYTES_PER_INTERFACE: usize = 17;

@@ -1,6 +1,6 @@
 //! Keys and sums of the open bundle.
 
-use crate::model::{Addr, CoreColumns, InterfaceSide, UsageRow};
+use crate::model::{Addr, CoreColumns, InterfaceSide, NetworkRow, UsageRow};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
@@ -184,11 +184,22 @@ impl Key {
         ])
     }
 
+    /// The key of traffic between two networks; `inferred` names the ingress interface of what is only inferred there.
+    #[inline(always)]
+    pub fn networks(minute: u32, exporter: u32, nets: (u32, u32), inferred: Option<u32>) -> Key {
+        let mark = u64::from(inferred.is_some()) << 30;
+        Key([
+            u64::from(minute) << 32 | u64::from(exporter),
+            u64::from(nets.0) << 32 | mark,
+            u64::from(nets.1) << 32 | u64::from(inferred.unwrap_or(0)),
+        ])
+    }
+
     pub fn exporter(&self) -> u32 {
         self.0[0] as u32
     }
 
-    fn minute(&self) -> u32 {
+    pub fn minute(&self) -> u32 {
         (self.0[0] >> 32) as u32
     }
 
@@ -200,6 +211,16 @@ impl Key {
             _ => InterfaceSide::Egress,
         };
         (w >> 30 & 1 == 1).then_some(((w >> 32) as u32, side))
+    }
+
+    /// Ingress interface of a key of networks, if that is inferred.
+    pub fn inferred_between(&self) -> Option<u32> {
+        (self.0[1] >> 30 & 1 == 1).then_some(self.0[2] as u32)
+    }
+
+    /// Whether the side is an ingress.
+    pub fn is_ingress(&self) -> bool {
+        self.0[1] >> 31 & 1 == 0
     }
 
     fn with_exporter(mut self, exporter: u32) -> Key {
@@ -233,6 +254,25 @@ impl Key {
     }
 }
 
+impl Key {
+    /// The row of a key of networks.
+    pub fn network_row(&self, exporter: Addr, sums: &Sums) -> NetworkRow {
+        NetworkRow {
+            minute_s: self.minute() * 60,
+            exporter,
+            src_net: (self.0[1] >> 32) as u32,
+            dst_net: (self.0[2] >> 32) as u32,
+            bytes: sums.bytes,
+            packets: sums.packets,
+            flows: sums.flows.into(),
+            est_bytes: sums.est_bytes,
+            est_packets: sums.est_packets,
+            sampled_packets: sums.packets,
+            sampling_known: !sums.sampling_unknown,
+        }
+    }
+}
+
 /// What a key has summed up.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sums {
@@ -253,6 +293,15 @@ impl Sums {
         self.est_bytes = self.est_bytes.saturating_add(part.est_bytes);
         self.est_packets = self.est_packets.saturating_add(part.est_packets);
         self.sampling_unknown |= part.sampling_unknown;
+    }
+
+    /// Takes a part out of a sum that has it.
+    pub fn take(&mut self, part: &Sums) {
+        self.bytes = self.bytes.saturating_sub(part.bytes);
+        self.packets = self.packets.saturating_sub(part.packets);
+        self.flows = self.flows.saturating_sub(part.flows);
+        self.est_bytes = self.est_bytes.saturating_sub(part.est_bytes);
+        self.est_packets = self.est_packets.saturating_sub(part.est_packets);
     }
 }
 

@@ -3,11 +3,12 @@
 use super::metered::Metered;
 use super::shares::Life;
 use super::sums::{Key, Side, SumTable, Sums};
+use super::talkers::{TalkerKey, Talkers};
 use super::{Reference, Settings};
 use crate::ledger::{Book, Outcome};
 use crate::model::{
-    Addr, CoreColumns, Field, FlowBatch, InterfaceSide, Origin, Provenance, RowFlags,
-    SamplingSource, UsageRow, scale,
+    Addr, CoreColumns, Field, FlowBatch, InterfaceSide, NetColumns, NetworkRow, Origin, Provenance,
+    RowFlags, SamplingSource, TalkerRole, TalkerRow, UsageRow, scale,
 };
 use foldhash::fast::FixedState;
 
@@ -15,6 +16,12 @@ use foldhash::fast::FixedState;
 #[derive(Debug)]
 pub struct Usage {
     sums: SumTable,
+    /// The same between networks, each byte once.
+    networks: SumTable,
+    talkers: Talkers,
+    /// Talkers of exporters whose numbers are gone, and how many had to be left out and are not counted yet.
+    talked: Vec<TalkerRow>,
+    talkers_cut: u64,
     metered: Metered,
     prorate_max_ms: u64,
     late_max_ms: i64,
@@ -29,6 +36,10 @@ impl Usage {
         let hasher = FixedState::with_seed(settings.hash_seed);
         Usage {
             sums: SumTable::new(hasher.clone()),
+            networks: SumTable::new(hasher.clone()),
+            talkers: Talkers::new(settings, hasher.clone()),
+            talked: Vec::new(),
+            talkers_cut: 0,
             metered: Metered::new(
                 settings.interfaces_per_exporter_max,
                 settings.interfaces_max,
@@ -48,7 +59,13 @@ impl Usage {
         if self.sums.is_empty() && self.metered.exporters() > self.exporters_max {
             let forgotten = self.metered.exporters() as u64;
             book.other().add(Outcome::Evictions, forgotten);
+            // they refer to exporters by number
+            self.talked = self.take_talkers();
             self.metered.clear();
+        }
+        if self.talkers_cut > 0 {
+            let cut = std::mem::take(&mut self.talkers_cut);
+            book.other().add(Outcome::TalkersCut, cut);
         }
         let mut i = 0;
         while i < batch.len() {
@@ -57,7 +74,7 @@ impl Usage {
             let run = self.run(&p);
             let (mut cut, mut clamped, mut refused) = (0, 0, 0);
             while i < batch.len() && batch.core.provenance[i] == provenance {
-                let (flags, remembered) = self.row(&run, &batch.core, i);
+                let (flags, remembered) = self.row(&run, &batch.core, batch.nets.as_deref(), i);
                 batch.core.flags[i] |= flags;
                 cut += u64::from(flags & RowFlags::PRORATE_CUT != 0);
                 clamped += u64::from(flags & RowFlags::USAGE_CLAMPED != 0);
@@ -75,7 +92,7 @@ impl Usage {
 
     /// Whether the bundle should be sealed before the next batch.
     pub fn is_full(&self) -> bool {
-        self.sums.len() >= self.keys_max
+        self.sums.len() >= self.keys_max || self.networks.len() >= self.keys_max
     }
 
     /// How many keys have sums.
@@ -87,6 +104,81 @@ impl Usage {
     /// class, DSCP); the next bundle starts from nothing. What was inferred of an interface before the first record that
     /// was metered there is left out: within a bundle the order of the records does not matter.
     pub fn drain(&mut self) -> Vec<UsageRow> {
+        let mut rows = vec![];
+        self.drain_into(&mut rows);
+        rows
+    }
+
+    /// [`Usage::drain`] into a list that is empty and may have room already.
+    pub fn drain_into(&mut self, rows: &mut Vec<UsageRow>) {
+        let (addresses, ranks) = self.ranks();
+        let (metered, talkers) = (&self.metered, &mut self.talkers);
+        rows.reserve(self.sums.len());
+        let mut total: Option<((u32, u32), Sums)> = None;
+        self.sums.drain(&ranks, self.keys_max, |key, sums| {
+            let told = |(if_index, side)| metered.is_metered(key.exporter(), if_index, side);
+            if key.inferred().is_some_and(told) {
+                if key.is_ingress() {
+                    talkers.set_void(key.exporter());
+                }
+                return;
+            }
+            rows.push(key.usage_row(addresses[key.exporter() as usize], sums));
+            if !key.is_ingress() {
+                return;
+            }
+            let of = (key.minute(), key.exporter());
+            match &mut total {
+                Some((same, all)) if *same == of => all.add(sums),
+                _ => {
+                    if let Some(((minute, exporter), all)) = total.replace((of, *sums)) {
+                        talkers.add_total(minute, exporter, &all);
+                    }
+                }
+            }
+        });
+        if let Some(((minute, exporter), all)) = total {
+            talkers.add_total(minute, exporter, &all);
+        }
+    }
+
+    /// Traffic between networks of what [`Usage::drain`] gave, in order of minute and exporter; to be called after it.
+    pub fn take_networks(&mut self) -> Vec<NetworkRow> {
+        let (addresses, ranks) = self.ranks();
+        let metered = &self.metered;
+        let mut rows = Vec::with_capacity(self.networks.len());
+        self.networks.drain(&ranks, self.keys_max, |key, sums| {
+            let exporter = key.exporter();
+            let told = |in_if| metered.is_metered(exporter, in_if, InterfaceSide::Ingress);
+            if !key.inferred_between().is_some_and(told) {
+                rows.push(key.network_row(addresses[exporter as usize], sums));
+            }
+        });
+        rows
+    }
+
+    /// The talkers of all bundles that were drained since the last call, in order of their minutes; `other` makes them as much as their
+    /// usage. To be called after [`Usage::drain`].
+    pub fn take_talkers(&mut self) -> Vec<TalkerRow> {
+        let addresses: Vec<Addr> = self.metered.addresses().collect();
+        let (rows, cut) = self.talkers.flush(&addresses);
+        self.talkers_cut += cut;
+        let mut all = std::mem::take(&mut self.talked);
+        if all.is_empty() {
+            return rows;
+        }
+        all.extend(rows);
+        all.sort_by_key(|r| r.minute_s);
+        all
+    }
+
+    /// Whether talkers should be taken with the next bundle, whenever the last time was.
+    pub fn talkers_are_due(&self) -> bool {
+        self.talkers.is_full() || !self.talked.is_empty()
+    }
+
+    /// The exporters by number, and the rank of each by address.
+    fn ranks(&self) -> (Vec<Addr>, Vec<u32>) {
         let addresses: Vec<Addr> = self.metered.addresses().collect();
         let mut by_address: Vec<u32> = (0..addresses.len() as u32).collect();
         by_address.sort_unstable_by_key(|&n| addresses[n as usize]);
@@ -94,15 +186,7 @@ impl Usage {
         for (rank, &number) in by_address.iter().enumerate() {
             ranks[number as usize] = rank as u32;
         }
-        let metered = &self.metered;
-        let mut rows = Vec::with_capacity(self.sums.len());
-        self.sums.drain(&ranks, self.keys_max, |key, sums| {
-            let told = |(if_index, side)| metered.is_metered(key.exporter(), if_index, side);
-            if !key.inferred().is_some_and(told) {
-                rows.push(key.usage_row(addresses[key.exporter() as usize], sums));
-            }
-        });
-        rows
+        (addresses, ranks)
     }
 
     /// What the rows of one datagram have in common.
@@ -124,7 +208,13 @@ impl Usage {
 
     /// Books one row; returns the flags to set and whether its interface was remembered.
     #[inline(always)]
-    fn row(&mut self, run: &Run, c: &CoreColumns, i: usize) -> (u32, bool) {
+    fn row(
+        &mut self,
+        run: &Run,
+        c: &CoreColumns,
+        nets: Option<&NetColumns>,
+        i: usize,
+    ) -> (u32, bool) {
         let mut life = run.life(c.present[i], c.start_ms[i], c.end_ms[i]);
         let mut flags = 0;
         if life.cut(self.prorate_max_ms) {
@@ -137,7 +227,8 @@ impl Usage {
         let (ingress, egress, remembered) = self.sides(run, c, i);
         let known = c.sampling_source[i] != SamplingSource::Unknown as u8;
         let interval = c.sampling_interval[i];
-        let sums = &mut self.sums;
+        let (sums, networks, talkers) = (&mut self.sums, &mut self.networks, &mut self.talkers);
+        let between = nets.map_or((0, 0), |n| (n.src_net[i], n.dst_net[i]));
         let mut share = |minute: u32, bytes: u64, packets: u64, last: bool| {
             if bytes == 0 && packets == 0 && !last {
                 return;
@@ -155,6 +246,20 @@ impl Usage {
             for side in [ingress, egress].into_iter().flatten() {
                 let key = Key::new(minute, run.exporter, side, c, i);
                 sums.add(key, &part);
+            }
+            let Some(ingress) = &ingress else { return };
+            if est_bytes > 0 && talkers.is_on() {
+                let (source, destination) = (TalkerRole::Source, TalkerRole::Destination);
+                let key = |role, address| TalkerKey::new(minute, run.exporter, role, address);
+                talkers.add(key(source, c.src_addr[i]), &part);
+                talkers.add(key(destination, c.dst_addr[i]), &part);
+            }
+            if between != (0, 0) {
+                let inferred = ingress.inferred.then_some(ingress.if_index);
+                networks.add(
+                    Key::networks(minute, run.exporter, between, inferred),
+                    &part,
+                );
             }
         };
         if first == last {

@@ -1,7 +1,8 @@
 //! Bundles and batches.
 
 use crate::ledger::Outcome;
-use crate::model::{Addr, FlowBatch, InterfaceCounters, Learned, Names, Origin, UsageRow};
+use crate::model::{Addr, FlowBatch, InterfaceCounters, Learned, Names, NetworkRow, Origin};
+use crate::model::{TalkerRow, UsageRow};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -13,6 +14,10 @@ pub enum Table {
     Flows,
     /// Usage per minute.
     Usage1m,
+    /// Traffic between networks per minute.
+    NetworkUsage1m,
+    /// Talkers per minute.
+    Talkers1m,
     /// Outcomes per exporter and minute.
     Ledger,
     /// Inventory of exporters.
@@ -44,6 +49,8 @@ impl Table {
     pub const ALL: &'static [Table] = &[
         Table::Flows,
         Table::Usage1m,
+        Table::NetworkUsage1m,
+        Table::Talkers1m,
         Table::Ledger,
         Table::Exporters,
         Table::Interfaces,
@@ -68,6 +75,8 @@ impl Table {
         match self {
             Table::Flows => "flows",
             Table::Usage1m => "usage_1m",
+            Table::NetworkUsage1m => "network_usage_1m",
+            Table::Talkers1m => "talkers_1m",
             Table::Ledger => "ledger",
             Table::Exporters => "exporters",
             Table::Interfaces => "interfaces",
@@ -87,7 +96,12 @@ impl Table {
     /// only grow.
     pub const fn is_versioned(self) -> bool {
         match self {
-            Table::Flows | Table::Usage1m | Table::Ledger | Table::InterfaceCounters => false,
+            Table::Flows
+            | Table::Usage1m
+            | Table::NetworkUsage1m
+            | Table::Talkers1m
+            | Table::Ledger
+            | Table::InterfaceCounters => false,
             Table::Exporters
             | Table::Interfaces
             | Table::Templates
@@ -143,7 +157,7 @@ pub struct LedgerRow {
 }
 
 /// An exporter as it was first seen: one row for each combination of these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExporterRow {
     /// Exporter: UDP source address; for sFlow the agent address.
     pub exporter: Addr,
@@ -162,6 +176,10 @@ pub enum Content {
     Flows(Range<usize>),
     /// Usage rows.
     Usage(Vec<UsageRow>),
+    /// Traffic between networks.
+    Networks(Vec<NetworkRow>),
+    /// Talkers.
+    Talkers(Vec<TalkerRow>),
     /// Ledger rows.
     Ledger(Vec<LedgerRow>),
     /// Exporters that were not seen before.
@@ -178,6 +196,8 @@ impl Content {
         match self {
             Content::Flows(range) => range.len(),
             Content::Usage(rows) => rows.len(),
+            Content::Networks(rows) => rows.len(),
+            Content::Talkers(rows) => rows.len(),
             Content::Ledger(rows) => rows.len(),
             Content::Exporters(rows) => rows.len(),
             Content::Inventory(rows) => rows.len(),
@@ -231,8 +251,17 @@ pub struct Bundle {
     /// Positions of the exporters' sequences that changed: everything before them is in this bundle or an earlier one of the
     /// same shard. What they mean only decode knows.
     pub positions: Vec<u8>,
-    /// Where [`Bundle::recycle`] sends the flow batches.
-    pub home: Option<Sender<FlowBatch>>,
+    /// Where [`Bundle::recycle`] sends what can be filled again.
+    pub home: Option<Home>,
+}
+
+/// The shard that sealed a bundle.
+#[derive(Clone, Debug)]
+pub struct Home {
+    /// Takes flow batches.
+    pub flows: Sender<FlowBatch>,
+    /// Takes lists of usage rows: with many exporters they are the larger part of a bundle.
+    pub usage: Sender<Vec<UsageRow>>,
 }
 
 impl Bundle {
@@ -241,13 +270,21 @@ impl Bundle {
         self.order.len()
     }
 
-    /// Ends the bundle's life once it is encoded: its flow batches go home empty, for their shard to fill again.
+    /// Ends the bundle's life once it is encoded: its flow batches and its usage rows go home empty, for their shard to
+    /// fill again.
     pub fn recycle(self) {
-        if let Some(home) = self.home {
-            for mut batch in self.flows {
-                batch.clear();
-                // the shard may be gone: then so is the need
-                home.send(batch).ok();
+        let Some(home) = self.home else {
+            return;
+        };
+        // the shard may be gone: then so is the need
+        for mut batch in self.flows {
+            batch.clear();
+            home.flows.send(batch).ok();
+        }
+        for batch in self.batches {
+            if let Content::Usage(mut rows) = batch.content {
+                rows.clear();
+                home.usage.send(rows).ok();
             }
         }
     }

@@ -1,9 +1,12 @@
 //! Gathers what a shard makes and seals it.
 
 use super::order::Sorter;
-use super::{Batch, Bundle, Content, Crowding, ExporterRow, LedgerRow, RowRef, Settings, Table};
-use crate::model::{FlowBatch, InterfaceCounters, Learned, Names, Provenance, UsageRow};
-use std::collections::{BTreeMap, BTreeSet};
+use super::{
+    Batch, Bundle, Content, Crowding, ExporterRow, Home, LedgerRow, RowRef, Settings, Table,
+};
+use crate::model::{FlowBatch, InterfaceCounters, Learned, Names, NetworkRow, Provenance};
+use crate::model::{TalkerRow, UsageRow};
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +26,10 @@ pub struct Identity {
 pub struct Extra {
     /// Usage of exactly these flow rows, in order of minutes.
     pub usage: Vec<UsageRow>,
+    /// Traffic between networks of these flow rows, in order of minutes.
+    pub networks: Vec<NetworkRow>,
+    /// Talkers of these and of earlier flow rows, in order of minutes.
+    pub talkers: Vec<TalkerRow>,
     /// Outcomes since the last bundle.
     pub ledger: Vec<LedgerRow>,
     /// Inventory and interface counters since the last bundle.
@@ -39,9 +46,10 @@ pub struct Sealer {
     rows: usize,
     opened_ns: i64,
     sorter: Sorter,
-    announced: BTreeSet<ExporterRow>,
+    announced: HashSet<ExporterRow>,
     crowding: Arc<Crowding>,
     home: (Sender<FlowBatch>, Receiver<FlowBatch>),
+    usage_home: (Sender<Vec<UsageRow>>, Receiver<Vec<UsageRow>>),
 }
 
 impl Sealer {
@@ -55,9 +63,10 @@ impl Sealer {
             rows: 0,
             opened_ns: 0,
             sorter: Sorter::default(),
-            announced: BTreeSet::new(),
+            announced: HashSet::new(),
             crowding: Arc::default(),
             home: channel(),
+            usage_home: channel(),
         }
     }
 
@@ -76,6 +85,12 @@ impl Sealer {
     /// An empty batch: one that came home, else a new one.
     pub fn fresh(&mut self) -> FlowBatch {
         self.home.1.try_recv().unwrap_or_else(|_| FlowBatch::new())
+    }
+
+    /// An empty list for usage rows: the largest of those that came home, else a new one.
+    pub fn fresh_usage(&mut self) -> Vec<UsageRow> {
+        let came = self.usage_home.1.try_iter();
+        came.max_by_key(Vec::capacity).unwrap_or_default()
     }
 
     /// Takes a filled batch.
@@ -120,8 +135,14 @@ impl Sealer {
         for (day, range) in days(&flows, &order) {
             parts.push((Table::Flows, day, Content::Flows(range)));
         }
-        for (day, rows) in usage_days(extra.usage) {
+        for (day, rows) in days_of(extra.usage, |r| r.minute_s) {
             parts.push((Table::Usage1m, day, Content::Usage(rows)));
+        }
+        for (day, rows) in days_of(extra.networks, |r| r.minute_s) {
+            parts.push((Table::NetworkUsage1m, day, Content::Networks(rows)));
+        }
+        for (day, rows) in days_of(extra.talkers, |r| r.minute_s) {
+            parts.push((Table::Talkers1m, day, Content::Talkers(rows)));
         }
         for (day, rows) in split(extra.ledger, |r| r.minute_s / DAY_S) {
             parts.push((Table::Ledger, day, Content::Ledger(rows)));
@@ -149,7 +170,10 @@ impl Sealer {
             order,
             names,
             positions: Vec::new(),
-            home: Some(self.home.0.clone()),
+            home: Some(Home {
+                flows: self.home.0.clone(),
+                usage: self.usage_home.0.clone(),
+            }),
         })
     }
 
@@ -210,12 +234,12 @@ fn days(flows: &[FlowBatch], order: &[RowRef]) -> Vec<(u32, Range<usize>)> {
     ranges
 }
 
-/// Usage rows by day. They come in order of their minutes, so a day is one piece, and most bundles have one day only.
-fn usage_days(mut rows: Vec<UsageRow>) -> Vec<(u32, Vec<UsageRow>)> {
+/// Rows by day. They come in order of their minutes, so a day is one piece, and most bundles have one day only.
+fn days_of<R>(mut rows: Vec<R>, second: impl Fn(&R) -> u32) -> Vec<(u32, Vec<R>)> {
     let mut days = Vec::new();
     while let Some(last) = rows.last() {
-        let day = last.minute_s / DAY_S;
-        let start = rows.partition_point(|r| r.minute_s / DAY_S < day);
+        let day = second(last) / DAY_S;
+        let start = rows.partition_point(|r| second(r) / DAY_S < day);
         let rest = (start > 0).then(|| rows.split_off(start));
         days.push((day, rest.unwrap_or_else(|| std::mem::take(&mut rows))));
     }
@@ -369,8 +393,17 @@ mod tests {
         let mut b = filled(&mut s, 0, 10);
         b.nat_mut();
         s.push(b, 0);
-        let bundle = s.seal(0, Extra::default(), Arc::default()).expect("rows");
+        let mut usage = s.fresh_usage();
+        assert_eq!(usage.capacity(), 0);
+        usage.extend((0..100).map(|_| UsageRow::default()));
+        let extra = Extra {
+            usage,
+            ..Extra::default()
+        };
+        let bundle = s.seal(0, extra, Arc::default()).expect("rows");
         bundle.recycle();
+        let usage = s.fresh_usage();
+        assert!(usage.is_empty() && usage.capacity() >= 100);
         assert!(
             s.home
                 .1

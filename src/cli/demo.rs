@@ -1,7 +1,7 @@
 //! `flowhouse demo`: the product in one command, on this machine, with no router at all.
 
 use super::query::{Reader, number};
-use super::top::{self, Limit, What};
+use super::top::{self, Limit, Question, Time, What};
 use crate::assemble::{Collector, Opened, Origin};
 use crate::config::Config;
 use crate::generate::sender::{self, Plan, Report};
@@ -12,7 +12,6 @@ use clap::Args;
 use std::io::{Write, stdout};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -77,7 +76,7 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
         store_dir.join("key").display()
     );
 
-    let stop = stop_on_signal()?;
+    let stop = super::stop_on_signal()?;
     let exporters: Vec<_> = exporters(to, arguments)
         .into_iter()
         .map(|plan| {
@@ -133,28 +132,6 @@ fn config(data: &Path, url: &str, key: &str) -> Config {
         ..Default::default()
     });
     config
-}
-
-/// Sets a flag on SIGINT and SIGTERM.
-fn stop_on_signal() -> Result<Arc<AtomicBool>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    std::thread::spawn(move || {
-        runtime.block_on(async {
-            if let (Ok(mut interrupt), Ok(mut terminate)) = (
-                signal(SignalKind::interrupt()),
-                signal(SignalKind::terminate()),
-            ) {
-                tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-                flag.store(true, Ordering::Relaxed);
-            }
-        });
-    });
-    Ok(stop)
 }
 
 fn exporters(to: SocketAddr, arguments: &DemoArguments) -> Vec<Plan> {
@@ -220,8 +197,14 @@ fn show(
                 Limit::RowsByExporter(4),
             ),
         ] {
-            let answer =
-                top::ask(reader, what, seconds, limit, None)?.over(began.elapsed().as_secs_f64());
+            let question = Question {
+                what,
+                time: Time::Last(seconds),
+                limit,
+                exporter: None,
+                filter: None,
+            };
+            let answer = top::ask(reader, &question)?.over(began.elapsed().as_secs_f64());
             println!("{title}\n{}\n", answer.table());
         }
         stdout().flush()?;

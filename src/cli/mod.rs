@@ -8,6 +8,7 @@ mod generate;
 mod health;
 mod inspect;
 mod query;
+mod reconciled;
 mod replay;
 mod report;
 mod run;
@@ -27,6 +28,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Flow telemetry collector: which application uses which link and which QoS class.
 #[derive(Debug, Parser)]
@@ -49,7 +52,7 @@ enum Command {
     Replay(Box<replay::ReplayArguments>),
     /// Print each record of capture files as it was sent.
     Inspect(inspect::InspectArguments),
-    Top(top::TopArguments),
+    Top(Box<top::TopArguments>),
     Report(Box<report::ReportArguments>),
     Exporters(Box<exporters::ExportersArguments>),
     Schema(schema::SchemaArguments),
@@ -144,6 +147,28 @@ fn default_connection(config: &Config) -> Connection {
         password_file: key_file.exists().then_some(key_file),
         ..Connection::default()
     }
+}
+
+/// Sets a flag on SIGINT and SIGTERM.
+fn stop_on_signal() -> Result<Arc<AtomicBool>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            if let (Ok(mut interrupt), Ok(mut terminate)) = (
+                signal(SignalKind::interrupt()),
+                signal(SignalKind::terminate()),
+            ) {
+                tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+                flag.store(true, Ordering::Relaxed);
+            }
+        });
+    });
+    Ok(stop)
 }
 
 /// A bar over `bytes` on a terminal, nothing elsewhere.

@@ -66,6 +66,17 @@ impl Reader {
             .collect()
     }
 
+    /// Runs a query with values for its placeholders `{p0:Type}`, `{p1:Type}`, ...
+    ///
+    /// # Errors
+    /// As [`Reader::rows`].
+    pub fn bound_rows(&self, sql: &str, values: &[String]) -> Result<Rows> {
+        let names: Vec<String> = (0..values.len()).map(|n| format!("p{n}")).collect();
+        let bound = values.iter().map(|v| Bound::Text(v.clone()));
+        let named: Vec<_> = names.iter().map(String::as_str).zip(bound).collect();
+        self.rows_with(sql, &named)
+    }
+
     /// The first row.
     ///
     /// # Errors

@@ -187,6 +187,8 @@ outcomes! {
     UsageClamped = "usage_clamped";
     /// Flow lives cut to the pro-rating limit.
     ProrateCut = "prorate_cut";
+    /// Talkers among the first of their exporter for which there was no row: their bytes are in `other`.
+    TalkersCut = "talkers_cut";
     /// Rows whose interface found no room among those whose metering side is remembered.
     InterfacesRefused = "interfaces_refused";
     /// Teardown or running totals that could not be turned into a delta.

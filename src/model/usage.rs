@@ -59,3 +59,82 @@ pub struct UsageRow {
     /// Every flow in this row had a known sampling interval.
     pub sampling_known: bool,
 }
+
+/// In which part of a flow an address stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum TalkerRole {
+    /// It sent.
+    #[default]
+    Source = 0,
+    /// It received.
+    Destination = 1,
+}
+
+impl TalkerRole {
+    /// The name in ClickHouse.
+    pub const fn name(self) -> &'static str {
+        match self {
+            TalkerRole::Source => "source",
+            TalkerRole::Destination => "destination",
+        }
+    }
+}
+
+/// One minute of an address that is among the first of its exporter, or of all others: a partial sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TalkerRow {
+    /// Start of the minute, seconds since 1970 UTC.
+    pub minute_s: u32,
+    /// Exporter.
+    pub exporter: Addr,
+    /// Whether the address sent or received.
+    pub role: TalkerRole,
+    /// Address; unspecified for all others.
+    pub address: Addr,
+    /// All addresses that have no row of their own.
+    pub other: bool,
+    /// Bytes as reported, each once.
+    pub bytes: u64,
+    /// Packets as reported.
+    pub packets: u64,
+    /// Flows that ended in this minute.
+    pub flows: u64,
+    /// Bytes times the sampling interval.
+    pub est_bytes: u64,
+    /// Packets times the sampling interval.
+    pub est_packets: u64,
+    /// Packets that were really seen: for error bars.
+    pub sampled_packets: u64,
+    /// Every flow in this row had a known sampling interval.
+    pub sampling_known: bool,
+    /// Most estimated bytes of this address that are counted in `other`; there: most that any address without a row has.
+    pub error_bytes: u64,
+}
+
+/// One minute of traffic from one named network to another: a partial sum.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetworkRow {
+    /// Start of the minute, seconds since 1970 UTC.
+    pub minute_s: u32,
+    /// Exporter.
+    pub exporter: Addr,
+    /// Network of the source, id in the batch's name tables; 0 where it has no name.
+    pub src_net: u32,
+    /// Network of the destination.
+    pub dst_net: u32,
+    /// Bytes as reported, each once.
+    pub bytes: u64,
+    /// Packets as reported.
+    pub packets: u64,
+    /// Flows that ended in this minute.
+    pub flows: u64,
+    /// Bytes times the sampling interval.
+    pub est_bytes: u64,
+    /// Packets times the sampling interval.
+    pub est_packets: u64,
+    /// Packets that were really seen: for error bars.
+    pub sampled_packets: u64,
+    /// Every flow in this row had a known sampling interval.
+    pub sampling_known: bool,
+}

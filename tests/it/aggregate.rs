@@ -2,7 +2,9 @@
 
 use flowhouse::aggregate::{Settings, Usage};
 use flowhouse::ledger::Book;
-use flowhouse::model::{Addr, Field, FlowBatch, Origin, Provenance, UsageRow};
+use flowhouse::model::{
+    Addr, Field, FlowBatch, InterfaceSide, Origin, Provenance, TalkerRole, UsageRow,
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -196,6 +198,58 @@ proptest! {
             prop_assert_eq!(u.sampling_known, sums[5] == 0);
             prop_assert_eq!(u.sampled_packets, u.packets);
         }
+    }
+
+    /// The law of talkers: with `other` they are the usage of their exporter and minute, each byte once. The same for networks
+    /// where every address is in one.
+    #[test]
+    fn talkers_and_networks_are_the_usage(
+        rows in prop::collection::vec(any_row(), 0..60), at in 0usize..60, talkers_max in 1usize..100, first in 0usize..4
+    ) {
+        let settings = Settings { talkers_max, talkers_per_exporter_max: first, ..Settings::default() };
+        let (mut usage, mut book) = (Usage::new(&settings), Book::new(100));
+        let (head, tail) = rows.split_at(at.min(rows.len()));
+        let (mut all, mut talkers, mut networks) = (vec![], vec![], vec![]);
+        for (n, rows) in [head, tail].into_iter().enumerate() {
+            let mut b = batch(rows);
+            for i in 0..b.len() {
+                b.core.src_addr[i] = Addr::from_v4([10, 1, 0, (i % 7) as u8]);
+                b.core.dst_addr[i] = Addr::from_v4([10, 2, 0, (i % 11) as u8]);
+            }
+            let nets = b.nets_mut();
+            for i in 0..nets.src_net.len() {
+                (nets.src_net[i], nets.dst_net[i]) = (1 + i as u32 % 2, i as u32 % 3);
+            }
+            usage.observe(&mut b, &mut book);
+            all.extend(usage.drain());
+            networks.extend(usage.take_networks());
+            // not with every bundle
+            if n == 1 {
+                talkers = usage.take_talkers();
+            }
+        }
+        type Sums = BTreeMap<(u32, Addr), [u64; 5]>;
+        fn add(to: &mut Sums, of: (u32, Addr), n: [u64; 5]) {
+            to.entry(of).or_default().iter_mut().zip(n).for_each(|(s, n)| *s += n);
+        }
+        let mut want = Sums::new();
+        for u in all.iter().filter(|u| u.side == InterfaceSide::Ingress) {
+            add(&mut want, (u.minute_s, u.exporter), [u.bytes, u.packets, u.flows, u.est_bytes, u.est_packets]);
+        }
+        for role in [TalkerRole::Source, TalkerRole::Destination] {
+            let mut got = Sums::new();
+            for t in talkers.iter().filter(|t| t.role == role) {
+                prop_assert!(t.other || t.address.0[13] == 1 + role as u8);
+                add(&mut got, (t.minute_s, t.exporter), [t.bytes, t.packets, t.flows, t.est_bytes, t.est_packets]);
+            }
+            prop_assert_eq!(&got, &want);
+        }
+        let mut got = Sums::new();
+        for n in &networks {
+            prop_assert!(n.src_net > 0);
+            add(&mut got, (n.minute_s, n.exporter), [n.bytes, n.packets, n.flows, n.est_bytes, n.est_packets]);
+        }
+        prop_assert_eq!(&got, &want);
     }
 
     #[test]

@@ -183,6 +183,8 @@ impl Encoder {
                 }
             }
             Content::Usage(rows) => small(bundle, rows, tables::USAGE, out),
+            Content::Networks(rows) => small(bundle, rows, tables::NETWORK_USAGE, out),
+            Content::Talkers(rows) => small(bundle, rows, tables::TALKERS, out),
             Content::Ledger(rows) => small(bundle, rows, tables::LEDGER, out),
             Content::Exporters(rows) => small(bundle, rows, tables::EXPORTERS, out),
             Content::Counters(rows) => small(bundle, rows, tables::INTERFACE_COUNTERS, out),
@@ -235,6 +237,8 @@ pub fn columns(table: Table) -> Vec<(&'static str, &'static str)> {
     match table {
         Table::Flows => flows::COLUMNS.iter().map(|c| (c.name, c.kind)).collect(),
         Table::Usage1m => of(tables::USAGE),
+        Table::NetworkUsage1m => of(tables::NETWORK_USAGE),
+        Table::Talkers1m => of(tables::TALKERS),
         Table::Ledger => of(tables::LEDGER),
         Table::Exporters => of(tables::EXPORTERS),
         Table::InterfaceCounters => of(tables::INTERFACE_COUNTERS),

@@ -4,7 +4,8 @@ use super::block::{Block, Order};
 use crate::batch::{ExporterRow, LedgerRow};
 use crate::ledger::Outcome;
 use crate::model::{
-    Addr, InterfaceCounters, InterfaceSide, Learned, NameTable, Names, Origin, UsageRow,
+    Addr, CounterSource, InterfaceCounters, InterfaceSide, Learned, NameTable, Names, NetworkRow,
+    Origin, TalkerRole, TalkerRow, UsageRow,
 };
 
 /// A column of a table with rows of type `R`.
@@ -160,6 +161,44 @@ pub(super) const USAGE: &[Column<UsageRow>] = &[
     cells!("sampling_known": "UInt8", r => u8::from(r.sampling_known)),
 ];
 
+pub(super) const NETWORK_USAGE: &[Column<NetworkRow>] = &[
+    cells!("time": "DateTime('UTC')", r => r.minute_s),
+    cells!("exporter": "IPv6", r => r.exporter),
+    column!("src_net": "LowCardinality(String)", |all, out| {
+        all.named(out, &all.names.networks, |r| r.src_net)
+    }),
+    column!("dst_net": "LowCardinality(String)", |all, out| {
+        all.named(out, &all.names.networks, |r| r.dst_net)
+    }),
+    cells!("bytes": "UInt64", r => r.bytes),
+    cells!("packets": "UInt64", r => r.packets),
+    cells!("flows": "UInt64", r => r.flows),
+    cells!("est_bytes": "UInt64", r => r.est_bytes),
+    cells!("est_packets": "UInt64", r => r.est_packets),
+    cells!("sampled_packets": "UInt64", r => r.sampled_packets),
+    cells!("sampling_known": "UInt8", r => u8::from(r.sampling_known)),
+];
+
+pub(super) const TALKERS: &[Column<TalkerRow>] = &[
+    cells!("time": "DateTime('UTC')", r => r.minute_s),
+    cells!("exporter": "IPv6", r => r.exporter),
+    column!("role": "LowCardinality(String)", |all, out| {
+        let roles = [TalkerRole::Source, TalkerRole::Destination];
+        let name = |id| roles[id as usize % 2].name();
+        all.low_cardinality(out, roles.len(), name, |r| r.role as u32)
+    }),
+    cells!("other": "UInt8", r => u8::from(r.other)),
+    cells!("address": "IPv6", r => r.address),
+    cells!("bytes": "UInt64", r => r.bytes),
+    cells!("packets": "UInt64", r => r.packets),
+    cells!("flows": "UInt64", r => r.flows),
+    cells!("est_bytes": "UInt64", r => r.est_bytes),
+    cells!("est_packets": "UInt64", r => r.est_packets),
+    cells!("sampled_packets": "UInt64", r => r.sampled_packets),
+    cells!("sampling_known": "UInt8", r => u8::from(r.sampling_known)),
+    cells!("error_bytes": "UInt64", r => r.error_bytes),
+];
+
 pub(super) const LEDGER: &[Column<LedgerRow>] = &[
     cells!("time": "DateTime('UTC')", r => r.minute_s),
     cells!("exporter": "IPv6", r => Addr(r.exporter)),
@@ -283,4 +322,10 @@ pub(super) const INTERFACE_COUNTERS: &[Column<InterfaceCounters>] = &[
     cells!("out_discards": "UInt32", c => c.out_discards),
     cells!("out_errors": "UInt32", c => c.out_errors),
     cells!("promiscuous": "UInt32", c => c.promiscuous),
+    column!("source": "LowCardinality(String)", |all, out| {
+        let name = |id| CounterSource::ALL.get(id as usize).map_or("", |s| s.name());
+        all.low_cardinality(out, CounterSource::ALL.len(), name, |c| c.source as u32)
+    }),
+    cells!("narrow": "UInt8", c => u8::from(c.narrow)),
+    cells!("restarted": "UInt8", c => u8::from(c.restarted)),
 ];

@@ -1,0 +1,251 @@
+//! A ranking as a table and as JSON.
+
+use super::What;
+use super::question::Plan;
+use crate::cli::query::{Rows, address, number, text as cell};
+use crate::cli::text;
+use serde_json::{Map, Value, json};
+
+/// A ranking with what it is measured against.
+#[derive(Debug)]
+pub struct Answer {
+    what: What,
+    seconds: f64,
+    total_bytes: f64,
+    rows: Rows,
+    begin: u64,
+    step: u64,
+    steps: usize,
+    /// Why it was slow.
+    raw: Option<String>,
+}
+
+impl Answer {
+    /// The answer to a plan.
+    pub fn new(
+        what: What,
+        plan: &Plan<'_>,
+        span: Option<&Map<String, Value>>,
+        rows: Rows,
+    ) -> Answer {
+        let of = |name| span.map_or(0.0, |s| number(s, name));
+        Answer {
+            what,
+            seconds: of("seconds").max(1.0),
+            total_bytes: of("bytes"),
+            rows,
+            begin: plan.begin,
+            step: plan.step,
+            steps: plan.steps(),
+            raw: plan.why_raw(),
+        }
+    }
+
+    /// The same over a time that the caller knows better than the minutes in the store tell.
+    pub fn over(mut self, seconds: f64) -> Self {
+        self.seconds = seconds.max(1.0);
+        self
+    }
+
+    /// The ranking as an aligned table.
+    pub fn table(&self) -> String {
+        let keys = self.what.keys();
+        let mut header: Vec<&str> = keys.iter().map(|k| k.1).collect();
+        let left = header.len();
+        header.extend(["rate", "share", "bytes", "packets", "flows", "+-"]);
+        let (links, bounded) = (self.what == What::Interfaces, self.is_bounded());
+        header.extend(links.then_some("used"));
+        header.extend(bounded.then_some("missing"));
+        header.push("course");
+        let rows = self.rows.iter().map(|r| {
+            let bytes = number(r, "est_bytes");
+            let mut line: Vec<String> = keys.iter().map(|k| key_text(r, k.0)).collect();
+            line.extend([
+                text::bit_rate(bytes * 8.0 / self.seconds),
+                if self.total_bytes > 0.0 {
+                    text::percent(bytes / self.total_bytes)
+                } else {
+                    "-".into()
+                },
+                text::bytes(bytes),
+                text::count(number(r, "est_packets")),
+                text::count(number(r, "flows")),
+                certainty(r),
+            ]);
+            if links {
+                line.push(used(r, self.seconds).map_or("-".into(), text::percent));
+            }
+            if bounded {
+                line.push(format!("< {}", text::bytes(number(r, "error_bytes"))));
+            }
+            line.push(sparkline(&self.course(r)));
+            line
+        });
+        let table = text::table(&header, left, rows);
+        match &self.raw {
+            Some(raw) => format!("{table}\n({raw})"),
+            None => table,
+        }
+    }
+
+    /// The ranking as JSON.
+    pub fn json(&self) -> Value {
+        let rows: Vec<Value> = self.rows.iter().map(|r| self.json_row(r)).collect();
+        json!({
+            "top": self.what.name(), "seconds": self.seconds, "total_est_bytes": self.total_bytes,
+            "raw_scan": self.raw.is_some(), "course_from": self.begin, "course_step_seconds": self.step, "rows": rows,
+        })
+    }
+
+    fn json_row(&self, r: &Map<String, Value>) -> Value {
+        let mut row: Map<String, Value> = self
+            .what
+            .keys()
+            .iter()
+            .map(|k| (k.0.into(), key_json(r, k.0)))
+            .collect();
+        for name in [
+            "bytes",
+            "packets",
+            "flows",
+            "est_bytes",
+            "est_packets",
+            "sampled_packets",
+        ] {
+            row.insert(name.into(), r.get(name).cloned().unwrap_or(Value::Null));
+        }
+        row.insert(
+            "bits_per_second".into(),
+            json!(number(r, "est_bytes") * 8.0 / self.seconds),
+        );
+        let share = number(r, "est_bytes") / self.total_bytes.max(1.0);
+        row.insert("share".into(), json!(share));
+        let known = number(r, "sampling_known") != 0.0;
+        row.insert("sampling_known".into(), json!(known));
+        let error = known.then(|| error(r).unwrap_or(0.0));
+        row.insert("relative_error".into(), json!(error));
+        if let Some(used) = used(r, self.seconds) {
+            row.insert("utilisation".into(), json!(used));
+        }
+        if let Some(missing) = r.get("error_bytes") {
+            row.insert("error_bytes".into(), missing.clone());
+        }
+        row.insert("course_est_bytes".into(), json!(self.course(r)));
+        row.into()
+    }
+
+    /// Whether rows may lack bytes: heavy hitters.
+    fn is_bounded(&self) -> bool {
+        self.rows.iter().any(|r| r.contains_key("error_bytes"))
+    }
+
+    /// Estimated bytes in each step.
+    fn course(&self, row: &Map<String, Value>) -> Vec<u64> {
+        let mut course = vec![0; self.steps];
+        let part = |n: usize| row.get("steps")?.get(n)?.as_array();
+        if let (Some(steps), Some(bytes)) = (part(0), part(1)) {
+            for (step, bytes) in steps.iter().zip(bytes) {
+                let step = step.as_u64().unwrap_or(0) as usize;
+                // what is booked ahead of now belongs to the last step
+                let place = step.min(self.steps - 1);
+                course[place] += bytes.as_u64().unwrap_or(0);
+            }
+        }
+        course
+    }
+}
+
+/// Bars as high as the numbers, the largest full; nothing for 0.
+fn sparkline(numbers: &[u64]) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let max = numbers.iter().copied().max().unwrap_or(0).max(1);
+    let bar = |n: &u64| match n {
+        0 => ' ',
+        n => BARS[(((n - 1) as f64 / max as f64 * 8.0) as usize).min(7)],
+    };
+    numbers.iter().map(bar).collect()
+}
+
+impl What {
+    /// Columns that name a row, with their headings.
+    fn keys(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            What::Apps => &[("app", "application"), ("app_proto", "protocol")],
+            What::Classes => &[("qos_class", "class")],
+            What::Interfaces => &[
+                ("exporter", "exporter"),
+                ("if_index", "ifIndex"),
+                ("name", "interface"),
+                ("direction", "direction"),
+            ],
+            What::Hosts => &[("address", "address")],
+            What::Networks => &[("src_net", "from network"), ("dst_net", "to network")],
+            What::As => &[("as_number", "AS")],
+            What::Exporters => &[("exporter", "exporter")],
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            What::Apps => "apps",
+            What::Classes => "classes",
+            What::Interfaces => "interfaces",
+            What::Hosts => "hosts",
+            What::Networks => "networks",
+            What::As => "as",
+            What::Exporters => "exporters",
+        }
+    }
+}
+
+fn key_text(row: &Map<String, Value>, name: &str) -> String {
+    let text = match name {
+        "exporter" | "address" => address(row, name),
+        _ => cell(row, name),
+    };
+    match name {
+        "src_net" | "dst_net" if text.is_empty() => "-".into(),
+        _ => text,
+    }
+}
+
+fn key_json(row: &Map<String, Value>, name: &str) -> Value {
+    match row.get(name) {
+        Some(n @ Value::Number(_)) => n.clone(),
+        _ if name.ends_with("_net") => cell(row, name).into(),
+        _ => key_text(row, name).into(),
+    }
+}
+
+/// `exact`, the error that sampling causes, or `?` where an exporter does not say whether it samples.
+fn certainty(row: &Map<String, Value>) -> String {
+    if number(row, "sampling_known") == 0.0 {
+        return "?".into();
+    }
+    error(row).map_or("exact".into(), text::percent)
+}
+
+/// The relative error of an estimate; `None` where nothing was scaled.
+fn error(row: &Map<String, Value>) -> Option<f64> {
+    let sampled = number(row, "sampled_packets");
+    (number(row, "est_packets") > number(row, "packets") && sampled > 0.0)
+        .then(|| 1.96 / sampled.sqrt())
+}
+
+fn used(row: &Map<String, Value>, seconds: f64) -> Option<f64> {
+    let speed = number(row, "speed");
+    (speed > 0.0).then(|| number(row, "est_bytes") * 8.0 / seconds / speed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_follow_the_numbers() {
+        assert_eq!(sparkline(&[0, 1, 4, 8]), " ▁▄█");
+        assert_eq!(sparkline(&[0, 0]), "  ");
+        assert_eq!(sparkline(&[u64::MAX, 1]), "█▁");
+        assert_eq!(sparkline(&[]), "");
+    }
+}

@@ -1,0 +1,340 @@
+//! What is asked of the store, as SQL over the cheapest rows that can answer it.
+
+use super::What;
+use super::field::Scope;
+use super::filter::{Bound, Filter};
+use crate::cli::query::{Reader, number};
+use anyhow::{Result, ensure};
+use std::net::IpAddr;
+
+/// A ranking that is wanted.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// What is ranked.
+    pub what: What,
+    /// Over which time.
+    pub time: Time,
+    /// How much of it.
+    pub limit: Limit,
+    /// Only this exporter.
+    pub exporter: Option<IpAddr>,
+    /// Only what fits.
+    pub filter: Option<Filter>,
+}
+
+/// A time range as it is asked for.
+#[derive(Clone, Debug)]
+pub enum Time {
+    /// The last so many seconds.
+    Last(u64),
+    /// From a time, and up to another one or now; in any form that ClickHouse reads, UTC where no zone stands.
+    Between(String, Option<String>),
+}
+
+/// How much of a ranking is wanted.
+#[derive(Clone, Copy, Debug)]
+pub enum Limit {
+    /// The first of all.
+    Rows(u32),
+    /// The first of each exporter; for what is ranked by exporter.
+    RowsByExporter(u32),
+}
+
+impl std::fmt::Display for Limit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Limit::Rows(n) => write!(f, "LIMIT {n}"),
+            Limit::RowsByExporter(n) => write!(f, "LIMIT {n} BY exporter"),
+        }
+    }
+}
+
+/// A time range on the store's clock, seconds since 1970 UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// First second.
+    pub from: u64,
+    /// First second after it, for rates.
+    pub to: u64,
+    /// Rows are taken up to before this: what is booked a little ahead of now counts.
+    until: u64,
+    now: u64,
+}
+
+impl Range {
+    /// The range that is meant, asked of the store: its clock counts.
+    ///
+    /// # Errors
+    /// When the store cannot be asked or does not understand a time.
+    pub fn of(time: &Time, reader: &Reader) -> Result<Range> {
+        let read =
+            |p: &str| format!("toUnixTimestamp(parseDateTimeBestEffort({{{p}:String}}, 'UTC'))");
+        let (sql, values) = match time {
+            Time::Last(_) => ("SELECT toUnixTimestamp(now()) AS now".to_owned(), vec![]),
+            Time::Between(from, None) => {
+                let sql = format!(
+                    "SELECT toUnixTimestamp(now()) AS now, {} AS from",
+                    read("p0")
+                );
+                (sql, vec![from.clone()])
+            }
+            Time::Between(from, Some(to)) => {
+                let (a, b) = (read("p0"), read("p1"));
+                let sql = format!("SELECT toUnixTimestamp(now()) AS now, {a} AS from, {b} AS to");
+                (sql, vec![from.clone(), to.clone()])
+            }
+        };
+        let row = reader.bound_rows(&sql, &values)?;
+        let of = |name| row.first().map_or(0, |r| number(r, name) as u64);
+        let now = of("now");
+        let (from, to, until) = match time {
+            Time::Last(seconds) => (now.saturating_sub(*seconds), now, now + AHEAD_S),
+            Time::Between(_, None) => (of("from"), now, now + AHEAD_S),
+            Time::Between(..) => (of("from"), of("to"), of("to")),
+        };
+        ensure!(
+            from < to,
+            "the time range ends before it begins: --from must be before --to, and not in the future"
+        );
+        Ok(Range {
+            from,
+            to,
+            until,
+            now,
+        })
+    }
+
+    /// The resolution that holds all of the range and answers fast: its suffix and seconds.
+    fn resolution(&self) -> (&'static str, u64) {
+        let (span, age) = (self.to - self.from, self.now.saturating_sub(self.from));
+        if span <= 6 * HOUR_S && age < 29 * 24 * HOUR_S {
+            ("1m", 60)
+        } else if span <= 7 * 24 * HOUR_S && age < 89 * 24 * HOUR_S {
+            ("5m", 300)
+        } else {
+            ("1h", HOUR_S)
+        }
+    }
+}
+
+/// A question with everything that its SQL needs.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    question: &'a Question,
+    range: Range,
+    /// Where the rows come from.
+    pub source: Source,
+    table: String,
+    /// First second of the rows.
+    pub begin: u64,
+    /// Seconds of a step of the sparklines.
+    pub step: u64,
+}
+
+/// The rows that answer a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A rollup.
+    Rollup(Scope),
+    /// All flows one by one.
+    RawScan,
+}
+
+impl<'a> Plan<'a> {
+    /// Chooses where to read.
+    pub fn new(question: &'a Question, range: Range) -> Plan<'a> {
+        let rollup = question.what.rollup();
+        let fits = |scope| question.filter.as_ref().is_none_or(|f| f.fits(scope));
+        let (suffix, bucket) = range.resolution();
+        let (source, table, bucket) = match rollup.filter(|(scope, _)| fits(*scope)) {
+            Some((scope, name)) => (Source::Rollup(scope), format!("{name}_{suffix}"), bucket),
+            None => (Source::RawScan, "flows".to_owned(), 60),
+        };
+        let begin = match source {
+            Source::Rollup(_) => range.from / bucket * bucket,
+            Source::RawScan => range.from,
+        };
+        let span = range.to.saturating_sub(begin).max(1);
+        Plan {
+            question,
+            range,
+            source,
+            table,
+            begin,
+            step: span.div_ceil(STEPS_MAX).next_multiple_of(bucket),
+        }
+    }
+
+    /// How many steps the sparklines have.
+    pub fn steps(&self) -> usize {
+        (self.range.to.saturating_sub(self.begin))
+            .div_ceil(self.step)
+            .max(1) as usize
+    }
+
+    /// Why flows are read one by one.
+    pub fn why_raw(&self) -> Option<String> {
+        let of_flows = "raw scan of flows".to_owned();
+        match (self.source, self.question.what.rollup()) {
+            (Source::Rollup(_), _) => None,
+            (Source::RawScan, None) => Some(of_flows),
+            (Source::RawScan, Some((scope, _))) => {
+                let missing = self.question.filter.as_ref().map(|f| f.missing(scope));
+                Some(format!(
+                    "{of_flows}: no rollup has {}",
+                    missing.unwrap_or_default().join(", ")
+                ))
+            }
+        }
+    }
+
+    /// Seconds with data, and bytes of all rows. Long flows reach back to before the collector ran, the ledger does not.
+    pub fn span(&self) -> Bound {
+        let mut out = Bound::default();
+        let rows = self.rows(&mut out, true);
+        let (from, to) = (self.begin, self.range.to);
+        let first = format!(
+            "(SELECT min(time) FROM ledger WHERE time >= toStartOfMinute(toDateTime({from})) AND time < toDateTime({to}))"
+        );
+        out.sql = format!(
+            "SELECT greatest({to} - greatest({from}, toUnixTimestamp({first})), 1) AS seconds, sum(u.est_bytes) AS bytes FROM {rows}"
+        );
+        out
+    }
+
+    /// The ranking.
+    pub fn ranking(&self) -> Bound {
+        let mut out = Bound::default();
+        let rows = self.rows(&mut out, false);
+        let (begin, step, limit) = (self.begin, self.step, self.question.limit);
+        let keys = self.question.what.sql_keys();
+        let missing = match self.source {
+            Source::Rollup(Scope::Talkers) => ", sum(u.error_bytes) AS error_bytes",
+            _ => "",
+        };
+        let steps = format!(
+            "sumMap([toUInt32(intDiv(greatest(toUnixTimestamp(u.time), {begin}) - {begin}, {step}))], [toUInt64(u.est_bytes)]) AS steps"
+        );
+        let ranked = format!(
+            "SELECT {keys}, {SUMS}{missing}, {steps} FROM {rows} GROUP BY {keys} ORDER BY est_bytes DESC, {keys} {limit}"
+        );
+        out.sql = match self.question.what {
+            What::Interfaces => format!(
+                "SELECT t.*, i.name AS name, i.speed AS speed FROM ({ranked}) AS t \
+                 LEFT JOIN (SELECT exporter, if_index, name, speed FROM interfaces FINAL) AS i USING (exporter, if_index) \
+                 ORDER BY est_bytes DESC, exporter, if_index, direction"
+            ),
+            _ => ranked,
+        };
+        out
+    }
+
+    /// The rows as `FROM`: alias `u`, with a time, the keys and the sums. `once`: each flow a single time, for the total.
+    fn rows(&self, out: &mut Bound, once: bool) -> String {
+        let (from, until) = (self.begin, self.range.until);
+        let what = self.question.what;
+        let mut also = String::new();
+        match self.source {
+            Source::Rollup(scope) => {
+                let table = &self.table;
+                self.conditions(scope, "u", &mut also, out);
+                also += match scope {
+                    Scope::Usage if what != What::Interfaces => " AND u.direction = 'ingress'",
+                    Scope::Talkers if once => " AND u.role = 'source'",
+                    Scope::Talkers => " AND u.other = 0",
+                    _ => "",
+                };
+                format!(
+                    "{table} AS u WHERE u.time >= toDateTime({from}) AND u.time < toDateTime({until}){also}"
+                )
+            }
+            Source::RawScan => {
+                let links = what == What::Interfaces;
+                let scope = if links { Scope::Sides } else { Scope::Flows };
+                // the total counts each flow once, that of links both sides
+                let each = what.each_of_flow().filter(|_| links || !once);
+                let each = each.map_or(String::new(), |e| format!(" ARRAY JOIN {e}"));
+                self.conditions(scope, "f", &mut also, out);
+                let keys = if once { "" } else { what.flow_keys() };
+                format!(
+                    "(SELECT f.received_at AS time, {keys} f.bytes AS bytes, f.packets AS packets, toUInt64(1) AS flows, \
+                     f.bytes * f.sampling_interval AS est_bytes, f.packets * f.sampling_interval AS est_packets, \
+                     f.packets AS sampled_packets, toUInt8(f.sampling_source != 'unknown') AS sampling_known FROM flows AS f{each} \
+                     WHERE f.received_at >= toDateTime({from}) AND f.received_at < toDateTime({until}){also}) AS u"
+                )
+            }
+        }
+    }
+
+    fn conditions(&self, scope: Scope, alias: &str, also: &mut String, out: &mut Bound) {
+        if let Some(exporter) = self.question.exporter {
+            let address = match exporter {
+                IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+                IpAddr::V6(v6) => v6,
+            };
+            *also += &format!(" AND {alias}.exporter = {}", out.bind(address, "IPv6"));
+        }
+        if let Some(filter) = &self.question.filter {
+            *also += &format!(" AND {}", filter.write(scope, out));
+        }
+    }
+}
+
+impl What {
+    /// The rollup that has it, and the beginning of its tables' names.
+    fn rollup(self) -> Option<(Scope, &'static str)> {
+        match self {
+            What::Apps | What::Classes | What::Interfaces | What::Exporters => {
+                Some((Scope::Usage, "usage"))
+            }
+            What::Hosts => Some((Scope::Talkers, "talkers")),
+            What::Networks => Some((Scope::Networks, "network_usage")),
+            What::As => None,
+        }
+    }
+
+    fn sql_keys(self) -> &'static str {
+        match self {
+            What::Apps => "app, app_proto",
+            What::Classes => "qos_class",
+            What::Interfaces => "exporter, if_index, direction",
+            What::Hosts => "address",
+            What::Networks => "src_net, dst_net",
+            What::As => "as_number",
+            What::Exporters => "exporter",
+        }
+    }
+
+    /// What a flow counts for, where it counts for more than one thing.
+    fn each_of_flow(self) -> Option<&'static str> {
+        match self {
+            What::Hosts => Some("arrayDistinct([f.src_addr, f.dst_addr]) AS address"),
+            What::As => Some("arrayDistinct([f.src_as, f.dst_as]) AS as_number"),
+            What::Interfaces => Some(
+                "arrayFilter(s -> s.1 != 0 OR s.2 = 'ingress', [(f.in_if, 'ingress'), (f.out_if, 'egress')]) AS side",
+            ),
+            What::Apps | What::Classes | What::Networks | What::Exporters => None,
+        }
+    }
+
+    /// The keys as columns of flows.
+    fn flow_keys(self) -> &'static str {
+        match self {
+            What::Apps => "f.app AS app, f.app_proto AS app_proto,",
+            What::Classes => "f.qos_class AS qos_class,",
+            What::Interfaces => "f.exporter AS exporter, side.1 AS if_index, side.2 AS direction,",
+            What::Hosts => "address,",
+            What::Networks => "f.src_net AS src_net, f.dst_net AS dst_net,",
+            What::As => "as_number,",
+            What::Exporters => "f.exporter AS exporter,",
+        }
+    }
+}
+
+const SUMS: &str = "sum(u.bytes) AS bytes, sum(u.packets) AS packets, sum(u.flows) AS flows, sum(u.est_bytes) AS est_bytes, \
+                    sum(u.est_packets) AS est_packets, sum(u.sampled_packets) AS sampled_packets, min(u.sampling_known) AS sampling_known";
+/// Most steps of a sparkline.
+const STEPS_MAX: u64 = 24;
+/// How far ahead of the store's clock rows are still taken.
+const AHEAD_S: u64 = 3_600;
+const HOUR_S: u64 = 3_600;
