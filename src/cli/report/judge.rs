@@ -198,7 +198,7 @@ mod tests {
             app: String::new(),
             relevance: "leisure".into(),
             bytes: 1,
-            share: 0.3,
+            share: 0.31,
             flow_share: 0.2,
             median_share: 0.1,
             reasons: vec![],

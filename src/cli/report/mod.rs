@@ -78,11 +78,16 @@ pub struct ReportArguments {
 }
 
 const EXAMPLES: &str = "Examples:
-  flowhouse report                                              the last 24 hours
-  flowhouse report --last 30d --html report.html                a month, as a page with plots
-  flowhouse report --from 2026-01-01 --to 2026-02-01 --json     the bill of January
-  flowhouse report --exporter 192.0.2.1 --interface Gi0/0/3     one link
-  flowhouse report --last 7d --over 60 --under 5                other limits";
+  flowhouse report
+      the last 24 hours
+  flowhouse report --last 30d --html report.html
+      a month, as a page with plots
+  flowhouse report --from 2026-01-01 --to 2026-02-01 --json
+      the bill of January
+  flowhouse report --exporter 192.0.2.1 --interface Gi0/0/3
+      one link
+  flowhouse report --last 7d --over 60 --under 5
+      other limits";
 
 /// Runs the subcommand.
 ///

@@ -250,7 +250,7 @@ mod tests {
     #[test]
     fn plots_have_round_marks() {
         let frame = Frame::new(288, 300, 1_769_846_700, 9.3e6, 4.1e6, LARGE);
-        assert_eq!(frame.values(), [-4e6, -2e6, 0.0, 2e6, 4e6, 6e6, 8e6, 10e6]);
+        assert_eq!(frame.values(), [0.0, 5e6, 10e6]);
         let labels: Vec<String> = frame.times().into_iter().map(|t| t.1).collect();
         assert_eq!(
             labels,
