@@ -639,6 +639,33 @@ GLOBAL LEFT JOIN
     ON i.qos_policy = q.policy AND u.qos_class = q.class
 WHERE q.budget_bits > 0 OR q.budget_percent > 0;
 
+-- 0007_vrfs.sql
+
+CREATE TABLE IF NOT EXISTS flowhouse.vrfs_local ON CLUSTER 'main'
+(
+    exporter IPv6 CODEC(ZSTD(1)),
+    vrf UInt32 CODEC(ZSTD(1)) COMMENT 'as in flows.ingress_vrf and flows.egress_vrf',
+    name String CODEC(ZSTD(1)),
+    updated_at DateTime64(3, 'UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/vrfs', '{replica}', updated_at)
+ORDER BY (exporter, vrf)
+SETTINGS
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.vrfs ON CLUSTER 'main' AS flowhouse.vrfs_local
+ENGINE = Distributed('main', 'flowhouse', 'vrfs_local', rand());
+
+CREATE VIEW IF NOT EXISTS flowhouse.flows_with_vrfs ON CLUSTER 'main' AS
+SELECT f.*, i.ingress_vrf_name AS ingress_vrf_name, e.egress_vrf_name AS egress_vrf_name
+FROM flowhouse.flows AS f
+GLOBAL LEFT JOIN (SELECT exporter AS ingress_exporter, vrf AS ingress_id, name AS ingress_vrf_name FROM flowhouse.vrfs FINAL) AS i
+    ON f.exporter = i.ingress_exporter AND f.ingress_vrf = i.ingress_id
+GLOBAL LEFT JOIN (SELECT exporter AS egress_exporter, vrf AS egress_id, name AS egress_vrf_name FROM flowhouse.vrfs FINAL) AS e
+    ON f.exporter = e.egress_exporter AND f.egress_vrf = e.egress_id;
+
 -- 0009_talkers.sql
 
 CREATE TABLE IF NOT EXISTS flowhouse.talkers_1m_local ON CLUSTER 'main'
@@ -879,4 +906,5 @@ INSERT INTO schema_migrations_local (version, name, checksum) VALUES (3, '0003_i
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (4, '0004_ledger.sql', '3c900cccc559d3a404bd84229d440235');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (5, '0005_views.sql', 'd9343cd1fac382fc34507b5881b8e77f');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (6, '0006_names.sql', 'adede0cc7f27db94b12d8e65ee20b66a');
+INSERT INTO schema_migrations_local (version, name, checksum) VALUES (7, '0007_vrfs.sql', '252a7b6549ab512522d9517c4707ecfc');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (9, '0009_talkers.sql', '16ffacdf2a617a4a2422f87a0160d078');

@@ -622,6 +622,35 @@ WHERE q.budget_bits > 0 OR q.budget_percent > 0;
 
 INSERT INTO schema_migrations (version, name, checksum) VALUES (6, '0006_names.sql', 'adede0cc7f27db94b12d8e65ee20b66a');
 
+-- 0007_vrfs.sql
+
+-- Names of VRFs, as exporters tell them in options data.
+
+CREATE TABLE IF NOT EXISTS vrfs
+(
+    exporter IPv6 CODEC(ZSTD(1)),
+    vrf UInt32 CODEC(ZSTD(1)) COMMENT 'as in flows.ingress_vrf and flows.egress_vrf',
+    name String CODEC(ZSTD(1)),
+    updated_at DateTime64(3, 'UTC') CODEC(ZSTD(1))
+)
+ENGINE = ReplacingMergeTree(updated_at)
+ORDER BY (exporter, vrf)
+SETTINGS
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+-- Flows with the names of their VRFs; empty where the exporter told none.
+CREATE VIEW IF NOT EXISTS flows_with_vrfs AS
+SELECT f.*, i.ingress_vrf_name AS ingress_vrf_name, e.egress_vrf_name AS egress_vrf_name
+FROM flows AS f
+LEFT JOIN (SELECT exporter AS ingress_exporter, vrf AS ingress_id, name AS ingress_vrf_name FROM vrfs FINAL) AS i
+    ON f.exporter = i.ingress_exporter AND f.ingress_vrf = i.ingress_id
+LEFT JOIN (SELECT exporter AS egress_exporter, vrf AS egress_id, name AS egress_vrf_name FROM vrfs FINAL) AS e
+    ON f.exporter = e.egress_exporter AND f.egress_vrf = e.egress_id;
+
+INSERT INTO schema_migrations (version, name, checksum) VALUES (7, '0007_vrfs.sql', '252a7b6549ab512522d9517c4707ecfc');
+
 -- 0009_talkers.sql
 
 -- Who talks: the addresses that sent and received most of what an exporter saw, and all others together. For each exporter,
