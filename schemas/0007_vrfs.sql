@@ -16,7 +16,8 @@ SETTINGS
 
 -- Flows with the names of their VRFs; empty where the exporter told none.
 CREATE VIEW IF NOT EXISTS flows_with_vrfs AS
-SELECT f.*, i.ingress_vrf_name AS ingress_vrf_name, e.egress_vrf_name AS egress_vrf_name
+SELECT f.*, f.est_bytes AS est_bytes, f.est_packets AS est_packets,
+    i.ingress_vrf_name AS ingress_vrf_name, e.egress_vrf_name AS egress_vrf_name
 FROM flows AS f
 LEFT JOIN (SELECT exporter AS ingress_exporter, vrf AS ingress_id, name AS ingress_vrf_name FROM vrfs FINAL) AS i
     ON f.exporter = i.ingress_exporter AND f.ingress_vrf = i.ingress_id

@@ -21,6 +21,8 @@ pub mod ledger;
 pub mod model;
 pub mod receive;
 pub mod rights;
+pub mod secret;
 pub mod shard;
 pub mod sink;
+pub mod snmp;
 pub mod store;

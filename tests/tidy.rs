@@ -80,7 +80,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ),
     (
         "sink",
-        &["batch"],
+        &["batch", "secret"],
         &[
             "clickhouse",
             "rustls",
@@ -104,6 +104,19 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
         ],
     ),
     ("rights", &[], &["caps", "nix", "serde", "thiserror"]),
+    ("secret", &[], &["serde", "thiserror"]),
+    (
+        "snmp",
+        &["enrich", "secret"],
+        &[
+            "async_snmp",
+            "tokio",
+            "serde",
+            "serde_json",
+            "thiserror",
+            "tracing",
+        ],
+    ),
     (
         "store",
         &["rights"],

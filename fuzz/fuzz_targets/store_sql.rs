@@ -28,7 +28,7 @@ fuzz_target!(|sql: &[u8]| {
             assert!(matches!(statement.class, Class::Select | Class::Report));
         }
     }
-    let made = [b"CREATE DATABASE d ENGINE = ", sql].concat();
+    let made = [&b"CREATE DATABASE d ENGINE = "[..], sql].concat();
     if let Ok(statement) = Statement::read(&made) {
         let passes = guard.check(&made, &statement, Access::Full).is_ok();
         let engine = Tokens::new(sql).find(|token| !token.is_symbol(b'='));

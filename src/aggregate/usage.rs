@@ -104,9 +104,16 @@ impl Usage {
     /// class, DSCP); the next bundle starts from nothing. What was inferred of an interface before the first record that
     /// was metered there is left out: within a bundle the order of the records does not matter.
     pub fn drain(&mut self) -> Vec<UsageRow> {
+        let mut rows = vec![];
+        self.drain_into(&mut rows);
+        rows
+    }
+
+    /// [`Usage::drain`] into a list that is empty and may have room already.
+    pub fn drain_into(&mut self, rows: &mut Vec<UsageRow>) {
         let (addresses, ranks) = self.ranks();
         let (metered, talkers) = (&self.metered, &mut self.talkers);
-        let mut rows = Vec::with_capacity(self.sums.len());
+        rows.reserve(self.sums.len());
         let mut total: Option<((u32, u32), Sums)> = None;
         self.sums.drain(&ranks, self.keys_max, |key, sums| {
             let told = |(if_index, side)| metered.is_metered(key.exporter(), if_index, side);
@@ -133,7 +140,6 @@ impl Usage {
         if let Some(((minute, exporter), all)) = total {
             talkers.add_total(minute, exporter, &all);
         }
-        rows
     }
 
     /// Traffic between networks of what [`Usage::drain`] gave, in order of minute and exporter; to be called after it.

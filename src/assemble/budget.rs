@@ -92,6 +92,10 @@ fn items(config: &Config, shards: usize) -> Vec<Item> {
             bytes: bundle * bundles,
         },
         Item {
+            what: "SNMP",
+            bytes: config.snmp.memory_max(),
+        },
+        Item {
             what: "in flight",
             bytes: sections,
         },

@@ -1,17 +1,21 @@
 //! A running collector: its threads, and how they end.
 
-use super::{Embedded, Gate, Housekeeper, Opened, Reloader, StateDirectory, View, budget};
+use super::{
+    Embedded, Gate, Housekeeper, Opened, Reconciler, Reloader, StateDirectory, View, budget,
+};
 use crate::aggregate::Usage;
-use crate::batch::{Identity, Sealer};
+use crate::batch::{Crowding, Identity, Sealer};
 use crate::config::Config;
 use crate::control;
 use crate::decode::{Decoder, End};
-use crate::enrich::{self, Tables};
+use crate::enrich::{self, Polled, Tables};
 use crate::ledger::Book;
+use crate::model::Addr;
 use crate::receive::{self, Intake, Listener, Router};
 use crate::shard::{Back, Cell, ExportShard, Worker};
 use crate::sink::spool::{Mode, Spool};
 use crate::sink::{Outbox, Stats, clickhouse::Connection, hop};
+use crate::snmp::Poller;
 use anyhow::Result;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rand::Rng;
@@ -29,6 +33,8 @@ pub struct Collector {
     gate: Gate,
     housekeeper: Housekeeper,
     control: control::Running,
+    poller: Arc<Poller>,
+    reconciler: Option<Reconciler>,
     view: Arc<View>,
     state: Arc<StateDirectory>,
     addresses: Vec<SocketAddr>,
@@ -64,24 +70,16 @@ impl Collector {
         let spool = open_spool(config, &state, inbox.stats())?;
         let before = Before::read(&state, spool.as_ref(), config)?;
         let gate = Gate::start(inbox, &connection, config, spool)?;
-        let identity = identity(&state);
-        let sequence = Arc::new(AtomicU64::new(0));
-        let crowding = outbox.stats().crowding().clone();
-        let sealer = || {
-            Sealer::new(config.batch.clone(), identity.clone(), sequence.clone())
-                .follow(crowding.clone())
-        };
-
+        let sealers = Sealers::new(config, &state, &outbox);
         let cells: Vec<Cell> = (0..shards).map(|_| Cell::default()).collect();
-        let mut workers = vec![];
-        let tables = tables(config, &state)?;
-        for (n, (cell, changes)) in cells.iter().zip(changes).enumerate() {
-            let mine = |a| intake.shard(a, shards) == n;
-            let mut shard = export_shard(config, tables.clone(), sealer(), &before, mine)?;
+        let tables = tables(config, &state, reloader.polled().clone())?;
+        let shard = |n, mine: &dyn Fn(Addr) -> bool| {
+            let mut shard = export_shard(config, tables.clone(), sealers.one(), &before, mine)?;
             shard.back().declare_if(n == 0);
-            let stages = config.shard.stages;
-            workers.push(Worker::new(shard, stages, cell.clone()).with_changes(changes));
-        }
+            shard.back().owned(&intake, n, shards);
+            Ok(shard)
+        };
+        let workers = workers(shard, config, &intake, &cells, changes)?;
         let (senders, shards) = start_shards(workers, &outbox, config.receive.queue)?;
         let view = Arc::new(View::new(
             &listeners,
@@ -92,8 +90,10 @@ impl Collector {
             Arc::new(reloader),
         ));
         let control = server.start(view.clone())?;
+        let poller = poll(config, &state, &view)?;
+        let reconciler = Reconciler::start(config, &connection, &view)?;
         tell_address(config, control_address);
-        let housekeeper = Housekeeper::start(view.clone(), state.clone(), sealer(), outbox)?;
+        let housekeeper = Housekeeper::start(view.clone(), state.clone(), sealers.one(), outbox)?;
         let addresses = listeners.iter().map(Listener::address).collect();
         let listeners = start_listeners(listeners, &senders, &intake, config, &stop)?;
         drop(senders);
@@ -104,6 +104,8 @@ impl Collector {
             gate,
             housekeeper,
             control,
+            poller,
+            reconciler,
             view,
             state,
             addresses,
@@ -157,6 +159,8 @@ impl Collector {
     /// grace period. Returns the final counts and the store, if one was started.
     pub fn stop(self) -> (super::Totals, Option<Embedded>) {
         let mut in_order = true;
+        self.poller.stop();
+        drop(self.reconciler);
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.listeners {
             match thread.join() {
@@ -220,11 +224,31 @@ fn open_spool(config: &Config, state: &StateDirectory, stats: &Stats) -> Result<
     Ok(spool)
 }
 
-fn identity(state: &StateDirectory) -> Arc<Identity> {
-    Arc::new(Identity {
-        collector: state.collector().to_string(),
-        start: rand::rng().random(),
-    })
+/// Makes sealers, which number their bundles together.
+struct Sealers {
+    settings: crate::batch::Settings,
+    identity: Arc<Identity>,
+    sequence: Arc<AtomicU64>,
+    crowding: Arc<Crowding>,
+}
+
+impl Sealers {
+    fn new(config: &Config, state: &StateDirectory, outbox: &Outbox) -> Sealers {
+        Sealers {
+            settings: config.batch.clone(),
+            identity: Arc::new(Identity {
+                collector: state.collector().to_string(),
+                start: rand::rng().random(),
+            }),
+            sequence: Arc::new(AtomicU64::new(0)),
+            crowding: outbox.stats().crowding().clone(),
+        }
+    }
+
+    fn one(&self) -> Sealer {
+        let (identity, sequence) = (self.identity.clone(), self.sequence.clone());
+        Sealer::new(self.settings.clone(), identity, sequence).follow(self.crowding.clone())
+    }
 }
 
 fn tell_address(config: &Config, address: SocketAddr) {
@@ -302,10 +326,22 @@ fn list(entries: Vec<(Vec<u8>, u64)>) -> Vec<u8> {
 }
 
 /// The tables of all shards; networks over HTTP are fetched from here on.
-fn tables(config: &Config, state: &StateDirectory) -> Result<Arc<Tables>> {
-    let tables = Arc::new(Tables::new(&config.enrich)?);
+fn tables(config: &Config, state: &StateDirectory, polled: Arc<Polled>) -> Result<Arc<Tables>> {
+    let tables = Arc::new(Tables::new(&config.enrich)?.following(polled));
     enrich::fetch(&config.enrich, &tables, state.path())?;
     Ok(tables)
+}
+
+/// Starts asking exporters for their interfaces: those that the configuration names, and those that have sent something.
+fn poll(config: &Config, state: &StateDirectory, view: &Arc<View>) -> Result<Arc<Poller>> {
+    let reloader = view.reloader();
+    let seen = Arc::downgrade(view);
+    let exporters = move || seen.upgrade().map_or(vec![], |v| v.exporters());
+    let polled = reloader.polled().clone();
+    let poller = Poller::start(&config.snmp, polled, state.path(), Box::new(exporters))?;
+    let poller = Arc::new(poller);
+    reloader.lead(poller.clone());
+    Ok(poller)
 }
 
 fn export_shard(
@@ -313,7 +349,7 @@ fn export_shard(
     tables: Arc<Tables>,
     sealer: Sealer,
     before: &Before,
-    mine: impl Fn(crate::model::Addr) -> bool,
+    mine: impl Fn(Addr) -> bool,
 ) -> Result<ExportShard> {
     let usage = Usage::new(&crate::aggregate::Settings {
         hash_seed: rand::rng().random(),
@@ -340,6 +376,25 @@ fn export_shard(
         tracing::warn!("{error}");
     }
     Ok(shard)
+}
+
+/// A worker for each cell.
+fn workers(
+    shard: impl Fn(usize, &dyn Fn(Addr) -> bool) -> Result<ExportShard>,
+    config: &Config,
+    intake: &Arc<Intake>,
+    cells: &[Cell],
+    changes: Vec<Receiver<crate::shard::Change>>,
+) -> Result<Vec<Worker>> {
+    let shards = cells.len();
+    let pairs = cells.iter().zip(changes).enumerate();
+    pairs
+        .map(|(n, (cell, changes))| {
+            let shard = shard(n, &|a| intake.shard(a, shards) == n)?;
+            let worker = Worker::new(shard, config.shard.stages, cell.clone());
+            Ok(worker.with_changes(changes))
+        })
+        .collect()
 }
 
 type Senders = Vec<Sender<receive::DatagramBatch>>;

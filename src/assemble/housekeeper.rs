@@ -4,7 +4,7 @@ use super::{StateDirectory, View};
 use crate::batch::{Extra, LedgerRow, Sealer};
 use crate::decode::Faults;
 use crate::ledger::{Account, Outcome, Tally};
-use crate::model::Addr;
+use crate::model::{Addr, Learned};
 use crate::receive::route::Moment;
 use crate::sink::Outbox;
 use anyhow::Result;
@@ -57,6 +57,7 @@ impl Housekeeper {
             lost_told: 0,
             told: Told::default(),
             cleaned: false,
+            is_last: false,
         };
         let work = move || {
             let mut n = 0u32;
@@ -64,6 +65,7 @@ impl Housekeeper {
                 n = n.wrapping_add(1);
                 rounds.round(n.is_multiple_of(LEDGER_ROUNDS) && !rounds.outbox.is_full());
             }
+            rounds.is_last = true;
             rounds.round(true);
         };
         Ok(Housekeeper {
@@ -90,6 +92,7 @@ struct Rounds {
     lost_told: u64,
     told: Told,
     cleaned: bool,
+    is_last: bool,
 }
 
 impl Rounds {
@@ -122,6 +125,23 @@ impl Rounds {
         self.view.set_bundles_queued(self.outbox.queued());
         if with_ledger {
             self.write_ledger();
+        }
+        if !self.outbox.is_full() || self.is_last {
+            self.write_counters();
+        }
+    }
+
+    /// What exporters counted themselves; while the store takes nothing it waits where it has a limit.
+    fn write_counters(&mut self) {
+        let counters = (self.view.reloader().poller()).map_or(vec![], |p| p.take_counters());
+        let learned = counters.into_iter().map(|c| Learned::Counters(Box::new(c)));
+        let extra = Extra {
+            learned: learned.collect(),
+            ..Extra::default()
+        };
+        let now_ns = Moment::now().wall_ns;
+        if let Some(bundle) = self.sealer.seal(now_ns, extra, Arc::default()) {
+            self.outbox.send(bundle);
         }
     }
 

@@ -141,7 +141,8 @@ impl Opened {
     /// Files that are read later, too, have to be readable for who we are now.
     fn check_files(&self) -> Result<()> {
         let store = self.config.clickhouse.iter().flat_map(|c| c.files());
-        for file in self.config.control.files().chain(store) {
+        let snmp = self.config.snmp.files();
+        for file in self.config.control.files().chain(store).chain(snmp) {
             readable(file)?;
         }
         if let Some(spool) = self.spool() {

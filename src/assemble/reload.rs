@@ -7,14 +7,15 @@
 use super::{Notifier, Opened, budget, opened::Origin};
 use crate::config::{self, Config, Keys};
 use crate::control::{self, Access, Reloads};
-use crate::enrich::{self, Tables};
+use crate::enrich::{self, Polled, Tables};
 use crate::receive::{Intake, route::Moment};
 use crate::rights::{self, Capability};
 use crate::shard::Change;
+use crate::snmp::{self, Poller};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Keys whose change needs no restart; one that ends with a dot stands for all below it.
@@ -32,6 +33,7 @@ pub const LIVE: &[&str] = &[
     "receive.exporters_max",
     "receive.exporters_new_per_minute_max",
     "shutdown_grace_s",
+    "snmp.",
 ];
 
 /// Reads the file again and swaps what can be swapped, all of it or nothing.
@@ -43,6 +45,9 @@ pub struct Reloader {
     cache: std::path::PathBuf,
     intake: Arc<Intake>,
     access: Arc<Access>,
+    /// What exporters answer when they are asked for their interfaces; it outlives every reload.
+    polled: Arc<Polled>,
+    poller: OnceLock<Arc<Poller>>,
     grace_s: AtomicU64,
     succeeded: AtomicU64,
     failed: AtomicU64,
@@ -83,6 +88,8 @@ impl Reloader {
             cache: opened.state.path().to_owned(),
             intake: intake.clone(),
             access: opened.server.access(),
+            polled: Arc::default(),
+            poller: OnceLock::new(),
             grace_s: AtomicU64::new(opened.config.shutdown_grace_s),
             succeeded: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -90,6 +97,22 @@ impl Reloader {
             read_at_s: AtomicU64::new(now_s()),
         };
         (reloader, receivers)
+    }
+
+    /// What exporters answer when they are asked for their interfaces.
+    pub fn polled(&self) -> &Arc<Polled> {
+        &self.polled
+    }
+
+    /// Who asks them, once it runs.
+    pub fn poller(&self) -> Option<&Poller> {
+        self.poller.get().map(|p| &**p)
+    }
+
+    /// From here on settings of SNMP can change, too.
+    pub(super) fn lead(&self, poller: Arc<Poller>) {
+        // set once, at the start
+        let _ = self.poller.set(poller);
     }
 
     /// How long a stop may take.
@@ -161,7 +184,9 @@ impl Reloader {
         if self.shards.iter().any(Sender::is_full) {
             return Err(unchanged("a shard has not taken over earlier changes yet, because the store does not take its rows; try again later".into()));
         }
+        snmp::prove(&config.snmp).map_err(|e| at(e.to_string()))?;
         let tables = Tables::new(&config.enrich).map_err(|e| at(format!("enrich.{e}")))?;
+        let tables = tables.following(self.polled.clone());
         enrich::fetch(&config.enrich, &tables, &self.cache).map_err(|e| {
             unchanged(format!(
                 "the thread that fetches networks cannot be started: {e}"
@@ -189,6 +214,11 @@ impl Reloader {
         self.intake.set_rules(&new.config.receive);
         self.access.replace(new.rules);
         self.grace_s.store(new.config.shutdown_grace_s, Relaxed);
+        if let Some(poller) = self.poller()
+            && force.config.snmp != new.config.snmp
+        {
+            poller.reconfigure(&new.config.snmp);
+        }
         if let Some(log) = &self.origin.log {
             log(new.config.log_level);
         }
@@ -241,6 +271,7 @@ impl InForce {
         let old = &mut self.config;
         old.enrich = new.enrich;
         old.batch = new.batch;
+        old.snmp = new.snmp;
         old.shutdown_grace_s = new.shutdown_grace_s;
         old.log_level = new.log_level;
     }

@@ -1,13 +1,15 @@
 //! What is known of everything, read from the published cells.
 
+use super::reconciler::Latest;
 use super::{Pace, Reloader};
 use crate::control;
 use crate::ledger::{Book, Gauges, Law, Outcome, laws};
+use crate::model::Addr;
 use crate::receive::{Intake, Listener, Published, ReceiveStats};
 use crate::shard::{Cell, ShardStats};
 use crate::sink::{EndpointState, LATENCY_BOUNDS, Snapshot, Stats};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 /// The cells of all threads.
 #[derive(Debug)]
@@ -20,6 +22,7 @@ pub struct View {
     bundles_queued: AtomicU64,
     store_restarts: AtomicU64,
     reloader: Arc<Reloader>,
+    reconciliation: OnceLock<Latest>,
 }
 
 /// All counts at one moment. Under load threads publish one after the other, so the laws hold to within what they published
@@ -64,7 +67,14 @@ impl View {
             bundles_queued: AtomicU64::new(0),
             store_restarts: AtomicU64::new(0),
             reloader,
+            reconciliation: OnceLock::new(),
         }
+    }
+
+    /// From here on what flows say beside counters is known.
+    pub(super) fn reconcile(&self, latest: Latest) {
+        // set once, at the start
+        let _ = self.reconciliation.set(latest);
     }
 
     /// What reads the configuration again.
@@ -139,6 +149,18 @@ impl View {
             .collect()
     }
 
+    /// Exporters that have sent something, each once.
+    pub fn exporters(&self) -> Vec<Addr> {
+        let of_shard = |s: &mut ShardStats| -> Vec<Addr> {
+            let accounts = s.book.accounts().map(|((a, _), _)| Addr(*a));
+            accounts.filter(|a| !a.is_unspecified()).collect()
+        };
+        let mut all: Vec<Addr> = self.shards(|_, s| of_shard(s)).concat();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
     /// The published cell of the sink.
     pub fn sink_cell(&self) -> &Stats {
         &self.sink
@@ -188,6 +210,8 @@ impl control::Source for View {
             },
             store_restarts: self.store_restarts.load(Relaxed),
             not_ready,
+            reconciliation: self.reconciliation.get().map(Latest::read),
+            snmp: self.reloader.poller().map(|p| snmp(p.stats())),
             reloads: self.reloader.stats(),
             spooling,
         }
@@ -235,6 +259,34 @@ fn spool(sink: &Snapshot) -> Option<control::Spool> {
         fsync_seconds: s.fsync_ns as f64 / 1e9,
         failing: s.failing,
     })
+}
+
+fn snmp(s: crate::snmp::Stats) -> control::Snmp {
+    let kinds = crate::snmp::Error::KINDS;
+    control::Snmp {
+        exporters: s.exporters as u64,
+        exporters_refused: s.exporters_refused as u64,
+        open: s.open as u64,
+        asked: s.asked as u64,
+        interfaces: s.interfaces as u64,
+        up: s
+            .up
+            .into_iter()
+            .map(|(e, up)| (e.to_string(), up))
+            .collect(),
+        polls: s.polls,
+        failures: (kinds.iter())
+            .map(|k| (*k, s.failures.get(k).copied().unwrap_or(0)))
+            .collect(),
+        seconds: s.seconds,
+        counters: s.counters,
+        counters_dropped: s.counters_dropped,
+        interfaces_refused: s.interfaces_refused,
+        columns_full: s.columns_full,
+        texts_cut: s.texts_cut,
+        values_odd: s.values_odd,
+        restarts: s.restarts,
+    }
 }
 
 fn endpoint(e: EndpointState) -> control::Endpoint {

@@ -157,7 +157,7 @@ pub struct LedgerRow {
 }
 
 /// An exporter as it was first seen: one row for each combination of these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExporterRow {
     /// Exporter: UDP source address; for sFlow the agent address.
     pub exporter: Addr,
@@ -251,8 +251,17 @@ pub struct Bundle {
     /// Positions of the exporters' sequences that changed: everything before them is in this bundle or an earlier one of the
     /// same shard. What they mean only decode knows.
     pub positions: Vec<u8>,
-    /// Where [`Bundle::recycle`] sends the flow batches.
-    pub home: Option<Sender<FlowBatch>>,
+    /// Where [`Bundle::recycle`] sends what can be filled again.
+    pub home: Option<Home>,
+}
+
+/// The shard that sealed a bundle.
+#[derive(Clone, Debug)]
+pub struct Home {
+    /// Takes flow batches.
+    pub flows: Sender<FlowBatch>,
+    /// Takes lists of usage rows: with many exporters they are the larger part of a bundle.
+    pub usage: Sender<Vec<UsageRow>>,
 }
 
 impl Bundle {
@@ -261,13 +270,21 @@ impl Bundle {
         self.order.len()
     }
 
-    /// Ends the bundle's life once it is encoded: its flow batches go home empty, for their shard to fill again.
+    /// Ends the bundle's life once it is encoded: its flow batches and its usage rows go home empty, for their shard to
+    /// fill again.
     pub fn recycle(self) {
-        if let Some(home) = self.home {
-            for mut batch in self.flows {
-                batch.clear();
-                // the shard may be gone: then so is the need
-                home.send(batch).ok();
+        let Some(home) = self.home else {
+            return;
+        };
+        // the shard may be gone: then so is the need
+        for mut batch in self.flows {
+            batch.clear();
+            home.flows.send(batch).ok();
+        }
+        for batch in self.batches {
+            if let Content::Usage(mut rows) = batch.content {
+                rows.clear();
+                home.usage.send(rows).ok();
             }
         }
     }

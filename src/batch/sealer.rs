@@ -1,10 +1,12 @@
 //! Gathers what a shard makes and seals it.
 
 use super::order::Sorter;
-use super::{Batch, Bundle, Content, Crowding, ExporterRow, LedgerRow, RowRef, Settings, Table};
+use super::{
+    Batch, Bundle, Content, Crowding, ExporterRow, Home, LedgerRow, RowRef, Settings, Table,
+};
 use crate::model::{FlowBatch, InterfaceCounters, Learned, Names, NetworkRow, Provenance};
 use crate::model::{TalkerRow, UsageRow};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,9 +46,10 @@ pub struct Sealer {
     rows: usize,
     opened_ns: i64,
     sorter: Sorter,
-    announced: BTreeSet<ExporterRow>,
+    announced: HashSet<ExporterRow>,
     crowding: Arc<Crowding>,
     home: (Sender<FlowBatch>, Receiver<FlowBatch>),
+    usage_home: (Sender<Vec<UsageRow>>, Receiver<Vec<UsageRow>>),
 }
 
 impl Sealer {
@@ -60,9 +63,10 @@ impl Sealer {
             rows: 0,
             opened_ns: 0,
             sorter: Sorter::default(),
-            announced: BTreeSet::new(),
+            announced: HashSet::new(),
             crowding: Arc::default(),
             home: channel(),
+            usage_home: channel(),
         }
     }
 
@@ -81,6 +85,12 @@ impl Sealer {
     /// An empty batch: one that came home, else a new one.
     pub fn fresh(&mut self) -> FlowBatch {
         self.home.1.try_recv().unwrap_or_else(|_| FlowBatch::new())
+    }
+
+    /// An empty list for usage rows: the largest of those that came home, else a new one.
+    pub fn fresh_usage(&mut self) -> Vec<UsageRow> {
+        let came = self.usage_home.1.try_iter();
+        came.max_by_key(Vec::capacity).unwrap_or_default()
     }
 
     /// Takes a filled batch.
@@ -160,7 +170,10 @@ impl Sealer {
             order,
             names,
             positions: Vec::new(),
-            home: Some(self.home.0.clone()),
+            home: Some(Home {
+                flows: self.home.0.clone(),
+                usage: self.usage_home.0.clone(),
+            }),
         })
     }
 
@@ -380,8 +393,17 @@ mod tests {
         let mut b = filled(&mut s, 0, 10);
         b.nat_mut();
         s.push(b, 0);
-        let bundle = s.seal(0, Extra::default(), Arc::default()).expect("rows");
+        let mut usage = s.fresh_usage();
+        assert_eq!(usage.capacity(), 0);
+        usage.extend((0..100).map(|_| UsageRow::default()));
+        let extra = Extra {
+            usage,
+            ..Extra::default()
+        };
+        let bundle = s.seal(0, extra, Arc::default()).expect("rows");
         bundle.recycle();
+        let usage = s.fresh_usage();
+        assert!(usage.is_empty() && usage.capacity() >= 100);
         assert!(
             s.home
                 .1

@@ -13,6 +13,8 @@ use crate::store::library;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use nix::unistd::AccessFlags;
+use serde_json::{Value, json};
+use std::fmt::Display;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,7 +26,7 @@ use std::sync::Arc;
 /// directory. Beside a running collector it leaves alone what that holds: its sockets, its state and its embedded store.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  flowhouse check -c /etc/flowhouse/flowhouse.toml\n  flowhouse check --offline -c flowhouse.toml   # the file alone"
+    after_help = "Examples:\n  flowhouse check -c /etc/flowhouse/flowhouse.toml\n  flowhouse check --offline -c flowhouse.toml   # the file alone\n  flowhouse check --json | jq '.findings[] | select(.state == \"fault\")'"
 )]
 pub struct CheckArguments {
     /// Configuration
@@ -33,6 +35,9 @@ pub struct CheckArguments {
     /// Check the file alone: open no socket, ask no store
     #[arg(long)]
     pub offline: bool,
+    /// What was found as JSON: `findings` with `state` (ok, warn, fault), `what` and `text`, and how many are `faults`
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Runs the subcommand.
@@ -40,37 +45,65 @@ pub struct CheckArguments {
 /// # Errors
 /// When there is a fault.
 pub fn run(arguments: &CheckArguments) -> Result<()> {
-    let config = super::load_config(arguments.config.as_deref())?;
-    let mut report = Report::of(arguments.config.as_deref());
+    let file = arguments.config.as_deref();
+    let mut report = Report::of(file, arguments.json);
+    let looked = match (Config::load(file), arguments.json) {
+        (Ok(config), _) => look(&config, arguments.offline, &mut report),
+        (Err(_), false) => super::load_config(file).map(drop),
+        (Err(faults), true) => faults.into_iter().try_for_each(|fault| {
+            let name = file.map_or_else(String::new, |p| p.display().to_string());
+            let space = if fault.line == 0 { " " } else { "" };
+            report.say(
+                State::Fault,
+                "configuration",
+                format!("{name}:{space}{fault}"),
+            )
+        }),
+    };
+    report.end()?;
+    looked?;
+    match report.faults {
+        0 => Ok(()),
+        n => bail!("{n} fault(s)"),
+    }
+}
+
+/// Everything that can be looked at with a configuration that is no fault itself.
+fn look(config: &Config, offline: bool, report: &mut Report) -> Result<()> {
     let name = report.file.as_ref();
     let name = name.map_or("defaults".into(), |p| p.display().to_string());
     report.tell("configuration", "", Ok(name))?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let shards = config.shard.shards_for(cores);
-    let fits = refuse_budget(&config, shards).map(|()| format!("fits, {shards} shard(s)"));
+    let fits = refuse_budget(config, shards).map(|()| format!("fits, {shards} shard(s)"));
     report.tell("memory", "", fits)?;
     if !config.control.listen.ip().is_loopback() && !config.control.has_key() {
-        super::say("warn   control.listen is open to the network and asks for no key: everybody may look, and nothing can be changed through it; control.token_file or control.tls_client_ca_file lets you".to_owned())?;
+        report.warn("control", "control.listen is open to the network and asks for no key: everybody may look, and nothing can be changed through it; control.token_file or control.tls_client_ca_file lets you")?;
     }
-    if arguments.offline {
-        report.tell("spool", "spool.free_bytes_min", floor(&config))?;
+    if !config.snmp.access.is_empty() {
+        report.tell("SNMP", "snmp.access", snmp(config))?;
+    }
+    if offline {
+        report.tell("spool", "spool.free_bytes_min", floor(config))?;
         // the files that it names are looked at in any case
         if let Some(c) = &config.clickhouse {
             let proven = c.prove().map(|()| "not asked".into()).map_err(Into::into);
             report.tell("store", "clickhouse.url", proven)?;
         }
     } else {
-        report.tell("account", "privileges.user", account(&config))?;
-        report.tell("control", "control.listen", control(&config))?;
-        let directory = state_dir(&config);
+        let account = account(config, report);
+        report.tell("account", "privileges.user", account)?;
+        report.tell("control", "control.listen", control(config))?;
+        let directory = state_dir(config);
         let held = StateDirectory::is_held(&directory);
         if held {
-            super::say(format!(
-                "warn   a collector runs on {}: its sockets, its state and its embedded store are its own and not tried",
+            report.warn("collector", format!(
+                "a collector runs on {}: its sockets, its state and its embedded store are its own and not tried",
                 directory.display()
             ))?;
         } else {
-            report.tell("listeners", "receive.listeners", listeners(&config))?;
+            let listeners = listeners(config, report);
+            report.tell("listeners", "receive.listeners", listeners)?;
             let metrics = control::Server::bind(&config.control);
             let metrics = metrics.map(|s| s.address().to_string());
             report.tell("metrics", "control.listen", metrics.map_err(Into::into))?;
@@ -78,18 +111,16 @@ pub fn run(arguments: &CheckArguments) -> Result<()> {
             let state = state.map(|d| d.path().display().to_string());
             report.tell("state directory", "state_dir", state)?;
         }
-        let room = floor(&config).and_then(|_| spool(&config));
+        let room = floor(config).and_then(|_| spool(config, report));
         report.tell("spool", "spool.directory", room)?;
         let key = match &config.clickhouse {
             Some(_) => "clickhouse.url",
             None => "store.listen",
         };
-        report.tell("store", key, store(&config, held))?;
+        let store = store(config, held, report);
+        report.tell("store", key, store)?;
     }
-    match report.faults {
-        0 => Ok(()),
-        n => bail!("{n} fault(s)"),
-    }
+    Ok(())
 }
 
 /// What was found, with the places in the file.
@@ -97,26 +128,66 @@ struct Report {
     file: Option<PathBuf>,
     text: String,
     faults: usize,
+    /// For the end, where it is to be JSON.
+    found: Option<Vec<Value>>,
+}
+
+/// How a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Ok,
+    Warn,
+    Fault,
 }
 
 impl Report {
-    fn of(file: Option<&Path>) -> Report {
+    fn of(file: Option<&Path>, json: bool) -> Report {
         let text = file.and_then(|f| std::fs::read_to_string(f).ok());
         Report {
             file: file.map(Path::to_owned),
             text: text.unwrap_or_default(),
             faults: 0,
+            found: json.then(Vec::new),
+        }
+    }
+
+    /// Says what was found: a line now, or a part of the whole at the end.
+    fn say(&mut self, state: State, what: &str, text: impl Display) -> Result<()> {
+        self.faults += usize::from(state == State::Fault);
+        let word = ["ok", "warn", "fault"][state as usize];
+        let Some(found) = &mut self.found else {
+            return match state {
+                State::Ok => super::say(format!("ok     {what}: {text}")),
+                State::Warn => super::say(format!("warn   {text}")),
+                State::Fault => super::say(format!("FAULT  {what}: {text}")),
+            };
+        };
+        found.push(json!({"state": word, "what": what, "text": text.to_string()}));
+        Ok(())
+    }
+
+    fn warn(&mut self, what: &str, text: impl Display) -> Result<()> {
+        self.say(State::Warn, what, text)
+    }
+
+    fn end(&mut self) -> Result<()> {
+        let faults = self.faults;
+        match self.found.take() {
+            Some(found) => super::say(format!(
+                "{:#}",
+                json!({"findings": found, "faults": faults})
+            )),
+            None => Ok(()),
         }
     }
 
     /// Tells how a check ended; a fault that names neither a key nor a value of the file stands where `key` does.
     fn tell(&mut self, what: &str, key: &str, result: Result<String>) -> Result<()> {
         match result {
-            Ok(text) => super::say(format!("ok     {what}: {text}")),
+            Ok(text) => self.say(State::Ok, what, text),
             Err(error) => {
-                self.faults += 1;
                 let said = self.placed(key, super::with_causes(&error));
-                super::say(format!("FAULT  {what}: {said}"))
+                self.say(State::Fault, what, said)
             }
         }
     }
@@ -166,15 +237,23 @@ fn nearest(folder: &Path) -> &Path {
     folder.ancestors().find(there).unwrap_or(Path::new("."))
 }
 
+/// Whether all secrets are there. Exporters are not asked: they may answer the collector alone.
+fn snmp(config: &Config) -> Result<String> {
+    crate::snmp::prove(&config.snmp)?;
+    let (n, interval_s) = (config.snmp.access.len(), config.snmp.interval_s);
+    Ok(format!("{n} access(es), asked every {interval_s} s"))
+}
+
 /// Who the collector would become, were it started as who runs this.
-fn account(config: &Config) -> Result<String> {
+fn account(config: &Config, report: &mut Report) -> Result<String> {
     Ok(match Change::of(&config.privileges)? {
         Change::To(account) => format!("becomes {} after its sockets are open", account.name()),
         Change::Stay => "stays who it is started as".into(),
         Change::StayRoot => "stays root, as told".into(),
         Change::NoAccount => {
-            super::say(
-                "warn   there is no user flowhouse: started as root the collector would stay root (`useradd --system --no-create-home flowhouse`)",
+            report.warn(
+                "account",
+                "there is no user flowhouse: started as root the collector would stay root (`useradd --system --no-create-home flowhouse`)",
             )?;
             "stays root".into()
         }
@@ -191,17 +270,17 @@ fn control(config: &Config) -> Result<String> {
     Ok(format!("{}, {key}", config.control.listen))
 }
 
-fn listeners(config: &Config) -> Result<String> {
+fn listeners(config: &Config, report: &mut Report) -> Result<String> {
     let listeners = receive::bind(&config.receive)?;
     for warning in listeners.iter().flat_map(receive::Listener::warnings) {
-        super::say(format!("warn   {warning}"))?;
+        report.warn("listeners", warning)?;
     }
     let addresses: Vec<String> = listeners.iter().map(|l| l.address().to_string()).collect();
     Ok(addresses.join(", "))
 }
 
 /// Whether bundles can be written, and how many bytes of them.
-fn spool(config: &Config) -> Result<String> {
+fn spool(config: &Config, report: &mut Report) -> Result<String> {
     let settings = &config.spool;
     if config.sink.kind.discards() || settings.mode == Mode::Off {
         return Ok("off: a kill costs the rows in memory".into());
@@ -225,14 +304,14 @@ fn spool(config: &Config) -> Result<String> {
         );
     }
     if limit < settings.bytes_max {
-        super::say(format!(
-            "warn   spool: the disk has room for {limit_text}, not for the {most} of `spool.bytes_max`: rows are shed earlier"
+        report.warn("spool", format!(
+            "spool: the disk has room for {limit_text}, not for the {most} of `spool.bytes_max`: rows are shed earlier"
         ))?;
     }
     Ok(format!("{}, up to {limit_text}", directory.display()))
 }
 
-fn store(config: &Config, held: bool) -> Result<String> {
+fn store(config: &Config, held: bool, report: &mut Report) -> Result<String> {
     let Some(connection) = &config.clickhouse else {
         let data = config
             .store
@@ -256,11 +335,11 @@ fn store(config: &Config, held: bool) -> Result<String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(asked(connection, config.schema_apply))
+    runtime.block_on(asked(connection, config.schema_apply, report))
 }
 
 /// What the endpoints and the tables in them say.
-async fn asked(connection: &Connection, apply: bool) -> Result<String> {
+async fn asked(connection: &Connection, apply: bool, report: &mut Report) -> Result<String> {
     let states = Endpoints::new(connection, Arc::default())?.survey().await;
     let up = states.iter().filter(|s| s.state == "up").count();
     for s in states.iter().filter(|s| s.state != "up") {
@@ -269,7 +348,7 @@ async fn asked(connection: &Connection, apply: bool) -> Result<String> {
         if s.state == "refused" || !shard_is_up {
             bail!("{}: {why}", s.url);
         }
-        super::say(format!("warn   store: {}: {why}", s.url))?;
+        report.warn("store", format!("store: {}: {why}", s.url))?;
     }
     let client = connection.reach().await?;
     let lines = schema::status(&client).await?;

@@ -1,5 +1,6 @@
 //! `flowhouse health`: one question to a running collector, for health checks where there is no curl.
 
+use crate::config::Config;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -38,24 +39,33 @@ const ANSWER_BYTES_MAX: u64 = 16 << 10;
 /// When nobody answers, and the collector's reason when it is not well.
 pub fn run(arguments: &HealthArguments) -> Result<()> {
     let config = super::load_config(arguments.config.as_deref())?;
-    let address = reachable(config.control.listen);
     let page = if arguments.ready {
         "/readyz"
     } else {
         "/healthz"
     };
+    let body = page_of(&config, page, ANSWER_BYTES_MAX)?;
+    super::say(body.trim())
+}
+
+/// A page of the collector that runs on this machine with a configuration, up to a number of bytes.
+///
+/// # Errors
+/// When nobody answers, or not with status 200.
+pub(super) fn page_of(config: &Config, page: &str, bytes_max: u64) -> Result<String> {
+    let address = reachable(config.control.listen);
     let certificate = config.control.tls_certificate_file.as_deref();
     let scheme = if certificate.is_some() {
         "https"
     } else {
         "http"
     };
-    let answer = ask(address, page, certificate)
+    let answer = ask(address, page, certificate, bytes_max)
         .with_context(|| format!("no answer from a collector at {scheme}://{address}{page}"))?;
     let (status, body) = split(&answer)
         .with_context(|| format!("what answers at {scheme}://{address}{page} is no collector"))?;
     ensure!(status == 200, "{} (status {status})", body.trim());
-    super::say(body.trim())
+    Ok(body.to_owned())
 }
 
 /// Where to reach a listener that may listen on all addresses.
@@ -68,7 +78,12 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-fn ask(address: SocketAddr, page: &str, certificate: Option<&Path>) -> Result<String> {
+fn ask(
+    address: SocketAddr,
+    page: &str,
+    certificate: Option<&Path>,
+    bytes_max: u64,
+) -> Result<String> {
     if address.port() == 0 {
         bail!("`control.listen` has port 0: nobody can know the port");
     }
@@ -77,19 +92,19 @@ fn ask(address: SocketAddr, page: &str, certificate: Option<&Path>) -> Result<St
     stream.set_write_timeout(Some(PATIENCE))?;
     let request = format!("GET {page} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     match certificate {
-        None => exchange(stream, &request),
+        None => exchange(stream, &request, bytes_max),
         Some(file) => {
             let config = Arc::new(Pinned::config(file)?);
             let connection = ClientConnection::new(config, ServerName::from(address.ip()))?;
-            exchange(StreamOwned::new(connection, stream), &request)
+            exchange(StreamOwned::new(connection, stream), &request, bytes_max)
         }
     }
 }
 
-fn exchange(mut stream: impl Read + Write, request: &str) -> Result<String> {
+fn exchange(mut stream: impl Read + Write, request: &str, bytes_max: u64) -> Result<String> {
     stream.write_all(request.as_bytes())?;
     let mut answer = vec![];
-    match stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer) {
+    match stream.take(bytes_max).read_to_end(&mut answer) {
         // the end of the connection without the end of TLS
         Err(e) if e.kind() == ErrorKind::UnexpectedEof && !answer.is_empty() => {}
         read => drop(read?),

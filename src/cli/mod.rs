@@ -3,11 +3,14 @@
 mod check;
 mod connection;
 mod demo;
+mod exporters;
 mod generate;
 mod health;
 mod inspect;
 mod query;
+mod reconciled;
 mod replay;
+mod report;
 mod run;
 mod schema;
 mod size;
@@ -50,6 +53,8 @@ enum Command {
     /// Print each record of capture files as it was sent.
     Inspect(inspect::InspectArguments),
     Top(Box<top::TopArguments>),
+    Report(Box<report::ReportArguments>),
+    Exporters(Box<exporters::ExportersArguments>),
     Schema(schema::SchemaArguments),
     Spool(spool::SpoolArguments),
     /// Send generated exports to a collector, or write them to a capture file.
@@ -69,6 +74,8 @@ pub fn main() -> ExitCode {
         Command::Replay(arguments) => done(replay::run(&arguments)),
         Command::Inspect(arguments) => done(inspect::run(&arguments)),
         Command::Top(arguments) => done(top::run(&arguments)),
+        Command::Report(arguments) => done(report::run(&arguments)),
+        Command::Exporters(arguments) => done(exporters::run(&arguments)),
         Command::Schema(arguments) => done(schema::run(&arguments)),
         Command::Spool(arguments) => done(spool::run(&arguments)),
         Command::Generate(arguments) => done(generate::run(*arguments)),

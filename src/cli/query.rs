@@ -11,6 +11,19 @@ const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// The rows of an answer, each an object in the order of the columns.
 pub type Rows = Vec<Map<String, Value>>;
 
+/// A value for a placeholder of a query.
+#[derive(Clone, Debug)]
+pub enum Bound {
+    /// `String`.
+    Text(String),
+    /// Any type of number.
+    Number(f64),
+    /// `Array(String)`.
+    Texts(Vec<String>),
+    /// `Array(UInt32)`.
+    Numbers(Vec<u32>),
+}
+
 /// A client with a small runtime of its own.
 pub struct Reader {
     client: Client,
@@ -35,20 +48,33 @@ impl Reader {
     /// # Errors
     /// What ClickHouse, or the way to it, said.
     pub fn rows(&self, sql: &str) -> Result<Rows> {
-        self.bound_rows(sql, &[])
+        self.rows_with(sql, &[])
     }
 
-    /// Runs a query with values for its parameters `{p0:Type}`, `{p1:Type}`, ...
+    /// Runs a query with values for its placeholders `{name:Type}`. What comes from people or from exporters gets into a query
+    /// in this way only.
+    ///
+    /// # Errors
+    /// As [`Reader::rows`].
+    pub fn rows_with(&self, sql: &str, values: &[(&str, Bound)]) -> Result<Rows> {
+        // `?` is the client's own placeholder
+        let text = self
+            .runtime
+            .block_on(self.fetch(&sql.replace('?', "??"), values))?;
+        text.lines()
+            .map(|l| serde_json::from_str(l).context("the store's answer is no JSON"))
+            .collect()
+    }
+
+    /// Runs a query with values for its placeholders `{p0:Type}`, `{p1:Type}`, ...
     ///
     /// # Errors
     /// As [`Reader::rows`].
     pub fn bound_rows(&self, sql: &str, values: &[String]) -> Result<Rows> {
-        // `?` is the client's own placeholder
-        let sql = sql.replace('?', "??");
-        let text = self.runtime.block_on(self.fetch(&sql, values))?;
-        text.lines()
-            .map(|l| serde_json::from_str(l).context("the store's answer is no JSON"))
-            .collect()
+        let names: Vec<String> = (0..values.len()).map(|n| format!("p{n}")).collect();
+        let bound = values.iter().map(|v| Bound::Text(v.clone()));
+        let named: Vec<_> = names.iter().map(String::as_str).zip(bound).collect();
+        self.rows_with(sql, &named)
     }
 
     /// The first row.
@@ -62,13 +88,18 @@ impl Reader {
             .context("the store gave no row")
     }
 
-    async fn fetch(&self, sql: &str, values: &[String]) -> Result<String> {
+    async fn fetch(&self, sql: &str, values: &[(&str, Bound)]) -> Result<String> {
         let mut query = self
             .client
             .query(sql)
             .with_setting("output_format_json_quote_64bit_integers", "0");
-        for (n, value) in values.iter().enumerate() {
-            query = query.param(&format!("p{n}"), value);
+        for (name, value) in values {
+            query = match value {
+                Bound::Text(text) => query.param(name, text),
+                Bound::Number(number) => query.param(name, number),
+                Bound::Texts(texts) => query.param(name, texts),
+                Bound::Numbers(numbers) => query.param(name, numbers),
+            };
         }
         let mut cursor = query.fetch_bytes("JSONEachRow")?;
         let mut bytes = vec![];

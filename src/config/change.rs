@@ -110,7 +110,7 @@ fn shown(key: &str, value: Option<&String>) -> String {
 }
 
 /// Names of keys whose values are secrets, unless they name a file or a variable of the environment.
-const SECRETS: [&str; 4] = ["password", "secret", "token", "key"];
+const SECRETS: [&str; 5] = ["password", "community", "secret", "token", "key"];
 
 /// Characters of a value that are shown.
 const SHOWN_MAX: usize = 200;
@@ -151,6 +151,9 @@ mod tests {
             "clickhouse.url: \"http://(secret)@b:1\" -> \"http://(secret)@d:1\"",
         ];
         assert_eq!(lines(old, new), expected);
+        let snmp = |c: &str| format!("[snmp.access.core]\ncommunity = \"{c}\"\n");
+        let expected = ["snmp.access.core.community: (secret) -> (secret)"];
+        assert_eq!(lines(&snmp("hush"), &snmp("hist")), expected);
     }
 
     #[test]

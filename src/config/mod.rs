@@ -11,7 +11,7 @@ mod known;
 pub use change::{Change, Keys};
 pub use fault::{Fault, decoded, parse};
 
-use crate::{aggregate, batch, control, decode, enrich, receive, rights, shard, sink};
+use crate::{aggregate, batch, control, decode, enrich, receive, rights, shard, sink, snmp};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -35,6 +35,8 @@ pub struct Config {
     pub decode: decode::Settings,
     /// `[enrich]`
     pub enrich: enrich::Settings,
+    /// `[snmp]`: names, speeds and counters of interfaces, asked from exporters.
+    pub snmp: snmp::Settings,
     /// `[usage]`
     pub usage: aggregate::Settings,
     /// `[batch]`
@@ -116,6 +118,7 @@ impl Default for Config {
             shard: Default::default(),
             decode: Default::default(),
             enrich: Default::default(),
+            snmp: Default::default(),
             usage: Default::default(),
             batch: Default::default(),
             schema_apply: true,
@@ -262,6 +265,7 @@ impl Config {
         if let Some(c) = &self.clickhouse {
             faults.extend(c.faults().into_iter().map(Fault::of));
         }
+        faults.extend(self.snmp.faults().into_iter().map(Fault::of));
         if !self.store.listen.ip().is_loopback() {
             faults.push(Fault::of("store.listen must be a loopback address: the embedded store serves this machine only".into()));
         }

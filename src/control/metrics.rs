@@ -2,6 +2,7 @@
 
 use super::families::Page;
 use super::inventory::exporters;
+use super::measured;
 use super::{Endpoint, Inventory, Listener, Shard, Sink, Snapshot, Spool};
 use crate::ledger::{Outcome, Tally, laws};
 
@@ -38,6 +39,12 @@ pub fn render(
         "Times that the embedded store ended and was started again; 0 with a store of another's.",
         [(&[][..], s.store_restarts as f64)],
     );
+    if let Some(snmp) = &s.snmp {
+        measured::snmp(&mut page, snmp, labels_max);
+    }
+    if let Some(reconciliation) = &s.reconciliation {
+        measured::reconciliation(&mut page, reconciliation);
+    }
     reloads(&mut page, s.reloads);
     page.text()
 }

@@ -8,6 +8,7 @@ mod access;
 mod error;
 mod families;
 mod inventory;
+mod measured;
 mod metrics;
 mod server;
 mod settings;
@@ -20,4 +21,7 @@ pub use inventory::{EXPORTERS_MAX, Inventory};
 pub use metrics::render;
 pub use server::{Running, Server};
 pub use settings::Settings;
-pub use snapshot::{Endpoint, Listener, Reloads, Shard, Sink, Snapshot, Source, Spool};
+pub use snapshot::{
+    Endpoint, Listener, Reconciled, Reconciliation, Reloads, Shard, Sink, Snapshot, Snmp, Source,
+    Spool,
+};

@@ -35,6 +35,10 @@ pub struct Snapshot {
     pub sink: Sink,
     /// How often the embedded store had to be started again.
     pub store_restarts: u64,
+    /// Exporters asked for their interfaces.
+    pub snmp: Option<Snmp>,
+    /// What flows say of interfaces beside what those counted themselves.
+    pub reconciliation: Option<Reconciliation>,
     /// Reloads of the configuration.
     pub reloads: Reloads,
     /// Why nothing can be delivered or spooled now; `None` when one of them can be.
@@ -54,6 +58,71 @@ pub struct Reloads {
     pub last_failed: bool,
     /// When the configuration in force was read, seconds since 1970 UTC.
     pub read_at_s: u64,
+}
+
+/// Exporters asked for their interfaces. Counts are since the start.
+#[derive(Clone, Debug, Default)]
+pub struct Snmp {
+    /// Exporters that are asked.
+    pub exporters: u64,
+    /// Exporters that are not asked for want of room.
+    pub exporters_refused: u64,
+    /// Exporters asked more seldom after failures.
+    pub open: u64,
+    /// Polls on their way.
+    pub asked: u64,
+    /// Interfaces that are known.
+    pub interfaces: u64,
+    /// Whether an exporter answered the last time; the first ones by address.
+    pub up: Vec<(String, bool)>,
+    /// Polls that gave everything.
+    pub polls: u64,
+    /// Polls that gave nothing, by the word for it.
+    pub failures: Vec<(&'static str, u64)>,
+    /// Time that all polls took, seconds.
+    pub seconds: f64,
+    /// Rows of counters.
+    pub counters: u64,
+    /// Rows of counters given up.
+    pub counters_dropped: u64,
+    /// Interfaces that found no room.
+    pub interfaces_refused: u64,
+    /// Columns cut short.
+    pub columns_full: u64,
+    /// Names cut.
+    pub texts_cut: u64,
+    /// Values of a wrong kind.
+    pub values_odd: u64,
+    /// Exporters found restarted.
+    pub restarts: u64,
+}
+
+/// What flows say of interfaces beside what those counted themselves, as the store told last.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reconciliation {
+    /// Sides of interfaces with their latest 5 minutes, the busiest first.
+    pub sides: Vec<Reconciled>,
+    /// Sides by diagnosis.
+    pub diagnoses: BTreeMap<String, u64>,
+    /// When the store was asked, seconds since 1970 UTC; 0: it has not answered yet.
+    pub at_s: u64,
+    /// Times that it gave no answer.
+    pub failures: u64,
+}
+
+/// One side of an interface.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Reconciled {
+    /// Exporter.
+    pub exporter: String,
+    /// ifIndex.
+    pub if_index: u32,
+    /// Name.
+    pub interface: String,
+    /// `ingress` or `egress`.
+    pub direction: String,
+    /// Bytes by flows over bytes counted.
+    pub ratio: f64,
 }
 
 /// A UDP listener.

@@ -2,7 +2,7 @@
 //!
 //! Owns: [`Tables`] (a configured part that a reload swaps, and what exporters taught), [`Memory`] (what a shard remembers
 //! between batches), [`enrich`] (the column passes), [`learn`], [`learn_names`] and [`learn_interfaces`] (the only ways a
-//! table changes), [`fetch`] (networks over HTTP, on a thread of its own). Never, in a pass: I/O, clocks, locks, allocation
+//! table changes), [`Polled`] (what exporters answer when somebody asks them for their interfaces), [`fetch`] (networks over HTTP, on a thread of its own). Never, in a pass: I/O, clocks, locks, allocation
 //! per record; files are read when tables are built. Why: a shard holds one version of the tables during a batch, so a
 //! row's name ids mean the same from here to the store.
 //!
@@ -22,6 +22,7 @@ mod memory;
 mod networks;
 mod passes;
 mod places;
+mod polled;
 mod ports;
 mod prefix;
 mod prefix_map;
@@ -37,6 +38,7 @@ mod tables;
 pub use error::Error;
 pub use memory::Memory;
 pub use passes::{enrich, learn_interfaces, learn_names};
+pub use polled::{Interfaces, Polled, Renamed};
 pub use prefix::Prefix;
 pub use prefix_map::PrefixMap;
 pub use remote::fetch;

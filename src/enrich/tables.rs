@@ -2,6 +2,7 @@
 
 use super::configured::Configured;
 use super::networks::Networks;
+use super::polled::Following;
 use super::remote::Feed;
 use super::services::{Service, Services};
 use super::slug::{NAME_MAX, Slug, cut};
@@ -48,6 +49,7 @@ pub struct Tables {
     pub(super) network_ids: Arc<[u32]>,
     feed: Arc<Feed>,
     feed_version: u64,
+    pub(super) following: Following,
     exporters: HashMap<Addr, Arc<Exporter>, Hasher>,
     other: u32,
     /// Facts kept of all exporters, names of applications included.
@@ -113,6 +115,7 @@ impl Tables {
             network_ids,
             feed: Arc::default(),
             feed_version: 0,
+            following: Following::default(),
             exporters: HashMap::default(),
             other,
             facts: 0,
@@ -166,15 +169,20 @@ impl Tables {
         &self.names
     }
 
-    /// What an exporter said about one of its interfaces; called `other` when it taught more than there is room for.
+    /// What an exporter said about one of its interfaces, else what it answered when it was asked; called `other` when it
+    /// taught more than there is room for.
     pub fn interface(&self, exporter: &Addr, if_index: u32) -> Option<Interface> {
-        let e = self.exporters.get(exporter)?;
-        e.interfaces.get(&if_index).cloned().or_else(|| {
-            e.interfaces_full.then(|| Interface {
+        let e = self.exporters.get(exporter);
+        let told = e.and_then(|e| e.interfaces.get(&if_index)).cloned();
+        match (told, self.following.interface(exporter, if_index)) {
+            (Some(told), Some(asked)) => Some(told.over(asked)),
+            (Some(told), None) => Some(told),
+            (None, Some(asked)) => Some(asked.clone()),
+            (None, None) => e?.interfaces_full.then(|| Interface {
                 name: OTHER.into(),
                 ..Interface::default()
-            })
-        })
+            }),
+        }
     }
 
     /// An interface as the store keeps it: what is configured, what its exporter says, and what rules make of both.

@@ -143,17 +143,46 @@ pub enum Learned {
         /// Whether a compiled plan decodes it.
         planned: bool,
     },
-    /// Interface counters (sFlow counter samples).
+    /// Interface counters (sFlow counter samples, SNMP).
     Counters(Box<InterfaceCounters>),
 }
 
-/// Generic interface counters (sFlow version 5, `if_counters`).
+/// Who counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CounterSource {
+    /// sFlow counter samples.
+    #[default]
+    Sflow = 0,
+    /// SNMP: IF-MIB.
+    Snmp = 1,
+}
+
+impl CounterSource {
+    /// All of them, by number.
+    pub const ALL: [CounterSource; 2] = [CounterSource::Sflow, CounterSource::Snmp];
+
+    /// The name in ClickHouse.
+    pub const fn name(self) -> &'static str {
+        match self {
+            CounterSource::Sflow => "sflow",
+            CounterSource::Snmp => "snmp",
+        }
+    }
+}
+
+/// Generic interface counters: running totals (sFlow version 5, `if_counters`; of SNMP speed and octets alone).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[allow(
     missing_docs,
     reason = "the names are those of RFC 3635 and the sFlow structure"
 )]
 pub struct InterfaceCounters {
+    pub source: CounterSource,
+    /// The octets are of 32 bits and wrap.
+    pub narrow: bool,
+    /// They do not go on from the ones before: the exporter was restarted, or the ifIndex is another interface now.
+    pub restarted: bool,
     pub exporter: Addr,
     pub received_at_ns: i64,
     pub if_index: u32,

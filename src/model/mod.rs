@@ -24,7 +24,7 @@ pub use datagram::Datagram;
 pub use field::Field;
 pub use flow_batch::{FLOW_BATCH_ROWS, FlowBatch, TEXT_ARENA_MAX, TEXT_VALUE_MAX};
 pub use flow_row::{FieldValue, FlowRow, app_id_len, scale};
-pub use learned::{InterfaceCounters, Learned};
+pub use learned::{CounterSource, InterfaceCounters, Learned};
 pub use names::{COUNTRY_IDS, NameTable, Names, country, country_id};
 pub use provenance::{AppSource, Half, Origin, Provenance, RowFlags, SamplingSource};
 pub use usage::{InterfaceSide, NetworkRow, TalkerRole, TalkerRow, UsageRow};

@@ -4,7 +4,8 @@ use crate::aggregate::Usage;
 use crate::batch::{self, Bundle, Extra, LedgerRow, Sealer};
 use crate::enrich::{self, Learnt, Memory, Tables};
 use crate::ledger::{Account, Book, Outcome, Tally};
-use crate::model::{FlowBatch, Learned, UsageRow};
+use crate::model::{Addr, FlowBatch, Learned, UsageRow};
+use crate::receive::Intake;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,6 +21,9 @@ pub struct Back {
     tables: Arc<Tables>,
     memory: Memory,
     declares: bool,
+    owner: Option<Owner>,
+    /// Interfaces that exporters named when they were asked, and that the store has not been told of.
+    untold: Vec<(Addr, u32)>,
     usage: Usage,
     sealer: Sealer,
     inventory: Vec<Learned>,
@@ -27,6 +31,14 @@ pub struct Back {
     enriched: usize,
     ledger_ns: i64,
     shift_ms: i64,
+}
+
+/// Which exporters are this shard's.
+#[derive(Debug)]
+struct Owner {
+    intake: Arc<Intake>,
+    shard: usize,
+    shards: usize,
 }
 
 /// A sealed bundle, or nothing to seal yet.
@@ -39,6 +51,8 @@ impl Back {
             tables,
             memory: Memory::new(),
             declares: false,
+            owner: None,
+            untold: vec![],
             usage,
             sealer,
             inventory: vec![],
@@ -74,6 +88,15 @@ impl Back {
         }
     }
 
+    /// Tells the store of the interfaces of its exporters, too, that no flow named: those that they named when asked.
+    pub fn owned(&mut self, intake: &Arc<Intake>, shard: usize, shards: usize) {
+        self.owner = Some(Owner {
+            intake: intake.clone(),
+            shard,
+            shards,
+        });
+    }
+
     /// Names the rows of the open batch up to `end`, with the tables of now.
     pub fn enrich(&mut self, batch: &mut FlowBatch, end: usize, book: &mut Book) {
         if self.enriched < end {
@@ -93,13 +116,31 @@ impl Back {
         }
     }
 
-    /// Takes over networks that were fetched since.
+    /// Takes over networks that were fetched since, and names of interfaces.
     fn catch_up(&mut self) {
         if self.tables.is_behind() {
             Arc::make_mut(&mut self.tables).catch_up();
             if self.declares {
                 self.inventory.extend(self.tables.declared_networks());
             }
+        }
+        if self.tables.has_news() {
+            let renamed = Arc::make_mut(&mut self.tables).follow();
+            for r in &renamed {
+                // rules may say something else of it now
+                self.memory.forget(&r.exporter, r.if_index);
+            }
+            let mine = |e: &Addr| {
+                let owner = self.owner.as_ref();
+                owner.is_some_and(|o| o.intake.shard(*e, o.shards) == o.shard)
+            };
+            let told = renamed.iter().filter(|r| r.is_there && mine(&r.exporter));
+            self.untold.extend(told.map(|r| (r.exporter, r.if_index)));
+        }
+        let room = INVENTORY_MAX.saturating_sub(self.inventory.len());
+        for (exporter, if_index) in self.untold.drain(..room.min(self.untold.len())) {
+            let interface = self.tables.named_interface(&exporter, if_index);
+            self.inventory.push(interface);
         }
     }
 
@@ -200,12 +241,15 @@ impl Back {
 
     /// Usage of what was finished since the last call, and the facts that were learned. Networks and talkers go on adding up.
     pub fn drain(&mut self) -> (Vec<UsageRow>, Vec<Learned>) {
-        (self.usage.drain(), std::mem::take(&mut self.inventory))
+        let mut usage = self.sealer.fresh_usage();
+        self.usage.drain_into(&mut usage);
+        (usage, std::mem::take(&mut self.inventory))
     }
 
     /// Seals what was gathered together with its usage and the inventory; every ten seconds, and the `last` time, also with
     /// the outcomes and the talkers since then: talkers of ten seconds are found better, and in fewer rows, than those of one.
     pub fn seal(&mut self, now_ns: i64, book: &Book, last: bool) -> Sealed {
+        self.catch_up();
         let (usage, learned) = self.drain();
         let networks = self.usage.take_networks();
         let talkers = match self.tells(now_ns, last) || self.usage.talkers_are_due() {

@@ -34,6 +34,7 @@ mod session;
 pub mod settings;
 pub mod statement;
 pub mod token;
+mod unkept;
 
 pub use error::{Error, Exception};
 pub use process::{SpawnOptions, StoreProcess, spawn};

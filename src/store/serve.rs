@@ -7,7 +7,7 @@ use super::key::Keys;
 use super::scratch::Scratch;
 use super::server::{Shared, router};
 use super::settings::Settings;
-use super::{confine, library};
+use super::{confine, library, unkept};
 use crate::rights;
 use std::io::Write;
 use std::net::TcpListener;
@@ -43,6 +43,13 @@ pub fn serve(mut settings: Settings) -> Result<(), Error> {
     // the keys lie beside it: from here on they are out of reach, for us and for the engine
     confine::landlock(&folder, scratch.folder(), &library);
     configure_engine(&settings, scratch.folder())?;
+    let taken = unkept::take_back(&folder)?;
+    if taken > 0 {
+        tracing::warn!(
+            tokens = taken,
+            "the store was killed between a token and its rows: the tokens are taken back"
+        );
+    }
     let engine = Engine::open(&library, &folder, baseline(&settings))?;
     let guard = guard(&settings, &engine)?;
     let shared = Arc::new(Shared::new(settings, engine, guard, keys, scratch));

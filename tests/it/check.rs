@@ -306,3 +306,41 @@ fn the_account_is_looked_at() {
         ),
     }
 }
+
+/// What a script reads is what people read.
+#[test]
+fn json_says_the_same() {
+    let dir = directory();
+    let said = |text: &str| -> (Option<i32>, serde_json::Value) {
+        let file = dir.path().join("flowhouse.toml");
+        fs::write(&file, text).expect("written");
+        let mut command = Command::new(exe());
+        command
+            .args(["check", "--offline", "--json", "-c"])
+            .arg(&file);
+        let out = command.output().expect("it runs");
+        let json = serde_json::from_slice(&out.stdout).expect("JSON alone");
+        (out.status.code(), json)
+    };
+    let fine = well(dir.path(), DROP);
+    let (code, json) = said(&fine);
+    assert_eq!((code, &json["faults"]), (Some(0), &0.into()), "{json}");
+    let (_, text) = check(dir.path(), &fine, &["--offline"]);
+    let text = text.replace("FILE", &dir.path().join("flowhouse.toml").to_string_lossy());
+    let findings = json["findings"].as_array().expect("a list");
+    assert_eq!(findings.len(), text.lines().count());
+    for (finding, line) in findings.iter().zip(text.lines()) {
+        let [state, what, text] = ["state", "what", "text"].map(|f| finding[f].as_str());
+        assert_eq!(state, Some("ok"));
+        assert!(line.starts_with("ok "), "{line}");
+        assert!(line.ends_with(&format!(
+            "{}: {}",
+            what.expect("a text"),
+            text.expect("a text")
+        )));
+    }
+    let (code, json) = said("[receive]\nlistners = []\n[batch]\nseal_rows = \"many\"\n");
+    assert_eq!((code, &json["faults"]), (Some(1), &2.into()), "{json}");
+    let first = json["findings"][0]["text"].as_str().expect("a text");
+    assert_has(first, &["flowhouse.toml:2:1", "listners"]);
+}

@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod captures;
+mod cards;
 mod check;
 mod config;
 mod conformance;
@@ -17,11 +18,14 @@ mod peers;
 mod pipeline;
 mod reach;
 mod reading;
+mod reconciliation;
 mod refusals;
 mod replay;
+mod report;
 mod schema;
 mod simulation;
 mod sink;
+mod snmp;
 mod spool;
 mod store;
 mod torture;

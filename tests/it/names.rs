@@ -173,7 +173,7 @@ fn vrf_names_reach_the_store() {
         [["9", "blue"], ["10", "red"]]
     );
     assert_eq!(
-        sql.rows("SELECT ingress_vrf, ingress_vrf_name, egress_vrf_name, bytes FROM flows_with_vrfs ORDER BY src_addr"),
+        sql.rows("SELECT ingress_vrf, ingress_vrf_name, egress_vrf_name, est_bytes FROM flows_with_vrfs ORDER BY src_addr"),
         [["9", "blue", "red", "1000"], ["10", "red", "blue", "1000"], ["9", "blue", "", "1000"]]
     );
 }

@@ -426,6 +426,33 @@ fn data_survives_a_kill() {
     store.process.take().expect("running").stop().expect("stop");
 }
 
+/// What a kill between the two steps of an INSERT leaves: the token in the table's log, and no part.
+#[test]
+fn a_token_whose_rows_were_never_kept_does_not_swallow_them() {
+    let mut store = Store::start();
+    store.sql(
+        "CREATE TABLE t (a UInt64) ENGINE = MergeTree ORDER BY a SETTINGS non_replicated_deduplication_window = 1000",
+    );
+    let insert = |store: &Store, token: &str| {
+        let path = format!("/?query=INSERT+INTO+t+FORMAT+TSV&insert_deduplication_token={token}");
+        assert_eq!(store.ask(&path, b"1\n2\n").status, 200);
+    };
+    insert(&store, "kept");
+    insert(&store, "lost");
+    let part =
+        "SELECT path FROM system.parts WHERE table = 't' ORDER BY max_block_number DESC LIMIT 1";
+    let part = PathBuf::from(store.sql(part).trim());
+    store.process.take().expect("running").kill().expect("kill");
+    std::fs::remove_dir_all(store.folder.path().join("data").join("engine").join(&part))
+        .expect("a part");
+    store.restart(&[]);
+    assert_eq!(store.sql("SELECT count() FROM t"), "2\n");
+    for token in ["kept", "lost", "lost"] {
+        insert(&store, token);
+    }
+    assert_eq!(store.sql("SELECT count() FROM t"), "4\n");
+}
+
 #[test]
 fn forbidden_sql_is_refused() {
     let store = Store::start();

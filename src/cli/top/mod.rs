@@ -12,6 +12,7 @@ mod screen;
 
 use super::connection::ConnectionArguments;
 use super::query::Reader;
+use super::reconciled;
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 
@@ -102,10 +103,22 @@ pub fn run(arguments: &TopArguments) -> Result<()> {
     if let Some(seconds) = arguments.watch {
         return screen::watch(&question, seconds, || Reader::new(&connection));
     }
-    let answer = ask(&Reader::new(&connection)?, &question)?;
+    let reader = Reader::new(&connection)?;
+    let answer = ask(&reader, &question)?;
+    let (mut json, mut table) = (answer.json(), answer.table());
+    // what interfaces counted is known of whole intervals up to now
+    if arguments.what == What::Interfaces
+        && arguments.from.is_none()
+        && arguments.condition.is_none()
+    {
+        let (since, limit) = (arguments.since, arguments.limit);
+        let differ = reconciled::ask(&reader, since, limit, arguments.exporter)?;
+        json["reconciliation"] = reconciled::json(&differ);
+        table += &reconciled::section(&differ);
+    }
     match arguments.json {
-        true => super::say(serde_json::to_string_pretty(&answer.json())?),
-        false => super::say(answer.table()),
+        true => super::say(serde_json::to_string_pretty(&json)?),
+        false => super::say(table),
     }
 }
 

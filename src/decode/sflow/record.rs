@@ -162,8 +162,6 @@ pub fn interface_counters(item: &Item<'_>) -> Option<InterfaceCounters> {
     }
     let mut r = Reader::new(item.body);
     Some(InterfaceCounters {
-        exporter: Addr::UNSPECIFIED,
-        received_at_ns: 0,
         if_index: r.word()?,
         if_type: r.word()?,
         if_speed: r.double()?,
@@ -183,6 +181,7 @@ pub fn interface_counters(item: &Item<'_>) -> Option<InterfaceCounters> {
         out_discards: r.word()?,
         out_errors: r.word()?,
         promiscuous: r.word()?,
+        ..InterfaceCounters::default()
     })
 }
 

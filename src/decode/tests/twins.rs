@@ -24,7 +24,10 @@ pub(super) fn inspected(messages: &[(u16, Vec<u8>)], wait: bool) -> (Tally, Vec<
     (inspector.finish().clone(), records)
 }
 
-fn same(messages: &[(u16, Vec<(u16, Vec<u8>)>)]) -> Bench {
+/// A source port and the sets of one message: (id, body).
+type Sent = (u16, Vec<(u16, Vec<u8>)>);
+
+fn same(messages: &[Sent]) -> Bench {
     let mut b = Bench::new(Settings::default());
     let mut sent = Vec::new();
     for (port, sets) in messages {

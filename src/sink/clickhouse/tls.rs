@@ -1,7 +1,7 @@
 //! TLS to the store: whom we trust, who we are, and what a failed handshake means.
 
 use super::Connection;
-use super::secret::{Secret, bounded, private};
+use super::secret::{Secret, bounded, password, private};
 use crate::sink::Error;
 use clickhouse::Client;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
@@ -27,7 +27,7 @@ impl Material {
     /// Reads all files that a connection names.
     pub(super) fn read(connection: &Connection) -> Result<Self, Error> {
         let password = match (&connection.password_file, &connection.password) {
-            (Some(path), _) => Some(Secret::read(path)?),
+            (Some(path), _) => Some(password(path)?),
             (None, Some(text)) => Some(Secret::new(text)),
             (None, None) => std::env::var(super::PASSWORD_VARIABLE)
                 .ok()

@@ -4,8 +4,8 @@ use super::block::{Block, Order};
 use crate::batch::{ExporterRow, LedgerRow};
 use crate::ledger::Outcome;
 use crate::model::{
-    Addr, InterfaceCounters, InterfaceSide, Learned, NameTable, Names, NetworkRow, Origin,
-    TalkerRole, TalkerRow, UsageRow,
+    Addr, CounterSource, InterfaceCounters, InterfaceSide, Learned, NameTable, Names, NetworkRow,
+    Origin, TalkerRole, TalkerRow, UsageRow,
 };
 
 /// A column of a table with rows of type `R`.
@@ -322,4 +322,10 @@ pub(super) const INTERFACE_COUNTERS: &[Column<InterfaceCounters>] = &[
     cells!("out_discards": "UInt32", c => c.out_discards),
     cells!("out_errors": "UInt32", c => c.out_errors),
     cells!("promiscuous": "UInt32", c => c.promiscuous),
+    column!("source": "LowCardinality(String)", |all, out| {
+        let name = |id| CounterSource::ALL.get(id as usize).map_or("", |s| s.name());
+        all.low_cardinality(out, CounterSource::ALL.len(), name, |c| c.source as u32)
+    }),
+    cells!("narrow": "UInt8", c => u8::from(c.narrow)),
+    cells!("restarted": "UInt8", c => u8::from(c.restarted)),
 ];

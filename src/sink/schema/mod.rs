@@ -1,6 +1,7 @@
 //! The tables: ordered, idempotent migrations, embedded in the program, and what a store has of them.
 
 mod form;
+mod reconciliation;
 mod statements;
 
 use super::Error;
@@ -9,6 +10,7 @@ use serde::Deserialize;
 use std::time::{Duration, Instant};
 
 pub use form::Form;
+pub use reconciliation::{reconciliation, reconciliation_summary};
 pub use statements::statements;
 
 /// One file of `schemas/`.
@@ -41,6 +43,7 @@ migrations! {
     5, "0005_views.sql";
     6, "0006_names.sql";
     7, "0007_vrfs.sql";
+    8, "0008_reconciliation.sql";
     9, "0009_talkers.sql";
 }
 
@@ -400,7 +403,9 @@ mod tests {
             .filter_map(|l| l.strip_prefix("    "));
         let lines = lines.map(|l| l.strip_prefix("ADD COLUMN IF NOT EXISTS ").unwrap_or(l));
         let columns = lines.filter_map(|l| l.split_once(" CODEC(")?.0.split_once(' '));
-        columns.collect()
+        // what older rows get is not of the type
+        let kind = |k: &'static str| k.split_once(" DEFAULT ").map_or(k, |(k, _)| k);
+        columns.map(|(name, k)| (name, kind(k))).collect()
     }
 
     /// A column that moves is as wide as its aggregate.
