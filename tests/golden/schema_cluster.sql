@@ -659,7 +659,8 @@ CREATE TABLE IF NOT EXISTS flowhouse.vrfs ON CLUSTER 'main' AS flowhouse.vrfs_lo
 ENGINE = Distributed('main', 'flowhouse', 'vrfs_local', rand());
 
 CREATE VIEW IF NOT EXISTS flowhouse.flows_with_vrfs ON CLUSTER 'main' AS
-SELECT f.*, i.ingress_vrf_name AS ingress_vrf_name, e.egress_vrf_name AS egress_vrf_name
+SELECT f.*, f.est_bytes AS est_bytes, f.est_packets AS est_packets,
+    i.ingress_vrf_name AS ingress_vrf_name, e.egress_vrf_name AS egress_vrf_name
 FROM flowhouse.flows AS f
 GLOBAL LEFT JOIN (SELECT exporter AS ingress_exporter, vrf AS ingress_id, name AS ingress_vrf_name FROM flowhouse.vrfs FINAL) AS i
     ON f.exporter = i.ingress_exporter AND f.ingress_vrf = i.ingress_id
@@ -845,6 +846,238 @@ GLOBAL LEFT JOIN (SELECT exporter, if_index, name, description, speed FROM flowh
     ON j.exporter = i.exporter AND j.if_index = i.if_index
 WHERE j.time >= since AND j.age >= 600;
 
+-- 0009_talkers.sql
+
+CREATE TABLE IF NOT EXISTS flowhouse.talkers_1m_local ON CLUSTER 'main'
+(
+    time DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)) COMMENT 'start of the interval',
+    exporter IPv6 CODEC(ZSTD(1)),
+    role LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'source: it sent; destination: it received',
+    other UInt8 CODEC(ZSTD(1)) COMMENT '1: all addresses without a row of their own',
+    address IPv6 CODEC(ZSTD(1)),
+    bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'as reported, each once',
+    packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'as reported',
+    flows SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'that ended in the interval',
+    est_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'times the sampling interval',
+    est_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'times the sampling interval',
+    sampled_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'really seen',
+    sampling_known SimpleAggregateFunction(min, UInt8) CODEC(ZSTD(1)) COMMENT '1: every flow had a known sampling interval',
+    error_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'estimated bytes that may be missing here; of other: most that an address without a row can have'
+)
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/talkers_1m', '{replica}')
+PARTITION BY toDate(time)
+ORDER BY (time, exporter, role, other, address)
+TTL time + INTERVAL 30 DAY
+SETTINGS ttl_only_drop_parts = 1,
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.talkers_1m ON CLUSTER 'main' AS flowhouse.talkers_1m_local
+ENGINE = Distributed('main', 'flowhouse', 'talkers_1m_local', rand());
+
+CREATE TABLE IF NOT EXISTS flowhouse.talkers_5m_local ON CLUSTER 'main'
+(
+    time DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)) COMMENT 'start of the interval',
+    exporter IPv6 CODEC(ZSTD(1)),
+    role LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'source: it sent; destination: it received',
+    other UInt8 CODEC(ZSTD(1)) COMMENT '1: all addresses without a row of their own',
+    address IPv6 CODEC(ZSTD(1)),
+    bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'as reported, each once',
+    packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'as reported',
+    flows SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'that ended in the interval',
+    est_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'times the sampling interval',
+    est_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'times the sampling interval',
+    sampled_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'really seen',
+    sampling_known SimpleAggregateFunction(min, UInt8) CODEC(ZSTD(1)) COMMENT '1: every flow had a known sampling interval',
+    error_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'estimated bytes that may be missing here; of other: most that an address without a row can have'
+)
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/talkers_5m', '{replica}')
+PARTITION BY toYYYYMM(time)
+ORDER BY (time, exporter, role, other, address)
+TTL time + INTERVAL 90 DAY
+SETTINGS ttl_only_drop_parts = 1,
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.talkers_5m ON CLUSTER 'main' AS flowhouse.talkers_5m_local
+ENGINE = Distributed('main', 'flowhouse', 'talkers_5m_local', rand());
+
+CREATE TABLE IF NOT EXISTS flowhouse.talkers_1h_local ON CLUSTER 'main'
+(
+    time DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)) COMMENT 'start of the interval',
+    exporter IPv6 CODEC(ZSTD(1)),
+    role LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'source: it sent; destination: it received',
+    other UInt8 CODEC(ZSTD(1)) COMMENT '1: all addresses without a row of their own',
+    address IPv6 CODEC(ZSTD(1)),
+    bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'as reported, each once',
+    packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'as reported',
+    flows SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'that ended in the interval',
+    est_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'times the sampling interval',
+    est_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'times the sampling interval',
+    sampled_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'really seen',
+    sampling_known SimpleAggregateFunction(min, UInt8) CODEC(ZSTD(1)) COMMENT '1: every flow had a known sampling interval',
+    error_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'estimated bytes that may be missing here; of other: most that an address without a row can have'
+)
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/talkers_1h', '{replica}')
+PARTITION BY toYYYYMM(time)
+ORDER BY (time, exporter, role, other, address)
+TTL time + INTERVAL 2 YEAR
+SETTINGS ttl_only_drop_parts = 1,
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.talkers_1h ON CLUSTER 'main' AS flowhouse.talkers_1h_local
+ENGINE = Distributed('main', 'flowhouse', 'talkers_1h_local', rand());
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS flowhouse.talkers_5m_mv ON CLUSTER 'main' TO flowhouse.talkers_5m_local AS
+SELECT
+    toStartOfFiveMinutes(s.time) AS time,
+    s.exporter AS exporter,
+    s.role AS role,
+    s.other AS other,
+    s.address AS address,
+    sum(s.bytes) AS bytes,
+    sum(s.packets) AS packets,
+    sum(s.flows) AS flows,
+    sum(s.est_bytes) AS est_bytes,
+    sum(s.est_packets) AS est_packets,
+    sum(s.sampled_packets) AS sampled_packets,
+    min(s.sampling_known) AS sampling_known,
+    sum(s.error_bytes) AS error_bytes
+FROM flowhouse.talkers_1m_local AS s
+GROUP BY time, exporter, role, other, address;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS flowhouse.talkers_1h_mv ON CLUSTER 'main' TO flowhouse.talkers_1h_local AS
+SELECT
+    toStartOfHour(s.time) AS time,
+    s.exporter AS exporter,
+    s.role AS role,
+    s.other AS other,
+    s.address AS address,
+    sum(s.bytes) AS bytes,
+    sum(s.packets) AS packets,
+    sum(s.flows) AS flows,
+    sum(s.est_bytes) AS est_bytes,
+    sum(s.est_packets) AS est_packets,
+    sum(s.sampled_packets) AS sampled_packets,
+    min(s.sampling_known) AS sampling_known,
+    sum(s.error_bytes) AS error_bytes
+FROM flowhouse.talkers_5m_local AS s
+GROUP BY time, exporter, role, other, address;
+
+CREATE TABLE IF NOT EXISTS flowhouse.network_usage_1m_local ON CLUSTER 'main'
+(
+    time DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)) COMMENT 'start of the interval',
+    exporter IPv6 CODEC(ZSTD(1)),
+    src_net LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'named network of the source',
+    dst_net LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'named network of the destination',
+    bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'as reported, each once',
+    packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'as reported',
+    flows SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'that ended in the interval',
+    est_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'times the sampling interval',
+    est_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'times the sampling interval',
+    sampled_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'really seen',
+    sampling_known SimpleAggregateFunction(min, UInt8) CODEC(ZSTD(1)) COMMENT '1: every flow had a known sampling interval'
+)
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/network_usage_1m', '{replica}')
+PARTITION BY toDate(time)
+ORDER BY (time, exporter, src_net, dst_net)
+TTL time + INTERVAL 30 DAY
+SETTINGS ttl_only_drop_parts = 1,
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.network_usage_1m ON CLUSTER 'main' AS flowhouse.network_usage_1m_local
+ENGINE = Distributed('main', 'flowhouse', 'network_usage_1m_local', rand());
+
+CREATE TABLE IF NOT EXISTS flowhouse.network_usage_5m_local ON CLUSTER 'main'
+(
+    time DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)) COMMENT 'start of the interval',
+    exporter IPv6 CODEC(ZSTD(1)),
+    src_net LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'named network of the source',
+    dst_net LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'named network of the destination',
+    bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'as reported, each once',
+    packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'as reported',
+    flows SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'that ended in the interval',
+    est_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'times the sampling interval',
+    est_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'times the sampling interval',
+    sampled_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'really seen',
+    sampling_known SimpleAggregateFunction(min, UInt8) CODEC(ZSTD(1)) COMMENT '1: every flow had a known sampling interval'
+)
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/network_usage_5m', '{replica}')
+PARTITION BY toYYYYMM(time)
+ORDER BY (time, exporter, src_net, dst_net)
+TTL time + INTERVAL 90 DAY
+SETTINGS ttl_only_drop_parts = 1,
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.network_usage_5m ON CLUSTER 'main' AS flowhouse.network_usage_5m_local
+ENGINE = Distributed('main', 'flowhouse', 'network_usage_5m_local', rand());
+
+CREATE TABLE IF NOT EXISTS flowhouse.network_usage_1h_local ON CLUSTER 'main'
+(
+    time DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)) COMMENT 'start of the interval',
+    exporter IPv6 CODEC(ZSTD(1)),
+    src_net LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'named network of the source',
+    dst_net LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'named network of the destination',
+    bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'as reported, each once',
+    packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'as reported',
+    flows SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'that ended in the interval',
+    est_bytes SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'times the sampling interval',
+    est_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'times the sampling interval',
+    sampled_packets SimpleAggregateFunction(sum, UInt64) CODEC(T64, ZSTD(1)) COMMENT 'really seen',
+    sampling_known SimpleAggregateFunction(min, UInt8) CODEC(ZSTD(1)) COMMENT '1: every flow had a known sampling interval'
+)
+ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/network_usage_1h', '{replica}')
+PARTITION BY toYYYYMM(time)
+ORDER BY (time, exporter, src_net, dst_net)
+TTL time + INTERVAL 2 YEAR
+SETTINGS ttl_only_drop_parts = 1,
+    non_replicated_deduplication_window = 10000,
+    replicated_deduplication_window = 100000,
+    replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS flowhouse.network_usage_1h ON CLUSTER 'main' AS flowhouse.network_usage_1h_local
+ENGINE = Distributed('main', 'flowhouse', 'network_usage_1h_local', rand());
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS flowhouse.network_usage_5m_mv ON CLUSTER 'main' TO flowhouse.network_usage_5m_local AS
+SELECT
+    toStartOfFiveMinutes(s.time) AS time,
+    s.exporter AS exporter,
+    s.src_net AS src_net,
+    s.dst_net AS dst_net,
+    sum(s.bytes) AS bytes,
+    sum(s.packets) AS packets,
+    sum(s.flows) AS flows,
+    sum(s.est_bytes) AS est_bytes,
+    sum(s.est_packets) AS est_packets,
+    sum(s.sampled_packets) AS sampled_packets,
+    min(s.sampling_known) AS sampling_known
+FROM flowhouse.network_usage_1m_local AS s
+GROUP BY time, exporter, src_net, dst_net;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS flowhouse.network_usage_1h_mv ON CLUSTER 'main' TO flowhouse.network_usage_1h_local AS
+SELECT
+    toStartOfHour(s.time) AS time,
+    s.exporter AS exporter,
+    s.src_net AS src_net,
+    s.dst_net AS dst_net,
+    sum(s.bytes) AS bytes,
+    sum(s.packets) AS packets,
+    sum(s.flows) AS flows,
+    sum(s.est_bytes) AS est_bytes,
+    sum(s.est_packets) AS est_packets,
+    sum(s.sampled_packets) AS sampled_packets,
+    min(s.sampling_known) AS sampling_known
+FROM flowhouse.network_usage_5m_local AS s
+GROUP BY time, exporter, src_net, dst_net;
+
 -- what was applied
 
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (1, '0001_flows.sql', 'cf0b71d66ec443e2a2500ab47cd1f782');
@@ -853,5 +1086,6 @@ INSERT INTO schema_migrations_local (version, name, checksum) VALUES (3, '0003_i
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (4, '0004_ledger.sql', '3c900cccc559d3a404bd84229d440235');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (5, '0005_views.sql', 'd9343cd1fac382fc34507b5881b8e77f');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (6, '0006_names.sql', 'adede0cc7f27db94b12d8e65ee20b66a');
-INSERT INTO schema_migrations_local (version, name, checksum) VALUES (7, '0007_vrfs.sql', '252a7b6549ab512522d9517c4707ecfc');
+INSERT INTO schema_migrations_local (version, name, checksum) VALUES (7, '0007_vrfs.sql', '8117a49c30a6c7e9ef1261045933dc3f');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (8, '0008_reconciliation.sql', '17586d4dc6a93bb3e3571781139c6d91');
+INSERT INTO schema_migrations_local (version, name, checksum) VALUES (9, '0009_talkers.sql', '16ffacdf2a617a4a2422f87a0160d078');
