@@ -506,6 +506,7 @@ mod tests {
         let all = statements(&script);
         assert!(all[0].starts_with("CREATE DATABASE"));
         let creates = all.iter().filter(|s| s.contains("CREATE TABLE")).count();
-        assert_eq!(creates, 2 + Table::ALL.len() + 2);
+        let rollups = 2 * ["usage", "talkers", "network_usage"].len();
+        assert_eq!(creates, 2 + Table::ALL.len() + rollups);
     }
 }
