@@ -38,6 +38,7 @@ fn field(pick: u8, width: u8) -> Option<(u16, u16)> {
     let e = &ELEMENTS[usize::from(pick) % ELEMENTS.len()];
     let length = match e.kind {
         Kind::Unsigned => [1, 2, 4, 8][usize::from(width) % 4],
+        Kind::Float => [4, 8][usize::from(width) % 2],
         Kind::Address if e.accepts(4) => 4,
         Kind::Address => 16,
         Kind::Mac => 6,

@@ -82,12 +82,12 @@ fn counts(page: &mut Page, s: &Snmp) {
         ("polls", "Polls that gave everything.", s.polls as f64),
         ("poll_seconds", "Time that all polls took.", s.seconds),
         (
-            "counter_rows",
+            "octet_rows",
             "Rows of interface counters read.",
             s.counters as f64,
         ),
         (
-            "counter_rows_dropped",
+            "octet_rows_dropped",
             "Rows of interface counters given up because the store did not take them in time (`snmp.counters_max`).",
             s.counters_dropped as f64,
         ),

@@ -192,6 +192,7 @@ fn prepare(
                 format!("Bad name of a query parameter '{name}'"),
             ));
         }
+        shared.guard.check_parameter(value)?;
         sets.push(format!("param_{name} = {}", quote(value)));
     }
     if sets.is_empty() {

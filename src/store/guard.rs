@@ -5,8 +5,8 @@
 
 use super::error::{Exception, Name};
 use super::names::{
-    DATABASE_ENGINES_ALLOWED, ENGINES, ENGINES_ALLOWED, FUNCTIONS_REFUSED, SETTINGS_REFUSED,
-    SETTINGS_REFUSED_PREFIXES, TABLE_FUNCTIONS, TABLE_FUNCTIONS_ALLOWED,
+    DATABASE_ENGINES_ALLOWED, ENGINES, ENGINES_ALLOWED, FUNCTIONS_BY_NAME, FUNCTIONS_REFUSED,
+    SETTINGS_REFUSED, SETTINGS_REFUSED_PREFIXES, TABLE_FUNCTIONS, TABLE_FUNCTIONS_ALLOWED,
 };
 use super::statement::{Class, Statement, has_insert};
 use super::token::{Kind, Token, Tokens};
@@ -127,6 +127,16 @@ impl Guard {
         }
     }
 
+    /// Refuses the value of a query parameter that could stand for a function (`{f:Identifier}`).
+    pub fn check_parameter(&self, value: &str) -> Result<(), Exception> {
+        let ornament = |c: char| c.is_whitespace() || matches!(c, '`' | '"' | '\'');
+        let name = value.trim_matches(ornament).to_ascii_lowercase();
+        match FUNCTIONS_BY_NAME.contains(&name.as_str()) {
+            true => Err(denied(&format!("{name} as a parameter"))),
+            false => Ok(()),
+        }
+    }
+
     fn check_tokens(&self, sql: &[u8], tokens: &[Token]) -> Result<(), Exception> {
         for (at, token) in tokens.iter().enumerate() {
             let next = tokens.get(at + 1);
@@ -139,6 +149,12 @@ impl Guard {
             };
             if opens && self.functions.contains(&name) {
                 return Err(denied(&format!("the function {name}")));
+            }
+            let dot = |other: Option<&Token>| other.is_some_and(|t| t.is_symbol(b'.'));
+            let before = at.checked_sub(1).and_then(|n| tokens.get(n));
+            if FUNCTIONS_BY_NAME.contains(&name.as_str()) && !dot(before) && !dot(next) {
+                let what = format!("{name}, which is a function (a column: write table.{name})");
+                return Err(denied(&what));
             }
             match name.as_str() {
                 "into" | "from"
@@ -223,8 +239,9 @@ impl Guard {
                     .unwrap_or_default();
                 at = skip_value(rest, at);
             }
-            if !name.starts_with("param_") {
-                self.check_setting(&name, &value)?;
+            match name.starts_with("param_") {
+                true => self.check_parameter(&value)?,
+                false => self.check_setting(&name, &value)?,
             }
             if !rest.get(at).is_some_and(|token| token.is_symbol(b',')) {
                 break;
@@ -333,10 +350,13 @@ fn check_command(sql: &[u8], verb: &str, tokens: &[Token]) -> Result<(), Excepti
 fn check_database(sql: &[u8], verb: &str, tokens: &[Token]) -> Result<(), Exception> {
     if matches!(verb, "DROP" | "DETACH" | "RENAME") {
         let it = |token: &Token| {
-            token.is_symbol(b'{') || token.name(sql).is_some_and(|name| name == "default")
+            let name = token.name(sql).unwrap_or_default();
+            token.is_symbol(b'{') || DATABASES_NEEDED.contains(&name.as_str())
         };
         return match tokens.iter().any(it) {
-            true => Err(denied(&format!("{verb} of the database default"))),
+            true => Err(denied(&format!(
+                "{verb} of a database that the engine needs"
+            ))),
             false => Ok(()),
         };
     }
@@ -351,6 +371,9 @@ fn check_database(sql: &[u8], verb: &str, tokens: &[Token]) -> Result<(), Except
         _ => Ok(()),
     }
 }
+
+/// Databases without which the engine answers nothing.
+const DATABASES_NEEDED: [&str; 3] = ["default", "system", "information_schema"];
 
 /// What a statement makes: the first word that is no ornament.
 fn made(words: &[String]) -> Option<&str> {
@@ -429,6 +452,32 @@ mod tests {
                 "{sql}"
             );
         }
+    }
+
+    #[test]
+    fn functions_have_no_other_way() {
+        for sql in [
+            "SELECT arrayMap(file, ['/x'])",
+            "SELECT arrayMap(`fi\\x6ce`, ['/x'])",
+            "SELECT * APPLY file FROM (SELECT '/x' AS a)",
+            "SELECT COLUMNS('a') APPLY(\"file\") FROM t",
+            "WITH file AS f SELECT arrayMap(f, ['/x'])",
+            "SET param_f = 'file'",
+            "DROP DATABASE system",
+            "DETACH DATABASE `INFORMATION_SCHEMA`",
+        ] {
+            assert!(run(sql, Access::Full).is_err(), "passed: {sql}");
+        }
+        for sql in [
+            "SELECT t.file FROM t",
+            "SELECT 'file'",
+            "SELECT profile FROM t",
+        ] {
+            assert_eq!(run(sql, Access::Full), Ok(()), "refused: {sql}");
+        }
+        let guard = Guard::new();
+        assert!(guard.check_parameter(" `File`").is_err());
+        assert_eq!(guard.check_parameter("files"), Ok(()));
     }
 
     #[test]
@@ -523,7 +572,7 @@ mod tests {
     ];
 
     const PASSED: &[&str] = &[
-        "SELECT file, url FROM t WHERE s = 'file(1)' -- url(\n",
+        "SELECT t.file, url FROM t WHERE s = 'file(1)' -- url(\n",
         "SELECT * FROM numbers(10) AS n JOIN values('a UInt8', 1) AS v ON 1",
         "SELECT engine, readonly FROM system.tables, system.settings WHERE engine = 'File' AND readonly = 0",
         "CREATE TABLE IF NOT EXISTS t (`url` String, a UInt8 CODEC(ZSTD(1))) ENGINE = AggregatingMergeTree ORDER BY a TTL now() SETTINGS index_granularity = 1",

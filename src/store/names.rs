@@ -85,6 +85,20 @@ pub(super) const FUNCTIONS_REFUSED: &[&str] = &[
     "python",
 ];
 
+/// Those of them that a query can also name without brackets: as an argument of `arrayMap` and its like, or after APPLY.
+pub(super) const FUNCTIONS_BY_NAME: &[&str] = &[
+    "file",
+    "hascolumnintable",
+    "showcertificate",
+    "catboostevaluate",
+    "modelevaluate",
+    "evalmlmethod",
+    "addresstoline",
+    "addresstolinewithinlines",
+    "addresstosymbol",
+    "reversednsquery",
+];
+
 pub(super) const SETTINGS_REFUSED: &[&str] = &[
     "readonly",
     "profile",

@@ -106,6 +106,13 @@ pub fn spawn(options: &SpawnOptions) -> Result<StoreProcess> {
     for name in ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"] {
         command.env_remove(name);
     }
+    // nor does the store need what the collector's passwords are
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if SECRETS.iter().any(|end| text.ends_with(end)) {
+            command.env_remove(&name);
+        }
+    }
     command
         .args(&options.arguments)
         .stdin(Stdio::piped())
@@ -132,6 +139,9 @@ pub fn spawn(options: &SpawnOptions) -> Result<StoreProcess> {
     store.key_read_only = key::read(&key::read_only_path(&options.data))?;
     Ok(store)
 }
+
+/// How names of variables end that hold a secret.
+const SECRETS: [&str; 5] = ["PASSWORD", "COMMUNITY", "TOKEN", "SECRET", "KEY"];
 
 impl StoreProcess {
     /// Asks the store to end, waits, and ends it by force when it does not.

@@ -400,22 +400,25 @@ impl Lanes {
     }
 
     /// Gives up what costs least, on disk: flow rows oldest first, never what is in flight or in doubt; without any, the
-    /// other tables' sections, oldest first. Only what was sealed before `before_ms`, and only flow rows if `flows_only`.
+    /// other tables' sections, oldest first, and never those that tell of it (the table `ledger`). Only what was sealed before `before_ms`, and only flow rows if `flows_only`.
     pub(super) fn shed(&mut self, before_ms: i64, flows_only: bool) -> Option<Shed> {
         let flows = self.oldest(&[Table::Flows]);
         let old = |number: &u64| self.bundles[number].created_ms < before_ms;
         let number = flows.filter(old);
         let (number, tables) = match number {
-            Some(number) => (number, &Table::ALL[..1]),
+            Some(number) => (number, vec![Table::Flows]),
             None if flows_only => return None,
             None => {
-                let others = &Table::ALL[1..];
-                (self.oldest(others).filter(old)?, others)
+                let all = Table::ALL.iter().copied();
+                let others: Vec<Table> = all.filter(|t| !SHED_NEVER.contains(t)).collect();
+                (self.oldest(&others).filter(old)?, others)
             }
         };
         let mut keys: Vec<Key> = vec![];
-        for table in tables {
-            let lanes = self.tables.get_mut(table)?;
+        for table in &tables {
+            let Some(lanes) = self.tables.get_mut(table) else {
+                continue;
+            };
             let is_it = |key: &Key| key.0 == number;
             keys.extend(lanes.backlog.iter().filter(|k| is_it(k)));
             lanes.backlog.retain(|k| !is_it(k));
@@ -537,6 +540,9 @@ impl Lanes {
 
 /// Failures in a row after which the store counts as away.
 const AWAY_AFTER: u32 = 5;
+
+/// What is not shed with the other tables: flows have their turn before, the ledger has to tell of it.
+const SHED_NEVER: [Table; 2] = [Table::Flows, Table::Ledger];
 
 #[cfg(test)]
 mod tests {
