@@ -106,13 +106,7 @@ pub fn spawn(options: &SpawnOptions) -> Result<StoreProcess> {
     for name in ["NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC"] {
         command.env_remove(name);
     }
-    // nor does the store need what the collector's passwords are
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if SECRETS.iter().any(|end| text.ends_with(end)) {
-            command.env_remove(&name);
-        }
-    }
+    forget_secrets(&mut command);
     command
         .args(&options.arguments)
         .stdin(Stdio::piped())
@@ -142,6 +136,16 @@ pub fn spawn(options: &SpawnOptions) -> Result<StoreProcess> {
 
 /// How names of variables end that hold a secret.
 const SECRETS: [&str; 5] = ["PASSWORD", "COMMUNITY", "TOKEN", "SECRET", "KEY"];
+
+/// The store does not need what the collector's passwords are.
+fn forget_secrets(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if SECRETS.iter().any(|end| text.ends_with(end)) {
+            command.env_remove(&name);
+        }
+    }
+}
 
 impl StoreProcess {
     /// Asks the store to end, waits, and ends it by force when it does not.
