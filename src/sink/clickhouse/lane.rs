@@ -38,6 +38,8 @@ pub(super) struct Lane {
     /// Failures of the store since its last success for this table.
     pub(super) failures: u32,
     pub(super) paused_until: Option<Instant>,
+    /// Whether the last failure was that the store did not answer at all.
+    pub(super) unanswered: bool,
 }
 
 impl Lane {

@@ -328,6 +328,7 @@ impl Lanes {
         if store_failed {
             lanes.failures = lanes.failures.saturating_add(1);
             lanes.paused_until = Some(now + pause(&self.settings, lanes.failures));
+            lanes.unanswered = matches!(end, End::NotSent | End::Silence);
         } else if finished == Some(State::Done) {
             (lanes.failures, lanes.paused_until) = (0, None);
         }
@@ -359,7 +360,10 @@ impl Lanes {
         }
         lanes.in_flight -= 1;
         self.in_flight.remove(&key);
-        if finished.is_some() {
+        if let Some(state) = finished {
+            if state == State::Done {
+                self.store_is_back();
+            }
             return self.finish(key);
         }
         let tries = section.failures;
@@ -372,6 +376,13 @@ impl Lanes {
             now + retry_after(&self.settings, tries),
         );
         None
+    }
+
+    /// The store answers: tables that paused because it did not need not sit out their pause.
+    fn store_is_back(&mut self) {
+        for lane in self.tables.values_mut().filter(|l| l.unanswered) {
+            (lane.paused_until, lane.unanswered) = (None, false);
+        }
     }
 
     fn finish(&mut self, key: Key) -> Option<String> {
@@ -623,6 +634,30 @@ mod tests {
     }
 
     const DONE: End = End::Finished(State::Done);
+
+    #[test]
+    fn a_store_that_is_back_is_tried_by_every_table_that_missed_it() {
+        let mut lanes = lanes(4);
+        spooled(
+            &mut lanes,
+            1,
+            &[(Table::Flows, UNSENT), (Table::Usage1m, UNSENT)],
+        );
+        let start = Instant::now();
+        for _ in 0..2 {
+            let pick = lanes.pick(start, 0).expect("one of each table");
+            lanes.end(pick.key, None, End::NotSent, start, 0);
+        }
+        assert!(lanes.pick(start, 0).is_none(), "both tables pause");
+        let later = start + Duration::from_secs(60);
+        let first = lanes.pick(later, 0).expect("the pause is over");
+        // the other one fails again, and pauses
+        let other = lanes.pick(later, 0).expect("the other table");
+        lanes.end(other.key, None, End::NotSent, later, 0);
+        assert!(lanes.pick(later, 0).is_none());
+        lanes.end(first.key, None, End::Finished(State::Done), later, 0);
+        assert_eq!(lanes.pick(later, 0).map(|p| p.key), Some(other.key));
+    }
 
     #[test]
     fn doubt_goes_first_and_live_gets_half() {
