@@ -2,22 +2,10 @@
 
 use super::*;
 
-/// One report of a flow: the second of export, the time the header is off it, and what the record holds.
-#[derive(Clone, Copy)]
-struct Report {
-    export_s: u32,
-    uptime_ms: u32,
-    port: u16,
-    start: u32,
-    total: u32,
-}
-
-impl Report {
-    fn record(&self) -> Vec<u8> {
-        let packets = self.total / 100;
-        let words = [self.start, self.total, packets].map(u32::to_be_bytes);
-        [&self.port.to_be_bytes()[..], &words.concat()].concat()
-    }
+/// A report of the flow of port 80 that began at `start`.
+fn report(start: u32, total: u32) -> Vec<u8> {
+    let numbers = [start, total, total / 100].map(u32::to_be_bytes);
+    [&80u16.to_be_bytes()[..], &numbers.concat()].concat()
 }
 
 /// The fields of a report, its start told by `start`.
@@ -69,21 +57,13 @@ fn totals_are_subtracted_though_the_header_counts_whole_seconds() {
     // exported at 1000.9, 1060.2, 1120.6 and 1180.05 s; the header cuts these, the uptime has them in full
     let exports = [(1000, 100_600), (1060, 159_900), (1120, 220_300)];
     for (n, (export_s, uptime_ms)) in exports.into_iter().enumerate() {
-        let report = |port, start, total| Report {
-            export_s,
-            uptime_ms,
-            port,
-            start,
-            total,
-        };
         let round = n as u32;
-        let reports = [
-            report(80, 50_000, 1000 * (round + 1)),
-            // the same ends, begun a millisecond later
-            report(80, 50_001, 500 + 10 * round),
+        // the second has the same ends and began a millisecond later
+        let body = [
+            report(50_000, 1000 * (round + 1)),
+            report(50_001, 500 + 10 * round),
         ];
-        let body: Vec<u8> = reports.iter().flat_map(Report::record).collect();
-        b.v9((export_s, uptime_ms), 256, &body);
+        b.v9((export_s, uptime_ms), 256, &body.concat());
     }
     assert_eq!(b.bytes(), [1000, 500, 1000, 10, 1000, 10]);
     assert_eq!(b.out.core.packets, [10, 5, 10, 0, 10, 0]);
@@ -93,22 +73,13 @@ fn totals_are_subtracted_though_the_header_counts_whole_seconds() {
 #[test]
 fn uptimes_of_ipfix_tell_a_flow_before_and_after_its_clock_is_known() {
     let mut b = Bench::new(Settings::default());
-    b.ipfix(1000, &[template(256, &layout(22))]);
-    let record = |total| Report {
-        export_s: 1000,
-        uptime_ms: 0,
-        port: 80,
-        start: 50_000,
-        total,
-    };
-    b.ipfix(1000, &[(256, record(1000).record())]);
+    let flow = |total| (256, report(50_000, total));
+    b.ipfix(1000, &[template(256, &layout(22)), flow(1000)]);
     let options = (3, words(&[400, 2, 1, 149, 4, 160, 8]));
     let up = |ms: u64| (400, [&[0, 0, 0, 7][..], &ms.to_be_bytes()].concat());
-    b.ipfix(1060, &[options, up(900_000)]);
-    b.ipfix(1060, &[(256, record(2000).record())]);
+    b.ipfix(1060, &[options, up(900_000), flow(2000)]);
     // told anew, some milliseconds off
-    b.ipfix(1120, &[up(900_004)]);
-    b.ipfix(1120, &[(256, record(3000).record())]);
+    b.ipfix(1120, &[up(900_004), flow(3000)]);
     assert_eq!(b.bytes(), [1000, 1000, 1000]);
     assert_eq!(b.out.core.start_ms[1..], [950_000, 950_004]);
 }
@@ -131,14 +102,7 @@ fn starts_before_export_match_within_two_seconds() {
         (1050, 55_000_000, 20),
     ];
     for (export_s, start, total) in reports {
-        let report = Report {
-            export_s,
-            uptime_ms: 0,
-            port: 80,
-            start,
-            total,
-        };
-        b.ipfix(export_s, &[(256, report.record())]);
+        b.ipfix(export_s, &[(256, report(start, total))]);
     }
     assert_eq!(b.bytes(), [1000, 1000, 1000, 1000, 700, 1000, 50, 20]);
 }
@@ -149,14 +113,8 @@ fn a_clock_that_is_set_slowly_takes_its_flows_along() {
     b.ipfix(1000, &[template(256, &layout(158))]);
     for n in 0..20u32 {
         // the clock gains 400 ms from report to report
-        let report = Report {
-            export_s: 0,
-            uptime_ms: 0,
-            port: 80,
-            start: 5_000_000 + n * 9_600_000,
-            total: 100 * (n + 1),
-        };
-        b.ipfix(1000 + n * 10, &[(256, report.record())]);
+        let start = 5_000_000 + n * 9_600_000;
+        b.ipfix(1000 + n * 10, &[(256, report(start, 100 * (n + 1)))]);
     }
     assert_eq!(b.bytes(), [100; 20]);
 }
