@@ -1,5 +1,5 @@
 //! Datagrams of all protocols in sequence, from several sources, with state: nothing panics, every law of the ledger
-//! holds after every one, memory stays bounded, and what is saved can be restored.
+//! holds after every one, no table outgrows its limit, and what is saved can be restored.
 #![no_main]
 
 use flowhouse::decode::{Decoder, End, Settings};
@@ -11,6 +11,9 @@ fuzz_target!(|bytes: &[u8]| {
     let settings = Settings {
         exporters_max: 3,
         sessions_max: 3,
+        domains_max: 2,
+        exporter_templates_max: 6,
+        samplers_max: 4,
         templates_max: 8,
         exporter_waiting_sets_max: 8,
         waiting_bytes_max: 4096,
@@ -48,17 +51,22 @@ fuzz_target!(|bytes: &[u8]| {
             cut: source & 0x80 != 0,
             payload: &payload,
         };
+        let before = batch.len();
         decoder.decode(&d, &mut batch, &mut learned, &mut book);
         outside.one(Outcome::DatagramsReceived);
         outside.one(Outcome::DatagramsRouted);
         if protocol & 0x80 != 0 {
             decoder.tick(d.received_at_ns, &mut book);
         }
+        // a record has a byte at least, whether it came now or waited; it gives two rows, or says a few things
+        let bytes = payload.len() + settings.waiting_bytes_max;
+        assert!(batch.len() - before <= 2 * bytes && learned.len() <= FACTS_MAX * bytes);
         if batch.is_full() {
             outside.add(Outcome::RowsAcknowledged, batch.len() as u64);
             batch.clear();
         }
         learned.clear();
+        assert_eq!(decoder.overfull(), None);
     }
     assert!(decoder.take_faults().kept().count() <= settings.faults_max);
     // what a stop leaves of a sequence is where it goes on; once that is all there is, nothing changes any more
@@ -66,6 +74,7 @@ fuzz_target!(|bytes: &[u8]| {
     for round in 0..2 {
         let mut restored = Decoder::new(settings.clone());
         assert!(restored.restore(&saved, End::Stopped, |_| true).is_ok());
+        assert_eq!(restored.overfull(), None);
         let again = restored.save();
         assert!(round == 0 || again == saved, "what was restored is what was saved");
         saved = again;
@@ -76,6 +85,9 @@ fuzz_target!(|bytes: &[u8]| {
     check(&decoder, &outside, &batch, &book);
     assert!(batch.rows().all(|row| row.provenance().datagram > 0));
 });
+
+/// What a record can say at most: far more than any does.
+const FACTS_MAX: usize = 8;
 
 fn check(decoder: &Decoder, outside: &Tally, batch: &FlowBatch, book: &Book) {
     let mut total = book.total();

@@ -257,6 +257,7 @@ impl Config {
         ];
         let zero = least.iter().filter(|(_, n)| *n == 0);
         faults.extend(zero.map(|(key, _)| Fault::of(format!("{key} must be at least 1"))));
+        faults.extend(self.decode.faults().into_iter().map(Fault::of));
         if self.decode.sampling.values().any(|n| *n == 0) {
             let text = "decode.sampling: 0 is no interval: write N for 1 in N, 1 for every packet";
             faults.push(Fault::of(text.into()));

@@ -153,11 +153,13 @@ pub enum Side {
     DurationMs,
     DurationUs,
     SystemInit,
+    /// The uptime at the start of a flow that has running totals, as sent.
+    StartUptime,
 }
 
 impl Side {
     /// How many there are.
-    pub const COUNT: usize = Side::SystemInit as usize + 1;
+    pub const COUNT: usize = Side::StartUptime as usize + 1;
 }
 
 /// One information element.

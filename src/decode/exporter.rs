@@ -1,12 +1,13 @@
 //! What is remembered of one exporter: sessions with their templates, observation domains, sets that wait, names.
 
 use super::layouts::Layouts;
-use super::lend::lent;
+use super::lend::agreed;
 use super::plan::Plan;
-use super::position::{Key, Touched};
+use super::position::Touched;
+use super::raw::divides;
 use super::rows::Frame;
 use super::sampling::Samplers;
-use super::sequence::Sequence;
+use super::sessions::{Session, SessionKey, Sessions, Slot};
 use super::settings::Settings;
 use super::template::{FieldSpec, Template, TemplateHeader};
 use crate::ledger::{Book, Place};
@@ -21,8 +22,8 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(super) struct Exporter {
     pub addr: Addr,
-    /// In place: most exporters have one session and one domain.
-    pub sessions: SmallVec<[Session; 1]>,
+    pub sessions: Sessions,
+    /// In place: most exporters have one.
     pub domains: SmallVec<[Domain; 1]>,
     pub waiting: VecDeque<Waiting>,
     pub waiting_bytes: usize,
@@ -48,27 +49,8 @@ pub(super) enum NameKind {
     Vrf,
 }
 
-/// A transport session: source port, version and observation domain.
-#[derive(Debug)]
-pub(super) struct Session {
-    pub port: u16,
-    pub version: u8,
-    pub domain: u32,
-    /// Whether it ever announced a template.
-    pub announced: bool,
-    pub last_seen_ns: i64,
-    /// A sequence counts what one session sends (RFC 7011 section 3.1), not what all sessions of a domain do.
-    pub sequence: Sequence,
-    /// Records whose number is known, decoded so far.
-    pub decoded: u32,
-    /// Whether its position is to be told.
-    pub touched: bool,
-    /// Sorted by id.
-    pub templates: SmallVec<[Slot; 4]>,
-}
-
 /// A template that may give way: when it was used last, its session and its id.
-type Aged = (u64, (u16, u8, u32), u16);
+type Aged = (u64, SessionKey, u16);
 
 /// A template and its plan.
 #[derive(Debug)]
@@ -76,17 +58,6 @@ pub(super) struct Compiled {
     pub template: Template,
     /// Flow records have one, options data have none.
     pub plan: Option<Plan>,
-}
-
-/// A template in a session.
-#[derive(Debug)]
-pub(super) struct Slot {
-    pub compiled: Arc<Compiled>,
-    /// When it was last announced or used, in datagrams of the decoder.
-    pub used: u64,
-    /// Layout changes since `changes_since_ns`.
-    pub changes: u32,
-    pub changes_since_ns: i64,
 }
 
 /// An observation domain.
@@ -116,6 +87,15 @@ pub(super) struct Waiting {
     pub body: Box<[u8]>,
 }
 
+/// What gave way for something new.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Gone {
+    /// In all.
+    pub entries: usize,
+    /// Templates among them.
+    pub templates: usize,
+}
+
 /// How a template came to be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lesson {
@@ -137,30 +117,6 @@ impl Compiled {
     }
 }
 
-impl Session {
-    fn find(&self, id: u16) -> Result<usize, usize> {
-        self.templates
-            .binary_search_by_key(&id, |slot| slot.compiled.template.id)
-    }
-
-    /// The template of an id, marked as used.
-    pub fn template(&mut self, id: u16, stamp: u64) -> Option<&Arc<Compiled>> {
-        let i = self.find(id).ok()?;
-        let slot = &mut self.templates[i];
-        slot.used = stamp;
-        Some(&slot.compiled)
-    }
-
-    /// Whose positions these are.
-    pub fn key(&self, addr: Addr) -> Key {
-        Key::Session(addr, self.port, self.version, self.domain)
-    }
-
-    fn is(&self, version: u8, domain: u32) -> bool {
-        self.version == version && self.domain == domain
-    }
-}
-
 impl Exporter {
     pub fn new(addr: Addr) -> Self {
         Exporter {
@@ -169,54 +125,52 @@ impl Exporter {
         }
     }
 
-    /// The index of a session, made on first sight, and how many templates gave way for it. The open gaps of a session
-    /// that gives way are booked.
+    /// The index of a session, made on first sight, and how much gave way for it: a session and its templates. The open
+    /// gaps of a session that gives way are booked.
     pub fn session(
         &mut self,
-        (port, version, domain): (u16, u8, u32),
+        key: SessionKey,
         now_ns: i64,
         settings: &Settings,
         (book, touched): (&mut Book, &mut Touched),
-    ) -> (usize, usize) {
-        let same = |s: &Session| s.port == port && s.is(version, domain);
-        if let Some(i) = self.sessions.iter().position(same) {
-            self.sessions[i].last_seen_ns = now_ns;
-            return (i, 0);
+    ) -> (usize, Gone) {
+        if let Some(i) = self.sessions.position(key) {
+            self.sessions[i].heard(now_ns);
+            return (i, Gone::default());
         }
-        let mut gone = 0;
-        if self.sessions.len() >= settings.sessions_max.max(1) {
-            let oldest = (0..self.sessions.len()).min_by_key(|&i| self.sessions[i].last_seen_ns);
-            if let Some(mut old) = oldest.map(|i| self.sessions.swap_remove(i)) {
-                old.sequence.flush(book.account((self.addr.0, old.domain)));
-                touched.push(old.key(self.addr));
-                gone = old.templates.len();
-            }
-            self.templates -= gone;
+        let mut gone = Gone::default();
+        if self.sessions.len() >= settings.sessions_max.max(1)
+            && let Some(mut old) = self.sessions.give_way(now_ns)
+        {
+            old.sequence.flush(book.account((self.addr.0, old.domain)));
+            touched.push(old.key(self.addr));
+            gone = Gone {
+                entries: 1 + old.templates.len(),
+                templates: old.templates.len(),
+            };
+            self.templates -= gone.templates;
         }
-        self.sessions.push(Session {
-            port,
-            version,
-            domain,
-            announced: false,
-            last_seen_ns: now_ns,
-            sequence: Sequence::default(),
-            decoded: 0,
-            touched: false,
-            templates: SmallVec::new(),
-        });
-        (self.sessions.len() - 1, gone)
+        (self.sessions.push(Session::new(key, now_ns)), gone)
     }
 
-    /// The index of a domain, made on first sight.
-    pub fn domain(&mut self, version: u8, domain: u32, now_ns: i64, settings: &Settings) -> usize {
+    /// The index of a domain, made on first sight, and how much gave way for it: a domain and its samplers.
+    pub fn domain(
+        &mut self,
+        (version, domain): (u8, u32),
+        now_ns: i64,
+        settings: &Settings,
+    ) -> (usize, usize) {
         let same = |d: &Domain| d.version == version && d.domain == domain;
         if let Some(i) = self.domains.iter().position(same) {
             self.domains[i].last_seen_ns = now_ns;
-            return i;
+            return (i, 0);
         }
+        let mut gone = 0;
         if self.domains.len() >= settings.domains_max.max(1) {
             let oldest = (0..self.domains.len()).min_by_key(|&i| self.domains[i].last_seen_ns);
-            oldest.map(|i| self.domains.swap_remove(i));
+            if let Some(old) = oldest.map(|i| self.domains.swap_remove(i)) {
+                gone = 1 + old.samplers.len();
+            }
         }
         self.domains.push(Domain {
             version,
@@ -226,7 +180,7 @@ impl Exporter {
             last_seen_ns: now_ns,
             account: Place::default(),
         });
-        self.domains.len() - 1
+        (self.domains.len() - 1, gone)
     }
 
     /// Learns a template for session `s`; the second value says how many gave way. `room` says whether the decoder
@@ -283,10 +237,10 @@ impl Exporter {
     fn drop_oldest_template(&mut self) -> bool {
         for _ in 0..2 {
             while let Some((used, key, id)) = self.aged.pop() {
-                let mut sessions = self.sessions.iter_mut();
-                let Some(session) = sessions.find(|s| (s.port, s.version, s.domain) == key) else {
+                let Some(at) = self.sessions.position(key) else {
                     continue;
                 };
+                let session = &mut self.sessions[at];
                 if let Ok(i) = session.find(id)
                     && session.templates[i].used == used
                 {
@@ -301,8 +255,8 @@ impl Exporter {
     }
 
     fn look_for_aged(&mut self) {
-        for s in &self.sessions {
-            let key = (s.port, s.version, s.domain);
+        for s in self.sessions.iter() {
+            let key = s.parts();
             let slots = s.templates.iter();
             self.aged
                 .extend(slots.map(|slot| (slot.used, key, slot.compiled.template.id)));
@@ -326,17 +280,22 @@ impl Exporter {
         true
     }
 
+    /// The template that the other sessions of a domain lend one that never announced any, if they agree. Whether a set is
+    /// one of its records is for [`divides`] to say.
+    pub fn lender(&self, (version, domain): (u8, u32), id: u16) -> Option<&Arc<Compiled>> {
+        let others = self.sessions.of(version, domain).filter(|o| o.announced);
+        let others = others.map(|o| o.find(id).ok().map(|i| &o.templates[i].compiled));
+        agreed(others, |c: &&Arc<Compiled>| &c.template)
+    }
+
     /// The template that other sessions lend session `s`, which never announced any, for a set.
     pub fn fallback(&self, s: usize, id: u16, body: &[u8]) -> Option<&Arc<Compiled>> {
         let this = &self.sessions[s];
         if this.announced {
             return None;
         }
-        let lend = |o: &&Session| o.is(this.version, this.domain) && o.announced;
-        let slot = |o: &'_ Session| o.find(id).ok();
-        let others = self.sessions.iter().filter(lend);
-        let others = others.map(|o| slot(o).map(|i| &o.templates[i].compiled));
-        lent(others, |c| &c.template, body)
+        let lender = self.lender((this.version, this.domain), id);
+        lender.filter(|c| divides(&c.template, body))
     }
 
     /// Drops the templates of sessions that were silent since `before_ns`, and the sessions, whose open gaps

@@ -20,12 +20,9 @@ impl<K: Hash + Eq + Clone, V> Generations<K, V> {
         }
     }
 
-    /// The entry of a key, as if just used.
-    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        if let Some(value) = self.old.remove(key) {
-            self.young.insert(key.clone(), value);
-        }
-        self.young.get_mut(key)
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.young.len() + self.old.len()
     }
 
     /// Adds or replaces an entry; returns how many gave way.
@@ -41,7 +38,7 @@ impl<K: Hash + Eq + Clone, V> Generations<K, V> {
         gone
     }
 
-    /// Takes an entry out.
+    /// Takes an entry out; put back, it is as if just used.
     pub fn remove(&mut self, key: &K) -> Option<V> {
         self.young.remove(key).or_else(|| self.old.remove(key))
     }
@@ -51,17 +48,38 @@ impl<K: Hash + Eq + Clone, V> Generations<K, V> {
 mod tests {
     use super::*;
 
+    /// Takes and puts back: how many others gave way.
+    fn used(map: &mut Generations<i32, i32>, key: i32) -> usize {
+        assert_eq!(map.remove(&key), Some(key), "is there");
+        map.insert(key, key)
+    }
+
     #[test]
     fn what_is_used_stays_and_the_size_is_bounded() {
         let mut map = Generations::new(8);
         let mut gone = 0;
         for i in 0..100 {
             gone += map.insert(i, i);
-            assert_eq!(map.get_mut(&0).copied(), Some(0), "after {i}");
-            assert!(map.young.len() + map.old.len() <= 8);
+            gone += used(&mut map, 0);
+            assert!(map.len() <= 8);
         }
         assert!(gone > 80);
-        assert_eq!(map.get_mut(&50), None);
+        assert_eq!(map.remove(&50), None);
         assert_eq!(map.remove(&99), Some(99));
+    }
+
+    #[test]
+    fn using_what_is_old_keeps_the_bound() {
+        let mut map = Generations::new(8);
+        let mut gone: usize = (0..7).map(|i| map.insert(i, i)).sum();
+        // the first turns the halves, and those that were not used go
+        gone += used(&mut map, 0);
+        assert_eq!((gone, map.len()), (3, 4));
+        for i in [4, 5, 6, 0] {
+            gone += used(&mut map, i);
+            assert!(map.len() <= 8);
+        }
+        gone += (7..10).map(|i| map.insert(i, i)).sum::<usize>();
+        assert_eq!(gone + map.len(), 10, "each that gave way is told");
     }
 }

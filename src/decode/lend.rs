@@ -7,14 +7,21 @@ use super::template::Template;
 /// its exporter, version and domain has (`None` in `others`: one that announced templates and lacks this one), if all are
 /// identical and the set divides into whole records.
 pub(super) fn lent<T>(
-    mut others: impl Iterator<Item = Option<T>>,
+    others: impl Iterator<Item = Option<T>>,
     layout: impl Fn(&T) -> &Template,
     body: &[u8],
 ) -> Option<T> {
+    agreed(others, &layout).filter(|one| divides(layout(one), body))
+}
+
+/// The layout that all have, whatever it is to decode.
+pub(super) fn agreed<T>(
+    mut others: impl Iterator<Item = Option<T>>,
+    layout: impl Fn(&T) -> &Template,
+) -> Option<T> {
     let one = others.next()??;
     let same = |other: Option<T>| other.is_some_and(|o| layout(&o) == layout(&one));
-    let agreed = others.all(same) && divides(layout(&one), body);
-    agreed.then_some(one)
+    others.all(same).then_some(one)
 }
 
 #[cfg(test)]

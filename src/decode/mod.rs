@@ -21,6 +21,7 @@ pub mod inspect;
 mod ipfix;
 mod layouts;
 mod lend;
+mod limits;
 mod moves;
 mod options;
 pub mod oracle;
@@ -34,6 +35,7 @@ mod reverse;
 mod rows;
 mod sampling;
 mod sequence;
+mod sessions;
 mod sets;
 mod settings;
 pub mod sflow;
@@ -176,7 +178,7 @@ impl Decoder {
             while !e.waiting.is_empty() {
                 expire_front(e, &mut self.shared, book);
             }
-            for s in &mut e.sessions {
+            for s in e.sessions.iter_mut() {
                 s.sequence.flush(book.account((addr.0, s.domain)));
             }
         }
@@ -220,13 +222,14 @@ impl Decoder {
         let key = (d.port, header.version, header.domain);
         let house = (&mut *book, &mut self.touched);
         let (session, gone) = exporter.session(key, now, settings, house);
-        let domain = exporter.domain(header.version, header.domain, now, settings);
+        let domain = (header.version, header.domain);
+        let (domain, domain_gone) = exporter.domain(domain, now, settings);
         let first = *exporter.first_export_ms.get_or_insert(header.export_ms);
         let frame = sets::frame(d, &header, first, settings);
         let account = &mut exporter.domains[domain].account;
         let tally = book.account_at(account, (d.source.0, header.domain));
-        self.shared.templates -= gone;
-        tally.add(Outcome::Evictions, gone as u64);
+        self.shared.templates -= gone.templates;
+        tally.add(Outcome::Evictions, (gone.entries + domain_gone) as u64);
         tally.one(Outcome::DatagramsParsed);
         if frame.skewed {
             tally.one(Outcome::ClockSkewed);
@@ -276,7 +279,7 @@ impl Decoder {
             return;
         };
         if let Some(mut gone) = self.exporters.remove(&addr) {
-            for s in &mut gone.sessions {
+            for s in gone.sessions.iter_mut() {
                 s.sequence.flush(book.account((addr.0, s.domain)));
                 self.touched.push(s.key(addr));
             }

@@ -42,6 +42,8 @@ pub(super) struct Special {
     pub lasts: bool,
     /// Elements 1 and 2 are there.
     pub delta: bool,
+    /// The start of running totals counts back from the time of export.
+    pub start_before_export: bool,
 }
 
 impl Special {
@@ -235,6 +237,7 @@ impl Compiler {
             self.add_as(Target::Dot1qVlan, Target::Vlan, 0);
         }
         self.choose_counters();
+        self.choose_start();
         self.choose_back();
     }
 
@@ -288,6 +291,22 @@ impl Compiler {
         }
     }
 
+    /// How the start tells flows with running totals apart: an uptime as it was sent, since its time moves with the header,
+    /// which has whole seconds.
+    fn choose_start(&mut self) {
+        let reverse = self.side(Side::RevBytesTotal) || self.side(Side::RevPacketsTotal);
+        if !reverse && !self.special.byte_totals && !self.special.packet_totals {
+            return;
+        }
+        let mut found = best(&self.found).into_iter();
+        let start = found.find(|f| f.element.target == Target::StartMs);
+        match start.map(|f| (f, f.element.kind)) {
+            Some((f, Kind::Time(Clock::Uptime))) => self.add(f, Target::Side(Side::StartUptime)),
+            Some((_, Kind::Time(Clock::BeforeExport))) => self.special.start_before_export = true,
+            _ => {}
+        }
+    }
+
     fn choose_special(&mut self, settings: &Settings) {
         use Side as S;
         if settings.post_is_reverse && self.has(Target::Bytes) {
@@ -325,6 +344,7 @@ impl Compiler {
                 && self.has(Target::StartMs)
                 && !self.has(Target::EndMs),
             delta,
+            start_before_export: false,
         };
         if (cisco || event && initiator) && !delta {
             self.flags |= RowFlags::L4_BYTES;

@@ -3,12 +3,12 @@
 //! A list of entries: length of the key (2 bytes, little-endian), key, value (8 bytes, little-endian); of equal keys the later
 //! entry counts. The value is [`Sequence::position`], or [`FORGOTTEN`]. The first entry of a new sequence says where it begins.
 
-use super::exporter::{Exporter, Session};
+use super::exporter::Exporter;
 use super::sequence::{End, Sequence};
+use super::sessions::{Session, SessionKey};
 use super::sets::Shared;
 use super::{Decoder, StateError};
 use crate::model::Addr;
-use smallvec::SmallVec;
 
 /// Whose sequence it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,9 +88,9 @@ impl Decoder {
         }
         for key in touched.drain(..) {
             let position = match key {
-                Key::Session(addr, ..) => {
+                Key::Session(addr, port, version, domain) => {
                     let exporter = self.exporters.get_mut(&addr);
-                    exporter.map(|e| session_position(e, key))
+                    exporter.map(|e| session_position(e, (port, version, domain)))
                 }
                 Key::Sender(agent, sub_agent) => {
                     let sender = self.sflow.sender((agent, sub_agent));
@@ -118,7 +118,7 @@ impl Decoder {
     fn touch_told(&mut self, touched: &mut Vec<Key>) {
         for e in self.exporters.iter_mut() {
             let addr = e.addr;
-            for s in &mut e.sessions {
+            for s in e.sessions.iter_mut() {
                 if s.sequence.told() && !s.touched {
                     s.touched = true;
                     touched.push(s.key(addr));
@@ -181,9 +181,9 @@ impl Decoder {
             };
             list = rest;
             let sequence = match key {
-                Key::Session(addr, ..) if mine(addr) => {
+                Key::Session(addr, port, version, domain) if mine(addr) => {
                     let sessions = self.exporters.get_mut(&addr).map(|e| &mut e.sessions);
-                    let session = sessions.and_then(|s| s.iter_mut().find(|s| s.key(addr) == key));
+                    let session = sessions.and_then(|s| s.get_mut((port, version, domain)));
                     session.map(|s| &mut s.sequence)
                 }
                 Key::Sender(agent, sub) if mine(agent) => {
@@ -211,36 +211,28 @@ impl Decoder {
         };
         let e = self.exporters.at(place);
         e.last_seen_ns = e.last_seen_ns.max(now_ns);
-        if let Some(s) = e.sessions.iter_mut().find(|s| s.key(addr) == key) {
+        let key = (port, version, domain);
+        if let Some(s) = e.sessions.get_mut(key) {
             s.sequence = sequence;
             s.last_seen_ns = s.last_seen_ns.max(now_ns);
         } else if e.sessions.len() < settings.sessions_max.max(1) {
-            e.sessions.push(Session {
-                port,
-                version,
-                domain,
-                announced: false,
-                last_seen_ns: now_ns,
-                sequence,
-                decoded: 0,
-                touched: false,
-                templates: SmallVec::new(),
-            });
+            let mut session = Session::new(key, now_ns);
+            session.sequence = sequence;
+            e.sessions.push(session);
         }
     }
 }
 
 /// The position of a session that is touched no more, with where it began if that is news; none where nothing new is known.
-fn session_position(e: &mut Exporter, key: Key) -> Option<(Option<u64>, u64)> {
-    let addr = e.addr;
-    let Some(s) = e.sessions.iter_mut().find(|s| s.key(addr) == key) else {
+fn session_position(e: &mut Exporter, key: SessionKey) -> Option<(Option<u64>, u64)> {
+    let Some(s) = e.sessions.get_mut(key) else {
         return Some((None, FORGOTTEN));
     };
     s.touched = false;
     let mut waiting = e
         .waiting
         .iter()
-        .filter(|w| (w.port, w.version, w.domain) == (s.port, s.version, s.domain));
+        .filter(|w| (w.port, w.version, w.domain) == key);
     // sets that wait are in memory only: what came behind the first of them counts as far as it was decoded
     let held = waiting.next().map(|first| match s.version {
         9 => {

@@ -61,6 +61,11 @@ impl Samplers {
         domain.into_iter().chain(self.samplers.iter().copied())
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        usize::from(self.domain.is_some()) + self.samplers.len() + self.scoped.len()
+    }
+
     /// What came from a file, made sound again.
     pub fn bounded(mut self, max: usize) -> Self {
         self.samplers.sort_unstable();

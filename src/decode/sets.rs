@@ -9,7 +9,7 @@ use super::faults::Faults;
 use super::layouts::Layouts;
 use super::moves::Moment;
 use super::options;
-use super::raw::{Behind, Records, behind};
+use super::raw::{Behind, Records, behind, divides};
 use super::rows::{self, Frame, Scratch, moment_from_init};
 use super::sampling::Fallback;
 use super::settings::Settings;
@@ -420,12 +420,19 @@ impl Job<'_> {
 
     /// Decodes the sets that waited for template `id` of this session, in their order.
     fn decode_late(&mut self, id: u16) {
-        let key = (self.header.version, self.header.domain, id);
+        let domain = (self.header.version, self.header.domain);
+        let waits = |w: &Waiting| ((w.version, w.domain), w.id) == (domain, id);
+        if !self.exporter.waiting.iter().any(waits) {
+            return;
+        }
+        let lender = self.exporter.lender(domain, id).cloned();
         let mut i = 0;
         while i < self.exporter.waiting.len() {
-            let w = &self.exporter.waiting[i];
-            let matches = (w.version, w.domain, w.id) == key;
-            let Some((compiled, flags)) = matches.then(|| self.template_for(i)).flatten() else {
+            let found = match waits(&self.exporter.waiting[i]) {
+                true => self.template_for(i, lender.as_ref()),
+                false => None,
+            };
+            let Some((compiled, flags)) = found else {
                 i += 1;
                 continue;
             };
@@ -439,20 +446,22 @@ impl Job<'_> {
         }
     }
 
-    /// The template for a set that waits: that of its session, or by the guarded fallback.
-    fn template_for(&mut self, waiting: usize) -> Option<(Arc<Compiled>, u32)> {
+    /// The template for a set that waits: that of its session, or by the guarded fallback what the others lend.
+    fn template_for(
+        &mut self,
+        waiting: usize,
+        lender: Option<&Arc<Compiled>>,
+    ) -> Option<(Arc<Compiled>, u32)> {
         let w = &self.exporter.waiting[waiting];
-        let (port, version, domain, id) = (w.port, w.version, w.domain, w.id);
-        let mut sessions = self.exporter.sessions.iter();
-        let same =
-            |s: &super::exporter::Session| (s.port, s.version, s.domain) == (port, version, domain);
-        let s = sessions.position(same)?;
-        if let Some(compiled) = self.exporter.sessions[s].template(id, self.shared.stamp) {
+        let session = self
+            .exporter
+            .sessions
+            .get_mut((w.port, w.version, w.domain))?;
+        if let Some(compiled) = session.template(w.id, self.shared.stamp) {
             return Some((Arc::clone(compiled), 0));
         }
-        let body = &self.exporter.waiting[waiting].body;
-        let compiled = self.exporter.fallback(s, id, body)?;
-        Some((Arc::clone(compiled), RowFlags::TEMPLATE_FALLBACK))
+        let lender = lender.filter(|c| !session.announced && divides(&c.template, &w.body))?;
+        Some((Arc::clone(lender), RowFlags::TEMPLATE_FALLBACK))
     }
 
     /// Decodes a set that waited: its own provenance, the place and the frame of the template's datagram.

@@ -24,7 +24,7 @@ pub struct Settings {
     pub post_is_reverse: bool,
     /// Exporters whose state is kept.
     pub exporters_max: usize,
-    /// Sessions (source port, version, domain) kept for one exporter.
+    /// Sessions (source port, version, domain) kept for one exporter; at least as many as domains.
     pub sessions_max: usize,
     /// Observation domains kept for one exporter.
     pub domains_max: usize,
@@ -42,7 +42,8 @@ pub struct Settings {
     pub template_changes_max: u32,
     /// Sets of one exporter that may await their template.
     pub exporter_waiting_sets_max: usize,
-    /// Bytes of sets of one exporter that may await their template.
+    /// Bytes of sets of one exporter that may await their template, at most [`WAITING_BYTES_MAX`]: all of them may come into
+    /// one batch.
     pub exporter_waiting_bytes_max: usize,
     /// Sets in all that may await their template.
     pub waiting_sets_max: usize,
@@ -72,7 +73,7 @@ impl Default for Settings {
             sampling: BTreeMap::new(),
             post_is_reverse: false,
             exporters_max: 16_384,
-            sessions_max: 64,
+            sessions_max: 1_024,
             domains_max: 256,
             exporter_templates_max: 4_096,
             templates_max: 131_072,
@@ -81,7 +82,7 @@ impl Default for Settings {
             template_lifetime_s: 86_400,
             template_changes_max: 8,
             exporter_waiting_sets_max: 1_024,
-            exporter_waiting_bytes_max: 512 * 1024,
+            exporter_waiting_bytes_max: WAITING_BYTES_MAX,
             waiting_sets_max: 65_536,
             waiting_bytes_max: 32 * 1024 * 1024,
             waiting_age_max_s: 1_800,
@@ -91,5 +92,51 @@ impl Default for Settings {
             names_max: 65_536,
             faults_max: 64,
         }
+    }
+}
+
+impl Settings {
+    /// Values that contradict each other; each text begins with the key.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        if self.sessions_max < self.domains_max {
+            let least = self.domains_max;
+            faults.push(format!(
+                "decode.sessions_max must be at least decode.domains_max, {least}: each domain has a session at least"
+            ));
+        }
+        if self.exporter_waiting_bytes_max > WAITING_BYTES_MAX {
+            faults.push(format!(
+                "decode.exporter_waiting_bytes_max must be at most {WAITING_BYTES_MAX}: all that waits may come into one batch"
+            ));
+        }
+        faults
+    }
+}
+
+/// What one exporter may let wait at most, bytes: a record may have one byte and give a row for each direction, and a bundle
+/// numbers the rows of a batch with 20 bits, those in it before and those of the datagram with the template included.
+pub const WAITING_BYTES_MAX: usize = 384 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::FLOW_BATCH_ROWS;
+
+    #[test]
+    fn what_waits_has_room_in_one_batch() {
+        let datagram = 65_507;
+        let rows = FLOW_BATCH_ROWS + 2 * (WAITING_BYTES_MAX + datagram);
+        assert!(rows < 1 << 20);
+        assert_eq!(Settings::default().faults(), Vec::<String>::new());
+        let settings = Settings {
+            exporter_waiting_bytes_max: WAITING_BYTES_MAX + 1,
+            sessions_max: 255,
+            ..Default::default()
+        };
+        let faults = settings.faults();
+        assert_eq!(faults.len(), 2, "{faults:?}");
+        assert!(faults[0].starts_with("decode.sessions_max"));
+        assert!(faults[1].starts_with("decode.exporter_waiting_bytes_max"));
     }
 }

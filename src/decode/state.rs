@@ -2,17 +2,17 @@
 //! expectations. A small versioned JSON text; a damaged or hostile one is an error and changes nothing.
 
 use super::Decoder;
-use super::exporter::{Domain, Exporter, NameKind, Session, Slot};
+use super::exporter::{Domain, Exporter, NameKind};
 use super::layouts::Layouts;
 use super::options;
 use super::sampling::Samplers;
 use super::sequence::{End, Sequence};
+use super::sessions::{Session, Slot};
 use super::settings::Settings;
 use super::template::{FieldSpec, TemplateHeader, VARIABLE};
 use crate::ledger::Place;
 use crate::model::{Addr, Learned};
 use serde::{Deserialize, Serialize};
-use smallvec::SmallVec;
 
 /// Why a saved state was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -256,17 +256,10 @@ fn restored_session(
     room: usize,
     (layouts, settings): (&mut Layouts, &Settings),
 ) -> Result<Session, StateError> {
-    let mut session = Session {
-        port: s.port,
-        version: s.version,
-        domain: s.domain,
-        announced: s.announced,
-        last_seen_ns: s.last_seen_ns,
-        sequence: s.sequence.left_behind(),
-        decoded: 0,
-        touched: false,
-        templates: SmallVec::new(),
-    };
+    let mut session = Session::new((s.port, s.version, s.domain), s.last_seen_ns);
+    session.announced = s.announced;
+    session.heard(s.last_seen_ns);
+    session.sequence = s.sequence.left_behind();
     for t in s.templates.into_iter().take(room) {
         let fields: Vec<FieldSpec> = t
             .fields

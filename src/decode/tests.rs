@@ -4,7 +4,9 @@ use super::*;
 use crate::model::{Field, Half, RowFlags, SamplingSource};
 
 mod directions;
+mod sessions;
 mod times;
+mod totals;
 mod twins;
 
 /// A decoder with what came out of it so far.

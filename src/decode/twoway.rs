@@ -5,6 +5,7 @@
 
 use super::element::Side;
 use super::generations::Generations;
+use super::limits::Size;
 use super::moves::Sides;
 use super::plan::{Plan, Special};
 use super::reverse;
@@ -17,7 +18,7 @@ use crate::model::{Addr, Field, FlowBatch, Half, RowFlags};
 /// What was counted before, in bounded tables.
 #[derive(Debug)]
 pub(super) struct Counters {
-    totals: Generations<FlowKey, (u64, u64)>,
+    totals: Generations<FlowKey, Total>,
     firewall: Generations<FirewallKey, Seen>,
     /// Totals of flows torn down a short while ago: one that comes twice counts once.
     ended: Generations<FirewallKey, Ended>,
@@ -48,6 +49,13 @@ impl Owner {
     }
 }
 
+/// Running totals of a flow: bytes, packets; and its start, ms since 1970.
+#[derive(Clone, Copy, Debug)]
+struct Total {
+    counted: (u64, u64),
+    start_ms: i64,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct FlowKey {
     exporter: Addr,
@@ -56,7 +64,18 @@ struct FlowKey {
     ports: [u16; 2],
     proto: u8,
     reverse: bool,
-    start_ms: i64,
+    start: Start,
+}
+
+/// When a flow with running totals began, as far as that tells it from others with the same ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Start {
+    /// Uptime as sent: the time of it moves by up to a second with each header.
+    Uptime(u64),
+    /// Milliseconds since 1970.
+    At(i64),
+    /// Counted back from a time of export in whole seconds: steps of [`NEAR_MS`], to be looked for in those beside it, too.
+    Near(i64),
 }
 
 type FirewallKey = (Addr, u32, u64);
@@ -84,6 +103,20 @@ impl Counters {
         }
     }
 
+    /// What the tables hold and may hold.
+    pub fn sizes(&self, s: &Settings) -> [Size; 3] {
+        let max = |max: usize| max.max(2);
+        [
+            ("totals", self.totals.len(), max(s.totals_max)),
+            ("firewall", self.firewall.len(), max(s.firewall_flows_max)),
+            (
+                "ended",
+                self.ended.len(),
+                max(s.firewall_flows_max / ENDED_PART),
+            ),
+        ]
+    }
+
     /// Settles bytes and packets of the last `n` rows and adds the reverse rows; returns how many.
     pub fn settle(
         &mut self,
@@ -103,10 +136,13 @@ impl Counters {
                 sides.value(Side::RevPackets, i),
             );
             if special.byte_totals || special.packet_totals {
-                self.total(special, row, owner, out, tally);
+                let key = key(special, (sides, i), owner, (out, row));
+                self.total(special, (key, row), out, tally);
             }
             if let Some(total) = reverse_total(sides, i) {
-                let delta = self.delta(key(out, row, owner, true), total, tally);
+                let mut key = key(special, (sides, i), owner, (out, row));
+                key.reverse = true;
+                let delta = self.delta(key, out.core.start_ms[row], total, tally);
                 back = (back.0.max(delta.0), back.1.max(delta.1));
             }
             let initiator = (
@@ -145,8 +181,7 @@ impl Counters {
     fn total(
         &mut self,
         special: &Special,
-        row: usize,
-        owner: &Owner,
+        (key, row): (FlowKey, usize),
         out: &mut FlowBatch,
         tally: &mut Tally,
     ) {
@@ -156,7 +191,7 @@ impl Counters {
             value(special.byte_totals, &group.bytes_total),
             value(special.packet_totals, &group.packets_total),
         );
-        let (bytes, packets) = self.delta(key(out, row, owner, false), total, tally);
+        let (bytes, packets) = self.delta(key, out.core.start_ms[row], total, tally);
         if special.byte_totals {
             out.core.bytes[row] = bytes;
         }
@@ -166,19 +201,47 @@ impl Counters {
     }
 
     /// First sight and falling totals count in full.
-    fn delta(&mut self, key: FlowKey, total: (u64, u64), tally: &mut Tally) -> (u64, u64) {
-        let last = match self.totals.get_mut(&key) {
-            Some(last) => std::mem::replace(last, total),
-            None => {
-                let gone = self.totals.insert(key, total);
-                tally.add(Outcome::Evictions, gone as u64);
-                (0, 0)
-            }
+    fn delta(
+        &mut self,
+        key: FlowKey,
+        start_ms: i64,
+        total: (u64, u64),
+        tally: &mut Tally,
+    ) -> (u64, u64) {
+        let known = self.totals.remove(&key);
+        let last = match known.or_else(|| self.take_beside(key, start_ms, tally)) {
+            Some(last) => last.counted,
+            None => (0, 0),
         };
+        let now = Total {
+            counted: total,
+            start_ms,
+        };
+        let gone = self.totals.insert(key, now);
+        tally.add(Outcome::Evictions, gone as u64);
         if total.0 < last.0 || total.1 < last.1 {
             return total;
         }
         (total.0 - last.0, total.1 - last.1)
+    }
+
+    /// The totals of a flow whose start was reckoned into the step before or after that of `key`. They go on under `key`, so
+    /// that a clock that is set slowly takes its flows along.
+    fn take_beside(&mut self, key: FlowKey, start_ms: i64, tally: &mut Tally) -> Option<Total> {
+        let Start::Near(step) = key.start else {
+            return None;
+        };
+        [step - 1, step + 1].into_iter().find_map(|step| {
+            let start = Start::Near(step);
+            let beside = FlowKey { start, ..key };
+            let last = self.totals.remove(&beside)?;
+            if last.start_ms.abs_diff(start_ms) <= NEAR_MS as u64 {
+                return Some(last);
+            }
+            let gone = self.totals.insert(beside, last);
+            tally.add(Outcome::Evictions, gone as u64);
+            None
+        })
     }
 
     /// What a firewall event counts, to and fro (Cisco NSEL: 1 created, 2 torn down, 3 denied, 5 update).
@@ -208,7 +271,7 @@ impl Counters {
             }
             1 | 3 | 4 => [(0, 0); 2],
             5 if named => {
-                let mut seen = self.firewall.get_mut(&key).copied().unwrap_or(Seen {
+                let mut seen = self.firewall.remove(&key).unwrap_or(Seen {
                     whole,
                     ..Default::default()
                 });
@@ -223,9 +286,10 @@ impl Counters {
                 let (mut seen, mut again) = (None, false);
                 if named {
                     seen = self.firewall.remove(&key);
-                    let known = self.ended.get_mut(&key).is_some_and(|e| *e == end);
+                    let known = self.ended.remove(&key).is_some_and(|e| e == end);
                     again = seen.is_none() && known;
-                    self.ended.insert(key, end);
+                    let gone = self.ended.insert(key, end);
+                    tally.add(Outcome::Evictions, gone as u64);
                 }
                 if again {
                     return [(0, 0); 2];
@@ -313,16 +377,28 @@ fn carried(sides: &Sides, i: usize) -> u64 {
     bit(any(REVERSE_BYTES), Field::Bytes) | bit(any(REVERSE_PACKETS), Field::Packets)
 }
 
-fn key(out: &FlowBatch, row: usize, owner: &Owner, reverse: bool) -> FlowKey {
+/// The forward key of a row's running totals.
+fn key(
+    special: &Special,
+    (sides, i): (&Sides, usize),
+    owner: &Owner,
+    (out, row): (&FlowBatch, usize),
+) -> FlowKey {
     let c = &out.core;
+    let start_ms = c.start_ms[row];
+    let start = match sides.get(Side::StartUptime).get(i) {
+        Some(uptime) => Start::Uptime(*uptime),
+        None if special.start_before_export => Start::Near(start_ms.div_euclid(NEAR_MS)),
+        None => Start::At(start_ms),
+    };
     FlowKey {
         exporter: owner.exporter,
         domain: owner.domain,
         ends: [c.src_addr[row], c.dst_addr[row]],
         ports: [c.src_port[row], c.dst_port[row]],
         proto: c.proto[row],
-        reverse,
-        start_ms: c.start_ms[row],
+        reverse: false,
+        start,
     }
 }
 
@@ -330,6 +406,9 @@ fn set_counters(out: &mut FlowBatch, row: usize, (bytes, packets): (u64, u64)) {
     out.core.bytes[row] = bytes;
     out.core.packets[row] = packets;
 }
+
+/// How far two starts that count back from the export time may be apart and mean the same, ms.
+const NEAR_MS: i64 = 2_000;
 
 /// Of so many firewall flows one that ended is remembered.
 const ENDED_PART: usize = 4;

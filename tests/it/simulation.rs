@@ -1,9 +1,9 @@
 //! Seeded exporters that lose, reorder, duplicate, restart, change templates and lie. Whatever they do, every law of the
-//! ledger holds at the end; and where they only lose, the losses are counted to the unit.
+//! ledger holds at the end, with one shard and with several; and where they only lose, the losses are counted to the unit.
 
 use flowhouse::aggregate::Usage;
 use flowhouse::batch::{Identity, Sealer};
-use flowhouse::decode::Decoder;
+use flowhouse::decode::{Decoder, exporter_of};
 use flowhouse::enrich::Tables;
 use flowhouse::ledger::{Book, Gauges, Outcome, laws};
 use flowhouse::model::{Addr, Datagram};
@@ -36,14 +36,18 @@ enum Protocol {
     V5,
     V9,
     Ipfix,
+    Sflow,
 }
 
 /// One exporter with its own sequence and template.
 struct Exporter {
+    /// Of sFlow that of the agent: all of them send from one address.
     address: Addr,
     port: u16,
     protocol: Protocol,
     sequence: u32,
+    /// Of its flow samples.
+    samples: u32,
     uptime_ms: u32,
     layout: usize,
     sent: u64,
@@ -88,9 +92,11 @@ impl Exporter {
             Protocol::V5 => self.v5(rng, records),
             Protocol::V9 => self.templated(rng, records, with_template, 9),
             Protocol::Ipfix => self.templated(rng, records, with_template, 10),
+            Protocol::Sflow => self.sflow(rng, records),
         };
+        self.samples = self.samples.wrapping_add(u32::from(records));
         self.sequence = self.sequence.wrapping_add(match self.protocol {
-            Protocol::V9 => 1,
+            Protocol::V9 | Protocol::Sflow => 1,
             _ => u32::from(records),
         });
         self.sent += 1;
@@ -99,6 +105,46 @@ impl Exporter {
 
     fn clock_s(&self) -> u32 {
         START_S + self.uptime_ms / 1_000
+    }
+
+    fn source(&self) -> Addr {
+        match self.protocol {
+            Protocol::Sflow => Addr::from_v4([198, 51, 100, 1]),
+            _ => self.address,
+        }
+    }
+
+    /// Flow samples of one interface, each with a sampled Ethernet header.
+    fn sflow(&self, rng: &mut SmallRng, records: u16) -> Vec<u8> {
+        let words = |list: &[u32]| {
+            list.iter()
+                .flat_map(|w| w.to_be_bytes())
+                .collect::<Vec<u8>>()
+        };
+        let agent = u32::from_be_bytes([192, 0, 2, self.address.0[15]]);
+        let count = u32::from(records);
+        let mut d = words(&[5, 1, agent, 0, self.sequence, self.uptime_ms, count]);
+        for n in 0..count {
+            let mut header: Vec<u8> = (0..42).map(|_| rng.random()).collect();
+            header[12..16].copy_from_slice(&[8, 0, 0x45, 0]);
+            header.extend([0; 2]);
+            let number = self.samples.wrapping_add(n);
+            d.extend(words(&[
+                1,
+                32 + 24 + 44,
+                number,
+                1,
+                100,
+                number,
+                0,
+                1,
+                2,
+                1,
+            ]));
+            d.extend(words(&[1, 16 + 44, 1, 1000, 4, 42]));
+            d.extend(header);
+        }
+        d
     }
 
     fn v5(&self, rng: &mut SmallRng, records: u16) -> Vec<u8> {
@@ -170,35 +216,42 @@ fn set(id: u16, mut body: Vec<u8>) -> Vec<u8> {
 struct Outcomes {
     book: Book,
     delivered: u64,
-    lost_records: [u64; 3],
-    lost_datagrams: [u64; 3],
+    lost_records: [u64; 4],
+    lost_datagrams: [u64; 4],
 }
 
-fn simulate(seed: u64, datagrams: usize, protocols: &[Protocol], troubles: Troubles) -> Outcomes {
+fn simulate(
+    seed: u64,
+    datagrams: usize,
+    protocols: &[Protocol],
+    troubles: Troubles,
+    shards: usize,
+) -> Outcomes {
     let mut rng = SmallRng::seed_from_u64(seed);
-    let mut exporters: Vec<Exporter> = (0..6u8)
+    let mut exporters: Vec<Exporter> = (0..EXPORTERS as u8)
         .map(|i| Exporter {
             address: Addr::from_v4([192, 0, 2, i]),
             port: 2000 + u16::from(i),
             protocol: protocols[usize::from(i) % protocols.len()],
             sequence: rng.random(),
+            samples: rng.random(),
             uptime_ms: rng.random_range(100_000..200_000),
             layout: 0,
             sent: 0,
         })
         .collect();
-    let mut shard = shard();
+    let mut shards: Vec<ExportShard> = (0..shards).map(|_| shard()).collect();
     let mut out = Outcomes {
         book: Book::new(1_000),
         delivered: 0,
-        lost_records: [0; 3],
-        lost_datagrams: [0; 3],
+        lost_records: [0; 4],
+        lost_datagrams: [0; 4],
     };
     let mut held: Vec<(Addr, u16, Vec<u8>)> = vec![];
     let mut number = 0;
     let mut acknowledged = 0;
     for step in 0..datagrams {
-        let e = &mut exporters[step % 6];
+        let e = &mut exporters[step % EXPORTERS];
         disturb(e, &mut rng, troubles);
         let with_template = e.sent.is_multiple_of(10);
         let (mut bytes, records) = e.datagram(&mut rng, with_template);
@@ -213,7 +266,7 @@ fn simulate(seed: u64, datagrams: usize, protocols: &[Protocol], troubles: Troub
             lie(&mut bytes, &mut rng);
         }
         out.delivered += records;
-        let mut now = vec![(e.address, e.port, bytes)];
+        let mut now = vec![(e.source(), e.port, bytes)];
         if Troubles::happens(&mut rng, troubles.duplicate) {
             now.push(now[0].clone());
         }
@@ -227,7 +280,7 @@ fn simulate(seed: u64, datagrams: usize, protocols: &[Protocol], troubles: Troub
             let received_at_ns = (i64::from(START_S) + 200 + step as i64 / 50) * 1_000_000_000;
             out.book.other().one(Outcome::DatagramsReceived);
             out.book.other().one(Outcome::DatagramsRouted);
-            shard.datagram(&Datagram {
+            let d = Datagram {
                 source,
                 port,
                 received_at_ns,
@@ -235,7 +288,11 @@ fn simulate(seed: u64, datagrams: usize, protocols: &[Protocol], troubles: Troub
                 frame: number,
                 cut: false,
                 payload: &payload,
-            });
+            };
+            let exporter = exporter_of(&payload, source);
+            let at = usize::from(exporter.0[15]) % shards.len();
+            let shard = &mut shards[at];
+            shard.datagram(&d);
             if shard.is_full() {
                 shard.close_batch(received_at_ns);
             }
@@ -246,15 +303,17 @@ fn simulate(seed: u64, datagrams: usize, protocols: &[Protocol], troubles: Troub
             }
         }
     }
-    shard.finish();
-    let end_ns = i64::from(START_S + 100_000) * 1_000_000_000;
-    acknowledged += shard.seal(end_ns, true).map_or(0, |b| b.flow_rows() as u64);
-    assert_eq!(
-        (shard.rows_open(), shard.decoder().awaiting()),
-        (0, 0),
-        "nothing is left behind"
-    );
-    out.book.merge(shard.book());
+    for shard in &mut shards {
+        shard.finish();
+        let end_ns = i64::from(START_S + 100_000) * 1_000_000_000;
+        acknowledged += shard.seal(end_ns, true).map_or(0, |b| b.flow_rows() as u64);
+        assert_eq!(
+            (shard.rows_open(), shard.decoder().awaiting()),
+            (0, 0),
+            "nothing is left behind"
+        );
+        out.book.merge(shard.book());
+    }
     out.book
         .other()
         .add(Outcome::RowsAcknowledged, acknowledged);
@@ -264,6 +323,7 @@ fn simulate(seed: u64, datagrams: usize, protocols: &[Protocol], troubles: Troub
 fn disturb(e: &mut Exporter, rng: &mut SmallRng, troubles: Troubles) {
     if Troubles::happens(rng, troubles.restart) {
         e.sequence = 0;
+        e.samples = 0;
         e.uptime_ms = 1_000;
         e.sent = 0;
         e.port = rng.random_range(1_024..60_000);
@@ -314,20 +374,24 @@ fn assert_laws(book: &Book, seed: u64) {
     }
 }
 
-const ALL: &[Protocol] = &[Protocol::V5, Protocol::V9, Protocol::Ipfix];
+const ALL: &[Protocol] = &[Protocol::V5, Protocol::V9, Protocol::Ipfix, Protocol::Sflow];
+
+/// Two of each protocol.
+const EXPORTERS: usize = 8;
+
+const ROUGH: Troubles = Troubles {
+    lose: 20,
+    duplicate: 30,
+    reorder: 15,
+    restart: 150,
+    change_template: 120,
+    lie: 10,
+};
 
 #[test]
 fn every_law_holds_whatever_exporters_do() {
     for seed in 0..20 {
-        let troubles = Troubles {
-            lose: 20,
-            duplicate: 30,
-            reorder: 15,
-            restart: 150,
-            change_template: 120,
-            lie: 10,
-        };
-        let out = simulate(seed, 4_000, ALL, troubles);
+        let out = simulate(seed, 4_000, ALL, ROUGH, 1 + seed as usize % 4);
         assert_laws(&out.book, seed);
         assert!(
             out.book.count(Outcome::Rows) > 5_000,
@@ -337,6 +401,23 @@ fn every_law_holds_whatever_exporters_do() {
             out.book.count(Outcome::SequenceRestarts) > 0,
             "seed {seed}: restarts are told"
         );
+    }
+}
+
+#[test]
+fn the_number_of_shards_changes_no_count() {
+    for seed in 0..2 {
+        let total = |shards| {
+            let total = simulate(seed, 4_000, ALL, ROUGH, shards).book.total();
+            // a shard has a table of talkers, which random addresses fill
+            let outcomes = Outcome::ALL.iter().filter(|o| **o != Outcome::TalkersCut);
+            outcomes
+                .map(|o| (o.name(), total.count(*o)))
+                .collect::<Vec<_>>()
+        };
+        let one = total(1);
+        assert_eq!(total(2), one, "seed {seed}");
+        assert_eq!(total(4), one, "seed {seed}");
     }
 }
 
@@ -351,6 +432,7 @@ fn honest_exporters_lose_nothing() {
                 change_template: 200,
                 ..Default::default()
             },
+            1 + seed as usize % 4,
         );
         assert_laws(&out.book, seed);
         assert_eq!(
@@ -368,6 +450,7 @@ fn losses_are_counted_to_the_unit() {
         (Protocol::V5, true),
         (Protocol::Ipfix, true),
         (Protocol::V9, false),
+        (Protocol::Sflow, false),
     ] {
         let out = simulate(
             3,
@@ -377,6 +460,7 @@ fn losses_are_counted_to_the_unit() {
                 lose: 9,
                 ..Default::default()
             },
+            2,
         );
         assert_laws(&out.book, 3);
         let lost = if by_record {
@@ -385,10 +469,17 @@ fn losses_are_counted_to_the_unit() {
             out.lost_datagrams
         }[protocol as usize];
         let gaps = out.book.count(Outcome::SequenceGaps);
-        // what the last datagrams of the six exporters lost can no longer show
+        // what the last datagrams of the exporters lost can no longer show
+        let hidden = 12 * EXPORTERS as u64;
         assert!(
-            lost > 100 && gaps <= lost && gaps + 6 * 12 >= lost,
+            lost > 100 && gaps <= lost && gaps + hidden >= lost,
             "{gaps} counted of {lost} lost"
+        );
+        let samples = out.book.count(Outcome::SampleGaps);
+        let lost = out.lost_records[Protocol::Sflow as usize];
+        assert!(
+            samples <= lost && samples + hidden >= lost,
+            "{samples} samples counted of {lost} lost"
         );
     }
 }

@@ -13,6 +13,7 @@ pub use wire::{
     CountersSample, FlowSample, Format, Header, Interface, Item, Items, Sample, Source,
 };
 
+use super::limits::Size;
 use super::position::Touched;
 use super::sequence::Sequence;
 use super::{Fault, Reason, Settings};
@@ -101,6 +102,11 @@ impl SflowDecoder {
             first.get_or_insert(fault(count_at, Reason::Count));
         }
         first
+    }
+
+    /// What the tables hold and may hold.
+    pub(super) fn sizes(&self) -> [Size; 2] {
+        self.sequences.sizes()
     }
 
     /// Forgets senders that were silent for the lifetime of a template.

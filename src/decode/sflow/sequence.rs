@@ -1,5 +1,6 @@
 //! What the sequence numbers of sFlow say about datagrams and samples that never came.
 
+use super::super::limits::Size;
 use super::super::position::{Key, Touched};
 use super::super::sequence::Sequence;
 use super::wire::{FlowSample, Header, Source};
@@ -40,6 +41,15 @@ impl Sequences {
             sources: HashMap::default(),
             senders_max,
         }
+    }
+
+    /// What the tables hold and may hold.
+    pub fn sizes(&self) -> [Size; 2] {
+        let max = self.senders_max;
+        [
+            ("senders", self.senders.len(), max),
+            ("sources", self.sources.len(), max * SOURCES_PER_SENDER),
+        ]
     }
 
     /// Takes the number of a datagram.
