@@ -12,6 +12,7 @@ mod flow_batch;
 mod flow_row;
 mod learned;
 mod names;
+mod packet;
 mod provenance;
 mod usage;
 
@@ -26,5 +27,9 @@ pub use flow_batch::{FLOW_BATCH_ROWS, FlowBatch, TEXT_ARENA_MAX, TEXT_VALUE_MAX}
 pub use flow_row::{FieldValue, FlowRow, app_id_len, scale};
 pub use learned::{CounterSource, InterfaceCounters, Learned};
 pub use names::{COUNTRY_IDS, NameTable, Names, country, country_id};
+pub use packet::{
+    Envelope, Fragment, PacketView, TUNNELS_MAX, TcpHeader, Transport, Tunnel, TunnelKind, Tunnels,
+    VLANS_MAX, Vlans,
+};
 pub use provenance::{AppSource, Half, Origin, Provenance, RowFlags, SamplingSource};
 pub use usage::{InterfaceSide, NetworkRow, TalkerRole, TalkerRow, UsageRow};
