@@ -103,7 +103,8 @@ fn rows_per_second(
         url: url.to_owned(),
         ..Connection::default()
     };
-    let sink = Sink::start_held(inbox, &SinkSettings::default(), spool).expect("started");
+    let sink =
+        Sink::start_held(inbox, &SinkSettings::default(), &settings, spool).expect("started");
     sink.release(&connection).expect("released");
     let start = Instant::now();
     for _ in 0..bundles {

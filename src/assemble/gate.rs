@@ -47,7 +47,7 @@ impl Gate {
                 refusal,
             });
         }
-        let sink = Sink::start_held(inbox, &config.sink, spool)?;
+        let sink = Sink::start_held(inbox, &config.sink, &config.spool, spool)?;
         let (connection, stopped) = (connection.clone(), stop.clone());
         let (apply, refused) = (config.schema_apply, refusal.clone());
         let work = move || {

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::decode::{self, Decoder};
 use crate::enrich::Tables;
 use crate::ledger::{Book, Gauges, Outcome, laws};
-use crate::model::{Addr, Datagram, InterfaceSide, Names, UsageRow};
+use crate::model::{Addr, Datagram, Names, UsageRow};
 use crate::receive::{Captures, Counts, Selection};
 use crate::shard::{Back, ExportShard};
 use crate::sink::ndjson::{Writer, ledger};
@@ -425,25 +425,26 @@ impl Summary<'_> {
     }
 }
 
-/// The names with most bytes, each byte counted once.
+/// The names with most bytes, each byte counted once. Counters come from a file and may be anything: what is more than a
+/// number can say is told as the largest, and shares are right all the same.
 fn largest(usage: &[ShardUsage], name: fn(&UsageRow, &Names) -> String) -> Vec<Largest> {
-    let mut sums = BTreeMap::<String, (u64, u64)>::new();
+    let mut sums = BTreeMap::<String, (u128, u64)>::new();
     for (row, names) in usage
         .iter()
         .flat_map(|(rows, names)| rows.iter().map(move |r| (r, names)))
+        .filter(|(row, _)| row.counts_once())
     {
-        if !row.inferred && row.side == InterfaceSide::Ingress {
-            let sum = sums.entry(name(row, names)).or_default();
-            *sum = (sum.0 + row.est_bytes, sum.1 + row.flows);
-        }
+        let (bytes, flows) = sums.entry(name(row, names)).or_default();
+        *bytes += u128::from(row.est_bytes);
+        *flows = flows.saturating_add(row.flows);
     }
-    let all: u64 = sums.values().map(|s| s.0).sum();
+    let all: u128 = sums.values().map(|s| s.0).sum();
     let mut sums: Vec<_> = sums.into_iter().collect();
     sums.sort_by_key(|s| std::cmp::Reverse(s.1.0));
     sums.truncate(NAMES_MAX);
     let of_all = |(name, (bytes, flows))| Largest {
         name,
-        bytes,
+        bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
         share: bytes as f64 / all.max(1) as f64,
         flows,
     };

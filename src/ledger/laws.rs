@@ -76,9 +76,9 @@ pub fn laws(t: &Tally, g: &Gauges) -> Vec<Law> {
             right: sum(&[O::RecordsOptions, O::RecordsCounters, O::RecordsFlow]),
         },
         Law {
-            name: "flow records + reverse + metered = rows + filtered + rejected",
+            name: "flow records + reverse + metered = rows",
             left: sum(&[O::RecordsFlow, O::RowsAddedReverse, O::RowsAddedMetered]),
-            right: sum(&[O::Rows, O::RowsFiltered, O::RowsRejected]),
+            right: t.count(O::Rows),
         },
         Law {
             name: "rows + recovered + replayed = acknowledged + shed + quarantined + damaged + lost + open",

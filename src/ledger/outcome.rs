@@ -98,10 +98,6 @@ outcomes! {
     RowsAddedMetered = "rows_added_metered";
     /// Rows made.
     Rows = "rows";
-    /// Rows left out by a rule of the user.
-    RowsFiltered = "rows_filtered";
-    /// Flow records that gave no row: malformed beyond use.
-    RowsRejected = "rows_rejected";
     /// Rows acknowledged by the store.
     RowsAcknowledged = "rows_acknowledged";
     /// Rows shed by policy because everything was full.

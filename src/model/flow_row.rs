@@ -70,8 +70,7 @@ impl<'a> FlowRow<'a> {
         SamplingSource::from_number(self.batch.core.sampling_source[self.i])
     }
 
-    /// Bytes and packets times the sampling interval: the one place that scales (its column twin is
-    /// [`FlowBatch::estimates`]).
+    /// Bytes and packets times the sampling interval; [`scale`] is the one place that scales.
     pub fn estimate(&self) -> (u64, u64) {
         let c = &self.batch.core;
         scale(
@@ -170,22 +169,7 @@ impl<'a> FlowRow<'a> {
     }
 }
 
-impl FlowBatch {
-    /// The column twin of [`FlowRow::estimate`]: appends (bytes, packets) of every row.
-    pub fn estimates(&self, out: &mut Vec<(u64, u64)>) {
-        let c = &self.core;
-        out.extend(
-            c.bytes
-                .iter()
-                .zip(&c.packets)
-                .zip(&c.sampling_interval)
-                .map(|((&b, &p), &n)| scale(b, p, n)),
-        );
-    }
-}
-
-/// Scales counters by the sampling interval (1 in N): what [`FlowRow::estimate`] and [`FlowBatch::estimates`] do to
-/// whole rows, for a share of a row.
+/// Scales counters by the sampling interval (1 in N): what [`FlowRow::estimate`] does to a whole row, for a share of one.
 #[inline(always)]
 pub fn scale(bytes: u64, packets: u64, interval: u32) -> (u64, u64) {
     let n = u64::from(interval.max(1));

@@ -34,7 +34,7 @@ pub struct UsageRow {
     pub if_index: u32,
     /// Side of the interface.
     pub side: InterfaceSide,
-    /// The interface was not where the record was metered: left out of "each byte once".
+    /// The interface was not where the record was metered.
     pub inferred: bool,
     /// Protocol spoken, id in the batch's name tables.
     pub app_proto: u32,
@@ -58,6 +58,14 @@ pub struct UsageRow {
     pub sampled_packets: u64,
     /// Every flow in this row had a known sampling interval.
     pub sampling_known: bool,
+}
+
+impl UsageRow {
+    /// Whether the row is part of "each byte once" (the view `usage_once`): the ingress side, also where it is inferred
+    /// from a record metered at the egress, for then there is no other.
+    pub fn counts_once(&self) -> bool {
+        self.side == InterfaceSide::Ingress
+    }
 }
 
 /// In which part of a flow an address stands.

@@ -2,7 +2,7 @@
 
 use flowhouse::store::{SpawnOptions, StoreProcess, library, spawn};
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -19,18 +19,43 @@ pub fn exe() -> PathBuf {
     PathBuf::from(std::env::var_os("FLOWHOUSE_EXE").unwrap_or_else(built))
 }
 
-/// The corpus beside the checkout, or what FLOWHOUSE_CORPUS names; `None` (and a line that says so) when there is none.
+/// The corpus beside the checkout, or what FLOWHOUSE_CORPUS names; `None`, and a line that is always shown, when there is none.
+/// One that is named has to be there.
 pub fn corpus() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let path = std::env::var_os("FLOWHOUSE_CORPUS").map_or(beside, PathBuf::from);
+    let named = std::env::var_os("FLOWHOUSE_CORPUS").map(PathBuf::from);
+    let is_named = named.is_some();
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    let path = named.unwrap_or_else(beside);
     if path.join("flow").is_dir() {
         return Some(path);
     }
-    eprintln!(
-        "skipped: no corpus at {} (set FLOWHOUSE_CORPUS)",
+    assert!(
+        !is_named,
+        "FLOWHOUSE_CORPUS: no corpus at {}",
+        path.display()
+    );
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or_default();
+    // past the harness, which keeps for itself what a test prints that passes
+    let mut out = std::io::stderr().lock();
+    let _ = writeln!(
+        out,
+        "NOT TESTED: {test}: no corpus at {} (set FLOWHOUSE_CORPUS)",
         path.display()
     );
     None
+}
+
+/// The captures of the repository, which are our own, in order of their names.
+pub fn own_captures() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/captures");
+    let entries = fs::read_dir(folder).expect("the folder is there");
+    let paths = entries.map(|e| e.expect("an entry").path());
+    let mut found: Vec<PathBuf> = paths
+        .filter(|p| p.extension().is_some_and(|e| e == "pcap"))
+        .collect();
+    found.sort();
+    found
 }
 
 /// A temporary directory that every account may enter: the store gives up root.

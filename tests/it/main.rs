@@ -14,6 +14,7 @@ mod harness;
 mod names;
 mod newer;
 mod operate;
+mod ours;
 mod peers;
 mod pipeline;
 mod reach;

@@ -197,6 +197,90 @@ fn one_raw_payload_is_a_capture() {
     assert_laws(&serde_json::from_slice(&ledger).expect("JSON"));
 }
 
+/// What an IPFIX record of these tests says: destination port, bytes, packets, direction (element 61).
+type Record = (u16, u64, u64, u8);
+
+const INGRESS: u8 = 0;
+const EGRESS: u8 = 1;
+
+/// A file of one IPFIX message: its template, and records of flows from interface 3 to interface 4.
+fn message_of(dir: &Path, records: &[Record]) -> PathBuf {
+    let fields: [[u16; 2]; 8] = [
+        [8, 4],
+        [11, 2],
+        [4, 1],
+        [10, 4],
+        [14, 4],
+        [61, 1],
+        [1, 8],
+        [2, 8],
+    ];
+    let mut template = vec![2, 8 + 4 * 8, 256, 8];
+    template.extend(fields.as_flattened());
+    let mut payload: Vec<u8> = template.iter().flat_map(|w| w.to_be_bytes()).collect();
+    payload.extend([1, 0]);
+    payload.extend((4 + 32 * records.len() as u16).to_be_bytes());
+    for (port, bytes, packets, direction) in records {
+        payload.extend([192, 0, 2, 77]);
+        payload.extend(port.to_be_bytes());
+        payload.extend([6, 0, 0, 0, 3, 0, 0, 0, 4, *direction]);
+        payload.extend(bytes.to_be_bytes());
+        payload.extend(packets.to_be_bytes());
+    }
+    let mut message = vec![0, 10];
+    message.extend((16 + payload.len() as u16).to_be_bytes());
+    message.extend(1_700_000_000u32.to_be_bytes());
+    message.extend([0, 0, 0, 0, 0, 0, 0, 1]);
+    message.extend(payload);
+    let file = dir.join("message.dat");
+    fs::write(&file, message).expect("written");
+    file
+}
+
+fn summary(file: &Path) -> serde_json::Value {
+    let done = replay(&["--json"], &[file.to_owned()]);
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "{said}");
+    serde_json::from_slice(&done.stdout).expect("JSON")
+}
+
+/// An exporter that meters where traffic leaves: its bytes are booked on the ingress as inferred, once.
+#[test]
+fn the_summary_has_what_was_metered_on_egress() {
+    let dir = directory();
+    let once = [(443, 1_000_000, 900, EGRESS), (80, 500_000, 400, EGRESS)];
+    let said = summary(&message_of(dir.path(), &once));
+    assert_eq!(said["applications"][0]["bytes"], 1_000_000, "{said}");
+    assert_eq!(said["applications"][1]["bytes"], 500_000, "{said}");
+    assert_eq!(said["qos_classes"][0]["bytes"], 1_500_000, "{said}");
+
+    // told at both ends of its way through the exporter, it still counts once
+    let twice = [
+        (443, 1_000_000, 900, EGRESS),
+        (443, 1_000_000, 900, INGRESS),
+    ];
+    let said = summary(&message_of(dir.path(), &twice));
+    assert_eq!(said["applications"][0]["bytes"], 1_000_000, "{said}");
+    assert_eq!(said["applications"][0]["flows"], 1, "{said}");
+}
+
+/// Counters at the end of their range, of one key and of several.
+#[test]
+fn the_largest_counters_do_not_overflow() {
+    let dir = directory();
+    let records = [443, 443, 80].map(|port| (port, u64::MAX, u64::MAX, INGRESS));
+    let file = message_of(dir.path(), &records);
+    let said = summary(&file);
+    for n in [0, 1] {
+        let application = &said["applications"][n];
+        assert_eq!(application["bytes"], u64::MAX, "{said}");
+        assert_eq!(application["share"], 0.5, "{said}");
+    }
+    assert_eq!(said["qos_classes"][0]["bytes"], u64::MAX, "{said}");
+    assert_eq!(said["qos_classes"][0]["flows"], 3, "{said}");
+    assert_same(&[], &[file]);
+}
+
 #[test]
 fn into_the_store_with_its_end_moved_to_now() {
     let dir = directory();

@@ -37,7 +37,7 @@ impl Complaints {
                 failures,
                 code,
                 error,
-                "the store lets us in no more: nothing is delivered until user, key or rights are mended"
+                "nobody lets us in: nothing is delivered until user, key, rights or the proxy before the store are mended"
             );
         } else {
             tracing::warn!(

@@ -6,6 +6,7 @@
 
 use super::Connection;
 use super::tls::{Material, explain};
+use super::verdict::bars_the_way;
 use crate::batch::Table;
 use crate::sink::{EndpointState, Error, Stats};
 use clickhouse::Client;
@@ -415,8 +416,8 @@ fn blame(error: &StoreError) -> Blame {
             match code.and_then(|c| c.parse().ok()) {
                 Some(code) if REPLICAS_OWN.contains(&code) => Blame::Replica,
                 Some(_) => Blame::Rows,
-                // a proxy that found nobody behind it
-                None if said.starts_with('5') => Blame::Way,
+                // a proxy that found nobody behind it, or lets nobody through
+                None if said.starts_with('5') || bars_the_way(said) => Blame::Way,
                 None => Blame::Rows,
             }
         }

@@ -14,7 +14,7 @@ use crate::sink::native::EncodedSection;
 use crate::sink::spool::{Ended, Slot, State};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// A section: the number of its bundle and its place in it.
@@ -152,6 +152,15 @@ pub(super) struct Shed {
     pub(super) rows: Vec<(Table, u64)>,
 }
 
+/// What is done about sections that were sent and have no answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Doubt {
+    /// Age after which nothing is sent again blindly, seconds: the store may have forgotten the token.
+    pub(super) age_max_s: u64,
+    /// Whether sums can be set aside then. Without a quarantine they would be lost, so they are sent again all the same.
+    pub(super) aside: bool,
+}
+
 /// What is known when the process has to end.
 #[derive(Debug, Default)]
 pub(super) struct Rest {
@@ -167,8 +176,7 @@ pub(super) struct Lanes {
     in_flight: BTreeSet<Key>,
     turn: usize,
     window: usize,
-    /// Age of a doubt after which nothing is sent again blindly; `None` without a spool.
-    doubt_age_ms: Option<i64>,
+    doubt: Doubt,
     rooms: Arc<Rooms>,
     settings: Settings,
     held: bool,
@@ -177,22 +185,20 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// Lanes with at most `window` inserts of a table in flight or in doubt, and bodies that have room. With a spool, what is in
-    /// doubt for longer than `doubt_age` is not sent again blindly.
+    /// Lanes with at most `window` inserts of a table in flight or in doubt, and bodies that have room.
     pub(super) fn new(
         settings: &Settings,
         window: usize,
-        doubt_age: Option<Duration>,
+        doubt: Doubt,
         rooms: Arc<Rooms>,
     ) -> Lanes {
-        let doubt_age_ms = doubt_age.map(|age| i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
         Lanes {
             bundles: BTreeMap::new(),
             tables: Table::ALL.iter().map(|t| (*t, Lane::default())).collect(),
             in_flight: BTreeSet::new(),
             turn: 0,
             window: window.max(1),
-            doubt_age_ms,
+            doubt,
             rooms,
             settings: settings.clone(),
             held: false,
@@ -283,14 +289,15 @@ impl Lanes {
         let section = entry.sections.get(key.1)?;
         let slot = section.slot;
         let age_ms = now_ms.saturating_sub(slot.time_ms);
-        let old = (self.doubt_age_ms).filter(|age| slot.state == State::Sent && age_ms > *age);
+        let Doubt { age_max_s, aside } = self.doubt;
+        let old = slot.state == State::Sent
+            && u64::try_from(age_ms).is_ok_and(|ms| ms > age_max_s.saturating_mul(1000));
         let job = match section.table {
-            _ if old.is_none() => Job::Send,
+            _ if !old => Job::Send,
             Table::Flows => Job::Ask,
-            table if table.is_versioned() => Job::Send,
+            table if table.is_versioned() || !aside => Job::Send,
             _ => Job::Quarantine(format!(
-                "in doubt for more than {} s: it may be in the store, and its rows cannot be told from others",
-                old.unwrap_or_default() / 1000
+                "in doubt for more than {age_max_s} s: it may be in the store, and its rows cannot be told from others"
             )),
         };
         let (load, room) = match body {
@@ -559,6 +566,7 @@ const SHED_NEVER: [Table; 2] = [Table::Flows, Table::Ledger];
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use std::time::Duration;
 
     const SENT: Slot = Slot {
         state: State::Sent,
@@ -570,13 +578,20 @@ mod tests {
     };
 
     fn lanes(window: usize) -> Lanes {
+        lanes_with(window, true)
+    }
+
+    fn lanes_with(window: usize, aside: bool) -> Lanes {
         let settings = Settings {
             backoff_ms: 100,
             ..Settings::default()
         };
         let rooms = Rooms::new(settings.in_flight_max, true);
-        let age = Some(Duration::from_secs(600));
-        Lanes::new(&settings, window, age, Arc::new(rooms))
+        let doubt = Doubt {
+            age_max_s: 600,
+            aside,
+        };
+        Lanes::new(&settings, window, doubt, Arc::new(rooms))
     }
 
     fn spooled(lanes: &mut Lanes, number: u64, sections: &[(Table, Slot)]) {
@@ -714,6 +729,24 @@ mod tests {
         let pick = lanes.pick(now, 0).expect("one");
         end(&mut lanes, pick.key, DONE, now);
         assert_eq!(lanes.gauges().1, 1);
+    }
+
+    #[test]
+    fn without_a_quarantine_flows_are_asked_and_sums_sent_again() {
+        let (mut lanes, now) = (lanes_with(4, false), later());
+        live(&mut lanes, 1);
+        let pick = lanes.pick(now, 0).expect("new");
+        assert_eq!(pick.job, Job::Send);
+        end_with(&mut lanes, pick, End::Silence, now);
+        let now = now + Duration::from_secs(601);
+        let pick = lanes.pick(now, 600_001).expect("in doubt");
+        assert_eq!(pick.job, Job::Ask);
+        end_with(&mut lanes, pick, End::Absent, now);
+        let pick = lanes.pick(now, 600_002).expect("the store has none of it");
+        assert_eq!((pick.job, pick.before), (Job::Send, State::Unsent));
+        spooled(&mut lanes, 2, &[(Table::Usage1m, SENT)]);
+        let pick = lanes.pick(now, 600_001).expect("sums");
+        assert_eq!((pick.key, pick.job), ((2, 0), Job::Send));
     }
 
     #[test]

@@ -21,14 +21,14 @@ mod writer;
 
 use super::fate::Fate;
 use super::native::{Buffers, EncodedBundle, EncodedSection, Encoder};
-use super::spool::{Chain, Disk, Ended, Mode, Slot, Spool};
+use super::spool::{self, Chain, Disk, Ended, Mode, Slot, Spool};
 use super::{Error, Inbox, Settings, Snapshot, Stats};
 use crate::batch::Bundle;
 use crate::ledger::Tally;
 use admit::Door;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use deliver::Delivery;
-use lanes::{Entry, Lanes};
+use lanes::{Doubt, Entry, Lanes};
 use post::{Post, Shared};
 use room::Rooms;
 use std::sync::Arc;
@@ -66,19 +66,21 @@ impl Sink {
         connection: &Connection,
         settings: &Settings,
     ) -> Result<Sink, Error> {
-        let sink = Self::start_held(inbox, settings, None)?;
+        let doubt = spool::Settings::default();
+        let sink = Self::start_held(inbox, settings, &doubt, None)?;
         sink.release(connection)?;
         Ok(sink)
     }
 
     /// Starts the sink, which sends nothing before [`Self::release`]: with a spool bundles are made durable meanwhile, without one
-    /// they wait.
+    /// they wait. Of `doubt` only what is in doubt matters; the rest is the spool's.
     ///
     /// # Errors
     /// When a thread cannot be started.
     pub fn start_held(
         inbox: Inbox,
         settings: &Settings,
+        doubt: &spool::Settings,
         spool: Option<Spool>,
     ) -> Result<Sink, Error> {
         let runtime = runtime::Builder::new_multi_thread()
@@ -92,7 +94,7 @@ impl Sink {
         let stats = inbox.stats.clone();
         stats.expect(verdict::codes());
         let rooms = Arc::new(Rooms::new(settings.in_flight_max, spool.is_some()));
-        let lanes = lanes_of(settings, spool.as_ref(), rooms.clone());
+        let lanes = lanes_of(settings, doubt, spool.is_some(), rooms.clone());
         let shared = Arc::new(Shared::new(lanes, stats.clone()));
         let door = Door {
             shared: shared.clone(),
@@ -182,17 +184,12 @@ pub async fn send_once(connection: &Connection, section: &EncodedSection) -> Res
     insert.map_err(|e| Error::statement("INSERT", e))
 }
 
-/// Lanes that hold everything until they are released.
-fn lanes_of(settings: &Settings, spool: Option<&Spool>, rooms: Arc<Rooms>) -> Lanes {
-    let (window, age) = match spool {
-        Some(s) => (
-            settings.in_flight_max.min(s.disk.settings().in_doubt_max),
-            s.disk.settings().in_doubt_age_max_s,
-        ),
-        None => (settings.in_flight_max, 0),
-    };
-    let age = spool.map(|_| Duration::from_secs(age));
-    let mut lanes = Lanes::new(settings, window, age, rooms);
+/// Lanes that hold everything until they are released. How long a store remembers tokens does not depend on a spool, so its
+/// settings of doubt hold without one, too.
+fn lanes_of(settings: &Settings, doubt: &spool::Settings, aside: bool, rooms: Arc<Rooms>) -> Lanes {
+    let window = settings.in_flight_max.min(doubt.in_doubt_max);
+    let age_max_s = doubt.in_doubt_age_max_s;
+    let mut lanes = Lanes::new(settings, window, Doubt { age_max_s, aside }, rooms);
     lanes.hold(true);
     lanes
 }

@@ -191,6 +191,12 @@ pub(super) fn explain(error: &clickhouse::error::Error, connection: &Connection)
                 .into(),
         );
     }
+    if let clickhouse::error::Error::BadResponse(said) = error
+        && super::verdict::bars_the_way(said)
+    {
+        let cure_here = "it was not ClickHouse that answered but a proxy or another server: mend clickhouse.url or the proxy";
+        cure = cure.or_else(|| Some(cure_here.into()));
+    }
     match cure {
         Some(cure) => format!("{cure} ({text})"),
         None => text,

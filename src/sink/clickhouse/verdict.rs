@@ -11,6 +11,8 @@ pub(super) struct Fault {
     pub(super) verdict: Verdict,
     /// What the store said, shortened.
     pub(super) text: String,
+    /// Whether it was not the store that said it, but what lets nobody through to it.
+    barred: bool,
 }
 
 /// What to do with the same rows now.
@@ -34,15 +36,16 @@ impl Fault {
         self.code == TOO_MANY_PARTS.to_string() && self.verdict == Verdict::Again
     }
 
-    /// Whether only an operator can mend it: user, key, rights.
+    /// Whether only an operator can mend it: user, key, rights, a proxy that does not let anybody through.
     pub(super) fn needs_operator(&self) -> bool {
-        ["164", "192", "193", "194", "497", "516"].contains(&self.code.as_str())
+        let locked_out = ["164", "192", "193", "194", "497", "516"].contains(&self.code.as_str());
+        locked_out || self.barred
     }
 }
 
 /// The labels of failures that are known beforehand; a store may say others, too.
 pub(super) fn codes() -> impl Iterator<Item = String> {
-    let words = ["timeout", "network", "http", "other"].map(str::to_owned);
+    let words = ["timeout", "network", HTTP, "other"].map(str::to_owned);
     let numbers = PASSING.iter().chain([&UNKNOWN_SETTING]);
     words.into_iter().chain(numbers.map(u32::to_string))
 }
@@ -62,15 +65,17 @@ pub(super) fn judge(error: &Error, text: &str) -> Fault {
         }
         Error::BadResponse(text) => match exception_code(text) {
             Some(code) => (code.to_string(), judge_code(code, text)),
-            None => ("http".into(), judge_status(text)),
+            None => (HTTP.into(), judge_status(text)),
         },
         _ => ("other".into(), Verdict::Refused),
     };
     let text = text.chars().take(TEXT_MAX).collect();
+    let barred = matches!(error, Error::BadResponse(said) if bars_the_way(said));
     Fault {
         code,
         verdict,
         text,
+        barred,
     }
 }
 
@@ -88,12 +93,23 @@ fn judge_code(code: u32, text: &str) -> Verdict {
 
 /// Judges an answer without an exception: it comes from a proxy, or its body was cut.
 fn judge_status(text: &str) -> Verdict {
-    let status = text.get(..3).and_then(|s| s.parse::<u16>().ok());
-    match status {
-        Some(429) => Verdict::Again,
+    match status(text) {
+        _ if bars_the_way(text) => Verdict::Again,
+        Some(408 | 425 | 429) => Verdict::Again,
         Some(500..) | None => Verdict::Silence,
         Some(_) => Verdict::Refused,
     }
+}
+
+/// Whether a proxy, or what else answers at this address, keeps everybody from the store: it knows no such user, forbids
+/// it, has no such path, or belongs to another host. The store says such things with a code of its own.
+pub(super) fn bars_the_way(text: &str) -> bool {
+    exception_code(text).is_none() && matches!(status(text), Some(401 | 403 | 404 | 407 | 421))
+}
+
+/// The status that the text of an answer begins with, where the answer had no text.
+fn status(text: &str) -> Option<u16> {
+    text.get(..3)?.parse().ok()
 }
 
 /// Whether the connection was never made.
@@ -125,6 +141,9 @@ fn quoted(text: &str) -> Option<String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     (!name.is_empty() && name.chars().all(plain)).then(|| name.to_owned())
 }
+
+/// Label of answers that are not the store's own.
+const HTTP: &str = "http";
 
 const UNKNOWN_SETTING: u32 = 115;
 const TOO_MANY_PARTS: u32 = 252;
@@ -186,6 +205,36 @@ mod tests {
         assert_eq!(verdict("503 Service Unavailable"), Verdict::Silence);
         assert_eq!(verdict("429 Too Many Requests"), Verdict::Again);
         assert_eq!(verdict("413 Payload Too Large"), Verdict::Refused);
+        assert_eq!(verdict("400 Bad Request"), Verdict::Refused);
         assert_eq!(verdict("<html>bad gateway</html>"), Verdict::Silence);
+    }
+
+    #[test]
+    fn what_a_proxy_forbids_says_nothing_about_the_rows() {
+        let fault = |text: &str| judge(&Error::BadResponse(text.into()), text);
+        for text in [
+            "401 Unauthorized",
+            "403 Forbidden",
+            "404 Not Found",
+            "421 Misdirected Request",
+        ] {
+            let fault = fault(text);
+            assert_eq!(fault.verdict, Verdict::Again, "{text}");
+            assert!(fault.needs_operator(), "{text}");
+        }
+        for text in [
+            "408 Request Timeout",
+            "425 Too Early",
+            "429 Too Many Requests",
+        ] {
+            let fault = fault(text);
+            assert_eq!(fault.verdict, Verdict::Again, "{text}");
+            assert!(!fault.needs_operator(), "{text}: it passes");
+        }
+        // the store's own, which has a code
+        assert_eq!(
+            verdict("404 Code: 60. DB::Exception: no table"),
+            Verdict::Refused
+        );
     }
 }

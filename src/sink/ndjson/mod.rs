@@ -6,7 +6,6 @@ mod row;
 mod usage;
 
 use super::Error;
-use crate::batch::{Bundle, Content};
 use crate::ledger::{Book, Gauges};
 use crate::model::{FlowBatch, Names, UsageRow};
 use std::collections::VecDeque;
@@ -48,20 +47,6 @@ impl Writer {
             lanes: (0..shards.max(1)).map(|_| Lane::default()).collect(),
             usage: Usage::default(),
         })
-    }
-
-    /// Takes all that a bundle of `shard` holds for these files; returns its flow rows, which are thereby
-    /// acknowledged.
-    pub fn bundle(&mut self, shard: usize, bundle: &Bundle) -> Result<u64, Error> {
-        for batch in &bundle.batches {
-            if let Content::Usage(rows) = &batch.content {
-                self.usage(rows, &bundle.names);
-            }
-        }
-        for batch in &bundle.flows {
-            self.flows(shard, batch, &bundle.names)?;
-        }
-        Ok(bundle.flow_rows() as u64)
     }
 
     /// Takes flow rows of `shard`, in order of arrival.
@@ -209,6 +194,23 @@ mod tests {
         assert!(
             lines.len() == 2 && lines[1].contains(r#""bytes":5,"#) && lines[1].ends_with(r#":0}"#)
         );
+    }
+
+    #[test]
+    fn usage_of_the_largest_counters_stays_at_the_largest() {
+        let (mut usage, names) = (Usage::default(), Names::default());
+        let row = UsageRow {
+            bytes: u64::MAX,
+            packets: u64::MAX,
+            sampled_packets: u64::MAX,
+            flows: 1,
+            ..Default::default()
+        };
+        usage.add(&row, &names);
+        usage.add(&row, &names);
+        let lines: Vec<_> = usage.lines().collect();
+        let most = format!(r#""bytes":{0},"packets":{0},"flows":2,"#, u64::MAX);
+        assert!(lines.len() == 1 && lines[0].contains(&most), "{lines:?}");
     }
 
     #[test]

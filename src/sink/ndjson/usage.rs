@@ -39,12 +39,12 @@ impl Usage {
             sampling_known: true,
             ..Default::default()
         });
-        sum.bytes += row.bytes;
-        sum.packets += row.packets;
-        sum.flows += row.flows;
+        sum.bytes = sum.bytes.saturating_add(row.bytes);
+        sum.packets = sum.packets.saturating_add(row.packets);
+        sum.flows = sum.flows.saturating_add(row.flows);
         sum.est_bytes = sum.est_bytes.saturating_add(row.est_bytes);
         sum.est_packets = sum.est_packets.saturating_add(row.est_packets);
-        sum.sampled_packets += row.sampled_packets;
+        sum.sampled_packets = sum.sampled_packets.saturating_add(row.sampled_packets);
         sum.sampling_known &= row.sampling_known;
     }
 

@@ -23,7 +23,7 @@ pub struct Settings {
     /// INSERTs of one table that may be in flight or in doubt (sent, no answer); `sink.in_flight_max` bounds it, too.
     pub in_doubt_max: usize,
     /// How long a section may be in doubt before it is not sent again blindly, seconds: `flows` is asked by SELECT, tables
-    /// whose rows are sums go to the quarantine.
+    /// whose rows are sums go to the quarantine. Both limits of doubt hold without a spool, too; sums are sent again then.
     pub in_doubt_age_max_s: u64,
     /// Bundles that one commit (one fsync of the directory) may make durable.
     pub group_max: usize,

@@ -1,6 +1,7 @@
 //! Delivery against a scripted ClickHouse: whatever it answers, each row has exactly one end.
 
 use super::{bundle, sealer};
+use crate::harness::eventually;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{Query, State};
@@ -8,7 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use flowhouse::sink::clickhouse::{Connection, Sink};
 use flowhouse::sink::native::Compression;
-use flowhouse::sink::{Outbox, Settings, Snapshot, hop};
+use flowhouse::sink::{Outbox, Settings, Snapshot, hop, spool};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,8 @@ struct Double {
     script: Script,
     attempts: Arc<Mutex<BTreeMap<String, Vec<Seen>>>>,
     taken: Arc<Mutex<BTreeMap<String, usize>>>,
+    /// Statements that are no INSERT.
+    asked: Arc<Mutex<Vec<String>>>,
 }
 
 async fn answer(
@@ -48,6 +51,9 @@ async fn answer(
     body: Bytes,
 ) -> Response {
     let Some(token) = parameters.get("insert_deduplication_token").cloned() else {
+        let statement = parameters.get("query").cloned().unwrap_or_default();
+        let statement = statement + &String::from_utf8_lossy(&body);
+        double.asked.lock().await.push(statement);
         return "1\n".into_response();
     };
     let seen = Seen { parameters, body };
@@ -93,6 +99,10 @@ struct Stage {
 }
 
 fn stage(script: Script, settings: Settings) -> Stage {
+    stage_in_doubt(script, settings, &spool::Settings::default())
+}
+
+fn stage_in_doubt(script: Script, settings: Settings, doubt: &spool::Settings) -> Stage {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
@@ -102,6 +112,7 @@ fn stage(script: Script, settings: Settings) -> Stage {
         script,
         attempts: Arc::default(),
         taken: Arc::default(),
+        asked: Arc::default(),
     };
     let app = Router::new().fallback(answer).with_state(double.clone());
     let app = app.layer(axum::extract::DefaultBodyLimit::disable());
@@ -115,7 +126,8 @@ fn stage(script: Script, settings: Settings) -> Stage {
         ..Default::default()
     };
     let (outbox, inbox) = hop(settings.queue_max);
-    let sink = Sink::start(inbox, &connection, &settings).expect("started");
+    let sink = Sink::start_held(inbox, &settings, doubt, None).expect("started");
+    sink.release(&connection).expect("released");
     Stage {
         runtime,
         double,
@@ -198,6 +210,27 @@ fn all_that_passes_is_retried_with_the_same_bytes_and_token() {
     }
 }
 
+/// A proxy that forgets its routes for a while: more often than rows may be refused, and none of them is given up.
+#[test]
+fn a_proxy_that_lets_nobody_through_costs_no_rows() {
+    let script: Script = |_, attempt| match attempt {
+        1..=3 => Reply::Status(403),
+        4..=6 => Reply::Status(404),
+        7 => Reply::Status(401),
+        8 => Reply::Status(408),
+        _ => Reply::Done,
+    };
+    let stage = stage(script, quick());
+    stage.send(2);
+    let (end, taken, _) = stage.stop(LONG);
+    assert_eq!(
+        (end.rows_acknowledged, end.rows_quarantined),
+        (200, 0),
+        "{end:?}"
+    );
+    assert!(taken.values().all(|n| *n == 1), "{taken:?}");
+}
+
 #[test]
 fn every_insert_names_its_settings() {
     let stage = stage(|_, _| Reply::Done, quick());
@@ -240,6 +273,34 @@ fn a_setting_that_the_store_does_not_know_is_left_out() {
             .last()
             .is_some_and(|s| s.parameters.contains_key("async_insert"))
     );
+}
+
+/// Without a spool, too: nobody knows whether the store still remembers the token.
+#[test]
+fn flows_that_are_long_in_doubt_are_asked_and_not_sent_again() {
+    let doubt = spool::Settings {
+        in_doubt_age_max_s: 0,
+        ..Default::default()
+    };
+    let script: Script = |seen, _| match seen.parameters["query"].contains("flows") {
+        true => Reply::DoneButCut,
+        false => Reply::Done,
+    };
+    let stage = stage_in_doubt(script, quick(), &doubt);
+    stage.send(1);
+    let asked = stage.double.asked.clone();
+    eventually("the store is asked for the batch", || {
+        let asked = asked.blocking_lock();
+        asked.iter().any(|sql| sql.contains("WHERE batch = "))
+    });
+    let (end, _, attempts) = stage.stop(Duration::from_millis(50));
+    // the double does not know what it has, so they stay in doubt
+    assert_eq!(end.rows_lost_shutdown, 100);
+    let sent = attempts
+        .iter()
+        .filter(|(token, _)| token.contains("/flows/"));
+    let sent: Vec<_> = sent.map(|(_, seen)| seen.len()).collect();
+    assert_eq!(sent, [1]);
 }
 
 #[test]

@@ -774,7 +774,7 @@ fn old_doubt_is_asked_and_doubles_nothing() {
     let folder = tempfile::tempdir().expect("folder");
     let (outbox, inbox) = hop(settings.queue_max);
     let opened = spool::Spool::open(folder.path(), &doubt, inbox.stats()).expect("a spool");
-    let sink = Sink::start_held(inbox, &settings, Some(opened)).expect("started");
+    let sink = Sink::start_held(inbox, &settings, &doubt, Some(opened)).expect("started");
     let connection = connection(&store.process, &url);
     sink.release(&connection).expect("released");
     let (bundles, rows) = (12, 700);
