@@ -319,7 +319,7 @@ impl Before {
 fn list(entries: Vec<(Vec<u8>, u64)>) -> Vec<u8> {
     let mut list = vec![];
     for (key, value) in entries {
-        let written = crate::sink::spool::positions::put(&mut list, &key, value);
+        let written = crate::model::positions::put(&mut list, &key, value);
         debug_assert!(written.is_ok(), "it was read from such a list");
     }
     list

@@ -134,7 +134,7 @@ impl Replay<'_> {
         let mut last_ns = 0;
         let counts = self.read(|d| {
             last_ns = advance(&mut shards, d, last_ns);
-            let exporter = decode::exporter_of(d.payload, d.source);
+            let exporter = d.exporter();
             let shard = &mut shards[shard_of(exporter, n)];
             feed(shard, exporter, d);
             if shard.is_full() && fault.is_none() {
@@ -201,7 +201,7 @@ impl Replay<'_> {
         let mut last_ns = 0;
         self.read(|d| {
             last_ns = advance(&mut shards, d, last_ns);
-            let exporter = decode::exporter_of(d.payload, d.source);
+            let exporter = d.exporter();
             feed(&mut shards[0], exporter, d);
             if shards[0].is_full() {
                 shards[0].close_batch(d.received_at_ns + shift_ms * 1_000_000);

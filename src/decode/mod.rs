@@ -51,7 +51,7 @@ pub use position::Touched;
 pub use probe::looks_like_export;
 pub use sequence::{Arrival, End, Missed, Sequence};
 pub use settings::Settings;
-pub use sflow::{SflowDecoder, exporter_of};
+pub use sflow::SflowDecoder;
 pub use state::StateError;
 
 use crate::ledger::{Account, Book, Outcome};

@@ -1,14 +1,14 @@
 //! Positions: how far each sequence had come when a bundle was sealed, so that a later process can tell what it missed.
 //!
-//! A list of entries: length of the key (2 bytes, little-endian), key, value (8 bytes, little-endian); of equal keys the later
-//! entry counts. The value is [`Sequence::position`], or [`FORGOTTEN`]. The first entry of a new sequence says where it begins.
+//! A list of [`positions`]. The value is [`Sequence::position`], or [`FORGOTTEN`]. The first entry of a new sequence says where
+//! it begins.
 
 use super::exporter::Exporter;
 use super::sequence::{End, Sequence};
 use super::sessions::{Session, SessionKey};
 use super::sets::Shared;
 use super::{Decoder, StateError};
-use crate::model::Addr;
+use crate::model::{Addr, positions};
 
 /// Whose sequence it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,39 +36,43 @@ impl Touched {
 
 impl Key {
     fn write(self, value: u64, out: &mut Vec<u8>) {
-        let (kind, addr, port, version, domain) = match self {
-            Key::Session(addr, port, version, domain) => (SESSION, addr, port, version, domain),
-            Key::Sender(agent, sub_agent) => (SENDER, agent, 0, 5, sub_agent),
-        };
-        out.extend_from_slice(&(KEY_LEN as u16).to_le_bytes());
-        out.push(kind);
-        out.extend_from_slice(&addr.0);
-        out.extend_from_slice(&port.to_le_bytes());
-        out.push(version);
-        out.extend_from_slice(&domain.to_le_bytes());
-        out.extend_from_slice(&value.to_le_bytes());
+        let key = self.bytes();
+        let written = positions::put(out, &key, value);
+        debug_assert!(written.is_ok(), "keys are short");
     }
 
     /// The first entry of a list, and the rest of the list.
     fn read(list: &[u8]) -> Option<(Key, u64, &[u8])> {
-        let (len, list) = list.split_first_chunk()?;
-        if usize::from(u16::from_le_bytes(*len)) != KEY_LEN {
-            return None;
-        }
-        let ([kind], list) = list.split_first_chunk()?;
-        let (addr, list) = list.split_first_chunk()?;
-        let (port, list) = list.split_first_chunk()?;
-        let ([version], list) = list.split_first_chunk()?;
-        let (domain, list) = list.split_first_chunk()?;
-        let (value, list) = list.split_first_chunk()?;
-        let (addr, domain) = (Addr(*addr), u32::from_le_bytes(*domain));
-        let port = u16::from_le_bytes(*port);
-        let key = match (*kind, *version) {
-            (SESSION, 5 | 7 | 9 | 10) => Key::Session(addr, port, *version, domain),
-            (SENDER, 5) => Key::Sender(addr, domain),
-            _ => return None,
+        let (key, value, rest) = positions::first(list)?;
+        Some((Key::of(key.try_into().ok()?)?, value, rest))
+    }
+
+    fn bytes(self) -> [u8; KEY_LEN] {
+        let (kind, addr, port, version, domain) = match self {
+            Key::Session(addr, port, version, domain) => (SESSION, addr, port, version, domain),
+            Key::Sender(agent, sub_agent) => (SENDER, agent, 0, 5, sub_agent),
         };
-        Some((key, u64::from_le_bytes(*value), list))
+        let mut key = [0; KEY_LEN];
+        key[0] = kind;
+        key[1..17].copy_from_slice(&addr.0);
+        key[17..19].copy_from_slice(&port.to_le_bytes());
+        key[19] = version;
+        key[20..].copy_from_slice(&domain.to_le_bytes());
+        key
+    }
+
+    fn of(key: &[u8; KEY_LEN]) -> Option<Key> {
+        let ([kind], key) = key.split_first_chunk()?;
+        let (addr, key) = key.split_first_chunk()?;
+        let (port, key) = key.split_first_chunk()?;
+        let ([version], domain) = key.split_first_chunk()?;
+        let (addr, port) = (Addr(*addr), u16::from_le_bytes(*port));
+        let domain = u32::from_le_bytes(domain.try_into().ok()?);
+        match (*kind, *version) {
+            (SESSION, 5 | 7 | 9 | 10) => Some(Key::Session(addr, port, *version, domain)),
+            (SENDER, 5) => Some(Key::Sender(addr, domain)),
+            _ => None,
+        }
     }
 
     fn addr(self) -> Addr {

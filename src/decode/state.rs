@@ -108,8 +108,8 @@ impl Decoder {
         serde_json::to_vec(&state).unwrap_or_default()
     }
 
-    /// Takes a saved state for the exporters that are `mine` (a shard's); of an exporter that several states hold the
-    /// one heard of last stays. After a stop in order the saved sequences hold, and what is ahead of them was sent while the
+    /// Takes a saved state for the exporters that are `mine` (a shard's); of an exporter or an sFlow sender that several states
+    /// hold the one heard of last stays. After a stop in order the saved sequences hold, and what is ahead of them was sent while the
     /// collector was stopped; after a crash they may be those of an earlier stop, and are left out. Returns the names and samplers, for the tables that live elsewhere.
     pub fn restore(
         &mut self,
@@ -128,8 +128,9 @@ impl Decoder {
             saved.senders.clear();
         }
         for (agent, sub_agent, seen_ns, sequence) in saved.senders {
-            if mine(Addr(agent)) {
-                let sender = (Addr(agent), sub_agent);
+            let sender = (Addr(agent), sub_agent);
+            let known = self.sflow.heard_ns(sender);
+            if mine(sender.0) && known.is_none_or(|known| known < seen_ns) {
                 self.sflow.resume(sender, sequence.left_behind(), seen_ns);
             }
         }
@@ -402,5 +403,42 @@ mod tests {
             assert!(d.restore(&saved[..cut], End::Stopped, |_| true).is_err());
         }
         assert_eq!(d.save(), saved);
+    }
+
+    #[test]
+    fn of_a_sender_in_several_states_the_one_heard_of_last_stays() {
+        let saved = |sequence: u32, seen_ns| {
+            let mut d = Decoder::new(Settings::default());
+            sflow(&mut d, sequence, seen_ns);
+            d.save()
+        };
+        let (older, newer) = (saved(100, 1), saved(5_000, 2));
+        for states in [[&older, &newer], [&newer, &older]] {
+            let mut d = Decoder::new(Settings::default());
+            for state in states {
+                let restored = d.restore(state, End::Stopped, |_| true);
+                restored.expect("just written");
+            }
+            let book = sflow(&mut d, 5_011, 3);
+            assert_eq!(book.count(Outcome::LostStopped), 10);
+        }
+    }
+
+    /// A datagram of agent 10.0.0.1 without samples.
+    fn sflow(decoder: &mut Decoder, sequence: u32, received_at_ns: i64) -> Book {
+        let words = [5, 1, 0x0a00_0001, 0, sequence, 9_000 + sequence, 0];
+        let payload: Vec<u8> = words.iter().flat_map(|w: &u32| w.to_be_bytes()).collect();
+        let (mut out, mut book) = (FlowBatch::new(), Book::new(10));
+        let d = Datagram {
+            source: Addr::from_v4([192, 0, 2, 1]),
+            port: 6343,
+            received_at_ns,
+            number: 1,
+            frame: 1,
+            cut: false,
+            payload: &payload,
+        };
+        decoder.decode(&d, &mut out, &mut Vec::new(), &mut book);
+        book
     }
 }

@@ -157,6 +157,9 @@ outcomes! {
     LostUnknown = "lost_unknown";
     /// sFlow flow samples missing by the samples' own sequence.
     SampleGaps = "sample_gaps";
+    /// sFlow datagrams and flow samples whose sequence found no room among those that are followed: what is missing of them
+    /// is not known.
+    SequencesRefused = "sequences_refused";
     /// Packets that the exporter dropped for want of resources (sFlow `drops`).
     SamplesDroppedByExporter = "samples_dropped_by_exporter";
     /// Fields that no column takes: decoded past, costing one field.

@@ -1,7 +1,8 @@
 //! The nouns and units that every room shares: plain data, no I/O, no clock.
 //!
 //! Owns: [`FlowBatch`] (columns) and [`FlowRow`] (its row view), [`Field`] (presence), [`Provenance`] (who said it
-//! and when), [`UsageRow`], [`Learned`] (what options data taught), and the small types in them.
+//! and when), [`UsageRow`], [`Learned`] (what options data taught), [`positions`] (how far sequences had come), and the small types
+//! in them.
 //! Never: I/O, clocks, counters, outside crates.
 
 mod addr;
@@ -13,6 +14,7 @@ mod flow_row;
 mod learned;
 mod names;
 mod packet;
+pub mod positions;
 mod provenance;
 mod usage;
 

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 /// What the receive threads share: the roster of exporters, the numbering of datagrams, the key by which exporters
 /// are spread over shards, and the count of queued datagrams. A thread asks for the roster only when it meets an
-/// address that it has not seen before, so no lock is taken for a datagram of a known exporter.
+/// exporter that it has not seen before, so no lock is taken for a datagram of a known exporter.
 #[derive(Debug)]
 pub struct Intake {
     roster: Mutex<Roster>,
@@ -49,8 +49,8 @@ impl Rules {
     }
 
     /// Whether the lists let an address send: `deny` goes before `allow`, and an empty `allow` lets everybody.
-    pub fn permit(&self, exporter: Addr) -> bool {
-        let listed = |list: &[Prefix]| list.iter().any(|p| p.contains(exporter));
+    pub fn permit(&self, source: Addr) -> bool {
+        let listed = |list: &[Prefix]| list.iter().any(|p| p.contains(source));
         !listed(&self.deny) && (self.allow.is_empty() || listed(&self.allow))
     }
 
@@ -92,7 +92,7 @@ impl Intake {
 
     /// Exporters known now.
     pub fn exporters(&self) -> usize {
-        self.lock().last_seen.len()
+        self.lock().known.len()
     }
 
     /// The shard of an exporter: the same for every listener, and no sender can choose it.
@@ -120,7 +120,7 @@ impl Intake {
         let rules = Arc::new(Rules::new(settings));
         *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = rules.clone();
         let mut roster = self.lock();
-        roster.last_seen.retain(|e, _| rules.permit(*e));
+        roster.known.retain(|_, k| rules.permit(k.source));
         roster.swept = false;
         self.version.fetch_add(1, Ordering::Release);
     }
@@ -137,14 +137,19 @@ impl Intake {
             .clone()
     }
 
-    /// Decides on an address that a receive thread does not know, by the rules that the thread holds.
-    pub(super) fn admit(&self, rules: &Rules, exporter: Addr, second: u64) -> Admission {
-        if !rules.permit(exporter) {
+    /// Decides on an exporter that a receive thread does not know and that sends from `source`, by the rules that the thread
+    /// holds.
+    pub(super) fn admit(
+        &self,
+        rules: &Rules,
+        (source, exporter): (Addr, Addr),
+        second: u64,
+    ) -> Admission {
+        if !rules.permit(source) {
             return Admission::RefusedAcl;
         }
         let mut roster = self.lock();
-        if let Some(seen) = roster.last_seen.get_mut(&exporter) {
-            *seen = second.max(*seen);
+        if roster.refresh(source, exporter, second) {
             return Admission::Admitted;
         }
         let minute = second / 60;
@@ -153,11 +158,11 @@ impl Intake {
             roster.new = 0;
             roster.swept = false;
         }
-        if roster.last_seen.len() >= rules.exporters_max && !roster.swept {
+        if roster.known.len() >= rules.exporters_max && !roster.swept {
             let idle = rules.exporter_idle_s;
             roster
-                .last_seen
-                .retain(|_, seen| second.saturating_sub(*seen) < idle);
+                .known
+                .retain(|_, k| second.saturating_sub(k.seen) < idle);
             roster.swept = true;
         }
         let new_max = match minute {
@@ -165,21 +170,23 @@ impl Intake {
             0 => usize::MAX,
             _ => rules.exporters_new_per_minute_max,
         };
-        if roster.last_seen.len() >= rules.exporters_max || roster.new >= new_max {
+        if roster.known.len() >= rules.exporters_max || roster.new >= new_max {
             return Admission::RefusedLimit;
         }
         roster.new += 1;
-        roster.last_seen.insert(exporter, second);
+        let known = Known {
+            source,
+            seen: second,
+        };
+        roster.known.insert(exporter, known);
         Admission::Admitted
     }
 
-    /// Tells that exporters were heard at the given seconds; each thread does so once a minute.
-    pub(super) fn refresh(&self, heard: impl Iterator<Item = (Addr, u64)>) {
+    /// Tells which exporters were heard, from where and at which seconds; each thread does so once a minute.
+    pub(super) fn refresh(&self, heard: impl Iterator<Item = (Addr, Addr, u64)>) {
         let mut roster = self.lock();
-        for (exporter, second) in heard {
-            if let Some(seen) = roster.last_seen.get_mut(&exporter) {
-                *seen = second.max(*seen);
-            }
+        for (source, exporter, second) in heard {
+            roster.refresh(source, exporter, second);
         }
     }
 
@@ -190,10 +197,28 @@ impl Intake {
 
 #[derive(Debug, Default)]
 struct Roster {
-    last_seen: HashMap<Addr, u64>,
+    known: HashMap<Addr, Known>,
     minute: u64,
     new: usize,
     swept: bool,
+}
+
+/// Where an exporter was heard from last, and when.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    source: Addr,
+    seen: u64,
+}
+
+impl Roster {
+    /// Notes that an exporter was heard; false where it has no place.
+    fn refresh(&mut self, source: Addr, exporter: Addr, second: u64) -> bool {
+        let known = self.known.get_mut(&exporter);
+        known.is_some_and(|k| {
+            (k.source, k.seen) = (source, second.max(k.seen));
+            true
+        })
+    }
 }
 
 #[cfg(test)]
@@ -212,7 +237,7 @@ mod tests {
             deny: vec!["10.9.0.0/16".parse().unwrap()],
             ..Settings::default()
         });
-        let admit = |a| intake.admit(&intake.rules(), Addr::from_v4(a), 0);
+        let admit = |a| intake.admit(&intake.rules(), (Addr::from_v4(a), Addr::from_v4(a)), 0);
         assert_eq!(admit([10, 1, 1, 1]), Admitted);
         assert_eq!(admit([10, 9, 1, 1]), RefusedAcl);
         assert_eq!(admit([192, 0, 2, 1]), RefusedAcl);
@@ -235,7 +260,7 @@ mod tests {
             exporter_idle_s: 300,
             ..Settings::default()
         });
-        let admit = |n: u32, second| intake.admit(&intake.rules(), v4(n), second);
+        let admit = |n: u32, second| intake.admit(&intake.rules(), (v4(n), v4(n)), second);
         // the first minute takes as many as there may be
         assert!((0..6).all(|n| admit(n, 0) == Admitted));
         assert_eq!(
@@ -249,7 +274,7 @@ mod tests {
         );
         assert_eq!(admit(10, 180), RefusedLimit);
         // 1 to 5 have been silent for 300 s, 0 has not
-        intake.refresh([(v4(0), 200), (v4(77), 200)].into_iter());
+        intake.refresh([0, 77].map(|n| (v4(n), v4(n), 200)).into_iter());
         assert_eq!(
             [10, 11, 12].map(|n| admit(n, 310)),
             [Admitted, Admitted, RefusedLimit]

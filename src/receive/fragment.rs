@@ -7,7 +7,7 @@ use crate::model::Addr;
 use std::collections::HashMap;
 
 /// What identifies the packet a fragment belongs to (RFC 791 section 3.2, RFC 8200 section 4.5).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FragmentKey {
     /// Source address.
     pub src: Addr,
@@ -125,10 +125,8 @@ impl Fragments {
             if !full(self) {
                 return;
             }
-            let oldest = self
-                .waiting
-                .iter()
-                .min_by_key(|(k, p)| (p.started_ns, k.id));
+            // the whole key: of several that are as old the same one goes in every run
+            let oldest = self.waiting.iter().min_by_key(|(k, p)| (p.started_ns, **k));
             match oldest {
                 Some((k, _)) => given_up.push(*k),
                 None => return,
@@ -267,5 +265,20 @@ mod tests {
         assert_eq!(f.waiting.len(), 1);
         f.clear();
         assert_eq!(f.bytes, 0);
+    }
+
+    #[test]
+    fn which_of_equally_old_ones_gives_way_is_always_the_same() {
+        let from = |n: u32| FragmentKey {
+            src: Addr::from_v4(n.to_be_bytes()),
+            ..key(7)
+        };
+        for _ in 0..4 {
+            let mut f = Fragments::default();
+            (0..PACKETS_MAX as u32 + 2).for_each(|n| {
+                f.add(from(n), 0, 0, true, &[0; 8]);
+            });
+            assert!(!f.waiting.contains_key(&from(0)) && !f.waiting.contains_key(&from(1)));
+        }
     }
 }

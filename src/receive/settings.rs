@@ -18,15 +18,15 @@ pub struct Settings {
     pub batch: usize,
     /// Batches that may wait for each shard. When so many wait, datagrams are dropped and counted. Default 256.
     pub queue: usize,
-    /// Exporters known at a time; datagrams of further ones are refused and counted. Default 16,384.
+    /// Exporters (sFlow: agents) known at a time; datagrams of further ones are refused and counted. Default 16,384.
     pub exporters_max: usize,
     /// New exporters taken a minute; in the first minute after start `exporters_max` are. Default 1,024.
     pub exporters_new_per_minute_max: usize,
     /// Seconds of silence, at least 300, after which an exporter gives up its place among `exporters_max`. Default 86,400.
     pub exporter_idle_s: u64,
-    /// Prefixes that may export; empty means everybody. `["192.0.2.0/24", "2001:db8::/32"]`.
+    /// Prefixes that datagrams may come from; empty means everywhere. `["192.0.2.0/24", "2001:db8::/32"]`.
     pub allow: Vec<Prefix>,
-    /// Prefixes that may not export, also when `allow` names them.
+    /// Prefixes that they may not come from, also when `allow` names them.
     pub deny: Vec<Prefix>,
 }
 

@@ -1,5 +1,6 @@
 //! One binary, a module per room.
 
+mod agents;
 mod aggregate;
 mod captures;
 mod cards;

@@ -3,7 +3,7 @@
 
 use flowhouse::aggregate::Usage;
 use flowhouse::batch::{Identity, Sealer};
-use flowhouse::decode::{Decoder, exporter_of};
+use flowhouse::decode::Decoder;
 use flowhouse::enrich::Tables;
 use flowhouse::ledger::{Book, Gauges, Outcome, laws};
 use flowhouse::model::{Addr, Datagram};
@@ -289,7 +289,7 @@ fn simulate(
                 cut: false,
                 payload: &payload,
             };
-            let exporter = exporter_of(&payload, source);
+            let exporter = d.exporter();
             let at = usize::from(exporter.0[15]) % shards.len();
             let shard = &mut shards[at];
             shard.datagram(&d);

@@ -61,13 +61,14 @@ impl SflowDecoder {
                 return Some(fault(offset, reason));
             }
         };
-        let exporter = exporter(&header, d.source);
+        let exporter = d.exporter();
         let sender = (exporter, header.sub_agent);
         let tally = book.account((exporter.0, header.sub_agent));
         let count_at = reader.position() - 4;
         tally.one(Outcome::DatagramsParsed);
         let house = (&mut *tally, touched);
-        self.sequences
+        let mut followed = self
+            .sequences
             .datagram(sender, &header, d.received_at_ns, house);
         let (mut first, mut provenance) = (None, None);
         let mut samples = Items::new(reader, header.samples);
@@ -77,7 +78,7 @@ impl SflowDecoder {
             tally.one(Outcome::Sets);
             match Sample::read(&item) {
                 Sample::Flow(sample) => {
-                    self.sequences.sample(sender, &sample, tally);
+                    followed.sample(&sample, tally);
                     let provenance =
                         *provenance.get_or_insert_with(|| out.push_provenance(origin(d, sender)));
                     self.rows.write(&sample, place, provenance, out, tally);
@@ -120,6 +121,11 @@ impl SflowDecoder {
         self.sequences.sender(sender)
     }
 
+    /// When a sender was last heard of.
+    pub(super) fn heard_ns(&self, sender: Sender) -> Option<i64> {
+        self.sequences.heard_ns(sender)
+    }
+
     /// When each sender was last heard of, and its expectation.
     pub(super) fn senders(&self) -> impl Iterator<Item = (Sender, i64, &Sequence)> {
         self.sequences.senders()
@@ -160,20 +166,6 @@ pub fn walks_to_end(payload: &[u8]) -> bool {
         Sample::Broken => false,
     });
     whole && samples.left() == 0 && samples.rest().is_empty()
-}
-
-/// Whose datagram a payload is: the agent of an sFlow datagram, else the source.
-pub fn exporter_of(payload: &[u8], source: Addr) -> Addr {
-    Header::read(payload).map_or(source, |(header, _)| exporter(&header, source))
-}
-
-/// The agent, or the source of the datagram where the agent does not know its own address.
-pub fn exporter(header: &Header, source: Addr) -> Addr {
-    if header.agent.is_unspecified() {
-        source
-    } else {
-        header.agent
-    }
 }
 
 /// What a header promised and the walk through the samples did not find.
@@ -567,6 +559,23 @@ mod tests {
         assert_eq!(r.book.count(Outcome::SamplesDroppedByExporter), 3);
     }
 
+    /// What receive routes by is what this room reads.
+    fn assert_same_exporter(payload: &[u8]) {
+        let source = Addr::from_v4([192, 0, 2, 9]);
+        let d = Datagram {
+            source,
+            port: 6343,
+            received_at_ns: 5,
+            number: 1,
+            frame: 0,
+            cut: false,
+            payload,
+        };
+        let agent = Header::read(payload).map_or(source, |(header, _)| header.agent);
+        let known = Some(agent).filter(|a| !a.is_unspecified());
+        assert_eq!(d.exporter(), known.unwrap_or(source));
+    }
+
     proptest! {
         #[test]
         fn any_bytes_keep_the_laws(mut bytes: Vec<u8>, at in 0usize..200, value: u8) {
@@ -576,6 +585,8 @@ mod tests {
             let mut random = words(&[5, 1, 1, 1, 1, 1, 1]);
             random.append(&mut bytes);
             walks_to_end(&random);
+            assert_same_exporter(&random);
+            assert_same_exporter(&payload);
             run(&[payload, random]);
         }
     }

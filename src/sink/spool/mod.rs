@@ -63,7 +63,7 @@ impl Spool {
     }
 
     /// What exporters are expected to send next, as of the last bundle that is durable: keys and values that
-    /// [`positions::put`] wrote into [`EncodedBundle::positions`](super::native::EncodedBundle::positions). Unless a file cannot be
+    /// [`put`](crate::model::positions::put) wrote into [`EncodedBundle::positions`](super::native::EncodedBundle::positions). Unless a file cannot be
     /// read, what lies in bundles that were never durable and have durable ones behind them is not in it: as if it had not come.
     pub fn positions(&self) -> Vec<(Vec<u8>, u64)> {
         self.merged.values(!self.is_torn)

@@ -1,14 +1,14 @@
 //! What exporters are expected to send next, and what became of rows, kept when the bundles that said so are gone.
 //!
-//! A bundle's blob is a row of entries: length of the key (u16), key, value (u64), little-endian. What a key is only its
-//! writer knows, but for its first byte; the lower half of the value counts units and wraps. Of two entries with one key that of
-//! the later bundle counts, so the merged file keeps the bundle's number beside each value: bundles may end in another order
-//! than they began.
+//! A bundle's blob is a list of [`positions`](crate::model::positions); the lower half of a value counts units and wraps. Of two
+//! entries with one key that of the later bundle counts, so the merged file keeps the bundle's number beside each value: bundles
+//! may end in another order than they began.
 //!
 //! Each entry is linked to the one before it (see [`Chain`]), so the merged file also knows how many units lie in bundles that
 //! it has not seen: none once all have ended, and after a crash, or where a file cannot be read, exactly those that are lost.
 
 use crate::ledger::{Outcome, Tally};
+use crate::model::positions::{entries, put};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Entries that are kept; those of the oldest bundles give way.
@@ -61,18 +61,6 @@ impl Entry {
     }
 }
 
-/// Writes one entry to the end of a blob.
-///
-/// # Errors
-/// The key, when it is longer than 65,535 bytes.
-pub fn put<'k>(blob: &mut Vec<u8>, key: &'k [u8], value: u64) -> Result<(), &'k [u8]> {
-    let len = u16::try_from(key.len()).map_err(|_| key)?;
-    blob.extend(len.to_le_bytes());
-    blob.extend(key);
-    blob.extend(value.to_le_bytes());
-    Ok(())
-}
-
 /// Writes how often an outcome is told by the bundle that the blob belongs to and all before it.
 pub fn put_told(blob: &mut Vec<u8>, outcome: Outcome, count: u64) {
     put(blob, &key(TOLD, outcome.name().as_bytes()), count).ok();
@@ -83,17 +71,6 @@ fn key(kind: u8, rest: &[u8]) -> Vec<u8> {
     key.push(kind);
     key.extend(rest);
     key
-}
-
-/// Reads the entries of a blob; it ends where an entry is not whole.
-pub fn entries(mut blob: &[u8]) -> impl Iterator<Item = (&[u8], u64)> {
-    std::iter::from_fn(move || {
-        let (len, rest) = blob.split_first_chunk::<2>()?;
-        let (key, rest) = rest.split_at_checked(u16::from_le_bytes(*len).into())?;
-        let (value, rest) = rest.split_first_chunk::<8>()?;
-        blob = rest;
-        Some((key, u64::from_le_bytes(*value)))
-    })
 }
 
 /// Links the entries of each bundle to those of the bundle before it, in the order of their numbers.
