@@ -175,7 +175,7 @@ const SETTINGS: &[&str] = &[
 
 /// Files that may hold `unsafe`, each with its proof inside.
 const UNSAFE_FILES: &[&str] = &[
-    "src/decode/prefetch.rs",
+    "src/model/prefetch.rs",
     "src/assemble/heap.rs",
     "src/receive/mmsg.rs",
     "src/receive/mapped.rs",

@@ -11,7 +11,6 @@ pub struct Metered {
     exporters: Vec<Exporter>,
     /// By exporter (upper half) and ifIndex: bit 0 ingress, bit 1 egress.
     sides: HashMap<u64, u8, FixedState>,
-    last: (u64, u8),
     per_exporter_max: usize,
     interfaces_max: usize,
 }
@@ -22,6 +21,15 @@ struct Exporter {
     /// Sides of any interface.
     any: u8,
     interfaces: usize,
+    /// Some of the sides that are known, by page of ifIndexes: with thousands of exporters the others lie far away.
+    seen: [Seen; PAGES],
+}
+
+/// Sides of the interfaces of a page, a bit each.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    page: u32,
+    sides: [u64; 2],
 }
 
 impl Metered {
@@ -31,7 +39,6 @@ impl Metered {
             numbers: HashMap::with_hasher(hasher.clone()),
             exporters: Vec::new(),
             sides: HashMap::with_hasher(hasher),
-            last: (0, 0),
             per_exporter_max,
             interfaces_max,
         }
@@ -45,6 +52,7 @@ impl Metered {
                 addr: exporter,
                 any: 0,
                 interfaces: 0,
+                seen: [Seen::default(); PAGES],
             });
             (exporters.len() - 1) as u32
         })
@@ -65,17 +73,18 @@ impl Metered {
         self.numbers.clear();
         self.exporters.clear();
         self.sides.clear();
-        self.last = (0, 0);
     }
 
     /// A record was metered there. False when there is no room to remember it.
     #[inline]
     pub fn learn(&mut self, exporter: u32, if_index: u32, side: InterfaceSide) -> bool {
         let (key, bit) = (key(exporter, if_index), 1 << side as u8);
-        if self.last == (key, bit) {
+        let e = &mut self.exporters[exporter as usize];
+        let (page, seen_bit) = (if_index / u64::BITS, 1 << (if_index % u64::BITS));
+        let seen = &mut e.seen[page as usize % PAGES];
+        if seen.page == page && seen.sides[side as usize] & seen_bit != 0 {
             return true;
         }
-        let e = &mut self.exporters[exporter as usize];
         let room = e.interfaces < self.per_exporter_max && self.sides.len() < self.interfaces_max;
         match self.sides.get_mut(&key) {
             Some(sides) => *sides |= bit,
@@ -86,7 +95,13 @@ impl Metered {
             None => return false,
         }
         e.any |= bit;
-        self.last = (key, bit);
+        if seen.page != page {
+            *seen = Seen {
+                page,
+                ..Seen::default()
+            };
+        }
+        seen.sides[side as usize] |= seen_bit;
         true
     }
 
@@ -104,6 +119,9 @@ fn key(exporter: u32, if_index: u32) -> u64 {
     u64::from(exporter) << 32 | u64::from(if_index)
 }
 
+/// Pages of an exporter that are at hand.
+const PAGES: usize = 4;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,16 +129,23 @@ mod tests {
 
     #[test]
     fn sides_are_per_exporter_and_bounded() {
+        sides_of([5, 6, 7, 8]);
+        // of two pages, of pages that push each other out
+        sides_of([62, 63, 64, 65]);
+        sides_of([0, 256, 512, u32::MAX]);
+    }
+
+    fn sides_of([five, six, seven, eight]: [u32; 4]) {
         let mut m = Metered::new(2, 3, FixedState::default());
         let a = m.number(Addr::from_v4([1, 1, 1, 1]));
         let b = m.number(Addr::from_v4([2, 2, 2, 2]));
         assert_eq!((a, b, m.number(Addr::from_v4([1, 1, 1, 1]))), (0, 1, 0));
-        assert!(m.learn(a, 5, Egress) && m.learn(a, 6, Ingress));
-        assert!(!m.learn(a, 7, Egress), "no room for a third interface");
-        assert!(m.learn(a, 6, Egress) && m.learn(b, 7, Ingress));
-        assert!(!m.learn(b, 8, Egress), "no room for a fourth in all");
-        assert!(m.is_metered(a, 5, Egress) && !m.is_metered(a, 5, Ingress));
-        assert!(m.is_metered(a, 6, Ingress) && m.is_metered(a, 6, Egress));
-        assert!(!m.is_metered(a, 7, Egress) && !m.is_metered(b, 5, Egress));
+        assert!(m.learn(a, five, Egress) && m.learn(a, six, Ingress));
+        assert!(!m.learn(a, seven, Egress), "no room for a third interface");
+        assert!(m.learn(a, six, Egress) && m.learn(b, seven, Ingress));
+        assert!(!m.learn(b, eight, Egress), "no room for a fourth in all");
+        assert!(m.is_metered(a, five, Egress) && !m.is_metered(a, five, Ingress));
+        assert!(m.is_metered(a, six, Ingress) && m.is_metered(a, six, Egress));
+        assert!(!m.is_metered(a, seven, Egress) && !m.is_metered(b, five, Egress));
     }
 }

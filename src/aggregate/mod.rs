@@ -16,6 +16,7 @@
 //! the egress.
 
 mod metered;
+mod pending;
 mod settings;
 mod shares;
 mod sums;

@@ -58,7 +58,9 @@ impl Settings {
         let minutes = self.prorate_max_s as usize / 60 + 2;
         let keys = self.usage_keys_max + 2 * FLOW_BATCH_ROWS * minutes;
         let networks = self.usage_keys_max + FLOW_BATCH_ROWS * minutes;
-        let tables = (keys + networks) * BYTES_PER_KEY + self.interfaces_max * BYTES_PER_INTERFACE;
+        let tables = (keys + networks) * BYTES_PER_KEY
+            + self.interfaces_max * BYTES_PER_INTERFACE
+            + self.exporters_max * BYTES_PER_EXPORTER;
         2 * tables + self.talkers_max.next_power_of_two() * BYTES_PER_TALKER
     }
 }
@@ -74,8 +76,10 @@ pub enum Reference {
 }
 
 /// Bytes of a key and its sums in the hash table.
-const BYTES_PER_KEY: usize = 80;
+const BYTES_PER_KEY: usize = 84;
 /// Bytes of a talker while it is counted, and of its row.
 const BYTES_PER_TALKER: usize = 81 + 64;
+/// Bytes of an exporter in its hash table, and of what is at hand of its interfaces.
+const BYTES_PER_EXPORTER: usize = 24 + 136;
 /// Bytes of an interface in the hash table.
 const BYTES_PER_INTERFACE: usize = 17;

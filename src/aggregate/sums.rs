@@ -1,16 +1,16 @@
 //! Keys and sums of the open bundle.
 
-use crate::model::{Addr, CoreColumns, InterfaceSide, NetworkRow, UsageRow};
+use crate::model::{Addr, InterfaceSide, NetworkRow, UsageRow, prefetch};
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry as Slot;
 use std::hash::{BuildHasher, Hasher};
 
-/// Sums by key. The sums lie one after the other, a cache line each, and a hash table of four bytes a key finds them: it
-/// stays in the second-level cache where the sums do not, and growing it moves no sums.
+/// Sums by key. The sums lie one after the other, a cache line each, and slots of eight bytes find them, so that growing moves no
+/// sums. There are more sums than the second-level cache holds: keys are met some time before they are added, and called for.
 #[derive(Debug)]
 pub struct SumTable {
-    places: HashTable<u32>,
+    /// A hash in the upper half and the place of the sums, counted from 1, in the lower; 0 where nothing is. Searched from where the low
+    /// bits of the hash say; a power of two.
+    slots: Vec<u64>,
     sums: Vec<Entry>,
     hasher: FixedState,
     /// Bits that any key has set, the earliest minute and the latest: how wide a packed key must be.
@@ -32,7 +32,7 @@ impl SumTable {
     /// No keys.
     pub fn new(hasher: FixedState) -> Self {
         SumTable {
-            places: HashTable::new(),
+            slots: vec![0; SLOTS_MIN],
             sums: Vec::new(),
             hasher,
             bits: Key::default(),
@@ -51,26 +51,89 @@ impl SumTable {
         self.sums.is_empty()
     }
 
+    /// Hash of the part of a key that the shares of a row have in common.
+    #[inline(always)]
+    pub fn hash_part(&self, side: u64, names: u64) -> u64 {
+        let mut state = self.hasher.build_hasher();
+        state.write_u128(u128::from(side) << 64 | u128::from(names));
+        state.finish()
+    }
+
+    /// Hash of a key, whose minute and exporter are `of`.
+    #[inline(always)]
+    pub fn hash(&self, of: u64, part: u64) -> u32 {
+        ((part ^ of.wrapping_mul(MIX)).wrapping_mul(MIX) >> 32) as u32
+    }
+
+    /// Hash of a whole key.
+    #[inline(always)]
+    pub fn hash_of(&self, key: &Key) -> u32 {
+        let Key([of, side, names]) = *key;
+        self.hash(of, self.hash_part(side, names))
+    }
+
+    /// Calls for the slot of a key.
+    #[inline(always)]
+    pub fn call_slot(&self, hash: u32) {
+        prefetch(&self.slots[hash as usize & (self.slots.len() - 1)]);
+    }
+
+    /// Calls for the sums of a key whose slot was called for.
+    #[inline(always)]
+    pub fn call_sums(&self, hash: u32) {
+        let slot = self.slots[hash as usize & (self.slots.len() - 1)];
+        if let Some(entry) = self.sums.get((slot as u32).wrapping_sub(1) as usize) {
+            prefetch(entry);
+        }
+    }
+
     /// Adds to the sums of a key.
     #[inline(always)]
-    pub fn add(&mut self, key: Key, part: &Sums) {
-        let (sums, hasher) = (&mut self.sums, &self.hasher);
-        let hash = key.hash(hasher);
-        let found = self.places.entry(
-            hash,
-            |&at| sums[at as usize].key == key,
-            |&at| sums[at as usize].key.hash(hasher),
-        );
-        match found {
-            Slot::Occupied(at) => sums[*at.get() as usize].sums.add(part),
-            Slot::Vacant(room) => {
-                room.insert(sums.len() as u32);
-                self.bits.0.iter_mut().zip(key.0).for_each(|(b, k)| *b |= k);
-                let (first, last) = self.minutes;
-                self.minutes = (first.min(key.minute()), last.max(key.minute()));
-                sums.push(Entry { key, sums: *part });
+    pub fn add(&mut self, key: &Key, hash: u32, part: &Sums) {
+        let mask = self.slots.len() - 1;
+        let mut at = hash as usize & mask;
+        loop {
+            let slot = self.slots[at];
+            if slot == 0 {
+                return self.insert(at, key, hash, part);
             }
+            if (slot >> 32) as u32 == hash {
+                let entry = &mut self.sums[(slot as u32 - 1) as usize];
+                if entry.key == *key {
+                    return entry.sums.add(part);
+                }
+            }
+            at = (at + 1) & mask;
         }
+    }
+
+    #[inline(never)]
+    fn insert(&mut self, at: usize, key: &Key, hash: u32, part: &Sums) {
+        self.bits.0.iter_mut().zip(key.0).for_each(|(b, k)| *b |= k);
+        let (first, last) = self.minutes;
+        self.minutes = (first.min(key.minute()), last.max(key.minute()));
+        self.sums.push(Entry {
+            key: *key,
+            sums: *part,
+        });
+        self.slots[at] = u64::from(hash) << 32 | self.sums.len() as u64;
+        if slots_for(self.sums.len()) > self.slots.len() {
+            self.grow();
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let mask = 2 * self.slots.len() - 1;
+        let mut slots = vec![0; mask + 1];
+        for &slot in self.slots.iter().filter(|s| **s != 0) {
+            let mut at = (slot >> 32) as usize & mask;
+            while slots[at] != 0 {
+                at = (at + 1) & mask;
+            }
+            slots[at] = slot;
+        }
+        self.slots = slots;
     }
 
     /// Takes all keys out, in their order, exporters by their rank (given by number); gives back memory above `keep` keys.
@@ -84,7 +147,10 @@ impl SumTable {
                     .extend(places.map(|(key, at)| key << packing.place | u128::from(at)));
                 self.packed.sort_unstable();
                 let mask = (1u128 << packing.place) - 1;
-                for packed in &self.packed {
+                for (n, packed) in self.packed.iter().enumerate() {
+                    if let Some(coming) = self.packed.get(n + CALLED_AHEAD) {
+                        prefetch(&self.sums[(coming & mask) as usize]);
+                    }
                     let e = &self.sums[(packed & mask) as usize];
                     take(&e.key, &e.sums);
                 }
@@ -95,13 +161,20 @@ impl SumTable {
                 self.sums.iter().for_each(|e| take(&e.key, &e.sums));
             }
         }
-        self.places.clear();
-        self.places.shrink_to(keep, |_| 0);
+        match slots_for(keep) {
+            most if most < self.slots.len() => self.slots = vec![0; most],
+            _ => self.slots.fill(0),
+        }
         self.sums.clear();
         self.sums.shrink_to(keep);
         self.packed.shrink_to(keep);
         (self.bits, self.minutes) = (Key::default(), NO_MINUTES);
     }
+}
+
+/// Slots of so many keys: at most three quarters are taken.
+fn slots_for(keys: usize) -> usize {
+    (keys + keys / 3 + 1).next_power_of_two().max(SLOTS_MIN)
 }
 
 /// How many bits each part of a packed key takes: what its largest value needs. Sorting 16 bytes that hold key and place
@@ -166,30 +239,31 @@ pub struct Side {
 pub struct Key([u64; 3]);
 
 impl Key {
+    /// The key of one side of a row, from its words.
     #[inline(always)]
-    fn hash(&self, hasher: &FixedState) -> u64 {
-        let mut state = hasher.build_hasher();
-        self.0.iter().for_each(|&w| state.write_u64(w));
-        state.finish()
+    pub fn of(of: u64, side: u64, names: u64) -> Key {
+        Key([of, side, names])
     }
 
+    /// The word of a key that tells the side.
     #[inline(always)]
-    pub fn new(minute: u32, exporter: u32, side: Side, c: &CoreColumns, i: usize) -> Key {
+    pub fn side(side: Side, app_proto: u32) -> u64 {
         let marks = u64::from(side.side as u8) << 31 | u64::from(side.inferred) << 30;
-        let class = u64::from(c.qos_class[i]) << 8 | u64::from(c.tos[i] >> 2);
-        Key([
-            u64::from(minute) << 32 | u64::from(exporter),
-            u64::from(side.if_index) << 32 | marks | u64::from(c.app_proto[i] & APP_PROTO),
-            u64::from(c.app[i]) << 32 | class,
-        ])
+        u64::from(side.if_index) << 32 | marks | u64::from(app_proto & APP_PROTO)
+    }
+
+    /// The word of a key that has application, class and DSCP.
+    #[inline(always)]
+    pub fn names(app: u32, qos_class: u16, tos: u8) -> u64 {
+        u64::from(app) << 32 | u64::from(qos_class) << 8 | u64::from(tos >> 2)
     }
 
     /// The key of traffic between two networks; `inferred` names the ingress interface of what is only inferred there.
     #[inline(always)]
-    pub fn networks(minute: u32, exporter: u32, nets: (u32, u32), inferred: Option<u32>) -> Key {
+    pub fn networks(of: u64, nets: (u32, u32), inferred: Option<u32>) -> Key {
         let mark = u64::from(inferred.is_some()) << 30;
         Key([
-            u64::from(minute) << 32 | u64::from(exporter),
+            of,
             u64::from(nets.0) << 32 | mark,
             u64::from(nets.1) << 32 | u64::from(inferred.unwrap_or(0)),
         ])
@@ -287,6 +361,31 @@ pub struct Sums {
 impl Sums {
     #[inline(always)]
     pub fn add(&mut self, part: &Sums) {
+        let (a, b) = (self.wide(), part.wide());
+        if (0..4).fold(0, |bits, n| bits | a[n] | b[n]) >> 63 == 0 {
+            // nothing near the limit: all at once
+            let [bytes, packets, est_bytes, est_packets] =
+                std::array::from_fn(|n| a[n].wrapping_add(b[n]));
+            *self = Sums {
+                bytes,
+                packets,
+                est_bytes,
+                est_packets,
+                flows: self.flows.saturating_add(part.flows),
+                sampling_unknown: self.sampling_unknown | part.sampling_unknown,
+            };
+        } else {
+            self.add_large(part);
+        }
+    }
+
+    #[inline(always)]
+    fn wide(&self) -> [u64; 4] {
+        [self.bytes, self.packets, self.est_bytes, self.est_packets]
+    }
+
+    #[cold]
+    fn add_large(&mut self, part: &Sums) {
         self.bytes = self.bytes.saturating_add(part.bytes);
         self.packets = self.packets.saturating_add(part.packets);
         self.flows = self.flows.saturating_add(part.flows);
@@ -309,6 +408,12 @@ impl Sums {
 const APP_PROTO: u32 = (1 << 30) - 1;
 /// Bits of a key for side and inferred.
 const MARKS: u32 = 2;
+/// How many sums ahead of the one that is taken are called for.
+const CALLED_AHEAD: usize = 12;
+/// An odd number without a pattern.
+const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
+/// Slots of an empty table.
+const SLOTS_MIN: usize = 1_024;
 /// Earliest and latest of no minutes.
 const NO_MINUTES: (u32, u32) = (u32::MAX, 0);
 
@@ -316,6 +421,56 @@ const NO_MINUTES: (u32, u32) = (u32::MAX, 0);
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_table_that_grows_finds_every_key_and_gives_memory_back() {
+        let mut table = SumTable::new(FixedState::default());
+        let part = Sums {
+            bytes: 3,
+            ..Sums::default()
+        };
+        for round in 0..2 {
+            for n in 0..20_000u64 {
+                let key = Key([(n % 7) << 32, n << 32, 0]);
+                let hash = table.hash_of(&key);
+                table.call_slot(hash);
+                table.call_sums(hash);
+                table.add(&key, hash, &part);
+            }
+            assert_eq!(table.len(), 20_000, "round {round}");
+        }
+        let mut sums = 0;
+        table.drain(&[0], 100, |_, s| sums += s.bytes);
+        assert_eq!((sums, table.len()), (2 * 3 * 20_000, 0));
+        assert_eq!(table.slots.len(), SLOTS_MIN);
+        assert!(table.slots.iter().all(|s| *s == 0) && table.sums.capacity() < 20_000);
+    }
+
+    #[test]
+    fn sums_stay_at_the_limit() {
+        let large = Sums {
+            bytes: u64::MAX - 5,
+            packets: 1 << 63,
+            est_bytes: 7,
+            est_packets: u64::MAX,
+            flows: u32::MAX,
+            sampling_unknown: true,
+        };
+        let mut sum = Sums {
+            bytes: 9,
+            packets: 1 << 63,
+            est_bytes: 8,
+            est_packets: 1,
+            flows: 1,
+            sampling_unknown: false,
+        };
+        sum.add(&large);
+        assert_eq!(
+            (sum.wide(), sum.flows),
+            ([u64::MAX, u64::MAX, 15, u64::MAX], u32::MAX)
+        );
+        assert!(sum.sampling_unknown);
+    }
 
     proptest! {
         #[test]
@@ -335,7 +490,9 @@ mod tests {
                     u64::from(app) << 32 | u64::from(d & 0xff_ff3f),
                 ]);
                 let part = Sums { bytes: 7, ..Sums::default() };
-                table.add(key(exporter), &part);
+                let hash = table.hash_of(&key(exporter));
+                table.call_sums(hash);
+                table.add(&key(exporter), hash, &part);
                 *want.entry(key(ranks[exporter as usize])).or_insert(0) += 7;
             }
             let mut got = Vec::new();

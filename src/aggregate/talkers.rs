@@ -8,7 +8,7 @@
 
 use super::Settings;
 use super::sums::Sums;
-use crate::model::{Addr, TalkerRole, TalkerRow};
+use crate::model::{Addr, TalkerRole, TalkerRow, prefetch};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::hash::{BuildHasher, Hasher};
@@ -41,6 +41,8 @@ struct Head {
     turned_away: u64,
     /// Estimated bytes of the places, as the bits of floats: their order is that of the numbers.
     weights: [u32; WAYS],
+    /// The place with the least of them.
+    least: u32,
 }
 
 impl Head {
@@ -55,12 +57,15 @@ impl Head {
         self.tags >> (8 * way) & 0xff != 0
     }
 
-    /// The place with the least bytes.
+    /// Changes what the bytes of a place weigh.
     #[inline(always)]
-    fn least(&self) -> usize {
-        // weights that differ by less than a millionth may be taken for each other
-        let numbered = (0..WAYS).map(|way| self.weights[way] & !(WAYS as u32 - 1) | way as u32);
-        numbered.min().unwrap_or(0) as usize % WAYS
+    fn weigh(&mut self, way: usize, bytes: u64) {
+        self.weights[way] = weight(bytes).to_bits();
+        if way == self.least as usize {
+            // weights that differ by less than a millionth may be taken for each other
+            let numbered = (0..WAYS).map(|way| self.weights[way] & !(WAYS as u32 - 1) | way as u32);
+            self.least = numbered.min().unwrap_or(0) % WAYS as u32;
+        }
     }
 }
 
@@ -85,12 +90,11 @@ pub struct TalkerKey {
 }
 
 impl TalkerKey {
-    /// A key; exporters have numbers below 2^31.
+    /// A key from minute (upper half) and exporter; exporters have numbers below 2^31.
     #[inline(always)]
-    pub fn new(minute: u32, exporter: u32, role: TalkerRole, address: Addr) -> TalkerKey {
-        let role = u64::from(role as u8) << 31;
+    pub fn of(of: u64, role: TalkerRole, address: Addr) -> TalkerKey {
         TalkerKey {
-            of: u64::from(minute) << 32 | role | u64::from(exporter),
+            of: of | u64::from(role as u8) << 31,
             address,
         }
     }
@@ -108,14 +112,6 @@ impl TalkerKey {
             0 => TalkerRole::Source,
             _ => TalkerRole::Destination,
         }
-    }
-
-    #[inline(always)]
-    fn hash(&self, hasher: &FixedState) -> u64 {
-        let mut state = hasher.build_hasher();
-        let of = self.of.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        state.write_u128(u128::from_ne_bytes(self.address.0) ^ u128::from(of));
-        state.finish()
     }
 }
 
@@ -145,31 +141,63 @@ impl Talkers {
         !self.heads.is_empty()
     }
 
+    /// Hash of an address in a role.
+    #[inline(always)]
+    pub fn hash_part(&self, role: TalkerRole, address: &Addr) -> u64 {
+        let mut state = self.hasher.build_hasher();
+        state.write_u128(u128::from_ne_bytes(address.0));
+        state.finish() ^ role as u64
+    }
+
+    /// Hash of a key, whose minute and exporter are `of`.
+    #[inline(always)]
+    pub fn hash(&self, of: u64, part: u64) -> u32 {
+        ((part ^ of.wrapping_mul(MIX)).wrapping_mul(MIX) >> 32) as u32
+    }
+
+    /// Calls for the bucket of a key; only where it is on.
+    #[inline(always)]
+    pub fn call_bucket(&self, hash: u32) {
+        prefetch(&self.heads[self.bucket(hash)]);
+    }
+
+    #[inline(always)]
+    fn bucket(&self, hash: u32) -> usize {
+        (hash >> 8) as usize & (self.heads.len() - 1)
+    }
+
+    /// Calls for the place of a key whose bucket was called for.
+    #[inline(always)]
+    pub fn call_place(&self, hash: u32) {
+        let bucket = self.bucket(hash);
+        let hits = self.heads[bucket].with_tag(hash as u8 | 1);
+        let way = hits.trailing_zeros() as usize / 8 % WAYS;
+        prefetch(&self.places[bucket * WAYS + way]);
+    }
+
     /// Adds to what a key has; only where it is on.
     #[inline(always)]
-    pub fn add(&mut self, key: TalkerKey, part: &Sums) {
-        let hash = key.hash(&self.hasher);
-        let bucket = (hash >> 32) as usize & (self.heads.len() - 1);
-        let tag = hash as u8 | 1;
+    pub fn add(&mut self, key: &TalkerKey, hash: u32, part: &Sums) {
+        let (bucket, tag) = (self.bucket(hash), hash as u8 | 1);
         let head = &mut self.heads[bucket];
         let mut hits = head.with_tag(tag);
         while hits != 0 {
             let way = hits.trailing_zeros() as usize / 8;
             let place = &mut self.places[bucket * WAYS + way];
-            if place.key == key {
+            if place.key == *key {
                 place.sums.add(part);
-                head.weights[way] = (place.sums.est_bytes as f32).to_bits();
+                head.weigh(way, place.sums.est_bytes);
                 return;
             }
             hits &= hits - 1;
         }
-        let way = head.least();
+        let way = head.least as usize % WAYS;
         let least = f32::from_bits(head.weights[way]);
         self.random = (self.random.wrapping_mul(0x5851_f42d_4c95_7f2d)).wrapping_add(1);
-        let chance = (self.random >> 40) as f32 / (1u64 << 24) as f32;
-        let weight = part.est_bytes as f32;
+        let chance = (self.random >> 40) as i32 as f32 / (1u64 << 24) as f32;
+        let weight = weight(part.est_bytes);
         if chance * (least + weight) < weight {
-            self.replace(bucket, way, tag, key, part);
+            self.replace(bucket, way, tag, *key, part);
         } else {
             head.turned_away = head.turned_away.saturating_add(part.est_bytes);
         }
@@ -183,7 +211,7 @@ impl Talkers {
             head.turned_away = head.turned_away.saturating_add(gone);
         }
         head.tags = head.tags & !(0xff << (8 * way)) | u64::from(tag) << (8 * way);
-        head.weights[way] = (part.est_bytes as f32).to_bits();
+        head.weigh(way, part.est_bytes);
         self.errors[at] = head.turned_away;
         self.places[at] = Place { key, sums: *part };
     }
@@ -235,7 +263,8 @@ impl Talkers {
         let mut cut = 0;
         for ((minute, exporter), total) in totals {
             for role in [TalkerRole::Source, TalkerRole::Destination] {
-                let key = TalkerKey::new(minute, exporter, role, Addr::UNSPECIFIED);
+                let usage = u64::from(minute) << 32 | u64::from(exporter);
+                let key = TalkerKey::of(usage, role, Addr::UNSPECIFIED);
                 let group = of.get(&key.of).copied().unwrap_or_default();
                 let first = group.len().min(self.per_exporter_max);
                 let rowed = group[..first].partition_point(|&at| self.bytes(at) > least);
@@ -338,6 +367,14 @@ impl Talkers {
     }
 }
 
+/// What bytes weigh: half of them, never nothing. A signed number holds that, and becomes a float in one step.
+#[inline(always)]
+fn weight(bytes: u64) -> f32 {
+    (bytes >> 1 | 1) as i64 as f32
+}
+
+/// An odd number without a pattern.
+const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Places of a bucket: the bytes of a word.
 const WAYS: usize = 8;
 /// The lowest bit of each byte.
@@ -378,9 +415,15 @@ mod tests {
     /// Adds flows (minute, exporter, source, destination, bytes) as usage does, and their totals.
     fn observe(talkers: &mut Talkers, flows: &[(u32, u32, u16, u16, u64)]) {
         for &(minute, exporter, source, destination, bytes) in flows {
-            let key = |role, n| TalkerKey::new(minute, exporter, role, host(n));
-            talkers.add(key(TalkerRole::Source, source), &part(bytes));
-            talkers.add(key(TalkerRole::Destination, destination), &part(bytes));
+            let of = u64::from(minute) << 32 | u64::from(exporter);
+            for (role, n) in [
+                (TalkerRole::Source, source),
+                (TalkerRole::Destination, destination),
+            ] {
+                let hash = talkers.hash(of, talkers.hash_part(role, &host(n)));
+                talkers.call_place(hash);
+                talkers.add(&TalkerKey::of(of, role, host(n)), hash, &part(bytes));
+            }
             talkers.add_total(minute, exporter, &part(bytes));
         }
     }

@@ -1,14 +1,15 @@
 //! The sums of an open bundle.
 
 use super::metered::Metered;
+use super::pending::{NOWHERE, Pending, Whole};
 use super::shares::Life;
 use super::sums::{Key, Side, SumTable, Sums};
-use super::talkers::{TalkerKey, Talkers};
+use super::talkers::Talkers;
 use super::{Reference, Settings};
 use crate::ledger::{Book, Outcome};
 use crate::model::{
-    Addr, CoreColumns, Field, FlowBatch, InterfaceSide, NetColumns, NetworkRow, Origin, Provenance,
-    RowFlags, SamplingSource, TalkerRole, TalkerRow, UsageRow, scale,
+    Addr, Field, FlowBatch, InterfaceSide, NetColumns, NetworkRow, Origin, Provenance, RowFlags,
+    SamplingSource, TalkerRole, TalkerRow, UsageRow, scale,
 };
 use foldhash::fast::FixedState;
 
@@ -23,6 +24,9 @@ pub struct Usage {
     talked: Vec<TalkerRow>,
     talkers_cut: u64,
     metered: Metered,
+    /// Shares of rows of the batch at hand; empty between batches.
+    pending: Pending,
+    flagged: Vec<(u32, u32)>,
     prorate_max_ms: u64,
     late_max_ms: i64,
     keys_max: usize,
@@ -45,6 +49,8 @@ impl Usage {
                 settings.interfaces_max,
                 hasher,
             ),
+            pending: Pending::new(),
+            flagged: Vec::new(),
             prorate_max_ms: u64::from(settings.prorate_max_s) * 1000,
             late_max_ms: i64::from(settings.usage_late_max_s) * 1000,
             keys_max: settings.usage_keys_max,
@@ -67,19 +73,25 @@ impl Usage {
             let cut = std::mem::take(&mut self.talkers_cut);
             book.other().add(Outcome::TalkersCut, cut);
         }
+        let rows = Rows::new(batch);
         let mut i = 0;
-        while i < batch.len() {
-            let provenance = batch.core.provenance[i];
-            let p = *batch.provenance_of(i);
-            let run = self.run(&p);
+        while i < rows.provenance.len() {
+            let provenance = rows.provenance[i];
+            let p = batch.provenance_of(i);
+            let run = self.run(p);
             let (mut cut, mut clamped, mut refused) = (0, 0, 0);
-            while i < batch.len() && batch.core.provenance[i] == provenance {
-                let (flags, remembered) = self.row(&run, &batch.core, batch.nets.as_deref(), i);
-                batch.core.flags[i] |= flags;
-                cut += u64::from(flags & RowFlags::PRORATE_CUT != 0);
-                clamped += u64::from(flags & RowFlags::USAGE_CLAMPED != 0);
+            while i < rows.provenance.len() && rows.provenance[i] == provenance {
+                let (flags, remembered) = self.row(&run, &rows, i);
+                if flags != 0 {
+                    self.flagged.push((i as u32, flags));
+                    cut += u64::from(flags & RowFlags::PRORATE_CUT != 0);
+                    clamped += u64::from(flags & RowFlags::USAGE_CLAMPED != 0);
+                }
                 refused += u64::from(!remembered);
                 i += 1;
+                if self.pending.is_full() {
+                    self.add_pending(&rows);
+                }
             }
             if cut + clamped + refused > 0 {
                 let account = book.account((p.exporter.0, p.domain));
@@ -88,6 +100,17 @@ impl Usage {
                 account.add(Outcome::InterfacesRefused, refused);
             }
         }
+        self.add_pending(&rows);
+        for (i, flags) in self.flagged.drain(..) {
+            batch.core.flags[i as usize] |= flags;
+        }
+    }
+
+    fn add_pending(&mut self, rows: &Rows<'_>) {
+        let (sums, networks) = (&mut self.sums, &mut self.networks);
+        let addresses = [rows.src_addr, rows.dst_addr];
+        self.pending
+            .add(sums, networks, &mut self.talkers, addresses);
     }
 
     /// Whether the bundle should be sealed before the next batch.
@@ -206,15 +229,9 @@ impl Usage {
         }
     }
 
-    /// Books one row; returns the flags to set and whether its interface was remembered.
+    /// Books one row, whose shares are then pending; returns the flags to set and whether its interface was remembered.
     #[inline(always)]
-    fn row(
-        &mut self,
-        run: &Run,
-        c: &CoreColumns,
-        nets: Option<&NetColumns>,
-        i: usize,
-    ) -> (u32, bool) {
+    fn row(&mut self, run: &Run, c: &Rows<'_>, i: usize) -> (u32, bool) {
         let mut life = run.life(c.present[i], c.start_ms[i], c.end_ms[i]);
         let mut flags = 0;
         if life.cut(self.prorate_max_ms) {
@@ -225,15 +242,19 @@ impl Usage {
             flags |= RowFlags::USAGE_CLAMPED;
         }
         let (ingress, egress, remembered) = self.sides(run, c, i);
+        let whole = self.whole(ingress, egress, c, i);
         let known = c.sampling_source[i] != SamplingSource::Unknown as u8;
         let interval = c.sampling_interval[i];
-        let (sums, networks, talkers) = (&mut self.sums, &mut self.networks, &mut self.talkers);
-        let between = nets.map_or((0, 0), |n| (n.src_net[i], n.dst_net[i]));
+        let (sums, networks, talkers) = (&self.sums, &self.networks, &self.talkers);
+        let talkers_count = ingress.is_some() && talkers.is_on();
+        let pending = &mut self.pending;
+        let between = c.nets.map_or((0, 0), |n| (n.src_net[i], n.dst_net[i]));
         let mut share = |minute: u32, bytes: u64, packets: u64, last: bool| {
             if bytes == 0 && packets == 0 && !last {
                 return;
             }
             let minute = minute.clamp(run.earliest, run.latest);
+            let of = u64::from(minute) << 32 | u64::from(run.exporter);
             let (est_bytes, est_packets) = scale(bytes, packets, interval);
             let part = Sums {
                 bytes,
@@ -243,23 +264,13 @@ impl Usage {
                 est_packets,
                 sampling_unknown: !known,
             };
-            for side in [ingress, egress].into_iter().flatten() {
-                let key = Key::new(minute, run.exporter, side, c, i);
-                sums.add(key, &part);
-            }
-            let Some(ingress) = &ingress else { return };
-            if est_bytes > 0 && talkers.is_on() {
-                let (source, destination) = (TalkerRole::Source, TalkerRole::Destination);
-                let key = |role, address| TalkerKey::new(minute, run.exporter, role, address);
-                talkers.add(key(source, c.src_addr[i]), &part);
-                talkers.add(key(destination, c.dst_addr[i]), &part);
-            }
-            if between != (0, 0) {
+            let talkers = (talkers_count && est_bytes > 0).then_some(talkers);
+            pending.share(of, &whole, part, sums, talkers);
+            if between != (0, 0)
+                && let Some(ingress) = &ingress
+            {
                 let inferred = ingress.inferred.then_some(ingress.if_index);
-                networks.add(
-                    Key::networks(minute, run.exporter, between, inferred),
-                    &part,
-                );
+                pending.between(networks, Key::networks(of, between, inferred));
             }
         };
         if first == last {
@@ -270,14 +281,28 @@ impl Usage {
         (flags, remembered)
     }
 
+    /// What all shares of a row have in common.
+    #[inline(always)]
+    fn whole(&self, ingress: Option<Side>, egress: Option<Side>, c: &Rows<'_>, i: usize) -> Whole {
+        let proto = c.app_proto[i];
+        let sides = [ingress, egress].map(|s| s.map_or(NOWHERE, |s| Key::side(s, proto)));
+        let names = Key::names(c.app[i], c.qos_class[i], c.tos[i]);
+        Whole {
+            sides,
+            hashes: sides.map(|side| self.sums.hash_part(side, names)),
+            names,
+            talkers: [
+                self.talkers.hash_part(TalkerRole::Source, &c.src_addr[i]),
+                self.talkers
+                    .hash_part(TalkerRole::Destination, &c.dst_addr[i]),
+            ],
+            row: i as u32,
+        }
+    }
+
     /// The interfaces that a row counts for, and whether the metering side found room.
     #[inline(always)]
-    fn sides(
-        &mut self,
-        run: &Run,
-        c: &CoreColumns,
-        i: usize,
-    ) -> (Option<Side>, Option<Side>, bool) {
+    fn sides(&mut self, run: &Run, c: &Rows<'_>, i: usize) -> (Option<Side>, Option<Side>, bool) {
         use InterfaceSide::{Egress, Ingress};
         let (exporter, in_if, out_if) = (run.exporter, c.in_if[i], c.out_if[i]);
         let out_known = out_if != 0 && !(run.sflow && out_if >= SFLOW_INTERNAL);
@@ -313,6 +338,55 @@ impl Usage {
             )
         };
         (ingress, egress, remembered)
+    }
+}
+
+/// The columns that count here, all of them as long as the batch: said once, it need not be asked for every row.
+struct Rows<'a> {
+    provenance: &'a [u16],
+    present: &'a [u64],
+    start_ms: &'a [i64],
+    end_ms: &'a [i64],
+    direction: &'a [u8],
+    in_if: &'a [u32],
+    out_if: &'a [u32],
+    app_proto: &'a [u32],
+    app: &'a [u32],
+    qos_class: &'a [u16],
+    tos: &'a [u8],
+    src_addr: &'a [Addr],
+    dst_addr: &'a [Addr],
+    bytes: &'a [u64],
+    packets: &'a [u64],
+    sampling_interval: &'a [u32],
+    sampling_source: &'a [u8],
+    nets: Option<&'a NetColumns>,
+}
+
+impl<'a> Rows<'a> {
+    #[inline(always)]
+    fn new(batch: &'a FlowBatch) -> Self {
+        let (c, n) = (&batch.core, batch.len());
+        Rows {
+            provenance: &c.provenance[..n],
+            present: &c.present[..n],
+            start_ms: &c.start_ms[..n],
+            end_ms: &c.end_ms[..n],
+            direction: &c.direction[..n],
+            in_if: &c.in_if[..n],
+            out_if: &c.out_if[..n],
+            app_proto: &c.app_proto[..n],
+            app: &c.app[..n],
+            qos_class: &c.qos_class[..n],
+            tos: &c.tos[..n],
+            src_addr: &c.src_addr[..n],
+            dst_addr: &c.dst_addr[..n],
+            bytes: &c.bytes[..n],
+            packets: &c.packets[..n],
+            sampling_interval: &c.sampling_interval[..n],
+            sampling_source: &c.sampling_source[..n],
+            nets: batch.nets.as_deref(),
+        }
     }
 }
 

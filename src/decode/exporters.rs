@@ -1,9 +1,8 @@
 //! The exporters of a decoder: few bytes to find one, and all of it side by side.
 
 use super::exporter::Exporter;
-use super::prefetch::prefetch;
 use crate::ledger::Book;
-use crate::model::Addr;
+use crate::model::{Addr, prefetch};
 use hashbrown::HashMap;
 
 /// Exporters by address. The map holds places alone, so that it stays in the cache where thousands of exporters do not.

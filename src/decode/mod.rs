@@ -28,7 +28,6 @@ pub mod oracle;
 mod places;
 pub mod plan;
 mod position;
-mod prefetch;
 mod probe;
 pub mod raw;
 mod reverse;

@@ -15,6 +15,7 @@ mod learned;
 mod names;
 mod packet;
 pub mod positions;
+mod prefetch;
 mod provenance;
 mod usage;
 
@@ -33,5 +34,6 @@ pub use packet::{
     Envelope, Fragment, PacketView, TUNNELS_MAX, TcpHeader, Transport, Tunnel, TunnelKind, Tunnels,
     VLANS_MAX, Vlans,
 };
+pub use prefetch::prefetch;
 pub use provenance::{AppSource, Half, Origin, Provenance, RowFlags, SamplingSource};
 pub use usage::{InterfaceSide, NetworkRow, TalkerRole, TalkerRow, UsageRow};

@@ -4,7 +4,7 @@
 /// Asks the processor for the cache lines of a value; they come while something else is done. Where there is no such
 /// instruction it does nothing.
 #[inline(always)]
-pub(super) fn prefetch<T>(value: &T) {
+pub fn prefetch<T>(value: &T) {
     #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
