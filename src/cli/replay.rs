@@ -259,7 +259,8 @@ impl Replay<'_> {
             .into_iter()
             .map(|sealer| {
                 let back = Back::new(tables.clone(), aggregate::Usage::new(&usage), sealer);
-                ExportShard::new(Decoder::new(settings.clone()), back, Book::new(usize::MAX))
+                let book = Book::new(usize::MAX).with_domains_max(settings.domains_max);
+                ExportShard::new(Decoder::new(settings.clone()), back, book)
             })
             .collect())
     }

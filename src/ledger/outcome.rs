@@ -192,6 +192,8 @@ outcomes! {
     InterfacesRefused = "interfaces_refused";
     /// Teardown or running totals that could not be turned into a delta.
     TotalsUnknown = "totals_unknown";
+    /// Look-ups of an account for which there was no room: counted in domain 0 of the exporter, else with those that have none.
+    AccountsRefused = "accounts_refused";
     /// Entries of bounded tables that gave way to newer ones.
     Evictions = "evictions";
     /// Frames of a capture that carried no export datagram.

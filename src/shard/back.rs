@@ -3,10 +3,9 @@
 use crate::aggregate::Usage;
 use crate::batch::{self, Bundle, Extra, LedgerRow, Sealer};
 use crate::enrich::{self, Learnt, Memory, Tables};
-use crate::ledger::{Account, Book, Outcome, Tally};
+use crate::ledger::{Book, Gains, Outcome};
 use crate::model::{Addr, FlowBatch, Learned, UsageRow};
 use crate::receive::Intake;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Most inventory facts a bundle carries; what comes on top waits for the exporter to say it again.
@@ -27,7 +26,7 @@ pub struct Back {
     usage: Usage,
     sealer: Sealer,
     inventory: Vec<Learned>,
-    sealed: BTreeMap<Account, Tally>,
+    gains: Gains,
     enriched: usize,
     ledger_ns: i64,
     shift_ms: i64,
@@ -56,7 +55,7 @@ impl Back {
             usage,
             sealer,
             inventory: vec![],
-            sealed: BTreeMap::new(),
+            gains: Gains::default(),
             enriched: 0,
             ledger_ns: 0,
             shift_ms: 0,
@@ -284,26 +283,6 @@ impl Back {
     fn ledger_rows(&mut self, now_ns: i64, book: &Book) -> Vec<LedgerRow> {
         self.ledger_ns = now_ns;
         let minute_s = (now_ns.max(0) / 60_000_000_000 * 60) as u32;
-        let mut rows = vec![];
-        let other = (([0; 16], 0), book.unassigned());
-        for (account, tally) in book.accounts().map(|(a, t)| (*a, t)).chain([other]) {
-            let before = self.sealed.entry(account).or_default();
-            if before != tally {
-                rows.extend(
-                    tally
-                        .since(before)
-                        .iter()
-                        .map(|(outcome, count)| LedgerRow {
-                            minute_s,
-                            exporter: account.0,
-                            domain: account.1,
-                            outcome,
-                            count,
-                        }),
-                );
-                before.clone_from(tally);
-            }
-        }
-        rows
+        LedgerRow::of(minute_s, &self.gains.of(book))
     }
 }

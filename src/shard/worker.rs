@@ -218,6 +218,7 @@ impl Worker {
         if self.now_ns - self.ticked_ns >= TICK_NS {
             self.ticked_ns = self.now_ns;
             self.shard.tick(self.now_ns);
+            self.shard.book().tick(self.now_ns);
         }
         self.batches += 1;
         if self.batches >= PUBLISH_BATCHES || self.now_ns - self.published_ns >= PUBLISH_NS {
