@@ -137,7 +137,8 @@ impl Replay<'_> {
             let exporter = d.exporter();
             let shard = &mut shards[shard_of(exporter, n)];
             feed(shard, exporter, d);
-            if shard.is_full() && fault.is_none() {
+            let full = shard.is_full() || shard.back().has_much_to_tell();
+            if full && fault.is_none() {
                 fault = flush(&mut shards, writer.as_mut(), d.frame).err();
             }
         });
@@ -150,10 +151,8 @@ impl Replay<'_> {
         let mut usage = vec![];
         for shard in &mut shards {
             book.merge(shard.book());
-            usage.push((
-                shard.back().drain().0,
-                shard.back().tables().names().clone(),
-            ));
+            let names = shard.back().tables().names().clone();
+            usage.push((shard.back().drain(), names));
         }
         counts.book(book.other());
         let written = book.count(Outcome::Rows);
@@ -206,7 +205,8 @@ impl Replay<'_> {
             if shards[0].is_full() {
                 shards[0].close_batch(d.received_at_ns + shift_ms * 1_000_000);
             }
-            if shards[0].rows_open() as usize >= self.config.batch.seal_rows {
+            let rows = shards[0].rows_open() as usize;
+            if rows >= self.config.batch.seal_rows || shards[0].back().is_crowded() {
                 send(
                     shards[0].seal(d.received_at_ns + shift_ms * 1_000_000, false),
                     &outbox,

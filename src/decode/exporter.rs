@@ -7,7 +7,7 @@ use super::position::Touched;
 use super::raw::divides;
 use super::rows::Frame;
 use super::sampling::Samplers;
-use super::sessions::{Session, SessionKey, Sessions, Slot};
+use super::sessions::{NEVER_NS, Session, SessionKey, Sessions, Slot};
 use super::settings::Settings;
 use super::template::{FieldSpec, Template, TemplateHeader};
 use crate::ledger::{Book, Place};
@@ -27,7 +27,7 @@ pub(super) struct Exporter {
     pub domains: SmallVec<[Domain; 1]>,
     pub waiting: VecDeque<Waiting>,
     pub waiting_bytes: usize,
-    /// Names and descriptions told so far: one is told again only when it changes.
+    /// Names and descriptions told so far.
     pub names: NamesTold,
     /// Templates in all sessions.
     pub templates: usize,
@@ -38,8 +38,16 @@ pub(super) struct Exporter {
     pub last_seen_ns: i64,
 }
 
-/// Name and description by what they belong to.
-type NamesTold = HashMap<(NameKind, u64), (Box<str>, Box<str>), foldhash::quality::RandomState>;
+/// Names by what they belong to.
+type NamesTold = HashMap<(NameKind, u64), Told, foldhash::quality::RandomState>;
+
+/// A name, its description, and when the inventory heard of it last.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub name: Box<str>,
+    pub description: Box<str>,
+    pub told_ns: i64,
+}
 
 /// What a name belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -202,6 +210,7 @@ impl Exporter {
                 return (Lesson::Same, 0);
             }
             slot.compiled = layouts.compiled(header, fields, settings);
+            slot.told_ns = NEVER_NS;
             if now_ns.wrapping_sub(slot.changes_since_ns) > MINUTE_NS {
                 (slot.changes, slot.changes_since_ns) = (0, now_ns);
             }
@@ -223,6 +232,7 @@ impl Exporter {
             used: stamp,
             changes: 0,
             changes_since_ns: now_ns,
+            told_ns: NEVER_NS,
         };
         session.templates.insert(i, slot);
         self.templates += 1;

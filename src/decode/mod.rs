@@ -330,6 +330,14 @@ fn expire_front(e: &mut Exporter, shared: &mut Shared, book: &mut Book) {
         .one(Outcome::SetsExpiredTemplate);
 }
 
+/// Most names that one datagram teaches, with the sets that waited for its template; further ones are counted, and taken
+/// when the exporter repeats them.
+pub const FACTS_MAX: usize = 65_536;
+
+/// Nanoseconds after which a name or a template that an exporter repeats is handed on again, though nothing changed: the
+/// inventory may be another one, or have lost it.
+pub const TELL_AGAIN_NS: i64 = 3_600 * SECOND_NS;
+
 /// How many datagrams ahead [`Decoder::call`] is of [`Decoder::decode`].
 pub const CALLED_AHEAD: usize = 2;
 

@@ -3,6 +3,7 @@
 //! Whatever the bytes are, the part that can be trusted is used, every set ends in one outcome, and every fault is
 //! counted and noted.
 
+use super::TELL_AGAIN_NS;
 use super::error::{Fault, Reason};
 use super::exporter::{Compiled, Exporter, Lesson, Waiting};
 use super::faults::Faults;
@@ -244,7 +245,10 @@ impl Job<'_> {
         shared.templates -= gone;
         self.tally.add(Outcome::Evictions, gone as u64);
         let reason = match lesson {
-            Lesson::Same => return None,
+            Lesson::Same => {
+                self.tell(header.id);
+                return None;
+            }
             Lesson::Refused => {
                 self.tally.one(Outcome::TemplatesRefused);
                 return Some(Reason::TemplateLimit);
@@ -265,12 +269,17 @@ impl Job<'_> {
         reason
     }
 
-    /// Tells the inventory about a template.
+    /// Tells the inventory about a template that it has not heard of for long; one that changed forgot that it was told.
     fn tell(&mut self, id: u16) {
-        let stamp = self.shared.stamp;
-        let Some(compiled) = self.exporter.sessions[self.session].template(id, stamp) else {
+        let now_ns = self.datagram.received_at_ns;
+        let Some(slot) = self.exporter.sessions[self.session].slot(id) else {
             return;
         };
+        if now_ns.saturating_sub(slot.told_ns) < TELL_AGAIN_NS {
+            return;
+        }
+        slot.told_ns = now_ns;
+        let compiled = &slot.compiled;
         self.learned.push(Learned::Template {
             exporter: self.datagram.source,
             port: self.datagram.port,

@@ -2,12 +2,12 @@
 //! expectations. A small versioned JSON text; a damaged or hostile one is an error and changes nothing.
 
 use super::Decoder;
-use super::exporter::{Domain, Exporter, NameKind};
+use super::exporter::{Domain, Exporter, NameKind, Told};
 use super::layouts::Layouts;
 use super::options;
 use super::sampling::Samplers;
 use super::sequence::{End, Sequence};
-use super::sessions::{Session, Slot};
+use super::sessions::{NEVER_NS, Session, Slot};
 use super::settings::Settings;
 use super::template::{FieldSpec, TemplateHeader, VARIABLE};
 use crate::ledger::Place;
@@ -162,7 +162,7 @@ fn saved(e: &Exporter) -> SavedExporter {
     let mut names: Vec<_> = e
         .names
         .iter()
-        .map(|((kind, id), (name, more))| (*kind, *id, name.to_string(), more.to_string()))
+        .map(|((kind, id), t)| (*kind, *id, t.name.to_string(), t.description.to_string()))
         .collect();
     names.sort();
     SavedExporter {
@@ -247,7 +247,12 @@ fn restored(
             options::text(more.as_bytes()),
         );
         learned.push(options::fact(e.addr, (kind, id), &name, &more));
-        e.names.insert((kind, id), (name.into(), more.into()));
+        let told = Told {
+            name: name.into(),
+            description: more.into(),
+            told_ns: NEVER_NS,
+        };
+        e.names.insert((kind, id), told);
     }
     Ok(e)
 }
@@ -301,6 +306,7 @@ fn restored_session(
             used: 0,
             changes: 0,
             changes_since_ns: 0,
+            told_ns: NEVER_NS,
         });
     }
     Ok(session)

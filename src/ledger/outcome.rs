@@ -180,6 +180,8 @@ outcomes! {
     SamplingRefused = "sampling_refused";
     /// Names learned from options that found no room.
     NamesRefused = "names_refused";
+    /// Facts for the inventory (names, templates, counters, exporters) that found no room on their way to the store.
+    FactsRefused = "facts_refused";
     /// Texts cut to their limit.
     TextsCut = "texts_cut";
     /// Usage minutes clamped to what may still be booked.
