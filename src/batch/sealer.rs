@@ -128,12 +128,16 @@ impl Sealer {
         self.settings.seal_age_ms as i64 * 1_000_000 * i64::from(self.crowding.factor())
     }
 
+    /// Whether there are rows enough for a bundle.
+    pub fn is_full(&self) -> bool {
+        self.rows >= self.settings.seal_rows || self.flows.len() >= BATCHES_MAX
+    }
+
     /// Whether it is time to seal.
     pub fn due(&self, now_ns: i64) -> bool {
         let age_ns = now_ns.saturating_sub(self.opened_ns);
         !self.flows.is_empty()
-            && (self.rows >= self.settings.seal_rows
-                || self.flows.len() >= BATCHES_MAX
+            && (self.is_full()
                 || age_ns >= self.seal_age_ns()
                 || day(now_ns) != day(self.opened_ns))
     }

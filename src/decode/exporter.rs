@@ -1,6 +1,6 @@
 //! What is remembered of one exporter: sessions with their templates, observation domains, sets that wait, names.
 
-use super::layouts::Layouts;
+use super::layouts::{Layouts, Share};
 use super::lend::agreed;
 use super::plan::Plan;
 use super::position::Touched;
@@ -66,6 +66,8 @@ pub(super) struct Compiled {
     pub template: Template,
     /// Flow records have one, options data have none.
     pub plan: Option<Plan>,
+    /// Its share of what all layouts take.
+    pub share: Share,
 }
 
 /// An observation domain.
@@ -121,7 +123,17 @@ impl Compiled {
     pub fn new(header: &TemplateHeader, fields: &[FieldSpec], settings: &Settings) -> Self {
         let template = Template::new(header, fields);
         let plan = (!template.options).then(|| Plan::compile(&template, settings));
-        Compiled { template, plan }
+        Compiled {
+            template,
+            plan,
+            share: Share::default(),
+        }
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn bytes(&self) -> usize {
+        let plan = self.plan.as_ref().map_or(0, Plan::heap_bytes);
+        LAYOUT_BYTES + size_of::<Compiled>() + size_of_val(&*self.template.fields) + plan
     }
 }
 
@@ -239,6 +251,22 @@ impl Exporter {
         (Lesson::New, gone)
     }
 
+    /// Drops the templates that were not used for longest; how many there were.
+    pub fn drop_templates(&mut self, n: usize) -> usize {
+        (0..n).take_while(|_| self.drop_oldest_template()).count()
+    }
+
+    /// Bytes of the layouts, those that others have, too.
+    pub fn template_bytes(&self) -> usize {
+        let slots = self.sessions.iter().flat_map(|s| &s.templates);
+        slots.map(|slot| slot.compiled.bytes()).sum()
+    }
+
+    /// Samplers of all domains.
+    pub fn samplers(&self) -> usize {
+        self.domains.iter().map(|d| d.samplers.len()).sum()
+    }
+
     /// Drops the template that was not used for longest; whether there was one.
     ///
     /// Looks at all templates once for many that go: what is used afterwards is younger than all that were found, so the
@@ -333,6 +361,9 @@ impl Exporter {
 }
 
 const MINUTE_NS: i64 = 60_000_000_000;
+
+/// Bytes by which a layout is found: its entry in a hash table that is half full, a list of one, two counts.
+const LAYOUT_BYTES: usize = 2 * 33 + 8 + 16;
 
 /// One in so many templates is found at one look for those that may give way.
 const AGED_PART: usize = 8;

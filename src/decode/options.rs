@@ -3,6 +3,7 @@
 use super::element::{self, Kind, Side, Target};
 use super::exporter::{Domain, Exporter, NameKind, Told};
 use super::moves::{app_id, number, side_value};
+use super::relief::Held;
 use super::sampling::{Scope, interval};
 use super::settings::Settings;
 use super::template::Template;
@@ -124,7 +125,7 @@ pub(super) fn learn(
     (template, spans, body): (&Template, &[(usize, usize)], &[u8]),
     exporter: &mut Exporter,
     domain: usize,
-    settings: &Settings,
+    (settings, held): (&Settings, &mut Held),
     learned: &mut Vec<Learned>,
     tally: &mut Tally,
 ) {
@@ -139,12 +140,16 @@ pub(super) fn learn(
         let about = exporter.domains.iter().position(named).unwrap_or(domain);
         exporter.domains[about].init_ms = Some(init);
     }
+    let room = exporter.samplers() < settings.samplers_max && held.has_samplers(settings);
     let d = &mut exporter.domains[domain];
-    learn_sampling(&said, addr, d, settings, learned, tally);
+    let before = d.samplers.len();
+    learn_sampling(&said, addr, d, room, learned, tally);
+    held.samplers += d.samplers.len() - before;
     let named = |name: &str, more: &str| !(name.is_empty() && more.is_empty());
     let mut tell = |kind, id, name: &str, description: &str| {
         // one that finds no room is not marked as told, and comes again
-        let room = learned.len() < FACTS_MAX;
+        let room = learned.len() < FACTS_MAX && held.has_names(settings);
+        let before = exporter.names.len();
         if is_news(
             exporter,
             (kind, id),
@@ -155,6 +160,7 @@ pub(super) fn learn(
         ) {
             learned.push(fact(addr, (kind, id), name, description));
         }
+        held.names += exporter.names.len() - before;
     };
     if let Some(index) = said
         .interface
@@ -205,7 +211,7 @@ fn learn_sampling(
     said: &Said,
     exporter: Addr,
     d: &mut Domain,
-    settings: &Settings,
+    room: bool,
     learned: &mut Vec<Learned>,
     tally: &mut Tally,
 ) {
@@ -216,15 +222,12 @@ fn learn_sampling(
     let sampler = said.side(Side::SamplerId);
     let n = u32::try_from(n).unwrap_or(u32::MAX);
     if let Some(scope) = said.scope {
-        if d.samplers
-            .learn_scoped(scope, n, settings.samplers_max)
-            .is_none()
-        {
+        if d.samplers.learn_scoped(scope, n, room).is_none() {
             tally.one(Outcome::NamesRefused);
         }
         return;
     }
-    match d.samplers.learn(sampler, n, settings.samplers_max) {
+    match d.samplers.learn(sampler, n, room) {
         Some(true) => learned.push(Learned::Sampler {
             exporter,
             domain: d.domain,

@@ -5,6 +5,7 @@ use super::Decoder;
 use super::exporter::{Domain, Exporter, NameKind, Told};
 use super::layouts::Layouts;
 use super::options;
+use super::relief::Held;
 use super::sampling::Samplers;
 use super::sequence::{End, Sequence};
 use super::sessions::{NEVER_NS, Session, Slot};
@@ -154,6 +155,8 @@ impl Decoder {
             self.exporters.insert(exporter);
         }
         self.shared.templates = self.exporters.iter().map(|e| e.templates).sum();
+        self.shared.held = Held::default();
+        self.exporters.iter().for_each(|e| self.shared.held.add(e));
         Ok(learned)
     }
 }
@@ -224,9 +227,11 @@ fn restored(
         e.templates += session.templates.len();
         e.sessions.push(session);
     }
+    let mut samplers_left = settings.samplers_max;
     for d in saved.domains.into_iter().take(settings.domains_max) {
-        let facts = d.samplers.iter().take(settings.samplers_max);
-        learned.extend(facts.map(|(sampler, interval)| Learned::Sampler {
+        let samplers = d.samplers.bounded(samplers_left);
+        samplers_left -= samplers.len();
+        learned.extend(samplers.iter().map(|(sampler, interval)| Learned::Sampler {
             exporter: e.addr,
             domain: d.domain,
             sampler,
@@ -235,7 +240,7 @@ fn restored(
         e.domains.push(Domain {
             version: d.version,
             domain: d.domain,
-            samplers: d.samplers.bounded(settings.samplers_max),
+            samplers,
             init_ms: d.init_ms,
             last_seen_ns: d.last_seen_ns,
             account: Place::default(),

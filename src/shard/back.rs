@@ -235,9 +235,9 @@ impl Back {
         self.sealer.due(now_ns) || self.is_crowded() || now_ns - self.ledger_ns >= LEDGER_NS
     }
 
-    /// Whether usage has no room for more keys, or the inventory none for more facts.
+    /// Whether there are rows for a bundle, usage has no room for more keys, or the inventory none for more facts.
     pub fn is_crowded(&self) -> bool {
-        self.usage.is_full() || self.has_much_to_tell()
+        self.sealer.is_full() || self.usage.is_full() || self.has_much_to_tell()
     }
 
     /// Whether the facts of the next datagram may find no room in the inventory.

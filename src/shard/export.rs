@@ -54,6 +54,20 @@ impl ExportShard {
         }
         self.decoder
             .decode(d, &mut self.open, &mut self.learned, &mut self.book);
+        self.teach(before);
+    }
+
+    /// Goes on with the last datagram, if there is more to do: when many sets waited for its template the batch is full, or
+    /// the inventory, before all are decoded.
+    pub fn go_on(&mut self) -> bool {
+        let before = self.open.len();
+        let book = &mut self.book;
+        let more = self.decoder.go_on(&mut self.open, &mut self.learned, book);
+        self.teach(before);
+        more
+    }
+
+    fn teach(&mut self, before: usize) {
         if !self.learned.is_empty() {
             self.back.enrich(&mut self.open, before, &mut self.book);
             self.back.learn(&mut self.learned, &mut self.book);

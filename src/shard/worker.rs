@@ -196,14 +196,22 @@ impl Worker {
                 self.shard.call(&d.source);
             }
             self.shard.datagram(&datagram);
-            if self.shard.is_full() {
-                self.close_batch();
+            self.make_room(output);
+            while self.shard.go_on() {
+                self.make_room(output);
             }
-            if self.shard.back().has_much_to_tell() {
-                match self.stages {
-                    Stages::Full => self.seal(output, false),
-                    Stages::Decode => self.shard.drop_batch(),
-                }
+        }
+    }
+
+    /// Closes a batch that is full, and seals where the bundle is.
+    fn make_room(&mut self, output: &mut dyn FnMut(Bundle)) {
+        if self.shard.is_full() {
+            self.close_batch();
+        }
+        if self.shard.back().is_crowded() {
+            match self.stages {
+                Stages::Full => self.seal(output, false),
+                Stages::Decode => self.shard.drop_batch(),
             }
         }
     }
@@ -364,13 +372,13 @@ mod tests {
             };
             told += bundle.batches.iter().map(rows).sum::<usize>();
         };
-        let mut batch = DatagramBatch::with_capacity(1_000);
         for exporter in 1..=2 {
             for payload in names(50_000) {
+                let mut batch = DatagramBatch::with_capacity(1);
                 assert!(batch.push(&datagram(exporter, 0, &payload)));
+                worker.datagrams(&batch, &mut output);
             }
         }
-        worker.datagrams(&batch, &mut output);
         worker.seal(&mut output, true);
         // the two templates, too
         assert_eq!(told, 100_002);

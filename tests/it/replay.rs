@@ -115,12 +115,29 @@ fn counters_give_the_same_bytes_for_any_number_of_shards() {
         let payload: Vec<u8> = words.iter().flat_map(|w: &u32| w.to_be_bytes()).collect();
         frames.push(datagram_frame(6343, &payload));
     }
+    frames.push(datagram_frame(2055, &v5()));
     let file = dir.path().join("counters.pcap");
     fs::write(&file, raw_ip_capture(&frames)).expect("written");
     let ledger = assert_same(&["--as", "export"], &[file]);
     assert_eq!(total(&ledger, "records_counters"), 70_000);
     assert_eq!(total(&ledger, "names_refused"), 0);
     assert_eq!(total(&ledger, "facts_refused"), 0);
+}
+
+/// A NetFlow 5 datagram with one flow.
+fn v5() -> Vec<u8> {
+    let mut v5 = vec![0, 5, 0, 1];
+    v5.extend(3_600_000u32.to_be_bytes());
+    v5.extend(1_700_000_000u32.to_be_bytes());
+    v5.resize(24, 0);
+    v5.extend([10, 0, 0, 1, 10, 0, 0, 2, 0, 0, 0, 0, 0, 1, 0, 2]);
+    v5.extend(7u32.to_be_bytes());
+    v5.extend(4200u32.to_be_bytes());
+    v5.extend(3_590_000u32.to_be_bytes());
+    v5.extend(3_600_000u32.to_be_bytes());
+    v5.extend([0x30, 0x39, 1, 187, 0, 0x18, 6, 0]);
+    v5.resize(72, 0);
+    v5
 }
 
 /// An IPv4 packet with a UDP datagram.
@@ -220,19 +237,8 @@ fn a_datagram_is_booked_under_its_agent() {
 #[test]
 fn one_raw_payload_is_a_capture() {
     let dir = directory();
-    let mut v5 = vec![0, 5, 0, 1];
-    v5.extend(3_600_000u32.to_be_bytes());
-    v5.extend(1_700_000_000u32.to_be_bytes());
-    v5.resize(24, 0);
-    v5.extend([10, 0, 0, 1, 10, 0, 0, 2, 0, 0, 0, 0, 0, 1, 0, 2]);
-    v5.extend(7u32.to_be_bytes());
-    v5.extend(4200u32.to_be_bytes());
-    v5.extend(3_590_000u32.to_be_bytes());
-    v5.extend(3_600_000u32.to_be_bytes());
-    v5.extend([0x30, 0x39, 1, 187, 0, 0x18, 6, 0]);
-    v5.resize(72, 0);
     let file = dir.path().join("one.dat");
-    fs::write(&file, v5).expect("written");
+    fs::write(&file, v5()).expect("written");
     let [flows, usage, ledger] = files_of(&dir.path().join("out"), &[], &[file]);
     let flow: serde_json::Value = serde_json::from_slice(&flows).expect("one line");
     assert_eq!(
