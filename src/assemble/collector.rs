@@ -358,7 +358,9 @@ fn export_shard(
     let mut decode = config.decode.clone();
     decode.correct_clock = true;
     let decoder = Decoder::new(decode);
-    let book = Book::new(config.receive.exporters_max.saturating_mul(2));
+    let book = Book::new(config.receive.exporters_max.saturating_mul(2))
+        .with_domains_max(config.decode.domains_max)
+        .with_idle_s(config.receive.exporter_idle_s);
     let mut shard = ExportShard::new(decoder, Back::new(tables, usage, sealer), book);
     for bytes in &before.states {
         if let Err(error) = shard.restore(bytes, before.end, &mine) {

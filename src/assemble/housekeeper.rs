@@ -3,7 +3,7 @@
 use super::{StateDirectory, View};
 use crate::batch::{Extra, LedgerRow, Sealer};
 use crate::decode::Faults;
-use crate::ledger::{Account, Outcome, Tally};
+use crate::ledger::{Gains, Outcome};
 use crate::model::{Addr, Learned};
 use crate::receive::route::Moment;
 use crate::sink::Outbox;
@@ -53,7 +53,7 @@ impl Housekeeper {
             state,
             sealer,
             outbox,
-            sealed: BTreeMap::new(),
+            gains: vec![],
             lost_told: 0,
             told: Told::default(),
             cleaned: false,
@@ -88,7 +88,8 @@ struct Rounds {
     state: Arc<StateDirectory>,
     sealer: Sealer,
     outbox: Outbox,
-    sealed: BTreeMap<Account, Tally>,
+    /// Of the book of each listener.
+    gains: Vec<Gains>,
     lost_told: u64,
     told: Told,
     cleaned: bool,
@@ -164,43 +165,18 @@ impl Rounds {
     fn write_ledger(&mut self) {
         let now_ns = Moment::now().wall_ns;
         let minute_s = (now_ns.max(0) / 60_000_000_000 * 60) as u32;
-        let mut gained: BTreeMap<Account, Tally> = BTreeMap::new();
-        for listener in self.view.listeners() {
-            for (account, tally) in listener.book.accounts() {
-                gained.entry(*account).or_default().merge(tally);
-            }
-            gained
-                .entry(([0; 16], 0))
-                .or_default()
-                .merge(listener.book.unassigned());
-        }
         // what became of rows goes with the rows that tell it: after a crash both are there, or neither
         let (news, told) = self.view.sink_cell().tell();
-        let mut ledger: Vec<LedgerRow> = (news.iter())
-            .map(|(outcome, count)| LedgerRow {
-                minute_s,
-                exporter: [0; 16],
-                domain: 0,
-                outcome,
-                count,
-            })
-            .collect();
-        for (account, tally) in gained {
-            let before = self.sealed.entry(account).or_default();
-            ledger.extend(
-                tally
-                    .since(before)
-                    .iter()
-                    .map(|(outcome, count)| LedgerRow {
-                        minute_s,
-                        exporter: account.0,
-                        domain: account.1,
-                        outcome,
-                        count,
-                    }),
-            );
-            *before = tally;
+        let listeners = self.view.listeners();
+        self.gains.resize_with(listeners.len(), Gains::default);
+        let mut gained = BTreeMap::from([(([0; 16], 0), news)]);
+        for (listener, gains) in listeners.iter().zip(&mut self.gains) {
+            for (account, tally) in gains.of(&listener.book) {
+                gained.entry(account).or_default().merge(&tally);
+            }
         }
+        let gained: Vec<_> = gained.into_iter().collect();
+        let ledger = LedgerRow::of(minute_s, &gained);
         let extra = Extra {
             ledger,
             ..Extra::default()

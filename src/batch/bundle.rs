@@ -1,6 +1,6 @@
 //! Bundles and batches.
 
-use crate::ledger::Outcome;
+use crate::ledger::{Account, Outcome, Tally};
 use crate::model::{Addr, FlowBatch, InterfaceCounters, Learned, Names, NetworkRow, Origin};
 use crate::model::{TalkerRow, UsageRow};
 use std::ops::Range;
@@ -154,6 +154,22 @@ pub struct LedgerRow {
     pub outcome: Outcome,
     /// How often.
     pub count: u64,
+}
+
+impl LedgerRow {
+    /// The rows of what accounts gained.
+    pub fn of(minute_s: u32, gained: &[(Account, Tally)]) -> Vec<LedgerRow> {
+        let rows = gained.iter().flat_map(|((exporter, domain), tally)| {
+            tally.iter().map(|(outcome, count)| LedgerRow {
+                minute_s,
+                exporter: *exporter,
+                domain: *domain,
+                outcome,
+                count,
+            })
+        });
+        rows.collect()
+    }
 }
 
 /// An exporter as it was first seen: one row for each combination of these.

@@ -47,6 +47,7 @@ pub struct Sealer {
     opened_ns: i64,
     sorter: Sorter,
     announced: HashSet<ExporterRow>,
+    unannounced: u64,
     crowding: Arc<Crowding>,
     home: (Sender<FlowBatch>, Receiver<FlowBatch>),
     usage_home: (Sender<Vec<UsageRow>>, Receiver<Vec<UsageRow>>),
@@ -64,6 +65,7 @@ impl Sealer {
             opened_ns: 0,
             sorter: Sorter::default(),
             announced: HashSet::new(),
+            unannounced: 0,
             crowding: Arc::default(),
             home: channel(),
             usage_home: channel(),
@@ -80,6 +82,16 @@ impl Sealer {
     pub fn set_limits(&mut self, settings: &Settings) {
         self.settings.seal_rows = settings.seal_rows;
         self.settings.seal_age_ms = settings.seal_age_ms;
+    }
+
+    /// Announces every exporter once more.
+    pub fn forget_announced(&mut self) {
+        self.announced.clear();
+    }
+
+    /// How often an exporter could not be announced since the last call.
+    pub fn take_unannounced(&mut self) -> u64 {
+        std::mem::take(&mut self.unannounced)
     }
 
     /// An empty batch: one that came home, else a new one.
@@ -116,12 +128,16 @@ impl Sealer {
         self.settings.seal_age_ms as i64 * 1_000_000 * i64::from(self.crowding.factor())
     }
 
+    /// Whether there are rows enough for a bundle.
+    pub fn is_full(&self) -> bool {
+        self.rows >= self.settings.seal_rows || self.flows.len() >= BATCHES_MAX
+    }
+
     /// Whether it is time to seal.
     pub fn due(&self, now_ns: i64) -> bool {
         let age_ns = now_ns.saturating_sub(self.opened_ns);
         !self.flows.is_empty()
-            && (self.rows >= self.settings.seal_rows
-                || self.flows.len() >= BATCHES_MAX
+            && (self.is_full()
                 || age_ns >= self.seal_age_ns()
                 || day(now_ns) != day(self.opened_ns))
     }
@@ -185,7 +201,7 @@ impl Sealer {
         )
     }
 
-    /// Exporters that no earlier bundle of this shard announced.
+    /// Exporters that no earlier bundle of this shard announced, since all were announced once more.
     fn announce(&mut self, flows: &[FlowBatch]) -> Vec<ExporterRow> {
         let mut new = Vec::new();
         let mut last = None;
@@ -195,9 +211,12 @@ impl Sealer {
                 continue;
             }
             last = Some(row);
-            let room = self.announced.len() < self.settings.inventory_max;
-            if room && self.announced.insert(row) {
-                new.push(row);
+            if self.announced.len() < self.settings.inventory_max {
+                if self.announced.insert(row) {
+                    new.push(row);
+                }
+            } else if !self.announced.contains(&row) {
+                self.unannounced += 1;
             }
         }
         new

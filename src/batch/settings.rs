@@ -11,7 +11,7 @@ pub struct Settings {
     /// Milliseconds after which a bundle is sealed however small it is (default 1,000): what a crash can cost. Up to
     /// eight times that while the store says that it has too many parts.
     pub seal_age_ms: u64,
-    /// Most exporters whose inventory row is remembered as written (default 65,536); past it they are not announced.
+    /// Most exporters whose inventory row is remembered as written (default 65,536); past it they are not announced, and counted.
     pub inventory_max: usize,
 }
 

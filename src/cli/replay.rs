@@ -135,10 +135,17 @@ impl Replay<'_> {
         let counts = self.read(|d| {
             last_ns = advance(&mut shards, d, last_ns);
             let exporter = d.exporter();
-            let shard = &mut shards[shard_of(exporter, n)];
-            feed(shard, exporter, d);
-            if shard.is_full() && fault.is_none() {
-                fault = flush(&mut shards, writer.as_mut(), d.frame).err();
+            let mine = shard_of(exporter, n);
+            feed(&mut shards[mine], exporter, d);
+            loop {
+                let shard = &mut shards[mine];
+                let full = shard.is_full() || shard.back().has_much_to_tell();
+                if full && fault.is_none() {
+                    fault = flush(&mut shards, writer.as_mut(), d.frame).err();
+                }
+                if !shards[mine].go_on() {
+                    break;
+                }
             }
         });
         if let Some(error) = fault {
@@ -150,10 +157,8 @@ impl Replay<'_> {
         let mut usage = vec![];
         for shard in &mut shards {
             book.merge(shard.book());
-            usage.push((
-                shard.back().drain().0,
-                shard.back().tables().names().clone(),
-            ));
+            let names = shard.back().tables().names().clone();
+            usage.push((shard.back().drain(), names));
         }
         counts.book(book.other());
         let written = book.count(Outcome::Rows);
@@ -202,15 +207,18 @@ impl Replay<'_> {
         self.read(|d| {
             last_ns = advance(&mut shards, d, last_ns);
             let exporter = d.exporter();
-            feed(&mut shards[0], exporter, d);
-            if shards[0].is_full() {
-                shards[0].close_batch(d.received_at_ns + shift_ms * 1_000_000);
-            }
-            if shards[0].rows_open() as usize >= self.config.batch.seal_rows {
-                send(
-                    shards[0].seal(d.received_at_ns + shift_ms * 1_000_000, false),
-                    &outbox,
-                );
+            let (shard, now_ns) = (&mut shards[0], d.received_at_ns + shift_ms * 1_000_000);
+            feed(shard, exporter, d);
+            loop {
+                if shard.is_full() {
+                    shard.close_batch(now_ns);
+                }
+                if shard.back().is_crowded() {
+                    send(shard.seal(now_ns, false), &outbox);
+                }
+                if !shard.go_on() {
+                    break;
+                }
             }
         });
         shards[0].finish();
@@ -259,7 +267,8 @@ impl Replay<'_> {
             .into_iter()
             .map(|sealer| {
                 let back = Back::new(tables.clone(), aggregate::Usage::new(&usage), sealer);
-                ExportShard::new(Decoder::new(settings.clone()), back, Book::new(usize::MAX))
+                let book = Book::new(usize::MAX).with_domains_max(settings.domains_max);
+                ExportShard::new(Decoder::new(settings.clone()), back, book)
             })
             .collect())
     }

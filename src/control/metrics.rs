@@ -101,7 +101,9 @@ fn ledger(page: &mut Page, s: &Snapshot) {
 }
 
 fn by_exporter(page: &mut Page, s: &Snapshot, inventory: &Inventory, labels_max: usize) {
-    let (mut own, mut other): (Vec<(String, Tally)>, Option<Tally>) = (Vec::new(), None);
+    // exporters without an account have no label either
+    let mut other = Some(s.book.rest().clone()).filter(|t| !t.is_zero());
+    let mut own: Vec<(String, Tally)> = Vec::new();
     for (addr, (tally, _)) in exporters(&s.book) {
         if inventory.number(&addr).is_some_and(|n| n < labels_max) {
             own.push((addr.to_string(), tally));

@@ -1,13 +1,13 @@
 //! What is remembered of one exporter: sessions with their templates, observation domains, sets that wait, names.
 
-use super::layouts::Layouts;
+use super::layouts::{Layouts, Share};
 use super::lend::agreed;
 use super::plan::Plan;
 use super::position::Touched;
 use super::raw::divides;
 use super::rows::Frame;
 use super::sampling::Samplers;
-use super::sessions::{Session, SessionKey, Sessions, Slot};
+use super::sessions::{NEVER_NS, Session, SessionKey, Sessions, Slot};
 use super::settings::Settings;
 use super::template::{FieldSpec, Template, TemplateHeader};
 use crate::ledger::{Book, Place};
@@ -27,7 +27,7 @@ pub(super) struct Exporter {
     pub domains: SmallVec<[Domain; 1]>,
     pub waiting: VecDeque<Waiting>,
     pub waiting_bytes: usize,
-    /// Names and descriptions told so far: one is told again only when it changes.
+    /// Names and descriptions told so far.
     pub names: NamesTold,
     /// Templates in all sessions.
     pub templates: usize,
@@ -38,8 +38,16 @@ pub(super) struct Exporter {
     pub last_seen_ns: i64,
 }
 
-/// Name and description by what they belong to.
-type NamesTold = HashMap<(NameKind, u64), (Box<str>, Box<str>), foldhash::quality::RandomState>;
+/// Names by what they belong to.
+type NamesTold = HashMap<(NameKind, u64), Told, foldhash::quality::RandomState>;
+
+/// A name, its description, and when the inventory heard of it last.
+#[derive(Debug)]
+pub(super) struct Told {
+    pub name: Box<str>,
+    pub description: Box<str>,
+    pub told_ns: i64,
+}
 
 /// What a name belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -58,6 +66,8 @@ pub(super) struct Compiled {
     pub template: Template,
     /// Flow records have one, options data have none.
     pub plan: Option<Plan>,
+    /// Its share of what all layouts take.
+    pub share: Share,
 }
 
 /// An observation domain.
@@ -113,7 +123,17 @@ impl Compiled {
     pub fn new(header: &TemplateHeader, fields: &[FieldSpec], settings: &Settings) -> Self {
         let template = Template::new(header, fields);
         let plan = (!template.options).then(|| Plan::compile(&template, settings));
-        Compiled { template, plan }
+        Compiled {
+            template,
+            plan,
+            share: Share::default(),
+        }
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn bytes(&self) -> usize {
+        let plan = self.plan.as_ref().map_or(0, Plan::heap_bytes);
+        LAYOUT_BYTES + size_of::<Compiled>() + size_of_val(&*self.template.fields) + plan
     }
 }
 
@@ -202,6 +222,7 @@ impl Exporter {
                 return (Lesson::Same, 0);
             }
             slot.compiled = layouts.compiled(header, fields, settings);
+            slot.told_ns = NEVER_NS;
             if now_ns.wrapping_sub(slot.changes_since_ns) > MINUTE_NS {
                 (slot.changes, slot.changes_since_ns) = (0, now_ns);
             }
@@ -223,10 +244,27 @@ impl Exporter {
             used: stamp,
             changes: 0,
             changes_since_ns: now_ns,
+            told_ns: NEVER_NS,
         };
         session.templates.insert(i, slot);
         self.templates += 1;
         (Lesson::New, gone)
+    }
+
+    /// Drops the templates that were not used for longest; how many there were.
+    pub fn drop_templates(&mut self, n: usize) -> usize {
+        (0..n).take_while(|_| self.drop_oldest_template()).count()
+    }
+
+    /// Bytes of the layouts, those that others have, too.
+    pub fn template_bytes(&self) -> usize {
+        let slots = self.sessions.iter().flat_map(|s| &s.templates);
+        slots.map(|slot| slot.compiled.bytes()).sum()
+    }
+
+    /// Samplers of all domains.
+    pub fn samplers(&self) -> usize {
+        self.domains.iter().map(|d| d.samplers.len()).sum()
     }
 
     /// Drops the template that was not used for longest; whether there was one.
@@ -323,6 +361,9 @@ impl Exporter {
 }
 
 const MINUTE_NS: i64 = 60_000_000_000;
+
+/// Bytes by which a layout is found: its entry in a hash table that is half full, a list of one, two counts.
+const LAYOUT_BYTES: usize = 2 * 33 + 8 + 16;
 
 /// One in so many templates is found at one look for those that may give way.
 const AGED_PART: usize = 8;

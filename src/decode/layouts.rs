@@ -5,6 +5,7 @@ use super::settings::Settings;
 use super::template::{FieldSpec, TemplateHeader};
 use hashbrown::HashMap;
 use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
 /// Compiled templates by the hash of their layout. Holds none alive.
@@ -13,9 +14,29 @@ pub(super) struct Layouts {
     known: HashMap<u64, Vec<Weak<Compiled>>, foldhash::quality::RandomState>,
     /// Entries at which the dead ones are swept.
     sweep_at: usize,
+    /// Bytes of all that are alive.
+    bytes: Arc<AtomicUsize>,
+}
+
+/// What a layout takes of the bytes of all, given back when it goes.
+#[derive(Debug, Default)]
+pub(super) struct Share {
+    all: Arc<AtomicUsize>,
+    bytes: usize,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Relaxed);
+    }
 }
 
 impl Layouts {
+    /// Bytes of all layouts that are in use.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Relaxed)
+    }
+
     /// The compiled form of a template, shared with all that have the same id and layout.
     pub fn compiled(
         &mut self,
@@ -34,7 +55,14 @@ impl Layouts {
             return found;
         }
         list.retain(|w| w.strong_count() > 0);
-        let compiled = Arc::new(Compiled::new(header, fields, settings));
+        let mut compiled = Compiled::new(header, fields, settings);
+        let bytes = compiled.bytes();
+        self.bytes.fetch_add(bytes, Relaxed);
+        compiled.share = Share {
+            all: self.bytes.clone(),
+            bytes,
+        };
+        let compiled = Arc::new(compiled);
         list.push(Arc::downgrade(&compiled));
         if self.known.len() > self.sweep_at {
             self.known
@@ -74,5 +102,8 @@ mod tests {
         }
         assert!(layouts.known.len() < 400, "{}", layouts.known.len());
         assert_eq!(Arc::strong_count(&a), 1);
+        assert_eq!(layouts.bytes(), a.bytes());
+        drop(a);
+        assert_eq!(layouts.bytes(), 0);
     }
 }

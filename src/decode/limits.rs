@@ -12,11 +12,18 @@ impl Decoder {
     /// since it looks at everything.
     pub fn overfull(&self) -> Option<(&'static str, usize)> {
         let (shared, s) = (&self.shared, &self.shared.settings);
+        let sum = |of: fn(&Exporter) -> usize| self.exporters.iter().map(of).sum::<usize>();
         let all = [
             ("exporters", self.exporters.len(), s.exporters_max.max(1)),
             ("templates", shared.templates, s.templates_max),
             ("waiting sets", shared.waiting_sets, s.waiting_sets_max),
             ("waiting bytes", shared.waiting_bytes, s.waiting_bytes_max),
+            ("names of all", sum(|e| e.names.len()), s.names_all_max),
+            (
+                "samplers of all",
+                sum(Exporter::samplers),
+                s.samplers_all_max,
+            ),
         ];
         let each = self.exporters.iter().flat_map(|e| of_exporter(e, s));
         let beside = shared.counters.sizes(s).into_iter();
@@ -56,7 +63,6 @@ impl Decoder {
 }
 
 fn of_exporter(e: &Exporter, s: &Settings) -> [Size; 7] {
-    let samplers = e.domains.iter().map(|d| d.samplers.len());
     [
         ("sessions", e.sessions.len(), s.sessions_max.max(1)),
         ("domains", e.domains.len(), s.domains_max.max(1)),
@@ -68,11 +74,6 @@ fn of_exporter(e: &Exporter, s: &Settings) -> [Size; 7] {
             s.exporter_waiting_bytes_max,
         ),
         ("names", e.names.len(), s.names_max),
-        // of the domain, by sampler, by what is less than the domain
-        (
-            "samplers",
-            samplers.max().unwrap_or(0),
-            2 * s.samplers_max + 1,
-        ),
+        ("samplers", e.samplers(), s.samplers_max),
     ]
 }

@@ -30,6 +30,7 @@ pub mod plan;
 mod position;
 mod probe;
 pub mod raw;
+mod relief;
 mod reverse;
 mod rows;
 mod sampling;
@@ -57,7 +58,7 @@ use crate::ledger::{Account, Book, Outcome};
 use crate::model::{Addr, Datagram, FlowBatch, Learned};
 use exporter::Exporter;
 use exporters::Exporters;
-use sets::{Header, Job, Shared};
+use sets::{Header, Job, Late, Left, Shared};
 use std::sync::Arc;
 
 /// Decodes the datagrams of many exporters; one a shard.
@@ -67,6 +68,7 @@ pub struct Decoder {
     shared: Shared,
     sflow: SflowDecoder,
     touched: position::Touched,
+    late: Option<Late>,
 }
 
 impl Decoder {
@@ -77,12 +79,14 @@ impl Decoder {
             exporters: Exporters::default(),
             sflow: SflowDecoder::new(&settings),
             touched: position::Touched::default(),
+            late: None,
             shared: Shared {
                 counters: twoway::Counters::new(&settings),
                 scratch: rows::Scratch::default(),
                 fields: Vec::new(),
                 layouts: layouts::Layouts::default(),
                 faults: Faults::new(settings.faults_max),
+                held: relief::Held::default(),
                 templates: 0,
                 waiting_sets: 0,
                 waiting_bytes: 0,
@@ -93,7 +97,8 @@ impl Decoder {
         }
     }
 
-    /// Decodes one datagram: rows go to `out`, facts about the exporter to `learned`, outcomes to `book`.
+    /// Decodes one datagram: rows go to `out`, facts about the exporter to `learned`, outcomes to `book`. Of sets that waited
+    /// for a template in it some may be left for [`Decoder::go_on`], else the next datagram brings them.
     pub fn decode(
         &mut self,
         d: &Datagram<'_>,
@@ -101,6 +106,7 @@ impl Decoder {
         learned: &mut Vec<Learned>,
         book: &mut Book,
     ) {
+        while self.go_on(out, learned, book) {}
         self.shared.stamp += 1;
         let header = match probe::version(d.payload) {
             Some(0) => {
@@ -152,6 +158,7 @@ impl Decoder {
         let waited = now_ns.saturating_sub(age(s.waiting_age_max_s));
         let silent = now_ns.saturating_sub(age(s.template_lifetime_s));
         self.sflow.tick(now_ns, book, &mut self.touched);
+        let mut held = relief::Held::default();
         for e in self.exporters.iter_mut() {
             let addr = e.addr;
             while let Some(w) = e.waiting.front() {
@@ -166,7 +173,9 @@ impl Decoder {
                 book.account((addr.0, 0))
                     .add(Outcome::TemplatesExpired, gone as u64);
             }
+            held.add(e);
         }
+        self.shared.held = held;
     }
 
     /// Ends: what still waits expires, open gaps are booked.
@@ -208,13 +217,7 @@ impl Decoder {
         if header.version == 10 && probe::ipfix_length(d.payload) < header.len {
             return self.rejected(d, Reason::Header, book);
         }
-        let place = match self.exporters.place(&d.source) {
-            Some(place) => place,
-            None => {
-                self.make_room((d.source.0, header.domain), book);
-                self.exporters.insert(Exporter::new(d.source))
-            }
-        };
+        let place = self.place((d.source, header.domain), book);
         let exporter = self.exporters.at(place);
         let (settings, now) = (&self.shared.settings, d.received_at_ns);
         exporter.last_seen_ns = now;
@@ -252,6 +255,7 @@ impl Decoder {
             domain,
             units: 0,
             suspended: false,
+            left: Left::default(),
         };
         let units = job.walk();
         let session = &mut job.exporter.sessions[session];
@@ -263,6 +267,65 @@ impl Decoder {
         if !session.touched {
             session.touched = self.touched.push(session.key(d.source));
         }
+        self.late = Late::of(d, header, job.left);
+        if !learned.is_empty() {
+            self.relieve(book);
+        }
+    }
+
+    /// Goes on with the sets that waited for a template of the last datagram and were too many to be decoded at once: the
+    /// open batch can be closed before each call. Whether there was anything left to do.
+    pub fn go_on(
+        &mut self,
+        out: &mut FlowBatch,
+        learned: &mut Vec<Learned>,
+        book: &mut Book,
+    ) -> bool {
+        let Some(late) = self.late.take() else {
+            return false;
+        };
+        let (d, header) = (late.datagram(), late.header);
+        let Some(place) = self.exporters.place(&late.source) else {
+            return false;
+        };
+        let exporter = self.exporters.at(place);
+        let (settings, now) = (&self.shared.settings, d.received_at_ns);
+        let key = (d.port, header.version, header.domain);
+        let Some(session) = exporter.sessions.position(key) else {
+            return false;
+        };
+        let domain = (header.version, header.domain);
+        let (domain, _) = exporter.domain(domain, now, settings);
+        let frame = sets::frame(&d, &header, header.export_ms, settings);
+        let account = &mut exporter.domains[domain].account;
+        let tally = book.account_at(account, (d.source.0, header.domain));
+        let mut job = Job {
+            datagram: &d,
+            header,
+            exporter,
+            shared: &mut self.shared,
+            out,
+            learned,
+            tally,
+            frame,
+            session,
+            domain,
+            units: 0,
+            suspended: false,
+            left: Left::default(),
+        };
+        late.ids.into_iter().for_each(|id| job.decode_late(id));
+        self.late = Late::of(&d, header, job.left);
+        true
+    }
+
+    /// The place of an exporter, which is made on first sight.
+    fn place(&mut self, (addr, domain): (Addr, u32), book: &mut Book) -> usize {
+        if let Some(place) = self.exporters.place(&addr) {
+            return place;
+        }
+        self.make_room((addr.0, domain), book);
+        self.exporters.insert(Exporter::new(addr))
     }
 
     /// Makes room for a new exporter, whose account is given: the one silent for longest gives way.
@@ -328,6 +391,17 @@ fn expire_front(e: &mut Exporter, shared: &mut Shared, book: &mut Book) {
     book.account((e.addr.0, w.domain))
         .one(Outcome::SetsExpiredTemplate);
 }
+
+/// Rows of sets that waited for a template which are decoded at once, and the rest of a set.
+const LATE_ROWS: usize = 4_096;
+
+/// Most names that one datagram teaches, with the sets that waited for its template; further ones are counted, and taken
+/// when the exporter repeats them.
+pub const FACTS_MAX: usize = 65_536;
+
+/// Nanoseconds after which a name or a template that an exporter repeats is handed on again, though nothing changed: the
+/// inventory may be another one, or have lost it.
+pub const TELL_AGAIN_NS: i64 = 3_600 * SECOND_NS;
 
 /// How many datagrams ahead [`Decoder::call`] is of [`Decoder::decode`].
 pub const CALLED_AHEAD: usize = 2;

@@ -1,11 +1,13 @@
 //! Options data put to use: sampling, names of interfaces, applications and VRFs, the time an exporter came up.
 
 use super::element::{self, Kind, Side, Target};
-use super::exporter::{Domain, Exporter, NameKind};
+use super::exporter::{Domain, Exporter, NameKind, Told};
 use super::moves::{app_id, number, side_value};
+use super::relief::Held;
 use super::sampling::{Scope, interval};
 use super::settings::Settings;
 use super::template::Template;
+use super::{FACTS_MAX, TELL_AGAIN_NS};
 use crate::ledger::{Outcome, Tally};
 use crate::model::{Addr, Learned};
 
@@ -123,7 +125,7 @@ pub(super) fn learn(
     (template, spans, body): (&Template, &[(usize, usize)], &[u8]),
     exporter: &mut Exporter,
     domain: usize,
-    settings: &Settings,
+    (settings, held): (&Settings, &mut Held),
     learned: &mut Vec<Learned>,
     tally: &mut Tally,
 ) {
@@ -138,13 +140,27 @@ pub(super) fn learn(
         let about = exporter.domains.iter().position(named).unwrap_or(domain);
         exporter.domains[about].init_ms = Some(init);
     }
+    let room = exporter.samplers() < settings.samplers_max && held.has_samplers(settings);
     let d = &mut exporter.domains[domain];
-    learn_sampling(&said, addr, d, settings, learned, tally);
+    let before = d.samplers.len();
+    learn_sampling(&said, addr, d, room, learned, tally);
+    held.samplers += d.samplers.len() - before;
     let named = |name: &str, more: &str| !(name.is_empty() && more.is_empty());
     let mut tell = |kind, id, name: &str, description: &str| {
-        if is_news(exporter, (kind, id), (name, description), settings, tally) {
+        // one that finds no room is not marked as told, and comes again
+        let room = learned.len() < FACTS_MAX && held.has_names(settings);
+        let before = exporter.names.len();
+        if is_news(
+            exporter,
+            (kind, id),
+            (name, description),
+            room,
+            settings,
+            tally,
+        ) {
             learned.push(fact(addr, (kind, id), name, description));
         }
+        held.names += exporter.names.len() - before;
     };
     if let Some(index) = said
         .interface
@@ -195,7 +211,7 @@ fn learn_sampling(
     said: &Said,
     exporter: Addr,
     d: &mut Domain,
-    settings: &Settings,
+    room: bool,
     learned: &mut Vec<Learned>,
     tally: &mut Tally,
 ) {
@@ -206,15 +222,12 @@ fn learn_sampling(
     let sampler = said.side(Side::SamplerId);
     let n = u32::try_from(n).unwrap_or(u32::MAX);
     if let Some(scope) = said.scope {
-        if d.samplers
-            .learn_scoped(scope, n, settings.samplers_max)
-            .is_none()
-        {
+        if d.samplers.learn_scoped(scope, n, room).is_none() {
             tally.one(Outcome::NamesRefused);
         }
         return;
     }
-    match d.samplers.learn(sampler, n, settings.samplers_max) {
+    match d.samplers.learn(sampler, n, room) {
         Some(true) => learned.push(Learned::Sampler {
             exporter,
             domain: d.domain,
@@ -226,25 +239,32 @@ fn learn_sampling(
     }
 }
 
-/// Whether the name is new or has changed. Names beyond the limit are counted and not told.
+/// Whether the name is new, has changed, or was told long ago. Names beyond the limit are counted and not told.
 fn is_news(
     exporter: &mut Exporter,
     key: (NameKind, u64),
     (name, description): (&str, &str),
+    room: bool,
     settings: &Settings,
     tally: &mut Tally,
 ) -> bool {
-    let known = exporter.names.get(&key);
-    if known.is_some_and(|(n, d)| (&**n, &**d) == (name, description)) {
+    let now_ns = exporter.last_seen_ns;
+    let known = exporter.names.get_mut(&key);
+    let same = |t: &&mut Told| (&*t.name, &*t.description) == (name, description);
+    let old = |t: &&mut Told| now_ns.saturating_sub(t.told_ns) < TELL_AGAIN_NS;
+    if known.as_ref().is_some_and(|t| same(t) && old(t)) {
         return false;
     }
-    if known.is_none() && exporter.names.len() >= settings.names_max {
+    if !room || known.is_none() && exporter.names.len() >= settings.names_max {
         tally.one(Outcome::NamesRefused);
         return false;
     }
-    exporter
-        .names
-        .insert(key, (name.into(), description.into()));
+    let told = Told {
+        name: name.into(),
+        description: description.into(),
+        told_ns: now_ns,
+    };
+    exporter.names.insert(key, told);
     true
 }
 

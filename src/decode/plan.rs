@@ -110,6 +110,19 @@ impl Plan {
         c.finish(template)
     }
 
+    /// Bytes of memory behind the plan itself.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let gather = self.gather.as_deref().map_or(0, size_of_val);
+        let loose = [
+            &self.loose,
+            &self.variable,
+            &self.back.fixed,
+            &self.back.variable,
+        ];
+        let loose: usize = loose.into_iter().map(|l| size_of_val(&**l)).sum();
+        size_of_val(&*self.moves) + loose + gather
+    }
+
     /// Whether every record has the same length, so that columns are moved straight from the datagram.
     pub fn is_fixed(&self) -> bool {
         self.gather.is_none()

@@ -40,19 +40,24 @@ struct Asked {
 }
 
 impl Samplers {
-    /// Learns an interval; whether it is news. Beyond `max` samplers new ones are not taken (`None`).
-    pub fn learn(&mut self, sampler: Option<u64>, interval: u32, max: usize) -> Option<bool> {
+    /// Learns an interval; whether it is news. Without `room` new samplers are not taken (`None`).
+    pub fn learn(&mut self, sampler: Option<u64>, interval: u32, room: bool) -> Option<bool> {
         let Some(id) = sampler else {
             let news = self.domain != Some(interval);
             self.domain = Some(interval);
             return Some(news);
         };
-        note(&mut self.samplers, id, interval, max)
+        note(&mut self.samplers, id, interval, room)
     }
 
-    /// The same for an interval of less than the domain; these have a limit of `max` of their own.
-    pub fn learn_scoped(&mut self, scope: Scope, interval: u32, max: usize) -> Option<bool> {
-        note(&mut self.scoped, scope, interval, max)
+    /// The same for an interval of less than the domain.
+    pub fn learn_scoped(&mut self, scope: Scope, interval: u32, room: bool) -> Option<bool> {
+        note(&mut self.scoped, scope, interval, room)
+    }
+
+    /// How many intervals there are beside that of the domain.
+    pub fn len(&self) -> usize {
+        self.samplers.len() + self.scoped.len()
     }
 
     /// All of them; id 0 stands for the whole domain.
@@ -61,19 +66,14 @@ impl Samplers {
         domain.into_iter().chain(self.samplers.iter().copied())
     }
 
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        usize::from(self.domain.is_some()) + self.samplers.len() + self.scoped.len()
-    }
-
-    /// What came from a file, made sound again.
+    /// What came from a file, made sound again, with at most `max` intervals.
     pub fn bounded(mut self, max: usize) -> Self {
         self.samplers.sort_unstable();
         self.samplers.dedup_by_key(|s| s.0);
         self.samplers.truncate(max);
         self.scoped.sort_unstable();
         self.scoped.dedup_by_key(|s| s.0);
-        self.scoped.truncate(max);
+        self.scoped.truncate(max - self.samplers.len());
         self
     }
 
@@ -115,7 +115,7 @@ fn note<K: Ord + Copy>(
     known: &mut Vec<(K, u32)>,
     key: K,
     interval: u32,
-    max: usize,
+    room: bool,
 ) -> Option<bool> {
     match known.binary_search_by_key(&key, |s| s.0) {
         Ok(i) => {
@@ -123,7 +123,7 @@ fn note<K: Ord + Copy>(
             known[i].1 = interval;
             Some(news)
         }
-        Err(_) if known.len() >= max => None,
+        Err(_) if !room => None,
         Err(i) => {
             known.insert(i, (key, interval));
             Some(true)
@@ -321,15 +321,15 @@ mod tests {
             (n, SamplingSource::from_number(source))
         };
         assert_eq!(source(&samplers, None), (10, SamplingSource::Header));
-        assert_eq!(samplers.learn(Some(7), 300, 4), Some(true));
-        assert_eq!(samplers.learn(Some(7), 300, 4), Some(false));
+        assert_eq!(samplers.learn(Some(7), 300, true), Some(true));
+        assert_eq!(samplers.learn(Some(7), 300, true), Some(false));
         assert_eq!(source(&samplers, None), (300, SamplingSource::Options));
         assert_eq!(source(&samplers, Some(8)), (10, SamplingSource::Header));
-        assert_eq!(samplers.learn(None, 5000, 4), Some(true));
+        assert_eq!(samplers.learn(None, 5000, true), Some(true));
         assert_eq!(source(&samplers, Some(7)), (300, SamplingSource::Options));
         // above the maximum: not applied
         assert_eq!(source(&samplers, Some(8)), (1, SamplingSource::Unknown));
-        assert_eq!(samplers.learn(Some(1), 2, 1), None);
+        assert_eq!(samplers.learn(Some(1), 2, false), None);
     }
 
     #[test]
@@ -342,23 +342,24 @@ mod tests {
                 interfaces: Some(interfaces),
             })
         };
-        s.learn_scoped(Scope::Part(3, 1), 7, 9);
+        s.learn_scoped(Scope::Part(3, 1), 7, true);
         assert_eq!(ask(&s, None, 256, [1, 2]), Some(7));
         // another line card differs: nobody knows which one a record is from
-        s.learn_scoped(Scope::Part(3, 2), 8, 9);
+        s.learn_scoped(Scope::Part(3, 2), 8, true);
         assert_eq!(ask(&s, None, 256, [1, 2]), None);
-        s.learn(None, 10, 9);
-        s.learn_scoped(Scope::Template(256), 20, 9);
-        s.learn_scoped(Scope::Interface(2), 30, 9);
+        s.learn(None, 10, true);
+        s.learn_scoped(Scope::Template(256), 20, true);
+        s.learn_scoped(Scope::Interface(2), 30, true);
         assert_eq!(ask(&s, None, 257, [1, 3]), Some(10));
         assert_eq!(ask(&s, None, 256, [1, 3]), Some(20));
         assert_eq!(ask(&s, None, 256, [1, 2]), Some(30));
-        s.learn_scoped(Scope::Interface(1), 40, 9);
+        s.learn_scoped(Scope::Interface(1), 40, true);
         assert_eq!(ask(&s, None, 256, [1, 2]), Some(40));
-        s.learn(Some(5), 50, 9);
+        s.learn(Some(5), 50, true);
         assert_eq!(ask(&s, Some(5), 256, [1, 2]), Some(50));
         assert_eq!(ask(&s, Some(6), 256, [1, 2]), Some(40));
-        assert_eq!(s.learn_scoped(Scope::Interface(3), 60, 5), None);
-        assert_eq!(s.clone().bounded(2).scoped.len(), 2);
+        assert_eq!(s.learn_scoped(Scope::Interface(3), 60, false), None);
+        let bounded = s.clone().bounded(2);
+        assert_eq!((bounded.samplers.len(), bounded.scoped.len()), (1, 1));
     }
 }

@@ -52,6 +52,8 @@ pub(super) struct Slot {
     /// Layout changes since `changes_since_ns`.
     pub changes: u32,
     pub changes_since_ns: i64,
+    /// When the inventory heard of it last.
+    pub told_ns: i64,
 }
 
 impl Sessions {
@@ -204,6 +206,12 @@ impl Session {
         Some(&slot.compiled)
     }
 
+    /// The place of a template.
+    pub fn slot(&mut self, id: u16) -> Option<&mut Slot> {
+        let i = self.find(id).ok()?;
+        self.templates.get_mut(i)
+    }
+
     /// Whose positions these are.
     pub fn key(&self, addr: Addr) -> Key {
         Key::Session(addr, self.port, self.version, self.domain)
@@ -214,6 +222,9 @@ impl Session {
 fn packed((port, version, domain): SessionKey) -> u64 {
     u64::from(version) << 48 | u64::from(domain) << 16 | u64::from(port)
 }
+
+/// Before everything: what comes from a saved state is told when the exporter says it again.
+pub(super) const NEVER_NS: i64 = i64::MIN;
 
 /// A session that was silent for longer gives way, proven or not.
 const SILENT_NS: i64 = 5 * 60 * 1_000_000_000;

@@ -10,13 +10,15 @@ use super::layouts::Layouts;
 use super::moves::Moment;
 use super::options;
 use super::raw::{Behind, Records, behind, divides};
+use super::relief::Held;
 use super::rows::{self, Frame, Scratch, moment_from_init};
 use super::sampling::Fallback;
 use super::settings::Settings;
 use super::template::{FieldSpec, TemplateEvent, TemplateHeader, TemplateReader, u16_at};
 use super::twoway::Counters;
+use super::{FACTS_MAX, LATE_ROWS, TELL_AGAIN_NS};
 use crate::ledger::{Outcome, Tally};
-use crate::model::{Datagram, FlowBatch, Learned, Origin, Provenance, RowFlags};
+use crate::model::{Addr, Datagram, FlowBatch, Learned, Origin, Provenance, RowFlags};
 use std::sync::Arc;
 
 /// What a header said.
@@ -36,6 +38,18 @@ pub(super) struct Header {
     pub len: usize,
 }
 
+/// A datagram that brought templates for which more sets waited than are decoded at once.
+#[derive(Debug)]
+pub(super) struct Late {
+    pub source: Addr,
+    pub port: u16,
+    pub received_at_ns: i64,
+    pub number: u64,
+    pub frame: u64,
+    pub header: Header,
+    pub ids: Vec<u16>,
+}
+
 /// State that all exporters share.
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -45,6 +59,7 @@ pub(super) struct Shared {
     pub fields: Vec<FieldSpec>,
     pub layouts: Layouts,
     pub faults: Faults,
+    pub held: Held,
     /// Templates of all exporters.
     pub templates: usize,
     pub waiting_sets: usize,
@@ -78,6 +93,27 @@ pub(super) struct Job<'a> {
     pub units: u32,
     /// How many those are is not known.
     pub suspended: bool,
+    pub left: Left,
+}
+
+/// What is left to do of sets that waited.
+#[derive(Debug)]
+pub(super) struct Left {
+    /// How many rows may still be decoded now, and how many facts told.
+    rows: usize,
+    facts: usize,
+    /// Templates with sets that are not decoded yet.
+    ids: Vec<u16>,
+}
+
+impl Default for Left {
+    fn default() -> Self {
+        Left {
+            rows: LATE_ROWS,
+            facts: FACTS_MAX / 2,
+            ids: Vec::new(),
+        }
+    }
 }
 
 /// The frame of a datagram: what its rows have in common.
@@ -136,6 +172,33 @@ fn configured(d: &Datagram<'_>, settings: &Settings) -> Option<u32> {
         return None;
     }
     settings.sampling.get(&d.source.to_ip()).copied()
+}
+
+impl Late {
+    pub fn of(d: &Datagram<'_>, header: Header, left: Left) -> Option<Self> {
+        (!left.ids.is_empty()).then_some(Late {
+            source: d.source,
+            port: d.port,
+            received_at_ns: d.received_at_ns,
+            number: d.number,
+            frame: d.frame,
+            header,
+            ids: left.ids,
+        })
+    }
+
+    /// The datagram without what is in it.
+    pub fn datagram(&self) -> Datagram<'static> {
+        Datagram {
+            source: self.source,
+            port: self.port,
+            received_at_ns: self.received_at_ns,
+            number: self.number,
+            frame: self.frame,
+            cut: false,
+            payload: &[],
+        }
+    }
 }
 
 impl Job<'_> {
@@ -236,7 +299,8 @@ impl Job<'_> {
     /// Learns a template and decodes what waited for it; a reason where it was refused or is alarming.
     fn learn(&mut self, header: &TemplateHeader, fields: &[FieldSpec]) -> Option<Reason> {
         let shared = &mut *self.shared;
-        let room = shared.templates < shared.settings.templates_max;
+        let room = shared.templates < shared.settings.templates_max
+            && shared.layouts.bytes() < shared.settings.templates_bytes_max;
         let now = (self.datagram.received_at_ns, shared.stamp, room);
         let lesson = (header, fields);
         let house = (&mut shared.layouts, &shared.settings);
@@ -244,7 +308,10 @@ impl Job<'_> {
         shared.templates -= gone;
         self.tally.add(Outcome::Evictions, gone as u64);
         let reason = match lesson {
-            Lesson::Same => return None,
+            Lesson::Same => {
+                self.tell(header.id);
+                return None;
+            }
             Lesson::Refused => {
                 self.tally.one(Outcome::TemplatesRefused);
                 return Some(Reason::TemplateLimit);
@@ -265,12 +332,17 @@ impl Job<'_> {
         reason
     }
 
-    /// Tells the inventory about a template.
+    /// Tells the inventory about a template that it has not heard of for long; one that changed forgot that it was told.
     fn tell(&mut self, id: u16) {
-        let stamp = self.shared.stamp;
-        let Some(compiled) = self.exporter.sessions[self.session].template(id, stamp) else {
+        let now_ns = self.datagram.received_at_ns;
+        let Some(slot) = self.exporter.sessions[self.session].slot(id) else {
             return;
         };
+        if now_ns.saturating_sub(slot.told_ns) < TELL_AGAIN_NS {
+            return;
+        }
+        slot.told_ns = now_ns;
+        let compiled = &slot.compiled;
         self.learned.push(Learned::Template {
             exporter: self.datagram.source,
             port: self.datagram.port,
@@ -361,7 +433,7 @@ impl Job<'_> {
                 (template, &spans, body),
                 self.exporter,
                 self.domain,
-                &self.shared.settings,
+                (&self.shared.settings, &mut self.shared.held),
                 self.learned,
                 self.tally,
             );
@@ -418,8 +490,9 @@ impl Job<'_> {
         }
     }
 
-    /// Decodes the sets that waited for template `id` of this session, in their order.
-    fn decode_late(&mut self, id: u16) {
+    /// Decodes the sets that waited for template `id` of this session, in their order, until there are rows or facts enough
+    /// for now.
+    pub fn decode_late(&mut self, id: u16) {
         let domain = (self.header.version, self.header.domain);
         let waits = |w: &Waiting| ((w.version, w.domain), w.id) == (domain, id);
         if !self.exporter.waiting.iter().any(waits) {
@@ -436,13 +509,20 @@ impl Job<'_> {
                 i += 1;
                 continue;
             };
+            if self.left.rows == 0 || self.left.facts == 0 {
+                return self.left.ids.push(id);
+            }
             let Some(w) = self.exporter.waiting.remove(i) else {
                 break;
             };
             self.exporter.waiting_bytes -= w.body.len();
             self.shared.waiting_bytes -= w.body.len();
             self.shared.waiting_sets -= 1;
+            let (rows, facts) = (self.out.len(), self.learned.len());
             self.decode_waiting(&compiled, w, flags);
+            let left = &mut self.left;
+            left.rows = left.rows.saturating_sub(self.out.len() - rows);
+            left.facts = left.facts.saturating_sub(self.learned.len() - facts);
         }
     }
 

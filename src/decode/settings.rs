@@ -30,8 +30,10 @@ pub struct Settings {
     pub domains_max: usize,
     /// Templates of one exporter.
     pub exporter_templates_max: usize,
-    /// Templates in all.
+    /// Templates in all. Shortly before, those of the exporter that has most give way.
     pub templates_max: usize,
+    /// Bytes of their layouts in all; equal layouts count once.
+    pub templates_bytes_max: usize,
     /// Fields of a template.
     pub template_fields_max: usize,
     /// Bytes of a record that a template may describe.
@@ -55,10 +57,14 @@ pub struct Settings {
     pub totals_max: usize,
     /// Firewall flows (NSEL) remembered between update and teardown.
     pub firewall_flows_max: usize,
-    /// Samplers remembered for one exporter.
+    /// Samplers and intervals of interfaces, templates and parts remembered for one exporter.
     pub samplers_max: usize,
+    /// The same in all. Shortly before, those of the exporter that has most are forgotten.
+    pub samplers_all_max: usize,
     /// Names (interfaces, applications, VRFs) remembered for one exporter.
     pub names_max: usize,
+    /// The same in all. Shortly before, those of the exporter that has most are forgotten.
+    pub names_all_max: usize,
     /// Faults kept for the log between two readings, and exporters named there; at most 4 faults of one exporter.
     pub faults_max: usize,
 }
@@ -77,6 +83,7 @@ impl Default for Settings {
             domains_max: 256,
             exporter_templates_max: 4_096,
             templates_max: 131_072,
+            templates_bytes_max: 128 * 1024 * 1024,
             template_fields_max: 512,
             record_bytes_max: 65_507,
             template_lifetime_s: 86_400,
@@ -89,7 +96,9 @@ impl Default for Settings {
             totals_max: 65_536,
             firewall_flows_max: 65_536,
             samplers_max: 1_024,
+            samplers_all_max: 262_144,
             names_max: 65_536,
+            names_all_max: 262_144,
             faults_max: 64,
         }
     }

@@ -2,12 +2,13 @@
 //! expectations. A small versioned JSON text; a damaged or hostile one is an error and changes nothing.
 
 use super::Decoder;
-use super::exporter::{Domain, Exporter, NameKind};
+use super::exporter::{Domain, Exporter, NameKind, Told};
 use super::layouts::Layouts;
 use super::options;
+use super::relief::Held;
 use super::sampling::Samplers;
 use super::sequence::{End, Sequence};
-use super::sessions::{Session, Slot};
+use super::sessions::{NEVER_NS, Session, Slot};
 use super::settings::Settings;
 use super::template::{FieldSpec, TemplateHeader, VARIABLE};
 use crate::ledger::Place;
@@ -154,6 +155,8 @@ impl Decoder {
             self.exporters.insert(exporter);
         }
         self.shared.templates = self.exporters.iter().map(|e| e.templates).sum();
+        self.shared.held = Held::default();
+        self.exporters.iter().for_each(|e| self.shared.held.add(e));
         Ok(learned)
     }
 }
@@ -162,7 +165,7 @@ fn saved(e: &Exporter) -> SavedExporter {
     let mut names: Vec<_> = e
         .names
         .iter()
-        .map(|((kind, id), (name, more))| (*kind, *id, name.to_string(), more.to_string()))
+        .map(|((kind, id), t)| (*kind, *id, t.name.to_string(), t.description.to_string()))
         .collect();
     names.sort();
     SavedExporter {
@@ -224,9 +227,11 @@ fn restored(
         e.templates += session.templates.len();
         e.sessions.push(session);
     }
+    let mut samplers_left = settings.samplers_max;
     for d in saved.domains.into_iter().take(settings.domains_max) {
-        let facts = d.samplers.iter().take(settings.samplers_max);
-        learned.extend(facts.map(|(sampler, interval)| Learned::Sampler {
+        let samplers = d.samplers.bounded(samplers_left);
+        samplers_left -= samplers.len();
+        learned.extend(samplers.iter().map(|(sampler, interval)| Learned::Sampler {
             exporter: e.addr,
             domain: d.domain,
             sampler,
@@ -235,7 +240,7 @@ fn restored(
         e.domains.push(Domain {
             version: d.version,
             domain: d.domain,
-            samplers: d.samplers.bounded(settings.samplers_max),
+            samplers,
             init_ms: d.init_ms,
             last_seen_ns: d.last_seen_ns,
             account: Place::default(),
@@ -247,7 +252,12 @@ fn restored(
             options::text(more.as_bytes()),
         );
         learned.push(options::fact(e.addr, (kind, id), &name, &more));
-        e.names.insert((kind, id), (name.into(), more.into()));
+        let told = Told {
+            name: name.into(),
+            description: more.into(),
+            told_ns: NEVER_NS,
+        };
+        e.names.insert((kind, id), told);
     }
     Ok(e)
 }
@@ -301,6 +311,7 @@ fn restored_session(
             used: 0,
             changes: 0,
             changes_since_ns: 0,
+            told_ns: NEVER_NS,
         });
     }
     Ok(session)

@@ -92,6 +92,12 @@ impl Tables {
         self.following.polled.version() != self.following.version
     }
 
+    /// The interfaces that exporters answered, as taken over last.
+    pub fn asked(&self) -> impl Iterator<Item = (Addr, u32)> + '_ {
+        let all = self.following.asked.iter();
+        all.flat_map(|(e, interfaces)| interfaces.keys().map(|i| (*e, *i)))
+    }
+
     /// Takes over what exporters answered last; gives the interfaces that are others than before.
     pub fn follow(&mut self) -> Vec<Renamed> {
         let f = &mut self.following;

@@ -9,7 +9,7 @@ mod laws;
 mod outcome;
 mod tally;
 
-pub use book::{Account, Book, Place};
+pub use book::{Account, Book, Entry, Gains, Place};
 pub use laws::{Gauges, Law, laws};
 pub use outcome::Outcome;
 pub use tally::Tally;

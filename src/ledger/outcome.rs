@@ -180,6 +180,8 @@ outcomes! {
     SamplingRefused = "sampling_refused";
     /// Names learned from options that found no room.
     NamesRefused = "names_refused";
+    /// Facts for the inventory (names, templates, counters, exporters) that found no room on their way to the store.
+    FactsRefused = "facts_refused";
     /// Texts cut to their limit.
     TextsCut = "texts_cut";
     /// Usage minutes clamped to what may still be booked.
@@ -192,6 +194,8 @@ outcomes! {
     InterfacesRefused = "interfaces_refused";
     /// Teardown or running totals that could not be turned into a delta.
     TotalsUnknown = "totals_unknown";
+    /// Look-ups of an account for which there was no room: counted in domain 0 of the exporter, else with those that have none.
+    AccountsRefused = "accounts_refused";
     /// Entries of bounded tables that gave way to newer ones.
     Evictions = "evictions";
     /// Frames of a capture that carried no export datagram.

@@ -47,6 +47,11 @@ impl Tally {
         delta
     }
 
+    /// Whether no counter is less than in `earlier`.
+    pub fn covers(&self, earlier: &Tally) -> bool {
+        self.0.iter().zip(&earlier.0).all(|(a, b)| a >= b)
+    }
+
     /// The counters that are not zero, in order.
     pub fn iter(&self) -> impl Iterator<Item = (Outcome, u64)> + '_ {
         Outcome::ALL

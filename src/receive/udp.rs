@@ -111,7 +111,7 @@ impl Listener {
             if now.at >= state.next_tick || (got == 0 && !idle) {
                 state.next_tick = now.at + TICK;
                 router.tick(now);
-                self.publish(&mut state, &mut router, false);
+                self.publish(&mut state, &mut router, now, false);
             }
             idle = got == 0;
             if stop_at.is_some_and(|until| idle || now.at >= until) {
@@ -122,7 +122,7 @@ impl Listener {
             }
         };
         router.finish(Moment::now(), PATIENCE);
-        self.publish(&mut state, &mut router, true);
+        self.publish(&mut state, &mut router, Moment::now(), true);
         result
     }
 
@@ -143,7 +143,7 @@ impl Listener {
         Ok(Listener {
             published: Published::new(ReceiveStats {
                 listener: address,
-                book: Book::new(settings.exporters_max),
+                book: Book::new(settings.exporters_max).with_idle_s(settings.exporter_idle_s),
                 datagrams: 0,
                 bytes: 0,
                 kernel_drops: 0,
@@ -161,12 +161,13 @@ impl Listener {
         })
     }
 
-    fn publish(&self, state: &mut State, router: &mut Router, last: bool) {
+    fn publish(&self, state: &mut State, router: &mut Router, now: Moment, last: bool) {
         if let Ok(drops) = kernel_drops(self.socket.as_fd()) {
             state.kernel_drops += u64::from(drops.wrapping_sub(state.kernel_drops_seen));
             state.kernel_drops_seen = drops;
         }
         let change = |stats: &mut ReceiveStats| {
+            stats.book.tick(now.wall_ns);
             router.settle(&mut stats.book);
             stats.datagrams = state.datagrams;
             stats.bytes = state.bytes;

@@ -2,15 +2,20 @@
 
 use crate::aggregate::Usage;
 use crate::batch::{self, Bundle, Extra, LedgerRow, Sealer};
+use crate::decode;
 use crate::enrich::{self, Learnt, Memory, Tables};
-use crate::ledger::{Account, Book, Outcome, Tally};
+use crate::ledger::{Book, Gains, Outcome};
 use crate::model::{Addr, FlowBatch, Learned, UsageRow};
 use crate::receive::Intake;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Most inventory facts a bundle carries; what comes on top waits for the exporter to say it again.
+/// Inventory facts that ask for sealing. A bundle carries so many and those of one datagram more; what comes on top is
+/// counted and waits for the exporter to say it again.
 const INVENTORY_MAX: usize = 65_536;
+
+/// Nanoseconds after which the store is told again what is known: it may be another one by now, and facts may have been
+/// shed on their way. Exporters repeat theirs, which decode hands on as often.
+const TELL_AGAIN_NS: i64 = decode::TELL_AGAIN_NS;
 
 /// Nanoseconds between two bundles that carry outcomes: one row an exporter, domain and outcome is too much each second.
 const LEDGER_NS: i64 = 10_000_000_000;
@@ -27,9 +32,10 @@ pub struct Back {
     usage: Usage,
     sealer: Sealer,
     inventory: Vec<Learned>,
-    sealed: BTreeMap<Account, Tally>,
+    gains: Gains,
     enriched: usize,
     ledger_ns: i64,
+    told_ns: Option<i64>,
     shift_ms: i64,
 }
 
@@ -56,9 +62,10 @@ impl Back {
             usage,
             sealer,
             inventory: vec![],
-            sealed: BTreeMap::new(),
+            gains: Gains::default(),
             enriched: 0,
             ledger_ns: 0,
+            told_ns: None,
             shift_ms: 0,
         }
     }
@@ -130,12 +137,11 @@ impl Back {
                 // rules may say something else of it now
                 self.memory.forget(&r.exporter, r.if_index);
             }
-            let mine = |e: &Addr| {
-                let owner = self.owner.as_ref();
-                owner.is_some_and(|o| o.intake.shard(*e, o.shards) == o.shard)
-            };
-            let told = renamed.iter().filter(|r| r.is_there && mine(&r.exporter));
-            self.untold.extend(told.map(|r| (r.exporter, r.if_index)));
+            for r in renamed {
+                if r.is_there && self.is_mine(&r.exporter) {
+                    self.untold.push((r.exporter, r.if_index));
+                }
+            }
         }
         let room = INVENTORY_MAX.saturating_sub(self.inventory.len());
         for (exporter, if_index) in self.untold.drain(..room.min(self.untold.len())) {
@@ -170,10 +176,10 @@ impl Back {
     pub fn learn(&mut self, learned: &mut Vec<Learned>, book: &mut Book) {
         for fact in learned.drain(..) {
             self.know(&fact, book);
-            if self.inventory.len() < INVENTORY_MAX {
+            if self.inventory.len() < INVENTORY_MAX + decode::FACTS_MAX {
                 self.inventory.push(self.as_stored(fact));
             } else {
-                book.other().one(Outcome::NamesRefused);
+                book.other().one(Outcome::FactsRefused);
             }
         }
     }
@@ -224,14 +230,25 @@ impl Back {
         self.sealer.open_rows()
     }
 
-    /// Whether rows, age or the day ask for sealing, usage has no room for more keys, or the ledger is due.
+    /// Whether rows, age or the day ask for sealing, there is no room for more, or the ledger is due.
     pub fn due(&self, now_ns: i64) -> bool {
-        self.sealer.due(now_ns) || self.usage.is_full() || now_ns - self.ledger_ns >= LEDGER_NS
+        self.sealer.due(now_ns) || self.is_crowded() || now_ns - self.ledger_ns >= LEDGER_NS
+    }
+
+    /// Whether there are rows for a bundle, usage has no room for more keys, or the inventory none for more facts.
+    pub fn is_crowded(&self) -> bool {
+        self.sealer.is_full() || self.usage.is_full() || self.has_much_to_tell()
+    }
+
+    /// Whether the facts of the next datagram may find no room in the inventory.
+    pub fn has_much_to_tell(&self) -> bool {
+        self.inventory.len() >= INVENTORY_MAX
     }
 
     /// The clock was set back, after everything was sealed.
     pub fn set_clock(&mut self, now_ns: i64) {
         self.ledger_ns = now_ns;
+        self.told_ns = Some(now_ns);
     }
 
     /// Whether rows of this age have to be sealed.
@@ -239,18 +256,48 @@ impl Back {
         age_ns >= self.sealer.seal_age_ns()
     }
 
-    /// Usage of what was finished since the last call, and the facts that were learned. Networks and talkers go on adding up.
-    pub fn drain(&mut self) -> (Vec<UsageRow>, Vec<Learned>) {
+    /// Usage of what was finished since the last call. Networks and talkers go on adding up.
+    pub fn drain(&mut self) -> Vec<UsageRow> {
         let mut usage = self.sealer.fresh_usage();
         self.usage.drain_into(&mut usage);
-        (usage, std::mem::take(&mut self.inventory))
+        usage
+    }
+
+    /// Throws the facts for the inventory away, where there is none.
+    pub fn drop_inventory(&mut self) {
+        self.inventory.clear();
+    }
+
+    /// Exporters that found no room in the inventory since the last call.
+    pub fn take_unannounced(&mut self) -> u64 {
+        self.sealer.take_unannounced()
+    }
+
+    fn tell_again(&mut self, now_ns: i64) {
+        if now_ns - *self.told_ns.get_or_insert(now_ns) < TELL_AGAIN_NS {
+            return;
+        }
+        self.told_ns = Some(now_ns);
+        self.memory.forget_interfaces();
+        self.sealer.forget_announced();
+        if self.declares {
+            self.inventory.extend(self.tables.declared());
+        }
+        let asked = self.tables.asked();
+        self.untold = asked.filter(|(e, _)| self.is_mine(e)).collect();
+    }
+
+    fn is_mine(&self, exporter: &Addr) -> bool {
+        let owner = self.owner.as_ref();
+        owner.is_some_and(|o| o.intake.shard(*exporter, o.shards) == o.shard)
     }
 
     /// Seals what was gathered together with its usage and the inventory; every ten seconds, and the `last` time, also with
     /// the outcomes and the talkers since then: talkers of ten seconds are found better, and in fewer rows, than those of one.
     pub fn seal(&mut self, now_ns: i64, book: &Book, last: bool) -> Sealed {
+        self.tell_again(now_ns);
         self.catch_up();
-        let (usage, learned) = self.drain();
+        let (usage, learned) = (self.drain(), std::mem::take(&mut self.inventory));
         let networks = self.usage.take_networks();
         let talkers = match self.tells(now_ns, last) || self.usage.talkers_are_due() {
             true => self.usage.take_talkers(),
@@ -284,26 +331,6 @@ impl Back {
     fn ledger_rows(&mut self, now_ns: i64, book: &Book) -> Vec<LedgerRow> {
         self.ledger_ns = now_ns;
         let minute_s = (now_ns.max(0) / 60_000_000_000 * 60) as u32;
-        let mut rows = vec![];
-        let other = (([0; 16], 0), book.unassigned());
-        for (account, tally) in book.accounts().map(|(a, t)| (*a, t)).chain([other]) {
-            let before = self.sealed.entry(account).or_default();
-            if before != tally {
-                rows.extend(
-                    tally
-                        .since(before)
-                        .iter()
-                        .map(|(outcome, count)| LedgerRow {
-                            minute_s,
-                            exporter: account.0,
-                            domain: account.1,
-                            outcome,
-                            count,
-                        }),
-                );
-                before.clone_from(tally);
-            }
-        }
-        rows
+        LedgerRow::of(minute_s, &self.gains.of(book))
     }
 }

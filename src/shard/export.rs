@@ -5,9 +5,6 @@ use crate::decode::{Decoder, End, Faults, StateError};
 use crate::ledger::{Book, Outcome};
 use crate::model::{Addr, Datagram, FlowBatch, Learned};
 
-/// Most facts a shard keeps between two datagrams before they are applied.
-const LEARNED_MAX: usize = 65_536;
-
 /// Decode and everything behind it. Online and offline run this code.
 #[derive(Debug)]
 pub struct ExportShard {
@@ -57,9 +54,22 @@ impl ExportShard {
         }
         self.decoder
             .decode(d, &mut self.open, &mut self.learned, &mut self.book);
+        self.teach(before);
+    }
+
+    /// Goes on with the last datagram, if there is more to do: when many sets waited for its template the batch is full, or
+    /// the inventory, before all are decoded.
+    pub fn go_on(&mut self) -> bool {
+        let before = self.open.len();
+        let book = &mut self.book;
+        let more = self.decoder.go_on(&mut self.open, &mut self.learned, book);
+        self.teach(before);
+        more
+    }
+
+    fn teach(&mut self, before: usize) {
         if !self.learned.is_empty() {
             self.back.enrich(&mut self.open, before, &mut self.book);
-            self.learned.truncate(LEARNED_MAX);
             self.back.learn(&mut self.learned, &mut self.book);
         }
     }
@@ -94,15 +104,17 @@ impl ExportShard {
             .add(Outcome::RowsAcknowledged, self.open.len() as u64);
         self.open.clear();
         self.back.forget_open();
+        self.back.drop_inventory();
     }
 
-    /// Takes the rows of the open batch out, named and booked, instead of sealing them (`replay`).
+    /// Takes the rows of the open batch out, named and booked, instead of sealing them (`replay`); nobody is told the facts.
     pub fn take_rows(&mut self, use_rows: impl FnOnce(&FlowBatch, &Back)) {
         if !self.open.is_empty() {
             self.back.finish_rows(&mut self.open, &mut self.book);
             use_rows(&self.open, &self.back);
         }
         self.open.clear();
+        self.back.drop_inventory();
     }
 
     /// Whether it is time to seal.
@@ -114,7 +126,10 @@ impl ExportShard {
     pub fn seal(&mut self, now_ns: i64, last: bool) -> Sealed {
         self.close_batch(now_ns);
         let told = self.back.tells(now_ns, last);
-        let mut bundle = self.back.seal(now_ns, &self.book, last)?;
+        let sealed = self.back.seal(now_ns, &self.book, last);
+        let unannounced = self.back.take_unannounced();
+        self.book.other().add(Outcome::FactsRefused, unannounced);
+        let mut bundle = sealed?;
         self.decoder.positions(told, &mut bundle.positions);
         Some(bundle)
     }

@@ -152,7 +152,7 @@ impl Worker {
             while let Ok(change) = self.changes.try_recv() {
                 self.change(&change, output);
             }
-            self.datagrams(&batch);
+            self.datagrams(&batch, output);
             drop(batch);
             self.cell.pulse.rounds.fetch_add(1, Relaxed);
             self.queue = input.len();
@@ -187,7 +187,7 @@ impl Worker {
         self.now_ns = self.now_ns.max(now_ns);
     }
 
-    fn datagrams(&mut self, batch: &DatagramBatch) {
+    fn datagrams(&mut self, batch: &DatagramBatch, output: &mut dyn FnMut(Bundle)) {
         let mut coming = batch.iter();
         let first = coming.by_ref().take(decode::CALLED_AHEAD);
         first.for_each(|d| self.shard.call(&d.source));
@@ -196,8 +196,22 @@ impl Worker {
                 self.shard.call(&d.source);
             }
             self.shard.datagram(&datagram);
-            if self.shard.is_full() {
-                self.close_batch();
+            self.make_room(output);
+            while self.shard.go_on() {
+                self.make_room(output);
+            }
+        }
+    }
+
+    /// Closes a batch that is full, and seals where the bundle is.
+    fn make_room(&mut self, output: &mut dyn FnMut(Bundle)) {
+        if self.shard.is_full() {
+            self.close_batch();
+        }
+        if self.shard.back().is_crowded() {
+            match self.stages {
+                Stages::Full => self.seal(output, false),
+                Stages::Decode => self.shard.drop_batch(),
             }
         }
     }
@@ -218,6 +232,7 @@ impl Worker {
         if self.now_ns - self.ticked_ns >= TICK_NS {
             self.ticked_ns = self.now_ns;
             self.shard.tick(self.now_ns);
+            self.shard.book().tick(self.now_ns);
         }
         self.batches += 1;
         if self.batches >= PUBLISH_BATCHES || self.now_ns - self.published_ns >= PUBLISH_NS {
@@ -279,10 +294,11 @@ mod tests {
     use crate::batch::{Identity, Sealer};
     use crate::decode::Decoder;
     use crate::enrich::Tables;
+    use crate::ledger::Outcome;
+    use crate::model::{Addr, Datagram};
     use crate::shard::Back;
 
-    #[test]
-    fn a_clock_that_is_set_back_does_not_seal_all_the_time() {
+    fn worker() -> Worker {
         let identity = Arc::new(Identity {
             collector: "c".into(),
             start: 1,
@@ -293,7 +309,24 @@ mod tests {
         let back = Back::new(tables, usage, sealer);
         let decoder = Decoder::new(Default::default());
         let shard = ExportShard::new(decoder, back, Book::new(10));
-        let mut worker = Worker::new(shard, Stages::Full, Cell::default());
+        Worker::new(shard, Stages::Full, Cell::default())
+    }
+
+    fn datagram(exporter: u8, received_at_ns: i64, payload: &[u8]) -> Datagram<'_> {
+        Datagram {
+            source: Addr::from_v4([192, 0, 2, exporter]),
+            port: 1,
+            received_at_ns,
+            number: 1,
+            frame: 1,
+            cut: false,
+            payload,
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_does_not_seal_all_the_time() {
+        let mut worker = worker();
         // a v5 datagram of one flow
         let mut flow = vec![0u8; 72];
         (flow[1], flow[3]) = (5, 1);
@@ -303,18 +336,54 @@ mod tests {
         for now_ns in times.clone().chain(times.map(|t| t - hour_ns)) {
             let mut output = |_| bundles += 1;
             worker.clock(now_ns, &mut output);
-            worker.shard.datagram(&crate::model::Datagram {
-                source: crate::model::Addr::from_v4([192, 0, 2, 1]),
-                port: 1,
-                received_at_ns: now_ns,
-                number: 1,
-                frame: 1,
-                cut: false,
-                payload: &flow,
-            });
+            worker.shard.datagram(&datagram(1, now_ns, &flow));
             worker.after_batch(&mut output);
         }
         // the ledger at the start, and the step
         assert_eq!((bundles, worker.shard.rows_open()), (2, 10));
+    }
+
+    /// IPFIX datagrams with the names of `interfaces` interfaces behind a template.
+    fn names(interfaces: u32) -> Vec<Vec<u8>> {
+        let message = |sets: &[u8]| {
+            let mut message = [&[0, 10], &((sets.len() + 16) as u16).to_be_bytes()[..]].concat();
+            message.extend([0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 1]);
+            message.extend(sets);
+            message
+        };
+        let words = [3u16, 18, 300, 2, 1, 10, 4, 82, 12];
+        let template: Vec<u8> = words.iter().flat_map(|w| w.to_be_bytes()).collect();
+        let data = (0..interfaces).step_by(400).map(|first| {
+            let record = |n: u32| [&n.to_be_bytes()[..], format!("if{n:010}").as_bytes()].concat();
+            let records: Vec<u8> = (first + 1..=first + 400).flat_map(record).collect();
+            let head = [300u16, records.len() as u16 + 4].map(u16::to_be_bytes);
+            message(&[head.as_flattened(), &records].concat())
+        });
+        std::iter::once(message(&template)).chain(data).collect()
+    }
+
+    #[test]
+    fn no_name_is_lost_on_its_way_to_the_inventory() {
+        let (mut worker, mut told) = (worker(), 0);
+        let mut output = |bundle: Bundle| {
+            let rows = |b: &batch::Batch| match &b.content {
+                batch::Content::Inventory(rows) => rows.len(),
+                _ => 0,
+            };
+            told += bundle.batches.iter().map(rows).sum::<usize>();
+        };
+        for exporter in 1..=2 {
+            for payload in names(50_000) {
+                let mut batch = DatagramBatch::with_capacity(1);
+                assert!(batch.push(&datagram(exporter, 0, &payload)));
+                worker.datagrams(&batch, &mut output);
+            }
+        }
+        worker.seal(&mut output, true);
+        // the two templates, too
+        assert_eq!(told, 100_002);
+        let book = worker.shard.book();
+        let refused = [Outcome::NamesRefused, Outcome::FactsRefused].map(|o| book.count(o));
+        assert_eq!(refused, [0, 0]);
     }
 }

@@ -99,6 +99,78 @@ fn generated_traffic_gives_the_same_bytes_for_any_number_of_shards() {
     assert_eq!(total(&ledger, "rows"), total(&ledger, "rows_acknowledged"));
 }
 
+/// More counter samples than a bundle's inventory has room for, of four agents.
+#[test]
+fn counters_give_the_same_bytes_for_any_number_of_shards() {
+    let dir = directory();
+    let mut frames = vec![];
+    for n in 0..140u32 {
+        let (agent, sequence) = (0x0a00_0001 + n % 4, n / 4);
+        let mut words = vec![5, 1, agent, 0, sequence, 1000 * n, 500];
+        for sample in 0..500 {
+            let number = sequence * 500 + sample;
+            words.extend([2, 108, number, 1 + sample, 1, 1, 88, 1 + sample, 6]);
+            words.extend([0; 20]);
+        }
+        let payload: Vec<u8> = words.iter().flat_map(|w: &u32| w.to_be_bytes()).collect();
+        frames.push(datagram_frame(6343, &payload));
+    }
+    frames.push(datagram_frame(2055, &v5()));
+    let file = dir.path().join("counters.pcap");
+    fs::write(&file, raw_ip_capture(&frames)).expect("written");
+    let ledger = assert_same(&["--as", "export"], &[file]);
+    assert_eq!(total(&ledger, "records_counters"), 70_000);
+    assert_eq!(total(&ledger, "names_refused"), 0);
+    assert_eq!(total(&ledger, "facts_refused"), 0);
+}
+
+/// A NetFlow 5 datagram with one flow.
+fn v5() -> Vec<u8> {
+    let mut v5 = vec![0, 5, 0, 1];
+    v5.extend(3_600_000u32.to_be_bytes());
+    v5.extend(1_700_000_000u32.to_be_bytes());
+    v5.resize(24, 0);
+    v5.extend([10, 0, 0, 1, 10, 0, 0, 2, 0, 0, 0, 0, 0, 1, 0, 2]);
+    v5.extend(7u32.to_be_bytes());
+    v5.extend(4200u32.to_be_bytes());
+    v5.extend(3_590_000u32.to_be_bytes());
+    v5.extend(3_600_000u32.to_be_bytes());
+    v5.extend([0x30, 0x39, 1, 187, 0, 0x18, 6, 0]);
+    v5.resize(72, 0);
+    v5
+}
+
+/// An IPv4 packet with a UDP datagram.
+fn datagram_frame(port: u16, payload: &[u8]) -> Vec<u8> {
+    let length = |more: usize| ((payload.len() + more) as u16).to_be_bytes();
+    let [a, b] = length(28);
+    let mut frame = vec![
+        0x45, 0, a, b, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2,
+    ];
+    frame.extend([port, port].map(u16::to_be_bytes).as_flattened());
+    frame.extend(length(8));
+    frame.extend([0, 0]);
+    frame.extend(payload);
+    frame
+}
+
+/// A capture of IP packets, a millisecond apart.
+fn raw_ip_capture(packets: &[Vec<u8>]) -> Vec<u8> {
+    let mut out = [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 262_144, 101]
+        .map(u32::to_le_bytes)
+        .concat();
+    for (n, packet) in packets.iter().enumerate() {
+        let (n, len) = (n as u32, packet.len() as u32);
+        out.extend(
+            [1_500_000_000 + n / 1000, n % 1000 * 1000, len, len]
+                .map(u32::to_le_bytes)
+                .concat(),
+        );
+        out.extend(packet);
+    }
+    out
+}
+
 #[test]
 fn exit_codes() {
     let dir = directory();
@@ -165,19 +237,8 @@ fn a_datagram_is_booked_under_its_agent() {
 #[test]
 fn one_raw_payload_is_a_capture() {
     let dir = directory();
-    let mut v5 = vec![0, 5, 0, 1];
-    v5.extend(3_600_000u32.to_be_bytes());
-    v5.extend(1_700_000_000u32.to_be_bytes());
-    v5.resize(24, 0);
-    v5.extend([10, 0, 0, 1, 10, 0, 0, 2, 0, 0, 0, 0, 0, 1, 0, 2]);
-    v5.extend(7u32.to_be_bytes());
-    v5.extend(4200u32.to_be_bytes());
-    v5.extend(3_590_000u32.to_be_bytes());
-    v5.extend(3_600_000u32.to_be_bytes());
-    v5.extend([0x30, 0x39, 1, 187, 0, 0x18, 6, 0]);
-    v5.resize(72, 0);
     let file = dir.path().join("one.dat");
-    fs::write(&file, v5).expect("written");
+    fs::write(&file, v5()).expect("written");
     let [flows, usage, ledger] = files_of(&dir.path().join("out"), &[], &[file]);
     let flow: serde_json::Value = serde_json::from_slice(&flows).expect("one line");
     assert_eq!(
