@@ -37,7 +37,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "serde_json",
         ],
     ),
-    ("dissect", &[], &["etherparse", "thiserror"]),
+    ("dissect", &[], &["etherparse", "serde", "thiserror"]),
     (
         "enrich",
         &[],
