@@ -589,6 +589,10 @@ fn functions(text: &str) -> Vec<(String, usize, usize)> {
         let Some(at) = trimmed.find("fn ") else {
             continue;
         };
+        // a declaration, or a body on the same line
+        if trimmed.ends_with([';', '}']) {
+            continue;
+        }
         let head = &trimmed[..at];
         if !head.split_whitespace().all(|w| {
             w.starts_with("pub")

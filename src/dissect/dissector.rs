@@ -97,7 +97,7 @@ impl Dissector {
         let Some(next) = link::start(head.link_type, bytes, &mut reached) else {
             return Dissected::Rejected(Reason::LinkType);
         };
-        let end = walk(next, bytes, &mut reached);
+        let end = walk(next, bytes, head.wire_len as usize, &mut reached);
         let last = reached.finish();
         dissected(&self.envelope, last, end, head, bytes)
     }
@@ -114,7 +114,7 @@ impl Dissector {
         let mut reached = Reached::new(&mut self.envelope, self.depth);
         reached.carried = reached.envelope.tunnels.as_slice().len();
         reached.kept = reached.carried;
-        let end = walk(Next::Ip(0), bytes, &mut reached);
+        let end = walk(Next::Ip(0), bytes, bytes.len(), &mut reached);
         let outermost = reached.packets == 1;
         let last = reached.finish();
         match dissected(&self.envelope, last, end, head, bytes) {
@@ -205,10 +205,11 @@ impl Notes for Reached<'_> {
         }
     }
 
-    fn tunnel(&mut self, kind: TunnelKind, id: u32) {
+    fn tunnel(&mut self, kind: TunnelKind, id: Option<u32>) {
         let around = self.last.as_ref().map(|(h, _)| (h.src, h.dst));
         self.carried += usize::from(around.is_some());
         let (src, dst) = around.unwrap_or_default();
+        let id = id.unwrap_or_default();
         self.envelope.tunnels.push(Tunnel { kind, id, src, dst });
     }
 
@@ -217,7 +218,7 @@ impl Notes for Reached<'_> {
         self.last = Some((*header, *segment));
         self.packets += 1;
         self.kept = self.envelope.tunnels.as_slice().len();
-        self.carried < self.depth
+        self.carried < self.depth && !header.is_fragment()
     }
 }
 
@@ -230,7 +231,6 @@ fn dissected<'a>(
     bytes: &'a [u8],
 ) -> Dissected<'a> {
     match (last, end) {
-        (Some((header, _)), _) if !header.sound => Dissected::Rejected(Reason::Malformed),
         (Some((header, segment)), _) => {
             Dissected::Ip(view(envelope, &header, &segment, head, bytes))
         }
@@ -253,15 +253,13 @@ fn view<'a>(
     head: FrameHead,
     bytes: &'a [u8],
 ) -> PacketView<'a> {
+    let wire = (head.wire_len as usize).max(bytes.len());
     // where offload left no length, the packet ends with the frame
-    let (ip_len, promised) = match header.len {
-        0 => {
-            let wire = (head.wire_len as usize).max(bytes.len());
-            ((wire - header.at) as u32, wire)
-        }
-        len => (len, segment.promised_end),
-    };
-    let promised = promised.min(segment.promised_end);
+    let promised = segment.promised_end.min(match header.len {
+        0 => wire,
+        _ => usize::MAX,
+    });
+    let payload_from = header.transport_at + segment.header;
     PacketView {
         time_ns: head.time_ns,
         frame: head.frame,
@@ -272,14 +270,14 @@ fn view<'a>(
         envelope,
         src: header.src,
         dst: header.dst,
-        ip_len,
+        ip_len: header.layer3_len(wire),
         ip_id: header.fragment.map_or(u32::from(header.id), |f| f.id),
         flow_label: header.flow_label,
         network_at: header.at as u32,
         transport_at: header.transport_at as u32,
         payload_at: segment.payload_at as u32,
         end: segment.end as u32,
-        payload_len: promised.saturating_sub(segment.payload_at) as u32,
+        payload_len: promised.saturating_sub(payload_from) as u32,
         version: header.version,
         tos: header.tos,
         ttl: header.ttl,

@@ -1,5 +1,6 @@
 //! IPv4 (RFC 791) and IPv6 (RFC 8200) with its extension headers.
 
+use super::walk::Notes;
 use super::wire::{u8_at, u16_at, u32_at};
 use crate::model::{Addr, Fragment};
 use etherparse::ip_number as number;
@@ -9,8 +10,11 @@ use etherparse::ip_number as number;
 pub struct IpHeader {
     /// Where it starts.
     pub at: usize,
-    /// Octets of the fixed header that are there, at most 20 (IPv4) or 40 (IPv6); what lies behind them is 0 here.
+    /// Octets of the header that are there, at most the whole header (IPv4 with its options) or 40 (IPv6); what lies behind
+    /// them is 0 here.
     pub known: usize,
+    /// Octets that the header should have, as above.
+    pub size: usize,
     /// 4 or 6.
     pub version: u8,
     /// Traffic class octet.
@@ -45,6 +49,23 @@ pub struct IpHeader {
 }
 
 impl IpHeader {
+    /// Whether it is a fragment without the start of the payload.
+    #[inline]
+    pub fn is_later_fragment(&self) -> bool {
+        self.fragment.is_some_and(|f| f.offset != 0)
+    }
+
+    /// Layer-3 bytes of the packet in a frame of `wire` bytes: as the header says. Where offload left no length, it ends with
+    /// the frame; but a hop-by-hop header without the length that should be in it is only itself.
+    #[inline]
+    pub fn layer3_len(&self, wire: usize) -> u32 {
+        match (self.len, self.version, self.next_header) {
+            (0, 6, HOP_BY_HOP) => V6_SIZE as u32,
+            (0, ..) => wire.saturating_sub(self.at) as u32,
+            (len, ..) => len,
+        }
+    }
+
     /// Whether the packet is a part of a larger one.
     #[inline]
     pub fn is_fragment(&self) -> bool {
@@ -53,8 +74,8 @@ impl IpHeader {
 
     /// Whether the fixed header is there.
     #[inline]
-    pub fn is_whole(&self) -> bool {
-        self.known == if self.version == 4 { V4_SIZE } else { V6_SIZE }
+    pub fn is_usable(&self) -> bool {
+        self.known >= if self.version == 4 { V4_SIZE } else { V6_SIZE }
     }
 
     /// Where the packet ends by its own length; behind everything where it does not say.
@@ -69,16 +90,16 @@ impl IpHeader {
 
 /// Reads the IP header at `at`; `None` where none can start there.
 #[inline]
-pub(super) fn read(bytes: &[u8], at: usize) -> Option<IpHeader> {
+pub(super) fn read(bytes: &[u8], at: usize, wire: usize) -> Option<IpHeader> {
     let rest = bytes.get(at..)?;
     match rest.first()? >> 4 {
         4 => match rest.first_chunk() {
-            Some(fixed) => v4(bytes, at, fixed, V4_SIZE),
-            None => v4(bytes, at, &padded(rest), rest.len()),
+            Some(fixed) => v4(bytes, at, fixed),
+            None => v4(bytes, at, &padded(rest)),
         },
         6 => Some(match rest.first_chunk() {
-            Some(fixed) => v6(bytes, at, fixed, V6_SIZE),
-            None => v6(bytes, at, &padded(rest), rest.len()),
+            Some(fixed) => v6(bytes, at, fixed, V6_SIZE, wire),
+            None => v6(bytes, at, &padded(rest), rest.len(), wire),
         }),
         _ => None,
     }
@@ -96,7 +117,7 @@ fn padded<const N: usize>(rest: &[u8]) -> [u8; N] {
 }
 
 #[inline]
-fn v4(bytes: &[u8], at: usize, b: &[u8; V4_SIZE], known: usize) -> Option<IpHeader> {
+fn v4(bytes: &[u8], at: usize, b: &[u8; V4_SIZE]) -> Option<IpHeader> {
     let size = usize::from(b[0] & 0x0f) * 4;
     if size < V4_SIZE {
         return None;
@@ -113,7 +134,8 @@ fn v4(bytes: &[u8], at: usize, b: &[u8; V4_SIZE], known: usize) -> Option<IpHead
     };
     let mut header = IpHeader {
         at,
-        known,
+        known: size.min(bytes.len() - at),
+        size,
         version: 4,
         tos: b[1],
         ttl: b[8],
@@ -141,7 +163,7 @@ fn v4(bytes: &[u8], at: usize, b: &[u8; V4_SIZE], known: usize) -> Option<IpHead
 }
 
 #[inline]
-fn v6(bytes: &[u8], at: usize, b: &[u8; V6_SIZE], known: usize) -> IpHeader {
+fn v6(bytes: &[u8], at: usize, b: &[u8; V6_SIZE], known: usize, wire: usize) -> IpHeader {
     let word = u32::from_be_bytes([b[0], b[1], b[2], b[3]]);
     let payload = usize::from(u16::from_be_bytes([b[4], b[5]]));
     let mut src = [0; 16];
@@ -150,7 +172,10 @@ fn v6(bytes: &[u8], at: usize, b: &[u8; V6_SIZE], known: usize) -> IpHeader {
     dst.copy_from_slice(&b[24..40]);
     let len = match (payload, b[6]) {
         (0, NO_NEXT) => V6_SIZE,
-        (0, HOP_BY_HOP) => jumbo(bytes, at + V6_SIZE),
+        (0, HOP_BY_HOP) => match jumbo(bytes, at + V6_SIZE) {
+            len if at.saturating_add(len) <= wire.max(bytes.len()) => len,
+            _ => 0,
+        },
         (0, _) => 0,
         (n, _) => n + V6_SIZE,
     };
@@ -161,6 +186,7 @@ fn v6(bytes: &[u8], at: usize, b: &[u8; V6_SIZE], known: usize) -> IpHeader {
     let mut header = IpHeader {
         at,
         known,
+        size: V6_SIZE,
         version: 6,
         tos: (word >> 20) as u8,
         ttl: b[7],
@@ -250,6 +276,33 @@ fn extensions(bytes: &[u8], header: &mut IpHeader) {
     header.sound = false;
 }
 
+/// Tells the names of the extension headers of a packet.
+#[inline(always)]
+pub(super) fn extension_names<N: Notes>(bytes: &[u8], header: &IpHeader, notes: &mut N) {
+    let (mut next, mut at) = (header.next_header, header.at + V6_SIZE);
+    if next == AUTHENTICATION && header.version == 4 && header.proto != next {
+        notes.layer("ah");
+    }
+    if header.version == 4 || !is_extension(next) {
+        return;
+    }
+    while at < header.transport_at && is_extension(next) {
+        let (Some(following), Some(length)) = (u8_at(bytes, at), u8_at(bytes, at + 1)) else {
+            return;
+        };
+        let length = usize::from(length);
+        let (name, size) = match next {
+            HOP_BY_HOP => ("ipv6.hopopts", (length + 1) * 8),
+            ROUTING => ("ipv6.routing", (length + 1) * 8),
+            FRAGMENT => ("ipv6.fraghdr", 8),
+            AUTHENTICATION => ("ah", (length + 2) * 4),
+            _ => ("ipv6.dstopts", (length + 1) * 8),
+        };
+        notes.layer(name);
+        (next, at) = (following, at + size);
+    }
+}
+
 #[inline(always)]
 fn is_extension(proto: u8) -> bool {
     matches!(
@@ -320,9 +373,12 @@ mod tests {
         b.extend([1; 32]);
         b.extend([6, 0, 0xc2, 4, 0, 1, 0x86, 0xa0]);
         b.extend([0; 40]);
-        let h = super::read(&b, 0).expect("a header");
+        let h = super::read(&b, 0, 200_000).expect("a header");
         assert_eq!((h.len, h.proto, h.transport_at), (100_040, 6, 48));
         assert_eq!(h.end, b.len());
+        // more than the frame had
+        let h = super::read(&b, 0, 2000).expect("a header");
+        assert_eq!((h.len, h.layer3_len(2000)), (0, 40));
     }
 
     #[test]
@@ -330,6 +386,6 @@ mod tests {
         let mut b = vec![0x60, 0, 0, 0, 4, 0, 60, 64];
         b.extend([1; 32]);
         b.extend([60, 0, 0, 0, 0, 0, 0, 0].repeat(100));
-        assert!(!super::read(&b, 0).expect("a header").sound);
+        assert!(!super::read(&b, 0, 0).expect("a header").sound);
     }
 }

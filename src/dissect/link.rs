@@ -14,20 +14,35 @@ pub(super) fn start<N: Notes>(link_type: u16, bytes: &[u8], notes: &mut N) -> Op
 }
 
 fn other<N: Notes>(link_type: u16, bytes: &[u8], notes: &mut N) -> Option<Next> {
+    notes.layer(match link_type {
+        LINKTYPE_NULL | LINKTYPE_LOOP => "null",
+        LINKTYPE_LINUX_SLL | LINKTYPE_LINUX_SLL2 => "sll",
+        12 | 14 | LINKTYPE_RAW => "raw",
+        LINKTYPE_RADIOTAP => "radiotap:wlan_radio",
+        LINKTYPE_PPI => "ppi:wlan_radio",
+        LINKTYPE_FRELAY => "fr",
+        LINKTYPE_C_HDLC => "chdlc",
+        LINKTYPE_SLIP => "slip",
+        LINKTYPE_PKTAP => "pktap:pcap_pktdata",
+        LINKTYPE_USER2 => "user_dlt:pktap:pcap_pktdata",
+        _ => "",
+    });
     Some(match link_type {
         LINKTYPE_NULL | LINKTYPE_LOOP => loopback(bytes),
-        LINKTYPE_PPP => Next::Ppp(0),
+        // Cisco HDLC is met here, too
+        LINKTYPE_PPP | LINKTYPE_PPP_HDLC | LINKTYPE_C_HDLC => hdlc(bytes, 0),
         // a direction octet in front
         LINKTYPE_PPP_PPPD | LINKTYPE_PPP_WITH_DIR => ppp_with_direction(bytes),
-        LINKTYPE_PPP_HDLC | LINKTYPE_C_HDLC => hdlc(bytes, 0),
         LINKTYPE_C_HDLC_WITH_DIR => hdlc(bytes, 1),
         LINKTYPE_FRELAY => medium::frame_relay(bytes, 0),
         LINKTYPE_FRELAY_WITH_DIR => medium::frame_relay(bytes, 1),
         LINKTYPE_PPP_ETHER => tags::pppoe(bytes, 0, notes),
-        LINKTYPE_LINUX_SLL => cooked(bytes, 14, 16),
-        LINKTYPE_LINUX_SLL2 => cooked(bytes, 0, 20),
+        LINKTYPE_LINUX_SLL => cooked(bytes, 14, 16, notes),
+        LINKTYPE_LINUX_SLL2 => cooked(bytes, 0, 20, notes),
         LINKTYPE_MPLS => Next::Mpls(0),
-        12 | 14 | LINKTYPE_RAW | LINKTYPE_IPV4 | LINKTYPE_IPV6 => Next::Ip(0),
+        12 | 14 | LINKTYPE_RAW => Next::Ip(0),
+        LINKTYPE_IPV4 => version(bytes, 4),
+        LINKTYPE_IPV6 => version(bytes, 6),
         LINKTYPE_SLIP => Next::Ip(16),
         LINKTYPE_IEEE802_11 => Next::Radio(0),
         LINKTYPE_PRISM => radio::prism(bytes),
@@ -52,8 +67,12 @@ fn other<N: Notes>(link_type: u16, bytes: &[u8], notes: &mut N) -> Option<Next> 
 /// Ethernet II, or 802.3 with LLC and SNAP.
 #[inline]
 pub(super) fn ethernet<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
+    notes.layer("eth");
     if let Some([d, s, e]) = split(bytes, at) {
         notes.addresses(Some(d), Some(s));
+        if e >= 0x0600 {
+            notes.layer("ethertype");
+        }
         return Next::Ethertype(e as u16, at + 14);
     }
     notes.addresses(mac_at(bytes, at), mac_at(bytes, at + 6));
@@ -74,7 +93,10 @@ fn split(bytes: &[u8], at: usize) -> Option<[u64; 3]> {
 /// PPP in HDLC-like framing (RFC 1662), or Cisco HDLC with its Ethertype.
 pub(super) fn hdlc(bytes: &[u8], at: usize) -> Next {
     match bytes.get(at..) {
-        Some([0x0f | 0x8f, _, ..]) => tags::named(bytes, at + 2, at + 4),
+        Some([0x0f | 0x8f, _, ..]) => match u16_at(bytes, at + 2) {
+            Some(ethertype) => Next::Ethertype(ethertype, at + 4),
+            None => Next::Cut,
+        },
         _ => Next::Ppp(at),
     }
 }
@@ -97,9 +119,18 @@ fn wrapped<N: Notes>(bytes: &[u8], size: usize, link_type: u32, notes: &mut N) -
     }
 }
 
+/// IP of this version only.
+fn version(bytes: &[u8], version: u8) -> Next {
+    match u8_at(bytes, 0) {
+        Some(first) if first >> 4 == version => Next::Ip(0),
+        Some(_) => Next::Stop,
+        None => Next::Cut,
+    }
+}
+
 fn switch<N: Notes>(bytes: &[u8], ethertype_at: usize, notes: &mut N) -> Next {
     notes.addresses(mac_at(bytes, 0), mac_at(bytes, 6));
-    tags::named(bytes, ethertype_at, ethertype_at + 2)
+    tags::named(bytes, ethertype_at, ethertype_at + 2, notes)
 }
 
 fn ppp_with_direction(bytes: &[u8]) -> Next {
@@ -124,19 +155,22 @@ fn loopback(bytes: &[u8]) -> Next {
         // AF_INET everywhere; AF_INET6 of Linux, NetBSD and OpenBSD, FreeBSD, macOS
         2 | 10 | 24 | 28 | 30 => Next::Ip(4),
         // some write an Ethertype in the last two octets instead
-        _ => tags::named(bytes, 2, 4),
+        _ => match u16_at(bytes, 2) {
+            Some(ethertype) => Next::Ethertype(ethertype, 4),
+            None => Next::Cut,
+        },
     }
 }
 
 /// Linux cooked capture: the protocol at `protocol_at`, the payload at `payload_at`.
-fn cooked(bytes: &[u8], protocol_at: usize, payload_at: usize) -> Next {
+fn cooked<N: Notes>(bytes: &[u8], protocol_at: usize, payload_at: usize, notes: &mut N) -> Next {
     if u8_at(bytes, payload_at - 1).is_none() {
         return Next::Cut;
     }
     match u16_at(bytes, protocol_at) {
         // LINUX_SLL_P_802_3: IPX without LLC
         Some(1) => Next::Stop,
-        Some(protocol) => Next::Ethertype(protocol, payload_at),
+        Some(_) => tags::named(bytes, protocol_at, payload_at, notes),
         None => Next::Cut,
     }
 }

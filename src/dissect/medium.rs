@@ -6,6 +6,14 @@ use super::{link, tags};
 
 /// Starts a frame of one of these media; `None` where the link type is not known, or never carries IP.
 pub(super) fn start<N: Notes>(link_type: u16, bytes: &[u8], notes: &mut N) -> Option<Next> {
+    notes.layer(match link_type {
+        TOKEN_RING => "tr",
+        FDDI => "fddi",
+        ARCNET_BSD | ARCNET_LINUX => "arcnet",
+        ATM_RFC1483 | SUNATM => "atm",
+        NFLOG => "nflog",
+        _ => "",
+    });
     Some(match link_type {
         TOKEN_RING => token_ring(bytes, notes),
         FDDI => {
@@ -19,8 +27,8 @@ pub(super) fn start<N: Notes>(link_type: u16, bytes: &[u8], notes: &mut N) -> Op
         SUNATM => sun_atm(bytes),
         // RFC 2625: eight octets for each address
         IP_OVER_FC => Next::Llc(16),
-        FIREWIRE => tags::named(bytes, 16, 18),
-        INFINIBAND => tags::named(bytes, 40, 44),
+        FIREWIRE => tags::named(bytes, 16, 18, notes),
+        INFINIBAND => tags::named(bytes, 40, 44, notes),
         PFLOG => match u8_at(bytes, 0) {
             Some(size) => Next::Ip(usize::from(size).next_multiple_of(4)),
             None => Next::Cut,

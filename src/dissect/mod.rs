@@ -32,12 +32,12 @@ pub use walk::Notes;
 
 use walk::{End, Next};
 
-/// Walks through the headers of a frame and tells `notes` what is met. `false` where the link type is not known or never
+/// Walks through the headers of a frame that had `wire` bytes and tells `notes` what is met. `false` where the link type is not known or never
 /// carries IP.
-pub fn walk<N: Notes>(link_type: u16, bytes: &[u8], notes: &mut N) -> bool {
+pub fn walk<N: Notes>(link_type: u16, bytes: &[u8], wire: usize, notes: &mut N) -> bool {
     match link::start(link_type, bytes, notes) {
         Some(next) => {
-            walk::walk(next, bytes, notes);
+            walk::walk(next, bytes, wire, notes);
             true
         }
         None => false,
@@ -76,7 +76,7 @@ pub fn ethernet(bytes: &[u8]) -> HeaderView {
 
 impl HeaderView {
     fn follow(&mut self, next: Next, bytes: &[u8]) {
-        self.cut |= walk::walk(next, bytes, self) == End::Cut;
+        self.cut |= walk::walk(next, bytes, usize::MAX, self) == End::Cut;
     }
 }
 

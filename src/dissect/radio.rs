@@ -10,6 +10,7 @@ pub(super) fn frame<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
 }
 
 fn body<N: Notes>(bytes: &[u8], at: usize, align: usize, notes: &mut N) -> Next {
+    notes.layer("wlan");
     let Some([kind, flags]) = array_at(bytes, at) else {
         return Next::Cut;
     };

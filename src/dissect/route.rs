@@ -29,10 +29,11 @@ impl RouteKey {
 /// first 256 bytes reach. `None` where there is no IP, or not as much of it.
 #[inline]
 pub fn route(link_type: u16, bytes: &[u8]) -> Option<RouteKey> {
-    let bytes = &bytes[..bytes.len().min(REACH)];
+    let wire = bytes.len();
+    let bytes = &bytes[..wire.min(REACH)];
     let mut pair = Pair::default();
     let next = link::start(link_type, bytes, &mut pair)?;
-    walk(next, bytes, &mut pair);
+    walk(next, bytes, wire, &mut pair);
     pair.key
 }
 
@@ -44,10 +45,8 @@ struct Pair {
 impl Notes for Pair {
     #[inline]
     fn packet(&mut self, header: &IpHeader, _: &Segment) -> bool {
-        if header.sound {
-            self.key = Some(RouteKey::of(header.src, header.dst));
-        }
-        true
+        self.key = Some(RouteKey::of(header.src, header.dst));
+        !header.is_fragment()
     }
 }
 

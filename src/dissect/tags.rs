@@ -22,6 +22,11 @@ fn tagged<N: Notes>(ethertype: u16, bytes: &[u8], at: usize, notes: &mut N) -> N
             let Some(tag) = u16_at(bytes, at) else {
                 return Next::Cut;
             };
+            notes.layer(if ethertype == VLAN_PROVIDER {
+                "ieee8021ad"
+            } else {
+                "vlan"
+            });
             notes.vlan(tag & 0x0fff);
             4
         }
@@ -30,20 +35,25 @@ fn tagged<N: Notes>(ethertype: u16, bytes: &[u8], at: usize, notes: &mut N) -> N
         _ => 0,
     };
     if tag > 0 {
-        return named(bytes, at + tag - 2, at + tag);
+        return named(bytes, at + tag - 2, at + tag, notes);
     }
     notes.ethertype(ethertype);
     match ethertype {
         ARP => Next::Arp(at),
         MPLS | MPLS_MULTICAST => Next::Mpls(at),
-        PPPOE_SESSION => pppoe(bytes, at, notes),
+        PPPOE_SESSION | PPPOE_DISCOVERY => pppoe(bytes, at, notes),
         PPP => Next::Ppp(at),
         NSH => Next::Service(at),
         TRANSPARENT_BRIDGING => Next::Frame(at),
         // 802.1ah: a four-octet service tag before the customer's frame
-        BACKBONE => Next::Frame(at + 4),
-        MACSEC => macsec(bytes, at),
-        FABRIC_PATH => Next::Frame(at + 14),
+        BACKBONE => {
+            notes.layer("ieee8021ah");
+            Next::Frame(at + 4)
+        }
+        MACSEC => macsec(bytes, at, notes),
+        ARISTA => arista(bytes, at, notes),
+        // a tag and a time to live before the frame
+        FABRIC_PATH => Next::Frame(at + 2),
         TRILL => trill(bytes, at),
         length if length < ETHERTYPE_MIN => Next::Llc(at),
         _ => Next::Stop,
@@ -52,9 +62,14 @@ fn tagged<N: Notes>(ethertype: u16, bytes: &[u8], at: usize, notes: &mut N) -> N
 
 /// The payload at `payload_at`, named by the Ethertype at `at`.
 #[inline]
-pub(super) fn named(bytes: &[u8], at: usize, payload_at: usize) -> Next {
+pub(super) fn named<N: Notes>(bytes: &[u8], at: usize, payload_at: usize, notes: &mut N) -> Next {
     match u16_at(bytes, at) {
-        Some(ethertype) => Next::Ethertype(ethertype, payload_at),
+        Some(ethertype) => {
+            if ethertype >= ETHERTYPE_MIN {
+                notes.layer("ethertype");
+            }
+            Next::Ethertype(ethertype, payload_at)
+        }
         None => Next::Cut,
     }
 }
@@ -63,16 +78,21 @@ pub(super) fn named(bytes: &[u8], at: usize, payload_at: usize) -> Next {
 pub(super) fn pppoe<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
     match (u8_at(bytes, at + 1), u16_at(bytes, at + 2)) {
         (Some(0), Some(session)) => {
-            notes.tunnel(TunnelKind::Pppoe, session.into());
+            notes.layer("pppoes");
+            notes.tunnel(TunnelKind::Pppoe, Some(session.into()));
             Next::Ppp(at + 6)
         }
-        (Some(_), Some(_)) => Next::Stop,
+        (Some(_), Some(session)) => {
+            notes.tunnel(TunnelKind::Pppoe, Some(session.into()));
+            Next::Stop
+        }
         _ => Next::Cut,
     }
 }
 
 /// Follows a label stack (RFC 3032 section 2.1) to its bottom.
 pub(super) fn mpls<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
+    notes.layer("mpls");
     for (position, at) in (at..).step_by(4).take(LABELS_MAX).enumerate() {
         let Some(entry) = u32_at(bytes, at) else {
             return Next::Cut;
@@ -98,7 +118,7 @@ fn bottom<N: Notes>(bytes: &[u8], at: usize, label: u32, notes: &mut N) -> Next 
         _ if is_frame(bytes, at) => at,
         _ => return Next::Stop,
     };
-    notes.tunnel(TunnelKind::EoMpls, label);
+    notes.tunnel(TunnelKind::EoMpls, Some(label));
     Next::Frame(frame_at)
 }
 
@@ -107,7 +127,9 @@ fn is_frame(bytes: &[u8], at: usize) -> bool {
     match u16_at(bytes, at + 12) {
         Some(IPV4) => u8_at(bytes, at + 14).is_some_and(|b| b >> 4 == 4),
         Some(IPV6) => u8_at(bytes, at + 14).is_some_and(|b| b >> 4 == 6),
-        Some(VLAN | VLAN_PROVIDER | ARP | MPLS | PPPOE_SESSION | 0x8863 | 0x9000 | 0x88cc) => true,
+        Some(
+            VLAN | VLAN_PROVIDER | ARP | MPLS | PPPOE_SESSION | PPPOE_DISCOVERY | 0x9000 | 0x88cc,
+        ) => true,
         // 802.3: the length fits and is followed by a service access point of the usual kind
         Some(length @ 3..ETHERTYPE_MIN) => {
             let lsap = u8_at(bytes, at + 14);
@@ -168,17 +190,31 @@ pub(super) fn service(bytes: &[u8], at: usize) -> Next {
 }
 
 /// MACsec (802.1AE): only what is not encrypted can be read. The channel id is there if its flag says so.
-fn macsec(bytes: &[u8], at: usize) -> Next {
+fn macsec<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
     const CHANNEL: u8 = 0x20;
     const ENCRYPTED: u8 = 0x08;
     const CHANGED: u8 = 0x04;
+    notes.layer("macsec");
     match u8_at(bytes, at) {
         Some(flags) if flags & (ENCRYPTED | CHANGED) != 0 => Next::Stop,
         Some(flags) => {
             let size = if flags & CHANNEL != 0 { 14 } else { 6 };
-            named(bytes, at + size, at + size + 2)
+            named(bytes, at + size, at + size + 2, notes)
         }
         None => Next::Cut,
+    }
+}
+
+/// Arista's time stamps: a subtype, a version, and the time in six or eight octets.
+fn arista<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
+    match (u16_at(bytes, at), u16_at(bytes, at + 2)) {
+        (Some(1), Some(version)) => {
+            notes.layer("avsp");
+            let size = if version & 0xf0 == 0x20 { 10 } else { 12 };
+            named(bytes, at + size, at + size + 2, notes)
+        }
+        (Some(_), Some(_)) => Next::Stop,
+        _ => Next::Cut,
     }
 }
 
@@ -202,6 +238,8 @@ const MPLS: u16 = 0x8847;
 const MPLS_MULTICAST: u16 = 0x8848;
 /// Ethertype of PPPoE sessions (RFC 2516 section 4).
 const PPPOE_SESSION: u16 = 0x8864;
+const PPPOE_DISCOVERY: u16 = 0x8863;
+const ARISTA: u16 = 0xd28b;
 /// PPP in GRE (RFC 2637 section 4).
 const PPP: u16 = 0x880b;
 /// RFC 8300 section 11.

@@ -16,6 +16,8 @@ pub struct Segment {
     pub end: usize,
     /// Where it ends by the lengths in the headers; behind everything where they do not say.
     pub promised_end: usize,
+    /// Octets of the transport header by its own word; 0 where none is read.
+    pub header: usize,
     /// Whether the bytes ended within the transport header.
     pub cut: bool,
 }
@@ -29,9 +31,10 @@ pub(super) fn read(bytes: &[u8], header: &IpHeader) -> Segment {
         payload_at: at,
         end,
         promised_end: header.promised_end(),
+        header: 0,
         cut: header.cut,
     };
-    if header.cut || !header.sound || header.fragment.is_some_and(|f| f.offset != 0) {
+    if header.cut || header.is_later_fragment() {
         return segment;
     }
     let rest = bytes.get(at..end).unwrap_or_default();
@@ -49,6 +52,7 @@ pub(super) fn read(bytes: &[u8], header: &IpHeader) -> Segment {
         ICMPV6 => icmp(rest, &mut segment),
         _ => 0,
     };
+    segment.header = size;
     segment.payload_at = (at + size).min(segment.end);
     segment.cut |= at + size > segment.end;
     segment

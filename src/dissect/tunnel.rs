@@ -23,7 +23,7 @@ pub(super) fn inside<N: Notes>(
             }
             _ => Next::Stop,
         },
-        ICMP | ICMPV6 if N::QUOTED => quoted(header.proto, segment),
+        ICMP | ICMPV6 if N::QUOTED => quoted(bytes, header.proto, segment),
         _ => other(bytes, header, notes),
     }
 }
@@ -33,38 +33,48 @@ fn other<N: Notes>(bytes: &[u8], header: &IpHeader, notes: &mut N) -> Next {
     let version = u8_at(bytes, at).map(|b| b >> 4);
     match (header.proto, version) {
         (IPIP, Some(4)) | (IPV6_IN_IP, Some(6)) => {
-            notes.tunnel(TunnelKind::IpIp, 0);
+            notes.tunnel(TunnelKind::IpIp, None);
             Next::Ip(at)
         }
         (GRE, _) => Next::Gre(at),
         (MPLS_IN_IP, _) => {
-            notes.tunnel(TunnelKind::Other, 0);
+            notes.tunnel(TunnelKind::Other, None);
             Next::Mpls(at)
         }
         (ETHERNET, _) => {
-            notes.tunnel(TunnelKind::Other, 0);
+            notes.tunnel(TunnelKind::Other, None);
             Next::Frame(at)
         }
         // RFC 3378: a two-octet header with version 3
         (ETHER_IP, Some(3)) => {
-            notes.tunnel(TunnelKind::Other, 0);
+            notes.tunnel(TunnelKind::Other, None);
             Next::Frame(at + 2)
         }
         _ => Next::Stop,
     }
 }
 
-/// The packet that an ICMP error quotes (RFC 792, RFC 4443 section 3).
-fn quoted(proto: u8, segment: &Segment) -> Next {
-    match (proto, segment.transport) {
-        (
-            ICMP,
-            Transport::Icmp {
-                kind: 3 | 4 | 5 | 11 | 12,
-                ..
-            },
-        )
-        | (ICMPV6, Transport::Icmp { kind: 1..=4, .. }) => Next::Ip(segment.payload_at),
+/// The packet that an ICMP error (RFC 792, RFC 4443 section 3) or a redirect (RFC 4861 section 4.6.3) quotes.
+fn quoted(bytes: &[u8], proto: u8, segment: &Segment) -> Next {
+    const REDIRECT: u8 = 137;
+    const REDIRECTED_HEADER: u8 = 4;
+    let Transport::Icmp { kind, .. } = segment.transport else {
+        return Next::Stop;
+    };
+    match (proto, kind) {
+        (ICMP, 3 | 4 | 5 | 11 | 12) | (ICMPV6, 1..=4) => Next::Ip(segment.payload_at),
+        (ICMPV6, REDIRECT) => {
+            // two addresses, then options counted in eight octets
+            let mut at = segment.payload_at + 32;
+            for _ in 0..OPTIONS_MAX {
+                match (u8_at(bytes, at), u8_at(bytes, at + 1)) {
+                    (Some(REDIRECTED_HEADER), Some(_)) => return Next::Ip(at + 8),
+                    (Some(_), Some(size)) if size > 0 => at += usize::from(size) * 8,
+                    _ => break,
+                }
+            }
+            Next::Stop
+        }
         _ => Next::Stop,
     }
 }
@@ -98,7 +108,7 @@ pub(super) fn gre<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
             return Next::Stop;
         }
         // the lower half of the key is the call
-        notes.tunnel(TunnelKind::Gre, key & 0xffff);
+        notes.tunnel(TunnelKind::Gre, Some(key & 0xffff));
         return Next::Ppp(inside);
     }
     if flags & ROUTING != 0 {
@@ -110,13 +120,14 @@ pub(super) fn gre<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
     match protocol {
         // without a sequence number it is type I, which has no header of its own
         ERSPAN_II if flags & SEQUENCE == 0 => {
-            notes.tunnel(TunnelKind::Erspan, 0);
+            notes.layer("erspan");
+            notes.tunnel(TunnelKind::Erspan, None);
             Next::Frame(inside)
         }
         ERSPAN_II => erspan(bytes, inside, 8, notes),
         ERSPAN_III => erspan(bytes, inside, 12, notes),
         _ => {
-            notes.tunnel(TunnelKind::Gre, key);
+            notes.tunnel(TunnelKind::Gre, Some(key));
             payload(protocol, bytes, inside)
         }
     }
@@ -139,7 +150,8 @@ fn erspan<N: Notes>(bytes: &[u8], at: usize, size: usize, notes: &mut N) -> Next
     let Some(word) = u32_at(bytes, at) else {
         return Next::Cut;
     };
-    notes.tunnel(TunnelKind::Erspan, word & 0x03ff);
+    notes.layer("erspan");
+    notes.tunnel(TunnelKind::Erspan, Some(word & 0x03ff));
     let tail = match u16_at(bytes, at + 10) {
         Some(tail) if size == 12 => tail,
         _ => 0,
@@ -168,6 +180,8 @@ fn payload(protocol: u16, bytes: &[u8], at: usize) -> Next {
     }
 }
 
+/// Most options of a redirect that are followed.
+const OPTIONS_MAX: usize = 8;
 /// Most source routes of a GRE header.
 const ROUTES_MAX: usize = 16;
 const IPIP: u8 = 4;

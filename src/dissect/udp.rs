@@ -29,7 +29,7 @@ pub(super) fn inside<N: Notes>(
             LISP => lisp(bytes, at, notes),
             GRE_IN_UDP if port == dst => Next::Gre(at),
             MPLS_IN_UDP if port == dst => {
-                notes.tunnel(TunnelKind::Other, 0);
+                notes.tunnel(TunnelKind::Other, None);
                 Next::Mpls(at)
             }
             _ => continue,
@@ -49,7 +49,8 @@ fn vxlan<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
     if flags & ID_VALID == 0 {
         return Next::Stop;
     }
-    notes.tunnel(TunnelKind::Vxlan, u32::from_be_bytes([0, a, b, c]));
+    notes.layer("vxlan");
+    notes.tunnel(TunnelKind::Vxlan, Some(u32::from_be_bytes([0, a, b, c])));
     if flags & NEXT_PROTOCOL == 0 {
         return Next::Frame(at + 8);
     }
@@ -71,21 +72,36 @@ fn geneve<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
     if first >> 6 != 0 {
         return Next::Stop;
     }
-    notes.tunnel(TunnelKind::Geneve, word >> 8);
+    notes.layer("geneve");
+    notes.tunnel(TunnelKind::Geneve, Some(word >> 8));
     let inside = at + 8 + usize::from(first & 0x3f) * 4;
     Next::Ethertype(u16::from_be_bytes([high, low]), inside)
 }
 
-/// GTP version 1 (3GPP TS 29.281 section 5.1): only a message of type 255 carries a packet.
+/// GTP version 1 (3GPP TS 29.281 section 5.1), and version 0 (GSM 09.60) with its twenty octets: only a message of type 255
+/// carries a packet.
 fn gtp<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
     const PACKET: u8 = 255;
     let (Some([flags, kind]), Some(id)) = (array_at(bytes, at), u32_at(bytes, at + 4)) else {
         return Next::Cut;
     };
-    if flags & 0xf0 != 0x30 || kind != PACKET {
-        return Next::Stop;
+    match (flags >> 4, kind) {
+        (1, PACKET) => {
+            notes.layer("gtpprime");
+            notes.tunnel(TunnelKind::Gtp, None);
+            return ip(bytes, at + 20);
+        }
+        (3, PACKET) => {
+            notes.layer("gtp");
+            notes.tunnel(TunnelKind::Gtp, Some(id));
+        }
+        (3, _) => {
+            notes.layer("gtp");
+            notes.tunnel(TunnelKind::Gtp, Some(id));
+            return Next::Stop;
+        }
+        _ => return Next::Stop,
     }
-    notes.tunnel(TunnelKind::Gtp, id);
     let mut inside = at + 8;
     if flags & 7 != 0 {
         inside += 4;
@@ -119,7 +135,8 @@ fn teredo<N: Notes>(bytes: &[u8], mut at: usize, notes: &mut N) -> Next {
     }
     match u8_at(bytes, at).map(|b| b >> 4) {
         Some(6) => {
-            notes.tunnel(TunnelKind::Teredo, 0);
+            notes.layer("teredo");
+            notes.tunnel(TunnelKind::Teredo, None);
             Next::Ip(at)
         }
         Some(_) => Next::Stop,
@@ -147,7 +164,8 @@ fn l2tp<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
     if flags & OFFSET != 0 {
         at += 2 + usize::from(u16_at(bytes, at).unwrap_or_default());
     }
-    notes.tunnel(TunnelKind::Other, ids);
+    notes.layer("l2tp");
+    notes.tunnel(TunnelKind::Other, Some(ids));
     Next::Ppp(at)
 }
 
@@ -161,7 +179,8 @@ fn ayiya<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
     }
     let identity = 1usize << (identity >> 4);
     let inside = at + 8 + identity + usize::from(signature >> 4) * 4;
-    notes.tunnel(TunnelKind::Other, 0);
+    notes.layer("ayiya");
+    notes.tunnel(TunnelKind::Other, None);
     ip(bytes, inside)
 }
 
@@ -177,7 +196,8 @@ fn capwap<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
     if word >> 24 != 0 || size < 8 || word & (FRAGMENT | KEEP_ALIVE) != 0 {
         return Next::Stop;
     }
-    notes.tunnel(TunnelKind::Other, 0);
+    notes.layer("capwap.data");
+    notes.tunnel(TunnelKind::Other, None);
     match word & NATIVE {
         0 => Next::Frame(at + size),
         _ if word >> 9 & 0x1f == 1 => radio::swapped(bytes, at + size, notes),
@@ -190,7 +210,8 @@ fn lwapp<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
     const CONTROL: u8 = 0x04;
     match u8_at(bytes, at) {
         Some(flags) if flags & CONTROL == 0 && flags >> 6 == 0 => {
-            notes.tunnel(TunnelKind::Other, 0);
+            notes.layer("lwapp");
+            notes.tunnel(TunnelKind::Other, None);
             radio::swapped(bytes, at + 8, notes)
         }
         Some(_) => Next::Stop,
@@ -200,7 +221,8 @@ fn lwapp<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
 
 /// LISP data (RFC 9300 section 5.1): eight octets, then IP.
 fn lisp<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
-    notes.tunnel(TunnelKind::Other, 0);
+    notes.layer("lisp-data");
+    notes.tunnel(TunnelKind::Other, None);
     ip(bytes, at + 8)
 }
 

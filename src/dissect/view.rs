@@ -121,6 +121,9 @@ impl Notes for HeaderView {
 
     fn torn(&mut self, header: &IpHeader) {
         self.header(header);
+        if header.is_usable() {
+            self.transport_at = Some(header.transport_at);
+        }
     }
 }
 

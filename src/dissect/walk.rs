@@ -3,12 +3,15 @@
 use super::ip::{self, IpHeader};
 use super::transport::{self, Segment};
 use super::{link, medium, radio, tags, tunnel};
-use crate::model::TunnelKind;
+use crate::model::{Transport, TunnelKind};
 
 /// What a walk tells on its way, outermost first. Whoever walks keeps what it wants.
 pub trait Notes {
     /// Whether the packet that an ICMP error quotes is walked, too.
     const QUOTED: bool = false;
+
+    /// A layer, by the name that packet analysers give it.
+    fn layer(&mut self, _name: &'static str) {}
 
     /// Destination and source MAC address of a frame, 48 bits each.
     fn addresses(&mut self, _dst: Option<u64>, _src: Option<u64>) {}
@@ -25,13 +28,14 @@ pub trait Notes {
     /// The protocol in a GRE header.
     fn gre(&mut self, _protocol: u16) {}
 
-    /// A tunnel header with its id, seen before it is known whether a packet is inside.
-    fn tunnel(&mut self, _kind: TunnelKind, _id: u32) {}
+    /// A tunnel header with its id where it has one, seen before it is known whether a packet is inside.
+    fn tunnel(&mut self, _kind: TunnelKind, _id: Option<u32>) {}
 
-    /// An IP packet. Returns whether to look at what it carries.
+    /// An IP packet. Returns whether to look at what it carries; of a first fragment it may be a part.
     fn packet(&mut self, header: &IpHeader, segment: &Segment) -> bool;
 
-    /// An IP header of which the bytes hold only a part ([`IpHeader::known`]).
+    /// An IP header that cannot be used: the bytes hold only a part of it ([`IpHeader::known`]), its lengths contradict each
+    /// other, or it says that it is longer than what it is in.
     fn torn(&mut self, _header: &IpHeader) {}
 }
 
@@ -81,8 +85,8 @@ pub(super) enum End {
     Deep,
 }
 
-/// Follows headers to the innermost packet, as far as `notes` wants.
-pub(super) fn walk<N: Notes>(mut next: Next, mut bytes: &[u8], notes: &mut N) -> End {
+/// Follows headers to the innermost packet, as far as `notes` wants. `wire` is the length of the frame before it was cut.
+pub(super) fn walk<N: Notes>(mut next: Next, mut bytes: &[u8], wire: usize, notes: &mut N) -> End {
     // where the packet around ends by its own word: what is inside cannot be longer
     let mut promised = usize::MAX;
     for _ in 0..STEPS_MAX {
@@ -90,38 +94,81 @@ pub(super) fn walk<N: Notes>(mut next: Next, mut bytes: &[u8], notes: &mut N) ->
             Next::Ethertype(ethertype, at) => tags::ethertype(ethertype, bytes, at, notes),
             Next::Frame(at) => link::ethernet(bytes, at, notes),
             Next::Ip(at) => {
-                let Some(header) = ip::read(bytes, at) else {
+                let Some(header) = ip::read(bytes, at, wire) else {
                     let ended = at >= bytes.len();
                     return if ended { End::Cut } else { End::Malformed };
                 };
-                if !header.is_whole() {
+                if !header.is_usable() {
                     notes.torn(&header);
                     return End::Cut;
                 }
-                if header.len > 0 && header.promised_end() > promised {
+                let contradicts = !header.sound || at + header.size > wire.max(bytes.len());
+                if contradicts || header.len > 0 && header.promised_end() > promised {
+                    notes.torn(&header);
                     return End::Malformed;
                 }
                 let segment = transport::read(bytes, &header);
-                if !notes.packet(&header, &segment) || !header.sound || header.is_fragment() {
+                name(bytes, &header, &segment, notes);
+                if !notes.packet(&header, &segment) || header.is_later_fragment() {
                     return End::Done;
                 }
                 bytes = &bytes[..segment.end];
-                promised = promised.min(segment.promised_end);
-                tunnel::inside(bytes, &header, &segment, notes)
+                let next = tunnel::inside(bytes, &header, &segment, notes);
+                // an error quotes the start of a packet, a fragment has the start of one: how long the whole is they do not
+                // say
+                promised = match segment.transport {
+                    Transport::Icmp { .. } => usize::MAX,
+                    _ if header.is_fragment() => usize::MAX,
+                    _ => promised.min(segment.promised_end),
+                };
+                next
             }
-            Next::Llc(at) => tags::llc(bytes, at),
+            Next::Llc(at) => {
+                notes.layer("llc");
+                tags::llc(bytes, at)
+            }
             Next::Mpls(at) => tags::mpls(bytes, at, notes),
-            Next::Ppp(at) => tags::ppp(bytes, at),
+            Next::Ppp(at) => {
+                notes.layer("ppp");
+                tags::ppp(bytes, at)
+            }
             Next::Radio(at) => radio::frame(bytes, at, notes),
             Next::Nlpid(at) => medium::nlpid(bytes, at),
-            Next::Service(at) => tags::service(bytes, at),
-            Next::Gre(at) => tunnel::gre(bytes, at, notes),
-            Next::Arp(at) => return End::Arp(at),
+            Next::Service(at) => {
+                notes.layer("nsh");
+                tags::service(bytes, at)
+            }
+            Next::Gre(at) => {
+                notes.layer("gre");
+                tunnel::gre(bytes, at, notes)
+            }
+            Next::Arp(at) => {
+                notes.layer("arp");
+                return End::Arp(at);
+            }
             Next::Stop => return End::Done,
             Next::Cut => return End::Cut,
         };
     }
     End::Deep
+}
+
+/// Names the layers of a packet.
+#[inline(always)]
+fn name<N: Notes>(bytes: &[u8], header: &IpHeader, segment: &Segment, notes: &mut N) {
+    notes.layer(if header.version == 4 { "ip" } else { "ipv6" });
+    ip::extension_names(bytes, header, notes);
+    let name = match (segment.transport, header.proto) {
+        (Transport::None, _) => return,
+        (Transport::Tcp(_), _) => "tcp",
+        (Transport::Icmp { .. }, transport::ICMP) => "icmp",
+        (Transport::Icmp { .. }, _) => "icmpv6",
+        (_, transport::UDP) => "udp",
+        (_, transport::SCTP) => "sctp",
+        (_, transport::DCCP) => "dccp",
+        _ => "udplite",
+    };
+    notes.layer(name);
 }
 
 /// Most headers of a frame that are followed.
