@@ -37,7 +37,9 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "serde_json",
         ],
     ),
-    ("dissect", &[], &["etherparse", "serde", "thiserror"]),
+    ("dissect", &[], &["etherparse", "serde"]),
+    // a hasher for what waits
+    ("reassemble", &[], &["foldhash", "hashbrown", "serde"]),
     (
         "enrich",
         &[],

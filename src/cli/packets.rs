@@ -191,10 +191,15 @@ impl Seen<'_> {
         }
         let flags = u16::from_be_bytes([*high, *low]) & 0x0fff;
         line.insert("tcp_flags".into(), json!(flags));
-        let end = match h.len {
+        // a packet in a first fragment reaches no further than that does
+        let around = self.packets.iter().take_while(|p| p.0.at < h.at);
+        let around = around.filter(|p| p.0.is_fragment());
+        let ends = around.map(|p| p.1.promised_end);
+        let own = match h.len {
             0 => frame.original as usize,
             _ => s.promised_end,
         };
+        let end = ends.fold(own, usize::min);
         if let Some(payload) = end.checked_sub(h.transport_at + s.header)
             && !h.is_fragment()
         {

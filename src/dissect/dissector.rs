@@ -103,14 +103,16 @@ impl Dissector {
     }
 
     /// Goes on from a packet that fragments gave: `bytes` from its IP header on, of `frames` fragments whose layer-3
-    /// bytes are `ip_len` together. What the last frame was wrapped in counts for it, so this follows the
-    /// [`Dissector::frame`] of the fragment that completed it.
+    /// bytes are `ip_len` together, wrapped in `outer`. It may be a tunnel again; then the packet inside is one packet
+    /// with a length of its own.
     pub fn whole<'a>(
         &'a mut self,
         head: FrameHead,
+        outer: &Envelope,
         (frames, ip_len): (u32, u32),
         bytes: &'a [u8],
     ) -> Dissected<'a> {
+        self.envelope.clone_from(outer);
         let mut reached = Reached::new(&mut self.envelope, self.depth);
         reached.carried = reached.envelope.tunnels.as_slice().len();
         reached.kept = reached.carried;
@@ -466,12 +468,13 @@ mod tests {
             more: true,
         };
         assert_eq!((v.proto, v.fragment), (4, Some(more)));
-        let Dissected::Ip(v) = d.whole(head(), (3, 500), &whole) else {
+        let outside = v.envelope.clone();
+        let Dissected::Ip(v) = d.whole(head(), &outside, (3, 500), &whole) else {
             panic!("no packet")
         };
         assert_eq!((v.ports(), v.frames), ((443, 50_000), 1));
         assert_eq!(v.envelope.tunnels.as_slice().len(), 1);
-        let Dissected::Ip(v) = d.whole(head(), (3, 500), &inner) else {
+        let Dissected::Ip(v) = d.whole(head(), &outside, (3, 500), &inner) else {
             panic!("no packet")
         };
         assert_eq!((v.frames, v.ip_len, v.payload_len), (3, 500, 6));

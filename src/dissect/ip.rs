@@ -72,10 +72,10 @@ impl IpHeader {
         self.fragment.is_some_and(|f| f.offset != 0 || f.more)
     }
 
-    /// Whether the fixed header is there.
+    /// Whether the fixed header is there, and where options follow it at least the start of them.
     #[inline]
     pub fn is_usable(&self) -> bool {
-        self.known >= if self.version == 4 { V4_SIZE } else { V6_SIZE }
+        self.known == self.size || self.version == 4 && self.known > V4_SIZE
     }
 
     /// Where the packet ends by its own length; behind everything where it does not say.

@@ -144,8 +144,13 @@ impl HeaderView {
         } else {
             self.tos = known(4).then_some(h.tos);
             self.flow_label = known(4).then_some(h.flow_label);
-            // a length of 0 that no option explains is told as it is
-            self.ip_len = known(6).then_some(h.len.max(40));
+            // the field as it is: 0 where a jumbo option or offload has the length
+            let len = if h.len > JUMBO_FROM {
+                40
+            } else {
+                h.len.max(40)
+            };
+            self.ip_len = known(6).then_some(len);
             self.fragment = h.fragment;
             self.ttl = known(8).then_some(h.ttl);
             self.src_addr = known(24).then_some(h.src);
@@ -155,3 +160,6 @@ impl HeaderView {
         self.proto = proto_known.then_some(h.proto);
     }
 }
+
+/// Above this, the length of an IPv6 packet is that of a jumbo option: its own field has 16 bits.
+const JUMBO_FROM: u32 = 0xffff + 40;

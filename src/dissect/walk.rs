@@ -102,8 +102,7 @@ pub(super) fn walk<N: Notes>(mut next: Next, mut bytes: &[u8], wire: usize, note
                     notes.torn(&header);
                     return End::Cut;
                 }
-                let contradicts = !header.sound || at + header.size > wire.max(bytes.len());
-                if contradicts || header.len > 0 && header.promised_end() > promised {
+                if !header.sound || header.len > 0 && header.promised_end() > promised {
                     notes.torn(&header);
                     return End::Malformed;
                 }
