@@ -19,6 +19,7 @@ pub mod enrich;
 pub mod generate;
 pub mod ledger;
 pub mod model;
+pub mod reassemble;
 pub mod receive;
 pub mod rights;
 pub mod secret;

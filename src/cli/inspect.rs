@@ -1,10 +1,13 @@
 //! `flowhouse inspect`: what exporters really send, one JSON line a record.
 
+use super::packets;
 use crate::decode::inspect::{Inspector, Record};
 use crate::decode::{Settings, looks_like_export};
+use crate::dissect::link_name;
 use crate::ledger::{Outcome, Tally};
-use crate::receive::{Captures, Counts, Selection};
+use crate::receive::{Captures, Counts, Fault, Selection};
 use anyhow::Context;
+use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
@@ -29,6 +32,10 @@ pub struct InspectArguments {
     /// Let data that comes before its template wait for it, instead of passing over it.
     #[arg(long)]
     wait: bool,
+    /// Print one line a frame instead, whatever it carries: addresses and lengths of the outermost IP header, ports, flags
+    /// and types, VLAN tags, MPLS labels and tunnel ids (outer first), fragments. Nothing is reassembled.
+    #[arg(long, conflicts_with_all = ["raw", "wait"])]
+    packets: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -36,6 +43,7 @@ Examples:
   flowhouse inspect router.pcap
   flowhouse inspect --raw templates.pcap data.pcapng
   flowhouse inspect --wait router.pcap | jq 'select(.kind == \"options\")'
+  flowhouse inspect --packets mirror.pcap | jq -c '[.src, .dst, .ip_len]'
 
 What was rejected, and why, stands on standard error.
 Exit status: 0 also where records were malformed, 1 if a file cannot be read or is no capture, 2 for wrong usage.";
@@ -43,6 +51,9 @@ Exit status: 0 also where records were malformed, 1 if a file cannot be read or 
 /// Reads the files and prints their records.
 pub fn run(arguments: &InspectArguments) -> anyhow::Result<()> {
     let captures = Captures::open(&arguments.files, looks_like_export)?;
+    if arguments.packets {
+        return frames(&captures);
+    }
     let mut inspector = Inspector::new(Settings::default(), arguments.raw, arguments.wait);
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let mut written = Ok(());
@@ -61,6 +72,42 @@ pub fn run(arguments: &InspectArguments) -> anyhow::Result<()> {
         written => written.context("cannot write to standard output")?,
     }
     summary(&counts, inspector.finish());
+    Ok(())
+}
+
+/// Prints each frame of the files.
+fn frames(captures: &Captures) -> anyhow::Result<()> {
+    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let mut written = Ok(());
+    let (mut count, mut links) = (0u64, BTreeMap::new());
+    let faults = captures.frames(|frame| {
+        count += 1;
+        if written.is_ok() {
+            let (line, known) = packets::line(frame);
+            if !known {
+                *links.entry(frame.link_type).or_insert(0u64) += 1;
+            }
+            written = serde_json::to_writer(&mut out, &line)
+                .map_err(io::Error::from)
+                .and_then(|()| out.write_all(b"\n"));
+        }
+    });
+    match written.and_then(|()| out.flush()) {
+        // whoever reads has seen enough
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+        written => written.context("cannot write to standard output")?,
+    }
+    eprintln!("{count} frames");
+    for fault in faults {
+        match fault {
+            Fault::CutShort(at) => eprintln!("  a file ends within the frame at byte {at}"),
+            Fault::Broken(at) => eprintln!("  what starts at byte {at} of a file is no frame"),
+        }
+    }
+    for (link, n) in links {
+        let name = link_name(link);
+        eprintln!("  {n} of link type {link} ({name}), which is not looked into");
+    }
     Ok(())
 }
 

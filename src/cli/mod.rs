@@ -7,6 +7,7 @@ mod exporters;
 mod generate;
 mod health;
 mod inspect;
+mod packets;
 mod query;
 mod reconciled;
 mod replay;

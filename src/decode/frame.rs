@@ -57,7 +57,7 @@ fn fill_core(out: &mut FlowBatch, row: usize, view: &HeaderView) {
         proto: Proto = view.proto;
         tos: Tos = view.tos;
         tcp_flags: TcpFlags = view.tcp_flags;
-        vlan: Vlan = view.vlans.ids().first().copied();
+        vlan: Vlan = view.vlans.as_slice().first().copied();
         ip_version: IpVersion = view.ip_version;
     }
     c.present[row] = present;
@@ -71,7 +71,7 @@ fn fill_groups(out: &mut FlowBatch, row: usize, view: &HeaderView) {
             src_mac: SrcMac = view.src_mac;
             dst_mac: DstMac = view.dst_mac;
             ethertype: Ethertype = view.ethertype;
-            dot1q_customer_vlan: Dot1qCustomerVlan = view.vlans.ids().get(1).copied();
+            dot1q_customer_vlan: Dot1qCustomerVlan = view.vlans.as_slice().get(1).copied();
         }
     }
     let icmp = view

@@ -1,34 +1,47 @@
-//! Frames and sampled headers to plain facts: link, VLAN and MPLS tags, IP, transport.
+//! Frames and sampled headers to plain facts: link, VLAN and MPLS tags, IP, transport, tunnels.
 //!
-//! Owns: the walk through the headers of one frame, cut short at any byte ([`HeaderView`] says by presence which
-//! facts can be trusted). Never: state, reassembly, counters, looking into tunnels. Own code, because `etherparse`
-//! wants whole headers and knows neither MPLS nor PPPoE; its number registries are used, and it is the oracle of
-//! the tests.
+//! Owns: the one walk through the headers of a frame, cut short at any byte, and who listens to it: [`Dissector`]
+//! (innermost packet), [`HeaderView`] (outermost header; says by presence which facts can be trusted), [`route`].
+//! Never: state, reassembly, counters. Own code, because `etherparse` wants whole headers and knows few links and
+//! tunnels; its number registries are used, and it is the oracle of the tests.
 
+mod dissector;
 mod ip;
 mod link;
+mod link_names;
+mod medium;
+mod radio;
+mod route;
+pub mod settings;
 mod tags;
 mod transport;
+mod tunnel;
+mod udp;
 mod view;
+mod walk;
 mod wire;
 
-pub use view::{Fragment, HeaderView, VLANS_MAX, Vlans};
+pub use dissector::{Arp, Dissected, Dissector, FrameHead, Reason};
+pub use ip::IpHeader;
+pub use link_names::link_name;
+pub use route::{RouteKey, route};
+pub use settings::Settings;
+pub use transport::Segment;
+pub use view::HeaderView;
+pub use walk::Notes;
 
-/// Where the walk goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Next {
-    /// A payload named by its Ethertype starts here.
-    Ethertype(u16, usize),
-    /// An MPLS label stack starts here.
-    Mpls(usize),
-    /// A point-to-point payload starts here, with its two-octet protocol number (RFC 1661 section 2).
-    Ppp(usize),
-    /// An IP header of either version starts here.
-    Ip(usize),
-    /// Nothing that this room knows.
-    Stop,
-    /// The bytes ended.
-    Cut,
+use walk::{End, Next};
+
+/// Walks through the headers of a frame that had `wire` bytes and tells `notes` what is met. `false` where the link type is not known or never
+/// carries IP.
+pub fn walk<N: Notes>(link_type: u16, bytes: &[u8], wire: usize, notes: &mut N) -> bool {
+    match link::start(link_type, bytes, notes) {
+        Some(next) => {
+            walk::walk(next, bytes, wire, notes);
+            true
+        }
+        None => false,
+    }
 }
 
 /// Dissects a captured frame of a link type (LINKTYPE number of the capture formats). `None` where the link type is
@@ -36,7 +49,7 @@ enum Next {
 pub fn frame(link_type: u16, bytes: &[u8]) -> Option<HeaderView> {
     let mut view = HeaderView::of(bytes.len());
     let next = link::start(link_type, bytes, &mut view)?;
-    walk(next, bytes, &mut view);
+    view.follow(next, bytes);
     Some(view)
 }
 
@@ -45,14 +58,14 @@ pub fn frame(link_type: u16, bytes: &[u8]) -> Option<HeaderView> {
 pub fn sampled_header(protocol: u32, bytes: &[u8]) -> HeaderView {
     let mut view = HeaderView::of(bytes.len());
     let next = match protocol {
-        1 => link::ethernet(bytes, 0, &mut view),
-        7 => link::ppp(bytes),
+        1 => Next::Frame(0),
+        7 => Next::Ppp(0),
         10..=12 => Next::Ip(0),
         13 => Next::Mpls(0),
-        14 => link::hdlc(bytes),
+        14 => link::hdlc(bytes, 0),
         _ => Next::Stop,
     };
-    walk(next, bytes, &mut view);
+    view.follow(next, bytes);
     view
 }
 
@@ -61,20 +74,9 @@ pub fn ethernet(bytes: &[u8]) -> HeaderView {
     sampled_header(1, bytes)
 }
 
-/// Follows tags to an IP header. Every step moves forward, so the walk ends with the bytes.
-fn walk(mut next: Next, bytes: &[u8], view: &mut HeaderView) {
-    loop {
-        next = match next {
-            Next::Ethertype(ethertype, at) => tags::ethertype(ethertype, bytes, at, view),
-            Next::Mpls(at) => tags::mpls(bytes, at, view),
-            Next::Ppp(at) => tags::ppp(bytes, at),
-            Next::Ip(at) => return ip::ip(bytes, at, view),
-            Next::Stop => return,
-            Next::Cut => {
-                view.cut = true;
-                return;
-            }
-        };
+impl HeaderView {
+    fn follow(&mut self, next: Next, bytes: &[u8]) {
+        self.cut |= walk::walk(next, bytes, usize::MAX, self) == End::Cut;
     }
 }
 
@@ -103,7 +105,7 @@ mod tests {
     #[test]
     fn tags_and_ports_of_a_whole_frame() {
         let v = ethernet(&tcp_frame());
-        assert_eq!(v.vlans.ids(), [100, 200]);
+        assert_eq!(v.vlans.as_slice(), [100, 200]);
         assert_eq!(v.ethertype, Some(0x0800));
         assert_eq!((v.src_port, v.dst_port), (Some(443), Some(50_000)));
         assert_eq!(
@@ -129,7 +131,7 @@ mod tests {
                 assert!(a.is_none() || a == b, "at {n}");
             }
             assert!(v.src_addr.is_none() || v.src_addr == full.src_addr);
-            assert!(full.vlans.ids().starts_with(v.vlans.ids()));
+            assert!(full.vlans.as_slice().starts_with(v.vlans.as_slice()));
             assert_eq!(v.cut, n < 14 + 8 + 20 + 14, "at {n}");
         }
     }

@@ -1,9 +1,9 @@
 //! What the walk through a frame's headers found.
 
-use crate::model::{Addr, MplsStack};
-
-/// Most VLAN tags kept of a frame; deeper ones are walked over.
-pub const VLANS_MAX: usize = 8;
+use super::ip::IpHeader;
+use super::transport::Segment;
+use super::walk::Notes;
+use crate::model::{Addr, Fragment, MplsStack, Transport, Vlans};
 
 /// The facts of one frame. A fact that is `None` was not in the frame, or the bytes ended before it ([`Self::cut`]);
 /// one that is there can be trusted whatever follows. Of several IP headers the outermost counts.
@@ -72,35 +72,94 @@ impl HeaderView {
     }
 }
 
-/// The place of a packet in the packet it is a part of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fragment {
-    /// Identification.
-    pub id: u32,
-    /// Offset in bytes.
-    pub offset: u32,
-    /// Whether more follow.
-    pub more: bool,
-}
-
-/// VLAN ids, outermost first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Vlans {
-    ids: [u16; VLANS_MAX],
-    len: u8,
-}
-
-impl Vlans {
-    /// The ids, 12 bits each.
-    pub fn ids(&self) -> &[u16] {
-        &self.ids[..self.len as usize]
+impl Notes for HeaderView {
+    fn addresses(&mut self, dst: Option<u64>, src: Option<u64>) {
+        // a frame within a frame has addresses, too
+        if self.dst_mac.is_none() {
+            (self.dst_mac, self.src_mac) = (dst, src);
+        }
     }
 
-    /// Appends an id, unless there are [`VLANS_MAX`].
-    pub(super) fn push(&mut self, id: u16) {
-        if let Some(slot) = self.ids.get_mut(self.len as usize) {
-            *slot = id;
-            self.len += 1;
+    fn ethertype(&mut self, ethertype: u16) {
+        self.ethertype.get_or_insert(ethertype);
+    }
+
+    fn vlan(&mut self, id: u16) {
+        self.vlans.push(id);
+    }
+
+    fn label(&mut self, position: usize, entry: u32) {
+        if let Some(slot) = self.mpls.entries.get_mut(position) {
+            *slot = entry >> 8;
+            self.mpls.positions |= 1 << position;
+        }
+    }
+
+    fn packet(&mut self, header: &IpHeader, segment: &Segment) -> bool {
+        self.header(header);
+        self.transport_at = Some(header.transport_at);
+        self.cut |= segment.cut;
+        let there = header.end - header.transport_at;
+        match segment.transport {
+            Transport::None => {}
+            Transport::Tcp(t) => {
+                (self.src_port, self.dst_port) = (Some(t.src_port), Some(t.dst_port));
+                self.tcp_flags = (there >= 14).then_some(t.flags);
+                // here the flags are the last fact
+                self.cut = there < 14;
+            }
+            Transport::Ports { src, dst } => {
+                (self.src_port, self.dst_port) = (Some(src), Some(dst));
+                self.cut = false;
+            }
+            Transport::Icmp { kind, code } => {
+                (self.icmp_type, self.icmp_code) = (Some(kind), Some(code));
+            }
+        }
+        false
+    }
+
+    fn torn(&mut self, header: &IpHeader) {
+        self.header(header);
+        if header.is_usable() {
+            self.transport_at = Some(header.transport_at);
         }
     }
 }
+
+impl HeaderView {
+    /// Takes the facts of an IP header, as far as it was there.
+    fn header(&mut self, h: &IpHeader) {
+        let known = |end: usize| h.known >= end;
+        self.network_at = Some(h.at);
+        self.ip_version = Some(h.version);
+        self.end = h.end;
+        if h.version == 4 {
+            self.tos = known(2).then_some(h.tos);
+            self.ip_len = known(4).then_some(h.len);
+            self.fragment = h.fragment.filter(|_| known(8));
+            self.ttl = known(9).then_some(h.ttl);
+            self.src_addr = known(16).then_some(h.src);
+            self.dst_addr = known(20).then_some(h.dst);
+        } else {
+            self.tos = known(4).then_some(h.tos);
+            self.flow_label = known(4).then_some(h.flow_label);
+            // the field as it is: 0 where a jumbo option or offload has the length
+            let len = if h.len > JUMBO_FROM {
+                40
+            } else {
+                h.len.max(40)
+            };
+            self.ip_len = known(6).then_some(len);
+            self.fragment = h.fragment;
+            self.ttl = known(8).then_some(h.ttl);
+            self.src_addr = known(24).then_some(h.src);
+            self.dst_addr = known(40).then_some(h.dst);
+        }
+        let proto_known = if h.version == 4 { known(10) } else { !h.cut };
+        self.proto = proto_known.then_some(h.proto);
+    }
+}
+
+/// Above this, the length of an IPv6 packet is that of a jumbo option: its own field has 16 bits.
+const JUMBO_FROM: u32 = 0xffff + 40;

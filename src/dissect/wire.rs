@@ -1,4 +1,4 @@
-//! Big-endian reads that know where the bytes end.
+//! Reads that know where the bytes end; big-endian unless the name says otherwise.
 
 /// The octet at `at`.
 #[inline(always)]
@@ -16,6 +16,12 @@ pub(super) fn u16_at(b: &[u8], at: usize) -> Option<u16> {
 #[inline(always)]
 pub(super) fn u32_at(b: &[u8], at: usize) -> Option<u32> {
     array_at(b, at).map(u32::from_be_bytes)
+}
+
+/// The 32-bit number at `at`, little-endian.
+#[inline(always)]
+pub(super) fn u32_le_at(b: &[u8], at: usize) -> Option<u32> {
+    array_at(b, at).map(u32::from_le_bytes)
 }
 
 /// The 48 bits at `at`, a MAC address.

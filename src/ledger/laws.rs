@@ -12,6 +12,8 @@ pub struct Gauges {
     pub sets_awaiting: u64,
     /// Rows open in a shard, queued to the sink, in flight or spooled.
     pub rows_open: u64,
+    /// Fragments that wait for the rest of their packet.
+    pub fragments_waiting: u64,
 }
 
 /// One equation and whether it holds.
@@ -32,7 +34,7 @@ impl Law {
     }
 }
 
-/// The laws of a collector: datagrams received, datagrams routed, sets, records, flow records, rows.
+/// The laws of a collector: datagrams received, datagrams routed, sets, records, flow records, rows, fragments.
 pub fn laws(t: &Tally, g: &Gauges) -> Vec<Law> {
     let sum = |list: &[Outcome]| list.iter().map(|&o| t.count(o)).sum::<u64>();
     vec![
@@ -92,7 +94,22 @@ pub fn laws(t: &Tally, g: &Gauges) -> Vec<Law> {
                     O::RowsLostShutdown,
                 ]),
         },
+        fragments(t, g),
     ]
+}
+
+fn fragments(t: &Tally, g: &Gauges) -> Law {
+    let ended = [
+        O::FragmentsJoined,
+        O::FragmentsExpired,
+        O::FragmentsEvicted,
+        O::FragmentsRejected,
+    ];
+    Law {
+        name: "fragments = joined + expired + evicted + rejected + waiting",
+        left: t.count(O::Fragments),
+        right: g.fragments_waiting + ended.iter().map(|&o| t.count(o)).sum::<u64>(),
+    }
 }
 
 #[cfg(test)]

@@ -202,6 +202,20 @@ outcomes! {
     FramesOther = "frames_other";
     /// Frames of a capture that could not be read to a datagram (fragment missing, cut short, unknown link type).
     FramesRejected = "frames_rejected";
+    /// IP fragments seen.
+    Fragments = "fragments";
+    /// Fragments that were put together to packets.
+    FragmentsJoined = "fragments_joined";
+    /// Fragments whose packet was not complete in time.
+    FragmentsExpired = "fragments_expired";
+    /// Fragments whose packet had to give way to a newer one.
+    FragmentsEvicted = "fragments_evicted";
+    /// Fragments that cannot be used: cut, empty, beyond the end of any packet, too many of one packet, or without room.
+    FragmentsRejected = "fragments_rejected";
+    /// Packets put together of fragments that overlapped.
+    FragmentOverlaps = "fragment_overlaps";
+    /// Packets put together of fragments that overlapped and said different things; also in fragment_overlaps.
+    FragmentConflicts = "fragment_conflicts";
 }
 
 #[cfg(test)]

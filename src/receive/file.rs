@@ -5,7 +5,7 @@ use super::frames::{Fault, Frame, Frames};
 use super::mapped::FileBytes;
 use crate::dissect::{self, HeaderView};
 use crate::ledger::{Outcome, Tally};
-use crate::model::{Addr, Datagram};
+use crate::model::{Addr, Datagram, Fragment};
 use std::path::{Path, PathBuf};
 
 /// Why a file is no input. Both are the operator's to cure.
@@ -329,7 +329,7 @@ impl<F: FnMut(&Datagram<'_>)> OneFile<'_, F> {
 }
 
 /// The place of a fragment and its whole data; `None` where the capture cut it.
-fn fragment_of<'a>(frame: &Frame<'a>, view: &HeaderView) -> Option<(dissect::Fragment, &'a [u8])> {
+fn fragment_of<'a>(frame: &Frame<'a>, view: &HeaderView) -> Option<(Fragment, &'a [u8])> {
     let (fragment, network) = (view.fragment?, view.network_at?);
     let end = network + view.ip_len? as usize;
     Some((fragment, frame.captured.get(view.transport_at?..end)?))

@@ -135,7 +135,7 @@ pub(super) fn header(prefix: &str, view: &HeaderView, out: &mut Map<String, Valu
     };
     put("dst_mac", view.dst_mac.map(|m| json!(mac(m))));
     put("src_mac", view.src_mac.map(|m| json!(mac(m))));
-    let vlans = view.vlans.ids();
+    let vlans = view.vlans.as_slice();
     put("vlans", (!vlans.is_empty()).then(|| json!(vlans)));
     put("ethertype", view.ethertype.map(Value::from));
     let labels: Vec<Value> = view

@@ -107,7 +107,7 @@ impl RowWriter {
             SrcMask src_mask = packet.router.and_then(|r| u8::try_from(r.1).ok());
             DstMask dst_mask = packet.router.and_then(|r| u8::try_from(r.2).ok());
             SrcAs src_as = packet.gateway.map(|g| g.src_as);
-            Vlan vlan = vlan(packet.switch.map(|s| s.0)).or(h.vlans.ids().first().copied());
+            Vlan vlan = vlan(packet.switch.map(|s| s.0)).or(h.vlans.as_slice().first().copied());
             Direction direction = direction(sample);
             ForwardingStatus forwarding_status = (sample.output.format == 1).then_some(DROPPED);
         }
@@ -242,8 +242,8 @@ fn layer2(i: usize, packet: &Packet<'_>, out: &mut FlowBatch) -> u64 {
         Ethertype ethertype = ethertype.filter(|t| *t >= ETHERTYPE_MIN);
         L2Bytes l2_bytes = packet.frame.map(|f| u64::from(f.0));
         PostVlan post_vlan = vlan(packet.switch.map(|s| s.1));
-        Dot1qVlan dot1q_vlan = h.vlans.ids().first().copied();
-        Dot1qCustomerVlan dot1q_customer_vlan = h.vlans.ids().get(1).copied();
+        Dot1qVlan dot1q_vlan = h.vlans.as_slice().first().copied();
+        Dot1qCustomerVlan dot1q_customer_vlan = h.vlans.as_slice().get(1).copied();
     }
     present
 }
