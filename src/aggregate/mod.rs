@@ -17,11 +17,13 @@
 
 mod metered;
 mod pending;
+mod series;
 mod settings;
 mod shares;
 mod sums;
 mod talkers;
 mod usage;
 
+pub use series::{Bandwidth, OTHER, Series};
 pub use settings::{Reference, Settings};
 pub use usage::Usage;

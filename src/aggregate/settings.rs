@@ -75,6 +75,12 @@ pub enum Reference {
     Exported,
 }
 
+/// Counters of interface, side and class that a shard keeps for metrics: some 100 bytes each.
+pub(super) const CLASS_SERIES_MAX: usize = 10_000;
+/// Names of classes among them.
+pub(super) const CLASS_NAMES_MAX: usize = 256;
+/// Counters of applications that a shard keeps for metrics.
+pub(super) const APPLICATION_SERIES_MAX: usize = 4_096;
 /// Bytes of a key and its sums in the hash table.
 const BYTES_PER_KEY: usize = 84;
 /// Bytes of a talker while it is counted, and of its row.

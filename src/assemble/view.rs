@@ -2,6 +2,7 @@
 
 use super::reconciler::Latest;
 use super::{Pace, Reloader};
+use crate::aggregate::Bandwidth;
 use crate::control;
 use crate::ledger::{Book, Gauges, Law, Outcome, laws};
 use crate::model::Addr;
@@ -135,6 +136,17 @@ impl View {
         Totals { book, gauges }
     }
 
+    fn bandwidth(&self) -> control::Bandwidth {
+        let mut all = Bandwidth::default();
+        for cell in &self.shards {
+            cell.add_bandwidth(&mut all);
+        }
+        control::Bandwidth {
+            classes: all.classes,
+            applications: all.applications,
+        }
+    }
+
     /// State of each listener.
     pub fn listeners(&self) -> Vec<ReceiveStats> {
         self.listeners.iter().map(Published::read).collect()
@@ -208,6 +220,7 @@ impl control::Source for View {
                 spool,
                 endpoints: sink.endpoints.into_iter().map(endpoint).collect(),
             },
+            bandwidth: self.bandwidth(),
             store_restarts: self.store_restarts.load(Relaxed),
             not_ready,
             reconciliation: self.reconciliation.get().map(Latest::read),

@@ -4,6 +4,7 @@
     reason = "the inventory is the one shared map; requests read it, no datagram passes it"
 )]
 
+use super::bandwidth::Shown;
 use crate::ledger::{Book, Outcome, Tally};
 use crate::model::Addr;
 use dashmap::DashMap;
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 pub struct Inventory {
     exporters: DashMap<Addr, Entry>,
     next: AtomicUsize,
+    applications: Shown,
 }
 
 #[derive(Clone, Debug)]
@@ -48,6 +50,11 @@ impl Inventory {
             }
             entry.domains = domains;
         }
+    }
+
+    /// The applications with metrics of their own.
+    pub(super) fn applications(&self) -> &Shown {
+        &self.applications
     }
 
     /// How many exporters were seen.

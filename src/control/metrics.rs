@@ -1,5 +1,6 @@
 //! The page `/metrics`: a snapshot in Prometheus's text format.
 
+use super::bandwidth;
 use super::families::Page;
 use super::inventory::exporters;
 use super::measured;
@@ -31,6 +32,8 @@ pub fn render(
     );
     ledger(&mut page, s);
     by_exporter(&mut page, s, inventory, labels_max);
+    bandwidth::classes(&mut page, &s.bandwidth, inventory, labels_max);
+    bandwidth::applications(&mut page, &s.bandwidth, inventory.applications());
     receive(&mut page, &s.listeners);
     shards(&mut page, &s.shards);
     sink(&mut page, &s.sink);

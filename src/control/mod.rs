@@ -5,6 +5,7 @@
 //! when it is asked itself; nothing waits for it, and all that can be asked of it is to read the configuration again.
 
 mod access;
+mod bandwidth;
 mod error;
 mod families;
 mod inventory;
@@ -22,6 +23,6 @@ pub use metrics::render;
 pub use server::{Running, Server};
 pub use settings::Settings;
 pub use snapshot::{
-    Endpoint, Listener, Reconciled, Reconciliation, Reloads, Shard, Sink, Snapshot, Snmp, Source,
-    Spool,
+    Bandwidth, Endpoint, Listener, Reconciled, Reconciliation, Reloads, Shard, Sink, Snapshot,
+    Snmp, Source, Spool,
 };

@@ -74,6 +74,11 @@ impl Settings {
     }
 }
 
+/// Applications that get metrics of their own: those that are among so many of the largest when metrics are asked for.
+pub(super) const APPLICATIONS_TOP: usize = 50;
+/// Applications that have metrics of their own at most, for who has them keeps them.
+pub(super) const APPLICATIONS_SHOWN_MAX: usize = 200;
+
 #[cfg(test)]
 mod tests {
     use super::*;

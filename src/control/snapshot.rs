@@ -1,6 +1,7 @@
 //! What control wants to know, as plain data.
 
 use crate::ledger::{Book, Gauges};
+use crate::model::{Addr, InterfaceSide};
 use std::collections::BTreeMap;
 
 /// The collector as control sees it. Who builds the threads implements it over the cells they publish.
@@ -39,6 +40,8 @@ pub struct Snapshot {
     pub snmp: Option<Snmp>,
     /// What flows say of interfaces beside what those counted themselves.
     pub reconciliation: Option<Reconciliation>,
+    /// Bandwidth since the start.
+    pub bandwidth: Bandwidth,
     /// Reloads of the configuration.
     pub reloads: Reloads,
     /// Why nothing can be delivered or spooled now; `None` when one of them can be.
@@ -58,6 +61,15 @@ pub struct Reloads {
     pub last_failed: bool,
     /// When the configuration in force was read, seconds since 1970 UTC.
     pub read_at_s: u64,
+}
+
+/// Estimated bytes since the start.
+#[derive(Clone, Debug, Default)]
+pub struct Bandwidth {
+    /// By exporter, ifIndex, side and QoS class; under the unspecified exporter what found no room. Some ten thousand a shard.
+    pub classes: BTreeMap<(Addr, u32, InterfaceSide, String), u64>,
+    /// By application, each byte once; some thousands a shard, `other` for the rest.
+    pub applications: BTreeMap<String, u64>,
 }
 
 /// Exporters asked for their interfaces. Counts are since the start.

@@ -190,6 +190,8 @@ outcomes! {
     ProrateCut = "prorate_cut";
     /// Talkers among the first of their exporter for which there was no row: their bytes are in `other`.
     TalkersCut = "talkers_cut";
+    /// Usage rows without a counter of their own among the metrics: their bytes are in `other` there.
+    SeriesRefused = "series_refused";
     /// Rows whose interface found no room among those whose metering side is remembered.
     InterfacesRefused = "interfaces_refused";
     /// Teardown or running totals that could not be turned into a delta.

@@ -1,10 +1,11 @@
 //! The thread of a shard.
 
 use super::{ExportShard, Stages};
-use crate::batch::{self, Bundle};
+use crate::aggregate::{Bandwidth, Series};
+use crate::batch::{self, Bundle, Content};
 use crate::decode::{self, Faults};
 use crate::enrich::Tables;
-use crate::ledger::Book;
+use crate::ledger::{Book, Outcome};
 use crate::receive::DatagramBatch;
 use crossbeam_channel::{Receiver, Sender, never};
 use std::sync::Arc;
@@ -57,6 +58,11 @@ pub struct Cell {
         reason = "a cell that control reads; touched a few times a second"
     )]
     stats: Arc<std::sync::Mutex<ShardStats>>,
+    #[expect(
+        clippy::disallowed_types,
+        reason = "written once a bundle, read by control"
+    )]
+    series: Arc<std::sync::Mutex<Series>>,
     pulse: Arc<Pulse>,
 }
 
@@ -77,6 +83,25 @@ impl Cell {
     /// Whether it waits for the sink to take a bundle: then it stands still because the store does.
     pub fn is_waiting(&self) -> bool {
         self.pulse.waiting.load(Relaxed)
+    }
+
+    /// Adds the bandwidth since the start to `all`.
+    pub fn add_bandwidth(&self, all: &mut Bandwidth) {
+        let series = self.series.lock();
+        series
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .add_to(all);
+    }
+
+    /// Counts the usage of a bundle for metrics; returns how many rows found no room of their own.
+    fn count_usage(&self, bundle: &Bundle) -> u64 {
+        let series = self.series.lock();
+        let mut series = series.unwrap_or_else(std::sync::PoisonError::into_inner);
+        let count = |b: &batch::Batch| match &b.content {
+            Content::Usage(rows) => series.add(rows, &bundle.names),
+            _ => 0,
+        };
+        bundle.batches.iter().map(count).sum()
     }
 
     /// Reads or changes the state.
@@ -244,6 +269,11 @@ impl Worker {
         if let Some(bundle) = self.shard.seal(self.now_ns, last) {
             self.rows_sent += bundle.flow_rows() as u64;
             self.bundles += 1;
+            let refused = self.cell.count_usage(&bundle);
+            self.shard
+                .book()
+                .other()
+                .add(Outcome::SeriesRefused, refused);
             // published before they leave: rows may be counted open twice for a moment, never not at all
             self.publish(false);
             self.cell.pulse.waiting.store(true, Relaxed);
@@ -294,7 +324,6 @@ mod tests {
     use crate::batch::{Identity, Sealer};
     use crate::decode::Decoder;
     use crate::enrich::Tables;
-    use crate::ledger::Outcome;
     use crate::model::{Addr, Datagram};
     use crate::shard::Back;
 
@@ -341,6 +370,31 @@ mod tests {
         }
         // the ledger at the start, and the step
         assert_eq!((bundles, worker.shard.rows_open()), (2, 10));
+    }
+
+    #[test]
+    fn sealed_usage_is_there_for_metrics() {
+        let mut worker = worker();
+        let mut flow = vec![0u8; 72];
+        (flow[1], flow[3]) = (5, 1);
+        // from interface 3 to 4, 2 packets of 300 bytes together
+        (flow[24 + 13], flow[24 + 15], flow[24 + 19]) = (3, 4, 2);
+        flow[24 + 22..24 + 24].copy_from_slice(&300u16.to_be_bytes());
+        for now_ns in [0, 1] {
+            worker.shard.datagram(&datagram(1, now_ns, &flow));
+        }
+        let mut all = Bandwidth::default();
+        worker.cell.add_bandwidth(&mut all);
+        assert_eq!(all, Bandwidth::default());
+        worker.seal(&mut |_| (), true);
+        worker.cell.add_bandwidth(&mut all);
+        let sides = all
+            .classes
+            .iter()
+            .map(|(k, bytes)| (k.1, k.2.name(), *bytes));
+        let expected = [(3, "ingress", 600), (4, "egress", 600)];
+        assert_eq!(sides.collect::<Vec<_>>(), expected);
+        assert_eq!(all.applications.values().sum::<u64>(), 600);
     }
 
     /// IPFIX datagrams with the names of `interfaces` interfaces behind a template.
