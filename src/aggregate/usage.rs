@@ -8,8 +8,8 @@ use super::talkers::Talkers;
 use super::{Reference, Settings};
 use crate::ledger::{Book, Outcome};
 use crate::model::{
-    Addr, Field, FlowBatch, InterfaceSide, NetColumns, NetworkRow, Origin, Provenance, RowFlags,
-    SamplingSource, TalkerRole, TalkerRow, UsageRow, scale,
+    Addr, CounterColumns, Field, FlowBatch, InterfaceSide, NetColumns, NetworkRow, Origin,
+    Provenance, RowFlags, SamplingSource, TalkerRole, TalkerRow, UsageRow, scale,
 };
 use foldhash::fast::FixedState;
 
@@ -232,7 +232,10 @@ impl Usage {
     /// Books one row, whose shares are then pending; returns the flags to set and whether its interface was remembered.
     #[inline(always)]
     fn row(&mut self, run: &Run, c: &Rows<'_>, i: usize) -> (u32, bool) {
-        let mut life = run.life(c.present[i], c.start_ms[i], c.end_ms[i]);
+        let mut life = match c.counters.and_then(|counters| counters.booked(i)) {
+            Some((from_ms, to_ms)) => Life::new(from_ms, to_ms),
+            None => run.life(c.present[i], c.start_ms[i], c.end_ms[i]),
+        };
         let mut flags = 0;
         if life.cut(self.prorate_max_ms) {
             flags |= RowFlags::PRORATE_CUT;
@@ -361,6 +364,7 @@ struct Rows<'a> {
     sampling_interval: &'a [u32],
     sampling_source: &'a [u8],
     nets: Option<&'a NetColumns>,
+    counters: Option<&'a CounterColumns>,
 }
 
 impl<'a> Rows<'a> {
@@ -386,6 +390,7 @@ impl<'a> Rows<'a> {
             sampling_interval: &c.sampling_interval[..n],
             sampling_source: &c.sampling_source[..n],
             nets: batch.nets.as_deref(),
+            counters: batch.counters.as_deref(),
         }
     }
 }

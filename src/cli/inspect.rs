@@ -148,6 +148,7 @@ const NOTABLE: &[Outcome] = &[
     Outcome::DatagramsRejectedShort,
     Outcome::DatagramsRejectedHeader,
     Outcome::CountsWrong,
+    Outcome::LengthsWrong,
     Outcome::SetsRejectedLength,
     Outcome::SetsRejectedTemplate,
     Outcome::SetsRejectedRecord,

@@ -19,6 +19,9 @@ pub struct SchemaArguments {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Print all statements as one script, without asking any store
+    #[command(
+        after_help = "Examples:\n  flowhouse schema print > flowhouse.sql\n  flowhouse schema print --cluster main --database flows"
+    )]
     Print {
         /// Database that the script makes and fills
         #[arg(long, value_name = "NAME", default_value = "flowhouse")]
@@ -28,6 +31,9 @@ enum Action {
         cluster: Option<String>,
     },
     /// Show which migrations a store has; exit 1 when one is pending, changed or unknown
+    #[command(
+        after_help = "Examples:\n  flowhouse schema status\n  flowhouse schema status -c flowhouse.toml --json"
+    )]
     Status {
         #[command(flatten)]
         store: StoreArguments,
@@ -36,6 +42,9 @@ enum Action {
         json: bool,
     },
     /// Apply what is pending; safe to repeat, and from several machines at once
+    #[command(
+        after_help = "Examples:\n  flowhouse schema apply\n  flowhouse schema apply -c flowhouse.toml"
+    )]
     Apply {
         #[command(flatten)]
         store: StoreArguments,

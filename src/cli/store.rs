@@ -19,8 +19,14 @@ pub struct StoreArguments {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Put the engine library where the store finds it
+    #[command(
+        after_help = "Examples:\n  flowhouse store install\n  flowhouse store install --from chdb_core-26.9.0.whl"
+    )]
     Install(InstallArguments),
     /// Run one query against a running store and print the result
+    #[command(
+        after_help = "Examples:\n  flowhouse store sql 'SELECT count() FROM flowhouse.flows'\n  flowhouse store sql --format JSONEachRow 'SELECT * FROM flowhouse.exporters'"
+    )]
     Sql(SqlArguments),
 }
 

@@ -71,6 +71,7 @@ fn fill_groups(out: &mut FlowBatch, row: usize, view: &HeaderView) {
             src_mac: SrcMac = view.src_mac;
             dst_mac: DstMac = view.dst_mac;
             ethertype: Ethertype = view.ethertype;
+            dot1q_vlan: Dot1qVlan = view.vlans.as_slice().first().copied();
             dot1q_customer_vlan: Dot1qCustomerVlan = view.vlans.as_slice().get(1).copied();
         }
     }

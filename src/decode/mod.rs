@@ -364,6 +364,7 @@ impl Job<'_> {
             10 => {
                 let length = probe::ipfix_length(payload);
                 if length != payload.len() {
+                    self.tally.one(Outcome::LengthsWrong);
                     self.fault(2, Reason::Header);
                 }
                 self.sets(length.min(payload.len()));

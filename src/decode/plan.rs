@@ -38,7 +38,7 @@ pub(super) struct Special {
     pub firewall: bool,
     /// Element 160 stands in the record and times count from it.
     pub own_init: bool,
-    /// The end is the start and a duration (161, 162).
+    /// The end is the start and a duration (161, 162), or the start the end less it.
     pub lasts: bool,
     /// Elements 1 and 2 are there.
     pub delta: bool,
@@ -354,8 +354,7 @@ impl Compiler {
             // of NetFlow 9 the header has the uptime
             own_init: self.version == 10 && self.side(S::SystemInit),
             lasts: (self.side(S::DurationMs) || self.side(S::DurationUs))
-                && self.has(Target::StartMs)
-                && !self.has(Target::EndMs),
+                && self.has(Target::StartMs) != self.has(Target::EndMs),
             delta,
             start_before_export: false,
         };

@@ -68,11 +68,12 @@ fn turn_core(out: &mut FlowBatch, row: usize, tcp_flags: Option<u64>) {
 }
 
 fn turn_links(out: &mut FlowBatch, row: usize, present: u64) {
+    if present & Field::Vlan.bit() != 0 {
+        // where it goes lies in that group
+        out.layer2_mut();
+    }
     let vlan = &mut out.core.vlan[row];
-    let Some(g) = &mut out.layer2 else {
-        *vlan = 0;
-        return;
-    };
+    let Some(g) = &mut out.layer2 else { return };
     swap(vlan, &mut g.post_vlan[row]);
     swap(&mut g.dot1q_vlan[row], &mut g.post_dot1q_vlan[row]);
     if present & VLANS == Field::PostDot1qVlan.bit() {

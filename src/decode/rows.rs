@@ -349,7 +349,7 @@ pub(super) fn own_init(sides: &Sides, i: usize) -> Option<i64> {
     init.filter(|ms| *ms != 0)
 }
 
-/// Ends that are told by start and duration only.
+/// Ends that are told by start and duration only, and starts by end and duration.
 fn ends(first: usize, n: usize, sides: &Sides, out: &mut FlowBatch) {
     let millis = sides.get(Side::DurationMs);
     let micros = sides.get(Side::DurationUs);
@@ -361,10 +361,13 @@ fn ends(first: usize, n: usize, sides: &Sides, out: &mut FlowBatch) {
             (None, None) => continue,
         };
         let row = first + i;
+        let lasts = i64::try_from(lasts).unwrap_or(i64::MAX);
         if c.present[row] & Field::StartMs.bit() != 0 {
-            let lasts = i64::try_from(lasts).unwrap_or(i64::MAX);
             c.end_ms[row] = c.start_ms[row].saturating_add(lasts);
             c.present[row] |= Field::EndMs.bit();
+        } else if c.present[row] & Field::EndMs.bit() != 0 {
+            c.start_ms[row] = c.end_ms[row].saturating_sub(lasts);
+            c.present[row] |= Field::StartMs.bit();
         }
     }
 }
@@ -456,6 +459,9 @@ fn correct(plan: &Plan, first: usize, frame: &Frame, out: &mut FlowBatch, tally:
             moved = true;
         }
         if moved {
+            if let Some(g) = &mut out.counters {
+                g.shift_booked(i, offset);
+            }
             c.flags[i] |= RowFlags::CLOCK_CORRECTED;
             rows += 1;
         }

@@ -49,11 +49,12 @@ impl Owner {
     }
 }
 
-/// Running totals of a flow: bytes, packets; and its start, ms since 1970.
+/// Running totals of a flow: bytes, packets; its start and when they were counted, ms since 1970.
 #[derive(Clone, Copy, Debug)]
 struct Total {
     counted: (u64, u64),
     start_ms: i64,
+    end_ms: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,6 +90,8 @@ struct Seen {
     counted: [(u64, u64); 2],
     /// Nothing of the flow came before what is counted.
     whole: bool,
+    /// When that was counted, ms since 1970.
+    until_ms: Option<i64>,
 }
 
 impl Counters {
@@ -142,7 +145,7 @@ impl Counters {
             if let Some(total) = reverse_total(sides, i) {
                 let mut key = key(special, (sides, i), owner, (out, row));
                 key.reverse = true;
-                let delta = self.delta(key, out.core.start_ms[row], total, tally);
+                let delta = self.delta(key, (total, row), out, tally);
                 back = (back.0.max(delta.0), back.1.max(delta.1));
             }
             let initiator = (
@@ -191,7 +194,7 @@ impl Counters {
             value(special.byte_totals, &group.bytes_total),
             value(special.packet_totals, &group.packets_total),
         );
-        let (bytes, packets) = self.delta(key, out.core.start_ms[row], total, tally);
+        let (bytes, packets) = self.delta(key, (total, row), out, tally);
         if special.byte_totals {
             out.core.bytes[row] = bytes;
         }
@@ -200,29 +203,31 @@ impl Counters {
         }
     }
 
-    /// First sight and falling totals count in full.
+    /// First sight and falling totals count in full; a growth is booked to the time since the last totals.
     fn delta(
         &mut self,
         key: FlowKey,
-        start_ms: i64,
-        total: (u64, u64),
+        (total, row): ((u64, u64), usize),
+        out: &mut FlowBatch,
         tally: &mut Tally,
     ) -> (u64, u64) {
+        let start_ms = out.core.start_ms[row];
+        let end_ms = time_of(out, row, Field::EndMs);
         let known = self.totals.remove(&key);
-        let last = match known.or_else(|| self.take_beside(key, start_ms, tally)) {
-            Some(last) => last.counted,
-            None => (0, 0),
-        };
+        let last = known.or_else(|| self.take_beside(key, start_ms, tally));
         let now = Total {
             counted: total,
             start_ms,
+            end_ms,
         };
         let gone = self.totals.insert(key, now);
         tally.add(Outcome::Evictions, gone as u64);
-        if total.0 < last.0 || total.1 < last.1 {
-            return total;
+        let grown = last.filter(|l| total.0 >= l.counted.0 && total.1 >= l.counted.1);
+        let Some(last) = grown else { return total };
+        if let (Some(from), Some(to)) = (last.end_ms, end_ms) {
+            out.counters_mut().book(row, from, to);
         }
-        (total.0 - last.0, total.1 - last.1)
+        (total.0 - last.counted.0, total.1 - last.counted.1)
     }
 
     /// The totals of a flow whose start was reckoned into the step before or after that of `key`. They go on under `key`, so
@@ -275,6 +280,7 @@ impl Counters {
                     whole,
                     ..Default::default()
                 });
+                seen.until_ms = book_event(seen.until_ms, row, out);
                 for (sum, n) in seen.counted.iter_mut().zip(counts) {
                     *sum = (sum.0.saturating_add(n.0), sum.1.saturating_add(n.1));
                 }
@@ -303,6 +309,7 @@ impl Counters {
                     tally.one(Outcome::TotalsUnknown);
                     return [(0, 0); 2];
                 }
+                book_event(seen.until_ms, row, out);
                 rest(counts, seen.counted)
             }
             _ => counts,
@@ -351,6 +358,26 @@ impl Counters {
         }
         added
     }
+}
+
+/// Books a firewall event to the time since the last one of its flow, or since the flow began; returns its own time.
+fn book_event(last_ms: Option<i64>, row: usize, out: &mut FlowBatch) -> Option<i64> {
+    let event_ms = time_of(out, row, Field::EndMs).or_else(|| time_of(out, row, Field::EventMs))?;
+    let from = last_ms.or_else(|| time_of(out, row, Field::StartMs));
+    out.counters_mut()
+        .book(row, from.unwrap_or(event_ms), event_ms);
+    Some(event_ms)
+}
+
+/// A time of a row, where the record carries it.
+fn time_of(out: &FlowBatch, row: usize, field: Field) -> Option<i64> {
+    let c = &out.core;
+    let ms = match field {
+        Field::StartMs => c.start_ms[row],
+        Field::EndMs => c.end_ms[row],
+        _ => out.firewall.as_ref()?.event_ms[row],
+    };
+    (c.present[row] & field.bit() != 0).then_some(ms)
 }
 
 /// What of totals was not counted yet.

@@ -54,6 +54,8 @@ outcomes! {
     /// Datagrams whose count field does not match what they hold (v5, v7, sFlow): the whole records or samples up to the count are
     /// used.
     CountsWrong = "counts_wrong";
+    /// IPFIX messages whose length is not that of their datagram: the whole sets up to the shorter of the two are used.
+    LengthsWrong = "lengths_wrong";
     /// Sets (v5: one a datagram; sFlow: samples) seen.
     Sets = "sets";
     /// Sets decoded.

@@ -215,6 +215,32 @@ columns! {
         bytes_total: u64,
         /// Element 86.
         packets_total: u64,
+        /// When what the row counts began, ms since 1970, where that is not the flow's own start: growth of running totals,
+        /// firewall events. Not stored; counts only where `booked_to_ms` is not 0.
+        booked_from_ms: i64,
+        /// When it was counted; 0 where the flow's own times hold.
+        booked_to_ms: i64,
+    }
+}
+
+impl CounterColumns {
+    /// Says when what row `i` counts came.
+    pub fn book(&mut self, i: usize, from_ms: i64, to_ms: i64) {
+        (self.booked_from_ms[i], self.booked_to_ms[i]) = (from_ms, to_ms);
+    }
+
+    /// When what row `i` counts came, where the flow's own times do not tell.
+    #[inline]
+    pub fn booked(&self, i: usize) -> Option<(i64, i64)> {
+        let to = self.booked_to_ms[i];
+        (to != 0).then_some((self.booked_from_ms[i], to))
+    }
+
+    /// Moves that by some milliseconds.
+    pub fn shift_booked(&mut self, i: usize, ms: i64) {
+        if let Some((from, to)) = self.booked(i) {
+            self.book(i, from.saturating_add(ms), to.saturating_add(ms));
+        }
     }
 }
 

@@ -189,6 +189,9 @@ impl FlowBatch {
                 shift(at, present & Field::EventMs.bit() != 0);
             }
         }
+        if let Some(counters) = &mut self.counters {
+            (0..counters.booked_to_ms.len()).for_each(|i| counters.shift_booked(i, ms));
+        }
         for p in &mut self.provenances {
             p.received_at_ns = p
                 .received_at_ns

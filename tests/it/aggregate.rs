@@ -288,3 +288,35 @@ proptest! {
         prop_assert_eq!(sum(&whole), sum(&parts));
     }
 }
+
+/// 2,000 bytes of a flow of ten minutes that came in its last five, as the growth of running totals does.
+#[test]
+fn what_came_since_the_last_totals_is_booked_there() {
+    let row = Row {
+        exporter: 1,
+        in_if: 1,
+        out_if: 0,
+        app: 1,
+        tos: 0,
+        start: Some(-10 * MINUTE),
+        end: Some(0),
+        direction: None,
+        bytes: 2_000,
+        packets: 20,
+        interval: 1,
+        sflow: false,
+    };
+    let mut flows = batch(&[row]);
+    flows.counters_mut().book(0, NOW - 5 * MINUTE, NOW);
+    let mut usage = Usage::new(&Settings::default());
+    let mut book = Book::new(10);
+    usage.observe(&mut flows, &mut book);
+    let rows = usage.drain();
+    let minute = |r: &UsageRow| i64::from(r.minute_s) * 1000;
+    assert!(
+        rows.iter().all(|r| minute(r) >= NOW - 5 * MINUTE - 30_000),
+        "{rows:?}"
+    );
+    assert_eq!(rows.iter().map(|r| r.bytes).sum::<u64>(), 2_000);
+    assert_eq!(rows.len(), 6, "five minutes from half past to half past");
+}

@@ -359,3 +359,45 @@ proptest! {
         prop_assert_eq!(b.count(Outcome::FieldsUnknown), 0);
     }
 }
+
+#[test]
+fn what_came_before_changes_nothing_of_a_reverse_row() {
+    let layout = [(0, 231, 2), (0, 232, 2), (0, 58, 2)];
+    let record = || (256, words(&[100, 40, 77]));
+    let alone = |first: &[(u16, Vec<u8>)]| {
+        let mut b = Bench::new(Settings::default());
+        if !first.is_empty() {
+            b.send(2, first);
+        }
+        b.send(1, &[template(256, &layout), record()]);
+        let row = b.out.row(b.out.len() - 1);
+        assert_eq!(row.half(), Half::Reverse);
+        [Field::Vlan, Field::PostVlan].map(|f| row.has(f).then(|| format!("{:?}", row.value(f))))
+    };
+    // another exporter opens the group in which the VLAN's other side lies
+    let other = [template(300, &[(0, 243, 2)]), (300, words(&[5]))];
+    let [vlan, post] = alone(&[]);
+    assert_eq!(vlan, None);
+    assert!(post.as_ref().is_some_and(|p| p.contains("77")), "{post:?}");
+    assert_eq!(alone(&other), [vlan, post]);
+}
+
+#[test]
+fn firewall_events_are_booked_to_the_time_since_the_last_one() {
+    let mut b = Bench::new(Settings::default());
+    let layout = [NSEL, &[(0, 323, 8)]].concat();
+    let event =
+        |kind, init, at: u64| [nsel(1, kind, init, 0, 500_000), at.to_be_bytes().to_vec()].concat();
+    let events = [
+        event(1, 0, 500_000),
+        event(5, 600, 700_000),
+        event(2, 1000, 900_000),
+    ];
+    b.send(1, &[template(256, &layout), (256, events.concat())]);
+    let booked = |i| b.out.counters.as_ref().and_then(|g| g.booked(i));
+    assert_eq!(b.out.core.bytes, [0, 600, 400]);
+    assert_eq!(
+        [booked(0), booked(1), booked(2)],
+        [None, Some((500_000, 700_000)), Some((700_000, 900_000))]
+    );
+}

@@ -165,6 +165,19 @@ fn ends_may_be_told_by_durations() {
     );
     assert_eq!(b.out.core.end_ms, [997_500, 996_500, 995_000]);
     assert!(b.out.row(0).has(Field::EndMs) && b.out.row(1).has(Field::EndMs));
+    // the end and the duration tell the start
+    b.send(
+        1,
+        &[
+            template(259, &[(0, 153, 8), (0, 161, 4)]),
+            (259, record(5_000)),
+        ],
+    );
+    assert_eq!(
+        (b.out.core.start_ms[3], b.out.core.end_ms[3]),
+        (990_000, 995_000)
+    );
+    assert!(b.out.row(3).has(Field::StartMs));
 }
 
 #[test]

@@ -133,3 +133,21 @@ fn totals_of_both_directions_are_told_by_the_same_start() {
     }
     assert_eq!(b.bytes(), [100, 40, 200, 10]);
 }
+
+#[test]
+fn growth_is_booked_to_the_time_since_the_last_totals() {
+    let mut b = Bench::new(Settings::default());
+    let layout = [(0, 7, 2), (0, 152, 8), (0, 153, 8), (0, 85, 4)];
+    let record = |end: u64, total: u32| {
+        let times = [400_000u64, end].map(u64::to_be_bytes).concat();
+        (
+            256,
+            [&80u16.to_be_bytes()[..], &times, &total.to_be_bytes()].concat(),
+        )
+    };
+    b.ipfix(1000, &[template(256, &layout), record(700_000, 1000)]);
+    b.ipfix(1000, &[record(1_000_000, 3000)]);
+    assert_eq!(b.bytes(), [1000, 2000]);
+    let booked = |i| b.out.counters.as_ref().and_then(|g| g.booked(i));
+    assert_eq!([booked(0), booked(1)], [None, Some((700_000, 1_000_000))]);
+}
