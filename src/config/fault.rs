@@ -127,6 +127,44 @@ pub fn decoded(bytes: Vec<u8>) -> Result<String, Fault> {
     })
 }
 
+/// The byte of a configuration at which a byte of one of its texts stands; `at` is where the text's quotes begin (TOML 1.0,
+/// String).
+pub(super) fn inside(text: &str, at: usize, inside: usize) -> usize {
+    let rest = text.get(at..).unwrap_or_default();
+    let long = ["\"\"\"", "'''"].iter().any(|q| rest.starts_with(q));
+    let mut place = if long { 3 } else { 1 };
+    if long {
+        // a line end right behind the quotes is not part of the text
+        place += ["\r\n", "\n"]
+            .iter()
+            .find(|n| rest[3..].starts_with(**n))
+            .map_or(0, |n| n.len());
+    }
+    let escapes = rest.starts_with('"');
+    let mut read = 0;
+    while let Some(c) = rest.get(place..).and_then(|r| r.chars().next()) {
+        let behind = rest.get(place + 1..).unwrap_or_default();
+        let (taken, given) = match behind.chars().next().filter(|_| escapes && c == '\\') {
+            Some(n @ ('u' | 'U')) => {
+                let digits = if n == 'u' { 4 } else { 8 };
+                let code = behind.get(1..1 + digits);
+                let code = code.and_then(|d| u32::from_str_radix(d, 16).ok());
+                let given = code.and_then(char::from_u32).map_or(1, char::len_utf8);
+                (2 + digits, given)
+            }
+            // the line goes on in the next one
+            Some(n) if n.is_whitespace() => (1 + behind.len() - behind.trim_start().len(), 0),
+            Some(n) => (1 + n.len_utf8(), 1),
+            None => (c.len_utf8(), c.len_utf8()),
+        };
+        if read >= inside && given > 0 {
+            break;
+        }
+        (place, read) = (place + taken, read + given);
+    }
+    at + place
+}
+
 /// Whether a fault stands in the statement that begins on a line before it, or on the same one.
 pub(super) fn is_within(text: &str, fault: &Fault, begins: usize) -> bool {
     let mut between = (text.lines().take(fault.line)).skip(begins);
@@ -319,6 +357,31 @@ mod tests {
     struct Outer {
         inner: Inner,
         other: Inner,
+    }
+
+    #[test]
+    fn places_in_texts_are_found_behind_quotes_and_escapes() {
+        let cases = [
+            ("x = 'a.b'", 2, "b'"),
+            ("x = \"a.b\"", 2, "b\""),
+            ("x = \"\\u0022\\n\\\\\\U0001F600b\"", 7, "b\""),
+            ("x = \"\"\"\na &&\n  b\"\"\"", 7, "b\"\"\""),
+            ("x = '''\r\na\\b'''", 2, "b'''"),
+            ("x = \"\"\"a \\\n   b\"\"\"", 2, "b\"\"\""),
+            ("x = 'ä.b'", 3, "b'"),
+        ];
+        for (text, byte, rest) in cases {
+            let value: toml::Table = toml::from_str(text).expect("TOML");
+            let value = value["x"].as_str().expect("a text");
+            assert_eq!(&value[byte..=byte], "b", "{text}");
+            assert_eq!(&text[inside(text, 4, byte)..], rest, "{text}");
+        }
+        // what is not there ends somewhere
+        for byte in 0..20 {
+            inside("\"\\", 0, byte);
+            inside("\"\\uD8", 0, byte);
+            inside("", 3, byte);
+        }
     }
 
     #[test]

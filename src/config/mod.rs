@@ -185,6 +185,11 @@ impl Config {
         };
         let each = error.each().into_iter().map(|error| match error {
             enrich::Error::At { at, message } => Fault::at(text, *at, message),
+            enrich::Error::InText {
+                at,
+                inside,
+                message,
+            } => Fault::at(text, fault::inside(text, *at, *inside), message),
             // a fault in a file stands where the file is named
             enrich::Error::File { path, .. } => {
                 let at = text.find(&*path.to_string_lossy());
@@ -276,3 +281,27 @@ impl Config {
 
 /// What a flow row takes in the spool, bytes: what `flowhouse size` reckons with.
 const SPOOLED_BYTES_PER_ROW: u64 = 62;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_of_rules_stand_at_their_part_and_hide_nothing() {
+        let text = "[[enrich.classify]]\nwhen = \"\"\"\ninterface.alias == \"a\" &&\n  interface.nmae == \"b\"\n\"\"\"\nrole = \"wan\"\n\
+                    [[enrich.classify]]\nwhen = \"\\u0022a\\u0022 == interface.bogus\"\nrole = \"wan\"\n\
+                    [enrich.qos.classes.telephony]\nbudget_percent = 110\n[enrich.qos.dscp]\n\"AF44\" = \"x\"\n";
+        let faults = Config::from_text(text).expect_err("four faults");
+        let said: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        let parts = [
+            "4:13: expression: interface.nmae is unknown",
+            "8:36: expression: interface.bogus is unknown",
+            "10:1: enrich.qos.classes.telephony: budget_percent",
+            "12:1: enrich.qos.dscp: \"AF44\" is no DSCP",
+        ];
+        assert_eq!(said.len(), parts.len(), "{said:#?}");
+        for (said, part) in said.iter().zip(parts) {
+            assert!(said.starts_with(part), "{part}: {said}");
+        }
+    }
+}

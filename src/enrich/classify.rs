@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::error::Faults;
+use super::expression;
 use super::settings::Classify;
 use crate::model::Addr;
 use cel::{Context, Program, Value};
@@ -60,10 +61,10 @@ impl Classifier {
                     message: "the rule gives nothing: set `role`, `site` or `tenant`".into(),
                 });
             }
-            // an expression begins behind its quote
-            let at = rule.when.span().start + 1;
-            let program = compile(rule.when.get_ref()).map_err(|(column, message)| Error::At {
-                at: at + column,
+            let at = rule.when.span().start;
+            let program = compile(rule.when.get_ref()).map_err(|(inside, message)| Error::InText {
+                at,
+                inside,
                 message,
             });
             if let Some(program) = faults.take(program) {
@@ -103,7 +104,7 @@ impl Classifier {
 }
 
 /// The program of an expression, or the byte at which it is wrong and why.
-fn compile(text: &str) -> Result<Program, (usize, String)> {
+fn compile(text: &str) -> Result<Program, expression::Fault> {
     if text.len() > TEXT_MAX {
         return Err((
             0,
@@ -125,39 +126,9 @@ fn compile(text: &str) -> Result<Program, (usize, String)> {
             format!("expression: {}", message.trim()),
         )
     })?;
-    let references = program.references();
-    let mut variables = references.variables();
-    variables.sort_unstable();
-    if let Some(name) = variables
-        .into_iter()
-        .find(|v| !["exporter", "interface"].contains(v))
-    {
-        let message = format!(
-            "expression: {name:?} is unknown: there are exporter.address and interface.index, .name, .alias and .speed"
-        );
-        return Err((text.find(name).unwrap_or(0), message));
-    }
-    for subject in [Subject::default(), sample()] {
-        let outcome = program.execute(&context(&subject));
-        let message = match outcome {
-            Ok(Value::Bool(_)) => continue,
-            Ok(other) => format!(
-                "expression: it gives a {:?}, not true or false: compare it with something",
-                other.type_of()
-            ),
-            Err(error) => {
-                let text = error.to_string();
-                let cure = if text.contains("overload") || text.contains("compare") {
-                    "; write whole numbers as they are, texts in quotes"
-                } else {
-                    "; there are exporter.address and interface.index, .name, .alias and .speed"
-                };
-                format!("expression: {text}{cure}")
-            }
-        };
-        return Err((0, message));
-    }
-    drop(references);
+    let trials = [context(&Subject::default()), context(&sample())];
+    expression::prove(&program, &trials)?;
+    drop(trials);
     Ok(program)
 }
 
@@ -238,26 +209,108 @@ mod tests {
         let fault = |when: &str| {
             let text = format!("[[classify]]\nwhen = '{when}'\nrole = \"x\"\n");
             match classifier(&text).expect_err(when) {
-                Error::At { at, message } => (text[at.min(text.len())..].to_owned(), message),
+                Error::InText {
+                    at,
+                    inside,
+                    message,
+                } => {
+                    assert!(text[at..].starts_with('\''), "{text}");
+                    (when.get(inside..).unwrap_or_default().to_owned(), message)
+                }
                 other => panic!("{other:?}"),
             }
         };
-        let (rest, message) = fault("interface.name = \"x\"");
-        assert!(rest.starts_with('='), "{rest:?}: {message}");
-        let (rest, message) = fault("true && iface.name == \"x\"");
-        assert!(
-            rest.starts_with("iface") && message.contains("interface.index"),
-            "{rest:?}: {message}"
-        );
-        let (_, message) = fault("interface.nam == \"x\"");
-        assert!(message.contains(".name"), "{message}");
-        let (_, message) = fault("interface.name");
-        assert!(message.contains("not true or false"), "{message}");
-        let (_, message) = fault("interface.speed > \"x\"");
-        assert!(message.contains("expression"), "{message}");
-        let (_, message) = fault(&"(".repeat(3_000));
-        assert!(!message.is_empty());
+        for (when, place, part) in [
+            ("interface.name = \"x\"", "=", "expression"),
+            ("true && iface.name == \"x\"", "iface", "interface.index"),
+            ("interface.nam == \"x\"", "nam ", "interface.nam is unknown"),
+            ("interface.name", "interface", "a text is not true or false"),
+            ("interface.speed > \"x\"", ">", "in quotes"),
+            ("1/0 == 1", "", "zero"),
+            // what no trial of the whole comes to
+            (
+                "interface.name == \"a\" && exporter.adress == \"1\"",
+                "adress",
+                "exporter.adress is unknown: there are exporter.address",
+            ),
+            (
+                "interface.index > 100 ? interface.nmae == \"x\" : false",
+                "nmae",
+                "interface.nmae",
+            ),
+            (
+                "interface.index == 3 || interface.speed == \"fast\"",
+                "== \"fast",
+                "a number is compared with a text",
+            ),
+            (
+                "interface.speed > 9999 || has(interface.nmae)",
+                "nmae",
+                "unknown",
+            ),
+            (
+                "interface.name != \"\" || interface[\"alais\"] == \"x\"",
+                "\"alais",
+                "unknown",
+            ),
+            (
+                "true || interface.index in [\"7\", \"9\"]",
+                "in [",
+                "a number is compared with a text",
+            ),
+            ("true || interface.alias.foo(\"x\")", "foo", "foo"),
+            (
+                "true || interface.alias.matches(\"(bad\")",
+                "matches",
+                "regex",
+            ),
+            (
+                "true || interface.speed",
+                "interface.speed",
+                "a number is not true or false",
+            ),
+            ("true || !interface.name", "interface.name", "a text is not"),
+            (
+                "true || interface.speed + interface.name == 3",
+                "+",
+                "in quotes",
+            ),
+            (
+                "true || interface.index.startsWith(\"1\")",
+                "startsWith",
+                "startsWith",
+            ),
+            (
+                "[1, 2].exists(x, x == interface.index)",
+                "",
+                "several rules",
+            ),
+        ] {
+            let (rest, message) = fault(when);
+            assert!(
+                rest.starts_with(place) && message.contains(part),
+                "{when}: {rest:?}: {message}"
+            );
+        }
+        for long in ["(".repeat(3_000), "1 + ".repeat(900) + "1 == 2"] {
+            assert!(!fault(&long).1.is_empty());
+        }
         let nothing = classifier("[[classify]]\nwhen = 'true'\n").expect_err("gives nothing");
         assert!(nothing.to_string().contains("gives nothing"));
+    }
+
+    #[test]
+    fn what_depends_on_values_is_no_fault() {
+        for when in [
+            "interface.speed > 0 && 8000000000 / interface.speed > 2",
+            "interface.alias.matches(\"^[0-9]+$\") && int(interface.alias) > 7",
+            "interface.name in {\"a\": 1} && {\"a\": 1}[interface.name] == 1",
+            "has(interface.alias) && \"name\" in interface && interface[\"name\"] != \"\"",
+            "interface.speed > 1.5 || -interface.index < 0 || interface.name.size() > 3",
+            "interface.name == \"a\" ? interface.index == 1 : exporter.address.endsWith(\".1\")",
+        ] {
+            let text = format!("[[classify]]\nwhen = '{when}'\nrole = \"x\"\n");
+            assert!(classifier(&text).is_ok(), "{when}: {:?}", classifier(&text));
+        }
     }
 }

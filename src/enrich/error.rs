@@ -50,6 +50,16 @@ pub enum Error {
         /// What is wrong and what to do.
         message: String,
     },
+    /// Something inside of a text that is a value of the configuration.
+    #[error("{message}")]
+    InText {
+        /// Where the value begins with its quotes, bytes from the start of the configuration.
+        at: usize,
+        /// Where in the text itself, bytes: quotes and escapes are not counted.
+        inside: usize,
+        /// What is wrong and what to do.
+        message: String,
+    },
     /// Something in a file that the settings name.
     #[error("{}{}: {message}", path.display(), place(*line, *column))]
     File {
@@ -79,7 +89,8 @@ impl Error {
     /// Gives a fault without a place the one of its entry.
     pub(super) fn at(self, at: usize) -> Error {
         match self {
-            Error::At { .. } | Error::File { .. } => self,
+            Error::At { .. } | Error::InText { .. } | Error::File { .. } => self,
+            Error::Many(all) => Error::Many(all.into_iter().map(|e| e.at(at)).collect()),
             other => Error::At {
                 at,
                 message: other.to_string(),

@@ -17,6 +17,7 @@ mod classify;
 mod configured;
 mod domains;
 mod error;
+mod expression;
 mod geo;
 mod memory;
 mod networks;

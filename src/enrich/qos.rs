@@ -105,38 +105,47 @@ impl Policies {
     }
 
     fn add(&mut self, text: &Text<'_>, classes: &mut NameTable) -> Result<(), Error> {
-        let name = named(text.key, text.name)?;
-        if self.names.contains(&name) {
+        let mut faults = Faults::default();
+        let name = faults.take(named(text.key, text.name));
+        if let Some(name) = name.as_ref().filter(|n| self.names.contains(n)) {
             let message = format!("the policy {name:?} is there twice: give one another name");
-            return Err(Error::Said(message));
+            faults.add(Error::Said(message));
         }
-        let table = text.class_names()?;
-        let of_policy: BTreeSet<&String> = table.iter().collect();
+        let table = faults.take(text.class_names());
+        let of_policy: Option<BTreeSet<&String>> = table.as_ref().map(|t| t.iter().collect());
         let mut details: BTreeMap<String, &Class> = BTreeMap::new();
         for (class, detail) in text.classes {
-            let class = named("qos.classes", class)?;
-            if !of_policy.contains(&class) {
+            let Some(class) = faults.take(named("qos.classes", class)) else {
+                continue;
+            };
+            // where code points are wrong, nobody knows the classes
+            if let Some(of_policy) = of_policy.as_ref().filter(|p| !p.contains(&class)) {
                 let list = of_policy
                     .iter()
                     .map(|c| c.as_str())
                     .collect::<Vec<_>>()
                     .join(", ");
+                let name = text.name;
                 let message = format!(
                     "qos.classes.{class}: it is no class of the policy {name:?} (it has {list})"
                 );
-                return Err(Error::Said(message));
+                faults.add(Error::Said(message));
             }
             if detail.budget_percent > 100 {
                 let message = format!("qos.classes.{class}: budget_percent must be 0 to 100");
-                return Err(Error::Said(message));
+                faults.add(Error::Said(message));
             }
             details.insert(class, detail);
         }
+        let expected = faults.take(text.expected(&details));
+        faults.end(())?;
+        let (Some(name), Some(table), Some(expected)) = (name, table, expected) else {
+            return Ok(());
+        };
         let mut ids = [0; 64];
         for (id, class) in ids.iter_mut().zip(&table) {
             *id = class_id(classes, class);
         }
-        let expected = text.expected(&details)?;
         // the first one holds where no name of a policy is known, too
         let first = self.names.is_empty();
         let under: Vec<String> = first
@@ -199,11 +208,12 @@ struct Text<'a> {
 impl Text<'_> {
     /// The class of each code point.
     fn class_names(&self) -> Result<Vec<String>, Error> {
+        let mut faults = Faults::default();
         let preset = presets::of(self.preset);
         let default = preset.iter().find(|c| c.points.contains(&0));
         let unmapped = match (self.unmapped, default) {
             ("", Some(class)) => class.name.to_owned(),
-            (text, _) => named("qos.unmapped", text)?,
+            (text, _) => faults.take(named("qos.unmapped", text)).unwrap_or_default(),
         };
         let mut table = vec![unmapped; 64];
         for class in preset {
@@ -214,14 +224,18 @@ impl Text<'_> {
         for (point, class) in self.dscp {
             let key = self.key;
             let dscp = point.clone();
-            let number = presets::dscp(point).ok_or(Error::Dscp { key, dscp })?;
-            table[usize::from(number)] = named(self.key, class)?;
+            let number = faults.take(presets::dscp(point).ok_or(Error::Dscp { key, dscp }));
+            let class = faults.take(named(self.key, class));
+            if let (Some(number), Some(class)) = (number, class) {
+                table[usize::from(number)] = class;
+            }
         }
-        Ok(table)
+        faults.end(table)
     }
 
     /// Which categories belong into which classes: what the settings say of a class, else the preset.
     fn expected(&self, details: &BTreeMap<String, &Class>) -> Result<Vec<(String, String)>, Error> {
+        let mut faults = Faults::default();
         let mut pairs = vec![];
         for class in presets::of(self.preset) {
             let told = details
@@ -234,12 +248,13 @@ impl Text<'_> {
         }
         for (class, detail) in details {
             for category in detail.categories.iter().flatten() {
-                pairs.push((named("qos.classes", category)?, class.clone()));
+                let category = faults.take(named("qos.classes", category));
+                pairs.extend(category.map(|c| (c, class.clone())));
             }
         }
         pairs.sort();
         pairs.dedup();
-        Ok(pairs)
+        faults.end(pairs)
     }
 }
 
@@ -371,5 +386,36 @@ mod tests {
         assert!(fault.to_string().contains("0 to 100"), "{fault}");
         let fault = policies("[[policies]]\nname = \"rfc4594\"").expect_err("twice");
         assert!(fault.to_string().contains("twice"), "{fault}");
+    }
+
+    #[test]
+    fn no_fault_hides_another_one() {
+        let text = r#"
+            dscp = { AF44 = "x", 70 = "y" }
+            [classes.telephony]
+            budget_percent = 110
+            categories = ["--"]
+            [[policies]]
+            name = "4-class"
+            preset = "4-class"
+            dscp = { 99 = "z" }
+            [policies.classes.real-time]
+            budget_percent = 120"#;
+        let fault = policies(text).expect_err("six");
+        let each: Vec<String> = fault.each().iter().map(|e| e.to_string()).collect();
+        assert_eq!(each.len(), 6, "{each:#?}");
+        for part in [
+            "AF44",
+            "\"70\"",
+            "telephony: budget",
+            "\"--\"",
+            "\"99\"",
+            "real-time: budget",
+        ] {
+            assert!(each.iter().any(|e| e.contains(part)), "{part}: {each:#?}");
+        }
+        // those of an entry stand where it begins
+        let placed = |e: &&&Error| matches!(e, Error::At { at, .. } if text[*at..].starts_with("[[policies]]"));
+        assert_eq!(fault.each().iter().filter(placed).count(), 2, "{fault:?}");
     }
 }
