@@ -13,6 +13,8 @@ pub struct Metered {
     sides: HashMap<u64, u8, FixedState>,
     per_exporter_max: usize,
     interfaces_max: usize,
+    /// Something was learned since [`Metered::take_news`].
+    news: bool,
 }
 
 #[derive(Debug)]
@@ -41,7 +43,13 @@ impl Metered {
             sides: HashMap::with_hasher(hasher),
             per_exporter_max,
             interfaces_max,
+            news: false,
         }
+    }
+
+    /// Whether something was learned since the last call.
+    pub fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.news)
     }
 
     /// The number of an exporter, from 0.
@@ -87,10 +95,12 @@ impl Metered {
         }
         let room = e.interfaces < self.per_exporter_max && self.sides.len() < self.interfaces_max;
         match self.sides.get_mut(&key) {
-            Some(sides) => *sides |= bit,
+            Some(sides) if *sides & bit != 0 => {}
+            Some(sides) => (*sides, self.news) = (*sides | bit, true),
             None if room => {
                 e.interfaces += 1;
                 self.sides.insert(key, bit);
+                self.news = true;
             }
             None => return false,
         }

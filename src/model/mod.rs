@@ -21,8 +21,8 @@ mod usage;
 
 pub use addr::Addr;
 pub use columns::{
-    AsPath, BgpColumns, CoreColumns, CounterColumns, FirewallColumns, Layer2Columns, LinkColumns,
-    MplsColumns, MplsStack, NatColumns, NetColumns, TextColumns, TextRef,
+    AsPath, BgpColumns, CoreColumns, CounterColumns, EgressColumns, FirewallColumns, Layer2Columns,
+    LinkColumns, MplsColumns, MplsStack, NatColumns, NetColumns, TextColumns, TextRef,
 };
 pub use datagram::Datagram;
 pub use field::Field;

@@ -297,6 +297,7 @@ impl Back {
     pub fn seal(&mut self, now_ns: i64, book: &Book, last: bool) -> Sealed {
         self.tell_again(now_ns);
         self.catch_up();
+        self.usage.settle(self.sealer.gathered());
         let (usage, learned) = (self.drain(), std::mem::take(&mut self.inventory));
         let networks = self.usage.take_networks();
         let talkers = match self.tells(now_ns, last) || self.usage.talkers_are_due() {

@@ -1078,6 +1078,63 @@ SELECT
 FROM flowhouse.network_usage_5m_local AS s
 GROUP BY time, exporter, src_net, dst_net;
 
+-- 0010_sides.sql
+
+ALTER TABLE flowhouse.flows_local ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS egress_class LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'QoS class at out_if, by its policy and the DSCP that left, where it is not qos_class',
+    ADD COLUMN IF NOT EXISTS egress_qos_class LowCardinality(String) ALIAS if(egress_class = '', qos_class, egress_class),
+    ADD COLUMN IF NOT EXISTS egress_dscp UInt8 ALIAS bitShiftRight(if(bitTest(present, 55), post_tos, tos), 2),
+    ADD COLUMN IF NOT EXISTS counts_ingress UInt8 ALIAS NOT bitTest(flags, 18),
+    ADD COLUMN IF NOT EXISTS counts_egress UInt8 ALIAS out_if != 0 AND NOT (origin = 'sflow' AND out_if >= 1073741823) AND NOT bitTest(flags, 19);
+
+ALTER TABLE flowhouse.flows ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS egress_class LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'QoS class at out_if, by its policy and the DSCP that left, where it is not qos_class',
+    ADD COLUMN IF NOT EXISTS egress_qos_class LowCardinality(String) ALIAS if(egress_class = '', qos_class, egress_class),
+    ADD COLUMN IF NOT EXISTS egress_dscp UInt8 ALIAS bitShiftRight(if(bitTest(present, 55), post_tos, tos), 2),
+    ADD COLUMN IF NOT EXISTS counts_ingress UInt8 ALIAS NOT bitTest(flags, 18),
+    ADD COLUMN IF NOT EXISTS counts_egress UInt8 ALIAS out_if != 0 AND NOT (origin = 'sflow' AND out_if >= 1073741823) AND NOT bitTest(flags, 19);
+
+CREATE OR REPLACE VIEW flowhouse.flows_with_vrfs ON CLUSTER 'main' AS
+SELECT f.*, f.est_bytes AS est_bytes, f.est_packets AS est_packets, f.counts_ingress AS counts_ingress, f.counts_egress AS counts_egress,
+    i.ingress_vrf_name AS ingress_vrf_name, e.egress_vrf_name AS egress_vrf_name
+FROM flowhouse.flows AS f
+GLOBAL LEFT JOIN (SELECT exporter AS ingress_exporter, vrf AS ingress_id, name AS ingress_vrf_name FROM flowhouse.vrfs FINAL) AS i
+    ON f.exporter = i.ingress_exporter AND f.ingress_vrf = i.ingress_id
+GLOBAL LEFT JOIN (SELECT exporter AS egress_exporter, vrf AS egress_id, name AS egress_vrf_name FROM flowhouse.vrfs FINAL) AS e
+    ON f.exporter = e.egress_exporter AND f.egress_vrf = e.egress_id;
+
+CREATE OR REPLACE VIEW flowhouse.qos_misuse ON CLUSTER 'main' AS
+SELECT
+    u.time AS time,
+    u.exporter AS exporter,
+    u.if_index AS if_index,
+    u.direction AS direction,
+    i.name AS if_name,
+    i.qos_policy AS policy,
+    u.app AS app,
+    c.category AS category,
+    c.relevance AS relevance,
+    u.qos_class AS qos_class,
+    e.classes AS expected,
+    u.dscp AS dscp,
+    u.est_bytes AS bytes,
+    u.est_packets AS packets,
+    u.flows AS flows
+FROM flowhouse.usage_1m AS u
+GLOBAL LEFT JOIN (SELECT exporter, if_index, name, qos_policy FROM flowhouse.interfaces FINAL) AS i
+    ON u.exporter = i.exporter AND u.if_index = i.if_index
+GLOBAL LEFT JOIN (SELECT app, category, relevance FROM flowhouse.application_catalog FINAL) AS c
+    ON u.app = c.app
+GLOBAL LEFT JOIN
+(
+    SELECT policy, category, groupArray(class) AS classes
+    FROM (SELECT policy, category, class, updated_at, max(updated_at) OVER (PARTITION BY policy) AS latest FROM flowhouse.qos_expected FINAL)
+    WHERE updated_at = latest
+    GROUP BY policy, category
+) AS e
+    ON i.qos_policy = e.policy AND c.category = e.category
+WHERE notEmpty(e.classes) AND NOT has(e.classes, u.qos_class);
+
 -- what was applied
 
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (1, '0001_flows.sql', 'cf0b71d66ec443e2a2500ab47cd1f782');
@@ -1089,3 +1146,4 @@ INSERT INTO schema_migrations_local (version, name, checksum) VALUES (6, '0006_n
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (7, '0007_vrfs.sql', '8117a49c30a6c7e9ef1261045933dc3f');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (8, '0008_reconciliation.sql', '17586d4dc6a93bb3e3571781139c6d91');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (9, '0009_talkers.sql', '16ffacdf2a617a4a2422f87a0160d078');
+INSERT INTO schema_migrations_local (version, name, checksum) VALUES (10, '0010_sides.sql', '8a68a0d10b0a164c8403cb4437424591');

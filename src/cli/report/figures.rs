@@ -375,7 +375,9 @@ pub struct Misplaced {
     pub share_of_app: f64,
     /// Of the class's bytes.
     pub share_of_class: f64,
-    /// Ingress interfaces on which that was seen.
+    /// The side of links on which there was more of it: `ingress` or `egress`.
+    pub side: String,
+    /// Interfaces on which that was seen on this side.
     pub links: u64,
     /// The one with the most bytes of it.
     pub most_on: LinkName,

@@ -210,6 +210,7 @@ impl Asking<'_> {
             bytes: whole(r, "bytes"),
             share_of_app: six(number(r, "share_of_app")),
             share_of_class: six(number(r, "share_of_class")),
+            side: text(r, "side"),
             links: whole(r, "links"),
             most_on: LinkName {
                 exporter: address(r, "most_exporter"),

@@ -193,20 +193,28 @@ LEFT JOIN (SELECT exporter, if_index, name, description FROM interfaces FINAL) A
 ORDER BY bytes DESC, exporter, if_index, direction, app
 LIMIT {rows:UInt32}";
 
-/// Applications in classes where the interface's policy does not expect them; the rule of the view `qos_misuse` on the rollup.
-pub const MISPLACED: &str = "SELECT * EXCEPT most FROM
+/// Applications in classes where the interface's policy does not expect them; the rule of the view `qos_misuse` on the rollup. What passes
+/// two interfaces of one policy is there on both sides: the side with more of it counts.
+pub const MISPLACED: &str = "SELECT policy, app, category, relevance, class, expected, bytes, side, if(side = 'egress', links_out, links_in) AS links,
+    if(side = 'egress', most_out, most_in) AS most, toString(most.1) AS most_exporter, most.2 AS most_index, most.3 AS most_name, most.4 AS most_description,
+    share_of_app, share_of_class
+FROM
 (
-    SELECT policy, app, category, relevance, class, expected, sum(b) AS bytes, uniqExact(exporter, if_index) AS links,
-        argMax((exporter, if_index, name, description), (b, exporter, if_index)) AS most,
-        toString(most.1) AS most_exporter, most.2 AS most_index, most.3 AS most_name, most.4 AS most_description,
+    SELECT policy, app, category, relevance, class, expected, sumIf(b, direction = 'ingress') AS came, sumIf(b, direction = 'egress') AS went,
+        greatest(came, went) AS bytes, if(went > came, 'egress', 'ingress') AS side,
+        uniqExactIf(exporter, if_index, direction = 'ingress') AS links_in, uniqExactIf(exporter, if_index, direction = 'egress') AS links_out,
+        argMaxIf((exporter, if_index, name, description), (b, exporter, if_index), direction = 'ingress') AS most_in,
+        argMaxIf((exporter, if_index, name, description), (b, exporter, if_index), direction = 'egress') AS most_out,
         notEmpty(expected) AND NOT has(expected, class) AS wrong,
-        bytes / sum(bytes) OVER (PARTITION BY app) AS share_of_app, bytes / sum(bytes) OVER (PARTITION BY policy, class) AS share_of_class
+        bytes / if(side = 'egress', sum(went) OVER (PARTITION BY app), sum(came) OVER (PARTITION BY app)) AS share_of_app,
+        bytes / if(side = 'egress', sum(went) OVER (PARTITION BY policy, class), sum(came) OVER (PARTITION BY policy, class)) AS share_of_class
     FROM
     (
-        SELECT u.exporter AS exporter, u.if_index AS if_index, u.app AS app, u.qos_class AS class, u.b AS b, i.qos_policy AS policy, i.name AS name,
-            i.description AS description, c.category AS category, c.relevance AS relevance, arraySort(e.classes) AS expected
-        FROM (SELECT exporter, if_index, app, qos_class, sum(est_bytes) AS b FROM $ROLLUP
-            WHERE $PERIOD$SCOPE AND direction = 'ingress' GROUP BY exporter, if_index, app, qos_class) AS u
+        SELECT u.exporter AS exporter, u.if_index AS if_index, u.direction AS direction, u.app AS app, u.qos_class AS class, u.b AS b,
+            i.qos_policy AS policy, i.name AS name, i.description AS description, c.category AS category, c.relevance AS relevance,
+            arraySort(e.classes) AS expected
+        FROM (SELECT exporter, if_index, direction, app, qos_class, sum(est_bytes) AS b FROM $ROLLUP
+            WHERE $PERIOD$SCOPE GROUP BY exporter, if_index, direction, app, qos_class) AS u
         LEFT JOIN (SELECT exporter, if_index, name, description, qos_policy FROM interfaces FINAL) AS i
             ON u.exporter = i.exporter AND u.if_index = i.if_index
         LEFT JOIN (SELECT app, category, relevance FROM application_catalog FINAL) AS c ON u.app = c.app
@@ -224,9 +232,10 @@ WHERE wrong AND bytes > 0
 ORDER BY bytes DESC, policy, app, class
 LIMIT {rows:UInt32}";
 
-/// Changed markings; a scan of raw flows.
+/// Changed markings; a scan of raw flows. Where an exporter meters both sides of a flow, one of its records may have both markings, or both.
 pub const REMARKED: &str = "SELECT exporter, in_if, out_if, bitShiftRight(tos, 2) AS before, bitShiftRight(post_tos, 2) AS after,
-    sum(bytes * sampling_interval) AS est, count() AS flows, topKWeighted(1)(app, bytes * sampling_interval)[1] AS app
+    greatest(sumIf(bytes * sampling_interval, counts_ingress), sumIf(bytes * sampling_interval, counts_egress)) AS est,
+    greatest(countIf(counts_ingress), countIf(counts_egress)) AS flows, topKWeighted(1)(app, bytes * sampling_interval)[1] AS app
 FROM flows
 WHERE received_at >= toDateTime({from:UInt32}) AND received_at < toDateTime({to:UInt32}) AND bitTest(flags, 17)$EXPORTER
 GROUP BY exporter, in_if, out_if, before, after

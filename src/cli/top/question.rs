@@ -255,6 +255,9 @@ impl<'a> Plan<'a> {
                 let each = what.each_of_flow().filter(|_| links || !once);
                 let each = each.map_or(String::new(), |e| format!(" ARRAY JOIN {e}"));
                 self.conditions(scope, "f", &mut also, out);
+                if !links {
+                    also += " AND f.counts_ingress";
+                }
                 let keys = if once { "" } else { what.flow_keys() };
                 format!(
                     "(SELECT f.received_at AS time, {keys} f.bytes AS bytes, f.packets AS packets, toUInt64(1) AS flows, \
@@ -311,7 +314,7 @@ impl What {
             What::Hosts => Some("arrayDistinct([f.src_addr, f.dst_addr]) AS address"),
             What::As => Some("arrayDistinct([f.src_as, f.dst_as]) AS as_number"),
             What::Interfaces => Some(
-                "arrayFilter(s -> s.1 != 0 OR s.2 = 'ingress', [(f.in_if, 'ingress'), (f.out_if, 'egress')]) AS side",
+                "arrayFilter(s -> s.3 != 0, [(f.in_if, 'ingress', f.counts_ingress), (f.out_if, 'egress', f.counts_egress)]) AS side",
             ),
             What::Apps | What::Classes | What::Networks | What::Exporters => None,
         }
