@@ -15,6 +15,7 @@
 //! itself), with format 1 (discarded) or format 2 (several) in its two top bits is no interface: nothing is booked for
 //! the egress.
 
+mod doubt;
 mod metered;
 mod pending;
 mod series;

@@ -1,5 +1,6 @@
 //! The sums of an open bundle.
 
+use super::doubt::Doubt;
 use super::metered::Metered;
 use super::pending::{NOWHERE, Pending, Whole};
 use super::shares::Life;
@@ -9,7 +10,7 @@ use super::{Reference, Settings};
 use crate::ledger::{Book, Outcome};
 use crate::model::{
     Addr, CounterColumns, Field, FlowBatch, InterfaceSide, NetColumns, NetworkRow, Origin,
-    Provenance, RowFlags, SamplingSource, TalkerRole, TalkerRow, UsageRow, scale,
+    Provenance, RowFlags, SamplingSource, TalkerRole, TalkerRow, UsageRow, scale, variance,
 };
 use foldhash::fast::FixedState;
 
@@ -272,6 +273,7 @@ impl Usage {
         let whole = self.whole(ingress, egress, c, i);
         let known = c.sampling_source[i] != SamplingSource::Unknown as u8;
         let interval = c.sampling_interval[i];
+        let per_byte = variance(c.bytes[i], c.packets[i], interval) / c.bytes[i].max(1) as f64;
         let (sums, networks, talkers) = (&self.sums, &self.networks, &self.talkers);
         let talkers_count = ingress.is_some() && talkers.is_on();
         let pending = &mut self.pending;
@@ -289,7 +291,7 @@ impl Usage {
                 flows: u32::from(last),
                 est_bytes,
                 est_packets,
-                sampling_unknown: !known,
+                doubt: Doubt::new(per_byte * bytes as f64, !known),
             };
             let talkers = (talkers_count && est_bytes > 0).then_some(talkers);
             pending.share(of, &whole, part, sums, talkers);

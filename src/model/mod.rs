@@ -27,7 +27,7 @@ pub use columns::{
 pub use datagram::Datagram;
 pub use field::Field;
 pub use flow_batch::{FLOW_BATCH_ROWS, FlowBatch, TEXT_ARENA_MAX, TEXT_VALUE_MAX};
-pub use flow_row::{FieldValue, FlowRow, app_id_len, scale};
+pub use flow_row::{FieldValue, FlowRow, app_id_len, error_of, scale, variance};
 pub use learned::{CounterSource, InterfaceCounters, Learned};
 pub use names::{COUNTRY_IDS, NameTable, Names, country, country_id};
 pub use packet::{

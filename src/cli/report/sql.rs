@@ -69,22 +69,22 @@ pub const ANYTHING: &str = "SELECT count() AS parts, toUnixTimestamp(min(time)) 
 
 /// One row a side of a link. The samples in which the exporter was heard and the side has no row are zeros: they stand behind
 /// the end of the sorted array.
-pub const SIDES: &str = "SELECT t.exporter AS exporter, t.if_index AS if_index, t.direction AS direction, t.bytes AS bytes, t.packets AS packets, t.flows AS flows, t.sampled AS sampled, 
-    t.reported AS reported, t.unknown AS unknown, t.inferred AS inferred, t.peak AS peak, t.peak_at AS peak_at, t.peak_sampled AS peak_sampled,
+pub const SIDES: &str = "SELECT t.exporter AS exporter, t.if_index AS if_index, t.direction AS direction, t.bytes AS bytes, t.packets AS packets, t.flows AS flows, t.variance AS variance,
+    t.reported AS reported, t.unknown AS unknown, t.inferred AS inferred, t.peak AS peak, t.peak_at AS peak_at, t.peak_variance AS peak_variance,
     o.samples AS samples, i.name AS name, i.description AS description, i.speed AS speed,
     i.role AS role, i.site AS site, i.qos_policy AS policy,
     arrayReverseSort(t.all)[intDiv(o.samples, 20) + 1] AS p95,
-    p95.1 AS p95_bytes, p95.2 AS p95_sampled, p95.3 AS p95_scaled, p95.4 AS p95_unknown,
+    p95.1 AS p95_bytes, p95.2 AS p95_variance, p95.3 AS p95_unknown,
     arrayCount(x -> i.speed > 0 AND x.1 * 8 * 100 >= i.speed * {over:Float64} * 300, t.all) AS samples_over
 FROM
 (
-    SELECT exporter, if_index, direction, sum(b) AS bytes, sum(p) AS packets, sum(f) AS flows, sum(s) AS sampled, sum(r) AS reported, sum(u) AS unknown,
+    SELECT exporter, if_index, direction, sum(b) AS bytes, sum(p) AS packets, sum(f) AS flows, sum(v) AS variance, sum(r) AS reported, sum(u) AS unknown,
         sum(n) AS inferred, max(b) AS peak, toUnixTimestamp(argMax(time, (b, -toInt64(toUnixTimestamp(time))))) AS peak_at,
-        argMax(s, (b, -toInt64(toUnixTimestamp(time)))) AS peak_sampled, groupArray((b, s, p > r, u)) AS all
+        argMax(v, (b, -toInt64(toUnixTimestamp(time)))) AS peak_variance, groupArray((b, v, u)) AS all
     FROM
     (
         SELECT time, exporter, if_index, direction, sum(est_bytes) AS b, sum(est_packets) AS p, sum(packets) AS r, sum(flows) AS f,
-            sum(sampled_packets) AS s, sumIf(est_bytes, sampling_known = 0) AS u, sumIf(est_bytes, inferred = 1) AS n
+            sum(variance) AS v, sumIf(est_bytes, sampling_known = 0) AS u, sumIf(est_bytes, inferred = 1) AS n
         FROM usage_5m WHERE $PERIOD$SCOPE
         GROUP BY time, exporter, if_index, direction
     )
@@ -153,7 +153,7 @@ LIMIT {rows:UInt32}";
 
 /// Everything once.
 pub const TOTAL: &str = "SELECT sum(est_bytes) AS bytes, sum(est_packets) AS est_packets, sum(u.packets) AS reported, sum(u.flows) AS all_flows,
-    sum(u.sampled_packets) AS sampled, sumIf(u.est_bytes, u.sampling_known = 0) AS unknown,
+    sum(u.variance) AS variance, sumIf(u.est_bytes, u.sampling_known = 0) AS unknown,
     (SELECT uniqExact(time) FROM usage_5m WHERE $PERIOD$SCOPE) AS samples
 FROM $ROLLUP AS u WHERE $PERIOD$SCOPE AND direction = 'ingress'";
 
@@ -162,12 +162,12 @@ pub const HOURS: &str = "SELECT toUnixTimestamp(toStartOfHour(time)) AS hour, su
 FROM $ROLLUP WHERE $PERIOD$SCOPE AND direction = 'ingress' GROUP BY hour ORDER BY bytes DESC, hour LIMIT 1";
 
 /// Applications, each byte once.
-pub const APPLICATIONS: &str = "SELECT t.app AS app, t.bytes AS bytes, t.est_packets AS est_packets, t.reported AS reported, t.all_flows AS all_flows, t.sampled AS sampled, t.unknown AS unknown, t.links AS links,
+pub const APPLICATIONS: &str = "SELECT t.app AS app, t.bytes AS bytes, t.est_packets AS est_packets, t.reported AS reported, t.all_flows AS all_flows, t.variance AS variance, t.unknown AS unknown, t.links AS links,
     c.category AS category, c.relevance AS relevance
 FROM
 (
     SELECT app, sum(u.est_bytes) AS bytes, sum(u.est_packets) AS est_packets, sum(u.packets) AS reported, sum(u.flows) AS all_flows,
-        sum(u.sampled_packets) AS sampled, sumIf(u.est_bytes, u.sampling_known = 0) AS unknown, uniqExact(exporter, if_index) AS links
+        sum(u.variance) AS variance, sumIf(u.est_bytes, u.sampling_known = 0) AS unknown, uniqExact(exporter, if_index) AS links
     FROM $ROLLUP AS u WHERE $PERIOD$SCOPE AND direction = 'ingress'
     GROUP BY app ORDER BY bytes DESC, app LIMIT {rows:UInt32}
 ) AS t

@@ -262,7 +262,7 @@ impl<'a> Plan<'a> {
                 format!(
                     "(SELECT f.received_at AS time, {keys} f.bytes AS bytes, f.packets AS packets, toUInt64(1) AS flows, \
                      f.bytes * f.sampling_interval AS est_bytes, f.packets * f.sampling_interval AS est_packets, \
-                     f.packets AS sampled_packets, toUInt8(f.sampling_source != 'unknown') AS sampling_known FROM flows AS f{each} \
+                     f.packets AS sampled_packets, f.variance AS variance, toUInt8(f.sampling_source != 'unknown') AS sampling_known FROM flows AS f{each} \
                      WHERE f.received_at >= toDateTime({from}) AND f.received_at < toDateTime({until}){also}) AS u"
                 )
             }
@@ -335,7 +335,7 @@ impl What {
 }
 
 const SUMS: &str = "sum(u.bytes) AS bytes, sum(u.packets) AS packets, sum(u.flows) AS flows, sum(u.est_bytes) AS est_bytes, \
-                    sum(u.est_packets) AS est_packets, sum(u.sampled_packets) AS sampled_packets, min(u.sampling_known) AS sampling_known";
+                    sum(u.est_packets) AS est_packets, sum(u.sampled_packets) AS sampled_packets, sum(u.variance) AS variance, min(u.sampling_known) AS sampling_known";
 /// Most steps of a sparkline.
 const STEPS_MAX: u64 = 24;
 /// How far ahead of the store's clock rows are still taken.

@@ -46,6 +46,7 @@ migrations! {
     8, "0008_reconciliation.sql";
     9, "0009_talkers.sql";
     10, "0010_sides.sql";
+    11, "0011_variance.sql";
 }
 
 impl Migration {
