@@ -21,10 +21,12 @@ mod pending;
 mod series;
 mod settings;
 mod shares;
+mod state;
 mod sums;
 mod talkers;
 mod usage;
 
 pub use series::{Bandwidth, OTHER, Series};
 pub use settings::{Reference, Settings};
+pub use state::StateError;
 pub use usage::Usage;

@@ -133,6 +133,18 @@ impl Usage {
         }
     }
 
+    pub(super) fn metered(&self) -> &Metered {
+        &self.metered
+    }
+
+    pub(super) fn metered_mut(&mut self) -> &mut Metered {
+        &mut self.metered
+    }
+
+    pub(super) fn exporters_max(&self) -> usize {
+        self.exporters_max
+    }
+
     /// Whether the bundle should be sealed before the next batch.
     pub fn is_full(&self) -> bool {
         self.sums.len() >= self.keys_max || self.networks.len() >= self.keys_max
@@ -240,8 +252,10 @@ impl Usage {
             _ => received_ms,
         };
         let bound = |ms: i64| Life::new(ms, ms).last_minute();
+        let exporter = self.metered.number(p.exporter);
+        self.metered.at(exporter, received_ms);
         Run {
-            exporter: self.metered.number(p.exporter),
+            exporter,
             reference_ms,
             earliest: bound(reference_ms.saturating_sub(self.late_max_ms)),
             latest: bound(reference_ms.saturating_add(AHEAD_MAX_MS)),
