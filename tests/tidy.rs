@@ -62,7 +62,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     (
         "aggregate",
         &[],
-        &["hashbrown", "foldhash", "thiserror", "serde"],
+        &["hashbrown", "foldhash", "thiserror", "serde", "serde_json"],
     ),
     ("batch", &[], &["serde", "thiserror"]),
     (

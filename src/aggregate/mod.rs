@@ -15,15 +15,18 @@
 //! itself), with format 1 (discarded) or format 2 (several) in its two top bits is no interface: nothing is booked for
 //! the egress.
 
+mod doubt;
 mod metered;
 mod pending;
 mod series;
 mod settings;
 mod shares;
+mod state;
 mod sums;
 mod talkers;
 mod usage;
 
 pub use series::{Bandwidth, OTHER, Series};
 pub use settings::{Reference, Settings};
+pub use state::StateError;
 pub use usage::Usage;

@@ -18,8 +18,8 @@ pub struct Whole {
     /// The middle words of the keys of both sides ([`Key::side`]), [`NOWHERE`] where nothing is booked, and their hashes.
     pub sides: [u64; 2],
     pub hashes: [u64; 2],
-    /// The last word of the keys.
-    pub names: u64,
+    /// The last words of the keys: what came, and what left.
+    pub names: [u64; 2],
     /// Hashes of source and destination, where they are counted.
     pub talkers: [u64; 2],
     pub row: u32,
@@ -30,7 +30,7 @@ struct Share {
     sums: Sums,
     /// Minute and exporter.
     of: u64,
-    names: u64,
+    names: [u64; 2],
     sides: [u64; 2],
     hashes: [u32; 2],
     talkers: [u32; 2],
@@ -105,10 +105,10 @@ impl Pending {
             share.talkers.iter().for_each(|h| talkers.call_place(*h));
         }
         for share in &self.shares {
-            for (&side, &hash) in share.sides.iter().zip(&share.hashes) {
-                if side != NOWHERE {
-                    let key = Key::of(share.of, side, share.names);
-                    sums.add(&key, hash, &share.sums);
+            for n in 0..2 {
+                if share.sides[n] != NOWHERE {
+                    let key = Key::of(share.of, share.sides[n], share.names[n]);
+                    sums.add(&key, share.hashes[n], &share.sums);
                 }
             }
         }

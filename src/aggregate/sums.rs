@@ -1,5 +1,6 @@
 //! Keys and sums of the open bundle.
 
+use super::doubt::Doubt;
 use crate::model::{Addr, InterfaceSide, NetworkRow, UsageRow, prefetch};
 use foldhash::fast::FixedState;
 use std::hash::{BuildHasher, Hasher};
@@ -323,7 +324,8 @@ impl Key {
             est_bytes: sums.est_bytes,
             est_packets: sums.est_packets,
             sampled_packets: sums.packets,
-            sampling_known: !sums.sampling_unknown,
+            variance: sums.doubt.variance(),
+            sampling_known: !sums.doubt.is_unknown(),
         }
     }
 }
@@ -342,7 +344,8 @@ impl Key {
             est_bytes: sums.est_bytes,
             est_packets: sums.est_packets,
             sampled_packets: sums.packets,
-            sampling_known: !sums.sampling_unknown,
+            variance: sums.doubt.variance(),
+            sampling_known: !sums.doubt.is_unknown(),
         }
     }
 }
@@ -355,7 +358,7 @@ pub struct Sums {
     pub est_bytes: u64,
     pub est_packets: u64,
     pub flows: u32,
-    pub sampling_unknown: bool,
+    pub doubt: Doubt,
 }
 
 impl Sums {
@@ -372,7 +375,7 @@ impl Sums {
                 est_bytes,
                 est_packets,
                 flows: self.flows.saturating_add(part.flows),
-                sampling_unknown: self.sampling_unknown | part.sampling_unknown,
+                doubt: self.doubt.and(part.doubt),
             };
         } else {
             self.add_large(part);
@@ -391,7 +394,7 @@ impl Sums {
         self.flows = self.flows.saturating_add(part.flows);
         self.est_bytes = self.est_bytes.saturating_add(part.est_bytes);
         self.est_packets = self.est_packets.saturating_add(part.est_packets);
-        self.sampling_unknown |= part.sampling_unknown;
+        self.doubt = self.doubt.and(part.doubt);
     }
 
     /// Takes a part out of a sum that has it.
@@ -401,6 +404,7 @@ impl Sums {
         self.flows = self.flows.saturating_sub(part.flows);
         self.est_bytes = self.est_bytes.saturating_sub(part.est_bytes);
         self.est_packets = self.est_packets.saturating_sub(part.est_packets);
+        self.doubt = self.doubt.without(part.doubt);
     }
 }
 
@@ -454,7 +458,7 @@ mod tests {
             est_bytes: 7,
             est_packets: u64::MAX,
             flows: u32::MAX,
-            sampling_unknown: true,
+            doubt: Doubt::new(1.0, true),
         };
         let mut sum = Sums {
             bytes: 9,
@@ -462,14 +466,14 @@ mod tests {
             est_bytes: 8,
             est_packets: 1,
             flows: 1,
-            sampling_unknown: false,
+            doubt: Doubt::new(2.0, false),
         };
         sum.add(&large);
         assert_eq!(
             (sum.wide(), sum.flows),
             ([u64::MAX, u64::MAX, 15, u64::MAX], u32::MAX)
         );
-        assert!(sum.sampling_unknown);
+        assert_eq!(sum.doubt, Doubt::new(3.0, true));
     }
 
     proptest! {

@@ -315,7 +315,8 @@ impl Talkers {
             est_bytes: sums.est_bytes,
             est_packets: sums.est_packets,
             sampled_packets: sums.packets,
-            sampling_known: !sums.sampling_unknown,
+            variance: sums.doubt.variance(),
+            sampling_known: !sums.doubt.is_unknown(),
             // nobody can miss more than there is
             error_bytes: error.min(other.est_bytes),
         };
@@ -384,6 +385,7 @@ const TOTALS_MAX: usize = 65_536;
 
 #[cfg(test)]
 mod tests {
+    use super::super::doubt::Doubt;
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
@@ -403,7 +405,7 @@ mod tests {
             est_bytes: 3 * bytes,
             est_packets: 3 * (bytes / 100),
             flows: 1,
-            sampling_unknown: false,
+            doubt: Doubt::default(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The sums of an open bundle.
 
+use super::doubt::Doubt;
 use super::metered::Metered;
 use super::pending::{NOWHERE, Pending, Whole};
 use super::shares::Life;
@@ -9,7 +10,7 @@ use super::{Reference, Settings};
 use crate::ledger::{Book, Outcome};
 use crate::model::{
     Addr, CounterColumns, Field, FlowBatch, InterfaceSide, NetColumns, NetworkRow, Origin,
-    Provenance, RowFlags, SamplingSource, TalkerRole, TalkerRow, UsageRow, scale,
+    Provenance, RowFlags, SamplingSource, TalkerRole, TalkerRow, UsageRow, scale, variance,
 };
 use foldhash::fast::FixedState;
 
@@ -60,7 +61,7 @@ impl Usage {
     }
 
     /// Books every row of an enriched batch. Sets the flags of rows whose life was cut or whose minutes were clamped,
-    /// and counts them.
+    /// and counts them; and of rows that do not count for one of their interfaces.
     pub fn observe(&mut self, batch: &mut FlowBatch, book: &mut Book) {
         if self.sums.is_empty() && self.metered.exporters() > self.exporters_max {
             let forgotten = self.metered.exporters() as u64;
@@ -111,6 +112,37 @@ impl Usage {
         let addresses = [rows.src_addr, rows.dst_addr];
         self.pending
             .add(sums, networks, &mut self.talkers, addresses);
+    }
+
+    /// Flags rows that were booked for an interface before the first record that was metered there, as far as that is now known: to be
+    /// called for all batches of a bundle before [`Usage::drain`], which leaves them out, too. Costs nothing where nothing was learned.
+    pub fn settle<'a>(&mut self, batches: impl Iterator<Item = &'a mut FlowBatch>) {
+        if !self.metered.take_news() {
+            return;
+        }
+        for batch in batches {
+            for i in 0..batch.len() {
+                let p = batch.provenance_of(i);
+                let (run, rows) = (self.run(p), Rows::new(batch));
+                let (ingress, egress, _) = self.sides(&run, &rows, i);
+                // nothing is inferred of a row whose egress is not known
+                if run.is_interface(batch.core.out_if[i]) {
+                    batch.core.flags[i] |= elsewhere(&ingress, &egress);
+                }
+            }
+        }
+    }
+
+    pub(super) fn metered(&self) -> &Metered {
+        &self.metered
+    }
+
+    pub(super) fn metered_mut(&mut self) -> &mut Metered {
+        &mut self.metered
+    }
+
+    pub(super) fn exporters_max(&self) -> usize {
+        self.exporters_max
     }
 
     /// Whether the bundle should be sealed before the next batch.
@@ -220,8 +252,10 @@ impl Usage {
             _ => received_ms,
         };
         let bound = |ms: i64| Life::new(ms, ms).last_minute();
+        let exporter = self.metered.number(p.exporter);
+        self.metered.at(exporter, received_ms);
         Run {
-            exporter: self.metered.number(p.exporter),
+            exporter,
             reference_ms,
             earliest: bound(reference_ms.saturating_sub(self.late_max_ms)),
             latest: bound(reference_ms.saturating_add(AHEAD_MAX_MS)),
@@ -245,9 +279,15 @@ impl Usage {
             flags |= RowFlags::USAGE_CLAMPED;
         }
         let (ingress, egress, remembered) = self.sides(run, c, i);
+        if run.is_interface(c.out_if[i]) {
+            flags |= elsewhere(&ingress, &egress);
+        } else if ingress.is_none() {
+            flags |= RowFlags::INGRESS_ELSEWHERE;
+        }
         let whole = self.whole(ingress, egress, c, i);
         let known = c.sampling_source[i] != SamplingSource::Unknown as u8;
         let interval = c.sampling_interval[i];
+        let per_byte = variance(c.bytes[i], c.packets[i], interval) / c.bytes[i].max(1) as f64;
         let (sums, networks, talkers) = (&self.sums, &self.networks, &self.talkers);
         let talkers_count = ingress.is_some() && talkers.is_on();
         let pending = &mut self.pending;
@@ -265,7 +305,7 @@ impl Usage {
                 flows: u32::from(last),
                 est_bytes,
                 est_packets,
-                sampling_unknown: !known,
+                doubt: Doubt::new(per_byte * bytes as f64, !known),
             };
             let talkers = (talkers_count && est_bytes > 0).then_some(talkers);
             pending.share(of, &whole, part, sums, talkers);
@@ -289,10 +329,10 @@ impl Usage {
     fn whole(&self, ingress: Option<Side>, egress: Option<Side>, c: &Rows<'_>, i: usize) -> Whole {
         let proto = c.app_proto[i];
         let sides = [ingress, egress].map(|s| s.map_or(NOWHERE, |s| Key::side(s, proto)));
-        let names = Key::names(c.app[i], c.qos_class[i], c.tos[i]);
+        let names = c.names(i);
         Whole {
             sides,
-            hashes: sides.map(|side| self.sums.hash_part(side, names)),
+            hashes: [0, 1].map(|n| self.sums.hash_part(sides[n], names[n])),
             names,
             talkers: [
                 self.talkers.hash_part(TalkerRole::Source, &c.src_addr[i]),
@@ -308,7 +348,7 @@ impl Usage {
     fn sides(&mut self, run: &Run, c: &Rows<'_>, i: usize) -> (Option<Side>, Option<Side>, bool) {
         use InterfaceSide::{Egress, Ingress};
         let (exporter, in_if, out_if) = (run.exporter, c.in_if[i], c.out_if[i]);
-        let out_known = out_if != 0 && !(run.sflow && out_if >= SFLOW_INTERNAL);
+        let out_known = run.is_interface(out_if);
         let told = c.present[i] & Field::Direction.bit() != 0 && c.direction[i] <= 1;
         let at_egress = told && c.direction[i] == 1;
         let (if_index, side) = if at_egress {
@@ -344,6 +384,13 @@ impl Usage {
     }
 }
 
+/// The flags of a row with a known egress, by the sides for which it counts.
+#[inline(always)]
+fn elsewhere(ingress: &Option<Side>, egress: &Option<Side>) -> u32 {
+    let flag = |side: &Option<Side>, flag| if side.is_none() { flag } else { 0 };
+    flag(ingress, RowFlags::INGRESS_ELSEWHERE) | flag(egress, RowFlags::EGRESS_ELSEWHERE)
+}
+
 /// The columns that count here, all of them as long as the batch: said once, it need not be asked for every row.
 struct Rows<'a> {
     provenance: &'a [u16],
@@ -365,6 +412,8 @@ struct Rows<'a> {
     sampling_source: &'a [u8],
     nets: Option<&'a NetColumns>,
     counters: Option<&'a CounterColumns>,
+    post_tos: Option<&'a [u8]>,
+    egress_class: Option<&'a [u16]>,
 }
 
 impl<'a> Rows<'a> {
@@ -391,7 +440,27 @@ impl<'a> Rows<'a> {
             sampling_source: &c.sampling_source[..n],
             nets: batch.nets.as_deref(),
             counters: batch.counters.as_deref(),
+            post_tos: batch.link.as_ref().map(|l| &l.post_tos[..n]),
+            egress_class: batch.egress.as_ref().map(|e| &e.egress_class[..n]),
         }
+    }
+
+    /// Application, class and DSCP with which a row came and with which it left, as words of keys.
+    #[inline(always)]
+    fn names(&self, i: usize) -> [u64; 2] {
+        let (app, mut class, mut tos) = (self.app[i], self.qos_class[i], self.tos[i]);
+        let came = Key::names(app, class, tos);
+        if let Some(changed) = self.post_tos
+            && self.present[i] & Field::PostTos.bit() != 0
+        {
+            tos = changed[i];
+        }
+        if let Some(other) = self.egress_class
+            && other[i] != 0
+        {
+            class = other[i];
+        }
+        [came, Key::names(app, class, tos)]
     }
 }
 
@@ -405,6 +474,12 @@ struct Run {
 }
 
 impl Run {
+    /// Whether an egress is an interface for which something is booked.
+    #[inline(always)]
+    fn is_interface(&self, out_if: u32) -> bool {
+        out_if != 0 && !(self.sflow && out_if >= SFLOW_INTERNAL)
+    }
+
     /// The life of a row: what is missing of start and end is the other, or the reference time.
     #[inline(always)]
     fn life(&self, present: u64, start_ms: i64, end_ms: i64) -> Life {
@@ -552,6 +627,30 @@ mod tests {
     }
 
     #[test]
+    fn each_side_has_the_class_and_marking_that_it_saw() {
+        let mut b = batch(&[ROW, ROW, ROW]);
+        b.core.present[0] |= Field::PostTos.bit();
+        b.link_mut().post_tos[0] = 34 << 2;
+        b.egress_mut().egress_class[..2].copy_from_slice(&[5, 6]);
+        let mut usage = Usage::new(&Settings::default());
+        usage.observe(&mut b, &mut Book::new(1));
+        let rows = usage.drain();
+        let marks = rows
+            .iter()
+            .map(|u| (u.if_index, u.qos_class, u.dscp, u.flows));
+        let got: Vec<_> = marks.collect();
+        assert_eq!(
+            got,
+            [
+                (10, 11, 46, 3),
+                (20, 5, 34, 1),
+                (20, 6, 46, 1),
+                (20, 11, 46, 1)
+            ]
+        );
+    }
+
+    #[test]
     fn without_times_the_minute_known_counts() {
         let at = |start, end| {
             let (rows, _, _) = observed(&[Row {
@@ -645,6 +744,46 @@ mod tests {
             ..egress
         }]);
         assert_eq!(short(&rows), [(0, 10, "ingress", false, 7, 1)]);
+    }
+
+    #[test]
+    fn rows_say_for_which_interfaces_they_count() {
+        const IN: u32 = RowFlags::INGRESS_ELSEWHERE;
+        const OUT: u32 = RowFlags::EGRESS_ELSEWHERE;
+        let ingress = Row {
+            direction: Some(0),
+            ..ROW
+        };
+        let egress = Row {
+            direction: Some(1),
+            ..ROW
+        };
+        let nameless = Row {
+            out_if: 0,
+            ..egress
+        };
+        let rows = [nameless, egress, ROW, ingress, egress, nameless];
+        let mut usage = Usage::new(&Settings::default());
+        let mut b = batch(&rows);
+        usage.observe(&mut b, &mut Book::new(1));
+        assert_eq!(b.core.flags, [0, 0, OUT, OUT, IN, IN]);
+        usage.settle([&mut b].into_iter());
+        assert_eq!(b.core.flags, [0, IN, OUT, OUT, IN, IN]);
+        let count = |flag: u32, none: u32| {
+            let counts = |i: &usize| b.core.flags[*i] & flag == 0 && rows[*i].out_if != none;
+            (0..rows.len()).filter(counts).count() as u64
+        };
+        let sums = [(10, "ingress", count(IN, 1)), (20, "egress", count(OUT, 0))];
+        let drained = usage.drain();
+        for (if_index, side, flows) in sums {
+            let booked = short(&drained);
+            let booked = booked.iter().filter(|r| (r.1, r.2) == (if_index, side));
+            assert_eq!(booked.map(|r| r.5).sum::<u64>(), flows, "{side}");
+        }
+        let mut b = batch(&rows);
+        b.core.flags.fill(0);
+        usage.settle([&mut b].into_iter());
+        assert_eq!(b.core.flags, [0; 6], "nothing new");
     }
 
     #[test]

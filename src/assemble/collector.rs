@@ -1,5 +1,6 @@
 //! A running collector: its threads, and how they end.
 
+use super::housekeeper::{DECODE_FILES, SIDES_FILES, saved_state};
 use super::{
     Embedded, Gate, Housekeeper, Opened, Reconciler, Reloader, StateDirectory, View, budget,
 };
@@ -282,6 +283,7 @@ struct Before {
     end: End,
     /// Templates and options of its decoders.
     states: Vec<Vec<u8>>,
+    sides: Vec<Vec<u8>>,
     /// Positions of its durable bundles.
     positions: Vec<u8>,
     /// What lay in bundles that cannot be read any more.
@@ -308,7 +310,8 @@ impl Before {
         }
         Ok(Before {
             end: previous.end,
-            states: super::housekeeper::saved_state(state),
+            states: saved_state(state, DECODE_FILES),
+            sides: saved_state(state, SIDES_FILES),
             positions,
             damaged,
         })
@@ -367,12 +370,17 @@ fn export_shard(
             tracing::warn!("{error}; exporters will send their templates again");
         }
     }
-    // after a stop in order the state files say more: rows that could not be delivered are booked as lost already
-    if before.end == End::Crashed {
-        let now_ns = receive::route::Moment::now().wall_ns;
-        if let Err(error) = shard.resume(&before.positions, End::Crashed, now_ns, &mine) {
-            tracing::warn!("{error}");
+    let now_ns = receive::route::Moment::now().wall_ns;
+    for bytes in &before.sides {
+        if let Err(error) = shard.back().restore(bytes, now_ns / 1_000_000, &mine) {
+            tracing::warn!("{error}; where exporters meter is learned anew");
         }
+    }
+    // after a stop in order the state files say more: rows that could not be delivered are booked as lost already
+    if before.end == End::Crashed
+        && let Err(error) = shard.resume(&before.positions, End::Crashed, now_ns, &mine)
+    {
+        tracing::warn!("{error}");
     }
     if let Err(error) = shard.damaged(&before.damaged, &mine) {
         tracing::warn!("{error}");

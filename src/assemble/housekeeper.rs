@@ -26,8 +26,9 @@ const FAULTS_LOGGED_MAX: usize = 10;
 /// Exporters whose turn in the log is remembered.
 const EXPORTERS_TOLD_MAX: usize = 4_096;
 
-/// Names of the files with the decoders' state.
-const STATE_FILES: &str = "decode-";
+/// Names of the files with what shards know: decoders, and usage.
+pub const DECODE_FILES: &str = "decode-";
+pub const SIDES_FILES: &str = "sides-";
 
 /// The thread that does it.
 #[derive(Debug)]
@@ -106,8 +107,12 @@ impl Rounds {
         let mut faults = vec![];
         for (n, of_shard, state) in taken {
             faults.push(of_shard);
-            if let Some(bytes) = state {
-                match self.state.write(&format!("{STATE_FILES}{n}"), &bytes) {
+            if let Some(state) = state {
+                let decode = self
+                    .state
+                    .write(&format!("{DECODE_FILES}{n}"), &state.decode);
+                let sides = (self.state).write(&format!("{SIDES_FILES}{n}"), &state.sides);
+                match decode.and(sides) {
                     Ok(()) => saved += 1,
                     Err(error) => tracing::warn!("templates are not kept: {error:#}"),
                 }
@@ -118,8 +123,10 @@ impl Rounds {
         }
         // states of shards that this run does not have are in the new files now
         if saved == shards && !self.cleaned {
-            (shards..crate::shard::SHARDS_MAX)
-                .for_each(|n| self.state.remove(&format!("{STATE_FILES}{n}")));
+            for n in shards..crate::shard::SHARDS_MAX {
+                self.state.remove(&format!("{DECODE_FILES}{n}"));
+                self.state.remove(&format!("{SIDES_FILES}{n}"));
+            }
             self.cleaned = true;
         }
         self.tell_losses();
@@ -239,9 +246,9 @@ impl Told {
     }
 }
 
-/// What the decoders of the last run knew; what cannot be read is said and left out.
-pub fn saved_state(state: &StateDirectory) -> Vec<Vec<u8>> {
-    let names = (0..crate::shard::SHARDS_MAX).map(|n| format!("{STATE_FILES}{n}"));
+/// What the shards of the last run knew, of files with these names; what cannot be read is said and left out.
+pub fn saved_state(state: &StateDirectory, files: &str) -> Vec<Vec<u8>> {
+    let names = (0..crate::shard::SHARDS_MAX).map(|n| format!("{files}{n}"));
     names
         .filter_map(|name| {
             state.read(&name).unwrap_or_else(|error| {

@@ -118,6 +118,11 @@ impl Sealer {
         self.flows.push(batch);
     }
 
+    /// The batches that were taken since the last bundle.
+    pub fn gathered(&mut self) -> impl Iterator<Item = &mut FlowBatch> {
+        self.flows.iter_mut()
+    }
+
     /// Flow rows that are gathered and not sealed: part of the ledger's gauge.
     pub fn open_rows(&self) -> u64 {
         self.rows as u64

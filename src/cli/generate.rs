@@ -45,7 +45,7 @@ pub struct GenerateArguments {
     /// Send templates and options data again after so many datagrams.
     #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     templates_every: u64,
-    /// Tell the collector that 1 in N packets was sampled.
+    /// See 1 in N packets, by chance, and tell the collector so. The summary of a capture (--json) has what really passed, by minute.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     sampling: u32,
     /// Seconds by which the exporters' clocks are ahead (negative: behind).
@@ -178,6 +178,7 @@ fn write_capture(arguments: &GenerateArguments, path: &PathBuf) -> anyhow::Resul
 fn habits(arguments: &GenerateArguments) -> Habits {
     Habits {
         sampling: arguments.sampling,
+        only_tells: false,
         clock_ahead_ms: arguments.clock_ahead.saturating_mul(1000),
         templates_every: arguments.templates_every,
         templates: arguments.templates,
@@ -228,6 +229,11 @@ fn as_json(report: &Report) -> Value {
             .map(|(k, v)| ((*k).to_owned(), v)),
     );
     value["dscp"] = sums(truth.by_dscp.iter().map(|(k, v)| (k.to_string(), v)));
+    if !truth.passed.is_empty() {
+        let minutes = truth.passed.iter();
+        let line = |((minute, application, dscp), bytes): (&(i64, &str, u8), &u64)| json!({"minute_ms": minute * 60_000, "application": application, "dscp": dscp, "bytes": bytes});
+        value["passed"] = minutes.map(line).collect();
+    }
     value["in_if"] = sums(truth.by_in_if.iter().map(|(k, v)| (k.to_string(), v)));
     value["out_if"] = sums(truth.by_out_if.iter().map(|(k, v)| (k.to_string(), v)));
     value
@@ -243,7 +249,7 @@ fn sums<'a>(entries: impl Iterator<Item = (String, &'a Sums)>) -> Value {
 fn as_text(report: &Report) -> String {
     let truth = &report.truth;
     let mut summary = format!(
-        "{} flows, {} bytes, {} packets (as reported, before sampling)\n",
+        "{} flows, {} bytes, {} packets (as reported, not scaled)\n",
         truth.total.flows, truth.total.bytes, truth.total.packets
     );
     if report.datagrams > 0 {

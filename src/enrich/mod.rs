@@ -19,6 +19,7 @@ mod domains;
 mod error;
 mod expression;
 mod geo;
+mod marking;
 mod memory;
 mod networks;
 mod passes;

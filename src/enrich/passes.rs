@@ -1,12 +1,12 @@
 //! The passes over a batch's columns.
 
 use super::Memory;
+use super::marking;
 use super::places;
-use super::qos::Where;
 use super::rules::Side;
 use super::services::Services;
 use super::tables::{Application, Exporter, Learnt, Tables, of_engine};
-use crate::model::{AppSource, CoreColumns, Field, FlowBatch, Learned, RowFlags};
+use crate::model::{AppSource, CoreColumns, Field, FlowBatch, Learned};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -17,10 +17,7 @@ pub fn enrich(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows:
     let rows = rows.start.min(end)..end;
     let seen = by_dscp_and_port(tables, &mut batch.core, rows.clone());
     by_history(tables, memory, batch, rows.clone());
-    if tables.config.policies.differ() {
-        by_policy(tables, memory, batch, rows.clone());
-    }
-    mark_remarked(batch, rows.clone());
+    marking::by_policy(tables, memory, batch, rows.clone());
     if seen & Field::AppId.bit() != 0 {
         by_exporter(tables, batch, rows.clone());
     }
@@ -212,53 +209,6 @@ fn by_history(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows:
     }
 }
 
-/// The classes of the policies that interfaces have: the ingress interface's, or the egress one's where the record was
-/// metered there.
-fn by_policy(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows: Range<usize>) {
-    let policies = &tables.config.policies;
-    let mut at = rows.start;
-    while at < rows.end {
-        let run = run(batch, at, rows.end);
-        at = run.end;
-        let exporter = batch.provenance_of(run.start).exporter;
-        let default = policies.of(&Where {
-            exporter: &exporter,
-            if_index: 0,
-            role: "",
-            site: "",
-        });
-        let remembered = memory.of(&exporter);
-        let mut last = (0, default);
-        let c = &mut batch.core;
-        for i in run {
-            let if_index = match c.direction[i] {
-                1 if c.present[i] & Field::Direction.bit() != 0 => c.out_if[i],
-                _ => c.in_if[i],
-            };
-            if last.0 != if_index {
-                let known = remembered.as_ref().and_then(|r| r.policy(if_index));
-                last = (if_index, known.unwrap_or(default));
-            }
-            let sent = (c.present[i] >> Field::Tos as u8 & 1) as u16;
-            let classes = &policies.class_of[usize::from(last.1)];
-            c.qos_class[i] = classes[usize::from(c.tos[i] >> 2)] * sent;
-        }
-    }
-}
-
-/// Flags rows whose DSCP was another one after the device.
-fn mark_remarked(batch: &mut FlowBatch, rows: Range<usize>) {
-    const BOTH: u64 = Field::Tos.bit() | Field::PostTos.bit();
-    let Some(link) = &batch.link else { return };
-    let c = &mut batch.core;
-    for i in rows {
-        let differ = (c.tos[i] ^ link.post_tos[i]) >> 2 != 0;
-        if differ && c.present[i] & BOTH == BOTH {
-            c.flags[i] |= RowFlags::REMARKED;
-        }
-    }
-}
-
 /// Server names: over ports, and over a name of the exporter that is but a protocol's.
 fn by_server_name(tables: &Tables, batch: &mut FlowBatch, rows: Range<usize>) {
     let Some(texts) = batch.texts.take() else {
@@ -352,7 +302,7 @@ fn may_be_refined(tables: &Tables, c: &CoreColumns, i: usize) -> bool {
 }
 
 /// The rows from `at` on that came in the same datagram.
-fn run(batch: &FlowBatch, at: usize, end: usize) -> Range<usize> {
+pub(super) fn run(batch: &FlowBatch, at: usize, end: usize) -> Range<usize> {
     let provenance = &batch.core.provenance[at..end];
     let same = provenance.iter().take_while(|p| **p == provenance[0]);
     at..at + same.count()
@@ -790,14 +740,9 @@ mod tests {
             b.core.qos_class.iter().map(name).collect()
         };
         assert_eq!(classes(&t, &b), ["real-time", "telephony", "telephony"]);
-        b.core.present[1] |= Field::Direction.bit();
-        b.core.direction[1] = 1;
-        enrich(&t, &mut m, &mut b, 0..99);
-        assert_eq!(
-            classes(&t, &b)[1],
-            "real-time",
-            "metered at the egress interface"
-        );
+        let left = &b.egress.as_ref().expect("other policies").egress_class;
+        let left: Vec<&str> = (left.iter().map(|c| t.names().classes.name((*c).into()))).collect();
+        assert_eq!(left, ["telephony", "real-time", "none"]);
         // what the exporter says later changes its role
         let alias = Learned::Interface {
             exporter: A,
@@ -812,23 +757,6 @@ mod tests {
         assert!(
             matches!(&news[3], Learned::NamedInterface { if_index: 1, role, .. } if role == "wan")
         );
-    }
-
-    #[test]
-    fn remarking_is_flagged() {
-        let t = tables();
-        let mut b = batch(&[(A, 6, 443, 0), (A, 6, 443, 0), (A, 6, 443, 0)]);
-        b.link_mut().post_tos.copy_from_slice(&[0, 46 << 2, 0]);
-        b.core.present[0] |= Field::PostTos.bit();
-        b.core.present[1] |= Field::PostTos.bit();
-        enrich(&t, &mut Memory::new(), &mut b, 0..99);
-        let remarked: Vec<bool> = b
-            .core
-            .flags
-            .iter()
-            .map(|f| f & RowFlags::REMARKED != 0)
-            .collect();
-        assert_eq!(remarked, [true, false, false]);
     }
 
     #[test]

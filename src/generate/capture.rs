@@ -42,6 +42,9 @@ pub fn write(
         truth.extend(&export.flows);
         turn = (turn + 1) % exporters.len();
     }
+    for (key, bytes) in exporters.iter_mut().flat_map(Exporter::take_passed) {
+        *truth.passed.entry(key).or_default() += bytes;
+    }
     Ok(truth)
 }
 

@@ -1,7 +1,8 @@
 //! An exporting process.
 
+use super::sampled::Packets;
 use super::traffic::{Site, draw};
-use super::{Flow, Random, sflow, template, v5};
+use super::{Flow, Passed, Random, sflow, template, v5};
 use crate::model::Addr;
 
 /// What kind of exporter it is.
@@ -26,8 +27,10 @@ pub enum Profile {
 /// How an exporter behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct Habits {
-    /// 1 in this many packets is seen; told to the collector in the protocol's own way. Counters are not scaled.
+    /// 1 in this many packets is seen, so the exporter tells in the protocol's own way. Counters are not scaled.
     pub sampling: u32,
+    /// It only tells so: what it reports are whole flows. Else it really sees some packets, and no flow of which it sees none.
+    pub only_tells: bool,
     /// Milliseconds by which its clock is ahead of the right one.
     pub clock_ahead_ms: i64,
     /// Every so many datagrams the templates (and options data) come again.
@@ -46,6 +49,7 @@ impl Default for Habits {
     fn default() -> Self {
         Habits {
             sampling: 1,
+            only_tells: true,
             clock_ahead_ms: 0,
             templates_every: 100,
             templates: 2,
@@ -115,6 +119,7 @@ pub struct Exporter {
     pub(super) template: template::State,
     pub(super) sflow: sflow::State,
     twin: Option<Flow>,
+    passed: Passed,
 }
 
 impl Exporter {
@@ -132,7 +137,13 @@ impl Exporter {
             template: template::State::default(),
             sflow: sflow::State::default(),
             twin: None,
+            passed: Passed::new(),
         }
+    }
+
+    /// What passed since the last call in all flows that it met, also in those of which it saw nothing: with sampling that is not only told.
+    pub fn take_passed(&mut self) -> Passed {
+        std::mem::take(&mut self.passed)
     }
 
     /// Observation domain, source id or engine.
@@ -218,10 +229,10 @@ impl Exporter {
             Profile::Gateway => 40,
             _ => 20,
         };
-        let site = self.site();
-        let mut flow = draw(&mut self.random, &site, v6_percent, now_ms);
-        flow.start_ms = flow.start_ms.max(self.boot_ms);
-        flow.end_ms = flow.end_ms.max(flow.start_ms);
+        let mut flow = self.drawn(v6_percent, now_ms);
+        while self.samples() && !self.sample(&mut flow) {
+            flow = self.drawn(v6_percent, now_ms);
+        }
         if self.habits.both_directions && self.tells_direction() {
             self.twin = Some(Flow {
                 direction: 1,
@@ -229,6 +240,45 @@ impl Exporter {
             });
         }
         flow
+    }
+
+    /// The next flow that passed it.
+    fn drawn(&mut self, v6_percent: u64, now_ms: i64) -> Flow {
+        let site = self.site();
+        let mut flow = draw(&mut self.random, &site, v6_percent, now_ms);
+        flow.start_ms = flow.start_ms.max(self.boot_ms);
+        flow.end_ms = flow.end_ms.max(flow.start_ms);
+        if self.profile == Profile::SflowSwitch && self.samples() {
+            // samples are sent at once and have no time of their own
+            (flow.start_ms, flow.end_ms) = (now_ms, now_ms);
+        }
+        flow
+    }
+
+    /// Whether it really samples.
+    pub(super) fn samples(&self) -> bool {
+        self.habits.sampling > 1 && !self.habits.only_tells
+    }
+
+    /// Leaves of a flow what it sees; false where that is nothing.
+    fn sample(&mut self, flow: &mut Flow) -> bool {
+        let least = if flow.is_v6() { 60 } else { 40 };
+        let packets = Packets::new(flow, least, &mut self.random);
+        packets.pass(flow, &mut self.passed);
+        (flow.bytes, flow.packets) = (0, 0);
+        let lengths = &mut self.sflow.lengths;
+        packets.sample(self.habits.sampling, &mut self.random, |at_ms, bytes| {
+            if flow.packets == 0 {
+                flow.start_ms = at_ms;
+            }
+            flow.end_ms = at_ms;
+            flow.packets += 1;
+            flow.bytes += bytes;
+            if self.profile == Profile::SflowSwitch {
+                lengths.push(bytes);
+            }
+        });
+        flow.packets > 0
     }
 
     fn tells_direction(&self) -> bool {

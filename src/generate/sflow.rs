@@ -10,6 +10,9 @@ pub(super) struct State {
     /// Bytes and packets of the uplink, in and out, as the samples make them.
     uplink: [(u64, u64); 2],
     counted: u32,
+    /// The flow whose packets are sampled, and the lengths of those that are to come, where it really samples.
+    pub flow: Option<Flow>,
+    pub lengths: Vec<u64>,
 }
 
 pub(super) fn write(e: &mut Exporter, now_ms: i64, out: &mut Export) {
@@ -45,6 +48,19 @@ pub(super) fn write(e: &mut Exporter, now_ms: i64, out: &mut Export) {
 
 /// A flow of one packet.
 fn packet(e: &mut Exporter, now_ms: i64) -> Flow {
+    if e.samples() {
+        let flow = match e.sflow.flow.take() {
+            Some(flow) if !e.sflow.lengths.is_empty() => flow,
+            _ => e.flow(now_ms),
+        };
+        let bytes = e.sflow.lengths.pop().unwrap_or_default();
+        e.sflow.flow = Some(flow.clone());
+        return Flow {
+            bytes,
+            packets: 1,
+            ..flow
+        };
+    }
     let mut flow = e.flow(now_ms);
     flow.bytes /= flow.packets;
     flow.packets = 1;

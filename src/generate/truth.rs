@@ -1,6 +1,6 @@
 //! What a collector must find.
 
-use super::Flow;
+use super::{Flow, Passed};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -39,6 +39,8 @@ pub struct Truth {
     pub by_in_if: BTreeMap<u32, Sums>,
     /// By egress ifIndex.
     pub by_out_if: BTreeMap<u32, Sums>,
+    /// What passed exporters that really sample, whether they saw it or not; of captures alone.
+    pub passed: Passed,
 }
 
 impl Truth {

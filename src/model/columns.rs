@@ -281,6 +281,15 @@ columns! {
 }
 
 columns! {
+    /// What a flow left with.
+    EgressColumns {
+        /// QoS class by the egress interface's policy and the DSCP that left, id in the batch's name tables; 0 where it is
+        /// the one of `qos_class`.
+        egress_class: u16,
+    }
+}
+
+columns! {
     /// Texts in the batch's own arena.
     TextColumns {
         /// Elements 371, 40000.

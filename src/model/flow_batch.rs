@@ -107,6 +107,8 @@ groups! {
     mpls, mpls_mut: MplsColumns;
     /// Named networks and countries.
     nets, nets_mut: NetColumns;
+    /// What left with another class.
+    egress, egress_mut: EgressColumns;
     /// Texts.
     texts, texts_mut: TextColumns;
 }

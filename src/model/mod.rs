@@ -21,13 +21,13 @@ mod usage;
 
 pub use addr::Addr;
 pub use columns::{
-    AsPath, BgpColumns, CoreColumns, CounterColumns, FirewallColumns, Layer2Columns, LinkColumns,
-    MplsColumns, MplsStack, NatColumns, NetColumns, TextColumns, TextRef,
+    AsPath, BgpColumns, CoreColumns, CounterColumns, EgressColumns, FirewallColumns, Layer2Columns,
+    LinkColumns, MplsColumns, MplsStack, NatColumns, NetColumns, TextColumns, TextRef,
 };
 pub use datagram::Datagram;
 pub use field::Field;
 pub use flow_batch::{FLOW_BATCH_ROWS, FlowBatch, TEXT_ARENA_MAX, TEXT_VALUE_MAX};
-pub use flow_row::{FieldValue, FlowRow, app_id_len, scale};
+pub use flow_row::{FieldValue, FlowRow, app_id_len, error_of, scale, variance};
 pub use learned::{CounterSource, InterfaceCounters, Learned};
 pub use names::{COUNTRY_IDS, NameTable, Names, country, country_id};
 pub use packet::{

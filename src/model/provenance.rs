@@ -142,6 +142,10 @@ flags! {
     AS_LOOKED_UP = 16, "as_looked_up";
     /// The DSCP was another one after the device (elements 55, 98).
     REMARKED = 17, "remarked";
+    /// It does not count for its ingress interface: the exporter meters there, and that record counts.
+    INGRESS_ELSEWHERE = 18, "ingress_elsewhere";
+    /// It does not count for its egress interface: the exporter meters there, and that record counts.
+    EGRESS_ELSEWHERE = 19, "egress_elsewhere";
 }
 
 /// The datagram that rows came from: one entry a datagram in a batch, rows point at it.

@@ -24,7 +24,7 @@ impl InterfaceSide {
 }
 
 /// One minute of one key: a partial sum, to be added to others of the same key.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct UsageRow {
     /// Start of the minute, seconds since 1970 UTC.
     pub minute_s: u32,
@@ -54,8 +54,10 @@ pub struct UsageRow {
     pub est_bytes: u64,
     /// Packets times the sampling interval.
     pub est_packets: u64,
-    /// Packets that were really seen: for error bars.
+    /// Packets that were really seen.
     pub sampled_packets: u64,
+    /// Variance that sampling causes in the estimated bytes (bytes squared): for error bars.
+    pub variance: f64,
     /// Every flow in this row had a known sampling interval.
     pub sampling_known: bool,
 }
@@ -90,7 +92,7 @@ impl TalkerRole {
 }
 
 /// One minute of an address that is among the first of its exporter, or of all others: a partial sum.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct TalkerRow {
     /// Start of the minute, seconds since 1970 UTC.
     pub minute_s: u32,
@@ -112,8 +114,10 @@ pub struct TalkerRow {
     pub est_bytes: u64,
     /// Packets times the sampling interval.
     pub est_packets: u64,
-    /// Packets that were really seen: for error bars.
+    /// Packets that were really seen.
     pub sampled_packets: u64,
+    /// Variance that sampling causes in the estimated bytes (bytes squared): for error bars.
+    pub variance: f64,
     /// Every flow in this row had a known sampling interval.
     pub sampling_known: bool,
     /// Most estimated bytes of this address that are counted in `other`; there: most that any address without a row has.
@@ -121,7 +125,7 @@ pub struct TalkerRow {
 }
 
 /// One minute of traffic from one named network to another: a partial sum.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct NetworkRow {
     /// Start of the minute, seconds since 1970 UTC.
     pub minute_s: u32,
@@ -141,8 +145,10 @@ pub struct NetworkRow {
     pub est_bytes: u64,
     /// Packets times the sampling interval.
     pub est_packets: u64,
-    /// Packets that were really seen: for error bars.
+    /// Packets that were really seen.
     pub sampled_packets: u64,
+    /// Variance that sampling causes in the estimated bytes (bytes squared): for error bars.
+    pub variance: f64,
     /// Every flow in this row had a known sampling interval.
     pub sampling_known: bool,
 }

@@ -1,6 +1,6 @@
 //! What is behind decode: names, usage, sealing. The same for exported and metered rows.
 
-use crate::aggregate::Usage;
+use crate::aggregate::{StateError, Usage};
 use crate::batch::{self, Bundle, Extra, LedgerRow, Sealer};
 use crate::decode;
 use crate::enrich::{self, Learnt, Memory, Tables};
@@ -102,6 +102,24 @@ impl Back {
             shard,
             shards,
         });
+    }
+
+    /// What of usage outlives a restart.
+    pub fn save(&self) -> Vec<u8> {
+        self.usage.save()
+    }
+
+    /// Takes what usage knew before a restart, for the exporters that are `mine`.
+    ///
+    /// # Errors
+    /// When the state is damaged or of another format; then nothing changes.
+    pub fn restore(
+        &mut self,
+        bytes: &[u8],
+        now_ms: i64,
+        mine: impl Fn(Addr) -> bool,
+    ) -> Result<(), StateError> {
+        self.usage.restore(bytes, now_ms, mine)
     }
 
     /// Names the rows of the open batch up to `end`, with the tables of now.
@@ -297,6 +315,7 @@ impl Back {
     pub fn seal(&mut self, now_ns: i64, book: &Book, last: bool) -> Sealed {
         self.tell_again(now_ns);
         self.catch_up();
+        self.usage.settle(self.sealer.gathered());
         let (usage, learned) = (self.drain(), std::mem::take(&mut self.inventory));
         let networks = self.usage.take_networks();
         let talkers = match self.tells(now_ns, last) || self.usage.talkers_are_due() {

@@ -12,4 +12,4 @@ mod worker;
 pub use back::{Back, Sealed};
 pub use export::ExportShard;
 pub use settings::{SHARDS_MAX, Settings, Stages};
-pub use worker::{Cell, Change, ShardStats, Worker};
+pub use worker::{Cell, Change, ShardStats, State, Worker};

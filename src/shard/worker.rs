@@ -46,8 +46,17 @@ pub struct ShardStats {
     pub busy_ns: u64,
     /// Faults of exporters since they were read, for the log; taken by the reader.
     pub faults: Faults,
-    /// Templates and options as of the last snapshot; taken by the reader.
-    pub state: Option<Vec<u8>>,
+    /// As of the last snapshot; taken by the reader.
+    pub state: Option<State>,
+}
+
+/// What outlives a restart.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// Templates and options.
+    pub decode: Vec<u8>,
+    /// Where exporters meter.
+    pub sides: Vec<u8>,
 }
 
 /// The published state of a shard: written by its thread a few times a second, read by control.
@@ -286,12 +295,15 @@ impl Worker {
         self.batches = 0;
         self.published_ns = self.now_ns;
         let save = last || self.now_ns - self.saved_ns >= SAVE_NS;
-        let decoder = self.shard.decoder();
         let state = save.then(|| {
-            if last {
-                decoder.save()
-            } else {
-                decoder.save_running()
+            let decoder = self.shard.decoder();
+            let decode = match last {
+                true => decoder.save(),
+                false => decoder.save_running(),
+            };
+            State {
+                decode,
+                sides: self.shard.back().save(),
             }
         });
         if save {

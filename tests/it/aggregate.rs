@@ -259,9 +259,15 @@ proptest! {
         // metered at an egress that is not known: nothing can be inferred from such a record
         let mut rows: Vec<Row> = rows;
         rows.retain(|r| r.direction != Some(1) || r.out_if != 0 && r.out_if < 0x3fff_ffff);
-        let there = observed(&rows).0;
+        let mut there = observed(&rows).0;
         rows.reverse();
-        prop_assert_eq!(there, observed(&rows).0);
+        let mut back = observed(&rows).0;
+        // but for how it is rounded
+        for (t, b) in there.iter_mut().zip(&mut back) {
+            prop_assert!((t.variance - b.variance).abs() <= 1e-5 * t.variance);
+            (t.variance, b.variance) = (0.0, 0.0);
+        }
+        prop_assert_eq!(there, back);
     }
 
     #[test]

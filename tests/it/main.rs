@@ -32,3 +32,4 @@ mod spool;
 mod store;
 mod torture;
 mod traffic;
+mod truth;

@@ -81,8 +81,22 @@ budget_mbit = 2
         ON f.exporter = i.exporter AND f.in_if = i.if_index \
         LEFT JOIN (SELECT policy, dscp, class FROM qos_code_points FINAL) AS c \
         ON c.policy = i.qos_policy AND c.dscp = bitShiftRight(f.tos, 2) \
-        WHERE f.direction = 0 AND f.qos_class != c.class";
+        WHERE f.qos_class != c.class";
     none(by_policy);
+    none(
+        &by_policy
+            .replace("f.in_if", "f.out_if")
+            .replace("f.qos_class", "f.egress_qos_class"),
+    );
+    // voice is one class inside, another one outside
+    let voice = |side: &str| {
+        format!(
+            "SELECT DISTINCT qos_class FROM usage_1m WHERE dscp = 46 AND direction = '{side}' ORDER BY qos_class"
+        )
+    };
+    for side in ["ingress", "egress"] {
+        assert_eq!(sql.rows(&voice(side)), [["telephony"], ["voice"]], "{side}");
+    }
     assert!(sql.numbers("SELECT countIf(qos_class = 'call-signaling') FROM flows")[0] > 0);
     // signalling is marked CS3: right in eight classes, not in those of RFC 4594
     let sip = "FROM usage_once WHERE app = 'sip' AND qos_class = 'broadcast-video'";
@@ -90,7 +104,7 @@ budget_mbit = 2
     assert!(wrong[0] > 0);
     assert_eq!(
         sql.numbers(
-            "SELECT sum(bytes) FROM qos_misuse WHERE app = 'sip' AND has(expected, 'signaling')"
+            "SELECT sum(bytes) FROM qos_misuse WHERE direction = 'ingress' AND app = 'sip' AND has(expected, 'signaling')"
         ),
         wrong
     );

@@ -412,6 +412,56 @@ fn templates_and_names_survive_a_restart() {
     assert_eq!(kept.len(), 2, "one file a shard: {kept:?}");
 }
 
+/// An IPFIX message with its template and a record of 1,000 bytes from interface 1 to 2, metered at one side (element 61).
+fn metered(sequence: u32, direction: u8) -> Vec<u8> {
+    let elements: [(u16, u16); 7] = [(8, 4), (12, 4), (4, 1), (10, 4), (14, 4), (1, 4), (61, 1)];
+    let mut template = vec![1, 0, 0, elements.len() as u8];
+    for (element, length) in elements {
+        template.extend([element.to_be_bytes(), length.to_be_bytes()].concat());
+    }
+    let numbers = [0x0a00_0001, 0x0a00_0002].map(u32::to_be_bytes).concat();
+    let counted = [1, 2, 1_000].map(u32::to_be_bytes).concat();
+    let record = [numbers, vec![6], counted, vec![direction]].concat();
+    let mut sets = vec![];
+    for (id, body) in [(2u16, template), (256, record)] {
+        sets.extend([id.to_be_bytes(), (body.len() as u16 + 4).to_be_bytes()].concat());
+        sets.extend(body);
+    }
+    let now = (clock_ms() / 1_000) as u32;
+    let head = [now, sequence, 7].map(u32::to_be_bytes).concat();
+    let length = (sets.len() as u16 + 16).to_be_bytes();
+    [vec![0, 10], length.to_vec(), head, sets].concat()
+}
+
+/// Where an exporter meters is known before its first record: what is sealed before that is not booked for it a second time.
+#[test]
+fn metering_sides_outlive_a_restart() {
+    let dir = directory();
+    let store = Store::start(dir.path());
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a free port");
+    let send = |collector: &Collector, sequence, direction| {
+        let message = metered(sequence, direction);
+        socket.send_to(&message, collector.udp[0]).expect("sent");
+    };
+    let config = format!("{ONE}{}", store.config());
+    let collector = Collector::start(dir.path(), &config);
+    send(&collector, 0, 0);
+    collector.settle(1);
+    collector.stop();
+    let collector = Collector::start(dir.path(), &config);
+    send(&collector, 1, 1);
+    collector.settle(1);
+    send(&collector, 2, 0);
+    collector.settle(2);
+    assert_laws(&collector.stop());
+    let sql = store.sql();
+    assert_eq!(sql.numbers("SELECT sum(bytes) FROM flows"), [3_000]);
+    assert_eq!(sql.numbers("SELECT sum(bytes) FROM usage_once"), [2_000]);
+    let counted = "SELECT sumIf(bytes, counts_ingress), sumIf(bytes, counts_egress) FROM flows";
+    let booked = "SELECT sumIf(bytes, direction = 'ingress'), sumIf(bytes, direction = 'egress') FROM usage_1m";
+    assert_eq!(sql.numbers(counted), sql.numbers(booked));
+}
+
 /// An exporter that tells its templates once, from one socket.
 struct Speaker {
     exporter: Exporter,

@@ -13,6 +13,11 @@ struct World {
 
 impl World {
     fn new() -> World {
+        World::exporting(&[])
+    }
+
+    /// With more arguments to the generator.
+    fn exporting(more: &[&str]) -> World {
         let dir = directory();
         let store = Store::start(dir.path());
         let config = format!(
@@ -24,7 +29,7 @@ impl World {
         let to = collector.udp[0].to_string();
         let mut generate = Command::new(exe());
         generate.args(["generate", "--to", &to, "--rate", "6000", "--flows", "6000"]);
-        run(generate.args(["--exporters", "3"]));
+        run(generate.args(["--exporters", "3"]).args(more));
         collector.settle(6_000);
         collector.stop();
         let sql = store.sql();
@@ -130,6 +135,43 @@ fn conditions_choose_rows_and_the_cheapest_table() {
         said.contains("column 15: no field `dcsp`, did you mean `dscp`?"),
         "{said}"
     );
+}
+
+/// Exporters that meter every flow twice, where it comes in and where it goes out: flows one by one give what the rollups have.
+#[test]
+fn raw_flows_count_once_like_the_rollups() {
+    let w = World::exporting(&["--both-directions"]);
+    let twice = w.number("SELECT sum(bytes) FROM flows");
+    let once = w.number("SELECT sum(bytes) FROM usage_once");
+    assert!(once * 5 / 4 < twice, "{once} {twice}");
+    for what in ["apps", "classes", "interfaces", "exporters", "networks"] {
+        let (rolled, raw) = w.bytes(&[what, "--last", "3h"]);
+        assert!(rolled > 0 && !raw, "{what}");
+        let (counted, raw) = w.bytes(&[what, "--last", "3h", "--where", "port >= 0"]);
+        assert!(raw, "{what}");
+        let (counted, rolled) = match what {
+            // without those between two networks without a name
+            "networks" => {
+                let named = "port >= 0 and (src_net != '' or dst_net != '')";
+                (w.bytes(&[what, "--last", "3h", "--where", named]).0, rolled)
+            }
+            _ => (counted, rolled),
+        };
+        assert_eq!(counted, rolled, "{what}");
+    }
+    let (all, _) = w.bytes(&["exporters", "--last", "3h"]);
+    assert_eq!(all, once);
+    // who sends and receives: each flow has two
+    let (hosts, raw) = w.bytes(&["hosts", "--last", "3h", "--where", "port >= 0"]);
+    assert!(raw && hosts == 2 * once, "{hosts} {once}");
+    let sides = "SELECT countIf(counted != booked) FROM \
+        (SELECT exporter, if_index, direction, class, code, sum(b) AS counted FROM \
+         (SELECT exporter, in_if AS if_index, 'ingress' AS direction, qos_class AS class, dscp AS code, bytes AS b FROM flows WHERE counts_ingress \
+          UNION ALL SELECT exporter, out_if, 'egress', egress_qos_class, egress_dscp, bytes FROM flows WHERE counts_egress) \
+         GROUP BY exporter, if_index, direction, class, code) AS f \
+        FULL JOIN (SELECT exporter, if_index, direction, qos_class AS class, dscp AS code, sum(u.bytes) AS booked FROM usage_1m AS u \
+         GROUP BY exporter, if_index, direction, class, code) AS u USING (exporter, if_index, direction, class, code)";
+    assert_eq!(w.number(sides), 0);
 }
 
 /// In every resolution: for each exporter and interval what has an address and what has none is the usage; the bounds hold against the

@@ -97,6 +97,13 @@ fn day(from: i64) -> Vec<Usage> {
     rows
 }
 
+impl Usage {
+    /// Any that adds up.
+    fn variance(&self) -> u64 {
+        (self.interval - 1) * self.bytes * 1_000
+    }
+}
+
 fn insert(store: &Store, rows: &[Usage]) {
     let sql = store.sql();
     for chunk in rows.chunks(700) {
@@ -105,7 +112,7 @@ fn insert(store: &Store, rows: &[Usage]) {
             .map(|r| {
                 let (eb, ep) = (r.bytes * r.interval, r.packets * r.interval);
                 format!(
-                    "({},'{}',{},'{}',0,'{}','{}','{}',0,{},{},{},{eb},{ep},{},{})",
+                    "({},'{}',{},'{}',0,'{}','{}','{}',0,{},{},{},{eb},{ep},{},{},{})",
                     r.minute,
                     r.exporter,
                     r.if_index,
@@ -117,7 +124,8 @@ fn insert(store: &Store, rows: &[Usage]) {
                     r.packets,
                     r.flows,
                     r.packets,
-                    u8::from(r.known)
+                    u8::from(r.known),
+                    r.variance()
                 )
             })
             .collect();
@@ -167,7 +175,7 @@ fn schema(store: &Store) {
 
 /// What a side must have been: sums of 5 minutes, from the rows.
 struct Truth {
-    /// (start, estimated bytes, sampled packets).
+    /// (start, estimated bytes, variance).
     samples: Vec<(i64, u64, u64)>,
     hours: BTreeMap<i64, u64>,
 }
@@ -177,7 +185,7 @@ fn truth(rows: &[Usage], of: impl Fn(&Usage) -> bool) -> Truth {
     for r in rows.iter().filter(|r| of(r)) {
         let sample = samples.entry(r.minute - r.minute % 300).or_default();
         sample.0 += r.bytes * r.interval;
-        sample.1 += r.packets;
+        sample.1 += r.variance();
         *hours.entry(r.minute - r.minute % 3_600).or_insert(0) += r.bytes * r.interval;
     }
     Truth {
@@ -279,7 +287,7 @@ fn figures(link: &Value, rows: &[Usage]) {
         let bits = |bytes: u64, seconds: u64| bytes as f64 * 8.0 / seconds as f64;
         assert_eq!(side["bytes"], truth.total());
         rate(&side["average"], bits(truth.total(), heard * 300));
-        let (p95, sampled) = truth.p95(heard as usize);
+        let (p95, variance) = truth.p95(heard as usize);
         rate(&side["p95"], bits(p95, 300));
         highest = highest.max(bits(p95, 300));
         let peak = truth
@@ -310,7 +318,9 @@ fn figures(link: &Value, rows: &[Usage]) {
             (_, 1) => {
                 assert_eq!(certainty["sampling"], "estimated");
                 let error = certainty["relative_error"].as_f64().expect("known");
-                assert!((error - 1.96 / (sampled as f64).sqrt()).abs() < 1e-6);
+                let s = (variance as f64).sqrt() / p95 as f64;
+                let expected = 1.96 * s + 1.92 * s * s;
+                assert!((error - expected).abs() < 1e-6, "{error} {expected}");
             }
             _ => assert_eq!(
                 (&certainty["sampling"], &certainty["relative_error"]),

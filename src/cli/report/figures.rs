@@ -55,7 +55,7 @@ pub struct Report {
 pub struct Certainty {
     /// Whether it is scaled.
     pub sampling: Sampling,
-    /// 95 % error that sampling causes: 1.96 / sqrt(sampled packets). None where that cannot be told.
+    /// 95 % error that sampling causes: 1.96 s + 1.92 s^2, s = sqrt(variance) / bytes. None where that cannot be told.
     pub relative_error: Option<f64>,
     /// Part of the bytes from exporters that do not say whether they sample.
     pub unknown_share: f64,
@@ -75,16 +75,15 @@ pub enum Sampling {
 }
 
 impl Certainty {
-    /// Of a number over `sampled` packets that were really seen, with the part of it of which nobody knows whether it was sampled.
-    pub fn new(scaled: bool, sampled: f64, unknown_share: f64) -> Self {
-        let (sampling, relative_error) = match scaled {
+    /// Of estimated bytes with the variance that sampling causes, and the part of which nobody knows whether it was sampled.
+    pub fn new(variance: f64, bytes: f64, unknown_share: f64) -> Self {
+        let (sampling, relative_error) = match variance > 0.0 && bytes > 0.0 {
             _ if unknown_share >= UNKNOWN_MIN => (Sampling::Unknown, None),
             false => (Sampling::Exact, Some(0.0)),
-            true if sampled > 0.0 => {
-                let error = six(1.96 / sampled.sqrt());
+            true => {
+                let error = six(crate::model::error_of(variance, bytes));
                 (Sampling::Estimated, Some(error))
             }
-            true => (Sampling::Estimated, None),
         };
         Certainty {
             sampling,
@@ -375,7 +374,9 @@ pub struct Misplaced {
     pub share_of_app: f64,
     /// Of the class's bytes.
     pub share_of_class: f64,
-    /// Ingress interfaces on which that was seen.
+    /// The side of links on which there was more of it: `ingress` or `egress`.
+    pub side: String,
+    /// Interfaces on which that was seen on this side.
     pub links: u64,
     /// The one with the most bytes of it.
     pub most_on: LinkName,
@@ -486,15 +487,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_follow_the_sampled_packets() {
-        let c = Certainty::new(true, 10_000.0, 0.009);
-        assert_eq!((c.sampling, c.error()), (Sampling::Estimated, 0.0196));
-        assert_eq!(Certainty::new(false, 5.0, 0.0).relative_error, Some(0.0));
-        let unknown = Certainty::new(true, 5.0, 0.01);
+    fn errors_follow_the_variance() {
+        // 10,000 packets of one length
+        let c = Certainty::new(1e4 * 1e6, 1e4 * 1e3, 0.009);
+        assert_eq!((c.sampling, c.error()), (Sampling::Estimated, 0.019792));
+        assert_eq!(Certainty::new(0.0, 5.0, 0.0).relative_error, Some(0.0));
+        let unknown = Certainty::new(1.0, 5.0, 0.01);
         assert_eq!(
             (unknown.sampling, unknown.relative_error),
             (Sampling::Unknown, None)
         );
-        assert_eq!(Certainty::new(true, 0.0, 0.0).relative_error, None);
     }
 }

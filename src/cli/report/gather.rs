@@ -152,7 +152,7 @@ impl Asking<'_> {
             flows: whole(&row, "all_flows"),
             bits_per_second: six(number(&row, "bytes") * 8.0 / seconds),
             busy_hour: hour,
-            certainty: certainty(&row, "est_packets"),
+            certainty: certainty(&row),
         })
     }
 
@@ -169,7 +169,7 @@ impl Asking<'_> {
             flow_share: ratio(number(r, "all_flows"), total.flows as f64),
             bits_per_second: six(number(r, "bytes") * average),
             links: whole(r, "links"),
-            certainty: certainty(r, "est_packets"),
+            certainty: certainty(r),
         };
         Ok(rows.iter().map(application).collect())
     }
@@ -210,6 +210,7 @@ impl Asking<'_> {
             bytes: whole(r, "bytes"),
             share_of_app: six(number(r, "share_of_app")),
             share_of_class: six(number(r, "share_of_class")),
+            side: text(r, "side"),
             links: whole(r, "links"),
             most_on: LinkName {
                 exporter: address(r, "most_exporter"),
@@ -430,23 +431,23 @@ fn side(row: &Row, link: &Link, extra: &mut Extra) -> Side {
         packets: whole(row, "packets"),
         flows: whole(row, "flows"),
         inferred: ratio(number(row, "inferred"), bytes),
-        certainty: certainty(row, "packets"),
+        certainty: certainty(row),
         average: over_time(bytes, observed),
         p95: sample(p95),
         // a sample without traffic is what it is
         p95_certainty: match p95 > 0.0 {
             true => Certainty::new(
-                of_p95("p95_scaled") > 0.0,
-                of_p95("p95_sampled"),
+                of_p95("p95_variance"),
+                p95,
                 ratio(of_p95("p95_unknown"), p95),
             ),
-            false => Certainty::new(false, 0.0, 0.0),
+            false => Certainty::new(0.0, 0.0, 0.0),
         },
         peak: sample(number(row, "peak")),
         peak_at: number(row, "peak_at") as i64,
         peak_certainty: Certainty::new(
-            number(row, "packets") > number(row, "reported"),
-            number(row, "peak_sampled"),
+            number(row, "peak_variance"),
+            number(row, "peak"),
             ratio(number(row, "unknown"), bytes),
         ),
         busy_hour: over_time(number(&hour, "bytes"), 3_600.0),
@@ -457,10 +458,10 @@ fn side(row: &Row, link: &Link, extra: &mut Extra) -> Side {
     }
 }
 
-fn certainty(row: &Row, packets: &str) -> Certainty {
-    let scaled = number(row, packets) > number(row, "reported");
-    let unknown = ratio(number(row, "unknown"), number(row, "bytes"));
-    Certainty::new(scaled, number(row, "sampled"), unknown)
+fn certainty(row: &Row) -> Certainty {
+    let bytes = number(row, "bytes");
+    let unknown = ratio(number(row, "unknown"), bytes);
+    Certainty::new(number(row, "variance"), bytes, unknown)
 }
 
 fn link_name(row: &Row) -> LinkName {

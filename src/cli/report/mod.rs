@@ -32,7 +32,7 @@ use std::path::PathBuf;
 /// The 95th percentile is that of billing: of the 5-minute averages of a direction the highest 5 % are discarded, the highest of
 /// the others counts, and of the two directions the higher one. Samples in which the exporter was not heard are left out. A link is
 /// over-used when its 95th percentile reaches --over percent of its speed, under-used when it is below --under percent in
-/// both directions. `+-` is the 95 % error that sampling causes (1.96 / sqrt(sampled packets)); `?`: of 1 % of the bytes or more
+/// both directions. `+-` is the 95 % error that sampling causes (1.96 s + 1.92 s^2, s = sqrt(variance) / bytes); `?`: of 1 % of the bytes or more
 /// no exporter says whether they were sampled, so the number may be too small. Times are UTC.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
@@ -139,7 +139,7 @@ const METHOD: &[&str] = &[
     "The 95th percentile is that of billing: of the N 5-minute averages in which the exporter was heard, the highest N/20 (cut to a whole number) are discarded, and the highest of the others counts; of the two directions the higher one. A sample without traffic is 0.",
     "The busy hour is the clock hour (UTC) that carried most.",
     "Totals, applications and misplaced classes count each byte once for an exporter: on its ingress side. Several exporters on one path are several observation points.",
-    "+- is the 95 % error that sampling causes: 1.96 / sqrt(sampled packets). `clear` means that a verdict holds at both ends of it. `?`: of 1 % of the bytes or more no exporter says whether they were sampled, so the number may be too small.",
+    "+- is the 95 % error that sampling causes: 1.96 s + 1.92 s^2, s = sqrt(variance) / bytes. `clear` means that a verdict holds at both ends of it. `?`: of 1 % of the bytes or more no exporter says whether they were sampled, so the number may be too small.",
     "An application is out of proportion on a side of a link of which it takes at least 10 % of the bytes when that is at least 3 times the median of its shares over all sides (of 4 or more; above-median), at least 10 times its share of the flows (few-flows), or when the catalogue calls it leisure.",
     "A class is used above its budget in a sample whose average is higher than the budget of the interface's policy.",
 ];

@@ -69,22 +69,22 @@ pub const ANYTHING: &str = "SELECT count() AS parts, toUnixTimestamp(min(time)) 
 
 /// One row a side of a link. The samples in which the exporter was heard and the side has no row are zeros: they stand behind
 /// the end of the sorted array.
-pub const SIDES: &str = "SELECT t.exporter AS exporter, t.if_index AS if_index, t.direction AS direction, t.bytes AS bytes, t.packets AS packets, t.flows AS flows, t.sampled AS sampled, 
-    t.reported AS reported, t.unknown AS unknown, t.inferred AS inferred, t.peak AS peak, t.peak_at AS peak_at, t.peak_sampled AS peak_sampled,
+pub const SIDES: &str = "SELECT t.exporter AS exporter, t.if_index AS if_index, t.direction AS direction, t.bytes AS bytes, t.packets AS packets, t.flows AS flows, t.variance AS variance,
+    t.reported AS reported, t.unknown AS unknown, t.inferred AS inferred, t.peak AS peak, t.peak_at AS peak_at, t.peak_variance AS peak_variance,
     o.samples AS samples, i.name AS name, i.description AS description, i.speed AS speed,
     i.role AS role, i.site AS site, i.qos_policy AS policy,
     arrayReverseSort(t.all)[intDiv(o.samples, 20) + 1] AS p95,
-    p95.1 AS p95_bytes, p95.2 AS p95_sampled, p95.3 AS p95_scaled, p95.4 AS p95_unknown,
+    p95.1 AS p95_bytes, p95.2 AS p95_variance, p95.3 AS p95_unknown,
     arrayCount(x -> i.speed > 0 AND x.1 * 8 * 100 >= i.speed * {over:Float64} * 300, t.all) AS samples_over
 FROM
 (
-    SELECT exporter, if_index, direction, sum(b) AS bytes, sum(p) AS packets, sum(f) AS flows, sum(s) AS sampled, sum(r) AS reported, sum(u) AS unknown,
+    SELECT exporter, if_index, direction, sum(b) AS bytes, sum(p) AS packets, sum(f) AS flows, sum(v) AS variance, sum(r) AS reported, sum(u) AS unknown,
         sum(n) AS inferred, max(b) AS peak, toUnixTimestamp(argMax(time, (b, -toInt64(toUnixTimestamp(time))))) AS peak_at,
-        argMax(s, (b, -toInt64(toUnixTimestamp(time)))) AS peak_sampled, groupArray((b, s, p > r, u)) AS all
+        argMax(v, (b, -toInt64(toUnixTimestamp(time)))) AS peak_variance, groupArray((b, v, u)) AS all
     FROM
     (
         SELECT time, exporter, if_index, direction, sum(est_bytes) AS b, sum(est_packets) AS p, sum(packets) AS r, sum(flows) AS f,
-            sum(sampled_packets) AS s, sumIf(est_bytes, sampling_known = 0) AS u, sumIf(est_bytes, inferred = 1) AS n
+            sum(variance) AS v, sumIf(est_bytes, sampling_known = 0) AS u, sumIf(est_bytes, inferred = 1) AS n
         FROM usage_5m WHERE $PERIOD$SCOPE
         GROUP BY time, exporter, if_index, direction
     )
@@ -153,7 +153,7 @@ LIMIT {rows:UInt32}";
 
 /// Everything once.
 pub const TOTAL: &str = "SELECT sum(est_bytes) AS bytes, sum(est_packets) AS est_packets, sum(u.packets) AS reported, sum(u.flows) AS all_flows,
-    sum(u.sampled_packets) AS sampled, sumIf(u.est_bytes, u.sampling_known = 0) AS unknown,
+    sum(u.variance) AS variance, sumIf(u.est_bytes, u.sampling_known = 0) AS unknown,
     (SELECT uniqExact(time) FROM usage_5m WHERE $PERIOD$SCOPE) AS samples
 FROM $ROLLUP AS u WHERE $PERIOD$SCOPE AND direction = 'ingress'";
 
@@ -162,12 +162,12 @@ pub const HOURS: &str = "SELECT toUnixTimestamp(toStartOfHour(time)) AS hour, su
 FROM $ROLLUP WHERE $PERIOD$SCOPE AND direction = 'ingress' GROUP BY hour ORDER BY bytes DESC, hour LIMIT 1";
 
 /// Applications, each byte once.
-pub const APPLICATIONS: &str = "SELECT t.app AS app, t.bytes AS bytes, t.est_packets AS est_packets, t.reported AS reported, t.all_flows AS all_flows, t.sampled AS sampled, t.unknown AS unknown, t.links AS links,
+pub const APPLICATIONS: &str = "SELECT t.app AS app, t.bytes AS bytes, t.est_packets AS est_packets, t.reported AS reported, t.all_flows AS all_flows, t.variance AS variance, t.unknown AS unknown, t.links AS links,
     c.category AS category, c.relevance AS relevance
 FROM
 (
     SELECT app, sum(u.est_bytes) AS bytes, sum(u.est_packets) AS est_packets, sum(u.packets) AS reported, sum(u.flows) AS all_flows,
-        sum(u.sampled_packets) AS sampled, sumIf(u.est_bytes, u.sampling_known = 0) AS unknown, uniqExact(exporter, if_index) AS links
+        sum(u.variance) AS variance, sumIf(u.est_bytes, u.sampling_known = 0) AS unknown, uniqExact(exporter, if_index) AS links
     FROM $ROLLUP AS u WHERE $PERIOD$SCOPE AND direction = 'ingress'
     GROUP BY app ORDER BY bytes DESC, app LIMIT {rows:UInt32}
 ) AS t
@@ -193,20 +193,28 @@ LEFT JOIN (SELECT exporter, if_index, name, description FROM interfaces FINAL) A
 ORDER BY bytes DESC, exporter, if_index, direction, app
 LIMIT {rows:UInt32}";
 
-/// Applications in classes where the interface's policy does not expect them; the rule of the view `qos_misuse` on the rollup.
-pub const MISPLACED: &str = "SELECT * EXCEPT most FROM
+/// Applications in classes where the interface's policy does not expect them; the rule of the view `qos_misuse` on the rollup. What passes
+/// two interfaces of one policy is there on both sides: the side with more of it counts.
+pub const MISPLACED: &str = "SELECT policy, app, category, relevance, class, expected, bytes, side, if(side = 'egress', links_out, links_in) AS links,
+    if(side = 'egress', most_out, most_in) AS most, toString(most.1) AS most_exporter, most.2 AS most_index, most.3 AS most_name, most.4 AS most_description,
+    share_of_app, share_of_class
+FROM
 (
-    SELECT policy, app, category, relevance, class, expected, sum(b) AS bytes, uniqExact(exporter, if_index) AS links,
-        argMax((exporter, if_index, name, description), (b, exporter, if_index)) AS most,
-        toString(most.1) AS most_exporter, most.2 AS most_index, most.3 AS most_name, most.4 AS most_description,
+    SELECT policy, app, category, relevance, class, expected, sumIf(b, direction = 'ingress') AS came, sumIf(b, direction = 'egress') AS went,
+        greatest(came, went) AS bytes, if(went > came, 'egress', 'ingress') AS side,
+        uniqExactIf(exporter, if_index, direction = 'ingress') AS links_in, uniqExactIf(exporter, if_index, direction = 'egress') AS links_out,
+        argMaxIf((exporter, if_index, name, description), (b, exporter, if_index), direction = 'ingress') AS most_in,
+        argMaxIf((exporter, if_index, name, description), (b, exporter, if_index), direction = 'egress') AS most_out,
         notEmpty(expected) AND NOT has(expected, class) AS wrong,
-        bytes / sum(bytes) OVER (PARTITION BY app) AS share_of_app, bytes / sum(bytes) OVER (PARTITION BY policy, class) AS share_of_class
+        bytes / if(side = 'egress', sum(went) OVER (PARTITION BY app), sum(came) OVER (PARTITION BY app)) AS share_of_app,
+        bytes / if(side = 'egress', sum(went) OVER (PARTITION BY policy, class), sum(came) OVER (PARTITION BY policy, class)) AS share_of_class
     FROM
     (
-        SELECT u.exporter AS exporter, u.if_index AS if_index, u.app AS app, u.qos_class AS class, u.b AS b, i.qos_policy AS policy, i.name AS name,
-            i.description AS description, c.category AS category, c.relevance AS relevance, arraySort(e.classes) AS expected
-        FROM (SELECT exporter, if_index, app, qos_class, sum(est_bytes) AS b FROM $ROLLUP
-            WHERE $PERIOD$SCOPE AND direction = 'ingress' GROUP BY exporter, if_index, app, qos_class) AS u
+        SELECT u.exporter AS exporter, u.if_index AS if_index, u.direction AS direction, u.app AS app, u.qos_class AS class, u.b AS b,
+            i.qos_policy AS policy, i.name AS name, i.description AS description, c.category AS category, c.relevance AS relevance,
+            arraySort(e.classes) AS expected
+        FROM (SELECT exporter, if_index, direction, app, qos_class, sum(est_bytes) AS b FROM $ROLLUP
+            WHERE $PERIOD$SCOPE GROUP BY exporter, if_index, direction, app, qos_class) AS u
         LEFT JOIN (SELECT exporter, if_index, name, description, qos_policy FROM interfaces FINAL) AS i
             ON u.exporter = i.exporter AND u.if_index = i.if_index
         LEFT JOIN (SELECT app, category, relevance FROM application_catalog FINAL) AS c ON u.app = c.app
@@ -224,9 +232,10 @@ WHERE wrong AND bytes > 0
 ORDER BY bytes DESC, policy, app, class
 LIMIT {rows:UInt32}";
 
-/// Changed markings; a scan of raw flows.
+/// Changed markings; a scan of raw flows. Where an exporter meters both sides of a flow, one of its records may have both markings, or both.
 pub const REMARKED: &str = "SELECT exporter, in_if, out_if, bitShiftRight(tos, 2) AS before, bitShiftRight(post_tos, 2) AS after,
-    sum(bytes * sampling_interval) AS est, count() AS flows, topKWeighted(1)(app, bytes * sampling_interval)[1] AS app
+    greatest(sumIf(bytes * sampling_interval, counts_ingress), sumIf(bytes * sampling_interval, counts_egress)) AS est,
+    greatest(countIf(counts_ingress), countIf(counts_egress)) AS flows, topKWeighted(1)(app, bytes * sampling_interval)[1] AS app
 FROM flows
 WHERE received_at >= toDateTime({from:UInt32}) AND received_at < toDateTime({to:UInt32}) AND bitTest(flags, 17)$EXPORTER
 GROUP BY exporter, in_if, out_if, before, after

@@ -352,12 +352,13 @@ fn misplaced(report: &Report, limit: usize) -> Found {
         "in class",
         "expected in",
         "most on",
+        "side",
         "bytes",
         "of the application",
         "of the class",
         "links",
     ];
-    found(&report.misplaced, limit, 6, &header, |m| {
+    found(&report.misplaced, limit, 7, &header, |m| {
         vec![
             m.policy.clone(),
             m.app.clone(),
@@ -365,6 +366,7 @@ fn misplaced(report: &Report, limit: usize) -> Found {
             m.class.clone(),
             m.expected.join(", "),
             m.most_on.text(),
+            m.side.clone(),
             text::bytes(m.bytes as f64),
             text::percent(m.share_of_app),
             text::percent(m.share_of_class),

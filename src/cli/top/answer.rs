@@ -227,9 +227,8 @@ fn certainty(row: &Map<String, Value>) -> String {
 
 /// The relative error of an estimate; `None` where nothing was scaled.
 fn error(row: &Map<String, Value>) -> Option<f64> {
-    let sampled = number(row, "sampled_packets");
-    (number(row, "est_packets") > number(row, "packets") && sampled > 0.0)
-        .then(|| 1.96 / sampled.sqrt())
+    let (variance, bytes) = (number(row, "variance"), number(row, "est_bytes"));
+    (variance > 0.0 && bytes > 0.0).then(|| crate::model::error_of(variance, bytes))
 }
 
 fn used(row: &Map<String, Value>, seconds: f64) -> Option<f64> {

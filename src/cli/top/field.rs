@@ -197,20 +197,26 @@ const FIELDS: &[Field] = &[
     ),
     of_catalog("category"),
     of_catalog("relevance"),
-    in_usage(
-        field("class", Kind::Text, &["f.qos_class"]),
-        &["u.qos_class"],
-    ),
-    in_usage(
-        field(
-            "dscp",
-            Kind::Number {
-                max: 63,
-                names: CODE_POINTS,
-            },
-            &["f.dscp"],
+    in_sides(
+        in_usage(
+            field("class", Kind::Text, &["f.qos_class"]),
+            &["u.qos_class"],
         ),
-        &["u.dscp"],
+        &["if(side.2 = 'egress', f.egress_qos_class, f.qos_class)"],
+    ),
+    in_sides(
+        in_usage(
+            field(
+                "dscp",
+                Kind::Number {
+                    max: 63,
+                    names: CODE_POINTS,
+                },
+                &["f.dscp"],
+            ),
+            &["u.dscp"],
+        ),
+        &["if(side.2 = 'egress', f.egress_dscp, f.dscp)"],
     ),
     Field {
         talkers: &["u.exporter"],

@@ -22,7 +22,7 @@ pub use question::{Limit, Question, Time};
 /// Shows what uses the bandwidth, read from ClickHouse.
 ///
 /// Rates are averages over the time that has data, estimated from sampled counters where exporters sample; `+-` is the 95 %
-/// error that sampling alone causes (1.96 / sqrt(sampled packets)), `?` where an exporter does not say whether it samples. Each byte counts once for an exporter; `interfaces` shows
+/// error that sampling alone causes (1.96 s + 1.92 s^2, s = sqrt(variance) / bytes), `?` where an exporter does not say whether it samples. Each byte counts once for an exporter; `interfaces` shows
 /// both sides of every link. `course` is the bandwidth over the time range, the largest value of the line full.
 #[derive(Debug, Args)]
 #[command(

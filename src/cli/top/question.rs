@@ -255,11 +255,14 @@ impl<'a> Plan<'a> {
                 let each = what.each_of_flow().filter(|_| links || !once);
                 let each = each.map_or(String::new(), |e| format!(" ARRAY JOIN {e}"));
                 self.conditions(scope, "f", &mut also, out);
+                if !links {
+                    also += " AND f.counts_ingress";
+                }
                 let keys = if once { "" } else { what.flow_keys() };
                 format!(
                     "(SELECT f.received_at AS time, {keys} f.bytes AS bytes, f.packets AS packets, toUInt64(1) AS flows, \
                      f.bytes * f.sampling_interval AS est_bytes, f.packets * f.sampling_interval AS est_packets, \
-                     f.packets AS sampled_packets, toUInt8(f.sampling_source != 'unknown') AS sampling_known FROM flows AS f{each} \
+                     f.packets AS sampled_packets, f.variance AS variance, toUInt8(f.sampling_source != 'unknown') AS sampling_known FROM flows AS f{each} \
                      WHERE f.received_at >= toDateTime({from}) AND f.received_at < toDateTime({until}){also}) AS u"
                 )
             }
@@ -311,7 +314,7 @@ impl What {
             What::Hosts => Some("arrayDistinct([f.src_addr, f.dst_addr]) AS address"),
             What::As => Some("arrayDistinct([f.src_as, f.dst_as]) AS as_number"),
             What::Interfaces => Some(
-                "arrayFilter(s -> s.1 != 0 OR s.2 = 'ingress', [(f.in_if, 'ingress'), (f.out_if, 'egress')]) AS side",
+                "arrayFilter(s -> s.3 != 0, [(f.in_if, 'ingress', f.counts_ingress), (f.out_if, 'egress', f.counts_egress)]) AS side",
             ),
             What::Apps | What::Classes | What::Networks | What::Exporters => None,
         }
@@ -332,7 +335,7 @@ impl What {
 }
 
 const SUMS: &str = "sum(u.bytes) AS bytes, sum(u.packets) AS packets, sum(u.flows) AS flows, sum(u.est_bytes) AS est_bytes, \
-                    sum(u.est_packets) AS est_packets, sum(u.sampled_packets) AS sampled_packets, min(u.sampling_known) AS sampling_known";
+                    sum(u.est_packets) AS est_packets, sum(u.sampled_packets) AS sampled_packets, sum(u.variance) AS variance, min(u.sampling_known) AS sampling_known";
 /// Most steps of a sparkline.
 const STEPS_MAX: u64 = 24;
 /// How far ahead of the store's clock rows are still taken.

@@ -290,6 +290,20 @@ macro_rules! cells {
 
 cells!(u8, u16, u32, u64, i64);
 
+impl Cell for f64 {
+    const SIZE: usize = 8;
+    #[inline(always)]
+    fn put(self, out: &mut [u8]) {
+        out.copy_from_slice(&self.to_le_bytes());
+    }
+    fn pick(cells: &[u8], order: &[u32], out: &mut [u8]) {
+        pick::<8>(cells, order, out);
+    }
+    fn all_default(values: &[Self]) -> bool {
+        values.iter().all(|v| v.to_bits() == 0)
+    }
+}
+
 impl Cell for Addr {
     const SIZE: usize = 16;
     #[inline(always)]

@@ -167,6 +167,18 @@ impl<'a> Rows<'a> {
         )
     }
 
+    fn egress_class(&self, out: &mut Block) -> bool {
+        let table = &self.bundle.names.classes;
+        let pick = |b: &'a FlowBatch| b.egress.as_ref().map(|g| g.egress_class.as_slice());
+        let some = self.bundle.flows.iter().any(|b| pick(b).is_some());
+        some && out.low_cardinality(
+            table.len(),
+            |id| if id == 0 { "" } else { table.name(id) },
+            self.lying(pick).map(u32::from),
+            Order::By(&self.order),
+        )
+    }
+
     fn countries(
         &self,
         out: &mut Block,
@@ -380,6 +392,7 @@ pub(super) const COLUMNS: &[Column] = &[
     column!("dst_country": "LowCardinality(String)", |r, out| {
         r.countries(out, |b| b.nets.as_ref().map(|g| g.dst_country.as_slice()))
     }),
+    column!("egress_class": "LowCardinality(String)", |r, out| r.egress_class(out)),
     text!(user_name),
     text!(server_name),
     text!(app_name),
@@ -403,6 +416,7 @@ mod tests {
             BgpColumns::NAMES,
             MplsColumns::NAMES,
             NetColumns::NAMES,
+            EgressColumns::NAMES,
             TextColumns::NAMES,
         ];
         let stored = |name: &&str| COLUMNS.iter().any(|c| c.name == *name);

@@ -159,6 +159,7 @@ pub(super) const USAGE: &[Column<UsageRow>] = &[
     cells!("est_packets": "UInt64", r => r.est_packets),
     cells!("sampled_packets": "UInt64", r => r.sampled_packets),
     cells!("sampling_known": "UInt8", r => u8::from(r.sampling_known)),
+    cells!("variance": "Float64", r => r.variance),
 ];
 
 pub(super) const NETWORK_USAGE: &[Column<NetworkRow>] = &[
@@ -177,6 +178,7 @@ pub(super) const NETWORK_USAGE: &[Column<NetworkRow>] = &[
     cells!("est_packets": "UInt64", r => r.est_packets),
     cells!("sampled_packets": "UInt64", r => r.sampled_packets),
     cells!("sampling_known": "UInt8", r => u8::from(r.sampling_known)),
+    cells!("variance": "Float64", r => r.variance),
 ];
 
 pub(super) const TALKERS: &[Column<TalkerRow>] = &[
@@ -196,6 +198,7 @@ pub(super) const TALKERS: &[Column<TalkerRow>] = &[
     cells!("est_packets": "UInt64", r => r.est_packets),
     cells!("sampled_packets": "UInt64", r => r.sampled_packets),
     cells!("sampling_known": "UInt8", r => u8::from(r.sampling_known)),
+    cells!("variance": "Float64", r => r.variance),
     cells!("error_bytes": "UInt64", r => r.error_bytes),
 ];
 

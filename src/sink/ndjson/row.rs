@@ -163,6 +163,10 @@ fn derived(o: &mut Object, batch: &FlowBatch, row: FlowRow<'_>, names: &Names) {
     if c.qos_class[i] != 0 {
         o.text("qos_class", names.classes.name(c.qos_class[i].into()));
     }
+    let left = batch.egress.as_ref().map_or(0, |e| e.egress_class[i]);
+    if left != 0 {
+        o.text("egress_class", names.classes.name(left.into()));
+    }
     if c.app[i] != 0 {
         o.text("app", names.apps.name(c.app[i]));
     }

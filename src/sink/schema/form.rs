@@ -94,14 +94,16 @@ impl Cluster<'_> {
                 "{MATERIALIZED_VIEW}{database}.{name} ON CLUSTER '{cluster}' TO {database}.{target}_local{query}"
             )]);
         }
-        if let Some((name, rest)) = object(statement, VIEW) {
-            // the right side is read where the query began, for all shards
-            let query = self
-                .distributed(rest)
-                .replace("LEFT JOIN", "GLOBAL LEFT JOIN");
-            return Some(vec![format!(
-                "{VIEW}{database}.{name} ON CLUSTER '{cluster}'{query}"
-            )]);
+        for head in [VIEW, OTHER_VIEW] {
+            if let Some((name, rest)) = object(statement, head) {
+                // the right side is read where the query began, for all shards
+                let query = self
+                    .distributed(rest)
+                    .replace("LEFT JOIN", "GLOBAL LEFT JOIN");
+                return Some(vec![format!(
+                    "{head}{database}.{name} ON CLUSTER '{cluster}'{query}"
+                )]);
+            }
         }
         if let Some((name, rest)) = object(statement, DICTIONARY) {
             return Some(vec![format!(
@@ -234,6 +236,7 @@ fn commands(text: &str) -> Vec<&str> {
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS ";
 const VIEW: &str = "CREATE VIEW IF NOT EXISTS ";
+const OTHER_VIEW: &str = "CREATE OR REPLACE VIEW ";
 const MATERIALIZED_VIEW: &str = "CREATE MATERIALIZED VIEW IF NOT EXISTS ";
 const DICTIONARY: &str = "CREATE DICTIONARY IF NOT EXISTS ";
 
@@ -293,6 +296,16 @@ mod tests {
                 "CREATE VIEW IF NOT EXISTS db.v ON CLUSTER 'main' AS SELECT a FROM db.w AS u GLOBAL LEFT JOIN (SELECT a \
                  FROM db.interfaces FINAL) AS i ON 1"
             ]
+        );
+        let view = cluster("CREATE OR REPLACE VIEW v AS SELECT a FROM flows");
+        assert_eq!(
+            view,
+            ["CREATE OR REPLACE VIEW db.v ON CLUSTER 'main' AS SELECT a FROM db.flows"]
+        );
+        let query = cluster("ALTER TABLE v_mv MODIFY QUERY SELECT a FROM usage_1m");
+        assert_eq!(
+            query,
+            ["ALTER TABLE db.v_mv ON CLUSTER 'main' MODIFY QUERY SELECT a FROM db.usage_1m_local"]
         );
         let alter = cluster(
             "ALTER TABLE flows\n    ADD COLUMN IF NOT EXISTS b UInt64 CODEC(T64, ZSTD(1)) COMMENT 'a, b',\n    ADD INDEX \

@@ -5,7 +5,7 @@ use super::MIGRATIONS;
 /// The query of the view `interface_reconciliation` for the windows of 5 minutes from `since` on that ended 5 minutes before
 /// `until`: both are SQL expressions of type DateTime, such as `now() - 3600` or `toDateTime(1700000000, 'UTC')`.
 pub fn reconciliation(since: &str, until: &str) -> String {
-    let all = MIGRATIONS.iter().find_map(|m| m.sql.split_once(HEAD));
+    let all = MIGRATIONS.iter().rev().find_map(|m| m.sql.split_once(HEAD));
     // a test finds the view and both bounds in it
     let (_, query) = all.unwrap_or_default();
     let query = query.split(";\n").next().unwrap_or_default();
@@ -29,7 +29,7 @@ pub fn reconciliation_summary(since: &str, until: &str) -> String {
     )
 }
 
-const HEAD: &str = "CREATE VIEW IF NOT EXISTS interface_reconciliation AS\n";
+const HEAD: &str = " VIEW interface_reconciliation AS\n";
 const SINCE: &str = "now() - INTERVAL 26 HOUR AS since";
 const UNTIL: &str = "now() AS until";
 
