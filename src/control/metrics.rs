@@ -522,7 +522,8 @@ mod tests {
             rows.map(|l| l.ends_with(" 1")).collect()
         };
         let mut s = snapshot(3);
-        assert_eq!(holds(&s), [true; 6]);
+        let all = holds(&s);
+        assert!(all.len() > 5 && all.iter().all(|h| *h), "{all:?}");
         s.gauges.datagrams_queued = 1;
         assert_eq!(holds(&s).iter().filter(|h| !**h).count(), 1);
         let text = page(&s, 9);

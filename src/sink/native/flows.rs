@@ -420,7 +420,12 @@ mod tests {
             TextColumns::NAMES,
         ];
         let stored = |name: &&str| COLUMNS.iter().any(|c| c.name == *name);
-        let inner = ["provenance", "app_id_sent"];
+        let inner = [
+            "provenance",
+            "app_id_sent",
+            "booked_from_ms",
+            "booked_to_ms",
+        ];
         for name in groups.concat().iter().filter(|n| !inner.contains(n)) {
             assert!(
                 stored(name),
