@@ -40,15 +40,15 @@ fn contradictions<'a>(line: &Value, want: &Value, keys: &[&'a str]) -> Vec<&'a s
             }
             _ => {}
         }
-        match key {
+        match *key {
             // broken times have forms of their own there
-            &"ts" => {
+            "ts" => {
                 let time = want.as_str().unwrap_or_default();
                 let plain = time.len() < 22 && time.split('.').nth(1).is_some_and(|f| f.len() == 9);
                 plain && got != *want && !line["ts"].as_str().is_some_and(is_last)
             }
             // tshark takes the pseudo header off ATM cells
-            &("len" | "cap") if line["link_type"] == 123 => false,
+            "len" | "cap" if line["link_type"] == 123 => false,
             _ => got != *want,
         }
     };
