@@ -1,11 +1,11 @@
 //! Frames to the innermost packet, without allocating.
 
 use super::Settings;
-use super::ip::IpHeader;
-use super::link;
-use super::transport::Segment;
+use super::ip::{self, IpHeader};
+use super::transport::{self, Segment, TCP};
 use super::walk::{End, Next, Notes, walk};
 use super::wire::{array_at, mac_at, u16_at};
+use super::{link, tags};
 use crate::model::{
     Addr, Envelope, MplsStack, PacketView, TUNNELS_MAX, Tunnel, TunnelKind, Tunnels,
 };
@@ -93,6 +93,9 @@ impl Dissector {
         if e.mpls.positions != 0 {
             e.mpls = MplsStack::default();
         }
+        if let Some((header, segment)) = plain(head, bytes, e) {
+            return Dissected::Ip(view(&self.envelope, &header, &segment, head, bytes));
+        }
         let mut reached = Reached::new(e, self.depth);
         let Some(next) = link::start(head.link_type, bytes, &mut reached) else {
             return Dissected::Rejected(Reason::LinkType);
@@ -128,6 +131,27 @@ impl Dissector {
             other => other,
         }
     }
+}
+
+/// What most frames are, without a walk: Ethernet, a whole IP packet, TCP. The walk finds the same.
+#[inline(always)]
+fn plain(head: FrameHead, bytes: &[u8], envelope: &mut Envelope) -> Option<(IpHeader, Segment)> {
+    if head.link_type != link::LINKTYPE_ETHERNET {
+        return None;
+    }
+    let [dst, src, ethertype] = link::split(bytes, 0)?;
+    let ethertype = ethertype as u16;
+    if !tags::is_ip(ethertype) {
+        return None;
+    }
+    let header = ip::read(bytes, 14, head.wire_len as usize)?;
+    if header.proto != TCP || header.is_fragment() || !header.sound || !header.is_usable() {
+        return None;
+    }
+    envelope.dst_mac = Some(dst);
+    envelope.src_mac = Some(src);
+    envelope.ethertype = Some(ethertype);
+    Some((header, transport::read(bytes, &header)))
 }
 
 /// Listens to a walk and keeps the innermost packet.
@@ -247,7 +271,7 @@ fn dissected<'a>(
     }
 }
 
-#[inline]
+#[inline(always)]
 fn view<'a>(
     envelope: &'a Envelope,
     header: &IpHeader,
@@ -523,6 +547,52 @@ mod tests {
         let v = ip(&mut d, &frame);
         assert_eq!((v.ip_len, v.payload_len), (1986, 1946));
         assert!(v.cut);
+    }
+
+    #[test]
+    fn the_short_way_finds_what_the_walk_finds() {
+        let whole = tcp(b"some payload");
+        let mut v6 = Vec::new();
+        PacketBuilder::ethernet2([1; 6], [2; 6])
+            .ipv6([1; 16], [2; 16], 9)
+            .tcp(1, 2, 3, 4)
+            .write(&mut v6, b"payload")
+            .expect("a vector takes it");
+        for frame in [whole, v6] {
+            for keep in 0..=frame.len() {
+                for (at, bit) in [(0, 0), (14, 1), (16, 1), (20, 0x20), (23, 1), (46, 0xf0)] {
+                    let mut frame = frame[..keep].to_vec();
+                    if let Some(byte) = frame.get_mut(at) {
+                        *byte ^= bit;
+                    }
+                    let mut short = Dissector::new(&Settings::default());
+                    let mut long = Dissector::new(&Settings::default());
+                    // the same bytes as a link type that only the walk knows
+                    let other = FrameHead {
+                        link_type: 274,
+                        ..head()
+                    };
+                    let behind = [&[0x55; 8][..], &frame].concat();
+                    let (short, long) = (short.frame(head(), &frame), long.frame(other, &behind));
+                    let (Dissected::Ip(s), Dissected::Ip(l)) = (short, long) else {
+                        assert!(!matches!(
+                            (short, long),
+                            (Dissected::Ip(_), _) | (_, Dissected::Ip(_))
+                        ));
+                        continue;
+                    };
+                    assert_eq!((s.transport, s.payload()), (l.transport, l.payload()));
+                    assert_eq!((s.src, s.dst, s.fragment), (l.src, l.dst, l.fragment));
+                    assert_eq!(
+                        (s.payload_len, s.cut),
+                        (l.payload_len, l.cut),
+                        "{keep} {at}"
+                    );
+                    assert_eq!(s.envelope.src_mac, l.envelope.src_mac);
+                    assert_eq!(s.envelope.ethertype, l.envelope.ethertype);
+                }
+            }
+        }
     }
 
     proptest! {

@@ -81,7 +81,7 @@ pub(super) fn ethernet<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next
 
 /// Destination, source and Ethertype of a frame of which the header is there.
 #[inline(always)]
-fn split(bytes: &[u8], at: usize) -> Option<[u64; 3]> {
+pub(super) fn split(bytes: &[u8], at: usize) -> Option<[u64; 3]> {
     let b: [u8; 14] = array_at(bytes, at)?;
     let word = |i: usize| {
         u64::from_be_bytes([0, 0, b[i], b[i + 1], b[i + 2], b[i + 3], b[i + 4], b[i + 5]])

@@ -8,11 +8,17 @@ use etherparse::ether_type as number;
 /// Follows an Ethertype.
 #[inline]
 pub(super) fn ethertype<N: Notes>(ethertype: u16, bytes: &[u8], at: usize, notes: &mut N) -> Next {
-    if ethertype == IPV4 || ethertype == IPV6 {
+    if is_ip(ethertype) {
         notes.ethertype(ethertype);
         return Next::Ip(at);
     }
     tagged(ethertype, bytes, at, notes)
+}
+
+/// Whether an Ethertype is that of IP.
+#[inline(always)]
+pub(super) fn is_ip(ethertype: u16) -> bool {
+    ethertype == IPV4 || ethertype == IPV6
 }
 
 fn tagged<N: Notes>(ethertype: u16, bytes: &[u8], at: usize, notes: &mut N) -> Next {

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Every capture with an expectation.
-fn cases(corpus: &Path) -> Vec<(PathBuf, Value)> {
+pub fn cases(corpus: &Path) -> Vec<(PathBuf, Value)> {
     let mut cases = Vec::new();
     for folder in fs::read_dir(corpus.join("pcap"))
         .expect("a folder of the corpus")

@@ -16,6 +16,7 @@ mod names;
 mod newer;
 mod operate;
 mod ours;
+mod packets;
 mod peers;
 mod pipeline;
 mod reach;
