@@ -42,6 +42,8 @@ pub enum Table {
     QosExpected,
     /// Inventory of VRF names.
     Vrfs,
+    /// Which exporters count.
+    ObservationPoints,
 }
 
 impl Table {
@@ -63,6 +65,7 @@ impl Table {
         Table::QosCodePoints,
         Table::QosExpected,
         Table::Vrfs,
+        Table::ObservationPoints,
     ];
 
     /// The table of this name.
@@ -89,6 +92,7 @@ impl Table {
             Table::QosCodePoints => "qos_code_points",
             Table::QosExpected => "qos_expected",
             Table::Vrfs => "vrfs",
+            Table::ObservationPoints => "observation_points",
         }
     }
 
@@ -111,7 +115,8 @@ impl Table {
             | Table::QosClasses
             | Table::QosCodePoints
             | Table::QosExpected
-            | Table::Vrfs => true,
+            | Table::Vrfs
+            | Table::ObservationPoints => true,
         }
     }
 }

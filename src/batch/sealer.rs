@@ -299,6 +299,7 @@ fn inventory(learned: Vec<Learned>, parts: &mut Vec<(Table, u32, Content)>) {
                 continue;
             }
             Learned::Vrf { .. } => Table::Vrfs,
+            Learned::ObservationPoint { .. } => Table::ObservationPoints,
             Learned::Sampler { .. } => continue,
         };
         tables.entry(table).or_default().push(l);

@@ -101,7 +101,7 @@ fn log(form: LogForm, level: &str) -> Box<dyn Fn(LogLevel) + Send + Sync> {
     let told = EnvFilter::try_from_default_env();
     let fixed = told.is_ok();
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(told.unwrap_or_else(|_| level.into()))
+        .with_env_filter(told.unwrap_or_else(|_| filter(level)))
         .with_writer(std::io::stderr)
         .with_target(false);
     // a second call (a test) finds the log set up already
@@ -111,7 +111,7 @@ fn log(form: LogForm, level: &str) -> Box<dyn Fn(LogLevel) + Send + Sync> {
             let handle = builder.reload_handle();
             let _ = builder.try_init();
             Box::new(move |level: LogLevel| {
-                if !fixed && let Err(error) = handle.reload(EnvFilter::new(level.name())) {
+                if !fixed && let Err(error) = handle.reload(filter(level.name())) {
                     tracing::warn!("the log level stays as it is: {error}");
                 }
             })
@@ -121,6 +121,12 @@ fn log(form: LogForm, level: &str) -> Box<dyn Fn(LogLevel) + Send + Sync> {
         LogForm::Text => start!(builder.with_ansi(false)),
         LogForm::Json => start!(builder.json()),
     }
+}
+
+/// What is logged at a level. The crate that asks exporters speaks of each one that is silent as an error of its own; ours says so once,
+/// with its place and a cure.
+fn filter(level: &str) -> tracing_subscriber::EnvFilter {
+    tracing_subscriber::EnvFilter::new(format!("{level},async_snmp=off"))
 }
 
 /// The signals that mean something to a collector.

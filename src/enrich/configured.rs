@@ -6,6 +6,7 @@ use super::domains::Domains;
 use super::error::Faults;
 use super::geo;
 use super::networks::{self, Networks};
+use super::observation::ObservationPoints;
 use super::prefix_map::PrefixMap;
 use super::qos::{Policies, Where};
 use super::rules::Rules;
@@ -33,6 +34,7 @@ pub struct Configured {
     catalog: Catalog,
     classifier: Classifier,
     interfaces: BTreeMap<(Addr, u32), InterfaceEntry>,
+    observation_points: ObservationPoints,
 }
 
 impl Configured {
@@ -61,6 +63,9 @@ impl Configured {
         drop(intern);
         let classifier = faults.take(Classifier::new(&settings.classify));
         let interfaces = faults.take(interfaces(settings)).unwrap_or_default();
+        let observation_points = faults
+            .take(ObservationPoints::new(settings))
+            .unwrap_or_default();
         let n = &settings.networks;
         let entries = faults.take(networks::load(n)).unwrap_or_default();
         remotes(n, &mut faults);
@@ -86,6 +91,7 @@ impl Configured {
             catalog,
             classifier,
             interfaces,
+            observation_points,
         };
         faults.end((configured, names, Networks::new(&entries)))
     }
@@ -153,6 +159,7 @@ impl Configured {
             .declared()
             .chain(policies)
             .chain(interfaces)
+            .chain(self.observation_points.declared())
             .collect()
     }
 }

@@ -103,6 +103,9 @@ const NETWORKS_MAX: usize = 20_000_000;
 pub(super) mod tests {
     use super::*;
     use crate::model::{Addr, country};
+    use std::collections::BTreeMap;
+    use std::net::IpAddr;
+    use std::path::PathBuf;
 
     /// A value in the format's data section.
     pub enum Datum<'a> {
@@ -232,6 +235,106 @@ pub(super) mod tests {
             let map = numbers(f.path()).expect("readable");
             assert_eq!(map.get(&Addr::from_v4([10, 1, 0, 0])), 64_500);
         }
+    }
+
+    /// MaxMind's databases for tests, as its Python package ships them (`.ci/prepare` fetches it).
+    fn shipped() -> Option<PathBuf> {
+        let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+        let home = || std::env::var_os("HOME").map(|h| PathBuf::from(h).join(".cache"));
+        let cached = || cache.or_else(home).map(|c| c.join("flowhouse/maxminddb"));
+        let named = std::env::var_os("FLOWHOUSE_MAXMIND").map(PathBuf::from);
+        let found = named.or_else(cached)?.join("tests/data");
+        if !found.is_dir() {
+            println!("NOT TESTED: {} is missing", found.display());
+            return None;
+        }
+        Some(found)
+    }
+
+    /// First addresses of the networks of a database by its source, with what is said of the longest network there.
+    fn source(path: &Path) -> BTreeMap<Addr, (u8, serde_json::Value)> {
+        let text = std::fs::read_to_string(path).expect("the source");
+        let list: Vec<BTreeMap<String, serde_json::Value>> =
+            serde_json::from_str(&text).expect("a list of networks");
+        let mut all = BTreeMap::new();
+        for (network, record) in list.into_iter().flatten() {
+            let (address, length) = network.split_once('/').expect("a prefix");
+            let mut length: u8 = length.parse().expect("its length");
+            let mut address: IpAddr = address.parse().expect("its address");
+            if let IpAddr::V6(v6) = address
+                && let Some(v4) = v6.to_ipv4()
+                && length >= 96
+            {
+                (address, length) = (v4.into(), length - 96);
+            }
+            let known = all.get(&Addr::from(address)).map_or(0, |k: &(u8, _)| k.0);
+            if length >= known {
+                all.insert(Addr::from(address), (length, record));
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn databases_that_are_shipped_for_tests_say_what_their_source_says() {
+        let Some(data) = shipped() else {
+            return;
+        };
+        let path = |kind: &str, name: &str, end: &str| data.join(format!("{kind}/{name}.{end}"));
+        for name in [
+            "GeoIP2-Country-Test",
+            "GeoLite2-Country-Test",
+            "GeoIP2-City-Test",
+        ] {
+            let map = countries(&path("test-data", name, "mmdb")).expect(name);
+            let source = source(&path("source-data", name, "json"));
+            assert!(source.len() > 200, "{name}");
+            for (address, (_, record)) in source {
+                let code = |of: &str| {
+                    record[of]["iso_code"]
+                        .as_str()
+                        .unwrap_or_default()
+                        .to_owned()
+                };
+                let expected = match code("country") {
+                    none if none.is_empty() => code("registered_country"),
+                    some => some,
+                };
+                let told = country(map.get(&address) as u16);
+                assert_eq!(told, expected, "{name}: {}", address.to_ip());
+            }
+        }
+        let name = "GeoLite2-ASN-Test";
+        let map = numbers(&path("test-data", name, "mmdb")).expect(name);
+        let source = source(&path("source-data", name, "json"));
+        assert!(source.len() > 500);
+        for (address, (_, record)) in source {
+            let number = record["autonomous_system_number"].as_u64().unwrap_or(0);
+            assert_eq!(u64::from(map.get(&address)), number, "{}", address.to_ip());
+        }
+    }
+
+    /// Damaged ones, and ones made to take time and memory: an error, or what can be read, soon.
+    #[test]
+    fn hostile_databases_are_survived() {
+        let Some(data) = shipped() else {
+            return;
+        };
+        let folders = [
+            "test-data",
+            "bad-data/libmaxminddb",
+            "bad-data/maxminddb-golang",
+            "bad-data/maxminddb-python",
+        ];
+        let files = folders.map(|f| std::fs::read_dir(data.join(f)).expect(f));
+        let (mut read, mut refused) = (0, 0);
+        for file in files.into_iter().flatten().flatten() {
+            for result in [countries(&file.path()), numbers(&file.path())] {
+                read += u32::from(result.is_ok());
+                refused += u32::from(result.is_err());
+            }
+        }
+        assert!(read > 10 && refused > 20, "{read} {refused}");
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod geo;
 mod marking;
 mod memory;
 mod networks;
+mod observation;
 mod passes;
 mod places;
 mod polled;
@@ -44,5 +45,7 @@ pub use polled::{Interfaces, Polled, Renamed};
 pub use prefix::Prefix;
 pub use prefix_map::PrefixMap;
 pub use remote::fetch;
-pub use settings::{Applications, PortRule, Qos, Settings, Transport};
+pub use settings::{
+    Applications, CountedSide, ObservationPoint, PortRule, Qos, Settings, Transport,
+};
 pub use tables::{Interface, Learnt, Tables, learn};

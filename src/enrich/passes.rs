@@ -252,7 +252,7 @@ fn by_range(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows: R
         }
         let to_dst = src == 0 || dst != 0 && c.dst_port[i] <= c.src_port[i];
         c.app[i] = if to_dst { dst } else { src };
-        c.app_source[i] = AppSource::Rule as u8;
+        c.app_source[i] = AppSource::Range as u8;
         c.app_confidence[i] = BY_RANGE;
     }
 }
@@ -658,7 +658,7 @@ mod tests {
         b.core.dst_addr[3] = teams;
         b.core.dst_addr[4] = teams;
         enrich(&t, &mut Memory::new(), &mut b, 0..99);
-        let by_range = row("stun", "microsoft-teams", AppSource::Rule, 70);
+        let by_range = row("stun", "microsoft-teams", AppSource::Range, 70);
         let expected = [
             by_range.clone(),
             by_range,

@@ -21,6 +21,8 @@ pub struct Settings {
     pub classify: Vec<Spanned<Classify>>,
     /// `[enrich.networks]`: what names networks, countries and AS numbers.
     pub networks: Networks,
+    /// `[[enrich.observation_points]]`: which of the exporters that see the same traffic counts. Default none; at most 65,536.
+    pub observation_points: Vec<Spanned<ObservationPoint>>,
     /// Names that one exporter may teach by options data (count; applications, interfaces and VRFs each). Past it
     /// applications and interfaces are called `other`. Default 65,536.
     pub names_per_exporter_max: usize,
@@ -36,6 +38,7 @@ impl Default for Settings {
             interfaces: vec![],
             classify: vec![],
             networks: Networks::default(),
+            observation_points: vec![],
             names_per_exporter_max: 65_536,
             names_max: 1_000_000,
         }
@@ -306,6 +309,53 @@ pub struct Policy {
     /// Sites of interfaces.
     #[serde(default)]
     pub sites: Vec<String>,
+}
+
+/// How an exporter counts where bytes are to count once: by the views `usage_once`, `bandwidth` and `flows_once`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ObservationPoint {
+    /// Address of the exporter.
+    pub exporter: IpAddr,
+    /// Of several that saw the same conversation the lowest counts. Default 100.
+    #[serde(default = "default_priority")]
+    pub priority: u32,
+    /// On which side of its interfaces its bytes count. Default `ingress`.
+    #[serde(default)]
+    pub side: CountedSide,
+}
+
+fn default_priority() -> u32 {
+    ObservationPoint::PRIORITY
+}
+
+impl ObservationPoint {
+    /// The priority of an exporter that has none.
+    pub const PRIORITY: u32 = 100;
+}
+
+/// The side on which bytes count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CountedSide {
+    /// What interfaces received.
+    #[default]
+    Ingress,
+    /// What interfaces sent.
+    Egress,
+    /// Neither: others count what it sees, too.
+    None,
+}
+
+impl CountedSide {
+    /// The name in ClickHouse.
+    pub const fn name(self) -> &'static str {
+        match self {
+            CountedSide::Ingress => "ingress",
+            CountedSide::Egress => "egress",
+            CountedSide::None => "none",
+        }
+    }
 }
 
 /// What is known of an interface; it comes before what the exporter and rules say.

@@ -93,6 +93,15 @@ pub enum Learned {
         /// Class.
         class: String,
     },
+    /// Which of the exporters that saw the same traffic counts.
+    ObservationPoint {
+        /// Exporter; unspecified for all that have none.
+        exporter: Addr,
+        /// The lowest counts.
+        priority: u32,
+        /// `ingress`, `egress` or `none`.
+        side: &'static str,
+    },
     /// Name of an application id (elements 94-96, RFC 6759).
     Application {
         /// Exporter.

@@ -73,8 +73,10 @@ numbered! {
         Name = 3, "name";
         /// A well-known port.
         Port = 4, "port";
-        /// A rule of the user, or a published range of the built-in list (`app_confidence` 70).
+        /// A rule of the user.
         Rule = 5, "rule";
+        /// A published range of the built-in list.
+        Range = 6, "range";
     }
 }
 

@@ -14,6 +14,7 @@ mod generate;
 mod harness;
 mod names;
 mod newer;
+mod once;
 mod operate;
 mod ours;
 mod packets;

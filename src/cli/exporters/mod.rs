@@ -19,6 +19,7 @@ use crate::config::Config;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use vendor::Vendor;
@@ -91,7 +92,10 @@ pub fn run(arguments: &ExportersArguments) -> Result<()> {
     let to = now + 60;
     let (exporter, vendor) = match arguments.action {
         Action::List(_) => {
-            let rows = gather::list(&reader, from, to)?;
+            let mut rows = gather::list(&reader, from, to)?;
+            if ask.to.is_none() {
+                heard_since(&mut rows, &collectors(&config));
+            }
             return match ask.json {
                 true => super::say(serde_json::to_string_pretty(&rows)?),
                 false if rows.is_empty() => super::say(NOBODY),
@@ -123,11 +127,56 @@ pub fn run(arguments: &ExportersArguments) -> Result<()> {
 
 /// What a collector that runs on this machine says of an exporter. That none answers is no fault: the store has the rest.
 fn collector(config: &Config, exporter: IpAddr) -> Option<Value> {
-    let page = super::health::page_of(config, "/exporters", COLLECTOR_BYTES_MAX).ok()?;
-    let list: Vec<Value> = serde_json::from_str(&page).ok()?;
     let exporter = exporter.to_string();
-    list.into_iter()
-        .find(|e| e["exporter"] == exporter.as_str())
+    (collectors(config).into_iter()).find(|e| e["exporter"] == exporter.as_str())
+}
+
+/// What it says of all.
+fn collectors(config: &Config) -> Vec<Value> {
+    let page = super::health::page_of(config, "/exporters", COLLECTOR_BYTES_MAX);
+    page.ok()
+        .and_then(|p| serde_json::from_str(&p).ok())
+        .unwrap_or_default()
+}
+
+/// The ledger has whole minutes and comes late; who hears an exporter knows better when that was last.
+fn heard_since(rows: &mut [Value], collectors: &[Value]) {
+    let exporter = |e: &Value| e["exporter"].as_str().unwrap_or_default().to_owned();
+    let active = |e: &Value| Some((exporter(e), e["last_active_ms"].as_i64()? / 1000));
+    let active: BTreeMap<String, i64> = collectors.iter().filter_map(active).collect();
+    for row in rows {
+        let told = row["heard"].as_f64().unwrap_or(0.0) as i64;
+        if let Some(&at) = active.get(&exporter(row)).filter(|at| **at > told) {
+            row["heard"] = at.into();
+        }
+    }
 }
 
 const NOBODY: &str = "Nobody has exported yet. Point a router at the collector's UDP 2055 (NetFlow), 4739 (IPFIX) or 6343 (sFlow), or try `flowhouse demo`.";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_list_knows_what_the_collector_heard() {
+        let row = |e: &str, heard: i64| json!({"exporter": e, "heard": heard, "rows": 1});
+        let mut rows = [
+            row("192.0.2.1", 60),
+            row("192.0.2.2", 180),
+            row("192.0.2.3", 60),
+        ];
+        let at = |e: &str, ms: i64| json!({"exporter": e, "last_active_ms": ms});
+        heard_since(
+            &mut rows,
+            &[at("192.0.2.1", 125_400), at("192.0.2.2", 9_000)],
+        );
+        let expected = [
+            row("192.0.2.1", 125),
+            row("192.0.2.2", 180),
+            row("192.0.2.3", 60),
+        ];
+        assert_eq!(rows, expected);
+    }
+}

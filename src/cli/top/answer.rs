@@ -49,6 +49,55 @@ impl Answer {
 
     /// The ranking as an aligned table.
     pub fn table(&self) -> String {
+        self.table_in(usize::MAX)
+    }
+
+    /// The same for a terminal of so many columns: the course has what the others leave, and where that is nearly nothing packets and flows
+    /// make room for it.
+    pub fn table_in(&self, width: usize) -> String {
+        let (header, left, rows) = self.columns();
+        let taken = |header: &[&str], rows: &[Vec<String>]| {
+            let table = text::table(header, left, rows.iter().cloned());
+            let lines = table.lines().map(|l| l.chars().count());
+            lines.max().unwrap_or(0) + 2
+        };
+        let (mut header, mut rows) = (header, rows);
+        let mut room = width.saturating_sub(taken(&header, &rows));
+        if room < COURSE_MIN.min(self.steps) {
+            let keep: Vec<bool> = header
+                .iter()
+                .map(|h| !matches!(*h, "packets" | "flows"))
+                .collect();
+            let kept = |n: usize| keep[n];
+            for row in &mut rows {
+                let cells = std::mem::take(row).into_iter().enumerate();
+                *row = cells.filter(|c| kept(c.0)).map(|c| c.1).collect();
+            }
+            let names = header.into_iter().enumerate();
+            header = names.filter(|c| kept(c.0)).map(|c| c.1).collect();
+            room = width.saturating_sub(taken(&header, &rows));
+        }
+        header.push("course");
+        let each = self
+            .steps
+            .div_ceil(room.clamp(COURSE_MIN, self.steps.max(COURSE_MIN)));
+        for (row, r) in rows.iter_mut().zip(&self.rows) {
+            let course: Vec<u64> = self
+                .course(r)
+                .chunks(each.max(1))
+                .map(|c| c.iter().sum())
+                .collect();
+            row.push(sparkline(&course));
+        }
+        let table = text::table(&header, left, rows);
+        match &self.raw {
+            Some(raw) => format!("{table}\n({raw})"),
+            None => table,
+        }
+    }
+
+    /// Headings, how many of them stand left, and the rows, all without the course.
+    fn columns(&self) -> (Vec<&str>, usize, Vec<Vec<String>>) {
         let keys = self.what.keys();
         let mut header: Vec<&str> = keys.iter().map(|k| k.1).collect();
         let left = header.len();
@@ -56,7 +105,6 @@ impl Answer {
         let (links, bounded) = (self.what == What::Interfaces, self.is_bounded());
         header.extend(links.then_some("used"));
         header.extend(bounded.then_some("missing"));
-        header.push("course");
         let rows = self.rows.iter().map(|r| {
             let bytes = number(r, "est_bytes");
             let mut line: Vec<String> = keys.iter().map(|k| key_text(r, k.0)).collect();
@@ -78,14 +126,9 @@ impl Answer {
             if bounded {
                 line.push(format!("< {}", text::bytes(number(r, "error_bytes"))));
             }
-            line.push(sparkline(&self.course(r)));
             line
         });
-        let table = text::table(&header, left, rows);
-        match &self.raw {
-            Some(raw) => format!("{table}\n({raw})"),
-            None => table,
-        }
+        (header, left, rows.collect())
     }
 
     /// The ranking as JSON.
@@ -122,6 +165,7 @@ impl Answer {
         row.insert("share".into(), json!(share));
         let known = number(r, "sampling_known") != 0.0;
         row.insert("sampling_known".into(), json!(known));
+        row.insert("sampling_unknown_share".into(), json!(unknown_share(r)));
         let error = known.then(|| error(r).unwrap_or(0.0));
         row.insert("relative_error".into(), json!(error));
         if let Some(used) = used(r, self.seconds) {
@@ -217,12 +261,27 @@ fn key_json(row: &Map<String, Value>, name: &str) -> Value {
     }
 }
 
-/// `exact`, the error that sampling causes, or `?` where an exporter does not say whether it samples.
+/// `exact`, or the error that sampling causes, with the share of which an exporter does not say whether it samples; `?` where that is all.
 fn certainty(row: &Map<String, Value>) -> String {
-    if number(row, "sampling_known") == 0.0 {
-        return "?".into();
+    let told = error(row).map_or("exact".into(), text::percent);
+    match unknown_share(row) {
+        0.0 => told,
+        share if share > 0.9995 => "?".into(),
+        share if share < 0.001 => format!("{told}, < 0.1 % ?"),
+        share => format!("{told}, {} ?", text::percent(share)),
     }
-    error(row).map_or("exact".into(), text::percent)
+}
+
+/// The share of the bytes of which nobody knows whether they were sampled.
+fn unknown_share(row: &Map<String, Value>) -> f64 {
+    if number(row, "sampling_known") != 0.0 {
+        return 0.0;
+    }
+    // without bytes there is nothing else to go by
+    match number(row, "est_bytes") {
+        0.0 => 1.0,
+        bytes => number(row, "unknown_bytes") / bytes,
+    }
 }
 
 /// The relative error of an estimate; `None` where nothing was scaled.
@@ -236,9 +295,63 @@ fn used(row: &Map<String, Value>, seconds: f64) -> Option<f64> {
     (speed > 0.0).then(|| number(row, "est_bytes") * 8.0 / seconds / speed)
 }
 
+/// Columns of a course that still shows something.
+const COURSE_MIN: usize = 8;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn row(json: Value) -> Map<String, Value> {
+        json.as_object().expect("an object").clone()
+    }
+
+    #[test]
+    fn the_course_has_what_a_terminal_leaves() {
+        let side = |name: &str| {
+            row(json!({
+                "exporter": "2001:db8:1234:5678::10", "if_index": 1_001, "name": name, "direction": "ingress", "sampling_known": 1,
+                "speed": 10_000_000_000u64, "est_bytes": 123_000_000, "bytes": 123_000_000, "packets": 90_000, "est_packets": 90_000, "flows": 7_000,
+                "steps": [[0, 23], [100, 100]],
+            }))
+        };
+        let answer = Answer {
+            what: What::Interfaces,
+            seconds: 60.0,
+            total_bytes: 246e6,
+            rows: vec![side("Hu0/0/0/1"), side("TenGigE0/0/0/12.1001")],
+            begin: 0,
+            step: 60,
+            steps: 24,
+            raw: None,
+        };
+        let whole = answer.table();
+        let widest = |t: &str| t.lines().map(|l| l.chars().count()).max().unwrap_or(0);
+        assert!(widest(&whole) > 120 && whole.contains("flows"), "{whole}");
+        for width in [120, 132, 140] {
+            let table = answer.table_in(width);
+            assert!(widest(&table) <= width, "{width}\n{table}");
+            assert!(table.contains("course"), "{table}");
+            // the first and the last step are there
+            let line = table.lines().nth(1).expect("a row");
+            assert_eq!(line.matches('█').count(), 2, "{table}");
+        }
+        assert_eq!(answer.table_in(usize::MAX), whole);
+    }
+
+    #[test]
+    fn an_unknown_share_does_not_hide_the_rest() {
+        let of = |known: u8, unknown: u64| {
+            certainty(&row(json!({
+                "sampling_known": known, "unknown_bytes": unknown, "est_bytes": 1_000_000, "bytes": 1_000_000, "packets": 10, "est_packets": 10,
+            })))
+        };
+        assert_eq!(of(1, 0), "exact");
+        assert_eq!(of(0, 1), "exact, < 0.1 % ?");
+        assert_eq!(of(0, 120_000), "exact, 12.0 % ?");
+        assert_eq!(of(0, 1_000_000), "?");
+        assert_eq!(certainty(&row(json!({"sampling_known": 0}))), "?");
+    }
 
     #[test]
     fn bars_follow_the_numbers() {

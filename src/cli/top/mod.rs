@@ -11,7 +11,7 @@ mod question;
 mod screen;
 
 use super::connection::ConnectionArguments;
-use super::query::Reader;
+use super::query::{Reader, Rows};
 use super::reconciled;
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
@@ -22,7 +22,7 @@ pub use question::{Limit, Question, Time};
 /// Shows what uses the bandwidth, read from ClickHouse.
 ///
 /// Rates are averages over the time that has data, estimated from sampled counters where exporters sample; `+-` is the 95 %
-/// error that sampling alone causes (1.96 s + 1.92 s^2, s = sqrt(variance) / bytes), `?` where an exporter does not say whether it samples. Each byte counts once for an exporter; `interfaces` shows
+/// error that sampling alone causes (1.96 s + 1.92 s^2, s = sqrt(variance) / bytes), `?` behind the share of which an exporter does not say whether it samples. Each byte counts once for an exporter; `interfaces` shows
 /// both sides of every link. `course` is the bandwidth over the time range, the largest value of the line full.
 #[derive(Debug, Args)]
 #[command(
@@ -100,26 +100,41 @@ pub fn run(arguments: &TopArguments) -> Result<()> {
     let connection = arguments
         .connection
         .over(super::default_connection(&config));
+    let asked = |reader: &Reader| -> Result<(Answer, Option<Rows>)> {
+        Ok((ask(reader, &question)?, differing(reader, arguments)?))
+    };
+    let table = |answer: &Answer, differ: &Option<Rows>, width| {
+        let section = differ.as_ref().map_or(String::new(), reconciled::section);
+        answer.table_in(width) + &section
+    };
     if let Some(seconds) = arguments.watch {
-        return screen::watch(&question, seconds, || Reader::new(&connection));
+        let drawn = |reader: &Reader, width: usize| {
+            let (answer, differ) = asked(reader)?;
+            Ok(table(&answer, &differ, width))
+        };
+        return screen::watch(seconds, drawn, || Reader::new(&connection));
     }
-    let reader = Reader::new(&connection)?;
-    let answer = ask(&reader, &question)?;
-    let (mut json, mut table) = (answer.json(), answer.table());
-    // what interfaces counted is known of whole intervals up to now
-    if arguments.what == What::Interfaces
-        && arguments.from.is_none()
-        && arguments.condition.is_none()
+    let (answer, differ) = asked(&Reader::new(&connection)?)?;
+    if !arguments.json {
+        return super::say(table(&answer, &differ, usize::MAX));
+    }
+    let mut json = answer.json();
+    if let Some(differ) = &differ {
+        json["reconciliation"] = reconciled::json(differ);
+    }
+    super::say(serde_json::to_string_pretty(&json)?)
+}
+
+/// What interfaces counted themselves is known of whole intervals up to now.
+fn differing(reader: &Reader, arguments: &TopArguments) -> Result<Option<Rows>> {
+    if arguments.what != What::Interfaces
+        || arguments.from.is_some()
+        || arguments.condition.is_some()
     {
-        let (since, limit) = (arguments.since, arguments.limit);
-        let differ = reconciled::ask(&reader, since, limit, arguments.exporter)?;
-        json["reconciliation"] = reconciled::json(&differ);
-        table += &reconciled::section(&differ);
+        return Ok(None);
     }
-    match arguments.json {
-        true => super::say(serde_json::to_string_pretty(&json)?),
-        false => super::say(table),
-    }
+    let (since, limit) = (arguments.since, arguments.limit);
+    reconciled::ask(reader, since, limit, arguments.exporter).map(Some)
 }
 
 fn question(arguments: &TopArguments) -> Result<Question> {

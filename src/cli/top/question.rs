@@ -216,7 +216,7 @@ impl<'a> Plan<'a> {
             "sumMap([toUInt32(intDiv(greatest(toUnixTimestamp(u.time), {begin}) - {begin}, {step}))], [toUInt64(u.est_bytes)]) AS steps"
         );
         let ranked = format!(
-            "SELECT {keys}, {SUMS}{missing}, {steps} FROM {rows} GROUP BY {keys} ORDER BY est_bytes DESC, {keys} {limit}"
+            "SELECT {keys}, {SUMS}, {UNKNOWN}{missing}, {steps} FROM {rows} GROUP BY {keys} ORDER BY est_bytes DESC, {keys} {limit}"
         );
         out.sql = match self.question.what {
             What::Interfaces => format!(
@@ -336,6 +336,8 @@ impl What {
 
 const SUMS: &str = "sum(u.bytes) AS bytes, sum(u.packets) AS packets, sum(u.flows) AS flows, sum(u.est_bytes) AS est_bytes, \
                     sum(u.est_packets) AS est_packets, sum(u.sampled_packets) AS sampled_packets, sum(u.variance) AS variance, min(u.sampling_known) AS sampling_known";
+/// Bytes of exporters that do not say whether they sample.
+const UNKNOWN: &str = "sumIf(u.est_bytes, u.sampling_known = 0) AS unknown_bytes";
 /// Most steps of a sparkline.
 const STEPS_MAX: u64 = 24;
 /// How far ahead of the store's clock rows are still taken.

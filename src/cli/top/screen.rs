@@ -1,6 +1,5 @@
 //! `top --watch`: the answer redrawn in place.
 
-use super::{Question, ask};
 use crate::cli::query::Reader;
 use crate::cli::stop_on_signal;
 use anyhow::{Result, ensure};
@@ -8,13 +7,13 @@ use console::Term;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Asks every so many seconds and draws the answer over the one before, until SIGINT or SIGTERM.
+/// Asks every so many seconds, for a terminal of so many columns, and draws the answer over the one before, until SIGINT or SIGTERM.
 ///
 /// # Errors
 /// When there is no terminal, or the first question fails; later failures are shown and tried again.
 pub fn watch(
-    question: &Question,
     seconds: u64,
+    ask: impl Fn(&Reader, usize) -> Result<String>,
     connect: impl Fn() -> Result<Reader>,
 ) -> Result<()> {
     let terminal = Term::stdout();
@@ -23,12 +22,13 @@ pub fn watch(
         "--watch draws on a terminal, and standard output is none: use --json for programs"
     );
     let mut reader = Some(connect()?);
-    let first = ask_once(&mut reader, question, &connect)?;
+    let width = || usize::from(Term::stdout().size().1);
+    let first = ask_once(&mut reader, |r| ask(r, width()), &connect)?;
     let stop = stop_on_signal()?;
     let screen = Screen::open(terminal)?;
     screen.draw(&first)?;
     while !pause(Duration::from_secs(seconds), &stop) {
-        let text = ask_once(&mut reader, question, &connect);
+        let text = ask_once(&mut reader, |r| ask(r, width()), &connect);
         screen.draw(
             &text.unwrap_or_else(|e| format!("flowhouse: {}", super::super::with_causes(&e))),
         )?;
@@ -39,16 +39,16 @@ pub fn watch(
 /// One answer; after a failure the next one begins with a new connection.
 fn ask_once(
     reader: &mut Option<Reader>,
-    question: &Question,
+    ask: impl Fn(&Reader) -> Result<String>,
     connect: &impl Fn() -> Result<Reader>,
 ) -> Result<String> {
     let with = match reader.take() {
         Some(reader) => reader,
         None => connect()?,
     };
-    let answer = ask(&with, question)?;
+    let text = ask(&with)?;
     *reader = Some(with);
-    Ok(answer.table())
+    Ok(text)
 }
 
 /// Waits; whether it is time to stop.

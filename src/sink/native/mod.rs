@@ -225,6 +225,7 @@ fn inventory(table: Table) -> &'static [tables::Column<Learned>] {
         Table::QosCodePoints => tables::QOS_CODE_POINTS,
         Table::QosExpected => tables::QOS_EXPECTED,
         Table::Vrfs => tables::VRFS,
+        Table::ObservationPoints => tables::OBSERVATION_POINTS,
         _ => tables::INTERFACES,
     }
 }

@@ -291,6 +291,13 @@ pub(super) const VRFS: &[Column<Learned>] = &[
     updated_at!(),
 ];
 
+pub(super) const OBSERVATION_POINTS: &[Column<Learned>] = &[
+    learned!("exporter": "IPv6" as Addr, ObservationPoint.exporter),
+    learned!("priority": "UInt32" as u32, ObservationPoint.priority),
+    learned!("side", ObservationPoint.side),
+    updated_at!(),
+];
+
 pub(super) const TEMPLATES: &[Column<Learned>] = &[
     learned!("exporter": "IPv6" as Addr, Template.exporter),
     learned!("port": "UInt16" as u16, Template.port),

@@ -47,6 +47,7 @@ migrations! {
     9, "0009_talkers.sql";
     10, "0010_sides.sql";
     11, "0011_variance.sql";
+    12, "0012_once.sql";
 }
 
 impl Migration {

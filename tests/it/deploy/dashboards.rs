@@ -264,6 +264,44 @@ fn every_query_returns_rows() {
     assert!(queries > 100 && faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// Samples of 5 minutes, those without traffic included: 5 busy ones of 288 are less than 5 %, 20 are more.
+#[test]
+fn the_95th_percentile_is_that_of_billing() {
+    let dir = directory();
+    let store = Store::start(dir.path());
+    let sql = store.sql();
+    let url = format!("http://{}", store.address);
+    let mut apply = Command::new(exe());
+    apply.args(["schema", "apply", "--url", &url, "--key-file"]);
+    run(apply.arg(store.key_file()));
+    let from = sql.numbers("SELECT toUnixTimestamp(toStartOfFiveMinutes(now())) - 86400")[0];
+    sql.run(&format!(
+        "INSERT INTO flowhouse.usage_1m (time, exporter, if_index, direction, est_bytes) \
+         SELECT toDateTime({from} + 300 * sample + 60 * minute), '192.0.2.1', busy, 'ingress', 300000 \
+         FROM (SELECT arrayJoin([5, 20]) AS busy, arrayJoin(range(busy)) AS sample, arrayJoin([0, 1]) AS minute)"
+    ));
+    let dashboards = dashboards();
+    let (_, dashboard) = (dashboards.iter().find(|d| d.0 == "interfaces.json")).expect("there");
+    let queries = queries_of(dashboard);
+    let (_, query, ..) = queries.iter().find(|q| q.0 == "Interfaces").expect("it");
+    for table in ["usage_1m", "usage_5m"] {
+        let mut grafana = Grafana::over(from, table, BTreeMap::new());
+        (grafana.from, grafana.to) = (from, from + 86_400);
+        let rows = ask(&sql, &grafana.expand(query));
+        let column = |name: &str| rows[0].iter().position(|c| c == name).expect(name);
+        let (interface, p95, peak) = (column("interface"), column("p95"), column("peak"));
+        let mut told: Vec<[&str; 3]> = (rows[2..].iter())
+            .map(|r| [&*r[interface], &*r[p95], &*r[peak]])
+            .collect();
+        told.sort();
+        assert_eq!(
+            told,
+            [["20", "16000", "16000"], ["5", "0", "16000"]],
+            "{table}"
+        );
+    }
+}
+
 /// What reads flows one by one says so; everything else reads rollups, the ledger or the inventory.
 #[test]
 fn raw_scans_are_named() {
@@ -358,7 +396,7 @@ fn names() -> String {
 /// A value of each variable, so that there are rows of all of them together.
 fn choose(sql: &Sql) -> BTreeMap<String, String> {
     let row = sql.rows(
-        "SELECT replaceOne(toString(exporter), '::ffff:', ''), toString(if_index), app, qos_class FROM usage_1m \
+        "SELECT replaceOne(toString(exporter), '::ffff:', '') AS address, concat(address, '/', toString(if_index)), app, qos_class FROM usage_1m \
          WHERE direction = 'ingress' ORDER BY est_bytes DESC LIMIT 1",
     );
     let names = ["exporter", "interface", "application", "class"].map(str::to_owned);

@@ -280,7 +280,7 @@ fn random_core(rng: &mut SmallRng, b: &mut FlowBatch, rows: usize) {
     c.app_proto = (0..rows).map(|_| rng.random_range(0..3)).collect();
     c.qos_class = (0..rows).map(|_| rng.random_range(0..2)).collect();
     c.sampling_source = (0..rows).map(|_| rng.random_range(0..5)).collect();
-    c.app_source = (0..rows).map(|_| rng.random_range(0..6)).collect();
+    c.app_source = (0..rows).map(|_| rng.random_range(0..7)).collect();
     c.half = (0..rows).map(|_| rng.random_range(0..3)).collect();
 }
 
@@ -625,6 +625,11 @@ fn inventory_and_counters_read_back() {
                 vrf: 9,
                 name: name.into(),
             },
+            Learned::ObservationPoint {
+                exporter,
+                priority: 10,
+                side: "egress",
+            },
             Learned::Template {
                 exporter,
                 port: 2055,
@@ -666,6 +671,7 @@ fn inventory_and_counters_read_back() {
         "(SELECT (app_id, name, description) FROM applications FINAL) = (216172782113784251, 'https', 'web')",
     );
     yes("(SELECT (vrf, name) FROM vrfs FINAL) = (9, 'new')");
+    yes("(SELECT (priority, side) FROM observation_points FINAL) = (10, 'egress')");
     yes(
         "(SELECT (port, version, id, options, layout, planned) FROM templates FINAL) = (2055, 9, 256, 1, '0.1/4', 0)",
     );
