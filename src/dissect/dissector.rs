@@ -2,12 +2,12 @@
 
 use super::Settings;
 use super::ip::{self, IpHeader};
-use super::transport::{self, Segment, TCP};
+use super::transport::{self, Segment, TCP, UDP};
 use super::walk::{End, Next, Notes, walk};
 use super::wire::{array_at, mac_at, u16_at};
-use super::{link, tags};
+use super::{link, tags, udp};
 use crate::model::{
-    Addr, Envelope, MplsStack, PacketView, TUNNELS_MAX, Tunnel, TunnelKind, Tunnels,
+    Addr, Envelope, MplsStack, PacketView, TUNNELS_MAX, Transport, Tunnel, TunnelKind, Tunnels,
 };
 
 /// What is known of a frame beside its bytes.
@@ -133,25 +133,41 @@ impl Dissector {
     }
 }
 
-/// What most frames are, without a walk: Ethernet, a whole IP packet, TCP. The walk finds the same.
+/// What most frames are, without a walk: Ethernet with at most two VLAN tags, a whole IP packet, TCP, or UDP on a port
+/// that no tunnel uses. The walk finds the same.
 #[inline(always)]
 fn plain(head: FrameHead, bytes: &[u8], envelope: &mut Envelope) -> Option<(IpHeader, Segment)> {
     if head.link_type != link::LINKTYPE_ETHERNET {
         return None;
     }
     let [dst, src, ethertype] = link::split(bytes, 0)?;
-    let ethertype = ethertype as u16;
-    if !tags::is_ip(ethertype) {
+    let (mut ethertype, mut at) = (ethertype as u16, 14);
+    let (mut vlans, mut count) = ([0; 2], 0);
+    while !tags::is_ip(ethertype) {
+        if count == vlans.len() || !tags::is_vlan(ethertype) {
+            return None;
+        }
+        vlans[count] = u16_at(bytes, at)? & 0x0fff;
+        ethertype = u16_at(bytes, at + 2)?;
+        (count, at) = (count + 1, at + 4);
+    }
+    let header = ip::read(bytes, at, head.wire_len as usize)?;
+    if header.is_fragment() || !header.sound || !header.is_usable() {
         return None;
     }
-    let header = ip::read(bytes, 14, head.wire_len as usize)?;
-    if header.proto != TCP || header.is_fragment() || !header.sound || !header.is_usable() {
-        return None;
+    let segment = transport::read(bytes, &header);
+    match (header.proto, segment.transport) {
+        (TCP, _) => {}
+        (UDP, Transport::Ports { src, dst }) if !udp::is_tunnel(src, dst) => {}
+        _ => return None,
     }
     envelope.dst_mac = Some(dst);
     envelope.src_mac = Some(src);
     envelope.ethertype = Some(ethertype);
-    Some((header, transport::read(bytes, &header)))
+    vlans[..count]
+        .iter()
+        .for_each(|id| envelope.vlans.push(*id));
+    Some((header, segment))
 }
 
 /// Listens to a walk and keeps the innermost packet.
@@ -558,7 +574,11 @@ mod tests {
             .tcp(1, 2, 3, 4)
             .write(&mut v6, b"payload")
             .expect("a vector takes it");
-        for frame in [whole, v6] {
+        let mut tagged = whole[..12].to_vec();
+        tagged.extend([0x81, 0, 0, 5, 0x88, 0xa8, 0, 6]);
+        tagged.extend(&whole[12..]);
+        let datagram = around(1, Err(5000), b"", b"some payload");
+        for frame in [whole, v6, tagged, datagram] {
             for keep in 0..=frame.len() {
                 for (at, bit) in [(0, 0), (14, 1), (16, 1), (20, 0x20), (23, 1), (46, 0xf0)] {
                     let mut frame = frame[..keep].to_vec();
@@ -589,6 +609,7 @@ mod tests {
                         "{keep} {at}"
                     );
                     assert_eq!(s.envelope.src_mac, l.envelope.src_mac);
+                    assert_eq!(s.envelope.vlans, l.envelope.vlans);
                     assert_eq!(s.envelope.ethertype, l.envelope.ethertype);
                 }
             }

@@ -21,10 +21,16 @@ pub(super) fn is_ip(ethertype: u16) -> bool {
     ethertype == IPV4 || ethertype == IPV6
 }
 
+/// Whether an Ethertype is that of a VLAN tag.
+#[inline(always)]
+pub(super) fn is_vlan(ethertype: u16) -> bool {
+    matches!(ethertype, VLAN | VLAN_PROVIDER | 0x9100 | 0x9200 | 0x9300)
+}
+
 fn tagged<N: Notes>(ethertype: u16, bytes: &[u8], at: usize, notes: &mut N) -> Next {
     // each of these tags ends with the Ethertype of what follows
     let tag = match ethertype {
-        VLAN | VLAN_PROVIDER | 0x9100 | 0x9200 | 0x9300 => {
+        _ if is_vlan(ethertype) => {
             let Some(tag) = u16_at(bytes, at) else {
                 return Next::Cut;
             };

@@ -39,6 +39,12 @@ pub(super) fn inside<N: Notes>(
     Next::Stop
 }
 
+/// Whether [`inside`] may find a tunnel behind these ports.
+#[inline]
+pub(super) fn is_tunnel(src: u16, dst: u16) -> bool {
+    [src, dst].iter().any(|port| PORTS.contains(port))
+}
+
 /// VXLAN (RFC 7348 section 5) and its extension by a next protocol (draft-ietf-nvo3-vxlan-gpe section 3).
 fn vxlan<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
     const ID_VALID: u8 = 0x08;
@@ -235,6 +241,24 @@ fn ip(bytes: &[u8], at: usize) -> Next {
     }
 }
 
+/// Every port that [`inside`] knows.
+const PORTS: [u16; 15] = [
+    L2TP,
+    GTP_C,
+    GTP_U,
+    GTP_PRIME,
+    TEREDO,
+    LISP,
+    GRE_IN_UDP,
+    VXLAN,
+    VXLAN_GPE,
+    AYIYA,
+    CAPWAP,
+    GENEVE,
+    MPLS_IN_UDP,
+    VXLAN_LINUX,
+    LWAPP,
+];
 /// Most extension headers of GTP that are followed.
 const EXTENSIONS_MAX: usize = 8;
 const L2TP: u16 = 1701;
@@ -252,3 +276,25 @@ const GENEVE: u16 = 6081;
 const MPLS_IN_UDP: u16 = 6635;
 const VXLAN_LINUX: u16 = 8472;
 const LWAPP: u16 = 12222;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl Notes for Nothing {
+        fn packet(&mut self, _: &super::super::IpHeader, _: &super::super::Segment) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn every_port_of_a_tunnel_is_in_the_list() {
+        // with nothing behind the header every tunnel says that the bytes ended
+        for port in 0..=u16::MAX {
+            let next = inside(&[], 0, (port, port), &mut Nothing);
+            assert_eq!(next != Next::Stop, PORTS.contains(&port), "{port}");
+        }
+    }
+}
