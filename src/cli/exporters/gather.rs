@@ -299,6 +299,8 @@ fn flag_meaning(mask: u32) -> &'static str {
         RowFlags::NOT_IP => "no IP packet",
         RowFlags::AS_LOOKED_UP => "AS numbers are those of a database",
         RowFlags::REMARKED => "the exporter changed the DSCP",
+        RowFlags::INGRESS_ELSEWHERE => "another record counts for the ingress interface",
+        RowFlags::EGRESS_ELSEWHERE => "another record counts for the egress interface",
         _ => "",
     }
 }
