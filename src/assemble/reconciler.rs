@@ -93,7 +93,8 @@ struct Side {
     if_index: u32,
     if_name: String,
     direction: String,
-    ratio: f64,
+    /// None where nothing was counted.
+    ratio: Option<f64>,
     diagnosis: String,
 }
 
@@ -101,7 +102,7 @@ async fn ask(connection: &Connection) -> Result<Vec<Side>> {
     let query = reconciliation("now() - INTERVAL 30 MINUTE", "now()");
     let sql = format!(
         "SELECT replaceOne(toString(w.exporter), '::ffff:', '') AS exporter, w.if_index AS if_index, w.if_name AS if_name, \
-         toString(w.direction) AS direction, toFloat64(w.ratio) AS ratio, toString(w.diagnosis) AS diagnosis \
+         toString(w.direction) AS direction, CAST(w.ratio AS Nullable(Float64)) AS ratio, toString(w.diagnosis) AS diagnosis \
          FROM (SELECT * FROM ({query}) ORDER BY time DESC LIMIT 1 BY exporter, if_index, direction) AS w \
          ORDER BY w.counted_bytes DESC LIMIT {SIDES_MAX}"
     );
@@ -114,14 +115,16 @@ fn take(r: &mut Reconciliation, sides: Vec<Side>) {
     for side in &sides {
         *r.diagnoses.entry(side.diagnosis.clone()).or_default() += 1;
     }
-    let sides = sides.into_iter().take(SERIES_MAX).map(|s| Reconciled {
-        exporter: s.exporter,
-        if_index: s.if_index,
-        interface: s.if_name,
-        direction: s.direction,
-        ratio: s.ratio,
+    let sides = sides.into_iter().filter_map(|s| {
+        Some(Reconciled {
+            exporter: s.exporter,
+            if_index: s.if_index,
+            interface: s.if_name,
+            direction: s.direction,
+            ratio: s.ratio?,
+        })
     });
-    r.sides = sides.collect();
+    r.sides = sides.take(SERIES_MAX).collect();
 }
 
 /// When the store is asked first, and how often then: as often as there is something new.

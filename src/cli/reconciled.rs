@@ -42,7 +42,10 @@ pub fn section(rows: &Rows) -> String {
             cell(r, "diagnosis"),
             text::bytes(number(r, "counted_bytes")),
             text::bytes(number(r, "flow_bytes")),
-            format!("{:.3}", number(r, "ratio")),
+            match r.get("ratio") {
+                Some(Value::Null) | None => "-".into(),
+                _ => format!("{:.3}", number(r, "ratio")),
+            },
         ]
     });
     let mut out = format!(

@@ -25,6 +25,7 @@ mod limits;
 mod moves;
 mod options;
 pub mod oracle;
+mod overrides;
 mod places;
 pub mod plan;
 mod position;

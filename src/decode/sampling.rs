@@ -1,7 +1,9 @@
-//! Sampling intervals: what the record, the options data, the header and the configuration say, in that order.
+//! Sampling intervals: what the overrides of the configuration, the record, the options data, the header and the configuration
+//! say, in that order.
 
 use super::element::Side;
 use super::moves::Sides;
+use super::overrides::OfExporter;
 use super::plan::Plan;
 use crate::ledger::{Outcome, Tally};
 use crate::model::{FlowBatch, RowFlags, SamplingSource};
@@ -136,9 +138,11 @@ fn of<K: Ord + Copy>(known: &[(K, u32)], key: K) -> Option<u32> {
     Some(known[i].1)
 }
 
-/// What stands behind the record and the options.
-#[derive(Clone, Copy, Debug, Default)]
+/// What stands before and behind the record and the options.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Fallback {
+    /// From the configuration, before everything else.
+    pub overrides: Option<OfExporter>,
     /// From the datagram's header.
     pub header: Option<u32>,
     /// From the configuration.
@@ -159,6 +163,14 @@ impl Fallback {
             return (1, SamplingSource::Unknown as u8, REFUSED);
         }
         (interval as u32, source as u8, 0)
+    }
+
+    /// What the configuration puts in place of everything that is told.
+    fn overridden(&self, asked: &Asked) -> Option<Sampled> {
+        let overrides = self.overrides.as_ref()?;
+        let interface = asked.interfaces.map(|i| i[0]);
+        let n = overrides.interval(interface, asked.sampler)?;
+        Some(self.judge(n.into(), SamplingSource::Override))
     }
 
     fn of(&self, samplers: &Samplers, asked: &Asked) -> Sampled {
@@ -187,7 +199,7 @@ pub(super) fn sample(
     let ids = sides.get(Side::SamplerId);
     let alone = ids.len() == n && !says_interval(sides);
     let one = !plan.sampled || alone && ids.iter().all(|id| *id == ids[0]);
-    if one && !samplers.by_interface() {
+    if one && !samplers.by_interface() && fallback.overrides.is_none() {
         // the common case: one sampler for all
         let asked = Asked {
             sampler: ids.first().copied().filter(|_| plan.sampled),
@@ -204,15 +216,15 @@ pub(super) fn sample(
     let first = out.len();
     for i in 0..n {
         let own = record_interval(sides, i);
-        let (interval, source, flags) = if own > 0 {
-            fallback.judge(own, SamplingSource::Record)
-        } else {
-            let asked = Asked {
-                sampler: ids.get(i).copied(),
-                template,
-                interfaces: Some(interfaces(out, first + i)),
-            };
-            fallback.of(samplers, &asked)
+        let asked = Asked {
+            sampler: ids.get(i).copied(),
+            template,
+            interfaces: Some(interfaces(out, first + i)),
+        };
+        let (interval, source, flags) = match fallback.overridden(&asked) {
+            Some(sampled) => sampled,
+            None if own > 0 => fallback.judge(own, SamplingSource::Record),
+            None => fallback.of(samplers, &asked),
         };
         let c = &mut out.core;
         c.sampling_interval.push(interval);
@@ -311,6 +323,7 @@ mod tests {
             header: Some(10),
             config: Some(20),
             max: 1000,
+            ..Fallback::default()
         };
         let source = |s: &Samplers, sampler| {
             let asked = Asked {

@@ -147,6 +147,7 @@ pub(super) fn frame(
         records: 0,
         flags: 0,
         sampling: Fallback {
+            overrides: settings.sampling_overrides.of(d.source),
             header: Some(interval).filter(|n| *n > 0),
             config: configured(d, settings),
             max: settings.sampling_max,

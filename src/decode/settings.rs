@@ -1,5 +1,6 @@
 //! What can be set about decoding.
 
+use super::overrides::Overrides;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -20,6 +21,8 @@ pub struct Settings {
     pub sampling_max: u32,
     /// Sampling intervals for exporters that do not tell (address to 1 in N).
     pub sampling: BTreeMap<IpAddr, u32>,
+    /// Sampling intervals that come before what exporters say, by exporter, interface and sampler.
+    pub sampling_overrides: Overrides,
     /// Take element 23 of a record that also has element 1 as bytes of the reverse direction (old nProbe).
     pub post_is_reverse: bool,
     /// Exporters whose state is kept.
@@ -77,6 +80,7 @@ impl Default for Settings {
             flow_life_max_s: 86_400,
             sampling_max: 1_000_000,
             sampling: BTreeMap::new(),
+            sampling_overrides: Overrides::default(),
             post_is_reverse: false,
             exporters_max: 16_384,
             sessions_max: 1_024,
@@ -107,7 +111,7 @@ impl Default for Settings {
 impl Settings {
     /// Values that contradict each other; each text begins with the key.
     pub fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
+        let mut faults = self.sampling_overrides.faults(self.sampling_max);
         if self.sessions_max < self.domains_max {
             let least = self.domains_max;
             faults.push(format!(

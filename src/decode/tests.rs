@@ -239,6 +239,44 @@ fn options_apply_from_then_on() {
 }
 
 #[test]
+fn overrides_come_before_what_records_and_options_say() {
+    use overrides::tests::one;
+    let settings = Settings {
+        sampling_overrides: vec![
+            one("192.0.2.0/24", &[3], &[], 30),
+            one("192.0.2.1", &[], &[7], 70),
+        ]
+        .into(),
+        ..Settings::default()
+    };
+    let mut b = Bench::new(settings);
+    let options = (3, words(&[400, 2, 1, 302, 2, 305, 2]));
+    b.send(
+        1,
+        &[options, (400, words(&[7, 512])), (400, words(&[5, 50]))],
+    );
+    let fields = [(0, 10, 2), (0, 14, 2), (0, 302, 2), (0, 34, 2)];
+    let records = [[3, 4, 5, 100], [4, 3, 5, 100], [4, 3, 7, 100], [4, 3, 5, 0]];
+    b.send(
+        1,
+        &[template(256, &fields), (256, words(&records.concat()))],
+    );
+    assert_eq!(b.out.core.sampling_interval, [30, 100, 70, 50]);
+    let sources: Vec<_> = b.out.rows().map(|r| r.sampling_source()).collect();
+    use SamplingSource::{Options, Override, Record};
+    assert_eq!(sources, [Override, Record, Override, Options]);
+    // one that is for all interfaces holds for records that name none, too
+    let settings = Settings {
+        sampling_overrides: vec![one("0.0.0.0/0", &[], &[], 9)].into(),
+        ..Settings::default()
+    };
+    let mut b = Bench::new(settings);
+    b.send(1, &[template(256, &[(0, 1, 2)]), (256, words(&[100]))]);
+    assert_eq!(b.out.core.sampling_interval, [9]);
+    assert_eq!(b.out.row(0).estimate().0, 900);
+}
+
+#[test]
 fn names_are_told_once_and_when_they_change() {
     let mut b = Bench::new(Settings::default());
     let options = (3, words(&[400, 2, 1, 10, 2, 82, 4]));

@@ -55,8 +55,10 @@ numbered! {
         Options = 2, "options";
         /// From the header of a v5 datagram or an sFlow sample.
         Header = 3, "header";
-        /// From the configuration.
+        /// From the configuration, for nobody told.
         Config = 4, "config";
+        /// From the configuration, whatever was told.
+        Override = 5, "override";
     }
 }
 

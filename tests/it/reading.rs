@@ -116,6 +116,43 @@ fn conditions_choose_rows_and_the_cheapest_table() {
         w.bytes(&["interfaces", "--where", condition]);
     }
 
+    // a condition on the side of a link is not undone by counting once, from rollups or flows
+    let egress = w.number("SELECT sum(bytes) FROM usage_1m WHERE direction = 'egress'");
+    assert!(egress > 0);
+    for (more, scanned) in [("", false), (" and port >= 0", true)] {
+        for what in ["apps", "classes", "exporters"] {
+            let condition = format!("direction = egress{more}");
+            let (bytes, raw) = w.bytes(&[what, "--where", &condition]);
+            assert_eq!((bytes, raw), (egress, scanned), "{what}{more}");
+        }
+    }
+    let (hosts, _) = w.bytes(&["hosts", "--where", "direction = egress"]);
+    let out_of = w.number("SELECT sum(bytes) FROM flows WHERE counts_egress");
+    assert_eq!(hosts, 2 * out_of);
+    // an empty table says why it is
+    for (arguments, reason) in [
+        (
+            &["apps", "--exporter", "192.0.2.99"][..],
+            "no exporter 192.0.2.99 is known; there are 3",
+        ),
+        (
+            &["apps", "--where", "app = nosuch"],
+            "fits the condition; without it there are",
+        ),
+        (
+            &["apps", "--from", "2020-01-01", "--to", "2020-01-02"],
+            "in that time; the last ones are of the hour from 20",
+        ),
+    ] {
+        let said = run(&mut w.top(arguments));
+        assert!(said.contains(reason), "{reason}: {said}");
+        let because = w.json(arguments)["empty_because"].clone();
+        assert!(
+            because.as_str().is_some_and(|b| b.contains(reason)),
+            "{because}"
+        );
+    }
+
     // a value is never read as SQL
     for value in [
         "x' OR 1 = 1 --",

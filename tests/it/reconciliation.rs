@@ -36,6 +36,8 @@ struct Fault {
     snmp: bool,
     narrow: bool,
     restarted: bool,
+    /// The counters never move.
+    still: bool,
 }
 
 /// Bytes a second on both sides of the interface.
@@ -156,6 +158,7 @@ impl World {
             }
             let shown = |octets: u64| match fault.narrow {
                 true => octets % (1 << 32),
+                false if fault.still => 0,
                 false => octets,
             };
             let (octets_in, octets_out) = (shown(octets_in - base.0), shown(octets_out - base.1));
@@ -311,6 +314,13 @@ fn every_fault_is_named() {
             },
             ["agrees", "agrees"],
         ),
+        (
+            Fault {
+                still: true,
+                ..fine
+            },
+            ["counter_stands_still", "counter_stands_still"],
+        ),
     ];
     for (number, (fault, _)) in (1..).zip(&cases) {
         world.run(Fault { number, ..*fault });
@@ -394,8 +404,14 @@ fn explained(sql: &Sql) {
         sql.sums("SELECT source, uniq(exporter) FROM interface_reconciliation GROUP BY source");
     assert_eq!(
         sources.into_iter().collect::<Vec<_>>(),
-        [("sflow".into(), 6), ("snmp".into(), 4)]
+        [("sflow".into(), 7), ("snmp".into(), 4)]
     );
+    // what counts nothing has no ratio
+    let still = sql.numbers(&format!(
+        "SELECT countIf(ratio IS NULL), countIf(ratio IS NOT NULL AND diagnosis != 'idle') FROM interface_reconciliation WHERE exporter = '{}'",
+        address(9)
+    ));
+    assert!(still[0] > 60 && still[1] == 0, "{still:?}");
     let errors = sql.numbers(&format!(
         "SELECT countIf(error > 0), countIf(error = 0) > 0 FROM interface_reconciliation WHERE exporter = '{}'",
         address(2)
@@ -449,5 +465,7 @@ fn shown(dir: &Path, store: &Store) {
         (sides("doubled_export"), sides("missing_direction")),
         (2.0, 1.0)
     );
+    assert_eq!(sides("counter_stands_still"), 2.0);
+    assert!(!page.contains("flowhouse_reconciliation_ratio{exporter=\"198.51.100.9\""));
     collector.stop();
 }

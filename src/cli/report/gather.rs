@@ -141,16 +141,15 @@ impl Asking<'_> {
 
     fn total(&self) -> Result<Total> {
         let row = self.one(sql::TOTAL, &[])?;
-        let seconds = (number(&row, "samples") * SAMPLE_SECONDS as f64).max(1.0);
         let hour = self.rows(sql::HOURS, &[])?.first().map(|h| Hour {
             from: number(h, "hour") as i64,
-            bits_per_second: six(number(h, "bytes") * 8.0 / 3_600.0),
+            bits_per_second: six(number(h, "bytes") * 8.0 / heard(h)),
         });
         Ok(Total {
             bytes: whole(&row, "bytes"),
             packets: whole(&row, "est_packets"),
             flows: whole(&row, "all_flows"),
-            bits_per_second: six(number(&row, "bytes") * 8.0 / seconds),
+            bits_per_second: six(number(&row, "heard_bytes") * 8.0 / heard(&row)),
             busy_hour: hour,
             certainty: certainty(&row),
         })
@@ -410,7 +409,7 @@ fn side(row: &Row, link: &Link, extra: &mut Extra) -> Side {
             class: text(r, "class"),
             bytes: whole(r, "bytes"),
             share: ratio(number(r, "bytes"), bytes),
-            average: over_time(number(r, "bytes"), observed),
+            average: over_time(number(r, "heard_bytes"), observed),
             p95,
             peak: sample(number(r, "peak")),
             budget,
@@ -432,7 +431,7 @@ fn side(row: &Row, link: &Link, extra: &mut Extra) -> Side {
         flows: whole(row, "flows"),
         inferred: ratio(number(row, "inferred"), bytes),
         certainty: certainty(row),
-        average: over_time(bytes, observed),
+        average: over_time(number(row, "heard_bytes"), observed),
         p95: sample(p95),
         // a sample without traffic is what it is
         p95_certainty: match p95 > 0.0 {
@@ -450,12 +449,17 @@ fn side(row: &Row, link: &Link, extra: &mut Extra) -> Side {
             number(row, "peak"),
             ratio(number(row, "unknown"), bytes),
         ),
-        busy_hour: over_time(number(&hour, "bytes"), 3_600.0),
+        busy_hour: over_time(number(&hour, "bytes"), heard(&hour)),
         busy_hour_at: number(&hour, "hour") as i64,
         samples_over: whole(row, "samples_over"),
         classes: classes.iter().map(class).collect(),
         applications: apps.iter().map(app).collect(),
     }
+}
+
+/// The seconds of a row's samples in which somebody was heard.
+fn heard(row: &Row) -> f64 {
+    (number(row, "samples") * SAMPLE_SECONDS as f64).max(1.0)
 }
 
 fn certainty(row: &Row) -> Certainty {

@@ -23,7 +23,11 @@ pub fn judge(report: &mut Report, limits: &Limits) {
         key(b).total_cmp(&key(a)).then(rate).then(name)
     });
     for link in &report.links {
-        let Some(fuller) = fuller(link) else { continue };
+        // of time in which nobody listened there is nothing to say
+        let Some(fuller) = fuller(link).filter(|_| link.samples > 0) else {
+            continue;
+        };
+        let enough = link.samples >= SAMPLES_MIN;
         if link.speed.is_none() {
             report.unknown_speed.push(flag(link, fuller, true));
             continue;
@@ -31,7 +35,7 @@ pub fn judge(report: &mut Report, limits: &Limits) {
         for side in &link.sides {
             let (used, error) = measured(side);
             if used >= limits.over_percent {
-                let clear = used * (1.0 - error) >= limits.over_percent;
+                let clear = enough && used * (1.0 - error) >= limits.over_percent;
                 report.over_used.push(flag(link, side, clear));
             }
             let least = side.peak.utilisation.unwrap_or(0.0) * (1.0 - side.peak_certainty.error());
@@ -49,7 +53,7 @@ pub fn judge(report: &mut Report, limits: &Limits) {
                 used * (1.0 + error) < limits.under_percent
                     && s.certainty.sampling != Sampling::Unknown
             };
-            let clear = link.sides.iter().all(clear);
+            let clear = enough && link.sides.iter().all(clear);
             report.under_used.push(flag(link, fuller, clear));
         }
     }
@@ -120,6 +124,8 @@ pub const TIMES_MEDIAN: f64 = 3.0;
 pub const TIMES_FLOWS: f64 = 10.0;
 /// A median of fewer sides says nothing.
 pub const SIDES_MIN: u64 = 4;
+/// Of fewer samples the 95th percentile is the peak.
+const SAMPLES_MIN: u64 = 20;
 /// Above this part of its speed no link can be for 5 minutes: layer-3 bytes are fewer than those on the wire.
 const POSSIBLE: f64 = 1.02;
 
@@ -142,11 +148,12 @@ mod tests {
         }
     }
 
-    fn judged(links: Vec<Vec<Side>>) -> Report {
+    fn judged(samples: u64, links: Vec<Vec<Side>>) -> Report {
         let mut report = Report::default();
         for (n, sides) in links.into_iter().enumerate() {
             let mut link = Link {
                 speed: Some(1_000),
+                samples,
                 sides,
                 ..Link::default()
             };
@@ -164,12 +171,15 @@ mod tests {
 
     #[test]
     fn lists_know_their_error() {
-        let report = judged(vec![
-            vec![side("ingress", 50.0, 0.0), side("egress", 85.0, 0.1)],
-            vec![side("ingress", 95.0, 0.1), side("egress", 1.0, 0.0)],
-            vec![side("ingress", 9.0, 0.2), side("egress", 1.0, 0.2)],
-            vec![side("ingress", 2.0, 0.2)],
-        ]);
+        let report = judged(
+            SAMPLES_MIN,
+            vec![
+                vec![side("ingress", 50.0, 0.0), side("egress", 85.0, 0.1)],
+                vec![side("ingress", 95.0, 0.1), side("egress", 1.0, 0.0)],
+                vec![side("ingress", 9.0, 0.2), side("egress", 1.0, 0.2)],
+                vec![side("ingress", 2.0, 0.2)],
+            ],
+        );
         let told = |list: &[Flagged]| -> Vec<(u32, String, bool)> {
             let told = list
                 .iter()
@@ -188,6 +198,26 @@ mod tests {
         let order: Vec<u32> = report.links.iter().map(|l| l.name.if_index).collect();
         assert_eq!(order, [1, 0, 2, 3]);
         assert!(report.links[1].billing.egress && !report.links[0].billing.egress);
+    }
+
+    #[test]
+    fn a_short_time_makes_nothing_clear_and_an_unheard_one_says_nothing() {
+        let links = || {
+            vec![
+                vec![side("ingress", 95.0, 0.0)],
+                vec![side("ingress", 2.0, 0.0)],
+            ]
+        };
+        for (samples, over, under) in [
+            (SAMPLES_MIN, vec![true], vec![true]),
+            (SAMPLES_MIN - 1, vec![false], vec![false]),
+            (0, vec![], vec![]),
+        ] {
+            let report = judged(samples, links());
+            let clear = |list: &[Flagged]| list.iter().map(|f| f.clear).collect::<Vec<_>>();
+            assert_eq!(clear(&report.over_used), over, "{samples}");
+            assert_eq!(clear(&report.under_used), under, "{samples}");
+        }
     }
 
     #[test]

@@ -172,9 +172,12 @@ fn links(report: &Report) -> String {
     })
 }
 
-/// Month, day and time.
+/// Month, day and time; 0 is never.
 fn short(seconds: i64) -> String {
-    stamp(seconds).split_off(5)
+    match seconds {
+        0 => "-".into(),
+        at => stamp(at).split_off(5),
+    }
 }
 
 fn budgets(report: &Report) -> String {

@@ -30,6 +30,7 @@ impl Scope {
             .replace("$EXPORTER", &scope)
             .replace("$HEARD", &scope.replace("exporter =", "o.heard ="))
             .replace("$OBSERVED", OBSERVED)
+            .replace("$SAMPLES", SAMPLES)
             .replace("$ROLLUP", period.rollup())
     }
 
@@ -54,22 +55,18 @@ const EXPORTER: &str = " AND exporter = toIPv6({exporter:String})";
 const INTERFACE: &str = " AND (toString(if_index) = {interface:String} OR (exporter, if_index) IN \
     (SELECT exporter, if_index FROM interfaces FINAL WHERE name = {interface:String} OR description = {interface:String}))";
 
-/// The samples in which each exporter was heard: it has usage, or sent something that was understood.
-const OBSERVED: &str = "SELECT exporter AS heard, uniqExact(sample) AS samples FROM
-(
-    SELECT DISTINCT exporter, time AS sample FROM usage_5m WHERE time >= toDateTime({from:UInt32}) AND time < toDateTime({to:UInt32})
-    UNION ALL
-    SELECT DISTINCT exporter, toStartOfFiveMinutes(time) AS sample FROM ledger
-    WHERE time >= toDateTime({from:UInt32}) AND time < toDateTime({to:UInt32}) AND outcome = 'datagrams_parsed' AND count > 0
-)
-GROUP BY heard";
+/// The samples in which each exporter was heard: the ledger has a datagram of it that was understood. Usage does not tell: long
+/// flows reach back into time in which nobody listened.
+const SAMPLES: &str = "SELECT DISTINCT exporter AS heard, toStartOfFiveMinutes(time) AS sample FROM ledger
+    WHERE time >= toDateTime({from:UInt32}) AND time < toDateTime({to:UInt32}) AND outcome = 'datagrams_parsed' AND count > 0";
+const OBSERVED: &str = "SELECT heard, count() AS samples FROM ($SAMPLES) GROUP BY heard";
 
 /// Whether there is anything, and since when.
 pub const ANYTHING: &str = "SELECT count() AS parts, toUnixTimestamp(min(time)) AS first, toUnixTimestamp(max(time)) AS last FROM usage_1h";
 
 /// One row a side of a link. The samples in which the exporter was heard and the side has no row are zeros: they stand behind
-/// the end of the sorted array.
-pub const SIDES: &str = "SELECT t.exporter AS exporter, t.if_index AS if_index, t.direction AS direction, t.bytes AS bytes, t.packets AS packets, t.flows AS flows, t.variance AS variance,
+/// the end of the sorted array. Bytes are all of the period, what is judged is of the samples in which the exporter was heard.
+pub const SIDES: &str = "SELECT t.exporter AS exporter, t.if_index AS if_index, t.direction AS direction, t.bytes AS bytes, t.heard_bytes AS heard_bytes, t.packets AS packets, t.flows AS flows, t.variance AS variance,
     t.reported AS reported, t.unknown AS unknown, t.inferred AS inferred, t.peak AS peak, t.peak_at AS peak_at, t.peak_variance AS peak_variance,
     o.samples AS samples, i.name AS name, i.description AS description, i.speed AS speed,
     i.role AS role, i.site AS site, i.qos_policy AS policy,
@@ -79,18 +76,20 @@ pub const SIDES: &str = "SELECT t.exporter AS exporter, t.if_index AS if_index, 
 FROM
 (
     SELECT exporter, if_index, direction, sum(b) AS bytes, sum(p) AS packets, sum(f) AS flows, sum(v) AS variance, sum(r) AS reported, sum(u) AS unknown,
-        sum(n) AS inferred, max(b) AS peak, toUnixTimestamp(argMax(time, (b, -toInt64(toUnixTimestamp(time))))) AS peak_at,
-        argMax(v, (b, -toInt64(toUnixTimestamp(time)))) AS peak_variance, groupArray((b, v, u)) AS all
+        sum(n) AS inferred, sumIf(b, h) AS heard_bytes, maxIf(b, h) AS peak,
+        toUnixTimestamp(argMaxIf(time, (b, -toInt64(toUnixTimestamp(time))), h)) AS peak_at,
+        argMaxIf(v, (b, -toInt64(toUnixTimestamp(time))), h) AS peak_variance, groupArrayIf((b, v, u), h) AS all
     FROM
     (
         SELECT time, exporter, if_index, direction, sum(est_bytes) AS b, sum(est_packets) AS p, sum(packets) AS r, sum(flows) AS f,
-            sum(variance) AS v, sumIf(est_bytes, sampling_known = 0) AS u, sumIf(est_bytes, inferred = 1) AS n
+            sum(variance) AS v, sumIf(est_bytes, sampling_known = 0) AS u, sumIf(est_bytes, inferred = 1) AS n,
+            (exporter, time) GLOBAL IN ($SAMPLES) AS h
         FROM usage_5m WHERE $PERIOD$SCOPE
         GROUP BY time, exporter, if_index, direction
     )
     GROUP BY exporter, if_index, direction
 ) AS t
-INNER JOIN ($OBSERVED) AS o ON t.exporter = o.heard
+LEFT JOIN ($OBSERVED) AS o ON t.exporter = o.heard
 LEFT JOIN (SELECT exporter, if_index, name, description, speed, role, site, qos_policy FROM interfaces FINAL) AS i
     ON t.exporter = i.exporter AND t.if_index = i.if_index
 ORDER BY t.bytes DESC, t.exporter, t.if_index, t.direction
@@ -101,36 +100,38 @@ SETTINGS optimize_aggregation_in_order = 1";
 pub const LINKS: &str =
     "SELECT uniqExact(exporter, if_index) AS links FROM $ROLLUP WHERE $PERIOD$SCOPE";
 
-/// The clock hour of each side that carried most.
-pub const BUSY_HOURS: &str = "SELECT exporter, if_index, direction, max(b) AS bytes,
-    toUnixTimestamp(argMax(hour, (b, -toInt64(toUnixTimestamp(hour))))) AS hour
+/// The clock hour of each side that carried most, with the samples of it in which the exporter was heard.
+pub const BUSY_HOURS: &str = "SELECT exporter, if_index, direction, max(u.b) AS bytes,
+    argMax(u.hour_at, (u.b, -toInt64(u.hour_at))) AS hour, argMax(o.heard_in, (u.b, -toInt64(u.hour_at))) AS samples
 FROM
 (
-    SELECT toStartOfHour(time) AS hour, exporter, if_index, direction, sum(est_bytes) AS b
-    FROM $ROLLUP WHERE $PERIOD$SCOPE
-    GROUP BY hour, exporter, if_index, direction
-)
+    SELECT toUnixTimestamp(toStartOfHour(time)) AS hour_at, exporter, if_index, direction, sum(est_bytes) AS b
+    FROM usage_5m WHERE $PERIOD$SCOPE AND (exporter, time) GLOBAL IN ($SAMPLES)
+    GROUP BY hour_at, exporter, if_index, direction
+) AS u
+INNER JOIN (SELECT heard, toUnixTimestamp(toStartOfHour(sample)) AS heard_at, count() AS heard_in FROM ($SAMPLES) GROUP BY heard, heard_at) AS o
+    ON u.exporter = o.heard AND u.hour_at = o.heard_at
 GROUP BY exporter, if_index, direction
 ORDER BY bytes DESC, exporter, if_index, direction
 LIMIT {sides:UInt32}";
 
 /// Classes of each side beside the budgets of the interface's policy.
 pub const CLASSES: &str = "SELECT t.exporter AS exporter, t.if_index AS if_index, t.direction AS direction, t.qos_class AS class, t.bytes AS bytes,
-    t.peak AS peak, arrayReverseSort(t.all)[intDiv(o.samples, 20) + 1] AS p95,
+    t.heard_bytes AS heard_bytes, t.peak AS peak, arrayReverseSort(t.all)[intDiv(o.samples, 20) + 1] AS p95,
     if(q.budget_bits > 0, toFloat64(q.budget_bits), i.speed * q.budget_percent / 100) AS budget,
     arrayCount(x -> budget > 0 AND x * 8 / 300 > budget, t.all) AS samples_over
 FROM
 (
-    SELECT exporter, if_index, direction, qos_class, sum(b) AS bytes, max(b) AS peak, groupArray(b) AS all
+    SELECT exporter, if_index, direction, qos_class, sum(b) AS bytes, sumIf(b, h) AS heard_bytes, maxIf(b, h) AS peak, groupArrayIf(b, h) AS all
     FROM
     (
-        SELECT time, exporter, if_index, direction, qos_class, sum(est_bytes) AS b
+        SELECT time, exporter, if_index, direction, qos_class, sum(est_bytes) AS b, (exporter, time) GLOBAL IN ($SAMPLES) AS h
         FROM usage_5m WHERE $PERIOD$SCOPE
         GROUP BY time, exporter, if_index, direction, qos_class
     )
     GROUP BY exporter, if_index, direction, qos_class
 ) AS t
-INNER JOIN ($OBSERVED) AS o ON t.exporter = o.heard
+LEFT JOIN ($OBSERVED) AS o ON t.exporter = o.heard
 LEFT JOIN (SELECT exporter, if_index, speed, qos_policy FROM interfaces FINAL) AS i ON t.exporter = i.exporter AND t.if_index = i.if_index
 LEFT JOIN
 (
@@ -154,12 +155,23 @@ LIMIT {rows:UInt32}";
 /// Everything once.
 pub const TOTAL: &str = "SELECT sum(est_bytes) AS bytes, sum(est_packets) AS est_packets, sum(u.packets) AS reported, sum(u.flows) AS all_flows,
     sum(u.variance) AS variance, sumIf(u.est_bytes, u.sampling_known = 0) AS unknown,
-    (SELECT uniqExact(time) FROM usage_5m WHERE $PERIOD$SCOPE) AS samples
+    (SELECT sum(est_bytes) FROM usage_5m WHERE $PERIOD$SCOPE AND direction = 'ingress' AND (exporter, time) GLOBAL IN ($SAMPLES)) AS heard_bytes,
+    (SELECT uniqExact(sample) FROM ($SAMPLES) WHERE heard GLOBAL IN (SELECT exporter FROM usage_5m WHERE $PERIOD$SCOPE)) AS samples
 FROM $ROLLUP AS u WHERE $PERIOD$SCOPE AND direction = 'ingress'";
 
-/// Bytes of each clock hour, each once.
-pub const HOURS: &str = "SELECT toUnixTimestamp(toStartOfHour(time)) AS hour, sum(est_bytes) AS bytes
-FROM $ROLLUP WHERE $PERIOD$SCOPE AND direction = 'ingress' GROUP BY hour ORDER BY bytes DESC, hour LIMIT 1";
+/// The clock hour with most bytes, each once, and the samples of it in which somebody was heard.
+pub const HOURS: &str = "SELECT toUnixTimestamp(u.hour) AS hour, u.b AS bytes, o.samples AS samples
+FROM
+(
+    SELECT toStartOfHour(time) AS hour, sum(est_bytes) AS b FROM usage_5m
+    WHERE $PERIOD$SCOPE AND direction = 'ingress' AND (exporter, time) GLOBAL IN ($SAMPLES) GROUP BY hour
+) AS u
+INNER JOIN
+(
+    SELECT toStartOfHour(sample) AS hour, uniqExact(sample) AS samples FROM ($SAMPLES)
+    WHERE heard GLOBAL IN (SELECT exporter FROM usage_5m WHERE $PERIOD$SCOPE) GROUP BY hour
+) AS o ON u.hour = o.hour
+ORDER BY bytes DESC, hour LIMIT 1";
 
 /// Applications, each byte once.
 pub const APPLICATIONS: &str = "SELECT t.app AS app, t.bytes AS bytes, t.est_packets AS est_packets, t.reported AS reported, t.all_flows AS all_flows, t.variance AS variance, t.unknown AS unknown, t.links AS links,

@@ -230,9 +230,9 @@ fn links(report: &Report, limit: usize) -> Found {
             row.extend(rate(&s.p95));
             row.extend(rate(&s.peak));
             row.extend([
-                stamp(s.peak_at),
+                when(s.peak_at),
                 text::bit_rate(s.busy_hour.bits_per_second),
-                stamp(s.busy_hour_at),
+                when(s.busy_hour_at),
                 text::percent(share_of(report, l.samples)),
                 certainty(&s.certainty),
             ]);
@@ -342,6 +342,14 @@ fn disproportionate(report: &Report, limit: usize) -> Found {
         ]);
         row
     })
+}
+
+/// Day and time; 0 is never.
+fn when(seconds: i64) -> String {
+    match seconds {
+        0 => "-".into(),
+        at => stamp(at),
+    }
 }
 
 fn misplaced(report: &Report, limit: usize) -> Found {

@@ -18,6 +18,8 @@ pub struct Answer {
     steps: usize,
     /// Why it was slow.
     raw: Option<String>,
+    /// Why there are no rows.
+    empty: Option<String>,
 }
 
 impl Answer {
@@ -38,7 +40,14 @@ impl Answer {
             step: plan.step,
             steps: plan.steps(),
             raw: plan.why_raw(),
+            empty: None,
         }
+    }
+
+    /// The same with the reason why there are no rows.
+    pub fn because(mut self, reason: String) -> Self {
+        self.empty = Some(reason);
+        self
     }
 
     /// The same over a time that the caller knows better than the minutes in the store tell.
@@ -89,11 +98,11 @@ impl Answer {
                 .collect();
             row.push(sparkline(&course));
         }
-        let table = text::table(&header, left, rows);
-        match &self.raw {
-            Some(raw) => format!("{table}\n({raw})"),
-            None => table,
+        let mut table = text::table(&header, left, rows);
+        for said in [&self.empty, &self.raw].into_iter().flatten() {
+            table += &format!("\n({said})");
         }
+        table
     }
 
     /// Headings, how many of them stand left, and the rows, all without the course.
@@ -134,10 +143,14 @@ impl Answer {
     /// The ranking as JSON.
     pub fn json(&self) -> Value {
         let rows: Vec<Value> = self.rows.iter().map(|r| self.json_row(r)).collect();
-        json!({
+        let mut answer = json!({
             "top": self.what.name(), "seconds": self.seconds, "total_est_bytes": self.total_bytes,
             "raw_scan": self.raw.is_some(), "course_from": self.begin, "course_step_seconds": self.step, "rows": rows,
-        })
+        });
+        if let Some(reason) = &self.empty {
+            answer["empty_because"] = json!(reason);
+        }
+        answer
     }
 
     fn json_row(&self, r: &Map<String, Value>) -> Value {
@@ -324,6 +337,7 @@ mod tests {
             step: 60,
             steps: 24,
             raw: None,
+            empty: None,
         };
         let whole = answer.table();
         let widest = |t: &str| t.lines().map(|l| l.chars().count()).max().unwrap_or(0);

@@ -109,6 +109,11 @@ impl Filter {
         self.0.fields().iter().all(|f| f.columns(scope).is_some())
     }
 
+    /// Whether it says which sides of links are meant: it names a direction, or only what passed certain interfaces can fit.
+    pub fn names_sides(&self) -> bool {
+        self.0.fields().iter().any(|f| f.name == "direction") || self.0.is_of_interfaces()
+    }
+
     /// The names of the fields that rows of this kind lack.
     pub fn missing(&self, scope: Scope) -> Vec<&'static str> {
         let fields = self.0.fields();
@@ -130,6 +135,16 @@ impl Expression {
             }
             Expression::Not(inner) => inner.fields(),
             Expression::Is(c) => vec![c.field],
+        }
+    }
+
+    fn is_of_interfaces(&self) -> bool {
+        match self {
+            Expression::All(parts) => parts.iter().any(Expression::is_of_interfaces),
+            Expression::Any(parts) => parts.iter().all(Expression::is_of_interfaces),
+            // what did not pass one interface passed two others
+            Expression::Not(_) => false,
+            Expression::Is(c) => ["if", "interface", "role"].contains(&c.field.name),
         }
     }
 
@@ -486,6 +501,23 @@ mod tests {
         let filter = Filter::parse("src = 10.0.0.1 and app = dns").expect("read");
         assert!(!filter.fits(Scope::Usage) && filter.fits(Scope::Flows));
         assert_eq!(filter.missing(Scope::Usage), ["src"]);
+    }
+
+    #[test]
+    fn conditions_on_interfaces_and_directions_name_sides() {
+        for (text, names) in [
+            ("interface = wan1 and direction = egress", true),
+            ("not direction = ingress", true),
+            ("app = dns and if = 7", true),
+            ("role = wan or interface ~ 'wan.*'", true),
+            ("role = wan or app = dns", false),
+            ("interface != mgmt0", false),
+            ("app = dns", false),
+            ("site = berlin and in_if = 7", false),
+        ] {
+            let filter = Filter::parse(text).expect("read");
+            assert_eq!(filter.names_sides(), names, "{text}");
+        }
     }
 
     #[test]

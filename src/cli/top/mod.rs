@@ -5,6 +5,7 @@
 //! read by a program.
 
 mod answer;
+mod empty;
 mod field;
 mod filter;
 mod question;
@@ -22,8 +23,8 @@ pub use question::{Limit, Question, Time};
 /// Shows what uses the bandwidth, read from ClickHouse.
 ///
 /// Rates are averages over the time that has data, estimated from sampled counters where exporters sample; `+-` is the 95 %
-/// error that sampling alone causes (1.96 s + 1.92 s^2, s = sqrt(variance) / bytes), `?` behind the share of which an exporter does not say whether it samples. Each byte counts once for an exporter; `interfaces` shows
-/// both sides of every link. `course` is the bandwidth over the time range, the largest value of the line full.
+/// error that sampling alone causes (1.96 s + 1.92 s^2, s = sqrt(variance) / bytes), `?` behind the share of which an exporter does not say whether it samples. Each byte counts once for an exporter, where it comes in; `interfaces` shows
+/// both sides of every link, and a condition on a direction, or on the interfaces that are meant (`if`, `interface`, `role`), counts the sides that fit it. `course` is the bandwidth over the time range, the largest value of the line full.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  flowhouse top apps --last 1h\n  flowhouse top interfaces --last 10m --limit 5 --watch\n  \
@@ -162,5 +163,10 @@ pub fn ask(reader: &Reader, question: &Question) -> Result<Answer> {
     let (span, ranking) = (plan.span(), plan.ranking());
     let span = reader.bound_rows(&span.sql, &span.values)?;
     let rows = reader.bound_rows(&ranking.sql, &ranking.values)?;
-    Ok(Answer::new(question.what, &plan, span.first(), rows))
+    let empty = rows.is_empty();
+    let answer = Answer::new(question.what, &plan, span.first(), rows);
+    match empty {
+        true => Ok(answer.because(empty::why(reader, question, &plan)?)),
+        false => Ok(answer),
+    }
 }

@@ -229,8 +229,32 @@ impl<'a> Plan<'a> {
         out
     }
 
+    /// What was booked in the time at all, of the exporter that is asked for: `booked` rows, their `bytes`, and when there was
+    /// something `last`, seconds since 1970 UTC, 0 for never.
+    pub fn booked(&self) -> Bound {
+        let mut out = Bound::default();
+        let (from, until) = (self.begin, self.range.until);
+        let (suffix, bucket) = self.range.resolution();
+        let from = from / bucket * bucket;
+        let mut also = String::new();
+        self.of_exporter("u", &mut also, &mut out);
+        let ever = also.replace("u.exporter", "exporter");
+        out.sql = format!(
+            "SELECT count() AS booked, sum(u.est_bytes) AS bytes, (SELECT toUnixTimestamp(max(time)) FROM usage_1h WHERE 1{ever}) AS last \
+             FROM usage_{suffix} AS u WHERE u.time >= toDateTime({from}) AND u.time < toDateTime({until}) AND u.direction = 'ingress'{also}"
+        );
+        out
+    }
+
+    /// Whether sides of links count, and not each byte once: that is what is ranked, or the condition says which are meant.
+    fn by_sides(&self) -> bool {
+        let filter = self.question.filter.as_ref();
+        self.question.what == What::Interfaces || filter.is_some_and(Filter::names_sides)
+    }
+
     /// The rows as `FROM`: alias `u`, with a time, the keys and the sums. `once`: each flow a single time, for the total.
     fn rows(&self, out: &mut Bound, once: bool) -> String {
+        let sides = self.by_sides();
         let (from, until) = (self.begin, self.range.until);
         let what = self.question.what;
         let mut also = String::new();
@@ -239,7 +263,7 @@ impl<'a> Plan<'a> {
                 let table = &self.table;
                 self.conditions(scope, "u", &mut also, out);
                 also += match scope {
-                    Scope::Usage if what != What::Interfaces => " AND u.direction = 'ingress'",
+                    Scope::Usage if !sides => " AND u.direction = 'ingress'",
                     Scope::Talkers if once => " AND u.role = 'source'",
                     Scope::Talkers => " AND u.other = 0",
                     _ => "",
@@ -249,16 +273,16 @@ impl<'a> Plan<'a> {
                 )
             }
             Source::RawScan => {
-                let links = what == What::Interfaces;
-                let scope = if links { Scope::Sides } else { Scope::Flows };
-                // the total counts each flow once, that of links both sides
-                let each = what.each_of_flow().filter(|_| links || !once);
-                let each = each.map_or(String::new(), |e| format!(" ARRAY JOIN {e}"));
+                // of links both sides count, else each flow once
+                let (scope, each) = match sides {
+                    true => (Scope::Sides, format!(" ARRAY JOIN {SIDES} AS side")),
+                    false => (Scope::Flows, String::new()),
+                };
                 self.conditions(scope, "f", &mut also, out);
-                if !links {
+                if !sides {
                     also += " AND f.counts_ingress";
                 }
-                let keys = if once { "" } else { what.flow_keys() };
+                let keys = if once { "" } else { what.flow_keys(sides) };
                 format!(
                     "(SELECT f.received_at AS time, {keys} f.bytes AS bytes, f.packets AS packets, toUInt64(1) AS flows, \
                      f.bytes * f.sampling_interval AS est_bytes, f.packets * f.sampling_interval AS est_packets, \
@@ -270,15 +294,19 @@ impl<'a> Plan<'a> {
     }
 
     fn conditions(&self, scope: Scope, alias: &str, also: &mut String, out: &mut Bound) {
+        self.of_exporter(alias, also, out);
+        if let Some(filter) = &self.question.filter {
+            *also += &format!(" AND {}", filter.write(scope, out));
+        }
+    }
+
+    fn of_exporter(&self, alias: &str, also: &mut String, out: &mut Bound) {
         if let Some(exporter) = self.question.exporter {
             let address = match exporter {
                 IpAddr::V4(v4) => v4.to_ipv6_mapped(),
                 IpAddr::V6(v6) => v6,
             };
             *also += &format!(" AND {alias}.exporter = {}", out.bind(address, "IPv6"));
-        }
-        if let Some(filter) = &self.question.filter {
-            *also += &format!(" AND {}", filter.write(scope, out));
         }
     }
 }
@@ -308,32 +336,25 @@ impl What {
         }
     }
 
-    /// What a flow counts for, where it counts for more than one thing.
-    fn each_of_flow(self) -> Option<&'static str> {
-        match self {
-            What::Hosts => Some("arrayDistinct([f.src_addr, f.dst_addr]) AS address"),
-            What::As => Some("arrayDistinct([f.src_as, f.dst_as]) AS as_number"),
-            What::Interfaces => Some(
-                "arrayFilter(s -> s.3 != 0, [(f.in_if, 'ingress', f.counts_ingress), (f.out_if, 'egress', f.counts_egress)]) AS side",
-            ),
-            What::Apps | What::Classes | What::Networks | What::Exporters => None,
-        }
-    }
-
-    /// The keys as columns of flows.
-    fn flow_keys(self) -> &'static str {
+    /// The keys as columns of flows, or of their `sides`. Hosts and AS numbers of a flow are two.
+    fn flow_keys(self, sides: bool) -> &'static str {
         match self {
             What::Apps => "f.app AS app, f.app_proto AS app_proto,",
+            What::Classes if sides => {
+                "if(side.2 = 'egress', f.egress_qos_class, f.qos_class) AS qos_class,"
+            }
             What::Classes => "f.qos_class AS qos_class,",
             What::Interfaces => "f.exporter AS exporter, side.1 AS if_index, side.2 AS direction,",
-            What::Hosts => "address,",
+            What::Hosts => "arrayJoin(arrayDistinct([f.src_addr, f.dst_addr])) AS address,",
             What::Networks => "f.src_net AS src_net, f.dst_net AS dst_net,",
-            What::As => "as_number,",
+            What::As => "arrayJoin(arrayDistinct([f.src_as, f.dst_as])) AS as_number,",
             What::Exporters => "f.exporter AS exporter,",
         }
     }
 }
 
+/// The sides of links on which a flow counts: interface and direction.
+const SIDES: &str = "arrayFilter(s -> s.3 != 0, [(f.in_if, 'ingress', f.counts_ingress), (f.out_if, 'egress', f.counts_egress)])";
 const SUMS: &str = "sum(u.bytes) AS bytes, sum(u.packets) AS packets, sum(u.flows) AS flows, sum(u.est_bytes) AS est_bytes, \
                     sum(u.est_packets) AS est_packets, sum(u.sampled_packets) AS sampled_packets, sum(u.variance) AS variance, min(u.sampling_known) AS sampling_known";
 /// Bytes of exporters that do not say whether they sample.
@@ -343,3 +364,56 @@ const STEPS_MAX: u64 = 24;
 /// How far ahead of the store's clock rows are still taken.
 const AHEAD_S: u64 = 3_600;
 const HOUR_S: u64 = 3_600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sql(what: What, condition: &str) -> String {
+        let filter = Filter::parse(condition).expect("read");
+        let question = Question {
+            what,
+            time: Time::Last(3_600),
+            limit: Limit::Rows(10),
+            exporter: None,
+            filter: Some(filter),
+        };
+        let range = Range {
+            from: 1_800_000_000,
+            to: 1_800_003_600,
+            until: 1_800_007_200,
+            now: 1_800_003_600,
+        };
+        let plan = Plan::new(&question, range);
+        assert!(
+            !plan.booked().sql.contains("{p"),
+            "no exporter is asked for"
+        );
+        plan.ranking().sql + &plan.span().sql
+    }
+
+    #[test]
+    fn a_condition_on_sides_is_not_undone() {
+        let ingress = "u.direction = 'ingress'";
+        for what in [What::Apps, What::Classes, What::Exporters] {
+            assert!(!sql(what, "direction = egress and if = 7").contains(ingress));
+            assert!(!sql(what, "interface = wan1").contains(ingress));
+            assert_eq!(sql(what, "app = dns").matches(ingress).count(), 2);
+        }
+        // the same from flows one by one
+        for what in [What::Apps, What::Hosts, What::As, What::Networks] {
+            let text = sql(what, "direction = egress and port = 53");
+            let sides = text.matches("AS side WHERE").count();
+            assert_eq!(
+                (sides, text.contains("AND f.counts_ingress")),
+                (2, false),
+                "{text}"
+            );
+            let text = sql(what, "port = 53");
+            let once = text.matches("AND f.counts_ingress").count();
+            assert_eq!((once, text.contains("AS side")), (2, false), "{text}");
+        }
+        let classes = sql(What::Classes, "direction = egress and port = 53");
+        assert!(classes.contains("f.egress_qos_class"), "{classes}");
+    }
+}

@@ -36,7 +36,7 @@ impl SflowDecoder {
         SflowDecoder {
             sequences: Sequences::new(settings.exporters_max),
             silence_max_ns: (settings.template_lifetime_s as i64).saturating_mul(NS),
-            rows: RowWriter::new(settings.sampling_max),
+            rows: RowWriter::new(settings),
         }
     }
 
@@ -63,6 +63,7 @@ impl SflowDecoder {
         };
         let exporter = d.exporter();
         let sender = (exporter, header.sub_agent);
+        self.rows.begin(exporter);
         let tally = book.account((exporter.0, header.sub_agent));
         let count_at = reader.position() - 4;
         tally.one(Outcome::DatagramsParsed);
@@ -307,7 +308,11 @@ mod tests {
     }
 
     fn run(payloads: &[Vec<u8>]) -> Run {
-        let mut decoder = SflowDecoder::new(&Settings::default());
+        run_with(&Settings::default(), payloads)
+    }
+
+    fn run_with(settings: &Settings, payloads: &[Vec<u8>]) -> Run {
+        let mut decoder = SflowDecoder::new(settings);
         let mut r = Run {
             batch: FlowBatch::new(),
             learned: Vec::new(),
@@ -406,6 +411,23 @@ mod tests {
         assert_eq!(row.sampling_source(), SamplingSource::Header);
         assert_eq!(row.estimate(), (100_000, 100));
         assert_eq!(r.fault, None);
+    }
+
+    #[test]
+    fn overrides_come_before_the_rate_of_an_agent() {
+        let one = crate::decode::overrides::tests::one;
+        let at = |interface| {
+            let settings = Settings {
+                sampling_overrides: vec![one("10.0.0.1", &[interface], &[], 4_000)].into(),
+                ..Settings::default()
+            };
+            let r = run_with(&settings, &[datagram(1, &[flow(1, 0, 4, &[header()])])]);
+            let interval = r.batch.core.sampling_interval[0];
+            (interval, r.batch.row(0).sampling_source())
+        };
+        // it was sampled where it came in
+        assert_eq!(at(3), (4_000, SamplingSource::Override));
+        assert_eq!(at(4), (100, SamplingSource::Header));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use super::record::{FlowRecord, Gateway, IpRecord};
 use super::wire::{FlowSample, Interface};
-use crate::decode::sampling;
+use crate::decode::overrides::{OfExporter, Overrides};
+use crate::decode::{Settings, sampling};
 use crate::dissect::{self, HeaderView};
 use crate::ledger::{Outcome, Tally};
 use crate::model::{Addr, Field, FlowBatch, RowFlags, SamplingSource};
@@ -11,6 +12,9 @@ use crate::model::{Addr, Field, FlowBatch, RowFlags, SamplingSource};
 #[derive(Debug)]
 pub(super) struct RowWriter {
     sampling_max: u32,
+    overrides: Overrides,
+    /// Those of the exporter whose samples come.
+    overridden: Option<OfExporter>,
     path: Vec<u32>,
 }
 
@@ -37,11 +41,18 @@ struct Packet<'a> {
 
 impl RowWriter {
     /// Sampling intervals above `sampling_max` are flagged, not applied.
-    pub(super) fn new(sampling_max: u32) -> Self {
+    pub(super) fn new(settings: &Settings) -> Self {
         RowWriter {
-            sampling_max,
+            sampling_max: settings.sampling_max,
+            overrides: settings.sampling_overrides.clone(),
+            overridden: None,
             path: Vec::new(),
         }
+    }
+
+    /// Samples of this exporter come now.
+    pub(super) fn begin(&mut self, exporter: Addr) {
+        self.overridden = self.overrides.of(exporter);
     }
 
     /// Writes the row of a sample and counts it. `place` is the sample's place in its datagram.
@@ -122,7 +133,7 @@ impl RowWriter {
         if seen && h.network_at.is_none() && ip.is_none() {
             c.flags[i] |= RowFlags::NOT_IP;
         }
-        let (interval, source, flags) = self.sampling(sample.rate);
+        let (interval, source, flags) = self.sampling(sample);
         c.sampling_interval[i] = interval;
         c.sampling_source[i] = source as u8;
         c.flags[i] |= flags;
@@ -131,8 +142,14 @@ impl RowWriter {
     }
 
     /// Interval, where it came from and flags of a sample's rate.
-    fn sampling(&self, rate: u32) -> (u32, SamplingSource, u32) {
-        match rate {
+    fn sampling(&self, sample: &FlowSample<'_>) -> (u32, SamplingSource, u32) {
+        let overrides = self.overridden.as_ref();
+        // an agent has no names of samplers
+        let told = overrides.and_then(|o| o.interval(metered_at(sample), None));
+        if let Some(n) = told {
+            return (n, SamplingSource::Override, 0);
+        }
+        match sample.rate {
             0 => (1, SamplingSource::Unknown, RowFlags::SAMPLING_UNKNOWN),
             n if n > self.sampling_max => (1, SamplingSource::Unknown, sampling::REFUSED),
             n => (n, SamplingSource::Header, 0),
@@ -318,6 +335,14 @@ fn texts(i: usize, packet: &Packet<'_>, out: &mut FlowBatch, tally: &mut Tally) 
 
 /// The ifIndex of an interface; none where the packet was discarded or left through several. 0x3fffffff stays: the
 /// specification (section 5.3) has it for "no input or output interface", for traffic that begins or ends in the exporter.
+/// The interface at which a packet was sampled.
+fn metered_at(sample: &FlowSample<'_>) -> Option<u32> {
+    match direction(sample) {
+        Some(1) => index(sample.output),
+        _ => index(sample.input),
+    }
+}
+
 fn index(interface: Interface) -> Option<u32> {
     (interface.format == 0).then_some(interface.value)
 }

@@ -14,13 +14,13 @@ pub fn reconciliation(since: &str, until: &str) -> String {
 }
 
 /// One row for each side of an interface over a time (bounds as in [`reconciliation`]): `exporter, if_index, if_name, direction,
-/// source, counted_bytes, flow_bytes, ratio, windows, diagnosis, diagnosed, explanation`. The diagnosis is that of most of the
+/// source, counted_bytes, flow_bytes, ratio, windows, diagnosis, diagnosed, explanation`; the ratio is NULL where nothing was counted. The diagnosis is that of most of the
 /// `windows`, which `diagnosed` of them share; what agrees is there, too. The busiest come first.
 pub fn reconciliation_summary(since: &str, until: &str) -> String {
     let query = reconciliation(since, until);
     format!(
         "SELECT exporter, if_index, any(a.if_name) AS if_name, direction, any(a.source) AS source, \
-         sum(a.counted) AS counted_bytes, sum(a.flows) AS flow_bytes, flow_bytes / greatest(counted_bytes, 1) AS ratio, \
+         sum(a.counted) AS counted_bytes, sum(a.flows) AS flow_bytes, if(counted_bytes > 0, flow_bytes / counted_bytes, NULL) AS ratio, \
          sum(a.n) AS windows, argMax(a.diagnosis, a.n) AS diagnosis, max(a.n) AS diagnosed, argMax(a.explanation, a.n) AS explanation \
          FROM (SELECT exporter, if_index, direction, diagnosis, any(w.if_name) AS if_name, any(w.source) AS source, \
          sum(counted_bytes) AS counted, sum(flow_bytes) AS flows, count() AS n, argMax(w.explanation, w.time) AS explanation \
