@@ -48,7 +48,8 @@ migrations! {
     10, "0010_sides.sql";
     11, "0011_variance.sql";
     12, "0012_once.sql";
-    13, "0013_counter_stands_still.sql";
+    13, "0013_metered.sql";
+    14, "0014_counter_stands_still.sql";
 }
 
 impl Migration {
