@@ -180,9 +180,7 @@ fn by_history(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows:
         let run = run(batch, at, rows.end);
         at = run.end;
         let exporter = batch.provenance_of(run.start).exporter;
-        let Some(remembered) = memory.of(&exporter) else {
-            continue;
-        };
+        let remembered = memory.of(&exporter);
         let c = &mut batch.core;
         for i in run {
             let (proto, sport, dport) = (c.proto[i], c.src_port[i], c.dst_port[i]);

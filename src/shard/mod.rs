@@ -9,7 +9,7 @@ mod export;
 mod settings;
 mod worker;
 
-pub use back::{Back, Sealed};
+pub use back::{Back, FACTS_MAX, Sealed};
 pub use export::ExportShard;
 pub use settings::{SHARDS_MAX, Settings, Stages};
 pub use worker::{Cell, Change, ShardStats, State, Worker};
