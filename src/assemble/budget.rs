@@ -1,15 +1,23 @@
 //! What memory can be needed at most, summed and said at start.
 
+use crate::batch::RowRef;
 use crate::config::Config;
-use crate::model::{CoreColumns, FLOW_BATCH_ROWS, TEXT_ARENA_MAX};
-use crate::sink::spool::Mode;
+use crate::decode;
+use crate::enrich::Memory;
+use crate::ledger::Book;
+use crate::model::{CoreColumns, FLOW_BATCH_ROWS, FlowBatch, Learned, NetworkRow, UsageRow};
+use crate::shard;
+use crate::sink::spool::{Mode, positions};
 use anyhow::{Result, bail};
 
 /// Bytes of a row in a block of the store, all columns there.
 const BLOCK_ROW_BYTES: usize = 520;
 
-/// Bytes of a template with its plan.
-const TEMPLATE_BYTES: usize = 1_024;
+/// Settings whose limits add up to more than so many times the machine's memory are refused.
+const PAST_MEMORY_MAX: usize = 4;
+
+/// Bytes of the texts of a fact: a name and a description of 64 bytes each.
+const FACT_TEXT_BYTES: usize = 2 * (64 + 16);
 
 /// Bytes of a bundle that waits on disk.
 const SPOOLED_BYTES: usize = 300;
@@ -36,10 +44,18 @@ pub fn report(config: &Config, shards: usize, listeners: usize) -> Result<()> {
         total >> 20,
         parts.join(", ")
     );
+    if let Some(memory) = machine_memory()
+        && total > memory
+    {
+        tracing::warn!(
+            "this machine has {} MiB: with every limit reached it would run out of memory",
+            memory >> 20
+        );
+    }
     refuse(config, shards)
 }
 
-/// Refuses settings that need more memory than this machine has.
+/// Refuses settings that need far more memory than this machine has, whatever happens to be sent.
 ///
 /// # Errors
 /// What to lower.
@@ -49,7 +65,7 @@ pub fn refuse(config: &Config, shards: usize) -> Result<()> {
         .map(|i| i.bytes)
         .fold(0, usize::saturating_add);
     if let Some(memory) = machine_memory()
-        && total > memory
+        && total / PAST_MEMORY_MAX > memory
     {
         bail!(
             "the limits add up to {} MiB and this machine has {} MiB: lower sink.queue_max, receive.queue, batch.seal_rows or \
@@ -62,48 +78,56 @@ pub fn refuse(config: &Config, shards: usize) -> Result<()> {
 }
 
 fn items(config: &Config, shards: usize) -> Vec<Item> {
-    let batch = (FLOW_BATCH_ROWS + 512) * CoreColumns::ROW_BYTES + TEXT_ARENA_MAX / 8;
-    let bundle =
-        config.batch.seal_rows.div_ceil(FLOW_BATCH_ROWS) * batch + config.batch.seal_rows * 4;
     // each shard fills one, the hop holds some, the encoder has one
     let bundles = shards + config.sink.queue_max + 1;
     let sections = config.sink.in_flight_max * config.batch.seal_rows * BLOCK_ROW_BYTES;
-    let spooled = config.spool.mode != Mode::Off;
+    let exporters = config.receive.exporters_max;
+    let taught = config.enrich.memory_max().saturating_mul(shards);
+    // domain 0 of all exporters, further domains in each shard, and receive; each in a book, as published, as told
+    let accounts = exporters.saturating_mul(1 + shards + config.receive.listeners.len());
+    let items = [
+        ("receive", config.receive.batches_bytes_max(shards)),
+        (
+            "decoding",
+            config.decode.memory_max().saturating_mul(shards),
+        ),
+        (
+            "names",
+            taught.saturating_add(Memory::bytes_max(exporters, shards)),
+        ),
+        ("counts", Book::bytes_max(accounts).saturating_mul(3)),
+        ("usage", config.usage.memory_max() * shards),
+        ("bundles", bundle(config).saturating_mul(bundles)),
+        ("SNMP", config.snmp.memory_max()),
+        ("in flight", sections),
+        ("spool", spool(config)),
+    ];
+    let item = |(what, bytes)| Item { what, bytes };
+    items.into_iter().map(item).collect()
+}
+
+/// Most bytes of a bundle: rows, usage and facts.
+fn bundle(config: &Config) -> usize {
+    let rows = config.batch.seal_rows + decode::ROWS_AT_ONCE_MAX;
+    let batches = config.batch.seal_rows.div_ceil(FLOW_BATCH_ROWS);
+    let flows = batches * FlowBatch::bytes_max(FLOW_BATCH_ROWS)
+        + decode::ROWS_AT_ONCE_MAX * CoreColumns::ROW_BYTES
+        + rows * size_of::<RowRef>();
+    let usage = size_of::<UsageRow>() + size_of::<NetworkRow>();
+    let usage = config.usage.usage_keys_max.saturating_mul(usage);
+    let facts = shard::FACTS_MAX * (size_of::<Learned>() + FACT_TEXT_BYTES);
+    (flows + facts).saturating_add(usage)
+}
+
+fn spool(config: &Config) -> usize {
+    if config.spool.mode == Mode::Off {
+        return 0;
+    }
     // live sections that wait, and the bundle that the writer's queue may be too small for
     let encoded = (config.sink.in_flight_max + 1) * config.batch.seal_rows * BLOCK_ROW_BYTES;
     let queue = usize::try_from(config.spool.queue_bytes_max).unwrap_or(usize::MAX);
-    let spool = (config.spool.files_max * SPOOLED_BYTES + encoded).saturating_add(queue);
-    let decode = config.decode.templates_max * TEMPLATE_BYTES + config.decode.waiting_bytes_max;
-    vec![
-        Item {
-            what: "receive",
-            bytes: config.receive.batches_bytes_max(shards),
-        },
-        Item {
-            what: "templates",
-            bytes: decode * shards,
-        },
-        Item {
-            what: "usage",
-            bytes: config.usage.memory_max() * shards,
-        },
-        Item {
-            what: "bundles",
-            bytes: bundle * bundles,
-        },
-        Item {
-            what: "SNMP",
-            bytes: config.snmp.memory_max(),
-        },
-        Item {
-            what: "in flight",
-            bytes: sections,
-        },
-        Item {
-            what: "spool",
-            bytes: if spooled { spool } else { 0 },
-        },
-    ]
+    let files = config.spool.files_max * SPOOLED_BYTES;
+    (files + encoded + positions::BYTES_MAX).saturating_add(queue)
 }
 
 /// Bytes of memory this machine has; `None` where the kernel does not say.

@@ -264,6 +264,7 @@ fn spool(sink: &Snapshot) -> Option<control::Spool> {
         in_doubt: s.in_doubt,
         quarantined: s.quarantined,
         corrupt: s.corrupt,
+        forgotten: s.forgotten,
         bundles: s.bundles,
         written: s.written,
         commits: s.commits,

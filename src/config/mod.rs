@@ -257,7 +257,13 @@ impl Config {
             ("decode.exporters_max", self.decode.exporters_max),
             ("decode.sessions_max", self.decode.sessions_max),
             ("decode.domains_max", self.decode.domains_max),
+            ("decode.sessions_all_max", self.decode.sessions_all_max),
+            ("decode.domains_all_max", self.decode.domains_all_max),
             ("decode.templates_max", self.decode.templates_max),
+            (
+                "decode.templates_bytes_max",
+                self.decode.templates_bytes_max,
+            ),
             (
                 "decode.exporter_templates_max",
                 self.decode.exporter_templates_max,

@@ -19,6 +19,7 @@ pub struct Inventory {
     exporters: DashMap<Addr, Entry>,
     next: AtomicUsize,
     applications: Shown,
+    unlisted: AtomicUsize,
 }
 
 #[derive(Clone, Debug)]
@@ -33,8 +34,10 @@ struct Entry {
 impl Inventory {
     /// Takes in what the exporters of a book have counted up to `now_ms`.
     pub fn observe(&self, book: &Book, now_ms: i64) {
+        let mut unlisted = 0;
         for (addr, (tally, domains)) in exporters(book) {
             if self.exporters.len() >= EXPORTERS_MAX && !self.exporters.contains_key(&addr) {
+                unlisted += 1;
                 continue;
             }
             let mut entry = self.exporters.entry(addr).or_insert_with(|| Entry {
@@ -50,6 +53,12 @@ impl Inventory {
             }
             entry.domains = domains;
         }
+        self.unlisted.store(unlisted, Relaxed);
+    }
+
+    /// How many of the last book found no room.
+    pub fn unlisted(&self) -> usize {
+        self.unlisted.load(Relaxed)
     }
 
     /// The applications with metrics of their own.

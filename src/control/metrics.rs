@@ -137,6 +137,11 @@ fn by_exporter(page: &mut Page, s: &Snapshot, inventory: &Inventory, labels_max:
         "Exporters seen since the start.",
         [(&[][..], inventory.len() as f64)],
     );
+    page.gauge(
+        "flowhouse_control_exporters_unlisted",
+        "Exporters that /exporters does not list, because it lists as many as it may.",
+        [(&[][..], inventory.unlisted() as f64)],
+    );
 }
 
 fn receive(page: &mut Page, listeners: &[Listener]) {
@@ -263,9 +268,18 @@ fn spool(page: &mut Page, s: &Spool) {
     for (name, help, value) in gauges {
         page.gauge(&format!("flowhouse_spool_{name}"), help, [(&[][..], value)]);
     }
+    spool_counters(page, s);
+}
+
+fn spool_counters(page: &mut Page, s: &Spool) {
     let counters = [
         ("bundles", "Bundles made durable.", s.bundles as f64),
         ("written_bytes", "Bytes made durable.", s.written as f64),
+        (
+            "positions_forgotten",
+            "Sequences that found no room among the positions: what a crash costs of them is not counted.",
+            s.forgotten as f64,
+        ),
         (
             "commits",
             "Commits; each makes one or several bundles durable.",

@@ -222,6 +222,8 @@ pub struct Spool {
     pub quarantined: u64,
     /// Files set aside because they are damaged.
     pub corrupt: u64,
+    /// Entries of positions that found no room or gave way.
+    pub forgotten: u64,
     /// Bundles made durable.
     pub bundles: u64,
     /// Bytes made durable.

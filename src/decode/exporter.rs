@@ -159,16 +159,8 @@ impl Exporter {
             return (i, Gone::default());
         }
         let mut gone = Gone::default();
-        if self.sessions.len() >= settings.sessions_max.max(1)
-            && let Some(mut old) = self.sessions.give_way(now_ns)
-        {
-            old.sequence.flush(book.account((self.addr.0, old.domain)));
-            touched.push(old.key(self.addr));
-            gone = Gone {
-                entries: 1 + old.templates.len(),
-                templates: old.templates.len(),
-            };
-            self.templates -= gone.templates;
+        if self.sessions.len() >= settings.sessions_max.max(1) {
+            gone = self.drop_sessions(1, now_ns, (book, touched));
         }
         (self.sessions.push(Session::new(key, now_ns)), gone)
     }
@@ -249,6 +241,35 @@ impl Exporter {
         session.templates.insert(i, slot);
         self.templates += 1;
         (Lesson::New, gone)
+    }
+
+    /// Drops sessions that may give way; their open gaps are booked.
+    pub fn drop_sessions(
+        &mut self,
+        n: usize,
+        now_ns: i64,
+        (book, touched): (&mut Book, &mut Touched),
+    ) -> Gone {
+        let mut gone = Gone::default();
+        for _ in 0..n {
+            let Some(mut old) = self.sessions.give_way(now_ns) else {
+                break;
+            };
+            old.sequence.flush(book.account((self.addr.0, old.domain)));
+            touched.push(old.key(self.addr));
+            gone.entries += 1 + old.templates.len();
+            gone.templates += old.templates.len();
+        }
+        self.templates -= gone.templates;
+        gone
+    }
+
+    /// Drops the domains that were silent for longest.
+    pub fn drop_domains(&mut self, n: usize) {
+        for _ in 0..n {
+            let oldest = (0..self.domains.len()).min_by_key(|&i| self.domains[i].last_seen_ns);
+            oldest.map(|i| self.domains.swap_remove(i));
+        }
     }
 
     /// Drops the templates that were not used for longest; how many there were.

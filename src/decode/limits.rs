@@ -18,6 +18,16 @@ impl Decoder {
             ("templates", shared.templates, s.templates_max),
             ("waiting sets", shared.waiting_sets, s.waiting_sets_max),
             ("waiting bytes", shared.waiting_bytes, s.waiting_bytes_max),
+            (
+                "sessions of all",
+                sum(|e| e.sessions.len()),
+                s.sessions_all_max,
+            ),
+            (
+                "domains of all",
+                sum(|e| e.domains.len()),
+                s.domains_all_max,
+            ),
             ("names of all", sum(|e| e.names.len()), s.names_all_max),
             (
                 "samplers of all",

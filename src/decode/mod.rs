@@ -22,6 +22,7 @@ mod ipfix;
 mod layouts;
 mod lend;
 mod limits;
+mod memory;
 mod moves;
 mod options;
 pub mod oracle;
@@ -40,6 +41,7 @@ mod sessions;
 mod sets;
 mod settings;
 pub mod sflow;
+mod snapshot;
 mod state;
 pub mod template;
 mod twoway;
@@ -53,6 +55,7 @@ pub use probe::looks_like_export;
 pub use sequence::{Arrival, End, Missed, Sequence};
 pub use settings::Settings;
 pub use sflow::SflowDecoder;
+pub use snapshot::{STATE_BYTES_MAX, SavedState, Snapshot};
 pub use state::StateError;
 
 use crate::ledger::{Account, Book, Outcome};
@@ -221,12 +224,16 @@ impl Decoder {
         let place = self.place((d.source, header.domain), book);
         let exporter = self.exporters.at(place);
         let (settings, now) = (&self.shared.settings, d.received_at_ns);
+        let before = (exporter.sessions.len(), exporter.domains.len());
         exporter.last_seen_ns = now;
         let key = (d.port, header.version, header.domain);
         let house = (&mut *book, &mut self.touched);
         let (session, gone) = exporter.session(key, now, settings, house);
         let domain = (header.version, header.domain);
         let (domain, domain_gone) = exporter.domain(domain, now, settings);
+        let grown = before != (exporter.sessions.len(), exporter.domains.len());
+        self.shared.held.sessions += exporter.sessions.len() - before.0;
+        self.shared.held.domains += exporter.domains.len() - before.1;
         let first = *exporter.first_export_ms.get_or_insert(header.export_ms);
         let frame = sets::frame(d, &header, first, settings);
         let account = &mut exporter.domains[domain].account;
@@ -269,8 +276,8 @@ impl Decoder {
             session.touched = self.touched.push(session.key(d.source));
         }
         self.late = Late::of(d, header, job.left);
-        if !learned.is_empty() {
-            self.relieve(book);
+        if grown || !learned.is_empty() {
+            self.relieve(now, book);
         }
     }
 
@@ -397,9 +404,16 @@ fn expire_front(e: &mut Exporter, shared: &mut Shared, book: &mut Book) {
 /// Rows of sets that waited for a template which are decoded at once, and the rest of a set.
 const LATE_ROWS: usize = 4_096;
 
+/// Most rows that come at once beside those of a batch that is not full: of the longest datagram, of the last set that waited,
+/// with records of one byte, and of those before it.
+pub const ROWS_AT_ONCE_MAX: usize = 2 * DATAGRAM_MAX + LATE_ROWS;
+
+/// Bytes of the longest UDP payload.
+const DATAGRAM_MAX: usize = 65_507;
+
 /// Most names that one datagram teaches, with the sets that waited for its template; further ones are counted, and taken
 /// when the exporter repeats them.
-pub const FACTS_MAX: usize = 65_536;
+pub const FACTS_MAX: usize = 32_768;
 
 /// Nanoseconds after which a name or a template that an exporter repeats is handed on again, though nothing changed: the
 /// inventory may be another one, or have lost it.

@@ -295,7 +295,7 @@ const TEMPLATE_ID: u16 = 145;
 const DOMAIN_ID: u16 = 149;
 
 /// Bytes of a learned name (contracts: 64 each).
-const NAME_BYTES_MAX: usize = 64;
+pub(super) const NAME_BYTES_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -151,6 +151,9 @@ pub(super) struct Fallback {
     pub max: u32,
 }
 
+/// Bytes of what is known of a sampler, at most.
+pub(super) const ENTRY_BYTES: usize = size_of::<(Scope, u32)>();
+
 /// Flags of a row whose interval was refused: none is known, then.
 pub(super) const REFUSED: u32 = RowFlags::SAMPLING_REFUSED | RowFlags::SAMPLING_UNKNOWN;
 

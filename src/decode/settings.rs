@@ -29,8 +29,12 @@ pub struct Settings {
     pub exporters_max: usize,
     /// Sessions (source port, version, domain) kept for one exporter; at least as many as domains.
     pub sessions_max: usize,
+    /// The same in all. Shortly before, an eighth of those of the exporter that has most is forgotten.
+    pub sessions_all_max: usize,
     /// Observation domains kept for one exporter.
     pub domains_max: usize,
+    /// The same in all. Shortly before, an eighth of those of the exporter that has most is forgotten.
+    pub domains_all_max: usize,
     /// Templates of one exporter.
     pub exporter_templates_max: usize,
     /// Templates in all. Shortly before, those of the exporter that has most give way.
@@ -84,10 +88,12 @@ impl Default for Settings {
             post_is_reverse: false,
             exporters_max: 16_384,
             sessions_max: 1_024,
+            sessions_all_max: 131_072,
             domains_max: 256,
+            domains_all_max: 65_536,
             exporter_templates_max: 4_096,
             templates_max: 131_072,
-            templates_bytes_max: 128 * 1024 * 1024,
+            templates_bytes_max: 64 * 1024 * 1024,
             template_fields_max: 512,
             record_bytes_max: 65_507,
             template_lifetime_s: 86_400,

@@ -11,7 +11,7 @@ use super::sequence::{End, Sequence};
 use super::sessions::{NEVER_NS, Session, Slot};
 use super::settings::Settings;
 use super::template::{FieldSpec, TemplateHeader, VARIABLE};
-use crate::ledger::Place;
+use crate::ledger::{Book, Place};
 use crate::model::{Addr, Learned};
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,7 @@ pub enum StateError {
     Position,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 struct Saved {
     format: u32,
     exporters: Vec<SavedExporter>,
@@ -40,26 +40,26 @@ struct Saved {
 }
 
 /// sFlow: agent, sub-agent, when it was last heard of, expectation.
-type SavedSender = ([u8; 16], u32, i64, Sequence);
+pub(super) type SavedSender = ([u8; 16], u32, i64, Sequence);
 
 #[derive(Serialize, Deserialize)]
-struct SavedExporter {
+pub(super) struct SavedExporter {
     addr: [u8; 16],
     first_export_ms: Option<i64>,
     last_seen_ns: i64,
-    sessions: Vec<SavedSession>,
+    pub(super) sessions: Vec<SavedSession>,
     domains: Vec<SavedDomain>,
     names: Vec<(NameKind, u64, String, String)>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct SavedSession {
+pub(super) struct SavedSession {
     port: u16,
     version: u8,
     domain: u32,
     announced: bool,
     last_seen_ns: i64,
-    sequence: Sequence,
+    pub(super) sequence: Sequence,
     templates: Vec<SavedTemplate>,
 }
 
@@ -81,34 +81,6 @@ struct SavedDomain {
 }
 
 impl Decoder {
-    /// Everything that should survive a restart, at the end of the process. Same state, same bytes.
-    pub fn save(&self) -> Vec<u8> {
-        let exporters = self.exporters.iter().map(saved).collect();
-        let senders = self.sflow.senders();
-        let senders = senders.map(|((agent, sub), seen, s)| (agent.0, sub, seen, s.clone()));
-        self.written(exporters, senders.collect())
-    }
-
-    /// The same in mid-run, without sequence expectations: the process receives past them, and after a kill they would
-    /// book as missing what was received.
-    pub fn save_running(&self) -> Vec<u8> {
-        let mut exporters: Vec<SavedExporter> = self.exporters.iter().map(saved).collect();
-        let sessions = exporters.iter_mut().flat_map(|e| &mut e.sessions);
-        sessions.for_each(|s| s.sequence = Sequence::default());
-        self.written(exporters, Vec::new())
-    }
-
-    fn written(&self, mut exporters: Vec<SavedExporter>, mut senders: Vec<SavedSender>) -> Vec<u8> {
-        exporters.sort_by_key(|e| e.addr);
-        senders.sort_by_key(|&(agent, sub_agent, ..)| (agent, sub_agent));
-        let state = Saved {
-            format: FORMAT,
-            exporters,
-            senders,
-        };
-        serde_json::to_vec(&state).unwrap_or_default()
-    }
-
     /// Takes a saved state for the exporters that are `mine` (a shard's); of an exporter or an sFlow sender that several states
     /// hold the one heard of last stays. After a stop in order the saved sequences hold, and what is ahead of them was sent while the
     /// collector was stopped; after a crash they may be those of an earlier stop, and are left out. Returns the names and samplers, for the tables that live elsewhere.
@@ -157,11 +129,13 @@ impl Decoder {
         self.shared.templates = self.exporters.iter().map(|e| e.templates).sum();
         self.shared.held = Held::default();
         self.exporters.iter().for_each(|e| self.shared.held.add(e));
+        // the state may be of several shards, or of larger limits
+        self.relieve(0, &mut Book::default());
         Ok(learned)
     }
 }
 
-fn saved(e: &Exporter) -> SavedExporter {
+pub(super) fn saved(e: &Exporter) -> SavedExporter {
     let mut names: Vec<_> = e
         .names
         .iter()
@@ -318,12 +292,12 @@ fn restored_session(
 }
 
 /// Version of the text.
-const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 3;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Book, Outcome};
+    use crate::ledger::Outcome;
     use crate::model::{Datagram, FlowBatch};
 
     fn words(list: &[u16]) -> Vec<u8> {
@@ -359,8 +333,8 @@ mod tests {
             0,
             &[&template[..], &options[..], &data[..]].concat(),
         );
-        let saved = first.save();
-        assert_eq!(saved, first.save(), "same state, same bytes");
+        let saved = first.save().text;
+        assert_eq!(saved, first.save().text, "same state, same bytes");
         let mut second = Decoder::new(Settings::default());
         let learned = second
             .restore(&saved, End::Stopped, |_| true)
@@ -388,7 +362,7 @@ mod tests {
     fn hostile_text_is_an_error_and_changes_nothing() {
         let mut d = Decoder::new(Settings::default());
         feed(&mut d, 0, &[2, 12, 256, 1, 7, 2]);
-        let saved = d.save();
+        let saved = d.save().text;
         for text in [
             &b"not json"[..],
             b"{}",
@@ -413,7 +387,7 @@ mod tests {
         for cut in 0..saved.len() {
             assert!(d.restore(&saved[..cut], End::Stopped, |_| true).is_err());
         }
-        assert_eq!(d.save(), saved);
+        assert_eq!(d.save().text, saved);
     }
 
     #[test]
@@ -421,7 +395,7 @@ mod tests {
         let saved = |sequence: u32, seen_ns| {
             let mut d = Decoder::new(Settings::default());
             sflow(&mut d, sequence, seen_ns);
-            d.save()
+            d.save().text
         };
         let (older, newer) = (saved(100, 1), saved(5_000, 2));
         for states in [[&older, &newer], [&newer, &older]] {

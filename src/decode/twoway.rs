@@ -6,6 +6,7 @@
 use super::element::Side;
 use super::generations::Generations;
 use super::limits::Size;
+use super::memory::table_bytes;
 use super::moves::Sides;
 use super::plan::{Plan, Special};
 use super::reverse;
@@ -104,6 +105,19 @@ impl Counters {
             twice: Vec::new(),
             reverse: Vec::new(),
         }
+    }
+
+    /// Most bytes of the tables.
+    pub fn bytes_max(s: &Settings) -> usize {
+        // two generations of half the size
+        let ended = s.firewall_flows_max / ENDED_PART;
+        let generations = [
+            table_bytes::<(FlowKey, Total)>(s.totals_max / 2),
+            table_bytes::<(FirewallKey, Seen)>(s.firewall_flows_max / 2),
+            table_bytes::<(FirewallKey, Ended)>(ended / 2),
+        ];
+        let both = generations.map(|bytes| bytes.saturating_mul(2));
+        both.into_iter().fold(0, usize::saturating_add)
     }
 
     /// What the tables hold and may hold.

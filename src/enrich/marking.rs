@@ -29,7 +29,7 @@ pub fn by_policy(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, ro
             role: "",
             site: "",
         });
-        let remembered = memory.of(&exporter).map(|r| &*r);
+        let remembered = &*memory.of(&exporter);
         let (mut came, mut left) = ((0, default), (0, default));
         for i in run {
             let c = &mut batch.core;
@@ -45,9 +45,9 @@ pub fn by_policy(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, ro
 
 /// The policy of an interface; `last` is the one asked for before.
 #[inline(always)]
-fn policy(remembered: Option<&Remembered>, last: &mut (u32, u8), if_index: u32, default: u8) -> u8 {
+fn policy(remembered: &Remembered, last: &mut (u32, u8), if_index: u32, default: u8) -> u8 {
     if last.0 != if_index {
-        let known = remembered.and_then(|r| r.policy(if_index));
+        let known = remembered.policy(if_index);
         *last = (if_index, known.unwrap_or(default));
     }
     last.1

@@ -10,6 +10,8 @@ use std::hash::BuildHasher;
 pub struct Memory {
     exporters: HashMap<Addr, Remembered, FixedState>,
     interfaces: usize,
+    /// Exporters that were forgotten to make room.
+    evicted: u64,
     pub(super) src: Vec<u32>,
     pub(super) dst: Vec<u32>,
 }
@@ -39,20 +41,33 @@ impl Memory {
         Memory::default()
     }
 
-    /// What is remembered of an exporter; `None` for one that came when there was no room any more.
-    pub(super) fn of(&mut self, exporter: &Addr) -> Option<&mut Remembered> {
+    /// What is remembered of an exporter. For one that comes when there is no room any more all others are forgotten.
+    pub(super) fn of(&mut self, exporter: &Addr) -> &mut Remembered {
         if self.exporters.len() >= EXPORTERS_MAX && !self.exporters.contains_key(exporter) {
-            return None;
+            self.evicted += self.exporters.len() as u64;
+            self.exporters.clear();
+            self.interfaces = 0;
         }
-        Some(self.exporters.entry(*exporter).or_default())
+        self.exporters.entry(*exporter).or_default()
+    }
+
+    /// How many exporters were forgotten.
+    pub fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    /// Bytes that what is remembered of so many exporters takes at most, in all shards.
+    pub fn bytes_max(exporters: usize, shards: usize) -> usize {
+        // hash tables may be half empty
+        let each = 2 * size_of::<(Addr, Remembered)>() + SERVICES * size_of::<u32>();
+        let interfaces = INTERFACES_MAX * 2 * (size_of::<(u32, u8)>() + 1);
+        exporters.min(shards * EXPORTERS_MAX) * each + shards * interfaces
     }
 
     /// Takes in the policy of an interface. Returns false where there is no room.
     pub(super) fn put_policy(&mut self, exporter: &Addr, if_index: u32, policy: u8) -> bool {
         let room = self.interfaces < INTERFACES_MAX;
-        let Some(e) = self.of(exporter) else {
-            return false;
-        };
+        let e = self.of(exporter);
         let there = e.policies.contains_key(&if_index);
         if there || room && e.policies.len() < INTERFACES_EACH_MAX {
             e.policies.insert(if_index, policy);
@@ -84,7 +99,7 @@ impl Memory {
         in_if: &[u32],
         out_if: &[u32],
     ) -> Option<(usize, u32)> {
-        let e = self.of(exporter)?;
+        let e = self.of(exporter);
         let mut last = [0, 0];
         for (n, pair) in in_if.iter().zip(out_if).map(|(i, o)| [*i, *o]).enumerate() {
             if pair == last {
@@ -105,10 +120,7 @@ impl Memory {
     /// Whether an exporter's interface is one of those for which there is no room.
     pub(super) fn is_full(&self, exporter: &Addr) -> bool {
         let mine = self.exporters.get(exporter).map(|e| e.policies.len());
-        self.interfaces >= INTERFACES_MAX
-            || mine.map_or(self.exporters.len() >= EXPORTERS_MAX, |n| {
-                n >= INTERFACES_EACH_MAX
-            })
+        self.interfaces >= INTERFACES_MAX || mine.is_some_and(|n| n >= INTERFACES_EACH_MAX)
     }
 }
 
@@ -169,15 +181,15 @@ mod tests {
     #[test]
     fn services_are_remembered_by_exporter() {
         let mut m = Memory::new();
-        m.of(&A).expect("room").saw_service(&B, 6, 3306);
-        let e = m.of(&A).expect("room");
+        m.of(&A).saw_service(&B, 6, 3306);
+        let e = m.of(&A);
         assert!(e.was_service(&B, 6, 3306));
         assert!(
             !e.was_service(&B, 17, 3306)
                 && !e.was_service(&A, 6, 3306)
                 && !e.was_service(&B, 6, 443)
         );
-        assert!(!m.of(&B).expect("room").was_service(&B, 6, 3306));
+        assert!(!m.of(&B).was_service(&B, 6, 3306));
     }
 
     #[test]
@@ -188,10 +200,23 @@ mod tests {
         }
         assert!(!m.put_policy(&A, 5_000, 1) && m.is_full(&A) && !m.is_full(&B));
         assert!(m.put_policy(&A, 7, 2), "one that is there can change");
-        assert_eq!(m.of(&A).expect("room").policy(7), Some(2));
+        assert_eq!(m.of(&A).policy(7), Some(2));
         m.forget(&A, 7);
         assert!(m.put_policy(&A, 5_000, 1));
         m.forget_interfaces();
-        assert_eq!((m.of(&A).expect("room").policy(1), m.interfaces), (None, 0));
+        assert_eq!((m.of(&A).policy(1), m.interfaces), (None, 0));
+    }
+
+    #[test]
+    fn exporters_that_find_no_room_are_remembered_nevertheless() {
+        let mut m = Memory::new();
+        for n in 0..EXPORTERS_MAX as u32 {
+            m.of(&Addr::from_v4(n.to_be_bytes()));
+        }
+        assert!(m.put_policy(&Addr::from_v4([0, 0, 0, 1]), 1, 1));
+        assert_eq!(m.evicted(), 0);
+        m.of(&B).saw_service(&A, 6, 3306);
+        assert_eq!((m.evicted(), m.interfaces), (EXPORTERS_MAX as u64, 0));
+        assert!(m.of(&B).was_service(&A, 6, 3306));
     }
 }

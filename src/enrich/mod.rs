@@ -32,6 +32,7 @@ mod prefix_map;
 mod presets;
 mod qos;
 mod remote;
+mod room;
 mod rules;
 mod services;
 mod settings;

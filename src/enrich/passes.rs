@@ -185,9 +185,7 @@ fn by_history(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows:
             by_side(services, batch, run);
             continue;
         }
-        let Some(remembered) = memory.of(&exporter) else {
-            continue;
-        };
+        let remembered = memory.of(&exporter);
         let c = &mut batch.core;
         for i in run {
             let (proto, sport, dport) = (c.proto[i], c.src_port[i], c.dst_port[i]);

@@ -26,7 +26,8 @@ pub struct Settings {
     /// Names that one exporter may teach by options data (count; applications, interfaces and VRFs each). Past it
     /// applications and interfaces are called `other`. Default 65,536.
     pub names_per_exporter_max: usize,
-    /// Names that all exporters of a shard may teach together (count). Default 1,000,000, about 150 MB.
+    /// Names that all exporters of a shard may teach together (count). Shortly before, what the exporter
+    /// taught that taught most is forgotten. Default 500,000, at most 130 MB.
     pub names_max: usize,
 }
 
@@ -40,12 +41,17 @@ impl Default for Settings {
             networks: Networks::default(),
             observation_points: vec![],
             names_per_exporter_max: 65_536,
-            names_max: 1_000_000,
+            names_max: 500_000,
         }
     }
 }
 
 impl Settings {
+    /// Most bytes that what exporters teach takes in one shard.
+    pub fn memory_max(&self) -> usize {
+        self.names_max.saturating_mul(NAME_BYTES)
+    }
+
     /// Whether more than the configuration itself is read.
     pub fn reads_files(&self) -> bool {
         let n = &self.networks;
@@ -514,3 +520,5 @@ fn timeout_s() -> u64 {
 fn bytes_max() -> u64 {
     64 << 20
 }
+/// Bytes of a learned name: an interface in a hash table that is half full, its name and description of 64 bytes.
+const NAME_BYTES: usize = 2 * 45 + 2 * (64 + 16);

@@ -38,7 +38,7 @@ pub enum Learnt {
 /// everything that did not change.
 #[derive(Clone, Debug)]
 pub struct Tables {
-    names: Arc<Names>,
+    pub(super) names: Arc<Names>,
     /// Ids of `names.apps` by name, and the key of that hash table.
     ids: Arc<HashTable<u32>>,
     hasher: Hasher,
@@ -50,22 +50,29 @@ pub struct Tables {
     feed: Arc<Feed>,
     feed_version: u64,
     pub(super) following: Following,
-    exporters: HashMap<Addr, Arc<Exporter>, Hasher>,
+    pub(super) exporters: HashMap<Addr, Arc<Exporter>, Hasher>,
     other: u32,
     /// Facts kept of all exporters, names of applications included.
-    facts: usize,
+    pub(super) facts: usize,
     per_exporter_max: usize,
-    facts_max: usize,
+    pub(super) facts_max: usize,
+    /// Names of applications that nobody taught.
+    pub(super) built_in: usize,
+    /// Names among the facts that only exporters taught who were forgotten since.
+    pub(super) lost: usize,
+    pub(super) evicted: u64,
+    /// No exporter holds more, as far as is known.
+    pub(super) largest: usize,
 }
 
 /// What one exporter taught.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Exporter {
-    apps: HashMap<u64, Application, Hasher>,
-    interfaces: HashMap<u32, Interface, Hasher>,
-    vrfs: HashMap<u32, Box<str>, Hasher>,
+    pub(super) apps: HashMap<u64, Application, Hasher>,
+    pub(super) interfaces: HashMap<u32, Interface, Hasher>,
+    pub(super) vrfs: HashMap<u32, Box<str>, Hasher>,
     /// Names that nobody had taught before.
-    names: usize,
+    pub(super) names: usize,
     /// Facts were refused: what is not here is called `other`.
     apps_full: bool,
     interfaces_full: bool,
@@ -99,17 +106,16 @@ impl Tables {
         let (config, mut names, networks) = Configured::new(settings)?;
         let found = names.apps.iter().position(|n| n == OTHER);
         let other = found.map_or_else(|| names.apps.push(OTHER), |id| id as u32);
-        let hasher = Hasher::default();
-        let mut ids = HashTable::with_capacity(2 * names.apps.len());
-        for id in 0..names.apps.len() as u32 {
-            insert(&mut ids, &hasher, &names.apps, id);
-        }
         names.networks = Arc::new(networks.names.clone());
         let network_ids = (0..networks.names.len() as u32).collect();
-        Ok(Tables {
+        let mut tables = Tables {
+            built_in: names.apps.len(),
+            lost: 0,
+            evicted: 0,
+            largest: usize::MAX,
             names: Arc::new(names),
-            ids: Arc::new(ids),
-            hasher,
+            ids: Arc::default(),
+            hasher: Hasher::default(),
             config: Arc::new(config),
             networks: Arc::new(networks),
             network_ids,
@@ -121,7 +127,19 @@ impl Tables {
             facts: 0,
             per_exporter_max: settings.names_per_exporter_max,
             facts_max: settings.names_max,
-        })
+        };
+        tables.index();
+        Ok(tables)
+    }
+
+    /// Makes the hash table of names anew.
+    pub(super) fn index(&mut self) {
+        let apps = &self.names.apps;
+        let mut ids = HashTable::with_capacity(2 * apps.len());
+        for id in 0..apps.len() as u32 {
+            insert(&mut ids, &self.hasher, apps, id);
+        }
+        self.ids = Arc::new(ids);
     }
 
     /// These tables, fresh from the settings, with everything that exporters taught `old` (reload). Ids of names are
@@ -251,7 +269,10 @@ impl Tables {
 
     /// Takes a fact in. See [`learn`], which does not copy tables for facts that are known.
     pub fn learn(&mut self, fact: &Learned) -> Learnt {
-        let judged = self.judge(fact);
+        let mut judged = self.judge(fact);
+        if judged == Learnt::Refused && fact.exporter().is_some_and(|e| self.make_room(&e)) {
+            judged = self.judge(fact);
+        }
         match judged {
             Learnt::Unchanged => return judged,
             Learnt::Refused => {
@@ -344,7 +365,8 @@ impl Tables {
         if unknown(slug.as_str()) || self.app_named(slug.as_str()) != 0 {
             return Learnt::Unchanged;
         }
-        if !self.may_name(exporter) {
+        let room = self.may_name(exporter) || self.make_room(exporter) && self.may_name(exporter);
+        if !room {
             self.exporter_full(exporter, |e| &mut e.apps_full);
             return Learnt::Refused;
         }

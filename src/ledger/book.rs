@@ -81,6 +81,16 @@ impl Book {
         self
     }
 
+    /// Most bytes of a book with so many accounts.
+    pub fn bytes_max(accounts: usize) -> usize {
+        let buckets = accounts.saturating_mul(8) / 7;
+        let found = buckets.saturating_mul(2 * (size_of::<(Account, usize)>() + 1));
+        // the list grows by doubling
+        accounts
+            .saturating_mul(2 * size_of::<Entry>())
+            .saturating_add(found)
+    }
+
     /// The tally of an account. Look it up once a datagram, not once a record.
     pub fn account(&mut self, account: Account) -> &mut Tally {
         self.account_at(&mut Place::default(), account)

@@ -184,7 +184,7 @@ outcomes! {
     NamesRefused = "names_refused";
     /// Facts for the inventory (names, templates, counters, exporters) that found no room on their way to the store.
     FactsRefused = "facts_refused";
-    /// Texts cut to their limit.
+    /// Texts and AS paths cut to their limit.
     TextsCut = "texts_cut";
     /// Usage minutes clamped to what may still be booked.
     UsageClamped = "usage_clamped";
@@ -200,6 +200,8 @@ outcomes! {
     TotalsUnknown = "totals_unknown";
     /// Look-ups of an account for which there was no room: counted in domain 0 of the exporter, else with those that have none.
     AccountsRefused = "accounts_refused";
+    /// Exporters whose templates and names found no room in the state that a restart reads.
+    ExportersUnsaved = "exporters_unsaved";
     /// Entries of bounded tables that gave way to newer ones.
     Evictions = "evictions";
     /// TCP segments not kept because they are too far ahead of what is missing.

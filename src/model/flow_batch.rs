@@ -37,6 +37,9 @@ macro_rules! groups {
             spare: Spare,
         }
 
+        /// Bytes that a row takes in all groups beside the core.
+        const GROUPS_ROW_BYTES: usize = 0 $(+ <$ty>::ROW_BYTES)*;
+
         /// Groups that an earlier use of the batch allocated.
         #[derive(Debug, Default, Clone)]
         struct Spare { $($field: Option<Box<$ty>>,)* }
@@ -118,6 +121,12 @@ groups! {
 }
 
 impl FlowBatch {
+    /// Most bytes of a batch with `rows` rows, all groups and texts there.
+    pub const fn bytes_max(rows: usize) -> usize {
+        let row = CoreColumns::ROW_BYTES + GROUPS_ROW_BYTES + size_of::<Provenance>();
+        rows * row + TEXT_ARENA_MAX + PATH_ARENA_MAX * size_of::<u32>()
+    }
+
     /// An empty batch with room for [`FLOW_BATCH_ROWS`] rows of the core group.
     pub fn new() -> Self {
         FlowBatch {
@@ -230,13 +239,19 @@ impl FlowBatch {
             .unwrap_or(&[])
     }
 
-    /// Copies an AS path into the arena, cut to 255 numbers and to what the arena still holds.
-    pub fn push_path(&mut self, path: &[u32]) -> AsPath {
+    /// Copies an AS path into the arena, cut to 255 numbers and to what the arena still holds; the second value is the flag to set
+    /// on the row (0 if whole).
+    pub fn push_path(&mut self, path: &[u32]) -> (AsPath, u32) {
         let room = PATH_ARENA_MAX.saturating_sub(self.path_arena.len());
         let n = path.len().min(255).min(room);
         let at = self.path_arena.len() as u32;
         self.path_arena.extend_from_slice(&path[..n]);
-        AsPath { at, len: n as u16 }
+        let flag = if n < path.len() {
+            RowFlags::TEXT_CUT
+        } else {
+            0
+        };
+        (AsPath { at, len: n as u16 }, flag)
     }
 
     /// The numbers of an AS path.
@@ -306,5 +321,8 @@ mod tests {
         assert_eq!((r.len, flag), (255, RowFlags::TEXT_CUT));
         assert_eq!(b.text(r).len(), 255);
         assert_eq!(b.push_text(b"ok").1, 0);
+        let (r, flag) = b.push_path(&[64_500; 300]);
+        assert_eq!((b.path(r).len(), flag), (255, RowFlags::TEXT_CUT));
+        assert_eq!(b.push_path(&[64_500; 255]).1, 0);
     }
 }

@@ -156,6 +156,27 @@ pub enum Learned {
     Counters(Box<InterfaceCounters>),
 }
 
+impl Learned {
+    /// Who taught it; what is configured nobody did.
+    pub fn exporter(&self) -> Option<Addr> {
+        match self {
+            Learned::Interface { exporter, .. }
+            | Learned::NamedInterface { exporter, .. }
+            | Learned::Application { exporter, .. }
+            | Learned::Vrf { exporter, .. }
+            | Learned::Sampler { exporter, .. }
+            | Learned::ObservationPoint { exporter, .. }
+            | Learned::Template { exporter, .. } => Some(*exporter),
+            Learned::Counters(c) => Some(c.exporter),
+            Learned::Category { .. }
+            | Learned::Network { .. }
+            | Learned::QosClass { .. }
+            | Learned::QosCodePoint { .. }
+            | Learned::QosExpected { .. } => None,
+        }
+    }
+}
+
 /// Who counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]

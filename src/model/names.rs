@@ -28,6 +28,11 @@ impl NameTable {
         self.0.iter().map(|n| &**n)
     }
 
+    /// Keeps the first `len` names.
+    pub fn truncate(&mut self, len: usize) {
+        self.0.truncate(len);
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()

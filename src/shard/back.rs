@@ -11,7 +11,10 @@ use std::sync::Arc;
 
 /// Inventory facts that ask for sealing. A bundle carries so many and those of one datagram more; what comes on top is
 /// counted and waits for the exporter to say it again.
-const INVENTORY_MAX: usize = 65_536;
+const INVENTORY_MAX: usize = 32_768;
+
+/// Most facts of a bundle, but for those that are configured.
+pub const FACTS_MAX: usize = INVENTORY_MAX + decode::FACTS_MAX;
 
 /// Nanoseconds after which the store is told again what is known: it may be another one by now, and facts may have been
 /// shed on their way. Exporters repeat theirs, which decode hands on as often.
@@ -34,6 +37,7 @@ pub struct Back {
     inventory: Vec<Learned>,
     gains: Gains,
     enriched: usize,
+    evicted: u64,
     ledger_ns: i64,
     told_ns: Option<i64>,
     shift_ms: i64,
@@ -64,6 +68,7 @@ impl Back {
             inventory: vec![],
             gains: Gains::default(),
             enriched: 0,
+            evicted: 0,
             ledger_ns: 0,
             told_ns: None,
             shift_ms: 0,
@@ -137,6 +142,7 @@ impl Back {
                 book.other().add(Outcome::InterfacesRefused, refused);
             }
             enrich::enrich(&self.tables, &mut self.memory, batch, rows);
+            self.count_evicted(book);
             self.enriched = end;
         }
     }
@@ -194,12 +200,21 @@ impl Back {
     pub fn learn(&mut self, learned: &mut Vec<Learned>, book: &mut Book) {
         for fact in learned.drain(..) {
             self.know(&fact, book);
-            if self.inventory.len() < INVENTORY_MAX + decode::FACTS_MAX {
+            if self.inventory.len() < FACTS_MAX {
                 self.inventory.push(self.as_stored(fact));
             } else {
                 book.other().one(Outcome::FactsRefused);
             }
         }
+        self.count_evicted(book);
+    }
+
+    fn count_evicted(&mut self, book: &mut Book) {
+        let forgotten = self.tables.evicted() + self.memory.evicted();
+        // a reload starts with new tables
+        let more = forgotten.saturating_sub(self.evicted);
+        book.other().add(Outcome::Evictions, more);
+        self.evicted = forgotten;
     }
 
     /// A fact as the inventory keeps it: of interfaces, all that is known.
@@ -328,17 +343,19 @@ impl Back {
             vec![]
         };
         let names = self.tables.names().clone();
-        self.sealer.seal(
-            now_ns,
-            Extra {
-                usage,
-                networks,
-                talkers,
-                ledger,
-                learned,
-            },
-            names,
-        )
+        let extra = Extra {
+            usage,
+            networks,
+            talkers,
+            ledger,
+            learned,
+        };
+        let sealed = self.sealer.seal(now_ns, extra, names);
+        // no row that waits refers to names of the tables before
+        if let Some(tables) = self.tables.tidied() {
+            self.tables = Arc::new(tables);
+        }
+        sealed
     }
 
     /// Whether a bundle sealed now carries the outcomes.

@@ -11,7 +11,7 @@ mod export;
 mod settings;
 mod worker;
 
-pub use back::{Back, Sealed};
+pub use back::{Back, FACTS_MAX, Sealed};
 pub use capture::{CaptureShard, Stray};
 pub use export::ExportShard;
 pub use settings::{SHARDS_MAX, Settings, Stages};

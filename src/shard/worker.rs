@@ -3,7 +3,7 @@
 use super::{ExportShard, Stages};
 use crate::aggregate::{Bandwidth, Series};
 use crate::batch::{self, Bundle, Content};
-use crate::decode::{self, Faults};
+use crate::decode::{self, Faults, Snapshot};
 use crate::enrich::Tables;
 use crate::ledger::{Book, Outcome};
 use crate::receive::DatagramBatch;
@@ -23,6 +23,9 @@ const TICK_NS: i64 = 1_000_000_000;
 
 /// Nanoseconds between two snapshots of templates and options.
 const SAVE_NS: i64 = 30_000_000_000;
+
+/// Templates and names that are written between two publications.
+const SAVE_ITEMS: usize = 2_048;
 
 /// A clock that is back by more was set.
 const STEP_NS: i64 = 1_000_000_000;
@@ -144,6 +147,7 @@ pub struct Worker {
     ticked_ns: i64,
     published_ns: i64,
     saved_ns: i64,
+    saving: Option<Snapshot>,
     batches: u32,
     rows_sent: u64,
     bundles: u64,
@@ -163,6 +167,7 @@ impl Worker {
             ticked_ns: 0,
             published_ns: 0,
             saved_ns: 0,
+            saving: None,
             batches: 0,
             rows_sent: 0,
             bundles: 0,
@@ -294,21 +299,7 @@ impl Worker {
     fn publish(&mut self, last: bool) {
         self.batches = 0;
         self.published_ns = self.now_ns;
-        let save = last || self.now_ns - self.saved_ns >= SAVE_NS;
-        let state = save.then(|| {
-            let decoder = self.shard.decoder();
-            let decode = match last {
-                true => decoder.save(),
-                false => decoder.save_running(),
-            };
-            State {
-                decode,
-                sides: self.shard.back().save(),
-            }
-        });
-        if save {
-            self.saved_ns = self.now_ns;
-        }
+        let state = self.save(last);
         let faults = self.shard.take_faults();
         let (awaiting, rows_open) = (self.shard.decoder().awaiting(), self.shard.rows_open());
         let (rows_sent, bundles, busy_ns, queue) =
@@ -327,6 +318,32 @@ impl Worker {
                 stats.state = state;
             }
         });
+    }
+
+    /// Writes some more of the state of the decoder, which begins anew every half minute; the state when it is whole.
+    fn save(&mut self, last: bool) -> Option<State> {
+        if self.now_ns - self.saved_ns >= SAVE_NS {
+            self.saved_ns = self.now_ns;
+            self.saving.get_or_insert_default();
+        }
+        let decoder = self.shard.decoder();
+        let state = match self.saving.take() {
+            _ if last => decoder.save(),
+            None => return None,
+            Some(snapshot) => match decoder.save_some(snapshot, SAVE_ITEMS) {
+                Ok(state) => state,
+                Err(more) => {
+                    self.saving = Some(more);
+                    return None;
+                }
+            },
+        };
+        let book = self.shard.book();
+        book.other().add(Outcome::ExportersUnsaved, state.unsaved);
+        Some(State {
+            decode: state.text,
+            sides: self.shard.back().save(),
+        })
     }
 }
 
@@ -451,5 +468,36 @@ mod tests {
         let book = worker.shard.book();
         let refused = [Outcome::NamesRefused, Outcome::FactsRefused].map(|o| book.count(o));
         assert_eq!(refused, [0, 0]);
+    }
+
+    #[test]
+    fn the_store_is_told_again_what_it_may_have_lost() {
+        let mut worker = worker();
+        // a v5 datagram of one flow into interface 3
+        let mut flow = vec![0u8; 72];
+        (flow[1], flow[3], flow[37]) = (5, 1, 3);
+        let second = 1_000_000_000;
+        let mut told = |now_ns: i64| {
+            let (mut interfaces, mut exporters) = (0, 0);
+            worker.now_ns = now_ns;
+            worker.shard.datagram(&datagram(1, now_ns, &flow));
+            let mut output = |bundle: Bundle| {
+                for b in &bundle.batches {
+                    match &b.content {
+                        batch::Content::Inventory(rows) => interfaces += rows.len(),
+                        batch::Content::Exporters(rows) => exporters += rows.len(),
+                        _ => {}
+                    }
+                }
+            };
+            worker.seal(&mut output, false);
+            (interfaces, exporters)
+        };
+        assert_eq!(told(second), (1, 1));
+        assert_eq!(told(3_000 * second), (0, 0));
+        // the one that makes it due forgets who was announced; the interface comes with its next flow
+        assert_eq!(told(3_602 * second), (0, 1));
+        assert_eq!(told(3_603 * second), (1, 0));
+        assert_eq!(told(3_604 * second), (0, 0));
     }
 }

@@ -106,6 +106,11 @@ impl SflowDecoder {
         first
     }
 
+    /// Most bytes of the tables for so many agents.
+    pub(super) fn bytes_max(agents: usize) -> usize {
+        Sequences::bytes_max(agents)
+    }
+
     /// What the tables hold and may hold.
     pub(super) fn sizes(&self) -> [Size; 2] {
         self.sequences.sizes()

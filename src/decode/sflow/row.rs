@@ -69,7 +69,7 @@ impl RowWriter {
         let i = out.len() - 1;
         let mut present = self.core(i, &packet, sample, out, tally);
         present |= layer2(i, &packet, out) | link(i, &packet.header, out);
-        present |= self.routing(i, &packet, out) | nat(i, &packet, out);
+        present |= self.routing(i, &packet, out, tally) | nat(i, &packet, out);
         present |= labels(i, &packet, out) | texts(i, &packet, out, tally);
         out.core.present[i] = present;
         out.core.record[i] = place.min(u64::from(u16::MAX)) as u16;
@@ -156,14 +156,24 @@ impl RowWriter {
         }
     }
 
-    fn routing(&mut self, i: usize, packet: &Packet<'_>, out: &mut FlowBatch) -> u64 {
+    fn routing(
+        &mut self,
+        i: usize,
+        packet: &Packet<'_>,
+        out: &mut FlowBatch,
+        tally: &mut Tally,
+    ) -> u64 {
         let Some(gateway) = &packet.gateway else {
             return 0;
         };
         self.path.clear();
         gateway.path(&mut self.path);
         let mut present = Field::BgpNextHop.bit() | Field::SrcPeerAs.bit() | Field::DstAsPath.bit();
-        let path = out.push_path(&self.path);
+        let (path, cut) = out.push_path(&self.path);
+        if cut != 0 {
+            out.core.flags[i] |= cut;
+            tally.one(Outcome::TextsCut);
+        }
         let bgp = out.bgp_mut();
         bgp.bgp_next_hop[i] = gateway.next_hop;
         bgp.src_peer_as[i] = gateway.src_peer_as;

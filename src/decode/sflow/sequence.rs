@@ -1,6 +1,7 @@
 //! What the sequence numbers of sFlow say about datagrams and samples that never came.
 
 use super::super::limits::Size;
+use super::super::memory::table_bytes;
 use super::super::position::{Key, Touched};
 use super::super::sequence::Sequence;
 use super::wire::{FlowSample, Header, Source};
@@ -61,6 +62,14 @@ impl Sequences {
             ("senders", self.senders.len(), max),
             ("sources", sources, max.saturating_mul(SOURCES_PER_SENDER)),
         ]
+    }
+
+    /// Most bytes for so many senders.
+    pub fn bytes_max(senders: usize) -> usize {
+        // tables of 16 entries each are no fuller than one
+        let sources = senders.saturating_mul(SOURCES_PER_SENDER);
+        let sources = table_bytes::<(Source, Samples)>(sources);
+        table_bytes::<(Sender, Last)>(senders).saturating_add(sources)
     }
 
     /// Takes the number of a datagram.

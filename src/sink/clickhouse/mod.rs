@@ -301,6 +301,12 @@ impl Worker {
         let number = self.numbers.fetch_add(1, Relaxed);
         if let Some(w) = &mut self.writing {
             bundle.positions = w.chain.link(&bundle.positions);
+            let unlinked = w.chain.take_unlinked();
+            self.inbox
+                .stats
+                .spool
+                .forgotten
+                .fetch_add(unlinked, Relaxed);
         }
         match &self.writing {
             Some(w) if w.mode == Mode::Always || !self.door.is_open_for(&bundle) => {

@@ -122,6 +122,10 @@ impl Disk {
         Ok(self.recovered(found, kept, corrupt > 0))
     }
 
+    fn forgot(&self, entries: usize) {
+        self.gauges.forgotten.fetch_add(entries as u64, Relaxed);
+    }
+
     fn recovered(&self, mut found: Vec<Found>, mut kept: Positions, is_torn: bool) -> Recovered {
         // no number is used twice, or a file set aside would be overwritten
         for part in [QUARANTINE, CORRUPT, REPLAY] {
@@ -133,7 +137,8 @@ impl Disk {
         }
         let mut merged = kept.clone();
         for file in &mut found {
-            merged.merge(file.number, &std::mem::take(&mut file.header.positions));
+            let gone = merged.merge(file.number, &std::mem::take(&mut file.header.positions));
+            self.forgot(gone);
             merged.ended.merge(&file.fates());
             self.gauges.grown(file.len);
         }
@@ -359,14 +364,14 @@ impl Disk {
         for bundle in ended {
             merged.ended.merge(&bundle.fates);
             match &bundle.positions {
-                Some(blob) => merged.merge(bundle.number, blob),
+                Some(blob) => self.forgot(merged.merge(bundle.number, blob)),
                 None => {
                     merged.gone.insert(bundle.number);
                     let header = File::open(self.path(bundle.number))
                         .map_err(Unreadable::from)
                         .and_then(|f| read_header(&f));
                     if let Ok(header) = header {
-                        merged.merge(bundle.number, &header.positions);
+                        self.forgot(merged.merge(bundle.number, &header.positions));
                     }
                 }
             }

@@ -16,6 +16,7 @@ pub struct Gauges {
     pub(super) in_doubt: AtomicU64,
     pub(super) quarantined: AtomicU64,
     pub(super) corrupt: AtomicU64,
+    pub(in crate::sink) forgotten: AtomicU64,
     pub(super) commits: AtomicU64,
     pub(super) bundles: AtomicU64,
     pub(super) written: AtomicU64,
@@ -47,6 +48,8 @@ pub struct Reading {
     pub quarantined: u64,
     /// Files set aside because they are damaged.
     pub corrupt: u64,
+    /// Entries of positions that found no room or gave way.
+    pub forgotten: u64,
     /// Commits.
     pub commits: u64,
     /// Bundles made durable.
@@ -75,6 +78,7 @@ impl Gauges {
             in_doubt: self.in_doubt.load(Relaxed),
             quarantined: self.quarantined.load(Relaxed),
             corrupt: self.corrupt.load(Relaxed),
+            forgotten: self.forgotten.load(Relaxed),
             commits: self.commits.load(Relaxed),
             bundles: self.bundles.load(Relaxed),
             written: self.written.load(Relaxed),

@@ -14,6 +14,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 /// Entries that are kept; those of the oldest bundles give way.
 const ENTRIES_MAX: usize = 262_144;
 
+/// Most bytes of the entries of the merged file and of the chain, with their keys.
+pub const BYTES_MAX: usize = ENTRIES_MAX * 2 * (KEY_BYTES + 2 * size_of::<(Vec<u8>, Entry)>());
+
+/// Bytes of a key on the heap.
+const KEY_BYTES: usize = 48;
+
 /// Version of the merged file.
 const MAGIC: [u8; 8] = *b"FHPOS\0\0\x01";
 
@@ -77,6 +83,7 @@ fn key(kind: u8, rest: &[u8]) -> Vec<u8> {
 #[derive(Debug, Default)]
 pub struct Chain {
     last: HashMap<Vec<u8>, Reach>,
+    unlinked: u64,
 }
 
 /// How far the entries of a key reach.
@@ -108,13 +115,14 @@ impl Chain {
     pub fn behind(found: &Positions) -> Chain {
         let seen = found.entries.iter();
         Chain {
+            unlinked: 0,
             last: seen
                 .map(|(key, e)| (key.clone(), Reach::at(e.seen())))
                 .collect(),
         }
     }
 
-    /// The blob of the next bundle with its links.
+    /// The blob of the next bundle with its links. A key that finds no room has none: what is missing of it is not known later.
     pub fn link(&mut self, blob: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(blob.len() * 2);
         for (k, value) in entries(blob) {
@@ -127,10 +135,17 @@ impl Chain {
                 (reach.last, reach.value) = (value as u32, Some(value));
             } else if self.last.len() < ENTRIES_MAX {
                 self.last.insert(k.to_vec(), Reach::at(value as u32));
+            } else {
+                self.unlinked += 1;
             }
             put(&mut out, k, value).ok();
         }
         out
+    }
+
+    /// How many entries found no room since the last call.
+    pub fn take_unlinked(&mut self) -> u64 {
+        std::mem::take(&mut self.unlinked)
     }
 
     /// The blob of a bundle that does not exist, behind the last one of a process that ends in order: it holds nothing, so later
@@ -148,8 +163,8 @@ impl Chain {
 }
 
 impl Positions {
-    /// Takes in the blob of a bundle, once; entries of later bundles stay.
-    pub fn merge(&mut self, number: u64, blob: &[u8]) {
+    /// Takes in the blob of a bundle, once; entries of later bundles stay. Returns how many entries gave way.
+    pub fn merge(&mut self, number: u64, blob: &[u8]) -> usize {
         let mut link = None;
         for (key, value) in entries(blob) {
             match key.first() {
@@ -159,12 +174,14 @@ impl Positions {
             }
         }
         self.next = self.next.max(number.saturating_add(1));
-        if self.entries.len() > ENTRIES_MAX {
+        let before = self.entries.len();
+        if before > ENTRIES_MAX {
             let mut numbers: Vec<u64> = self.entries.values().map(|v| v.number).collect();
             numbers.sort_unstable();
             let least = numbers[self.entries.len() - ENTRIES_MAX];
             self.entries.retain(|_, v| v.number >= least);
         }
+        before - self.entries.len()
     }
 
     /// Takes in one entry; `link` is where it begins, and where the first one of its key began.

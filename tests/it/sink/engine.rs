@@ -352,7 +352,7 @@ fn random_groups(rng: &mut SmallRng, b: &mut FlowBatch, rows: usize) {
             let numbers: Vec<u32> = (0..rng.random_range(0..5))
                 .map(|_| odd(rng) as u32)
                 .collect();
-            let path = b.push_path(&numbers);
+            let (path, _) = b.push_path(&numbers);
             b.bgp_mut().dst_as_path.push(path);
             let mut stack = MplsStack {
                 positions: rng.random_range(0..1 << 10),
