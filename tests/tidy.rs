@@ -59,6 +59,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "tracing",
         ],
     ),
+    ("meter", &[], &["foldhash", "serde"]),
     (
         "aggregate",
         &[],
@@ -67,7 +68,16 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ("batch", &[], &["serde", "thiserror"]),
     (
         "shard",
-        &["receive", "decode", "enrich", "aggregate", "batch"],
+        &[
+            "receive",
+            "decode",
+            "dissect",
+            "reassemble",
+            "meter",
+            "enrich",
+            "aggregate",
+            "batch",
+        ],
         &["crossbeam_channel", "serde", "tracing"],
     ),
     (

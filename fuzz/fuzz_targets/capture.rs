@@ -28,7 +28,8 @@ fuzz_target!(|bytes: &[u8]| {
         let counts = captures.read(selection, |d: &Datagram<'_>| {
             seen.push((d.number, d.frame, d.payload.to_vec()));
         });
-        let kinds = counts.frames_export + counts.frames_other + counts.frames_rejected;
+        let found = counts.frames_export + counts.frames_traffic;
+        let kinds = found + counts.frames_other + counts.frames_rejected;
         assert_eq!(counts.frames, kinds);
         assert_eq!(counts.datagrams, seen.len() as u64);
         assert!(seen.is_sorted_by_key(|s| s.1));

@@ -6,7 +6,7 @@ use crate::sink::spool::Mode;
 use anyhow::{Result, bail};
 
 /// Bytes of a row in a block of the store, all columns there.
-const BLOCK_ROW_BYTES: usize = 400;
+const BLOCK_ROW_BYTES: usize = 520;
 
 /// Bytes of a template with its plan.
 const TEMPLATE_BYTES: usize = 1_024;

@@ -11,7 +11,10 @@ mod known;
 pub use change::{Change, Keys};
 pub use fault::{Fault, decoded, parse};
 
-use crate::{aggregate, batch, control, decode, enrich, receive, rights, shard, sink, snmp};
+use crate::{
+    aggregate, batch, control, decode, dissect, enrich, meter, reassemble, receive, rights, shard,
+    sink, snmp,
+};
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -33,6 +36,12 @@ pub struct Config {
     pub shard: shard::Settings,
     /// `[decode]`
     pub decode: decode::Settings,
+    /// `[dissect]`: how far into a frame is looked.
+    pub dissect: dissect::Settings,
+    /// `[reassemble]`: fragments and streams.
+    pub reassemble: reassemble::Settings,
+    /// `[meter]`: packets to flow records.
+    pub meter: meter::Settings,
     /// `[enrich]`
     pub enrich: enrich::Settings,
     /// `[snmp]`: names, speeds and counters of interfaces, asked from exporters.
@@ -117,6 +126,9 @@ impl Default for Config {
             receive: Default::default(),
             shard: Default::default(),
             decode: Default::default(),
+            dissect: Default::default(),
+            reassemble: Default::default(),
+            meter: Default::default(),
             enrich: Default::default(),
             snmp: Default::default(),
             usage: Default::default(),
@@ -241,6 +253,7 @@ impl Config {
             faults.push(Fault::of(format!("shard.shards must be 0 to {max}")));
         }
         let least = [
+            ("meter.flows_max", self.meter.flows_max),
             ("decode.exporters_max", self.decode.exporters_max),
             ("decode.sessions_max", self.decode.sessions_max),
             ("decode.domains_max", self.decode.domains_max),

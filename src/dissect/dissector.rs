@@ -67,7 +67,7 @@ pub struct Arp {
 }
 
 /// Dissects frame after frame. It owns the [`Envelope`] that a view borrows, so a frame costs no allocation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Dissector {
     envelope: Envelope,
     depth: usize,

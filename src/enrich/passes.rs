@@ -6,7 +6,7 @@ use super::places;
 use super::rules::Side;
 use super::services::Services;
 use super::tables::{Application, Exporter, Learnt, Tables, of_engine};
-use crate::model::{AppSource, CoreColumns, Field, FlowBatch, Learned};
+use crate::model::{AppSource, CoreColumns, Field, FlowBatch, Learned, Origin};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -179,7 +179,12 @@ fn by_history(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows:
     while at < rows.end {
         let run = run(batch, at, rows.end);
         at = run.end;
-        let exporter = batch.provenance_of(run.start).exporter;
+        let p = batch.provenance_of(run.start);
+        let (exporter, metered) = (p.exporter, p.origin == Origin::Packets);
+        if metered {
+            by_side(services, batch, run);
+            continue;
+        }
         let Some(remembered) = memory.of(&exporter) else {
             continue;
         };
@@ -206,6 +211,31 @@ fn by_history(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows:
                 }
             }
         }
+    }
+}
+
+/// Where both ports are known ones, the one of the side that did not begin: our meter knows it.
+fn by_side(services: &Services, batch: &mut FlowBatch, rows: Range<usize>) {
+    let Some(quality) = &batch.quality else {
+        return;
+    };
+    let c = &mut batch.core;
+    for i in rows {
+        let (proto, sport, dport) = (c.proto[i], c.src_port[i], c.dst_port[i]);
+        let entry = match services.sides(proto, sport, dport) {
+            None | Some((0, _) | (_, 0)) => continue,
+            Some((src, dst)) if Services::is_rule(src) || Services::is_rule(dst) => continue,
+            Some(_) if sport == dport => continue,
+            Some((src, dst)) => match quality.conversation_side[i] {
+                1 => dst,
+                2 => src,
+                _ => continue,
+            },
+        };
+        let s = services.listed(entry);
+        c.app[i] = s.app;
+        c.app_proto[i] = s.app_proto;
+        c.app_confidence[i] = s.confidence;
     }
 }
 

@@ -34,7 +34,7 @@ impl Law {
     }
 }
 
-/// The laws of a collector: datagrams received, datagrams routed, sets, records, flow records, rows, fragments.
+/// The laws of a collector: datagrams received, datagrams routed, sets, records, flow records, frames, rows, fragments.
 pub fn laws(t: &Tally, g: &Gauges) -> Vec<Law> {
     let sum = |list: &[Outcome]| list.iter().map(|&o| t.count(o)).sum::<u64>();
     vec![
@@ -82,6 +82,7 @@ pub fn laws(t: &Tally, g: &Gauges) -> Vec<Law> {
             left: sum(&[O::RecordsFlow, O::RowsAddedReverse, O::RowsAddedMetered]),
             right: t.count(O::Rows),
         },
+        frames(t),
         Law {
             name: "rows + recovered + replayed = acknowledged + shed + quarantined + damaged + lost + open",
             left: sum(&[O::Rows, O::RowsRecovered, O::RowsReplayed]),
@@ -96,6 +97,21 @@ pub fn laws(t: &Tally, g: &Gauges) -> Vec<Law> {
         },
         fragments(t, g),
     ]
+}
+
+fn frames(t: &Tally) -> Law {
+    let ended = [
+        O::FramesDissected,
+        O::FramesRejectedLinkType,
+        O::FramesRejectedCut,
+        O::FramesRejectedMalformed,
+        O::FramesRejectedDeep,
+    ];
+    Law {
+        name: "frames captured = dissected + rejected",
+        left: t.count(O::FramesCaptured),
+        right: ended.iter().map(|&o| t.count(o)).sum(),
+    }
 }
 
 fn fragments(t: &Tally, g: &Gauges) -> Law {

@@ -202,6 +202,36 @@ outcomes! {
     AccountsRefused = "accounts_refused";
     /// Entries of bounded tables that gave way to newer ones.
     Evictions = "evictions";
+    /// TCP segments not kept because they are too far ahead of what is missing.
+    SegmentsRefused = "segments_refused";
+    /// TCP segments with other data than an earlier one had for the same place: a sign of evasion.
+    SegmentConflicts = "segment_conflicts";
+    /// Gaps in TCP streams that were given up: the capture missed them, or a bound was reached.
+    StreamGaps = "stream_gaps";
+    /// Directions of TCP streams longer than is looked at.
+    StreamsCut = "streams_cut";
+    /// Conversations that were told early because the flow table was full.
+    FlowsEvicted = "flows_evicted";
+    /// The same, of conversations that were one-way or half open: floods and scans.
+    FlowsEvictedDoubtful = "flows_evicted_doubtful";
+    /// Frames of traffic captured.
+    FramesCaptured = "frames_captured";
+    /// Frames of traffic that were understood: IP packets, and what is known to be none.
+    FramesDissected = "frames_dissected";
+    /// Frames of traffic rejected: a link type that is not known or never carries IP.
+    FramesRejectedLinkType = "frames_rejected_link_type";
+    /// Frames of traffic rejected: the capture ends before an IP header does.
+    FramesRejectedCut = "frames_rejected_cut";
+    /// Frames of traffic rejected: what should be an IP header cannot be one.
+    FramesRejectedMalformed = "frames_rejected_malformed";
+    /// Frames of traffic rejected: more headers than are followed.
+    FramesRejectedDeep = "frames_rejected_deep";
+    /// Frames with ARP; also in frames_dissected.
+    FramesArp = "frames_arp";
+    /// Frames of 802.3 with LLC (spanning tree and its kin); also in frames_dissected.
+    FramesLlc = "frames_llc";
+    /// Frames of any other type that is no IP; also in frames_dissected.
+    FramesNotIp = "frames_not_ip";
     /// Frames of a capture that carried no export datagram.
     FramesOther = "frames_other";
     /// Frames of a capture that could not be read to a datagram (fragment missing, cut short, unknown link type).
@@ -220,6 +250,8 @@ outcomes! {
     FragmentOverlaps = "fragment_overlaps";
     /// Packets put together of fragments that overlapped and said different things; also in fragment_overlaps.
     FragmentConflicts = "fragment_conflicts";
+    /// Packets from fragments that turned out to be tunnels: they were handed to the shard of the conversation inside.
+    FragmentsRerouted = "fragments_rerouted";
 }
 
 #[cfg(test)]

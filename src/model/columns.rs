@@ -290,6 +290,68 @@ columns! {
 }
 
 columns! {
+    /// What a meter of packets tells of a flow and its conversation. Which of the measures were taken is in `measured`.
+    QualityColumns {
+        /// Id of the conversation, the same in both directions, from its content; 0: none.
+        conversation: u64,
+        /// Which measures were taken: [`crate::model::Measure`] bits.
+        measured: u32,
+        /// From the sensor to the destination and back, by the handshake of TCP, microseconds.
+        rtt_us: u32,
+        /// From data to its acknowledgement, mean, microseconds.
+        data_rtt_us: u32,
+        /// From the first byte of the other direction to the first byte of this one, microseconds.
+        ttfb_us: u32,
+        /// TCP segments sent again.
+        retransmits: u32,
+        /// TCP segments that came late, behind later ones.
+        out_of_order: u32,
+        /// TCP acknowledgements sent again.
+        dup_acks: u32,
+        /// TCP segments that closed the window.
+        zero_windows: u32,
+        /// TCP segments with RST.
+        resets: u32,
+        /// Packets marked ECN congestion experienced (RFC 3168).
+        ce_marks: u32,
+        /// RTP interarrival jitter (RFC 3550 section 6.4.1), microseconds.
+        jitter_us: u32,
+        /// RTP packets missing by their sequence numbers.
+        lost: u32,
+        /// From the DNS query to its answer, microseconds.
+        dns_rtt_us: u32,
+        /// End of the validity of the server's certificate, seconds since 1970 UTC.
+        cert_expires_s: u32,
+        /// Mean opinion score times 100, an estimate (ITU-T G.107, the E-model).
+        mos_x100: u16,
+        /// TLS version as in its records (RFC 8446 section 4.2.1: 0x0304 is TLS 1.3).
+        tls_version: u16,
+        /// Response code of DNS.
+        dns_rcode: u8,
+        /// RTP payload type (RFC 3551).
+        rtp_payload: u8,
+        /// [`crate::model::Handshake`] as number.
+        handshake: u8,
+        /// [`crate::model::ConversationSide`] as number.
+        conversation_side: u8,
+    }
+}
+
+columns! {
+    /// The tunnel that carried a packet, the innermost where there are several.
+    TunnelColumns {
+        /// Source address of the IP header that carried it.
+        tunnel_src: Addr,
+        /// Destination address of that header.
+        tunnel_dst: Addr,
+        /// VNI, TEID, GRE key, session or label.
+        tunnel_id: u32,
+        /// [`crate::model::TunnelKind`] as number; 0: no tunnel.
+        tunnel_kind: u8,
+    }
+}
+
+columns! {
     /// Texts in the batch's own arena.
     TextColumns {
         /// Elements 371, 40000.
@@ -302,6 +364,8 @@ columns! {
         if_name: TextRef,
         /// Element 95 as sent, where [`crate::model::app_id_len`] does not tell its length; not stored.
         app_id_sent: TextRef,
+        /// JA4 fingerprint of the client's hello.
+        ja4: TextRef,
     }
 }
 

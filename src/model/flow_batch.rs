@@ -109,6 +109,10 @@ groups! {
     nets, nets_mut: NetColumns;
     /// What left with another class.
     egress, egress_mut: EgressColumns;
+    /// What a meter of packets measures.
+    quality, quality_mut: QualityColumns;
+    /// Tunnels.
+    tunnel, tunnel_mut: TunnelColumns;
     /// Texts.
     texts, texts_mut: TextColumns;
 }

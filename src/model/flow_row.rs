@@ -1,6 +1,6 @@
 //! One row of a batch, for tests, NDJSON and everything cold.
 
-use super::{Addr, Field, FlowBatch, Half, MplsStack, Provenance, SamplingSource};
+use super::{Addr, Field, FlowBatch, Half, Measure, MplsStack, Provenance, SamplingSource};
 
 /// The value of a field, borrowed from its batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -86,6 +86,13 @@ impl<'a> FlowRow<'a> {
             return None;
         }
         self.core_value(f).or_else(|| self.group_value(f))
+    }
+
+    /// What was measured; `None` where it was not.
+    pub fn measure(&self, m: Measure) -> Option<u64> {
+        let quality = self.batch.quality.as_ref()?;
+        let taken = quality.measured[self.i] & m.bit() != 0;
+        taken.then(|| m.cell(quality, self.i))
     }
 
     fn core_value(&self, f: Field) -> Option<FieldValue<'a>> {

@@ -1,6 +1,6 @@
 //! The nouns and units that every room shares: plain data, no I/O, no clock.
 //!
-//! Owns: [`FlowBatch`] (columns) and [`FlowRow`] (its row view), [`Field`] (presence), [`Provenance`] (who said it
+//! Owns: [`FlowBatch`] (columns) and [`FlowRow`] (its row view), [`Field`] and [`Measure`] (presence), [`Provenance`] (who said it
 //! and when), [`UsageRow`], [`Learned`] (what options data taught), [`positions`] (how far sequences had come), and the small types
 //! in them.
 //! Never: I/O, clocks, counters, outside crates.
@@ -12,8 +12,10 @@ mod field;
 mod flow_batch;
 mod flow_row;
 mod learned;
+mod measure;
 mod names;
 mod packet;
+mod place;
 pub mod positions;
 mod prefetch;
 mod provenance;
@@ -22,18 +24,23 @@ mod usage;
 pub use addr::Addr;
 pub use columns::{
     AsPath, BgpColumns, CoreColumns, CounterColumns, EgressColumns, FirewallColumns, Layer2Columns,
-    LinkColumns, MplsColumns, MplsStack, NatColumns, NetColumns, TextColumns, TextRef,
+    LinkColumns, MplsColumns, MplsStack, NatColumns, NetColumns, QualityColumns, TextColumns,
+    TextRef, TunnelColumns,
 };
 pub use datagram::Datagram;
 pub use field::Field;
 pub use flow_batch::{FLOW_BATCH_ROWS, FlowBatch, TEXT_ARENA_MAX, TEXT_VALUE_MAX};
 pub use flow_row::{FieldValue, FlowRow, app_id_len, error_of, scale, variance};
 pub use learned::{CounterSource, InterfaceCounters, Learned};
+pub use measure::Measure;
 pub use names::{COUNTRY_IDS, NameTable, Names, country, country_id};
 pub use packet::{
     Envelope, Fragment, PacketView, TUNNELS_MAX, TcpHeader, Transport, Tunnel, TunnelKind, Tunnels,
     VLANS_MAX, Vlans,
 };
+pub use place::RowPlace;
 pub use prefetch::prefetch;
-pub use provenance::{AppSource, Half, Origin, Provenance, RowFlags, SamplingSource};
+pub use provenance::{
+    AppSource, ConversationSide, Half, Handshake, Origin, Provenance, RowFlags, SamplingSource,
+};
 pub use usage::{InterfaceSide, NetworkRow, TalkerRole, TalkerRow, UsageRow};

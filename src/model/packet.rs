@@ -243,6 +243,26 @@ pub enum TunnelKind {
 }
 
 impl TunnelKind {
+    /// Every kind, in the order of the numbers from 1.
+    pub const ALL: &'static [TunnelKind] = &[
+        TunnelKind::IpIp,
+        TunnelKind::Gre,
+        TunnelKind::Vxlan,
+        TunnelKind::Geneve,
+        TunnelKind::Gtp,
+        TunnelKind::Erspan,
+        TunnelKind::Teredo,
+        TunnelKind::EoMpls,
+        TunnelKind::Pppoe,
+        TunnelKind::Other,
+    ];
+
+    /// The name of a number that a column stores; empty where it is none.
+    pub fn name_of(n: u8) -> &'static str {
+        let kind = usize::from(n).checked_sub(1).and_then(|n| Self::ALL.get(n));
+        kind.map_or("", |k| k.name())
+    }
+
     /// The name in `flows` and NDJSON.
     pub const fn name(self) -> &'static str {
         match self {
@@ -299,4 +319,17 @@ stack! {
 stack! {
     /// Tunnels, outermost first.
     Tunnels of Tunnel, at most TUNNELS_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_tunnels_are_told_by_their_number() {
+        for kind in TunnelKind::ALL {
+            assert_eq!(TunnelKind::name_of(*kind as u8), kind.name());
+        }
+        assert_eq!((TunnelKind::name_of(0), TunnelKind::name_of(99)), ("", ""));
+    }
 }

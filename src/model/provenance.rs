@@ -92,6 +92,32 @@ numbered! {
     }
 }
 
+numbered! {
+    /// How a TCP handshake went.
+    Handshake {
+        /// Not seen, or no TCP.
+        None = 0, "";
+        /// SYN, SYN-ACK and what followed were seen.
+        Complete = 1, "complete";
+        /// The SYN was answered with RST.
+        Refused = 2, "refused";
+        /// The SYN was not answered.
+        Unanswered = 3, "unanswered";
+    }
+}
+
+numbered! {
+    /// Which side of a metered conversation a row is of: who sent.
+    ConversationSide {
+        /// Not metered from packets.
+        None = 0, "";
+        /// The one that began.
+        Initiator = 1, "initiator";
+        /// The other one.
+        Responder = 2, "responder";
+    }
+}
+
 macro_rules! flags {
     ($($(#[$doc:meta])* $name:ident = $bit:literal, $text:literal;)*) => {
         /// Bits of [`crate::model::CoreColumns::flags`]: what was corrected, guessed or is special about a row.

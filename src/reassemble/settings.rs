@@ -2,6 +2,41 @@
 
 use serde::Deserialize;
 
+/// `[reassemble]`: what is kept of conversations in packets to read on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// IP fragments.
+    pub fragments: FragmentSettings,
+    /// TCP streams.
+    pub streams: StreamSettings,
+}
+
+/// `[reassemble.streams]`: TCP segments that wait for what comes before them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StreamSettings {
+    /// Bytes of a direction that are put in order; what comes behind them is not looked at. Default 1 MiB.
+    pub depth_max: u64,
+    /// Bytes of a direction that wait; past it the gap before them is given up. Default 256 KiB.
+    pub waiting_max: usize,
+    /// How far ahead a segment may be and wait, bytes. Default 1 MiB.
+    pub ahead_max: u32,
+    /// Bytes that wait, of a shard; past it gaps are given up. Default 64 MiB.
+    pub bytes_max: usize,
+}
+
+impl Default for StreamSettings {
+    fn default() -> Self {
+        StreamSettings {
+            depth_max: 1 << 20,
+            waiting_max: 256 << 10,
+            ahead_max: 1 << 20,
+            bytes_max: 64 << 20,
+        }
+    }
+}
+
 /// `[reassemble.fragments]`: IP fragments that wait for the rest of their packet.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -6,6 +6,7 @@ use super::mapped::FileBytes;
 use crate::dissect::{self, HeaderView};
 use crate::ledger::{Outcome, Tally};
 use crate::model::{Addr, Datagram, Fragment};
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 /// Why a file is no input. Both are the operator's to cure.
@@ -32,6 +33,8 @@ pub enum CaptureError {
 pub enum Selection {
     /// All of them.
     Export,
+    /// None: every frame is traffic.
+    Packets,
     /// Those to a configured port, and those that are consistent with an export protocol throughout.
     Auto {
         /// Destination ports that are export traffic whatever the payload.
@@ -41,14 +44,25 @@ pub enum Selection {
     },
 }
 
-/// What became of the frames of all files. `frames` is the sum of the three kinds below it.
+/// What a file gave.
+#[derive(Clone, Copy, Debug)]
+pub enum Found<'a> {
+    /// An export datagram.
+    Datagram(Datagram<'a>),
+    /// A frame of traffic; its number counts on over all files.
+    Traffic(Frame<'a>),
+}
+
+/// What became of the frames of all files. `frames` is the sum of the four kinds below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Frames read.
     pub frames: u64,
     /// Frames that carried an export datagram or a fragment of one.
     pub frames_export: u64,
-    /// Frames that carried something else.
+    /// Frames handed out as traffic.
+    pub frames_traffic: u64,
+    /// Frames that carried something else, where only export datagrams are wanted.
     pub frames_other: u64,
     /// Frames that could not be read to a datagram: cut short before it, malformed, of an unknown link type, or
     /// fragments without the rest.
@@ -127,10 +141,22 @@ impl Captures {
         faults
     }
 
-    /// Reads all files in order and hands out each export datagram. Its `number` is its place among the UDP payloads
+    /// Reads all files in order and hands out each export datagram; where the selection tells export from traffic, what is
+    /// traffic is left out ([`Captures::read_all`] has both). Its `number` is its place among the UDP payloads
     /// of its file (from 1, all of them, chosen or not); its `frame` counts on over all files, so it orders the
     /// datagrams of a whole run. A raw payload has source 0.0.0.0 port 0 and its header's export time as clock.
     pub fn read(&self, selection: &Selection, mut each: impl FnMut(&Datagram<'_>)) -> Counts {
+        self.read_all(selection, |found| {
+            if let Found::Datagram(d) = found {
+                each(&d);
+            }
+        })
+    }
+
+    /// Reads all files in order and hands out each export datagram and each frame of traffic, in order of the frame that
+    /// completed it. Fragments are told from each other when the last one came: those that turn out to be traffic come
+    /// together then.
+    pub fn read_all(&self, selection: &Selection, mut each: impl FnMut(Found<'_>)) -> Counts {
         let mut counts = Counts::default();
         for (path, bytes, kind) in &self.files {
             match kind {
@@ -150,11 +176,11 @@ fn is_payload(path: &Path, bytes: &[u8], looks_like_export: fn(&[u8]) -> bool) -
     !bytes.is_empty() && bytes.len() <= UDP_PAYLOAD_MAX && (named || looks_like_export(bytes))
 }
 
-fn raw_payload(bytes: &[u8], counts: &mut Counts, each: &mut impl FnMut(&Datagram<'_>)) {
+fn raw_payload(bytes: &[u8], counts: &mut Counts, each: &mut impl FnMut(Found<'_>)) {
     counts.frames += 1;
     counts.frames_export += 1;
     counts.datagrams += 1;
-    each(&Datagram {
+    each(Found::Datagram(Datagram {
         source: Addr::from_v4([0; 4]),
         port: 0,
         received_at_ns: header_clock_ns(bytes),
@@ -162,7 +188,7 @@ fn raw_payload(bytes: &[u8], counts: &mut Counts, each: &mut impl FnMut(&Datagra
         frame: counts.frames,
         cut: false,
         payload: bytes,
-    });
+    }));
 }
 
 /// The export time in a datagram's header: NetFlow 1 to 8 (seconds and nanoseconds at 8), NetFlow 9 (seconds at 8,
@@ -186,7 +212,7 @@ fn read_capture(
     bytes: &[u8],
     selection: &Selection,
     counts: &mut Counts,
-    each: &mut impl FnMut(&Datagram<'_>),
+    each: &mut impl FnMut(Found<'_>),
 ) {
     let Some(mut frames) = Frames::of(bytes) else {
         return;
@@ -198,6 +224,7 @@ fn read_capture(
         first_frame: 0,
         number: 0,
         fragments: Fragments::default(),
+        waiting: VecDeque::new(),
     };
     file.first_frame = file.counts.frames;
     for frame in frames.by_ref() {
@@ -205,6 +232,7 @@ fn read_capture(
     }
     file.fragments.clear();
     file.settle_lost();
+    file.release_all();
     let name = path.display();
     match frames.fault() {
         Some(Fault::CutShort(at)) => counts.notes.push(format!(
@@ -226,24 +254,28 @@ fn read_capture(
 }
 
 /// One capture file while it is read.
-struct OneFile<'s, F> {
+struct OneFile<'s, 'b, F> {
     selection: &'s Selection,
     counts: &'s mut Counts,
     each: &'s mut F,
     first_frame: u64,
     number: u64,
     fragments: Fragments,
+    /// Fragments of which nobody knows yet whether they are export: traffic that is not lost.
+    waiting: VecDeque<(FragmentKey, Frame<'b>)>,
 }
 
-impl<F: FnMut(&Datagram<'_>)> OneFile<'_, F> {
-    fn take(&mut self, frame: &Frame<'_>) {
+impl<'b, F: FnMut(Found<'_>)> OneFile<'_, 'b, F> {
+    fn take(&mut self, frame: &Frame<'b>) {
         self.counts.frames += 1;
+        if matches!(self.selection, Selection::Packets) {
+            return self.traffic(frame);
+        }
         let Some(view) = dissect::frame(frame.link_type, frame.captured) else {
-            self.counts.frames_rejected += 1;
-            return;
+            return self.reject(frame, 1);
         };
         if view.proto.is_some_and(|p| p != UDP) || (view.proto.is_none() && !view.cut) {
-            self.counts.frames_other += 1;
+            self.other(frame, 1);
         } else if view.is_fragment() {
             self.take_fragment(frame, &view);
         } else {
@@ -254,10 +286,9 @@ impl<F: FnMut(&Datagram<'_>)> OneFile<'_, F> {
         }
     }
 
-    fn take_fragment(&mut self, frame: &Frame<'_>, view: &HeaderView) {
+    fn take_fragment(&mut self, frame: &Frame<'b>, view: &HeaderView) {
         let Some((fragment, part)) = fragment_of(frame, view) else {
-            self.counts.frames_rejected += 1;
-            return;
+            return self.reject(frame, 1);
         };
         let key = FragmentKey {
             src: view.src_addr.unwrap_or_default(),
@@ -271,28 +302,103 @@ impl<F: FnMut(&Datagram<'_>)> OneFile<'_, F> {
         let (offset, more) = (fragment.offset, fragment.more);
         let added = self.fragments.add(key, frame.time_ns, offset, more, part);
         self.settle_lost();
+        if self.wants_traffic() {
+            return self.settle(key, frame, view, &added);
+        }
         match added {
             Added::Waiting => {}
-            Added::Refused { frames } => self.counts.frames_rejected += frames,
+            Added::Refused { frames } => self.reject(frame, frames),
             Added::Whole { payload, frames } => self.take_udp(frame, view, &payload, frames),
         }
     }
 
     fn settle_lost(&mut self) {
-        self.counts.frames_rejected += self.fragments.take_lost();
+        let lost = self.fragments.take_lost();
+        // where traffic is wanted they are among those that wait, and go out as traffic in the end
+        if !self.wants_traffic() {
+            self.counts.frames_rejected += lost;
+        }
+    }
+
+    /// Decides for the fragments of a packet whether they are export or traffic, once that can be told.
+    fn settle(&mut self, key: FragmentKey, frame: &Frame<'b>, view: &HeaderView, added: &Added) {
+        self.waiting.push_back((key, *frame));
+        if matches!(added, Added::Waiting) {
+            if self.waiting.len() > WAITING_MAX
+                && let Some((_, oldest)) = self.waiting.pop_front()
+            {
+                self.traffic(&oldest);
+            }
+            return;
+        }
+        let waiting = std::mem::take(&mut self.waiting);
+        let (these, others) = waiting.into_iter().partition(|(k, _)| *k == key);
+        self.waiting = others;
+        let these: VecDeque<(FragmentKey, Frame<'b>)> = these;
+        let export = match added {
+            Added::Whole { payload, .. } => self.datagram(frame, view, payload) == Is::Export,
+            _ => false,
+        };
+        if export {
+            self.counts.frames_export += these.len() as u64;
+        } else {
+            these.iter().for_each(|(_, frame)| self.traffic(frame));
+        }
+    }
+
+    /// Fragments whose rest never came are traffic.
+    fn release_all(&mut self) {
+        while let Some((_, frame)) = self.waiting.pop_front() {
+            self.traffic(&frame);
+        }
+    }
+
+    fn wants_traffic(&self) -> bool {
+        !matches!(self.selection, Selection::Export)
+    }
+
+    fn traffic(&mut self, frame: &Frame<'_>) {
+        self.counts.frames_traffic += 1;
+        (self.each)(Found::Traffic(Frame {
+            number: self.first_frame + frame.number,
+            ..*frame
+        }));
+    }
+
+    /// No export: `frames` frames, of which `frame` is the last.
+    fn other(&mut self, frame: &Frame<'_>, frames: u64) {
+        match self.wants_traffic() {
+            true => self.traffic(frame),
+            false => self.counts.frames_other += frames,
+        }
+    }
+
+    /// Cannot be read as export; as traffic it is judged anew.
+    fn reject(&mut self, frame: &Frame<'_>, frames: u64) {
+        match self.wants_traffic() {
+            true => self.traffic(frame),
+            false => self.counts.frames_rejected += frames,
+        }
     }
 
     /// Takes a UDP header and what follows it, carried by `frames` frames.
     fn take_udp(&mut self, frame: &Frame<'_>, view: &HeaderView, udp: &[u8], frames: u64) {
+        match self.datagram(frame, view, udp) {
+            Is::Export => self.counts.frames_export += frames,
+            Is::Other => self.other(frame, frames),
+            Is::Broken => self.reject(frame, frames),
+        }
+    }
+
+    /// Tells what a UDP header and what follows it is, and hands out an export datagram.
+    fn datagram(&mut self, frame: &Frame<'_>, view: &HeaderView, udp: &[u8]) -> Is {
         let Some((head, rest)) = udp.split_first_chunk::<8>() else {
-            self.counts.frames_rejected += frames;
-            return;
+            return Is::Broken;
         };
         let [s0, s1, d0, d1, l0, l1, ..] = *head;
         let length = usize::from(u16::from_be_bytes([l0, l1]));
         if (1..8).contains(&length) {
-            self.counts.frames_rejected += frames;
-            return;
+            return Is::Broken;
         }
         // a length of 0 is what segmentation offload leaves: the datagram reaches as far as the packet
         let payload = match length {
@@ -301,12 +407,10 @@ impl<F: FnMut(&Datagram<'_>)> OneFile<'_, F> {
         };
         self.number += 1;
         if !self.is_export(u16::from_be_bytes([d0, d1]), payload) {
-            self.counts.frames_other += frames;
-            return;
+            return Is::Other;
         }
-        self.counts.frames_export += frames;
         self.counts.datagrams += 1;
-        (self.each)(&Datagram {
+        (self.each)(Found::Datagram(Datagram {
             source: view.src_addr.unwrap_or_default(),
             port: u16::from_be_bytes([s0, s1]),
             received_at_ns: frame.time_ns,
@@ -314,18 +418,28 @@ impl<F: FnMut(&Datagram<'_>)> OneFile<'_, F> {
             frame: self.first_frame + frame.number,
             cut: payload.len() + 8 < length,
             payload,
-        });
+        }));
+        Is::Export
     }
 
     fn is_export(&self, port: u16, payload: &[u8]) -> bool {
         match self.selection {
             Selection::Export => true,
+            Selection::Packets => false,
             Selection::Auto {
                 ports,
                 looks_like_export,
             } => ports.contains(&port) || looks_like_export(payload),
         }
     }
+}
+
+/// What a UDP datagram is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Is {
+    Export,
+    Other,
+    Broken,
 }
 
 /// The place of a fragment and its whole data; `None` where the capture cut it.
@@ -337,6 +451,8 @@ fn fragment_of<'a>(frame: &Frame<'a>, view: &HeaderView) -> Option<(Fragment, &'
 
 const NS: i64 = 1_000_000_000;
 const UDP: u8 = 17;
+/// Fragments that may wait until it is known whether they are export.
+const WAITING_MAX: usize = 4_096;
 /// The largest payload of a UDP datagram over IPv6 without jumbograms.
 const UDP_PAYLOAD_MAX: usize = 65_527;
 
@@ -416,7 +532,10 @@ mod tests {
         let counts = captures.read(selection, |d| {
             seen.push((d.number, d.frame, d.port, d.cut, d.payload.to_vec()));
         });
-        let kinds = counts.frames_export + counts.frames_other + counts.frames_rejected;
+        let kinds = counts.frames_export
+            + counts.frames_traffic
+            + counts.frames_other
+            + counts.frames_rejected;
         assert_eq!(counts.frames, kinds, "every frame has one outcome");
         (seen, counts)
     }
@@ -438,7 +557,7 @@ mod tests {
         assert_eq!((counts.frames_export, counts.frames_other), (4, 2));
         let (seen, counts) = read(&[file.path()], &auto(&[]));
         assert_eq!(seen, [(2, 3, 4000, false, b"export 1".to_vec())]);
-        assert_eq!(counts.frames_other, 2);
+        assert_eq!((counts.frames_traffic, counts.frames_other), (2, 0));
         assert_eq!(read(&[file.path()], &auto(&[53])).0.len(), 2);
     }
 
@@ -457,6 +576,39 @@ mod tests {
         assert_eq!(seen[0], (1, 3, 4000, false, payload.clone()));
         assert_eq!(seen[1], (2, 4, 4000, true, payload[..958].to_vec()));
         assert_eq!((counts.frames_export, counts.frames_rejected), (4, 2));
+    }
+
+    #[test]
+    fn every_frame_that_is_no_export_is_traffic() {
+        let payload: Vec<u8> = (0..3000u32).map(|n| n as u8).collect();
+        let plain = fragments(&udp(53, &payload), 1480);
+        let export = fragments(&udp(2055, &payload), 1480);
+        let (query, other) = (udp(53, b"query"), tcp());
+        let mut frames: Vec<&[u8]> = vec![&other, &query, &query[..20]];
+        frames.extend(plain.iter().map(|f| &f[..]));
+        // the rest of these never comes
+        frames.extend(plain[..2].iter().map(|f| &f[..]));
+        let all: Vec<_> = frames.iter().map(|f| (*f, f.len())).collect();
+        let exported: Vec<_> = export.iter().map(|f| (&f[..], f.len())).collect();
+        let files = [capture(&exported), capture(&all)];
+        let captures =
+            Captures::open(&[files[0].path(), files[1].path()], |_| false).expect("open");
+        let seen = |selection: &Selection| {
+            let mut traffic = Vec::new();
+            let counts = captures.read_all(selection, |found| {
+                if let Found::Traffic(frame) = found {
+                    traffic.push(frame.number);
+                }
+            });
+            assert_eq!(counts.frames_traffic, traffic.len() as u64);
+            (traffic, counts.frames_export, counts.frames)
+        };
+        let (traffic, export, frames) = seen(&auto(&[2055]));
+        assert_eq!(traffic, (4..=frames).collect::<Vec<_>>());
+        assert_eq!((export, frames), (3, 11));
+        let (traffic, export, _) = seen(&Selection::Packets);
+        assert_eq!(traffic, (1..=frames).collect::<Vec<_>>());
+        assert_eq!(export, 0);
     }
 
     #[test]

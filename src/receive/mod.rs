@@ -26,7 +26,7 @@ mod settings;
 
 pub use admission::Intake;
 pub use error::Error;
-pub use file::{CaptureError, Captures, Counts, Selection};
+pub use file::{CaptureError, Captures, Counts, Found, Selection};
 pub use frames::{Fault, Frame};
 pub use pool::DatagramBatch;
 pub use prefix::Prefix;

@@ -1569,3 +1569,38 @@ AND exporter GLOBAL NOT IN
 );
 
 INSERT INTO schema_migrations (version, name, checksum) VALUES (12, '0012_once.sql', '154725cb8710091f32f57668fd224329');
+
+-- 0013_metered.sql
+
+-- What a meter of packets tells of a flow: which conversation it is a half of, how well it went, and the tunnel it came through. A
+-- measure that was not taken has the default value, and its bit in `measured` is not set.
+
+ALTER TABLE flows
+    ADD COLUMN IF NOT EXISTS ja4 String CODEC(ZSTD(1)) COMMENT 'fingerprint of the client''s TLS or QUIC hello',
+    ADD COLUMN IF NOT EXISTS conversation UInt64 CODEC(ZSTD(1)) COMMENT 'the same in both directions; 0: not metered from packets',
+    ADD COLUMN IF NOT EXISTS measured UInt32 CODEC(ZSTD(1)) COMMENT 'which measures were taken: one bit a measure',
+    ADD COLUMN IF NOT EXISTS rtt_us UInt32 CODEC(T64, ZSTD(1)) COMMENT 'handshake: from the sensor to the destination and back',
+    ADD COLUMN IF NOT EXISTS data_rtt_us UInt32 CODEC(T64, ZSTD(1)) COMMENT 'from data to its acknowledgement, mean',
+    ADD COLUMN IF NOT EXISTS ttfb_us UInt32 CODEC(T64, ZSTD(1)) COMMENT 'from the first byte of the other direction to the first of this one',
+    ADD COLUMN IF NOT EXISTS retransmits UInt32 CODEC(T64, ZSTD(1)) COMMENT 'TCP segments sent again',
+    ADD COLUMN IF NOT EXISTS out_of_order UInt32 CODEC(T64, ZSTD(1)) COMMENT 'TCP segments behind later ones',
+    ADD COLUMN IF NOT EXISTS dup_acks UInt32 CODEC(T64, ZSTD(1)) COMMENT 'TCP acknowledgements sent again',
+    ADD COLUMN IF NOT EXISTS zero_windows UInt32 CODEC(T64, ZSTD(1)) COMMENT 'TCP segments that closed the window',
+    ADD COLUMN IF NOT EXISTS resets UInt32 CODEC(T64, ZSTD(1)) COMMENT 'TCP segments with RST',
+    ADD COLUMN IF NOT EXISTS ce_marks UInt32 CODEC(T64, ZSTD(1)) COMMENT 'packets marked ECN congestion experienced',
+    ADD COLUMN IF NOT EXISTS jitter_us UInt32 CODEC(T64, ZSTD(1)) COMMENT 'RTP, RFC 3550',
+    ADD COLUMN IF NOT EXISTS lost UInt32 CODEC(T64, ZSTD(1)) COMMENT 'RTP packets missing by their sequence numbers',
+    ADD COLUMN IF NOT EXISTS dns_rtt_us UInt32 CODEC(T64, ZSTD(1)) COMMENT 'from the DNS query to its answer',
+    ADD COLUMN IF NOT EXISTS cert_expires_s UInt32 CODEC(T64, ZSTD(1)) COMMENT 'end of the certificate''s validity, seconds since 1970 UTC',
+    ADD COLUMN IF NOT EXISTS mos_x100 UInt16 CODEC(T64, ZSTD(1)) COMMENT 'mean opinion score times 100, an estimate by the E-model',
+    ADD COLUMN IF NOT EXISTS tls_version UInt16 CODEC(T64, ZSTD(1)) COMMENT '772 is TLS 1.3',
+    ADD COLUMN IF NOT EXISTS dns_rcode UInt8 CODEC(ZSTD(1)) COMMENT 'response code',
+    ADD COLUMN IF NOT EXISTS rtp_payload UInt8 CODEC(ZSTD(1)) COMMENT 'RTP payload type',
+    ADD COLUMN IF NOT EXISTS handshake LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'TCP: complete, refused, unanswered, or empty where it was not seen',
+    ADD COLUMN IF NOT EXISTS conversation_side LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'who sent: initiator or responder',
+    ADD COLUMN IF NOT EXISTS tunnel_src IPv6 CODEC(ZSTD(1)) COMMENT 'of the innermost tunnel',
+    ADD COLUMN IF NOT EXISTS tunnel_dst IPv6 CODEC(ZSTD(1)),
+    ADD COLUMN IF NOT EXISTS tunnel_id UInt32 CODEC(ZSTD(1)) COMMENT 'VNI, TEID, GRE key, session or label',
+    ADD COLUMN IF NOT EXISTS tunnel_kind LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'gre, vxlan, gtp, ...';
+
+INSERT INTO schema_migrations (version, name, checksum) VALUES (13, '0013_metered.sql', '7dd5be8e95d73852230f9f628f4888f2');

@@ -12,6 +12,7 @@ mod decode;
 mod deploy;
 mod generate;
 mod harness;
+mod metered;
 mod names;
 mod newer;
 mod once;

@@ -4,8 +4,8 @@
 use super::block::{Block, Cell, Order, fill};
 use crate::batch::{Batch, Bundle, RowRef};
 use crate::model::{
-    Addr, AppSource, AsPath, COUNTRY_IDS, FlowBatch, Half, MplsStack, NameTable, Origin,
-    Provenance, SamplingSource, TextRef, country,
+    Addr, AppSource, AsPath, COUNTRY_IDS, ConversationSide, FlowBatch, Half, Handshake, MplsStack,
+    NameTable, Origin, Provenance, SamplingSource, TextRef, TunnelKind, country,
 };
 use std::ops::Range;
 
@@ -139,6 +139,19 @@ impl<'a> Rows<'a> {
     ) -> bool {
         let ids = self.lying(|b| Some(pick(b))).map(u32::from);
         out.low_cardinality(count, |id| name(id as u8), ids, Order::By(&self.order))
+    }
+
+    /// A numbered column of a group that only metered rows have.
+    fn metered(
+        &self,
+        out: &mut Block,
+        pick: impl Fn(&'a FlowBatch) -> Option<&'a [u8]>,
+        count: usize,
+        name: fn(u8) -> &'static str,
+    ) -> bool {
+        let some = self.bundle.flows.iter().any(|b| pick(b).is_some());
+        let ids = self.lying(pick).map(u32::from);
+        some && out.low_cardinality(count, |id| name(id as u8), ids, Order::By(&self.order))
     }
 
     fn named<T: Copy + Default + Into<u32> + 'a>(
@@ -397,6 +410,42 @@ pub(super) const COLUMNS: &[Column] = &[
     text!(server_name),
     text!(app_name),
     text!(if_name),
+    text!(ja4),
+    group!(quality.conversation: "UInt64"),
+    group!(quality.measured: "UInt32"),
+    group!(quality.rtt_us: "UInt32"),
+    group!(quality.data_rtt_us: "UInt32"),
+    group!(quality.ttfb_us: "UInt32"),
+    group!(quality.retransmits: "UInt32"),
+    group!(quality.out_of_order: "UInt32"),
+    group!(quality.dup_acks: "UInt32"),
+    group!(quality.zero_windows: "UInt32"),
+    group!(quality.resets: "UInt32"),
+    group!(quality.ce_marks: "UInt32"),
+    group!(quality.jitter_us: "UInt32"),
+    group!(quality.lost: "UInt32"),
+    group!(quality.dns_rtt_us: "UInt32"),
+    group!(quality.cert_expires_s: "UInt32"),
+    group!(quality.mos_x100: "UInt16"),
+    group!(quality.tls_version: "UInt16"),
+    group!(quality.dns_rcode: "UInt8"),
+    group!(quality.rtp_payload: "UInt8"),
+    column!("handshake": "LowCardinality(String)", |r, out| {
+        r.metered(out, |b| b.quality.as_ref().map(|g| g.handshake.as_slice()), Handshake::ALL.len(), |n| {
+            Handshake::from_number(n).name()
+        })
+    }),
+    column!("conversation_side": "LowCardinality(String)", |r, out| {
+        r.metered(out, |b| b.quality.as_ref().map(|g| g.conversation_side.as_slice()), ConversationSide::ALL.len(), |n| {
+            ConversationSide::from_number(n).name()
+        })
+    }),
+    group!(tunnel.tunnel_src: "IPv6"),
+    group!(tunnel.tunnel_dst: "IPv6"),
+    group!(tunnel.tunnel_id: "UInt32"),
+    column!("tunnel_kind": "LowCardinality(String)", |r, out| {
+        r.metered(out, |b| b.tunnel.as_ref().map(|g| g.tunnel_kind.as_slice()), TunnelKind::ALL.len() + 1, TunnelKind::name_of)
+    }),
 ];
 
 #[cfg(test)]
@@ -417,6 +466,8 @@ mod tests {
             MplsColumns::NAMES,
             NetColumns::NAMES,
             EgressColumns::NAMES,
+            QualityColumns::NAMES,
+            TunnelColumns::NAMES,
             TextColumns::NAMES,
         ];
         let stored = |name: &&str| COLUMNS.iter().any(|c| c.name == *name);

@@ -7,7 +7,7 @@ mod usage;
 
 use super::Error;
 use crate::ledger::{Book, Gauges};
-use crate::model::{FlowBatch, Names, UsageRow};
+use crate::model::{FlowBatch, Names, RowPlace, UsageRow};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -18,8 +18,9 @@ pub use ledger::ledger;
 
 /// Writes the files of one run into a directory.
 ///
-/// Rows are merged over the shards by the frame that caused them: a frame belongs to one shard, and each shard gives
-/// its rows in order of their frames. Lines wait until every shard is known to be past their frame.
+/// Rows are merged over the shards by their place ([`RowPlace`]): the frame that caused them, and of rows that time closed
+/// there when they expired and their key. Each shard gives its rows in that order. Lines wait until every shard is known to
+/// be past their frame.
 #[derive(Debug)]
 pub struct Writer {
     dir: PathBuf,
@@ -31,7 +32,7 @@ pub struct Writer {
 /// What came from one shard and is not written yet.
 #[derive(Debug, Default)]
 struct Lane {
-    lines: VecDeque<(u64, String)>,
+    lines: VecDeque<(RowPlace, String)>,
     reached: u64,
 }
 
@@ -49,13 +50,22 @@ impl Writer {
         })
     }
 
-    /// Takes flow rows of `shard`, in order of arrival.
-    pub fn flows(&mut self, shard: usize, batch: &FlowBatch, names: &Names) -> Result<(), Error> {
+    /// Takes flow rows of `shard`, in order of arrival. `places` has the place of each row, or is empty where all of them
+    /// belong to the frame that they came in.
+    pub fn flows(
+        &mut self,
+        shard: usize,
+        batch: &FlowBatch,
+        places: &[RowPlace],
+        names: &Names,
+    ) -> Result<(), Error> {
         let lane = &mut self.lanes[shard];
         for row in batch.rows() {
-            let frame = row.provenance().frame;
-            lane.lines.push_back((frame, row::line(batch, row, names)));
-            lane.reached = lane.reached.max(frame);
+            let place = places.get(row.index()).copied();
+            let place = place.unwrap_or(RowPlace::at(row.provenance().frame));
+            lane.lines.push_back((place, row::line(batch, row, names)));
+            // others of the same frame may come
+            lane.reached = lane.reached.max(place.frame.saturating_sub(1));
         }
         self.write()
     }
@@ -65,7 +75,7 @@ impl Writer {
         rows.iter().for_each(|r| self.usage.add(r, names));
     }
 
-    /// Notes that `shard` will give no more rows of frames before `frame`.
+    /// Notes that `shard` will give no more rows of frames up to `frame`.
     pub fn reached(&mut self, shard: usize, frame: u64) -> Result<(), Error> {
         let lane = &mut self.lanes[shard];
         lane.reached = lane.reached.max(frame);
@@ -96,10 +106,10 @@ impl Writer {
         loop {
             let heads = self.lanes.iter().enumerate();
             let heads = heads.filter_map(|(n, l)| Some((l.lines.front()?.0, n)));
-            let Some((frame, n)) = heads.min() else {
+            let Some((place, n)) = heads.min() else {
                 return Ok(());
             };
-            if frame > all {
+            if place.frame > all {
                 return Ok(());
             }
             if let Some((_, line)) = self.lanes[n].lines.pop_front() {
@@ -152,7 +162,7 @@ mod tests {
         for part in [1..split as u64, split as u64..20] {
             for shard in 0..shards {
                 let mine = part.clone().filter(|f| *f as usize % shards == shard);
-                w.flows(shard, &batch(&mine.collect::<Vec<_>>()), &names)
+                w.flows(shard, &batch(&mine.collect::<Vec<_>>()), &[], &names)
                     .expect("written");
             }
         }
@@ -179,6 +189,37 @@ mod tests {
         for shards in [2, 3, 5] {
             assert_eq!(replayed(shards, 7), one, "{shards} shards");
         }
+    }
+
+    #[test]
+    fn rows_of_one_frame_stand_in_order_of_their_places() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut w = Writer::create(dir.path(), 2).expect("created");
+        let place = |expiry, key| RowPlace {
+            frame: 4,
+            expiry,
+            key: [key; 41],
+        };
+        let rows = |n: u64| {
+            let mut b = batch(&[n]);
+            b.truncate(1);
+            b
+        };
+        let steps = [
+            (0, 1, place(10, 3)),
+            (0, 4, RowPlace::at(4)),
+            (1, 2, place(10, 5)),
+            (1, 3, place(11, 1)),
+        ];
+        for (shard, n, place) in steps {
+            w.flows(shard, &rows(n), &[place], &Names::default())
+                .expect("written");
+        }
+        w.finish(&Book::new(1), &Gauges::default())
+            .expect("written");
+        let text = std::fs::read_to_string(dir.path().join(FLOWS)).expect("there");
+        let order: Vec<_> = text.lines().map(|l| &l[12..13]).collect();
+        assert_eq!(order, ["1", "2", "3", "4"]);
     }
 
     #[test]

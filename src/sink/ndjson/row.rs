@@ -1,8 +1,8 @@
 //! One flow row as a line of JSON: canonical names, always in the same order, what is not known left out.
 
 use crate::model::{
-    Addr, AppSource, Field, FieldValue, FlowBatch, FlowRow, Half, Names, Origin, RowFlags,
-    SamplingSource, app_id_len, country,
+    Addr, AppSource, ConversationSide, Field, FieldValue, FlowBatch, FlowRow, Half, Handshake,
+    Measure, Names, Origin, RowFlags, SamplingSource, TunnelKind, app_id_len, country,
 };
 use std::fmt::Write;
 
@@ -129,8 +129,56 @@ pub(super) fn line(batch: &FlowBatch, row: FlowRow<'_>, names: &Names) -> String
             o.field("app_name", FieldValue::Text(app_name));
         }
     }
+    metered(&mut o, batch, row);
     derived(&mut o, batch, row, names);
     o.end()
+}
+
+/// What only a meter of packets tells.
+fn metered(o: &mut Object, batch: &FlowBatch, row: FlowRow<'_>) {
+    let i = row.index();
+    if let Some(texts) = &batch.texts {
+        let ja4 = batch.text(texts.ja4[i]);
+        if !ja4.is_empty() {
+            o.field("ja4", FieldValue::Text(ja4));
+        }
+    }
+    if let Some(tunnel) = &batch.tunnel
+        && tunnel.tunnel_kind[i] != 0
+    {
+        o.plain("tunnel_kind", TunnelKind::name_of(tunnel.tunnel_kind[i]));
+        o.number("tunnel_id", tunnel.tunnel_id[i]);
+        let ends = [
+            ("tunnel_src", tunnel.tunnel_src[i]),
+            ("tunnel_dst", tunnel.tunnel_dst[i]),
+        ];
+        for (key, end) in ends.into_iter().filter(|(_, end)| *end != Addr::default()) {
+            o.addr(key, end);
+        }
+    }
+    let Some(quality) = &batch.quality else {
+        return;
+    };
+    if quality.conversation[i] != 0 {
+        // a number of 64 bits is more than many readers of JSON keep
+        o.plain(
+            "conversation",
+            format_args!("{:016x}", quality.conversation[i]),
+        );
+    }
+    let side = ConversationSide::from_number(quality.conversation_side[i]);
+    if side != ConversationSide::None {
+        o.plain("conversation_side", side.name());
+    }
+    for &m in Measure::ALL {
+        if let Some(value) = row.measure(m) {
+            o.number(m.name(), value);
+        }
+    }
+    let handshake = Handshake::from_number(quality.handshake[i]);
+    if handshake != Handshake::None {
+        o.plain("handshake", handshake.name());
+    }
 }
 
 /// Whether an address is the mapped IPv4 next hop of an IPv6 flow: routers send it in 16 bytes (RFC 4798), and so it reads.
@@ -292,6 +340,33 @@ mod tests {
             "\n"
         );
         assert_eq!(line(&b, b.row(0), &Names::default()), want);
+    }
+
+    #[test]
+    fn what_was_measured_is_told_and_the_rest_is_not() {
+        let mut b = FlowBatch::new();
+        b.push_provenance(Provenance {
+            origin: Origin::Packets,
+            ..Default::default()
+        });
+        let q = b.quality_mut();
+        q.conversation.push(0xabc);
+        q.measured
+            .push(Measure::RttUs.bit() | Measure::Retransmits.bit());
+        q.rtt_us.push(1500);
+        q.lost.push(7);
+        q.handshake.push(Handshake::Complete as u8);
+        let t = b.tunnel_mut();
+        t.tunnel_kind.push(TunnelKind::Vxlan as u8);
+        t.tunnel_id.push(42);
+        t.tunnel_src.push(Addr::from_v4([192, 0, 2, 1]));
+        b.commit(1);
+        let text = line(&b, b.row(0), &Names::default());
+        let want = concat!(
+            r#""received_at_ms":0,"tunnel_kind":"vxlan","tunnel_id":42,"tunnel_src":"192.0.2.1","#,
+            r#""conversation":"0000000000000abc","rtt_us":1500,"retransmits":0,"handshake":"complete","sampling_source""#,
+        );
+        assert!(text.contains(want), "{text}");
     }
 
     #[test]

@@ -48,6 +48,7 @@ migrations! {
     10, "0010_sides.sql";
     11, "0011_variance.sql";
     12, "0012_once.sql";
+    13, "0013_metered.sql";
 }
 
 impl Migration {

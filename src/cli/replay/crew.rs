@@ -1,0 +1,288 @@
+//! The shards of a replay: they see everything in order of frames, and let time pass together.
+
+use super::summary::ShardUsage;
+use crate::batch::Bundle;
+use crate::dissect::{FrameHead, route};
+use crate::ledger::{Book, Outcome};
+use crate::model::{Addr, Datagram};
+use crate::receive::{Found, Frame};
+use crate::shard::{Back, CaptureShard, ExportShard};
+use crate::sink::Outbox;
+use crate::sink::ndjson::Writer;
+use anyhow::Result;
+
+/// Shards for export datagrams and for traffic, none or as many of each.
+pub(super) struct Crew {
+    exports: Vec<ExportShard>,
+    captures: Vec<CaptureShard>,
+    /// Latest time of a datagram.
+    export_ns: i64,
+    /// Latest time of a frame of traffic.
+    traffic_ns: i64,
+}
+
+/// Where rows go.
+pub(super) enum To {
+    /// Into files, or nowhere.
+    Files {
+        /// The files.
+        writer: Option<Writer>,
+        /// The first one that could not be written.
+        fault: Option<anyhow::Error>,
+    },
+    /// Into the store.
+    Store {
+        /// The way there.
+        outbox: Outbox,
+        /// By how much all times are moved.
+        shift_ns: i64,
+    },
+}
+
+impl Crew {
+    pub(super) fn new(exports: Vec<ExportShard>, captures: Vec<CaptureShard>) -> Self {
+        Crew {
+            exports,
+            captures,
+            export_ns: 0,
+            traffic_ns: i64::MIN,
+        }
+    }
+
+    /// How many of them give rows.
+    pub(super) fn lanes(&self) -> usize {
+        self.exports.len() + self.captures.len()
+    }
+
+    /// All times of rows are moved; one shard tells the store what is configured.
+    pub(super) fn moved_by(&mut self, shift_ms: i64) {
+        let exports = self.exports.iter_mut().map(ExportShard::back);
+        let captures = self.captures.iter_mut().map(CaptureShard::back);
+        for (n, back) in exports.chain(captures).enumerate() {
+            back.set_shift_ms(shift_ms);
+            back.declare_if(n == 0);
+        }
+    }
+
+    /// Takes what a file gave next.
+    pub(super) fn take(&mut self, found: &Found<'_>, to: &mut To) {
+        match found {
+            Found::Datagram(d) => self.datagram(d, to),
+            Found::Traffic(f) => self.traffic(f, to),
+        }
+    }
+
+    /// The end of all files.
+    pub(super) fn finish(&mut self, to: &mut To) {
+        self.exports.iter_mut().for_each(ExportShard::finish);
+        self.end_conversations(u64::MAX, to);
+        to.last(self);
+    }
+
+    /// What all of them counted and booked.
+    pub(super) fn end(&mut self) -> (Book, Vec<ShardUsage>) {
+        let (mut book, mut usage) = (Book::new(usize::MAX), vec![]);
+        for shard in &mut self.exports {
+            book.merge(shard.book());
+            let names = shard.back().tables().names().clone();
+            usage.push((shard.back().drain(), names));
+        }
+        for shard in &mut self.captures {
+            book.merge(shard.book());
+            let names = shard.back().tables().names().clone();
+            usage.push((shard.back().drain(), names));
+        }
+        (book, usage)
+    }
+
+    fn datagram(&mut self, d: &Datagram<'_>, to: &mut To) {
+        if d.received_at_ns / SECOND_NS > self.export_ns / SECOND_NS {
+            self.exports
+                .iter_mut()
+                .for_each(|s| s.tick(d.received_at_ns));
+        }
+        self.export_ns = self.export_ns.max(d.received_at_ns);
+        let exporter = d.exporter();
+        let mine = shard_of(exporter, self.exports.len());
+        let Some(shard) = self.exports.get_mut(mine) else {
+            return;
+        };
+        let tally = shard.book().account((exporter.0, 0));
+        tally.one(Outcome::DatagramsReceived);
+        tally.one(Outcome::DatagramsRouted);
+        shard.datagram(d);
+        loop {
+            let shard = &mut self.exports[mine];
+            if shard.is_full() || to.is_full(shard.back()) {
+                to.room(self, d.frame, d.received_at_ns);
+            }
+            if !self.exports[mine].go_on() {
+                break;
+            }
+        }
+    }
+
+    fn traffic(&mut self, f: &Frame<'_>, to: &mut To) {
+        let n = self.captures.len();
+        if n == 0 {
+            return;
+        }
+        if f.time_ns < self.traffic_ns.saturating_sub(STEP_NS) {
+            self.end_conversations(f.number, to);
+            self.traffic_ns = i64::MIN;
+        }
+        if f.time_ns > self.traffic_ns {
+            self.traffic_ns = f.time_ns;
+            for i in 0..n {
+                while !self.captures[i].advance(f.time_ns, f.number) {
+                    // others may still tell something at this frame
+                    to.room(self, f.number.saturating_sub(1), f.time_ns);
+                }
+            }
+        }
+        let i = match n {
+            1 => 0,
+            _ => route(f.link_type, f.captured)
+                .map_or(0, |key| shard_of(Addr(mixed(key.low, key.high)), n)),
+        };
+        let head = FrameHead {
+            time_ns: f.time_ns,
+            frame: f.number,
+            interface: f.interface,
+            link_type: f.link_type,
+            wire_len: f.original,
+        };
+        self.captures[i].frame(head, f.captured);
+        while let Some(stray) = self.captures[i].take_stray() {
+            let (low, high) = stray.ends();
+            let to = shard_of(Addr(mixed(low, high)), n);
+            self.captures[to].stray(&stray);
+        }
+        for i in 0..n {
+            if self.captures[i].is_full() {
+                to.room(self, f.number, f.time_ns);
+            }
+        }
+    }
+
+    /// Tells all conversations at `frame`.
+    fn end_conversations(&mut self, frame: u64, to: &mut To) {
+        for i in 0..self.captures.len() {
+            while !self.captures[i].finish(frame) {
+                to.room(self, frame.saturating_sub(1), self.traffic_ns);
+            }
+        }
+    }
+}
+
+impl To {
+    pub(super) fn files(writer: Option<Writer>) -> Self {
+        To::Files {
+            writer,
+            fault: None,
+        }
+    }
+
+    /// Makes room in every open batch. All shards have told what belongs to frames up to `frame`.
+    fn room(&mut self, crew: &mut Crew, frame: u64, now_ns: i64) {
+        match self {
+            To::Files { writer, fault } => {
+                if fault.is_none() {
+                    *fault = flush(crew, writer.as_mut(), frame).err();
+                } else {
+                    // the rest is for nobody
+                    *fault = flush(crew, None, frame).err().or(fault.take());
+                }
+            }
+            To::Store { outbox, shift_ns } => {
+                let now_ns = now_ns.saturating_add(*shift_ns);
+                for shard in &mut crew.exports {
+                    shard.close_batch(now_ns);
+                    if shard.back().is_crowded() {
+                        send(shard.seal(now_ns, false), outbox);
+                    }
+                }
+                for shard in &mut crew.captures {
+                    shard.close_batch(now_ns);
+                    if shard.back().is_crowded() {
+                        send(shard.seal(now_ns, false), outbox);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether rows or facts have to go before there are more.
+    fn is_full(&self, back: &Back) -> bool {
+        match self {
+            To::Files { .. } => back.has_much_to_tell(),
+            To::Store { .. } => back.is_crowded(),
+        }
+    }
+
+    /// The end: everything goes.
+    fn last(&mut self, crew: &mut Crew) {
+        match self {
+            To::Files { .. } => self.room(crew, u64::MAX, 0),
+            To::Store { outbox, shift_ns } => {
+                let now_ns = crew.export_ns.max(crew.traffic_ns);
+                let now_ns = now_ns.saturating_add(*shift_ns);
+                for shard in &mut crew.exports {
+                    send(shard.seal(now_ns, true), outbox);
+                }
+                for shard in &mut crew.captures {
+                    send(shard.seal(now_ns, true), outbox);
+                }
+            }
+        }
+    }
+}
+
+/// Writes what all shards hold; they have told everything up to `frame`.
+fn flush(crew: &mut Crew, mut writer: Option<&mut Writer>, frame: u64) -> Result<()> {
+    let mut result = Ok(());
+    let exports = crew.exports.len();
+    for (n, shard) in crew.exports.iter_mut().enumerate() {
+        shard.take_rows(|batch, back| {
+            if let (Some(writer), Ok(())) = (&mut writer, &result) {
+                result = writer.flows(n, batch, &[], back.tables().names());
+            }
+        });
+    }
+    for (n, shard) in crew.captures.iter_mut().enumerate() {
+        shard.take_rows(|batch, places, back| {
+            if let (Some(writer), Ok(())) = (&mut writer, &result) {
+                result = writer.flows(exports + n, batch, places, back.tables().names());
+            }
+        });
+    }
+    result?;
+    if let Some(writer) = writer {
+        for n in 0..crew.lanes() {
+            writer.reached(n, frame)?;
+        }
+    }
+    Ok(())
+}
+
+fn send(bundle: Option<Bundle>, outbox: &Outbox) {
+    if let Some(bundle) = bundle {
+        outbox.send(bundle);
+    }
+}
+
+/// Which of `n` shards an exporter belongs to: a constant function, unlike that of `run`, for nobody can attack a file.
+fn shard_of(exporter: Addr, n: usize) -> usize {
+    (u128::from_be_bytes(exporter.0) % n.max(1) as u128) as usize
+}
+
+/// Two addresses as one number, whatever their order.
+fn mixed(a: Addr, b: Addr) -> [u8; 16] {
+    let [a, b] = [a, b].map(|x| u128::from_be_bytes(x.0));
+    let odd = 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835_u128;
+    (a.wrapping_add(b).wrapping_mul(odd) >> 64).to_be_bytes()
+}
+
+const SECOND_NS: i64 = 1_000_000_000;
+/// Where the clock goes back by more, another capture begins.
+const STEP_NS: i64 = 3_600_000_000_000;

@@ -1,0 +1,272 @@
+//! Frames to rows, for one shard.
+
+use super::{Back, Sealed};
+use crate::dissect::{Dissected, Dissector, FrameHead, Reason};
+use crate::ledger::{Book, Outcome, Tally};
+use crate::meter::Meter;
+use crate::model::{Addr, Envelope, FlowBatch, PacketView, RowPlace};
+use crate::reassemble::fragment::{Added, Fragments, Gathered};
+
+/// Dissect, meter and everything behind it: the twin of [`super::ExportShard`] over frames. Online and offline run this code.
+#[derive(Debug)]
+pub struct CaptureShard {
+    dissector: Dissector,
+    /// For packets that fragments gave.
+    again: Dissector,
+    fragments: Fragments,
+    strays: Vec<Stray>,
+    meter: Meter,
+    back: Back,
+    open: FlowBatch,
+    opened_ns: i64,
+    book: Book,
+}
+
+/// A packet that fragments gave and that turned out to be a tunnel: the conversation in it may be another shard's.
+#[derive(Debug)]
+pub struct Stray {
+    head: FrameHead,
+    outer: Envelope,
+    counts: (u32, u32),
+    bytes: Vec<u8>,
+    ends: (Addr, Addr),
+}
+
+impl Stray {
+    /// The addresses of the packet inside, in order.
+    pub fn ends(&self) -> (Addr, Addr) {
+        self.ends
+    }
+}
+
+impl CaptureShard {
+    /// A shard with its meter and its back; `book` is empty.
+    pub fn new(
+        dissector: Dissector,
+        fragments: Fragments,
+        meter: Meter,
+        back: Back,
+        book: Book,
+    ) -> Self {
+        CaptureShard {
+            again: dissector.clone(),
+            dissector,
+            fragments,
+            strays: vec![],
+            meter,
+            back,
+            open: FlowBatch::new(),
+            opened_ns: 0,
+            book,
+        }
+    }
+
+    /// Lets time pass up to the next frame (0 when live). Returns false where the open batch is full before everything that
+    /// is due was told: it has to be closed or taken, and this called again.
+    #[must_use]
+    pub fn advance(&mut self, now_ns: i64, frame: u64) -> bool {
+        if self.open.is_empty() {
+            self.opened_ns = now_ns;
+        }
+        let (out, book) = (&mut self.open, &mut self.book);
+        let done = self.meter.advance(now_ns, frame, out, book);
+        if done && !self.fragments.is_empty() {
+            self.give_up(now_ns);
+        }
+        done
+    }
+
+    /// Meters a frame. Its time was passed with [`CaptureShard::advance`].
+    #[inline]
+    pub fn frame(&mut self, head: FrameHead, bytes: &[u8]) {
+        let tally = self.book.other();
+        tally.one(Outcome::FramesCaptured);
+        match self.dissector.frame(head, bytes) {
+            Dissected::Ip(packet) => {
+                tally.one(Outcome::FramesDissected);
+                if packet.fragment.is_none() {
+                    let (out, book) = (&mut self.open, &mut self.book);
+                    self.meter.packet(&packet, out, book);
+                    return;
+                }
+                let found = match self.fragments.add(&packet, self.book.other()) {
+                    Added::Waiting => None,
+                    Added::Refused => {
+                        let (out, book) = (&mut self.open, &mut self.book);
+                        self.meter.packet(&packet, out, book);
+                        None
+                    }
+                    Added::Whole(g) => {
+                        let whole = self.again.whole(
+                            head_of(&g, head.link_type),
+                            g.envelope,
+                            (g.frames, g.ip_len),
+                            g.bytes,
+                        );
+                        take_whole(&g, whole, &mut self.strays)
+                    }
+                };
+                if let Some(whole) = found {
+                    let (out, book) = (&mut self.open, &mut self.book);
+                    self.meter.packet(&whole, out, book);
+                }
+            }
+            other => count(&other, tally),
+        }
+    }
+
+    /// A packet that belongs elsewhere, if there is one.
+    pub fn take_stray(&mut self) -> Option<Stray> {
+        self.strays.pop()
+    }
+
+    /// Meters a packet that another shard put together.
+    pub fn stray(&mut self, stray: &Stray) {
+        let (tally, s) = (self.book.other(), stray);
+        tally.one(Outcome::FragmentsRerouted);
+        let inside = self.again.whole(s.head, &s.outer, s.counts, &s.bytes);
+        if let Dissected::Ip(packet) = inside {
+            self.meter.packet(&packet, &mut self.open, &mut self.book);
+        }
+    }
+
+    /// Ends all conversations at `frame`: at the end of the input, and where the clock was set back. Returns false as
+    /// [`CaptureShard::advance`] does.
+    #[must_use]
+    pub fn finish(&mut self, frame: u64) -> bool {
+        self.give_up(i64::MAX);
+        self.meter.finish(frame, &mut self.open, &mut self.book)
+    }
+
+    /// Whether the open batch has to be closed before the next frame.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.open.is_full()
+    }
+
+    /// Ends the open batch: its rows are named, booked and handed to the sealer.
+    pub fn close_batch(&mut self, now_ns: i64) {
+        if self.open.is_empty() {
+            self.open.clear();
+            self.back.forget_open();
+            return;
+        }
+        let fresh = self.back.fresh_batch();
+        let batch = std::mem::replace(&mut self.open, fresh);
+        self.back.take(batch, now_ns, &mut self.book);
+    }
+
+    /// Takes the rows of the open batch out, named and booked, with where each belongs, instead of sealing them (`replay`).
+    pub fn take_rows(&mut self, use_rows: impl FnOnce(&FlowBatch, &[RowPlace], &Back)) {
+        let places = self.meter.take_places();
+        if !self.open.is_empty() {
+            self.back.finish_rows(&mut self.open, &mut self.book);
+            use_rows(&self.open, &places, &self.back);
+        }
+        self.open.clear();
+        self.back.drop_inventory();
+    }
+
+    /// Whether it is time to seal.
+    pub fn due(&self, now_ns: i64) -> bool {
+        self.back.due(now_ns) || !self.open.is_empty() && self.back.aged(now_ns - self.opened_ns)
+    }
+
+    /// Seals everything up to now; the `last` time with all outcomes.
+    pub fn seal(&mut self, now_ns: i64, last: bool) -> Sealed {
+        self.close_batch(now_ns);
+        self.back.seal(now_ns, &self.book, last)
+    }
+
+    /// Rows that are not sealed yet.
+    pub fn rows_open(&self) -> u64 {
+        self.open.len() as u64 + self.back.rows_waiting()
+    }
+
+    /// What is behind the meter.
+    pub fn back(&mut self) -> &mut Back {
+        &mut self.back
+    }
+
+    /// The flow table.
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    /// The counts.
+    pub fn book(&mut self) -> &mut Book {
+        &mut self.book
+    }
+
+    /// Meters what is left of packets whose fragments do not come.
+    #[cold]
+    fn give_up(&mut self, now_ns: i64) {
+        while let Some(g) = self.fragments.give_up(now_ns, self.book.other()) {
+            let head = head_of(&g, g.envelope.link_type);
+            let counts = (g.frames, g.ip_len);
+            let left = self.again.whole(head, g.envelope, counts, g.bytes);
+            if let Dissected::Ip(packet) = left {
+                self.meter.packet(&packet, &mut self.open, &mut self.book);
+            }
+        }
+    }
+}
+
+/// The packet that fragments gave; what is a tunnel goes to the strays.
+fn take_whole<'a>(
+    g: &Gathered<'_>,
+    whole: Dissected<'a>,
+    strays: &mut Vec<Stray>,
+) -> Option<PacketView<'a>> {
+    let Dissected::Ip(packet) = whole else {
+        return None;
+    };
+    let tunnels = |e: &Envelope| e.tunnels.as_slice().len();
+    if tunnels(packet.envelope) == tunnels(g.envelope) {
+        return Some(packet);
+    }
+    strays.push(Stray {
+        head: head_of(g, g.envelope.link_type),
+        outer: g.envelope.clone(),
+        counts: (g.frames, g.ip_len),
+        bytes: g.bytes.to_vec(),
+        ends: (packet.src.min(packet.dst), packet.src.max(packet.dst)),
+    });
+    None
+}
+
+/// The head of a frame that holds what fragments gave.
+fn head_of(g: &Gathered<'_>, link_type: u16) -> FrameHead {
+    FrameHead {
+        time_ns: g.last_ns,
+        frame: g.frame,
+        interface: g.interface,
+        link_type,
+        wire_len: g.wire_len,
+    }
+}
+
+/// Counts a frame that is no IP packet.
+#[cold]
+fn count(dissected: &Dissected<'_>, tally: &mut Tally) {
+    let outcome = match dissected {
+        Dissected::Ip(_) => return,
+        Dissected::Arp(_) => Outcome::FramesArp,
+        Dissected::NotIp(Some(ethertype)) if *ethertype < LENGTHS => Outcome::FramesLlc,
+        Dissected::NotIp(_) => Outcome::FramesNotIp,
+        Dissected::Rejected(reason) => {
+            tally.one(match reason {
+                Reason::LinkType => Outcome::FramesRejectedLinkType,
+                Reason::Cut => Outcome::FramesRejectedCut,
+                Reason::Malformed => Outcome::FramesRejectedMalformed,
+                Reason::Deep => Outcome::FramesRejectedDeep,
+            });
+            return;
+        }
+    };
+    tally.one(outcome);
+    tally.one(Outcome::FramesDissected);
+}
+
+/// Below it a type is the length of an 802.3 frame.
+const LENGTHS: u16 = 0x0600;
