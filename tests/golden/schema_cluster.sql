@@ -1671,6 +1671,178 @@ ALTER TABLE flowhouse.flows ON CLUSTER 'main'
     ADD COLUMN IF NOT EXISTS tunnel_id UInt32 CODEC(ZSTD(1)) COMMENT 'VNI, TEID, GRE key, session or label',
     ADD COLUMN IF NOT EXISTS tunnel_kind LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'gre, vxlan, gtp, ...';
 
+-- 0014_counter_stands_still.sql
+
+CREATE OR REPLACE VIEW flowhouse.interface_reconciliation ON CLUSTER 'main' AS
+WITH
+    now() - INTERVAL 26 HOUR AS since,
+    now() AS until
+SELECT
+    j.time AS time,
+    j.exporter AS exporter,
+    j.if_index AS if_index,
+    i.name AS if_name,
+    i.description AS if_description,
+    i.speed AS if_speed,
+    j.direction AS direction,
+    j.source AS source,
+    toUInt64(j.counted) AS counted_bytes,
+    toUInt64(j.flows) AS flow_bytes,
+    if(j.counted > 0, j.ratio, NULL) AS ratio,
+    j.error AS error,
+    j.lost AS lost,
+    multiIf(
+        greatest(j.counted, j.flows) < 1000000, 'idle',
+        j.counted = 0, 'counter_stands_still',
+        abs(j.ratio - 1) <= j.tolerance, 'agrees',
+        j.lost > 0.02 AND j.ratio < 1 AND abs(j.ratio - (1 - j.lost)) <= j.tolerance, 'exporter_drops',
+        j.flows > 0 AND j.flows_before > 0 AND abs(j.ratio_before - 1) <= j.tolerance AND j.ratio < 1 AND j.age < 7200, 'active_timeout',
+        j.flows_around > 0 AND j.flows_around != j.flows AND abs(j.ratio_around - 1) <= j.tolerance, 'active_timeout',
+        j.ratio < 0.02 AND j.flows_other > 0 AND j.ratio_other >= 0.3, 'missing_direction',
+        j.flows = 0 AND j.flows_other = 0, 'no_flows',
+        abs(j.ratio - 2) <= 2 * j.tolerance, 'doubled_export',
+        j.ratio > 1, 'too_much',
+        j.ratio < 0.6 AND j.flows > 0 AND j.unscaled AND abs(j.ratio_around / j.ratio - 1) <= 0.3, 'missing_sampling',
+        'too_little') AS diagnosis,
+    if(j.ratio > 0 AND j.ratio < 1, round(1 / j.ratio), round(j.ratio, 2)) AS factor,
+    multiIf(
+        diagnosis = 'counter_stands_still',
+            'flows passed and the interface counted nothing: its counters stand still, or are those of another interface',
+        diagnosis = 'exporter_drops',
+            concat('records were lost on their way: ', toString(round(100 * j.lost)), ' % by their sequence numbers; look at kernel drops here, at the network between and at the exporter''s load'),
+        diagnosis = 'active_timeout',
+            'long flows are reported after the 5 minutes in which they ran: set the exporter''s active time-out to 60 s, and let it send start times',
+        diagnosis = 'missing_direction',
+            'flows of this side are not exported: meter the other direction, too, or the ingress of the other interfaces',
+        diagnosis = 'no_flows',
+            'the exporter meters nothing here: switch flow export on for this interface',
+        diagnosis = 'doubled_export',
+            'everything is exported twice: by two flow monitors, two templates or two processes; switch one off',
+        diagnosis = 'too_much',
+            concat('flows are ', toString(round(j.ratio, 1)), ' times what was counted: a sampling interval is applied twice, or is too large'),
+        diagnosis = 'missing_sampling',
+            concat('flows are 1/', toString(factor), ' of what was counted: the exporter samples and does not say so; set decode.sampling for it'),
+        diagnosis = 'too_little',
+            concat('flows are ', toString(round(100 * j.ratio)), ' % of what was counted, for none of the reasons that leave a mark'),
+        '') AS explanation
+FROM
+(
+    SELECT
+        c.exporter AS exporter,
+        c.if_index AS if_index,
+        c.direction AS direction,
+        c.time AS time,
+        c.source AS source,
+        c.counted AS counted,
+        toFloat64(u.est_bytes + 18 * u.est_packets) AS flows,
+        if(c.counted > 0, flows / c.counted, 0) AS ratio,
+        if(u.est_bytes > 0, 1.96 * sqrt(u.variance) / u.est_bytes + 1.92 * u.variance / pow(u.est_bytes, 2), 0) AS error,
+        least(0.15 + error, 0.5) AS tolerance,
+        u.est_packets <= u.packets OR u.sampling_known = 0 AS unscaled,
+        1 - (1 - l.lost) * (1 - l.samples_lost) AS lost,
+        toUnixTimestamp(until) - toUnixTimestamp(c.time) AS age,
+        sum(flows) OVER around AS flows_around,
+        flows_around / greatest(sum(c.counted) OVER around, 1) AS ratio_around,
+        sum(flows) OVER before AS flows_before,
+        flows_before / greatest(sum(c.counted) OVER before, 1) AS ratio_before,
+        sum(flows) OVER sides - flows AS flows_other,
+        flows_other / greatest(sum(c.counted) OVER sides - c.counted, 1) AS ratio_other
+    FROM
+    (
+        SELECT exporter, if_index, time, best.1 AS source, side.1 AS direction, side.2 * 300 / covered AS counted
+        FROM
+        (
+            SELECT exporter, if_index, time, max(s.covered) AS covered, argMax((s.source, s.octets_in, s.octets_out), (s.covered, s.source)) AS best
+            FROM
+            (
+                SELECT
+                    exporter,
+                    if_index,
+                    source,
+                    toDateTime(second, 'UTC') AS time,
+                    sum(least(t1, second + 300) - greatest(t0, second)) AS covered,
+                    sum(more_in * (least(t1, second + 300) - greatest(t0, second)) / (t1 - t0)) AS octets_in,
+                    sum(more_out * (least(t1, second + 300) - greatest(t0, second)) / (t1 - t0)) AS octets_out
+                FROM
+                (
+                    SELECT
+                        exporter,
+                        if_index,
+                        source,
+                        toUInt32(received_at) AS t1,
+                        toUInt32(lagInFrame(received_at) OVER samples) AS t0,
+                        toInt64(in_octets - lagInFrame(in_octets) OVER samples) AS in_gained,
+                        toInt64(out_octets - lagInFrame(out_octets) OVER samples) AS out_gained,
+                        if(narrow, bitAnd(in_gained, 4294967295), in_gained) AS more_in,
+                        if(narrow, bitAnd(out_gained, 4294967295), out_gained) AS more_out,
+                        restarted
+                    FROM flowhouse.interface_counters
+                    WHERE received_at >= since - INTERVAL 4 HOUR AND received_at < until
+                    WINDOW samples AS (PARTITION BY exporter, if_index, source ORDER BY received_at ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)
+                )
+                ARRAY JOIN flowhouse.range(intDiv(t0, 300) * 300, t1, 300) AS second
+                WHERE t0 > 0 AND t1 > t0 AND t1 - t0 <= 900 AND NOT restarted AND more_in >= 0 AND more_out >= 0
+                GROUP BY exporter, if_index, source, time
+            ) AS s
+            GROUP BY exporter, if_index, time
+        )
+        ARRAY JOIN [('ingress', best.2), ('egress', best.3)] AS side
+        WHERE covered >= 240
+    ) AS c
+    GLOBAL LEFT JOIN
+    (
+        SELECT
+            exporter,
+            if_index,
+            direction,
+            time,
+            sum(b.est_bytes) AS est_bytes,
+            sum(b.est_packets) AS est_packets,
+            sum(b.packets) AS packets,
+            sum(b.variance) AS variance,
+            min(b.sampling_known) AS sampling_known
+        FROM flowhouse.usage_5m AS b
+        WHERE time >= since - INTERVAL 4 HOUR AND time < until
+        GROUP BY exporter, if_index, direction, time
+    ) AS u ON c.exporter = u.exporter AND c.if_index = u.if_index AND c.direction = u.direction AND c.time = u.time
+    GLOBAL LEFT JOIN
+    (
+        SELECT
+            g.exporter AS exporter,
+            g.time AS time,
+            sum(g.gaps) OVER later / greatest(sum(g.gaps + if(e.by_record, g.records, g.datagrams)) OVER later, 1) AS lost,
+            sum(g.samples_lost) OVER later / greatest(sum(g.samples_lost + g.samples) OVER later, 1) AS samples_lost
+        FROM
+        (
+            SELECT
+                exporter,
+                toStartOfFiveMinutes(b.time) AS time,
+                sumIf(count, outcome = 'sequence_gaps') AS gaps,
+                sumIf(count, outcome = 'records_decoded') AS records,
+                sumIf(count, outcome = 'datagrams_parsed') AS datagrams,
+                sumIf(count, outcome IN ('sample_gaps', 'samples_dropped_by_exporter')) AS samples_lost,
+                sumIf(count, outcome = 'records_flow') AS samples
+            FROM flowhouse.ledger AS b
+            WHERE b.time >= since - INTERVAL 4 HOUR AND b.time < until
+            GROUP BY exporter, time
+        ) AS g
+        GLOBAL LEFT JOIN
+        (
+            SELECT exporter, max(origin IN ('netflow5', 'netflow7', 'ipfix')) AS by_record
+            FROM flowhouse.exporters FINAL
+            GROUP BY exporter
+        ) AS e ON g.exporter = e.exporter
+        WINDOW later AS (PARTITION BY g.exporter ORDER BY toUInt32(g.time) RANGE BETWEEN CURRENT ROW AND 600 FOLLOWING)
+    ) AS l ON c.exporter = l.exporter AND c.time = l.time
+    WINDOW
+        around AS (PARTITION BY c.exporter, c.if_index, c.direction ORDER BY toUInt32(c.time) RANGE BETWEEN 3600 PRECEDING AND 3600 FOLLOWING),
+        before AS (PARTITION BY c.exporter, c.if_index, c.direction ORDER BY toUInt32(c.time) RANGE BETWEEN 10800 PRECEDING AND 3600 PRECEDING),
+        sides AS (PARTITION BY c.exporter, c.if_index, c.time)
+) AS j
+GLOBAL LEFT JOIN (SELECT exporter, if_index, name, description, speed FROM flowhouse.interfaces FINAL) AS i
+    ON j.exporter = i.exporter AND j.if_index = i.if_index
+WHERE j.time >= since AND j.age >= 600;
+
 -- what was applied
 
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (1, '0001_flows.sql', 'cf0b71d66ec443e2a2500ab47cd1f782');
@@ -1686,3 +1858,4 @@ INSERT INTO schema_migrations_local (version, name, checksum) VALUES (10, '0010_
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (11, '0011_variance.sql', '9e6a6f272ae7b6477b976c1562e55bf7');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (12, '0012_once.sql', '154725cb8710091f32f57668fd224329');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (13, '0013_metered.sql', '7dd5be8e95d73852230f9f628f4888f2');
+INSERT INTO schema_migrations_local (version, name, checksum) VALUES (14, '0014_counter_stands_still.sql', '70630dd26f3c8bb228ee9392f9b45a4d');

@@ -379,7 +379,7 @@ fn prometheus_scrapes_it() {
     );
     assert_eq!(
         query("count(flowhouse_ledger_law_holds)").as_deref(),
-        Some("6")
+        Some("8")
     );
     assert_eq!(
         query("flowhouse_sink_insert_errors_total{code=\"241\"}").as_deref(),
