@@ -212,6 +212,8 @@ outcomes! {
     StreamGaps = "stream_gaps";
     /// Directions of TCP streams longer than is looked at.
     StreamsCut = "streams_cut";
+    /// Conversations whose protocol was not looked for, because as many as there is room for were listened to.
+    TalksRefused = "talks_refused";
     /// Conversations that were told early because the flow table was full.
     FlowsEvicted = "flows_evicted";
     /// The same, of conversations that were one-way or half open: floods and scans.

@@ -6,6 +6,7 @@
 //! Never: I/O, clocks, counters, outside crates.
 
 mod addr;
+mod app_proto;
 mod columns;
 mod datagram;
 mod field;
@@ -22,6 +23,7 @@ mod provenance;
 mod usage;
 
 pub use addr::Addr;
+pub use app_proto::AppProto;
 pub use columns::{
     AsPath, BgpColumns, CoreColumns, CounterColumns, EgressColumns, FirewallColumns, Layer2Columns,
     LinkColumns, MplsColumns, MplsStack, NatColumns, NetColumns, QualityColumns, TextColumns,

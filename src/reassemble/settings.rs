@@ -10,6 +10,23 @@ pub struct Settings {
     pub fragments: FragmentSettings,
     /// TCP streams.
     pub streams: StreamSettings,
+    /// What conversations say.
+    pub app: AppSettings,
+}
+
+/// `[reassemble.app]`: what is read of what conversations say.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AppSettings {
+    /// Most conversations that are listened to at a time, of a shard; past it new ones are named by their ports alone.
+    /// Default 262,144.
+    pub talks_max: usize,
+}
+
+impl Default for AppSettings {
+    fn default() -> Self {
+        AppSettings { talks_max: 1 << 18 }
+    }
 }
 
 /// `[reassemble.streams]`: TCP segments that wait for what comes before them.

@@ -1,0 +1,14 @@
+//! What conversations say: which protocol, and its messages.
+//!
+//! Owns: [`Apps`], who hears the conversations of a shard; [`Talk`], what one of them keeps; the list of recognisers; the parsers.
+//! A new protocol is a file with a `recognise` and a line in `list.rs`. Nothing is heard any more once what is wanted is known.
+//! Never: names of applications (that is `enrich`), rows.
+
+mod dns;
+mod list;
+mod message;
+mod peek;
+mod talk;
+
+pub use message::{Deaf, Message, Visitor, Wishes};
+pub use talk::{Apps, Ends, Heard, Talk};
