@@ -2,6 +2,9 @@
 -- N (N - 1) b^2. The squares are estimated from bytes and packets: lengths within a flow vary by 1.6 squares of their mean, and packets are not longer than 1500 bytes, but where
 -- their mean is (src/model/flow_row.rs has the same). It adds up like the bytes: with s = sqrt(sum(variance)) / sum(est_bytes), the 95 % error of any sum is 1.96 s + 1.92 s^2.
 -- Rows from before have what their own sums say.
+--
+-- A view that was altered deduplicates under another identity until it is renamed or the store starts again (engine 26.9): an INSERT sent before and again after that would count twice.
+-- So each is renamed away and back; what a crash left renamed comes back first.
 
 ALTER TABLE flows
     ADD COLUMN IF NOT EXISTS variance Float64 ALIAS sampling_interval * (sampling_interval - 1.) * bytes * least(bytes * 2.6 / (greatest(packets, 1) + 1.6), greatest(1500., bytes / greatest(packets, 1)));
@@ -33,6 +36,8 @@ ALTER TABLE network_usage_5m
 ALTER TABLE network_usage_1h
     ADD COLUMN IF NOT EXISTS variance SimpleAggregateFunction(sum, Float64) DEFAULT toFloat64(est_bytes) * (est_bytes - bytes) * 2.6 / (greatest(packets, 1) + 1.6) CODEC(ZSTD(1)) COMMENT 'of est_bytes, that sampling causes';
 
+RENAME TABLE IF EXISTS usage_5m_mv_aside TO usage_5m_mv;
+
 ALTER TABLE usage_5m_mv MODIFY QUERY
 SELECT
     toStartOfFiveMinutes(s.time) AS time,
@@ -54,6 +59,12 @@ SELECT
     sum(s.variance) AS variance
 FROM usage_1m AS s
 GROUP BY time, exporter, if_index, direction, inferred, app_proto, app, qos_class, dscp;
+
+RENAME TABLE usage_5m_mv TO usage_5m_mv_aside;
+
+RENAME TABLE usage_5m_mv_aside TO usage_5m_mv;
+
+RENAME TABLE IF EXISTS usage_1h_mv_aside TO usage_1h_mv;
 
 ALTER TABLE usage_1h_mv MODIFY QUERY
 SELECT
@@ -77,6 +88,12 @@ SELECT
 FROM usage_5m AS s
 GROUP BY time, exporter, if_index, direction, inferred, app_proto, app, qos_class, dscp;
 
+RENAME TABLE usage_1h_mv TO usage_1h_mv_aside;
+
+RENAME TABLE usage_1h_mv_aside TO usage_1h_mv;
+
+RENAME TABLE IF EXISTS talkers_5m_mv_aside TO talkers_5m_mv;
+
 ALTER TABLE talkers_5m_mv MODIFY QUERY
 SELECT
     toStartOfFiveMinutes(s.time) AS time,
@@ -95,6 +112,12 @@ SELECT
     sum(s.error_bytes) AS error_bytes
 FROM talkers_1m AS s
 GROUP BY time, exporter, role, other, address;
+
+RENAME TABLE talkers_5m_mv TO talkers_5m_mv_aside;
+
+RENAME TABLE talkers_5m_mv_aside TO talkers_5m_mv;
+
+RENAME TABLE IF EXISTS talkers_1h_mv_aside TO talkers_1h_mv;
 
 ALTER TABLE talkers_1h_mv MODIFY QUERY
 SELECT
@@ -115,6 +138,12 @@ SELECT
 FROM talkers_5m AS s
 GROUP BY time, exporter, role, other, address;
 
+RENAME TABLE talkers_1h_mv TO talkers_1h_mv_aside;
+
+RENAME TABLE talkers_1h_mv_aside TO talkers_1h_mv;
+
+RENAME TABLE IF EXISTS network_usage_5m_mv_aside TO network_usage_5m_mv;
+
 ALTER TABLE network_usage_5m_mv MODIFY QUERY
 SELECT
     toStartOfFiveMinutes(s.time) AS time,
@@ -132,6 +161,12 @@ SELECT
 FROM network_usage_1m AS s
 GROUP BY time, exporter, src_net, dst_net;
 
+RENAME TABLE network_usage_5m_mv TO network_usage_5m_mv_aside;
+
+RENAME TABLE network_usage_5m_mv_aside TO network_usage_5m_mv;
+
+RENAME TABLE IF EXISTS network_usage_1h_mv_aside TO network_usage_1h_mv;
+
 ALTER TABLE network_usage_1h_mv MODIFY QUERY
 SELECT
     toStartOfHour(s.time) AS time,
@@ -148,6 +183,10 @@ SELECT
     sum(s.variance) AS variance
 FROM network_usage_5m AS s
 GROUP BY time, exporter, src_net, dst_net;
+
+RENAME TABLE network_usage_1h_mv TO network_usage_1h_mv_aside;
+
+RENAME TABLE network_usage_1h_mv_aside TO network_usage_1h_mv;
 
 -- What flows say of an interface beside what it counted itself, per side and 5 minutes, with a diagnosis where the two differ.
 -- A view and no table: flows that come late, or were long, still change past minutes, and so must this. It looks back 26 hours;

@@ -1197,6 +1197,8 @@ ALTER TABLE flowhouse.network_usage_1h_local ON CLUSTER 'main'
 ALTER TABLE flowhouse.network_usage_1h ON CLUSTER 'main'
     ADD COLUMN IF NOT EXISTS variance SimpleAggregateFunction(sum, Float64) DEFAULT toFloat64(est_bytes) * (est_bytes - bytes) * 2.6 / (greatest(packets, 1) + 1.6) CODEC(ZSTD(1)) COMMENT 'of est_bytes, that sampling causes';
 
+RENAME TABLE IF EXISTS flowhouse.usage_5m_mv_aside TO flowhouse.usage_5m_mv ON CLUSTER 'main';
+
 ALTER TABLE flowhouse.usage_5m_mv ON CLUSTER 'main' MODIFY QUERY
 SELECT
     toStartOfFiveMinutes(s.time) AS time,
@@ -1218,6 +1220,12 @@ SELECT
     sum(s.variance) AS variance
 FROM flowhouse.usage_1m_local AS s
 GROUP BY time, exporter, if_index, direction, inferred, app_proto, app, qos_class, dscp;
+
+RENAME TABLE flowhouse.usage_5m_mv TO flowhouse.usage_5m_mv_aside ON CLUSTER 'main';
+
+RENAME TABLE flowhouse.usage_5m_mv_aside TO flowhouse.usage_5m_mv ON CLUSTER 'main';
+
+RENAME TABLE IF EXISTS flowhouse.usage_1h_mv_aside TO flowhouse.usage_1h_mv ON CLUSTER 'main';
 
 ALTER TABLE flowhouse.usage_1h_mv ON CLUSTER 'main' MODIFY QUERY
 SELECT
@@ -1241,6 +1249,12 @@ SELECT
 FROM flowhouse.usage_5m_local AS s
 GROUP BY time, exporter, if_index, direction, inferred, app_proto, app, qos_class, dscp;
 
+RENAME TABLE flowhouse.usage_1h_mv TO flowhouse.usage_1h_mv_aside ON CLUSTER 'main';
+
+RENAME TABLE flowhouse.usage_1h_mv_aside TO flowhouse.usage_1h_mv ON CLUSTER 'main';
+
+RENAME TABLE IF EXISTS flowhouse.talkers_5m_mv_aside TO flowhouse.talkers_5m_mv ON CLUSTER 'main';
+
 ALTER TABLE flowhouse.talkers_5m_mv ON CLUSTER 'main' MODIFY QUERY
 SELECT
     toStartOfFiveMinutes(s.time) AS time,
@@ -1259,6 +1273,12 @@ SELECT
     sum(s.error_bytes) AS error_bytes
 FROM flowhouse.talkers_1m_local AS s
 GROUP BY time, exporter, role, other, address;
+
+RENAME TABLE flowhouse.talkers_5m_mv TO flowhouse.talkers_5m_mv_aside ON CLUSTER 'main';
+
+RENAME TABLE flowhouse.talkers_5m_mv_aside TO flowhouse.talkers_5m_mv ON CLUSTER 'main';
+
+RENAME TABLE IF EXISTS flowhouse.talkers_1h_mv_aside TO flowhouse.talkers_1h_mv ON CLUSTER 'main';
 
 ALTER TABLE flowhouse.talkers_1h_mv ON CLUSTER 'main' MODIFY QUERY
 SELECT
@@ -1279,6 +1299,12 @@ SELECT
 FROM flowhouse.talkers_5m_local AS s
 GROUP BY time, exporter, role, other, address;
 
+RENAME TABLE flowhouse.talkers_1h_mv TO flowhouse.talkers_1h_mv_aside ON CLUSTER 'main';
+
+RENAME TABLE flowhouse.talkers_1h_mv_aside TO flowhouse.talkers_1h_mv ON CLUSTER 'main';
+
+RENAME TABLE IF EXISTS flowhouse.network_usage_5m_mv_aside TO flowhouse.network_usage_5m_mv ON CLUSTER 'main';
+
 ALTER TABLE flowhouse.network_usage_5m_mv ON CLUSTER 'main' MODIFY QUERY
 SELECT
     toStartOfFiveMinutes(s.time) AS time,
@@ -1296,6 +1322,12 @@ SELECT
 FROM flowhouse.network_usage_1m_local AS s
 GROUP BY time, exporter, src_net, dst_net;
 
+RENAME TABLE flowhouse.network_usage_5m_mv TO flowhouse.network_usage_5m_mv_aside ON CLUSTER 'main';
+
+RENAME TABLE flowhouse.network_usage_5m_mv_aside TO flowhouse.network_usage_5m_mv ON CLUSTER 'main';
+
+RENAME TABLE IF EXISTS flowhouse.network_usage_1h_mv_aside TO flowhouse.network_usage_1h_mv ON CLUSTER 'main';
+
 ALTER TABLE flowhouse.network_usage_1h_mv ON CLUSTER 'main' MODIFY QUERY
 SELECT
     toStartOfHour(s.time) AS time,
@@ -1312,6 +1344,10 @@ SELECT
     sum(s.variance) AS variance
 FROM flowhouse.network_usage_5m_local AS s
 GROUP BY time, exporter, src_net, dst_net;
+
+RENAME TABLE flowhouse.network_usage_1h_mv TO flowhouse.network_usage_1h_mv_aside ON CLUSTER 'main';
+
+RENAME TABLE flowhouse.network_usage_1h_mv_aside TO flowhouse.network_usage_1h_mv ON CLUSTER 'main';
 
 CREATE OR REPLACE VIEW flowhouse.interface_reconciliation ON CLUSTER 'main' AS
 WITH
@@ -1855,7 +1891,7 @@ INSERT INTO schema_migrations_local (version, name, checksum) VALUES (7, '0007_v
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (8, '0008_reconciliation.sql', '17586d4dc6a93bb3e3571781139c6d91');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (9, '0009_talkers.sql', '16ffacdf2a617a4a2422f87a0160d078');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (10, '0010_sides.sql', '8a68a0d10b0a164c8403cb4437424591');
-INSERT INTO schema_migrations_local (version, name, checksum) VALUES (11, '0011_variance.sql', '9e6a6f272ae7b6477b976c1562e55bf7');
+INSERT INTO schema_migrations_local (version, name, checksum) VALUES (11, '0011_variance.sql', '20643257a23c46ac02cf460486e3af65');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (12, '0012_once.sql', '154725cb8710091f32f57668fd224329');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (13, '0013_metered.sql', '7dd5be8e95d73852230f9f628f4888f2');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (14, '0014_counter_stands_still.sql', '70630dd26f3c8bb228ee9392f9b45a4d');

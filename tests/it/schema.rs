@@ -1,6 +1,6 @@
 //! The schema as text, in both forms: what `schema print` says is what stands in `tests/golden`, and the engine reads it.
 
-use crate::harness::{Store, directory, exe, run};
+use crate::harness::{Sql, Store, configure, directory, exe, run};
 use flowhouse::sink::schema::statements;
 use std::path::Path;
 use std::process::Command;
@@ -64,4 +64,40 @@ fn the_engine_reads_both_forms() {
         }
     }
     assert!(read > 50, "{read}");
+}
+
+/// An INSERT whose answer was lost is sent again, also to a store that was started again since: views must know it then, too.
+#[test]
+fn views_know_what_they_were_given_before_the_store_was_restarted() {
+    let dir = directory();
+    let mut store = Store::start(dir.path());
+    let config = configure(dir.path(), &store.config());
+    run(Command::new(exe())
+        .args(["schema", "apply", "-c"])
+        .arg(config));
+    let sources = ["usage_1m", "talkers_1m", "network_usage_1m"];
+    let send = |sql: &Sql| {
+        for table in sources {
+            sql.run(&format!(
+                "INSERT INTO flowhouse.{table} (time, bytes) SETTINGS async_insert = 0, insert_deduplicate = 1, \
+                 deduplicate_blocks_in_dependent_materialized_views = 1, insert_deduplication_token = 'one' \
+                 VALUES ('2026-11-27 12:00:00', 7)"
+            ));
+        }
+    };
+    send(&store.sql());
+    for _ in 0..2 {
+        send(&store.sql());
+        for table in sources {
+            for resolution in ["1m", "5m", "1h"] {
+                let table = table.replace("1m", resolution);
+                let sum = store
+                    .sql()
+                    .numbers(&format!("SELECT sum(bytes) FROM {table}"));
+                assert_eq!(sum, [7], "{table}");
+            }
+        }
+        store.kill();
+        store.run();
+    }
 }

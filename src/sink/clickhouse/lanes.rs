@@ -291,13 +291,13 @@ impl Lanes {
         let age_ms = now_ms.saturating_sub(slot.time_ms);
         let Doubt { age_max_s, aside } = self.doubt;
         let old = slot.state == State::Sent
-            && u64::try_from(age_ms).is_ok_and(|ms| ms > age_max_s.saturating_mul(1000));
+            && u64::try_from(age_ms).is_ok_and(|ms| ms >= age_max_s.saturating_mul(1000));
         let job = match section.table {
             _ if !old => Job::Send,
             Table::Flows => Job::Ask,
             table if table.is_versioned() || !aside => Job::Send,
             _ => Job::Quarantine(format!(
-                "in doubt for more than {age_max_s} s: it may be in the store, and its rows cannot be told from others"
+                "in doubt for {age_max_s} s or more: it may be in the store, and its rows cannot be told from others"
             )),
         };
         let (load, room) = match body {

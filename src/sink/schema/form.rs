@@ -113,6 +113,14 @@ impl Cluster<'_> {
         if let Some((name, rest)) = object(statement, "ALTER TABLE ") {
             return self.alter(name, rest);
         }
+        for head in [RENAME_BACK, RENAME] {
+            if let Some((name, rest)) = object(statement, head) {
+                let to = rest.strip_prefix(" TO ")?;
+                return Some(vec![format!(
+                    "{head}{database}.{name} TO {database}.{to} ON CLUSTER '{cluster}'"
+                )]);
+            }
+        }
         None
     }
 
@@ -238,6 +246,8 @@ const TABLE: &str = "CREATE TABLE IF NOT EXISTS ";
 const VIEW: &str = "CREATE VIEW IF NOT EXISTS ";
 const OTHER_VIEW: &str = "CREATE OR REPLACE VIEW ";
 const MATERIALIZED_VIEW: &str = "CREATE MATERIALIZED VIEW IF NOT EXISTS ";
+const RENAME: &str = "RENAME TABLE ";
+const RENAME_BACK: &str = "RENAME TABLE IF EXISTS ";
 const DICTIONARY: &str = "CREATE DICTIONARY IF NOT EXISTS ";
 
 #[cfg(test)]
@@ -306,6 +316,11 @@ mod tests {
         assert_eq!(
             query,
             ["ALTER TABLE db.v_mv ON CLUSTER 'main' MODIFY QUERY SELECT a FROM db.usage_1m_local"]
+        );
+        let renamed = cluster("RENAME TABLE v_mv TO v_mv_aside");
+        assert_eq!(
+            renamed,
+            ["RENAME TABLE db.v_mv TO db.v_mv_aside ON CLUSTER 'main'"]
         );
         let alter = cluster(
             "ALTER TABLE flows\n    ADD COLUMN IF NOT EXISTS b UInt64 CODEC(T64, ZSTD(1)) COMMENT 'a, b',\n    ADD INDEX \

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use flowhouse::sink::clickhouse::{Connection, Sink};
 use flowhouse::sink::native::Compression;
 use flowhouse::sink::{Outbox, Settings, Snapshot, hop, spool};
+use http_body_util::channel::Channel;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,9 +83,11 @@ async fn answer(
             .expect("a status")
             .into_response(),
         Reply::DoneButCut => {
-            let mut response = Body::from("never whole").into_response();
-            response.headers_mut().insert("Content-Length", 1000.into());
-            response
+            let (mut sender, body) = Channel::<Bytes, std::io::Error>::new(2);
+            let part = Bytes::from_static(b"never whole");
+            sender.send_data(part).await.expect("there is room");
+            sender.abort(std::io::Error::other("cut"));
+            Body::new(body).into_response()
         }
         Reply::Silence => std::future::pending().await,
     }
