@@ -59,7 +59,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "tracing",
         ],
     ),
-    ("meter", &[], &["foldhash", "serde"]),
+    ("meter", &["reassemble"], &["foldhash", "serde"]),
     (
         "aggregate",
         &[],

@@ -12,6 +12,7 @@ use crate::dissect::Dissector;
 use crate::enrich::Tables;
 use crate::ledger::{Book, Gauges, Outcome};
 use crate::meter::Meter;
+use crate::reassemble::app::{Apps, Wishes};
 use crate::reassemble::fragment::Fragments;
 use crate::receive::{Captures, Counts, Found, Selection};
 use crate::shard::{Back, CaptureShard, ExportShard};
@@ -233,8 +234,12 @@ impl Replay<'_> {
         let capture = || {
             let dissector = Dissector::new(&self.config.dissect);
             // nobody can attack a file, and the result is the same each time
-            let meter = Meter::new(&self.config.meter, 0).with_places();
-            let fragments = Fragments::new(&self.config.reassemble.fragments);
+            let reassemble = &self.config.reassemble;
+            let apps = Apps::new(reassemble, Wishes::default());
+            let meter = Meter::new(&self.config.meter, 0)
+                .with_places()
+                .with_apps(apps);
+            let fragments = Fragments::new(&reassemble.fragments);
             CaptureShard::new(dissector, fragments, meter, back(), book())
         };
         let reads_export = self.arguments.selection != As::Packets;

@@ -21,6 +21,7 @@ pub fn enrich(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows:
     if seen & Field::AppId.bit() != 0 {
         by_exporter(tables, batch, rows.clone());
     }
+    by_packets(tables, batch, rows.clone());
     if batch.texts.is_some() {
         by_text(tables, batch, rows.clone());
         by_server_name(tables, batch, rows.clone());
@@ -110,6 +111,25 @@ fn by_dscp_and_port(tables: &Tables, c: &mut CoreColumns, rows: Range<usize>) ->
         confidence[i] = s.confidence;
     }
     seen
+}
+
+/// What the packets said, where our meter heard them: over ports. An application that a port stands for stays where it
+/// speaks that protocol.
+fn by_packets(tables: &Tables, batch: &mut FlowBatch, rows: Range<usize>) {
+    let Some(spoken) = &batch.spoken else { return };
+    let c = &mut batch.core;
+    for i in rows {
+        let proto = tables.config.services.spoken(spoken.spoken[i]);
+        if proto == 0 || c.app_source[i] == AppSource::Rule as u8 {
+            continue;
+        }
+        if c.app_proto[i] != proto || c.app[i] == proto {
+            c.app[i] = proto;
+            c.app_source[i] = AppSource::Packet as u8;
+            c.app_confidence[i] = spoken.spoken_confidence[i];
+        }
+        c.app_proto[i] = proto;
+    }
 }
 
 /// The exporter's application ids. The exporter is looked up once a datagram, an id once a run of equal ids.
@@ -274,7 +294,7 @@ fn by_range(tables: &Tables, memory: &mut Memory, batch: &mut FlowBatch, rows: R
     for (n, i) in rows.enumerate() {
         let (src, dst) = (memory.src[n], memory.dst[n]);
         // what an exporter took from the packets is surer than an address
-        let better = c.app_confidence[i] >= BY_RANGE;
+        let better = c.app_confidence[i] >= BY_RANGE && !is_protocol_heard(c, i);
         if src | dst == 0 || better || !tables.config.services.has_ports(c.proto[i]) {
             continue;
         }
@@ -326,7 +346,14 @@ fn may_be_refined(tables: &Tables, c: &CoreColumns, i: usize) -> bool {
     let source = c.app_source[i];
     source == AppSource::None as u8
         || source == AppSource::Port as u8
+        || is_protocol_heard(c, i)
         || source == AppSource::Exporter as u8 && c.app[i] < tables.config.generic_end
+}
+
+/// Whether the packets said which protocol it is, and no more than that.
+#[inline(always)]
+fn is_protocol_heard(c: &CoreColumns, i: usize) -> bool {
+    c.app_source[i] == AppSource::Packet as u8 && c.app[i] == c.app_proto[i]
 }
 
 /// The rows from `at` on that came in the same datagram.

@@ -3,7 +3,7 @@
 use super::ports::{DCCP, IP_PROTOCOLS, PROTOCOL_ALIASES, SCTP, TCP, UDP, WELL_KNOWN};
 use super::slug::Slug;
 use super::{Applications, Error, PortRule, Transport};
-use crate::model::{AppSource, NameTable};
+use crate::model::{AppProto, AppSource, NameTable};
 use hashbrown::HashMap;
 
 /// What a row without a better name is called.
@@ -32,6 +32,8 @@ pub struct Services {
     half: usize,
     /// Name ids of protocols by the names that exporters use.
     known: HashMap<Box<str>, u32, foldhash::fast::FixedState>,
+    /// Name ids of what packets say, by [`AppProto`].
+    spoken: Box<[u32; 256]>,
 }
 
 impl Services {
@@ -54,6 +56,7 @@ impl Services {
         };
         b.well_known();
         b.aliases();
+        let spoken = b.spoken();
         for rule in &settings.ports {
             b.rule(rule)?;
         }
@@ -71,6 +74,7 @@ impl Services {
             list: b.list,
             half,
             known: b.known,
+            spoken,
         })
     }
 
@@ -133,6 +137,12 @@ impl Services {
         }
     }
 
+    /// The id of what packets say, by the number of [`AppProto`]; 0 for none.
+    #[inline(always)]
+    pub fn spoken(&self, proto: u8) -> u32 {
+        self.spoken[usize::from(proto)]
+    }
+
     /// The id of the protocol that an exporter calls `slug`; 0 when it is the name of no protocol.
     pub fn protocol_named(&self, slug: &str) -> u32 {
         self.known.get(slug).copied().unwrap_or(0)
@@ -192,6 +202,16 @@ impl Builder<'_> {
             let id = self.protocol(name);
             self.known.insert((*alias).into(), id);
         }
+    }
+
+    fn spoken(&mut self) -> Box<[u32; 256]> {
+        let mut ids = Box::new([0; 256]);
+        for &proto in AppProto::ALL {
+            let id = self.name(proto.name());
+            ids[proto as usize] = id;
+            self.known.entry_ref(proto.name()).or_insert(id);
+        }
+        ids
     }
 
     fn rule(&mut self, rule: &PortRule) -> Result<(), Error> {

@@ -3,9 +3,10 @@
 use super::key::FlowKey;
 use super::wheel::{Link, Linked};
 use crate::model::{MplsStack, PacketView, Transport, Tunnel};
+use crate::reassemble::app::{Ends, Talk};
 
 /// A conversation. Half 0 is the side that began.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Flow {
     pub key: FlowKey,
     pub hash: u32,
@@ -16,6 +17,8 @@ pub(super) struct Flow {
     pub halves: [Half; 2],
     /// Place of its TCP state, or [`NO_PLACE`].
     pub tcp: u32,
+    /// What it says.
+    pub talk: Talk,
     /// Time of its first packet, nanoseconds.
     pub began_ns: i64,
 }
@@ -80,6 +83,19 @@ impl Flow {
             began_ns,
             tcp: NO_PLACE,
             ..Default::default()
+        }
+    }
+
+    /// Who speaks.
+    pub fn ends(&self) -> Ends {
+        let key = &self.key;
+        let ports = match self.low_began {
+            true => [key.low_port, key.high_port],
+            false => [key.high_port, key.low_port],
+        };
+        Ends {
+            proto: key.proto,
+            ports,
         }
     }
 

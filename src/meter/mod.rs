@@ -19,6 +19,8 @@ pub use settings::Settings;
 
 use crate::ledger::{Book, Outcome};
 use crate::model::{Addr, FlowBatch, Handshake, PacketView, RowPlace, TcpHeader, Transport};
+use crate::reassemble::app::{Apps, Deaf, Heard};
+use crate::reassemble::stream::Segment;
 use flow::{Facts, Flow, NO_PLACE, Stage};
 use key::FlowKey;
 use rows::{Reason, Rows, Told};
@@ -48,6 +50,8 @@ pub struct Meter {
     table: Table,
     tcps: Vec<Tcp>,
     tcps_free: Vec<u32>,
+    /// Who listens; nobody where headers are enough.
+    apps: Option<Apps>,
     rows: Rows,
     /// Places whose time came, in the order in which they are told, and how many of them are.
     due: Vec<u32>,
@@ -69,6 +73,7 @@ impl Meter {
             table: Table::new(settings.flows(), hash_seed),
             tcps: vec![],
             tcps_free: vec![],
+            apps: None,
             rows: Rows::new(Addr::from(settings.sensor)),
             due: vec![],
             due_done: 0,
@@ -82,6 +87,12 @@ impl Meter {
     /// Keeps where each row belongs, for whoever merges the rows of several shards ([`Meter::take_places`]).
     pub fn with_places(mut self) -> Self {
         self.places = Some(vec![]);
+        self
+    }
+
+    /// Hears what conversations say.
+    pub fn with_apps(mut self, apps: Apps) -> Self {
+        self.apps = Some(apps);
         self
     }
 
@@ -166,6 +177,12 @@ impl Meter {
         }
         if is_first {
             self.table.set_facts(place, half, Facts::of(p));
+        }
+        if let Some(apps) = &mut self.apps {
+            let flow = self.table.flow(place);
+            if flow.talk.is_open() && p.payload_len > 0 {
+                hear(apps, flow, self.tcps.get(tcp as usize), half, p, book);
+            }
         }
         let next = match p.transport {
             Transport::Tcp(t) if tcp != NO_PLACE => {
@@ -459,11 +476,46 @@ impl Meter {
     }
 
     fn forget(&mut self, place: u32) {
-        let tcp = self.table.get(place).tcp;
-        if tcp != NO_PLACE {
-            self.tcps_free.push(tcp);
+        let flow = self.table.flow(place);
+        if let Some(apps) = &mut self.apps {
+            apps.end(&mut flow.talk);
+        }
+        if flow.tcp != NO_PLACE {
+            self.tcps_free.push(flow.tcp);
         }
         self.table.remove(place);
+    }
+}
+
+/// Hears the payload of a packet.
+fn hear(
+    apps: &mut Apps,
+    flow: &mut Flow,
+    tcp: Option<&Tcp>,
+    half: usize,
+    p: &PacketView<'_>,
+    book: &mut Book,
+) {
+    let (ends, tally) = (flow.ends(), book.other());
+    match p.transport {
+        Transport::Tcp(t) => {
+            let heard = Heard {
+                half,
+                segment: Segment {
+                    seq: t.seq,
+                    syn: t.has(TcpHeader::SYN),
+                    ack: t.has(TcpHeader::ACK).then_some(t.ack),
+                    bytes: p.payload(),
+                    len: p.payload_len,
+                },
+                next: tcp.map_or([None; 2], Tcp::next),
+            };
+            apps.segment(&mut flow.talk, &ends, &heard, tally, &mut Deaf);
+        }
+        Transport::Ports { .. } => {
+            apps.datagram(&mut flow.talk, &ends, half, p.payload(), tally, &mut Deaf);
+        }
+        _ => {}
     }
 }
 

@@ -3,8 +3,8 @@
 use super::Measured;
 use super::flow::{Facts, Flow, Half};
 use crate::model::{
-    Addr, ConversationSide, Field, FlowBatch, Handshake, Measure, Provenance, SamplingSource,
-    Tunnel,
+    Addr, AppProto, ConversationSide, Field, FlowBatch, Handshake, Measure, Provenance,
+    SamplingSource, Tunnel,
 };
 
 /// Why a row was told (IPFIX element 136).
@@ -114,6 +114,7 @@ impl Rows {
         present |= layer2(out, told.facts);
         wrapped(out, told.facts, &mut present);
         quality(out, told);
+        spoken(out, told);
         out.core.present.push(present);
         out.commit(1);
     }
@@ -187,6 +188,15 @@ fn quality(out: &mut FlowBatch, told: &Told<'_>) {
     q.resets.push(m.resets);
     if m.handshake != Handshake::None {
         q.handshake.push(m.handshake as u8);
+    }
+}
+
+fn spoken(out: &mut FlowBatch, told: &Told<'_>) {
+    let (proto, confidence) = told.flow.talk.proto();
+    if proto != AppProto::Unknown {
+        let spoken = out.spoken_mut();
+        spoken.spoken.push(proto as u8);
+        spoken.spoken_confidence.push(confidence);
     }
 }
 

@@ -80,6 +80,13 @@ impl Tcp {
             && (is_closed || matches!(self.opening, Opening::Complete | Opening::Unseen))
     }
 
+    /// The sequence numbers at which the halves go on, where that is known.
+    pub fn next(&self) -> [Option<u32>; 2] {
+        let next = |side: &Side| side.known.then_some(side.next);
+        let [a, b] = &self.halves;
+        [next(a), next(b)]
+    }
+
     /// Takes a segment of a half.
     #[inline]
     pub fn segment(&mut self, half: usize, p: &PacketView<'_>, t: &TcpHeader) -> Effect {

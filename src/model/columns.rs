@@ -338,6 +338,16 @@ columns! {
 }
 
 columns! {
+    /// What the packets of a flow said, before `enrich` turns it into names. Not stored.
+    SpokenColumns {
+        /// [`crate::model::AppProto`] as number; 0: not told.
+        spoken: u8,
+        /// How sure that is, 0 to 100.
+        spoken_confidence: u8,
+    }
+}
+
+columns! {
     /// The tunnel that carried a packet, the innermost where there are several.
     TunnelColumns {
         /// Source address of the IP header that carried it.

@@ -114,6 +114,8 @@ groups! {
     egress, egress_mut: EgressColumns;
     /// What a meter of packets measures.
     quality, quality_mut: QualityColumns;
+    /// What packets said.
+    spoken, spoken_mut: SpokenColumns;
     /// Tunnels.
     tunnel, tunnel_mut: TunnelColumns;
     /// Texts.

@@ -26,8 +26,8 @@ pub use addr::Addr;
 pub use app_proto::AppProto;
 pub use columns::{
     AsPath, BgpColumns, CoreColumns, CounterColumns, EgressColumns, FirewallColumns, Layer2Columns,
-    LinkColumns, MplsColumns, MplsStack, NatColumns, NetColumns, QualityColumns, TextColumns,
-    TextRef, TunnelColumns,
+    LinkColumns, MplsColumns, MplsStack, NatColumns, NetColumns, QualityColumns, SpokenColumns,
+    TextColumns, TextRef, TunnelColumns,
 };
 pub use datagram::Datagram;
 pub use field::Field;

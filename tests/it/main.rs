@@ -2,6 +2,7 @@
 
 mod agents;
 mod aggregate;
+mod applications;
 mod captures;
 mod cards;
 mod check;

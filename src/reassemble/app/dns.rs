@@ -20,7 +20,8 @@ pub(super) fn recognise(peek: &Peek<'_>) -> Verdict {
         },
         _ => peek.bytes(),
     };
-    if !is_message(bytes) {
+    // the name service of NetBIOS has the same form (RFC 1002 section 4.2)
+    if peek.has_port(137) || !is_message(bytes) {
         return Verdict::No;
     }
     let known = [

@@ -5,7 +5,7 @@ use super::message::{Message, Visitor, Wishes};
 use super::peek::{Peek, Wire};
 use crate::ledger::{Outcome, Tally};
 use crate::model::AppProto;
-use crate::reassemble::settings::AppSettings;
+use crate::reassemble::settings::{AppSettings, Settings};
 use crate::reassemble::stream::{Piece, Segment, Stream, Streams};
 
 /// What one conversation keeps. Half 0 is the side that began.
@@ -149,11 +149,11 @@ impl Talk {
 
 impl Apps {
     /// Nothing heard yet. `wishes` are those of the visitor that is given with each call.
-    pub fn new(settings: &AppSettings, streams: Streams, wishes: Wishes) -> Self {
+    pub fn new(settings: &Settings, wishes: Wishes) -> Self {
         Apps {
-            settings: settings.clone(),
+            settings: settings.app.clone(),
             wishes,
-            streams,
+            streams: Streams::new(&settings.streams),
             free: vec![],
             open: 0,
         }

@@ -1,0 +1,319 @@
+//! `app_proto` of metered rows against what nDPI published of the same captures.
+
+use crate::captures::cases;
+use crate::harness::{corpus, directory, exe};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+
+/// Both ends in order, with the IP protocol.
+type Key = ((String, u64), (String, u64), u64);
+
+fn key(a: (&Value, &Value), b: (&Value, &Value), proto: u64) -> Key {
+    let end = |(address, port): (&Value, &Value)| {
+        let text = address.as_str().unwrap_or_default();
+        let address = text.parse::<std::net::IpAddr>();
+        let text = address.map_or_else(|_| text.to_owned(), |a| a.to_string());
+        // nDPI has ports of no other transport
+        let port = port.as_u64().filter(|_| matches!(proto, 6 | 17));
+        (text, port.unwrap_or(0))
+    };
+    let (a, b) = (end(a), end(b));
+    (a.clone().min(b.clone()), a.max(b), proto)
+}
+
+/// `app_proto` of every conversation of a capture: of its last row that has one.
+fn metered(file: &Path, dir: &Path) -> HashMap<Key, String> {
+    let done = Command::new(exe())
+        .args(["replay", "--as", "packets", "--out"])
+        .arg(dir)
+        .arg(file)
+        .output()
+        .expect("it runs");
+    assert!(done.status.success(), "{}: {done:?}", file.display());
+    let rows = std::fs::read_to_string(dir.join("flows.ndjson")).expect("written");
+    let mut found = HashMap::new();
+    for line in rows.lines() {
+        let row: Value = serde_json::from_str(line).expect("JSON");
+        let key = key(
+            (&row["src_addr"], &row["src_port"]),
+            (&row["dst_addr"], &row["dst_port"]),
+            row["proto"].as_u64().unwrap_or(0),
+        );
+        let proto = row["app_proto"].as_str().unwrap_or("unknown");
+        let known = found.entry(key).or_insert_with(|| "unknown".to_owned());
+        if proto != "unknown" {
+            *known = proto.to_owned();
+        }
+    }
+    found
+}
+
+/// Flows and bytes, all and those that agree.
+#[derive(Clone, Copy, Default)]
+struct Agreement {
+    flows: u64,
+    bytes: u64,
+    flows_agree: u64,
+    bytes_agree: u64,
+}
+
+impl Agreement {
+    fn add(&mut self, bytes: u64, agrees: bool) {
+        self.flows += 1;
+        self.bytes += bytes;
+        if agrees {
+            self.flows_agree += 1;
+            self.bytes_agree += bytes;
+        }
+    }
+
+    fn row(&self, name: &str, ours: &str) -> String {
+        let percent = |n: u64, of: u64| 100.0 * n as f64 / of.max(1) as f64;
+        format!(
+            "| {name} | {ours} | {} | {} | {:.1} % | {:.1} % |\n",
+            self.flows,
+            self.bytes,
+            percent(self.flows_agree, self.flows),
+            percent(self.bytes_agree, self.bytes),
+        )
+    }
+}
+
+#[test]
+fn protocols_agree_with_what_ndpi_published() {
+    let Some(corpus) = corpus() else { return };
+    let (dir, shows) = (directory(), std::env::var_os("FLOWHOUSE_SHOW").is_some());
+    let mut table: BTreeMap<String, Agreement> = BTreeMap::new();
+    for (file, expected) in cases(&corpus) {
+        let Some(flows) = expected["app_flows"].as_array() else {
+            continue;
+        };
+        let ours = metered(&file, dir.path());
+        for flow in flows {
+            let app = flow["app"].as_str().expect("a name");
+            let master = app.split('.').next().unwrap_or(app);
+            if master == "Unknown" {
+                continue;
+            }
+            let l4 = flow["l4"].as_str().unwrap_or_default();
+            let key = key(
+                (&flow["a"], &flow["a_port"]),
+                (&flow["b"], &flow["b_port"]),
+                number_of(l4),
+            );
+            let bytes = ["a_to_b_bytes", "b_to_a_bytes"].map(|k| flow[k].as_u64().unwrap_or(0));
+            let got = ours.get(&key).map_or("(no flow)", String::as_str);
+            let agrees = names_of(master).contains(&got);
+            if shows && !agrees {
+                let name = file.file_name().unwrap_or_default().to_string_lossy();
+                let sum: u64 = bytes.iter().sum();
+                eprintln!("{master}\t{got}\t{sum}\t{name}\t{key:?}\t{app}");
+            }
+            let entry = table.entry(master.to_owned()).or_default();
+            entry.add(bytes.iter().sum(), agrees);
+        }
+    }
+    let page = page(&table);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/applications.md");
+    if std::env::var_os("FLOWHOUSE_BLESS").is_some() {
+        std::fs::write(&path, &page).expect("the page is written");
+    }
+    let there = std::fs::read_to_string(&path).expect("the page is there");
+    assert!(
+        there == page,
+        "docs/applications.md is out of date: FLOWHOUSE_BLESS=1"
+    );
+}
+
+fn page(table: &BTreeMap<String, Agreement>) -> String {
+    let (mut page, mut rest) = (String::from(PAGE), String::new());
+    let (mut listed, mut all) = (Agreement::default(), Agreement::default());
+    let sum = |to: &mut Agreement, a: &Agreement| {
+        to.flows += a.flows;
+        to.bytes += a.bytes;
+        to.flows_agree += a.flows_agree;
+        to.bytes_agree += a.bytes_agree;
+    };
+    for (master, a) in table {
+        let names = NAMES.iter().find(|n| n.0 == master);
+        let ours = names.map_or(String::new(), |n| n.1.join(", "));
+        sum(&mut all, a);
+        if names.is_some_and(|n| n.2) {
+            sum(&mut listed, a);
+            page.push_str(&a.row(master, &ours));
+        } else {
+            rest.push_str(&a.row(master, &ours));
+        }
+    }
+    page.push_str(&listed.row("**all of these**", ""));
+    let _ = write!(page, "\n{REST}{rest}");
+    page.push_str(&all.row("**all**", ""));
+    page
+}
+
+/// What `app_proto` may be where nDPI says this.
+fn names_of(master: &str) -> &'static [&'static str] {
+    NAMES.iter().find(|n| n.0 == master).map_or(&[], |n| n.1)
+}
+
+fn number_of(l4: &str) -> u64 {
+    match l4 {
+        "ICMP" => 1,
+        "IGMP" => 2,
+        "TCP" => 6,
+        "UDP" => 17,
+        "GRE" => 47,
+        "ESP" => 50,
+        "AH" => 51,
+        "ICMPV6" => 58,
+        "OSPF" => 89,
+        "PIM" => 103,
+        "VRRP" => 112,
+        "SCTP" => 132,
+        other => other.parse().unwrap_or(0),
+    }
+}
+
+/// nDPI's name, the names of `app_proto` that mean the same, and whether it is a protocol that has to be known.
+const NAMES: &[(&str, &[&str], bool)] = &[
+    ("AFP", &["afp"], false),
+    ("AJP", &["ajp"], false),
+    ("AMQP", &["amqp"], false),
+    ("BACnet", &["bacnet"], false),
+    ("BFD", &["bfd", "bfd-control"], false),
+    ("BGP", &["bgp"], false),
+    ("BitTorrent", &["bittorrent"], true),
+    (
+        "CAPWAP",
+        &["capwap", "capwap-control", "capwap-data"],
+        false,
+    ),
+    ("CHECKMK", &["checkmk-agent"], false),
+    ("COAP", &["coap"], false),
+    ("Cassandra", &["cassandra"], false),
+    ("Ceph", &["ceph"], false),
+    ("CiscoSkinny", &["cisco-sccp"], false),
+    ("CiscoVPN", &["ike", "ipsec-nat-t"], false),
+    ("Corba", &["giop"], false),
+    ("DCERPC", &["dcerpc"], false),
+    ("DHCP", &["dhcp"], true),
+    ("DHCPV6", &["dhcpv6"], true),
+    ("DNP3", &["dnp3"], true),
+    ("DNS", &["dns"], true),
+    ("DNScrypt", &["dnscrypt"], false),
+    ("DTLS", &["dtls"], false),
+    ("Diameter", &["diameter"], false),
+    ("Discord", &["discord", "rtp", "rtcp", "stun"], false),
+    ("Dropbox", &["dropbox-lan", "db-lsp"], false),
+    ("Elasticsearch", &["elasticsearch"], false),
+    ("FTP_CONTROL", &["ftp"], true),
+    ("FTP_DATA", &["ftp-data"], true),
+    ("FastCGI", &["fastcgi"], false),
+    ("GTP", &["gtp-control", "gtp-user"], false),
+    ("Git", &["git"], false),
+    ("HART-IP", &["hart-ip"], false),
+    ("HSRP", &["hsrp"], false),
+    ("HTTP", &["http"], true),
+    ("HTTP2", &["http2"], true),
+    ("HTTP_Connect", &["http"], true),
+    ("ICMP", &["icmp"], false),
+    ("ICMPV6", &["icmpv6"], false),
+    ("IEC60870", &["iec-104"], false),
+    ("IGMP", &["igmp"], false),
+    ("IMAP", &["imap"], true),
+    ("IMAPS", &["imap", "tls"], true),
+    ("IP_PIM", &["pim"], false),
+    ("IPSec", &["ike", "ipsec-nat-t", "esp", "ah"], true),
+    ("IRC", &["irc"], false),
+    ("ISO9506-1-MMS", &["mms", "iso-tsap"], false),
+    ("Jabber", &["xmpp"], false),
+    ("KNXnet_IP", &["knxnet-ip"], false),
+    ("Kerberos", &["krb5"], true),
+    ("LDAP", &["ldap"], true),
+    ("LISP", &["lisp", "lisp-control", "lisp-data"], false),
+    ("MDNS", &["mdns"], true),
+    ("MPEG_TS", &["mpeg-ts"], false),
+    ("MQTT", &["mqtt"], true),
+    ("Memcached", &["memcache"], false),
+    ("Modbus", &["modbus"], true),
+    ("MongoDB", &["mongodb"], true),
+    ("MsSQL-TDS", &["ms-sql-s"], false),
+    ("Mumble", &["mumble"], false),
+    ("MySQL", &["mysql"], true),
+    ("NAT-PMP", &["nat-pmp"], false),
+    ("NFS", &["nfs", "sunrpc"], false),
+    ("NTP", &["ntp"], true),
+    ("Nats", &["nats"], false),
+    (
+        "NetBIOS",
+        &["netbios-ns", "netbios-dgm", "netbios-ssn"],
+        false,
+    ),
+    ("OpenFlow", &["openflow"], false),
+    ("OpenVPN", &["openvpn"], true),
+    ("OpenWire", &["openwire"], false),
+    ("Oracle", &["oracle-tns"], false),
+    ("POP3", &["pop3"], true),
+    ("POPS", &["pop3", "tls"], true),
+    ("PostgreSQL", &["pgsql"], true),
+    ("QUIC", &["quic"], true),
+    ("RADIUS", &["radius"], true),
+    ("RDP", &["rdp"], true),
+    ("RESP", &["redis"], true),
+    ("RSH", &["rsh", "shell"], false),
+    ("RSYNC", &["rsync"], false),
+    ("RTCP", &["rtcp"], true),
+    ("RTMP", &["rtmp"], false),
+    ("RTP", &["rtp"], true),
+    ("RTSP", &["rtsp"], false),
+    ("Radius", &["radius"], true),
+    ("Radmin", &["radmin"], false),
+    ("Redis", &["redis"], true),
+    ("Roughtime", &["roughtime"], false),
+    ("S7Comm", &["s7comm", "iso-tsap"], false),
+    ("SCTP", &["sctp"], false),
+    ("SIP", &["sip"], true),
+    ("SMBv1", &["smb"], true),
+    ("SMBv23", &["smb"], true),
+    ("SMPP", &["smpp"], false),
+    ("SMTP", &["smtp"], true),
+    ("SMTPS", &["smtp", "tls"], true),
+    ("SNMP", &["snmp"], true),
+    ("SOAP", &["http"], false),
+    ("SOCKS", &["socks"], false),
+    ("SOMEIP", &["someip"], false),
+    ("SSDP", &["ssdp"], false),
+    ("SSH", &["ssh"], true),
+    ("STUN", &["stun"], true),
+    ("Service_Location_Protocol", &["svrloc"], false),
+    ("Syslog", &["syslog"], true),
+    ("TFTP", &["tftp"], false),
+    ("TLS", &["tls"], true),
+    ("Telnet", &["telnet"], false),
+    ("VRRP", &["vrrp"], false),
+    ("WireGuard", &["wireguard"], true),
+    ("collectd", &["collectd"], false),
+    ("eDonkey", &["edonkey"], false),
+];
+
+const PAGE: &str = "\
+# Applications: what packets say, beside nDPI
+
+`flowhouse replay --as packets` reads the captures of the nDPI project, and `app_proto` of each conversation is held against the
+master protocol that nDPI publishes for it; by flows and by nDPI's bytes. What nDPI calls unknown is left out. Where two names
+mean the same protocol, both are in the table. This page is written by a test (`FLOWHOUSE_BLESS=1 cargo test --test it applications`)
+and fails it when it is out of date.
+
+| nDPI | `app_proto` | flows | bytes | flows that agree | bytes that agree |
+| --- | --- | --- | --- | --- | --- |
+";
+
+const REST: &str = "\
+Protocols that are not among those that have to be known:
+
+| nDPI | `app_proto` | flows | bytes | flows that agree | bytes that agree |
+| --- | --- | --- | --- | --- | --- |
+";
