@@ -45,6 +45,8 @@ protocols! {
     WebSocket = "websocket"; L2tp = "l2tp"; Teredo = "teredo"; Rip = "rip"; Ceph = "ceph"; Kafka = "kafka"; Zabbix = "zabbix-agent"; Checkmk = "checkmk-agent";
     Giop = "giop"; Radmin = "radmin"; Afp = "afp"; Fastcgi = "fastcgi"; Openflow = "openflow"; Ethereum = "ethereum"; Edonkey = "edonkey"; Whois = "whois";
     Discord = "discord"; Steam = "steam"; Mms = "mms"; Tpkt = "iso-tsap"; Rsh = "rsh"; Openwire = "openwire"; Haproxy = "haproxy"; MpegTs = "mpeg-ts";
+    H323 = "h323"; Eigrp = "eigrp"; Rsvp = "rsvp"; Zoom = "zoom"; Wow = "world-of-warcraft"; Nomachine = "nomachine"; Monero = "monero"; Spotify = "spotify";
+    Raft = "raft"; Whatsapp = "whatsapp"; Nintendo = "nintendo"; Tailscale = "tailscale";
 }
 
 #[cfg(test)]

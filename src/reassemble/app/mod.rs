@@ -4,11 +4,32 @@
 //! A new protocol is a file with a `recognise` and a line in `list.rs`. Nothing is heard any more once what is wanted is known.
 //! Never: names of applications (that is `enrich`), rows.
 
+mod access;
+mod ber;
 mod dns;
+mod expect;
+mod ftp;
+mod hosts;
+mod industry;
 mod list;
+mod magic;
+mod mail;
+mod media;
 mod message;
+mod netbios;
+mod octets;
 mod peek;
+mod peers;
+mod routing;
+mod rpc;
+mod sip;
+mod stores;
 mod talk;
+mod text;
+mod things;
+mod tpkt;
+mod vendors;
+mod vpn;
 
 pub use message::{Deaf, Message, Visitor, Wishes};
 pub use talk::{Apps, Ends, Heard, Talk};

@@ -16,7 +16,6 @@ pub(super) struct Peek<'a> {
     /// Who just spoke: 0 is the side that began.
     pub half: usize,
     /// Head of the datagram before this one in the same half; empty for TCP, and where there was none.
-    #[allow(dead_code, reason = "recognisers of datagrams with counters read it")]
     pub before: &'a [u8],
 }
 
@@ -75,7 +74,6 @@ impl Confidence {
     /// Several fields that fit each other.
     pub const LIKELY: Confidence = Confidence(85);
     /// A form that others might have, too; on the port that it usually has.
-    #[allow(dead_code, reason = "for recognisers of weaker forms")]
     pub const FAIR: Confidence = Confidence(70);
 }
 

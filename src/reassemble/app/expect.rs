@@ -1,0 +1,131 @@
+//! Conversations that others announce: the data connection of FTP, the media of SIP, the transfer of TFTP.
+
+#![cfg_attr(
+    not(test),
+    allow(dead_code, reason = "the conversations do not ask yet")
+)]
+
+use crate::model::{Addr, AppProto};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use std::collections::VecDeque;
+
+/// One end of a conversation that will come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Endpoint {
+    pub addr: Addr,
+    pub port: u16,
+}
+
+/// What will be spoken there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Expected {
+    pub at: Endpoint,
+    pub proto: AppProto,
+}
+
+/// What is expected, of a shard: at most so many, each for so long; the oldest gives way.
+#[derive(Debug)]
+pub(crate) struct Expectations {
+    by_end: HashMap<Endpoint, (AppProto, i64), FixedState>,
+    /// In the order they came; those that were renewed are in it more than once.
+    order: VecDeque<(Endpoint, i64)>,
+    max: usize,
+    wait_ns: i64,
+}
+
+impl Expectations {
+    /// Nothing expected yet.
+    pub fn new(max: usize, wait_ns: i64) -> Self {
+        Expectations {
+            by_end: HashMap::with_hasher(FixedState::default()),
+            order: VecDeque::new(),
+            max,
+            wait_ns,
+        }
+    }
+
+    /// Keeps it. Returns whether another one gave way to it.
+    pub fn add(&mut self, expected: Expected, now_ns: i64) -> bool {
+        if self.max == 0 {
+            return false;
+        }
+        let mut gave_way = false;
+        while let Some(&(end, since)) = self.order.front() {
+            let old = now_ns.saturating_sub(since) > self.wait_ns;
+            if !old && self.order.len() < self.max {
+                break;
+            }
+            self.order.pop_front();
+            if self.by_end.get(&end).is_some_and(|e| e.1 == since) {
+                self.by_end.remove(&end);
+                gave_way |= !old;
+            }
+        }
+        self.by_end.insert(expected.at, (expected.proto, now_ns));
+        self.order.push_back((expected.at, now_ns));
+        gave_way
+    }
+
+    /// What is spoken between these ends, if one of them was announced and it is not too long ago.
+    pub fn find(&self, ends: [Endpoint; 2], now_ns: i64) -> Option<AppProto> {
+        if self.by_end.is_empty() {
+            return None;
+        }
+        let kept = |end| self.by_end.get(&end).copied();
+        let (proto, since) = ends.into_iter().find_map(kept)?;
+        (now_ns.saturating_sub(since) <= self.wait_ns).then_some(proto)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn end(port: u16) -> Endpoint {
+        Endpoint {
+            addr: Addr::from_v4([10, 0, 0, 1]),
+            port,
+        }
+    }
+
+    fn data(port: u16) -> Expected {
+        Expected {
+            at: end(port),
+            proto: AppProto::FtpData,
+        }
+    }
+
+    #[test]
+    fn what_was_announced_is_found_for_a_while() {
+        let mut kept = Expectations::new(4, 100);
+        assert!(!kept.add(data(5), 0));
+        assert_eq!(kept.find([end(1), end(5)], 100), Some(AppProto::FtpData));
+        assert_eq!(kept.find([end(5), end(1)], 101), None);
+        assert_eq!(kept.find([end(1), end(2)], 1), None);
+    }
+
+    #[test]
+    fn the_oldest_gives_way() {
+        let mut kept = Expectations::new(2, 100);
+        assert!(!kept.add(data(1), 0));
+        assert!(!kept.add(data(2), 1));
+        assert!(kept.add(data(3), 2));
+        assert_eq!(kept.find([end(1), end(1)], 3), None);
+        assert!(kept.find([end(2), end(2)], 3).is_some());
+        // those that are past do not count
+        assert!(!kept.add(data(4), 300));
+        assert_eq!(kept.order.len(), 1);
+        assert!(!Expectations::new(0, 100).add(data(1), 0));
+    }
+
+    #[test]
+    fn renewing_is_bounded_too() {
+        let mut kept = Expectations::new(8, 1000);
+        for n in 0..100 {
+            kept.add(data(7), n);
+        }
+        assert!(kept.order.len() <= 8 && kept.by_end.len() == 1);
+        assert!(kept.find([end(7), end(7)], 100).is_some());
+    }
+}
