@@ -20,7 +20,10 @@ import urllib.request
 from pathlib import Path
 
 FLOWHOUSE = os.environ.get("FLOWHOUSE", str(Path(__file__).parent.parent / "target/release/flowhouse"))
-TABLES = ["flows", "usage_1m", "usage_5m", "usage_1h", "talkers_1m", "talkers_5m", "talkers_1h", "ledger"]
+SUMS = [f"{table}_{interval}" for table in ["usage", "talkers", "network_usage"] for interval in ["1m", "5m", "1h"]]
+# eight networks of clients and eight of servers, as the generator draws them
+NETWORKS = [f"10.{n * 32}.0.0/11" for n in range(8)] + [
+    "20.0.0.0/6", "24.0.0.0/5", "32.0.0.0/3", "64.0.0.0/3", "96.0.0.0/3", "128.0.0.0/3", "160.0.0.0/3", "192.0.0.0/5"]
 
 
 def children(pid):
@@ -79,7 +82,9 @@ def main():
     config.write_text(
         f'state_dir = "{root}/state"\n[receive]\nlisteners = ["127.0.0.1:0"]\n'
         f'[store]\nlisten = "127.0.0.1:0"\ndata = "{root}/store"\n[control]\nlisten = "127.0.0.1:0"\n'
+        f'[enrich.networks]\nfiles = ["{root}/networks.csv"]\n'
     )
+    (root / "networks.csv").write_text("prefix,name\n" + "".join(f"{prefix},net-{n}\n" for n, prefix in enumerate(NETWORKS)))
     log = root / "log"
     run = subprocess.Popen([FLOWHOUSE, "run", "-c", config], stderr=open(log, "w"))
     while "ready: receiving" not in log.read_text():
@@ -94,7 +99,7 @@ def main():
     time.sleep(2)
     result = {}
     if a.captures:
-        subprocess.run([FLOWHOUSE, "replay", *a.captures, "--store", f"http://{address}", "--key-file", root / "store/key"],
+        subprocess.run([FLOWHOUSE, "replay", "-c", config, *a.captures, "--store", f"http://{address}", "--key-file", root / "store/key"],
                        check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     else:
         [engine] = children(run.pid)
@@ -119,11 +124,11 @@ def main():
             "sent_bytes_per_row": round(m["flowhouse_sink_sent_bytes_total"] / rows, 1),
             "raw_bytes_per_row": round(m["flowhouse_sink_raw_bytes_total"] / rows, 1),
         }
-    result["tables"] = {name: store.table(name) for name in TABLES}
+    result["tables"] = {name: store.table(name) for name in ["flows", *SUMS, "ledger"]}
     # keys of a full bucket: those of the busiest one
     result["rows_per_bucket_and_exporter"] = {
         name: float(store.ask(f"SELECT round(max(n / e), 1) FROM (SELECT count() AS n, uniqExact(exporter) AS e FROM {name} GROUP BY time)")[0][0])
-        for name in ["usage_1m", "usage_5m", "usage_1h", "ledger"]
+        for name in [*SUMS, "ledger"]
     }
     sides = store.ask("SELECT round(uniqExact(exporter, if_index, direction) / uniqExact(exporter), 1) FROM usage_1m")[0][0]
     result["interface_sides_per_exporter"] = float(sides)

@@ -23,8 +23,8 @@ pub struct Settings {
     /// Addresses that are counted at a time, to find those that talk most (count, rounded up to a power of two; 0: no
     /// talkers). Half as many can have a row. Default 4,096, 0.6 MB.
     pub talkers_max: usize,
-    /// Addresses of one exporter that have rows of their own each minute, for sending and for receiving (count); the others are
-    /// summed up. Default 50.
+    /// Addresses of one exporter that have rows of their own every ten seconds, for sending and for receiving (count); the
+    /// others are summed up. Default 50.
     pub talkers_per_exporter_max: usize,
     /// Which clock says what is late; not configured, set by the subcommand.
     #[serde(skip)]
@@ -56,12 +56,19 @@ impl Settings {
     /// and what is remembered of interfaces.
     pub fn memory_max(&self) -> usize {
         let minutes = self.prorate_max_s as usize / 60 + 2;
-        let keys = self.usage_keys_max + 2 * FLOW_BATCH_ROWS * minutes;
-        let networks = self.usage_keys_max + FLOW_BATCH_ROWS * minutes;
-        let tables = (keys + networks) * BYTES_PER_KEY
-            + self.interfaces_max * BYTES_PER_INTERFACE
-            + self.exporters_max * BYTES_PER_EXPORTER;
-        2 * tables + self.talkers_max.next_power_of_two() * BYTES_PER_TALKER
+        // keys of usage and of networks
+        let keys = self.usage_keys_max.saturating_mul(2);
+        let keys = keys.saturating_add(3 * FLOW_BATCH_ROWS * minutes);
+        let talkers = self.talkers_max.checked_next_power_of_two();
+        let tables = [
+            keys.saturating_mul(2 * BYTES_PER_KEY),
+            (self.interfaces_max).saturating_mul(2 * BYTES_PER_INTERFACE),
+            (self.exporters_max).saturating_mul(2 * BYTES_PER_EXPORTER),
+            talkers
+                .unwrap_or(usize::MAX)
+                .saturating_mul(BYTES_PER_TALKER),
+        ];
+        tables.into_iter().fold(0, usize::saturating_add)
     }
 }
 

@@ -34,7 +34,7 @@ struct Item {
 /// When the limits add up to more than the machine's memory.
 pub fn report(config: &Config, shards: usize, listeners: usize) -> Result<()> {
     let items = items(config, shards);
-    let total: usize = items.iter().map(|i| i.bytes).fold(0, usize::saturating_add);
+    let total = total(config, shards);
     let parts: Vec<String> = items
         .iter()
         .map(|i| format!("{} {} MiB", i.what, i.bytes >> 20))
@@ -58,29 +58,80 @@ pub fn report(config: &Config, shards: usize, listeners: usize) -> Result<()> {
 /// Refuses settings that need far more memory than this machine has, whatever happens to be sent.
 ///
 /// # Errors
-/// What to lower.
+/// What to lower; the text begins with the key that takes most.
 pub fn refuse(config: &Config, shards: usize) -> Result<()> {
-    let total: usize = items(config, shards)
-        .iter()
-        .map(|i| i.bytes)
-        .fold(0, usize::saturating_add);
-    if let Some(memory) = machine_memory()
-        && total / PAST_MEMORY_MAX > memory
-    {
-        bail!(
-            "the limits add up to {} MiB and this machine has {} MiB: lower sink.queue_max, receive.queue, batch.seal_rows or \
-             decode.templates_max",
-            total >> 20,
-            memory >> 20
-        );
+    match machine_memory() {
+        Some(memory) => refuse_beyond(config, shards, memory),
+        None => Ok(()),
     }
-    Ok(())
+}
+
+fn refuse_beyond(config: &Config, shards: usize, memory: usize) -> Result<()> {
+    let total = total(config, shards);
+    if total / PAST_MEMORY_MAX <= memory {
+        return Ok(());
+    }
+    let culprits = culprits(config, shards);
+    let much = culprits.iter().filter(|c| c.bytes >= total / MUCH_PART);
+    let names = much.take(CULPRITS_MAX).map(|c| {
+        let (key, value, mib) = (c.key, c.value, c.bytes >> 20);
+        format!("{key} = {value} ({mib} MiB)")
+    });
+    let names: Vec<String> = names.collect();
+    bail!(
+        "{} can take most of the {} MiB that all limits add up to, and this machine has {} MiB: lower what takes most, or give it more \
+         memory",
+        names.join(", "),
+        total >> 20,
+        memory >> 20
+    )
+}
+
+/// A limit and what it takes of the sum.
+struct Culprit {
+    key: &'static str,
+    value: u64,
+    bytes: usize,
+}
+
+/// The limits by what the sum would be less without them, the largest first.
+fn culprits(config: &Config, shards: usize) -> Vec<Culprit> {
+    let with = |config: &Config, key: Limit, n: u64| {
+        let mut other = config.clone();
+        key(&mut other, Some(n));
+        total(&other, shards)
+    };
+    let default = Config::default();
+    let (all, ordinary) = (total(config, shards), total(&default, shards));
+    let mut culprits: Vec<Culprit> = LIMITS
+        .iter()
+        .map(|&(key, limit)| {
+            let value = limit(&mut config.clone(), None);
+            // where several are beyond all measure, none of them makes a difference to the sum, but each does by itself
+            let beside = with(&default, limit, value).saturating_sub(ordinary);
+            let bytes = all.saturating_sub(with(config, limit, 1)).max(beside);
+            Culprit { key, value, bytes }
+        })
+        .collect();
+    if config.shard.shards > 0 {
+        let bytes = all.saturating_sub(total(config, 1));
+        let (key, value) = ("shard.shards", config.shard.shards as u64);
+        culprits.push(Culprit { key, value, bytes });
+    }
+    culprits.sort_by_key(|c| std::cmp::Reverse(c.bytes));
+    culprits
+}
+
+fn total(config: &Config, shards: usize) -> usize {
+    let items = items(config, shards);
+    let bytes = items.iter().map(|i| i.bytes);
+    bytes.fold(0, usize::saturating_add)
 }
 
 fn items(config: &Config, shards: usize) -> Vec<Item> {
     // each shard fills one, the hop holds some, the encoder has one
-    let bundles = shards + config.sink.queue_max + 1;
-    let sections = config.sink.in_flight_max * config.batch.seal_rows * BLOCK_ROW_BYTES;
+    let bundles = config.sink.queue_max.saturating_add(shards + 1);
+    let sections = sections(config, config.sink.in_flight_max);
     let exporters = config.receive.exporters_max;
     let taught = config.enrich.memory_max().saturating_mul(shards);
     // domain 0 of all exporters, further domains in each shard, and receive; each in a book, as published, as told
@@ -96,7 +147,7 @@ fn items(config: &Config, shards: usize) -> Vec<Item> {
             taught.saturating_add(Memory::bytes_max(exporters, shards)),
         ),
         ("counts", Book::bytes_max(accounts).saturating_mul(3)),
-        ("usage", config.usage.memory_max() * shards),
+        ("usage", config.usage.memory_max().saturating_mul(shards)),
         ("bundles", bundle(config).saturating_mul(bundles)),
         ("SNMP", config.snmp.memory_max()),
         ("in flight", sections),
@@ -108,15 +159,17 @@ fn items(config: &Config, shards: usize) -> Vec<Item> {
 
 /// Most bytes of a bundle: rows, usage and facts.
 fn bundle(config: &Config) -> usize {
-    let rows = config.batch.seal_rows + decode::ROWS_AT_ONCE_MAX;
-    let batches = config.batch.seal_rows.div_ceil(FLOW_BATCH_ROWS);
-    let flows = batches * FlowBatch::bytes_max(FLOW_BATCH_ROWS)
-        + decode::ROWS_AT_ONCE_MAX * CoreColumns::ROW_BYTES
-        + rows * size_of::<RowRef>();
+    let seal_rows = config.batch.seal_rows;
+    let rows = seal_rows.saturating_add(decode::ROWS_AT_ONCE_MAX);
+    let batches = seal_rows.div_ceil(FLOW_BATCH_ROWS);
+    let flows = batches
+        .saturating_mul(FlowBatch::bytes_max(FLOW_BATCH_ROWS))
+        .saturating_add(decode::ROWS_AT_ONCE_MAX * CoreColumns::ROW_BYTES)
+        .saturating_add(rows.saturating_mul(size_of::<RowRef>()));
     let usage = size_of::<UsageRow>() + size_of::<NetworkRow>();
     let usage = config.usage.usage_keys_max.saturating_mul(usage);
     let facts = shard::FACTS_MAX * (size_of::<Learned>() + FACT_TEXT_BYTES);
-    (flows + facts).saturating_add(usage)
+    flows.saturating_add(facts).saturating_add(usage)
 }
 
 fn spool(config: &Config) -> usize {
@@ -124,10 +177,18 @@ fn spool(config: &Config) -> usize {
         return 0;
     }
     // live sections that wait, and the bundle that the writer's queue may be too small for
-    let encoded = (config.sink.in_flight_max + 1) * config.batch.seal_rows * BLOCK_ROW_BYTES;
+    let encoded = sections(config, config.sink.in_flight_max.saturating_add(1));
     let queue = usize::try_from(config.spool.queue_bytes_max).unwrap_or(usize::MAX);
-    let files = config.spool.files_max * SPOOLED_BYTES;
-    (files + encoded + positions::BYTES_MAX).saturating_add(queue)
+    let files = config.spool.files_max.saturating_mul(SPOOLED_BYTES);
+    [encoded, queue, files]
+        .into_iter()
+        .fold(positions::BYTES_MAX, usize::saturating_add)
+}
+
+/// Bytes of so many encoded sections of a full bundle.
+fn sections(config: &Config, n: usize) -> usize {
+    let row = config.batch.seal_rows.saturating_mul(BLOCK_ROW_BYTES);
+    n.saturating_mul(row)
 }
 
 /// Bytes of memory this machine has; `None` where the kernel does not say.
@@ -139,4 +200,128 @@ fn machine_memory() -> Option<usize> {
         .parse::<usize>()
         .ok()
         .map(|kib| kib * 1024)
+}
+
+/// What a limit is, and another value for it.
+type Limit = fn(&mut Config, Option<u64>) -> u64;
+
+macro_rules! limits {
+    ($($room:ident . $key:ident),* $(,)?) => {
+        &[$((concat!(stringify!($room), ".", stringify!($key)), |c, set| {
+            let before = c.$room.$key as u64;
+            if let Some(n) = set {
+                c.$room.$key = n as _;
+            }
+            before
+        })),*]
+    };
+}
+
+/// What memory depends on.
+const LIMITS: &[(&str, Limit)] = limits![
+    receive.queue,
+    receive.exporters_max,
+    decode.exporters_max,
+    decode.sessions_all_max,
+    decode.domains_all_max,
+    decode.templates_max,
+    decode.templates_bytes_max,
+    decode.waiting_sets_max,
+    decode.waiting_bytes_max,
+    decode.samplers_all_max,
+    decode.names_all_max,
+    decode.totals_max,
+    decode.firewall_flows_max,
+    enrich.names_max,
+    snmp.concurrent_max,
+    snmp.interfaces_per_exporter_max,
+    snmp.interfaces_max,
+    snmp.counters_max,
+    usage.prorate_max_s,
+    usage.usage_keys_max,
+    usage.exporters_max,
+    usage.interfaces_max,
+    usage.talkers_max,
+    batch.seal_rows,
+    sink.queue_max,
+    sink.in_flight_max,
+    spool.files_max,
+    spool.queue_bytes_max,
+];
+
+/// A key that takes a smaller part of the sum than one in so many is not worth naming, nor are more than so many keys.
+const MUCH_PART: usize = 10;
+const CULPRITS_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(text: &str) -> Config {
+        let access = "[snmp.access.\"192.0.2.0/24\"]\ncommunity = \"x\"\n";
+        toml::from_str(&format!("{text}\n{access}")).expect(text)
+    }
+
+    /// Every number of the annotated configuration, as table and key.
+    fn numbers() -> Vec<(String, String)> {
+        let (mut table, mut all) = (String::new(), vec![]);
+        for line in include_str!("../../deploy/flowhouse.toml").lines() {
+            let line = line.trim_start_matches(['#', ' ']);
+            if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
+                table = name.to_owned();
+            } else if let Some((key, value)) = line.split_once(" = ")
+                && value.parse::<u64>().is_ok()
+            {
+                all.push((table.clone(), key.to_owned()));
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn every_key_that_memory_depends_on_is_known() {
+        let ordinary = total(&config(""), 2);
+        let (mut found, mut depends) = (0, vec![]);
+        for (table, key) in numbers() {
+            for n in [1 << 31, i64::MAX] {
+                let text = format!("[{table}]\n{key} = {n}");
+                let Ok(_) = toml::from_str::<Config>(&text) else {
+                    continue;
+                };
+                found += 1;
+                if total(&config(&text), 2) != ordinary {
+                    depends.push(format!("{table}.{key}"));
+                }
+            }
+        }
+        assert!(found > 100, "{found}");
+        depends.dedup();
+        let unknown = |key: &&String| LIMITS.iter().all(|(known, _)| known != *key);
+        let unknown: Vec<_> = depends.iter().filter(unknown).collect();
+        assert_eq!(unknown, [""; 0]);
+        assert_eq!(depends.len(), LIMITS.len());
+    }
+
+    #[test]
+    fn the_culprit_comes_first() {
+        let said = |text: &str| {
+            let refused = refuse_beyond(&config(text), 2, 8 << 30);
+            refused.expect_err(text).to_string()
+        };
+        let first = |text: &str| said(text).split(' ').next().unwrap_or_default().to_owned();
+        assert_eq!(first("[receive]\nqueue = 10_000_000"), "receive.queue");
+        assert_eq!(first("[sink]\nqueue_max = 10_000"), "sink.queue_max");
+        let two = said(
+            "[decode]\ntemplates_bytes_max = 9_000_000_000_000_000_000\nnames_all_max = 9_000_000_000_000_000_000",
+        );
+        assert!(two.contains("decode.templates_bytes_max = 9000000000000000000 ("));
+        assert!(two.contains("decode.names_all_max = 9000000000000000000 ("));
+        // nothing is set: what takes most all the same
+        let text = refuse_beyond(&Config::default(), 2, 1 << 20).expect_err("small");
+        assert!(
+            text.to_string().contains(" MiB) can take most of the "),
+            "{text}"
+        );
+        assert!(refuse_beyond(&Config::default(), 2, 64 << 30).is_ok());
+    }
 }

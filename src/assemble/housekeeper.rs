@@ -9,16 +9,19 @@ use crate::receive::route::Moment;
 use crate::sink::Outbox;
 use anyhow::Result;
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
-/// Time between two rounds.
-const ROUND: Duration = Duration::from_secs(1);
+/// Time between two looks for states to write.
+const LOOK: Duration = Duration::from_millis(200);
 
-/// Rounds between two ledger bundles.
-const LEDGER_ROUNDS: u32 = 10;
+/// Looks in a round.
+const ROUND_LOOKS: u32 = 5;
+
+/// Looks between two ledger bundles.
+const LEDGER_LOOKS: u32 = 10 * ROUND_LOOKS;
 
 /// Faults logged a round; further ones are counted in the ledger and in one line.
 const FAULTS_LOGGED_MAX: usize = 10;
@@ -57,16 +60,21 @@ impl Housekeeper {
             gains: vec![],
             lost_told: 0,
             told: Told::default(),
+            saved: BTreeSet::new(),
             cleaned: false,
             is_last: false,
         };
         let work = move || {
             let mut n = 0u32;
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(ROUND) {
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(LOOK) {
                 n = n.wrapping_add(1);
-                rounds.round(n.is_multiple_of(LEDGER_ROUNDS) && !rounds.outbox.is_full());
+                rounds.keep_states();
+                if n.is_multiple_of(ROUND_LOOKS) {
+                    rounds.round(n.is_multiple_of(LEDGER_LOOKS) && !rounds.outbox.is_full());
+                }
             }
             rounds.is_last = true;
+            rounds.keep_states();
             rounds.round(true);
         };
         Ok(Housekeeper {
@@ -93,41 +101,47 @@ struct Rounds {
     gains: Vec<Gains>,
     lost_told: u64,
     told: Told,
+    /// Shards whose state of this run is on disk.
+    saved: BTreeSet<usize>,
     cleaned: bool,
     is_last: bool,
 }
 
 impl Rounds {
-    fn round(&mut self, with_ledger: bool) {
-        let taken = self
-            .view
-            .shards(|n, s| (n, std::mem::take(&mut s.faults), s.state.take()));
+    /// Writes what shards have published to be known after a restart.
+    fn keep_states(&mut self) {
+        let taken = self.view.shards(|n, s| (n, s.state.take()));
         let shards = taken.len();
-        let mut saved = 0;
-        let mut faults = vec![];
-        for (n, of_shard, state) in taken {
-            faults.push(of_shard);
-            if let Some(state) = state {
-                let decode = self
-                    .state
-                    .write(&format!("{DECODE_FILES}{n}"), &state.decode);
-                let sides = (self.state).write(&format!("{SIDES_FILES}{n}"), &state.sides);
-                match decode.and(sides) {
-                    Ok(()) => saved += 1,
-                    Err(error) => tracing::warn!("templates are not kept: {error:#}"),
+        for (n, state) in taken {
+            let Some(state) = state else {
+                continue;
+            };
+            let decode = self
+                .state
+                .write(&format!("{DECODE_FILES}{n}"), &state.decode);
+            let sides = (self.state).write(&format!("{SIDES_FILES}{n}"), &state.sides);
+            match decode.and(sides) {
+                Ok(()) => self.saved.insert(n),
+                Err(error) => {
+                    tracing::warn!("templates are not kept: {error:#}");
+                    false
                 }
-            }
-        }
-        for line in self.told.lines(&faults) {
-            tracing::warn!("{line}");
+            };
         }
         // states of shards that this run does not have are in the new files now
-        if saved == shards && !self.cleaned {
+        if self.saved.len() == shards && !self.cleaned {
             for n in shards..crate::shard::SHARDS_MAX {
                 self.state.remove(&format!("{DECODE_FILES}{n}"));
                 self.state.remove(&format!("{SIDES_FILES}{n}"));
             }
             self.cleaned = true;
+        }
+    }
+
+    fn round(&mut self, with_ledger: bool) {
+        let faults = self.view.shards(|_, s| std::mem::take(&mut s.faults));
+        for line in self.told.lines(&faults) {
+            tracing::warn!("{line}");
         }
         self.tell_losses();
         self.view.set_bundles_queued(self.outbox.queued());

@@ -5,12 +5,12 @@ use crate::assemble::{StateDirectory, refuse_budget, spool_dir, state_dir};
 use crate::config::{Config, Fault};
 use crate::control::{self, Rules};
 use crate::receive;
-use crate::rights::Change;
+use crate::rights::{self, Account, Change};
 use crate::sink::clickhouse::{Connection, Endpoints};
 use crate::sink::schema;
 use crate::sink::spool::{Mode, files, free_bytes, limit};
 use crate::store::library;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use nix::unistd::AccessFlags;
 use serde_json::{Value, json};
@@ -26,13 +26,13 @@ use std::sync::Arc;
 /// directory. Beside a running collector it leaves alone what that holds: its sockets, its state and its embedded store.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  flowhouse check -c /etc/flowhouse/flowhouse.toml\n  flowhouse check --offline -c flowhouse.toml   # the file alone\n  flowhouse check --json | jq '.findings[] | select(.state == \"fault\")'"
+    after_help = "Examples:\n  flowhouse check -c /etc/flowhouse/flowhouse.toml\n  flowhouse check --offline -c flowhouse.toml   # no network\n  flowhouse check --json | jq '.findings[] | select(.state == \"fault\")'"
 )]
 pub struct CheckArguments {
     /// Configuration
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Check the file alone: open no socket, ask no store
+    /// Prove what needs no network: the file, the keys and certificates that it names, the accounts; open no socket, ask no store
     #[arg(long)]
     pub offline: bool,
     /// What was found as JSON: `findings` with `state` (ok, warn, fault), `what` and `text`, and how many are `faults`
@@ -47,32 +47,48 @@ pub struct CheckArguments {
 pub fn run(arguments: &CheckArguments) -> Result<()> {
     let file = arguments.config.as_deref();
     let mut report = Report::of(file, arguments.json);
-    let looked = match (Config::load(file), arguments.json) {
-        (Ok(config), _) => look(&config, arguments.offline, &mut report),
-        (Err(_), false) => super::load_config(file).map(drop),
-        (Err(faults), true) => faults.into_iter().try_for_each(|fault| {
-            let name = file.map_or_else(String::new, |p| p.display().to_string());
-            let space = if fault.line == 0 { " " } else { "" };
-            report.say(
-                State::Fault,
-                "configuration",
-                format!("{name}:{space}{fault}"),
-            )
-        }),
-    };
+    let (config, faults) = Config::read(file);
+    let of_store = |f: &Fault| f.is_of(&report.text, "clickhouse");
+    let ask = !arguments.offline && !faults.iter().any(of_store);
+    for fault in &faults {
+        let name = file.map_or_else(String::new, |p| p.display().to_string());
+        let space = if fault.line == 0 { " " } else { "" };
+        report.say(
+            State::Fault,
+            "configuration",
+            format!("{name}:{space}{fault}"),
+        )?;
+    }
+    if let Some(config) = config {
+        let name = file.map_or("defaults".into(), |p| p.display().to_string());
+        if faults.is_empty() {
+            report.tell("configuration", "", Ok(name))?;
+            look(&config, arguments.offline, &mut report)?;
+        } else {
+            keys_and_accounts(&config, arguments.offline, &mut report)?;
+        }
+        store(&config, ask, &mut report)?;
+    }
     report.end()?;
-    looked?;
     match report.faults {
         0 => Ok(()),
         n => bail!("{n} fault(s)"),
     }
 }
 
-/// Everything that can be looked at with a configuration that is no fault itself.
+/// What needs nothing but this machine's accounts and the files that are named: a configuration with faults may have them, too.
+fn keys_and_accounts(config: &Config, offline: bool, report: &mut Report) -> Result<()> {
+    let account = account(config, offline, report);
+    report.tell("account", "privileges.user", account)?;
+    report.tell("control", "control.listen", control(config))?;
+    if !config.snmp.access.is_empty() {
+        report.tell("SNMP", "snmp.access", snmp(config))?;
+    }
+    Ok(())
+}
+
+/// Everything but the store that can be looked at with a configuration that is no fault itself.
 fn look(config: &Config, offline: bool, report: &mut Report) -> Result<()> {
-    let name = report.file.as_ref();
-    let name = name.map_or("defaults".into(), |p| p.display().to_string());
-    report.tell("configuration", "", Ok(name))?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let shards = config.shard.shards_for(cores);
     let fits = refuse_budget(config, shards).map(|()| format!("fits, {shards} shard(s)"));
@@ -80,47 +96,31 @@ fn look(config: &Config, offline: bool, report: &mut Report) -> Result<()> {
     if !config.control.listen.ip().is_loopback() && !config.control.has_key() {
         report.warn("control", "control.listen is open to the network and asks for no key: everybody may look, and nothing can be changed through it; control.token_file or control.tls_client_ca_file lets you")?;
     }
-    if !config.snmp.access.is_empty() {
-        report.tell("SNMP", "snmp.access", snmp(config))?;
-    }
+    keys_and_accounts(config, offline, report)?;
     if offline {
-        report.tell("spool", "spool.free_bytes_min", floor(config))?;
-        // the files that it names are looked at in any case
-        if let Some(c) = &config.clickhouse {
-            let proven = c.prove().map(|()| "not asked".into()).map_err(Into::into);
-            report.tell("store", "clickhouse.url", proven)?;
-        }
+        return report.tell("spool", "spool.free_bytes_min", floor(config));
+    }
+    let directory = state_dir(config);
+    if StateDirectory::is_held(&directory) {
+        report.warn("collector", format!(
+            "a collector runs on {}: its sockets, its state and its embedded store are its own and not tried",
+            directory.display()
+        ))?;
     } else {
-        let account = account(config, report);
-        report.tell("account", "privileges.user", account)?;
-        report.tell("control", "control.listen", control(config))?;
-        let directory = state_dir(config);
-        let held = StateDirectory::is_held(&directory);
-        if held {
-            report.warn("collector", format!(
-                "a collector runs on {}: its sockets, its state and its embedded store are its own and not tried",
-                directory.display()
-            ))?;
-        } else {
-            let listeners = listeners(config, report);
-            report.tell("listeners", "receive.listeners", listeners)?;
+        let listeners = listeners(config, report);
+        report.tell("listeners", "receive.listeners", listeners)?;
+        // the files that the rules name are told already
+        if Rules::read(&config.control).is_ok() {
             let metrics = control::Server::bind(&config.control);
             let metrics = metrics.map(|s| s.address().to_string());
             report.tell("metrics", "control.listen", metrics.map_err(Into::into))?;
-            let state = StateDirectory::open(&directory);
-            let state = state.map(|d| d.path().display().to_string());
-            report.tell("state directory", "state_dir", state)?;
         }
-        let room = floor(config).and_then(|_| spool(config, report));
-        report.tell("spool", "spool.directory", room)?;
-        let key = match &config.clickhouse {
-            Some(_) => "clickhouse.url",
-            None => "store.listen",
-        };
-        let store = store(config, held, report);
-        report.tell("store", key, store)?;
+        let state = StateDirectory::open(&directory);
+        let state = state.map(|d| d.path().display().to_string());
+        report.tell("state directory", "state_dir", state)?;
     }
-    Ok(())
+    let room = floor(config).and_then(|_| spool(config, report));
+    report.tell("spool", "spool.directory", room)
 }
 
 /// What was found, with the places in the file.
@@ -245,8 +245,19 @@ fn snmp(config: &Config) -> Result<String> {
 }
 
 /// Who the collector would become, were it started as who runs this.
-fn account(config: &Config, report: &mut Report) -> Result<String> {
-    Ok(match Change::of(&config.privileges)? {
+fn account(config: &Config, offline: bool, report: &mut Report) -> Result<String> {
+    let (user, group) = (&config.privileges.user, &config.privileges.group);
+    if let Some(user) = user {
+        Account::named(user, group.as_deref())?;
+    }
+    let change = match Change::of(&config.privileges) {
+        // who looks at a file is not who starts the collector
+        Err(rights::Error::NotRoot { wanted, .. }) if offline => {
+            return Ok(format!("becomes {wanted} when started as root"));
+        }
+        change => change?,
+    };
+    Ok(match change {
         Change::To(account) => format!("becomes {} after its sockets are open", account.name()),
         Change::Stay => "stays who it is started as".into(),
         Change::StayRoot => "stays root, as told".into(),
@@ -311,79 +322,141 @@ fn spool(config: &Config, report: &mut Report) -> Result<String> {
     Ok(format!("{}, up to {limit_text}", directory.display()))
 }
 
-fn store(config: &Config, held: bool, report: &mut Report) -> Result<String> {
-    let Some(connection) = &config.clickhouse else {
-        let data = config
-            .store
-            .data
-            .clone()
-            .unwrap_or_else(crate::store::settings::default_data_dir);
-        let listen = config.store.listen;
-        if !held {
-            TcpListener::bind(listen).with_context(|| {
-                format!("cannot listen on {listen}: choose another `store.listen` (ss -ltnp shows who listens)")
-            })?;
-        }
-        let library = library::find(config.store.library.as_deref(), &data)?;
-        return Ok(format!(
+/// Everything that is wrong with the store; it is asked where `ask` says so.
+fn store(config: &Config, ask: bool, report: &mut Report) -> Result<()> {
+    let (key, found) = match &config.clickhouse {
+        Some(connection) => ("clickhouse.url", outer(connection, config, ask, report)?),
+        None if ask => ("store.listen", embedded(config)),
+        None => return Ok(()),
+    };
+    match found {
+        Ok(text) => report.tell("store", key, Ok(text)),
+        Err(faults) => faults
+            .into_iter()
+            .try_for_each(|fault| report.tell("store", key, Err(fault))),
+    }
+}
+
+/// What the store says, or all that is wrong.
+type Found = Result<String, Vec<anyhow::Error>>;
+
+fn embedded(config: &Config) -> Found {
+    let data = config.store.data.clone();
+    let data = data.unwrap_or_else(crate::store::settings::default_data_dir);
+    let listen = config.store.listen;
+    let mut faults = vec![];
+    if !StateDirectory::is_held(&state_dir(config))
+        && let Err(error) = TcpListener::bind(listen)
+    {
+        faults.push(anyhow::Error::new(error).context(format!(
+            "cannot listen on {listen}: choose another `store.listen` (ss -ltnp shows who listens)"
+        )));
+    }
+    match library::find(config.store.library.as_deref(), &data) {
+        Ok(library) if faults.is_empty() => Ok(format!(
             "embedded, engine {}, data {}",
             library.display(),
             data.display()
-        ));
-    };
-    connection.prove()?;
+        )),
+        Ok(_) => Err(faults),
+        Err(error) => {
+            faults.push(error.into());
+            Err(faults)
+        }
+    }
+}
+
+fn outer(c: &Connection, config: &Config, ask: bool, report: &mut Report) -> Result<Found> {
+    let mut faults: Vec<anyhow::Error> = c.file_faults().into_iter().map(Into::into).collect();
+    if !ask {
+        return Ok(match faults.is_empty() {
+            true => Ok("not asked".into()),
+            false => Err(faults),
+        });
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(asked(connection, config.schema_apply, report))
+    if faults.is_empty() {
+        return runtime.block_on(asked(c, config.schema_apply, report));
+    }
+    let unreachable = runtime.block_on(c.knock());
+    faults.extend(unreachable.into_iter().map(anyhow::Error::from));
+    Ok(Err(faults))
 }
 
 /// What the endpoints and the tables in them say.
-async fn asked(connection: &Connection, apply: bool, report: &mut Report) -> Result<String> {
-    let states = Endpoints::new(connection, Arc::default())?.survey().await;
+async fn asked(connection: &Connection, apply: bool, report: &mut Report) -> Result<Found> {
+    let endpoints = match Endpoints::new(connection, Arc::default()) {
+        Ok(endpoints) => endpoints,
+        Err(error) => return Ok(Err(vec![error.into()])),
+    };
+    let states = endpoints.survey().await;
     let up = states.iter().filter(|s| s.state == "up").count();
+    let mut faults = vec![];
     for s in states.iter().filter(|s| s.state != "up") {
         let why = s.why.as_deref().unwrap_or("no answer");
         let shard_is_up = states.iter().any(|o| o.shard == s.shard && o.state == "up");
         if s.state == "refused" || !shard_is_up {
-            bail!("{}: {why}", s.url);
+            faults.push(anyhow!("{}: {why}", s.url));
+        } else {
+            report.warn("store", format!("store: {}: {why}", s.url))?;
         }
-        report.warn("store", format!("store: {}: {why}", s.url))?;
     }
+    let mut pending = 0;
+    if states.iter().any(|s| s.state != "down") {
+        match tables(connection, apply, &mut faults).await {
+            Ok(n) => pending = n,
+            Err(error) => faults.push(error),
+        }
+    }
+    Ok(match faults.is_empty() {
+        true => Ok(format!(
+            "{}: {up} of {} endpoint(s) answer, {pending} migration(s) pending",
+            connection.place(),
+            states.len()
+        )),
+        false => Err(faults),
+    })
+}
+
+/// Whether the tables fit; how many migrations are pending.
+async fn tables(
+    connection: &Connection,
+    apply: bool,
+    faults: &mut Vec<anyhow::Error>,
+) -> Result<usize> {
     let client = connection.reach().await?;
     let lines = schema::status(&client).await?;
-    if let Some(line) = lines
+    let foreign =
+        |l: &&schema::Line| matches!(l.state, schema::State::Changed | schema::State::Unknown);
+    let foreign: Vec<String> = lines
         .iter()
-        .find(|l| matches!(l.state, schema::State::Changed | schema::State::Unknown))
-    {
-        let (version, state) = (line.version, line.state);
-        bail!(
-            "migration {version:04} is {state:?}: this flowhouse does not fit the schema; run the one that made it, or name another \
-             `clickhouse.database`"
-        );
+        .filter(foreign)
+        .map(|l| format!("migration {:04} is {:?}", l.version, l.state))
+        .collect();
+    if !foreign.is_empty() {
+        faults.push(anyhow!(
+            "{}: this flowhouse does not fit the schema; run the one that made it, or name another `clickhouse.database`",
+            foreign.join(", ")
+        ));
     }
-    let pending = lines
-        .iter()
-        .filter(|l| l.state == schema::State::Pending)
-        .count();
-    if pending == 0 {
+    let pending = lines.iter().filter(|l| l.state == schema::State::Pending);
+    let pending = pending.count();
+    if pending == 0 && foreign.is_empty() {
         let form = schema::Form::of(connection.cluster.as_deref());
         schema::check_as(&client, &form).await?;
     }
     if pending > 0 && !apply {
-        bail!(
+        faults.push(anyhow!(
             "schema_apply is false and {pending} migration(s) are pending: run `flowhouse schema apply` with this configuration"
-        );
+        ));
     }
     if pending > 0 && !connection.can_apply() {
-        bail!(
+        faults.push(anyhow!(
             "{pending} migration(s) pending; on several endpoints they are applied only in the form for a cluster: set \
              clickhouse.cluster, or make the tables yourself, replicated"
-        );
+        ));
     }
-    let place = connection.place();
-    Ok(format!(
-        "{place}: {up} of {} endpoint(s) answer, {pending} migration(s) pending",
-        states.len()
-    ))
+    Ok(pending)
 }

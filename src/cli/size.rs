@@ -18,10 +18,13 @@ pub struct SizeArguments {
     /// Flow records a second at the busiest hour; several with commas
     #[arg(long, value_name = "N", value_delimiter = ',', required = true, value_parser = RangedU64ValueParser::<u64>::new().range(1..=100_000_000))]
     flows_per_second: Vec<u64>,
-    /// Exporters; decides the size of the usage tables
+    /// Exporters; decides the size of the tables of sums: usage, talkers, networks
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = RangedU64ValueParser::<u64>::new().range(1..=1_000_000))]
     exporters: u64,
-    /// Days that single flows are kept; usage is kept 30 days by minute, 90 by five minutes, 2 years by hour
+    /// Named networks that talk to each other through an exporter, in pairs, each direction one; 0: none have names
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = RangedU64ValueParser::<u64>::new().range(0..=1_000_000))]
+    network_pairs: u64,
+    /// Days that single flows are kept; sums are kept 30 days by minute, 90 by five minutes, 2 years by hour
     #[arg(long, value_name = "DAYS", default_value_t = 15, value_parser = RangedU64ValueParser::<u64>::new().range(1..=3_650))]
     retention_days: u64,
     /// Hours of an absent store that the spool bridges
@@ -37,6 +40,7 @@ pub struct SizeArguments {
 struct Load {
     flows_per_second: u64,
     exporters: u64,
+    network_pairs: u64,
     retention_days: u64,
     outage_hours: u64,
 }
@@ -62,6 +66,8 @@ struct Size {
     disk_bytes: u64,
     flows_disk_bytes: u64,
     usage_disk_bytes: u64,
+    talkers_disk_bytes: u64,
+    networks_disk_bytes: u64,
     /// From the exporters, Ethernet headers included.
     network_in_bits_per_second: u64,
     datagrams_per_second: u64,
@@ -77,6 +83,7 @@ pub fn run(arguments: &SizeArguments) -> Result<()> {
     let load = |&flows_per_second: &u64| Load {
         flows_per_second,
         exporters: arguments.exporters,
+        network_pairs: arguments.network_pairs,
         retention_days: arguments.retention_days,
         outage_hours: arguments.outage_hours,
     };
@@ -107,14 +114,16 @@ fn size(load: Load) -> Size {
         + exporters * COLLECTOR_BYTES_PER_EXPORTER;
     let store_memory = STORE_BYTES_BASE + rate * STORE_BYTES_PER_FLOW_RATE;
     let flows_disk = rate * DAY * load.retention_days as f64 * FLOW_BYTES_ON_DISK;
-    let usage_disk: f64 = USAGE
-        .iter()
-        .map(|u| {
-            // no bucket has more keys than two a flow: one for each interface side
-            let keys = (exporters * u.keys_per_exporter).min(2.0 * rate * u.bucket_seconds);
-            keys * u.days * DAY / u.bucket_seconds * u.bytes_per_row
-        })
-        .sum();
+    // no bucket has more keys than two a flow: one for each interface side, for each address
+    let disk = |rollups: &[Rollup], keys_per: f64| -> f64 {
+        let bytes = rollups.iter().map(|r| {
+            let keys = (exporters * keys_per * r.keys).min(2.0 * rate * r.bucket_seconds);
+            keys * r.days * DAY / r.bucket_seconds * r.bytes_per_row
+        });
+        bytes.sum()
+    };
+    let (usage_disk, talkers_disk) = (disk(&USAGE, 1.0), disk(&TALKERS, 1.0));
+    let networks_disk = disk(&NETWORKS, load.network_pairs as f64);
     let cores = (2.0 * (collector_cores + store_cores)).ceil().max(2.0);
     let memory = (2.0 * (collector_memory + store_memory) / GIB).ceil() + QUERY_GIB;
     Size {
@@ -126,9 +135,11 @@ fn size(load: Load) -> Size {
         collector_memory_bytes: collector_memory as u64,
         store_memory_bytes: store_memory as u64,
         spool_bytes: (rate * 3600.0 * load.outage_hours as f64 * SENT_BYTES_PER_ROW) as u64,
-        disk_bytes: (flows_disk + usage_disk) as u64,
+        disk_bytes: (flows_disk + usage_disk + talkers_disk + networks_disk) as u64,
         flows_disk_bytes: flows_disk as u64,
         usage_disk_bytes: usage_disk as u64,
+        talkers_disk_bytes: talkers_disk as u64,
+        networks_disk_bytes: networks_disk as u64,
         network_in_bits_per_second: (rate
             * 8.0
             * (WIRE_BYTES_PER_FLOW + DATAGRAMS_PER_FLOW * HEADER_BYTES))
@@ -180,10 +191,12 @@ fn list(s: &Size) -> String {
             "ClickHouse disk",
             text::bytes(s.disk_bytes as f64),
             format!(
-                "flows {} days {}, usage {}; times the replicas",
+                "flows {} days {}, usage {}, talkers {}, networks {}; times the replicas",
                 l.retention_days,
                 text::bytes(s.flows_disk_bytes as f64),
-                text::bytes(s.usage_disk_bytes as f64)
+                text::bytes(s.usage_disk_bytes as f64),
+                text::bytes(s.talkers_disk_bytes as f64),
+                text::bytes(s.networks_disk_bytes as f64)
             ),
         ),
         line(
@@ -227,11 +240,11 @@ fn table(sizes: &[Size]) -> String {
     )
 }
 
-/// A usage table: how many keys an exporter fills in a bucket, and what a merged row takes.
-struct Usage {
+/// A table of sums: how many keys an exporter (or a pair of networks of one) fills in a bucket, and what a merged row takes.
+struct Rollup {
     bucket_seconds: f64,
     days: f64,
-    keys_per_exporter: f64,
+    keys: f64,
     bytes_per_row: f64,
 }
 
@@ -262,27 +275,29 @@ const DATAGRAMS_PER_FLOW: f64 = 0.062;
 const SENT_BYTES_PER_ROW: f64 = 62.0;
 /// 27.1 with generated traffic; 34 is what 5 million flows with random addresses and AS paths took.
 const FLOW_BYTES_ON_DISK: f64 = 34.0;
-/// Keys: 34 interface sides an exporter, 24 applications and classes a side.
-const USAGE: [Usage; 3] = [
-    Usage {
-        bucket_seconds: 60.0,
-        days: 30.0,
-        keys_per_exporter: 811.0,
-        bytes_per_row: 9.0,
-    },
-    Usage {
-        bucket_seconds: 300.0,
-        days: 90.0,
-        keys_per_exporter: 811.0,
-        bytes_per_row: 10.8,
-    },
-    Usage {
-        bucket_seconds: 3_600.0,
-        days: 730.0,
-        keys_per_exporter: 811.0,
-        bytes_per_row: 13.4,
-    },
-];
+/// Keys: 34 interface sides an exporter, 24 applications and classes a side; rare ones come together in an hour.
+const USAGE: [Rollup; 3] = rollups([832.0, 901.0, 1_349.0], [9.0, 10.8, 13.4]);
+/// Keys: every ten seconds 50 addresses that send and 50 that receive, and they are others the longer one looks.
+const TALKERS: [Rollup; 3] = rollups([271.0, 616.0, 4_262.0], [16.5, 18.1, 18.9]);
+/// Keys: pairs that talk every minute. By hour there were too few rows to weigh; they take what those by five minutes do.
+const NETWORKS: [Rollup; 3] = rollups([1.0, 1.0, 1.0], [11.4, 15.0, 15.0]);
+
+/// The tables by minute, by five minutes and by hour.
+const fn rollups(keys: [f64; 3], bytes_per_row: [f64; 3]) -> [Rollup; 3] {
+    const fn of(bucket_seconds: f64, days: f64, keys: f64, bytes_per_row: f64) -> Rollup {
+        Rollup {
+            bucket_seconds,
+            days,
+            keys,
+            bytes_per_row,
+        }
+    }
+    [
+        of(60.0, 30.0, keys[0], bytes_per_row[0]),
+        of(300.0, 90.0, keys[1], bytes_per_row[1]),
+        of(3_600.0, 730.0, keys[2], bytes_per_row[2]),
+    ]
+}
 
 #[cfg(test)]
 mod tests {
@@ -292,6 +307,7 @@ mod tests {
         Load {
             flows_per_second,
             exporters: 20,
+            network_pairs: 128,
             retention_days: 15,
             outage_hours: 24,
         }
@@ -303,7 +319,25 @@ mod tests {
         assert_eq!(s.flows_disk_bytes, 20_000 * 86_400 * 15 * 34);
         assert_eq!(s.spool_bytes, 20_000 * 86_400 * 62);
         assert_eq!(s.datagrams_per_second, 1_240);
-        assert_eq!(s.disk_bytes, s.flows_disk_bytes + s.usage_disk_bytes);
+        let sums = [
+            s.usage_disk_bytes,
+            s.talkers_disk_bytes,
+            s.networks_disk_bytes,
+        ];
+        let parts = s.flows_disk_bytes + sums.iter().sum::<u64>();
+        assert!(s.disk_bytes.abs_diff(parts) < 4);
+        let kept = |buckets: f64, keys: f64, bytes: f64| buckets * 20.0 * keys * bytes;
+        let talkers = kept(43_200.0, 271.0, 16.5)
+            + kept(25_920.0, 616.0, 18.1)
+            + kept(17_520.0, 4_262.0, 18.9);
+        assert_eq!(s.talkers_disk_bytes, talkers as u64);
+        let networks = kept(43_200.0, 128.0, 11.4) + kept(43_440.0, 128.0, 15.0);
+        assert_eq!(s.networks_disk_bytes, networks as u64);
+        let none = size(Load {
+            network_pairs: 0,
+            ..load(20_000)
+        });
+        assert_eq!(none.networks_disk_bytes, 0);
         assert!((s.collector_cores - 0.1).abs() < 0.005 && (s.store_cores - 0.28).abs() < 0.005);
         assert_eq!(s.memory_bytes % (1 << 30), 0);
     }

@@ -37,6 +37,20 @@ impl Fault {
         describe(text, at, message)
     }
 
+    /// Whether it is a fault of a table, by its key or by its place in the text.
+    pub fn is_of(&self, text: &str, table: &str) -> bool {
+        let begins = |rest: &str| rest.is_empty() || rest.starts_with('.');
+        let above = text.lines().take(self.line).map(str::trim);
+        let header = above.filter(|l| l.starts_with('[')).last();
+        let header = header.map(|l| l.trim_start_matches('[').trim_start());
+        let header = header.and_then(|l| l.split(']').next());
+        [Some(&*self.message), header]
+            .into_iter()
+            .flatten()
+            .filter_map(|name| name.trim_end().strip_prefix(table))
+            .any(begins)
+    }
+
     /// Finds the line of the key that the message begins with.
     pub fn placed(self, text: &str) -> Fault {
         let key = self.message.split([' ', ':', ',']).next();

@@ -150,8 +150,16 @@ impl Config {
     /// # Errors
     /// Every fault, with its place in the file.
     pub fn load(path: Option<&Path>) -> Result<Config, Vec<Fault>> {
+        match Config::read(path) {
+            (Some(config), faults) if faults.is_empty() => Ok(config),
+            (_, faults) => Err(faults),
+        }
+    }
+
+    /// Reads and proves a file: what could be understood of it, and every fault.
+    pub fn read(path: Option<&Path>) -> (Option<Config>, Vec<Fault>) {
         let Some(path) = path else {
-            return Ok(Config::default());
+            return (Some(Config::default()), vec![]);
         };
         let unread = |e| {
             let cure = "name the file with -c, and let who runs this read it".into();
@@ -161,12 +169,15 @@ impl Config {
             }
         };
         let text = std::fs::read(path).map_err(unread).and_then(decoded);
-        let text = text.map_err(|fault| vec![fault])?;
-        let mut config = Config::from_text(&text)?;
-        if let Some(connection) = &mut config.clickhouse {
+        let text = match text {
+            Ok(text) => text,
+            Err(fault) => return (None, vec![fault]),
+        };
+        let (mut config, faults) = Config::proven(&text);
+        if let Some(connection) = config.as_mut().and_then(|c| c.clickhouse.as_mut()) {
             connection.complete();
         }
-        Ok(config)
+        (config, faults)
     }
 
     /// Parses and proves a text.
@@ -174,6 +185,13 @@ impl Config {
     /// # Errors
     /// Every fault, with its place in the text.
     pub fn from_text(text: &str) -> Result<Config, Vec<Fault>> {
+        match Config::proven(text) {
+            (Some(config), faults) if faults.is_empty() => Ok(config),
+            (_, faults) => Err(faults),
+        }
+    }
+
+    fn proven(text: &str) -> (Option<Config>, Vec<Fault>) {
         let (config, mut faults) = parse::<Config>(text);
         // what could be read is proven, too: nobody wants to mend faults one by one
         let proven = config.iter().flat_map(Config::faults);
@@ -184,10 +202,7 @@ impl Config {
         faults.extend(proven);
         faults.extend(config.iter().flat_map(|c| c.enrich_faults(text)));
         faults.sort_by_key(|f| (f.line, f.column));
-        match config {
-            Some(config) if faults.is_empty() => Ok(config),
-            _ => Err(faults),
-        }
+        (config, faults)
     }
 
     /// What is wrong with names for numbers and with the files that they come from.

@@ -96,6 +96,7 @@ impl Decoder {
                 waiting_bytes: 0,
                 stamp: 0,
                 fixed,
+                news: false,
                 settings,
             },
         }
@@ -143,6 +144,11 @@ impl Decoder {
     /// Sets that await their template.
     pub fn awaiting(&self) -> u64 {
         self.shared.waiting_sets as u64
+    }
+
+    /// Whether it holds templates or options data that it did not hold before the last call.
+    pub fn take_news(&mut self) -> bool {
+        std::mem::take(&mut self.shared.news)
     }
 
     /// Faults since the last call, at most `faults_max` of them with place and reason: for a rate-limited log.

@@ -120,7 +120,7 @@ impl Said {
     }
 }
 
-/// Learns from one options record; `spans` are its fields in `body`.
+/// Learns from one options record; `spans` are its fields in `body`. Whether there is more to save than before.
 pub(super) fn learn(
     (template, spans, body): (&Template, &[(usize, usize)], &[u8]),
     exporter: &mut Exporter,
@@ -128,9 +128,10 @@ pub(super) fn learn(
     (settings, held): (&Settings, &mut Held),
     learned: &mut Vec<Learned>,
     tally: &mut Tally,
-) {
+) -> bool {
     let said = Said::read(template, spans, body);
     let addr = exporter.addr;
+    let mut news = false;
     let init = said
         .side(Side::SystemInit)
         .and_then(|ms| i64::try_from(ms).ok());
@@ -138,12 +139,12 @@ pub(super) fn learn(
         let version = exporter.domains[domain].version;
         let named = |d: &Domain| d.version == version && Some(d.domain) == said.domain;
         let about = exporter.domains.iter().position(named).unwrap_or(domain);
-        exporter.domains[about].init_ms = Some(init);
+        news = exporter.domains[about].init_ms.replace(init) != Some(init);
     }
     let room = exporter.samplers() < settings.samplers_max && held.has_samplers(settings);
     let d = &mut exporter.domains[domain];
     let before = d.samplers.len();
-    learn_sampling(&said, addr, d, room, learned, tally);
+    news |= learn_sampling(&said, addr, d, room, learned, tally);
     held.samplers += d.samplers.len() - before;
     let named = |name: &str, more: &str| !(name.is_empty() && more.is_empty());
     let mut tell = |kind, id, name: &str, description: &str| {
@@ -159,6 +160,7 @@ pub(super) fn learn(
             tally,
         ) {
             learned.push(fact(addr, (kind, id), name, description));
+            news = true;
         }
         held.names += exporter.names.len() - before;
     };
@@ -179,6 +181,7 @@ pub(super) fn learn(
     if let Some(vrf) = said.vrf.filter(|_| named(&said.vrf_name, "")) {
         tell(NameKind::Vrf, u64::from(vrf), &said.vrf_name, "");
     }
+    news
 }
 
 /// A name as the rest of the house hears it.
@@ -206,7 +209,8 @@ pub(super) fn fact(exporter: Addr, (kind, id): (NameKind, u64), name: &str, more
     }
 }
 
-/// An interval that holds for an interface, a template or a part of the exporter is not taken for the whole domain.
+/// An interval that holds for an interface, a template or a part of the exporter is not taken for the whole domain. Whether it is
+/// another than before.
 fn learn_sampling(
     said: &Said,
     exporter: Addr,
@@ -214,29 +218,29 @@ fn learn_sampling(
     room: bool,
     learned: &mut Vec<Learned>,
     tally: &mut Tally,
-) {
+) -> bool {
     let n = interval(|side| said.side(side));
     if n == 0 {
-        return;
+        return false;
     }
     let sampler = said.side(Side::SamplerId);
     let n = u32::try_from(n).unwrap_or(u32::MAX);
-    if let Some(scope) = said.scope {
-        if d.samplers.learn_scoped(scope, n, room).is_none() {
-            tally.one(Outcome::NamesRefused);
-        }
-        return;
+    let news = match said.scope {
+        Some(scope) => d.samplers.learn_scoped(scope, n, room),
+        None => d.samplers.learn(sampler, n, room),
+    };
+    if news.is_none() {
+        tally.one(Outcome::NamesRefused);
     }
-    match d.samplers.learn(sampler, n, room) {
-        Some(true) => learned.push(Learned::Sampler {
+    if news == Some(true) && said.scope.is_none() {
+        learned.push(Learned::Sampler {
             exporter,
             domain: d.domain,
             sampler: sampler.unwrap_or(0),
             interval: n,
-        }),
-        Some(false) => {}
-        None => tally.one(Outcome::NamesRefused),
+        });
     }
+    news == Some(true)
 }
 
 /// Whether the name is new, has changed, or was told long ago. Names beyond the limit are counted and not told.

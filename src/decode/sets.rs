@@ -67,6 +67,8 @@ pub(super) struct Shared {
     /// Datagrams seen: the age of templates.
     pub stamp: u64,
     pub fixed: [Arc<Compiled>; 2],
+    /// Something to save was learned since [`super::Decoder::take_news`].
+    pub news: bool,
 }
 
 impl Shared {
@@ -319,10 +321,12 @@ impl Job<'_> {
             }
             Lesson::New => {
                 shared.templates += 1;
+                shared.news = true;
                 self.tally.one(Outcome::TemplatesLearned);
                 None
             }
             Lesson::Changed { alarm } => {
+                shared.news = true;
                 self.tally.one(Outcome::TemplatesChanged);
                 self.tally.add(Outcome::TemplatesChurning, u64::from(alarm));
                 alarm.then_some(Reason::TemplateChurn)
@@ -430,7 +434,7 @@ impl Job<'_> {
         let mut records = Records::new(template, body);
         let mut n = 0;
         while records.next(&mut spans).is_some() {
-            options::learn(
+            self.shared.news |= options::learn(
                 (template, &spans, body),
                 self.exporter,
                 self.domain,

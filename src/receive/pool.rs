@@ -191,7 +191,7 @@ impl Pool {
 
 /// The batches that one listener needs for `shards` shards: a full queue, one open, one at work, one to spare each.
 pub(super) fn batches_max(settings: &Settings, shards: usize) -> usize {
-    shards * (settings.queue + 3)
+    settings.queue.saturating_add(3).saturating_mul(shards)
 }
 
 /// Bytes of payload in a batch: 64 datagrams of an Ethernet frame fit, as does the longest datagram there is.

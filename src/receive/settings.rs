@@ -84,7 +84,9 @@ impl Settings {
     /// The most memory in bytes that the batches of all listeners on their way to `shards` shards can take.
     pub fn batches_bytes_max(&self, shards: usize) -> usize {
         let batches = super::pool::batches_max(self, shards);
-        batches * super::pool::ARENA_BYTES * self.listeners.len()
+        batches
+            .saturating_mul(super::pool::ARENA_BYTES)
+            .saturating_mul(self.listeners.len())
     }
 }
 

@@ -24,6 +24,10 @@ const TICK_NS: i64 = 1_000_000_000;
 /// Nanoseconds between two snapshots of templates and options.
 const SAVE_NS: i64 = 30_000_000_000;
 
+/// The same when there is news, and by how much more each byte of the last snapshot puts off the next: 1 MB/s are written.
+const NEWS_NS: i64 = 1_000_000_000;
+const NEWS_BYTE_NS: i64 = 1_000;
+
 /// Templates and names that are written between two publications.
 const SAVE_ITEMS: usize = 2_048;
 
@@ -148,6 +152,8 @@ pub struct Worker {
     published_ns: i64,
     saved_ns: i64,
     saving: Option<Snapshot>,
+    saved_bytes: usize,
+    news: bool,
     batches: u32,
     rows_sent: u64,
     bundles: u64,
@@ -168,6 +174,8 @@ impl Worker {
             published_ns: 0,
             saved_ns: 0,
             saving: None,
+            saved_bytes: 0,
+            news: false,
             batches: 0,
             rows_sent: 0,
             bundles: 0,
@@ -320,11 +328,19 @@ impl Worker {
         });
     }
 
-    /// Writes some more of the state of the decoder, which begins anew every half minute; the state when it is whole.
+    /// Writes some more of the state of the decoder, which begins anew every half minute, and soon where there is news; the state
+    /// when it is whole.
     fn save(&mut self, last: bool) -> Option<State> {
-        if self.now_ns - self.saved_ns >= SAVE_NS {
+        self.news |= self.shard.decoder().take_news();
+        let pause_ns = match self.news {
+            true => SAVE_NS.min(NEWS_NS.max(self.saved_bytes as i64 * NEWS_BYTE_NS)),
+            false => SAVE_NS,
+        };
+        if self.saving.is_none() && self.now_ns - self.saved_ns >= pause_ns {
             self.saved_ns = self.now_ns;
-            self.saving.get_or_insert_default();
+            self.saving = Some(Snapshot::default());
+            // what comes from here on may be behind the place that is being written
+            self.news = false;
         }
         let decoder = self.shard.decoder();
         let state = match self.saving.take() {
@@ -340,6 +356,7 @@ impl Worker {
         };
         let book = self.shard.book();
         book.other().add(Outcome::ExportersUnsaved, state.unsaved);
+        self.saved_bytes = state.text.len();
         Some(State {
             decode: state.text,
             sides: self.shard.back().save(),
@@ -443,6 +460,33 @@ mod tests {
             message(&[head.as_flattened(), &records].concat())
         });
         std::iter::once(message(&template)).chain(data).collect()
+    }
+
+    #[test]
+    fn what_is_learned_is_saved_within_a_second() {
+        let (mut worker, ms) = (worker(), 1_000_000);
+        let start = 1_000 * SAVE_NS;
+        // when, by the clock of the data, a whole state was published
+        let mut saved_ms = vec![];
+        for at in (0..40_000i64).step_by(50) {
+            let now_ns = start + at * ms;
+            worker.clock(now_ns, &mut |_| ());
+            // a template and then names; each is repeated, which is no news
+            for (n, payload) in names(400).iter().enumerate() {
+                if at >= 5_020 + 300 * n as i64 {
+                    worker.shard.datagram(&datagram(1, now_ns, payload));
+                }
+            }
+            worker.after_batch(&mut |_| ());
+            if let Some(state) = worker.cell.with(|s| s.state.take()) {
+                saved_ms.push((at, String::from_utf8(state.decode).expect("text")));
+            }
+        }
+        let times: Vec<_> = saved_ms.iter().map(|(at, _)| *at).collect();
+        assert_eq!(times, [0, 5_100, 6_100, 36_100]);
+        let knows = |n: usize, what: &str| saved_ms[n].1.contains(what);
+        assert!(!knows(0, r#""id":300"#) && knows(1, r#""id":300"#));
+        assert!(!knows(1, "if0000000400") && knows(2, "if0000000400"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `flowhouse check` against what it looks at for real: stores that are away, folders, accounts, files that are no text.
 
-use crate::harness::{Collector, directory, exe};
+use crate::harness::{Collector, Store, directory, exe};
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
@@ -307,6 +307,135 @@ fn the_account_is_looked_at() {
     }
 }
 
+/// An address where nobody listens.
+fn nobody() -> std::net::SocketAddr {
+    let gone = TcpListener::bind("127.0.0.1:0").expect("a port");
+    gone.local_addr().expect("its address")
+}
+
+#[test]
+fn without_the_network_files_and_accounts_are_proven() {
+    let dir = directory();
+    fs::write(dir.path().join("short"), "x\n").expect("written");
+    fs::write(dir.path().join("no.pem"), "no certificate\n").expect("written");
+    let path = |name: &str| dir.path().join(name);
+    let text = format!(
+        "{}token_file = {:?}\n[privileges]\nuser = \"no-such-user\"\n[clickhouse]\nurl = \"https://{}\"\nca_file = {:?}\ncertificate_file = {:?}\n\
+         certificate_key_file = {:?}\npassword_file = {:?}\n",
+        well(dir.path(), ""),
+        path("short"),
+        nobody(),
+        path("no.pem"),
+        path("absent.pem"),
+        path("absent.key"),
+        path("absent"),
+    );
+    let (code, said) = check(dir.path(), &text, &["--offline"]);
+    assert_eq!(code, Some(1), "{said}");
+    let lines = |key: &str| {
+        let at = text.lines().position(|l| l.starts_with(key));
+        at.expect(key) + 1
+    };
+    for (subject, key, why) in [
+        ("control", "token_file", "must begin with a line of "),
+        (
+            "account",
+            "user",
+            "there is no user no-such-user; create it",
+        ),
+        ("store", "ca_file", "holds no certificate in PEM form"),
+        ("store", "certificate_file", "absent.pem"),
+        ("store", "certificate_key_file", "absent.key"),
+        ("store", "password_file", "absent"),
+    ] {
+        let place = format!("FAULT  {subject}: FILE:{}:", lines(key));
+        let found = said.lines().find(|l| l.starts_with(&place));
+        let found = found.unwrap_or_else(|| panic!("no {place}: {said}"));
+        assert!(found.contains(why), "{found}");
+    }
+    assert_has(&said, &["6 fault(s)"]);
+    // with the network it also says that nobody is there
+    let (_, said) = check(dir.path(), &text, &[]);
+    assert_has(
+        &said,
+        &["nothing listens there: start ClickHouse", "7 fault(s)"],
+    );
+}
+
+#[test]
+fn faults_of_the_text_hide_none_of_what_it_names() {
+    let dir = directory();
+    let text = format!(
+        "{}[batch]\nseal_rows = 0\n[clickhouse]\nurl = \"http://{}\"\n",
+        well(
+            dir.path(),
+            &format!("token_file = {:?}", dir.path().join("absent"))
+        ),
+        nobody(),
+    );
+    let (code, said) = check(dir.path(), &text, &[]);
+    assert_eq!(code, Some(1), "{said}");
+    let faults = [
+        "FILE:8:1: batch.seal_rows must be 1 to",
+        "FAULT  control: FILE:6:1: cannot read ",
+        "FILE:10:7: http://",
+        "3 fault(s)",
+    ];
+    assert_has(&said, &faults);
+    // an address that is none cannot be asked, but what stands beside it can be looked at
+    let text = text.replace("http://", "ftp://") + "password_file = \"/absent\"\n";
+    let (_, said) = check(dir.path(), &text, &[]);
+    let faults = [
+        "FILE:10:1: clickhouse.url must be",
+        "FILE:11:1: clickhouse.password_file",
+        "4 fault(s)",
+    ];
+    assert_has(&said, &faults);
+}
+
+#[test]
+fn all_that_is_wrong_with_a_store_is_told_at_once() {
+    let dir = directory();
+    let store = Store::start(dir.path());
+    let url = store.config();
+    let url = url.split('"').nth(1).expect("an address");
+    let key = store.key_file();
+    let text = |key: &Path| {
+        let more = format!(
+            "schema_apply = false\n[clickhouse]\ncluster = \"c\"\nshards = [[\"{url}\"], [\"http://{}\"]]\nkey_file = {key:?}\n",
+            nobody()
+        );
+        // a key of the top goes before the tables
+        let (top, tables) = more.split_once('\n').expect("two lines");
+        format!("{top}\n{}", well(dir.path(), tables))
+    };
+    let sql = store.sql();
+    sql.run("CREATE DATABASE flowhouse");
+    sql.run("CREATE TABLE flowhouse.schema_migrations (version UInt32, name String, checksum String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3)) ENGINE = MergeTree ORDER BY version");
+    sql.run("INSERT INTO flowhouse.schema_migrations (version, name, checksum) VALUES (9998, 'x', 'x'), (9999, 'y', 'y')");
+    let (code, said) = check(dir.path(), text(&key), &[]);
+    assert_eq!(code, Some(1), "{said}");
+    let faults = [
+        "nothing listens there",
+        "migration 9998 is Unknown, migration 9999 is Unknown: this flowhouse does not fit",
+        "migration(s) are pending: run `flowhouse schema apply`",
+        "3 fault(s)",
+    ];
+    assert_has(&said, &faults);
+    // who is not let in learns that, and of the address
+    let wrong = dir.path().join("wrong");
+    fs::write(&wrong, "wrong\n").expect("written");
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    fs::set_permissions(&wrong, private).expect("mode");
+    let (_, said) = check(dir.path(), text(&wrong), &[]);
+    let faults = [
+        "does not know this user or this password",
+        "nothing listens there",
+        "2 fault(s)",
+    ];
+    assert_has(&said, &faults);
+}
+
 /// What a script reads is what people read.
 #[test]
 fn json_says_the_same() {
@@ -322,7 +451,8 @@ fn json_says_the_same() {
         let json = serde_json::from_slice(&out.stdout).expect("JSON alone");
         (out.status.code(), json)
     };
-    let fine = well(dir.path(), DROP);
+    let root = "[privileges]\nuser = \"root\"";
+    let fine = well(dir.path(), &format!("{DROP}{root}"));
     let (code, json) = said(&fine);
     assert_eq!((code, &json["faults"]), (Some(0), &0.into()), "{json}");
     let (_, text) = check(dir.path(), &fine, &["--offline"]);

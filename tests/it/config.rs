@@ -143,7 +143,8 @@ fn check_names_every_fault_with_its_line() {
         .arg(&file)
         .output()
         .expect("runs");
-    let text = String::from_utf8_lossy(&out.stderr);
+    let text = [out.stdout, out.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
     assert_eq!(out.status.code(), Some(1), "{text}");
     assert!(
         text.contains("bad.toml:3:1: unknown field `batchh`")
@@ -163,7 +164,8 @@ fn check_names_every_fault_with_its_line() {
         .arg(&file)
         .output()
         .expect("runs");
-    let text = String::from_utf8_lossy(&out.stderr);
+    let text = [out.stdout, out.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
     assert!(
         text.contains("bad.toml:2:1: batch.seal_rows must be 1 to 1000000"),
         "{text}"

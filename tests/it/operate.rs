@@ -140,6 +140,64 @@ fn reloads_under_load_lose_nothing() {
     assert_eq!(classes("flows", ""), named);
 }
 
+/// An IPFIX message of one set.
+fn message(sequence: u32, id: u16, body: &[u16]) -> Vec<u8> {
+    let length = 20 + 2 * body.len() as u16;
+    let head = [
+        10,
+        length,
+        0x6800,
+        0,
+        (sequence >> 16) as u16,
+        sequence as u16,
+    ];
+    let words = [&head[..], &[0, 1, id, length - 16], body].concat();
+    words.iter().flat_map(|w| w.to_be_bytes()).collect()
+}
+
+#[test]
+fn what_was_learned_just_before_a_kill_is_known_after_it() {
+    let dir = directory();
+    let base = format!("{DROP}{ONE}");
+    let collector = Collector::start(dir.path(), &base);
+    let kept = || {
+        let files = (0..8).filter_map(|n| {
+            std::fs::read_to_string(dir.path().join(format!("state/decode-{n}"))).ok()
+        });
+        files.collect::<String>()
+    };
+    eventually("a state is kept", || !kept().is_empty());
+    // a template of octets and packets, and the sampling interval of the domain
+    let exporter = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let learned = [
+        message(0, 2, &[300, 2, 1, 4, 2, 4]),
+        message(0, 3, &[301, 2, 1, 149, 4, 34, 4]),
+        message(0, 301, &[0, 1, 0, 64]),
+    ];
+    for datagram in &learned {
+        exporter.send_to(datagram, collector.udp[0]).expect("sent");
+    }
+    let began = std::time::Instant::now();
+    eventually("all of it is kept", || {
+        [r#""id":300"#, r#""domain":64"#]
+            .iter()
+            .all(|mark| kept().contains(mark))
+    });
+    // a state that is kept every half minute takes longer
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    collector.kill();
+    let collector = Collector::start(dir.path(), &base);
+    let data = message(1, 300, &[0, 1_000, 0, 2]);
+    exporter.send_to(&data, collector.udp[0]).expect("sent");
+    eventually("it is decoded", || total(&collector.ledger(), "rows") == 1);
+    let ledger = collector.stop();
+    assert_laws(&ledger);
+    for unknown in ["sets_decoded_late", "sampling_unknown"] {
+        assert_eq!(total(&ledger, unknown), 0, "{unknown}");
+    }
+}
+
 #[test]
 fn a_bad_file_changes_nothing_and_says_why() {
     let dir = directory();

@@ -101,7 +101,11 @@ fn limits_beyond_the_machine() {
         "[batch]\nseal_rows = 1000000\n[sink]\nqueue_max = 1000000\n",
     );
     let said = refused(dir.path(), &config, &[]);
-    assert!(said.contains("lower sink.queue_max"), "{said}");
+    let (one, other) = (
+        "flowhouse: sink.queue_max = 1000000 (",
+        ", batch.seal_rows = 1000000 (",
+    );
+    assert!(said.contains(one) && said.contains(other), "{said}");
 }
 
 #[test]
@@ -125,7 +129,10 @@ fn check_finds_what_cannot_work() {
             "[enrich.qos.dscp]\n99 = \"voice\"\n",
             "c.toml:1:1: enrich.qos.dscp",
         ),
-        ("[receive]\nqueue = 10000000\n", "the limits add up to"),
+        (
+            "[shard]\nshards = 2\n[receive]\nqueue = 10000000\n",
+            "c.toml:4:1: receive.queue = 10000000 (",
+        ),
     ] {
         std::fs::write(&file, text).expect("written");
         let out = std::process::Command::new(exe())

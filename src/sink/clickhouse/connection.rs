@@ -1,7 +1,7 @@
 //! Where the store is and how to enter.
 
 use super::secret::quiet;
-use super::tls::{Material, explain};
+use super::tls::{Material, explain, knock};
 use crate::sink::Error;
 use clickhouse::{Client, Compression};
 use serde::Deserialize;
@@ -262,9 +262,21 @@ impl Connection {
         Material::read(self)
     }
 
-    /// Proves all files, without connecting: what they hold, and who may read them.
-    pub fn prove(&self) -> Result<(), Error> {
-        self.material()?.client(self).map(drop)
+    /// Everything that is wrong with the files, without connecting: what they hold, and who may read them.
+    pub fn file_faults(&self) -> Vec<Error> {
+        Material::faults(self)
+    }
+
+    /// The addresses at which nobody takes a connection, with the cure: what can be told as long as the files are at fault.
+    pub async fn knock(&self) -> Vec<Error> {
+        let mut all = vec![];
+        for url in self.topology().concat() {
+            if let Err(why) = knock(&url, self).await {
+                let faults = format!("{url}: {why}");
+                all.push(Error::Unreachable { faults });
+            }
+        }
+        all
     }
 
     pub(super) fn client_of(&self, base: &Client, url: &str) -> Client {

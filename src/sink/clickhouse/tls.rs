@@ -26,32 +26,58 @@ pub(super) struct Material {
 impl Material {
     /// Reads all files that a connection names.
     pub(super) fn read(connection: &Connection) -> Result<Self, Error> {
-        let password = match (&connection.password_file, &connection.password) {
-            (Some(path), _) => Some(password(path)?),
+        let (material, faults) = Self::read_all(connection);
+        faults.into_iter().next().map_or(Ok(material), Err)
+    }
+
+    /// What can be read, and what is wrong with the rest.
+    fn read_all(connection: &Connection) -> (Self, Vec<Error>) {
+        let mut faults = vec![];
+        let (password_file, ca_file, certificate_file, key_file) = (
+            connection.password_file.as_deref(),
+            connection.ca_file.as_deref(),
+            connection.certificate_file.as_deref(),
+            connection.certificate_key_file.as_deref(),
+        );
+        let password = match (password_file, &connection.password) {
+            (Some(path), _) => kept(password(path), &mut faults),
             (None, Some(text)) => Some(Secret::new(text)),
             (None, None) => std::env::var(super::PASSWORD_VARIABLE)
                 .ok()
                 .map(Secret::new),
         };
-        let authorities = connection.ca_file.as_deref();
-        let authorities = authorities.map(|p| bounded(CA_FILE, p)).transpose()?;
-        let files = (
-            &connection.certificate_file,
-            &connection.certificate_key_file,
+        let mut read =
+            |key, path: Option<&Path>| path.and_then(|path| kept(bounded(key, path), &mut faults));
+        let authorities = read(CA_FILE, ca_file);
+        let certificate = read(
+            CERTIFICATE_FILE,
+            certificate_file.filter(|_| key_file.is_some()),
         );
-        let identity = match files {
-            (Some(certificate), Some(key)) => {
-                let text = String::from_utf8(private(KEY_FILE, key)?)
-                    .map_err(|_| Error::file(KEY_FILE, key, "is no PEM text"))?;
-                Some((bounded(CERTIFICATE_FILE, certificate)?, Secret::new(text)))
-            }
-            _ => None,
-        };
-        Ok(Material {
+        let key = key_file.filter(|_| certificate_file.is_some());
+        let key = key.and_then(|path| kept(private_text(path), &mut faults));
+        let material = Material {
             password,
             authorities,
-            identity,
-        })
+            identity: certificate.zip(key),
+        };
+        (material, faults)
+    }
+
+    /// Everything that is wrong with the files of a connection.
+    pub(super) fn faults(connection: &Connection) -> Vec<Error> {
+        let (material, mut faults) = Self::read_all(connection);
+        if connection.uses_tls() {
+            // a file that cannot be read is told already
+            if material.authorities.is_some() == connection.ca_file.is_some() {
+                kept(material.roots(connection), &mut faults);
+            }
+            kept(
+                material.tls_with(connection, RootCertStore::empty()),
+                &mut faults,
+            );
+            kept(server_name(connection), &mut faults);
+        }
+        faults
     }
 
     /// A client with a connection pool of its own; it gets its address later.
@@ -68,12 +94,9 @@ impl Material {
         let client = if connection.uses_tls() {
             let https = HttpsConnectorBuilder::new().with_tls_config(self.tls(connection)?);
             let https = https.https_or_http();
-            let https = match &connection.server_name {
+            let https = match server_name(connection)? {
                 None => https.enable_http1().wrap_connector(tcp),
                 Some(name) => {
-                    let name = ServerName::try_from(name.clone()).map_err(|_| Error::Tls {
-                        fault: format!("clickhouse.server_name: `{name}` is no host name"),
-                    })?;
                     let resolver = FixedServerNameResolver::new(name);
                     https
                         .with_server_name_resolver(resolver)
@@ -92,6 +115,14 @@ impl Material {
     }
 
     fn tls(&self, connection: &Connection) -> Result<ClientConfig, Error> {
+        self.tls_with(connection, self.roots(connection)?)
+    }
+
+    fn tls_with(
+        &self,
+        connection: &Connection,
+        roots: RootCertStore,
+    ) -> Result<ClientConfig, Error> {
         let fault = |e: rustls::Error| Error::Tls {
             fault: format!("cannot set up TLS: {e}"),
         };
@@ -99,7 +130,7 @@ impl Material {
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(fault)?
-            .with_root_certificates(self.roots(connection)?);
+            .with_root_certificates(roots);
         let (Some((chain, key)), Some(certificate_file), Some(key_file)) = (
             &self.identity,
             &connection.certificate_file,
@@ -144,6 +175,27 @@ impl Material {
         }
         Ok(roots)
     }
+}
+
+/// The value, or nothing and one fault more.
+fn kept<T>(result: Result<T, Error>, faults: &mut Vec<Error>) -> Option<T> {
+    result.map_err(|e| faults.push(e)).ok()
+}
+
+fn private_text(path: &Path) -> Result<Secret, Error> {
+    let text = String::from_utf8(private(KEY_FILE, path)?);
+    let text = text.map_err(|_| Error::file(KEY_FILE, path, "is no PEM text"))?;
+    Ok(Secret::new(text))
+}
+
+fn server_name(connection: &Connection) -> Result<Option<ServerName<'static>>, Error> {
+    let name = connection.server_name.clone();
+    let name = name.map(|name| {
+        ServerName::try_from(name.clone()).map_err(|_| Error::Tls {
+            fault: format!("clickhouse.server_name: `{name}` is no host name"),
+        })
+    });
+    name.transpose()
 }
 
 fn certificates(
@@ -203,6 +255,31 @@ pub(super) fn explain(error: &clickhouse::error::Error, connection: &Connection)
     }
 }
 
+/// Tries whether somebody takes connections at an address: all that can be asked without the files.
+pub(super) async fn knock(url: &str, connection: &Connection) -> Result<(), String> {
+    let (scheme, host) = url.split_once("://").unwrap_or_default();
+    let host = host.trim_end_matches('/');
+    let has_port = host.rsplit(']').next().is_some_and(|end| end.contains(':'));
+    let place = match (has_port, scheme) {
+        (true, _) => host.to_owned(),
+        (false, "https") => format!("{host}:443"),
+        (false, _) => format!("{host}:80"),
+    };
+    let patience = Duration::from_secs(connection.connect_timeout_s);
+    let connected = tokio::time::timeout(patience, async {
+        let found = tokio::net::lookup_host(&place).await;
+        let found: Vec<_> = found
+            .map_err(|e| format!("{UNKNOWN_HOST} ({e})"))?
+            .collect();
+        let connected = tokio::net::TcpStream::connect(&found[..]).await;
+        connected.map(drop).map_err(|e| match unanswered(&e) {
+            Some(cure) => format!("{cure} ({e})"),
+            None => e.to_string(),
+        })
+    });
+    connected.await.unwrap_or_else(|_| Err(silence(connection)))
+}
+
 /// What to do where nobody answered in time.
 fn silence(connection: &Connection) -> String {
     let seconds = connection.connect_timeout_s;
@@ -222,9 +299,7 @@ fn unanswered(error: &(dyn std::error::Error + 'static)) -> Option<String> {
     use std::io::ErrorKind as Kind;
     let said = error.to_string();
     if said.starts_with("dns error") {
-        return Some(
-            "the name of the host is not known here: mend the address, or the resolver".into(),
-        );
+        return Some(UNKNOWN_HOST.into());
     }
     let cure = match error.downcast_ref::<std::io::Error>()?.kind() {
         Kind::ConnectionRefused => "nothing listens there: start ClickHouse, or mend the address",
@@ -299,6 +374,9 @@ fn handshake(error: &rustls::Error, connection: &Connection) -> Option<String> {
         _ => return None,
     })
 }
+
+const UNKNOWN_HOST: &str =
+    "the name of the host is not known here: mend the address, or the resolver";
 
 const CA_FILE: &str = "ca_file";
 const CERTIFICATE_FILE: &str = "certificate_file";

@@ -129,21 +129,23 @@ fn the_secrets_are_made_and_stay_out_of_the_repository() {
 
 #[test]
 fn the_collector_of_compose_has_a_configuration_that_holds() {
-    // the file is there in the container alone; here is one for it
+    // the files are there in the container alone; here are some for it
     let dir = tempfile::tempdir().expect("directory");
-    let (secret, config) = (dir.path().join("secret"), dir.path().join("flowhouse.toml"));
-    std::fs::write(&secret, "secret\n").expect("written");
-    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(&secret, private).expect("mode");
-    let (given, there) = (
-        text("deploy/compose/flowhouse.toml"),
-        "/run/secrets/clickhouse_password",
-    );
-    assert!(
-        given.contains(there) && services()["flowhouse"]["secrets"][0] == "clickhouse_password"
-    );
-    let here = given.replace(there, secret.to_str().expect("text"));
-    std::fs::write(&config, here).expect("written");
+    let config = dir.path().join("flowhouse.toml");
+    run(Command::new("sh")
+        .arg(file("deploy/compose/make-secrets.sh"))
+        .arg(dir.path()));
+    let mut given = text("deploy/compose/flowhouse.toml");
+    let secrets = services()["flowhouse"]["secrets"].clone();
+    for name in ["clickhouse_password", "control_token"] {
+        assert!(secrets.as_array().expect("a list").contains(&name.into()));
+        let (there, secret) = (format!("/run/secrets/{name}"), dir.path().join(name));
+        assert!(given.contains(&there), "{name}");
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&secret, private).expect("mode");
+        given = given.replace(&there, secret.to_str().expect("text"));
+    }
+    std::fs::write(&config, given).expect("written");
     let mut check = Command::new(crate::harness::exe());
     run(check.args(["check", "--offline", "-c"]).arg(config));
 }
