@@ -51,7 +51,7 @@ budget_mbit = 1
 TOML
 
 # flows a second in each hour of the day
-rates=(1 1 1 1 1 1 2 4 7 9 9 8 6 8 9 9 7 5 3 2 2 2 1 1)
+rates=(3 3 3 3 3 3 6 12 21 27 27 24 18 24 27 27 21 15 9 6 6 6 3 3)
 for hour in "${!rates[@]}"; do
   name=$(printf '%02d' "$hour")
   at "2026-01-15 $name:00:00" "$flowhouse" generate --protocol mix --exporters 3 --sampling 50 --seed "$((100 + hour))" \

@@ -309,3 +309,20 @@ pub fn report(totals: &Totals, state_dir: &std::path::Path) -> Result<()> {
     std::fs::write(&path, format!("{:#}\n", totals.json()))
         .with_context(|| format!("cannot write {}", path.display()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::filter;
+
+    #[test]
+    fn the_crate_that_asks_exporters_is_not_heard() {
+        for level in ["error", "info", "trace"] {
+            let log = tracing_subscriber::fmt().with_env_filter(filter(level));
+            let log = log.with_writer(std::io::sink).finish();
+            tracing::subscriber::with_default(log, || {
+                assert!(!tracing::enabled!(target: "async_snmp::client", tracing::Level::ERROR));
+                assert!(tracing::enabled!(target: "flowhouse::snmp", tracing::Level::ERROR));
+            });
+        }
+    }
+}

@@ -549,3 +549,34 @@ fn follow(stream: impl std::io::Read + Send + 'static) -> Receiver<String> {
     });
     rx
 }
+
+/// Runs what draws on a terminal on one of its own, presses Ctrl-C after the third frame, and returns all that it drew, and how it ended.
+pub fn on_a_terminal(command: &Command) -> String {
+    let mut python = Command::new("python3");
+    python.args(["-c", TERMINAL]).arg(command.get_program());
+    run(python.args(command.get_args()))
+}
+
+const TERMINAL: &str = r#"
+import fcntl, os, pty, struct, sys, termios
+size = struct.pack("HHHH", 60, 200, 0, 0)
+child, terminal = pty.fork()
+if child == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, size)
+    os.execv(sys.argv[1], sys.argv[1:])
+seen, pressed = b"", False
+while True:
+    try:
+        part = os.read(terminal, 65536)
+    except OSError:
+        break
+    if not part:
+        break
+    seen += part
+    if seen.count(b"\x1b[H") >= 3 and not pressed:
+        pressed = True
+        os.write(terminal, b"\x03")
+_, status = os.waitpid(child, 0)
+sys.stdout.write(seen.decode(errors="replace"))
+print("ended with", os.waitstatus_to_exitcode(status))
+"#;

@@ -1,6 +1,6 @@
 //! Each byte once: Community IDs against published vectors, and which exporter counts where several saw a conversation.
 
-use crate::harness::{Sql, Store, directory, exe, run};
+use crate::harness::{Sql, Store, directory, eventually, exe, run};
 use std::process::Command;
 
 fn applied(store: &Store) -> Sql {
@@ -281,4 +281,60 @@ fn of_several_exporters_one_counts() {
     assert_eq!(sql.numbers("SELECT sum(bytes) FROM usage_once"), [9]);
     points(&[(THIRD, 1, "none")], 3);
     assert_eq!(sql.numbers("SELECT sum(bytes) FROM usage_once"), [1]);
+}
+
+/// The same conversations exported by two routers on their path, from datagram to view.
+#[test]
+fn what_two_routers_export_of_the_same_traffic_counts_once() {
+    let dir = directory();
+    let store = Store::start(dir.path());
+    let sql = applied(&store);
+    let first = dir.path().join("first.pcap");
+    let mut generate = Command::new(exe());
+    generate.args([
+        "generate",
+        "--protocol",
+        "ipfix",
+        "--exporters",
+        "1",
+        "--seed",
+        "5",
+    ]);
+    generate
+        .args(["--rate", "500", "--flows", "3000", "--pcap"])
+        .arg(&first);
+    run(&mut generate);
+    // the second one's datagrams: the same from its own address
+    let mut bytes = std::fs::read(&first).expect("capture");
+    let (one, two) = ([198, 18, 0, 1], [198, 18, 0, 2]);
+    for at in 0..bytes.len() - 4 {
+        if bytes[at..at + 4] == one {
+            bytes[at..at + 4].copy_from_slice(&two);
+        }
+    }
+    let second = dir.path().join("second.pcap");
+    std::fs::write(&second, bytes).expect("written");
+    for capture in [&first, &second] {
+        let mut replay = Command::new(exe());
+        replay.args(["replay", "--store", &format!("http://{}", store.address)]);
+        replay.arg("--key-file").arg(store.key_file()).arg(capture);
+        run(&mut replay);
+    }
+    let sums = |table: &str, more: &str| {
+        sql.numbers(&format!(
+            "SELECT count(), sum(bytes) FROM {table} WHERE {more}"
+        ))
+    };
+    let (one, two) = (
+        sums("flows", "exporter = toIPv6('198.18.0.1')"),
+        sums("flows", "exporter = toIPv6('198.18.0.2')"),
+    );
+    assert_eq!(one, two);
+    assert!(one[0] >= 3000, "{one:?}");
+    // the view ends before the second that has begun
+    eventually("the last second has passed", || {
+        sql.numbers("SELECT now() > max(received_at) FROM flows") == [1]
+    });
+    let sides = "exporter = toIPv6('198.18.0.1') AND counts_ingress";
+    assert_eq!(sums("flows_once", "1"), sums("flows", sides));
 }

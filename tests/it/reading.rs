@@ -1,6 +1,6 @@
 //! `flowhouse top` over a store with generated traffic: filters, time ranges, what is read from where, and the screen.
 
-use crate::harness::{Collector, Sql, Store, directory, exe, run};
+use crate::harness::{Collector, Sql, Store, directory, exe, on_a_terminal, run};
 use serde_json::Value;
 use std::process::{Command, Stdio};
 
@@ -316,10 +316,7 @@ fn watch_redraws_and_ends_in_order() {
     let said = String::from_utf8(out.expect("runs").stderr).expect("text");
     assert!(said.contains("--watch draws on a terminal"), "{said}");
 
-    let command = w.top(&["apps", "--watch", "1"]);
-    let mut python = Command::new("python3");
-    python.args(["-c", TERMINAL]).arg(command.get_program());
-    let shown = run(python.args(command.get_args()));
+    let shown = on_a_terminal(&w.top(&["apps", "--watch", "1"]));
     let frames = shown.matches("\u{1b}[H").count();
     assert!(frames >= 3, "{frames} frames: {shown:?}");
     assert!(shown.contains("application"));
@@ -327,26 +324,3 @@ fn watch_redraws_and_ends_in_order() {
     assert!(open.is_some() && open < closed, "{shown:?}");
     assert!(shown.ends_with("ended with 0\n"), "{shown:?}");
 }
-
-/// Runs a command on a terminal, presses Ctrl-C after the third frame, and prints all that came, and how it ended.
-const TERMINAL: &str = r#"
-import os, pty, sys
-child, terminal = pty.fork()
-if child == 0:
-    os.execv(sys.argv[1], sys.argv[1:])
-seen, pressed = b"", False
-while True:
-    try:
-        part = os.read(terminal, 65536)
-    except OSError:
-        break
-    if not part:
-        break
-    seen += part
-    if seen.count(b"\x1b[H") >= 3 and not pressed:
-        pressed = True
-        os.write(terminal, b"\x03")
-_, status = os.waitpid(child, 0)
-sys.stdout.write(seen.decode(errors="replace"))
-print("ended with", os.waitstatus_to_exitcode(status))
-"#;

@@ -1,7 +1,7 @@
 //! Flows beside what interfaces counted: generated exporters with one fault each, counters that are made from the same flows,
 //! and what the view, `top` and the metrics say of them. Everything goes the way of real data: capture, replay, engine.
 
-use crate::harness::{Collector, Sql, Store, directory, eventually, exe, run};
+use crate::harness::{Collector, Sql, Store, directory, eventually, exe, on_a_terminal, run};
 use flowhouse::generate::{Export, Exporter, Habits, Profile};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -425,6 +425,7 @@ fn shown(dir: &Path, store: &Store) {
     top.args(["top", "interfaces", "--since", "3h", "--url"]);
     top.arg(format!("http://{}", store.address));
     let said = run(top.arg("--password-file").arg(store.key_file()));
+    let drawn = on_a_terminal(top.args(["--watch", "1"]));
     for part in [
         "doubled_export",
         "missing_sampling",
@@ -432,6 +433,8 @@ fn shown(dir: &Path, store: &Store) {
         "198.51.100.4",
     ] {
         assert!(said.contains(part), "{part}: {said}");
+        let frames = drawn.matches(part).count();
+        assert!(frames >= 3, "{part} in {frames} frames: {drawn}");
     }
     let config = format!(
         "[receive]\nlisteners = [\"127.0.0.1:0\"]\n{}",
