@@ -1,7 +1,7 @@
 //! Protocols that begin with octets nobody else begins with: at least four of them, in a table.
 
 use super::octets::{begins, either};
-use super::peek::{Confidence, Peek, Verdict, Wire};
+use super::peek::{Confidence, Heads, Peek, Verdict, Wire};
 use crate::model::AppProto;
 
 struct Magic {
@@ -54,6 +54,17 @@ pub(super) fn inside(peek: &Peek<'_>) -> Verdict {
     }
     Verdict::No
 }
+
+/// First octets of all of them.
+pub(super) const HEADS: Heads = {
+    let (mut heads, mut n) = (Heads::text(b""), 0);
+    while n < MAGICS.len() {
+        let first = MAGICS[n].begins[0];
+        heads = heads.and(first, first);
+        n += 1;
+    }
+    heads
+};
 
 const MAGICS: &[Magic] = &[
     // RFC 4253 section 4.2

@@ -143,6 +143,8 @@ pub(super) fn who(peek: &Peek<'_>, check: impl Fn(&[u8]) -> bool) -> Option<usiz
 pub(super) mod trial {
     //! Recognisers over bytes, in tests.
 
+    use crate::reassemble::app::list::{Finding, find};
+
     use super::*;
     use crate::reassemble::app::peek::Verdict::{Is, More, No};
 
@@ -158,20 +160,24 @@ pub(super) mod trial {
         digits.chunks(2).map(|d| d[0] << 4 | d[1]).collect()
     }
 
-    pub fn ask(
-        recognise: Recognise,
-        on: (Wire, u16, u16),
-        first: [&[u8]; 2],
-        half: usize,
-    ) -> Verdict {
-        recognise(&Peek {
+    fn peek<'a>(on: (Wire, u16, u16), first: [&'a [u8]; 2], half: usize) -> Peek<'a> {
+        Peek {
             transport: on.0,
             src_port: on.1,
             dst_port: on.2,
             first,
             half,
             before: &[],
-        })
+        }
+    }
+
+    pub fn ask(
+        recognise: Recognise,
+        on: (Wire, u16, u16),
+        first: [&[u8]; 2],
+        half: usize,
+    ) -> Verdict {
+        recognise(&peek(on, first, half))
     }
 
     /// It is `proto`; no cut of it is anything else, or panics.
@@ -195,6 +201,10 @@ pub(super) mod trial {
             matches!(said, Is(p, _) if p == proto),
             "{said:?}, not {proto:?}"
         );
+        // nobody else claims it
+        if let Finding::Is(other, _) = find(&peek(on, first, half), &mut 0) {
+            assert_eq!(other, proto, "of all");
+        }
     }
 
     #[track_caller]

@@ -42,6 +42,16 @@ pub(super) enum Wire {
 }
 
 impl Wire {
+    /// Its bit in the list.
+    pub fn bit(self) -> u8 {
+        match self {
+            Wire::Tcp => TCP,
+            Wire::Udp => UDP,
+            Wire::Sctp => SCTP,
+            Wire::Ip(_) => IP,
+        }
+    }
+
     /// Of an IP protocol number.
     pub fn of(proto: u8) -> Wire {
         match proto {
@@ -84,19 +94,52 @@ pub(super) struct Recogniser {
     pub wires: u8,
     /// Usual ports: there it is asked first.
     pub ports: &'static [u16],
+    /// Whether it is asked on other ports, too.
+    pub elsewhere: bool,
+    /// First octets that it may be: one of a stream's halves, the datagram.
+    pub heads: Heads,
     pub recognise: fn(&Peek<'_>) -> Verdict,
 }
 
-impl Recogniser {
-    /// Whether it has to do with what carries the bytes.
-    pub fn is_for(&self, wire: Wire) -> bool {
-        let bit = match wire {
-            Wire::Tcp => TCP,
-            Wire::Udp => UDP,
-            Wire::Sctp => SCTP,
-            Wire::Ip(_) => IP,
-        };
-        self.wires & bit != 0
+/// A set of first octets.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Heads([u128; 2]);
+
+impl Heads {
+    /// From one to another one, both included.
+    pub const fn span(from: u8, to: u8) -> Heads {
+        Heads([0; 2]).and(from, to)
+    }
+
+    /// And those from one to another one.
+    pub const fn and(mut self, from: u8, to: u8) -> Heads {
+        let mut octet = from;
+        loop {
+            self.0[(octet >> 7) as usize] |= 1 << (octet & 0x7f);
+            if octet >= to {
+                return self;
+            }
+            octet += 1;
+        }
+    }
+
+    /// Each of these; of letters whatever their case.
+    pub const fn text(octets: &[u8]) -> Heads {
+        let (mut heads, mut n) = (Heads([0; 2]), 0);
+        while n < octets.len() {
+            let (upper, lower) = (
+                octets[n].to_ascii_uppercase(),
+                octets[n].to_ascii_lowercase(),
+            );
+            heads = heads.and(upper, upper).and(lower, lower);
+            n += 1;
+        }
+        heads
+    }
+
+    /// Whether this one is in it.
+    pub const fn has(&self, octet: u8) -> bool {
+        self.0[(octet >> 7) as usize] >> (octet & 0x7f) & 1 == 1
     }
 }
 

@@ -8,8 +8,13 @@ use crate::model::AppProto;
 /// A connect with the name of the protocol; on the usual port its acknowledgement.
 pub(super) fn mqtt(peek: &Peek<'_>) -> Verdict {
     let usual = peek.has_port(1883);
-    if peek.first.iter().all(|half| is_packets(half)) {
-        return Verdict::Is(AppProto::Mqtt, Confidence::LIKELY);
+    if let [Some(one), Some(other)] = peek.first.map(packets)
+        && peek.first.iter().all(|half| half.len() >= 2)
+    {
+        return match one || other {
+            true => Verdict::Is(AppProto::Mqtt, Confidence::LIKELY),
+            false => Verdict::More,
+        };
     }
     either(peek, AppProto::Mqtt, Confidence::SURE, |b| {
         let kind = u8_at(b, 0)?;
@@ -30,35 +35,37 @@ pub(super) fn mqtt(peek: &Peek<'_>) -> Verdict {
     })
 }
 
-/// Whole packets one behind the other in the middle of a session: at least one that has a topic, or acknowledges it.
-fn is_packets(mut b: &[u8]) -> bool {
-    let mut any = false;
+/// Whole packets one behind the other in the middle of a session: whether one has a topic, or acknowledges it. `None` where they
+/// cannot be packets.
+fn packets(mut b: &[u8]) -> Option<bool> {
+    let mut told = false;
     for _ in 0..16 {
         let (Some(first), Some(length)) = (b.first(), b.get(1)) else {
             break;
         };
         let length = usize::from(*length);
-        let Some(content) = b.get(2..2 + length) else {
-            return any;
-        };
-        let told = match (first >> 4, first & 0x0f) {
-            (3, flags) if flags & 6 != 6 => {
-                let size = usize::from(u16_at(content, 0).unwrap_or(0));
-                content.get(2..2 + size).is_some_and(|topic| {
-                    size > 2 && topic.iter().all(|c| (b' '..=b'~').contains(c))
-                })
-            }
-            (4 | 5 | 7, 0) | (6, 2) => length == 2,
-            (12 | 13, 0) if length == 0 => any,
-            _ => return false,
-        };
-        if !told && length != 0 || length > 127 {
-            return false;
+        if length > 127 {
+            return None;
         }
-        any |= told;
+        let Some(content) = b.get(2..2 + length) else {
+            break;
+        };
+        match (first >> 4, first & 0x0f) {
+            (3, flags) if flags & 6 != 6 => {
+                let size = usize::from(u16_at(content, 0)?);
+                let topic = content.get(2..2 + size)?;
+                if size < 2 || !topic.iter().all(|c| (b' '..=b'~').contains(c)) {
+                    return None;
+                }
+                told = true;
+            }
+            (4 | 5 | 7, 0) | (6, 2) if length == 2 => told = true,
+            (12 | 13, 0) if length == 0 => {}
+            _ => return None,
+        }
         b = &b[2 + length..];
     }
-    any
+    Some(told)
 }
 
 /// Version 1, a token of at most eight octets, a known code, and options up to the payload or the end; away from the usual ports a path.
@@ -208,6 +215,8 @@ mod tests {
         ]
         .concat();
         is_tcp(mqtt, [&publishes, &hex("d000 40020001")], AppProto::Mqtt);
+        is_tcp(mqtt, [&hex("c000"), &publishes[2..]], AppProto::Mqtt);
+        more_tcp(mqtt, [&hex("c000"), &hex("d000")]);
         not_tcp(mqtt, &publishes);
         more_tcp(mqtt, [&hex("1025"), b""]);
         not_tcp(mqtt, &hex("20020000"));
