@@ -2,7 +2,7 @@
 
 use super::complaint::Complaints;
 use super::endpoints::{Endpoints, Route};
-use super::lanes::End;
+use super::section::End;
 use super::verdict::{Fault, Verdict, judge};
 use crate::batch::Table;
 use crate::sink::blocks::Blocks;

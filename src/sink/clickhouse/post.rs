@@ -6,7 +6,8 @@
 )]
 
 use super::deliver::{Delivery, passed};
-use super::lanes::{End, Job, Key, Lanes, Load, Pick};
+use super::lanes::{Job, Lanes, Pick};
+use super::section::{End, Key, Load};
 use crate::batch::Table;
 use crate::sink::Stats;
 use crate::sink::fate::Fate;

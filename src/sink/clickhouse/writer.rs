@@ -1,7 +1,8 @@
 //! The thread that makes bundles durable, several with one commit, and removes what has ended.
 
 use super::admit::Door;
-use super::lanes::{Entry, Section, Shed};
+use super::lanes::Shed;
+use super::section::{Entry, Section};
 use crate::batch::Table;
 use crate::sink::Stats;
 use crate::sink::fate::Fate;
