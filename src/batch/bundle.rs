@@ -96,6 +96,11 @@ impl Table {
         }
     }
 
+    /// Whether its rows are sums, which do not tell whether one of them was written twice.
+    pub const fn is_sum(self) -> bool {
+        !self.is_versioned() && !matches!(self, Table::Flows)
+    }
+
     /// Whether the newest version of a row counts, so that writing it twice does no harm; the other tables are sums or
     /// only grow.
     pub const fn is_versioned(self) -> bool {

@@ -1,18 +1,16 @@
 //! `flowhouse spool`: the bundles on disk that the store does not have yet.
 
+mod replay;
+
 use super::connection::ConnectionArguments;
 use super::text;
 use crate::assemble::{spool_dir, state_dir};
-use crate::sink::clickhouse::{self, Connection};
-use crate::sink::spool::{
-    CORRUPT, Found, Mode, QUARANTINE, REPLAY, State, Unreadable, files, format,
-};
+use crate::sink::spool::{CORRUPT, Found, Mode, QUARANTINE, State, Unreadable, files, format};
 use crate::sink::spool::{now_ms, read_file, read_section};
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::fs;
-use std::os::unix::fs::{MetadataExt, lchown};
 use std::path::{Path, PathBuf};
 
 /// Shows and cures what waits on disk for ClickHouse.
@@ -48,12 +46,18 @@ enum Action {
     ///
     /// Without --url (or FLOWHOUSE_CLICKHOUSE_URL) the files are handed to the collector, which sends them and keeps what is
     /// still refused in the quarantine. With it they are sent from here, one after the other, until one is refused.
+    ///
+    /// Flow rows that the store may have already (they were sent, and got no answer or an error of a view) are asked for before they
+    /// are sent. Sums, such as usage, cannot be asked: they stay, and --may-double sends them all the same.
     Replay {
         #[command(flatten)]
         place: Place,
         /// Only these files of the quarantine; default: all
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// Also sums that the store may have already: they count twice where it has them and has forgotten that
+        #[arg(long)]
+        may_double: bool,
         #[command(flatten)]
         connection: ConnectionArguments,
     },
@@ -91,8 +95,16 @@ pub fn run(arguments: &SpoolArguments) -> Result<()> {
         Action::Replay {
             place,
             files,
+            may_double,
             connection,
-        } => replay(place, files, connection),
+        } => {
+            let chosen = replay::Chosen {
+                directory: place.find()?,
+                named: files,
+                may_double: *may_double,
+            };
+            chosen.replay(place.config.as_deref(), connection)
+        }
         Action::Export { place, files, out } => export(&place.find()?, files, out),
     }
 }
@@ -198,8 +210,12 @@ fn list(directory: &Path, as_json: bool) -> Result<()> {
     for (path, found) in &quarantine {
         for s in &found.header.sections {
             let (rows, table, why) = (s.rows, s.table.name(), &found.header.note);
+            let doubt = match found.may_be_there(0) {
+                true => " (the store may have them)",
+                false => "",
+            };
             super::say(format!(
-                "quarantined: {}: {rows} rows of {table}: {why}",
+                "quarantined: {}: {rows} rows of {table}{doubt}: {why}",
                 path.display()
             ))?;
         }
@@ -232,6 +248,7 @@ fn page(
             json!({
                 "file": path, "table": s.table.name(), "rows": s.rows, "bytes": s.body_len, "token": s.token,
                 "schema": s.schema, "first_ms": s.first_ms, "last_ms": s.last_ms, "reason": found.header.note,
+                "may_be_there": found.may_be_there(0),
             })
         })
     });
@@ -302,73 +319,6 @@ fn verify(directory: &Path, as_json: bool) -> Result<()> {
             "damaged files: a collector sets them aside when it comes to them, and delivers the rest"
         ),
     }
-}
-
-fn replay(place: &Place, named: &[PathBuf], to: &ConnectionArguments) -> Result<()> {
-    let (directory, config) = (place.find()?, place.config.as_deref());
-    let chosen = match named.is_empty() {
-        true => files(&directory.join(QUARANTINE))
-            .into_iter()
-            .map(|f| f.0)
-            .collect(),
-        false => named.to_vec(),
-    };
-    if chosen.is_empty() {
-        return super::say("the quarantine is empty: nothing to replay");
-    }
-    if to.url.is_some() {
-        // what the options leave open stands in the configuration, if one is named
-        let base = match config {
-            Some(path) => super::default_connection(&super::load_config(Some(path))?),
-            None => Connection::default(),
-        };
-        return send(&chosen, &to.over(base));
-    }
-    let folder = directory.join(REPLAY);
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    give_like(&directory, &folder)?;
-    for path in &chosen {
-        read_file(path, 0).with_context(|| format!("{} cannot be replayed", path.display()))?;
-        let name = path.file_name().context("a file has a name")?;
-        give_like(&directory, path)?;
-        fs::rename(path, folder.join(name))
-            .with_context(|| format!("cannot move {}", path.display()))?;
-    }
-    super::say(format!(
-        "{} file(s) handed over: a running collector sends them within seconds, else the next one that starts; what ClickHouse \
-         still refuses comes back (`flowhouse spool list`)",
-        chosen.len()
-    ))
-}
-
-/// Root, beside a collector that is not root: what the collector is to take has to be its own.
-fn give_like(directory: &Path, path: &Path) -> Result<()> {
-    if !nix::unistd::geteuid().is_root() {
-        return Ok(());
-    }
-    let owner = fs::metadata(directory)?;
-    lchown(path, Some(owner.uid()), Some(owner.gid()))
-        .with_context(|| format!("cannot change the owner of {}", path.display()))
-}
-
-/// Sends sections from here, with their tokens; what is acknowledged is removed.
-fn send(chosen: &[PathBuf], connection: &Connection) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    for path in chosen {
-        let found =
-            read_file(path, 0).with_context(|| format!("cannot read {}", path.display()))?;
-        for s in &found.header.sections {
-            let section =
-                read_section(path, s).with_context(|| format!("cannot read {}", path.display()))?;
-            let sent = runtime.block_on(clickhouse::send_once(connection, &section));
-            sent.with_context(|| format!("{} stays in the quarantine", path.display()))?;
-            super::say(format!("{} rows into {}", s.rows, s.table.name()))?;
-        }
-        fs::remove_file(path).with_context(|| format!("cannot remove {}", path.display()))?;
-    }
-    Ok(())
 }
 
 /// One file that cannot be read stops no other; neither does one that a running collector has delivered or cut meanwhile.
@@ -455,35 +405,3 @@ Examples:
   flowhouse spool replay -c /etc/flowhouse/flowhouse.toml --url http://clickhouse.example:8123 \\
     --password-file /etc/flowhouse/password
   flowhouse spool export -c /etc/flowhouse/flowhouse.toml --out /tmp/rows";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_handed_over_belongs_to_the_owner_of_the_spool() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let file = dir.path().join("x.fhs");
-        fs::write(&file, b"x").expect("written");
-        let owner = |p: &Path| {
-            let m = fs::symlink_metadata(p).expect("there");
-            (m.uid(), m.gid())
-        };
-        let before = owner(&file);
-        if !nix::unistd::geteuid().is_root() {
-            give_like(dir.path(), &file).expect("nothing to do");
-            assert_eq!(owner(&file), before);
-            eprintln!("the rest is skipped: only root gives files away");
-            return;
-        }
-        lchown(dir.path(), Some(4_711), Some(4_712)).expect("root may");
-        give_like(dir.path(), &file).expect("given");
-        assert_eq!(owner(&file), (4_711, 4_712));
-        // a link is given away itself, never what it points to
-        let (target, link) = (dir.path().join("target"), dir.path().join("link"));
-        fs::write(&target, b"x").expect("written");
-        std::os::unix::fs::symlink(&target, &link).expect("a link");
-        give_like(dir.path(), &link).expect("given");
-        assert_eq!((owner(&link), owner(&target)), ((4_711, 4_712), before));
-    }
-}

@@ -5,6 +5,7 @@
 //! ([`null`]). Never: changes a sealed bundle, discards without counting. Why: a retry must send the same bytes under
 //! the same token, or rows are lost or doubled (contracts section 6).
 
+mod blocks;
 pub mod clickhouse;
 mod error;
 mod fate;

@@ -419,3 +419,71 @@ fn the_quarantine_can_be_sent_without_the_collector() {
     assert!(files(dir.path(), "quarantine").is_empty());
     assert_once(&sql, rows);
 }
+
+/// The table has the rows by then, a view of it does not.
+#[test]
+fn usage_that_a_view_refused_is_not_sent_again_unless_somebody_says_so() {
+    let dir = directory();
+    let store = Store::start(dir.path());
+    let config = format!(
+        "{}[sink]\nbackoff_ms = 1\nbackoff_max_ms = 5\n",
+        config(&store, "")
+    );
+    let collector = Collector::start(dir.path(), &config);
+    eventually("the schema", || {
+        collector.metric("flowhouse_sink_delivering") == 1.0
+    });
+    let sql = store.sql();
+    sql.rows(
+        "CREATE MATERIALIZED VIEW refuses ENGINE = Memory AS SELECT throwIf(bytes >= 0) AS x FROM usage_1m",
+    );
+    let rows = export(collector.udp[0], 1_000);
+    eventually("usage is refused", || {
+        let ledger = collector.ledger();
+        total(&ledger, "usage_rows_quarantined") > 0 && total(&ledger, "rows_acknowledged") == rows
+    });
+    assert_laws(&collector.stop());
+    let before = files(dir.path(), "quarantine");
+    assert!(!before.is_empty());
+    let doubt = |f: &serde_json::Value| f["may_be_there"] == true && f["table"] == "usage_1m";
+    let listed = listed(dir.path());
+    let quarantined = listed["quarantine"].as_array().expect("a list");
+    assert!(quarantined.iter().all(doubt), "{listed}");
+    let usage = "SELECT sum(flows) FROM usage_1m WHERE direction = 'ingress'";
+    assert_eq!(sql.numbers(usage), [rows]);
+    sql.rows("DROP VIEW refuses");
+    let (url, key) = (format!("http://{}", store.address), store.key_file());
+    let send = ["--url", &url, "--key-file", key.to_str().expect("a name")];
+    for to in [&[][..], &send[..]] {
+        let (code, said) = cli(dir.path(), &[&["replay"], to].concat());
+        assert_eq!(code, Some(1), "{said}");
+        assert!(
+            said.contains("rows of usage_1m may be in ClickHouse"),
+            "{said}"
+        );
+        assert_eq!(files(dir.path(), "quarantine"), before);
+    }
+    let all = [&["replay", "--may-double"], &send[..]].concat();
+    let (code, said) = cli(dir.path(), &all);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(files(dir.path(), "quarantine").is_empty());
+    // a moment later the store still remembers their tokens, and fills in what later views have not got
+    assert_once(&sql, rows);
+}
+
+#[test]
+fn only_files_of_the_quarantine_are_replayed() {
+    let dir = directory();
+    let store = Store::planned(dir.path());
+    let collector = Collector::start(dir.path(), &config(&store, ""));
+    let rows = export(collector.udp[0], 500);
+    spooled(dir.path(), &collector, rows);
+    collector.kill();
+    let before = files(dir.path(), "");
+    for file in &before {
+        let (code, said) = cli(dir.path(), &["replay", file.to_str().expect("a name")]);
+        assert_eq!(code, Some(1), "{said}");
+    }
+    assert_eq!(files(dir.path(), ""), before);
+    assert!(files(dir.path(), "replay").is_empty());
+}

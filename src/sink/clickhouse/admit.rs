@@ -1,9 +1,9 @@
 //! Takes encoded bundles into the lanes: those with a file at once, those without as memory has room.
 
 use super::deliver::passed;
-use super::lanes::{Entry, Load, Memory, Section};
 use super::post::Shared;
 use super::room::Rooms;
+use super::section::{Entry, Load, Memory, Section};
 use crate::batch::Table;
 use crate::sink::fate::Fate;
 use crate::sink::native::{Buffers, EncodedBundle};

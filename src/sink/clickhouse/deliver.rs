@@ -2,9 +2,10 @@
 
 use super::complaint::Complaints;
 use super::endpoints::{Endpoints, Route};
-use super::lanes::End;
+use super::section::End;
 use super::verdict::{Fault, Verdict, judge};
 use crate::batch::Table;
+use crate::sink::blocks::Blocks;
 use crate::sink::native::{Compression, EncodedSection};
 use crate::sink::{Settings, Stats};
 use bytes::Bytes;
@@ -75,6 +76,24 @@ impl Delivery {
 
     /// Asks whether the rows of a section that was sent long ago are there. Only `flows` can be asked.
     pub(super) async fn ask(&self, section: &EncodedSection) -> End {
+        match self.count(section).await {
+            Ok(0) => {
+                self.stats.set_ready();
+                End::Absent
+            }
+            Ok(n) if n >= section.rows => End::Finished(crate::sink::spool::State::Done),
+            // one block is written as one part: this cannot be, unless rows were deleted since
+            Ok(n) => End::Hopeless(format!("the store has {n} of its {} rows", section.rows)),
+            Err(fault) => {
+                self.stats.failed(&fault.code, &fault.text);
+                self.complaints.report(section, &fault);
+                End::Later
+            }
+        }
+    }
+
+    /// How many rows of a section of `flows` the store has.
+    pub(super) async fn count(&self, section: &EncodedSection) -> Result<u64, Fault> {
         let route = self.endpoints.route(section.table, &section.token);
         let (first, last) = (section.first_ms / 1000, section.last_ms / 1000);
         let sql = format!(
@@ -84,21 +103,60 @@ impl Delivery {
         );
         let patience = Duration::from_secs(self.settings.insert_timeout_s);
         let answer = route.client().query(&sql).fetch_one::<u64>();
-        match tokio::time::timeout(patience, answer).await {
-            Ok(Ok(0)) => {
-                self.stats.set_ready();
-                End::Absent
-            }
-            Ok(Ok(n)) if n >= section.rows => End::Finished(crate::sink::spool::State::Done),
-            // one block is written as one part: this cannot be, unless rows were deleted since
-            Ok(Ok(n)) => End::Hopeless(format!("the store has {n} of its {} rows", section.rows)),
-            Ok(Err(error)) => {
-                let fault = judge(&error, &route.failed(&error));
+        let answer = tokio::time::timeout(patience, answer).await;
+        let answer = answer.unwrap_or(Err(Error::TimedOut));
+        answer.map_err(|error| judge(&error, &route.failed(&error)))
+    }
+
+    /// Whether the store still remembers the token of a section that was sent when its table had `since` blocks: the reason why
+    /// not, where it may have forgotten.
+    ///
+    /// # Errors
+    /// The store does not say.
+    pub(super) async fn weigh(
+        &self,
+        section: &EncodedSection,
+        since: &Blocks,
+    ) -> Result<Option<String>, End> {
+        match self.blocks(section.table).await {
+            Ok(Some(now)) => Ok(since.forgotten(&now)),
+            Ok(None) => Ok(Some(format!(
+                "the store does not tell how many blocks {} has taken since",
+                section.table.name()
+            ))),
+            Err(fault) => {
                 self.stats.failed(&fault.code, &fault.text);
                 self.complaints.report(section, &fault);
-                End::Later
+                Err(End::Later)
             }
-            Err(_) => End::Later,
+        }
+    }
+
+    /// The blocks that a table has taken, where its log of tokens is one count of them.
+    pub(super) async fn blocks(&self, table: Table) -> Result<Option<Blocks>, Fault> {
+        let Some(route) = self.endpoints.only_route(table) else {
+            return Ok(None);
+        };
+        let name = route.table();
+        let sql = format!(
+            "SELECT concat(toString(serverUUID()), '/', toString(uuid)), \
+            toUInt64OrZero(extract(engine_full, 'non_replicated_deduplication_window = ([0-9]+)')), \
+            toUInt64(ifNull((SELECT max(max_block_number) FROM system.parts \
+            WHERE database = currentDatabase() AND table = '{name}' AND active), 0)) \
+            FROM system.tables WHERE database = currentDatabase() AND name = '{name}' \
+            AND engine LIKE '%MergeTree' AND engine NOT LIKE 'Replicated%' AND engine NOT LIKE 'Shared%'"
+        );
+        let patience = Duration::from_secs(self.settings.insert_timeout_s);
+        let query = route.client().query(&sql);
+        let answer = query.fetch_optional::<(String, u64, u64)>();
+        let answer = tokio::time::timeout(patience, answer).await;
+        match answer.unwrap_or(Err(Error::TimedOut)) {
+            Ok(row) => Ok(row.map(|(place, window, taken)| Blocks {
+                place,
+                window,
+                taken,
+            })),
+            Err(error) => Err(judge(&error, &route.failed(&error))),
         }
     }
 
@@ -111,11 +169,14 @@ impl Delivery {
         match fault.verdict {
             Verdict::NotSent => End::NotSent,
             Verdict::Silence => End::Silence,
-            Verdict::Again => End::Again,
+            Verdict::Again => End::Again {
+                untouched: fault.untouched,
+            },
             Verdict::UnknownSetting(name) if self.leave_out(&name) => End::Retry,
-            Verdict::Refused | Verdict::UnknownSetting(_) => {
-                End::Refused(format!("{}: {}", fault.code, fault.text))
-            }
+            Verdict::Refused | Verdict::UnknownSetting(_) => End::Refused {
+                reason: format!("{}: {}", fault.code, fault.text),
+                untouched: fault.untouched,
+            },
         }
     }
 

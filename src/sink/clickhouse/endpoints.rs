@@ -136,6 +136,11 @@ impl Endpoints {
         }
     }
 
+    /// The endpoint that takes whatever goes into `table`; `None` where that depends on the section.
+    pub fn only_route(&self, table: Table) -> Option<Route<'_>> {
+        (self.shards.len() == 1).then(|| self.route(table, ""))
+    }
+
     /// Looks after all endpoints until the runtime ends: asks each whether it is well, and reads changed files again.
     pub async fn watch(self: Arc<Self>) {
         for (s, shard) in self.shards.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! What waits for one table.
 
-use super::lanes::{Key, Load};
+use super::section::{Key, Load};
 use crate::sink::Settings;
 use crate::sink::spool::State;
 use std::collections::VecDeque;

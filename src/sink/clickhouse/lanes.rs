@@ -6,26 +6,15 @@
 
 use super::lane::{ASIDE_AFTER, Body, Lane, Waiting, pause, retry_after};
 use super::room::Rooms;
+use super::section::{End, Entry, Key, Load, Section};
 use crate::batch::Table;
-use crate::ledger::Tally;
 use crate::sink::Settings;
-use crate::sink::fate::{Fate, fates};
-use crate::sink::native::EncodedSection;
-use crate::sink::spool::{Ended, Slot, State};
+use crate::sink::blocks::Blocks;
+use crate::sink::spool::{Ended, IN_DOUBT, Slot, State};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
-
-/// A section: the number of its bundle and its place in it.
-pub(super) type Key = (u64, usize);
-
-/// A section in memory, and its share of the room there.
-#[derive(Debug)]
-pub(super) struct Load {
-    pub(super) section: EncodedSection,
-    pub(super) _room: Option<OwnedSemaphorePermit>,
-}
 
 /// What to do with a section now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +23,8 @@ pub(super) enum Job {
     Send,
     /// Ask whether its rows are there.
     Ask,
+    /// Send it if the store, whose table had so many blocks before it was sent, still remembers its token; else to the quarantine.
+    Weigh(Blocks),
     /// Move it to the quarantine, for this reason.
     Quarantine(String),
 }
@@ -43,104 +34,16 @@ pub(super) enum Job {
 pub(super) struct Pick {
     pub(super) key: Key,
     pub(super) job: Job,
-    /// Its state before.
-    pub(super) before: State,
+    /// Its state before, and since when.
+    pub(super) before: Slot,
+    /// Whether it was tried before.
+    pub(super) again: bool,
     /// Its body, where it is in memory.
     pub(super) load: Option<Arc<Load>>,
     /// The room for its body, where it is on disk.
     pub(super) room: Option<OwnedSemaphorePermit>,
     /// Whether it has a file.
     pub(super) on_disk: bool,
-}
-
-/// How an attempt ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// It is where it belongs, or given up: nothing more to do.
-    Finished(State),
-    /// It never reached the store.
-    NotSent,
-    /// Sent, and no answer.
-    Silence,
-    /// The store answered with an error that is not about these rows.
-    Again,
-    /// The store answered with an error about these rows.
-    Refused(String),
-    /// At once again: what was wrong is mended.
-    Retry,
-    /// The store was asked and has none of these rows.
-    Absent,
-    /// Nothing was done: its body cannot be read, or the store does not say whether it has it.
-    Later,
-    /// It can neither be sent nor be called delivered.
-    Hopeless(String),
-}
-
-/// A section's metadata.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Section {
-    pub(super) table: Table,
-    pub(super) rows: u32,
-    pub(super) slot: Slot,
-    failures: u32,
-    refusals: u32,
-    /// Given up because the process had to end: its state tells nobody.
-    lost: bool,
-}
-
-impl Section {
-    pub(super) fn new(table: Table, rows: u64, slot: Slot) -> Section {
-        Section {
-            table,
-            rows: u32::try_from(rows).unwrap_or(u32::MAX),
-            slot,
-            failures: 0,
-            refusals: 0,
-            lost: false,
-        }
-    }
-}
-
-/// A bundle that is not delivered yet.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) created_ms: i64,
-    pub(super) sections: Box<[Section]>,
-    /// What is only in memory: its sections and positions. `None` where there is a file.
-    pub(super) memory: Option<Memory>,
-    pub(super) damaged: bool,
-    /// Whether it comes from the quarantine.
-    pub(super) replayed: bool,
-}
-
-impl Entry {
-    /// What became of its rows so far.
-    pub(super) fn fates(&self) -> Tally {
-        let kept = self.sections.iter().filter(|s| !s.lost);
-        let kept = kept.map(|s| (s.table, u64::from(s.rows), s.slot.state));
-        let mut fates = fates(kept, self.replayed);
-        for s in self.sections.iter().filter(|s| s.lost) {
-            fates.add(Fate::Lost.outcome(s.table), s.rows.into());
-        }
-        fates
-    }
-
-    /// Gives up what is open because the process has to end.
-    pub(super) fn lose(&mut self) {
-        let open = |s: &&mut Section| s.slot.state.is_open();
-        self.sections
-            .iter_mut()
-            .filter(open)
-            .for_each(|s| s.lost = true);
-    }
-}
-
-/// A bundle without a file.
-#[derive(Debug)]
-pub(super) struct Memory {
-    pub(super) sequence: u64,
-    pub(super) positions: Vec<u8>,
-    pub(super) loads: Vec<Option<Arc<Load>>>,
 }
 
 /// What shedding gave up.
@@ -155,7 +58,7 @@ pub(super) struct Shed {
 /// What is done about sections that were sent and have no answer.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Doubt {
-    /// Age after which nothing is sent again blindly, seconds: the store may have forgotten the token.
+    /// Age after which nothing is sent again blindly, seconds: the store may have forgotten the token. Of sums it is asked.
     pub(super) age_max_s: u64,
     /// Whether sums can be set aside then. Without a quarantine they would be lost, so they are sent again all the same.
     pub(super) aside: bool,
@@ -182,6 +85,8 @@ pub(super) struct Lanes {
     held: bool,
     closed: bool,
     ended: Vec<Ended>,
+    /// How far a table had come before anything was sent of which nobody knows whether it has it.
+    blocks: BTreeMap<Table, Blocks>,
 }
 
 impl Lanes {
@@ -204,6 +109,7 @@ impl Lanes {
             held: false,
             closed: false,
             ended: Vec::new(),
+            blocks: BTreeMap::new(),
         }
     }
 
@@ -288,30 +194,41 @@ impl Lanes {
         let entry = self.bundles.get(&key.0)?;
         let section = entry.sections.get(key.1)?;
         let slot = section.slot;
-        let age_ms = now_ms.saturating_sub(slot.time_ms);
-        let Doubt { age_max_s, aside } = self.doubt;
-        let old = slot.state == State::Sent
-            && u64::try_from(age_ms).is_ok_and(|ms| ms >= age_max_s.saturating_mul(1000));
-        let job = match section.table {
-            _ if !old => Job::Send,
-            Table::Flows => Job::Ask,
-            table if table.is_versioned() || !aside => Job::Send,
-            _ => Job::Quarantine(format!(
-                "in doubt for {age_max_s} s or more: it may be in the store, and its rows cannot be told from others"
-            )),
-        };
         let (load, room) = match body {
             Body::Here(load) => (Some(load), None),
             Body::OnDisk(room) => (None, Some(room)),
         };
         Some(Pick {
             key,
-            job,
-            before: slot.state,
+            job: self.job(section, now_ms),
+            before: slot,
+            again: section.failures > 0 || slot.state != State::Unsent,
             load,
             room,
             on_disk: entry.memory.is_none(),
         })
+    }
+
+    /// What is to be done with a section. One that was sent long ago, by a clock that nobody sets or before this process, is not
+    /// sent again blindly.
+    fn job(&self, section: &Section, now_ms: i64) -> Job {
+        let slot = section.slot;
+        let Doubt { age_max_s, aside } = self.doubt;
+        let age_ms = now_ms.saturating_sub(slot.time_ms);
+        // a time to come is one of another clock
+        let old = age_ms < -1000 || age_ms.max(0) as u64 >= age_max_s.saturating_mul(1000);
+        let table = section.table;
+        match self.blocks.get(&table) {
+            _ if !slot.state.may_be_there() || !old => Job::Send,
+            _ if table == Table::Flows => Job::Ask,
+            _ if table.is_versioned() || !aside => Job::Send,
+            Some(since) => Job::Weigh(since.clone()),
+            // an error was answered: for all that is known that comes from before the rows are written
+            None if slot.state == State::Failed => Job::Send,
+            None => Job::Quarantine(format!(
+                "{IN_DOUBT} for {age_max_s} s or more: it may be in the store, and its rows cannot be told from others"
+            )),
+        }
     }
 
     /// Takes back a section that was picked. The answer is the reason, where it now has to go to the quarantine: it is still
@@ -331,7 +248,10 @@ impl Lanes {
             End::Finished(state) => Some(*state),
             _ => None,
         };
-        let store_failed = matches!(end, End::NotSent | End::Silence | End::Again | End::Later);
+        let store_failed = matches!(
+            end,
+            End::NotSent | End::Silence | End::Again { .. } | End::Later
+        );
         if store_failed {
             lanes.failures = lanes.failures.saturating_add(1);
             lanes.paused_until = Some(now + pause(&self.settings, lanes.failures));
@@ -339,27 +259,16 @@ impl Lanes {
         } else if finished == Some(State::Done) {
             (lanes.failures, lanes.paused_until) = (0, None);
         }
-        let answered = matches!(end, End::Again | End::Refused(_));
-        let state = match end {
-            End::Finished(state) => state,
-            End::Silence => State::Sent,
-            End::Again | End::Refused(_) => State::Failed,
-            End::Absent => State::Unsent,
-            End::NotSent | End::Retry | End::Later | End::Hopeless(_) => section.slot.state,
-        };
-        if state != section.slot.state {
-            section.slot = Slot {
-                state,
-                time_ms: now_ms,
-            };
-        }
-        if matches!(end, End::Silence | End::Again | End::Refused(_)) {
+        let answered = matches!(end, End::Again { .. } | End::Refused { .. });
+        section.slot = end.slot(section.slot, now_ms);
+        let state = section.slot.state;
+        if answered || end == End::Silence {
             section.failures = section.failures.saturating_add(1);
         }
         if let End::Hopeless(reason) = end {
             return Some(reason);
         }
-        if let End::Refused(reason) = end {
+        if let End::Refused { reason, .. } = end {
             section.refusals += 1;
             if section.refusals >= self.settings.refusals_max {
                 return Some(reason);
@@ -418,10 +327,10 @@ impl Lanes {
     }
 
     /// Gives up what costs least, on disk: flow rows oldest first, never what is in flight or in doubt; without any, the
-    /// other tables' sections, oldest first, and never those that tell of it (the table `ledger`). Only what was sealed before `before_ms`, and only flow rows if `flows_only`.
-    pub(super) fn shed(&mut self, before_ms: i64, flows_only: bool) -> Option<Shed> {
+    /// other tables' sections, oldest first, and never those that tell of it (the table `ledger`). Only of bundles before `before`, and only flow rows if `flows_only`.
+    pub(super) fn shed(&mut self, before: u64, flows_only: bool) -> Option<Shed> {
         let flows = self.oldest(&[Table::Flows]);
-        let old = |number: &u64| self.bundles[number].created_ms < before_ms;
+        let old = |number: &u64| *number < before;
         let number = flows.filter(old);
         let (number, tables) = match number {
             Some(number) => (number, vec![Table::Flows]),
@@ -476,6 +385,41 @@ impl Lanes {
     pub(super) fn rows(&self, key: Key) -> Option<(Table, u64)> {
         let section = self.bundles.get(&key.0)?.sections.get(key.1)?;
         Some((section.table, section.rows.into()))
+    }
+
+    /// State of a section, and since when.
+    pub(super) fn slot(&self, key: Key) -> Option<Slot> {
+        Some(self.bundles.get(&key.0)?.sections.get(key.1)?.slot)
+    }
+
+    /// Whether all that was sent into a table, and is not in flight, is there or is not.
+    pub(super) fn is_sure_of(&self, table: Table) -> bool {
+        let Some(lane) = self.tables.get(&table) else {
+            return true;
+        };
+        // what was tried and does not stand aside is in front, and is not more than can be in flight
+        let tried = lane.live.iter().map(|l| &l.0).take(self.window);
+        let tried = tried.chain(lane.backlog.iter().take(self.window));
+        let tried = tried.chain(lane.aside.iter().map(|w| &w.key));
+        let may_be_there = |key: &Key| self.slot(*key).is_some_and(|s| s.state.may_be_there());
+        lane.doubt.is_empty() && !tried.into_iter().any(may_be_there)
+    }
+
+    /// How far a table has come; nothing changes while that is later than what is in doubt.
+    pub(super) fn set_blocks(&mut self, table: Table, blocks: Blocks) {
+        if self.is_sure_of(table) {
+            self.blocks.insert(table, blocks);
+        }
+    }
+
+    /// How far tables had come before what is in doubt was sent.
+    pub(super) fn blocks(&self) -> &BTreeMap<Table, Blocks> {
+        &self.blocks
+    }
+
+    /// What an earlier process knew of that.
+    pub(super) fn remember(&mut self, blocks: BTreeMap<Table, Blocks>) {
+        self.blocks = blocks;
     }
 
     /// A bundle that was handed back by [`Self::close`] has ended.
@@ -565,6 +509,7 @@ const SHED_NEVER: [Table; 2] = [Table::Flows, Table::Ledger];
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::native::EncodedSection;
     use bytes::Bytes;
     use std::time::Duration;
 
@@ -649,6 +594,14 @@ mod tests {
     }
 
     const DONE: End = End::Finished(State::Done);
+    const AGAIN: End = End::Again { untouched: false };
+
+    fn refused(reason: &str) -> End {
+        End::Refused {
+            reason: reason.into(),
+            untouched: false,
+        }
+    }
 
     #[test]
     fn a_store_that_is_back_is_tried_by_every_table_that_missed_it() {
@@ -722,7 +675,7 @@ mod tests {
         for _ in 0..4 {
             let pick = lanes.pick(now, 0).expect("one");
             assert!(pick.key.0 < 2 && lanes.pick(now, 0).is_none());
-            assert_eq!(pick.before, State::Sent);
+            assert_eq!(pick.before.state, State::Sent);
             end(&mut lanes, pick.key, End::NotSent, now);
             now += Duration::from_secs(60);
         }
@@ -743,7 +696,7 @@ mod tests {
         assert_eq!(pick.job, Job::Ask);
         end_with(&mut lanes, pick, End::Absent, now);
         let pick = lanes.pick(now, 600_002).expect("the store has none of it");
-        assert_eq!((pick.job, pick.before), (Job::Send, State::Unsent));
+        assert_eq!((pick.job, pick.before.state), (Job::Send, State::Unsent));
         spooled(&mut lanes, 2, &[(Table::Usage1m, SENT)]);
         let pick = lanes.pick(now, 600_001).expect("sums");
         assert_eq!((pick.key, pick.job), ((2, 0), Job::Send));
@@ -766,12 +719,72 @@ mod tests {
         assert_eq!(end(&mut lanes, (1, 0), End::Absent, now), None);
         let pick = lanes.pick(now, 700_000).expect("one");
         assert_eq!(
-            (pick.key, pick.job, pick.before),
+            (pick.key, pick.job, pick.before.state),
             ((1, 0), Job::Send, State::Unsent)
         );
         // one that has some
         let why = end(&mut lanes, (1, 0), End::Hopeless("some".into()), now);
         assert_eq!(why.as_deref(), Some("some"));
+    }
+
+    #[test]
+    fn old_sums_are_weighed_where_it_is_known_how_far_their_table_had_come() {
+        let (mut lanes, now) = (lanes(4), later());
+        let blocks = Blocks {
+            taken: 7,
+            ..Default::default()
+        };
+        lanes.set_blocks(Table::Usage1m, blocks.clone());
+        spooled(&mut lanes, 1, &[(Table::Usage1m, SENT)]);
+        // that cannot change while one is in doubt
+        lanes.set_blocks(Table::Usage1m, Blocks::default());
+        let pick = lanes.pick(now, 600_000).expect("one");
+        assert_eq!(pick.job, Job::Weigh(blocks.clone()));
+        // an error instead of an answer does not make it younger
+        end(&mut lanes, pick.key, AGAIN, now);
+        assert!(!lanes.is_sure_of(Table::Usage1m));
+        let pick = lanes.pick(now + Duration::from_secs(60), 600_001);
+        let pick = pick.expect("one");
+        assert_eq!(pick.before.time_ms, SENT.time_ms);
+        assert_eq!(pick.job, Job::Weigh(blocks));
+        end(&mut lanes, pick.key, DONE, now);
+        assert!(lanes.is_sure_of(Table::Usage1m));
+        // without that knowledge an error is no reason to give up
+        let failed = Slot {
+            state: State::Failed,
+            time_ms: 0,
+        };
+        spooled(&mut lanes, 2, &[(Table::Ledger, failed)]);
+        assert_eq!(lanes.pick(now, 900_000).expect("one").job, Job::Send);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_leaves_doubt() {
+        let (mut lanes, now) = (lanes(4), later());
+        spooled(&mut lanes, 1, &[(Table::Flows, SENT)]);
+        let pick = lanes.pick(now, -86_400_000).expect("one");
+        assert_eq!(pick.job, Job::Ask, "sent in a time to come");
+    }
+
+    #[test]
+    fn what_the_store_surely_has_not_leaves_no_doubt() {
+        let (mut lanes, mut now) = (lanes(4), later());
+        spooled(&mut lanes, 1, &[(Table::Usage1m, UNSENT)]);
+        let no_such_table = || End::Refused {
+            reason: "60".into(),
+            untouched: true,
+        };
+        for expected in [State::Unsent, State::Failed] {
+            let pick = lanes.pick(now, 0).expect("one");
+            end(&mut lanes, pick.key, no_such_table(), now);
+            assert_eq!(lanes.slot((1, 0)).map(|s| s.state), Some(expected));
+            // an error in a view, then the first one again
+            now += Duration::from_secs(60);
+            let pick = lanes.pick(now, 0).expect("one");
+            assert!(pick.again);
+            end(&mut lanes, pick.key, refused("395"), now);
+            now += Duration::from_secs(60);
+        }
     }
 
     #[test]
@@ -784,7 +797,7 @@ mod tests {
             let Some(pick) = lanes.pick(now, 0) else {
                 continue;
             };
-            let fate = if pick.key.0 == 0 { End::Again } else { DONE };
+            let fate = if pick.key.0 == 0 { AGAIN } else { DONE };
             others += u32::from(fate == DONE);
             end(&mut lanes, pick.key, fate, now);
         }
@@ -795,7 +808,7 @@ mod tests {
         while reason.is_none() {
             now += Duration::from_secs(60);
             let pick = lanes.pick(now, 0).expect("it is left");
-            reason = end(&mut lanes, pick.key, End::Refused("60".into()), now);
+            reason = end(&mut lanes, pick.key, refused("60"), now);
         }
         assert_eq!(reason.as_deref(), Some("60"));
         end(&mut lanes, (0, 0), End::Finished(State::Quarantined), now);
@@ -815,13 +828,13 @@ mod tests {
         let flying = lanes.pick(now, 0).expect("one");
         assert_eq!(flying.key, (1, 0));
         let mut shed = vec![];
-        while let Some(s) = lanes.shed(i64::MAX, false) {
+        while let Some(s) = lanes.shed(u64::MAX, false) {
             shed.push((s.number, s.sections, s.rows));
         }
         let flows = |n| (n, vec![0], vec![(Table::Flows, 10)]);
         let usage = |n| (n, vec![1], vec![(Table::Usage1m, 10)]);
         assert_eq!(shed, [flows(2), flows(3), usage(1), usage(2), usage(3)]);
-        assert_eq!(lanes.shed(i64::MAX, true), None);
+        assert_eq!(lanes.shed(u64::MAX, true), None);
         // what is in flight was not touched
         end(&mut lanes, flying.key, DONE, now);
         assert_eq!(lanes.take_ended().len(), 3);

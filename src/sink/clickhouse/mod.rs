@@ -12,15 +12,17 @@ mod deliver;
 mod endpoints;
 mod lane;
 mod lanes;
+mod once;
 mod post;
 mod room;
 mod secret;
+mod section;
 mod tls;
 mod verdict;
 mod writer;
 
 use super::fate::Fate;
-use super::native::{Buffers, EncodedBundle, EncodedSection, Encoder};
+use super::native::{Buffers, EncodedBundle, Encoder};
 use super::spool::{self, Chain, Disk, Ended, Mode, Slot, Spool};
 use super::{Error, Inbox, Settings, Snapshot, Stats};
 use crate::batch::Bundle;
@@ -28,9 +30,10 @@ use crate::ledger::Tally;
 use admit::Door;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use deliver::Delivery;
-use lanes::{Doubt, Entry, Lanes};
+use lanes::{Doubt, Lanes};
 use post::{Post, Shared};
 use room::Rooms;
+use section::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::{Builder, JoinHandle};
@@ -41,6 +44,7 @@ use writer::{Order, Writer};
 
 pub use connection::Connection;
 pub use endpoints::{Endpoints, Route};
+pub use once::{Once, Unsent};
 pub use secret::PASSWORD_VARIABLE;
 
 /// A running sink.
@@ -151,6 +155,7 @@ impl Sink {
             buffers: self.buffers.clone(),
         });
         self.shared.with(|lanes| lanes.hold(false));
+        self.runtime.spawn(post.clone().look());
         self.runtime.spawn(post.run());
         self.runtime.spawn(delivery.greet());
         Ok(())
@@ -170,18 +175,6 @@ impl Sink {
         }
         self.stats.snapshot()
     }
-}
-
-/// Sends one section once, with its token.
-///
-/// # Errors
-/// When the key file cannot be read, or what the store says.
-pub async fn send_once(connection: &Connection, section: &EncodedSection) -> Result<(), Error> {
-    let endpoints = Endpoints::new(connection, Arc::default())?;
-    let delivery = Delivery::new(endpoints.clone(), &Settings::default(), Arc::default());
-    let route = endpoints.route(section.table, &section.token);
-    let insert = delivery.insert(&route, section).await;
-    insert.map_err(|e| Error::statement("INSERT", e))
 }
 
 /// Lanes that hold everything until they are released. How long a store remembers tokens does not depend on a spool, so its
@@ -211,6 +204,8 @@ impl Writing {
     /// Takes in what was found, and starts the thread.
     fn start(spool: Spool, door: &Door, stats: &Arc<Stats>) -> Result<Writing, Error> {
         let (numbers, chain) = (Arc::new(AtomicU64::new(spool.next)), spool.chain());
+        let blocks = spool.marks.blocks.clone();
+        door.shared.with(|lanes| lanes.remember(blocks));
         for found in spool.found {
             stats.recover(found.open_flow_rows());
             writer::take(found, door);
@@ -230,6 +225,7 @@ impl Writing {
             ended: vec![],
             complained: None,
             shedding: (0, 0),
+            marks: spool.marks,
         };
         let thread = Builder::new()
             .name("spool".into())

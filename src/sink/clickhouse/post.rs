@@ -6,12 +6,13 @@
 )]
 
 use super::deliver::{Delivery, passed};
-use super::lanes::{End, Job, Key, Lanes, Load, Pick};
+use super::lanes::{Job, Lanes, Pick};
+use super::section::{End, Key, Load};
 use crate::batch::Table;
 use crate::sink::Stats;
 use crate::sink::fate::Fate;
 use crate::sink::native::{Buffers, EncodedSection};
-use crate::sink::spool::{Disk, State, Unreadable, now_ms};
+use crate::sink::spool::{Disk, IN_DOUBT, Slot, State, Unreadable, now_ms};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, watch};
@@ -82,6 +83,27 @@ impl Post {
         }
     }
 
+    /// Looks how far the tables have come whose rows are sums, so that doubt can be weighed later. Runs until the runtime ends.
+    pub(super) async fn look(self: Arc<Self>) {
+        loop {
+            let sums = Table::ALL.iter().filter(|t| t.is_sum());
+            for &table in sums {
+                if !self.shared.look(|lanes| lanes.is_sure_of(table)) {
+                    continue;
+                }
+                match self.delivery.blocks(table).await {
+                    Ok(Some(blocks)) => self.shared.with(|lanes| lanes.set_blocks(table, blocks)),
+                    Ok(None) => {}
+                    Err(fault) => {
+                        let (table, text) = (table.name(), fault.text);
+                        tracing::debug!(table, text, "cannot look how far a table has come");
+                    }
+                }
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Starts every section whose turn it is; tells when to look again.
     fn start_all(self: &Arc<Self>) -> Duration {
         let (now, wall) = (Instant::now(), now_ms());
@@ -101,6 +123,7 @@ impl Post {
             key,
             mut job,
             before,
+            again,
             load: kept,
             room,
             on_disk,
@@ -116,7 +139,7 @@ impl Post {
             },
         };
         loop {
-            let end = self.act(key, &job, before, &load, on_disk).await;
+            let end = self.act(key, &job, before, again, &load, on_disk).await;
             match self.close(key, kept.clone(), on_disk, end) {
                 Some(reason) => job = Job::Quarantine(reason),
                 None => break,
@@ -135,34 +158,39 @@ impl Post {
         &self,
         key: Key,
         job: &Job,
-        before: State,
+        before: Slot,
+        again: bool,
         load: &Arc<Load>,
         on_disk: bool,
     ) -> End {
         let section = &load.section;
+        let mut on_file = before;
+        let mut mark = async |slot: Slot| {
+            if on_disk && std::mem::replace(&mut on_file, slot) != slot {
+                self.mark(key, slot).await;
+            }
+        };
         let end = match job {
             Job::Send => {
-                if on_disk && before != State::Sent {
-                    self.mark(key, State::Sent).await;
-                }
-                self.delivery.send(section, before != State::Unsent).await
+                mark(before.becomes(State::Sent, now_ms())).await;
+                self.delivery.send(section, again).await
             }
             Job::Ask => self.delivery.ask(section).await,
+            Job::Weigh(since) => match self.delivery.weigh(section, since).await {
+                Ok(None) => self.delivery.send(section, again).await,
+                Ok(Some(why)) => {
+                    let reason = format!("{IN_DOUBT} for long: it may be in the store; {why}");
+                    self.quarantine(key, load.clone(), &reason).await;
+                    End::Finished(State::Quarantined)
+                }
+                Err(end) => end,
+            },
             Job::Quarantine(reason) => {
                 self.quarantine(key, load.clone(), reason).await;
                 End::Finished(State::Quarantined)
             }
         };
-        let mark = match &end {
-            End::Finished(state) => Some(*state),
-            End::NotSent | End::Retry if before != State::Sent => Some(before),
-            End::Again | End::Refused(_) if *job == Job::Send => Some(State::Failed),
-            End::Absent => Some(State::Unsent),
-            _ => None,
-        };
-        if let Some(state) = mark.filter(|_| on_disk) {
-            self.mark(key, state).await;
-        }
+        mark(end.slot(before, now_ms())).await;
         end
     }
 
@@ -202,13 +230,13 @@ impl Post {
 
     /// A body that cannot be read: again later where the disk refuses, set aside where it is damaged. One that was sent before may
     /// be in the store; of flows it is asked.
-    async fn unreadable(&self, key: Key, before: State, error: &Unreadable) {
+    async fn unreadable(&self, key: Key, before: Slot, error: &Unreadable) {
         if !matches!(error, Unreadable::Damaged(_)) {
             tracing::warn!(bundle = key.0, %error, "cannot read from the spool, trying again");
             self.close(key, None, true, End::Later);
             return;
         }
-        let outline = match before {
+        let outline = match before.state {
             State::Unsent => None,
             _ => self.outline(key).await,
         };
@@ -226,7 +254,7 @@ impl Post {
             );
         }
         if let End::Finished(state) = end {
-            self.mark(key, state).await;
+            self.mark(key, before.becomes(state, now_ms())).await;
         }
         self.close(key, None, true, end);
     }
@@ -238,11 +266,11 @@ impl Post {
         read.await.ok()?.ok()
     }
 
-    async fn mark(&self, key: Key, state: State) {
+    async fn mark(&self, key: Key, slot: Slot) {
         let Some(disk) = self.disk.clone() else {
             return;
         };
-        let mark = move || disk.mark(key.0, key.1, state);
+        let mark = move || disk.mark(key.0, key.1, slot);
         if let Ok(Err(error)) = tokio::task::spawn_blocking(mark).await {
             tracing::warn!(bundle = key.0, %error, "cannot note the state of a spooled section");
         }
@@ -253,8 +281,13 @@ impl Post {
         let (table, rows): (Table, u64) = (load.section.table, load.section.rows);
         let why = reason.clone();
         let disk = self.disk.clone();
+        let slot = self.shared.look(|lanes| lanes.slot(key));
+        let slot = slot.unwrap_or(Slot {
+            state: State::Sent,
+            time_ms: 0,
+        });
         let keep = move || match disk {
-            Some(disk) => disk.quarantine(key.0, key.1, &load.section, &why),
+            Some(disk) => disk.quarantine(key, &load.section, slot, &why),
             None => Ok(false),
         };
         let kept = tokio::task::spawn_blocking(keep).await;
@@ -269,5 +302,8 @@ impl Post {
     }
 }
 
-/// Longest time between two looks.
+/// Time between two looks at how far tables have come.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Longest time between two looks at what waits.
 const IDLE: Duration = Duration::from_secs(1);

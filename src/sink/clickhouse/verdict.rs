@@ -13,6 +13,8 @@ pub(super) struct Fault {
     pub(super) text: String,
     /// Whether it was not the store that said it, but what lets nobody through to it.
     barred: bool,
+    /// Whether the store surely has none of the rows that were sent.
+    pub(super) untouched: bool,
 }
 
 /// What to do with the same rows now.
@@ -71,11 +73,29 @@ pub(super) fn judge(error: &Error, text: &str) -> Fault {
     };
     let text = text.chars().take(TEXT_MAX).collect();
     let barred = matches!(error, Error::BadResponse(said) if bars_the_way(said));
+    let untouched = match error {
+        Error::BadResponse(said) => leaves_nothing(said, &verdict),
+        _ => verdict == Verdict::NotSent,
+    };
     Fault {
         code,
         verdict,
         text,
         barred,
+        untouched,
+    }
+}
+
+/// Whether an answer says that no row was written. An error in a view does not: its source has the rows by then. (What a code means
+/// that nobody knows, nobody knows.)
+fn leaves_nothing(said: &str, verdict: &Verdict) -> bool {
+    match exception_code(said) {
+        Some(code) => {
+            let before = code == UNKNOWN_SETTING || BEFORE_WRITING.contains(&code);
+            let ours = code == TOO_MANY_PARTS && *verdict == Verdict::Refused;
+            (before || ours) && !said.contains(IN_A_VIEW)
+        }
+        None => *verdict != Verdict::Silence,
     }
 }
 
@@ -155,6 +175,14 @@ const PASSING: [u32; 21] = [
     516, 999,
 ];
 
+/// Codes of what the store finds wrong before it writes anything: it cannot read the rows, or has no such table, column or user.
+const BEFORE_WRITING: [u32; 17] = [
+    6, 16, 20, 27, 33, 44, 47, 53, 60, 62, 81, 117, 192, 193, 194, 497, 516,
+];
+
+/// What the store adds to an error that came up in a view of the table.
+const IN_A_VIEW: &str = "pushing to view";
+
 /// Characters of an error that are kept and logged.
 const TEXT_MAX: usize = 400;
 
@@ -191,6 +219,35 @@ mod tests {
         let crowded = |text: &str| judge(&Error::BadResponse(text.into()), text).is_crowded();
         assert!(crowded(busy) && !crowded(ours));
         assert!(!crowded("Code: 241. DB::Exception: Memory limit exceeded"));
+    }
+
+    #[test]
+    fn only_what_fails_before_it_is_written_leaves_nothing() {
+        let untouched = |text: &str| judge(&Error::BadResponse(text.into()), text).untouched;
+        for text in [
+            "Code: 16. DB::Exception: No such column nope in table probe.a",
+            "Code: 60. DB::Exception: Table probe.nothere does not exist.",
+            "Code: 252. DB::Exception: Too many partitions for single INSERT block (more than 1)",
+            "404 Not Found",
+            "413 Payload Too Large",
+        ] {
+            assert!(untouched(text), "{text}");
+        }
+        // as the engine says it, far behind what is kept of a text
+        let long = "x".repeat(TEXT_MAX);
+        let view = format!(
+            "Code: 252. DB::Exception: Too many partitions for single INSERT block (more than 1). {long}: while pushing to view p.ab. (TOO_MANY_PARTS)"
+        );
+        for text in [
+            &view,
+            "Code: 395. DB::Exception: Value passed to 'throwIf': while pushing to view probe.ab.",
+            "Code: 241. DB::Exception: Memory limit exceeded",
+            "Code: 9999. DB::Exception: An error of a version to come",
+            "503 Service Unavailable",
+        ] {
+            assert!(!untouched(text), "{text}");
+        }
+        assert!(!judge(&Error::TimedOut, "").untouched);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! The thread that makes bundles durable, several with one commit, and removes what has ended.
 
 use super::admit::Door;
-use super::lanes::{Entry, Section, Shed};
+use super::lanes::Shed;
+use super::section::{Entry, Section};
 use crate::batch::Table;
 use crate::sink::Stats;
 use crate::sink::fate::Fate;
 use crate::sink::native::EncodedBundle;
-use crate::sink::spool::{Disk, Ended, Found, Positions, Slot, State, now_ms};
+use crate::sink::spool::{Disk, Ended, Found, Marks, Positions, Slot, State, now_ms};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::io;
 use std::sync::Arc;
@@ -37,11 +38,14 @@ pub(super) struct Writer {
     pub(super) complained: Option<Instant>,
     /// Flow rows and others shed since that was logged.
     pub(super) shedding: (u64, u64),
+    pub(super) marks: Marks,
 }
 
 impl Writer {
     /// Works until the orders end; then what has ended is removed.
     pub(super) fn run(mut self) {
+        let age_max = Duration::from_secs(self.disk.settings().age_max_s);
+        self.marks.ages.begin(self.numbers.load(Relaxed), age_max);
         let mut tidied = Instant::now();
         loop {
             match self.orders.recv_timeout(TICK) {
@@ -49,13 +53,15 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if tidied.elapsed() >= TIDY {
-                tidied = Instant::now();
-                self.tidy();
+            let gone = tidied.elapsed();
+            if gone >= TIDY {
+                tidied += gone;
+                self.tidy(gone);
             }
         }
         self.tell_shed();
         self.retire();
+        self.keep_marks(tidied.elapsed());
     }
 
     /// The first order and those that wait behind it, in one commit.
@@ -89,7 +95,7 @@ impl Writer {
             true => self.write(&bundles),
             false => bundles.iter().map(|_| Err(full())).collect(),
         };
-        if ends.iter().any(is_full) && self.shed(more, i64::MAX, false) > 0 {
+        if ends.iter().any(is_full) && self.shed(more, u64::MAX, false) > 0 {
             self.retire();
             ends = self.write_missing(&bundles, ends);
         }
@@ -148,17 +154,17 @@ impl Writer {
             if self.retire() > 0 {
                 continue;
             }
-            if self.shed_one(i64::MAX, false).is_none() {
+            if self.shed_one(u64::MAX, false).is_none() {
                 return false;
             }
         }
     }
 
     /// Sheds at least `bytes`, if there is so much; returns what became free.
-    fn shed(&mut self, bytes: u64, before_ms: i64, flows_only: bool) -> u64 {
+    fn shed(&mut self, bytes: u64, before: u64, flows_only: bool) -> u64 {
         let mut freed = 0u64;
         for _ in 0..SHED_AT_ONCE {
-            match self.shed_one(before_ms, flows_only) {
+            match self.shed_one(before, flows_only) {
                 Some(n) if freed.saturating_add(n) < bytes => freed += n,
                 Some(n) => return freed + n,
                 None => break,
@@ -167,7 +173,7 @@ impl Writer {
         freed
     }
 
-    fn shed_one(&mut self, before_ms: i64, flows_only: bool) -> Option<u64> {
+    fn shed_one(&mut self, before: u64, flows_only: bool) -> Option<u64> {
         let Shed {
             number,
             sections,
@@ -175,7 +181,7 @@ impl Writer {
         } = self
             .door
             .shared
-            .with(|lanes| lanes.shed(before_ms, flows_only))?;
+            .with(|lanes| lanes.shed(before, flows_only))?;
         let noted = self.disk.shed(number, &sections);
         for (table, rows) in rows {
             self.stats.end(table, Fate::Shed, rows);
@@ -193,13 +199,12 @@ impl Writer {
         }))
     }
 
-    fn tidy(&mut self) {
+    fn tidy(&mut self, gone: Duration) {
         self.retire();
         self.tell_shed();
         self.disk.weigh();
-        let age = self.disk.settings().age_max_s;
-        if age > 0 {
-            let before = now_ms().saturating_sub_unsigned(age.saturating_mul(1000));
+        self.keep_marks(gone);
+        if let Some(before) = self.marks.ages.old() {
             self.shed(u64::MAX, before, true);
         }
         let numbers = self.numbers.clone();
@@ -210,6 +215,16 @@ impl Writer {
             }
             self.stats.book_all(&found.fates());
             take(found, &self.door);
+        }
+    }
+
+    /// Goes on with the ages of what waits, and keeps on disk what the next process has to know.
+    fn keep_marks(&mut self, gone: Duration) {
+        self.marks.ages.go_on(gone, self.numbers.load(Relaxed));
+        let blocks = self.door.shared.look(|lanes| lanes.blocks().clone());
+        self.marks.blocks = blocks;
+        if let Err(error) = self.disk.keep(&mut self.marks) {
+            self.complain(&error);
         }
     }
 

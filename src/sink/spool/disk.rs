@@ -6,6 +6,7 @@ use super::file::{
 };
 use super::format::{self, Header, SLOT, SectionHeader, Slot, State};
 use super::gauges::Gauges;
+use super::marks::Marks;
 use super::positions::Positions;
 use super::{Settings, now_ms};
 use crate::ledger::Tally;
@@ -30,6 +31,7 @@ pub const CORRUPT: &str = "corrupt";
 /// Files that somebody wants delivered: a running collector takes them from here.
 pub const REPLAY: &str = "replay";
 const POSITIONS: &str = "positions";
+const MARKS: &str = "marks";
 const TEMPORARY: &str = ".tmp";
 
 /// A spool's directory. One process uses it: the state directory's lock says which.
@@ -319,10 +321,8 @@ impl Disk {
 
     /// Writes what became of a section into its slot. Not synced: a power cut may undo it, and the section is then sent again
     /// with its token.
-    pub(in crate::sink) fn mark(&self, number: u64, index: usize, state: State) -> io::Result<()> {
-        let path = self.path(number);
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        mark_in(&file, index, state)
+    pub(in crate::sink) fn mark(&self, number: u64, index: usize, slot: Slot) -> io::Result<()> {
+        mark(&self.path(number), index, slot)
     }
 
     /// Gives sections up: marks them and cuts off what nobody needs any more. Returns the bytes that became free.
@@ -330,7 +330,11 @@ impl Disk {
         let path = self.path(number);
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         for &index in indexes {
-            mark_in(&file, index, State::Shed)?;
+            let slot = Slot {
+                state: State::Shed,
+                time_ms: now_ms(),
+            };
+            mark_in(&file, index, slot)?;
         }
         // the marks must not be younger than the cut
         file.sync_data()?;
@@ -401,15 +405,31 @@ impl Disk {
     }
 
     fn write_positions(&self, positions: &Positions) -> io::Result<()> {
-        let (to, temporary) = (
-            self.directory.join(POSITIONS),
-            self.directory.join(format!("{POSITIONS}{TEMPORARY}")),
-        );
+        self.replace(POSITIONS, &positions.encode())
+    }
+
+    /// Writes a file of the spool anew, durably.
+    fn replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let temporary = self.directory.join(format!("{name}{TEMPORARY}"));
         let mut file = File::create(&temporary)?;
-        file.write_all(&positions.encode())?;
+        file.write_all(bytes)?;
         file.sync_data()?;
-        fs::rename(&temporary, &to)?;
+        fs::rename(&temporary, self.directory.join(name))?;
         self.sync_directory()
+    }
+
+    /// Keeps marks on disk, if that was not done lately.
+    pub(in crate::sink) fn keep(&self, marks: &mut Marks) -> io::Result<()> {
+        match marks.due() {
+            Some(bytes) => self.replace(MARKS, &bytes),
+            None => Ok(()),
+        }
+    }
+
+    /// The marks of the process before. Without any, nothing has an age, and what is in doubt was sent nobody knows when.
+    pub(in crate::sink) fn marks(&self) -> Marks {
+        let bytes = fs::read(self.directory.join(MARKS)).unwrap_or_default();
+        Marks::decode(&bytes).unwrap_or_default()
     }
 
     fn read_positions(&self) -> Positions {
@@ -427,12 +447,12 @@ impl Disk {
         }
     }
 
-    /// Keeps a section that the store refuses, with the reason. False where the quarantine is full.
+    /// Keeps a section that the store refuses, with the reason and whether it may have it. False where the quarantine is full.
     pub(in crate::sink) fn quarantine(
         &self,
-        number: u64,
-        index: usize,
+        (number, index): (u64, usize),
         section: &EncodedSection,
+        slot: Slot,
         reason: &str,
     ) -> io::Result<bool> {
         let folder = self.directory.join(QUARANTINE);
@@ -440,11 +460,11 @@ impl Disk {
         if taken.saturating_add(section.body.len() as u64) > self.settings.quarantine_bytes_max {
             return Ok(false);
         }
-        let slot = Slot {
-            state: State::Unsent,
-            time_ms: now_ms(),
+        let state = match slot.state.may_be_there() {
+            true => State::Sent,
+            false => State::Unsent,
         };
-        let sections = [(section, slot)];
+        let sections = [(section, slot.becomes(state, now_ms()))];
         let (head, header) = format::start(number, 0, section.first_ms, reason, &[], &sections);
         let name = format!("{number:016x}-{index}");
         let temporary = folder.join(format!("{name}{TEMPORARY}"));
@@ -559,14 +579,19 @@ fn section_header(file: &File, index: usize) -> Result<SectionHeader, Unreadable
     }
 }
 
-fn mark_in(file: &File, index: usize, state: State) -> io::Result<()> {
+/// Writes what is known of a section of a file into its slot. Not synced.
+///
+/// # Errors
+/// When the file is none of a spool, or cannot be written.
+pub fn mark(path: &Path, index: usize, slot: Slot) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    mark_in(&file, index, slot)
+}
+
+fn mark_in(file: &File, index: usize, slot: Slot) -> io::Result<()> {
     let mut prefix = [0; format::PREFIX];
     file.read_exact_at(&mut prefix, 0)?;
     let (len, _) = format::prefix(&prefix).map_err(|d| io::Error::other(d.to_string()))?;
     let slots = (format::PREFIX + len).next_multiple_of(SLOT);
-    let slot = Slot {
-        state,
-        time_ms: now_ms(),
-    };
     file.write_all_at(&slot.encode(), (slots + SLOT * index) as u64)
 }

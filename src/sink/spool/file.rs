@@ -39,6 +39,13 @@ impl Found {
         !self.header.note.is_empty()
     }
 
+    /// Whether the store may have a section's rows already. (Before slots of the quarantine told, its notes did.)
+    pub fn may_be_there(&self, index: usize) -> bool {
+        let note = &self.header.note;
+        let told = |slot: &Slot| slot.state.may_be_there();
+        note.starts_with(IN_DOUBT) || self.slots.get(index).is_some_and(told)
+    }
+
     /// What became of rows, as far as the file tells.
     pub(in crate::sink) fn fates(&self) -> Tally {
         let sections = self.header.sections.iter().zip(&self.slots);
@@ -46,6 +53,9 @@ impl Found {
         fates(sections, self.is_replayed())
     }
 }
+
+/// What the note of a quarantined file begins with whose section was sent and got no answer.
+pub const IN_DOUBT: &str = "in doubt";
 
 /// Why a section cannot be read.
 #[derive(Debug, thiserror::Error)]

@@ -141,6 +141,11 @@ impl State {
         }
     }
 
+    /// Whether the store may have rows of an open section: it was sent, and no answer says that it has none.
+    pub const fn may_be_there(self) -> bool {
+        matches!(self, State::Sent | State::Failed)
+    }
+
     /// Whether there is still something to do.
     pub const fn is_open(self) -> bool {
         matches!(self, State::Unsent | State::Sent | State::Failed)
@@ -157,6 +162,16 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// The slot after a change; what may be in the store is so since it was sent first.
+    pub const fn becomes(self, state: State, now_ms: i64) -> Slot {
+        let stays = self.state as u8 == state as u8;
+        let time_ms = match stays || self.state.may_be_there() && state.may_be_there() {
+            true => self.time_ms,
+            false => now_ms,
+        };
+        Slot { state, time_ms }
+    }
+
     /// The bytes in the file.
     pub fn encode(self) -> [u8; SLOT] {
         let mut out = [0; SLOT];

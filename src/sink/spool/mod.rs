@@ -9,21 +9,24 @@ mod disk;
 mod file;
 pub mod format;
 mod gauges;
+mod marks;
 pub mod positions;
 mod settings;
 mod space;
 
-pub use disk::{CORRUPT, Disk, Ended, QUARANTINE, REPLAY, SUFFIX};
-pub use file::{Found, Unreadable, files, read_file, read_section};
+pub use disk::{CORRUPT, Disk, Ended, QUARANTINE, REPLAY, SUFFIX, mark};
+pub use file::{Found, IN_DOUBT, Unreadable, files, read_file, read_section};
 pub use format::{Slot, State};
 pub use gauges::{Gauges, Reading};
+pub(super) use marks::Marks;
 pub use positions::{Chain, Positions};
 pub use settings::{Mode, Settings};
 pub use space::{free_bytes, limit};
 
 use super::{Error, Stats};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Instant, SystemTime};
 
 /// An opened spool with what it held.
 #[derive(Debug)]
@@ -32,6 +35,7 @@ pub struct Spool {
     pub(super) found: Vec<Found>,
     pub(super) kept: Positions,
     pub(super) next: u64,
+    pub(super) marks: Marks,
     merged: Positions,
     is_torn: bool,
 }
@@ -54,6 +58,7 @@ impl Spool {
         stats.set_told(&merged.told());
         Ok(Spool {
             next: merged.next,
+            marks: disk.marks(),
             disk: Arc::new(disk),
             found,
             kept,
@@ -90,12 +95,19 @@ impl Spool {
     }
 }
 
-/// The wall clock, milliseconds since 1970 UTC.
+/// Milliseconds since 1970 UTC by the wall clock as it was when this was called first, and going on steadily from there: a clock that
+/// is set makes nothing older.
 #[expect(
     clippy::disallowed_methods,
     reason = "ages of files and of doubt outlive the process; no row is stamped with it"
 )]
 pub fn now_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+    static START: OnceLock<(Instant, i64)> = OnceLock::new();
+    let (start, wall_ms) = START.get_or_init(|| {
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let ms = since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX));
+        (Instant::now(), ms)
+    });
+    let gone = i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX);
+    wall_ms.saturating_add(gone)
 }

@@ -16,14 +16,15 @@ pub struct Settings {
     pub bytes_max: u64,
     /// Files that may wait; each one costs about 300 bytes of memory.
     pub files_max: usize,
-    /// Age after which waiting flow rows are shed, seconds; 0: none.
+    /// Age after which waiting flow rows are shed, seconds that a collector ran; 0: none.
     pub age_max_s: u64,
     /// Bytes that the file system must keep free; below them it is as if `bytes_max` were reached.
     pub free_bytes_min: u64,
     /// INSERTs of one table that may be in flight or in doubt (sent, no answer); `sink.in_flight_max` bounds it, too.
     pub in_doubt_max: usize,
-    /// How long a section may be in doubt before it is not sent again blindly, seconds: `flows` is asked by SELECT, tables
-    /// whose rows are sums go to the quarantine. Both limits of doubt hold without a spool, too; sums are sent again then.
+    /// How long a section may be in doubt before it is not sent again blindly, seconds: `flows` is asked by SELECT; rows that
+    /// are sums go to the quarantine where so much was written into their table that the store may have forgotten their token, or that
+    /// is not known. Both limits of doubt hold without a spool, too; sums are sent again then.
     pub in_doubt_age_max_s: u64,
     /// Bundles that one commit (one fsync of the directory) may make durable.
     pub group_max: usize,

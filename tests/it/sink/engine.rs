@@ -7,7 +7,6 @@ use flowhouse::model::*;
 use flowhouse::sink::clickhouse::{Connection, Sink};
 use flowhouse::sink::native::{Compression, EncodedSection, Encoder};
 use flowhouse::sink::schema::{self, MIGRATIONS, State};
-use flowhouse::sink::spool;
 use flowhouse::sink::{Error, Settings, hop};
 use flowhouse::store::{SpawnOptions, StoreProcess, library, spawn};
 use rand::rngs::SmallRng;
@@ -20,15 +19,15 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// A store of its own with the schema applied.
-struct Store {
-    process: StoreProcess,
+pub(super) struct Store {
+    pub(super) process: StoreProcess,
     runtime: tokio::runtime::Runtime,
     client: Client,
     _folder: tempfile::TempDir,
 }
 
 impl Store {
-    fn start() -> Store {
+    pub(super) fn start() -> Store {
         let folder = tempfile::tempdir().expect("folder");
         let open = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(folder.path(), open).expect("mode");
@@ -57,20 +56,20 @@ impl Store {
     }
 
     /// The first column of the first row, a number.
-    fn number(&self, sql: &str) -> u64 {
+    pub(super) fn number(&self, sql: &str) -> u64 {
         let one = format!("SELECT toUInt64(ifNull(x, 0)) FROM ({sql})");
         self.runtime
             .block_on(self.client.query(&one).fetch_one::<u64>())
             .expect(sql)
     }
 
-    fn run(&self, sql: &str) {
+    pub(super) fn run(&self, sql: &str) {
         self.runtime
             .block_on(self.client.query(sql).execute())
             .expect(sql);
     }
 
-    fn now_ns(&self) -> i64 {
+    pub(super) fn now_ns(&self) -> i64 {
         self.number("SELECT toUnixTimestamp(now()) AS x") as i64 * 1_000_000_000
     }
 
@@ -101,7 +100,7 @@ impl Store {
     }
 }
 
-fn connection(process: &StoreProcess, url: &str) -> Connection {
+pub(super) fn connection(process: &StoreProcess, url: &str) -> Connection {
     Connection {
         url: url.into(),
         password: Some(process.key.clone()),
@@ -759,47 +758,4 @@ fn lost_answers_double_nothing_in_flows_and_rollups() {
         store.number("SELECT sum(bytes) AS x FROM usage_once"),
         sent * 100
     );
-}
-
-/// Answers that were lost long ago: `flows` says itself whether it has them, sums are kept aside.
-#[test]
-fn old_doubt_is_asked_and_doubles_nothing() {
-    let store = Store::start();
-    let now_ns = store.now_ns();
-    let address = store.process.url.trim_start_matches("http://").to_owned();
-    let (url, _) = cutting_proxy(address);
-    let settings = Settings {
-        backoff_ms: 1,
-        backoff_max_ms: 20,
-        ..Default::default()
-    };
-    let doubt = spool::Settings {
-        in_doubt_age_max_s: 0,
-        ..Default::default()
-    };
-    let folder = tempfile::tempdir().expect("folder");
-    let (outbox, inbox) = hop(settings.queue_max);
-    let opened = spool::Spool::open(folder.path(), &doubt, inbox.stats()).expect("a spool");
-    let sink = Sink::start_held(inbox, &settings, &doubt, Some(opened)).expect("started");
-    let connection = connection(&store.process, &url);
-    sink.release(&connection).expect("released");
-    let (bundles, rows) = (12, 700);
-    let mut sealer = sealer(4);
-    for _ in 0..bundles {
-        outbox.send(bundle(&mut sealer, rows, now_ns));
-    }
-    drop(outbox);
-    let end = sink.stop(Duration::from_secs(120));
-    let sent = (bundles * rows) as u64;
-    assert_eq!((end.rows_acknowledged, end.rows_open), (sent, 0), "{end:?}");
-    assert_eq!(store.number("SELECT count() AS x FROM flows"), sent);
-    let (in_store, aside) = (
-        store.number("SELECT sum(bytes) AS x FROM usage_1m"),
-        end.spool.quarantined,
-    );
-    // an answer was lost for some of them, and what was lost was in the store already
-    assert!(aside > 0, "{end:?}");
-    assert_eq!(in_store, sent * 100);
-    let left = spool::files(folder.path());
-    assert!(left.is_empty(), "{left:?}");
 }

@@ -1,6 +1,7 @@
 //! The sink against the embedded ClickHouse and against a scripted one.
 
 mod delivery;
+mod doubt;
 mod engine;
 
 use flowhouse::batch::{Bundle, Extra, Identity, Sealer, Settings};

@@ -13,7 +13,7 @@ mod exporters;
 mod faults;
 mod kills;
 mod outage;
-mod proxy;
+pub mod proxy;
 mod resident;
 mod steady;
 mod world;
