@@ -16,6 +16,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "nix",
             "socket2",
             "libc",
+            "pcap",
             "pcap_parser",
             "memmap2",
             "crossbeam_channel",

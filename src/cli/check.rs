@@ -109,6 +109,9 @@ fn look(config: &Config, offline: bool, report: &mut Report) -> Result<()> {
     } else {
         let listeners = listeners(config, report);
         report.tell("listeners", "receive.listeners", listeners)?;
+        if config.capture.captures() {
+            report.tell("capture", "capture.interfaces", capture(config))?;
+        }
         // the files that the rules name are told already
         if Rules::read(&config.control).is_ok() {
             let metrics = control::Server::bind(&config.control);
@@ -288,6 +291,13 @@ fn listeners(config: &Config, report: &mut Report) -> Result<String> {
     }
     let addresses: Vec<String> = listeners.iter().map(|l| l.address().to_string()).collect();
     Ok(addresses.join(", "))
+}
+
+/// Whether every interface can be opened.
+fn capture(config: &Config) -> Result<String> {
+    let taps = receive::capture::open(&config.capture)?;
+    let names: Vec<&str> = taps.iter().map(receive::capture::Tap::name).collect();
+    Ok(names.join(", "))
 }
 
 /// Whether bundles can be written, and how many bytes of them.
