@@ -38,7 +38,10 @@ pub fn report(config: &Config, shards: usize, listeners: usize) -> Result<()> {
     let total = total(config, shards);
     let captures = match config.capture.interfaces.len() {
         0 => String::new(),
-        n => format!("{n} interfaces, {} capture shards, ", capture_shards(config)),
+        n => format!(
+            "{n} interfaces, {} capture shards, ",
+            capture_shards(config)
+        ),
     };
     let parts: Vec<String> = items
         .iter()
@@ -169,7 +172,7 @@ fn items(config: &Config, shards: usize) -> Vec<Item> {
 /// Shards for packets.
 fn capture_shards(config: &Config) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    config.capture.shards_for(cores)
+    config.capture.shards_all(cores)
 }
 
 /// Most bytes of the flow table of a capture shard, and of what waits before it.

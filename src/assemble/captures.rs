@@ -1,5 +1,6 @@
 //! The threads that read interfaces, and the shards that meter what they read.
 
+use super::Opened;
 use crate::config::Config;
 use crate::dissect::Dissector;
 use crate::ledger::Book;
@@ -7,7 +8,7 @@ use crate::meter::Meter;
 use crate::model::{Addr, Learned};
 use crate::reassemble::app::{Apps, Wishes};
 use crate::reassemble::fragment::Fragments;
-use crate::receive::capture::{CaptureStats, FrameBatch, FrameRouter, Spread, Tap};
+use crate::receive::capture::{CaptureStats, FrameBatch, FrameRouter, Spread, Watch};
 use crate::receive::{self, Published};
 use crate::rights::{self, Capability};
 use crate::shard::{Back, CaptureShard, CaptureWorker, Cell, Change};
@@ -27,7 +28,8 @@ pub(super) struct Readers {
     threads: Vec<Reader>,
     starts: Vec<Sender<FrameRouter>>,
     published: Vec<Published<CaptureStats>>,
-    names: Vec<String>,
+    /// The last one reads files.
+    watches: bool,
 }
 
 /// The cells of what captures.
@@ -44,33 +46,47 @@ pub struct Captured {
 }
 
 impl Readers {
-    /// Starts a thread an interface.
-    pub fn start(taps: Vec<Tap>, stop: &Arc<AtomicBool>) -> Result<Readers> {
+    /// Starts a thread an interface, gives up the right that they keep, and starts one for the folder that is watched.
+    pub fn start(opened: &mut Opened, stop: &Arc<AtomicBool>) -> Result<Readers> {
         let mut readers = Readers {
             threads: vec![],
             starts: vec![],
-            published: taps.iter().map(Tap::published).collect(),
-            names: taps.iter().map(|t| t.name().to_owned()).collect(),
+            published: vec![],
+            watches: false,
         };
-        for (n, tap) in taps.into_iter().enumerate() {
-            let (start, started) = bounded::<FrameRouter>(1);
+        for (n, tap) in std::mem::take(&mut opened.taps).into_iter().enumerate() {
+            readers.published.push(tap.published());
             let stop = stop.clone();
-            let work = move || match started.recv() {
-                Ok(router) => tap.run(router, &stop),
-                // the collector did not come to start
-                Err(_) => Ok(()),
-            };
-            let thread = Builder::new().name(format!("capture-{n}"));
-            readers.threads.push(thread.spawn(work)?);
-            readers.starts.push(start);
+            readers.spawn(format!("capture-{n}"), move |router| tap.run(router, &stop))?;
         }
-        if !readers.threads.is_empty() && rights::has(Capability::CAP_NET_RAW) {
+        if rights::has(Capability::CAP_NET_RAW) {
             rights::give_up(Capability::CAP_NET_RAW)?;
+        }
+        let memory = opened.state.path().join(FILES_READ);
+        if let Some(watch) = Watch::open(&opened.config.capture, &memory)? {
+            readers.published.push(watch.published());
+            readers.watches = true;
+            let stop = stop.clone();
+            readers.spawn("watch".into(), move |router| watch.run(router, &stop))?;
         }
         Ok(readers)
     }
 
-    /// Starts a shard for each end of a channel of changes, as one of `threads`, and sets the readers going.
+    fn spawn(
+        &mut self,
+        name: String,
+        run: impl FnOnce(FrameRouter) -> Result<(), receive::Error> + Send + 'static,
+    ) -> Result<()> {
+        let (start, started) = bounded::<FrameRouter>(1);
+        // without a router the collector did not come to start
+        let work = move || started.recv().map_or(Ok(()), run);
+        self.threads.push(Builder::new().name(name).spawn(work)?);
+        self.starts.push(start);
+        Ok(())
+    }
+
+    /// Starts a shard for each end of a channel of changes, as one of `threads`, and sets the readers going. What reads files
+    /// has a shard of its own: their time is another one.
     pub fn run(
         self,
         config: &Config,
@@ -78,36 +94,49 @@ impl Readers {
         outbox: &Outbox,
         (back, threads): (impl Fn() -> Back, &mut Vec<JoinHandle<()>>),
     ) -> Result<(Captured, Vec<Reader>)> {
-        let shards = changes.len();
+        let all = changes.len();
+        let live = all - usize::from(self.watches);
         let captured = Captured {
             readers: self.published.clone(),
-            shards: (0..shards).map(|_| Cell::default()).collect(),
+            shards: (0..all).map(|_| Cell::default()).collect(),
             queued: Arc::default(),
             queue_max: config.capture.queue,
         };
-        let spread = Spread::new(shards);
+        let spread = Spread::new(live);
         let facts = self.facts(config);
-        let (to, from): (Vec<_>, Vec<_>) = (0..shards).map(|_| bounded(STRAYS_MAX)).unzip();
+        let (to, from): (Vec<_>, Vec<_>) = (0..all).map(|_| bounded(STRAYS_MAX)).unzip();
         let mut senders = vec![];
         let cells = captured.shards.iter().zip(from).zip(changes);
         for (n, ((cell, from), changes)) in cells.enumerate() {
             let mut shard = capture_shard(config, back());
-            shard.know(facts.clone());
-            let others = if shards > 1 { to.clone() } else { vec![] };
-            let worker = CaptureWorker::new(shard, cell.clone())
-                .with_changes(changes)
-                .among(n, others, from, spread);
+            let worker =
+                |shard| CaptureWorker::new(shard, cell.clone()).with_changes(changes.clone());
+            let worker = if n < live {
+                shard.know(facts.clone());
+                let others = if live > 1 {
+                    to[..live].to_vec()
+                } else {
+                    vec![]
+                };
+                worker(shard).among(n, others, from, spread)
+            } else {
+                worker(shard).of_files()
+            };
             let (sender, input): (_, Receiver<FrameBatch>) = bounded(config.capture.queue);
             let outbox = outbox.clone();
             let work = move || worker.run(&input, &mut |bundle| outbox.send(bundle));
             threads.push(Builder::new().name(format!("meter-{n}")).spawn(work)?);
             senders.push(sender);
         }
-        drop(to);
-        for (start, name) in self.starts.iter().zip(&self.names) {
-            let queued = captured.queued.clone();
-            let router = FrameRouter::new(senders.clone(), spread, queued, &config.capture);
-            tracing::info!("capturing {name}");
+        let of_files = senders.split_off(live);
+        for (n, (start, reader)) in self.starts.iter().zip(&self.published).enumerate() {
+            let reads_files = self.watches && n + 1 == self.starts.len();
+            let (to, spread) = match reads_files {
+                true => (of_files.clone(), Spread::new(1)),
+                false => (senders.clone(), spread),
+            };
+            let router = FrameRouter::new(to, spread, captured.queued.clone(), &config.capture);
+            tracing::info!("capturing {}", reader.with(|r| r.interface.clone()));
             // a thread that is gone is noticed by its handle
             let _ = start.send(router);
         }
@@ -118,6 +147,7 @@ impl Readers {
     fn facts(&self, config: &Config) -> Vec<Learned> {
         let exporter = Addr::from(config.meter.sensor);
         let cells = self.published.iter().map(Published::read);
+        let cells = cells.filter(|c| c.files.is_none());
         let interface = |c: CaptureStats| Learned::Interface {
             exporter,
             if_index: c.if_index,
@@ -148,5 +178,7 @@ fn speed(interface: &str) -> u64 {
 
 /// Packets that may wait for the shard that they belong to; past it they are metered where they are.
 const STRAYS_MAX: usize = 256;
+/// Where in the state directory is kept which files were read.
+const FILES_READ: &str = "captures";
 /// The sensor is the only exporter.
 const ACCOUNTS_MAX: usize = 16;

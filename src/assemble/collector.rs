@@ -54,11 +54,11 @@ impl Collector {
     pub fn start(mut opened: Opened) -> Result<Collector> {
         let stop = Arc::new(AtomicBool::new(false));
         // the first threads: they may keep a right
-        let readers = Readers::start(std::mem::take(&mut opened.taps), &stop)?;
+        let readers = Readers::start(&mut opened, &stop)?;
         let (connection, store) = connect(&opened.config)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let shards = opened.config.shard.shards_for(cores);
-        let meters = opened.config.capture.shards_for(cores);
+        let meters = opened.config.capture.shards_all(cores);
         let intake = Intake::new(&opened.config.receive);
         let (reloader, mut changes) = Reloader::new(&mut opened, &intake, (shards, meters));
         let (config, state) = (&opened.config, Arc::new(opened.state));

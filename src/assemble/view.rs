@@ -298,6 +298,16 @@ fn capture(c: &CaptureStats) -> control::Capture {
         interface_drops: c.interface_drops,
         is_up: c.is_up,
         reopened: c.reopened,
+        files: c.files.map_or(vec![], |f| {
+            vec![
+                ("read", f.read),
+                ("torn", f.torn),
+                ("bad", f.bad),
+                ("changed", f.changed),
+                ("interrupted", f.interrupted),
+            ]
+        }),
+        files_waiting: c.files.map_or(0, |f| f.waiting),
     }
 }
 

@@ -109,7 +109,7 @@ fn look(config: &Config, offline: bool, report: &mut Report) -> Result<()> {
     } else {
         let listeners = listeners(config, report);
         report.tell("listeners", "receive.listeners", listeners)?;
-        if config.capture.captures() {
+        if config.capture.shards_all(1) > 0 {
             report.tell("capture", "capture.interfaces", capture(config))?;
         }
         // the files that the rules name are told already
@@ -293,10 +293,16 @@ fn listeners(config: &Config, report: &mut Report) -> Result<String> {
     Ok(addresses.join(", "))
 }
 
-/// Whether every interface can be opened.
+/// Whether every interface can be opened, and the folder read.
 fn capture(config: &Config) -> Result<String> {
     let taps = receive::capture::open(&config.capture)?;
-    let names: Vec<&str> = taps.iter().map(receive::capture::Tap::name).collect();
+    let mut names: Vec<String> = taps.iter().map(|t| t.name().to_owned()).collect();
+    if let Some(folder) = &config.capture.watch_directory {
+        let named = folder.display().to_string();
+        std::fs::read_dir(folder)
+            .with_context(|| format!("capture.watch_directory: cannot read {named}"))?;
+        names.push(named);
+    }
     Ok(names.join(", "))
 }
 

@@ -44,6 +44,35 @@ pub(super) fn interfaces(page: &mut Page, captures: &[Capture]) {
     );
 }
 
+/// What became of the files of a folder.
+pub(super) fn files(page: &mut Page, captures: &[Capture]) {
+    let folders = captures.iter().filter(|c| !c.files.is_empty());
+    let counts = folders.clone().flat_map(|c| {
+        let of = move |(result, n): &(&str, u64)| {
+            let labels = [
+                ("folder", c.interface.clone()),
+                ("result", (*result).to_owned()),
+            ];
+            (labels, *n as f64)
+        };
+        c.files.iter().map(of)
+    });
+    let counts: Vec<_> = counts.collect();
+    page.counter(
+        "flowhouse_capture_files_total",
+        "Files of a folder: `read`, of these `torn` within a frame, set aside as `bad`, `changed` after they were read, `interrupted` by a crash.",
+        counts.iter().map(|(labels, n)| (&labels[..], *n)),
+    );
+    let waiting: Vec<_> = folders
+        .map(|c| ([("folder", c.interface.clone())], c.files_waiting as f64))
+        .collect();
+    page.gauge(
+        "flowhouse_capture_files_waiting",
+        "Files of a folder that are not complete or not read yet.",
+        waiting.iter().map(|(labels, n)| (&labels[..], *n)),
+    );
+}
+
 /// What shards for packets say.
 pub(super) fn meters(page: &mut Page, meters: &[Meter]) {
     let labels: Vec<_> = (0..meters.len())

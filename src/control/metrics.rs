@@ -38,6 +38,7 @@ pub fn render(
     receive(&mut page, &s.listeners);
     shards(&mut page, &s.shards);
     captured::interfaces(&mut page, &s.captures);
+    captured::files(&mut page, &s.captures);
     captured::meters(&mut page, &s.meters);
     sink(&mut page, &s.sink);
     page.counter(

@@ -156,10 +156,10 @@ pub struct Listener {
     pub receive_buffer_bytes: u64,
 }
 
-/// An interface that is captured.
+/// An interface that is captured, or a folder of captures.
 #[derive(Clone, Debug, Default)]
 pub struct Capture {
-    /// Its name.
+    /// Its name, or its path.
     pub interface: String,
     /// Frames read.
     pub frames: u64,
@@ -173,6 +173,10 @@ pub struct Capture {
     pub is_up: bool,
     /// Times that it was opened again.
     pub reopened: u64,
+    /// Of a folder: files by what became of them.
+    pub files: Vec<(&'static str, u64)>,
+    /// Of a folder: files that are not complete or not read yet.
+    pub files_waiting: u64,
 }
 
 /// A shard for packets.

@@ -18,6 +18,8 @@ pub struct CaptureWorker {
     strays: Strays,
     /// Rows are of files: the time of their packets is not the one at which they arrived here.
     reads_files: bool,
+    /// Time of the latest packet of files.
+    file_ns: i64,
     /// The latest of the clocks that batches were sent at.
     now_ns: i64,
     published_ns: i64,
@@ -51,6 +53,7 @@ impl CaptureWorker {
                 own: 0,
             },
             reads_files: false,
+            file_ns: i64::MIN,
             now_ns: 0,
             published_ns: 0,
             rows_sent: 0,
@@ -136,6 +139,13 @@ impl CaptureWorker {
 
     #[inline]
     fn frame(&mut self, f: &Frame<'_>, output: &mut dyn FnMut(Bundle)) {
+        if self.reads_files {
+            if f.time_ns < self.file_ns.saturating_sub(FILE_STEP_NS) {
+                self.end_conversations(output);
+                self.file_ns = f.time_ns;
+            }
+            self.file_ns = self.file_ns.max(f.time_ns);
+        }
         self.advance(f.time_ns, output);
         let head = FrameHead {
             time_ns: f.time_ns,
@@ -255,5 +265,7 @@ impl Strays {
 
 /// A clock that is back by more was set.
 const STEP_NS: i64 = 1_000_000_000;
+/// Where the packets of files go back by more, another capture begins.
+const FILE_STEP_NS: i64 = 3_600 * STEP_NS;
 /// Nanoseconds after which counts are published.
 const PUBLISH_NS: i64 = 100_000_000;

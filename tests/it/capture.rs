@@ -302,3 +302,141 @@ fn an_interface_that_is_not_there_and_a_wrong_filter_are_told_with_a_cure() {
         }
     }
 }
+
+/// A capture as several files, cut between frames; the frames of each.
+fn pieces(bytes: &[u8], count: usize) -> Vec<(Vec<u8>, u64)> {
+    let (header, mut rest) = bytes.split_at(24);
+    let mut records = vec![];
+    while !rest.is_empty() {
+        let length: [u8; 4] = rest[8..12].try_into().expect("a length");
+        let (record, after) = rest.split_at(16 + u32::from_le_bytes(length) as usize);
+        records.push(record);
+        rest = after;
+    }
+    let part = records.len().div_ceil(count);
+    let parts = records.chunks(part);
+    parts
+        .map(|p| ([header, &p.concat()].concat(), p.len() as u64))
+        .collect()
+}
+
+#[test]
+fn files_of_a_folder_are_read_once_also_after_a_restart() {
+    let dir = directory();
+    let folder = dir.path().join("captures");
+    std::fs::create_dir(&folder).expect("made");
+    let (bytes, v4, v6) = capture(1_700_000_000, 200);
+    let truth = v4.and(&v6);
+    let parts = pieces(&bytes, 3);
+    let config = format!(
+        "{DROP}[receive]\nlisteners = [\"127.0.0.1:0\"]\n[capture]\nwatch_directory = {folder:?}\nwatch_idle_s = 2\n"
+    );
+    let files = |collector: &Collector, result: &str| -> u64 {
+        let page = collector.page("/metrics").1;
+        let mark = format!("result=\"{result}\"}} ");
+        let mut lines = page
+            .lines()
+            .filter(|l| l.starts_with("flowhouse_capture_files_total{"));
+        let line = lines.find_map(|l| l.split_once(&mark).map(|(_, n)| n.to_owned()));
+        line.map_or(0, |n| n.parse().expect("a number"))
+    };
+    // one that was there before the start, and is old enough
+    std::fs::write(folder.join("part-0.pcap"), &parts[0].0).expect("written");
+    run(Command::new("touch")
+        .args(["-d", "2 minutes ago"])
+        .arg(folder.join("part-0.pcap")));
+    let collector = Collector::start(dir.path(), &config);
+    eventually("the first is read", || files(&collector, "read") == 1);
+    // one that is closed, one that is moved here, one that is no capture, one that is torn
+    std::fs::write(folder.join("part-1.pcap"), &parts[1].0).expect("written");
+    std::fs::write(dir.path().join("part-2"), &parts[2].0).expect("written");
+    std::fs::rename(dir.path().join("part-2"), folder.join("part-2.pcap")).expect("moved");
+    std::fs::write(folder.join("notes.txt"), "no capture").expect("written");
+    eventually("all are read", || {
+        files(&collector, "read") == 3 && files(&collector, "bad") == 1
+    });
+    assert!(folder.join("bad/notes.txt").exists());
+    // conversations go on from file to file, and end when no more files come
+    eventually("all rows are made", || {
+        collector.metric("flowhouse_ledger_rows_added_metered_total") == truth.flows as f64
+    });
+    let ledger = collector.stop();
+    assert_laws(&ledger);
+    assert_eq!(total(&ledger, "frames_captured"), truth.packets);
+
+    // whatever it is called now, and what was added to it
+    std::fs::rename(folder.join("part-1.pcap"), folder.join("renamed.pcap")).expect("moved");
+    let longer = [&parts[2].0[..], &parts[1].0[24..]].concat();
+    let collector = Collector::start(dir.path(), &config);
+    std::fs::write(folder.join("part-2.pcap"), longer).expect("written");
+    eventually("it is seen", || files(&collector, "changed") == 1);
+    let torn = &parts[0].0[..parts[0].0.len() - 5];
+    // other frames than those of the first
+    let torn = [
+        &torn[..24],
+        &pieces(torn_whole(torn), 4)[3].0[24..],
+        &[1, 2, 3],
+    ]
+    .concat();
+    std::fs::write(folder.join("torn.pcap"), torn).expect("written");
+    eventually("the torn one is read", || files(&collector, "torn") == 1);
+    assert_eq!(files(&collector, "read"), 1);
+    assert_eq!(files(&collector, "interrupted"), 0);
+    let ledger = collector.stop();
+    assert_laws(&ledger);
+    let read = total(&ledger, "frames_captured");
+    assert!(read > 0 && read < parts[0].1 / 3, "{read}");
+}
+
+/// The whole frames of a file that is torn.
+fn torn_whole(bytes: &[u8]) -> &[u8] {
+    let mut end = 24;
+    while let Some(length) = bytes.get(end + 8..end + 12) {
+        let length: [u8; 4] = length.try_into().expect("four");
+        let next = end + 16 + u32::from_le_bytes(length) as usize;
+        if next > bytes.len() {
+            break;
+        }
+        end = next;
+    }
+    &bytes[..end]
+}
+
+#[test]
+fn a_file_that_was_being_read_at_a_crash_is_not_read_again() {
+    let dir = directory();
+    let (folder, state) = (dir.path().join("captures"), dir.path().join("state"));
+    std::fs::create_dir(&folder).expect("made");
+    std::fs::create_dir(&state).expect("made");
+    let (bytes, _, _) = capture(1_700_000_000, 10);
+    let file = folder.join("a.pcap");
+    std::fs::write(&file, &bytes).expect("written");
+    let config = format!(
+        "{DROP}[receive]\nlisteners = [\"127.0.0.1:0\"]\n[capture]\nwatch_directory = {folder:?}\nwatch_settle_s = 1\n"
+    );
+    let collector = Collector::start(dir.path(), &config);
+    eventually("it is read", || {
+        collector.metric("flowhouse_capture_frames_total") == 100.0
+    });
+    collector.kill();
+    let kept = state.join("captures");
+    let text = std::fs::read_to_string(&kept).expect("what was read");
+    assert!(text.contains(" read a.pcap"), "{text}");
+    // as a crash leaves it, and as a stop in order does
+    for (progress, frames) in [("reading", 0.0), ("70", 30.0)] {
+        std::fs::write(&kept, text.replace(" read ", &format!(" {progress} "))).expect("written");
+        let collector = Collector::start(dir.path(), &config);
+        let told = collector
+            .said
+            .iter()
+            .any(|l| l.contains("it is not read again"));
+        assert_eq!(told, progress == "reading", "{:#?}", collector.said);
+        eventually("the rest is read", || {
+            collector.metric("flowhouse_capture_frames_total") == frames
+        });
+        let ledger = collector.stop();
+        assert_eq!(total(&ledger, "frames_captured") as f64, frames);
+    }
+    let text = std::fs::read_to_string(&kept).expect("what was read");
+    assert!(text.contains(" read a.pcap"), "{text}");
+}

@@ -1,11 +1,12 @@
 //! What a reader of frames shows of itself.
 
+use super::FileCounts;
 use crate::ledger::Book;
 
-/// State of one interface, all counters since it was opened first.
+/// State of one interface or folder, all counters since it was opened first.
 #[derive(Clone, Debug, Default)]
 pub struct CaptureStats {
-    /// Name of the interface.
+    /// Name of the interface, or path of the folder.
     pub interface: String,
     /// Its ifIndex.
     pub if_index: u32,
@@ -25,6 +26,8 @@ pub struct CaptureStats {
     pub is_up: bool,
     /// Times that it was opened again.
     pub reopened: u64,
+    /// What became of the files of a folder.
+    pub files: Option<FileCounts>,
     /// How often the thread has published.
     pub rounds: u64,
 }

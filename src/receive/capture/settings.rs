@@ -2,6 +2,7 @@
 
 use pcap::{Capture, Linktype};
 use serde::Deserialize;
+use std::path::PathBuf;
 
 /// `[capture]`: packets from interfaces of this machine.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -29,6 +30,17 @@ pub struct Settings {
     /// Whether an interface that went away is opened again. Its threads keep CAP_NET_RAW for that; without it, what was
     /// opened at the start lasts as long as the interface does. Default false.
     pub reopen: bool,
+    /// Folder into which others write capture files one after the other (tcpdump -G, dumpcap -b); each is read once, when it is
+    /// complete. None: no folder is looked at.
+    pub watch_directory: Option<PathBuf>,
+    /// Seconds without a change after which a file is complete whose writer did not close it. Default 60.
+    pub watch_settle_s: u64,
+    /// Seconds without a file after which the conversations of the last one end. Default 300.
+    pub watch_idle_s: u64,
+    /// Largest file that is read, bytes; it is held in memory. Default 512 MiB.
+    pub watch_file_max: u64,
+    /// Whether files are removed once they are read. Default false.
+    pub watch_delete: bool,
 }
 
 /// Which way frames go.
@@ -57,23 +69,33 @@ impl Default for Settings {
             batch: 64,
             queue: 256,
             reopen: false,
+            watch_directory: None,
+            watch_settle_s: 60,
+            watch_idle_s: 300,
+            watch_file_max: 512 << 20,
+            watch_delete: false,
         }
     }
 }
 
 impl Settings {
-    /// Whether anything is captured.
+    /// Whether an interface is captured.
     pub fn captures(&self) -> bool {
         !self.interfaces.is_empty()
     }
 
-    /// The number of shards for a machine of `cores` cores; none where nothing is captured.
+    /// The number of shards for interfaces on a machine of `cores` cores; none where none is captured. A folder has one more.
     pub fn shards_for(&self, cores: usize) -> usize {
         match self.shards {
             _ if !self.captures() => 0,
             0 => cores.saturating_sub(1).clamp(1, 16),
             n => n.min(SHARDS_MAX),
         }
+    }
+
+    /// The same with the one for the folder.
+    pub fn shards_all(&self, cores: usize) -> usize {
+        self.shards_for(cores) + usize::from(self.watch_directory.is_some())
     }
 
     /// Everything that is wrong with these settings; each text begins with its key.
@@ -105,6 +127,21 @@ impl Settings {
                 faults.push(format!("capture.{key} must be {least} to {most}"));
             }
         }
+        let folder = self.watch_directory.as_ref();
+        if let Some(folder) = folder.filter(|f| !f.is_absolute()) {
+            faults.push(format!(
+                "capture.watch_directory must be an absolute path: {folder:?} would be another folder wherever the collector is started from"
+            ));
+        }
+        for (key, value) in [
+            ("watch_settle_s", self.watch_settle_s),
+            ("watch_idle_s", self.watch_idle_s),
+            ("watch_file_max", self.watch_file_max),
+        ] {
+            if value == 0 {
+                faults.push(format!("capture.{key} must be at least 1"));
+            }
+        }
         faults.extend(self.filter_fault());
         faults
     }
@@ -124,9 +161,17 @@ impl Settings {
 
     /// Most bytes that buffers of frames take on their way to `shards` shards, in the kernel and here.
     pub fn memory_max(&self, shards: usize) -> usize {
-        let batches = super::batch::batches_max(self.queue, shards);
-        let each = self.buffer + batches * super::batch::arena_bytes(self.snap_length);
-        each.saturating_mul(self.interfaces.len())
+        let batches = self.queue.saturating_add(3).saturating_mul(shards.max(1));
+        let frames = batches.saturating_mul(super::batch::arena_bytes(self.snap_length));
+        let files = match self.watch_directory {
+            None => 0,
+            Some(_) => usize::try_from(self.watch_file_max)
+                .unwrap_or(usize::MAX)
+                .saturating_add(frames),
+        };
+        (self.buffer.saturating_add(frames))
+            .saturating_mul(self.interfaces.len())
+            .saturating_add(files)
     }
 }
 
