@@ -232,11 +232,11 @@ fn machine_memory() -> Option<usize> {
 type Limit = fn(&mut Config, Option<u64>) -> u64;
 
 macro_rules! limits {
-    ($($room:ident . $key:ident),* $(,)?) => {
-        &[$((concat!(stringify!($room), ".", stringify!($key)), |c, set| {
-            let before = c.$room.$key as u64;
+    ($($room:ident . $key:ident $(. $more:ident)?),* $(,)?) => {
+        &[$((concat!(stringify!($room), ".", stringify!($key) $(, ".", stringify!($more))?), |c, set| {
+            let before = c.$room.$key$(.$more)? as u64;
             if let Some(n) = set {
-                c.$room.$key = n as _;
+                c.$room.$key$(.$more)? = n as _;
             }
             before
         })),*]
@@ -247,9 +247,13 @@ macro_rules! limits {
 const LIMITS: &[(&str, Limit)] = limits![
     receive.queue,
     receive.exporters_max,
-    capture.buffer,
-    capture.queue,
     capture.snap_length,
+    capture.buffer,
+    capture.shards,
+    capture.queue,
+    capture.watch_file_max,
+    reassemble.fragments.bytes_max,
+    reassemble.streams.bytes_max,
     meter.flows_max,
     decode.exporters_max,
     decode.sessions_all_max,
@@ -289,7 +293,10 @@ mod tests {
 
     fn config(text: &str) -> Config {
         let access = "[snmp.access.\"192.0.2.0/24\"]\ncommunity = \"x\"\n";
-        toml::from_str(&format!("{text}\n{access}")).expect(text)
+        let mut config: Config = toml::from_str(&format!("{text}\n{access}")).expect(text);
+        config.capture.interfaces = vec!["eth1".into()];
+        config.capture.watch_directory = Some("/captures".into());
+        config
     }
 
     /// Every number of the annotated configuration, as table and key.
