@@ -16,6 +16,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "nix",
             "socket2",
             "libc",
+            "pcap",
             "pcap_parser",
             "memmap2",
             "crossbeam_channel",
@@ -163,7 +164,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     (
         "generate",
         &[],
-        &["socket2", "libc", "nix", "serde", "thiserror"],
+        &["socket2", "libc", "nix", "pcap", "serde", "thiserror"],
     ),
     // names, rules and files are proven by building the tables
     (

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::decode;
 use crate::enrich::Memory;
 use crate::ledger::Book;
+use crate::meter::Meter;
 use crate::model::{CoreColumns, FLOW_BATCH_ROWS, FlowBatch, Learned, NetworkRow, UsageRow};
 use crate::shard;
 use crate::sink::spool::{Mode, positions};
@@ -35,12 +36,19 @@ struct Item {
 pub fn report(config: &Config, shards: usize, listeners: usize) -> Result<()> {
     let items = items(config, shards);
     let total = total(config, shards);
+    let captures = match config.capture.interfaces.len() {
+        0 => String::new(),
+        n => format!(
+            "{n} interfaces, {} capture shards, ",
+            capture_shards(config)
+        ),
+    };
     let parts: Vec<String> = items
         .iter()
         .map(|i| format!("{} {} MiB", i.what, i.bytes >> 20))
         .collect();
     tracing::info!(
-        "{listeners} listeners, {shards} shards; memory at most {} MiB if every limit is reached ({})",
+        "{listeners} listeners, {shards} shards, {captures}memory at most {} MiB if every limit is reached ({})",
         total >> 20,
         parts.join(", ")
     );
@@ -130,24 +138,28 @@ fn total(config: &Config, shards: usize) -> usize {
 
 fn items(config: &Config, shards: usize) -> Vec<Item> {
     // each shard fills one, the hop holds some, the encoder has one
-    let bundles = config.sink.queue_max.saturating_add(shards + 1);
+    let captures = capture_shards(config);
+    let all = shards + captures;
+    let bundles = config.sink.queue_max.saturating_add(all + 1);
     let sections = sections(config, config.sink.in_flight_max);
     let exporters = config.receive.exporters_max;
-    let taught = config.enrich.memory_max().saturating_mul(shards);
+    let taught = config.enrich.memory_max().saturating_mul(all);
     // domain 0 of all exporters, further domains in each shard, and receive; each in a book, as published, as told
     let accounts = exporters.saturating_mul(1 + shards + config.receive.listeners.len());
     let items = [
         ("receive", config.receive.batches_bytes_max(shards)),
+        ("capture", config.capture.memory_max(captures)),
+        ("metering", metering(config).saturating_mul(captures)),
         (
             "decoding",
             config.decode.memory_max().saturating_mul(shards),
         ),
         (
             "names",
-            taught.saturating_add(Memory::bytes_max(exporters, shards)),
+            taught.saturating_add(Memory::bytes_max(exporters, all)),
         ),
         ("counts", Book::bytes_max(accounts).saturating_mul(3)),
-        ("usage", config.usage.memory_max().saturating_mul(shards)),
+        ("usage", config.usage.memory_max().saturating_mul(all)),
         ("bundles", bundle(config).saturating_mul(bundles)),
         ("SNMP", config.snmp.memory_max()),
         ("in flight", sections),
@@ -155,6 +167,20 @@ fn items(config: &Config, shards: usize) -> Vec<Item> {
     ];
     let item = |(what, bytes)| Item { what, bytes };
     items.into_iter().map(item).collect()
+}
+
+/// Shards for packets.
+fn capture_shards(config: &Config) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    config.capture.shards_all(cores)
+}
+
+/// Most bytes of the flow table of a capture shard, and of what waits before it.
+fn metering(config: &Config) -> usize {
+    let (fragments, streams) = (&config.reassemble.fragments, &config.reassemble.streams);
+    Meter::memory_max(&config.meter)
+        .saturating_add(fragments.bytes_max)
+        .saturating_add(streams.bytes_max)
 }
 
 /// Most bytes of a bundle: rows, usage and facts.
@@ -206,11 +232,11 @@ fn machine_memory() -> Option<usize> {
 type Limit = fn(&mut Config, Option<u64>) -> u64;
 
 macro_rules! limits {
-    ($($room:ident . $key:ident),* $(,)?) => {
-        &[$((concat!(stringify!($room), ".", stringify!($key)), |c, set| {
-            let before = c.$room.$key as u64;
+    ($($room:ident . $key:ident $(. $more:ident)?),* $(,)?) => {
+        &[$((concat!(stringify!($room), ".", stringify!($key) $(, ".", stringify!($more))?), |c, set| {
+            let before = c.$room.$key$(.$more)? as u64;
             if let Some(n) = set {
-                c.$room.$key = n as _;
+                c.$room.$key$(.$more)? = n as _;
             }
             before
         })),*]
@@ -221,6 +247,14 @@ macro_rules! limits {
 const LIMITS: &[(&str, Limit)] = limits![
     receive.queue,
     receive.exporters_max,
+    capture.snap_length,
+    capture.buffer,
+    capture.shards,
+    capture.queue,
+    capture.watch_file_max,
+    reassemble.fragments.bytes_max,
+    reassemble.streams.bytes_max,
+    meter.flows_max,
     decode.exporters_max,
     decode.sessions_all_max,
     decode.domains_all_max,
@@ -259,7 +293,10 @@ mod tests {
 
     fn config(text: &str) -> Config {
         let access = "[snmp.access.\"192.0.2.0/24\"]\ncommunity = \"x\"\n";
-        toml::from_str(&format!("{text}\n{access}")).expect(text)
+        let mut config: Config = toml::from_str(&format!("{text}\n{access}")).expect(text);
+        config.capture.interfaces = vec!["eth1".into()];
+        config.capture.watch_directory = Some("/captures".into());
+        config
     }
 
     /// Every number of the annotated configuration, as table and key.

@@ -2,7 +2,8 @@
 
 use super::housekeeper::{DECODE_FILES, SIDES_FILES, saved_state};
 use super::{
-    Embedded, Gate, Housekeeper, Opened, Reconciler, Reloader, StateDirectory, View, budget,
+    Embedded, Gate, Housekeeper, Opened, Readers, Reconciler, Reloader, StateDirectory, View,
+    budget,
 };
 use crate::aggregate::Usage;
 use crate::batch::{Crowding, Identity, Sealer};
@@ -29,7 +30,8 @@ use std::thread::{Builder, JoinHandle};
 #[derive(Debug)]
 pub struct Collector {
     stop: Arc<AtomicBool>,
-    listeners: Vec<JoinHandle<Result<(), receive::Error>>>,
+    /// Of listeners and of interfaces.
+    receivers: Vec<JoinHandle<Result<(), receive::Error>>>,
     shards: Vec<JoinHandle<()>>,
     gate: Gate,
     housekeeper: Housekeeper,
@@ -50,30 +52,28 @@ impl Collector {
     /// # Errors
     /// What could not be started, and what to do about it.
     pub fn start(mut opened: Opened) -> Result<Collector> {
+        let stop = Arc::new(AtomicBool::new(false));
+        // the first threads: they may keep a right
+        let readers = Readers::start(&mut opened, &stop)?;
         let (connection, store) = connect(&opened.config)?;
-        let shards = (opened.config.shard)
-            .shards_for(std::thread::available_parallelism().map_or(1, usize::from));
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let shards = opened.config.shard.shards_for(cores);
+        let meters = opened.config.capture.shards_all(cores);
         let intake = Intake::new(&opened.config.receive);
-        let (reloader, changes) = Reloader::new(&mut opened, &intake, shards);
-        let Opened {
-            config,
-            state,
-            listeners,
-            server,
-            ..
-        } = opened;
-        let (config, state) = (&config, Arc::new(state));
+        let (reloader, mut changes) = Reloader::new(&mut opened, &intake, (shards, meters));
+        let (config, state) = (&opened.config, Arc::new(opened.state));
+        let (listeners, server) = (opened.listeners, opened.server);
         let control_address = server.address();
         budget::report(config, shards, listeners.len())?;
 
         let (outbox, inbox) = hop(config.sink.queue_max);
-        let stop = Arc::new(AtomicBool::new(false));
         let spool = open_spool(config, &state, inbox.stats())?;
         let before = Before::read(&state, spool.as_ref(), config)?;
         let gate = Gate::start(inbox, &connection, config, spool)?;
         let sealers = Sealers::new(config, &state, &outbox);
         let cells: Vec<Cell> = (0..shards).map(|_| Cell::default()).collect();
         let tables = tables(config, &state, reloader.polled().clone())?;
+        let of_meters = changes.split_off(shards);
         let shard = |n, mine: &dyn Fn(Addr) -> bool| {
             let mut shard = export_shard(config, tables.clone(), sealers.one(), &before, mine)?;
             shard.back().declare_if(n == 0);
@@ -81,10 +81,12 @@ impl Collector {
             Ok(shard)
         };
         let workers = workers(shard, config, &intake, &cells, changes)?;
-        let (senders, shards) = start_shards(workers, &outbox, config.receive.queue)?;
+        let (senders, mut shards) = start_shards(workers, &outbox, config.receive.queue)?;
+        let back = || Back::new(tables.clone(), usage(config), sealers.one());
+        let (captured, readers) = readers.run(config, of_meters, &outbox, (back, &mut shards))?;
         let view = Arc::new(View::new(
             &listeners,
-            cells,
+            (cells, captured),
             config.receive.queue,
             intake.clone(),
             outbox.stats().clone(),
@@ -96,11 +98,12 @@ impl Collector {
         tell_address(config, control_address);
         let housekeeper = Housekeeper::start(view.clone(), state.clone(), sealers.one(), outbox)?;
         let addresses = listeners.iter().map(Listener::address).collect();
-        let listeners = start_listeners(listeners, &senders, &intake, config, &stop)?;
+        let mut receivers = start_listeners(listeners, &senders, &intake, config, &stop)?;
+        receivers.extend(readers);
         drop(senders);
         Ok(Collector {
             stop,
-            listeners,
+            receivers,
             shards,
             gate,
             housekeeper,
@@ -139,7 +142,7 @@ impl Collector {
     /// Whether a thread that must run has ended: the process then has to end in order, for a restart beats half a
     /// service.
     pub fn is_broken(&self) -> bool {
-        self.listeners.iter().any(JoinHandle::is_finished)
+        self.receivers.iter().any(JoinHandle::is_finished)
             || self.shards.iter().any(JoinHandle::is_finished)
     }
 
@@ -163,7 +166,7 @@ impl Collector {
         self.poller.stop();
         drop(self.reconciler);
         self.stop.store(true, Ordering::Relaxed);
-        for thread in self.listeners {
+        for thread in self.receivers {
             match thread.join() {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!("{error}"),
@@ -347,6 +350,13 @@ fn poll(config: &Config, state: &StateDirectory, view: &Arc<View>) -> Result<Arc
     Ok(poller)
 }
 
+fn usage(config: &Config) -> Usage {
+    Usage::new(&crate::aggregate::Settings {
+        hash_seed: rand::rng().random(),
+        ..config.usage.clone()
+    })
+}
+
 fn export_shard(
     config: &Config,
     tables: Arc<Tables>,
@@ -354,10 +364,7 @@ fn export_shard(
     before: &Before,
     mine: impl Fn(Addr) -> bool,
 ) -> Result<ExportShard> {
-    let usage = Usage::new(&crate::aggregate::Settings {
-        hash_seed: rand::rng().random(),
-        ..config.usage.clone()
-    });
+    let usage = usage(config);
     let mut decode = config.decode.clone();
     decode.correct_clock = true;
     let decoder = Decoder::new(decode);

@@ -59,6 +59,7 @@ impl Housekeeper {
             outbox,
             gains: vec![],
             lost_told: 0,
+            frames_told: 0,
             told: Told::default(),
             saved: BTreeSet::new(),
             cleaned: false,
@@ -97,9 +98,10 @@ struct Rounds {
     state: Arc<StateDirectory>,
     sealer: Sealer,
     outbox: Outbox,
-    /// Of the book of each listener.
+    /// Of the book of each listener and interface.
     gains: Vec<Gains>,
     lost_told: u64,
+    frames_told: u64,
     told: Told,
     /// Shards whose state of this run is on disk.
     saved: BTreeSet<usize>,
@@ -181,6 +183,18 @@ impl Rounds {
             );
             self.lost_told = dropped;
         }
+        let captures = self.view.captures();
+        let frames: u64 = captures
+            .iter()
+            .map(|c| c.kernel_drops + c.book.count(Outcome::FramesDroppedQueue))
+            .sum();
+        if frames > self.frames_told {
+            let now = frames - self.frames_told;
+            tracing::warn!(
+                "{now} frames dropped (the kernel's buffer or queue to the shards); see /metrics"
+            );
+            self.frames_told = frames;
+        }
     }
 
     fn write_ledger(&mut self) {
@@ -189,10 +203,14 @@ impl Rounds {
         // what became of rows goes with the rows that tell it: after a crash both are there, or neither
         let (news, told) = self.view.sink_cell().tell();
         let listeners = self.view.listeners();
-        self.gains.resize_with(listeners.len(), Gains::default);
+        let captures = self.view.captures();
+        let books = listeners.iter().map(|l| &l.book);
+        let books = books.chain(captures.iter().map(|c| &c.book));
+        self.gains
+            .resize_with(books.clone().count(), Gains::default);
         let mut gained = BTreeMap::from([(([0; 16], 0), news)]);
-        for (listener, gains) in listeners.iter().zip(&mut self.gains) {
-            for (account, tally) in gains.of(&listener.book) {
+        for (book, gains) in books.zip(&mut self.gains) {
+            for (account, tally) in gains.of(book) {
                 gained.entry(account).or_default().merge(&tally);
             }
         }

@@ -6,6 +6,7 @@
 //! everything else ends when its input does.
 
 mod budget;
+mod captures;
 mod collector;
 mod embedded;
 mod gate;
@@ -20,6 +21,7 @@ mod state;
 mod view;
 
 pub use budget::refuse as refuse_budget;
+use captures::{Captured, Readers};
 pub use collector::{Collector, spool_dir};
 pub use embedded::Embedded;
 use gate::Gate;

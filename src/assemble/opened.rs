@@ -3,8 +3,9 @@
 use super::{Notifier, StateDirectory};
 use crate::config::{Config, Keys};
 use crate::control;
+use crate::receive::capture::{self, Tap};
 use crate::receive::{self, Listener};
-use crate::rights::{self, Account, Change};
+use crate::rights::{self, Account, Capability, Change};
 use crate::sink::spool::{CORRUPT, Mode, QUARANTINE, REPLAY};
 use anyhow::{Context, Result, bail};
 use nix::unistd::AccessFlags;
@@ -28,6 +29,7 @@ pub struct Opened {
     pub(super) config: Config,
     pub(super) state: StateDirectory,
     pub(super) listeners: Vec<Listener>,
+    pub(super) taps: Vec<Tap>,
     pub(super) server: control::Server,
     pub(super) origin: Origin,
     pub(super) keys: Keys,
@@ -56,6 +58,7 @@ impl Opened {
             keys: Keys::of(&text.unwrap_or_default().unwrap_or_default()),
             state: StateDirectory::open(&state_dir)?,
             listeners: receive::bind(&config.receive)?,
+            taps: capture::open(&config.capture)?,
             server: control::Server::bind(&config.control)?,
             config,
             origin,
@@ -77,19 +80,25 @@ impl Opened {
         if threads != 1 {
             bail!("rights can only be given up before the first thread, and there are {threads}");
         }
+        let kept = self.kept();
+        let by_root = [rights::KEPT_BY_ROOT, kept].concat();
         match Change::of(&self.config.privileges)? {
             Change::To(account) => {
                 self.give_folders(&account)?;
-                account.become_for_good()?;
+                account.become_for_good(kept)?;
+                let but = match kept {
+                    [] => "",
+                    _ => " but CAP_NET_RAW in the threads that capture",
+                };
                 tracing::info!(
-                    "runs as {} from here on, without any capability",
+                    "runs as {} from here on, without any capability{but}",
                     account.name()
                 );
             }
-            Change::Stay => rights::retain(&[])?,
-            Change::StayRoot => rights::retain(rights::KEPT_BY_ROOT)?,
+            Change::Stay => rights::retain(kept)?,
+            Change::StayRoot => rights::retain(&by_root)?,
             Change::NoAccount => {
-                rights::retain(rights::KEPT_BY_ROOT)?;
+                rights::retain(&by_root)?;
                 tracing::warn!(
                     "started as root and there is no user flowhouse: the collector stays root, with few capabilities; cure: \
                      `useradd --system --no-create-home flowhouse`, or name another user below [privileges]"
@@ -99,6 +108,15 @@ impl Opened {
         rights::forbid_new_rights()?;
         rights::check_reach(self.state.path())?;
         self.check_files()
+    }
+
+    /// What threads that capture need later on.
+    fn kept(&self) -> &'static [Capability] {
+        let capture = &self.config.capture;
+        match capture.reopen && capture.captures() {
+            true => &[Capability::CAP_NET_RAW],
+            false => &[],
+        }
     }
 
     /// Directories that the collector or its store writes to.

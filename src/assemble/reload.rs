@@ -40,7 +40,9 @@ pub const LIVE: &[&str] = &[
 pub struct Reloader {
     origin: Origin,
     force: Mutex<InForce>,
+    /// Of exports, then of packets.
     shards: Vec<Sender<Change>>,
+    exports: usize,
     /// Where answers of networks over HTTP are kept.
     cache: std::path::PathBuf,
     intake: Arc<Intake>,
@@ -71,13 +73,15 @@ struct Prepared {
 }
 
 impl Reloader {
-    /// The reloader of what was opened, and the shards' ends of its channels.
+    /// The reloader of what was opened, and the ends of its channels of shards for exports and for packets.
     pub(super) fn new(
         opened: &mut Opened,
         intake: &Arc<Intake>,
-        shards: usize,
+        (exports, captures): (usize, usize),
     ) -> (Reloader, Vec<Receiver<Change>>) {
-        let (senders, receivers) = (0..shards).map(|_| bounded(CHANGES_MAX)).unzip();
+        let (senders, receivers) = (0..exports + captures)
+            .map(|_| bounded(CHANGES_MAX))
+            .unzip();
         let reloader = Reloader {
             origin: std::mem::take(&mut opened.origin),
             force: Mutex::new(InForce {
@@ -85,6 +89,7 @@ impl Reloader {
                 keys: opened.keys.clone(),
             }),
             shards: senders,
+            exports,
             cache: opened.state.path().to_owned(),
             intake: intake.clone(),
             access: opened.server.access(),
@@ -180,7 +185,7 @@ impl Reloader {
         let keys = Keys::of(&text);
         let changes = force.keys.changes(&keys);
         lost_rights(&force.config, &config, &changes).map_err(at)?;
-        budget::refuse(&config, self.shards.len()).map_err(|e| at(e.to_string()))?;
+        budget::refuse(&config, self.exports).map_err(|e| at(e.to_string()))?;
         if self.shards.iter().any(Sender::is_full) {
             return Err(unchanged("a shard has not taken over earlier changes yet, because the store does not take its rows; try again later".into()));
         }

@@ -1,11 +1,12 @@
 //! What is known of everything, read from the published cells.
 
 use super::reconciler::Latest;
-use super::{Pace, Reloader};
+use super::{Captured, Pace, Reloader};
 use crate::aggregate::Bandwidth;
 use crate::control;
 use crate::ledger::{Book, Gauges, Law, Outcome, laws};
 use crate::model::Addr;
+use crate::receive::capture::CaptureStats;
 use crate::receive::{Intake, Listener, Published, ReceiveStats};
 use crate::shard::{Cell, ShardStats};
 use crate::sink::{EndpointState, LATENCY_BOUNDS, Snapshot, Stats};
@@ -17,6 +18,7 @@ use std::sync::{Arc, OnceLock};
 pub struct View {
     listeners: Vec<Published>,
     shards: Vec<Cell>,
+    captured: Captured,
     queue_max: usize,
     intake: Arc<Intake>,
     sink: Arc<Stats>,
@@ -52,7 +54,7 @@ impl View {
     /// A view of these threads.
     pub fn new(
         listeners: &[Listener],
-        shards: Vec<Cell>,
+        (shards, captured): (Vec<Cell>, Captured),
         queue_max: usize,
         intake: Arc<Intake>,
         sink: Arc<Stats>,
@@ -62,6 +64,7 @@ impl View {
         View {
             listeners,
             shards,
+            captured,
             queue_max,
             intake,
             sink,
@@ -96,10 +99,21 @@ impl View {
         });
         let shards = (self.shards.iter().enumerate())
             .map(|(n, s)| pace(format!("shard-{n}"), s.rounds(), s.is_waiting()));
+        let readers = (self.captured.readers.iter().enumerate()).map(|(n, r)| {
+            let rounds = r.with(|r| r.rounds);
+            pace(format!("capture-{n}"), rounds, false)
+        });
+        let meters = (self.captured.shards.iter().enumerate())
+            .map(|(n, s)| pace(format!("meter-{n}"), s.rounds(), s.is_waiting()));
         let beats = self.sink.beats();
         // no beat yet: nothing is sent before the schema is there
         let sink = pace("sink".into(), beats, beats == 0);
-        receive.chain(shards).chain([sink]).collect()
+        let captured = readers.chain(meters);
+        receive
+            .chain(shards)
+            .chain(captured)
+            .chain([sink])
+            .collect()
     }
 
     /// Notes how many bundles wait for the sink.
@@ -121,10 +135,11 @@ impl View {
             rows_open: sink.rows_open,
             ..Gauges::default()
         };
-        for cell in &self.shards {
+        for cell in self.shards.iter().chain(&self.captured.shards) {
             cell.with(|s| {
                 book.merge(&s.book);
                 gauges.sets_awaiting += s.sets_awaiting;
+                gauges.fragments_waiting += s.fragments_waiting;
                 gauges.rows_open += s.rows_open;
             });
         }
@@ -132,13 +147,31 @@ impl View {
         for listener in &self.listeners {
             listener.with(|r| book.merge(&r.book));
         }
+        gauges.frames_queued = self.captured.queued.load(Relaxed);
+        for reader in &self.captured.readers {
+            reader.with(|r| {
+                book.merge(&r.book);
+                gauges.frames_queued += r.open;
+            });
+        }
         book.other().merge(&sink.outcomes);
         Totals { book, gauges }
     }
 
+    fn meters(&self) -> Vec<control::Meter> {
+        let queue_max = self.captured.queue_max as u64;
+        let meter = |s: &mut ShardStats| control::Meter {
+            shard: shard(s, queue_max),
+            conversations: s.conversations,
+            rows: s.book.count(Outcome::RowsAddedMetered),
+        };
+        let cells = self.captured.shards.iter();
+        cells.map(|cell| cell.with(meter)).collect()
+    }
+
     fn bandwidth(&self) -> control::Bandwidth {
         let mut all = Bandwidth::default();
-        for cell in &self.shards {
+        for cell in self.shards.iter().chain(&self.captured.shards) {
             cell.add_bandwidth(&mut all);
         }
         control::Bandwidth {
@@ -152,7 +185,12 @@ impl View {
         self.listeners.iter().map(Published::read).collect()
     }
 
-    /// Looks at the state of each shard.
+    /// State of each interface that is captured.
+    pub fn captures(&self) -> Vec<CaptureStats> {
+        self.captured.readers.iter().map(Published::read).collect()
+    }
+
+    /// Looks at the state of each shard for exports.
     pub fn shards<R>(&self, mut look: impl FnMut(usize, &mut ShardStats) -> R) -> Vec<R> {
         self.shards
             .iter()
@@ -204,6 +242,8 @@ impl control::Source for View {
             gauges: totals.gauges,
             listeners: self.listeners().iter().map(listener).collect(),
             shards: self.shards(|_, s| shard(s, self.queue_max as u64)),
+            captures: self.captures().iter().map(capture).collect(),
+            meters: self.meters(),
             sink: control::Sink {
                 queue: self.bundles_queued.load(Relaxed),
                 rows_open: sink.rows_open,
@@ -246,6 +286,28 @@ fn listener(r: &ReceiveStats) -> control::Listener {
         bytes: r.bytes,
         kernel_drops: r.kernel_drops,
         receive_buffer_bytes: r.receive_buffer as u64,
+    }
+}
+
+fn capture(c: &CaptureStats) -> control::Capture {
+    control::Capture {
+        interface: c.interface.clone(),
+        frames: c.frames,
+        bytes: c.bytes,
+        kernel_drops: c.kernel_drops,
+        interface_drops: c.interface_drops,
+        is_up: c.is_up,
+        reopened: c.reopened,
+        files: c.files.map_or(vec![], |f| {
+            vec![
+                ("read", f.read),
+                ("torn", f.torn),
+                ("bad", f.bad),
+                ("changed", f.changed),
+                ("interrupted", f.interrupted),
+            ]
+        }),
+        files_waiting: c.files.map_or(0, |f| f.waiting),
     }
 }
 

@@ -109,6 +109,9 @@ fn look(config: &Config, offline: bool, report: &mut Report) -> Result<()> {
     } else {
         let listeners = listeners(config, report);
         report.tell("listeners", "receive.listeners", listeners)?;
+        if config.capture.shards_all(1) > 0 {
+            report.tell("capture", "capture.interfaces", capture(config))?;
+        }
         // the files that the rules name are told already
         if Rules::read(&config.control).is_ok() {
             let metrics = control::Server::bind(&config.control);
@@ -288,6 +291,19 @@ fn listeners(config: &Config, report: &mut Report) -> Result<String> {
     }
     let addresses: Vec<String> = listeners.iter().map(|l| l.address().to_string()).collect();
     Ok(addresses.join(", "))
+}
+
+/// Whether every interface can be opened, and the folder read.
+fn capture(config: &Config) -> Result<String> {
+    let taps = receive::capture::open(&config.capture)?;
+    let mut names: Vec<String> = taps.iter().map(|t| t.name().to_owned()).collect();
+    if let Some(folder) = &config.capture.watch_directory {
+        let named = folder.display().to_string();
+        std::fs::read_dir(folder)
+            .with_context(|| format!("capture.watch_directory: cannot read {named}"))?;
+        names.push(named);
+    }
+    Ok(names.join(", "))
 }
 
 /// Whether bundles can be written, and how many bytes of them.

@@ -1,11 +1,14 @@
 //! `flowhouse generate`: exporters with known content, over UDP or into a capture.
 
+mod packets;
+
 use super::text;
 use crate::generate::sender::{self, Plan, Report};
 use crate::generate::{Exporter, Habits, Profile, Sums, Truth, capture};
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, IsTerminal, Write};
 use std::net::SocketAddr;
@@ -71,6 +74,17 @@ pub struct GenerateArguments {
     /// Write a capture (pcap) instead of sending; needs --flows.
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
+    /// Packets of conversations, as a mirror port shows them, and no exports; needs --pcap or --interface. A conversation is two flows.
+    #[arg(long)]
+    packets: bool,
+    /// With --packets: send them on this interface (needs CAP_NET_RAW).
+    #[arg(
+        long,
+        value_name = "NAME",
+        requires = "packets",
+        conflicts_with = "pcap"
+    )]
+    interface: Option<String>,
     /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
@@ -87,6 +101,9 @@ enum Spoken {
 
 /// Sends or writes, then prints what a collector must have found.
 pub fn run(arguments: GenerateArguments) -> anyhow::Result<()> {
+    if arguments.packets {
+        return packets::run(&arguments);
+    }
     let report = match &arguments.pcap {
         Some(path) => write_capture(&arguments, path)?,
         None => send(&arguments)?,
@@ -267,10 +284,15 @@ fn as_text(report: &Report) -> String {
 }
 
 fn applications(truth: &Truth) -> String {
-    let mut rows: Vec<_> = truth.by_application.iter().collect();
+    table(&truth.by_application, truth.total.bytes)
+}
+
+/// Applications by falling bytes.
+fn table(applications: &BTreeMap<&'static str, Sums>, total: u64) -> String {
+    let mut rows: Vec<_> = applications.iter().collect();
     rows.sort_by_key(|(_, sums)| std::cmp::Reverse(sums.bytes));
     let rows = rows.into_iter().map(|(name, s)| {
-        let share = s.bytes as f64 / truth.total.bytes.max(1) as f64;
+        let share = s.bytes as f64 / total.max(1) as f64;
         let counts = [s.flows, s.bytes, s.packets].map(|n| n.to_string());
         [
             vec![(*name).to_owned()],
@@ -313,7 +335,10 @@ const EXAMPLES: &str = "Examples:
   # as fast as this machine sends, with the totals as JSON
   flowhouse generate --protocol v9 --load --rate 0 --flows 10000000 --json
   # exporters of all protocols as a capture, to be read by flowhouse replay or inspect
-  flowhouse generate --protocol mix --flows 5000 --pcap exports.pcap";
+  flowhouse generate --protocol mix --flows 5000 --pcap exports.pcap
+  # calls, pages and name look-ups as packets, into a file or onto an interface
+  flowhouse generate --packets --flows 5000 --pcap packets.pcap
+  flowhouse generate --packets --rate 200 --for 1m --interface veth0";
 
 #[cfg(test)]
 mod tests {

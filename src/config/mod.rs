@@ -32,6 +32,8 @@ pub struct Config {
     pub privileges: rights::Settings,
     /// `[receive]`
     pub receive: receive::Settings,
+    /// `[capture]`: packets from interfaces.
+    pub capture: receive::capture::Settings,
     /// `[shard]`
     pub shard: shard::Settings,
     /// `[decode]`
@@ -124,6 +126,7 @@ impl Default for Config {
             log_level: LogLevel::default(),
             privileges: Default::default(),
             receive: Default::default(),
+            capture: Default::default(),
             shard: Default::default(),
             decode: Default::default(),
             dissect: Default::default(),
@@ -256,6 +259,7 @@ impl Config {
     /// What the rooms say about their settings; messages begin with the key at fault.
     fn faults(&self) -> Vec<Fault> {
         let receive = self.receive.faults().into_iter();
+        let receive = receive.chain(self.capture.faults());
         let mut faults: Vec<Fault> = receive.chain(self.control.fault()).map(Fault::of).collect();
         if !(1..=1_000_000).contains(&self.batch.seal_rows) {
             faults.push(Fault::of("batch.seal_rows must be 1 to 1000000".into()));

@@ -1,6 +1,7 @@
 //! The page `/metrics`: a snapshot in Prometheus's text format.
 
 use super::bandwidth;
+use super::captured;
 use super::families::Page;
 use super::inventory::exporters;
 use super::measured;
@@ -36,6 +37,9 @@ pub fn render(
     bandwidth::applications(&mut page, &s.bandwidth, inventory.applications());
     receive(&mut page, &s.listeners);
     shards(&mut page, &s.shards);
+    captured::interfaces(&mut page, &s.captures);
+    captured::files(&mut page, &s.captures);
+    captured::meters(&mut page, &s.meters);
     sink(&mut page, &s.sink);
     page.counter(
         "flowhouse_store_restarts_total",
@@ -90,6 +94,16 @@ fn ledger(page: &mut Page, s: &Snapshot) {
             "sets_awaiting",
             "Sets that await their template.",
             s.gauges.sets_awaiting,
+        ),
+        (
+            "frames_queued",
+            "Frames between a reader and dissecting.",
+            s.gauges.frames_queued,
+        ),
+        (
+            "fragments_waiting",
+            "Fragments that wait for the rest of their packet.",
+            s.gauges.fragments_waiting,
         ),
         (
             "rows_open",

@@ -6,6 +6,7 @@
 
 mod access;
 mod bandwidth;
+mod captured;
 mod error;
 mod families;
 mod inventory;
@@ -23,6 +24,6 @@ pub use metrics::render;
 pub use server::{Running, Server};
 pub use settings::Settings;
 pub use snapshot::{
-    Bandwidth, Endpoint, Listener, Reconciled, Reconciliation, Reloads, Shard, Sink, Snapshot,
-    Snmp, Source, Spool,
+    Bandwidth, Capture, Endpoint, Listener, Meter, Reconciled, Reconciliation, Reloads, Shard,
+    Sink, Snapshot, Snmp, Source, Spool,
 };

@@ -32,6 +32,10 @@ pub struct Snapshot {
     pub listeners: Vec<Listener>,
     /// Export shards, in order of their numbers.
     pub shards: Vec<Shard>,
+    /// Interfaces that are captured.
+    pub captures: Vec<Capture>,
+    /// Shards for packets, in order of their numbers.
+    pub meters: Vec<Meter>,
     /// The sink.
     pub sink: Sink,
     /// How often the embedded store had to be started again.
@@ -150,6 +154,40 @@ pub struct Listener {
     pub kernel_drops: u64,
     /// Receive buffer in force, bytes.
     pub receive_buffer_bytes: u64,
+}
+
+/// An interface that is captured, or a folder of captures.
+#[derive(Clone, Debug, Default)]
+pub struct Capture {
+    /// Its name, or its path.
+    pub interface: String,
+    /// Frames read.
+    pub frames: u64,
+    /// Their bytes, as far as they were captured.
+    pub bytes: u64,
+    /// Frames that the kernel dropped because its buffer was full.
+    pub kernel_drops: u64,
+    /// Frames that the interface dropped before.
+    pub interface_drops: u64,
+    /// Whether it is there and up.
+    pub is_up: bool,
+    /// Times that it was opened again.
+    pub reopened: u64,
+    /// Of a folder: files by what became of them.
+    pub files: Vec<(&'static str, u64)>,
+    /// Of a folder: files that are not complete or not read yet.
+    pub files_waiting: u64,
+}
+
+/// A shard for packets.
+#[derive(Clone, Debug, Default)]
+pub struct Meter {
+    /// What it has of a shard for exports, too.
+    pub shard: Shard,
+    /// Conversations in its table.
+    pub conversations: u64,
+    /// Rows made of packets.
+    pub rows: u64,
 }
 
 /// An export shard.

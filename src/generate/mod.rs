@@ -1,14 +1,15 @@
-//! Exporters with known content, for load, demo and tests.
+//! Exporters and packets with known content, for load, demo and tests.
 //!
 //! Owns: [`Exporter`] (one exporting process: its traffic, clock, sequence and templates), [`Flow`] (what it saw),
-//! [`Truth`] (the sums that a collector must find), [`sender`] (pools of datagrams sent at a rate) and [`capture`]
-//! (the same into a file).
+//! [`Truth`] (the sums that a collector must find), [`sender`] (pools of datagrams sent at a rate), [`capture`]
+//! (the same into a file) and [`packets`] (conversations as a mirror port shows them).
 //! Never: decides what a collector does with it; draws from anything but its seed and the time it is given.
 //! Why in the product: the same exporters show a newcomer the product, load it, and prove its sums.
 
 pub mod capture;
 mod exporter;
 mod mmsg;
+pub mod packets;
 mod pool;
 mod random;
 mod sampled;

@@ -165,7 +165,7 @@ pub(super) fn draw(random: &mut Random, site: &Site, v6_percent: u64, now_ms: i6
     if upstream { flow } else { flow.reversed() }
 }
 
-fn pick(random: &mut Random) -> &'static Service {
+pub(super) fn pick(random: &mut Random) -> &'static Service {
     let mut left = random.below(u64::from(SHARES)) as u32;
     for service in SERVICES {
         if left < service.share {
@@ -176,7 +176,7 @@ fn pick(random: &mut Random) -> &'static Service {
     &SERVICES[0]
 }
 
-fn client_address(c: u64, v6: bool) -> Addr {
+pub(super) fn client_address(c: u64, v6: bool) -> Addr {
     let b = c.to_be_bytes();
     match v6 {
         false => Addr::from_v4([10, b[5], b[6], b[7]]),
@@ -201,7 +201,7 @@ fn client_address(c: u64, v6: bool) -> Addr {
     }
 }
 
-fn server_address(s: u64, v6: bool) -> Addr {
+pub(super) fn server_address(s: u64, v6: bool) -> Addr {
     let b = s.to_be_bytes();
     match v6 {
         false => Addr::from_v4([20 + b[4] % 180, b[5], b[6], b[7]]),

@@ -10,6 +10,8 @@ pub struct Gauges {
     pub datagrams_queued: u64,
     /// Sets awaiting their template.
     pub sets_awaiting: u64,
+    /// Frames between a reader and dissecting.
+    pub frames_queued: u64,
     /// Rows open in a shard, queued to the sink, in flight or spooled.
     pub rows_open: u64,
     /// Fragments that wait for the rest of their packet.
@@ -82,7 +84,7 @@ pub fn laws(t: &Tally, g: &Gauges) -> Vec<Law> {
             left: sum(&[O::RecordsFlow, O::RowsAddedReverse, O::RowsAddedMetered]),
             right: t.count(O::Rows),
         },
-        frames(t),
+        frames(t, g),
         Law {
             name: "rows + recovered + replayed = acknowledged + shed + quarantined + damaged + lost + open",
             left: sum(&[O::Rows, O::RowsRecovered, O::RowsReplayed]),
@@ -99,8 +101,9 @@ pub fn laws(t: &Tally, g: &Gauges) -> Vec<Law> {
     ]
 }
 
-fn frames(t: &Tally) -> Law {
+fn frames(t: &Tally, g: &Gauges) -> Law {
     let ended = [
+        O::FramesDroppedQueue,
         O::FramesDissected,
         O::FramesRejectedLinkType,
         O::FramesRejectedCut,
@@ -108,9 +111,9 @@ fn frames(t: &Tally) -> Law {
         O::FramesRejectedDeep,
     ];
     Law {
-        name: "frames captured = dissected + rejected",
+        name: "frames captured = dissected + rejected + dropped + queued",
         left: t.count(O::FramesCaptured),
-        right: ended.iter().map(|&o| t.count(o)).sum(),
+        right: g.frames_queued + ended.iter().map(|&o| t.count(o)).sum::<u64>(),
     }
 }
 

@@ -220,6 +220,8 @@ outcomes! {
     FlowsEvictedDoubtful = "flows_evicted_doubtful";
     /// Frames of traffic captured.
     FramesCaptured = "frames_captured";
+    /// Frames of traffic dropped because the queue to the shard was full.
+    FramesDroppedQueue = "frames_dropped_queue";
     /// Frames of traffic that were understood: IP packets, and what is known to be none.
     FramesDissected = "frames_dissected";
     /// Frames of traffic rejected: a link type that is not known or never carries IP.

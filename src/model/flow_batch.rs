@@ -218,6 +218,12 @@ impl FlowBatch {
         }
     }
 
+    /// All rows were received at this time, nanoseconds since 1970 UTC.
+    pub fn set_received_at(&mut self, now_ns: i64) {
+        let received = self.provenances.iter_mut().map(|p| &mut p.received_at_ns);
+        received.for_each(|at| *at = now_ns);
+    }
+
     /// Copies a text into the arena, cut to its limits; the second value is the flag to set on the row (0 if whole).
     pub fn push_text(&mut self, text: &[u8]) -> (TextRef, u32) {
         let room = TEXT_ARENA_MAX.saturating_sub(self.texts_arena.len());

@@ -143,6 +143,12 @@ impl Fragments {
         self.waiting.len()
     }
 
+    /// Fragments that wait.
+    pub fn frames(&self) -> u64 {
+        let frames = |slot: &u32| u64::from(self.slots[*slot as usize].frames);
+        self.waiting.values().map(frames).sum()
+    }
+
     /// Whether nothing waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()

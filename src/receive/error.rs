@@ -19,6 +19,16 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Operator: the interface cannot be captured.
+    #[error("cannot capture {interface}: {why}{cure}")]
+    Capture {
+        /// The interface as configured.
+        interface: String,
+        /// What libpcap said.
+        why: String,
+        /// What to do, where we know.
+        cure: &'static str,
+    },
     /// Us: the socket stopped working.
     #[error("receiving on {address} failed: {source}")]
     Socket {

@@ -2,12 +2,13 @@
 //!
 //! Owns: the UDP sockets ([`udp`]), the batches that carry datagrams to the shards ([`pool`]), the choice of the
 //! shard and what happens when it cannot take more ([`route`]), who may send ([`admission`]), what control reads
-//! of all this ([`published`]), and capture files ([`Captures`]).
+//! of all this ([`published`]), frames of interfaces ([`capture`]), and capture files ([`Captures`]).
 //! Never: waits for a shard, allocates for a datagram, takes a lock for a known exporter.
 //! Why alone on its threads: a late read is a lost datagram, a late decode is only late.
 
 // Live reception.
 pub mod admission;
+pub mod capture;
 mod mmsg;
 pub mod pool;
 pub mod prefix;

@@ -32,39 +32,39 @@ pub struct ReceiveStats {
     pub batches: usize,
 }
 
-/// A cell with the [`ReceiveStats`] of one listener: the receive thread writes it every 100 ms and when its socket
+/// A cell with the [`ReceiveStats`] of one listener (or what another reader shows): the receive thread writes it every 100 ms and when its socket
 /// runs dry, control reads it. The writer never waits for a reader, except at its end.
 #[derive(Clone, Debug)]
-pub struct Published(Arc<Mutex<ReceiveStats>>);
+pub struct Published<T = ReceiveStats>(Arc<Mutex<T>>);
 
-impl Published {
-    pub(super) fn new(stats: ReceiveStats) -> Self {
+impl<T: Clone> Published<T> {
+    pub(super) fn new(stats: T) -> Self {
         Published(Arc::new(Mutex::new(stats)))
     }
 
     /// A copy of the state.
-    pub fn read(&self) -> ReceiveStats {
+    pub fn read(&self) -> T {
         self.lock().clone()
     }
 
     /// Looks at the state in place. The receive thread skips its update meanwhile: be quick.
-    pub fn with<T>(&self, look: impl FnOnce(&ReceiveStats) -> T) -> T {
+    pub fn with<R>(&self, look: impl FnOnce(&T) -> R) -> R {
         look(&self.lock())
     }
 
     /// Changes the state unless somebody is reading it.
-    pub(super) fn try_write(&self, change: impl FnOnce(&mut ReceiveStats)) {
+    pub(super) fn try_write(&self, change: impl FnOnce(&mut T)) {
         if let Ok(mut stats) = self.0.try_lock() {
             change(&mut stats);
         }
     }
 
     /// Changes the state, waiting for readers.
-    pub(super) fn write(&self, change: impl FnOnce(&mut ReceiveStats)) {
+    pub(super) fn write(&self, change: impl FnOnce(&mut T)) {
         change(&mut self.lock());
     }
 
-    fn lock(&self) -> MutexGuard<'_, ReceiveStats> {
+    fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -109,12 +109,12 @@ impl Account {
         self.group.as_raw()
     }
 
-    /// Changes to the account for good: groups, group, user, then every capability, the bounding set included. Only the
-    /// calling thread changes in full, so there must be no other.
+    /// Changes to the account for good: groups, group, user, then every capability but `kept`, the bounding set included. Only
+    /// the calling thread changes in full, so there must be no other.
     ///
     /// # Errors
     /// When the kernel refuses, or root's rights come back.
-    pub fn become_for_good(&self) -> Result<(), Error> {
+    pub fn become_for_good(&self, kept: &[Capability]) -> Result<(), Error> {
         // the user changes before the bounding set is dropped, which needs a capability that would go with root
         caps::securebits::set_keepcaps(true).map_err(Error::kernel("keep capabilities"))?;
         nix::unistd::setgroups(&[self.group]).map_err(Error::kernel("give up the groups"))?;
@@ -122,7 +122,12 @@ impl Account {
         nix::unistd::setuid(self.user).map_err(Error::kernel("change the user"))?;
         let one = CapsHashSet::from([Capability::CAP_SETPCAP]);
         caps::set(None, CapSet::Effective, &one).map_err(Error::kernel("keep a capability"))?;
-        retain(&[])?;
+        retain(kept)?;
+        if !kept.is_empty() {
+            let kept = kept.iter().copied().collect();
+            caps::set(None, CapSet::Effective, &kept)
+                .map_err(Error::kernel("keep a capability"))?;
+        }
         caps::securebits::set_keepcaps(false).map_err(Error::kernel("let capabilities go"))?;
         match nix::unistd::setuid(Uid::from_raw(0)) {
             Ok(()) => Err(Error::Kernel {
@@ -155,6 +160,21 @@ pub fn retain(kept: &[Capability]) -> Result<(), Error> {
         let mut left = read(set)?;
         left.retain(|c| kept.contains(c));
         caps::set(None, set, &left).map_err(Error::kernel("give up capabilities"))?;
+    }
+    Ok(())
+}
+
+/// Gives up one capability, in all sets of the calling thread and of the threads that it starts later.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn give_up(capability: Capability) -> Result<(), Error> {
+    if has(Capability::CAP_SETPCAP) {
+        caps::drop(None, CapSet::Bounding, capability)
+            .map_err(Error::kernel("drop from the bounding set"))?;
+    }
+    for set in [CapSet::Effective, CapSet::Permitted] {
+        caps::drop(None, set, capability).map_err(Error::kernel("give up a capability"))?;
     }
     Ok(())
 }

@@ -9,7 +9,9 @@ mod error;
 mod folder;
 mod settings;
 
-pub use account::{Account, Capability, Change, KEPT_BY_ROOT, forbid_new_rights, has, retain};
+pub use account::{
+    Account, Capability, Change, KEPT_BY_ROOT, forbid_new_rights, give_up, has, retain,
+};
 pub use error::Error;
 pub use folder::{check_reach, give};
 pub use settings::Settings;

@@ -4,7 +4,7 @@ use super::{Back, Sealed};
 use crate::dissect::{Dissected, Dissector, FrameHead, Reason};
 use crate::ledger::{Book, Outcome, Tally};
 use crate::meter::Meter;
-use crate::model::{Addr, Envelope, FlowBatch, PacketView, RowPlace};
+use crate::model::{Addr, Envelope, FlowBatch, Learned, PacketView, RowPlace};
 use crate::reassemble::fragment::{Added, Fragments, Gathered};
 
 /// Dissect, meter and everything behind it: the twin of [`super::ExportShard`] over frames. Online and offline run this code.
@@ -76,11 +76,10 @@ impl CaptureShard {
         done
     }
 
-    /// Meters a frame. Its time was passed with [`CaptureShard::advance`].
+    /// Meters a frame that its reader counted. Its time was passed with [`CaptureShard::advance`].
     #[inline]
     pub fn frame(&mut self, head: FrameHead, bytes: &[u8]) {
         let tally = self.book.other();
-        tally.one(Outcome::FramesCaptured);
         match self.dissector.frame(head, bytes) {
             Dissected::Ip(packet) => {
                 tally.one(Outcome::FramesDissected);
@@ -181,6 +180,21 @@ impl CaptureShard {
     /// Rows that are not sealed yet.
     pub fn rows_open(&self) -> u64 {
         self.open.len() as u64 + self.back.rows_waiting()
+    }
+
+    /// Fragments that wait for the rest of their packet.
+    pub fn fragments_waiting(&self) -> u64 {
+        self.fragments.frames()
+    }
+
+    /// Takes in what is known of the interfaces that are captured.
+    pub fn know(&mut self, mut facts: Vec<Learned>) {
+        self.back.learn(&mut facts, &mut self.book);
+    }
+
+    /// All rows of the open batch were received at this time, nanoseconds: their packets come from a file.
+    pub fn received_at(&mut self, now_ns: i64) {
+        self.open.set_received_at(now_ns);
     }
 
     /// What is behind the meter.

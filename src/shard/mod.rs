@@ -1,18 +1,20 @@
 //! The loop: the only room that knows the order of the stages.
 //!
 //! Owns: [`ExportShard`] (datagrams to bundles: decode, enrich, aggregate, seal), [`CaptureShard`] (the same of frames: dissect,
-//! meter), [`Worker`] (its thread).
+//! meter), [`Worker`] and [`CaptureWorker`] (their threads).
 //! Never: sockets, HTTP, the clock: time comes with the datagrams. Why: a shard meets no other, so a stage is a function call
 //! and offline is the same code as online.
 
 mod back;
 mod capture;
 mod export;
+mod frames;
 mod settings;
 mod worker;
 
 pub use back::{Back, FACTS_MAX, Sealed};
 pub use capture::{CaptureShard, Stray};
 pub use export::ExportShard;
+pub use frames::CaptureWorker;
 pub use settings::{SHARDS_MAX, Settings, Stages};
 pub use worker::{Cell, Change, ShardStats, State, Worker};

@@ -43,6 +43,10 @@ pub struct ShardStats {
     pub queue: usize,
     /// Sets that await their template.
     pub sets_awaiting: u64,
+    /// Fragments that wait for the rest of their packet.
+    pub fragments_waiting: u64,
+    /// Conversations in the flow table.
+    pub conversations: u64,
     /// Rows that are not handed to the sink yet.
     pub rows_open: u64,
     /// Rows handed to the sink, in all.
@@ -109,8 +113,20 @@ impl Cell {
             .add_to(all);
     }
 
+    /// The shard has worked off a batch.
+    pub(super) fn count_round(&self) {
+        self.pulse.rounds.fetch_add(1, Relaxed);
+    }
+
+    /// Hands a bundle over; whoever looks meanwhile sees that the shard waits for that.
+    pub(super) fn deliver(&self, bundle: Bundle, output: &mut dyn FnMut(Bundle)) {
+        self.pulse.waiting.store(true, Relaxed);
+        output(bundle);
+        self.pulse.waiting.store(false, Relaxed);
+    }
+
     /// Counts the usage of a bundle for metrics; returns how many rows found no room of their own.
-    fn count_usage(&self, bundle: &Bundle) -> u64 {
+    pub(super) fn count_usage(&self, bundle: &Bundle) -> u64 {
         let series = self.series.lock();
         let mut series = series.unwrap_or_else(std::sync::PoisonError::into_inner);
         let count = |b: &batch::Batch| match &b.content {
@@ -201,7 +217,7 @@ impl Worker {
             }
             self.datagrams(&batch, output);
             drop(batch);
-            self.cell.pulse.rounds.fetch_add(1, Relaxed);
+            self.cell.count_round();
             self.queue = input.len();
             self.after_batch(output);
             self.busy_ns += began.elapsed().as_nanos() as u64;
@@ -298,9 +314,7 @@ impl Worker {
                 .add(Outcome::SeriesRefused, refused);
             // published before they leave: rows may be counted open twice for a moment, never not at all
             self.publish(false);
-            self.cell.pulse.waiting.store(true, Relaxed);
-            output(bundle);
-            self.cell.pulse.waiting.store(false, Relaxed);
+            self.cell.deliver(bundle, output);
         }
     }
 

@@ -37,7 +37,7 @@ pub fn account(name: Option<&str>) -> Result<Option<Account>, Error> {
 
 /// Changes to the account for good. Call before any thread starts.
 pub fn drop_rights(account: &Account) -> Result<(), Error> {
-    account.become_for_good()?;
+    account.become_for_good(&[])?;
     // without this the engine could not read its own files below /proc
     nix::sys::prctl::set_dumpable(true)
         .map_err(|error| Error::Confine(format!("cannot stay readable to itself: {error}")))?;

@@ -40,6 +40,7 @@ fn the_sample_has_every_key() {
     let sample = sample();
     let rooms = [
         "receive",
+        "receive/capture",
         "shard",
         "decode",
         "enrich",

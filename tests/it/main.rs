@@ -3,6 +3,7 @@
 mod agents;
 mod aggregate;
 mod applications;
+mod capture;
 mod captures;
 mod cards;
 mod check;

@@ -154,6 +154,8 @@ impl Crew {
             link_type: f.link_type,
             wire_len: f.original,
         };
+        let tally = self.captures[i].book().other();
+        tally.one(Outcome::FramesCaptured);
         self.captures[i].frame(head, f.captured);
         while let Some(stray) = self.captures[i].take_stray() {
             let (low, high) = stray.ends();

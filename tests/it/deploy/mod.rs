@@ -60,7 +60,9 @@ fn exported() -> std::collections::BTreeSet<String> {
 
 /// The metrics on the page of a collector with one exporter that has counted these outcomes.
 fn on_a_page(outcomes: &[flowhouse::ledger::Outcome]) -> std::collections::BTreeSet<String> {
-    use flowhouse::control::{Endpoint, Inventory, Listener, Shard, Sink, Snapshot, Spool, render};
+    use flowhouse::control::{
+        Capture, Endpoint, Inventory, Listener, Meter, Shard, Sink, Snapshot, Spool, render,
+    };
     let mut book = flowhouse::ledger::Book::new(4);
     let account = book.account((flowhouse::model::Addr::from_v4([192, 0, 2, 1]).0, 0));
     for &outcome in outcomes {
@@ -72,6 +74,8 @@ fn on_a_page(outcomes: &[flowhouse::ledger::Outcome]) -> std::collections::BTree
         book,
         listeners: vec![Listener::default()],
         shards: vec![Shard::default()],
+        captures: vec![Capture::default()],
+        meters: vec![Meter::default()],
         sink: Sink {
             errors: [("241".to_owned(), 1)].into(),
             latency: vec![(1.0, 1)],

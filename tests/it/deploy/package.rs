@@ -46,7 +46,9 @@ fn the_package_has_what_it_should() {
     run(Command::new("dpkg-deb").arg("-e").arg(&deb).arg(&control));
     let of = |name: &str| std::fs::read_to_string(control.join(name)).expect(name);
     assert_eq!(of("conffiles"), "/etc/flowhouse/flowhouse.toml\n");
-    assert!(of("control").contains("adduser") && of("control").contains("libc6"));
+    for package in ["adduser", "libc6", "libpcap0.8"] {
+        assert!(of("control").contains(package), "depends on {package}");
+    }
     for script in ["postinst", "prerm", "postrm"] {
         assert!(
             of(script).contains("flowhouse.service") || script == "postrm",

@@ -1,0 +1,271 @@
+//! The thread of a capture shard.
+
+use super::{CaptureShard, Cell, Change, Sealed, Stray};
+use crate::batch::Bundle;
+use crate::dissect::{FrameHead, RouteKey};
+use crate::ledger::Outcome;
+use crate::receive::Frame;
+use crate::receive::capture::{FrameBatch, Spread};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, never};
+use std::time::Instant;
+
+/// A capture shard with its channels.
+#[derive(Debug)]
+pub struct CaptureWorker {
+    shard: CaptureShard,
+    changes: Receiver<Change>,
+    cell: Cell,
+    strays: Strays,
+    /// Rows are of files: the time of their packets is not the one at which they arrived here.
+    reads_files: bool,
+    /// Time of the latest packet of files.
+    file_ns: i64,
+    /// The latest of the clocks that batches were sent at.
+    now_ns: i64,
+    published_ns: i64,
+    rows_sent: u64,
+    bundles: u64,
+    busy_ns: u64,
+    queue: usize,
+}
+
+/// The ways to the other shards, for packets that belong there.
+#[derive(Debug)]
+struct Strays {
+    /// By shard; its own is there, too, and never used. Empty where there is one shard.
+    to: Vec<Sender<Stray>>,
+    from: Receiver<Stray>,
+    spread: Spread,
+    own: usize,
+}
+
+impl CaptureWorker {
+    /// A worker that publishes into `cell`.
+    pub fn new(shard: CaptureShard, cell: Cell) -> Self {
+        CaptureWorker {
+            shard,
+            changes: never(),
+            cell,
+            strays: Strays {
+                to: vec![],
+                from: bounded(0).1,
+                spread: Spread::new(1),
+                own: 0,
+            },
+            reads_files: false,
+            file_ns: i64::MIN,
+            now_ns: 0,
+            published_ns: 0,
+            rows_sent: 0,
+            bundles: 0,
+            busy_ns: 0,
+            queue: 0,
+        }
+    }
+
+    /// Listens for changes, too; the next batch brings them in force.
+    pub fn with_changes(mut self, changes: Receiver<Change>) -> Self {
+        self.changes = changes;
+        self
+    }
+
+    /// It is number `own` of several, which hand each other what belongs there.
+    pub fn among(
+        mut self,
+        own: usize,
+        to: Vec<Sender<Stray>>,
+        from: Receiver<Stray>,
+        spread: Spread,
+    ) -> Self {
+        self.strays = Strays {
+            to,
+            from,
+            spread,
+            own,
+        };
+        self
+    }
+
+    /// Its frames are of files that others wrote: time is theirs, and rows are received when they are made.
+    pub fn of_files(mut self) -> Self {
+        self.reads_files = true;
+        self
+    }
+
+    /// Works until the senders of `input` are gone, ends all conversations, seals what is left, and ends. `output` may make
+    /// it wait: that is how a slow store is felt here.
+    pub fn run(mut self, input: &Receiver<FrameBatch>, output: &mut dyn FnMut(Bundle)) {
+        for batch in input {
+            let began = Instant::now();
+            self.clock(batch.now_ns(), output);
+            while let Ok(change) = self.changes.try_recv() {
+                self.seal(output, false);
+                self.shard.back().reconfigure(&change.tables, &change.batch);
+            }
+            while let Ok(stray) = self.strays.from.try_recv() {
+                self.stray(&stray, output);
+            }
+            batch.iter().for_each(|f| self.frame(&f, output));
+            if batch.is_end() {
+                self.end_conversations(output);
+            } else if batch.is_empty() && !self.reads_files {
+                self.advance(batch.now_ns(), output);
+            }
+            drop(batch);
+            self.cell.count_round();
+            self.queue = input.len();
+            self.after_batch(output);
+            self.busy_ns += began.elapsed().as_nanos() as u64;
+        }
+        // others end when nobody can send to them any more
+        self.strays.to.clear();
+        let from = std::mem::replace(&mut self.strays.from, bounded(0).1);
+        from.iter().for_each(|stray| self.stray(&stray, output));
+        self.end_conversations(output);
+        self.seal(output, true);
+        self.publish();
+    }
+
+    /// Follows the clock: where it was set back, all conversations end.
+    fn clock(&mut self, now_ns: i64, output: &mut dyn FnMut(Bundle)) {
+        if now_ns < self.now_ns - STEP_NS {
+            self.end_conversations(output);
+            self.seal(output, false);
+            self.shard.back().set_clock(now_ns);
+            (self.now_ns, self.published_ns) = (now_ns, now_ns);
+        }
+        self.now_ns = self.now_ns.max(now_ns);
+    }
+
+    #[inline]
+    fn frame(&mut self, f: &Frame<'_>, output: &mut dyn FnMut(Bundle)) {
+        if self.reads_files {
+            if f.time_ns < self.file_ns.saturating_sub(FILE_STEP_NS) {
+                self.end_conversations(output);
+                self.file_ns = f.time_ns;
+            }
+            self.file_ns = self.file_ns.max(f.time_ns);
+        }
+        self.advance(f.time_ns, output);
+        let head = FrameHead {
+            time_ns: f.time_ns,
+            frame: 0,
+            interface: f.interface,
+            link_type: f.link_type,
+            wire_len: f.original,
+        };
+        self.shard.frame(head, f.captured);
+        while let Some(stray) = self.shard.take_stray() {
+            if let Some(mine) = self.strays.send(stray) {
+                self.shard.stray(&mine);
+            }
+        }
+        self.make_room(output);
+    }
+
+    fn stray(&mut self, stray: &Stray, output: &mut dyn FnMut(Bundle)) {
+        self.shard.stray(stray);
+        self.make_room(output);
+    }
+
+    #[inline]
+    fn advance(&mut self, now_ns: i64, output: &mut dyn FnMut(Bundle)) {
+        while !self.shard.advance(now_ns, 0) {
+            self.close_batch(output);
+        }
+    }
+
+    fn end_conversations(&mut self, output: &mut dyn FnMut(Bundle)) {
+        while !self.shard.finish(0) {
+            self.close_batch(output);
+        }
+        self.make_room(output);
+    }
+
+    #[inline]
+    fn make_room(&mut self, output: &mut dyn FnMut(Bundle)) {
+        if self.shard.is_full() {
+            self.close_batch(output);
+        }
+    }
+
+    /// Closes the open batch, and seals where the bundle is full.
+    fn close_batch(&mut self, output: &mut dyn FnMut(Bundle)) {
+        self.date();
+        self.shard.close_batch(self.now_ns);
+        if self.shard.back().is_crowded() {
+            self.seal(output, false);
+        }
+    }
+
+    /// Rows of a file are received now.
+    fn date(&mut self) {
+        if self.reads_files {
+            self.shard.received_at(self.now_ns);
+        }
+    }
+
+    fn after_batch(&mut self, output: &mut dyn FnMut(Bundle)) {
+        if self.shard.due(self.now_ns) {
+            self.seal(output, false);
+        }
+        if self.now_ns - self.published_ns >= PUBLISH_NS {
+            self.publish();
+        }
+    }
+
+    fn seal(&mut self, output: &mut dyn FnMut(Bundle), last: bool) {
+        self.date();
+        let sealed: Sealed = self.shard.seal(self.now_ns, last);
+        let Some(bundle) = sealed else { return };
+        self.rows_sent += bundle.flow_rows() as u64;
+        self.bundles += 1;
+        let refused = self.cell.count_usage(&bundle);
+        let tally = self.shard.book().other();
+        tally.add(Outcome::SeriesRefused, refused);
+        // published before they leave: rows may be counted open twice for a moment, never not at all
+        self.publish();
+        self.cell.deliver(bundle, output);
+    }
+
+    fn publish(&mut self) {
+        self.published_ns = self.now_ns;
+        let (rows_open, flows) = (self.shard.rows_open(), self.shard.meter().flows() as u64);
+        let fragments = self.shard.fragments_waiting();
+        let (rows_sent, bundles, busy_ns, queue) =
+            (self.rows_sent, self.bundles, self.busy_ns, self.queue);
+        let book = self.shard.book();
+        self.cell.with(|stats| {
+            stats.book.clone_from(book);
+            stats.rows_open = rows_open;
+            stats.rows_sent = rows_sent;
+            stats.bundles = bundles;
+            stats.busy_ns = busy_ns;
+            stats.queue = queue;
+            stats.conversations = flows;
+            stats.fragments_waiting = fragments;
+        });
+    }
+}
+
+impl Strays {
+    /// Hands a packet to its shard; gives it back where that is this one, or takes no more.
+    fn send(&self, stray: Stray) -> Option<Stray> {
+        let (low, high) = stray.ends();
+        let shard = self.spread.shard(&RouteKey { low, high });
+        match self.to.get(shard) {
+            Some(to) if shard != self.own => match to.try_send(stray) {
+                Ok(()) => None,
+                Err(TrySendError::Full(stray) | TrySendError::Disconnected(stray)) => Some(stray),
+            },
+            _ => Some(stray),
+        }
+    }
+}
+
+/// A clock that is back by more was set.
+const STEP_NS: i64 = 1_000_000_000;
+/// Where the packets of files go back by more, another capture begins.
+const FILE_STEP_NS: i64 = 3_600 * STEP_NS;
+/// Nanoseconds after which counts are published.
+const PUBLISH_NS: i64 = 100_000_000;
