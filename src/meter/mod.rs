@@ -18,8 +18,10 @@ mod wheel;
 pub use settings::Settings;
 
 use crate::ledger::{Book, Outcome};
-use crate::model::{Addr, FlowBatch, Handshake, PacketView, RowPlace, TcpHeader, Transport};
-use crate::reassemble::app::{Apps, Deaf, Heard};
+use crate::model::{
+    Addr, FlowBatch, Handshake, Measure, PacketView, RowPlace, TcpHeader, Transport,
+};
+use crate::reassemble::app::{Apps, Deaf, Heard, Talk};
 use crate::reassemble::stream::Segment;
 use flow::{Facts, Flow, NO_PLACE, Stage};
 use key::FlowKey;
@@ -41,6 +43,10 @@ struct Measured {
     zero_windows: u32,
     resets: u32,
     handshake: Handshake,
+    dns_rtt_us: u32,
+    dns_rcode: u8,
+    tls_version: u16,
+    cert_expires_s: u32,
 }
 
 /// The flow table of one shard.
@@ -436,6 +442,11 @@ impl Meter {
         out: &mut FlowBatch,
         book: &mut Book,
     ) {
+        let flow = self.table.flow(place);
+        if let (true, Some(apps)) = (over, &mut self.apps) {
+            hear_end(apps, flow, self.now_ns, book);
+        }
+        let answer = flow.talk.take_answer();
         let flow = self.table.get(place);
         let (tcp, mut made) = (flow.tcp, 0);
         for half in 0..2 {
@@ -446,6 +457,8 @@ impl Meter {
                 Some(tcp) => tcp.take(half, over),
                 None => Measured::default(),
             };
+            let mut measured = measured;
+            measured.of_talk(half, flow, answer);
             let told = Told {
                 flow,
                 half,
@@ -477,9 +490,7 @@ impl Meter {
 
     fn forget(&mut self, place: u32) {
         let flow = self.table.flow(place);
-        if let Some(apps) = &mut self.apps {
-            apps.end(&mut flow.talk);
-        }
+        flow.talk = Talk::default();
         if flow.tcp != NO_PLACE {
             self.tcps_free.push(flow.tcp);
         }
@@ -496,27 +507,68 @@ fn hear(
     p: &PacketView<'_>,
     book: &mut Book,
 ) {
-    let (ends, tally) = (flow.ends(), book.other());
+    let mut heard = Heard {
+        ends: flow.ends(),
+        half,
+        time_ns: p.time_ns,
+        segment: Segment {
+            bytes: p.payload(),
+            len: p.payload_len,
+            ..Default::default()
+        },
+        next: [None; 2],
+    };
     match p.transport {
         Transport::Tcp(t) => {
-            let heard = Heard {
-                half,
-                segment: Segment {
-                    seq: t.seq,
-                    syn: t.has(TcpHeader::SYN),
-                    ack: t.has(TcpHeader::ACK).then_some(t.ack),
-                    bytes: p.payload(),
-                    len: p.payload_len,
-                },
-                next: tcp.map_or([None; 2], Tcp::next),
-            };
-            apps.segment(&mut flow.talk, &ends, &heard, tally, &mut Deaf);
+            heard.segment.seq = t.seq;
+            heard.segment.syn = t.has(TcpHeader::SYN);
+            heard.segment.ack = t.has(TcpHeader::ACK).then_some(t.ack);
+            heard.next = tcp.map_or([None; 2], Tcp::next);
+            apps.segment(&mut flow.talk, &heard, book.other(), &mut Deaf);
         }
         Transport::Ports { .. } => {
-            apps.datagram(&mut flow.talk, &ends, half, p.payload(), tally, &mut Deaf);
+            apps.datagram(&mut flow.talk, &heard, book.other(), &mut Deaf);
         }
         _ => {}
     }
+}
+
+impl Measured {
+    /// With what the conversation said: of TLS both directions have it, of DNS the one that answers.
+    fn of_talk(&mut self, half: usize, flow: &Flow, answer: Option<(Option<u32>, u8)>) {
+        let mut take = |m: Measure| self.taken |= m.bit();
+        if let Some(known) = flow.talk.known() {
+            if known.tls_version != 0 {
+                self.tls_version = known.tls_version;
+                take(Measure::TlsVersion);
+            }
+            if let Some(expires) = known.cert_expires_s {
+                self.cert_expires_s = expires;
+                take(Measure::CertExpiresS);
+            }
+        }
+        let answers = half == 1 || !flow.halves[1].seen;
+        if let Some((rtt_us, rcode)) = answer.filter(|_| answers) {
+            self.dns_rcode = rcode;
+            take(Measure::DnsRcode);
+            if let Some(rtt_us) = rtt_us {
+                self.dns_rtt_us = rtt_us;
+                take(Measure::DnsRttUs);
+            }
+        }
+    }
+}
+
+/// Hears what still waits of a conversation that is over.
+fn hear_end(apps: &mut Apps, flow: &mut Flow, now_ns: i64, book: &mut Book) {
+    let heard = Heard {
+        ends: flow.ends(),
+        half: 0,
+        time_ns: now_ns,
+        segment: Segment::default(),
+        next: [None; 2],
+    };
+    apps.end(&mut flow.talk, &heard, book.other(), &mut Deaf);
 }
 
 /// Whether a first segment is one of the side that was asked: a SYN-ACK, or of a connection that was picked up in its middle
