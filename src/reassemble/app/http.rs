@@ -505,12 +505,14 @@ mod tests {
     use std::io::Write;
 
     fn rig() -> Rig {
-        let mut rig = Rig::default();
-        rig.wishes = Wishes {
+        let wishes = Wishes {
             all: true,
             bodies: true,
         };
-        rig
+        Rig {
+            wishes,
+            ..Rig::default()
+        }
     }
 
     /// Both halves in turn, in pieces of `step`.

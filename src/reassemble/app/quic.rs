@@ -45,7 +45,7 @@ pub(super) fn recognise(peek: &Peek<'_>) -> Verdict {
         0 if versions && !long.dcid.is_empty() | !long.scid.is_empty() => {
             Verdict::Is(AppProto::Quic, Confidence::LIKELY)
         }
-        v if Version::of(v).is_some() || v >> 8 == 0xface_b0 || v >> 8 == 0xff_0000 => is,
+        v if Version::of(v).is_some() || v >> 8 == 0x00fa_ceb0 || v >> 8 == 0x00ff_0000 => is,
         v if v & 0x0f0f_0f0f == 0x0a0a_0a0a && b.len() >= 1200 => {
             Verdict::Is(AppProto::Quic, Confidence::LIKELY)
         }

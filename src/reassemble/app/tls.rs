@@ -194,11 +194,12 @@ fn certificates(ctx: &mut Ctx<'_>, half: usize, body: &[u8]) {
             return;
         }
         // the server's comes first
-        if place == 0 && ctx.known().cert_expires_s.is_none() {
-            if let Ok((_, certificate)) = X509Certificate::from_der(der) {
-                let expires = certificate.validity().not_after.timestamp();
-                ctx.known().cert_expires_s = Some(expires.clamp(0, u32::MAX.into()) as u32);
-            }
+        if place == 0
+            && ctx.known().cert_expires_s.is_none()
+            && let Ok((_, certificate)) = X509Certificate::from_der(der)
+        {
+            let expires = certificate.validity().not_after.timestamp();
+            ctx.known().cert_expires_s = Some(expires.clamp(0, u32::MAX.into()) as u32);
         }
         ctx.visitor
             .message(half, &Message::TlsCertificate { place, der });
