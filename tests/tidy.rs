@@ -40,7 +40,25 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
     ),
     ("dissect", &[], &["etherparse", "serde"]),
     // a hasher for what waits
-    ("reassemble", &[], &["foldhash", "hashbrown", "serde"]),
+    (
+        "reassemble",
+        &[],
+        &[
+            "foldhash",
+            "hashbrown",
+            "serde",
+            // parsers, and what they unpack and open with
+            "httparse",
+            "loona_hpack",
+            "tls_parser",
+            "x509_parser",
+            "simple_dns",
+            "flate2",
+            "brotli_decompressor",
+            "ring",
+            "md5",
+        ],
+    ),
     (
         "enrich",
         &[],

@@ -6,7 +6,7 @@ use super::places;
 use super::rules::Side;
 use super::services::Services;
 use super::tables::{Application, Exporter, Learnt, Tables, of_engine};
-use crate::model::{AppSource, CoreColumns, Field, FlowBatch, Learned, Origin};
+use crate::model::{AppProto, AppSource, CoreColumns, Field, FlowBatch, Learned, Origin};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -263,9 +263,15 @@ fn by_server_name(tables: &Tables, batch: &mut FlowBatch, rows: Range<usize>) {
         return;
     };
     let mut last: (&[u8], u32) = (b"", 0);
+    let asks = [AppProto::Dns, AppProto::Mdns, AppProto::Llmnr]
+        .map(|p| tables.config.services.spoken(p as u8));
     for i in rows {
         let text = texts.server_name[i];
         if text.len == 0 || !may_be_refined(tables, &batch.core, i) {
+            continue;
+        }
+        // the name that is asked for is not who is spoken with
+        if is_protocol_heard(&batch.core, i) && asks.contains(&batch.core.app_proto[i]) {
             continue;
         }
         let name = &batch.texts_arena[text.at as usize..][..text.len.into()];

@@ -214,6 +214,8 @@ outcomes! {
     StreamsCut = "streams_cut";
     /// Conversations whose protocol was not looked for, because as many as there is room for were listened to.
     TalksRefused = "talks_refused";
+    /// Messages that were longer than is read, or became too long when they were unpacked: the rest of them is not looked at.
+    AppBudgets = "app_budgets";
     /// Conversations that were told early because the flow table was full.
     FlowsEvicted = "flows_evicted";
     /// The same, of conversations that were one-way or half open: floods and scans.

@@ -5,6 +5,7 @@
 //! Never: frames and headers (that is `dissect`), names, usage, the clock: time comes with the packets.
 
 mod flow;
+mod hear;
 mod index;
 mod key;
 mod rows;
@@ -19,9 +20,9 @@ pub use settings::Settings;
 
 use crate::ledger::{Book, Outcome};
 use crate::model::{Addr, FlowBatch, Handshake, PacketView, RowPlace, TcpHeader, Transport};
-use crate::reassemble::app::{Apps, Deaf, Heard};
-use crate::reassemble::stream::Segment;
+use crate::reassemble::app::{Apps, Talk};
 use flow::{Facts, Flow, NO_PLACE, Stage};
+use hear::{hear, hear_end};
 use key::FlowKey;
 use rows::{Reason, Rows, Told};
 use table::Table;
@@ -41,6 +42,10 @@ struct Measured {
     zero_windows: u32,
     resets: u32,
     handshake: Handshake,
+    dns_rtt_us: u32,
+    dns_rcode: u8,
+    tls_version: u16,
+    cert_expires_s: u32,
 }
 
 /// The flow table of one shard.
@@ -436,6 +441,11 @@ impl Meter {
         out: &mut FlowBatch,
         book: &mut Book,
     ) {
+        let flow = self.table.flow(place);
+        if let (true, Some(apps)) = (over, &mut self.apps) {
+            hear_end(apps, flow, self.now_ns, book);
+        }
+        let answer = flow.talk.take_answer();
         let flow = self.table.get(place);
         let (tcp, mut made) = (flow.tcp, 0);
         for half in 0..2 {
@@ -446,6 +456,8 @@ impl Meter {
                 Some(tcp) => tcp.take(half, over),
                 None => Measured::default(),
             };
+            let mut measured = measured;
+            measured.of_talk(half, flow, answer);
             let told = Told {
                 flow,
                 half,
@@ -477,45 +489,11 @@ impl Meter {
 
     fn forget(&mut self, place: u32) {
         let flow = self.table.flow(place);
-        if let Some(apps) = &mut self.apps {
-            apps.end(&mut flow.talk);
-        }
+        flow.talk = Talk::default();
         if flow.tcp != NO_PLACE {
             self.tcps_free.push(flow.tcp);
         }
         self.table.remove(place);
-    }
-}
-
-/// Hears the payload of a packet.
-fn hear(
-    apps: &mut Apps,
-    flow: &mut Flow,
-    tcp: Option<&Tcp>,
-    half: usize,
-    p: &PacketView<'_>,
-    book: &mut Book,
-) {
-    let (ends, tally) = (flow.ends(), book.other());
-    match p.transport {
-        Transport::Tcp(t) => {
-            let heard = Heard {
-                half,
-                segment: Segment {
-                    seq: t.seq,
-                    syn: t.has(TcpHeader::SYN),
-                    ack: t.has(TcpHeader::ACK).then_some(t.ack),
-                    bytes: p.payload(),
-                    len: p.payload_len,
-                },
-                next: tcp.map_or([None; 2], Tcp::next),
-            };
-            apps.segment(&mut flow.talk, &ends, &heard, tally, &mut Deaf);
-        }
-        Transport::Ports { .. } => {
-            apps.datagram(&mut flow.talk, &ends, half, p.payload(), tally, &mut Deaf);
-        }
-        _ => {}
     }
 }
 

@@ -115,6 +115,7 @@ impl Rows {
         wrapped(out, told.facts, &mut present);
         quality(out, told);
         spoken(out, told);
+        present |= names(out, told);
         out.core.present.push(present);
         out.commit(1);
     }
@@ -184,6 +185,10 @@ fn quality(out: &mut FlowBatch, told: &Told<'_>) {
     q.retransmits.push(m.retransmits);
     q.out_of_order.push(m.out_of_order);
     q.dup_acks.push(m.dup_acks);
+    q.dns_rtt_us.push(m.dns_rtt_us);
+    q.dns_rcode.push(m.dns_rcode);
+    q.tls_version.push(m.tls_version);
+    q.cert_expires_s.push(m.cert_expires_s);
     q.zero_windows.push(m.zero_windows);
     q.resets.push(m.resets);
     if m.handshake != Handshake::None {
@@ -198,6 +203,29 @@ fn spoken(out: &mut FlowBatch, told: &Told<'_>) {
         spoken.spoken.push(proto as u8);
         spoken.spoken_confidence.push(confidence);
     }
+}
+
+/// The names that the conversation gave itself.
+fn names(out: &mut FlowBatch, told: &Told<'_>) -> u64 {
+    let Some(known) = told.flow.talk.known() else {
+        return 0;
+    };
+    let (mut present, mut flags) = (0, 0);
+    if !known.server_name.is_empty() {
+        let (text, cut) = out.push_text(&known.server_name);
+        out.texts_mut().server_name.push(text);
+        present |= Field::ServerName.bit();
+        flags |= cut;
+    }
+    if !known.ja4.is_empty() {
+        let (text, cut) = out.push_text(&known.ja4);
+        out.texts_mut().ja4.push(text);
+        flags |= cut;
+    }
+    if flags != 0 {
+        out.core.flags.push(flags);
+    }
+    present
 }
 
 fn is_icmp(proto: u8) -> bool {

@@ -21,11 +21,34 @@ pub struct AppSettings {
     /// Most conversations that are listened to at a time, of a shard; past it new ones are named by their ports alone.
     /// Default 262,144.
     pub talks_max: usize,
+    /// Bytes that wait to be read, of a shard; past it conversations that need more are given up. Default 64 MiB.
+    pub bytes_max: usize,
+    /// Bytes of a TLS hello or chain of certificates, and of a QUIC hello. Default 64 KiB.
+    pub handshake_bytes_max: usize,
+    /// Certificates of a chain that are read. Default 8.
+    pub certificates_max: usize,
+    /// Bytes of a head of HTTP. Default 64 KiB.
+    pub header_bytes_max: usize,
+    /// Header fields of a head of HTTP. Default 128.
+    pub headers_max: usize,
+    /// Bytes of a body of HTTP that are decoded, where somebody wants bodies. Default 1 MiB.
+    pub body_bytes_max: usize,
+    /// How many times larger than what was sent a body may become. Default 200.
+    pub inflation_max: usize,
 }
 
 impl Default for AppSettings {
     fn default() -> Self {
-        AppSettings { talks_max: 1 << 18 }
+        AppSettings {
+            talks_max: 1 << 18,
+            bytes_max: 64 << 20,
+            handshake_bytes_max: 64 << 10,
+            certificates_max: 8,
+            header_bytes_max: 64 << 10,
+            headers_max: 128,
+            body_bytes_max: 1 << 20,
+            inflation_max: 200,
+        }
     }
 }
 

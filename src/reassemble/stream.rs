@@ -127,7 +127,7 @@ impl Streams {
         half: usize,
         s: &Segment<'_>,
         tally: &mut Tally,
-        each: &mut dyn FnMut(Piece<'_>),
+        each: &mut dyn FnMut(Piece<'_>, &mut Tally),
     ) {
         if let Some(ack) = s.ack {
             self.acknowledged(stream, 1 - half, ack, tally, each);
@@ -151,12 +151,15 @@ impl Streams {
             // the usual way: nothing waits, nothing is missing
             let offset = h.next;
             h.pass(u64::from(s.len));
-            each(Piece {
-                half: half as u8,
-                offset,
-                bytes: s.bytes,
-                gap: 0,
-            });
+            each(
+                Piece {
+                    half: half as u8,
+                    offset,
+                    bytes: s.bytes,
+                    gap: 0,
+                },
+                tally,
+            );
             self.bound(stream, half, tally);
             return;
         }
@@ -173,7 +176,12 @@ impl Streams {
     }
 
     /// The conversation ends: what waits is handed out with its gaps, and the stream is as new.
-    pub fn end(&mut self, stream: &mut Stream, tally: &mut Tally, each: &mut dyn FnMut(Piece<'_>)) {
+    pub fn end(
+        &mut self,
+        stream: &mut Stream,
+        tally: &mut Tally,
+        each: &mut dyn FnMut(Piece<'_>, &mut Tally),
+    ) {
         for half in 0..2 {
             while stream.halves[half].head != NONE {
                 self.skip(stream, half, tally, each);
@@ -191,7 +199,7 @@ impl Streams {
         ahead: i32,
         s: &Segment<'_>,
         tally: &mut Tally,
-        each: &mut dyn FnMut(Piece<'_>),
+        each: &mut dyn FnMut(Piece<'_>, &mut Tally),
     ) {
         let h = &mut stream.halves[half];
         let at = h.next as i64 + i64::from(ahead);
@@ -208,19 +216,22 @@ impl Streams {
         let at = at.max(next) as u64;
         if at == h.next && h.head == NONE {
             h.pass(bytes.len() as u64);
-            each(Piece {
-                half: half as u8,
-                offset: at,
-                bytes,
-                gap: 0,
-            });
+            each(
+                Piece {
+                    half: half as u8,
+                    offset: at,
+                    bytes,
+                    gap: 0,
+                },
+                tally,
+            );
         } else if at - h.next > u64::from(self.settings.ahead_max) {
             tally.one(Outcome::SegmentsRefused);
             return;
         } else {
             self.put(h, at, bytes, tally);
         }
-        self.hand_out(stream, half, each);
+        self.hand_out(stream, half, tally, each);
         loop {
             let h = &stream.halves[half];
             let many = h.waiting as usize > self.settings.waiting_max;
@@ -240,7 +251,7 @@ impl Streams {
         half: usize,
         ack: u32,
         tally: &mut Tally,
-        each: &mut dyn FnMut(Piece<'_>),
+        each: &mut dyn FnMut(Piece<'_>, &mut Tally),
     ) {
         let h = &stream.halves[half];
         if h.head == NONE {
@@ -259,26 +270,35 @@ impl Streams {
         stream: &mut Stream,
         half: usize,
         tally: &mut Tally,
-        each: &mut dyn FnMut(Piece<'_>),
+        each: &mut dyn FnMut(Piece<'_>, &mut Tally),
     ) {
         let h = &mut stream.halves[half];
         let node = &self.nodes[h.head as usize];
         let gap = node.at - h.next;
         tally.one(Outcome::StreamGaps);
-        each(Piece {
-            half: half as u8,
-            offset: node.at,
-            bytes: &node.data,
-            gap: u32::try_from(gap).unwrap_or(u32::MAX),
-        });
+        each(
+            Piece {
+                half: half as u8,
+                offset: node.at,
+                bytes: &node.data,
+                gap: u32::try_from(gap).unwrap_or(u32::MAX),
+            },
+            tally,
+        );
         let passed = gap + node.data.len() as u64;
         h.pass(passed);
         self.drop_head(h);
-        self.hand_out(stream, half, each);
+        self.hand_out(stream, half, tally, each);
     }
 
     /// Hands out what waits and is in order now.
-    fn hand_out(&mut self, stream: &mut Stream, half: usize, each: &mut dyn FnMut(Piece<'_>)) {
+    fn hand_out(
+        &mut self,
+        stream: &mut Stream,
+        half: usize,
+        tally: &mut Tally,
+        each: &mut dyn FnMut(Piece<'_>, &mut Tally),
+    ) {
         let h = &mut stream.halves[half];
         while h.head != NONE {
             let node = &self.nodes[h.head as usize];
@@ -287,12 +307,15 @@ impl Streams {
             }
             let known = (h.next - node.at) as usize;
             if let Some(bytes) = node.data.get(known..).filter(|b| !b.is_empty()) {
-                each(Piece {
-                    half: half as u8,
-                    offset: h.next,
-                    bytes,
-                    gap: 0,
-                });
+                each(
+                    Piece {
+                        half: half as u8,
+                        offset: h.next,
+                        bytes,
+                        gap: 0,
+                    },
+                    tally,
+                );
                 h.pass(bytes.len() as u64);
             }
             self.drop_head(h);
@@ -468,7 +491,7 @@ mod tests {
         let (mut stream, mut out) = (Stream::default(), Out::default());
         let mut tally = Tally::default();
         for s in segments {
-            pool.segment(&mut stream, 0, s, &mut tally, &mut |p| out.take(p));
+            pool.segment(&mut stream, 0, s, &mut tally, &mut |p, _| out.take(p));
         }
         (stream, out, tally)
     }
@@ -515,7 +538,7 @@ mod tests {
             (0, segment(107, b"h")),
         ];
         for (half, s) in steps {
-            pool.segment(&mut stream, half, &s, &mut tally, &mut |p| out.take(p));
+            pool.segment(&mut stream, half, &s, &mut tally, &mut |p, _| out.take(p));
         }
         assert_eq!((&out.bytes[..], out.gaps), (&b"abfgh"[..], 3));
         assert_eq!(tally.count(Outcome::StreamGaps), 1);
@@ -530,13 +553,13 @@ mod tests {
             let mut stream = Stream::default();
             for n in 0..30 {
                 let s = segment(if n == 0 { 0 } else { n * 200 }, &data);
-                pool.segment(&mut stream, 0, &s, &mut tally, &mut |_| {});
+                pool.segment(&mut stream, 0, &s, &mut tally, &mut |_, _| {});
                 assert!(pool.bytes() <= 1600);
             }
             all.push(stream);
         }
         for stream in &mut all {
-            pool.end(stream, &mut tally, &mut |_| {});
+            pool.end(stream, &mut tally, &mut |_, _| {});
         }
         assert_eq!(pool.bytes(), 0);
         assert!(pool.room <= 3200 && tally.count(Outcome::StreamGaps) > 300);
@@ -577,18 +600,18 @@ mod tests {
             let (mut stream, mut out) = (Stream::default(), Out::default());
             let mut tally = Tally::default();
             let syn = Segment { seq: start.wrapping_sub(1), syn: true, ..Default::default() };
-            pool.segment(&mut stream, 0, &syn, &mut tally, &mut |_| {});
+            pool.segment(&mut stream, 0, &syn, &mut tally, &mut |_, _| {});
             let mut there = vec![false; len];
             for (at, n) in cuts {
                 let at = at % len;
                 let bytes = &data[at..(at + n).min(len)];
                 let s = segment(start.wrapping_add(at as u32), bytes);
-                pool.segment(&mut stream, 0, &s, &mut tally, &mut |p| out.take(p));
+                pool.segment(&mut stream, 0, &s, &mut tally, &mut |p, _| out.take(p));
                 there[at..at + bytes.len()].fill(true);
                 let whole = there.iter().take_while(|t| **t).count();
                 prop_assert_eq!(&out.bytes[..], &data[..whole]);
             }
-            pool.end(&mut stream, &mut tally, &mut |p| out.take(p));
+            pool.end(&mut stream, &mut tally, &mut |p, _| out.take(p));
             let want: Vec<u8> = (0..len).filter(|n| there[*n]).map(|n| data[n]).collect();
             prop_assert_eq!(&out.bytes, &want);
             prop_assert_eq!(out.gaps + want.len() as u64, out.end);
@@ -608,14 +631,14 @@ mod tests {
                 let bytes = vec![seq as u8; n];
                 let seq = if near { seq % 300 } else { seq };
                 let s = Segment { seq, syn, ack, bytes: &bytes, len: len.max(n as u32) };
-                pool.segment(&mut stream, half, &s, &mut tally, &mut |p| {
+                pool.segment(&mut stream, half, &s, &mut tally, &mut |p, _| {
                     let end = &mut ends[usize::from(p.half)];
                     assert!(p.offset >= *end);
                     *end = p.offset + p.bytes.len() as u64;
                 });
                 prop_assert!(pool.bytes() <= 400);
             }
-            pool.end(&mut stream, &mut tally, &mut |_| {});
+            pool.end(&mut stream, &mut tally, &mut |_, _| {});
             prop_assert_eq!(pool.bytes(), 0);
         }
     }

@@ -1,7 +1,138 @@
 //! DNS over UDP and TCP (RFC 1035, RFC 7766), multicast DNS (RFC 6762), LLMNR (RFC 4795).
 
+use super::known::Ctx;
+use super::message::Message;
 use super::peek::{Confidence, Peek, Verdict, Wire};
-use crate::model::AppProto;
+use crate::ledger::Outcome;
+use crate::model::{Addr, AppProto};
+use simple_dns::rdata::RData;
+
+/// A message of DNS.
+#[derive(Clone, Copy, Debug)]
+pub struct Dns<'a> {
+    /// The whole message.
+    pub bytes: &'a [u8],
+    /// Id.
+    pub id: u16,
+    /// Whether it answers.
+    pub is_answer: bool,
+    /// Response code, of the header.
+    pub rcode: u8,
+    /// Name that is asked for, with dots; empty for the root, and where there is no question.
+    pub name: &'a [u8],
+    /// Type that is asked for.
+    pub kind: u16,
+}
+
+impl Dns<'_> {
+    /// Names and addresses of an answer.
+    pub fn addresses(&self) -> Vec<(String, Addr)> {
+        let Ok(packet) = simple_dns::Packet::parse(self.bytes) else {
+            return vec![];
+        };
+        let of = |r: &simple_dns::ResourceRecord<'_>| {
+            let address = match &r.rdata {
+                RData::A(a) => Addr::from_v4(a.address.to_be_bytes()),
+                RData::AAAA(a) => Addr(a.address.to_be_bytes()),
+                _ => return None,
+            };
+            Some((r.name.to_string(), address))
+        };
+        packet.answers.iter().filter_map(of).collect()
+    }
+}
+
+/// Takes a message: its name, and what answers cost.
+pub(super) fn message(ctx: &mut Ctx<'_>, half: usize, bytes: &[u8]) {
+    let Some(header) = bytes.first_chunk::<HEADER>() else {
+        return;
+    };
+    let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    let mut text = [0; NAME];
+    let question = (word(4) > 0).then(|| name(bytes, &mut text)).flatten();
+    let (len, kind) = question.unwrap_or_default();
+    let dns = Dns {
+        bytes,
+        id: word(0),
+        is_answer: header[2] & 0x80 != 0,
+        rcode: header[3] & 15,
+        name: &text[..len],
+        kind,
+    };
+    let time_ns = ctx.time_ns;
+    let known = ctx.known();
+    known.name(dns.name);
+    if dns.is_answer {
+        let asked = known
+            .asked
+            .iter_mut()
+            .find(|a| a.is_some_and(|a| a.0 == dns.id));
+        let since = asked
+            .and_then(Option::take)
+            .map(|a| time_ns.saturating_sub(a.1));
+        let micros = since.map(|ns| u32::try_from(ns.max(0) / 1000).unwrap_or(u32::MAX));
+        known.answer.get_or_insert((micros, dns.rcode));
+    } else if !known.asked.iter().flatten().any(|a| a.0 == dns.id) {
+        // the oldest gives way
+        known.asked.rotate_right(1);
+        known.asked[0] = Some((dns.id, time_ns));
+    }
+    ctx.visitor.message(half, &Message::Dns(&dns));
+}
+
+/// Both directions of DNS over TCP: messages behind their length (RFC 1035 section 4.2.2).
+#[derive(Debug, Default)]
+pub(super) struct DnsTcp {
+    waiting: [Vec<u8>; 2],
+}
+
+impl DnsTcp {
+    /// Takes bytes of a half; returns whether more is wanted.
+    pub fn bytes(&mut self, ctx: &mut Ctx<'_>, half: usize, fresh: &[u8]) -> bool {
+        let waiting = &mut self.waiting[half];
+        waiting.extend_from_slice(fresh);
+        let mut rest = &waiting[..];
+        while let Some((len, tail)) = rest.split_first_chunk::<2>() {
+            let Some((whole, tail)) = tail.split_at_checked(u16::from_be_bytes(*len).into()) else {
+                break;
+            };
+            message(ctx, half, whole);
+            rest = tail;
+        }
+        let done = waiting.len() - rest.len();
+        waiting.drain(..done);
+        if waiting.len() > ctx.settings.header_bytes_max + 2 {
+            ctx.tally.one(Outcome::AppBudgets);
+            return false;
+        }
+        true
+    }
+
+    /// Memory that it takes beside itself.
+    pub fn room(&self) -> usize {
+        self.waiting.iter().map(Vec::capacity).sum()
+    }
+}
+
+/// The name of the first question as text, and its type.
+fn name(b: &[u8], text: &mut [u8; NAME]) -> Option<(usize, u16)> {
+    let (mut at, mut len) = (HEADER, 0);
+    loop {
+        let n = usize::from(*b.get(at)?);
+        if n == 0 {
+            break;
+        }
+        let label = b.get(at + 1..at + 1 + n).filter(|_| n < 64)?;
+        if len > 0 {
+            *text.get_mut(len)? = b'.';
+            len += 1;
+        }
+        text.get_mut(len..len + n)?.copy_from_slice(label);
+        (at, len) = (at + 1 + n, len + n);
+    }
+    let kind = b.get(at + 1..at + 3)?;
+    Some((len, u16::from_be_bytes([kind[0], kind[1]])))
+}
 
 /// A header that can be one, and a name behind it.
 pub(super) fn recognise(peek: &Peek<'_>) -> Verdict {

@@ -2,14 +2,18 @@
 
 use super::peek::{Confidence, Heads, IP, Peek, Recogniser, SCTP, TCP, UDP, Verdict, Wire};
 use super::{
-    access, ber, dns, ftp, hosts, industry, magic, mail, media, netbios, peers, routing, rpc, sip,
-    stores, text, things, tpkt, vendors, vpn,
+    access, ber, dns, ftp, hosts, http, http2, industry, magic, mail, media, netbios, peers, quic,
+    routing, rpc, sip, stores, text, things, tls, tpkt, vendors, vpn,
 };
 use crate::model::AppProto;
 
 /// Every recogniser. Of equal confidence the first one counts.
 #[rustfmt::skip]
 const RECOGNISERS: &[Recogniser] = &[
+    of(TCP, &[80, 8080], span(b'A', b'Z'), http::recognise),
+    of(TCP, &[443], span(20, 24).and(0x80, 0xff), tls::recognise),
+    of(UDP, &[443], span(8, 13).and(0x80, 0xff), quic::recognise),
+    of(TCP, &[], span(0, 0), http2::recognise),
     of(TCP | UDP, &[53, 5353, 5355], ANY, dns::recognise),
     of(TCP | UDP, &[22, 4222, 5672, 5900, 6346, 6789, 6881, 873, 9300, 10051], magic::HEADS, magic::recognise),
     of(UDP, &[443, 500, 4500], span(20, 25), media::dtls),

@@ -1,10 +1,33 @@
 //! What conversations say, message by message, borrowed from their bytes.
 
+use super::dns::Dns;
+use super::hello::{ClientHello, ServerHello};
+use super::http::Head;
+
 /// A message of an application protocol.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Message<'a> {
-    /// A datagram or piece of a protocol that is not read further.
+    /// Request line and header fields.
+    HttpRequest(&'a Head<'a>),
+    /// Status line and header fields.
+    HttpResponse(&'a Head<'a>),
+    /// A part of a body, without chunks and content coding. The last one is empty.
+    HttpBody(&'a [u8]),
+    /// First message of a TLS client, in QUIC too.
+    TlsClientHello(&'a ClientHello<'a>),
+    /// First message of a TLS server.
+    TlsServerHello(&'a ServerHello),
+    /// A certificate of a chain (DER), and its place in it.
+    TlsCertificate {
+        /// 0 is that of the server or client itself.
+        place: usize,
+        /// X.509.
+        der: &'a [u8],
+    },
+    /// A query or an answer.
+    Dns(&'a Dns<'a>),
+    /// Bytes of a protocol that is not read further: those that told it.
     Other(&'a [u8]),
 }
 

@@ -1,8 +1,12 @@
 //! What is kept of one conversation while somebody wants to know more of it.
 
+use super::dns;
+use super::known::{Ctx, Known};
 use super::list::{Finding, Out, find};
 use super::message::{Message, Visitor, Wishes};
 use super::peek::{Peek, Wire};
+use super::quic::Quic;
+use super::reader::Reader;
 use crate::ledger::{Outcome, Tally};
 use crate::model::AppProto;
 use crate::reassemble::settings::{AppSettings, Settings};
@@ -12,6 +16,7 @@ use crate::reassemble::stream::{Piece, Segment, Stream, Streams};
 #[derive(Debug, Default)]
 pub struct Talk {
     open: Option<Box<Open>>,
+    known: Option<Box<Known>>,
     stage: Stage,
     proto: AppProto,
     confidence: u8,
@@ -22,6 +27,8 @@ enum Stage {
     #[default]
     Unheard,
     Open,
+    /// Each datagram is a message of DNS.
+    Dns,
     /// Nothing more is wanted of it.
     Done,
 }
@@ -31,6 +38,9 @@ enum Stage {
 struct Open {
     stream: Stream,
     peeking: Peeking,
+    reader: Option<Reader>,
+    /// Memory that was counted for it.
+    room: usize,
 }
 
 /// First bytes, until they tell the protocol.
@@ -61,16 +71,22 @@ pub struct Apps {
     #[expect(clippy::vec_box, reason = "boxes change hands whole")]
     free: Vec<Box<Open>>,
     open: usize,
+    /// Bytes that conversations keep to be read.
+    bytes: usize,
 }
 
-/// A segment of TCP, as [`Apps::segment`] takes it.
+/// What came, as [`Apps`] takes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Heard<'a> {
+    /// Who speaks with whom.
+    pub ends: Ends,
     /// Which half: 0 is the side that began.
     pub half: usize,
-    /// The segment.
+    /// When, nanoseconds.
+    pub time_ns: i64,
+    /// The segment; of a datagram its bytes alone.
     pub segment: Segment<'a>,
-    /// Where the halves go on, before this segment, as far as it is known: of a conversation that is heard for the first time.
+    /// Where the halves of a stream go on, before this segment, as far as it is known: of one that is heard for the first time.
     pub next: [Option<u32>; 2],
 }
 
@@ -87,63 +103,164 @@ impl Talk {
         self.stage != Stage::Done
     }
 
-    /// Peeks at bytes: the protocol, if they tell it. `fresh` are the bytes that just came.
-    fn peek(
+    /// What it said of itself.
+    #[inline]
+    pub fn known(&self) -> Option<&Known> {
+        self.known.as_deref()
+    }
+
+    /// The first answer of DNS since this was asked last: microseconds from its query, where that was seen, and its code.
+    #[inline]
+    pub fn take_answer(&mut self) -> Option<(Option<u32>, u8)> {
+        self.known.as_mut()?.answer.take()
+    }
+}
+
+/// The parts of a talk that listen, apart from its stream.
+struct Ear<'a> {
+    peeking: &'a mut Peeking,
+    reader: &'a mut Option<Reader>,
+    known: &'a mut Option<Box<Known>>,
+    said: &'a mut (AppProto, u8),
+    heard: &'a Heard<'a>,
+    settings: &'a AppSettings,
+    wishes: Wishes,
+}
+
+impl Ear<'_> {
+    fn read(
         &mut self,
-        peeking: &mut Peeking,
-        ends: &Ends,
         half: usize,
-        fresh: &[u8],
+        bytes: &[u8],
+        tally: &mut Tally,
         visitor: &mut dyn Visitor,
     ) -> bool {
-        let wire = Wire::of(ends.proto);
-        let is_stream = wire == Wire::Tcp;
-        let other = 1 - half;
-        peeking.rounds = peeking.rounds.saturating_add(1);
-        let Peeking {
-            kept,
-            before,
-            out,
-            rounds,
-        } = peeking;
-        if is_stream {
-            let room = PEEK.saturating_sub(kept[half].len());
-            if room == 0 {
-                return *rounds < ROUNDS;
+        let mut ctx = Ctx {
+            settings: self.settings,
+            wishes: self.wishes,
+            known: self.known,
+            tally,
+            visitor,
+            time_ns: self.heard.time_ns,
+        };
+        match self.reader {
+            Some(reader) => reader.bytes(&mut ctx, half, bytes),
+            None => {
+                ctx.visitor.message(half, &Message::Other(bytes));
+                ctx.wishes.all
             }
-            if kept[half].is_empty() {
-                *out = 0;
+        }
+    }
+
+    /// Takes a piece of a stream; returns whether more is wanted.
+    fn piece(&mut self, piece: &Piece<'_>, tally: &mut Tally, visitor: &mut dyn Visitor) -> bool {
+        let half = usize::from(piece.half);
+        if self.said.0 != AppProto::Unknown {
+            if piece.gap > 0 && !self.reader.as_mut().is_none_or(|r| r.gap(half, piece.gap)) {
+                return false;
             }
-            kept[half].extend_from_slice(&fresh[..fresh.len().min(room)]);
+            return self.read(half, piece.bytes, tally, visitor);
         }
-        let mut first: [&[u8]; 2] = [&kept[0], &kept[1]];
-        if !is_stream {
-            first[half] = fresh;
-            first[other] = &before[other];
+        let p = &mut *self.peeking;
+        p.rounds = p.rounds.saturating_add(1);
+        let before = p.kept[half].len();
+        let n = piece.bytes.len().min(PEEK - before);
+        if n == 0 {
+            return p.rounds < ROUNDS;
         }
+        if before == 0 {
+            p.out = 0;
+        }
+        p.kept[half].extend_from_slice(&piece.bytes[..n]);
         let peek = Peek {
-            transport: wire,
-            src_port: ends.ports[0],
-            dst_port: ends.ports[1],
+            transport: Wire::Tcp,
+            src_port: self.heard.ends.ports[0],
+            dst_port: self.heard.ends.ports[1],
+            first: [&p.kept[0], &p.kept[1]],
+            half,
+            before: b"",
+        };
+        match find(&peek, &mut p.out) {
+            Finding::Is(proto, sure) => {
+                *self.said = (proto, sure.0);
+                self.begin(half, &piece.bytes[n..], tally, visitor)
+            }
+            Finding::None => p.rounds < ROUNDS && p.kept[1 - half].is_empty(),
+            Finding::More => p.rounds < ROUNDS,
+        }
+    }
+
+    /// The protocol is known: whoever reads it gets what is there.
+    fn begin(
+        &mut self,
+        half: usize,
+        rest: &[u8],
+        tally: &mut Tally,
+        visitor: &mut dyn Visitor,
+    ) -> bool {
+        *self.reader = Reader::of_stream(self.said.0);
+        if self.reader.is_none() && !self.wishes.all {
+            return false;
+        }
+        let mut goes_on = true;
+        for which in [1 - half, half] {
+            let kept = std::mem::take(&mut self.peeking.kept[which]);
+            if goes_on && !kept.is_empty() {
+                goes_on = self.read(which, &kept, tally, visitor);
+            }
+        }
+        goes_on && (rest.is_empty() || self.read(half, rest, tally, visitor))
+    }
+
+    /// Takes a datagram; returns whether more is wanted.
+    fn datagram(&mut self, tally: &mut Tally, visitor: &mut dyn Visitor) -> bool {
+        let (half, fresh) = (self.heard.half, self.heard.segment.bytes);
+        if self.said.0 != AppProto::Unknown {
+            return self.read(half, fresh, tally, visitor);
+        }
+        let p = &mut *self.peeking;
+        p.rounds = p.rounds.saturating_add(1);
+        let mut first: [&[u8]; 2] = [&p.before[0], &p.before[1]];
+        first[half] = fresh;
+        let peek = Peek {
+            transport: Wire::of(self.heard.ends.proto),
+            src_port: self.heard.ends.ports[0],
+            dst_port: self.heard.ends.ports[1],
             first,
             half,
-            before: &before[half],
+            before: &p.before[half],
         };
-        match find(&peek, out) {
-            Finding::Is(proto, sure) => {
-                (self.proto, self.confidence) = (proto, sure.0);
-                visitor.message(half, &Message::Other(fresh));
-                false
+        if let Finding::Is(proto, sure) = find(&peek, &mut p.out) {
+            *self.said = (proto, sure.0);
+            if proto == AppProto::Quic {
+                *self.reader = Some(Reader::Quic(Quic::default()));
             }
-            Finding::None if is_stream && first.iter().all(|f| !f.is_empty()) => false,
-            _ => {
-                if !is_stream {
-                    before[half].clear();
-                    before[half].extend_from_slice(&fresh[..fresh.len().min(BEFORE)]);
-                }
-                *rounds < ROUNDS
-            }
+            return self.read(half, fresh, tally, visitor);
         }
+        p.before[half].clear();
+        p.before[half].extend_from_slice(&fresh[..fresh.len().min(BEFORE)]);
+        p.rounds < ROUNDS
+    }
+}
+
+impl Open {
+    fn room(&self) -> usize {
+        let p = &self.peeking;
+        let kept = p
+            .kept
+            .iter()
+            .chain(&p.before)
+            .map(Vec::capacity)
+            .sum::<usize>();
+        kept + self.reader.as_ref().map_or(0, Reader::room)
+    }
+
+    /// As new, with its memory.
+    fn reset(&mut self) {
+        self.peeking.kept.iter_mut().for_each(Vec::clear);
+        self.peeking.before.iter_mut().for_each(Vec::clear);
+        (self.peeking.out, self.peeking.rounds) = (0, 0);
+        (self.stream, self.reader, self.room) = (Stream::default(), None, 0);
     }
 }
 
@@ -156,6 +273,7 @@ impl Apps {
             streams: Streams::new(&settings.streams),
             free: vec![],
             open: 0,
+            bytes: 0,
         }
     }
 
@@ -164,36 +282,57 @@ impl Apps {
         self.open
     }
 
-    /// What the visitor wants.
-    pub fn wishes(&self) -> Wishes {
-        self.wishes
+    /// Bytes that are kept to be read, and segments that wait.
+    pub fn bytes(&self) -> usize {
+        self.bytes + self.streams.bytes()
     }
 
     /// Hears a datagram: the payload of UDP, or what is behind an IP header.
     pub fn datagram(
         &mut self,
         talk: &mut Talk,
-        ends: &Ends,
-        half: usize,
-        bytes: &[u8],
+        heard: &Heard<'_>,
         tally: &mut Tally,
         visitor: &mut dyn Visitor,
     ) {
-        if bytes.is_empty() || !self.start(talk, tally) {
+        let bytes = heard.segment.bytes;
+        if bytes.is_empty() {
+            return;
+        }
+        if talk.stage == Stage::Dns {
+            self.dns(talk, heard, tally, visitor);
+            return;
+        }
+        if !self.start(talk, tally) {
             return;
         }
         let Some(mut open) = talk.open.take() else {
             return;
         };
-        let goes_on = talk.peek(&mut open.peeking, ends, half, bytes, visitor);
-        self.put_back(talk, open, goes_on);
+        let mut said = (talk.proto, talk.confidence);
+        let mut ear = Ear {
+            peeking: &mut open.peeking,
+            reader: &mut open.reader,
+            known: &mut talk.known,
+            said: &mut said,
+            heard,
+            settings: &self.settings,
+            wishes: self.wishes,
+        };
+        let goes_on = ear.datagram(tally, visitor);
+        (talk.proto, talk.confidence) = said;
+        let is_dns = matches!(said.0, AppProto::Dns | AppProto::Mdns | AppProto::Llmnr);
+        self.put_back(talk, open, goes_on && !is_dns, tally);
+        if is_dns {
+            talk.stage = Stage::Dns;
+            self.dns(talk, heard, tally, visitor);
+        }
     }
 
     /// Hears a segment of TCP.
     pub fn segment(
         &mut self,
         talk: &mut Talk,
-        ends: &Ends,
         heard: &Heard<'_>,
         tally: &mut Tally,
         visitor: &mut dyn Visitor,
@@ -205,29 +344,90 @@ impl Apps {
         let Some(mut open) = talk.open.take() else {
             return;
         };
-        let Open { stream, peeking } = &mut *open;
         if is_new {
-            self.begin(stream, &heard.next, tally);
+            self.begin(&mut open.stream, &heard.next, tally);
         }
-        let mut goes_on = true;
-        let mut each = |piece: Piece<'_>| {
-            if goes_on {
-                let half = usize::from(piece.half);
-                goes_on = talk.peek(peeking, ends, half, piece.bytes, visitor);
-            }
-        };
-        let segment = &heard.segment;
-        self.streams
-            .segment(stream, heard.half, segment, tally, &mut each);
-        self.put_back(talk, open, goes_on);
+        let goes_on = self.listen(
+            talk,
+            &mut open,
+            heard,
+            tally,
+            |streams, stream, tally, each| {
+                streams.segment(stream, heard.half, &heard.segment, tally, each);
+            },
+            visitor,
+        );
+        self.put_back(talk, open, goes_on, tally);
     }
 
-    /// The conversation is over.
-    pub fn end(&mut self, talk: &mut Talk) {
-        if let Some(open) = talk.open.take() {
-            self.put_back(talk, open, false);
+    /// The conversation is over: what still waits is heard, and nothing more is kept.
+    pub fn end(
+        &mut self,
+        talk: &mut Talk,
+        heard: &Heard<'_>,
+        tally: &mut Tally,
+        visitor: &mut dyn Visitor,
+    ) {
+        if let Some(mut open) = talk.open.take() {
+            self.listen(
+                talk,
+                &mut open,
+                heard,
+                tally,
+                |streams, stream, tally, each| {
+                    streams.end(stream, tally, each);
+                },
+                visitor,
+            );
+            self.put_back(talk, open, false, tally);
         }
-        *talk = Talk::default();
+        talk.stage = Stage::Done;
+    }
+
+    /// Hears the pieces that `act` makes of a stream; returns whether more is wanted.
+    fn listen(
+        &mut self,
+        talk: &mut Talk,
+        open: &mut Open,
+        heard: &Heard<'_>,
+        tally: &mut Tally,
+        act: impl FnOnce(&mut Streams, &mut Stream, &mut Tally, &mut dyn FnMut(Piece<'_>, &mut Tally)),
+        visitor: &mut dyn Visitor,
+    ) -> bool {
+        let (mut said, mut goes_on) = ((talk.proto, talk.confidence), true);
+        let mut ear = Ear {
+            peeking: &mut open.peeking,
+            reader: &mut open.reader,
+            known: &mut talk.known,
+            said: &mut said,
+            heard,
+            settings: &self.settings,
+            wishes: self.wishes,
+        };
+        let mut each = |piece: Piece<'_>, tally: &mut Tally| {
+            goes_on = goes_on && ear.piece(&piece, tally, visitor);
+        };
+        act(&mut self.streams, &mut open.stream, tally, &mut each);
+        (talk.proto, talk.confidence) = said;
+        goes_on
+    }
+
+    fn dns(
+        &self,
+        talk: &mut Talk,
+        heard: &Heard<'_>,
+        tally: &mut Tally,
+        visitor: &mut dyn Visitor,
+    ) {
+        let mut ctx = Ctx {
+            settings: &self.settings,
+            wishes: self.wishes,
+            known: &mut talk.known,
+            tally,
+            visitor,
+            time_ns: heard.time_ns,
+        };
+        dns::message(&mut ctx, heard.half, heard.segment.bytes);
     }
 
     /// Makes room to listen; false where nothing more is wanted or there is none.
@@ -256,27 +456,31 @@ impl Apps {
                     ..Default::default()
                 };
                 self.streams
-                    .segment(stream, half, &start, tally, &mut |_| {});
+                    .segment(stream, half, &start, tally, &mut |_, _| {});
             }
         }
     }
 
     /// Keeps on listening, or does not.
-    fn put_back(&mut self, talk: &mut Talk, mut open: Box<Open>, goes_on: bool) {
-        if goes_on {
+    fn put_back(&mut self, talk: &mut Talk, mut open: Box<Open>, goes_on: bool, tally: &mut Tally) {
+        let room = if goes_on { open.room() } else { 0 };
+        self.bytes = self.bytes + room - open.room;
+        open.room = room;
+        if goes_on && self.bytes <= self.settings.bytes_max {
             talk.open = Some(open);
             return;
+        }
+        if goes_on {
+            tally.one(Outcome::TalksRefused);
+            self.bytes -= room;
         }
         talk.stage = Stage::Done;
         self.open -= 1;
         for half in 0..2 {
             self.streams.close(&mut open.stream, half);
-            open.peeking.kept[half].clear();
-            open.peeking.before[half].clear();
         }
-        open.stream = Stream::default();
-        (open.peeking.out, open.peeking.rounds) = (0, 0);
         if self.free.len() < FREE {
+            open.reset();
             self.free.push(open);
         }
     }

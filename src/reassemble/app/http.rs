@@ -1,0 +1,796 @@
+//! HTTP/1 (RFC 9112): heads, and where the messages between them end.
+
+use super::body::Body;
+use super::http2::Http2;
+use super::known::Ctx;
+use super::message::Message;
+use super::peek::{Confidence, Peek, Verdict};
+use crate::ledger::Outcome;
+use crate::model::AppProto;
+use std::collections::VecDeque;
+
+/// Start line and header fields, as they were sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'a> {
+    /// Method, target, version; or version, status, reason.
+    pub first: [&'a [u8]; 3],
+    /// Name and value of each field, in order.
+    pub headers: &'a [(&'a [u8], &'a [u8])],
+    /// Stream of HTTP/2; 0 in HTTP/1.
+    pub stream: u32,
+}
+
+impl<'a> Head<'a> {
+    /// Value of the first field of this name, without regard to case.
+    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
+        let found = self
+            .headers
+            .iter()
+            .find(|h| h.0.eq_ignore_ascii_case(name.as_bytes()));
+        found.map(|h| h.1)
+    }
+
+    /// Host without its port: of the target where it has one, else of the field.
+    pub fn host(&self) -> Option<&'a [u8]> {
+        let [method, target, _] = self.first;
+        let target = match target.windows(3).position(|w| w == b"://") {
+            Some(at) if at < 8 => target[at + 3..].split(|b| *b == b'/').next(),
+            _ if method == b"CONNECT" => Some(target),
+            _ => None,
+        };
+        target.or(self.header("host")).map(without_port)
+    }
+
+    fn has(&self, name: &str, token: &str) -> bool {
+        let mut values = self
+            .headers
+            .iter()
+            .filter(|h| h.0.eq_ignore_ascii_case(name.as_bytes()));
+        values.any(|h| tokens(h.1).any(|t| t.eq_ignore_ascii_case(token.as_bytes())))
+    }
+}
+
+fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|b| *b == b',').map(<[u8]>::trim_ascii)
+}
+
+fn without_port(host: &[u8]) -> &[u8] {
+    let host = host.rsplit(|b| *b == b'@').next().unwrap_or(host);
+    match host {
+        // IPv6 in brackets
+        [b'[', rest @ ..] => rest.split(|b| *b == b']').next().unwrap_or(rest),
+        _ => host.split(|b| *b == b':').next().unwrap_or(host),
+    }
+}
+
+/// A request line or a status line.
+pub(super) fn recognise(peek: &Peek<'_>) -> Verdict {
+    let b = peek.bytes();
+    let line = b
+        .iter()
+        .position(|c| *c == b'\n')
+        .map(|n| b[..n].trim_ascii_end());
+    if b.starts_with(b"PRI * HTTP/2.0\r\n") {
+        return Verdict::Is(AppProto::Http2, Confidence::SURE);
+    }
+    if b.starts_with(b"HTTP/1.") {
+        return Verdict::Is(AppProto::Http, Confidence::SURE);
+    }
+    if b"HTTP/1.".starts_with(b) || b"PRI * HTTP/2.0\r\n".starts_with(b) {
+        return Verdict::More;
+    }
+    let method = b
+        .iter()
+        .take(METHOD_MAX + 1)
+        .take_while(|c| is_method(**c))
+        .count();
+    let known = METHODS.contains(&&b[..method]);
+    let wants = |more: bool| if more { Verdict::More } else { Verdict::No };
+    match (b.get(method), line) {
+        _ if method > METHOD_MAX => Verdict::No,
+        (None, _) => wants(METHODS.iter().any(|m| m.starts_with(b))),
+        (Some(b' '), Some(line)) => match line.windows(6).any(|w| w == b" HTTP/") {
+            true => Verdict::Is(AppProto::Http, Confidence::SURE),
+            // HTTP/0.9
+            false if line.starts_with(b"GET /") && peek.has_port(80) => {
+                Verdict::Is(AppProto::Http, Confidence::FAIR)
+            }
+            false => Verdict::No,
+        },
+        (Some(b' '), None) if known => match b.get(method + 1) {
+            None => Verdict::More,
+            Some(b'/' | b'h') if b.len() > LONG_LINE => {
+                Verdict::Is(AppProto::Http, Confidence::LIKELY)
+            }
+            Some(c) => wants(c.is_ascii_graphic()),
+        },
+        _ => Verdict::No,
+    }
+}
+
+fn is_method(c: u8) -> bool {
+    c.is_ascii_uppercase() || matches!(c, b'-' | b'_')
+}
+
+/// Both directions of a connection.
+#[derive(Debug, Default)]
+pub(super) struct Http {
+    halves: [Half; 2],
+    /// Which requests wait for their answers: whether their answers have no body.
+    asked: VecDeque<Asked>,
+    /// What goes on behind a change of protocol.
+    http2: Option<Box<Http2>>,
+    /// Who sent a request first.
+    client: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Plain,
+    Head,
+    Connect,
+    Upgrade,
+}
+
+#[derive(Debug, Default)]
+struct Half {
+    stage: Stage,
+    /// A head, or the line of a chunk, as far as it came.
+    waiting: Vec<u8>,
+    body: Body,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Head,
+    /// So many bytes of a body are to come.
+    Length(u64),
+    ChunkLine,
+    Chunk(u64),
+    /// The line behind a chunk.
+    ChunkEnd,
+    Trailer,
+    UntilEnd,
+    Done,
+}
+
+impl Http {
+    /// Takes bytes of a half; returns whether more is wanted.
+    pub fn bytes(&mut self, ctx: &mut Ctx<'_>, half: usize, mut b: &[u8]) -> bool {
+        while !b.is_empty() {
+            if let Some(http2) = &mut self.http2 {
+                return http2.bytes(ctx, half, b);
+            }
+            let h = &mut self.halves[half];
+            let n = match h.stage {
+                Stage::Done => return self.halves.iter().any(|h| h.stage != Stage::Done),
+                Stage::Head => self.head(ctx, half, b),
+                Stage::Length(left) => {
+                    let n = left.min(b.len() as u64) as usize;
+                    h.body.data(ctx, half, &b[..n]);
+                    h.stage = Stage::Length(left - n as u64);
+                    if left == n as u64 {
+                        h.end(ctx, half);
+                    }
+                    n
+                }
+                Stage::Chunk(left) => {
+                    let n = left.min(b.len() as u64) as usize;
+                    h.body.data(ctx, half, &b[..n]);
+                    h.stage = match left - n as u64 {
+                        0 => Stage::ChunkEnd,
+                        left => Stage::Chunk(left),
+                    };
+                    n
+                }
+                Stage::ChunkLine | Stage::ChunkEnd | Stage::Trailer => h.line(ctx, half, b),
+                Stage::UntilEnd => {
+                    h.body.data(ctx, half, b);
+                    b.len()
+                }
+            };
+            b = &b[n.min(b.len())..];
+        }
+        self.http2.is_some() || self.halves.iter().any(|h| h.stage != Stage::Done)
+    }
+
+    /// Bytes are missing. Within a body of known length the next head can be found.
+    pub fn gap(&mut self, half: usize, missing: u32) -> bool {
+        let h = &mut self.halves[half];
+        h.stage = match h.stage {
+            Stage::Length(left) if left > missing.into() => {
+                Stage::Length(left - u64::from(missing))
+            }
+            Stage::Chunk(left) if left > missing.into() => Stage::Chunk(left - u64::from(missing)),
+            Stage::UntilEnd => Stage::UntilEnd,
+            _ => Stage::Done,
+        };
+        h.body.broken();
+        self.http2.is_none() && self.halves.iter().any(|h| h.stage != Stage::Done)
+    }
+
+    /// Memory that it takes beside itself.
+    pub fn room(&self) -> usize {
+        let halves = self
+            .halves
+            .iter()
+            .map(|h| h.waiting.capacity() + h.body.room());
+        halves.sum::<usize>() + self.http2.as_ref().map_or(0, |h| h.room())
+    }
+
+    /// Reads a head where it is whole; returns how many bytes of `fresh` it took.
+    fn head(&mut self, ctx: &mut Ctx<'_>, half: usize, fresh: &[u8]) -> usize {
+        let mut waiting = std::mem::take(&mut self.halves[half].waiting);
+        let before = waiting.len();
+        if before == 0 {
+            // empty lines in front of a request (RFC 9112 section 2.2)
+            let blank = fresh
+                .iter()
+                .take_while(|b| matches!(b, b'\r' | b'\n'))
+                .count();
+            if blank > 0 {
+                return blank;
+            }
+        }
+        let whole: &[u8] = match before {
+            0 => fresh,
+            _ => {
+                let room = (ctx.settings.header_bytes_max + 1).saturating_sub(before);
+                waiting.extend_from_slice(&fresh[..fresh.len().min(room)]);
+                &waiting
+            }
+        };
+        let Some(end) = end_of_head(whole, before.saturating_sub(3)) else {
+            if whole.len() > ctx.settings.header_bytes_max {
+                ctx.tally.one(Outcome::AppBudgets);
+                self.halves[half].stage = Stage::Done;
+                return fresh.len();
+            }
+            if before == 0 {
+                waiting.extend_from_slice(fresh);
+            }
+            self.halves[half].waiting = waiting;
+            return fresh.len();
+        };
+        let is_read = with_head(&whole[..end], ctx.settings.headers_max, |head, cut| {
+            if cut {
+                ctx.tally.one(Outcome::AppBudgets);
+            }
+            self.told(ctx, half, head);
+        });
+        if !is_read {
+            self.halves[half].stage = Stage::Done;
+        }
+        end - before
+    }
+
+    /// A head was read: what it says, and what follows it.
+    fn told(&mut self, ctx: &mut Ctx<'_>, half: usize, head: &Head<'_>) {
+        let is_answer = head.first[0].starts_with(b"HTTP/");
+        let stage = if is_answer {
+            ctx.visitor.message(half, &Message::HttpResponse(head));
+            self.answered(head)
+        } else {
+            self.client.get_or_insert(half);
+            if let Some(host) = head.host() {
+                ctx.known().name(host);
+            }
+            ctx.visitor.message(half, &Message::HttpRequest(head));
+            self.asked(head)
+        };
+        let h = &mut self.halves[half];
+        h.stage = stage;
+        if stage == Stage::Done || !ctx.wishes.all {
+            h.stage = Stage::Done;
+            // one request names the conversation
+            if self.client == Some(half) && !ctx.wishes.all {
+                self.halves[1 - half].stage = Stage::Done;
+            }
+            return;
+        }
+        h.body
+            .start(ctx, head.header("content-encoding").unwrap_or_default());
+        if stage == Stage::Length(0) {
+            h.stage = Stage::Head;
+        }
+    }
+
+    fn asked(&mut self, head: &Head<'_>) -> Stage {
+        let kind = match head.first[0] {
+            b"HEAD" => Asked::Head,
+            b"CONNECT" => Asked::Connect,
+            _ if head.has("upgrade", "h2c") => Asked::Upgrade,
+            _ => Asked::Plain,
+        };
+        if self.asked.len() == ASKED_MAX {
+            self.asked.pop_front();
+        }
+        self.asked.push_back(kind);
+        length(head).unwrap_or(Stage::Length(0))
+    }
+
+    fn answered(&mut self, head: &Head<'_>) -> Stage {
+        let status = head.first[1];
+        let asked = self.asked.front().copied().unwrap_or(Asked::Plain);
+        match (status, asked) {
+            (b"101", Asked::Upgrade) => {
+                self.http2 = Some(Box::default());
+                return Stage::Head;
+            }
+            // another protocol that is not read
+            (b"101", _) => {
+                self.halves.iter_mut().for_each(|h| h.stage = Stage::Done);
+                return Stage::Done;
+            }
+            ([b'1', ..], _) => return Stage::Length(0),
+            ([b'2', ..], Asked::Connect) => {
+                self.halves.iter_mut().for_each(|h| h.stage = Stage::Done);
+                return Stage::Done;
+            }
+            _ => {
+                self.asked.pop_front();
+            }
+        }
+        if asked == Asked::Head || matches!(status, b"204" | b"304") {
+            return Stage::Length(0);
+        }
+        length(head).unwrap_or(Stage::UntilEnd)
+    }
+}
+
+impl Half {
+    /// The body is over.
+    fn end(&mut self, ctx: &mut Ctx<'_>, half: usize) {
+        self.body.end(ctx, half);
+        self.stage = Stage::Head;
+    }
+
+    /// A line of chunked coding (RFC 9112 section 7.1); returns how many bytes it took.
+    fn line(&mut self, ctx: &mut Ctx<'_>, half: usize, b: &[u8]) -> usize {
+        let Some(n) = b.iter().position(|c| *c == b'\n') else {
+            self.waiting.extend_from_slice(&b[..b.len().min(LINE_MAX)]);
+            if self.waiting.len() > LINE_MAX {
+                ctx.tally.one(Outcome::AppBudgets);
+                self.stage = Stage::Done;
+            }
+            return b.len();
+        };
+        self.waiting.extend_from_slice(&b[..n.min(LINE_MAX)]);
+        let line = std::mem::take(&mut self.waiting);
+        let line = line.trim_ascii();
+        match self.stage {
+            Stage::ChunkEnd if line.is_empty() => self.stage = Stage::ChunkLine,
+            Stage::Trailer if line.is_empty() => self.end(ctx, half),
+            Stage::Trailer => {}
+            _ => {
+                let digits = line.split(|b| *b == b';').next().unwrap_or_default();
+                let text = std::str::from_utf8(digits.trim_ascii()).unwrap_or_default();
+                self.stage = match u64::from_str_radix(text, 16) {
+                    Ok(0) => Stage::Trailer,
+                    Ok(n) => Stage::Chunk(n),
+                    Err(_) => Stage::Done,
+                };
+            }
+        }
+        n + 1
+    }
+}
+
+/// How a body ends by its head; `None` where it does not say.
+fn length(head: &Head<'_>) -> Option<Stage> {
+    if head.has("transfer-encoding", "chunked") {
+        return Some(Stage::ChunkLine);
+    }
+    let text = std::str::from_utf8(head.header("content-length")?).ok()?;
+    text.trim().parse().ok().map(Stage::Length)
+}
+
+/// Where a head ends: behind the first empty line.
+fn end_of_head(b: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while let Some(n) = b[at..].iter().position(|c| *c == b'\n') {
+        at += n + 1;
+        match b.get(at..) {
+            Some([b'\n', ..]) => return Some(at + 1),
+            Some([b'\r', b'\n', ..]) => return Some(at + 2),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Reads a whole head; the second argument says whether it has more fields than are read. False where it is none.
+fn with_head(b: &[u8], headers_max: usize, told: impl FnOnce(&Head<'_>, bool)) -> bool {
+    let mut fields = vec![httparse::EMPTY_HEADER; 32.min(headers_max)];
+    let is_answer = b.starts_with(b"HTTP/");
+    let mut first: [&[u8]; 3] = [b""; 3];
+    let count = if is_answer {
+        let mut r = httparse::Response::new(&mut fields);
+        let config = httparse::ParserConfig::default().parse_response(&mut r, b);
+        let line = b.split(|c| *c == b'\n').next().unwrap_or_default();
+        first = words_of(line);
+        config
+            .ok()
+            .filter(|s| s.is_complete())
+            .map(|_| r.headers.len())
+    } else {
+        let mut r = httparse::Request::new(&mut fields);
+        let parsed = r.parse(b);
+        if parsed.is_ok_and(|s| s.is_complete()) {
+            let version: &[u8] = if r.version == Some(0) {
+                b"HTTP/1.0"
+            } else {
+                b"HTTP/1.1"
+            };
+            let [method, path] = [r.method, r.path].map(|p| p.unwrap_or_default().as_bytes());
+            first = [method, path, version];
+            Some(r.headers.len())
+        } else {
+            None
+        }
+    };
+    let mut headers: Vec<(&[u8], &[u8])> = vec![];
+    let mut cut = false;
+    match count {
+        Some(n) => headers.extend(fields[..n].iter().map(|f| (f.name.as_bytes(), f.value))),
+        // more fields than usual, or such as the grammar forbids: senders differ, and so do their readers
+        None => {
+            let mut lines = b.split(|c| *c == b'\n');
+            first = words_of(lines.next().unwrap_or_default());
+            for line in lines {
+                let at = line.iter().position(|c| *c == b':');
+                if headers.len() == headers_max && at.is_some() {
+                    cut = true;
+                    break;
+                }
+                headers.extend(at.map(|at| (line[..at].trim_ascii(), line[at + 1..].trim_ascii())));
+            }
+        }
+    }
+    if first[0].is_empty() || first[1].is_empty() {
+        return false;
+    }
+    let head = Head {
+        first,
+        headers: &headers,
+        stream: 0,
+    };
+    told(&head, cut);
+    true
+}
+
+/// The three parts of a start line.
+fn words_of(line: &[u8]) -> [&[u8]; 3] {
+    let mut parts = line.trim_ascii_end().splitn(3, |b| *b == b' ');
+    std::array::from_fn(|_| parts.next().unwrap_or_default())
+}
+
+const METHODS: &[&[u8]] = &[
+    b"GET",
+    b"POST",
+    b"HEAD",
+    b"PUT",
+    b"DELETE",
+    b"OPTIONS",
+    b"CONNECT",
+    b"PATCH",
+    b"TRACE",
+    b"PROPFIND",
+    b"PROPPATCH",
+    b"MKCOL",
+    b"COPY",
+    b"MOVE",
+    b"LOCK",
+    b"UNLOCK",
+    b"REPORT",
+    b"SEARCH",
+    b"CHECKOUT",
+    b"MERGE",
+];
+const METHOD_MAX: usize = 20;
+/// A request line of a known method that is as long as this is one.
+const LONG_LINE: usize = 256;
+/// Longest line of chunked coding.
+const LINE_MAX: usize = 1024;
+/// Requests that wait for their answers.
+const ASKED_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::super::known::tests::Rig;
+    use super::super::message::Wishes;
+    use super::super::peek::Wire;
+    use super::*;
+    use std::io::Write;
+
+    fn rig() -> Rig {
+        let wishes = Wishes {
+            all: true,
+            bodies: true,
+        };
+        Rig {
+            wishes,
+            ..Rig::default()
+        }
+    }
+
+    /// Both halves in turn, in pieces of `step`.
+    fn play(rig: &mut Rig, steps: &[(usize, &[u8])], step: usize) -> Http {
+        let mut http = Http::default();
+        for (half, bytes) in steps {
+            for piece in bytes.chunks(step) {
+                http.bytes(&mut rig.ctx(), *half, piece);
+            }
+        }
+        http
+    }
+
+    /// Messages, the parts of a body as one.
+    fn joined(heard: &[String]) -> Vec<String> {
+        let is_body = |text: &String| !text.contains("HTTP/") && text.len() > 2;
+        let mut all: Vec<String> = vec![];
+        for text in heard {
+            match all.last_mut() {
+                Some(last) if is_body(text) && is_body(last) => last.push_str(&text[2..]),
+                _ => all.push(text.clone()),
+            }
+        }
+        all
+    }
+
+    fn peek(bytes: &[u8]) -> Verdict {
+        recognise(&Peek {
+            transport: Wire::Tcp,
+            src_port: 1,
+            dst_port: 2,
+            first: [bytes, b""],
+            half: 0,
+            before: b"",
+        })
+    }
+
+    #[test]
+    fn one_request_names_the_conversation() {
+        let mut rig = Rig::default();
+        let request = b"GET /x HTTP/1.1\r\nUser-Agent: me\r\nHost: WWW.Example.com:8080\r\n\r\n";
+        for step in [1, 5, 100] {
+            let http = play(&mut rig, &[(0, request)], step);
+            assert_eq!(http.halves.each_ref().map(|h| h.stage), [Stage::Done; 2]);
+        }
+        assert_eq!(rig.known.expect("told").server_name, b"www.example.com");
+        assert_eq!(rig.heard.0[0], "0 GET /x HTTP/1.1 2");
+        for n in 0..request.len() {
+            let mut http = Http::default();
+            let mut rig = Rig::default();
+            assert!(http.bytes(&mut rig.ctx(), 0, &request[..n]), "{n}");
+        }
+    }
+
+    #[test]
+    fn requests_in_a_row_with_bodies_of_each_kind() {
+        let asked = b"POST /a HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody\
+            HEAD /b HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\n\r\nGET /d HTTP/1.0\r\n\r\n";
+        let answered =
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+            5;x=y\r\nhello\r\n3\r\nyou\r\n0\r\nTrailer: 1\r\n\r\n\
+            HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n\
+            HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n\
+            HTTP/1.0 200 OK\r\n\r\nto the end";
+        for step in [1, 2, 7, 1000] {
+            let mut rig = rig();
+            play(&mut rig, &[(0, asked), (1, answered)], step);
+            let want = [
+                "0 POST /a HTTP/1.1 1",
+                "0 body",
+                "0 ",
+                "0 HEAD /b HTTP/1.1 0",
+                "0 GET /c HTTP/1.1 0",
+                "0 GET /d HTTP/1.0 0",
+                "1 HTTP/1.1 100 Continue 0",
+                "1 HTTP/1.1 200 OK 1",
+                "1 helloyou",
+                "1 ",
+                "1 HTTP/1.1 200 OK 1",
+                "1 HTTP/1.1 304 Not Modified 1",
+                "1 HTTP/1.0 200 OK 0",
+                "1 to the end",
+            ];
+            assert_eq!(joined(&rig.heard.0), want, "{step}");
+        }
+    }
+
+    #[test]
+    fn bodies_are_unpacked() {
+        let text = b"a text that is packed, packed, packed";
+        let level = flate2::Compression::default();
+        let mut gzip = flate2::write::GzEncoder::new(vec![], level);
+        let mut zlib = flate2::write::ZlibEncoder::new(vec![], level);
+        let mut raw = flate2::write::DeflateEncoder::new(vec![], level);
+        gzip.write_all(text)
+            .and(zlib.write_all(text))
+            .and(raw.write_all(text))
+            .expect("packed");
+        // RFC 7932: a window of 16 bits, one uncompressed meta-block, the last empty one
+        let n = text.len() - 1;
+        let mut brotli = vec![(n << 4) as u8, (n >> 4) as u8, 0x10];
+        brotli.extend(text);
+        brotli.push(3);
+        let packed = [
+            ("gzip", gzip.finish()),
+            ("deflate", zlib.finish()),
+            ("deflate", raw.finish()),
+            ("br", Ok(brotli)),
+        ];
+        for (coding, bytes) in packed {
+            let bytes = bytes.expect("packed");
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {}\r\n\r\n",
+                bytes.len()
+            );
+            for step in [1, 10, 1000] {
+                let mut rig = rig();
+                play(&mut rig, &[(1, &[head.as_bytes(), &bytes].concat())], step);
+                let said = joined(&rig.heard.0);
+                assert_eq!(
+                    said[1],
+                    format!("1 {}", String::from_utf8_lossy(text)),
+                    "{coding} {step}"
+                );
+                assert_eq!(said.len(), 3, "{coding} {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_bomb_is_given_up_and_counted() {
+        let mut gzip = flate2::write::GzEncoder::new(vec![], flate2::Compression::best());
+        for _ in 0..64 {
+            gzip.write_all(&[0; 1 << 16]).expect("packed");
+        }
+        let bomb = gzip.finish().expect("packed");
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n",
+            bomb.len()
+        );
+        let mut rig = rig();
+        rig.settings.inflation_max = 100;
+        play(
+            &mut rig,
+            &[
+                (1, &[head.as_bytes(), &bomb].concat()),
+                (1, b"HTTP/1.1 204 x\r\n\r\n"),
+            ],
+            500,
+        );
+        let told: usize = rig.heard.0.iter().map(String::len).sum();
+        assert!(told < 300_000, "{told}");
+        assert_eq!(rig.tally.count(Outcome::AppBudgets), 1);
+        assert!(
+            rig.heard.0.last().expect("one").contains("204"),
+            "it goes on behind it"
+        );
+    }
+
+    #[test]
+    fn endless_heads_and_lines_are_given_up() {
+        let mut rig = rig();
+        rig.settings.header_bytes_max = 1000;
+        let http = play(
+            &mut rig,
+            &[(0, b"GET / HTTP/1.1\r\n"), (0, &[b'a'; 2000])],
+            300,
+        );
+        assert_eq!(
+            (http.halves[0].stage, rig.tally.count(Outcome::AppBudgets)),
+            (Stage::Done, 1)
+        );
+        assert!(http.room() < 3000);
+        let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let http = play(&mut rig, &[(1, head), (1, &[b'0'; 3000])], 300);
+        assert_eq!(
+            (http.halves[1].stage, rig.tally.count(Outcome::AppBudgets)),
+            (Stage::Done, 2)
+        );
+        let many = "a: b\r\n".repeat(100);
+        rig.settings.headers_max = 40;
+        play(
+            &mut rig,
+            &[(0, format!("GET / HTTP/1.1\r\n{many}\r\n").as_bytes())],
+            5000,
+        );
+        assert_eq!(rig.heard.0.last().expect("one"), "0 GET / HTTP/1.1 40");
+        assert_eq!(rig.tally.count(Outcome::AppBudgets), 3);
+    }
+
+    #[test]
+    fn a_gap_in_a_body_of_known_length_is_passed() {
+        let mut rig = rig();
+        let mut http = Http::default();
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc";
+        http.bytes(&mut rig.ctx(), 1, head);
+        assert!(http.gap(1, 90));
+        http.bytes(
+            &mut rig.ctx(),
+            1,
+            b"0123456HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n",
+        );
+        assert_eq!(rig.heard.0.last().expect("one"), "1 HTTP/1.1 404 No 1");
+        assert!(http.gap(1, 7));
+        assert_eq!(http.halves[1].stage, Stage::Done);
+    }
+
+    #[test]
+    fn what_the_grammar_forbids_is_read_nevertheless() {
+        let mut rig = rig();
+        play(
+            &mut rig,
+            &[(
+                0,
+                b"GET /a b HTTP/1.1\r\nBad name : x\r\nHost:h.example\r\n\r\n",
+            )],
+            100,
+        );
+        assert_eq!(rig.known.expect("told").server_name, b"h.example");
+    }
+
+    #[test]
+    fn an_upgrade_to_the_second_version() {
+        let mut rig = rig();
+        let asked =
+            b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        let mut http = Http::default();
+        http.bytes(&mut rig.ctx(), 0, &asked[..45]);
+        http.bytes(
+            &mut rig.ctx(),
+            1,
+            b"HTTP/1.1 101 Switching\r\nUpgrade: h2c\r\n\r\n",
+        );
+        http.bytes(&mut rig.ctx(), 0, &asked[45..]);
+        // HEADERS of stream 1: :status 200
+        http.bytes(&mut rig.ctx(), 1, b"\0\0\x01\x01\x04\0\0\0\x01\x88");
+        assert_eq!(rig.heard.0.last().expect("one"), "1 HTTP/2 200  0");
+    }
+
+    #[test]
+    fn request_and_status_lines_are_known_and_others_are_not() {
+        let is = |v: Verdict| matches!(v, Verdict::Is(AppProto::Http, _));
+        for b in [
+            &b"GET / HTTP/1.0\r\n"[..],
+            b"HTTP/1.1 200",
+            b"BREW /pot HTTP/1.1\n",
+            b"CONNECT a:1 HTTP/1.1\r\n",
+        ] {
+            assert!(is(peek(b)), "{b:?}");
+        }
+        assert!(is(peek(&[b"GET /", &[b'a'; 400][..]].concat())));
+        for b in [&b""[..], b"G", b"GET", b"GET /abc", b"HTT", b"PRI * H"] {
+            assert_eq!(peek(b), Verdict::More, "{b:?}");
+        }
+        for b in [
+            &b"EHLO x\r\n"[..],
+            b"OPTIONS sip:x SIP/2.0\r\n",
+            b"get / HTTP/1.1\r\n",
+            b"\x16\x03\x01",
+            b"USER x\r\n",
+        ] {
+            assert_eq!(peek(b), Verdict::No, "{b:?}");
+        }
+        assert_eq!(
+            peek(b"PRI * HTTP/2.0\r\n\r\nSM"),
+            Verdict::Is(AppProto::Http2, Confidence::SURE)
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_comes_is_taken(
+            pieces in proptest::collection::vec((0usize..2, "(GET |POST /|HTTP/1.1 |200 |Transfer-Encoding: chunked\r\n|Content-Length: 5\r\n|\r\n|[0-9a-f]{1,8}|\\PC{0,9}){0,6}"), 0..20),
+        ) {
+            let (mut rig, mut http) = (rig(), Http::default());
+            for (half, text) in pieces {
+                http.bytes(&mut rig.ctx(), half, text.as_bytes());
+            }
+        }
+    }
+}

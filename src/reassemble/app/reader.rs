@@ -1,0 +1,65 @@
+//! Who reads on once the protocol is known.
+
+use super::dns::DnsTcp;
+use super::http::Http;
+use super::http2::Http2;
+use super::known::Ctx;
+use super::quic::Quic;
+use super::tls::Tls;
+use crate::model::AppProto;
+
+/// A parser with what it keeps.
+#[derive(Debug)]
+pub(super) enum Reader {
+    Http(Http),
+    Http2(Http2),
+    Tls(Tls),
+    Dns(DnsTcp),
+    Quic(Quic),
+}
+
+impl Reader {
+    /// Who reads a stream of this protocol, if anybody does.
+    pub fn of_stream(proto: AppProto) -> Option<Reader> {
+        match proto {
+            AppProto::Http => Some(Reader::Http(Http::default())),
+            AppProto::Http2 => Some(Reader::Http2(Http2::default())),
+            AppProto::Tls => Some(Reader::Tls(Tls::default())),
+            AppProto::Dns => Some(Reader::Dns(DnsTcp::default())),
+            _ => None,
+        }
+    }
+
+    /// Takes bytes of a half, or a datagram; returns whether more is wanted.
+    pub fn bytes(&mut self, ctx: &mut Ctx<'_>, half: usize, b: &[u8]) -> bool {
+        match self {
+            Reader::Http(r) => r.bytes(ctx, half, b),
+            Reader::Http2(r) => r.bytes(ctx, half, b),
+            Reader::Tls(r) => r.bytes(ctx, half, b),
+            Reader::Dns(r) => r.bytes(ctx, half, b),
+            Reader::Quic(r) => r.datagram(ctx, half, b),
+        }
+    }
+
+    /// Bytes of a half are missing; returns whether it can go on.
+    pub fn gap(&mut self, half: usize, missing: u32) -> bool {
+        match self {
+            Reader::Http(r) => r.gap(half, missing),
+            Reader::Http2(r) => r.gap(half),
+            Reader::Tls(r) => r.gap(half),
+            Reader::Dns(_) => false,
+            Reader::Quic(_) => true,
+        }
+    }
+
+    /// Memory that it takes beside itself.
+    pub fn room(&self) -> usize {
+        match self {
+            Reader::Http(r) => r.room(),
+            Reader::Http2(r) => r.room(),
+            Reader::Tls(r) => r.room(),
+            Reader::Dns(r) => r.room(),
+            Reader::Quic(r) => r.room(),
+        }
+    }
+}
