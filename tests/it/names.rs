@@ -336,7 +336,7 @@ budget_percent = 10
         .arg(&file)
         .output()
         .expect("runs");
-    let said = String::from_utf8_lossy(&out.stderr);
+    let said = String::from_utf8_lossy(&out.stdout);
     assert_eq!(out.status.code(), Some(1), "{said}");
     for part in [
         "bad.toml:2:11: ",
