@@ -216,6 +216,9 @@ outcomes! {
     TalksRefused = "talks_refused";
     /// Messages that were longer than is read, or became too long when they were unpacked: the rest of them is not looked at.
     AppBudgets = "app_budgets";
+    /// Conversations that others announced (data of FTP, media of SIP) and that were forgotten before they came, because more were announced
+    /// than there is room for.
+    ExpectationsForgotten = "expectations_forgotten";
     /// Conversations that were told early because the flow table was full.
     FlowsEvicted = "flows_evicted";
     /// The same, of conversations that were one-way or half open: floods and scans.

@@ -89,12 +89,13 @@ impl Flow {
     /// Who speaks.
     pub fn ends(&self) -> Ends {
         let key = &self.key;
-        let ports = match self.low_began {
-            true => [key.low_port, key.high_port],
-            false => [key.high_port, key.low_port],
+        let (ports, addrs) = match self.low_began {
+            true => ([key.low_port, key.high_port], [key.low, key.high]),
+            false => ([key.high_port, key.low_port], [key.high, key.low]),
         };
         Ends {
             proto: key.proto,
+            addrs,
             ports,
         }
     }

@@ -46,7 +46,7 @@ protocols! {
     Giop = "giop"; Radmin = "radmin"; Afp = "afp"; Fastcgi = "fastcgi"; Openflow = "openflow"; Ethereum = "ethereum"; Edonkey = "edonkey"; Whois = "whois";
     Discord = "discord"; Steam = "steam"; Mms = "mms"; Tpkt = "iso-tsap"; Rsh = "rsh"; Openwire = "openwire"; Haproxy = "haproxy"; MpegTs = "mpeg-ts";
     H323 = "h323"; Eigrp = "eigrp"; Rsvp = "rsvp"; Zoom = "zoom"; Wow = "world-of-warcraft"; Nomachine = "nomachine"; Monero = "monero"; Spotify = "spotify";
-    Raft = "raft"; Whatsapp = "whatsapp"; Nintendo = "nintendo"; Tailscale = "tailscale";
+    Raft = "raft"; Whatsapp = "whatsapp"; Stratum = "stratum"; X11 = "x11"; Nintendo = "nintendo"; Tailscale = "tailscale";
 }
 
 #[cfg(test)]

@@ -35,6 +35,11 @@ pub struct AppSettings {
     pub body_bytes_max: usize,
     /// How many times larger than what was sent a body may become. Default 200.
     pub inflation_max: usize,
+    /// Conversations that others announce (data of FTP, media of SIP, transfers of TFTP) and that may still come, of a shard; the oldest
+    /// gives way. Default 16,384.
+    pub expected_max: usize,
+    /// Seconds of packet time that they are waited for. Default 180.
+    pub expected_wait_s: u32,
 }
 
 impl Default for AppSettings {
@@ -48,6 +53,8 @@ impl Default for AppSettings {
             headers_max: 128,
             body_bytes_max: 1 << 20,
             inflation_max: 200,
+            expected_max: 1 << 14,
+            expected_wait_s: 180,
         }
     }
 }

@@ -151,6 +151,7 @@ fn page(table: &BTreeMap<String, Agreement>) -> String {
     page.push_str(&listed.row("**all of these**", ""));
     let _ = write!(page, "\n{REST}{rest}");
     page.push_str(&all.row("**all**", ""));
+    page.push_str(WHY);
     page
 }
 
@@ -292,7 +293,7 @@ const NAMES: &[(&str, &[&str], bool)] = &[
     ("SOMEIP", &["someip"], false),
     ("SSDP", &["ssdp"], false),
     ("SSH", &["ssh"], true),
-    ("STUN", &["stun"], true),
+    ("STUN", &["stun", "rtp"], true),
     ("Service_Location_Protocol", &["svrloc"], false),
     ("Spotify", &["spotify"], false),
     ("Steam", &["steam"], false),
@@ -320,6 +321,17 @@ and fails it when it is out of date.
 
 | nDPI | `app_proto` | flows | bytes | flows that agree | bytes that agree |
 | --- | --- | --- | --- | --- | --- |
+";
+
+const WHY: &str = "
+Where both differ, and why:
+
+- TLS: a conversation of RDP that goes on in TLS is `rdp` here; obfuscated OpenVPN on port 443 is `openvpn` here, and a guess by port there.
+- NetBIOS: SMB in a session of NetBIOS is `smb` here. STUN: a call that it opened is `rtp` here once two packets of media came in a row.
+- RTP, HTTP, DNS: single packets of a capture whose bits were turned at random (`nd-fuzz-*`).
+- Jabber: WhatsApp's encrypted stream on port 5223 says nothing of XMPP. IPSec: AH is entered, what is in it is the conversation.
+- AJP, CiscoVPN, Azure, Google, AmazonAWS, NordVPN: guesses by port and address there; here the port names what packets do not.
+- Activision, EpicGames, LineCall, NoMachine over UDP, SteamDatagramRelay: no fixed octets are published. Media of LINE that is RTP is `rtp` here.
 ";
 
 const REST: &str = "\

@@ -1,10 +1,5 @@
 //! Conversations that others announce: the data connection of FTP, the media of SIP, the transfer of TFTP.
 
-#![cfg_attr(
-    not(test),
-    allow(dead_code, reason = "the conversations do not ask yet")
-)]
-
 use crate::model::{Addr, AppProto};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;

@@ -36,10 +36,6 @@ pub(super) fn recognise(peek: &Peek<'_>) -> Verdict {
 
 /// The endpoint that a line of the control connection names for data: PORT, EPRT, and the replies 227 and 229. `own` is the
 /// address of who says it.
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "the conversations do not ask yet")
-)]
 pub(super) fn expected(said: &[u8], own: Addr) -> Option<Expected> {
     let at = match said {
         [b'P' | b'p', ..] if begins_one(said, &[b"PORT "]) == Some(true) => {
@@ -63,10 +59,6 @@ pub(super) fn expected(said: &[u8], own: Addr) -> Option<Expected> {
 }
 
 /// `h1,h2,h3,h4,p1,p2`. Behind address translation the address of who said it is the one that is met.
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "the conversations do not ask yet")
-)]
 fn numbers(text: &[u8], own: Addr) -> Option<Endpoint> {
     let mut found = [0u8; 6];
     let mut parts = text.split(|b| *b == b',');
@@ -80,10 +72,6 @@ fn numbers(text: &[u8], own: Addr) -> Option<Endpoint> {
 }
 
 /// `|family|address|port|`, the first two empty in a reply; the first octet is the one that divides.
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "the conversations do not ask yet")
-)]
 fn bars(text: &[u8], own: Addr) -> Option<Endpoint> {
     let divider = *text.first()?;
     let port = text[1..].split(|b| *b == divider).nth(2)?;

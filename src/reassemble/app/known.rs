@@ -1,7 +1,9 @@
 //! What is known of a conversation by what it said.
 
+use super::Ends;
+use super::expect::{Expectations, Expected};
 use super::message::{Visitor, Wishes};
-use crate::ledger::Tally;
+use crate::ledger::{Outcome, Tally};
 use crate::reassemble::settings::AppSettings;
 
 /// What conversations say of themselves, for their rows.
@@ -41,9 +43,18 @@ pub(super) struct Ctx<'a> {
     pub tally: &'a mut Tally,
     pub visitor: &'a mut dyn Visitor,
     pub time_ns: i64,
+    pub ends: &'a Ends,
+    pub expectations: &'a mut Expectations,
 }
 
 impl Ctx<'_> {
+    /// Another conversation is announced.
+    pub fn expect(&mut self, expected: Expected) {
+        if self.expectations.add(expected, self.time_ns) {
+            self.tally.one(Outcome::ExpectationsForgotten);
+        }
+    }
+
     pub fn known(&mut self) -> &mut Known {
         self.known.get_or_insert_default()
     }
@@ -57,10 +68,10 @@ const NAME_MAX: usize = 255;
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::model::Addr;
     use crate::reassemble::app::Message;
 
     /// What a reader needs, for tests.
-    #[derive(Default)]
     pub struct Rig {
         pub settings: AppSettings,
         pub wishes: Wishes,
@@ -68,6 +79,27 @@ pub(super) mod tests {
         pub tally: Tally,
         pub heard: Heard,
         pub time_ns: i64,
+        pub ends: Ends,
+        pub expectations: Expectations,
+    }
+
+    impl Default for Rig {
+        fn default() -> Self {
+            Rig {
+                settings: AppSettings::default(),
+                wishes: Wishes::default(),
+                known: None,
+                tally: Tally::default(),
+                heard: Heard::default(),
+                time_ns: 0,
+                ends: Ends {
+                    proto: 6,
+                    addrs: [Addr::from_v4([10, 0, 0, 1]), Addr::from_v4([10, 0, 0, 2])],
+                    ports: [40_000, 21],
+                },
+                expectations: Expectations::new(16, 1_000_000_000),
+            }
+        }
     }
 
     /// Messages as texts.
@@ -100,6 +132,8 @@ pub(super) mod tests {
                 tally: &mut self.tally,
                 visitor: &mut self.heard,
                 time_ns: self.time_ns,
+                ends: &self.ends,
+                expectations: &mut self.expectations,
             }
         }
     }

@@ -49,6 +49,7 @@ const RECOGNISERS: &[Recogniser] = &[
     of(TCP, &[6379], text(b"*"), text::redis),
     of(TCP, &[11211], text(b"\x80\x81GSAIDTVMNEC"), text::memcache),
     only(UDP, &[11211], ANY, text::memcache),
+    of(TCP, &[3333, 14444], text(b"{"), text::stratum),
     of(TCP, &[9418], span(b'0', b'9').and(b'A', b'F').and(b'a', b'f'), text::git),
     of(TCP, &[1883], span(0x10, 0x70).and(0xc0, 0xd0), things::mqtt),
     of(UDP, &[5683], span(0x40, 0x78), things::coap),

@@ -85,6 +85,9 @@ const MAGICS: &[Magic] = &[
     // CORBA 3.3 part 2 sections 9.4, 11.3
     tcp(AppProto::Giop, b"GIOP\x01"),
     udp(AppProto::Giop, b"MIOP\x10"),
+    // X Window System Protocol section 8: setup of a client, version 11, either order of octets
+    tcp(AppProto::X11, b"l\x00\x0b\x00\x00\x00"),
+    tcp(AppProto::X11, b"B\x00\x00\x0b\x00\x00"),
     // NATS client protocol: INFO, CONNECT
     tcp(AppProto::Nats, b"INFO {\""),
     tcp(AppProto::Nats, b"CONNECT {\""),

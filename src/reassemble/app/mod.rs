@@ -5,6 +5,7 @@
 //! Never: names of applications (that is `enrich`), rows.
 
 mod access;
+mod announce;
 mod ber;
 mod body;
 mod dns;

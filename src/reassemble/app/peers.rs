@@ -148,10 +148,6 @@ fn is_request(b: &[u8]) -> bool {
 }
 
 /// The transfer that a request asks for comes from another port to the one that asked.
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "the conversations do not ask yet")
-)]
 pub(super) fn expected(request: &[u8], own: Addr, port: u16) -> Option<Expected> {
     let at = Endpoint { addr: own, port };
     is_request(request).then_some(Expected {

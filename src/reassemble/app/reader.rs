@@ -1,5 +1,6 @@
 //! Who reads on once the protocol is known.
 
+use super::announce::Announcer;
 use super::dns::DnsTcp;
 use super::http::Http;
 use super::http2::Http2;
@@ -16,6 +17,7 @@ pub(super) enum Reader {
     Tls(Tls),
     Dns(DnsTcp),
     Quic(Quic),
+    Announcer(Announcer),
 }
 
 impl Reader {
@@ -26,7 +28,15 @@ impl Reader {
             AppProto::Http2 => Some(Reader::Http2(Http2::default())),
             AppProto::Tls => Some(Reader::Tls(Tls::default())),
             AppProto::Dns => Some(Reader::Dns(DnsTcp::default())),
-            _ => None,
+            _ => Announcer::of(proto).map(Reader::Announcer),
+        }
+    }
+
+    /// Who reads datagrams of this protocol, if anybody does.
+    pub fn of_datagrams(proto: AppProto) -> Option<Reader> {
+        match proto {
+            AppProto::Quic => Some(Reader::Quic(Quic::default())),
+            _ => Announcer::of(proto).map(Reader::Announcer),
         }
     }
 
@@ -38,6 +48,7 @@ impl Reader {
             Reader::Tls(r) => r.bytes(ctx, half, b),
             Reader::Dns(r) => r.bytes(ctx, half, b),
             Reader::Quic(r) => r.datagram(ctx, half, b),
+            Reader::Announcer(r) => r.bytes(ctx, half, b),
         }
     }
 
@@ -49,6 +60,7 @@ impl Reader {
             Reader::Tls(r) => r.gap(half),
             Reader::Dns(_) => false,
             Reader::Quic(_) => true,
+            Reader::Announcer(r) => r.gap(half),
         }
     }
 
@@ -60,6 +72,7 @@ impl Reader {
             Reader::Tls(r) => r.room(),
             Reader::Dns(r) => r.room(),
             Reader::Quic(r) => r.room(),
+            Reader::Announcer(r) => r.room(),
         }
     }
 }

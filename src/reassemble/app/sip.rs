@@ -39,10 +39,6 @@ fn request(bytes: &[u8], methods: &[&[u8]], schemes: &[&[u8]]) -> Option<bool> {
 }
 
 /// The endpoints of audio and video that a SIP message describes, and those of RTCP beside them.
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "the conversations do not ask yet")
-)]
 pub(super) fn expected(message: &[u8], mut each: impl FnMut(Expected)) {
     if !contains(message, b"m=") {
         return;
@@ -79,10 +75,6 @@ pub(super) fn expected(message: &[u8], mut each: impl FnMut(Expected)) {
 }
 
 /// `4 192.0.2.1` or `6 2001:db8::1`, a time to live behind a slash.
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "the conversations do not ask yet")
-)]
 fn connection(text: &[u8]) -> Option<Addr> {
     let text = std::str::from_utf8(text.get(2..)?).ok()?;
     let text = text.split('/').next()?.trim();
@@ -90,10 +82,6 @@ fn connection(text: &[u8]) -> Option<Addr> {
     (!ip.is_unspecified()).then(|| ip.into())
 }
 
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "the conversations do not ask yet")
-)]
 fn port_of(text: &[u8]) -> Option<u16> {
     let digits = text.iter().take_while(|b| b.is_ascii_digit()).count();
     let port = std::str::from_utf8(&text[..digits]).ok()?.parse().ok()?;
@@ -101,10 +89,6 @@ fn port_of(text: &[u8]) -> Option<u16> {
 }
 
 /// Lines of a message that are read for media.
-#[cfg_attr(
-    not(test),
-    allow(dead_code, reason = "the conversations do not ask yet")
-)]
 const LINES_MAX: usize = 200;
 
 const SIP: &[&[u8]] = &[

@@ -1,14 +1,14 @@
 //! What is kept of one conversation while somebody wants to know more of it.
 
 use super::dns;
+use super::expect::{Endpoint, Expectations};
 use super::known::{Ctx, Known};
 use super::list::{Finding, Out, find};
 use super::message::{Message, Visitor, Wishes};
-use super::peek::{Peek, Wire};
-use super::quic::Quic;
+use super::peek::{Confidence, Peek, Wire};
 use super::reader::Reader;
 use crate::ledger::{Outcome, Tally};
-use crate::model::AppProto;
+use crate::model::{Addr, AppProto};
 use crate::reassemble::settings::{AppSettings, Settings};
 use crate::reassemble::stream::{Piece, Segment, Stream, Streams};
 
@@ -58,6 +58,8 @@ struct Peeking {
 pub struct Ends {
     /// IP protocol.
     pub proto: u8,
+    /// Addresses of the side that began and of the other one.
+    pub addrs: [Addr; 2],
     /// Ports of the side that began and of the other one; 0 where there are none.
     pub ports: [u16; 2],
 }
@@ -73,6 +75,7 @@ pub struct Apps {
     open: usize,
     /// Bytes that conversations keep to be read.
     bytes: usize,
+    expectations: Expectations,
 }
 
 /// What came, as [`Apps`] takes it.
@@ -125,6 +128,7 @@ struct Ear<'a> {
     heard: &'a Heard<'a>,
     settings: &'a AppSettings,
     wishes: Wishes,
+    expectations: &'a mut Expectations,
 }
 
 impl Ear<'_> {
@@ -142,6 +146,8 @@ impl Ear<'_> {
             tally,
             visitor,
             time_ns: self.heard.time_ns,
+            ends: &self.heard.ends,
+            expectations: self.expectations,
         };
         match self.reader {
             Some(reader) => reader.bytes(&mut ctx, half, bytes),
@@ -215,7 +221,7 @@ impl Ear<'_> {
     /// Takes a datagram; returns whether more is wanted.
     fn datagram(&mut self, tally: &mut Tally, visitor: &mut dyn Visitor) -> bool {
         let (half, fresh) = (self.heard.half, self.heard.segment.bytes);
-        if self.said.0 != AppProto::Unknown {
+        if self.said.0 != AppProto::Unknown && !opens(self.said.0) {
             return self.read(half, fresh, tally, visitor);
         }
         let p = &mut *self.peeking;
@@ -230,16 +236,18 @@ impl Ear<'_> {
             half,
             before: &p.before[half],
         };
-        if let Finding::Is(proto, sure) = find(&peek, &mut p.out) {
-            *self.said = (proto, sure.0);
-            if proto == AppProto::Quic {
-                *self.reader = Some(Reader::Quic(Quic::default()));
-            }
-            return self.read(half, fresh, tally, visitor);
-        }
+        let found = find(&peek, &mut p.out);
         p.before[half].clear();
         p.before[half].extend_from_slice(&fresh[..fresh.len().min(BEFORE)]);
-        p.rounds < ROUNDS
+        let peeks_on = p.rounds < ROUNDS;
+        match found {
+            Finding::Is(proto, sure) if !opens(self.said.0) || sure >= Confidence::LIKELY => {
+                *self.said = (proto, sure.0);
+                *self.reader = Reader::of_datagrams(proto);
+                self.read(half, fresh, tally, visitor) || opens(proto) && peeks_on
+            }
+            _ => peeks_on,
+        }
     }
 }
 
@@ -274,6 +282,10 @@ impl Apps {
             free: vec![],
             open: 0,
             bytes: 0,
+            expectations: Expectations::new(
+                settings.app.expected_max,
+                i64::from(settings.app.expected_wait_s) * 1_000_000_000,
+            ),
         }
     }
 
@@ -303,12 +315,16 @@ impl Apps {
             self.dns(talk, heard, tally, visitor);
             return;
         }
+        let is_new = talk.stage == Stage::Unheard;
         if !self.start(talk, tally) {
             return;
         }
         let Some(mut open) = talk.open.take() else {
             return;
         };
+        if is_new {
+            self.look_up(talk, heard);
+        }
         let mut said = (talk.proto, talk.confidence);
         let mut ear = Ear {
             peeking: &mut open.peeking,
@@ -318,6 +334,7 @@ impl Apps {
             heard,
             settings: &self.settings,
             wishes: self.wishes,
+            expectations: &mut self.expectations,
         };
         let goes_on = ear.datagram(tally, visitor);
         (talk.proto, talk.confidence) = said;
@@ -346,6 +363,7 @@ impl Apps {
         };
         if is_new {
             self.begin(&mut open.stream, &heard.next, tally);
+            self.look_up(talk, heard);
         }
         let goes_on = self.listen(
             talk,
@@ -403,6 +421,7 @@ impl Apps {
             heard,
             settings: &self.settings,
             wishes: self.wishes,
+            expectations: &mut self.expectations,
         };
         let mut each = |piece: Piece<'_>, tally: &mut Tally| {
             goes_on = goes_on && ear.piece(&piece, tally, visitor);
@@ -412,8 +431,21 @@ impl Apps {
         goes_on
     }
 
+    /// A conversation that another one announced is what that said, if its first bytes are no reason to doubt it.
+    fn look_up(&self, talk: &mut Talk, heard: &Heard<'_>) {
+        let Ends { addrs, ports, .. } = heard.ends;
+        let end = |n: usize| Endpoint {
+            addr: addrs[n],
+            port: ports[n],
+        };
+        let found = self.expectations.find([end(0), end(1)], heard.time_ns);
+        if let Some(proto) = found.filter(|p| may_be(*p, heard.segment.bytes)) {
+            (talk.proto, talk.confidence) = (proto, Confidence::LIKELY.0);
+        }
+    }
+
     fn dns(
-        &self,
+        &mut self,
         talk: &mut Talk,
         heard: &Heard<'_>,
         tally: &mut Tally,
@@ -426,6 +458,8 @@ impl Apps {
             tally,
             visitor,
             time_ns: heard.time_ns,
+            ends: &heard.ends,
+            expectations: &mut self.expectations,
         };
         dns::message(&mut ctx, heard.half, heard.segment.bytes);
     }
@@ -483,6 +517,20 @@ impl Apps {
             open.reset();
             self.free.push(open);
         }
+    }
+}
+
+/// Whether it prepares what is spoken then: that is looked for a while longer.
+fn opens(proto: AppProto) -> bool {
+    matches!(proto, AppProto::Stun | AppProto::Rtcp)
+}
+
+/// Whether what was announced may begin so.
+fn may_be(proto: AppProto, bytes: &[u8]) -> bool {
+    match proto {
+        AppProto::Rtp | AppProto::Rtcp => bytes.first().is_some_and(|b| b >> 6 == 2),
+        AppProto::Tftp => matches!(bytes, [0, 3..=6, ..]),
+        _ => true,
     }
 }
 

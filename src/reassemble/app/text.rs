@@ -1,5 +1,5 @@
 //! Protocols in text: SSDP (UPnP Device Architecture 2.0 section 1), syslog (RFC 5424 section 6, RFC 3164 section 4, RFC 6587), IRC
-//! (RFC 2812 section 3), XMPP (RFC 6120 section 4), Telnet (RFC 854), Redis (RESP), Memcached, git (gitprotocol-pack).
+//! (RFC 2812 section 3), XMPP (RFC 6120 section 4), Telnet (RFC 854), Redis (RESP), Memcached, Stratum, git (gitprotocol-pack).
 
 use super::octets::{begins, begins_one, contains, either, is_text, line, one_of, who};
 use super::peek::Verdict::{Is, More, No};
@@ -295,6 +295,28 @@ fn is_binary(b: &[u8]) -> Option<bool> {
     )
 }
 
+/// JSON with a method that only miners and their pools know (Stratum, its forms for Ethereum and Monero).
+pub(super) fn stratum(peek: &Peek<'_>) -> Verdict {
+    either(peek, AppProto::Stratum, Confidence::SURE, |b| {
+        if !begins(b, b"{\"")? {
+            return Some(false);
+        }
+        let has = |part: &[u8]| contains(b, part);
+        let known = [
+            &b"\"mining."[..],
+            b"\"eth_submitLogin\"",
+            b"\"eth_getWork\"",
+            b"\"eth_submitHashrate\"",
+        ];
+        let login = has(b"\"login\"") && has(b"\"pass\"") || has(b"\"job\":{") && has(b"\"blob\"");
+        match known.iter().any(|k| has(k)) || login {
+            true => Some(true),
+            false if b.len() < 200 => None,
+            false => Some(false),
+        }
+    })
+}
+
 /// A line with its length in four hex digits.
 pub(super) fn git(peek: &Peek<'_>) -> Verdict {
     either(peek, AppProto::Git, Confidence::SURE, |b| {
@@ -467,6 +489,20 @@ mod tests {
             AppProto::Memcache,
         );
         not_on(memcache, udp, [b"\0\x01\0\0\0\x02\0\0STAT pid 1\r\n", b""]);
+    }
+
+    #[test]
+    fn miners_and_pools() {
+        let asks = b"{\"id\": 1, \"method\": \"mining.subscribe\", \"params\": []}\n";
+        is_tcp(stratum, [asks, b""], AppProto::Stratum);
+        let login = b"{\"method\":\"login\",\"params\":{\"login\":\"4BCe\",\"pass\":\"x\",\"agent\":\"xmr\"}}\n";
+        is_tcp(stratum, [login, b""], AppProto::Stratum);
+        more_tcp(stratum, [b"{\"method\":\"log", b""]);
+        not_tcp(
+            stratum,
+            &[&b"{\"method\":\"other\",\"params\":\""[..], &[b'a'; 200]].concat(),
+        );
+        not_tcp(stratum, b"{ \"method\":\"mining.subscribe\"}");
     }
 
     #[test]
