@@ -7,6 +7,7 @@ use crate::enrich::Memory;
 use crate::ledger::Book;
 use crate::meter::Meter;
 use crate::model::{CoreColumns, FLOW_BATCH_ROWS, FlowBatch, Learned, NetworkRow, UsageRow};
+use crate::reassemble::app::Apps;
 use crate::shard;
 use crate::sink::spool::{Mode, positions};
 use anyhow::{Result, bail};
@@ -177,10 +178,12 @@ fn capture_shards(config: &Config) -> usize {
 
 /// Most bytes of the flow table of a capture shard, and of what waits before it.
 fn metering(config: &Config) -> usize {
-    let (fragments, streams) = (&config.reassemble.fragments, &config.reassemble.streams);
+    let reassemble = &config.reassemble;
+    let (fragments, streams) = (&reassemble.fragments, &reassemble.streams);
     Meter::memory_max(&config.meter)
         .saturating_add(fragments.bytes_max)
         .saturating_add(streams.bytes_max)
+        .saturating_add(Apps::memory_max(&reassemble.app))
 }
 
 /// Most bytes of a bundle: rows, usage and facts.
@@ -254,6 +257,8 @@ const LIMITS: &[(&str, Limit)] = limits![
     capture.watch_file_max,
     reassemble.fragments.bytes_max,
     reassemble.streams.bytes_max,
+    reassemble.app.talks_max,
+    reassemble.app.bytes_max,
     meter.flows_max,
     decode.exporters_max,
     decode.sessions_all_max,

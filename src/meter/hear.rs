@@ -5,41 +5,72 @@ use super::flow::Flow;
 use super::tcp::Tcp;
 use crate::ledger::Book;
 use crate::model::{Measure, PacketView, TcpHeader, Transport};
-use crate::reassemble::app::{Apps, Deaf, Heard};
+use crate::reassemble::app::{Apps, Heard, Visitor};
 use crate::reassemble::stream::Segment;
 
-/// Hears the payload of a packet.
-pub(super) fn hear(
-    apps: &mut Apps,
-    flow: &mut Flow,
-    tcp: Option<&Tcp>,
-    half: usize,
-    p: &PacketView<'_>,
-    book: &mut Book,
-) {
-    let mut heard = Heard {
-        ends: flow.ends(),
-        half,
-        time_ns: p.time_ns,
-        segment: Segment {
-            bytes: p.payload(),
-            len: p.payload_len,
-            ..Default::default()
-        },
-        next: [None; 2],
-    };
-    match p.transport {
-        Transport::Tcp(t) => {
-            heard.segment.seq = t.seq;
-            heard.segment.syn = t.has(TcpHeader::SYN);
-            heard.segment.ack = t.has(TcpHeader::ACK).then_some(t.ack);
-            heard.next = tcp.map_or([None; 2], Tcp::next);
-            apps.segment(&mut flow.talk, &heard, book.other(), &mut Deaf);
+/// Who listens.
+pub(super) struct Ear {
+    pub apps: Apps,
+    pub visitor: Box<dyn Visitor + Send>,
+}
+
+impl std::fmt::Debug for Ear {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ear")
+            .field("apps", &self.apps)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Ear {
+    /// Hears the payload of a packet.
+    pub fn hear(
+        &mut self,
+        flow: &mut Flow,
+        tcp: Option<&Tcp>,
+        half: usize,
+        p: &PacketView<'_>,
+        book: &mut Book,
+    ) {
+        let mut heard = Heard {
+            ends: flow.ends(),
+            half,
+            time_ns: p.time_ns,
+            segment: Segment {
+                bytes: p.payload(),
+                len: p.payload_len,
+                ..Default::default()
+            },
+            next: [None; 2],
+        };
+        match p.transport {
+            Transport::Tcp(t) => {
+                heard.segment.seq = t.seq;
+                heard.segment.syn = t.has(TcpHeader::SYN);
+                heard.segment.ack = t.has(TcpHeader::ACK).then_some(t.ack);
+                heard.next = tcp.map_or([None; 2], Tcp::next);
+                self.apps
+                    .segment(&mut flow.talk, &heard, book.other(), &mut *self.visitor);
+            }
+            Transport::Ports { .. } => {
+                self.apps
+                    .datagram(&mut flow.talk, &heard, book.other(), &mut *self.visitor);
+            }
+            _ => {}
         }
-        Transport::Ports { .. } => {
-            apps.datagram(&mut flow.talk, &heard, book.other(), &mut Deaf);
-        }
-        _ => {}
+    }
+
+    /// Hears what still waits of a conversation that is over.
+    pub fn hear_end(&mut self, flow: &mut Flow, now_ns: i64, book: &mut Book) {
+        let heard = Heard {
+            ends: flow.ends(),
+            half: 0,
+            time_ns: now_ns,
+            segment: Segment::default(),
+            next: [None; 2],
+        };
+        self.apps
+            .end(&mut flow.talk, &heard, book.other(), &mut *self.visitor);
     }
 }
 
@@ -69,14 +100,146 @@ impl Measured {
     }
 }
 
-/// Hears what still waits of a conversation that is over.
-pub(super) fn hear_end(apps: &mut Apps, flow: &mut Flow, now_ns: i64, book: &mut Book) {
-    let heard = Heard {
-        ends: flow.ends(),
-        half: 0,
-        time_ns: now_ns,
-        segment: Segment::default(),
-        next: [None; 2],
-    };
-    apps.end(&mut flow.talk, &heard, book.other(), &mut Deaf);
+#[cfg(test)]
+mod tests {
+    use super::super::sample::Sample;
+    use super::super::{Meter, Settings};
+    use super::*;
+    use crate::ledger::Outcome;
+    use crate::model::{AppProto, FlowBatch};
+    use crate::reassemble;
+    use crate::reassemble::app::Wishes;
+
+    const SYN: u16 = TcpHeader::SYN;
+    const ACK: u16 = TcpHeader::ACK;
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: www.example.com\r\n\r\n";
+
+    struct Rig {
+        meter: Meter,
+        out: FlowBatch,
+        book: Book,
+    }
+
+    impl Rig {
+        fn new(change: impl FnOnce(&mut reassemble::Settings)) -> Self {
+            let mut settings = reassemble::Settings::default();
+            change(&mut settings);
+            let apps = Apps::new(&settings, Wishes::default());
+            Rig {
+                meter: Meter::new(&Settings::default(), 0).with_apps(apps),
+                out: FlowBatch::new(),
+                book: Book::new(9),
+            }
+        }
+
+        fn put(&mut self, s: &Sample, back: bool) {
+            let view = s.view(back);
+            let (out, book) = (&mut self.out, &mut self.book);
+            assert!(self.meter.advance(view.time_ns, 1, out, book));
+            self.meter.packet(&view, out, book);
+        }
+
+        /// Opens a connection and sends these segments of the side that began: place behind the SYN, bytes.
+        fn tcp(&mut self, segments: &[(u32, &[u8])]) {
+            let at = |ms| Sample::tcp().at(ms);
+            self.put(&at(1000).segment(SYN, 99, 0, b""), false);
+            self.put(&at(1001).segment(SYN | ACK, 499, 100, b""), true);
+            self.put(&at(1002).segment(ACK, 100, 500, b""), false);
+            for (place, bytes) in segments {
+                self.put(&at(1003).segment(ACK, 100 + place, 500, bytes), false);
+            }
+        }
+
+        fn finish(&mut self) {
+            assert!(self.meter.finish(9, &mut self.out, &mut self.book));
+        }
+
+        /// Protocol and server name of each row.
+        fn said(&self) -> Vec<(u8, String)> {
+            let texts = self.out.texts.as_ref();
+            let spoken = self.out.spoken.as_ref();
+            let of = |i: usize| {
+                let name = texts.map_or(&b""[..], |t| self.out.text(t.server_name[i]));
+                let proto = spoken.map_or(0, |s| s.spoken[i]);
+                (proto, String::from_utf8_lossy(name).into_owned())
+            };
+            (0..self.out.len()).map(of).collect()
+        }
+    }
+
+    #[test]
+    fn both_directions_have_what_one_said_in_whatever_pieces() {
+        let single: Vec<_> = (0..REQUEST.len())
+            .map(|n| (n as u32, &REQUEST[n..=n]))
+            .collect();
+        let mut backwards = single.clone();
+        backwards.reverse();
+        let twice: Vec<_> = single.iter().flat_map(|s| [*s, *s]).collect();
+        for segments in [
+            vec![(0, REQUEST)],
+            single,
+            backwards,
+            twice,
+            vec![(20, &REQUEST[20..]), (0, &REQUEST[..30])],
+        ] {
+            let mut rig = Rig::new(|_| {});
+            rig.tcp(&segments);
+            rig.finish();
+            let want = (AppProto::Http as u8, "www.example.com".to_owned());
+            assert_eq!(
+                rig.said(),
+                [want.clone(), want],
+                "{} segments",
+                segments.len()
+            );
+            let field = crate::model::Field::ServerName;
+            assert!(rig.out.row(0).has(field) && rig.out.row(1).has(field));
+        }
+    }
+
+    #[test]
+    fn what_waits_when_the_conversation_ends_is_heard() {
+        let mut rig = Rig::new(|_| {});
+        // the first segment was missed
+        rig.tcp(&[(10, REQUEST)]);
+        rig.finish();
+        assert_eq!(rig.said()[0].0, AppProto::Http as u8);
+        assert_eq!(rig.book.count(Outcome::StreamGaps), 1);
+    }
+
+    #[test]
+    fn where_there_is_no_room_nobody_listens() {
+        for change in [
+            (|s: &mut reassemble::Settings| s.app.talks_max = 0) as fn(&mut reassemble::Settings),
+            |s| s.app.bytes_max = 0,
+        ] {
+            let mut rig = Rig::new(change);
+            rig.tcp(&[(0, &REQUEST[..2]), (2, &REQUEST[2..])]);
+            rig.finish();
+            assert_eq!(rig.said()[0].0, 0);
+            assert_eq!(rig.book.count(Outcome::TalksRefused), 1);
+        }
+    }
+
+    #[test]
+    fn a_query_and_its_answer() {
+        let mut rig = Rig::new(|_| {});
+        let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x03www\x07example\x03com\0\0\x01\0\x01";
+        let mut answer = query.to_vec();
+        (answer[2], answer[3]) = (0x81, 0x83);
+        let dns = |bytes: &[u8], ms| {
+            let mut s = Sample::udp(bytes).at(ms);
+            s.ends[1].1 = 53;
+            s
+        };
+        rig.put(&dns(query, 1000), false);
+        rig.put(&dns(&answer, 1025), true);
+        rig.finish();
+        let want = (AppProto::Dns as u8, "www.example.com".to_owned());
+        assert_eq!(rig.said(), [want.clone(), want]);
+        let measured = |i, m| rig.out.row(i).measure(m);
+        assert_eq!(measured(1, Measure::DnsRttUs), Some(25_000));
+        assert_eq!(measured(1, Measure::DnsRcode), Some(3));
+        assert_eq!(measured(0, Measure::DnsRcode), None);
+    }
 }

@@ -20,9 +20,9 @@ pub use settings::Settings;
 
 use crate::ledger::{Book, Outcome};
 use crate::model::{Addr, FlowBatch, Handshake, PacketView, RowPlace, TcpHeader, Transport};
-use crate::reassemble::app::{Apps, Talk};
+use crate::reassemble::app::{Apps, Deaf, Talk, Visitor};
 use flow::{Facts, Flow, NO_PLACE, Stage};
-use hear::{hear, hear_end};
+use hear::Ear;
 use key::FlowKey;
 use rows::{Reason, Rows, Told};
 use table::Table;
@@ -56,7 +56,7 @@ pub struct Meter {
     tcps: Vec<Tcp>,
     tcps_free: Vec<u32>,
     /// Who listens; nobody where headers are enough.
-    apps: Option<Apps>,
+    ear: Option<Ear>,
     rows: Rows,
     /// Places whose time came, in the order in which they are told, and how many of them are.
     due: Vec<u32>,
@@ -78,7 +78,7 @@ impl Meter {
             table: Table::new(settings.flows(), hash_seed),
             tcps: vec![],
             tcps_free: vec![],
-            apps: None,
+            ear: None,
             rows: Rows::new(Addr::from(settings.sensor)),
             due: vec![],
             due_done: 0,
@@ -96,9 +96,19 @@ impl Meter {
     }
 
     /// Hears what conversations say.
-    pub fn with_apps(mut self, apps: Apps) -> Self {
-        self.apps = Some(apps);
+    pub fn with_apps(self, apps: Apps) -> Self {
+        self.with_visitor(apps, Box::new(Deaf))
+    }
+
+    /// Hears what conversations say, and lets another one hear it.
+    pub fn with_visitor(mut self, apps: Apps, visitor: Box<dyn Visitor + Send>) -> Self {
+        self.ear = Some(Ear { apps, visitor });
         self
+    }
+
+    /// Bytes of conversations that are kept to read on.
+    pub fn heard_bytes(&self) -> usize {
+        self.ear.as_ref().map_or(0, |e| e.apps.bytes())
     }
 
     /// Most bytes that a table with these settings takes.
@@ -183,10 +193,10 @@ impl Meter {
         if is_first {
             self.table.set_facts(place, half, Facts::of(p));
         }
-        if let Some(apps) = &mut self.apps {
+        if let Some(ear) = &mut self.ear {
             let flow = self.table.flow(place);
             if flow.talk.is_open() && p.payload_len > 0 {
-                hear(apps, flow, self.tcps.get(tcp as usize), half, p, book);
+                ear.hear(flow, self.tcps.get(tcp as usize), half, p, book);
             }
         }
         let next = match p.transport {
@@ -442,8 +452,8 @@ impl Meter {
         book: &mut Book,
     ) {
         let flow = self.table.flow(place);
-        if let (true, Some(apps)) = (over, &mut self.apps) {
-            hear_end(apps, flow, self.now_ns, book);
+        if let (true, Some(ear)) = (over, &mut self.ear) {
+            ear.hear_end(flow, self.now_ns, book);
         }
         let answer = flow.talk.take_answer();
         let flow = self.table.get(place);

@@ -289,6 +289,14 @@ impl Apps {
         }
     }
 
+    /// Most bytes that it takes with these settings.
+    pub fn memory_max(settings: &AppSettings) -> usize {
+        settings
+            .talks_max
+            .saturating_mul(size_of::<Open>() + size_of::<Box<Open>>())
+            .saturating_add(settings.bytes_max)
+    }
+
     /// Conversations that are listened to.
     pub fn open(&self) -> usize {
         self.open
