@@ -259,6 +259,7 @@ const LIMITS: &[(&str, Limit)] = limits![
     reassemble.streams.bytes_max,
     reassemble.app.talks_max,
     reassemble.app.bytes_max,
+    reassemble.app.expected_max,
     meter.flows_max,
     decode.exporters_max,
     decode.sessions_all_max,

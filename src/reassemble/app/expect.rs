@@ -40,6 +40,14 @@ impl Expectations {
         }
     }
 
+    /// Most bytes of so many.
+    pub fn memory_max(max: usize) -> usize {
+        // a table is at most twice as large as what is in it, and has an octet for each place
+        let kept = 2 * (size_of::<(Endpoint, (AppProto, i64))>() + 1);
+        let order = 2 * size_of::<(Endpoint, i64)>();
+        max.saturating_mul(kept + order)
+    }
+
     /// Keeps it. Returns whether another one gave way to it.
     pub fn add(&mut self, expected: Expected, now_ns: i64) -> bool {
         if self.max == 0 {

@@ -165,7 +165,7 @@ pub(super) fn someip(peek: &Peek<'_>) -> Verdict {
             0 | 1 | 2 | 0x40..=0x42 | 0x80 | 0x81 | 0xc0 | 0xc1
         );
         let asks = kind & !0x20 <= 2;
-        let service = u16_at(b, 0)? != 0 && u16_at(b, 8)?.min(0xff) <= 0xff;
+        let service = u16_at(b, 0)? != 0;
         let whole = length >= 8 && length + 8 <= b.len();
         Some(protocol == 1 && known && whole && service && (code == 0 || !asks && code <= 0x5e))
     })

@@ -105,7 +105,7 @@ const MAGICS: &[Magic] = &[
     tcp(AppProto::Checkmk, b"<<<check_mk>>>"),
     // Elasticsearch: transport header, TcpHeader
     tcp(AppProto::Elasticsearch, b"ES\0\0"),
-    // Debian's and others' clients of the roughtime drafts
+    // draft-ietf-ntp-roughtime section 5: header of a packet
     udp(AppProto::Roughtime, b"ROUGHTIM"),
     // DNSCrypt protocol section 5: resolver magic of answers
     udp(AppProto::Dnscrypt, b"r6fnvWj8"),

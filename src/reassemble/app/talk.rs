@@ -295,6 +295,7 @@ impl Apps {
             .talks_max
             .saturating_mul(size_of::<Open>() + size_of::<Box<Open>>())
             .saturating_add(settings.bytes_max)
+            .saturating_add(Expectations::memory_max(settings.expected_max))
     }
 
     /// Conversations that are listened to.
