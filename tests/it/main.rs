@@ -11,6 +11,7 @@ mod config;
 mod conformance;
 mod control;
 mod decode;
+mod demo;
 mod deploy;
 mod generate;
 mod harness;
