@@ -6,6 +6,7 @@ use crate::assemble::{Collector, Opened, Origin, Totals};
 use crate::config::Config;
 use crate::generate::sender::{self, Plan, Report};
 use crate::generate::{Habits, Profile};
+use crate::rights;
 use crate::sink::ndjson;
 use crate::store::{SpawnOptions, spawn};
 use anyhow::{Context, Result, bail};
@@ -80,6 +81,7 @@ const ROUTER_SAMPLING: u32 = 100;
 /// # Errors
 /// When the store, the collector or the exporters cannot start.
 pub fn run(arguments: &DemoArguments) -> Result<()> {
+    rights::keep_to_group();
     super::run::log_to_stderr_from("warn");
     let store_dir = arguments.data.join("store");
     prepare(&arguments.data)?;

@@ -16,6 +16,7 @@ mod deploy;
 mod generate;
 mod harness;
 mod metered;
+mod modes;
 mod names;
 mod newer;
 mod once;
