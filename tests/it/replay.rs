@@ -421,7 +421,7 @@ fn talkers_in_the_store_are_the_same_for_any_number_of_shards() {
                 &database,
             ],
         ];
-        let out = replay(&arguments.concat(), &[file.clone()]);
+        let out = replay(&arguments.concat(), std::slice::from_ref(&file));
         assert!(
             out.status.success(),
             "{}",

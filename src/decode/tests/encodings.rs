@@ -36,7 +36,10 @@ fn row(fields: &[Sent]) -> Vec<String> {
 /// Every way to choose `n` of these, in order, with repetition.
 fn choices<T: Clone>(of: &[T], n: usize) -> Vec<Vec<T>> {
     (0..n).fold(vec![vec![]], |all, _| {
-        let longer = |one: Vec<T>| of.iter().map(move |x| [&one[..], &[x.clone()]].concat());
+        let longer = |one: Vec<T>| {
+            of.iter()
+                .map(move |x| [&one[..], std::slice::from_ref(x)].concat())
+        };
         all.into_iter().flat_map(longer).collect()
     })
 }
