@@ -4,7 +4,8 @@ SHELL := /bin/bash
 .PHONY: help demo test torture bench fuzz prepare-demo prepare-test engine clean
 
 help:
-	@echo "make demo    install what is missing, build, run the collector on generated traffic, show the results"
+	@echo "make demo    install what is missing, build, run the collector on generated traffic, show the results;"
+	@echo "             make -s demo DEMO_ARGUMENTS=--json has them as one JSON object"
 	@echo "make test    install what is missing, run everything that CI runs"
 	@echo "make torture kill collector and store FLOWHOUSE_TORTURE_KILLS (120) times under load, an outage, a steady load; close the"
 	@echo "             books (release build; 40 minutes; the variables are in tests/it/torture/mod.rs)"
@@ -14,7 +15,7 @@ help:
 demo: prepare-demo
 	cargo build --release --locked
 	@bash .ci/prepare engine target/release/flowhouse
-	./target/release/flowhouse demo --for $(or $(DEMO_FOR),90s)
+	@./target/release/flowhouse demo --for $(or $(DEMO_FOR),90s) $(DEMO_ARGUMENTS)
 
 test:
 	@bash .ci/steps

@@ -70,10 +70,6 @@ impl Usage {
             self.talked = self.take_talkers();
             self.metered.clear();
         }
-        if self.talkers_cut > 0 {
-            let cut = std::mem::take(&mut self.talkers_cut);
-            book.other().add(Outcome::TalkersCut, cut);
-        }
         let rows = Rows::new(batch);
         let mut i = 0;
         while i < rows.provenance.len() {
@@ -225,6 +221,11 @@ impl Usage {
         all.extend(rows);
         all.sort_by_key(|r| r.minute_s);
         all
+    }
+
+    /// How many talkers had to be left out of what [`Usage::take_talkers`] gave, since the last call.
+    pub fn take_talkers_cut(&mut self) -> u64 {
+        std::mem::take(&mut self.talkers_cut)
     }
 
     /// Whether talkers should be taken with the next bundle, whenever the last time was.

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 /// Least time between two starts: a store that dies at once must not keep the machine busy.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// Longest pause, seconds, before a store that is away is asked again: it is on the way.
+const HEALTH_BACKOFF_MAX_S: u64 = 2;
+
 /// A store that belongs to a collector. Its address and key stay the same over all starts.
 #[derive(Debug)]
 pub struct Embedded {
@@ -49,6 +52,8 @@ impl Embedded {
         Connection {
             url: self.process.url.clone(),
             password: Some(self.process.key.clone()),
+            // it costs nothing to ask a neighbour, and rows wait for it
+            health_backoff_max_s: HEALTH_BACKOFF_MAX_S,
             ..Connection::default()
         }
     }

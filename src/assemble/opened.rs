@@ -107,6 +107,7 @@ impl Opened {
         }
         rights::forbid_new_rights()?;
         rights::check_reach(self.state.path())?;
+        self.tighten();
         self.check_files()
     }
 
@@ -134,6 +135,23 @@ impl Opened {
     fn spool(&self) -> Option<PathBuf> {
         let none = self.config.sink.kind.discards() || self.config.spool.mode == Mode::Off;
         (!none).then(|| super::spool_dir(&self.config, self.state.path()))
+    }
+
+    /// State and spool of earlier versions were open to everybody.
+    fn tighten(&self) {
+        let folders = [self.state.path().to_owned()]
+            .into_iter()
+            .chain(self.spool());
+        for folder in folders.filter(|f| f.is_dir()) {
+            match rights::tighten(&folder) {
+                Ok(0) => {}
+                Ok(n) => tracing::info!(
+                    "{}: {n} files and folders closed to others",
+                    folder.display()
+                ),
+                Err(error) => tracing::warn!("{} stays open to others: {error}", folder.display()),
+            }
+        }
     }
 
     fn give_folders(&self, account: &Account) -> Result<()> {

@@ -45,6 +45,7 @@ pub struct CheckArguments {
 /// # Errors
 /// When there is a fault.
 pub fn run(arguments: &CheckArguments) -> Result<()> {
+    rights::keep_to_group();
     let file = arguments.config.as_deref();
     let mut report = Report::of(file, arguments.json);
     let (config, faults) = Config::read(file);

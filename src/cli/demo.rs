@@ -1,15 +1,18 @@
 //! `flowhouse demo`: the product in one command, on this machine, with no router at all.
 
 use super::query::{Reader, number};
-use super::top::{self, Limit, Question, Time, What};
-use crate::assemble::{Collector, Opened, Origin};
+use super::top::{self, Answer, Limit, Question, Time, What};
+use crate::assemble::{Collector, Opened, Origin, Totals};
 use crate::config::Config;
 use crate::generate::sender::{self, Plan, Report};
 use crate::generate::{Habits, Profile};
+use crate::rights;
+use crate::sink::ndjson;
 use crate::store::{SpawnOptions, spawn};
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use std::io::{Write, stdout};
+use serde_json::json;
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,10 +22,10 @@ use std::time::{Duration, Instant};
 ///
 /// A v5 edge switch, a v9 router with application names and sampling, and an IPFIX gateway with IPv6 export generated traffic
 /// over loopback. Every few seconds bandwidth by application, by QoS class and by interface is read back from ClickHouse with
-/// SQL; at the end come the ledger and the SQL to go on with.
+/// SQL; at the end come the ledger and the SQL to go on with. With --json all of that goes to standard error, and standard output has one JSON object at the end.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  flowhouse demo --for 2m\n  flowhouse demo --rate 20000 --data /tmp/demo"
+    after_help = "Examples:\n  flowhouse demo --for 2m\n  flowhouse demo --rate 20000 --data /tmp/demo\n  flowhouse demo --for 30s --json | jq .ledger.laws"
 )]
 pub struct DemoArguments {
     /// End after this time; without it the demo runs until it is interrupted
@@ -37,7 +40,32 @@ pub struct DemoArguments {
     /// Folder for the tables, kept afterwards; made when missing
     #[arg(long, value_name = "DIR", default_value_os_t = std::env::temp_dir().join("flowhouse-demo"))]
     pub data: PathBuf,
+    /// Print what was sent, stored and counted, and the largest of everything, as JSON at the end
+    #[arg(long)]
+    pub json: bool,
 }
+
+/// What is asked of the store: the name in JSON, the title of the table, and how.
+const TABLES: [(&str, &str, What, Limit); 3] = [
+    (
+        "applications",
+        "bandwidth by application",
+        What::Apps,
+        Limit::Rows(10),
+    ),
+    (
+        "qos_classes",
+        "bandwidth by QoS class",
+        What::Classes,
+        Limit::Rows(12),
+    ),
+    (
+        "interfaces",
+        "bandwidth by interface (the busiest of each exporter)",
+        What::Interfaces,
+        Limit::RowsByExporter(4),
+    ),
+];
 
 /// How long the first rows may take; then something is wrong.
 const FIRST_ROWS: Duration = Duration::from_secs(30);
@@ -53,29 +81,27 @@ const ROUTER_SAMPLING: u32 = 100;
 /// # Errors
 /// When the store, the collector or the exporters cannot start.
 pub fn run(arguments: &DemoArguments) -> Result<()> {
+    rights::keep_to_group();
     super::run::log_to_stderr_from("warn");
     let store_dir = arguments.data.join("store");
     prepare(&arguments.data)?;
-    println!(
+    let begun = format!(
         "starting the embedded ClickHouse in {} ...",
         store_dir.display()
     );
+    arguments.tell(begun)?;
     let store =
         spawn(&SpawnOptions::new(&store_dir)).context("the embedded ClickHouse did not start")?;
     let config = config(&arguments.data, &store.url, &store.key);
     // keeps its rights: it listens on loopback, and its exporters are threads of the same process
     let collector = Collector::start(Opened::open(&config, Origin::default())?)?;
     let to = *collector.addresses().first().context("no listener")?;
-    println!(
-        "collecting on udp {to}, metrics on http://{}/metrics",
-        collector.control_address()
-    );
-    println!(
-        "ClickHouse on {} (key in {})\n",
+    arguments.tell(format!(
+        "collecting on udp {to}, metrics on http://{}/metrics\nClickHouse on {} (key in {})\n",
+        collector.control_address(),
         store.url,
         store_dir.join("key").display()
-    );
-
+    ))?;
     let stop = super::stop_on_signal()?;
     let exporters: Vec<_> = exporters(to, arguments)
         .into_iter()
@@ -86,7 +112,8 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
         .collect();
     let reader = Reader::new(collector.connection())?;
     let before = rows(&reader).unwrap_or(0.0);
-    let shown = show(&collector, &reader, arguments, &stop);
+    let began = Instant::now();
+    let shown = show(&collector, (&reader, began), arguments, &stop);
     stop.store(true, Ordering::Relaxed);
     let mut sent = Report::default();
     for thread in exporters {
@@ -97,18 +124,79 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
         }
     }
     let (totals, _) = collector.stop();
-    shown?;
-    let stored = rows(&reader)? - before;
-    println!(
-        "sent {} flows in {} datagrams; {stored} new rows in `flows`",
-        sent.flows, sent.datagrams
-    );
-    println!("\nledger\n{}", super::law_lines(&totals.laws()));
-    print_next(&store_dir);
+    let first_rows = shown?;
+    let end = End {
+        sent,
+        stored: rows(&reader)? - before,
+        first_rows,
+        began,
+        totals,
+    };
+    end.tell(&reader, arguments)?;
+    arguments.tell(next(&store_dir))?;
     store
         .stop()
         .context("the embedded ClickHouse did not stop in order")?;
     Ok(())
+}
+
+impl DemoArguments {
+    /// Says something to people.
+    fn tell(&self, text: impl Display) -> Result<()> {
+        if self.json {
+            eprintln!("{text}");
+            return Ok(());
+        }
+        super::say(text)
+    }
+}
+
+/// What came of it.
+struct End {
+    sent: Report,
+    /// New rows in `flows`.
+    stored: f64,
+    /// How long it took until the first ones were there.
+    first_rows: Duration,
+    began: Instant,
+    totals: Totals,
+}
+
+impl End {
+    fn tell(&self, reader: &Reader, arguments: &DemoArguments) -> Result<()> {
+        let (flows, datagrams) = (self.sent.flows, self.sent.datagrams);
+        arguments.tell(format!(
+            "sent {flows} flows in {datagrams} datagrams; {} new rows in `flows`\n\nledger\n{}",
+            self.stored,
+            super::law_lines(&self.totals.laws())
+        ))?;
+        if !arguments.json {
+            return Ok(());
+        }
+        let mut json = json!({
+            "seconds": self.began.elapsed().as_secs_f64(),
+            "first_rows_after_seconds": self.first_rows.as_secs_f64(),
+            "sent": {"flows": flows, "datagrams": datagrams},
+            "stored_rows": self.stored as u64,
+            "data": arguments.data,
+            "ledger": ndjson::ledger(&self.totals.book, &self.totals.gauges),
+        });
+        for (name, _, what, limit) in TABLES {
+            json[name] = ask(reader, self.began, what, limit)?.json()["rows"].take();
+        }
+        super::say(serde_json::to_string_pretty(&json)?)
+    }
+}
+
+fn ask(reader: &Reader, began: Instant, what: What, limit: Limit) -> Result<Answer> {
+    let question = Question {
+        what,
+        time: Time::Last(began.elapsed().as_secs()),
+        limit,
+        exporter: None,
+        filter: None,
+    };
+    Ok(top::ask(reader, &question)?.over(began.elapsed().as_secs_f64()))
 }
 
 /// The folder, enterable for the account that the store changes to when this is root.
@@ -167,49 +255,38 @@ fn rows(reader: &Reader) -> Result<f64> {
     Ok(number(&reader.row("SELECT count() AS n FROM flows")?, "n"))
 }
 
-/// Prints the tables until the time is over.
+/// Prints the tables until the time is over; how long the first rows took.
 fn show(
     collector: &Collector,
-    reader: &Reader,
+    (reader, began): (&Reader, Instant),
     arguments: &DemoArguments,
     stop: &AtomicBool,
-) -> Result<()> {
-    let began = Instant::now();
+) -> Result<Duration> {
     wait_for_rows(collector, reader, stop)?;
-    println!(
-        "first rows in ClickHouse after {:.1} s\n",
-        began.elapsed().as_secs_f64()
-    );
+    let first = began.elapsed();
+    let took = first.as_secs_f64();
+    arguments.tell(format!("first rows in ClickHouse after {took:.1} s\n"))?;
     let ends = arguments.duration.map(|s| began + Duration::from_secs(s));
-    while !stop.load(Ordering::Relaxed) && ends.is_none_or(|e| Instant::now() < e) {
+    let over = || stop.load(Ordering::Relaxed) || ends.is_some_and(|e| Instant::now() >= e);
+    if stop.load(Ordering::Relaxed) {
+        return Ok(first);
+    }
+    // once at least, however long the first rows took
+    loop {
         let left = ends.map_or(Duration::MAX, |e| {
             e.saturating_duration_since(Instant::now())
         });
         pause(Duration::from_secs(arguments.every).min(left), stop);
         let seconds = began.elapsed().as_secs();
-        println!("--- after {seconds} s {}", "-".repeat(70));
-        for (title, what, limit) in [
-            ("bandwidth by application", What::Apps, Limit::Rows(10)),
-            ("bandwidth by QoS class", What::Classes, Limit::Rows(12)),
-            (
-                "bandwidth by interface (the busiest of each exporter)",
-                What::Interfaces,
-                Limit::RowsByExporter(4),
-            ),
-        ] {
-            let question = Question {
-                what,
-                time: Time::Last(seconds),
-                limit,
-                exporter: None,
-                filter: None,
-            };
-            let answer = top::ask(reader, &question)?.over(began.elapsed().as_secs_f64());
-            println!("{title}\n{}\n", answer.table());
+        arguments.tell(format!("--- after {seconds} s {}", "-".repeat(70)))?;
+        for (_, title, what, limit) in TABLES {
+            let answer = ask(reader, began, what, limit)?;
+            arguments.tell(format!("{title}\n{}\n", answer.table()))?;
         }
-        stdout().flush()?;
+        if over() {
+            return Ok(first);
+        }
     }
-    Ok(())
 }
 
 fn wait_for_rows(collector: &Collector, reader: &Reader, stop: &AtomicBool) -> Result<()> {
@@ -240,9 +317,9 @@ fn pause(time: Duration, stop: &AtomicBool) {
     }
 }
 
-fn print_next(store_dir: &Path) {
+fn next(store_dir: &Path) -> String {
     let dir = store_dir.display();
-    println!(
+    format!(
         "
 go on with the data of this demo:
   flowhouse store --data {dir} &
@@ -256,5 +333,5 @@ your own routers:
   flowhouse run            (UDP 2055, 4739 and 6343; then: flowhouse top apps --since 10m)
 your own captures:
   flowhouse replay FILE.pcap --out DIR"
-    );
+    )
 }

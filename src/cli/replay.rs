@@ -48,7 +48,7 @@ pub struct ReplayArguments {
     /// What the frames are: told one by one, all UDP payloads export datagrams, or all of them traffic
     #[arg(long = "as", value_enum, default_value_t = As::Auto)]
     pub selection: As,
-    /// Shards to split exporters and traffic over; the result is the same for any number
+    /// Shards to split exporters and traffic over; the result is the same for any number. With --store there is one, whatever is said
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub shards: u16,
     /// Correct the clocks of exporters as `run` does

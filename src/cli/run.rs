@@ -4,6 +4,7 @@ use crate::assemble::{
     Collector, Notifier, Opened, Origin, Progress, Totals, View, return_large_memory,
 };
 use crate::config::LogLevel;
+use crate::rights;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
@@ -56,6 +57,7 @@ const STOP_MORE: Duration = Duration::from_secs(30);
 /// # Errors
 /// When something cannot be opened, a thread that must run has ended, or the schema of the store is newer than this program.
 pub fn run(arguments: &RunArguments) -> Result<()> {
+    rights::keep_to_group();
     return_large_memory();
     let notifier = Arc::new(Notifier::from_environment());
     let set_level = log(arguments.log, "info");

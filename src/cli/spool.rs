@@ -89,6 +89,8 @@ struct Place {
 /// # Errors
 /// When there is no spool, when a file is damaged (`verify`), or the store refuses (`replay --url`).
 pub fn run(arguments: &SpoolArguments) -> Result<()> {
+    // what replay makes belongs to the spool
+    crate::rights::keep_to_group();
     match &arguments.action {
         Action::List { place, json } => list(&place.find()?, *json),
         Action::Verify { place, json } => verify(&place.find()?, *json),

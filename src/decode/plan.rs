@@ -223,6 +223,8 @@ impl Compiler {
         if !gathers {
             self.stride = at;
         }
+        beside_variable(&mut self.found);
+        beside_variable(&mut self.back);
     }
 
     fn has(&self, target: Target) -> bool {
@@ -470,6 +472,21 @@ impl Compiler {
             unknown: self.unknown,
             malformed: self.malformed,
         }
+    }
+}
+
+/// Fields that share a column with one of variable length are set row by row, too: what counts depends on their order in the
+/// template, not on how they are encoded.
+fn beside_variable(found: &mut [Found]) {
+    let variable = found
+        .iter()
+        .filter(|f| f.variable && merges(f.element.target));
+    let columns = variable.fold(0, |bits, f| {
+        bits | field(f.element.target).map_or(0, Field::bit)
+    });
+    for f in found {
+        let bit = field(f.element.target).map_or(0, Field::bit);
+        f.variable |= merges(f.element.target) && bit & columns != 0;
     }
 }
 

@@ -103,14 +103,14 @@ pub(super) fn decode(
         tally,
     );
     out.commit(n);
+    if !plan.loose.is_empty() || !plan.variable.is_empty() || plan.special.own_init {
+        loosen(plan, (src, body, n), frame, (sides, variable), out, tally);
+    }
     if plan.ip_version == Some(0) {
         let c = &mut out.core;
         for (version, addr) in c.ip_version[first..].iter_mut().zip(&c.src_addr[first..]) {
             *version = if addr.is_v4() { 4 } else { 6 };
         }
-    }
-    if !plan.loose.is_empty() || !plan.variable.is_empty() || plan.special.own_init {
-        loosen(plan, (src, body, n), frame, (sides, variable), out, tally);
     }
     if plan.special.lasts {
         ends(first, n, sides, out);

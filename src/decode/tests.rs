@@ -4,6 +4,7 @@ use super::*;
 use crate::model::{Field, Half, RowFlags, SamplingSource};
 
 mod directions;
+mod encodings;
 mod limits;
 mod sessions;
 mod times;

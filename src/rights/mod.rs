@@ -13,5 +13,5 @@ pub use account::{
     Account, Capability, Change, KEPT_BY_ROOT, forbid_new_rights, give_up, has, retain,
 };
 pub use error::Error;
-pub use folder::{check_reach, give};
+pub use folder::{check_reach, give, keep_to_group, tighten};
 pub use settings::Settings;

@@ -327,7 +327,7 @@ impl Back {
 
     /// Seals what was gathered together with its usage and the inventory; every ten seconds, and the `last` time, also with
     /// the outcomes and the talkers since then: talkers of ten seconds are found better, and in fewer rows, than those of one.
-    pub fn seal(&mut self, now_ns: i64, book: &Book, last: bool) -> Sealed {
+    pub fn seal(&mut self, now_ns: i64, book: &mut Book, last: bool) -> Sealed {
         self.tell_again(now_ns);
         self.catch_up();
         self.usage.settle(self.sealer.gathered());
@@ -337,6 +337,8 @@ impl Back {
             true => self.usage.take_talkers(),
             false => vec![],
         };
+        let cut = self.usage.take_talkers_cut();
+        book.other().add(Outcome::TalkersCut, cut);
         let ledger = if self.tells(now_ns, last) {
             self.ledger_rows(now_ns, book)
         } else {

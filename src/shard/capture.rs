@@ -174,7 +174,7 @@ impl CaptureShard {
     /// Seals everything up to now; the `last` time with all outcomes.
     pub fn seal(&mut self, now_ns: i64, last: bool) -> Sealed {
         self.close_batch(now_ns);
-        self.back.seal(now_ns, &self.book, last)
+        self.back.seal(now_ns, &mut self.book, last)
     }
 
     /// Rows that are not sealed yet.

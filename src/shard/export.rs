@@ -126,7 +126,7 @@ impl ExportShard {
     pub fn seal(&mut self, now_ns: i64, last: bool) -> Sealed {
         self.close_batch(now_ns);
         let told = self.back.tells(now_ns, last);
-        let sealed = self.back.seal(now_ns, &self.book, last);
+        let sealed = self.back.seal(now_ns, &mut self.book, last);
         let unannounced = self.back.take_unannounced();
         self.book.other().add(Outcome::FactsRefused, unannounced);
         let mut bundle = sealed?;

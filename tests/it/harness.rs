@@ -259,6 +259,15 @@ impl Collector {
         children.trim().to_owned()
     }
 
+    /// Processor time that the store has used, and its process id: it moves as long as the store does.
+    pub fn store_work(&self) -> (String, Vec<String>) {
+        let id = self.store_id();
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        let behind = stat.rsplit(')').next().unwrap_or_default();
+        let times = behind.split_whitespace().skip(11).take(2);
+        (id, times.map(str::to_owned).collect())
+    }
+
     /// Sends a signal to the store that it started.
     pub fn signal_store(&self, name: &str) {
         let store = self.store_id();
@@ -338,6 +347,24 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// The same for what may take long on a busy machine: it gives up where nothing has moved for so long, and `progress` says what has.
+pub fn eventually_with<P: PartialEq>(
+    what: &str,
+    mut progress: impl FnMut() -> P,
+    mut is_so: impl FnMut() -> bool,
+) {
+    let (end, mut last) = (Instant::now() + 10 * PATIENCE, (progress(), Instant::now()));
+    while !is_so() {
+        let now = progress();
+        if now != last.0 {
+            last = (now, Instant::now());
+        }
+        let waits = last.1.elapsed() < PATIENCE && Instant::now() < end;
+        assert!(waits, "waited in vain: {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }

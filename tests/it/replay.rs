@@ -45,6 +45,10 @@ fn assert_same(arguments: &[&str], files: &[PathBuf]) -> serde_json::Value {
 
 /// A capture of generated exporters of all kinds, nine years old, and the truth of it.
 fn generated(dir: &Path, flows: u64, habits: Habits) -> (PathBuf, Truth) {
+    generated_at(START_MS, dir, flows, habits)
+}
+
+fn generated_at(start_ms: i64, dir: &Path, flows: u64, habits: Habits) -> (PathBuf, Truth) {
     let kinds = [
         Profile::EdgeSwitch,
         Profile::Router,
@@ -54,12 +58,12 @@ fn generated(dir: &Path, flows: u64, habits: Habits) -> (PathBuf, Truth) {
     let exporter = |n: u32| {
         let agent = IpAddr::from(capture::capture_address(n)).into();
         let habits = Habits { agent, ..habits };
-        Exporter::new(kinds[n as usize % kinds.len()], habits, n, 7, START_MS)
+        Exporter::new(kinds[n as usize % kinds.len()], habits, n, 7, start_ms)
     };
     let mut exporters: Vec<Exporter> = (0..9).map(exporter).collect();
     let path = dir.join("generated.pcap");
     let mut file = fs::File::create(&path).expect("created");
-    let truth = capture::write(&mut file, &mut exporters, flows, 1000, 2055, START_MS);
+    let truth = capture::write(&mut file, &mut exporters, flows, 1000, 2055, start_ms);
     (path, truth.expect("written"))
 }
 
@@ -384,6 +388,58 @@ fn into_the_store_with_its_end_moved_to_now() {
         sql.numbers("SELECT count() FROM flows"),
         [truth.total.flows]
     );
+}
+
+/// Nine exporters and room for few talkers: what has a row and what is left of the others.
+#[test]
+fn talkers_in_the_store_are_the_same_for_any_number_of_shards() {
+    let dir = directory();
+    let hour_ago = clock_ms() - 3_600_000;
+    let (file, _) = generated_at(hour_ago, dir.path(), 30_000, Habits::default());
+    let config = dir.path().join("few.toml");
+    fs::write(&config, "[usage]\ntalkers_max = 64\n").expect("written");
+    let store = Store::start(dir.path());
+    // where the harness asks
+    store.sql().run("CREATE DATABASE flowhouse");
+    let (url, key) = (format!("http://{}", store.address), store.key_file());
+    let told = |shards: &str| {
+        let database = format!("shards_{shards}");
+        let arguments = [
+            &[
+                "-c",
+                config.to_str().expect("text"),
+                "--store",
+                &url,
+                "--keep-times",
+            ][..],
+            &[
+                "--key-file",
+                key.to_str().expect("text"),
+                "--shards",
+                shards,
+                "--database",
+                &database,
+            ],
+        ];
+        let out = replay(&arguments.concat(), std::slice::from_ref(&file));
+        assert!(
+            out.status.success(),
+            "{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+        let sql = store.sql();
+        let talkers = sql.rows(&format!(
+            "SELECT time, exporter, role, other, address, sum(bytes), sum(flows), sum(error_bytes) FROM {database}.talkers_1m
+            GROUP BY ALL ORDER BY ALL"
+        ));
+        let cut = format!("SELECT sum(count) FROM {database}.ledger WHERE outcome = 'talkers_cut'");
+        (talkers, sql.rows(&cut))
+    };
+    let one = told("1");
+    let is_other = |n: &str| one.0.iter().filter(|r| r[3] == n).count();
+    assert!(is_other("0") > 30 && is_other("1") > 18, "{one:?}");
+    assert_ne!(one.1, [["0"]], "some found no room");
+    assert_eq!(told("4"), one);
 }
 
 fn now_s() -> u64 {
