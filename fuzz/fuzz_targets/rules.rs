@@ -1,8 +1,8 @@
-//! Rule text: reading, proving and explaining never panic, and what is read prints as text that reads the same.
+//! Rule text: reading, proving, explaining and matching with it never panic, and what is read prints as text that reads the same.
 #![no_main]
 
 use flowhouse::detect::signature::{
-    Classifications, Context, Entry, References, RuleSet, Source, Tuning, read,
+    Classifications, Context, Entry, Matcher, References, RuleSet, Source, Tuning, read,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -18,7 +18,14 @@ fuzz_target!(|bytes: &[u8]| {
             }
         }
         let set = RuleSet::load(&[Source { file: "f", bytes }], &context);
-        set.rules.iter().for_each(|rule| drop(rule.explain()));
+        let mut matcher = Matcher::new(&context.settings);
+        for rule in &set.rules {
+            drop(rule.explain());
+            matcher.reset(rule);
+            for group in &rule.groups {
+                matcher.run(group, bytes);
+            }
+        }
         let report = set.report();
         assert_eq!(report.rules, report.loaded + report.refused.len());
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use flowhouse::detect::signature::{
-    Context, Entry, OptionText, Place, RuleSet, RuleText, Source, read,
+    Context, Entry, Matcher, OptionText, Place, Rule, RuleSet, RuleText, Settings, Source, read,
 };
 
 fn rules(arguments: &[&str], files: &[&Path]) -> Output {
@@ -173,10 +173,43 @@ proptest! {
     fn options_of_any_kind_are_proven_without_harm(
         name in proptest::sample::select(flowhouse::detect::signature::keyword_names()),
         value in "[ -~&&[^;\\\\]]{0,24}",
+        bytes in proptest::collection::vec(any::<u8>(), 0..40),
     ) {
         let text = format!("alert ip any any -> any any (content:\"a\"; {name}:{value}; sid:1;)");
         let source = Source { file: "f", bytes: text.as_bytes() };
         let set = RuleSet::load(&[source], &Context::default());
-        set.rules.iter().for_each(|r| drop(r.explain()));
+        for rule in &set.rules {
+            drop(rule.explain());
+            run(rule, &bytes);
+        }
+    }
+
+    #[test]
+    fn numbers_of_any_kind_are_matched_without_harm(
+        offset in -70_000i64..70_000, distance in -70_000i64..70_000, size in 1u8..9, text in "(, string, (dec|hex|oct))?",
+        bytes in proptest::collection::vec(any::<u8>(), 0..40),
+    ) {
+        let text = format!(
+            "alert ip any any -> any any (byte_extract:{size},{offset},n,relative{text}; content:\"a\"; distance:{distance}; \
+            byte_jump:{size},{offset},relative,multiplier 65535,post_offset {offset}; isdataat:n,relative; \
+            byte_math:bytes {size}, offset {offset}, oper <<, rvalue n, result m; content:!\"b\"; offset:m; depth:n; sid:1;)"
+        );
+        let source = Source { file: "f", bytes: text.as_bytes() };
+        let set = RuleSet::load(&[source], &Context::default());
+        set.rules.iter().for_each(|rule| run(rule, &bytes));
+    }
+}
+
+fn run(rule: &Rule, bytes: &[u8]) {
+    let mut matcher = Matcher::new(&Settings::default());
+    matcher.reset(rule);
+    for group in &rule.groups {
+        matcher.run(group, bytes);
+        assert!(
+            matcher
+                .spans
+                .iter()
+                .all(|s| s.0 <= s.1 && s.1 <= bytes.len())
+        );
     }
 }

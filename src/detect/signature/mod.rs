@@ -11,6 +11,7 @@ mod header;
 mod keyword;
 mod list;
 mod lists;
+mod matcher;
 mod number;
 mod rule;
 mod rule_set;
@@ -29,6 +30,7 @@ pub use list::RangeSet;
 pub use lists::{
     Classification, Classifications, Filter, FilterKind, References, Suppression, Tuning,
 };
+pub use matcher::{Matcher, Outcome};
 pub use number::Number;
 pub use rule::*;
 pub use rule_set::{Doubt, Report, RuleSet, Source};

@@ -73,7 +73,7 @@ impl Number {
                 Self::Between(low, high)
             });
         }
-        let forms: [(&str, fn(u64) -> Self, fn(u64) -> Self); 6] = [
+        let forms: [Form; 6] = [
             ("<=", Self::AtMost, Self::Greater),
             (">=", Self::AtLeast, Self::Less),
             ("<", Self::Less, Self::AtLeast),
@@ -111,6 +111,9 @@ impl fmt::Display for Number {
         }
     }
 }
+
+/// A sign, what it makes, what it makes with `!` before.
+type Form = (&'static str, fn(u64) -> Number, fn(u64) -> Number);
 
 /// One whole number, decimal or with `0x`.
 pub(super) fn one(text: &str, max: u64) -> Result<u64, String> {

@@ -198,7 +198,7 @@ impl Joined {
                 _ => {}
             }
             let blank = byte.is_ascii_whitespace();
-            if byte == b'(' && depth == 0 || blank && depth == 0 {
+            if depth == 0 && (blank || byte == b'(') {
                 words.extend(word.take());
                 if byte == b'(' {
                     return Ok((words, at));
