@@ -11,7 +11,7 @@ pub fn bytes_of(text: &[u8]) -> Result<Vec<u8>, String> {
             b'|' => at = hex_part(text, at + 1, &mut out)?,
             b'\\' => {
                 match text.get(at + 1) {
-                    Some(&c) if b"\\;:\"|".contains(&c) => out.push(c),
+                    Some(&c) if b"\\;:\"".contains(&c) => out.push(c),
                     Some(&c) => {
                         return Err(format!(
                             "`\\{}` is no escape: only \\\\ \\; \\: \\\" are, other bytes are written |xx|",
@@ -129,6 +129,7 @@ mod tests {
             b"|0g|",
             b"a\\",
             b"a\\n",
+            b"a\\|",
             b"a\"b",
             b"|0d 0|",
         ] {

@@ -9,7 +9,7 @@ use super::rule::*;
 use super::settings::Settings;
 use super::syntax::{OptionText, RuleText};
 use super::variables::Variables;
-use super::warning::{self, Warning};
+use super::warning;
 
 /// What rules are read against.
 #[derive(Debug, Clone, Default)]
@@ -149,18 +149,30 @@ impl<'a> Draft<'a> {
         self.push_to(group, step)
     }
 
-    /// Adds a condition on a buffer that the keyword itself names, as legacy keywords do; a sticky buffer prevails.
+    /// Adds a condition on a buffer that the keyword itself names, as legacy keywords do; that one may be set.
     pub fn push_legacy(&mut self, buffer: Buffer, step: Step) -> Result<(), String> {
         if let Some(active) = &self.active {
-            if active.buffer != buffer {
-                let (set, named) = (active.buffer.name(), buffer.name());
-                self.rule.warnings.push(Warning::OtherBuffer(named, set));
+            // Suricata has one buffer for both of these
+            let bodies = ["file.data", "http.response_body"];
+            let same = |b: Buffer| {
+                b == buffer || bodies.contains(&b.name()) && bodies.contains(&buffer.name())
+            };
+            if !same(active.buffer) {
+                return self.no_sticky(buffer);
             }
             return self.push(step);
         }
         self.need(buffer.info().protocols, buffer.name())?;
         let group = self.group(buffer, vec![], false);
         self.push_to(group, step)
+    }
+
+    /// Whether a relative condition has something before it: without a sticky buffer Suricata asks for it.
+    pub fn follows_a_match(&self, buffer: Buffer) -> bool {
+        let groups = self.rule.groups.iter().filter(|g| g.buffer == buffer);
+        let mut steps = groups.flat_map(|g| &g.steps);
+        let moves = |s: &Step| matches!(s, Step::Content(_) | Step::Pcre(_) | Step::ByteJump(_));
+        self.active.is_some() || steps.any(moves)
     }
 
     /// Adds a condition on a buffer, whatever is set.
@@ -373,7 +385,7 @@ impl<'a> Draft<'a> {
                 }
                 let pattern = &content.pattern;
                 let edges = [pattern.first(), pattern.last()];
-                let blank = edges.iter().flatten().any(|b| **b == b' ');
+                let blank = edges.iter().flatten().any(|b| b" \t".contains(b));
                 if info.name == "http.method" && blank {
                     return fault("http.method has no blank at either end".to_owned());
                 }

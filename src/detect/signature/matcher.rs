@@ -302,9 +302,8 @@ impl Matcher {
             JumpFrom::End => length,
         };
         let to = from.checked_add(skip)?.checked_add(jump.post_offset)?;
-        (0..length)
-            .contains(&to)
-            .then(|| usize::try_from(to).unwrap_or(0))
+        // before the start is the start; after the end is a failure
+        (to <= length).then(|| usize::try_from(to).unwrap_or(0))
     }
 
     fn byte_extract(&mut self, extract: &ByteExtract, bytes: &[u8], end: usize) -> Option<()> {
@@ -558,7 +557,14 @@ mod tests {
             "byte_jump:1,0,from_beginning,post_offset 1; content:\"z\"; within:1;",
             b"\x02xxz",
         );
+        matches("byte_jump:1,0;", b"\x01x");
         fails("byte_jump:1,0;", b"\x02x");
+        matches(
+            "byte_jump:1,0,post_offset -9; content:\"\\x01\"; within:1;"
+                .replace("\\x01", "|01|")
+                .as_str(),
+            b"\x01x",
+        );
         matches(
             "content:\"ab\"; byte_jump:0,0,relative,post_offset -2; content:\"ab\"; within:2;",
             b"abc",

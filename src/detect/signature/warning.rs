@@ -25,8 +25,6 @@ pub enum Warning {
     UnknownClass(String),
     /// A system that `reference.config` does not have.
     UnknownReference(String),
-    /// A keyword names a buffer and a sticky one is set, which prevails: the named, the set.
-    OtherBuffer(&'static str, &'static str),
     /// Several rules have its sid; where it is listed first.
     SharedSid(String, u32),
     /// The rule neither alerts nor changes anything.
@@ -59,9 +57,6 @@ impl fmt::Display for Warning {
             Self::BitNeverSet(bit) => write!(f, "never fires: no rule sets the bit {bit}"),
             Self::UnknownClass(c) => write!(f, "the class {c} is not in classification.config"),
             Self::UnknownReference(r) => write!(f, "the system {r} is not in reference.config"),
-            Self::OtherBuffer(named, set) => {
-                write!(f, "names {named}, but looks into the sticky buffer {set}")
-            }
             Self::SharedSid(file, line) => write!(
                 f,
                 "has the sid of {file}:{line}: Suricata keeps the first only"

@@ -45,6 +45,13 @@ fn pcre(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
         anchored: flags.anchored,
         captures,
     });
+    let buffer = flags.buffer.unwrap_or(Buffer::PAYLOAD);
+    if flags.relative && !draft.follows_a_match(buffer) {
+        return Err(format!(
+            "R counts from the last match and {} has none before it",
+            buffer.name()
+        ));
+    }
     match flags.buffer {
         Some(buffer) => draft.push_legacy(buffer, step),
         None => draft.push(step),
@@ -205,12 +212,13 @@ mod tests {
             "http",
             &[
                 "pcre:\"/a/\";",
-                "pcre:!\"/a\\/b/Ri\";",
+                "content:\"a\"; pcre:!\"/a\\/b/Ri\";",
                 "pcre:\"/a/U\";",
-                "pcre:\"/^(?P<x>a)(?=b)(?<!c)\\x00[^\\n]++$/smixAEGRBO\";",
+                "pcre:\"/^(?P<x>a)(?=b)(?<!c)\\x00[^\\n]++$/smixAEGBO\";",
                 "http.uri; pcre:\"/a/R\";",
                 "http.uri; pcre:\"/a/U\";",
-                "http.uri; pcre:\"/a/H\";",
+                "file_data; pcre:\"/a/Q\";",
+                "content:\"a\"; http_uri; pcre:\"/a/UR\";",
                 "pcre:\"/(a)(b)/VG, flow:key,flow:value\";",
             ],
         );
@@ -225,6 +233,9 @@ mod tests {
                 "pcre:/a/;",
                 "pcre:\"/(a)/, flow:a, flow:b\";",
                 "pcre:\"/(a)/, host:a\";",
+                "http.uri; content:\"a\"; pcre:\"/a/H\";",
+                "pcre:\"/a/R\";",
+                "content:\"a\"; pcre:\"/a/UR\";",
                 "pcre:\"/(*LIMIT_MATCH=9)a/\";",
                 "pcre:\"/a/K\";",
             ],
