@@ -9,99 +9,82 @@ use std::fmt::Write as _;
 impl Rule {
     /// How the rule was compiled, a line a fact.
     pub fn explain(&self) -> String {
-        let mut out = String::new();
-        let mut line = |text: String| {
-            out += &text;
-            out.push('\n');
-        };
+        let mut lines = self.explain_header();
+        if self.flow != Flow::default() {
+            lines.push(format!("flow       {}", flow(&self.flow)));
+        }
+        let tests = self.tests.iter().map(test_text);
+        lines.extend(tests.map(|t| format!("test       {t}")));
+        lines.extend(self.asks.iter().map(|ask| format!("asks       {ask:?}")));
+        self.explain_groups(&mut lines);
+        lines.extend(self.changes.iter().map(|c| format!("changes    {c:?}")));
+        let rates = [
+            ("threshold", self.threshold),
+            ("filter", self.detection_filter),
+        ];
+        for (name, rate) in rates {
+            lines.extend(rate.map(|r| {
+                format!(
+                    "{name:10} {:?} {} in {} s, {:?}",
+                    r.kind, r.count, r.seconds, r.track
+                )
+            }));
+        }
+        lines.extend(self.warnings.iter().map(|w| format!("warning    {w}")));
+        lines.join("\n") + "\n"
+    }
+
+    fn explain_header(&self) -> Vec<String> {
         let header = &self.header;
-        line(format!(
-            "sid {} rev {} gid {}: {}",
-            self.sid, self.rev, self.gid, self.about.message
-        ));
-        line(
-            format!(
-                "action     {:?}{}",
-                header.action,
-                if self.noalert {
-                    ", raises no alert"
-                } else {
-                    ""
-                }
-            )
-            .to_lowercase(),
-        );
-        line(format!("protocol   {}", header.protocol.name()));
-        line(format!(
-            "from       {} ports {}",
-            addresses(&header.source),
-            ports(&header.source_ports)
-        ));
+        let silent = if self.noalert {
+            ", raises no alert"
+        } else {
+            ""
+        };
         let arrow = match header.direction {
             super::header::Direction::Forward => "to        ",
             super::header::Direction::Both => "and back  ",
         };
-        line(format!(
-            "{arrow} {} ports {}",
-            addresses(&header.destination),
-            ports(&header.destination_ports)
-        ));
-        if self.flow != Flow::default() {
-            line(format!("flow       {}", flow(&self.flow)));
-        }
-        for test in &self.tests {
-            line(format!("test       {}", test_text(test)));
-        }
-        for ask in &self.asks {
-            line(format!("asks       {ask:?}"));
-        }
-        match self
-            .prefilter
-            .and_then(|(g, s)| self.groups.get(g).map(|group| (group, s)))
-        {
-            Some((group, s)) => line(format!(
+        let (from, to) = (addresses(&header.source), addresses(&header.destination));
+        vec![
+            format!(
+                "sid {} rev {} gid {}: {}",
+                self.sid, self.rev, self.gid, self.about.message
+            ),
+            format!("action     {:?}{silent}", header.action).to_lowercase(),
+            format!("protocol   {}", header.protocol.name()),
+            format!("from       {from} ports {}", ports(&header.source_ports)),
+            format!("{arrow} {to} ports {}", ports(&header.destination_ports)),
+        ]
+    }
+
+    fn explain_groups(&self, lines: &mut Vec<String>) {
+        let first = self.prefilter.map(|(g, s)| (&self.groups[g], s));
+        lines.push(match first {
+            Some((group, s)) => format!(
                 "first      {} in {}",
                 step_text(&group.steps[s], self),
                 group.buffer.name()
-            )),
+            ),
             None if self.groups.is_empty() => {
-                line("first      nothing: header and tests decide".to_owned())
+                "first      nothing: header and tests decide".to_owned()
             }
-            None => line("first      nothing: every candidate is confirmed".to_owned()),
-        }
+            None => "first      nothing: every candidate is confirmed".to_owned(),
+        });
         for group in &self.groups {
             let transforms: String = group
                 .transforms
                 .iter()
                 .map(|t| format!(" > {t:?}"))
                 .collect();
-            line(format!(
+            lines.push(format!(
                 "in         {}{transforms} ({})",
                 group.buffer.name(),
                 kind(group.buffer)
             ));
-            for step in &group.steps {
-                line(format!("             {}", step_text(step, self)));
-            }
+            let steps = group.steps.iter();
+            lines.extend(steps.map(|s| format!("             {}", step_text(s, self))));
         }
-        for change in &self.changes {
-            line(format!("changes    {change:?}"));
-        }
-        for (name, rate) in [
-            ("threshold", self.threshold),
-            ("filter", self.detection_filter),
-        ] {
-            if let Some(rate) = rate {
-                line(format!(
-                    "{name:10} {:?} {} in {} s, {:?}",
-                    rate.kind, rate.count, rate.seconds, rate.track
-                ));
-            }
-        }
-        for warning in &self.warnings {
-            line(format!("warning    {warning}"));
-        }
-        out
     }
 }
 

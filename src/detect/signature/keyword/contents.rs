@@ -208,7 +208,7 @@ fn long_enough(value: Value, content: &Content) -> Result<(), String> {
 
 fn number(draft: &Draft<'_>, option: &OptionText, min: i64, max: i64) -> Result<Value, String> {
     let text = option.text();
-    super::bytes::value(draft, &text, min, max)
+    super::byte::value(draft, &text, min, max)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 mod about;
 mod application;
-mod bytes;
+mod byte;
 mod contents;
 mod flow;
 mod foreign;
@@ -35,7 +35,7 @@ enum Need {
 const FAMILIES: &[&[Keyword]] = &[
     about::KEYWORDS,
     application::KEYWORDS,
-    bytes::KEYWORDS,
+    byte::KEYWORDS,
     contents::KEYWORDS,
     flow::KEYWORDS,
     packet::KEYWORDS,
