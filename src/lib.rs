@@ -1,7 +1,7 @@
 //! Flowhouse: NetFlow, IPFIX and sFlow in, bandwidth by application and QoS class in ClickHouse out.
 //!
 //! The rooms of this library follow a datagram: [`receive`] takes it off the wire, [`decode`] turns it into
-//! columns ([`dissect`] and [`meter`] do so with packets), [`enrich`] fills the blanks, [`aggregate`] books usage, [`batch`] seals, [`sink`] ships. [`shard`] is
+//! columns ([`dissect`] and [`meter`] do so with packets), [`enrich`] fills the blanks, [`aggregate`] books usage, [`batch`] seals, [`sink`] ships. [`detect`] reads signature rules. [`shard`] is
 //! the only room that knows that order; [`assemble`] builds the threads. `CONTRIBUTING.md` has the map and
 //! `tests/tidy.rs` holds the walls.
 #![deny(unsafe_code)]
@@ -14,6 +14,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod decode;
+pub mod detect;
 pub mod dissect;
 pub mod enrich;
 pub mod generate;

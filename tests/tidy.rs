@@ -84,6 +84,8 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
         &[],
         &["hashbrown", "foldhash", "thiserror", "serde", "serde_json"],
     ),
+    // Perl's regular expressions, which rules are written in
+    ("detect", &[], &["pcre2", "serde", "thiserror"]),
     ("batch", &[], &["serde", "thiserror"]),
     (
         "shard",

@@ -12,6 +12,7 @@ mod query;
 mod reconciled;
 mod replay;
 mod report;
+mod rules;
 mod run;
 mod schema;
 mod size;
@@ -56,6 +57,7 @@ enum Command {
     Top(Box<top::TopArguments>),
     Report(Box<report::ReportArguments>),
     Exporters(Box<exporters::ExportersArguments>),
+    Rules(rules::RulesArguments),
     Schema(schema::SchemaArguments),
     Spool(spool::SpoolArguments),
     /// Send generated exports to a collector, or write them to a capture file.
@@ -77,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Top(arguments) => done(top::run(&arguments)),
         Command::Report(arguments) => done(report::run(&arguments)),
         Command::Exporters(arguments) => done(exporters::run(&arguments)),
+        Command::Rules(arguments) => done(rules::run(&arguments)),
         Command::Schema(arguments) => done(schema::run(&arguments)),
         Command::Spool(arguments) => done(spool::run(&arguments)),
         Command::Generate(arguments) => done(generate::run(*arguments)),

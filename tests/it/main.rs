@@ -32,6 +32,7 @@ mod refusals;
 mod replay;
 mod report;
 mod schema;
+mod signature;
 mod simulation;
 mod sink;
 mod snmp;

@@ -1,0 +1,209 @@
+//! `flowhouse rules`: what signature rules say, before anything matches them.
+
+use crate::detect::signature::{
+    Classifications, Context, References, Report, RuleSet, Source, Tuning,
+};
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, Subcommand};
+use std::path::{Path, PathBuf};
+
+/// Reads signature rules in Suricata's language: which load, which do not and why, and what they mean.
+///
+/// Nothing matches packets with them yet.
+#[derive(Debug, Args)]
+pub struct RulesArguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Say which rules load, which are refused and why, and which are slow or can never fire
+    #[command(after_help = CHECK_EXAMPLES)]
+    Check {
+        #[command(flatten)]
+        files: Files,
+        /// Print JSON: rules, loaded, refused and warnings
+        #[arg(long)]
+        json: bool,
+        /// Print each warning, not only how many there are
+        #[arg(long)]
+        warnings: bool,
+        /// Exit 1 when a rule is refused
+        #[arg(long)]
+        strict: bool,
+    },
+    /// Show how rules were compiled
+    #[command(after_help = EXPLAIN_EXAMPLES)]
+    Explain {
+        #[command(flatten)]
+        files: Files,
+        /// Only the rule of this number; may be given several times
+        #[arg(long, value_name = "SID")]
+        sid: Vec<u32>,
+    },
+}
+
+/// The rules, and what they are read against.
+#[derive(Debug, Args)]
+struct Files {
+    /// Files of rules, or folders with `*.rules`; `classification.config` and `reference.config` beside the first are read
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// A variable of rule headers, by Suricata's name or its own: vars.address-groups.HOME_NET=10.0.0.0/8, HTTP_PORTS=[80,8080]
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// Read this threshold.config, and say what is wrong with it
+    #[arg(long, value_name = "FILE")]
+    threshold: Option<PathBuf>,
+}
+
+/// Runs the subcommand.
+pub fn run(arguments: &RulesArguments) -> Result<()> {
+    match &arguments.action {
+        Action::Check {
+            files,
+            json,
+            warnings,
+            strict,
+        } => {
+            let report = files.load()?.report();
+            if *json {
+                super::say(serde_json::to_string(&report)?)?;
+            } else {
+                super::say(text(&report, *warnings))?;
+            }
+            if *strict && !report.refused.is_empty() {
+                bail!("{} rule(s) refused", report.refused.len());
+            }
+            Ok(())
+        }
+        Action::Explain { files, sid } => explain(&files.load()?, sid),
+    }
+}
+
+fn explain(set: &RuleSet, sids: &[u32]) -> Result<()> {
+    let wanted = |sid: &u32| sids.is_empty() || sids.contains(sid);
+    for refused in &set.refused {
+        if refused.sid.as_ref().is_none_or(wanted) {
+            eprintln!("flowhouse: {refused}");
+        }
+    }
+    let mut found = false;
+    for rule in set.rules.iter().filter(|r| wanted(&r.sid)) {
+        super::say(rule.explain())?;
+        found = true;
+    }
+    if !found {
+        bail!("no such rule loaded");
+    }
+    Ok(())
+}
+
+fn text(report: &Report, warnings: bool) -> String {
+    let mut lines: Vec<String> = report.refused.iter().map(ToString::to_string).collect();
+    if warnings {
+        let doubts = report.warnings.iter();
+        lines.extend(doubts.map(|d| format!("{}:{}: sid {}: {}", d.file, d.line, d.sid, d.reason)));
+    }
+    let never = report.warnings.iter().filter(|d| d.never_fires).count();
+    lines.push(format!(
+        "{} rules: {} loaded, {} refused, {} commented out; {} warnings, {never} of rules that can never fire",
+        report.rules,
+        report.loaded,
+        report.refused.len(),
+        report.disabled,
+        report.warnings.len(),
+    ));
+    lines.join("\n")
+}
+
+impl Files {
+    fn load(&self) -> Result<RuleSet> {
+        let context = self.context()?;
+        let mut texts = vec![];
+        for path in self.rule_files()? {
+            let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+            texts.push((path.display().to_string(), bytes));
+        }
+        let sources = texts.iter().map(|(file, bytes)| Source { file, bytes });
+        Ok(RuleSet::load(&sources.collect::<Vec<_>>(), &context))
+    }
+
+    fn rule_files(&self) -> Result<Vec<PathBuf>> {
+        let mut files = vec![];
+        for path in &self.files {
+            if !path.is_dir() {
+                files.push(path.clone());
+                continue;
+            }
+            let entries = std::fs::read_dir(path).with_context(|| path.display().to_string())?;
+            let paths = entries.map(|e| e.map(|e| e.path()));
+            let mut inside: Vec<PathBuf> = paths.collect::<Result<_, _>>()?;
+            inside.retain(|p| p.extension().is_some_and(|e| e == "rules"));
+            inside.sort();
+            files.append(&mut inside);
+        }
+        Ok(files)
+    }
+
+    fn context(&self) -> Result<Context> {
+        let mut context = Context::default();
+        for pair in &self.set {
+            let Some((key, value)) = pair.split_once('=') else {
+                bail!("--set {pair}: write KEY=VALUE");
+            };
+            let taken = context.variables.set(key.trim(), value, &context.settings);
+            if !taken.map_err(|reason| anyhow::anyhow!("--set {pair}: {reason}"))? {
+                eprintln!("flowhouse: --set {pair}: rules have no such variable; it is left out");
+            }
+        }
+        if let Some(text) = self.beside("classification.config")? {
+            let (read, faults) = Classifications::read(&text);
+            tell("classification.config", &faults);
+            context.classifications = read;
+        }
+        if let Some(text) = self.beside("reference.config")? {
+            let (read, faults) = References::read(&text);
+            tell("reference.config", &faults);
+            context.references = read;
+        }
+        if let Some(path) = &self.threshold {
+            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+            let (_, faults) = Tuning::read(&text, &context.variables, &context.settings);
+            tell(&path.display().to_string(), &faults);
+        }
+        Ok(context)
+    }
+
+    /// A file beside the first rules, if it is there.
+    fn beside(&self, name: &str) -> Result<Option<String>> {
+        let first = self.files.first().map_or(Path::new("."), PathBuf::as_path);
+        let folder = if first.is_dir() {
+            first
+        } else {
+            first.parent().unwrap_or(Path::new("."))
+        };
+        let path = folder.join(name);
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+}
+
+fn tell(file: &str, faults: &[(u32, String)]) {
+    for (line, reason) in faults {
+        eprintln!("flowhouse: {file}:{line}: {reason}");
+    }
+}
+
+const CHECK_EXAMPLES: &str = "Examples:
+  flowhouse rules check /etc/suricata/rules/*.rules
+  flowhouse rules check --json --set HOME_NET=10.0.0.0/8 local.rules
+  flowhouse rules check --strict --warnings rules/";
+
+const EXPLAIN_EXAMPLES: &str = "Examples:
+  flowhouse rules explain --sid 2100498 rules/
+  flowhouse rules explain local.rules";

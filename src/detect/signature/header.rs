@@ -1,0 +1,240 @@
+//! The header of a rule: action, protocol, who speaks to whom.
+
+use super::list::RangeSet;
+use super::settings::Settings;
+use super::syntax::RuleText;
+use super::variables::Variables;
+use serde::Serialize;
+
+/// What the rule's author wants done. Here every action but `pass` raises an alert: this is a sensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Raise an alert.
+    Alert,
+    /// Look no further at this packet or flow.
+    Pass,
+    /// Meant to drop the packet.
+    Drop,
+    /// Meant to refuse the connection, to either or both ends.
+    Reject,
+}
+
+/// Where a rule looks: the header's protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Any packet, decoded or not.
+    Packet,
+    /// IPv4 and IPv6.
+    Ip,
+    /// IPv4 only.
+    Ipv4,
+    /// IPv6 only.
+    Ipv6,
+    /// TCP, packets and stream.
+    Tcp,
+    /// TCP, packets alone.
+    TcpPacket,
+    /// TCP, the stream alone.
+    TcpStream,
+    /// UDP.
+    Udp,
+    /// SCTP.
+    Sctp,
+    /// ICMP of both versions.
+    Icmp,
+    /// ICMP of IPv4.
+    Icmpv4,
+    /// ICMP of IPv6.
+    Icmpv6,
+    /// A protocol of the application layer, by Suricata's name.
+    #[serde(untagged)]
+    Application(&'static str),
+}
+
+/// Which direction of a conversation the header means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// `->`
+    Forward,
+    /// `<>`
+    Both,
+}
+
+/// A header, proven.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// What is to be done.
+    pub action: Action,
+    /// Where to look.
+    pub protocol: Protocol,
+    /// Source addresses.
+    pub source: RangeSet,
+    /// Source ports.
+    pub source_ports: RangeSet,
+    /// One direction or both.
+    pub direction: Direction,
+    /// Destination addresses.
+    pub destination: RangeSet,
+    /// Destination ports.
+    pub destination_ports: RangeSet,
+}
+
+impl Header {
+    /// Reads the seven words of a header.
+    pub(super) fn parse(
+        rule: &RuleText,
+        variables: &Variables,
+        settings: &Settings,
+    ) -> Result<Self, String> {
+        let [
+            action,
+            protocol,
+            source,
+            source_ports,
+            arrow,
+            destination,
+            destination_ports,
+        ] = &rule.header;
+        let direction = match arrow.as_str() {
+            "->" => Direction::Forward,
+            "<>" => Direction::Both,
+            "<-" => return Err("`<-` is no direction: swap the two ends and write `->`".to_owned()),
+            "=>" => return Err("`=>` is of Suricata 8: write `->`".to_owned()),
+            other => return Err(format!("`{other}` is no direction: write `->` or `<>`")),
+        };
+        Ok(Self {
+            action: Action::parse(action)?,
+            protocol: Protocol::parse(protocol)?,
+            source: variables.addresses_of(source, settings)?,
+            source_ports: variables.ports_of(source_ports, settings)?,
+            direction,
+            destination: variables.addresses_of(destination, settings)?,
+            destination_ports: variables.ports_of(destination_ports, settings)?,
+        })
+    }
+}
+
+impl Action {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "alert" => Ok(Self::Alert),
+            "pass" => Ok(Self::Pass),
+            "drop" => Ok(Self::Drop),
+            "reject" | "rejectsrc" | "rejectdst" | "rejectboth" => Ok(Self::Reject),
+            "log" | "activate" | "dynamic" | "block" | "sdrop" | "react" | "rewrite" => Err(
+                format!("the action `{text}` is Snort's: write alert, pass, drop or reject"),
+            ),
+            "config" => Err("`config` rules steer Suricata itself and are not taken".to_owned()),
+            _ => Err(format!(
+                "`{text}` is no action: write alert, pass, drop or reject"
+            )),
+        }
+    }
+}
+
+impl Protocol {
+    /// The protocol by the name that rules use.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let text = text.to_ascii_lowercase();
+        Ok(match text.as_str() {
+            "pkthdr" => Self::Packet,
+            "ip" => Self::Ip,
+            "ipv4" | "ip4" => Self::Ipv4,
+            "ipv6" | "ip6" => Self::Ipv6,
+            "tcp" => Self::Tcp,
+            "tcp-pkt" => Self::TcpPacket,
+            "tcp-stream" => Self::TcpStream,
+            "udp" => Self::Udp,
+            "sctp" => Self::Sctp,
+            "icmp" => Self::Icmp,
+            "icmpv4" => Self::Icmpv4,
+            "icmpv6" => Self::Icmpv6,
+            "file" => {
+                return Err("the protocol `file` is Snort 3: write tcp and file.data".to_owned());
+            }
+            _ => Self::Application(application(&text).ok_or_else(|| {
+                format!("`{text}` is no protocol (ip, tcp, tcp-pkt, tcp-stream, udp, icmp, sctp, http, tls, dns, ...)")
+            })?),
+        })
+    }
+
+    /// Its name in rules.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Packet => "pkthdr",
+            Self::Ip => "ip",
+            Self::Ipv4 => "ipv4",
+            Self::Ipv6 => "ipv6",
+            Self::Tcp => "tcp",
+            Self::TcpPacket => "tcp-pkt",
+            Self::TcpStream => "tcp-stream",
+            Self::Udp => "udp",
+            Self::Sctp => "sctp",
+            Self::Icmp => "icmp",
+            Self::Icmpv4 => "icmpv4",
+            Self::Icmpv6 => "icmpv6",
+            Self::Application(name) => name,
+        }
+    }
+
+    /// Whether packets of it can carry what one of `applications` says; an empty list is any.
+    pub(super) fn carries(self, applications: &[&str]) -> bool {
+        match self {
+            Self::Application(name) => {
+                applications.is_empty() || applications.iter().any(|a| same_family(name, a))
+            }
+            Self::Icmp | Self::Icmpv4 | Self::Icmpv6 | Self::Packet => applications.is_empty(),
+            _ => true,
+        }
+    }
+}
+
+/// The application protocol's name as it is kept, aliases resolved.
+pub(super) fn application(text: &str) -> Option<&'static str> {
+    let name = match text {
+        "ssl" => "tls",
+        "dcerpc_udp" | "dcerpc_tcp" => "dcerpc",
+        "ikev2" | "ikev1" => "ike",
+        "http1" => "http1",
+        other => other,
+    };
+    APPLICATIONS.iter().find(|a| **a == name).copied()
+}
+
+fn same_family(header: &str, wanted: &str) -> bool {
+    let http = |n: &str| matches!(n, "http" | "http1" | "http2");
+    header == wanted
+        || http(header) && wanted == "http"
+        || header == "http" && http(wanted)
+        || header == "smb" && wanted == "dcerpc"
+        || header == "dcerpc" && wanted == "smb"
+        || matches!(
+            (header, wanted),
+            ("quic", "tls") | ("doh2", "http" | "http2" | "dns")
+        )
+}
+
+#[rustfmt::skip]
+const APPLICATIONS: &[&str] = &[
+    "http", "http1", "http2", "ftp", "ftp-data", "smtp", "tls", "ssh", "imap", "pop3", "smb", "dcerpc", "dns", "mdns",
+    "modbus", "enip", "dnp3", "nfs", "ntp", "tftp", "ike", "krb5", "quic", "dhcp", "sip", "rfb", "mqtt", "pgsql",
+    "telnet", "websocket", "ldap", "doh2", "rdp", "snmp", "bittorrent-dht", "irc", "jabber", "msn",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocols_and_families() {
+        assert_eq!(Protocol::parse("SSL"), Ok(Protocol::Application("tls")));
+        assert!(Protocol::parse("file").unwrap_err().contains("Snort 3"));
+        assert!(Protocol::parse("nope").is_err());
+        let http = Protocol::parse("http").unwrap();
+        assert!(http.carries(&["http"]) && http.carries(&[]) && !http.carries(&["tls"]));
+        assert!(Protocol::Tcp.carries(&["tls"]) && !Protocol::Icmp.carries(&["tls"]));
+    }
+}

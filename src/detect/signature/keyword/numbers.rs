@@ -1,0 +1,88 @@
+//! Keywords that compare one number of a header or a transaction: a table.
+
+use super::super::draft::Draft;
+use super::super::number::Number;
+use super::super::rule::Test;
+use super::super::syntax::OptionText;
+
+/// Keyword, highest number, the application protocols it is of.
+pub(super) type Row = (&'static str, u64, &'static [&'static str]);
+
+/// The row of a keyword.
+pub(super) fn find(name: &str) -> Option<&'static Row> {
+    ROWS.iter().find(|r| r.0 == name)
+}
+
+/// Every name of the table.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    ROWS.iter().map(|r| r.0)
+}
+
+/// Adds the condition.
+pub(super) fn apply(draft: &mut Draft<'_>, row: &Row, option: &OptionText) -> Result<(), String> {
+    let (name, max, protocols) = *row;
+    draft.need(protocols, name)?;
+    let text = option.text();
+    let text = match name {
+        "dns.opcode" | "dns.rcode" | "dns.rrtype" => text.to_ascii_lowercase(),
+        _ => text.into_owned(),
+    };
+    let number = Number::parse(&text, max)?;
+    let name = ROWS.iter().find(|r| r.0 == name).map_or("", |r| r.0);
+    draft.rule.tests.push(Test::Number(name, number));
+    Ok(())
+}
+
+const U8: u64 = u8::MAX as u64;
+const U16: u64 = u16::MAX as u64;
+const U32: u64 = u32::MAX as u64;
+const DNS: &[&str] = &["dns", "mdns"];
+
+#[rustfmt::skip]
+const ROWS: &[Row] = &[
+    ("dsize", U16, &[]), ("ttl", U8, &[]), ("id", U16, &[]), ("tos", U8, &[]), ("fragoffset", U16, &[]),
+    ("itype", U8, &[]), ("icode", U8, &[]), ("icmp_id", U16, &[]), ("icmp_seq", U16, &[]), ("icmpv6.mtu", U32, &[]),
+    ("seq", U32, &[]), ("ack", U32, &[]), ("window", U16, &[]), ("tcp.mss", U16, &[]), ("tcp.wscale", U8, &[]),
+    ("ipv4.ihl", 15, &[]), ("flow.age", U32, &[]), ("flow.pkts_toclient", U32, &[]), ("flow.pkts_toserver", U32, &[]),
+    ("flow.bytes_toclient", u64::MAX, &[]), ("flow.bytes_toserver", u64::MAX, &[]), ("filesize", u64::MAX, &[]),
+    ("dns.opcode", 15, DNS), ("dns.rcode", U16, DNS), ("dns.rrtype", U16, DNS),
+    ("tls.cert_chain_len", U32, &["tls"]), ("tls_cert_chain_len", U32, &["tls"]),
+    ("krb5_msg_type", U8, &["krb5"]), ("krb5.msg_type", U8, &["krb5"]),
+    ("snmp.version", U8, &["snmp"]), ("rfb.sectype", U32, &["rfb"]), ("rfb.secresult", U32, &["rfb"]),
+    ("mqtt.protocol_version", U8, &["mqtt"]),
+    ("ike.exchtype", U8, &["ike"]), ("ike.key_exchange_payload_length", U32, &["ike"]),
+    ("ike.nonce_payload_length", U32, &["ike"]), ("dhcp.leasetime", u64::MAX, &["dhcp"]),
+    ("dhcp.rebinding_time", u64::MAX, &["dhcp"]), ("dhcp.renewal_time", u64::MAX, &["dhcp"]),
+    ("http2.priority", U8, &["http2", "http"]), ("http2.window", U32, &["http2", "http"]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{refuses, takes};
+
+    #[test]
+    fn numbers_and_their_near_misses() {
+        takes(
+            "ip",
+            &[
+                "dsize:<30;",
+                "ttl:64;",
+                "window:!1024;",
+                "tcp.mss:<536;",
+                "dns.opcode:!0;",
+                "dsize:5<>9;",
+            ],
+        );
+        refuses(
+            "ip",
+            &[
+                "dsize:-1;",
+                "ttl:256;",
+                "window:many;",
+                "dsize:9<>5;",
+                "ttl;",
+            ],
+        );
+        refuses("tls", &["dns.opcode:0;"]);
+    }
+}

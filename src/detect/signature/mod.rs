@@ -1,0 +1,40 @@
+//! Suricata's rule language: text to proven [`Rule`]s. Owns the grammar, every keyword and the checks that Suricata 7
+//! makes when it loads a rule. Never: packets. One bad rule costs itself only, and says file, line, column, keyword and
+//! reason.
+
+mod buffer;
+mod content;
+mod draft;
+mod error;
+mod explain;
+mod header;
+mod keyword;
+mod list;
+mod lists;
+mod matcher;
+mod number;
+mod rule;
+mod rule_set;
+pub mod settings;
+mod syntax;
+mod variables;
+mod warning;
+
+pub use buffer::{Buffer, BufferInfo, BufferKind};
+pub use content::{bytes_of, text_of};
+pub use draft::Context;
+pub use error::{Fault, Refused};
+pub use header::{Action, Direction, Header, Protocol};
+pub use keyword::names as keyword_names;
+pub use list::RangeSet;
+pub use lists::{
+    Classification, Classifications, Filter, FilterKind, References, Suppression, Tuning,
+};
+pub use matcher::{Matcher, Outcome};
+pub use number::Number;
+pub use rule::*;
+pub use rule_set::{Doubt, Report, RuleSet, Source};
+pub use settings::Settings;
+pub use syntax::{Entry, OptionText, Place, RuleText, read};
+pub use variables::Variables;
+pub use warning::Warning;

@@ -1,0 +1,52 @@
+//! Limits on rule text, so that a rule file cannot cost more than it says.
+
+use serde::{Deserialize, Serialize};
+
+/// What one rule, and one file of rules, may be at most. Past a limit the rule is refused and the reason names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Bytes of one rule, with its continuation lines. Suricata stops at 8,192.
+    pub rule_bytes_max: usize,
+    /// Rules of one set; those after are refused.
+    pub rules_max: usize,
+    /// Options of one rule.
+    pub options_max: usize,
+    /// Contents of one rule.
+    pub contents_max: usize,
+    /// Bytes of one content.
+    pub content_bytes_max: usize,
+    /// Bytes of one regular expression.
+    pub pcre_bytes_max: usize,
+    /// Steps that one run of a regular expression may take; Suricata's default is 3,500.
+    pub pcre_match_limit: u32,
+    /// Depth of the stack that one run of a regular expression may use; Suricata's default is 1,500.
+    pub pcre_depth_limit: u32,
+    /// Brackets and variables within each other in a list of addresses or ports.
+    pub list_depth_max: usize,
+    /// Items of one list of addresses or ports, variables counted as what they hold.
+    pub list_items_max: usize,
+    /// Variables that one rule may extract with `byte_extract` and `byte_math`.
+    pub variables_max: usize,
+    /// Steps that confirming one rule on one buffer may take before it is given up and counted.
+    pub match_steps_max: u32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            rule_bytes_max: 65_536,
+            rules_max: 262_144,
+            options_max: 512,
+            contents_max: 128,
+            content_bytes_max: 8_192,
+            pcre_bytes_max: 8_192,
+            pcre_match_limit: 3_500,
+            pcre_depth_limit: 1_500,
+            list_depth_max: 16,
+            list_items_max: 65_536,
+            variables_max: 64,
+            match_steps_max: 10_000,
+        }
+    }
+}
