@@ -345,7 +345,7 @@ fn used(row: &Map<String, Value>, seconds: f64) -> Option<f64> {
 }
 
 /// Names are not cut below this.
-const NAME_MIN: usize = 12;
+const NAME_MIN: usize = 10;
 /// Columns of a course that still shows something.
 const COURSE_MIN: usize = 8;
 

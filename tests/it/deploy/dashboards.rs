@@ -463,8 +463,13 @@ const REPLAYED: &[&str] = &[
     "sflow/ak-sflow-1140.pcap",
 ];
 
-/// Panels that are about less than all generated traffic: faults, what is in the wrong class, what went out where it came in.
-const SOME_GENERATED: &[&str] = &["Losses and faults", "in the wrong class", "Out, by"];
+/// Panels that are about less than all generated traffic: faults, templates, what is in the wrong class, what went out where it came in.
+const SOME_GENERATED: &[&str] = &[
+    "Losses and faults",
+    "Templates",
+    "in the wrong class",
+    "Out, by",
+];
 
 /// Panels that need what the largest replayed exporter, one of NetFlow 5, does not have: templates, egress, speeds, named networks.
 const SOME_REPLAYED: &[&str] = &[
