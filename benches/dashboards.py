@@ -62,19 +62,19 @@ def fill(store, a, end):
     for hour in range(a.hours):
         start = a.begin + hour * 3600
         rows = a.exporters * a.keys
-        store.ask(f"""INSERT INTO usage_1m SELECT toDateTime({start} + 60 * m), {exporter}, toUInt32(1 + intDiv(k % 34, 2)),
+        store.ask(f"""INSERT INTO usage_1m (* EXCEPT(est_bytes_unknown)) SELECT toDateTime({start} + 60 * m), {exporter}, toUInt32(1 + intDiv(k % 34, 2)),
             if(k % 2 = 0, 'ingress', 'egress'), toUInt8(k % 2), {app} AS app_proto, app_proto, {classes}[c], {code_points}[c],
             b, intDiv(b, 800) + 1, {per_key}, b * s, (intDiv(b, 800) + 1) * s, intDiv(b, 800) + 1, toUInt8(e % 7 != 0), toFloat64(b) * s * (s - 1) * 1000
             FROM (SELECT intDiv(number, {rows}) AS m, intDiv(number % {rows}, {a.keys}) AS e, number % {a.keys} AS k,
                 1 + cityHash64(k, 3) % 6 AS c, {sampling} AS s, {per_key} * (200 + cityHash64(number, {start}) % 40000) AS b FROM numbers({60 * rows}))""")
         rows = a.exporters * 2 * 80
-        store.ask(f"""INSERT INTO talkers_1m SELECT toDateTime({start} + 60 * m), {exporter}, if(r = 0, 'source', 'destination'), toUInt8(h = 0),
+        store.ask(f"""INSERT INTO talkers_1m (* EXCEPT(est_bytes_unknown)) SELECT toDateTime({start} + 60 * m), {exporter}, if(r = 0, 'source', 'destination'), toUInt8(h = 0),
             if(h = 0, toIPv6('::'), toIPv6(concat('::ffff:10.', toString(r), '.', toString(intDiv(n, 250)), '.', toString(n % 250)))),
             b, intDiv(b, 800), 10, b, intDiv(b, 800), intDiv(b, 800), 1, intDiv(b, 100), 0
             FROM (SELECT intDiv(number, {rows}) AS m, intDiv(number % {rows}, 160) AS e, number % 2 AS r, intDiv(number % 160, 2) AS h,
                 toUInt32(cityHash64(number, {start}) % (100 + 40 * h)) AS n, 1000000 + cityHash64(number) % 1000000 AS b FROM numbers({60 * rows}))""")
         rows = a.exporters * 100
-        store.ask(f"""INSERT INTO network_usage_1m SELECT toDateTime({start} + 60 * m), {exporter}, concat('site-', toString(p % 10)),
+        store.ask(f"""INSERT INTO network_usage_1m (* EXCEPT(est_bytes_unknown)) SELECT toDateTime({start} + 60 * m), {exporter}, concat('site-', toString(p % 10)),
             concat('site-', toString(intDiv(p, 10))), b, intDiv(b, 800), 10, b, intDiv(b, 800), intDiv(b, 800), 1, 0
             FROM (SELECT intDiv(number, {rows}) AS m, intDiv(number % {rows}, 100) AS e, number % 100 AS p, 1000000 + cityHash64(number) % 1000000 AS b
                 FROM numbers({60 * rows}))""")

@@ -91,7 +91,7 @@ pub(super) const APPLICATION_SERIES_MAX: usize = 4_096;
 /// Bytes of a key and its sums in the hash table.
 const BYTES_PER_KEY: usize = 84;
 /// Bytes of a talker while it is counted, and of its row.
-const BYTES_PER_TALKER: usize = 81 + 64;
+const BYTES_PER_TALKER: usize = 89 + 64;
 /// Bytes of an exporter in its hash table, and of what is at hand of its interfaces.
 const BYTES_PER_EXPORTER: usize = 24 + 136;
 /// Bytes of an interface in the hash table.

@@ -253,16 +253,17 @@ impl Key {
         u64::from(side.if_index) << 32 | marks | u64::from(app_proto & APP_PROTO)
     }
 
-    /// The word of a key that has application, class and DSCP.
+    /// The word of a key that has application, class, DSCP, and whether the sampling interval is known: sums of both kinds stay apart.
     #[inline(always)]
-    pub fn names(app: u32, qos_class: u16, tos: u8) -> u64 {
-        u64::from(app) << 32 | u64::from(qos_class) << 8 | u64::from(tos >> 2)
+    pub fn names(app: u32, qos_class: u16, tos: u8, known: bool) -> u64 {
+        let marking = u64::from(tos >> 2) << 1 | u64::from(!known);
+        u64::from(app) << 32 | u64::from(qos_class) << 8 | marking
     }
 
     /// The key of traffic between two networks; `inferred` names the ingress interface of what is only inferred there.
     #[inline(always)]
-    pub fn networks(of: u64, nets: (u32, u32), inferred: Option<u32>) -> Key {
-        let mark = u64::from(inferred.is_some()) << 30;
+    pub fn networks(of: u64, nets: (u32, u32), inferred: Option<u32>, known: bool) -> Key {
+        let mark = u64::from(inferred.is_some()) << 30 | u64::from(!known);
         Key([
             of,
             u64::from(nets.0) << 32 | mark,
@@ -317,7 +318,7 @@ impl Key {
             app_proto: w1 as u32 & APP_PROTO,
             app: (w2 >> 32) as u32,
             qos_class: (w2 >> 8) as u16,
-            dscp: w2 as u8,
+            dscp: w2 as u8 >> 1,
             bytes: sums.bytes,
             packets: sums.packets,
             flows: sums.flows.into(),
@@ -326,6 +327,7 @@ impl Key {
             sampled_packets: sums.packets,
             variance: sums.doubt.variance(),
             sampling_known: !sums.doubt.is_unknown(),
+            est_bytes_unknown: sums.unknown(),
         }
     }
 }
@@ -346,6 +348,7 @@ impl Key {
             sampled_packets: sums.packets,
             variance: sums.doubt.variance(),
             sampling_known: !sums.doubt.is_unknown(),
+            est_bytes_unknown: sums.unknown(),
         }
     }
 }
@@ -380,6 +383,11 @@ impl Sums {
         } else {
             self.add_large(part);
         }
+    }
+
+    /// The estimated bytes of which nobody knows whether they were sampled, where all parts are alike.
+    pub fn unknown(&self) -> u64 {
+        u64::from(self.doubt.is_unknown()) * self.est_bytes
     }
 
     #[inline(always)]
@@ -491,7 +499,7 @@ mod tests {
                 let key = |exporter: u32| Key([
                     u64::from(minute) << 32 | u64::from(exporter),
                     u64::from(if_index) << 32 | marks | u64::from(proto),
-                    u64::from(app) << 32 | u64::from(d & 0xff_ff3f),
+                    u64::from(app) << 32 | u64::from(d & 0xff_ff7f),
                 ]);
                 let part = Sums { bytes: 7, ..Sums::default() };
                 let hash = table.hash_of(&key(exporter));

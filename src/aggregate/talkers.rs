@@ -20,10 +20,12 @@ pub struct Talkers {
     places: Vec<Place>,
     /// By place: estimated bytes that may be missing of its key.
     errors: Vec<u64>,
+    /// By place: estimated bytes of which nobody knows whether they were sampled.
+    unknown: Vec<u64>,
     /// For the choice of who comes in.
     random: u64,
-    /// Usage by minute and exporter, each byte once.
-    totals: HashMap<(u32, u32), Sums, FixedState>,
+    /// Usage by minute and exporter, each byte once, and what of it is unknown.
+    totals: HashMap<(u32, u32), (Sums, u64), FixedState>,
     /// Exporters of which more was counted here than in the usage.
     void: Vec<u32>,
     hasher: FixedState,
@@ -126,6 +128,7 @@ impl Talkers {
             heads: vec![Head::default(); buckets],
             places: vec![Place::default(); buckets * WAYS],
             errors: vec![0; buckets * WAYS],
+            unknown: vec![0; buckets * WAYS],
             random: settings.hash_seed | 1,
             totals: HashMap::with_hasher(hasher.clone()),
             void: Vec::new(),
@@ -186,6 +189,10 @@ impl Talkers {
             let place = &mut self.places[bucket * WAYS + way];
             if place.key == *key {
                 place.sums.add(part);
+                if part.doubt.is_unknown() {
+                    let unknown = &mut self.unknown[bucket * WAYS + way];
+                    *unknown = unknown.saturating_add(part.est_bytes);
+                }
                 head.weigh(way, place.sums.est_bytes);
                 return;
             }
@@ -213,6 +220,7 @@ impl Talkers {
         head.tags = head.tags & !(0xff << (8 * way)) | u64::from(tag) << (8 * way);
         head.weigh(way, part.est_bytes);
         self.errors[at] = head.turned_away;
+        self.unknown[at] = part.unknown();
         self.places[at] = Place { key, sums: *part };
     }
 
@@ -224,10 +232,12 @@ impl Talkers {
             .saturating_add(self.errors[at])
     }
 
-    /// Takes in the usage of an exporter in a minute, each byte once.
-    pub fn add_total(&mut self, minute: u32, exporter: u32, sums: &Sums) {
+    /// Takes in the usage of an exporter in a minute, each byte once, and what of it is unknown.
+    pub fn add_total(&mut self, minute: u32, exporter: u32, sums: &Sums, unknown: u64) {
         if self.is_on() {
-            self.totals.entry((minute, exporter)).or_default().add(sums);
+            let (all, of) = self.totals.entry((minute, exporter)).or_default();
+            all.add(sums);
+            *of = of.saturating_add(unknown);
         }
     }
 
@@ -254,7 +264,7 @@ impl Talkers {
             of.insert(self.places[group[0]].key.of, group);
         });
         let turned_away = self.heads.iter().map(|h| h.turned_away).max().unwrap_or(0);
-        let mut totals: Vec<((u32, u32), Sums)> =
+        let mut totals: Vec<((u32, u32), (Sums, u64))> =
             self.totals.iter().map(|(k, s)| (*k, *s)).collect();
         totals.sort_unstable_by_key(|((minute, exporter), _)| {
             (*minute, addresses[*exporter as usize])
@@ -297,13 +307,16 @@ impl Talkers {
         key: TalkerKey,
         exporter: Addr,
         own: &[usize],
-        total: Sums,
+        total: (Sums, u64),
         bound: u64,
         rows: &mut Vec<TalkerRow>,
     ) {
-        let mut other = total;
-        own.iter().for_each(|&at| other.take(&self.places[at].sums));
-        let row = |address, is_other, sums: &Sums, error: u64| TalkerRow {
+        let (mut other, mut rest) = total;
+        for &at in own {
+            other.take(&self.places[at].sums);
+            rest = rest.saturating_sub(self.unknown[at]);
+        }
+        let row = |address, is_other, sums: &Sums, unknown: u64, error: u64| TalkerRow {
             minute_s: key.minute() * 60,
             exporter,
             role: key.role(),
@@ -317,14 +330,21 @@ impl Talkers {
             sampled_packets: sums.packets,
             variance: sums.doubt.variance(),
             sampling_known: !sums.doubt.is_unknown(),
+            est_bytes_unknown: unknown.min(sums.est_bytes),
             // nobody can miss more than there is
             error_bytes: error.min(other.est_bytes),
         };
         rows.extend(own.iter().map(|&at| {
             let place = &self.places[at];
-            row(place.key.address, false, &place.sums, self.errors[at])
+            row(
+                place.key.address,
+                false,
+                &place.sums,
+                self.unknown[at],
+                self.errors[at],
+            )
         }));
-        rows.push(row(Addr::UNSPECIFIED, true, &other, bound));
+        rows.push(row(Addr::UNSPECIFIED, true, &other, rest, bound));
     }
 
     /// Places that count, by minute, exporter and role, the largest first.
@@ -426,7 +446,7 @@ mod tests {
                 talkers.call_place(hash);
                 talkers.add(&TalkerKey::of(of, role, host(n)), hash, &part(bytes));
             }
-            talkers.add_total(minute, exporter, &part(bytes));
+            talkers.add_total(minute, exporter, &part(bytes), 0);
         }
     }
 

@@ -152,7 +152,7 @@ impl Usage {
     }
 
     /// All sums, one row a key, in order of (minute, exporter, interface, side, inferred, protocol, application,
-    /// class, DSCP); the next bundle starts from nothing. What was inferred of an interface before the first record that
+    /// class, DSCP, sampling unknown); the next bundle starts from nothing. What was inferred of an interface before the first record that
     /// was metered there is left out: within a bundle the order of the records does not matter.
     pub fn drain(&mut self) -> Vec<UsageRow> {
         let mut rows = vec![];
@@ -165,7 +165,7 @@ impl Usage {
         let (addresses, ranks) = self.ranks();
         let (metered, talkers) = (&self.metered, &mut self.talkers);
         rows.reserve(self.sums.len());
-        let mut total: Option<((u32, u32), Sums)> = None;
+        let mut total: Option<((u32, u32), Sums, u64)> = None;
         self.sums.drain(&ranks, self.keys_max, |key, sums| {
             let told = |(if_index, side)| metered.is_metered(key.exporter(), if_index, side);
             if key.inferred().is_some_and(told) {
@@ -180,16 +180,21 @@ impl Usage {
             }
             let of = (key.minute(), key.exporter());
             match &mut total {
-                Some((same, all)) if *same == of => all.add(sums),
+                Some((same, all, unknown)) if *same == of => {
+                    all.add(sums);
+                    *unknown = unknown.saturating_add(sums.unknown());
+                }
                 _ => {
-                    if let Some(((minute, exporter), all)) = total.replace((of, *sums)) {
-                        talkers.add_total(minute, exporter, &all);
+                    if let Some(((minute, exporter), all, unknown)) =
+                        total.replace((of, *sums, sums.unknown()))
+                    {
+                        talkers.add_total(minute, exporter, &all, unknown);
                     }
                 }
             }
         });
-        if let Some(((minute, exporter), all)) = total {
-            talkers.add_total(minute, exporter, &all);
+        if let Some(((minute, exporter), all, unknown)) = total {
+            talkers.add_total(minute, exporter, &all, unknown);
         }
     }
 
@@ -286,7 +291,7 @@ impl Usage {
             flags |= RowFlags::INGRESS_ELSEWHERE;
         }
         let whole = self.whole(ingress, egress, c, i);
-        let known = c.sampling_source[i] != SamplingSource::Unknown as u8;
+        let known = c.known(i);
         let interval = c.sampling_interval[i];
         let per_byte = variance(c.bytes[i], c.packets[i], interval) / c.bytes[i].max(1) as f64;
         let (sums, networks, talkers) = (&self.sums, &self.networks, &self.talkers);
@@ -314,7 +319,7 @@ impl Usage {
                 && let Some(ingress) = &ingress
             {
                 let inferred = ingress.inferred.then_some(ingress.if_index);
-                pending.between(networks, Key::networks(of, between, inferred));
+                pending.between(networks, Key::networks(of, between, inferred, known));
             }
         };
         if first == last {
@@ -446,11 +451,18 @@ impl<'a> Rows<'a> {
         }
     }
 
+    /// Whether somebody said how a row was sampled.
+    #[inline(always)]
+    fn known(&self, i: usize) -> bool {
+        self.sampling_source[i] != SamplingSource::Unknown as u8
+    }
+
     /// Application, class and DSCP with which a row came and with which it left, as words of keys.
     #[inline(always)]
     fn names(&self, i: usize) -> [u64; 2] {
         let (app, mut class, mut tos) = (self.app[i], self.qos_class[i], self.tos[i]);
-        let came = Key::names(app, class, tos);
+        let known = self.known(i);
+        let came = Key::names(app, class, tos, known);
         if let Some(changed) = self.post_tos
             && self.present[i] & Field::PostTos.bit() != 0
         {
@@ -461,7 +473,7 @@ impl<'a> Rows<'a> {
         {
             class = other[i];
         }
-        [came, Key::names(app, class, tos)]
+        [came, Key::names(app, class, tos, known)]
     }
 }
 

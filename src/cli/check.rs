@@ -97,6 +97,9 @@ fn look(config: &Config, offline: bool, report: &mut Report) -> Result<()> {
     if !config.control.listen.ip().is_loopback() && !config.control.has_key() {
         report.warn("control", "control.listen is open to the network and asks for no key: everybody may look, and nothing can be changed through it; control.token_file or control.tls_client_ca_file lets you")?;
     }
+    for doubt in config.enrich.doubts() {
+        report.warn("names", doubt)?;
+    }
     keys_and_accounts(config, offline, report)?;
     if offline {
         return report.tell("spool", "spool.free_bytes_min", floor(config));

@@ -22,6 +22,14 @@ pub fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
+/// A length of time with the unit that suits it: `12.3 s`, `31.0 days`.
+pub fn seconds(n: f64) -> String {
+    let steps = [(86_400.0, "days"), (3_600.0, "h"), (60.0, "min")];
+    let step = steps.iter().find(|s| n.abs() >= 2.0 * s.0);
+    let (value, unit) = step.map_or((n, "s"), |s| (n / s.0, s.1));
+    format!("{value:.1} {unit}")
+}
+
 /// A text without what would steer a terminal or turn the direction of reading: names come from exporters.
 pub fn printable(text: &str) -> String {
     let shown = |c: char| match c {
@@ -96,6 +104,18 @@ mod tests {
         assert_eq!(bytes(1_234.0), "1.23 kB");
         assert_eq!(count(5.0), "5");
         assert_eq!(percent(0.1234), "12.3 %");
+        let times = [-3.04, 119.0, 400.0, 7_200.0, 86_400.0, 2_678_400.0].map(seconds);
+        assert_eq!(
+            times,
+            [
+                "-3.0 s",
+                "119.0 s",
+                "6.7 min",
+                "2.0 h",
+                "24.0 h",
+                "31.0 days"
+            ]
+        );
     }
 
     #[test]

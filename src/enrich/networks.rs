@@ -103,12 +103,16 @@ fn read(path: &Path, bytes_max: u64) -> Result<Vec<Network>, Error> {
         )));
     }
     let text = std::fs::read_to_string(path).map_err(|e| fault(format!("cannot be read: {e}")))?;
-    match path.extension().and_then(|e| e.to_str()) {
+    let all = match path.extension().and_then(|e| e.to_str()) {
         Some("csv") => csv(path, &text),
         Some("toml") => toml_list(path, &text),
         Some("json") => json(text.as_bytes(), "", &BTreeMap::new())
             .map_err(|(line, m)| Error::file(path, line, m)),
         _ => Err(fault("the name must end in .csv, .toml or .json".into())),
+    }?;
+    match all.is_empty() {
+        true => Err(fault("it names no network: is it cut short?".into())),
+        false => Ok(all),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::prefix::Prefix;
 use serde::{Deserialize, Deserializer, de};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use toml::Spanned;
@@ -50,6 +50,32 @@ impl Settings {
     /// Most bytes that what exporters teach takes in one shard.
     pub fn memory_max(&self) -> usize {
         self.names_max.saturating_mul(NAME_BYTES)
+    }
+
+    /// What is no fault and yet hardly meant: budgets of more than the link, and roles of policies that nothing gives.
+    pub fn doubts(&self) -> Vec<String> {
+        let mut doubts = vec![];
+        let first = ("enrich.qos", &self.qos.classes);
+        let others = self.qos.policies.iter().map(|p| p.get_ref());
+        let named = others.clone().map(|p| (p.name.as_str(), &p.classes));
+        for (name, classes) in std::iter::once(first).chain(named) {
+            let percent: u32 = classes.values().map(|c| u32::from(c.budget_percent)).sum();
+            if percent > 100 {
+                doubts.push(format!("the classes of the policy {name:?} have budgets of {percent} % of the speed together: not all of them can be kept"));
+            }
+        }
+        let entries = self.interfaces.iter().map(|i| &i.get_ref().role);
+        let rules = self.classify.iter().map(|c| &c.get_ref().role);
+        let given: BTreeSet<&String> = entries.chain(rules).collect();
+        for policy in others {
+            for role in policy.roles.iter().filter(|r| !given.contains(r)) {
+                doubts.push(format!(
+                    "the policy {:?} is for the role {role:?}, which neither [[enrich.interfaces]] nor [[enrich.classify]] gives: it never holds by it",
+                    policy.name
+                ));
+            }
+        }
+        doubts
     }
 
     /// Whether more than the configuration itself is read.

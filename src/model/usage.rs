@@ -60,6 +60,8 @@ pub struct UsageRow {
     pub variance: f64,
     /// Every flow in this row had a known sampling interval.
     pub sampling_known: bool,
+    /// Of the estimated bytes, those of which nobody knows whether they were sampled.
+    pub est_bytes_unknown: u64,
 }
 
 impl UsageRow {
@@ -120,6 +122,8 @@ pub struct TalkerRow {
     pub variance: f64,
     /// Every flow in this row had a known sampling interval.
     pub sampling_known: bool,
+    /// Of the estimated bytes, those of which nobody knows whether they were sampled.
+    pub est_bytes_unknown: u64,
     /// Most estimated bytes of this address that are counted in `other`; there: most that any address without a row has.
     pub error_bytes: u64,
 }
@@ -151,4 +155,6 @@ pub struct NetworkRow {
     pub variance: f64,
     /// Every flow in this row had a known sampling interval.
     pub sampling_known: bool,
+    /// Of the estimated bytes, those of which nobody knows whether they were sampled.
+    pub est_bytes_unknown: u64,
 }

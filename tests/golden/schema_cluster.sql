@@ -1879,6 +1879,297 @@ GLOBAL LEFT JOIN (SELECT exporter, if_index, name, description, speed FROM flowh
     ON j.exporter = i.exporter AND j.if_index = i.if_index
 WHERE j.time >= since AND j.age >= 600;
 
+-- 0015_unknown_share.sql
+
+ALTER TABLE flowhouse.usage_1m_local ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS est_bytes_unknown SimpleAggregateFunction(sum, UInt64) DEFAULT if(sampling_known = 0, est_bytes, 0) CODEC(T64, ZSTD(1)) COMMENT 'of est_bytes, those of flows with an unknown sampling interval';
+
+ALTER TABLE flowhouse.usage_1m ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS est_bytes_unknown SimpleAggregateFunction(sum, UInt64) DEFAULT if(sampling_known = 0, est_bytes, 0) CODEC(T64, ZSTD(1)) COMMENT 'of est_bytes, those of flows with an unknown sampling interval';
+
+ALTER TABLE flowhouse.usage_5m_local ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS est_bytes_unknown SimpleAggregateFunction(sum, UInt64) DEFAULT if(sampling_known = 0, est_bytes, 0) CODEC(T64, ZSTD(1)) COMMENT 'of est_bytes, those of flows with an unknown sampling interval';
+
+ALTER TABLE flowhouse.usage_5m ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS est_bytes_unknown SimpleAggregateFunction(sum, UInt64) DEFAULT if(sampling_known = 0, est_bytes, 0) CODEC(T64, ZSTD(1)) COMMENT 'of est_bytes, those of flows with an unknown sampling interval';
+
+ALTER TABLE flowhouse.usage_1h_local ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS est_bytes_unknown SimpleAggregateFunction(sum, UInt64) DEFAULT if(sampling_known = 0, est_bytes, 0) CODEC(T64, ZSTD(1)) COMMENT 'of est_bytes, those of flows with an unknown sampling interval';
+
+ALTER TABLE flowhouse.usage_1h ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS est_bytes_unknown SimpleAggregateFunction(sum, UInt64) DEFAULT if(sampling_known = 0, est_bytes, 0) CODEC(T64, ZSTD(1)) COMMENT 'of est_bytes, those of flows with an unknown sampling interval';
+
+ALTER TABLE flowhouse.talkers_1m_local ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS est_bytes_unknown SimpleAggregateFunction(sum, UInt64) DEFAULT if(sampling_known = 0, est_bytes, 0) CODEC(T64, ZSTD(1)) COMMENT 'of est_bytes, those of flows with an unknown sampling interval';
+
+ALTER TABLE flowhouse.talkers_1m ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS est_bytes_unknown SimpleAggregateFunction(sum, UInt64) DEFAULT if(sampling_known = 0, est_bytes, 0) CODEC(T64, ZSTD(1)) COMMENT 'of est_bytes, those of flows with an unknown sampling interval';
+
+ALTER TABLE flowhouse.talkers_5m_local ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS est_bytes_unknown SimpleAggregateFunction(sum, UInt64) DEFAULT if(sampling_known = 0, est_bytes, 0) CODEC(T64, ZSTD(1)) COMMENT 'of est_bytes, those of flows with an unknown sampling interval';
+
+ALTER TABLE flowhouse.talkers_5m ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS est_bytes_unknown SimpleAggregateFunction(sum, UInt64) DEFAULT if(sampling_known = 0, est_bytes, 0) CODEC(T64, ZSTD(1)) COMMENT 'of est_bytes, those of flows with an unknown sampling interval';
+
+ALTER TABLE flowhouse.talkers_1h_local ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS est_bytes_unknown SimpleAggregateFunction(sum, UInt64) DEFAULT if(sampling_known = 0, est_bytes, 0) CODEC(T64, ZSTD(1)) COMMENT 'of est_bytes, those of flows with an unknown sampling interval';
+
+ALTER TABLE flowhouse.talkers_1h ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS est_bytes_unknown SimpleAggregateFunction(sum, UInt64) DEFAULT if(sampling_known = 0, est_bytes, 0) CODEC(T64, ZSTD(1)) COMMENT 'of est_bytes, those of flows with an unknown sampling interval';
+
+ALTER TABLE flowhouse.network_usage_1m_local ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS est_bytes_unknown SimpleAggregateFunction(sum, UInt64) DEFAULT if(sampling_known = 0, est_bytes, 0) CODEC(T64, ZSTD(1)) COMMENT 'of est_bytes, those of flows with an unknown sampling interval';
+
+ALTER TABLE flowhouse.network_usage_1m ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS est_bytes_unknown SimpleAggregateFunction(sum, UInt64) DEFAULT if(sampling_known = 0, est_bytes, 0) CODEC(T64, ZSTD(1)) COMMENT 'of est_bytes, those of flows with an unknown sampling interval';
+
+ALTER TABLE flowhouse.network_usage_5m_local ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS est_bytes_unknown SimpleAggregateFunction(sum, UInt64) DEFAULT if(sampling_known = 0, est_bytes, 0) CODEC(T64, ZSTD(1)) COMMENT 'of est_bytes, those of flows with an unknown sampling interval';
+
+ALTER TABLE flowhouse.network_usage_5m ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS est_bytes_unknown SimpleAggregateFunction(sum, UInt64) DEFAULT if(sampling_known = 0, est_bytes, 0) CODEC(T64, ZSTD(1)) COMMENT 'of est_bytes, those of flows with an unknown sampling interval';
+
+ALTER TABLE flowhouse.network_usage_1h_local ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS est_bytes_unknown SimpleAggregateFunction(sum, UInt64) DEFAULT if(sampling_known = 0, est_bytes, 0) CODEC(T64, ZSTD(1)) COMMENT 'of est_bytes, those of flows with an unknown sampling interval';
+
+ALTER TABLE flowhouse.network_usage_1h ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS est_bytes_unknown SimpleAggregateFunction(sum, UInt64) DEFAULT if(sampling_known = 0, est_bytes, 0) CODEC(T64, ZSTD(1)) COMMENT 'of est_bytes, those of flows with an unknown sampling interval';
+
+RENAME TABLE IF EXISTS flowhouse.usage_5m_mv_aside TO flowhouse.usage_5m_mv ON CLUSTER 'main';
+
+ALTER TABLE flowhouse.usage_5m_mv ON CLUSTER 'main' MODIFY QUERY
+SELECT
+    toStartOfFiveMinutes(s.time) AS time,
+    s.exporter AS exporter,
+    s.if_index AS if_index,
+    s.direction AS direction,
+    s.inferred AS inferred,
+    s.app_proto AS app_proto,
+    s.app AS app,
+    s.qos_class AS qos_class,
+    s.dscp AS dscp,
+    sum(s.bytes) AS bytes,
+    sum(s.packets) AS packets,
+    sum(s.flows) AS flows,
+    sum(s.est_bytes) AS est_bytes,
+    sum(s.est_packets) AS est_packets,
+    sum(s.sampled_packets) AS sampled_packets,
+    min(s.sampling_known) AS sampling_known,
+    sum(s.variance) AS variance,
+    sum(s.est_bytes_unknown) AS est_bytes_unknown
+FROM flowhouse.usage_1m_local AS s
+GROUP BY time, exporter, if_index, direction, inferred, app_proto, app, qos_class, dscp;
+
+RENAME TABLE flowhouse.usage_5m_mv TO flowhouse.usage_5m_mv_aside ON CLUSTER 'main';
+
+RENAME TABLE flowhouse.usage_5m_mv_aside TO flowhouse.usage_5m_mv ON CLUSTER 'main';
+
+RENAME TABLE IF EXISTS flowhouse.usage_1h_mv_aside TO flowhouse.usage_1h_mv ON CLUSTER 'main';
+
+ALTER TABLE flowhouse.usage_1h_mv ON CLUSTER 'main' MODIFY QUERY
+SELECT
+    toStartOfHour(s.time) AS time,
+    s.exporter AS exporter,
+    s.if_index AS if_index,
+    s.direction AS direction,
+    s.inferred AS inferred,
+    s.app_proto AS app_proto,
+    s.app AS app,
+    s.qos_class AS qos_class,
+    s.dscp AS dscp,
+    sum(s.bytes) AS bytes,
+    sum(s.packets) AS packets,
+    sum(s.flows) AS flows,
+    sum(s.est_bytes) AS est_bytes,
+    sum(s.est_packets) AS est_packets,
+    sum(s.sampled_packets) AS sampled_packets,
+    min(s.sampling_known) AS sampling_known,
+    sum(s.variance) AS variance,
+    sum(s.est_bytes_unknown) AS est_bytes_unknown
+FROM flowhouse.usage_5m_local AS s
+GROUP BY time, exporter, if_index, direction, inferred, app_proto, app, qos_class, dscp;
+
+RENAME TABLE flowhouse.usage_1h_mv TO flowhouse.usage_1h_mv_aside ON CLUSTER 'main';
+
+RENAME TABLE flowhouse.usage_1h_mv_aside TO flowhouse.usage_1h_mv ON CLUSTER 'main';
+
+RENAME TABLE IF EXISTS flowhouse.talkers_5m_mv_aside TO flowhouse.talkers_5m_mv ON CLUSTER 'main';
+
+ALTER TABLE flowhouse.talkers_5m_mv ON CLUSTER 'main' MODIFY QUERY
+SELECT
+    toStartOfFiveMinutes(s.time) AS time,
+    s.exporter AS exporter,
+    s.role AS role,
+    s.other AS other,
+    s.address AS address,
+    sum(s.bytes) AS bytes,
+    sum(s.packets) AS packets,
+    sum(s.flows) AS flows,
+    sum(s.est_bytes) AS est_bytes,
+    sum(s.est_packets) AS est_packets,
+    sum(s.sampled_packets) AS sampled_packets,
+    min(s.sampling_known) AS sampling_known,
+    sum(s.variance) AS variance,
+    sum(s.error_bytes) AS error_bytes,
+    sum(s.est_bytes_unknown) AS est_bytes_unknown
+FROM flowhouse.talkers_1m_local AS s
+GROUP BY time, exporter, role, other, address;
+
+RENAME TABLE flowhouse.talkers_5m_mv TO flowhouse.talkers_5m_mv_aside ON CLUSTER 'main';
+
+RENAME TABLE flowhouse.talkers_5m_mv_aside TO flowhouse.talkers_5m_mv ON CLUSTER 'main';
+
+RENAME TABLE IF EXISTS flowhouse.talkers_1h_mv_aside TO flowhouse.talkers_1h_mv ON CLUSTER 'main';
+
+ALTER TABLE flowhouse.talkers_1h_mv ON CLUSTER 'main' MODIFY QUERY
+SELECT
+    toStartOfHour(s.time) AS time,
+    s.exporter AS exporter,
+    s.role AS role,
+    s.other AS other,
+    s.address AS address,
+    sum(s.bytes) AS bytes,
+    sum(s.packets) AS packets,
+    sum(s.flows) AS flows,
+    sum(s.est_bytes) AS est_bytes,
+    sum(s.est_packets) AS est_packets,
+    sum(s.sampled_packets) AS sampled_packets,
+    min(s.sampling_known) AS sampling_known,
+    sum(s.variance) AS variance,
+    sum(s.error_bytes) AS error_bytes,
+    sum(s.est_bytes_unknown) AS est_bytes_unknown
+FROM flowhouse.talkers_5m_local AS s
+GROUP BY time, exporter, role, other, address;
+
+RENAME TABLE flowhouse.talkers_1h_mv TO flowhouse.talkers_1h_mv_aside ON CLUSTER 'main';
+
+RENAME TABLE flowhouse.talkers_1h_mv_aside TO flowhouse.talkers_1h_mv ON CLUSTER 'main';
+
+RENAME TABLE IF EXISTS flowhouse.network_usage_5m_mv_aside TO flowhouse.network_usage_5m_mv ON CLUSTER 'main';
+
+ALTER TABLE flowhouse.network_usage_5m_mv ON CLUSTER 'main' MODIFY QUERY
+SELECT
+    toStartOfFiveMinutes(s.time) AS time,
+    s.exporter AS exporter,
+    s.src_net AS src_net,
+    s.dst_net AS dst_net,
+    sum(s.bytes) AS bytes,
+    sum(s.packets) AS packets,
+    sum(s.flows) AS flows,
+    sum(s.est_bytes) AS est_bytes,
+    sum(s.est_packets) AS est_packets,
+    sum(s.sampled_packets) AS sampled_packets,
+    min(s.sampling_known) AS sampling_known,
+    sum(s.variance) AS variance,
+    sum(s.est_bytes_unknown) AS est_bytes_unknown
+FROM flowhouse.network_usage_1m_local AS s
+GROUP BY time, exporter, src_net, dst_net;
+
+RENAME TABLE flowhouse.network_usage_5m_mv TO flowhouse.network_usage_5m_mv_aside ON CLUSTER 'main';
+
+RENAME TABLE flowhouse.network_usage_5m_mv_aside TO flowhouse.network_usage_5m_mv ON CLUSTER 'main';
+
+RENAME TABLE IF EXISTS flowhouse.network_usage_1h_mv_aside TO flowhouse.network_usage_1h_mv ON CLUSTER 'main';
+
+ALTER TABLE flowhouse.network_usage_1h_mv ON CLUSTER 'main' MODIFY QUERY
+SELECT
+    toStartOfHour(s.time) AS time,
+    s.exporter AS exporter,
+    s.src_net AS src_net,
+    s.dst_net AS dst_net,
+    sum(s.bytes) AS bytes,
+    sum(s.packets) AS packets,
+    sum(s.flows) AS flows,
+    sum(s.est_bytes) AS est_bytes,
+    sum(s.est_packets) AS est_packets,
+    sum(s.sampled_packets) AS sampled_packets,
+    min(s.sampling_known) AS sampling_known,
+    sum(s.variance) AS variance,
+    sum(s.est_bytes_unknown) AS est_bytes_unknown
+FROM flowhouse.network_usage_5m_local AS s
+GROUP BY time, exporter, src_net, dst_net;
+
+RENAME TABLE flowhouse.network_usage_1h_mv TO flowhouse.network_usage_1h_mv_aside ON CLUSTER 'main';
+
+RENAME TABLE flowhouse.network_usage_1h_mv_aside TO flowhouse.network_usage_1h_mv ON CLUSTER 'main';
+
+CREATE OR REPLACE VIEW flowhouse.usage_once ON CLUSTER 'main' AS
+SELECT *
+FROM flowhouse.usage_1m
+WHERE (direction = 'egress') = (exporter GLOBAL IN
+(
+    SELECT exporter
+    FROM (SELECT exporter, side, updated_at, max(updated_at) OVER () AS latest FROM flowhouse.observation_points FINAL)
+    WHERE updated_at = latest AND side = 'egress'
+))
+AND exporter GLOBAL NOT IN
+(
+    SELECT exporter
+    FROM (SELECT exporter, side, updated_at, max(updated_at) OVER () AS latest FROM flowhouse.observation_points FINAL)
+    WHERE updated_at = latest AND side = 'none'
+);
+
+CREATE OR REPLACE VIEW flowhouse.qos_misuse ON CLUSTER 'main' AS
+SELECT
+    u.time AS time,
+    u.exporter AS exporter,
+    u.if_index AS if_index,
+    u.direction AS direction,
+    i.name AS if_name,
+    i.qos_policy AS policy,
+    u.app AS app,
+    c.category AS category,
+    c.relevance AS relevance,
+    u.qos_class AS qos_class,
+    e.classes AS expected,
+    u.dscp AS dscp,
+    u.est_bytes AS bytes,
+    u.est_packets AS packets,
+    u.flows AS flows
+FROM flowhouse.usage_1m AS u
+GLOBAL LEFT JOIN (SELECT exporter, if_index, name, qos_policy FROM flowhouse.interfaces FINAL) AS i
+    ON u.exporter = i.exporter AND u.if_index = i.if_index
+GLOBAL LEFT JOIN (SELECT app, category, relevance FROM flowhouse.application_catalog FINAL) AS c
+    ON u.app = c.app
+GLOBAL LEFT JOIN
+(
+    SELECT policy, category, groupArray(class) AS classes
+    FROM (SELECT policy, category, class, updated_at, max(updated_at) OVER (PARTITION BY policy) AS latest FROM flowhouse.qos_expected FINAL)
+    WHERE updated_at = latest
+    GROUP BY policy, category
+) AS e
+    ON i.qos_policy = e.policy AND c.category = e.category
+WHERE u.qos_class != 'none' AND notEmpty(e.classes) AND NOT has(e.classes, u.qos_class);
+
+CREATE OR REPLACE VIEW flowhouse.qos_budget ON CLUSTER 'main' AS
+SELECT
+    u.time AS time,
+    u.exporter AS exporter,
+    u.if_index AS if_index,
+    u.direction AS direction,
+    i.name AS if_name,
+    i.qos_policy AS policy,
+    u.qos_class AS qos_class,
+    u.bits_per_second AS bits_per_second,
+    nullIf(if(q.budget_bits > 0, q.budget_bits, intDiv(i.speed * q.budget_percent, 100)), 0) AS budget,
+    u.bits_per_second / budget AS used
+FROM
+(
+    SELECT time, exporter, if_index, direction, qos_class, sum(est_bytes) * 8 / 60 AS bits_per_second
+    FROM flowhouse.usage_1m
+    GROUP BY time, exporter, if_index, direction, qos_class
+) AS u
+GLOBAL LEFT JOIN (SELECT exporter, if_index, name, speed, qos_policy FROM flowhouse.interfaces FINAL) AS i
+    ON u.exporter = i.exporter AND u.if_index = i.if_index
+GLOBAL LEFT JOIN
+(
+    SELECT policy, class, budget_percent, budget_bits
+    FROM (SELECT policy, class, budget_percent, budget_bits, updated_at, max(updated_at) OVER (PARTITION BY policy) AS latest FROM flowhouse.qos_classes FINAL)
+    WHERE updated_at = latest
+) AS q
+    ON i.qos_policy = q.policy AND u.qos_class = q.class
+WHERE q.budget_bits > 0 OR q.budget_percent > 0;
+
 -- what was applied
 
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (1, '0001_flows.sql', 'cf0b71d66ec443e2a2500ab47cd1f782');
@@ -1895,3 +2186,4 @@ INSERT INTO schema_migrations_local (version, name, checksum) VALUES (11, '0011_
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (12, '0012_once.sql', '154725cb8710091f32f57668fd224329');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (13, '0013_metered.sql', '7dd5be8e95d73852230f9f628f4888f2');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (14, '0014_counter_stands_still.sql', '70630dd26f3c8bb228ee9392f9b45a4d');
+INSERT INTO schema_migrations_local (version, name, checksum) VALUES (15, '0015_unknown_share.sql', 'a98b3aed4d61f1effd048533583a1627');

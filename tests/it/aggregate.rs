@@ -75,7 +75,7 @@ fn observed(rows: &[Row]) -> (Vec<UsageRow>, FlowBatch, Book) {
     (usage.drain(), b, book)
 }
 
-type Naive = BTreeMap<(i64, u8, u32, u8, bool, u32, u8), [u128; 6]>;
+type Naive = BTreeMap<(i64, u8, u32, u8, bool, u32, u8, bool), [u128; 6]>;
 
 /// The rules of contracts section 5, minute by minute and in wide numbers.
 fn naive(rows: &[Row]) -> Naive {
@@ -128,6 +128,7 @@ fn naive(rows: &[Row]) -> Naive {
                     inferred,
                     r.app,
                     r.tos >> 2,
+                    r.interval == 0,
                 );
                 let n = u128::from(r.interval.max(1));
                 let add = [
@@ -136,7 +137,7 @@ fn naive(rows: &[Row]) -> Naive {
                     u128::from(m == last),
                     b * n,
                     p * n,
-                    u128::from(r.interval == 0),
+                    b * u128::from(r.interval == 0),
                 ];
                 let sums = out.entry(key).or_default();
                 sums.iter_mut().zip(add).for_each(|(s, a)| *s += a);
@@ -190,12 +191,11 @@ proptest! {
         // `drain` is sorted by the fields that make the naive key, in its order
         for (u, (key, sums)) in got.iter().zip(&expected) {
             let got_key = (
-                i64::from(u.minute_s) / 60, u.exporter.0[15], u.if_index, u.side as u8, u.inferred, u.app, u.dscp,
+                i64::from(u.minute_s) / 60, u.exporter.0[15], u.if_index, u.side as u8, u.inferred, u.app, u.dscp, !u.sampling_known,
             );
             prop_assert_eq!(&got_key, key);
-            let got = [u.bytes, u.packets, u.flows, u.est_bytes, u.est_packets].map(u128::from);
-            prop_assert_eq!(&got[..], &sums[..5]);
-            prop_assert_eq!(u.sampling_known, sums[5] == 0);
+            let got = [u.bytes, u.packets, u.flows, u.est_bytes, u.est_packets, u.est_bytes_unknown].map(u128::from);
+            prop_assert_eq!(&got[..], &sums[..]);
             prop_assert_eq!(u.sampled_packets, u.packets);
         }
     }
@@ -228,26 +228,26 @@ proptest! {
                 talkers = usage.take_talkers();
             }
         }
-        type Sums = BTreeMap<(u32, Addr), [u64; 5]>;
-        fn add(to: &mut Sums, of: (u32, Addr), n: [u64; 5]) {
+        type Sums = BTreeMap<(u32, Addr), [u64; 6]>;
+        fn add(to: &mut Sums, of: (u32, Addr), n: [u64; 6]) {
             to.entry(of).or_default().iter_mut().zip(n).for_each(|(s, n)| *s += n);
         }
         let mut want = Sums::new();
         for u in all.iter().filter(|u| u.side == InterfaceSide::Ingress) {
-            add(&mut want, (u.minute_s, u.exporter), [u.bytes, u.packets, u.flows, u.est_bytes, u.est_packets]);
+            add(&mut want, (u.minute_s, u.exporter), [u.bytes, u.packets, u.flows, u.est_bytes, u.est_packets, u.est_bytes_unknown]);
         }
         for role in [TalkerRole::Source, TalkerRole::Destination] {
             let mut got = Sums::new();
             for t in talkers.iter().filter(|t| t.role == role) {
                 prop_assert!(t.other || t.address.0[13] == 1 + role as u8);
-                add(&mut got, (t.minute_s, t.exporter), [t.bytes, t.packets, t.flows, t.est_bytes, t.est_packets]);
+                add(&mut got, (t.minute_s, t.exporter), [t.bytes, t.packets, t.flows, t.est_bytes, t.est_packets, t.est_bytes_unknown]);
             }
             prop_assert_eq!(&got, &want);
         }
         let mut got = Sums::new();
         for n in &networks {
             prop_assert!(n.src_net > 0);
-            add(&mut got, (n.minute_s, n.exporter), [n.bytes, n.packets, n.flows, n.est_bytes, n.est_packets]);
+            add(&mut got, (n.minute_s, n.exporter), [n.bytes, n.packets, n.flows, n.est_bytes, n.est_packets, n.est_bytes_unknown]);
         }
         prop_assert_eq!(&got, &want);
     }

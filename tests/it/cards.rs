@@ -1,9 +1,10 @@
 //! `flowhouse exporters` on a collector that runs, with exporters whose faults are known.
 
-use crate::harness::{Collector, Store, assert_laws, configure, directory, exe, run};
+use crate::harness::{Collector, Store, assert_laws, configure, directory, eventually, exe, run};
 use flowhouse::generate::sender::{Plan, send};
 use flowhouse::generate::{Habits, Profile};
 use serde_json::Value;
+use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::atomic::AtomicBool;
@@ -192,4 +193,46 @@ fn an_empty_store_says_how_to_begin() {
         .arg(&config));
     let out = exporters(&config, &["list"]);
     assert!(String::from_utf8_lossy(&out.stdout).contains("Nobody has exported yet"));
+}
+
+#[test]
+fn exporters_without_rows_are_there_with_what_was_heard() {
+    let dir = directory();
+    let store = Store::start(dir.path());
+    let text = "[receive]\nlisteners = [\"127.0.0.1:0\"]\n".to_owned() + &store.config();
+    let collector = Collector::start(dir.path(), &text);
+    // IPFIX: the header, and a template set with one template of one element
+    let words = [10u16, 28, 0, 1, 0, 0, 0, 7, 2, 12, 256, 1, 1, 4];
+    let datagram: Vec<u8> = words.iter().flat_map(|w| w.to_be_bytes()).collect();
+    let exporter = UdpSocket::bind("127.0.9.9:0").expect("a socket");
+    exporter.send_to(&datagram, collector.udp[0]).expect("sent");
+    eventually("it is learned", || {
+        collector.metric("flowhouse_ledger_templates_learned_total") > 0.0
+    });
+    // once the store takes rows, the collector has written the ledger of its last minute when it ends
+    eventually("the store takes rows", || {
+        collector.metric("flowhouse_ledger_other_rows_acknowledged_total") > 0.0
+    });
+    collector.stop();
+    let told = dir.path().join("told");
+    std::fs::create_dir(&told).expect("made");
+    let config = configure(&told, &store.config());
+    let list = json(&config, &["list"]);
+    let [row] = &list.as_array().expect("a list")[..] else {
+        panic!("{list}");
+    };
+    assert_eq!(row["exporter"], "127.0.9.9");
+    assert_eq!((&row["datagrams"], &row["rows"]), (&1.into(), &0.into()));
+    assert!(row["heard"].as_u64() > Some(0), "{row}");
+    let text = String::from_utf8(exporters(&config, &["list"]).stdout).expect("UTF-8");
+    assert!(text.contains("no rows yet"), "{text}");
+    let card = json(&config, &["show", "127.0.9.9"]);
+    let finding = found(&card, "1 datagrams of it had no flow").expect("it is said");
+    assert!(
+        finding["why"]
+            .as_str()
+            .expect("why")
+            .contains("1 templates"),
+        "{finding}"
+    );
 }

@@ -124,6 +124,16 @@ budget_mbit = 2
         ]
     );
     none("SELECT countIf(abs(used - bits_per_second / budget) > 0.001) FROM qos_budget");
+    // what has no class is in no wrong one, and a share of a speed that nobody knows is no budget of 0
+    sql.run("INSERT INTO flowhouse.interfaces (exporter, if_index, qos_policy, updated_at) VALUES ('192.0.2.200', 1, 'shares', now())");
+    sql.run("INSERT INTO flowhouse.qos_classes (policy, class, budget_percent, updated_at) VALUES ('shares', 'standard', 20, now())");
+    sql.run("INSERT INTO flowhouse.usage_1m (time, exporter, if_index, direction, app, qos_class, est_bytes) \
+        VALUES (now(), '192.0.2.200', 2, 'ingress', 'sip', 'none', 1000), (now(), '192.0.2.200', 1, 'ingress', 'dns', 'standard', 1000)");
+    none("SELECT count() FROM qos_misuse WHERE exporter = '192.0.2.200'");
+    assert_eq!(
+        sql.numbers("SELECT count(), isNull(any(budget)), isNull(any(used)) FROM qos_budget WHERE policy = 'shares'"),
+        [1, 1, 1]
+    );
 }
 
 /// An IPFIX message of one exporter, with its sets.
@@ -350,4 +360,45 @@ budget_percent = 10
     ] {
         assert!(said.contains(part), "{part} is missing in:\n{said}");
     }
+}
+
+#[test]
+fn check_doubts_what_is_hardly_meant() {
+    let dir = directory();
+    let csv = dir.path().join("n.csv");
+    fs::write(&csv, "prefix,name\n").expect("written");
+    let networks = format!(
+        "[enrich.networks]\nfiles = [{:?}]\n",
+        csv.display().to_string()
+    );
+    let budgets = "[enrich.qos.classes.telephony]\nbudget_percent = 60\n[enrich.qos.classes.standard]\nbudget_percent = 50\n\
+        [[enrich.qos.policies]]\nname = \"branch\"\nroles = [\"wan\"]\n";
+    let file = dir.path().join("doubts.toml");
+    let check = |text: &str| {
+        fs::write(&file, text).expect("written");
+        let mut check = Command::new(exe());
+        let out = check.args(["check", "--offline", "-c"]).arg(&file).output();
+        String::from_utf8_lossy(&out.expect("runs").stdout).into_owned()
+    };
+    let said = check(&networks);
+    assert!(said.contains("n.csv: it names no network"), "{said}");
+    let said = check(budgets);
+    assert!(
+        said.contains("budgets of 110 % of the speed together"),
+        "{said}"
+    );
+    assert!(
+        said.contains("for the role \"wan\", which neither"),
+        "{said}"
+    );
+    let given = "[[enrich.interfaces]]\nexporter = \"192.0.2.1\"\nindex = 1\nrole = \"wan\"\n";
+    let said = check(
+        &budgets
+            .replace("50", "40")
+            .replace("[[enrich.qos", &format!("{given}[[enrich.qos")),
+    );
+    assert!(
+        !said.contains("budgets of") && !said.contains("which neither"),
+        "{said}"
+    );
 }

@@ -267,6 +267,55 @@ fn talkers_and_networks_add_up_in_the_store() {
     assert_eq!((bytes.to_string(), raw), (first[1].clone(), false));
 }
 
+/// One flow whose sampling nobody knows does not taint what else its minute, 5 minutes and hour have.
+#[test]
+fn the_unknown_share_is_that_of_the_bytes() {
+    let dir = directory();
+    let store = Store::start(dir.path());
+    let url = format!("http://{}", store.address);
+    let mut apply = Command::new(exe());
+    apply.args(["schema", "apply", "--url", &url, "--key-file"]);
+    run(apply.arg(store.key_file()));
+    let world = World {
+        sql: store.sql(),
+        _dir: dir,
+        store,
+    };
+    for (table, keys, values) in [
+        ("usage", "direction, app", "'ingress', 'web'"),
+        ("talkers", "role, address", "'source', '192.0.2.7'"),
+        ("network_usage", "src_net", "'inside'"),
+    ] {
+        world.sql.run(&format!(
+            "INSERT INTO flowhouse.{table}_1m (time, {keys}, est_bytes, bytes, packets, est_packets, sampling_known, est_bytes_unknown) VALUES \
+             (now(), {values}, 970, 970, 10, 10, 1, 0), (now(), {values}, 30, 30, 1, 1, 0, 30)"
+        ));
+        for resolution in ["1m", "5m", "1h"] {
+            let share =
+                format!("SELECT sum(est_bytes_unknown), sum(est_bytes) FROM {table}_{resolution}");
+            assert_eq!(
+                world.sql.numbers(&share),
+                [30, 1_000],
+                "{table} {resolution}"
+            );
+        }
+    }
+    world.sql.run("OPTIMIZE TABLE flowhouse.usage_5m FINAL");
+    for ranked in ["apps", "hosts", "networks"] {
+        for time in [
+            &["--since", "1h"][..],
+            &["--since", "2d"],
+            &["--since", "30d"],
+        ] {
+            let answer = world.json(&[&[ranked], time].concat());
+            assert_eq!(
+                answer["rows"][0]["sampling_unknown_share"], 0.03,
+                "{answer}"
+            );
+        }
+    }
+}
+
 #[test]
 fn time_ranges_choose_minutes_and_resolution() {
     let w = World::new();

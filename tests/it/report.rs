@@ -144,7 +144,7 @@ fn insert(store: &Store, rows: &[Usage]) {
             })
             .collect();
         sql.run(&format!(
-            "INSERT INTO flowhouse.usage_1m VALUES {}",
+            "INSERT INTO flowhouse.usage_1m (* EXCEPT(est_bytes_unknown)) VALUES {}",
             values.join(",")
         ));
     }
@@ -621,4 +621,35 @@ fn nothing_to_tell_is_told_with_a_way_out() {
     assert_eq!(out.status.code(), Some(2));
     let out = report(&store, &["--last", "200d"]);
     assert!(String::from_utf8_lossy(&out.stderr).contains("at most 92 days"));
+}
+
+/// The example, drawn by a real browser where there is one. A page that shows nothing makes a small image.
+#[test]
+fn a_browser_draws_the_example() {
+    let dir = directory();
+    let image = dir.path().join("page.png");
+    let page = concat!(
+        "file://",
+        env!("CARGO_MANIFEST_DIR"),
+        "/docs/example/report.html"
+    );
+    let mut browser = Command::new("chromium");
+    browser.args([
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--window-size=1100,2400",
+    ]);
+    browser.arg(format!("--user-data-dir={}", dir.path().display()));
+    browser
+        .arg(format!("--screenshot={}", image.display()))
+        .arg(page);
+    match browser.output() {
+        Err(_) => println!("skipped: no chromium"),
+        Ok(out) => {
+            let size = std::fs::metadata(&image).map_or(0, |m| m.len());
+            let said = String::from_utf8_lossy(&out.stderr);
+            assert!(size > 100_000, "{size} bytes: {said}");
+        }
+    }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 pub fn advise(card: &mut Card, now: i64) {
     let mut found = vec![];
     for judge in [
-        silence, sampling, clock, timeout, templates, losses, times, samples, layouts,
+        silence, no_rows, sampling, clock, timeout, templates, losses, times, samples, layouts,
     ] {
         judge(card, now, &mut found);
     }
@@ -17,7 +17,10 @@ pub fn advise(card: &mut Card, now: i64) {
         judge(card, now, &mut found);
     }
     found.sort_by_key(|f| f.weight);
-    let topics = |t: &&Topic| found.iter().any(|f| f.topic == Some(**t));
+    // the lines are those of NetFlow and IPFIX
+    let sflow = card.is_sflow();
+    let fits = |t: Topic| !sflow || t == Topic::Clock;
+    let topics = |t: &&Topic| fits(**t) && found.iter().any(|f| f.topic == Some(**t));
     if let Some(vendor) = card.vendor {
         let line = |topic: &Topic| Lines {
             topic: *topic,
@@ -59,6 +62,36 @@ fn silence(card: &Card, now: i64, found: &mut Found) {
     let why = "its links have no numbers since then".into();
     let cure = "look whether it exports, whether its datagrams arrive (tcpdump on the collector's port), and whether receive.deny or receive.allow refuses it".into();
     add(found, Weight::Warning, None, [what, why, cure]);
+}
+
+/// Something was heard, but no flow.
+fn no_rows(card: &Card, _: i64, found: &mut Found) {
+    let datagrams = count(card, Outcome::DatagramsParsed);
+    let rows = count(card, Outcome::Rows) + count(card, Outcome::RowsAcknowledged);
+    if datagrams == 0 || rows + card.rows > 0 {
+        return;
+    }
+    let heard = [
+        (Outcome::TemplatesLearned, "templates"),
+        (Outcome::RecordsOptions, "options records"),
+        (Outcome::RecordsCounters, "counter samples"),
+        (Outcome::SetsExpiredTemplate, "sets without their template"),
+    ];
+    let heard: Vec<String> = (heard.into_iter())
+        .map(|(outcome, name)| (count(card, outcome), name))
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, name)| format!("{n} {name}"))
+        .collect();
+    let what = format!("{datagrams} datagrams of it had no flow in them");
+    let why = match heard.is_empty() {
+        true => "its links have no numbers".into(),
+        false => format!(
+            "its links have no numbers: all that came is {}",
+            heard.join(", ")
+        ),
+    };
+    let cure = "bind the flow monitor to its interfaces; where only its interface counters come, switch flow samples on".into();
+    add(found, Weight::Fault, None, [what, why, cure]);
 }
 
 fn sampling(card: &Card, _: i64, found: &mut Found) {
@@ -107,8 +140,8 @@ fn clock(card: &Card, _: i64, found: &mut Found) {
         "ahead of"
     };
     let what = format!(
-        "its clock is {:.1} s {behind} the collector's",
-        clock.median.abs()
+        "its clock is {} {behind} the collector's",
+        crate::cli::text::seconds(clock.median.abs())
     );
     let why = match skewed {
         0 => "bytes are booked to other minutes than those in which they flowed".to_owned(),
@@ -467,6 +500,7 @@ mod tests {
         });
         card.ledger.insert("sequence_gaps".into(), 10.into());
         card.ledger.insert("datagrams_parsed".into(), 90.into());
+        card.ledger.insert("rows".into(), 900.into());
         advise(&mut card, 1_000);
         let told: Vec<&str> = card.findings.iter().map(|f| f.what.as_str()).collect();
         assert!(

@@ -57,6 +57,13 @@ pub struct Card {
     pub configuration: Vec<Lines>,
 }
 
+impl Card {
+    /// Whether it speaks sFlow and nothing else.
+    pub fn is_sflow(&self) -> bool {
+        !self.origins.is_empty() && self.origins.iter().all(|o| o.origin == "sflow")
+    }
+}
+
 /// A way in which it exports.
 #[derive(Debug, Serialize)]
 pub struct OriginSeen {

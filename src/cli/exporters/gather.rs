@@ -216,7 +216,7 @@ impl Asking<'_> {
 
 fn fields(card: &Card, row: &Row) -> Vec<FieldSeen> {
     let counts = numbers(row, "fields");
-    let sflow = !card.origins.is_empty() && card.origins.iter().all(|o| o.origin == "sflow");
+    let sflow = card.is_sflow();
     let wanted = WANTED.iter().filter(|w| w.sampled_packets || !sflow);
     wanted
         .map(|w| {

@@ -1,13 +1,24 @@
 //! What the report cards ask. Everything that is not ours is bound to placeholders.
 
-/// One row an exporter.
+/// One row an exporter: those with rows, and those of which the ledger has more than that.
 pub const LIST: &str = "SELECT toString(e.exporter) AS name, e.origins AS origins, e.domains AS domains, l.heard AS heard, l.datagrams AS datagrams,
     l.rows AS rows, l.gaps AS gaps, l.lost AS lost, l.sampling_unknown AS sampling_unknown, l.clock_skewed AS clock_skewed, l.rejected AS rejected,
     t.templates AS templates
-FROM (SELECT exporter, arraySort(groupUniqArray(origin)) AS origins, uniqExact(domain) AS domains FROM exporters FINAL GROUP BY exporter) AS e
+FROM
+(
+    SELECT exporter, arraySort(groupUniqArrayIf(origin, origin != '')) AS origins, uniqExactIf(domain, origin != '') AS domains
+    FROM
+    (
+        SELECT exporter, toString(origin) AS origin, domain FROM exporters FINAL
+        UNION ALL
+        SELECT DISTINCT exporter, '' AS origin, toUInt32(0) AS domain FROM ledger
+        WHERE time >= toDateTime({from:UInt32}) AND time < toDateTime({to:UInt32}) AND exporter != toIPv6('::') AND count > 0
+    )
+    GROUP BY exporter
+) AS e
 LEFT JOIN
 (
-    SELECT exporter, toUnixTimestamp(maxIf(time, outcome = 'datagrams_parsed')) AS heard,
+    SELECT exporter, toUnixTimestamp(maxIf(time, outcome IN ('datagrams_parsed', 'datagrams_rejected_header', 'datagrams_rejected_short'))) AS heard,
         sumIf(s.count, outcome = 'datagrams_parsed') AS datagrams,
         sumIf(s.count, outcome = 'rows') AS rows,
         sumIf(s.count, outcome = 'sequence_gaps') AS gaps,

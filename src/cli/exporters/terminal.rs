@@ -40,7 +40,10 @@ pub fn list(rows: &[Value], now: i64) -> String {
         };
         vec![
             r["exporter"].as_str().unwrap_or_default().to_owned(),
-            origins.collect::<Vec<_>>().join(", "),
+            match origins.collect::<Vec<_>>() {
+                none if none.is_empty() => "no rows yet".into(),
+                origins => origins.join(", "),
+            },
             heard,
             count("domains"),
             count("templates"),
@@ -104,10 +107,10 @@ fn head(card: &Card, now: i64) -> String {
             "behind"
         };
         out += &format!(
-            "\nits clock is {:.1} s {side} the collector's (90 % of its datagrams came {:.1} to {:.1} s after what it says)",
-            clock.median.abs(),
-            clock.p5,
-            clock.p95
+            "\nits clock is {} {side} the collector's (90 % of its datagrams came {} to {} after what it says)",
+            text::seconds(clock.median.abs()),
+            text::seconds(clock.p5),
+            text::seconds(clock.p95)
         );
     }
     out += &format!(
@@ -143,7 +146,7 @@ fn ways(card: &Card) -> String {
         ways.push(format!("{} more", card.origins.len() - 10));
     }
     match ways.is_empty() {
-        true => "nothing exported yet".into(),
+        true => "no rows yet".into(),
         false => ways.join(", "),
     }
 }
@@ -171,7 +174,7 @@ fn findings(card: &Card) -> String {
 }
 
 fn configuration(card: &Card) -> String {
-    let topics = card.findings.iter().any(|f| f.topic.is_some());
+    let topics = !card.is_sflow() && card.findings.iter().any(|f| f.topic.is_some());
     let Some(vendor) = card.vendor else {
         return match topics {
             true => format!(

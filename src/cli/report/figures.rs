@@ -294,6 +294,19 @@ pub struct Flagged {
     pub certainty: Certainty,
     /// Whether the verdict holds at both ends of the sampling error.
     pub clear: bool,
+    /// Whether too few samples were heard for any verdict to be clear.
+    pub short: bool,
+}
+
+impl Flagged {
+    /// How sure the verdict is, in words.
+    pub fn sure(&self) -> &'static str {
+        match (self.clear, self.short) {
+            (true, _) => "clear",
+            (_, true) => "short time",
+            _ => "within error",
+        }
+    }
 }
 
 /// An interface without flows.

@@ -113,6 +113,7 @@ fn flag(link: &Link, side: &Side, clear: bool) -> Flagged {
         samples_over: side.samples_over,
         certainty: side.p95_certainty,
         clear,
+        short: link.samples < SAMPLES_MIN,
     }
 }
 
@@ -217,6 +218,12 @@ mod tests {
             let clear = |list: &[Flagged]| list.iter().map(|f| f.clear).collect::<Vec<_>>();
             assert_eq!(clear(&report.over_used), over, "{samples}");
             assert_eq!(clear(&report.under_used), under, "{samples}");
+            let word = if samples < SAMPLES_MIN {
+                "short time"
+            } else {
+                "clear"
+            };
+            assert!(report.over_used.iter().all(|f| f.sure() == word));
         }
     }
 

@@ -50,11 +50,7 @@ fn flagged(f: &Flagged) -> Vec<Cell> {
         rate(f.peak.bits_per_second),
         Cell::Bar(f.peak.utilisation),
         Cell::Number(hours(f.samples_over)),
-        if f.clear {
-            Cell::Mark("clear", false)
-        } else {
-            Cell::Mark("within error", true)
-        },
+        Cell::Mark(f.sure(), !f.clear),
     ]
 }
 

@@ -82,7 +82,7 @@ FROM
     FROM
     (
         SELECT time, exporter, if_index, direction, sum(est_bytes) AS b, sum(est_packets) AS p, sum(packets) AS r, sum(flows) AS f,
-            sum(variance) AS v, sumIf(est_bytes, sampling_known = 0) AS u, sumIf(est_bytes, inferred = 1) AS n,
+            sum(variance) AS v, sum(est_bytes_unknown) AS u, sumIf(est_bytes, inferred = 1) AS n,
             (exporter, time) GLOBAL IN ($SAMPLES) AS h
         FROM usage_5m WHERE $PERIOD$SCOPE
         GROUP BY time, exporter, if_index, direction
@@ -154,7 +154,7 @@ LIMIT {rows:UInt32}";
 
 /// Everything once.
 pub const TOTAL: &str = "SELECT sum(est_bytes) AS bytes, sum(est_packets) AS est_packets, sum(u.packets) AS reported, sum(u.flows) AS all_flows,
-    sum(u.variance) AS variance, sumIf(u.est_bytes, u.sampling_known = 0) AS unknown,
+    sum(u.variance) AS variance, sum(u.est_bytes_unknown) AS unknown,
     (SELECT sum(est_bytes) FROM usage_5m WHERE $PERIOD$SCOPE AND direction = 'ingress' AND (exporter, time) GLOBAL IN ($SAMPLES)) AS heard_bytes,
     (SELECT uniqExact(sample) FROM ($SAMPLES) WHERE heard GLOBAL IN (SELECT exporter FROM usage_5m WHERE $PERIOD$SCOPE)) AS samples
 FROM $ROLLUP AS u WHERE $PERIOD$SCOPE AND direction = 'ingress'";
@@ -179,7 +179,7 @@ pub const APPLICATIONS: &str = "SELECT t.app AS app, t.bytes AS bytes, t.est_pac
 FROM
 (
     SELECT app, sum(u.est_bytes) AS bytes, sum(u.est_packets) AS est_packets, sum(u.packets) AS reported, sum(u.flows) AS all_flows,
-        sum(u.variance) AS variance, sumIf(u.est_bytes, u.sampling_known = 0) AS unknown, uniqExact(exporter, if_index) AS links
+        sum(u.variance) AS variance, sum(u.est_bytes_unknown) AS unknown, uniqExact(exporter, if_index) AS links
     FROM $ROLLUP AS u WHERE $PERIOD$SCOPE AND direction = 'ingress'
     GROUP BY app ORDER BY bytes DESC, app LIMIT {rows:UInt32}
 ) AS t
@@ -187,7 +187,7 @@ LEFT JOIN (SELECT app, category, relevance FROM application_catalog FINAL) AS c 
 ORDER BY t.bytes DESC, t.app";
 
 /// Applications with a large share of a side, beside their share of its flows and the median of their shares over all sides:
-/// sides without the application count as zeros, of an even number the lower of the two in the middle is taken.
+/// sides without the application count as zeros, of an even number the lower of the two in the middle is taken. What has no name is no application.
 pub const DISPROPORTIONATE: &str = "WITH
     uses AS (SELECT exporter, if_index, direction, app, sum(est_bytes) AS b, sum(flows) AS f FROM $ROLLUP WHERE $PERIOD
         GROUP BY exporter, if_index, direction, app),
@@ -198,14 +198,14 @@ pub const DISPROPORTIONATE: &str = "WITH
     medians AS (SELECT app, arrayReverseSort(groupArray(share))[intDiv((SELECT count() FROM sides), 2) + 1] AS median FROM shares GROUP BY app)
 SELECT t.exporter AS exporter, t.if_index AS if_index, t.direction AS direction, t.app AS app, t.bytes AS bytes, t.share AS share, t.flow_share AS flow_share,
     m.median AS median, (SELECT count() FROM sides) AS sides, c.relevance AS relevance, i.name AS name, i.description AS description
-FROM (SELECT * FROM shares WHERE share >= {share:Float64}$SCOPE) AS t
+FROM (SELECT * FROM shares WHERE share >= {share:Float64} AND app != 'unknown'$SCOPE) AS t
 INNER JOIN medians AS m ON t.app = m.app
 LEFT JOIN (SELECT app, relevance FROM application_catalog FINAL) AS c ON t.app = c.app
 LEFT JOIN (SELECT exporter, if_index, name, description FROM interfaces FINAL) AS i ON t.exporter = i.exporter AND t.if_index = i.if_index
 ORDER BY bytes DESC, exporter, if_index, direction, app
 LIMIT {rows:UInt32}";
 
-/// Applications in classes where the interface's policy does not expect them; the rule of the view `qos_misuse` on the rollup. What passes
+/// Applications in classes where the interface's policy does not expect them; the rule of the view `qos_misuse` on the rollup; what has no class (`none`) is not judged. What passes
 /// two interfaces of one policy is there on both sides: the side with more of it counts.
 pub const MISPLACED: &str = "SELECT policy, app, category, relevance, class, expected, bytes, side, if(side = 'egress', links_out, links_in) AS links,
     if(side = 'egress', most_out, most_in) AS most, toString(most.1) AS most_exporter, most.2 AS most_index, most.3 AS most_name, most.4 AS most_description,
@@ -217,7 +217,7 @@ FROM
         uniqExactIf(exporter, if_index, direction = 'ingress') AS links_in, uniqExactIf(exporter, if_index, direction = 'egress') AS links_out,
         argMaxIf((exporter, if_index, name, description), (b, exporter, if_index), direction = 'ingress') AS most_in,
         argMaxIf((exporter, if_index, name, description), (b, exporter, if_index), direction = 'egress') AS most_out,
-        notEmpty(expected) AND NOT has(expected, class) AS wrong,
+        class != 'none' AND notEmpty(expected) AND NOT has(expected, class) AS wrong,
         bytes / if(side = 'egress', sum(went) OVER (PARTITION BY app), sum(came) OVER (PARTITION BY app)) AS share_of_app,
         bytes / if(side = 'egress', sum(went) OVER (PARTITION BY policy, class), sum(came) OVER (PARTITION BY policy, class)) AS share_of_class
     FROM

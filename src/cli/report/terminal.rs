@@ -177,7 +177,7 @@ fn flagged(list: &[Flagged], limit: usize) -> Found {
         let mut row = link_cells(&f.name);
         row.extend([
             f.direction.clone(),
-            if f.clear { "clear" } else { "within error" }.into(),
+            f.sure().into(),
             speed(f.speed),
             text::bit_rate(f.p95.bits_per_second),
             part(f.p95.utilisation),

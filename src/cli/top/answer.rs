@@ -62,7 +62,7 @@ impl Answer {
     }
 
     /// The same for a terminal of so many columns: the course has what the others leave, and where that is nearly nothing packets and flows
-    /// make room for it.
+    /// make room for it. Where even then the line is too long, bytes and the course go, and names are cut.
     pub fn table_in(&self, width: usize) -> String {
         let (header, left, rows) = self.columns();
         let taken = |header: &[&str], rows: &[Vec<String>]| {
@@ -73,18 +73,17 @@ impl Answer {
         let (mut header, mut rows) = (header, rows);
         let mut room = width.saturating_sub(taken(&header, &rows));
         if room < COURSE_MIN.min(self.steps) {
-            let keep: Vec<bool> = header
-                .iter()
-                .map(|h| !matches!(*h, "packets" | "flows"))
-                .collect();
-            let kept = |n: usize| keep[n];
-            for row in &mut rows {
-                let cells = std::mem::take(row).into_iter().enumerate();
-                *row = cells.filter(|c| kept(c.0)).map(|c| c.1).collect();
-            }
-            let names = header.into_iter().enumerate();
-            header = names.filter(|c| kept(c.0)).map(|c| c.1).collect();
+            leave_out(&["packets", "flows"], &mut header, &mut rows);
             room = width.saturating_sub(taken(&header, &rows));
+        }
+        if room == 0 {
+            leave_out(&["bytes"], &mut header, &mut rows);
+            shorten(
+                left,
+                (taken(&header, &rows) - 2).saturating_sub(width),
+                &mut rows,
+            );
+            return self.with_notes(text::table(&header, left, rows));
         }
         header.push("course");
         let each = self
@@ -98,7 +97,10 @@ impl Answer {
                 .collect();
             row.push(sparkline(&course));
         }
-        let mut table = text::table(&header, left, rows);
+        self.with_notes(text::table(&header, left, rows))
+    }
+
+    fn with_notes(&self, mut table: String) -> String {
         for said in [&self.empty, &self.raw].into_iter().flatten() {
             table += &format!("\n({said})");
         }
@@ -133,7 +135,10 @@ impl Answer {
                 line.push(used(r, self.seconds).map_or("-".into(), text::percent));
             }
             if bounded {
-                line.push(format!("< {}", text::bytes(number(r, "error_bytes"))));
+                line.push(match number(r, "error_bytes") {
+                    0.0 => "-".into(),
+                    most => format!("< {}", text::bytes(most)),
+                });
             }
             line
         });
@@ -176,10 +181,10 @@ impl Answer {
         );
         let share = number(r, "est_bytes") / self.total_bytes.max(1.0);
         row.insert("share".into(), json!(share));
-        let known = number(r, "sampling_known") != 0.0;
-        row.insert("sampling_known".into(), json!(known));
-        row.insert("sampling_unknown_share".into(), json!(unknown_share(r)));
-        let error = known.then(|| error(r).unwrap_or(0.0));
+        let unknown = unknown_share(r);
+        row.insert("sampling_known".into(), json!(unknown == 0.0));
+        row.insert("sampling_unknown_share".into(), json!(unknown));
+        let error = (unknown == 0.0).then(|| error(r).unwrap_or(0.0));
         row.insert("relative_error".into(), json!(error));
         if let Some(used) = used(r, self.seconds) {
             row.insert("utilisation".into(), json!(used));
@@ -209,6 +214,39 @@ impl Answer {
             }
         }
         course
+    }
+}
+
+/// Takes columns out.
+fn leave_out(names: &[&str], header: &mut Vec<&str>, rows: &mut [Vec<String>]) {
+    let keep: Vec<bool> = header.iter().map(|h| !names.contains(h)).collect();
+    for row in rows {
+        let mut kept = keep.iter();
+        row.retain(|_| *kept.next().unwrap_or(&true));
+    }
+    header.retain(|h| !names.contains(h));
+}
+
+/// Makes the table so many columns narrower, as far as names can be cut: always the longest.
+fn shorten(left: usize, by: usize, rows: &mut [Vec<String>]) {
+    let widest = |rows: &[Vec<String>], n: usize| {
+        let cells = rows.iter().filter_map(|r| r.get(n));
+        cells.map(|c| c.chars().count()).max().unwrap_or(0)
+    };
+    for _ in 0..by {
+        let Some(n) = (0..left).max_by_key(|n| widest(rows, *n)) else {
+            return;
+        };
+        let to = widest(rows, n);
+        if to <= NAME_MIN {
+            return;
+        }
+        for row in rows.iter_mut() {
+            let cell = &mut row[n];
+            if cell.chars().count() == to {
+                *cell = cell.chars().take(to - 2).chain(['…']).collect();
+            }
+        }
     }
 }
 
@@ -262,6 +300,8 @@ fn key_text(row: &Map<String, Value>, name: &str) -> String {
     };
     match name {
         "src_net" | "dst_net" if text.is_empty() => "-".into(),
+        // reserved (RFC 7607): what exporters send for their own AS, and for one that they do not know
+        "as_number" if text == "0" => "0 (none told)".into(),
         _ => text,
     }
 }
@@ -287,12 +327,8 @@ fn certainty(row: &Map<String, Value>) -> String {
 
 /// The share of the bytes of which nobody knows whether they were sampled.
 fn unknown_share(row: &Map<String, Value>) -> f64 {
-    if number(row, "sampling_known") != 0.0 {
-        return 0.0;
-    }
-    // without bytes there is nothing else to go by
     match number(row, "est_bytes") {
-        0.0 => 1.0,
+        0.0 => 0.0,
         bytes => number(row, "unknown_bytes") / bytes,
     }
 }
@@ -308,6 +344,8 @@ fn used(row: &Map<String, Value>, seconds: f64) -> Option<f64> {
     (speed > 0.0).then(|| number(row, "est_bytes") * 8.0 / seconds / speed)
 }
 
+/// Names are not cut below this.
+const NAME_MIN: usize = 10;
 /// Columns of a course that still shows something.
 const COURSE_MIN: usize = 8;
 
@@ -323,7 +361,7 @@ mod tests {
     fn the_course_has_what_a_terminal_leaves() {
         let side = |name: &str| {
             row(json!({
-                "exporter": "2001:db8:1234:5678::10", "if_index": 1_001, "name": name, "direction": "ingress", "sampling_known": 1,
+                "exporter": "2001:db8:1234:5678::10", "if_index": 1_001, "name": name, "direction": "ingress", "unknown_bytes": 0,
                 "speed": 10_000_000_000u64, "est_bytes": 123_000_000, "bytes": 123_000_000, "packets": 90_000, "est_packets": 90_000, "flows": 7_000,
                 "steps": [[0, 23], [100, 100]],
             }))
@@ -351,20 +389,52 @@ mod tests {
             assert_eq!(line.matches('█').count(), 2, "{table}");
         }
         assert_eq!(answer.table_in(usize::MAX), whole);
+        // what was asked for stays where the course does not
+        let table = answer.table_in(80);
+        assert!(widest(&table) <= 80, "{table}");
+        assert!(
+            table.contains("used") && table.contains("+-") && table.contains('…'),
+            "{table}"
+        );
+        assert_eq!(table.matches("exact").count(), 2, "{table}");
+    }
+
+    #[test]
+    fn numbers_that_say_nothing_are_words() {
+        let mut answer = Answer {
+            what: What::Hosts,
+            seconds: 60.0,
+            total_bytes: 0.0,
+            rows: vec![row(
+                json!({"address": "::ffff:192.0.2.1", "error_bytes": 0}),
+            )],
+            begin: 0,
+            step: 60,
+            steps: 1,
+            raw: None,
+            empty: None,
+        };
+        assert!(!answer.table().contains('<'), "{}", answer.table());
+        answer.rows = vec![row(json!({"as_number": 0}))];
+        answer.what = What::As;
+        assert!(
+            answer.table().contains("0 (none told)"),
+            "{}",
+            answer.table()
+        );
     }
 
     #[test]
     fn an_unknown_share_does_not_hide_the_rest() {
-        let of = |known: u8, unknown: u64| {
+        let of = |unknown: u64| {
             certainty(&row(json!({
-                "sampling_known": known, "unknown_bytes": unknown, "est_bytes": 1_000_000, "bytes": 1_000_000, "packets": 10, "est_packets": 10,
+                "unknown_bytes": unknown, "est_bytes": 1_000_000, "bytes": 1_000_000, "packets": 10, "est_packets": 10,
             })))
         };
-        assert_eq!(of(1, 0), "exact");
-        assert_eq!(of(0, 1), "exact, < 0.1 % ?");
-        assert_eq!(of(0, 120_000), "exact, 12.0 % ?");
-        assert_eq!(of(0, 1_000_000), "?");
-        assert_eq!(certainty(&row(json!({"sampling_known": 0}))), "?");
+        assert_eq!(of(0), "exact");
+        assert_eq!(of(1), "exact, < 0.1 % ?");
+        assert_eq!(of(120_000), "exact, 12.0 % ?");
+        assert_eq!(of(1_000_000), "?");
     }
 
     #[test]

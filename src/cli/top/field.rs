@@ -189,6 +189,20 @@ const fn of_network(
     f
 }
 
+const fn of_networks(
+    name: &'static str,
+    column: &'static str,
+    networks: &'static [&'static str],
+    flows: &'static [&'static str],
+) -> Field {
+    let mut f = of_network(name, networks, flows);
+    f.lookup = Some(Lookup {
+        column,
+        from: "name FROM networks FINAL",
+    });
+    f
+}
+
 const FIELDS: &[Field] = &[
     in_usage(field("app", Kind::Text, &["f.app"]), &["u.app"]),
     in_usage(
@@ -277,6 +291,14 @@ const FIELDS: &[Field] = &[
     ),
     of_network("src_net", &["u.src_net"], &["f.src_net"]),
     of_network("dst_net", &["u.dst_net"], &["f.dst_net"]),
+    of_networks("src_site", "site", &["u.src_net"], &["f.src_net"]),
+    of_networks("dst_site", "site", &["u.dst_net"], &["f.dst_net"]),
+    of_networks("src_tenant", "tenant", &["u.src_net"], &["f.src_net"]),
+    of_networks("dst_tenant", "tenant", &["u.dst_net"], &["f.dst_net"]),
+    of_networks("src_role", "role", &["u.src_net"], &["f.src_net"]),
+    of_networks("dst_role", "role", &["u.dst_net"], &["f.dst_net"]),
+    of_networks("src_zone", "zone", &["u.src_net"], &["f.src_net"]),
+    of_networks("dst_zone", "zone", &["u.dst_net"], &["f.dst_net"]),
     field("country", Kind::Text, &["f.src_country", "f.dst_country"]),
     field("vlan", number(u16::MAX as u64), &["f.vlan"]),
 ];

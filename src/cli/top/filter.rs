@@ -309,7 +309,7 @@ impl Parser {
         if field.kind != Kind::Text && operator == Operator::Matches {
             return Err(self.fault(at, format!("`~` is for texts, `{}` is none", field.name)));
         }
-        let mut values = vec![];
+        let (mut values, place) = (vec![], self.at);
         if several && self.take("(") {
             loop {
                 values.push(self.value(field)?);
@@ -326,6 +326,9 @@ impl Parser {
         } else {
             values.push(self.value(field)?);
         }
+        if operator == Operator::Matches {
+            self.pattern(place, &values)?;
+        }
         let is = Expression::Is(Comparison {
             field,
             operator,
@@ -335,6 +338,27 @@ impl Parser {
             true => Expression::Not(Box::new(is)),
             false => is,
         })
+    }
+
+    /// Refuses what is no regular expression, with its place behind `at`.
+    fn pattern(&self, at: usize, values: &[Value]) -> Result<(), Fault> {
+        let [Value::Text(pattern)] = values else {
+            return Ok(());
+        };
+        let Err(error) = regex_syntax::parse(pattern) else {
+            return Ok(());
+        };
+        let (span, why) = match &error {
+            regex_syntax::Error::Parse(e) => (*e.span(), e.kind().to_string()),
+            regex_syntax::Error::Translate(e) => (*e.span(), e.kind().to_string()),
+            _ => return Err(self.fault(at, "no regular expression")),
+        };
+        let blank = |c: &&char| c.is_whitespace();
+        let begin = at + self.text[at..].iter().take_while(blank).count();
+        let quote = self.text.get(begin).is_some_and(|c| "'\"".contains(*c));
+        let inside = pattern[..span.start.offset].chars().count();
+        let place = begin + usize::from(quote) + inside;
+        Err(self.fault(place, format!("no regular expression: {why}")))
     }
 
     /// Whether it negates, what it compares, and whether it takes a list.
@@ -535,6 +559,8 @@ mod tests {
             ("app = dns app = x", 11, "expected `and`"),
             ("port in (53 54)", 13, "expected `,`"),
             ("", 1, "expected a field"),
+            ("app ~ *a", 7, "no regular expression"),
+            ("app = x and app !~  'ab(c'", 24, "unclosed group"),
         ] {
             let (at, message) = fault(text);
             assert!(

@@ -23,7 +23,7 @@ pub use question::{Limit, Question, Time};
 /// Shows what uses the bandwidth, read from ClickHouse.
 ///
 /// Rates are averages over the time that has data, estimated from sampled counters where exporters sample; `+-` is the 95 %
-/// error that sampling alone causes (1.96 s + 1.92 s^2, s = sqrt(variance) / bytes), `?` behind the share of which an exporter does not say whether it samples. Each byte counts once for an exporter, where it comes in; `interfaces` shows
+/// error that sampling alone causes (1.96 s + 1.92 s^2, s = sqrt(variance) / bytes), `?` behind the share of which an exporter does not say whether it samples. Each byte counts once for an exporter, where it comes in, whatever `enrich.observation_points` says (the view `usage_once` goes by that), and once more for each exporter on its way; `interfaces` shows
 /// both sides of every link, and a condition on a direction, or on the interfaces that are meant (`if`, `interface`, `role`), counts the sides that fit it. `course` is the bandwidth over the time range, the largest value of the line full.
 #[derive(Debug, Args)]
 #[command(
@@ -33,7 +33,8 @@ pub use question::{Limit, Question, Time};
                   flowhouse top apps --from 2026-11-20T08:00 --to 2026-11-20T18:00 --where 'site = berlin'\n\n\
                   Fields of --where:\n  app, app_proto, category, relevance, class, dscp, exporter, if, interface, direction, role,\n  \
                   site, tenant, host, src, dst, port, src_port, dst_port, proto, in_if, out_if, as, src_as,\n  \
-                  dst_as, net, src_net, dst_net, country, vlan\n\
+                  dst_as, net, src_net, dst_net, country, vlan; of named networks src_site, src_tenant,\n  \
+                  src_role, src_zone and the same with dst_ (site, tenant and role alone are the interface's)\n\
                   Comparisons:\n  = != < <= > >= in, not in, ~ and !~ (regular expressions); joined by and, or, not, brackets\n\n\
                   Fields that no rollup has (host or port with apps, ...) make it read raw flows; the answer says so."
 )]

@@ -216,7 +216,7 @@ impl<'a> Plan<'a> {
             "sumMap([toUInt32(intDiv(greatest(toUnixTimestamp(u.time), {begin}) - {begin}, {step}))], [toUInt64(u.est_bytes)]) AS steps"
         );
         let ranked = format!(
-            "SELECT {keys}, {SUMS}, {UNKNOWN}{missing}, {steps} FROM {rows} GROUP BY {keys} ORDER BY est_bytes DESC, {keys} {limit}"
+            "SELECT {keys}, {SUMS}{missing}, {steps} FROM {rows} GROUP BY {keys} ORDER BY est_bytes DESC, {keys} {limit}"
         );
         out.sql = match self.question.what {
             What::Interfaces => format!(
@@ -286,7 +286,7 @@ impl<'a> Plan<'a> {
                 format!(
                     "(SELECT f.received_at AS time, {keys} f.bytes AS bytes, f.packets AS packets, toUInt64(1) AS flows, \
                      f.bytes * f.sampling_interval AS est_bytes, f.packets * f.sampling_interval AS est_packets, \
-                     f.packets AS sampled_packets, f.variance AS variance, toUInt8(f.sampling_source != 'unknown') AS sampling_known FROM flows AS f{each} \
+                     f.packets AS sampled_packets, f.variance AS variance, if(f.sampling_source = 'unknown', est_bytes, 0) AS est_bytes_unknown FROM flows AS f{each} \
                      WHERE f.received_at >= toDateTime({from}) AND f.received_at < toDateTime({until}){also}) AS u"
                 )
             }
@@ -356,9 +356,7 @@ impl What {
 /// The sides of links on which a flow counts: interface and direction.
 const SIDES: &str = "arrayFilter(s -> s.3 != 0, [(f.in_if, 'ingress', f.counts_ingress), (f.out_if, 'egress', f.counts_egress)])";
 const SUMS: &str = "sum(u.bytes) AS bytes, sum(u.packets) AS packets, sum(u.flows) AS flows, sum(u.est_bytes) AS est_bytes, \
-                    sum(u.est_packets) AS est_packets, sum(u.sampled_packets) AS sampled_packets, sum(u.variance) AS variance, min(u.sampling_known) AS sampling_known";
-/// Bytes of exporters that do not say whether they sample.
-const UNKNOWN: &str = "sumIf(u.est_bytes, u.sampling_known = 0) AS unknown_bytes";
+                    sum(u.est_packets) AS est_packets, sum(u.sampled_packets) AS sampled_packets, sum(u.variance) AS variance, sum(u.est_bytes_unknown) AS unknown_bytes";
 /// Most steps of a sparkline.
 const STEPS_MAX: u64 = 24;
 /// How far ahead of the store's clock rows are still taken.

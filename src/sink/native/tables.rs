@@ -160,6 +160,7 @@ pub(super) const USAGE: &[Column<UsageRow>] = &[
     cells!("sampled_packets": "UInt64", r => r.sampled_packets),
     cells!("sampling_known": "UInt8", r => u8::from(r.sampling_known)),
     cells!("variance": "Float64", r => r.variance),
+    cells!("est_bytes_unknown": "UInt64", r => r.est_bytes_unknown),
 ];
 
 pub(super) const NETWORK_USAGE: &[Column<NetworkRow>] = &[
@@ -179,6 +180,7 @@ pub(super) const NETWORK_USAGE: &[Column<NetworkRow>] = &[
     cells!("sampled_packets": "UInt64", r => r.sampled_packets),
     cells!("sampling_known": "UInt8", r => u8::from(r.sampling_known)),
     cells!("variance": "Float64", r => r.variance),
+    cells!("est_bytes_unknown": "UInt64", r => r.est_bytes_unknown),
 ];
 
 pub(super) const TALKERS: &[Column<TalkerRow>] = &[
@@ -199,6 +201,7 @@ pub(super) const TALKERS: &[Column<TalkerRow>] = &[
     cells!("sampled_packets": "UInt64", r => r.sampled_packets),
     cells!("sampling_known": "UInt8", r => u8::from(r.sampling_known)),
     cells!("variance": "Float64", r => r.variance),
+    cells!("est_bytes_unknown": "UInt64", r => r.est_bytes_unknown),
     cells!("error_bytes": "UInt64", r => r.error_bytes),
 ];
 

@@ -50,6 +50,7 @@ migrations! {
     12, "0012_once.sql";
     13, "0013_metered.sql";
     14, "0014_counter_stands_still.sql";
+    15, "0015_unknown_share.sql";
 }
 
 impl Migration {
