@@ -22,7 +22,7 @@ const PAST_MEMORY_MAX: usize = 4;
 const FACT_TEXT_BYTES: usize = 2 * (64 + 16);
 
 /// Bytes of a bundle that waits on disk.
-const SPOOLED_BYTES: usize = 300;
+const SPOOLED_BYTES: usize = 450;
 
 /// One line of the budget.
 struct Item {

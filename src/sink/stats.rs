@@ -240,12 +240,12 @@ impl Stats {
         &self.crowding
     }
 
-    /// The store has too many parts: larger bundles.
-    pub(super) fn crowded(&self) {
+    /// There are too many bundles for the store or the spool: larger ones.
+    pub(super) fn crowded(&self, why: &str) {
         if self.crowding.grow(self.beats()) {
             tracing::warn!(
                 factor = self.crowding.factor(),
-                "the store has too many parts: bundles are sealed at so many times batch.seal_age_ms"
+                "{why}: bundles are sealed at so many times batch.seal_age_ms"
             );
         }
     }

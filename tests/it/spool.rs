@@ -487,3 +487,46 @@ fn only_files_of_the_quarantine_are_replayed() {
     assert_eq!(files(dir.path(), ""), before);
     assert!(files(dir.path(), "replay").is_empty());
 }
+
+/// Many small bundles on an empty disk: one by one, and usage stays.
+#[test]
+fn too_many_files_cost_the_flows_of_the_oldest_and_no_usage() {
+    let dir = directory();
+    let mut store = Store::planned(dir.path());
+    let config = config(&store, "files_max = 6");
+    let collector = Collector::start(dir.path(), &config);
+    let mut rows = 0;
+    for _ in 0..12 {
+        rows += export(collector.udp[0], 500);
+        spooled(dir.path(), &collector, rows);
+    }
+    let shed = total(&collector.ledger(), "rows_shed");
+    let all = files(dir.path(), "");
+    let with_flows = all.iter().filter(|path| {
+        let (header, slots) = format::image(&fs::read(path).expect("readable")).expect("sound");
+        let mut sections = header.sections.iter().zip(slots);
+        sections.any(|(s, slot)| s.flow_rows() > 0 && slot.state.is_open())
+    });
+    // one for what is left of those that are shed
+    assert!(shed > 0 && all.len() <= 6, "{shed} rows, {all:?}");
+    assert!(with_flows.count() >= 2);
+    assert_eq!(cli(dir.path(), &["verify"]).0, Some(0));
+    collector.kill();
+    let collector = Collector::start(dir.path(), &config);
+    let more = export(collector.udp[0], 1_000);
+    spooled(dir.path(), &collector, more);
+    store.run();
+    eventually("the rest is delivered", || {
+        collector.metric("flowhouse_spool_files") == 0.0
+    });
+    let ledger = collector.stop();
+    assert_laws(&ledger);
+    assert_eq!(total(&ledger, "usage_rows_shed"), 0);
+    let sql = store.sql();
+    let kept = total(&ledger, "rows_recovered") + more - total(&ledger, "rows_shed");
+    assert_eq!(sql.numbers("SELECT count() FROM flows"), [kept]);
+    for table in ["usage_1m", "usage_5m", "usage_1h"] {
+        let usage = format!("SELECT sum(flows) FROM {table} WHERE direction = 'ingress'");
+        assert_eq!(sql.numbers(&usage), [rows + more], "{table}");
+    }
+}

@@ -164,7 +164,7 @@ impl Delivery {
         self.stats.failed(&fault.code, &fault.text);
         self.complaints.report(section, &fault);
         if fault.is_crowded() {
-            self.stats.crowded();
+            self.stats.crowded("the store has too many parts");
         }
         match fault.verdict {
             Verdict::NotSent => End::NotSent,

@@ -87,6 +87,8 @@ pub(super) struct Lanes {
     ended: Vec<Ended>,
     /// How far a table had come before anything was sent of which nobody knows whether it has it.
     blocks: BTreeMap<Table, Blocks>,
+    /// Sections of all bundles.
+    sections: usize,
 }
 
 impl Lanes {
@@ -110,6 +112,7 @@ impl Lanes {
             closed: false,
             ended: Vec::new(),
             blocks: BTreeMap::new(),
+            sections: 0,
         }
     }
 
@@ -142,6 +145,7 @@ impl Lanes {
             }
         }
         let open = entry.sections.iter().any(|s| s.slot.state.is_open());
+        self.sections += entry.sections.len();
         self.bundles.insert(number, entry);
         if !open {
             self.retire(number);
@@ -317,6 +321,7 @@ impl Lanes {
 
     fn retire(&mut self, number: u64) {
         if let Some(entry) = self.bundles.remove(&number) {
+            self.sections -= entry.sections.len();
             self.ended.push(Ended {
                 number,
                 fates: entry.fates(),
@@ -366,6 +371,38 @@ impl Lanes {
             self.finish(key);
         }
         Some(shed)
+    }
+
+    /// Takes out the oldest bundles that can be put together into one file: those without flow rows where they are many, else any. At
+    /// most `most`, and with numbers above `after`; none where there are not two.
+    pub(super) fn gather(&mut self, most: usize, after: u64) -> Vec<u64> {
+        let oldest = |with_flows: bool| -> Vec<u64> {
+            let all = self.bundles.range(after.saturating_add(1)..);
+            let free = all.filter(|(n, e)| {
+                let flying = self.in_flight.range((**n, 0)..=(**n, usize::MAX));
+                e.can_move() && (with_flows || !e.has_flows()) && flying.count() == 0
+            });
+            free.map(|(n, _)| *n).take(most).collect()
+        };
+        let mut chosen = oldest(false);
+        if chosen.len() < most.div_ceil(4).max(2) {
+            chosen = oldest(true);
+        }
+        if chosen.len() < 2 {
+            return vec![];
+        }
+        for lane in self.tables.values_mut() {
+            let stays = |key: &Key| chosen.binary_search(&key.0).is_err();
+            lane.backlog.retain(stays);
+            lane.live.retain(|l| stays(&l.0));
+            lane.aside.retain(|w| stays(&w.key));
+        }
+        for number in &chosen {
+            if let Some(entry) = self.bundles.remove(number) {
+                self.sections -= entry.sections.len();
+            }
+        }
+        chosen
     }
 
     /// The oldest bundle on disk with a waiting section of these tables.
@@ -437,9 +474,10 @@ impl Lanes {
         self.bundles.is_empty()
     }
 
-    /// Bundles that are not delivered.
+    /// Bundles that are not delivered. Sections beyond so many a bundle count as bundles, too: they take as much memory.
     pub(super) fn len(&self) -> usize {
-        self.bundles.len()
+        let many = self.sections.saturating_sub(SECTIONS_FREE);
+        self.bundles.len().max(many / SECTIONS_A_BUNDLE)
     }
 
     /// Whether waiting would not change what is left: the store is away, or never got ready.
@@ -480,6 +518,7 @@ impl Lanes {
             *lanes = Lane::default();
         }
         let mut all = std::mem::take(&mut self.bundles);
+        self.sections = 0;
         for key in std::mem::take(&mut self.in_flight) {
             let entry = all.get_mut(&key.0);
             if let Some(section) = entry.and_then(|e| e.sections.get_mut(key.1)) {
@@ -502,6 +541,12 @@ impl Lanes {
 
 /// Failures in a row after which the store counts as away.
 const AWAY_AFTER: u32 = 5;
+
+/// Sections that a bundle has at most, on an average, where none were put together.
+const SECTIONS_A_BUNDLE: usize = 5;
+
+/// Sections that take no memory worth counting.
+const SECTIONS_FREE: usize = 4096;
 
 /// What is not shed with the other tables: flows have their turn before, the ledger has to tell of it.
 const SHED_NEVER: [Table; 2] = [Table::Flows, Table::Ledger];
@@ -813,6 +858,42 @@ mod tests {
         assert_eq!(reason.as_deref(), Some("60"));
         end(&mut lanes, (0, 0), End::Finished(State::Quarantined), now);
         assert!(lanes.is_empty());
+    }
+
+    #[test]
+    fn bundles_are_gathered_that_nobody_sends() {
+        let (mut lanes, now) = (lanes(4), later());
+        let both = [(Table::Flows, UNSENT), (Table::Usage1m, UNSENT)];
+        for n in 1..=9 {
+            spooled(&mut lanes, n, &both);
+        }
+        spooled(
+            &mut lanes,
+            10,
+            &[(Table::Flows, SENT), (Table::Usage1m, UNSENT)],
+        );
+        live(&mut lanes, 11);
+        assert_eq!(lanes.pick(now, 0).map(|p| p.key), Some((10, 0)));
+        assert_eq!(lanes.pick(now, 0).map(|p| p.key), Some((1, 1)));
+        assert_eq!(lanes.gather(4, 0), [2, 3, 4, 5]);
+        assert_eq!(lanes.len(), 7);
+        assert_eq!(lanes.gather(4, 7), [8, 9, 11]);
+        // those without flows go first where they are many enough, and never what was sent
+        for n in 20..23 {
+            spooled(&mut lanes, n, &[(Table::Usage1m, UNSENT)]);
+        }
+        assert_eq!(lanes.gather(8, 0), [20, 21, 22]);
+        assert_eq!(lanes.gather(8, 0), [6, 7]);
+        assert!(lanes.gather(8, 0).is_empty());
+        assert_eq!(lanes.len(), 2);
+        // nothing of them is sent any more
+        let rest: Vec<Key> = std::iter::from_fn(|| lanes.pick(now, 0).map(|p| p.key)).collect();
+        assert!(rest.iter().all(|k| k.0 == 1 || k.0 == 10), "{rest:?}");
+        // one of many sections is not written again for little
+        spooled(&mut lanes, 30, &[(Table::Usage1m, UNSENT); 5_000]);
+        spooled(&mut lanes, 31, &both);
+        assert_eq!(lanes.len(), (5_006 - 4_096) / 5);
+        assert!(lanes.gather(8, 0).is_empty());
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod complaint;
 mod connection;
 mod deliver;
 mod endpoints;
+mod fold;
 mod lane;
 mod lanes;
 mod once;
@@ -226,6 +227,7 @@ impl Writing {
             complained: None,
             shedding: (0, 0),
             marks: spool.marks,
+            unfoldable: 0,
         };
         let thread = Builder::new()
             .name("spool".into())

@@ -108,6 +108,19 @@ impl Entry {
         fates
     }
 
+    /// Whether it lies on disk, all that is open of it never sent, so that it can be moved to another file.
+    pub(super) fn can_move(&self) -> bool {
+        let sent = |s: &Section| s.slot.state.may_be_there();
+        let known = self.memory.is_none() && !self.replayed && !self.damaged;
+        known && self.sections.len() <= FOLD_SECTIONS_MAX && !self.sections.iter().any(sent)
+    }
+
+    /// Whether flow rows of it are open.
+    pub(super) fn has_flows(&self) -> bool {
+        let mut sections = self.sections.iter();
+        sections.any(|s| s.table == Table::Flows && s.slot.state.is_open())
+    }
+
     /// Gives up what is open because the process has to end.
     pub(super) fn lose(&mut self) {
         let open = |s: &&mut Section| s.slot.state.is_open();
@@ -125,3 +138,6 @@ pub(super) struct Memory {
     pub(super) positions: Vec<u8>,
     pub(super) loads: Vec<Option<Arc<Load>>>,
 }
+
+/// Sections of a bundle up to which it is put together with others: so that none is written over and over.
+const FOLD_SECTIONS_MAX: usize = 512;

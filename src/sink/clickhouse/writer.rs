@@ -39,6 +39,8 @@ pub(super) struct Writer {
     /// Flow rows and others shed since that was logged.
     pub(super) shedding: (u64, u64),
     pub(super) marks: Marks,
+    /// Bundles up to this one cannot be put together with others.
+    pub(super) unfoldable: u64,
 }
 
 impl Writer {
@@ -91,7 +93,7 @@ impl Writer {
     fn commit(&mut self, bundles: Vec<(u64, EncodedBundle)>) {
         let bytes = |b: &EncodedBundle| b.sections.iter().map(|s| s.body.len() as u64).sum::<u64>();
         let more: u64 = bundles.iter().map(|(_, b)| bytes(b)).sum();
-        let mut ends = match self.make_room(more) {
+        let mut ends = match self.make_room(more, bundles.len()) {
             true => self.write(&bundles),
             false => bundles.iter().map(|_| Err(full())).collect(),
         };
@@ -141,17 +143,18 @@ impl Writer {
         again.collect()
     }
 
-    /// Sheds until so many bytes fit; false where that cannot be.
-    fn make_room(&mut self, more: u64) -> bool {
+    /// Sheds until so many bytes and files fit; false where that cannot be.
+    fn make_room(&mut self, more: u64, files: usize) -> bool {
+        let files_max = self.disk.settings().files_max;
         loop {
-            let files = self.door.shared.look(|lanes| lanes.len());
-            let crowded = files >= self.disk.settings().files_max;
+            let waiting = self.door.shared.look(|lanes| lanes.len());
+            let crowded = waiting > 0 && waiting.saturating_add(files) > files_max;
             let excess = self.disk.excess(more);
             if excess == 0 && !crowded {
                 return true;
             }
             // what has ended costs nobody anything
-            if self.retire() > 0 {
+            if self.retire() > 0 || excess == 0 && self.fold() {
                 continue;
             }
             if self.shed_one(u64::MAX, false).is_none() {
@@ -174,14 +177,18 @@ impl Writer {
     }
 
     fn shed_one(&mut self, before: u64, flows_only: bool) -> Option<u64> {
+        let shared = self.door.shared.clone();
+        let shed = shared.with(|lanes| lanes.shed(before, flows_only))?;
+        Some(self.give_up(shed))
+    }
+
+    /// Notes in its file that sections are given up, and counts them. Returns the bytes that became free.
+    pub(super) fn give_up(&mut self, shed: Shed) -> u64 {
         let Shed {
             number,
             sections,
             rows,
-        } = self
-            .door
-            .shared
-            .with(|lanes| lanes.shed(before, flows_only))?;
+        } = shed;
         let noted = self.disk.shed(number, &sections);
         for (table, rows) in rows {
             self.stats.end(table, Fate::Shed, rows);
@@ -193,16 +200,20 @@ impl Writer {
                 _ => self.shedding.1 += rows,
             }
         }
-        Some(noted.unwrap_or_else(|error| {
+        noted.unwrap_or_else(|error| {
             tracing::error!(bundle = number, %error, "cannot shed on disk");
             0
-        }))
+        })
     }
 
     fn tidy(&mut self, gone: Duration) {
         self.retire();
         self.tell_shed();
         self.disk.weigh();
+        let waiting = self.door.shared.look(|lanes| lanes.len());
+        if waiting > self.disk.settings().files_max / 2 {
+            self.stats.crowded("the spool has half of spool.files_max");
+        }
         self.keep_marks(gone);
         if let Some(before) = self.marks.ages.old() {
             self.shed(u64::MAX, before, true);
@@ -240,7 +251,7 @@ impl Writer {
     }
 
     /// Removes the files of bundles that ended; how many.
-    fn retire(&mut self) -> usize {
+    pub(super) fn retire(&mut self) -> usize {
         let new = self.door.shared.with(super::lanes::Lanes::take_ended);
         self.ended.extend(new);
         if self.ended.is_empty() {
@@ -261,7 +272,7 @@ impl Writer {
     }
 
     /// Logs that the disk refuses, at most once a minute.
-    fn complain(&mut self, error: &io::Error) {
+    pub(super) fn complain(&mut self, error: &io::Error) {
         if self.complained.is_none_or(|at| at.elapsed() >= QUIET) {
             self.complained = Some(Instant::now());
             let dir = self.disk.directory().display();

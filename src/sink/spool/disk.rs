@@ -1,8 +1,7 @@
 //! The directory: files written whole or not at all, read back with their checksums, changed only in their slots.
 
 use super::file::{
-    Found, Unreadable, files, none, read_file, read_head, read_header, read_slots, section_of,
-    with_body,
+    Found, Unreadable, files, none, read_file, read_head, read_header, section_of, with_body,
 };
 use super::format::{self, Header, SLOT, SectionHeader, Slot, State};
 use super::gauges::Gauges;
@@ -39,7 +38,7 @@ const TEMPORARY: &str = ".tmp";
 pub struct Disk {
     directory: PathBuf,
     settings: Settings,
-    gauges: Arc<Gauges>,
+    pub(super) gauges: Arc<Gauges>,
 }
 
 impl Disk {
@@ -211,7 +210,7 @@ impl Disk {
         ends
     }
 
-    fn temporary(&self, number: u64) -> PathBuf {
+    pub(super) fn temporary(&self, number: u64) -> PathBuf {
         self.directory.join(format!("{number:016x}{TEMPORARY}"))
     }
 
@@ -262,7 +261,7 @@ impl Disk {
         self.write(&self.temporary(number), &head, &header, &sections)
     }
 
-    fn write(
+    pub(super) fn write(
         &self,
         path: &Path,
         head: &[u8],
@@ -281,14 +280,14 @@ impl Disk {
         Ok((file, len))
     }
 
-    fn sync(&self, file: &File) -> io::Result<()> {
+    pub(super) fn sync(&self, file: &File) -> io::Result<()> {
         let start = Instant::now();
         file.sync_data()?;
         self.gauges.synced(start.elapsed());
         Ok(())
     }
 
-    fn sync_directory(&self) -> io::Result<()> {
+    pub(super) fn sync_directory(&self) -> io::Result<()> {
         let start = Instant::now();
         File::open(&self.directory)?.sync_all()?;
         self.gauges.synced(start.elapsed());
@@ -323,36 +322,6 @@ impl Disk {
     /// with its token.
     pub(in crate::sink) fn mark(&self, number: u64, index: usize, slot: Slot) -> io::Result<()> {
         mark(&self.path(number), index, slot)
-    }
-
-    /// Gives sections up: marks them and cuts off what nobody needs any more. Returns the bytes that became free.
-    pub(in crate::sink) fn shed(&self, number: u64, indexes: &[usize]) -> Result<u64, Unreadable> {
-        let path = self.path(number);
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        for &index in indexes {
-            let slot = Slot {
-                state: State::Shed,
-                time_ms: now_ms(),
-            };
-            mark_in(&file, index, slot)?;
-        }
-        // the marks must not be younger than the cut
-        file.sync_data()?;
-        let header = read_header(&file)?;
-        let slots = read_slots(&file, &header)?;
-        let open = header.sections.iter().zip(&slots);
-        let needed = open
-            .filter(|(_, slot)| slot.state.is_open())
-            .map(|(s, _)| s.body_end());
-        let bodies_at = header.slots_at + (SLOT * slots.len()) as u64;
-        let needed = needed.max().unwrap_or(0).max(bodies_at);
-        let len = file.metadata()?.len();
-        if needed >= len {
-            return Ok(0);
-        }
-        file.set_len(needed)?;
-        self.gauges.shrunk(0, len - needed);
-        Ok(len - needed)
     }
 
     /// Merges the positions of bundles that ended and what became of their rows, makes that durable, and removes the files. A file
@@ -588,7 +557,7 @@ pub fn mark(path: &Path, index: usize, slot: Slot) -> io::Result<()> {
     mark_in(&file, index, slot)
 }
 
-fn mark_in(file: &File, index: usize, slot: Slot) -> io::Result<()> {
+pub(super) fn mark_in(file: &File, index: usize, slot: Slot) -> io::Result<()> {
     let mut prefix = [0; format::PREFIX];
     file.read_exact_at(&mut prefix, 0)?;
     let (len, _) = format::prefix(&prefix).map_err(|d| io::Error::other(d.to_string()))?;

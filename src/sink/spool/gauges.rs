@@ -98,6 +98,11 @@ impl Gauges {
         self.bytes.fetch_add(bytes, Relaxed);
     }
 
+    pub(super) fn replaced(&self, before: u64, after: u64) {
+        self.bytes.fetch_add(after, Relaxed);
+        self.bytes.fetch_sub(before, Relaxed);
+    }
+
     pub(super) fn shrunk(&self, files: u64, bytes: u64) {
         self.files.fetch_sub(files, Relaxed);
         self.bytes.fetch_sub(bytes, Relaxed);

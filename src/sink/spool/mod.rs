@@ -7,6 +7,7 @@
 
 mod disk;
 mod file;
+mod fold;
 pub mod format;
 mod gauges;
 mod marks;

@@ -14,7 +14,8 @@ pub struct Settings {
     pub directory: Option<PathBuf>,
     /// Bytes that bundle files may take; beyond them flow rows are shed, oldest first, then the rest.
     pub bytes_max: u64,
-    /// Files that may wait; each one costs about 300 bytes of memory.
+    /// Files that may wait; each one costs 300 to 450 bytes of memory. Past half of them bundles are sealed at up to eight times
+    /// `batch.seal_age_ms`; past all of them the flow rows of the oldest bundles are shed, and the rest of these goes into one file.
     pub files_max: usize,
     /// Age after which waiting flow rows are shed, seconds that a collector ran; 0: none.
     pub age_max_s: u64,

@@ -119,23 +119,30 @@ fn a_store_that_is_away_at_full_rate_costs_nothing() {
 /// Both are in Debian: `.ci/prepare test` installs them.
 const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
 
-#[test]
-fn a_clock_that_is_set_costs_nothing() {
+/// The words that run a process whose wall clock is off by what a file says; `None` where that cannot be had.
+fn clock(offset: &Path) -> Option<Vec<String>> {
     if !Path::new(FAKETIME).exists() {
         eprintln!("skipped: no libfaketime at {FAKETIME}");
-        return;
+        return None;
     }
-    let dir = harness::directory();
-    let offset = dir.path().join("offset");
-    std::fs::write(&offset, "+0").expect("written");
-    let launcher = [
+    std::fs::write(offset, "+0").expect("written");
+    Some(vec![
         "env".to_owned(),
         format!("LD_PRELOAD={FAKETIME}"),
         format!("FAKETIME_TIMESTAMP_FILE={}", offset.display()),
         "FAKETIME_NO_CACHE=1".to_owned(),
         // Instant is what must not jump: the system call promises it
         "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
-    ];
+    ])
+}
+
+#[test]
+fn a_clock_that_is_set_costs_nothing() {
+    let dir = harness::directory();
+    let offset = dir.path().join("offset");
+    let Some(launcher) = clock(&offset) else {
+        return;
+    };
     let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
     let world = World::under(dir, "", direct, &launcher);
     let mut bundles = 0.0;
@@ -155,4 +162,42 @@ fn a_clock_that_is_set_costs_nothing() {
     assert_eq!(equation.sum(|l| l.sent), equation.sum(|l| l.stored));
     // one a shard and 300 ms, not one a datagram
     assert!(bundles < 200.0, "{bundles} bundles");
+}
+
+/// A clock that was wrong all the time and is set right: what waits is not a month old by that, and what is in doubt not either.
+#[test]
+fn a_clock_that_leaps_sheds_nothing() {
+    let dir = harness::directory();
+    let offset = dir.path().join("offset");
+    let Some(launcher) = clock(&offset) else {
+        return;
+    };
+    let launcher: Vec<&str> = launcher.iter().map(String::as_str).collect();
+    let mut world = World::under(dir, "", direct, &launcher);
+    world.known();
+    world.store.kill();
+    let made = |w: &World| total(&w.collector().ledger(), "rows");
+    let wait = |w: &World, more: u64| {
+        let before = made(w);
+        harness::eventually("rows are made", || made(w) >= before + more);
+    };
+    wait(&world, 3_000);
+    std::fs::write(&offset, "+2592000").expect("written");
+    wait(&world, 3_000);
+    let shed = |w: &World| {
+        let ledger = w.collector().ledger();
+        ["rows_shed", "rows_quarantined", "usage_rows_quarantined"].map(|o| total(&ledger, o))
+    };
+    assert_eq!(shed(&world), [0; 3]);
+    world.kill_collector();
+    world.run();
+    wait(&world, 6_000);
+    world.store.run();
+    let closed = world.close();
+    closed.assert_usage();
+    closed
+        .equation
+        .assert_closed("clock set by 30 days, store away, collector killed");
+    let ends = ["rows_shed", "rows_quarantined", "usage_rows_quarantined"];
+    assert_eq!(ends.map(|o| total(&closed.ledger, o)), [0; 3]);
 }
