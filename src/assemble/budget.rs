@@ -258,6 +258,7 @@ const LIMITS: &[(&str, Limit)] = limits![
     reassemble.fragments.bytes_max,
     reassemble.streams.bytes_max,
     reassemble.app.talks_max,
+    reassemble.app.names_max,
     reassemble.app.bytes_max,
     reassemble.app.expected_max,
     meter.flows_max,

@@ -212,6 +212,8 @@ outcomes! {
     StreamGaps = "stream_gaps";
     /// Directions of TCP streams longer than is looked at.
     StreamsCut = "streams_cut";
+    /// Messages that named their conversation in vain, because as many conversations as there is room for have a name.
+    TalkNamesRefused = "talk_names_refused";
     /// Conversations whose protocol was not looked for, because as many as there is room for were listened to.
     TalksRefused = "talks_refused";
     /// Messages that were longer than is read, or became too long when they were unpacked: the rest of them is not looked at.

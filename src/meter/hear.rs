@@ -222,6 +222,26 @@ mod tests {
     }
 
     #[test]
+    fn names_are_kept_of_so_many_conversations_at_a_time() {
+        let mut rig = Rig::new(|s| s.app.names_max = 1);
+        for (port, rows) in [(1, 2), (2, 4)] {
+            for n in 0..2 {
+                let mut s = Sample::tcp().at(1000).segment(ACK, 100, 500, REQUEST);
+                s.ends[0].1 = 40_000 + port * 10 + n;
+                rig.put(&s, false);
+            }
+            rig.finish();
+            assert_eq!(rig.out.len(), rows);
+        }
+        let mut names: Vec<_> = rig.said().into_iter().map(|s| s.1).collect();
+        names.sort();
+        let name = "www.example.com";
+        assert_eq!(names, ["", "", name, name]);
+        assert_eq!(rig.book.count(Outcome::TalkNamesRefused), 2);
+        assert!(rig.said().iter().all(|s| s.0 == AppProto::Http as u8));
+    }
+
+    #[test]
     fn a_query_and_its_answer() {
         let mut rig = Rig::new(|_| {});
         let query = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x03www\x07example\x03com\0\0\x01\0\x01";

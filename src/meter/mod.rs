@@ -20,7 +20,7 @@ pub use settings::Settings;
 
 use crate::ledger::{Book, Outcome};
 use crate::model::{Addr, FlowBatch, Handshake, PacketView, RowPlace, TcpHeader, Transport};
-use crate::reassemble::app::{Apps, Deaf, Talk, Visitor};
+use crate::reassemble::app::{Apps, Deaf, Visitor};
 use flow::{Facts, Flow, NO_PLACE, Stage};
 use hear::Ear;
 use key::FlowKey;
@@ -499,7 +499,9 @@ impl Meter {
 
     fn forget(&mut self, place: u32) {
         let flow = self.table.flow(place);
-        flow.talk = Talk::default();
+        if let Some(ear) = &mut self.ear {
+            ear.apps.forget(&mut flow.talk);
+        }
         if flow.tcp != NO_PLACE {
             self.tcps_free.push(flow.tcp);
         }

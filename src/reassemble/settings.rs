@@ -21,6 +21,9 @@ pub struct AppSettings {
     /// Most conversations that are listened to at a time, of a shard; past it new ones are named by their ports alone.
     /// Default 262,144.
     pub talks_max: usize,
+    /// Most conversations in the flow table of which names, fingerprints and times of answers are kept, of a shard; past it further ones
+    /// have none. Default 524,288.
+    pub names_max: usize,
     /// Bytes that wait to be read, of a shard; past it conversations that need more are given up. Default 64 MiB.
     pub bytes_max: usize,
     /// Bytes of a TLS hello or chain of certificates, and of a QUIC hello. Default 64 KiB.
@@ -46,6 +49,7 @@ impl Default for AppSettings {
     fn default() -> Self {
         AppSettings {
             talks_max: 1 << 18,
+            names_max: 1 << 19,
             bytes_max: 64 << 20,
             handshake_bytes_max: 64 << 10,
             certificates_max: 8,

@@ -24,6 +24,9 @@ pub struct Known {
 }
 
 impl Known {
+    /// Most bytes of one.
+    pub(super) const BYTES_MAX: usize = size_of::<Self>() + NAME_MAX + 64;
+
     /// Keeps a name if it can be one and there is none yet.
     pub(super) fn name(&mut self, name: &[u8]) {
         let name = name.strip_suffix(b".").unwrap_or(name);

@@ -20,6 +20,8 @@ pub struct Talk {
     stage: Stage,
     proto: AppProto,
     confidence: u8,
+    /// What is known of it is counted.
+    is_named: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,6 +75,8 @@ pub struct Apps {
     #[expect(clippy::vec_box, reason = "boxes change hands whole")]
     free: Vec<Box<Open>>,
     open: usize,
+    /// Conversations of which names are kept.
+    named: usize,
     /// Bytes that conversations keep to be read.
     bytes: usize,
     expectations: Expectations,
@@ -281,6 +285,7 @@ impl Apps {
             streams: Streams::new(&settings.streams),
             free: vec![],
             open: 0,
+            named: 0,
             bytes: 0,
             expectations: Expectations::new(
                 settings.app.expected_max,
@@ -294,6 +299,7 @@ impl Apps {
         settings
             .talks_max
             .saturating_mul(size_of::<Open>() + size_of::<Box<Open>>())
+            .saturating_add(settings.names_max.saturating_mul(Known::BYTES_MAX))
             .saturating_add(settings.bytes_max)
             .saturating_add(Expectations::memory_max(settings.expected_max))
     }
@@ -411,6 +417,12 @@ impl Apps {
         talk.stage = Stage::Done;
     }
 
+    /// Nothing is kept any more of a conversation that is over ([`Apps::end`]).
+    pub fn forget(&mut self, talk: &mut Talk) {
+        self.named -= usize::from(talk.is_named);
+        *talk = Talk::default();
+    }
+
     /// Hears the pieces that `act` makes of a stream; returns whether more is wanted.
     fn listen(
         &mut self,
@@ -471,6 +483,21 @@ impl Apps {
             expectations: &mut self.expectations,
         };
         dns::message(&mut ctx, heard.half, heard.segment.bytes);
+        self.count_name(talk, tally);
+    }
+
+    /// Keeps what became known, as long as there is room.
+    fn count_name(&mut self, talk: &mut Talk, tally: &mut Tally) {
+        if talk.is_named || talk.known.is_none() {
+            return;
+        }
+        if self.named >= self.settings.names_max {
+            tally.one(Outcome::TalkNamesRefused);
+            talk.known = None;
+            return;
+        }
+        self.named += 1;
+        talk.is_named = true;
     }
 
     /// Makes room to listen; false where nothing more is wanted or there is none.
@@ -506,6 +533,7 @@ impl Apps {
 
     /// Keeps on listening, or does not.
     fn put_back(&mut self, talk: &mut Talk, mut open: Box<Open>, goes_on: bool, tally: &mut Tally) {
+        self.count_name(talk, tally);
         let room = if goes_on { open.room() } else { 0 };
         self.bytes = self.bytes + room - open.room;
         open.room = room;
