@@ -14,7 +14,7 @@ use std::process::Command;
 
 /// A network for the calling thread and what it starts, with a pair of interfaces; `None`, and a line that is always
 /// shown, where there is no right to have one.
-fn network() -> Option<()> {
+pub fn network() -> Option<()> {
     if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
         let thread = std::thread::current();
         let test = thread.name().unwrap_or_default().to_owned();
@@ -57,9 +57,9 @@ fn send(file: &Path, more: &[&str]) {
 }
 
 /// Rows without times, of one direction each.
-type Rows = BTreeMap<String, [u64; 2]>;
+pub type Rows = BTreeMap<String, [u64; 2]>;
 
-fn replayed(dir: &Path, file: &Path) -> Rows {
+pub fn replayed(dir: &Path, file: &Path) -> Rows {
     let mut command = Command::new(exe());
     let out = dir.join("replay");
     run(command
