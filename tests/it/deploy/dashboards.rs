@@ -412,8 +412,25 @@ fn rollup(dashboard: &str, usage: &str) -> String {
     }
 }
 
-/// Generated exports of every protocol, sampled ones, one with a wrong clock, and a datagram that is none.
+/// Generated packets, and exports of every protocol, sampled ones, one with a wrong clock, and a datagram that is none.
 fn fill(store: &Store, dir: &std::path::Path) {
+    // before the collector, whose policies are the latest then
+    let capture = dir.join("packets.pcap");
+    let mut generate = Command::new(exe());
+    run(generate
+        .args(["generate", "--packets", "--flows", "2000", "--pcap"])
+        .arg(&capture));
+    let url = format!("http://{}", store.address);
+    let mut replay = Command::new(exe());
+    replay.args([
+        "replay",
+        "--as",
+        "packets",
+        "--store",
+        &url,
+        "--password-file",
+    ]);
+    run(replay.arg(store.key_file()).arg(&capture));
     let config = format!(
         "{}[receive]\nlisteners = [\"127.0.0.1:0\"]\n{}",
         store.config(),
@@ -446,22 +463,6 @@ fn fill(store: &Store, dir: &std::path::Path) {
     collector.settle(24_000);
     // at its end it has written the ledger of its last minute
     collector.stop();
-    let capture = dir.join("packets.pcap");
-    let mut generate = Command::new(exe());
-    run(generate
-        .args(["generate", "--packets", "--flows", "2000", "--pcap"])
-        .arg(&capture));
-    let url = format!("http://{}", store.address);
-    let mut replay = Command::new(exe());
-    replay.args([
-        "replay",
-        "--as",
-        "packets",
-        "--store",
-        &url,
-        "--password-file",
-    ]);
-    run(replay.arg(store.key_file()).arg(&capture));
 }
 
 /// Captures of real exporters, as if they were sent now; false where there is no corpus.
