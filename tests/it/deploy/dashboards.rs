@@ -323,8 +323,8 @@ fn the_95th_percentile_is_that_of_billing() {
 fn nothing_is_no_number(sql: &Sql) {
     let now = sql.numbers("SELECT toUnixTimestamp(now())")[0];
     for (name, dashboard) in dashboards() {
-        for table in ["usage_1m", "usage_1h"] {
-            let grafana = Grafana::over(now, table, BTreeMap::new());
+        for usage in ["usage_1m", "usage_1h"] {
+            let grafana = Grafana::over(now, &rollup(&name, usage), BTreeMap::new());
             for (of, query, ..) in queries_of(&dashboard) {
                 let rows = ask(sql, &grafana.expand(&query));
                 let odd = |cell: &String| ["nan", "inf", "-nan", "-inf"].contains(&cell.as_str());
