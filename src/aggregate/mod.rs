@@ -1,7 +1,7 @@
 //! Usage: bandwidth per application, QoS class and interface, pro-rated over minutes (contracts section 5); the same between
 //! named networks; and by the addresses that talk most.
 //!
-//! Owns: [`Usage`], the sums of an open bundle; the talkers of some seconds. Never: clocks, names, I/O. Why: computed per sealed bundle and shipped
+//! Owns: [`Usage`], the sums of an open bundle; the talkers of some seconds; [`Quality`], histograms of what packets tell. Never: clocks, names, I/O. Why: computed per sealed bundle and shipped
 //! in it, so a crash loses flows and their usage together or not at all.
 //!
 //! What is booked where. Every flow counts for (`in_if`, ingress) and, where `out_if` is known and not 0, for
@@ -18,6 +18,7 @@
 mod doubt;
 mod metered;
 mod pending;
+mod quality;
 mod series;
 mod settings;
 mod shares;
@@ -26,6 +27,7 @@ mod sums;
 mod talkers;
 mod usage;
 
+pub use quality::{Histogram, QUALITY_MEASURES, Quality, QualityMeasure};
 pub use series::{Bandwidth, OTHER, Series};
 pub use settings::{Reference, Settings};
 pub use state::StateError;

@@ -2,7 +2,7 @@
 
 use super::reconciler::Latest;
 use super::{Captured, Pace, Reloader};
-use crate::aggregate::Bandwidth;
+use crate::aggregate::{Bandwidth, Histogram, QUALITY_MEASURES, Quality, QualityMeasure};
 use crate::control;
 use crate::ledger::{Book, Gauges, Law, Outcome, laws};
 use crate::model::Addr;
@@ -169,6 +169,21 @@ impl View {
         cells.map(|cell| cell.with(meter)).collect()
     }
 
+    /// Histograms by measure and class; what was never measured is left out.
+    fn quality(&self) -> Vec<control::Histogram> {
+        let mut all = Quality::default();
+        for cell in &self.captured.shards {
+            cell.with(|s| all.merge(&s.quality));
+        }
+        let measures = QUALITY_MEASURES.iter().enumerate();
+        let of_measure = |(n, m): (usize, &'static QualityMeasure)| {
+            let classes = all.classes().filter(move |(_, h)| h[n].count > 0);
+            let one = move |(class, h): (&str, &[Histogram])| histogram(m, class, &h[n]);
+            classes.map(one).collect::<Vec<_>>()
+        };
+        measures.flat_map(of_measure).collect()
+    }
+
     fn bandwidth(&self) -> control::Bandwidth {
         let mut all = Bandwidth::default();
         for cell in self.shards.iter().chain(&self.captured.shards) {
@@ -244,6 +259,7 @@ impl control::Source for View {
             shards: self.shards(|_, s| shard(s, self.queue_max as u64)),
             captures: self.captures().iter().map(capture).collect(),
             meters: self.meters(),
+            quality: self.quality(),
             sink: control::Sink {
                 queue: self.bundles_queued.load(Relaxed),
                 rows_open: sink.rows_open,
@@ -286,6 +302,19 @@ fn listener(r: &ReceiveStats) -> control::Listener {
         bytes: r.bytes,
         kernel_drops: r.kernel_drops,
         receive_buffer_bytes: r.receive_buffer as u64,
+    }
+}
+
+fn histogram(m: &'static QualityMeasure, class: &str, h: &Histogram) -> control::Histogram {
+    let unit = m.per_unit as f64;
+    let bounds = m.bounds.iter().map(|b| *b as f64 / unit);
+    control::Histogram {
+        name: m.name,
+        help: m.help,
+        class: class.to_owned(),
+        buckets: bounds.zip(h.buckets).collect(),
+        count: h.count,
+        sum: h.sum as f64 / unit,
     }
 }
 

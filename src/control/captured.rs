@@ -1,7 +1,7 @@
 //! Interfaces that are captured and shards for packets, as metrics.
 
 use super::families::Page;
-use super::{Capture, Meter};
+use super::{Capture, Histogram, Meter};
 
 /// What readers say. Frames that the queue dropped are in the ledger.
 pub(super) fn interfaces(page: &mut Page, captures: &[Capture]) {
@@ -71,6 +71,13 @@ pub(super) fn files(page: &mut Page, captures: &[Capture]) {
         "Files of a folder that are not complete or not read yet.",
         waiting.iter().map(|(labels, n)| (&labels[..], *n)),
     );
+}
+
+/// What packets tell of quality.
+pub(super) fn quality(page: &mut Page, all: &[Histogram]) {
+    for of_one in all.chunk_by(|a, b| a.name == b.name) {
+        page.histograms(&format!("flowhouse_quality_{}", of_one[0].name), of_one);
+    }
 }
 
 /// What shards for packets say.

@@ -55,19 +55,7 @@ impl Page {
         count: u64,
         sum: f64,
     ) {
-        let mut histogram = Histogram::default();
-        let mut below = 0;
-        let cumulative = buckets.iter().map(|&(bound, n)| {
-            below += n;
-            let mut bucket = Bucket::default();
-            bucket.set_upper_bound(bound);
-            bucket.set_cumulative_count(below);
-            bucket
-        });
-        histogram.set_bucket(cumulative.collect());
-        // read at slightly different moments; a histogram must not count more below a bound than in all
-        histogram.set_sample_count(count.max(below));
-        histogram.set_sample_sum(sum);
+        let histogram = filled(buckets, count, sum);
         self.family(
             name,
             help,
@@ -77,6 +65,17 @@ impl Page {
                 m.set_histogram(histogram.clone());
             },
         );
+    }
+
+    /// Histograms of one name by QoS class.
+    pub(super) fn histograms(&mut self, name: &str, all: &[super::Histogram]) {
+        let Some(first) = all.first() else { return };
+        let labels: Vec<_> = all.iter().map(|h| [("class", h.class.clone())]).collect();
+        let rows = labels.iter().enumerate().map(|(n, l)| (&l[..], n as f64));
+        self.family(name, first.help, MetricType::HISTOGRAM, rows, |m, n| {
+            let h = &all[n as usize];
+            m.set_histogram(filled(&h.buckets, h.count, h.sum));
+        });
     }
 
     /// A family with its rows; one without rows is left out.
@@ -105,6 +104,23 @@ impl Page {
         family.set_metric(metrics);
         self.0.push(family);
     }
+}
+
+fn filled(buckets: &[(f64, u64)], count: u64, sum: f64) -> Histogram {
+    let mut histogram = Histogram::default();
+    let mut below = 0;
+    let cumulative = buckets.iter().map(|&(bound, n)| {
+        below += n;
+        let mut bucket = Bucket::default();
+        bucket.set_upper_bound(bound);
+        bucket.set_cumulative_count(below);
+        bucket
+    });
+    histogram.set_bucket(cumulative.collect());
+    // read at slightly different moments; a histogram must not count more below a bound than in all
+    histogram.set_sample_count(count.max(below));
+    histogram.set_sample_sum(sum);
+    histogram
 }
 
 fn label((name, value): &(&'static str, String)) -> LabelPair {

@@ -40,6 +40,7 @@ pub fn render(
     captured::interfaces(&mut page, &s.captures);
     captured::files(&mut page, &s.captures);
     captured::meters(&mut page, &s.meters);
+    captured::quality(&mut page, &s.quality);
     sink(&mut page, &s.sink);
     page.counter(
         "flowhouse_store_restarts_total",

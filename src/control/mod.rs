@@ -24,6 +24,6 @@ pub use metrics::render;
 pub use server::{Running, Server};
 pub use settings::Settings;
 pub use snapshot::{
-    Bandwidth, Capture, Endpoint, Listener, Meter, Reconciled, Reconciliation, Reloads, Shard,
-    Sink, Snapshot, Snmp, Source, Spool,
+    Bandwidth, Capture, Endpoint, Histogram, Listener, Meter, Reconciled, Reconciliation, Reloads,
+    Shard, Sink, Snapshot, Snmp, Source, Spool,
 };

@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub captures: Vec<Capture>,
     /// Shards for packets, in order of their numbers.
     pub meters: Vec<Meter>,
+    /// What packets tell of quality, those of one name together.
+    pub quality: Vec<Histogram>,
     /// The sink.
     pub sink: Sink,
     /// How often the embedded store had to be started again.
@@ -177,6 +179,23 @@ pub struct Capture {
     pub files: Vec<(&'static str, u64)>,
     /// Of a folder: files that are not complete or not read yet.
     pub files_waiting: u64,
+}
+
+/// How often a measure was at most each bound and above the one before, of one QoS class.
+#[derive(Clone, Debug, Default)]
+pub struct Histogram {
+    /// Name of the measure with its unit.
+    pub name: &'static str,
+    /// What it is.
+    pub help: &'static str,
+    /// QoS class.
+    pub class: String,
+    /// Upper bounds and counts.
+    pub buckets: Vec<(f64, u64)>,
+    /// How often it was taken.
+    pub count: u64,
+    /// Sum of its values.
+    pub sum: f64,
 }
 
 /// A shard for packets.

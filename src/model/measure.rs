@@ -21,7 +21,7 @@ macro_rules! measures {
             }
 
             /// Its value in row `i`.
-            pub(super) fn cell(self, columns: &super::QualityColumns, i: usize) -> u64 {
+            pub fn cell(self, columns: &super::QualityColumns, i: usize) -> u64 {
                 match self { $(Measure::$variant => columns.$column[i].into(),)* }
             }
         }

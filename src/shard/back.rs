@@ -1,6 +1,6 @@
 //! What is behind decode: names, usage, sealing. The same for exported and metered rows.
 
-use crate::aggregate::{StateError, Usage};
+use crate::aggregate::{Quality, StateError, Usage};
 use crate::batch::{self, Bundle, Extra, LedgerRow, Sealer};
 use crate::decode;
 use crate::enrich::{self, Learnt, Memory, Tables};
@@ -33,6 +33,7 @@ pub struct Back {
     /// Interfaces that exporters named when they were asked, and that the store has not been told of.
     untold: Vec<(Addr, u32)>,
     usage: Usage,
+    quality: Quality,
     sealer: Sealer,
     inventory: Vec<Learned>,
     gains: Gains,
@@ -64,6 +65,7 @@ impl Back {
             owner: None,
             untold: vec![],
             usage,
+            quality: Quality::default(),
             sealer,
             inventory: vec![],
             gains: Gains::default(),
@@ -245,12 +247,18 @@ impl Back {
             batch.shift_times(self.shift_ms);
         }
         self.usage.observe(batch, book);
+        self.quality.observe(batch, self.tables.names());
     }
 
     /// Takes a filled batch.
     pub fn take(&mut self, mut batch: FlowBatch, now_ns: i64, book: &mut Book) {
         self.finish_rows(&mut batch, book);
         self.sealer.push(batch, now_ns);
+    }
+
+    /// What packets told of quality since the start.
+    pub fn quality(&self) -> &Quality {
+        &self.quality
     }
 
     /// An empty batch.

@@ -234,6 +234,7 @@ impl CaptureWorker {
         let fragments = self.shard.fragments_waiting();
         let (rows_sent, bundles, busy_ns, queue) =
             (self.rows_sent, self.bundles, self.busy_ns, self.queue);
+        let quality = self.shard.back().quality().clone();
         let book = self.shard.book();
         self.cell.with(|stats| {
             stats.book.clone_from(book);
@@ -244,6 +245,7 @@ impl CaptureWorker {
             stats.queue = queue;
             stats.conversations = flows;
             stats.fragments_waiting = fragments;
+            stats.quality = quality;
         });
     }
 }

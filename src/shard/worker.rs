@@ -1,7 +1,7 @@
 //! The thread of a shard.
 
 use super::{ExportShard, Stages};
-use crate::aggregate::{Bandwidth, Series};
+use crate::aggregate::{Bandwidth, Quality, Series};
 use crate::batch::{self, Bundle, Content};
 use crate::decode::{self, Faults, Snapshot};
 use crate::enrich::Tables;
@@ -47,6 +47,8 @@ pub struct ShardStats {
     pub fragments_waiting: u64,
     /// Conversations in the flow table.
     pub conversations: u64,
+    /// What packets told of quality since the start.
+    pub quality: Quality,
     /// Rows that are not handed to the sink yet.
     pub rows_open: u64,
     /// Rows handed to the sink, in all.

@@ -14,7 +14,7 @@ use std::process::Command;
 
 /// A network for the calling thread and what it starts, with a pair of interfaces; `None`, and a line that is always
 /// shown, where there is no right to have one.
-fn network() -> Option<()> {
+pub fn network() -> Option<()> {
     if let Err(error) = unshare(CloneFlags::CLONE_NEWNET) {
         let thread = std::thread::current();
         let test = thread.name().unwrap_or_default().to_owned();
@@ -57,9 +57,9 @@ fn send(file: &Path, more: &[&str]) {
 }
 
 /// Rows without times, of one direction each.
-type Rows = BTreeMap<String, [u64; 2]>;
+pub type Rows = BTreeMap<String, [u64; 2]>;
 
-fn replayed(dir: &Path, file: &Path) -> Rows {
+pub fn replayed(dir: &Path, file: &Path) -> Rows {
     let mut command = Command::new(exe());
     let out = dir.join("replay");
     run(command
@@ -86,11 +86,13 @@ fn replayed(dir: &Path, file: &Path) -> Rows {
     rows
 }
 
-fn stored(sql: &Sql) -> Rows {
-    let question = "SELECT replaceRegexpOne(toString(src_addr), '^::ffff:', ''), src_port, \
+pub fn stored(sql: &Sql, origin: &str) -> Rows {
+    let question = format!(
+        "SELECT replaceRegexpOne(toString(src_addr), '^::ffff:', ''), src_port, \
         replaceRegexpOne(toString(dst_addr), '^::ffff:', ''), dst_port, proto, app, sum(packets), sum(bytes) \
-        FROM flows WHERE origin = 'packets' GROUP BY ALL";
-    let rows = sql.rows(question).into_iter();
+        FROM flows WHERE origin = '{origin}' GROUP BY ALL"
+    );
+    let rows = sql.rows(&question).into_iter();
     let number = |text: &str| text.parse().expect("a number");
     rows.map(|r| (r[..6].join(" "), [number(&r[6]), number(&r[7])]))
         .collect()
@@ -130,8 +132,10 @@ fn live_rows_are_those_of_a_replay() {
     );
     let want = replayed(dir.path(), &file);
     assert_eq!(want.len() as u64, truth.flows);
-    eventually("rows are in the store", || stored(&sql).len() == want.len());
-    assert_eq!(stored(&sql), want);
+    eventually("rows are in the store", || {
+        stored(&sql, "packets").len() == want.len()
+    });
+    assert_eq!(stored(&sql, "packets"), want);
     let named = "SELECT i.name, count() FROM flows AS f INNER JOIN (SELECT * FROM interfaces FINAL) AS i \
         ON i.exporter = f.exporter AND i.if_index = f.in_if GROUP BY i.name";
     assert_eq!(

@@ -25,6 +25,7 @@ mod ours;
 mod packets;
 mod peers;
 mod pipeline;
+mod quality;
 mod reach;
 mod reading;
 mod reconciliation;

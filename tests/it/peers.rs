@@ -152,6 +152,30 @@ fn softflowd_netflow_5_9_and_ipfix() {
     scene.finish();
 }
 
+/// What softflowd exports of a conversation, and what our own meter makes of the same packets.
+#[test]
+fn softflowd_and_our_meter_see_the_same() {
+    let scene = Scene::start();
+    let all = scene.v4.and(&scene.v6);
+    scene.expect("softflowd -v 9", &all, |to| {
+        scene.softflowd(to, &["-v", "9"]);
+    });
+    let exported = crate::capture::stored(&scene.sql, "netflow9");
+    let metered = crate::capture::replayed(scene.dir.path(), &scene.pcap);
+    // names of applications apart: ours hears what is said, softflowd's rows have ports
+    let ends = |rows: crate::capture::Rows| -> crate::capture::Rows {
+        let cut = |key: String| {
+            key.rsplit_once(' ')
+                .map_or(key.clone(), |(k, _)| k.to_owned())
+        };
+        rows.into_iter()
+            .map(|(key, sums)| (cut(key), sums))
+            .collect()
+    };
+    assert_eq!(ends(exported), ends(metered));
+    scene.finish();
+}
+
 #[test]
 fn softflowd_tells_its_sampling_in_the_header_of_netflow_5() {
     sampled_by_softflowd("5", "header");

@@ -51,6 +51,7 @@ migrations! {
     13, "0013_metered.sql";
     14, "0014_counter_stands_still.sql";
     15, "0015_unknown_share.sql";
+    16, "0016_quality.sql";
 }
 
 impl Migration {
@@ -493,11 +494,13 @@ mod tests {
 
     #[test]
     fn every_token_fed_table_has_its_windows() {
-        for t in Table::ALL
-            .iter()
-            .map(|t| t.name())
-            .chain(["usage_5m", "usage_1h"])
-        {
+        for t in Table::ALL.iter().map(|t| t.name()).chain([
+            "usage_5m",
+            "usage_1h",
+            "quality_1m",
+            "quality_5m",
+            "quality_1h",
+        ]) {
             let head = format!("CREATE TABLE IF NOT EXISTS {t}\n");
             let mut all = MIGRATIONS.iter().flat_map(|m| statements(m.sql));
             let create = all.find(|s| s.starts_with(&head)).unwrap_or("");

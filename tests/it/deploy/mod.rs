@@ -61,7 +61,8 @@ fn exported() -> std::collections::BTreeSet<String> {
 /// The metrics on the page of a collector with one exporter that has counted these outcomes.
 fn on_a_page(outcomes: &[flowhouse::ledger::Outcome]) -> std::collections::BTreeSet<String> {
     use flowhouse::control::{
-        Capture, Endpoint, Inventory, Listener, Meter, Shard, Sink, Snapshot, Spool, render,
+        Capture, Endpoint, Histogram, Inventory, Listener, Meter, Shard, Sink, Snapshot, Spool,
+        render,
     };
     let mut book = flowhouse::ledger::Book::new(4);
     let account = book.account((flowhouse::model::Addr::from_v4([192, 0, 2, 1]).0, 0));
@@ -76,6 +77,10 @@ fn on_a_page(outcomes: &[flowhouse::ledger::Outcome]) -> std::collections::BTree
         shards: vec![Shard::default()],
         captures: vec![Capture::default()],
         meters: vec![Meter::default()],
+        quality: vec![Histogram {
+            name: "rtt_seconds",
+            ..Histogram::default()
+        }],
         sink: Sink {
             errors: [("241".to_owned(), 1)].into(),
             latency: vec![(1.0, 1)],
