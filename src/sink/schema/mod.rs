@@ -535,7 +535,8 @@ mod tests {
         let all = statements(&script);
         assert!(all[0].starts_with("CREATE DATABASE"));
         let creates = all.iter().filter(|s| s.contains("CREATE TABLE")).count();
-        let rollups = 2 * ["usage", "talkers", "network_usage"].len();
+        // those of quality are all fed from flows
+        let rollups = 2 * ["usage", "talkers", "network_usage"].len() + 3;
         assert_eq!(creates, 2 + Table::ALL.len() + rollups);
     }
 }
