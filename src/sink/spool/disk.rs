@@ -33,6 +33,9 @@ const POSITIONS: &str = "positions";
 const MARKS: &str = "marks";
 const TEMPORARY: &str = ".tmp";
 
+/// Bytes that are kept for what is no bundle: positions, marks, and their temporaries.
+const BESIDE: u64 = 32 << 10;
+
 /// A spool's directory. One process uses it: the state directory's lock says which.
 #[derive(Debug)]
 pub struct Disk {
@@ -475,6 +478,8 @@ impl Disk {
 
     /// Bytes that must go before `more` fit: by the limit of the spool, and by the floor of the file system.
     pub(in crate::sink) fn excess(&self, more: u64) -> u64 {
+        // the small files beside the bundles are written without asking
+        let more = more.saturating_add(BESIDE);
         self.gauges.excess(&self.settings, self.free(), more)
     }
 
