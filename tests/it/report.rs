@@ -250,11 +250,14 @@ fn every_figure_is_what_the_rows_say() {
     let rows = day(from);
     insert(&store, &rows);
     inventory(&store);
-    for exporter in ["192.0.2.1", "192.0.2.2"] {
+    for (exporter, outcome) in [
+        ("192.0.2.1", "datagrams_parsed"),
+        ("192.0.2.2", "rows_added_metered"),
+    ] {
         // heard in the samples in which it had no traffic, too
         let (away, end) = unheard(exporter);
         store.sql().run(&format!(
-            "INSERT INTO flowhouse.ledger SELECT toDateTime({from} + 60 * number), '{exporter}', 0, 'datagrams_parsed', 2 \
+            "INSERT INTO flowhouse.ledger SELECT toDateTime({from} + 60 * number), '{exporter}', 0, '{outcome}', 2 \
              FROM numbers(1440) WHERE number < {away} OR number >= {end}"
         ));
     }

@@ -55,10 +55,10 @@ const EXPORTER: &str = " AND exporter = toIPv6({exporter:String})";
 const INTERFACE: &str = " AND (toString(if_index) = {interface:String} OR (exporter, if_index) IN \
     (SELECT exporter, if_index FROM interfaces FINAL WHERE name = {interface:String} OR description = {interface:String}))";
 
-/// The samples in which each exporter was heard: the ledger has a datagram of it that was understood. Usage does not tell: long
+/// The samples in which each exporter was heard: the ledger has a datagram of it that was understood, or a row that a sensor metered. Usage does not tell: long
 /// flows reach back into time in which nobody listened.
 const SAMPLES: &str = "SELECT DISTINCT exporter AS heard, toStartOfFiveMinutes(time) AS sample FROM ledger
-    WHERE time >= toDateTime({from:UInt32}) AND time < toDateTime({to:UInt32}) AND outcome = 'datagrams_parsed' AND count > 0";
+    WHERE time >= toDateTime({from:UInt32}) AND time < toDateTime({to:UInt32}) AND outcome IN ('datagrams_parsed', 'rows_added_metered') AND count > 0";
 const OBSERVED: &str = "SELECT heard, count() AS samples FROM ($SAMPLES) GROUP BY heard";
 
 /// Whether there is anything, and since when.
