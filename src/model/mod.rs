@@ -1,7 +1,7 @@
 //! The nouns and units that every room shares: plain data, no I/O, no clock.
 //!
 //! Owns: [`FlowBatch`] (columns) and [`FlowRow`] (its row view), [`Field`] and [`Measure`] (presence), [`Provenance`] (who said it
-//! and when), [`UsageRow`], [`Learned`] (what options data taught), [`positions`] (how far sequences had come), and the small types
+//! and when), [`UsageRow`], [`Detection`] (what was found), [`Learned`] (what options data taught), [`positions`] (how far sequences had come), and the small types
 //! in them.
 //! Never: I/O, clocks, counters, outside crates.
 
@@ -9,6 +9,7 @@ mod addr;
 mod app_proto;
 mod columns;
 mod datagram;
+mod detection;
 mod field;
 mod flow_batch;
 mod flow_row;
@@ -30,6 +31,10 @@ pub use columns::{
     TextColumns, TextRef, TunnelColumns,
 };
 pub use datagram::Datagram;
+pub use detection::{
+    Detection, DetectionEngine, DetectionKind, EVIDENCE_FLOWS_MAX, Entity, EntityRole, Evidence,
+    EvidenceFlow, Figure, PEERS_MAX, Severity,
+};
 pub use field::Field;
 pub use flow_batch::{FLOW_BATCH_ROWS, FlowBatch, TEXT_ARENA_MAX, TEXT_VALUE_MAX};
 pub use flow_row::{FieldValue, FlowRow, app_id_len, error_of, scale, variance};

@@ -1,6 +1,7 @@
 //! The files of `replay --out`: `flows.ndjson`, `usage.ndjson`, `ledger.json`. Same input, same bytes, whatever the
 //! number of shards.
 
+mod detection;
 mod ledger;
 mod row;
 mod usage;
@@ -14,6 +15,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use usage::Usage;
 
+pub use detection::{detection, evidence};
 pub use ledger::ledger;
 
 /// Writes the files of one run into a directory.
