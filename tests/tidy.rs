@@ -84,8 +84,20 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
         &[],
         &["hashbrown", "foldhash", "thiserror", "serde", "serde_json"],
     ),
-    // Perl's regular expressions, which rules are written in
-    ("detect", &[], &["pcre2", "serde", "thiserror"]),
+    // Perl's regular expressions, which rules are written in; a hasher and digests
+    (
+        "detect",
+        &[],
+        &[
+            "pcre2",
+            "foldhash",
+            "ring",
+            "md5",
+            "serde",
+            "serde_json",
+            "thiserror",
+        ],
+    ),
     ("batch", &[], &["serde", "thiserror"]),
     (
         "shard",

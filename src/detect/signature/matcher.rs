@@ -442,7 +442,7 @@ fn text_number(field: &[u8], base: Base) -> Option<u64> {
 }
 
 /// Base64 as it is found: blanks skipped, ends at the first byte that is none of it.
-fn base64_of(text: &[u8]) -> Vec<u8> {
+pub(super) fn base64_of(text: &[u8]) -> Vec<u8> {
     let (mut out, mut bits, mut held) = (vec![], 0u32, 0);
     for byte in text {
         let digit = match byte {

@@ -16,7 +16,9 @@ mod number;
 mod rule;
 mod rule_set;
 pub mod settings;
+pub mod state;
 mod syntax;
+mod transform;
 mod variables;
 mod warning;
 
@@ -36,5 +38,6 @@ pub use rule::*;
 pub use rule_set::{Doubt, Report, RuleSet, Source};
 pub use settings::Settings;
 pub use syntax::{Entry, OptionText, Place, RuleText, read};
+pub use transform::{Scratch, Transforms};
 pub use variables::Variables;
 pub use warning::Warning;

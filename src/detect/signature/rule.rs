@@ -502,7 +502,7 @@ pub enum Scope {
 pub enum StateTest {
     /// One of the bits is set.
     IsSet(Scope, Vec<String>),
-    /// None of the bits is set.
+    /// One of the bits is not set.
     IsNotSet(Scope, Vec<String>),
     /// A counter, compared: its name, how, with what.
     Counter(String, Compare, CounterValue),

@@ -30,6 +30,8 @@ pub struct Settings {
     pub variables_max: usize,
     /// Steps that confirming one rule on one buffer may take before it is given up and counted.
     pub match_steps_max: u32,
+    /// Bits of hosts and windows of thresholds that are remembered beside flows, for all rules; past it those that end first go, counted.
+    pub state_entries_max: usize,
 }
 
 impl Default for Settings {
@@ -47,6 +49,7 @@ impl Default for Settings {
             list_items_max: 65_536,
             variables_max: 64,
             match_steps_max: 10_000,
+            state_entries_max: 131_072,
         }
     }
 }

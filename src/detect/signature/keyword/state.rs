@@ -14,6 +14,8 @@ pub(super) const KEYWORDS: &[Keyword] = &[
 ];
 
 const EXPIRE_DEFAULT: u32 = 30;
+/// Bits of hosts have no `expire`.
+const HOSTBITS_EXPIRE: u32 = 300;
 
 fn flowbits(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
     let parts = parts(option);
@@ -65,7 +67,7 @@ fn hostbits(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
         }
         _ => return Err("is a command, a name and a side".to_owned()),
     };
-    bits(draft, command, name, scope, EXPIRE_DEFAULT)
+    bits(draft, command, name, scope, HOSTBITS_EXPIRE)
 }
 
 fn bits(

@@ -1,0 +1,114 @@
+//! How bytes, numbers and times stand in a line.
+
+use super::super::base64;
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+pub(super) fn optional<M: SerializeMap, T: Serialize>(
+    map: &mut M,
+    key: &str,
+    value: Option<T>,
+) -> Result<(), M::Error> {
+    match value {
+        Some(value) => map.serialize_entry(key, &value),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn text<M: SerializeMap>(map: &mut M, key: &str, bytes: &[u8]) -> Result<(), M::Error> {
+    match bytes {
+        [] => Ok(()),
+        bytes => map.serialize_entry(key, &lossless(bytes)),
+    }
+}
+
+/// Text as it is; where it is no UTF-8, bytes above ASCII as `\xNN`.
+pub(super) fn lossless(bytes: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::with_capacity(bytes.len() + 16);
+    for byte in bytes {
+        if byte.is_ascii() {
+            text.push(char::from(*byte));
+        } else {
+            let _ = write!(text, "\\x{byte:02X}");
+        }
+    }
+    Cow::Owned(text)
+}
+
+/// Printable ASCII and the ends of lines as they are, all else as dots.
+pub(super) fn printable_text(bytes: &[u8]) -> String {
+    let shown = |b: &u8| match b {
+        b' '..=b'~' | b'\r' | b'\n' => char::from(*b),
+        _ => '.',
+    };
+    bytes.iter().map(shown).collect()
+}
+
+pub(super) fn printable<S: Serializer>(bytes: &&[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&printable_text(bytes))
+}
+
+pub(super) fn base64_text(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    base64::encode(bytes, &mut text);
+    text
+}
+
+pub(super) fn proto_name(proto: u8) -> Cow<'static, str> {
+    Cow::Borrowed(match proto {
+        1 => "ICMP",
+        6 => "TCP",
+        17 => "UDP",
+        47 => "GRE",
+        50 => "ESP",
+        58 => "IPv6-ICMP",
+        132 => "SCTP",
+        other => return Cow::Owned(format!("{other:03}")),
+    })
+}
+
+/// A time in microseconds with the zone, which is UTC: `2026-01-02T03:04:05.678901+0000`.
+pub(super) fn timestamp(time_ns: i64) -> String {
+    let micros = time_ns.div_euclid(1_000);
+    let (seconds, micros) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+    let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (year, month, day) = date(days);
+    let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}+0000")
+}
+
+/// Year, month and day of a day since 1970, in eras of 400 years that begin with a March.
+fn date(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let month = if from_march < 10 {
+        from_march + 3
+    } else {
+        from_march - 9
+    };
+    (year + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_of_the_calendar() {
+        let day = |days: i64| timestamp(days * 86_400_000_000_000);
+        assert_eq!(day(0), "1970-01-01T00:00:00.000000+0000");
+        assert_eq!(day(11_016), "2000-02-29T00:00:00.000000+0000");
+        assert_eq!(day(19_782), "2024-02-29T00:00:00.000000+0000");
+        assert_eq!(day(20_454), "2026-01-01T00:00:00.000000+0000");
+        assert_eq!(timestamp(-1), "1969-12-31T23:59:59.999999+0000");
+    }
+}

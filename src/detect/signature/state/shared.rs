@@ -1,0 +1,233 @@
+//! The table of what rules remember beyond one flow. One for all shards; a shard comes here only when the other conditions of a rule
+//! have held.
+
+use super::super::rule::Scope;
+use super::super::settings::Settings;
+use super::Moment;
+use super::rates::Window;
+use crate::model::Addr;
+use std::hash::BuildHasher;
+#[expect(
+    clippy::disallowed_types,
+    reason = "state of hosts belongs to no shard (contracts, section 8): one short lock of one of 64 stripes, on a match only"
+)]
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+/// A table of fixed size in stripes. Where a bucket is full, what has ended goes, else what ends first, and that is counted.
+#[derive(Debug)]
+pub struct Shared {
+    #[expect(clippy::disallowed_types, reason = "see the import")]
+    stripes: Vec<Mutex<Stripe>>,
+    hasher: foldhash::quality::FixedState,
+    /// A power of two.
+    buckets: usize,
+}
+
+#[derive(Debug, Default)]
+struct Stripe {
+    /// Buckets of [`WAYS`] slots; none before the first is needed.
+    slots: Vec<Option<Slot>>,
+    evicted: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    key: Key,
+    /// When it may go, in seconds since 1970.
+    until_s: i64,
+    window: Window,
+}
+
+/// What something is remembered of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    /// Number of a bit or of a rate.
+    pub what: u64,
+    pub a: Addr,
+    pub b: Addr,
+}
+
+impl Shared {
+    /// An empty table of `state_entries_max` entries; `seed` keeps others from knowing what falls into one bucket.
+    pub fn new(settings: &Settings, seed: u64) -> Self {
+        let buckets = settings.state_entries_max / (STRIPES * WAYS);
+        let mut stripes = vec![];
+        stripes.resize_with(STRIPES, Default::default);
+        Self {
+            stripes,
+            hasher: foldhash::quality::FixedState::with_seed(seed),
+            buckets: buckets.max(1).next_power_of_two(),
+        }
+    }
+
+    /// Entries that had to go before their time.
+    pub fn evicted(&self) -> u64 {
+        let stripes = self.stripes.iter();
+        stripes
+            .map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).evicted)
+            .sum()
+    }
+
+    /// Bytes that it takes when all of it is used.
+    pub fn bytes_max(&self) -> usize {
+        STRIPES * self.buckets * WAYS * size_of::<Option<Slot>>()
+    }
+
+    pub(super) fn is_set(&self, bit: u32, scope: Scope, at: &Moment) -> bool {
+        let now = at.now_s();
+        keys(bit, scope, at).any(|key| self.change(key, now, |slot| slot.is_some()))
+    }
+
+    pub(super) fn set(&self, bit: u32, scope: Scope, at: &Moment, seconds: u32) {
+        let until = until(at, seconds);
+        for key in keys(bit, scope, at) {
+            self.change(key, at.now_s(), |slot| {
+                *slot = Some((until, Window::default()))
+            });
+        }
+    }
+
+    pub(super) fn unset(&self, bit: u32, scope: Scope, at: &Moment) {
+        for key in keys(bit, scope, at) {
+            self.change(key, at.now_s(), |slot| *slot = None);
+        }
+    }
+
+    pub(super) fn toggle(&self, bit: u32, scope: Scope, at: &Moment, seconds: u32) {
+        let until = until(at, seconds);
+        for key in keys(bit, scope, at) {
+            self.change(key, at.now_s(), |slot| {
+                *slot = match slot {
+                    Some(_) => None,
+                    None => Some((until, Window::default())),
+                }
+            });
+        }
+    }
+
+    /// Shows what is remembered of a key at this second, if anything, and keeps what is made of it: until when, and what.
+    pub(super) fn change<R>(
+        &self,
+        key: Key,
+        now_s: i64,
+        make: impl FnOnce(&mut Option<(i64, Window)>) -> R,
+    ) -> R {
+        let hash = self.hasher.hash_one(key) as usize;
+        let stripe = &self.stripes[hash % STRIPES];
+        let mut stripe = stripe.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = (hash / STRIPES) % self.buckets * WAYS;
+        let is = |s: &Option<Slot>| s.as_ref().is_some_and(|s| s.key == key);
+        let bucket = stripe.slots.get(first..first + WAYS).unwrap_or_default();
+        let found = bucket.iter().position(is);
+        let held = found.and_then(|at| bucket[at]);
+        let mut kept = held
+            .filter(|s| s.until_s >= now_s)
+            .map(|s| (s.until_s, s.window));
+        let result = make(&mut kept);
+        let slot = kept.map(|(until_s, window)| Slot {
+            key,
+            until_s,
+            window,
+        });
+        match (found, slot) {
+            (Some(at), slot) => stripe.slots[first + at] = slot,
+            (None, Some(slot)) => stripe.insert(first, self.buckets, slot, now_s),
+            (None, None) => {}
+        }
+        result
+    }
+}
+
+impl Stripe {
+    fn insert(&mut self, first: usize, buckets: usize, slot: Slot, now_s: i64) {
+        if self.slots.is_empty() {
+            self.slots = vec![None; buckets * WAYS];
+        }
+        let bucket = &mut self.slots[first..first + WAYS];
+        let ends = |s: &Option<Slot>| s.map_or(i64::MIN, |s| s.until_s);
+        if let Some(place) = bucket.iter_mut().min_by_key(|s| ends(s)) {
+            self.evicted += u64::from(ends(place) >= now_s);
+            *place = Some(slot);
+        }
+    }
+}
+
+/// A bit lives to the end of its last second; one that was set for 0 seconds has no end.
+fn until(at: &Moment, seconds: u32) -> i64 {
+    match seconds {
+        0 => i64::MAX,
+        _ => at.now_s() + i64::from(seconds),
+    }
+}
+
+/// What a bit is of; `track ip_src` and a host's own bits are the same ones.
+fn keys(bit: u32, scope: Scope, at: &Moment) -> impl Iterator<Item = Key> {
+    let what = u64::from(bit);
+    let host = |a| Key {
+        what,
+        a,
+        b: Addr::UNSPECIFIED,
+    };
+    let (a, b) = at.pair();
+    let (first, second) = match scope {
+        Scope::Source => (host(at.src), None),
+        Scope::Destination => (host(at.dst), None),
+        Scope::Both => (host(at.src), Some(host(at.dst))),
+        // a bit of the flow never comes here
+        Scope::Pair | Scope::Flow => (
+            Key {
+                what: what | PAIR,
+                a,
+                b,
+            },
+            None,
+        ),
+    };
+    [Some(first), second].into_iter().flatten()
+}
+
+const STRIPES: usize = 64;
+const WAYS: usize = 8;
+/// Tells the bits of pairs from those of hosts.
+const PAIR: u64 = 1 << 32;
+/// Tells rates from bits.
+pub(super) const RATE: u64 = 1 << 33;
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::at;
+    use super::*;
+
+    #[test]
+    fn a_full_table_lets_go_what_ends_first_and_counts_it() {
+        let small = Settings {
+            state_entries_max: 1,
+            ..Settings::default()
+        };
+        let shared = Shared::new(&small, 7);
+        let room = STRIPES * WAYS;
+        let bit = |n: usize, until: u32| shared.set(n as u32, Scope::Source, &at(0.0, 1, 2), until);
+        (0..room * 4).for_each(|n| bit(n, 100 + n as u32));
+        let asked = |n: usize| shared.is_set(n as u32, Scope::Source, &at(1.0, 1, 2));
+        let held = (0..room * 4).filter(|n| asked(*n)).count();
+        assert!(held <= room && held > room / 2, "{held}");
+        assert_eq!(shared.evicted() as usize, room * 4 - held);
+        // those with the latest end are the ones that stay
+        assert!((room * 4 - 16..room * 4).all(asked));
+        assert!(shared.bytes_max() >= room * size_of::<Slot>());
+    }
+
+    #[test]
+    fn what_has_ended_makes_room_uncounted() {
+        let small = Settings {
+            state_entries_max: 1,
+            ..Settings::default()
+        };
+        let shared = Shared::new(&small, 7);
+        for second in 0..10_000 {
+            shared.set(second, Scope::Pair, &at(f64::from(second) * 10.0, 1, 2), 5);
+        }
+        assert_eq!(shared.evicted(), 0);
+    }
+}
