@@ -38,6 +38,7 @@ mod simulation;
 mod sink;
 mod snmp;
 mod spool;
+mod starter;
 mod store;
 mod torture;
 mod traffic;

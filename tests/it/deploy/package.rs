@@ -37,6 +37,7 @@ fn the_package_has_what_it_should() {
         ("-rw-r--r--", "./usr/share/doc/flowhouse/runbook.md"),
         ("-rw-r--r--", "./usr/share/man/man1/flowhouse.1.gz"),
         ("-rw-r--r--", "./usr/share/flowhouse/prometheus/alerts.yml"),
+        ("-rw-r--r--", "./usr/share/flowhouse/rules/flowhouse.rules"),
         ("-rw-r--r--", "./usr/share/flowhouse/grafana/traffic.json"),
     ] {
         let is_it = |l: &&str| l.starts_with(mode) && l.ends_with(&format!(" {path}"));
