@@ -178,6 +178,22 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
         ],
     ),
     (
+        "notify",
+        &["secret"],
+        &[
+            // requests and their signature
+            "ureq",
+            "ring",
+            "rustls",
+            "rustls_native_certs",
+            "crossbeam_channel",
+            "serde",
+            "serde_json",
+            "thiserror",
+            "tracing",
+        ],
+    ),
+    (
         "control",
         &[],
         &[

@@ -1,5 +1,6 @@
 //! A running collector: its threads, and how they end.
 
+use super::findings::Telling;
 use super::housekeeper::{DECODE_FILES, SIDES_FILES, saved_state};
 use super::{
     Embedded, Gate, Housekeeper, Opened, Readers, Reconciler, Reloader, StateDirectory, View,
@@ -38,6 +39,7 @@ pub struct Collector {
     control: control::Running,
     poller: Arc<Poller>,
     reconciler: Option<Reconciler>,
+    telling: Telling,
     view: Arc<View>,
     state: Arc<StateDirectory>,
     addresses: Vec<SocketAddr>,
@@ -95,6 +97,8 @@ impl Collector {
         let control = server.start(view.clone())?;
         let poller = poll(config, &state, &view)?;
         let reconciler = Reconciler::start(config, &connection, &view)?;
+        let way = (sealers.one(), outbox.clone());
+        let telling = Telling::start(config, (state.path(), &tables), way, &connection, &view)?;
         tell_address(config, control_address);
         let housekeeper = Housekeeper::start(view.clone(), state.clone(), sealers.one(), outbox)?;
         let addresses = listeners.iter().map(Listener::address).collect();
@@ -110,6 +114,7 @@ impl Collector {
             control,
             poller,
             reconciler,
+            telling,
             view,
             state,
             addresses,
@@ -185,6 +190,7 @@ impl Collector {
                 in_order = false;
             }
         }
+        self.telling.stop();
         // its last bundle carries the outcomes of receive; its outbox is the last one
         self.housekeeper.stop();
         if sink.join().is_err() {

@@ -8,7 +8,9 @@
 mod budget;
 mod captures;
 mod collector;
+mod desk;
 mod embedded;
+mod findings;
 mod gate;
 mod heap;
 mod housekeeper;
@@ -24,6 +26,7 @@ pub use budget::refuse as refuse_budget;
 use captures::{Captured, Readers};
 pub use collector::{Collector, spool_dir};
 pub use embedded::Embedded;
+pub use findings::Findings;
 use gate::Gate;
 pub use heap::return_large_memory;
 use housekeeper::Housekeeper;

@@ -1,17 +1,21 @@
 //! What is known of everything, read from the published cells.
 
+use super::desk::Desk;
+use super::findings::Hits;
 use super::reconciler::Latest;
 use super::{Captured, Pace, Reloader};
 use crate::aggregate::{Bandwidth, Histogram, QUALITY_MEASURES, Quality, QualityMeasure};
 use crate::control;
 use crate::ledger::{Book, Gauges, Law, Outcome, laws};
 use crate::model::Addr;
+use crate::notify;
 use crate::receive::capture::CaptureStats;
 use crate::receive::{Intake, Listener, Published, ReceiveStats};
 use crate::shard::{Cell, ShardStats};
 use crate::sink::{EndpointState, LATENCY_BOUNDS, Snapshot, Stats};
+use serde_json::Value;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, PoisonError};
 
 /// The cells of all threads.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub struct View {
     store_restarts: AtomicU64,
     reloader: Arc<Reloader>,
     reconciliation: OnceLock<Latest>,
+    desk: OnceLock<Desk>,
+    told: OnceLock<(Hits, Option<Arc<notify::Notifier>>)>,
 }
 
 /// All counts at one moment. Under load threads publish one after the other, so the laws hold to within what they published
@@ -72,6 +78,8 @@ impl View {
             store_restarts: AtomicU64::new(0),
             reloader,
             reconciliation: OnceLock::new(),
+            desk: OnceLock::new(),
+            told: OnceLock::new(),
         }
     }
 
@@ -79,6 +87,39 @@ impl View {
     pub(super) fn reconcile(&self, latest: Latest) {
         // set once, at the start
         let _ = self.reconciliation.set(latest);
+    }
+
+    /// From here on incidents can be asked for.
+    pub(super) fn ask_at(&self, desk: Desk) {
+        // set once, at the start
+        let _ = self.desk.set(desk);
+    }
+
+    /// From here on it is known what became of detections.
+    pub(super) fn told(&self, hits: Hits, notifier: Option<Arc<notify::Notifier>>) {
+        // set once, at the start
+        let _ = self.told.set((hits, notifier));
+    }
+
+    fn detections(&self) -> control::Detections {
+        let (hits, notifier) = match self.told.get() {
+            Some((hits, notifier)) => (Some(hits), notifier.as_ref()),
+            None => (None, None),
+        };
+        let suppressed = hits.map(|h| h.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let targets = notifier.map_or(vec![], |n| n.counts()).into_iter();
+        control::Detections {
+            suppressed: suppressed.unwrap_or_default(),
+            targets: targets
+                .map(|c| (c.target, [c.sent, c.failed, c.dropped, c.waiting]))
+                .collect(),
+            times: self.desk.get().map_or(vec![], Desk::times),
+        }
+    }
+
+    fn desk(&self) -> Result<&Desk, control::NoAnswer> {
+        let none = || control::NoAnswer::Away("this collector has no store".into());
+        self.desk.get().ok_or_else(none)
     }
 
     /// What reads the configuration again.
@@ -276,6 +317,7 @@ impl control::Source for View {
                 spool,
                 endpoints: sink.endpoints.into_iter().map(endpoint).collect(),
             },
+            detections: self.detections(),
             bandwidth: self.bandwidth(),
             store_restarts: self.store_restarts.load(Relaxed),
             not_ready,
@@ -292,6 +334,22 @@ impl control::Source for View {
 
     fn ledger_json(&self) -> String {
         format!("{:#}\n", self.totals().json())
+    }
+
+    fn incidents(&self, asked: &control::Asked) -> Result<Value, control::NoAnswer> {
+        self.desk()?.list(asked)
+    }
+
+    fn incident(&self, id: &str) -> Result<Value, control::NoAnswer> {
+        self.desk()?.one(id)
+    }
+
+    fn incident_history(&self, id: &str) -> Result<Value, control::NoAnswer> {
+        self.desk()?.history(id)
+    }
+
+    fn incident_step(&self, id: &str, step: &control::Step) -> Result<Value, control::NoAnswer> {
+        self.desk()?.step(id, step)
     }
 }
 

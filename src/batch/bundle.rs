@@ -1,7 +1,9 @@
 //! Bundles and batches.
 
 use crate::ledger::{Account, Outcome, Tally};
-use crate::model::{Addr, FlowBatch, InterfaceCounters, Learned, Names, NetworkRow, Origin};
+use crate::model::{
+    Addr, Detection, FlowBatch, InterfaceCounters, Learned, Names, NetworkRow, Origin,
+};
 use crate::model::{TalkerRow, UsageRow};
 use std::ops::Range;
 use std::sync::Arc;
@@ -44,6 +46,8 @@ pub enum Table {
     Vrfs,
     /// Which exporters count.
     ObservationPoints,
+    /// Versions of incidents.
+    DetectionEvents,
 }
 
 impl Table {
@@ -66,6 +70,7 @@ impl Table {
         Table::QosExpected,
         Table::Vrfs,
         Table::ObservationPoints,
+        Table::DetectionEvents,
     ];
 
     /// The table of this name.
@@ -93,6 +98,7 @@ impl Table {
             Table::QosExpected => "qos_expected",
             Table::Vrfs => "vrfs",
             Table::ObservationPoints => "observation_points",
+            Table::DetectionEvents => "detection_events",
         }
     }
 
@@ -121,7 +127,8 @@ impl Table {
             | Table::QosCodePoints
             | Table::QosExpected
             | Table::Vrfs
-            | Table::ObservationPoints => true,
+            | Table::ObservationPoints
+            | Table::DetectionEvents => true,
         }
     }
 }
@@ -195,6 +202,15 @@ pub struct ExporterRow {
     pub source: Addr,
 }
 
+/// A version of an incident, as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DetectionRow {
+    /// What was found.
+    pub detection: Detection,
+    /// The suppression that keeps it from people; empty where none does.
+    pub hidden_by: String,
+}
+
 /// The rows of a batch.
 #[derive(Debug)]
 pub enum Content {
@@ -214,6 +230,8 @@ pub enum Content {
     Inventory(Vec<Learned>),
     /// Interface counters.
     Counters(Vec<InterfaceCounters>),
+    /// Versions of incidents.
+    Detections(Vec<DetectionRow>),
 }
 
 impl Content {
@@ -228,6 +246,7 @@ impl Content {
             Content::Exporters(rows) => rows.len(),
             Content::Inventory(rows) => rows.len(),
             Content::Counters(rows) => rows.len(),
+            Content::Detections(rows) => rows.len(),
         }
     }
 }

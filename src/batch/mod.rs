@@ -12,7 +12,9 @@ mod order;
 mod sealer;
 mod settings;
 
-pub use bundle::{Batch, Bundle, Content, ExporterRow, Home, LedgerRow, RowRef, Table, token_id};
+pub use bundle::{
+    Batch, Bundle, Content, DetectionRow, ExporterRow, Home, LedgerRow, RowRef, Table, token_id,
+};
 pub use crowding::Crowding;
 pub use order::Sorter;
 pub use sealer::{Extra, Identity, Sealer};

@@ -2,7 +2,8 @@
 
 use super::order::Sorter;
 use super::{
-    Batch, Bundle, Content, Crowding, ExporterRow, Home, LedgerRow, RowRef, Settings, Table,
+    Batch, Bundle, Content, Crowding, DetectionRow, ExporterRow, Home, LedgerRow, RowRef, Settings,
+    Table,
 };
 use crate::model::{FlowBatch, InterfaceCounters, Learned, Names, NetworkRow, Provenance};
 use crate::model::{TalkerRow, UsageRow};
@@ -34,6 +35,8 @@ pub struct Extra {
     pub ledger: Vec<LedgerRow>,
     /// Inventory and interface counters since the last bundle.
     pub learned: Vec<Learned>,
+    /// Versions of incidents, of whatever flow rows.
+    pub detections: Vec<DetectionRow>,
 }
 
 /// Gathers the batches of one shard and seals them by rows, age or change of day.
@@ -173,6 +176,13 @@ impl Sealer {
             parts.push((Table::Exporters, 0, Content::Exporters(exporters)));
         }
         inventory(extra.learned, &mut parts);
+        if !extra.detections.is_empty() {
+            parts.push((
+                Table::DetectionEvents,
+                0,
+                Content::Detections(extra.detections),
+            ));
+        }
         if parts.is_empty() {
             return None;
         }

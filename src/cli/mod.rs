@@ -3,12 +3,14 @@
 mod check;
 mod connection;
 mod demo;
+mod detections;
 mod exporters;
 mod generate;
 mod health;
+mod hunt;
 mod inspect;
 mod packets;
-mod query;
+pub(crate) mod query;
 mod reconciled;
 mod replay;
 mod report;
@@ -57,6 +59,8 @@ enum Command {
     Top(Box<top::TopArguments>),
     Report(Box<report::ReportArguments>),
     Exporters(Box<exporters::ExportersArguments>),
+    Detections(Box<detections::DetectionsArguments>),
+    Hunt(hunt::HuntArguments),
     Rules(rules::RulesArguments),
     Schema(schema::SchemaArguments),
     Spool(spool::SpoolArguments),
@@ -79,6 +83,8 @@ pub fn main() -> ExitCode {
         Command::Top(arguments) => done(top::run(&arguments)),
         Command::Report(arguments) => done(report::run(&arguments)),
         Command::Exporters(arguments) => done(exporters::run(&arguments)),
+        Command::Detections(arguments) => done(detections::run(&arguments)),
+        Command::Hunt(arguments) => done(hunt::run(&arguments)),
         Command::Rules(arguments) => done(rules::run(&arguments)),
         Command::Schema(arguments) => done(schema::run(&arguments)),
         Command::Spool(arguments) => done(spool::run(&arguments)),

@@ -3,6 +3,7 @@
 use crate::sink::clickhouse::Connection;
 use anyhow::{Context, Result, bail};
 use clickhouse::Client;
+use clickhouse::query::Query;
 use serde_json::{Map, Value};
 
 /// Most bytes of an answer that are taken in.
@@ -22,6 +23,17 @@ pub enum Bound {
     Texts(Vec<String>),
     /// `Array(UInt32)`.
     Numbers(Vec<u32>),
+}
+
+impl Bound {
+    fn bound(&self, query: Query, name: &str) -> Query {
+        match self {
+            Bound::Text(text) => query.param(name, text),
+            Bound::Number(number) => query.param(name, number),
+            Bound::Texts(texts) => query.param(name, texts),
+            Bound::Numbers(numbers) => query.param(name, numbers),
+        }
+    }
 }
 
 /// A client with a small runtime of its own.
@@ -77,6 +89,18 @@ impl Reader {
         self.rows_with(sql, &named)
     }
 
+    /// Runs a statement that gives no rows, with values for its placeholders.
+    ///
+    /// # Errors
+    /// As [`Reader::rows`].
+    pub fn run_with(&self, sql: &str, values: &[(&str, Bound)]) -> Result<()> {
+        let mut query = self.client.query(sql).with_setting("async_insert", "0");
+        for (name, value) in values {
+            query = value.bound(query, name);
+        }
+        Ok(self.runtime.block_on(query.execute())?)
+    }
+
     /// The first row.
     ///
     /// # Errors
@@ -94,12 +118,7 @@ impl Reader {
             .query(sql)
             .with_setting("output_format_json_quote_64bit_integers", "0");
         for (name, value) in values {
-            query = match value {
-                Bound::Text(text) => query.param(name, text),
-                Bound::Number(number) => query.param(name, number),
-                Bound::Texts(texts) => query.param(name, texts),
-                Bound::Numbers(numbers) => query.param(name, numbers),
-            };
+            query = value.bound(query, name);
         }
         let mut cursor = query.fetch_bytes("JSONEachRow")?;
         let mut bytes = vec![];

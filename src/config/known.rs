@@ -71,7 +71,7 @@ mod tests {
             ("qos", "`qos` belongs into [enrich.qos]"),
             (
                 "queue_max",
-                "`queue_max` belongs below [sink] or below [spool]",
+                "`queue_max` belongs below [sink] or below [spool] or below [notify]",
             ),
         ] {
             assert_eq!(belongs(name).as_deref(), Some(place));

@@ -12,8 +12,8 @@ pub use change::{Change, Keys};
 pub use fault::{Fault, decoded, parse};
 
 use crate::{
-    aggregate, batch, control, decode, dissect, enrich, meter, reassemble, receive, rights, shard,
-    sink, snmp,
+    aggregate, batch, control, decode, detect, dissect, enrich, meter, notify, reassemble, receive,
+    rights, shard, sink, snmp,
 };
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -66,6 +66,10 @@ pub struct Config {
     pub store: StoreSettings,
     /// `[control]`
     pub control: control::Settings,
+    /// `[notify]`: who is told of detections.
+    pub notify: notify::Settings,
+    /// `[[suppressions]]`: detections that nobody is told of.
+    pub suppressions: Vec<detect::suppression::Settings>,
 }
 
 /// What is logged at least.
@@ -143,6 +147,8 @@ impl Default for Config {
             spool: Default::default(),
             store: StoreSettings::default(),
             control: Default::default(),
+            notify: Default::default(),
+            suppressions: vec![],
         }
     }
 }
@@ -310,6 +316,9 @@ impl Config {
             faults.extend(c.faults().into_iter().map(Fault::of));
         }
         faults.extend(self.snmp.faults().into_iter().map(Fault::of));
+        faults.extend(self.notify.faults().into_iter().map(Fault::of));
+        let suppressions = self.suppressions.iter().filter_map(|s| s.fault());
+        faults.extend(suppressions.map(Fault::of));
         if !self.store.listen.ip().is_loopback() {
             faults.push(Fault::of("store.listen must be a loopback address: the embedded store serves this machine only".into()));
         }

@@ -2,6 +2,7 @@
 
 use super::bandwidth;
 use super::captured;
+use super::detections;
 use super::families::Page;
 use super::inventory::exporters;
 use super::measured;
@@ -53,6 +54,7 @@ pub fn render(
     if let Some(reconciliation) = &s.reconciliation {
         measured::reconciliation(&mut page, reconciliation);
     }
+    detections::metrics(&mut page, &s.detections);
     reloads(&mut page, s.reloads);
     page.text()
 }

@@ -1,12 +1,14 @@
-//! HTTP on loopback: metrics, health, the ledger, the inventory of exporters, and reload.
+//! HTTP on loopback: metrics, health, the ledger, the inventory of exporters, incidents, and reload.
 //!
 //! Owns: [`Server`] and its pages, [`Access`] (who may change something), [`Snapshot`] (what it wants to know), the
 //! inventory (which exporter came when; the only shared map in the house). Never: the data path. It asks a [`Source`]
-//! when it is asked itself; nothing waits for it, and all that can be asked of it is to read the configuration again.
+//! when it is asked itself; nothing waits for it, and all that can be asked of it is to read the configuration again and to write a step in the
+//! life of an incident.
 
 mod access;
 mod bandwidth;
 mod captured;
+mod detections;
 mod error;
 mod families;
 mod inventory;
@@ -18,12 +20,13 @@ mod snapshot;
 mod tls;
 
 pub use access::{Access, Rules};
+pub use detections::{Asked, NoAnswer, Step};
 pub use error::Error;
 pub use inventory::{EXPORTERS_MAX, Inventory};
 pub use metrics::render;
 pub use server::{Running, Server};
 pub use settings::Settings;
 pub use snapshot::{
-    Bandwidth, Capture, Endpoint, Histogram, Listener, Meter, Reconciled, Reconciliation, Reloads,
-    Shard, Sink, Snapshot, Snmp, Source, Spool,
+    Bandwidth, Capture, Detections, Endpoint, Histogram, LifeTimes, Listener, Meter, Reconciled,
+    Reconciliation, Reloads, Shard, Sink, Snapshot, Snmp, Source, Spool,
 };

@@ -1,6 +1,7 @@
 //! The HTTP server.
 
 use super::access::{Access, Peer, Rules};
+use super::detections;
 use super::tls::HttpsListener;
 use super::{Error, Inventory, Settings, Source, render};
 use axum::Router;
@@ -121,11 +122,11 @@ async fn serve_all(
 }
 
 /// What the pages need.
-struct Pages {
-    source: Arc<dyn Source>,
+pub(super) struct Pages {
+    pub(super) source: Arc<dyn Source>,
     inventory: Inventory,
-    access: Arc<Access>,
-    address: SocketAddr,
+    pub(super) access: Arc<Access>,
+    pub(super) address: SocketAddr,
 }
 
 impl Pages {
@@ -144,6 +145,10 @@ fn router(pages: Arc<Pages>) -> Router {
         .route("/readyz", get(readyz))
         .route("/ledger.json", get(ledger))
         .route("/exporters", get(exporters))
+        .route("/detections", get(detections::list))
+        .route("/detections/{id}", get(detections::one))
+        .route("/detections/{id}/history", get(detections::history))
+        .route("/detections/{id}/state", post(detections::step))
         .route("/-/reload", post(reload))
         .with_state(pages)
 }
@@ -242,6 +247,8 @@ const INDEX: &str = "<!doctype html>
 <li><a href=\"/metrics\">/metrics</a>: everything counted, for Prometheus</li>
 <li><a href=\"/ledger.json\">/ledger.json</a>: what became of every datagram, set, record and row, and whether it adds up</li>
 <li><a href=\"/exporters\">/exporters</a>: who sends, since when, and what was counted of it</li>
+<li><a href=\"/detections\">/detections</a>: incidents that are open; <code>/detections/ID</code> and <code>/detections/ID/history</code> for one of them,
+<code>POST /detections/ID/state</code> for a step of its life</li>
 <li><a href=\"/healthz\">/healthz</a>: the process is alive</li>
 <li><a href=\"/readyz\">/readyz</a>: rows can be delivered or spooled</li>
 <li><code>POST /-/reload</code>: read the configuration again</li>

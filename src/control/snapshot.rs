@@ -1,7 +1,9 @@
 //! What control wants to know, as plain data.
 
+use super::{Asked, NoAnswer, Step};
 use crate::ledger::{Book, Gauges};
 use crate::model::{Addr, InterfaceSide};
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// The collector as control sees it. Who builds the threads implements it over the cells they publish.
@@ -19,6 +21,71 @@ pub trait Source: Send + Sync + 'static {
     fn reload(&self) -> Result<String, String> {
         Err("this collector cannot read its configuration again\n".into())
     }
+
+    /// Incidents, those first that ask for somebody: an array of lines of `detections.ndjson` with their state, without evidence. May take
+    /// seconds, as all that follow.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    fn incidents(&self, _asked: &Asked) -> Result<Value, NoAnswer> {
+        Err(no_store())
+    }
+
+    /// One incident by its id, with its evidence.
+    ///
+    /// # Errors
+    /// As [`Source::incidents`].
+    fn incident(&self, _id: &str) -> Result<Value, NoAnswer> {
+        Err(no_store())
+    }
+
+    /// What became of an incident: an array in order of time.
+    ///
+    /// # Errors
+    /// As [`Source::incidents`].
+    fn incident_history(&self, _id: &str) -> Result<Value, NoAnswer> {
+        Err(no_store())
+    }
+
+    /// Writes a step in the life of an incident; the answer is null.
+    ///
+    /// # Errors
+    /// As [`Source::incidents`].
+    fn incident_step(&self, _id: &str, _step: &Step) -> Result<Value, NoAnswer> {
+        Err(no_store())
+    }
+}
+
+fn no_store() -> NoAnswer {
+    NoAnswer::Away("this collector has no store".into())
+}
+
+/// What became of detections.
+#[derive(Clone, Debug, Default)]
+pub struct Detections {
+    /// Suppressions and how often each was hit.
+    pub suppressed: Vec<(String, u64)>,
+    /// Of each target: its name, notices delivered, tries that failed, notices given up, notices that wait.
+    pub targets: Vec<(String, [u64; 4])>,
+    /// How long it takes, by severity.
+    pub times: Vec<LifeTimes>,
+}
+
+/// How long it took to deal with incidents of one severity lately.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LifeTimes {
+    /// Severity.
+    pub severity: String,
+    /// Incidents.
+    pub incidents: u64,
+    /// Those that have not ended.
+    pub open: u64,
+    /// Mean time from the beginning until it is known, seconds.
+    pub to_know_s: Option<f64>,
+    /// Mean time from then until somebody looks.
+    pub to_look_s: Option<f64>,
+    /// Mean time until it is over.
+    pub to_end_s: Option<f64>,
 }
 
 /// The state of a collector at one moment. Counters count from the start of the process.
@@ -46,6 +113,8 @@ pub struct Snapshot {
     pub snmp: Option<Snmp>,
     /// What flows say of interfaces beside what those counted themselves.
     pub reconciliation: Option<Reconciliation>,
+    /// What became of detections.
+    pub detections: Detections,
     /// Bandwidth since the start.
     pub bandwidth: Bandwidth,
     /// Reloads of the configuration.

@@ -5,5 +5,6 @@ mod base64;
 mod community_id;
 pub mod eve;
 pub mod signature;
+pub mod suppression;
 
 pub use community_id::community_id;

@@ -5,7 +5,7 @@ use super::error::Faults;
 use super::prefix_map::PrefixMap;
 use super::settings::{Network, Networks as Settings, Remote};
 use super::slug::cut;
-use crate::model::{Learned, NameTable};
+use crate::model::{Addr, Learned, NameTable};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
@@ -49,6 +49,12 @@ impl Networks {
         }
         networks.map = PrefixMap::new(pairs);
         networks
+    }
+
+    /// The zone of an address; empty where it has none.
+    pub fn zone(&self, address: Addr) -> &str {
+        let name = self.names.name(self.map.get(&address));
+        self.attributes.get(name).map_or("", |(texts, _)| &texts[3])
     }
 
     /// What the store is told.

@@ -227,6 +227,11 @@ impl Tables {
         self.networks.declared().collect()
     }
 
+    /// The zone of the named network that an address is in; empty where it is in none.
+    pub fn zone(&self, addr: Addr) -> &str {
+        self.networks.zone(addr)
+    }
+
     /// Where fetched networks come from.
     pub fn feed(&self) -> &Arc<Feed> {
         &self.feed

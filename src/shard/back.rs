@@ -359,6 +359,7 @@ impl Back {
             talkers,
             ledger,
             learned,
+            ..Extra::default()
         };
         let sealed = self.sealer.seal(now_ns, extra, names);
         // no row that waits refers to names of the tables before

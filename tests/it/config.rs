@@ -49,6 +49,7 @@ fn the_sample_has_every_key() {
         "sink",
         "control",
         "rights",
+        "notify",
     ];
     for room in rooms {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("src/{room}/settings.rs"));

@@ -188,6 +188,7 @@ impl Encoder {
             Content::Ledger(rows) => small(bundle, rows, tables::LEDGER, out),
             Content::Exporters(rows) => small(bundle, rows, tables::EXPORTERS, out),
             Content::Counters(rows) => small(bundle, rows, tables::INTERFACE_COUNTERS, out),
+            Content::Detections(rows) => small(bundle, rows, tables::DETECTION_EVENTS, out),
             Content::Inventory(rows) => small(bundle, rows, inventory(batch.table), out),
         }
     }
@@ -243,6 +244,7 @@ pub fn columns(table: Table) -> Vec<(&'static str, &'static str)> {
         Table::Ledger => of(tables::LEDGER),
         Table::Exporters => of(tables::EXPORTERS),
         Table::InterfaceCounters => of(tables::INTERFACE_COUNTERS),
+        Table::DetectionEvents => of(tables::DETECTION_EVENTS),
         _ => of(inventory(table)),
     }
 }

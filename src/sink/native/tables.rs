@@ -1,11 +1,12 @@
 //! The row definitions of the small tables. `schemas/` has their twins; a test holds them equal.
 
+use super::super::ndjson;
 use super::block::{Block, Order};
-use crate::batch::{ExporterRow, LedgerRow};
+use crate::batch::{DetectionRow, ExporterRow, LedgerRow};
 use crate::ledger::Outcome;
 use crate::model::{
-    Addr, CounterSource, InterfaceCounters, InterfaceSide, Learned, NameTable, Names, NetworkRow,
-    Origin, TalkerRole, TalkerRow, UsageRow,
+    Addr, CounterSource, DetectionKind, InterfaceCounters, InterfaceSide, Learned, NameTable,
+    Names, NetworkRow, Origin, TalkerRole, TalkerRow, UsageRow,
 };
 
 /// A column of a table with rows of type `R`.
@@ -341,4 +342,87 @@ pub(super) const INTERFACE_COUNTERS: &[Column<InterfaceCounters>] = &[
     }),
     cells!("narrow": "UInt8", c => u8::from(c.narrow)),
     cells!("restarted": "UInt8", c => u8::from(c.restarted)),
+];
+
+/// Texts of detections.
+macro_rules! texts {
+    ($name:literal, $d:ident => $value:expr) => {
+        column!($name: "String", |all, out| {
+            for row in all.rows {
+                let $d = &row.detection;
+                out.text($value.as_bytes());
+            }
+            true
+        })
+    };
+}
+
+/// Words of detections: few of them, by their number.
+macro_rules! words {
+    ($name:literal, $words:expr, $d:ident => $number:expr) => {
+        column!($name: "LowCardinality(String)", |all, out| {
+            let words: &[&str] = $words;
+            let word = |id| words.get(id as usize).copied().unwrap_or_default();
+            all.low_cardinality(out, words.len(), word, |r| {
+                let $d = &r.detection;
+                $number
+            })
+        })
+    };
+}
+
+const ENTITY_TYPES: [&str; 6] = [
+    "host",
+    "pair",
+    "network",
+    "interface",
+    "exporter",
+    "collector",
+];
+
+pub(super) const DETECTION_EVENTS: &[Column<DetectionRow>] = &[
+    cells!("id": "UInt64", r => r.detection.id),
+    cells!("version": "UInt32", r => r.detection.version),
+    words!("engine", &["signature", "anomaly", "policy"], d => d.kind.engine() as u32),
+    column!("kind": "LowCardinality(String)", |all, out| {
+        let name = |id| DetectionKind::ALL.get(id as usize).map_or("", |k| k.name());
+        all.low_cardinality(out, DetectionKind::ALL.len(), name, |r| r.detection.kind as u32)
+    }),
+    texts!("detector", d => d.detector),
+    cells!("sid": "UInt32", r => r.detection.sid.unwrap_or_default()),
+    cells!("severity": "Enum8('low' = 1, 'medium' = 2, 'high' = 3, 'critical' = 4)", r => r.detection.severity as u8),
+    cells!("confidence": "UInt8", r => r.detection.confidence),
+    texts!("title", d => d.title),
+    words!("entity_type", &ENTITY_TYPES, d => {
+        let kind = d.entity.kind();
+        ENTITY_TYPES.iter().position(|k| *k == kind).unwrap_or_default() as u32
+    }),
+    texts!("entity", d => d.entity.to_string()),
+    cells!("entity_addr": "IPv6", r => r.detection.entity.addr().unwrap_or_default()),
+    words!("entity_role", &["source", "victim"], d => d.role as u32),
+    column!("peers": "Array(IPv6)", |all, out| {
+        let peers = |r: &DetectionRow| r.detection.peers.len();
+        out.offsets(all.rows.len(), all.rows.iter().map(peers));
+        let each = all.rows.iter().flat_map(|r| r.detection.peers.iter().copied());
+        out.cells(all.rows.iter().map(peers).sum(), each);
+        true
+    }),
+    cells!("peers_total": "UInt64", r => r.detection.peers_total),
+    cells!("first_at": "DateTime64(3, 'UTC')", r => r.detection.first_ms),
+    cells!("last_at": "DateTime64(3, 'UTC')", r => r.detection.last_ms),
+    cells!("detected_at": "DateTime64(3, 'UTC')", r => r.detection.detected_ms),
+    cells!("count": "UInt64", r => r.detection.count),
+    texts!("evidence", d => ndjson::evidence(&d.evidence).to_string()),
+    column!("attack": "Array(String)", |all, out| {
+        out.offsets(all.rows.len(), all.rows.iter().map(|r| r.detection.attack.len()));
+        for row in all.rows {
+            row.detection.attack.iter().for_each(|t| out.text(t.as_bytes()));
+        }
+        true
+    }),
+    column!("hidden_by": "String", |all, out| {
+        all.rows.iter().for_each(|r| out.text(r.hidden_by.as_bytes()));
+        true
+    }),
+    updated_at!(),
 ];

@@ -1,6 +1,7 @@
 //! The tables: ordered, idempotent migrations, embedded in the program, and what a store has of them.
 
 mod form;
+pub mod incidents;
 mod reconciliation;
 mod statements;
 
@@ -52,6 +53,7 @@ migrations! {
     14, "0014_counter_stands_still.sql";
     15, "0015_unknown_share.sql";
     16, "0016_quality.sql";
+    17, "0017_detections.sql";
 }
 
 impl Migration {
@@ -500,6 +502,7 @@ mod tests {
             "quality_1m",
             "quality_5m",
             "quality_1h",
+            "detections",
         ]) {
             let head = format!("CREATE TABLE IF NOT EXISTS {t}\n");
             let mut all = MIGRATIONS.iter().flat_map(|m| statements(m.sql));
@@ -537,6 +540,8 @@ mod tests {
         let creates = all.iter().filter(|s| s.contains("CREATE TABLE")).count();
         // those of quality are all fed from flows
         let rollups = 2 * ["usage", "talkers", "network_usage"].len() + 3;
-        assert_eq!(creates, 2 + Table::ALL.len() + rollups);
+        // the newest version of each incident, and what people said of it
+        let life = 2;
+        assert_eq!(creates, 2 + Table::ALL.len() + rollups + life);
     }
 }

@@ -463,6 +463,29 @@ fn fill(store: &Store, dir: &std::path::Path) {
     collector.settle(24_000);
     // at its end it has written the ledger of its last minute
     collector.stop();
+    incidents(&store.sql());
+}
+
+/// Two incidents of one entity, of which one grew and was judged.
+fn incidents(sql: &Sql) {
+    let evidence = r#"{"figures":[{"name":"ports","observed":100,"threshold":15}],"counterfactual":"86 fewer","community_ids":["1:x="],"blind":[]}"#;
+    for (id, version, kind, severity) in [
+        (10, 1, "port_scan", "medium"),
+        (10, 2, "port_scan", "medium"),
+        (11, 1, "beacon", "high"),
+    ] {
+        sql.run(&format!(
+            "INSERT INTO flowhouse.detection_events (id, version, engine, kind, detector, severity, confidence, title, entity_type, entity, entity_addr, \
+             entity_role, peers, peers_total, first_at, last_at, detected_at, count, evidence, attack, updated_at) \
+             VALUES ({id}, {version}, 'anomaly', '{kind}', '{kind}', '{severity}', 90, 'One', 'host', '10.1.2.3', '10.1.2.3', 'source', ['192.0.2.1'], 1, \
+             now() - 60, now() - 30, now() - 50, 7, '{evidence}', ['T1046'], now() - 20)"
+        ));
+    }
+    for state in ["acknowledged", "true"] {
+        sql.run(&format!(
+            "INSERT INTO flowhouse.detection_states (id, state, who, why, via) VALUES (10, '{state}', 'ann', '', 'cli')"
+        ));
+    }
 }
 
 /// Captures of real exporters, as if they were sent now; false where there is no corpus.
@@ -533,7 +556,10 @@ fn choose(sql: &Sql, of: &str) -> BTreeMap<String, String> {
          WHERE direction = 'ingress' AND qos_class = 'standard' AND {of} ORDER BY est_bytes DESC LIMIT 1"
     ));
     let names = ["exporter", "interface", "application", "class"].map(str::to_owned);
-    names.into_iter().zip(row[0].clone()).collect()
+    let mut chosen: BTreeMap<String, String> = names.into_iter().zip(row[0].clone()).collect();
+    let of_incidents = [("incident", "000000000000000a"), ("entity", "10.1.2.3")];
+    chosen.extend(of_incidents.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    chosen
 }
 
 fn ask(sql: &Sql, query: &str) -> Vec<Vec<String>> {

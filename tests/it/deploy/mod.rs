@@ -61,8 +61,8 @@ fn exported() -> std::collections::BTreeSet<String> {
 /// The metrics on the page of a collector with one exporter that has counted these outcomes.
 fn on_a_page(outcomes: &[flowhouse::ledger::Outcome]) -> std::collections::BTreeSet<String> {
     use flowhouse::control::{
-        Capture, Endpoint, Histogram, Inventory, Listener, Meter, Shard, Sink, Snapshot, Spool,
-        render,
+        Capture, Detections, Endpoint, Histogram, Inventory, LifeTimes, Listener, Meter, Shard,
+        Sink, Snapshot, Spool, render,
     };
     let mut book = flowhouse::ledger::Book::new(4);
     let account = book.account((flowhouse::model::Addr::from_v4([192, 0, 2, 1]).0, 0));
@@ -87,6 +87,17 @@ fn on_a_page(outcomes: &[flowhouse::ledger::Outcome]) -> std::collections::BTree
             spool: Some(Spool::default()),
             endpoints: vec![Endpoint::default()],
             ..Sink::default()
+        },
+        detections: Detections {
+            suppressed: vec![("known".into(), 0)],
+            targets: vec![("soc".into(), [0; 4])],
+            times: vec![LifeTimes {
+                severity: "high".into(),
+                to_know_s: Some(1.0),
+                to_look_s: Some(1.0),
+                to_end_s: Some(1.0),
+                ..LifeTimes::default()
+            }],
         },
         ..Snapshot::default()
     };

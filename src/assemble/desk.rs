@@ -1,0 +1,244 @@
+//! Incidents in the store, for who asks over HTTP, and for escalation and metrics.
+#![expect(
+    clippy::disallowed_types,
+    reason = "written once a minute, read by control"
+)]
+
+use crate::cli::query::{Bound, Reader, number, text};
+use crate::control::{Asked, LifeTimes, NoAnswer, Step};
+use crate::model::Severity;
+use crate::notify::{Event, Level, Notice, Notifier};
+use crate::sink::clickhouse::Connection;
+use crate::sink::schema::incidents::{CHANGE, HISTORY, LIST, ONE, STATES, TIMES, incident};
+use anyhow::Result;
+use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Builder;
+use std::time::Duration;
+
+/// A way to the incidents of a store.
+#[derive(Clone, Debug)]
+pub(super) struct Desk {
+    connection: Connection,
+    times: Arc<Mutex<Vec<LifeTimes>>>,
+}
+
+/// The thread that looks once a minute. It ends by itself when this is dropped: nothing waits for it.
+#[derive(Debug)]
+pub(super) struct Watch {
+    _stop: Sender<()>,
+}
+
+impl Desk {
+    pub fn new(connection: &Connection) -> Desk {
+        Desk {
+            connection: connection.clone(),
+            times: Arc::default(),
+        }
+    }
+
+    /// How long it took lately, by severity, as the store told last.
+    pub fn times(&self) -> Vec<LifeTimes> {
+        self.times
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// As [`crate::control::Source::incidents`].
+    pub fn list(&self, asked: &Asked) -> Result<Value, NoAnswer> {
+        let reader = self.reader()?;
+        let words = |text: &str| -> Bound {
+            let words = text.split(',').map(str::trim).filter(|w| !w.is_empty());
+            Bound::Texts(words.map(str::to_owned).collect())
+        };
+        let network = asked.network().unwrap_or_default();
+        let flag = |is: bool| Bound::Number(f64::from(u8::from(is)));
+        let values = [
+            ("last", Bound::Number(asked.last_s as f64)),
+            ("open", flag(!asked.all && asked.state.is_empty())),
+            ("hidden", flag(asked.hidden)),
+            ("states", words(&asked.state)),
+            ("kinds", words(&asked.kind)),
+            (
+                "severity",
+                Bound::Number(f64::from(Level::named(&asked.severity) as u8 + 1)),
+            ),
+            ("network", Bound::Text(network)),
+            ("rows", Bound::Number(f64::from(asked.rows))),
+        ];
+        let rows = reader.rows_with(LIST, &values).map_err(away)?;
+        Ok(rows.iter().map(incident).collect())
+    }
+
+    /// As [`crate::control::Source::incident`].
+    pub fn one(&self, id: &str) -> Result<Value, NoAnswer> {
+        self.find(&self.reader()?, id)
+    }
+
+    /// As [`crate::control::Source::incident_history`].
+    pub fn history(&self, id: &str) -> Result<Value, NoAnswer> {
+        let reader = self.reader()?;
+        self.find(&reader, id)?;
+        let rows = reader.rows_with(HISTORY, &[("id", Bound::Text(id.into()))]);
+        Ok(rows.map_err(away)?.into_iter().map(Value::Object).collect())
+    }
+
+    /// As [`crate::control::Source::incident_step`].
+    pub fn step(&self, id: &str, step: &Step) -> Result<Value, NoAnswer> {
+        if !STATES.contains(&&*step.state) {
+            return Err(NoAnswer::Wrong(format!(
+                "state is one of {}",
+                STATES.join(", ")
+            )));
+        }
+        let reader = self.reader()?;
+        self.find(&reader, id)?;
+        write(&reader, id, (&step.state, &step.who, &step.why), "api").map_err(away)?;
+        Ok(Value::Null)
+    }
+
+    fn find(&self, reader: &Reader, id: &str) -> Result<Value, NoAnswer> {
+        if id.len() != 16 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(NoAnswer::Unknown);
+        }
+        let rows = reader.rows_with(ONE, &[("id", Bound::Text(id.to_ascii_lowercase()))]);
+        let rows = rows.map_err(away)?;
+        rows.first().map(incident).ok_or(NoAnswer::Unknown)
+    }
+
+    fn reader(&self) -> Result<Reader, NoAnswer> {
+        Reader::new(&self.connection).map_err(away)
+    }
+
+    /// Starts the thread that escalates what nobody looked at, and asks how long things take.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn watch(
+        &self,
+        after_min: BTreeMap<Level, u64>,
+        notifier: Option<Arc<Notifier>>,
+    ) -> Result<Watch> {
+        let (stop, stopped) = bounded::<()>(0);
+        let desk = self.clone();
+        let work = move || {
+            let (mut pause, mut said) = (FIRST, String::new());
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(pause) {
+                pause = ROUND;
+                match desk.look(&after_min, notifier.as_deref()) {
+                    Ok(()) => said.clear(),
+                    Err(error) if error.to_string() == said => {}
+                    Err(error) => {
+                        said = error.to_string();
+                        tracing::info!("the store does not say which incidents wait: {said}");
+                    }
+                }
+            }
+        };
+        Builder::new().name("desk".into()).spawn(work)?;
+        Ok(Watch { _stop: stop })
+    }
+
+    fn look(&self, after_min: &BTreeMap<Level, u64>, notifier: Option<&Notifier>) -> Result<()> {
+        let reader = Reader::new(&self.connection)?;
+        for (level, minutes) in after_min {
+            escalate(&reader, *level, *minutes, notifier)?;
+        }
+        let last = [("last", Bound::Number(TIMES_S))];
+        let rows = reader.rows_with(TIMES, &last)?;
+        let times = rows.iter().map(times_of).collect();
+        *self.times.lock().unwrap_or_else(PoisonError::into_inner) = times;
+        Ok(())
+    }
+}
+
+fn times_of(row: &Map<String, Value>) -> LifeTimes {
+    let seconds = |key: &str| row.get(key).and_then(Value::as_f64);
+    LifeTimes {
+        severity: text(row, "severity"),
+        incidents: number(row, "incidents") as u64,
+        open: (number(row, "incidents") - number(row, "ended")) as u64,
+        to_know_s: seconds("mttd_s"),
+        to_look_s: seconds("mtta_s"),
+        to_end_s: seconds("mttr_s"),
+    }
+}
+
+/// Escalates what is of this severity, new, and older than so many minutes.
+fn escalate(
+    reader: &Reader,
+    level: Level,
+    minutes: u64,
+    notifier: Option<&Notifier>,
+) -> Result<()> {
+    let none = || Bound::Texts(vec![]);
+    let severity = Severity::ALL.iter().find(|s| s.name() == level.name());
+    let values = [
+        ("last", Bound::Number(ESCALATED_S)),
+        ("open", Bound::Number(1.0)),
+        ("hidden", Bound::Number(0.0)),
+        ("states", Bound::Texts(vec!["new".into()])),
+        ("kinds", none()),
+        (
+            "severity",
+            Bound::Number(f64::from(severity.map_or(0, |s| *s as u8))),
+        ),
+        ("network", Bound::Text(String::new())),
+        ("rows", Bound::Number(ESCALATED_MAX)),
+    ];
+    let now = number(
+        &reader.row("SELECT toUnixTimestamp64Milli(now64(3)) AS now")?,
+        "now",
+    );
+    let why = format!("nobody looked at it within {minutes} min");
+    for row in reader.rows_with(LIST, &values)? {
+        let waited_min = (now - number(&row, "told_ms")) / 60_000.0;
+        if text(&row, "severity") != level.name() || waited_min < minutes as f64 {
+            continue;
+        }
+        let id = text(&row, "id");
+        write(reader, &id, ("escalated", "flowhouse", &why), "escalation")?;
+        let whole = reader.rows_with(ONE, &[("id", Bound::Text(id))])?;
+        if let (Some(notifier), Some(whole)) = (notifier, whole.first()) {
+            notifier.tell(Notice {
+                event: Event::Escalated,
+                incident: incident(whole),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn write(
+    reader: &Reader,
+    id: &str,
+    (state, who, why): (&str, &str, &str),
+    via: &str,
+) -> Result<()> {
+    let values = [
+        ("id", id),
+        ("state", state),
+        ("who", who),
+        ("why", why),
+        ("via", via),
+    ];
+    let values = values.map(|(name, value)| (name, Bound::Text(value.to_owned())));
+    reader.run_with(CHANGE, &values)
+}
+
+fn away(error: anyhow::Error) -> NoAnswer {
+    NoAnswer::Away(format!("the store cannot be asked: {error:#}"))
+}
+
+/// When the store is asked first, and how often then.
+const FIRST: Duration = Duration::from_secs(5);
+const ROUND: Duration = Duration::from_secs(60);
+/// Over which time metrics of a life are taken: 30 days.
+const TIMES_S: f64 = 30.0 * 86_400.0;
+/// What is older is not escalated any more: two days.
+const ESCALATED_S: f64 = 2.0 * 86_400.0;
+/// Incidents that are escalated in one round.
+const ESCALATED_MAX: f64 = 1_000.0;

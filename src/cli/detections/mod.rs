@@ -1,0 +1,532 @@
+//! `flowhouse detections`: incidents, why somebody was told, and what became of them.
+//!
+//! Owns: the questions to the store for people (`show`), the steps of a life, what a suppression would hide.
+//! Never: finds anything: detectors do.
+
+mod show;
+
+use super::connection::ConnectionArguments;
+use super::query::{Bound, Reader, Rows, number, text as field};
+use super::text;
+use crate::config::Config;
+use crate::detect::suppression::{Facts, Rule};
+use crate::model::{Addr, DetectionKind, Severity};
+use crate::sink::schema::incidents;
+use anyhow::{Result, bail};
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+
+/// Shows what was found in the traffic and why, and keeps what people made of it.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct DetectionsArguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Incidents, those first that ask for somebody: open ones, by severity
+    List(ListArguments),
+    /// One incident: figures and thresholds, what is usual, flows, what would silence it, and the SQL to go on with
+    Show(OneArguments),
+    /// What became of an incident, step by step
+    History(OneArguments),
+    /// Somebody looks at it
+    Ack(ChangeArguments),
+    /// It is what it looks like, and nothing bad; ends it
+    Benign(ChangeArguments),
+    /// It is not what it looks like; ends it
+    False(ChangeArguments),
+    /// It is one, and work goes on
+    True(ChangeArguments),
+    /// Somebody else has to look at it
+    Escalate(ChangeArguments),
+    /// It is over
+    Close(ChangeArguments),
+    /// It is new again
+    Reopen(ChangeArguments),
+    /// Which stored incidents a suppression would have hidden; RULE, or the name of one of the configuration
+    WouldHide(WouldHideArguments),
+    /// The suppressions of the configuration: what each has hidden, and until when
+    Suppressions(AskArguments),
+    /// How long it takes to know, to look, and to end, by severity
+    Times(AskArguments),
+}
+
+#[derive(Debug, Args)]
+struct AskArguments {
+    /// How far back: 1h, 7d, 90d
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = super::duration_seconds)]
+    last: u64,
+    #[command(flatten)]
+    place: PlaceArguments,
+}
+
+#[derive(Debug, Args)]
+struct PlaceArguments {
+    /// JSON with the same data instead of text
+    #[arg(long)]
+    json: bool,
+    /// Configuration, for where the store is
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    connection: ConnectionArguments,
+}
+
+#[derive(Debug, Args)]
+struct ListArguments {
+    /// Those that have ended, too
+    #[arg(long)]
+    all: bool,
+    /// Those that suppressions keep from people, too
+    #[arg(long)]
+    hidden: bool,
+    /// Only in this state; may be given several times
+    #[arg(long, value_name = "STATE", value_parser = incidents::STATES)]
+    state: Vec<String>,
+    /// Only of this severity and higher
+    #[arg(long, value_name = "SEVERITY", value_parser = severity, default_value = "low")]
+    severity: Severity,
+    /// Only of this kind; may be given several times
+    #[arg(long, value_name = "KIND", value_parser = kind)]
+    kind: Vec<DetectionKind>,
+    /// Only about, or with, this address or network
+    #[arg(long, value_name = "NETWORK", value_parser = network)]
+    entity: Option<String>,
+    /// Incidents to show
+    #[arg(long, value_name = "ROWS", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    limit: u32,
+    #[command(flatten)]
+    ask: AskArguments,
+}
+
+#[derive(Debug, Args)]
+struct OneArguments {
+    /// Its id, or the digits with which that begins
+    #[arg(value_name = "ID", value_parser = id)]
+    id: String,
+    #[command(flatten)]
+    place: PlaceArguments,
+}
+
+#[derive(Debug, Args)]
+struct ChangeArguments {
+    /// Ids, or the digits with which they begin
+    #[arg(required = true, value_name = "ID", value_parser = id)]
+    ids: Vec<String>,
+    /// Why, for those who come later
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    why: String,
+    /// Who says so [default: the account]
+    #[arg(long, value_name = "NAME")]
+    who: Option<String>,
+    #[command(flatten)]
+    place: PlaceArguments,
+}
+
+#[derive(Debug, Args)]
+struct WouldHideArguments {
+    /// `KEY=VALUE[,VALUE...]` with spaces between; keys: kind, detector, sid, severity, entity, peer
+    #[arg(value_name = "RULE")]
+    rule: String,
+    /// How far back: 1h, 7d, 90d
+    #[arg(long, value_name = "TIME", default_value = "90d", value_parser = super::duration_seconds)]
+    last: u64,
+    #[command(flatten)]
+    place: PlaceArguments,
+}
+
+const EXAMPLES: &str = "Examples:
+  flowhouse detections list
+  flowhouse detections list --severity high --entity 10.1.0.0/16 --last 1d
+  flowhouse detections show 3fa9
+  flowhouse detections ack 3fa9 --why 'looking at the host'
+  flowhouse detections benign 3fa9 --why 'scanner of the security team, ticket 4711'
+  flowhouse detections would-hide 'kind=port_scan entity=10.1.2.3'
+  flowhouse detections times --last 30d";
+
+/// Runs the subcommand.
+///
+/// # Errors
+/// When the store cannot be asked, and when it knows no such incident.
+pub fn run(arguments: &DetectionsArguments) -> Result<()> {
+    match &arguments.action {
+        Action::List(list) => self::list(list),
+        Action::Show(one) => {
+            let (_, reader) = open(&one.place)?;
+            let incident = find(&reader, &one.id)?;
+            match one.place.json {
+                true => super::say(serde_json::to_string_pretty(&incident)?),
+                false => super::say(show::text(&incident, &show::flows(&reader, &incident))),
+            }
+        }
+        Action::History(one) => history(one),
+        Action::Ack(c) => change(c, "acknowledged"),
+        Action::Benign(c) => change(c, "benign"),
+        Action::False(c) => change(c, "false"),
+        Action::True(c) => change(c, "true"),
+        Action::Escalate(c) => change(c, "escalated"),
+        Action::Close(c) => change(c, "closed"),
+        Action::Reopen(c) => change(c, "new"),
+        Action::WouldHide(w) => would_hide(w),
+        Action::Suppressions(ask) => suppressions(ask),
+        Action::Times(ask) => times(ask),
+    }
+}
+
+fn open(place: &PlaceArguments) -> Result<(Config, Reader)> {
+    let config = super::load_config(place.config.as_deref())?;
+    let connection = place.connection.over(super::default_connection(&config));
+    Ok((config, Reader::new(&connection)?))
+}
+
+fn list(list: &ListArguments) -> Result<()> {
+    let (_, reader) = open(&list.ask.place)?;
+    let values = [
+        ("last", Bound::Number(list.ask.last as f64)),
+        ("open", flag(!list.all && list.state.is_empty())),
+        ("hidden", flag(list.hidden)),
+        ("states", Bound::Texts(list.state.clone())),
+        (
+            "kinds",
+            Bound::Texts(list.kind.iter().map(|k| k.name().to_owned()).collect()),
+        ),
+        ("severity", Bound::Number(f64::from(list.severity as u8))),
+        (
+            "network",
+            Bound::Text(list.entity.clone().unwrap_or_default()),
+        ),
+        ("rows", Bound::Number(f64::from(list.limit))),
+    ];
+    let rows = reader.rows_with(incidents::LIST, &values)?;
+    if list.ask.place.json {
+        let all: Vec<Value> = rows.iter().map(incidents::incident).collect();
+        return super::say(serde_json::to_string_pretty(&all)?);
+    }
+    match rows.is_empty() {
+        true => super::say(
+            "No incident fits (--all shows those that have ended, --hidden those that are suppressed).",
+        ),
+        false => super::say(table(&rows)),
+    }
+}
+
+fn table(rows: &Rows) -> String {
+    let line = |r: &Map<String, Value>| {
+        let grew = if number(r, "grew_since") > 0.0 {
+            " (grew since)"
+        } else {
+            ""
+        };
+        vec![
+            field(r, "id"),
+            field(r, "severity"),
+            field(r, "state") + grew,
+            field(r, "kind"),
+            field(r, "entity"),
+            show::instant(number(r, "last_ms")),
+            field(r, "title"),
+            field(r, "count"),
+        ]
+    };
+    let header = [
+        "id",
+        "severity",
+        "state",
+        "kind",
+        "about",
+        "last seen, UTC",
+        "what",
+        "count",
+    ];
+    text::table(&header, 7, rows.iter().map(line))
+}
+
+/// The one incident whose id begins so, in the form of `detections.ndjson` with its life.
+fn find(reader: &Reader, id: &str) -> Result<Value> {
+    let rows = reader.rows_with(incidents::ONE, &[("id", Bound::Text(id.to_owned()))])?;
+    match &rows[..] {
+        [row] => Ok(incidents::incident(row)),
+        [] => bail!(
+            "the store knows no incident {id}: `flowhouse detections list --all --hidden --last 90d` shows them"
+        ),
+        _ => bail!("more than one incident begins with {id}: give more of its digits"),
+    }
+}
+
+fn history(one: &OneArguments) -> Result<()> {
+    let (_, reader) = open(&one.place)?;
+    let incident = find(&reader, &one.id)?;
+    let id = show::of(&incident, "id");
+    let rows = reader.rows_with(incidents::HISTORY, &[("id", Bound::Text(id))])?;
+    if one.place.json {
+        return super::say(serde_json::to_string_pretty(&rows)?);
+    }
+    let line = |r: &Map<String, Value>| {
+        let said = match field(r, "who") {
+            who if who.is_empty() => format!("{}, {} in all", field(r, "why"), field(r, "count")),
+            _ => field(r, "why"),
+        };
+        let at = show::instant(number(r, "at_ms"));
+        vec![at, field(r, "what"), field(r, "who"), field(r, "via"), said]
+    };
+    let header = ["at, UTC", "what", "who", "by", "why"];
+    super::say(text::table(&header, 5, rows.iter().map(line)))
+}
+
+fn change(change: &ChangeArguments, state: &str) -> Result<()> {
+    let (_, reader) = open(&change.place)?;
+    let who = match &change.who {
+        Some(who) => who.clone(),
+        None => account(),
+    };
+    // nothing is changed unless all are known
+    let found = change.ids.iter().map(|id| find(&reader, id));
+    let found = found.collect::<Result<Vec<_>>>()?;
+    for incident in &found {
+        let values = [
+            ("id", show::of(incident, "id")),
+            ("state", state.to_owned()),
+            ("who", who.clone()),
+            ("why", change.why.clone()),
+            ("via", "cli".to_owned()),
+        ];
+        let values = values.map(|(name, value)| (name, Bound::Text(value)));
+        reader.run_with(incidents::CHANGE, &values)?;
+    }
+    if change.place.json {
+        let all: Vec<Value> = found
+            .iter()
+            .map(|i| json!({"id": i["id"], "was": i["state"], "state": state, "who": who, "why": change.why}))
+            .collect();
+        return super::say(serde_json::to_string_pretty(&all)?);
+    }
+    for i in &found {
+        let [id, was, title] = ["id", "state", "title"].map(|k| show::of(i, k));
+        super::say(format!(
+            "{id} {was} -> {state} ({who}): {}",
+            text::printable(&title)
+        ))?;
+    }
+    if state == "benign" {
+        let rule = show::rule(&found[0]);
+        super::say(format!(
+            "A suppression would be `{rule}`; what it would have hidden: flowhouse detections would-hide '{rule}'"
+        ))?;
+    }
+    Ok(())
+}
+
+/// Who is at the keyboard, also behind sudo.
+fn account() -> String {
+    let names = ["SUDO_USER", "USER", "LOGNAME"].into_iter();
+    let known = names.filter_map(|n| std::env::var(n).ok().filter(|v| !v.is_empty()));
+    known
+        .into_iter()
+        .next()
+        .unwrap_or_else(|| format!("uid {}", nix::unistd::getuid()))
+}
+
+fn would_hide(w: &WouldHideArguments) -> Result<()> {
+    let (config, reader) = open(&w.place)?;
+    let named = config.suppressions.iter().find(|s| s.name == w.rule);
+    let rule = named.map_or(w.rule.as_str(), |s| s.rule.as_str());
+    let parsed = Rule::parse(rule).map_err(|fault| anyhow::anyhow!("the rule: {fault}"))?;
+    let values = all_of(w.last);
+    let rows = reader.rows_with(incidents::LIST, &values)?;
+    let hidden: Rows = rows
+        .iter()
+        .filter(|r| parsed.hides(&facts(r)))
+        .cloned()
+        .collect();
+    let confirmed =
+        |r: &&Map<String, Value>| ["true", "escalated"].contains(&field(r, "state").as_str());
+    let lost = hidden.iter().filter(confirmed).count();
+    if w.place.json {
+        let all: Vec<Value> = hidden.iter().map(incidents::incident).collect();
+        return super::say(serde_json::to_string_pretty(&json!({
+            "rule": rule, "of": rows.len(), "hidden": all, "confirmed": lost,
+        }))?);
+    }
+    if !hidden.is_empty() {
+        super::say(table(&hidden))?;
+    }
+    super::say(format!(
+        "`{rule}` would have hidden {} of {} incidents, of which {lost} were confirmed or escalated.",
+        hidden.len(),
+        rows.len()
+    ))
+}
+
+/// Every incident of the last seconds.
+fn all_of(last: u64) -> [(&'static str, Bound); 8] {
+    [
+        ("last", Bound::Number(last as f64)),
+        ("open", flag(false)),
+        ("hidden", flag(true)),
+        ("states", Bound::Texts(vec![])),
+        ("kinds", Bound::Texts(vec![])),
+        ("severity", Bound::Number(0.0)),
+        ("network", Bound::Text(String::new())),
+        ("rows", Bound::Number(f64::from(incidents::LISTED_MAX))),
+    ]
+}
+
+/// What a stored incident says to a rule.
+fn facts(row: &Map<String, Value>) -> Facts {
+    let addresses = |text: &str| -> Vec<Addr> {
+        let parts = text
+            .split(" -> ")
+            .map(|p| p.split(['/', ' ']).next().unwrap_or(p));
+        parts
+            .filter_map(|p| p.parse::<std::net::IpAddr>().ok())
+            .map(Addr::from)
+            .collect()
+    };
+    let peers = row
+        .get("peers")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
+    Facts {
+        kind: field(row, "kind"),
+        detector: field(row, "detector"),
+        sid: number(row, "sid") as u32,
+        severity: severity(&field(row, "severity")).unwrap_or(Severity::Critical),
+        entity: addresses(&field(row, "entity")),
+        peers: peers
+            .filter_map(Value::as_str)
+            .flat_map(addresses)
+            .collect(),
+    }
+}
+
+fn suppressions(ask: &AskArguments) -> Result<()> {
+    let (config, reader) = open(&ask.place)?;
+    let now = number(
+        &reader.row("SELECT toUnixTimestamp64Milli(now64(3)) AS now")?,
+        "now",
+    );
+    let hit = reader.rows_with(
+        "SELECT hidden_by AS name, count() AS hits, toUnixTimestamp64Milli(max(last_at)) AS last_ms FROM incidents
+        WHERE hidden_by != '' AND updated_at >= now64(3) - toIntervalSecond({last:UInt64}) GROUP BY name ORDER BY name",
+        &[("last", Bound::Number(ask.last as f64))],
+    )?;
+    let of = |name: &str, what: &str| {
+        let row = hit.iter().find(|r| field(r, "name") == name);
+        row.map_or(0.0, |r| number(r, what))
+    };
+    let all: Vec<Value> = config
+        .suppressions
+        .iter()
+        .map(|s| {
+            let over = now >= s.until_ms() as f64;
+            json!({"name": s.name, "rule": s.rule, "why": s.why, "until": s.until, "expired": over,
+                "hits": of(&s.name, "hits") as u64, "last_ms": of(&s.name, "last_ms") as i64})
+        })
+        .collect();
+    if ask.place.json {
+        return super::say(serde_json::to_string_pretty(&all)?);
+    }
+    if all.is_empty() {
+        return super::say("The configuration has no [[suppressions]].");
+    }
+    let line = |s: &Value| {
+        let over = if s["expired"] == true {
+            " (expired)"
+        } else {
+            ""
+        };
+        let of = |key| show::of(s, key);
+        vec![
+            of("name"),
+            of("until") + over,
+            of("rule"),
+            of("why"),
+            of("hits"),
+        ]
+    };
+    let header = ["name", "until", "rule", "why", "hidden"];
+    super::say(text::table(&header, 4, all.iter().map(line)))
+}
+
+fn times(ask: &AskArguments) -> Result<()> {
+    let (_, reader) = open(&ask.place)?;
+    let last = ("last", Bound::Number(ask.last as f64));
+    let rows = reader.rows_with(incidents::TIMES, &[last])?;
+    if ask.place.json {
+        return super::say(serde_json::to_string_pretty(&rows)?);
+    }
+    let seconds = |r: &Map<String, Value>, key: &str| match &r[key] {
+        Value::Null => "-".into(),
+        _ => text::seconds(number(r, key)),
+    };
+    let line = |r: &Map<String, Value>| {
+        let counts = ["incidents", "seen", "ended"].map(|k| field(r, k));
+        let times = ["mttd_s", "mtta_s", "mttr_s"].map(|k| seconds(r, k));
+        [vec![field(r, "severity")], counts.into(), times.into()].concat()
+    };
+    let header = [
+        "severity",
+        "incidents",
+        "looked at",
+        "ended",
+        "to know",
+        "to look",
+        "to end",
+    ];
+    super::say(text::table(&header, 1, rows.iter().map(line)))
+}
+
+fn flag(is: bool) -> Bound {
+    Bound::Number(f64::from(u8::from(is)))
+}
+
+fn severity(text: &str) -> Result<Severity, String> {
+    let found = Severity::ALL.iter().find(|s| s.name() == text);
+    found
+        .copied()
+        .ok_or_else(|| "write low, medium, high or critical".into())
+}
+
+fn kind(text: &str) -> Result<DetectionKind, String> {
+    let found = DetectionKind::ALL.iter().find(|k| k.name() == text);
+    let names = || {
+        DetectionKind::ALL
+            .iter()
+            .map(|k| k.name())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    found
+        .copied()
+        .ok_or_else(|| format!("write one of {}", names()))
+}
+
+/// An address or a network as the store compares it.
+fn network(text: &str) -> Result<String, String> {
+    let fault = || format!("`{text}` is no address and no network");
+    let (address, bits) = text.split_once('/').unwrap_or((text, ""));
+    let ip: std::net::IpAddr = address.parse().map_err(|_| fault())?;
+    let width = if ip.is_ipv4() { 32 } else { 128 };
+    let bits = match text.contains('/') {
+        true => bits.parse::<u8>().map_err(|_| fault())?,
+        false => width,
+    };
+    match bits <= width {
+        true => Ok(format!("{ip}/{bits}")),
+        false => Err(fault()),
+    }
+}
+
+/// Digits of an id.
+fn id(text: &str) -> Result<String, String> {
+    let is_id = (1..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
+    match is_id {
+        true => Ok(text.to_ascii_lowercase()),
+        false => Err("an id has up to 16 digits 0 to 9 and a to f".into()),
+    }
+}

@@ -1,0 +1,260 @@
+//! Incidents over HTTP: the list, one of them, its history, and the steps of its life.
+
+use super::Detections;
+use super::access::Peer;
+use super::families::Page;
+use super::server::Pages;
+use axum::Json;
+use axum::extract::{ConnectInfo, Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::Value;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// Which incidents are asked for. Lists are separated by commas; what is empty asks for all.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Asked {
+    /// How far back, seconds.
+    pub last_s: u64,
+    /// Those that have ended, too.
+    pub all: bool,
+    /// Those that are suppressed, too.
+    pub hidden: bool,
+    /// States.
+    pub state: String,
+    /// Kinds.
+    pub kind: String,
+    /// The least severity.
+    pub severity: String,
+    /// An address or a network, of the entity or of a peer.
+    pub entity: String,
+    /// Most incidents.
+    pub rows: u32,
+}
+
+/// A step in the life of an incident.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// The new state.
+    pub state: String,
+    /// Who says so.
+    pub who: String,
+    /// Why.
+    #[serde(default)]
+    pub why: String,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// What was asked makes no sense.
+    Wrong(String),
+    /// There is no such incident.
+    Unknown,
+    /// The store cannot be asked.
+    Away(String),
+}
+
+impl Default for Asked {
+    fn default() -> Self {
+        Asked {
+            last_s: 7 * 86_400,
+            all: false,
+            hidden: false,
+            state: String::new(),
+            kind: String::new(),
+            severity: "low".into(),
+            entity: String::new(),
+            rows: 100,
+        }
+    }
+}
+
+impl Asked {
+    /// What is wrong with it.
+    fn fault(&self) -> Option<String> {
+        if !["low", "medium", "high", "critical"].contains(&&*self.severity) {
+            return Some("severity is low, medium, high or critical".into());
+        }
+        if !(1..=10_000).contains(&self.rows) {
+            return Some("rows is 1 to 10000".into());
+        }
+        (!self.entity.is_empty() && self.network().is_none())
+            .then(|| format!("entity: {:?} is no address and no network", self.entity))
+    }
+
+    /// The entity as a network; `None` where it is none.
+    pub fn network(&self) -> Option<String> {
+        let (address, bits) = self.entity.split_once('/').unwrap_or((&self.entity, ""));
+        let ip: IpAddr = address.parse().ok()?;
+        let width = if ip.is_ipv4() { 32 } else { 128 };
+        let bits: u8 = match self.entity.contains('/') {
+            true => bits.parse().ok()?,
+            false => width,
+        };
+        (bits <= width).then(|| format!("{ip}/{bits}"))
+    }
+}
+
+pub(super) async fn list(State(pages): State<Arc<Pages>>, asked: Query<Asked>) -> Response {
+    let Query(asked) = asked;
+    match asked.fault() {
+        Some(fault) => answer(Err(NoAnswer::Wrong(fault))),
+        None => blocking(pages, move |p| p.source.incidents(&asked)).await,
+    }
+}
+
+pub(super) async fn one(State(pages): State<Arc<Pages>>, Path(id): Path<String>) -> Response {
+    blocking(pages, move |p| p.source.incident(&id)).await
+}
+
+pub(super) async fn history(State(pages): State<Arc<Pages>>, Path(id): Path<String>) -> Response {
+    blocking(pages, move |p| p.source.incident_history(&id)).await
+}
+
+/// 204 where the step was written.
+pub(super) async fn step(
+    State(pages): State<Arc<Pages>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(step): Json<Step>,
+) -> Response {
+    if let Err((status, why)) = pages.access.rules().permit(pages.address, peer, &headers) {
+        tracing::warn!("a request to change an incident was refused: {why}");
+        return (
+            status,
+            [(header::WWW_AUTHENTICATE, "Bearer")],
+            format!("{why}\n"),
+        )
+            .into_response();
+    }
+    if step.who.is_empty() || step.who.len() > TEXT_MAX || step.why.len() > TEXT_MAX {
+        let fault = format!("who and why have at most {TEXT_MAX} bytes, and who at least one");
+        return answer(Err(NoAnswer::Wrong(fault)));
+    }
+    blocking(pages, move |p| p.source.incident_step(&id, &step)).await
+}
+
+/// The store is asked on a thread that may wait.
+async fn blocking(
+    pages: Arc<Pages>,
+    ask: impl FnOnce(&Pages) -> Result<Value, NoAnswer> + Send + 'static,
+) -> Response {
+    let asked = tokio::task::spawn_blocking(move || ask(&pages)).await;
+    answer(asked.unwrap_or_else(|e| Err(NoAnswer::Away(e.to_string()))))
+}
+
+fn answer(of: Result<Value, NoAnswer>) -> Response {
+    match of {
+        Ok(Value::Null) => StatusCode::NO_CONTENT.into_response(),
+        Ok(value) => Json(value).into_response(),
+        Err(NoAnswer::Wrong(why)) => (StatusCode::BAD_REQUEST, why + "\n").into_response(),
+        Err(NoAnswer::Unknown) => (StatusCode::NOT_FOUND, "no such incident\n").into_response(),
+        Err(NoAnswer::Away(why)) => (StatusCode::SERVICE_UNAVAILABLE, why + "\n").into_response(),
+    }
+}
+
+/// What became of detections, as metrics.
+pub(super) fn metrics(page: &mut Page, d: &Detections) {
+    let hidden = d.suppressed.iter();
+    let hidden: Vec<_> = hidden
+        .map(|(name, n)| ([("suppression", name.clone())], *n as f64))
+        .collect();
+    page.counter(
+        "flowhouse_detections_suppressed_total",
+        "Versions of incidents that a suppression kept from people.",
+        hidden.iter().map(|(l, n)| (&l[..], *n)),
+    );
+    let labels: Vec<_> = (d.targets.iter())
+        .map(|t| [("target", t.0.clone())])
+        .collect();
+    let of = |n: usize| {
+        let values = d.targets.iter().map(move |t| t.1[n] as f64);
+        labels.iter().map(|l| &l[..]).zip(values)
+    };
+    let [sent, failed, dropped] = [0, 1, 2].map(of);
+    page.counter(
+        "flowhouse_notify_sent_total",
+        "Notices that a target took.",
+        sent,
+    );
+    page.counter(
+        "flowhouse_notify_failed_total",
+        "Tries to tell a target that failed.",
+        failed,
+    );
+    let help = "Notices given up: no room, refused by the target, or too old.";
+    page.counter("flowhouse_notify_dropped_total", help, dropped);
+    page.gauge(
+        "flowhouse_notify_waiting",
+        "Notices that wait for a target.",
+        of(3),
+    );
+    let labels: Vec<_> = (d.times.iter())
+        .map(|t| [("severity", t.severity.clone())])
+        .collect();
+    let open = d.times.iter().map(|t| t.open as f64);
+    let help = "Incidents of the last 30 days that have not ended.";
+    page.gauge(
+        "flowhouse_incidents_open",
+        help,
+        labels.iter().map(|l| &l[..]).zip(open),
+    );
+    type Of = fn(&super::LifeTimes) -> Option<f64>;
+    let means: [(&str, &str, Of); 3] = [
+        (
+            "flowhouse_incidents_mttd_seconds",
+            "Mean time from the beginning of an incident until it is known, last 30 days.",
+            |t| t.to_know_s,
+        ),
+        (
+            "flowhouse_incidents_mtta_seconds",
+            "Mean time from then until somebody looks at it, last 30 days.",
+            |t| t.to_look_s,
+        ),
+        (
+            "flowhouse_incidents_mttr_seconds",
+            "Mean time until it is over, last 30 days.",
+            |t| t.to_end_s,
+        ),
+    ];
+    for (name, help, of) in means {
+        let rows = labels.iter().zip(&d.times);
+        page.gauge(name, help, rows.filter_map(|(l, t)| Some((&l[..], of(t)?))));
+    }
+}
+
+/// Longest name and reason, bytes.
+const TEXT_MAX: usize = 4_096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_are_proven_before_the_store_is_asked() {
+        let of = |entity: &str| Asked {
+            entity: entity.into(),
+            ..Asked::default()
+        };
+        assert_eq!(of("10.0.0.0/8").network().as_deref(), Some("10.0.0.0/8"));
+        assert_eq!(of("::1").network().as_deref(), Some("::1/128"));
+        for entity in ["10.0.0.0/33", "x", "10.0.0.1' OR 1"] {
+            assert!(of(entity).fault().is_some(), "{entity}");
+        }
+        assert_eq!(Asked::default().fault(), None);
+        assert!(
+            Asked {
+                severity: "bad".into(),
+                ..Asked::default()
+            }
+            .fault()
+            .is_some()
+        );
+    }
+}

@@ -1,0 +1,258 @@
+//! Settings of notify.
+
+use super::hours::Hours;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// `[notify]`: who is told of detections.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Notices that wait for a target at most (count); further ones are dropped and counted. Default 10,000.
+    pub queue_max: usize,
+    /// Hours after which a notice that could not be delivered is given up. Default 24.
+    pub keep_hours: u64,
+    /// Minutes after which a new incident that nobody looked at is escalated, by severity: `{ critical = 15, high = 60 }`. Default none.
+    pub escalate_after_min: BTreeMap<Level, u64>,
+    /// `[[notify.targets]]`
+    pub targets: Vec<Target>,
+}
+
+/// `[[notify.targets]]`: one that is told, and of what. All conditions have to hold.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// What it is called in metrics, in the log and on disk: letters, digits, `-` and `_`.
+    pub name: String,
+    /// `webhook`, `alertmanager` or `syslog`.
+    pub kind: Kind,
+    /// Webhook: its URL. Alertmanager: its URL without `/api/v2/alerts`. Syslog: `udp://HOST:PORT`, `tcp://HOST:PORT` or `tls://HOST:PORT`.
+    pub to: String,
+    /// What webhooks and syslog get: `json` (as `detections.ndjson`), `ecs` (Elastic Common Schema) or `ocsf` (Detection Finding). Default `json`.
+    #[serde(default)]
+    pub format: Format,
+    /// Webhook: file whose first line is the key of the signature. Default none: not signed.
+    #[serde(default)]
+    pub secret_file: Option<PathBuf>,
+    /// PEM file of the authority that issued the receiver's certificate. Default: those of the system.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
+    /// Only of this severity and higher. Default `low`.
+    #[serde(default)]
+    pub severity: Level,
+    /// Only of these kinds. Default all.
+    #[serde(default)]
+    pub kinds: Vec<String>,
+    /// Only about these addresses and networks. Default all.
+    #[serde(default)]
+    pub entities: Vec<String>,
+    /// Only about addresses of named networks in these zones. Default all.
+    #[serde(default)]
+    pub zones: Vec<String>,
+    /// Only at these hours, UTC: `08:00-18:00`, or `22:00-06:00` over midnight. Default always.
+    #[serde(default)]
+    pub hours: Option<Hours>,
+    /// Only on these days, UTC: `mon` to `sun`. Default all.
+    #[serde(default)]
+    pub days: Vec<Day>,
+    /// Notices a minute at most (count); others wait. Default 60.
+    #[serde(default = "per_minute_max")]
+    pub per_minute_max: u32,
+    /// Only what nobody has looked at in time. Default false.
+    #[serde(default)]
+    pub only_escalated: bool,
+}
+
+/// What a target is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// An HTTP server that takes JSON.
+    Webhook,
+    /// Prometheus Alertmanager, API version 2.
+    Alertmanager,
+    /// RFC 5424.
+    Syslog,
+}
+
+/// How a detection is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// As in `detections.ndjson`.
+    #[default]
+    Json,
+    /// Elastic Common Schema 8.11.
+    Ecs,
+    /// OCSF 1.4, Detection Finding (2004).
+    Ocsf,
+}
+
+/// A severity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Level {
+    #[default]
+    Low,
+    Medium,
+    High,
+    Critical,
+}
+
+/// A day of the week.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Day {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            queue_max: 10_000,
+            keep_hours: 24,
+            escalate_after_min: BTreeMap::new(),
+            targets: vec![],
+        }
+    }
+}
+
+impl Level {
+    /// The severity of this word; the lowest for others.
+    pub fn named(word: &str) -> Level {
+        let all = [Level::Low, Level::Medium, Level::High, Level::Critical];
+        let found = all.into_iter().find(|l| l.name() == word);
+        found.unwrap_or_default()
+    }
+
+    /// Its word.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Level::Low => "low",
+            Level::Medium => "medium",
+            Level::High => "high",
+            Level::Critical => "critical",
+        }
+    }
+}
+
+impl Settings {
+    /// What is wrong with these settings; each text begins with the key.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = vec![];
+        if self.queue_max == 0 || self.queue_max > QUEUE_MAX {
+            faults.push(format!("notify.queue_max must be 1 to {QUEUE_MAX}"));
+        }
+        if self.targets.len() > TARGETS_MAX {
+            faults.push(format!("notify.targets: at most {TARGETS_MAX}"));
+        }
+        for (n, t) in self.targets.iter().enumerate() {
+            let fault = t.fault();
+            faults.extend(fault.map(|f| format!("notify.targets.{}: {f}", t.name)));
+            if self.targets[..n].iter().any(|o| o.name == t.name) {
+                faults.push(format!("notify.targets: two are called {:?}", t.name));
+            }
+        }
+        faults
+    }
+}
+
+impl Target {
+    fn fault(&self) -> Option<String> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if self.name.is_empty() || self.name.len() > 64 || !self.name.chars().all(plain) {
+            return Some("a name has 1 to 64 letters, digits, `-` and `_`".into());
+        }
+        let schemes: &[&str] = match self.kind {
+            Kind::Webhook | Kind::Alertmanager => &["http://", "https://"],
+            Kind::Syslog => &["udp://", "tcp://", "tls://"],
+        };
+        let scheme = schemes.iter().find_map(|s| self.to.strip_prefix(s));
+        let is_place = match (self.kind, scheme) {
+            (_, None | Some("")) => false,
+            (Kind::Syslog, Some(place)) => super::syslog::place(place).is_some(),
+            _ => true,
+        };
+        if !is_place {
+            return Some(format!(
+                "to: {:?} must begin with one of {}, and a host behind it",
+                self.to,
+                schemes.join(", ")
+            ));
+        }
+        if self.secret_file.is_some() && self.kind != Kind::Webhook {
+            return Some("secret_file is for webhooks".into());
+        }
+        if let Some(e) = self.entities.iter().find(|e| network(e).is_none()) {
+            return Some(format!("entities: {e:?} is no address and no network"));
+        }
+        (self.per_minute_max == 0).then(|| "per_minute_max must be at least 1".into())
+    }
+}
+
+/// An address or a network: the first address, and the length of its prefix.
+pub(super) fn network(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, bits) = text.split_once('/').unwrap_or((text, ""));
+    let ip: IpAddr = address.parse().ok()?;
+    let width = if ip.is_ipv4() { 32 } else { 128 };
+    let bits = if text.contains('/') {
+        bits.parse().ok()?
+    } else {
+        width
+    };
+    (bits <= width).then_some((ip, bits))
+}
+
+fn per_minute_max() -> u32 {
+    60
+}
+
+/// Most notices that may be kept for a target.
+const QUEUE_MAX: usize = 1_000_000;
+/// Most targets.
+const TARGETS_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_name_the_target() {
+        let read = |text: &str| toml::from_str::<Settings>(text).expect("parses");
+        let good = "[[targets]]\nname = \"soc\"\nkind = \"syslog\"\nto = \"udp://127.0.0.1:514\"\nhours = \"22:00-06:00\"\ndays = [\"sat\"]\n";
+        assert!(read(good).faults().is_empty(), "{:?}", read(good).faults());
+        assert!(
+            read("[escalate_after_min]\ncritical = 15\n")
+                .faults()
+                .is_empty()
+        );
+        for (text, part) in [
+            (good.replace("udp://127.0.0.1:514", "udp://"), "host"),
+            (good.replace("udp://127.0.0.1:514", "http://a"), "udp://"),
+            (good.replace("udp://127.0.0.1:514", "tls://a:port"), "host"),
+            (good.to_owned() + good, "two are called"),
+            (
+                good.to_owned() + "entities = [\"10.0.0.0/40\"]\n",
+                "10.0.0.0/40",
+            ),
+            (good.replace("soc", "so c"), "name"),
+        ] {
+            let faults = read(&text).faults();
+            assert!(
+                faults.iter().any(|f| f.contains(part)),
+                "{part}: {faults:?}"
+            );
+        }
+        assert!(toml::from_str::<Settings>(&good.replace("06:00", "6")).is_err());
+    }
+}

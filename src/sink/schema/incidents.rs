@@ -1,0 +1,121 @@
+//! What is asked of incidents, and what is written of their life. Everything that is not ours is bound to placeholders.
+
+use serde_json::{Map, Value, json};
+
+/// States of an incident, in the order of a usual life.
+pub const STATES: [&str; 7] = [
+    "new",
+    "acknowledged",
+    "escalated",
+    "true",
+    "benign",
+    "false",
+    "closed",
+];
+
+/// Most incidents of one answer.
+pub const LISTED_MAX: u32 = 100_000;
+
+macro_rules! row {
+    ($more:literal) => {
+        concat!(
+            "SELECT incident AS id, version, engine, kind, detector, sid, toString(severity) AS severity, confidence, title, \
+             entity_type, entity, entity_role, \
+             arrayMap(p -> replaceRegexpOne(toString(p), '^::ffff:([0-9.]+)$', '\\\\1'), peers) AS peers, peers_total, \
+             toUnixTimestamp64Milli(first_at) AS first_ms, toUnixTimestamp64Milli(last_at) AS last_ms, \
+             toUnixTimestamp64Milli(detected_at) AS detected_ms, count, attack, hidden_by, \
+             toUnixTimestamp64Milli(told_at) AS told_ms, state, is_open, who, why, \
+             intDiv(toUnixTimestamp64Micro(changed_at), 1000) AS changed_ms, grew_since",
+            $more,
+            " FROM incidents WHERE "
+        )
+    };
+}
+
+/// Incidents, those first that ask for somebody. Placeholders: `last` (seconds), `open` and `hidden` (0 or 1), `states` and `kinds`
+/// (empty for all), `severity` (the least), `network` (of the entity or a peer, empty for all), `rows`.
+pub const LIST: &str = concat!(
+    row!(""),
+    "updated_at >= now64(3) - toIntervalSecond({last:UInt64})
+    AND (is_open OR {open:UInt8} = 0)
+    AND (hidden_by = '' OR {hidden:UInt8} = 1)
+    AND (empty({states:Array(String)}) OR has({states:Array(String)}, incidents.state))
+    AND (empty({kinds:Array(String)}) OR has({kinds:Array(String)}, toString(incidents.kind)))
+    AND toInt8(incidents.severity) >= {severity:Int8}
+    AND ({network:String} = '' OR arrayExists(
+        a -> isIPAddressInRange(replaceRegexpOne(toString(a), '^::ffff:([0-9.]+)$', '\\\\1'), if({network:String} = '', '::/0', {network:String})),
+        arrayPushBack(incidents.peers, entity_addr)))
+ORDER BY is_open DESC, incidents.severity DESC, last_ms DESC, id
+LIMIT {rows:UInt32}"
+);
+
+/// One incident with its evidence: placeholder `id`, the digits with which it begins.
+pub const ONE: &str = concat!(
+    row!(", evidence"),
+    "startsWith(incident, {id:String}) ORDER BY id LIMIT 2"
+);
+
+/// What became of an incident, in order of time: placeholder `id`, all digits.
+pub const HISTORY: &str = "SELECT DISTINCT at_ms, what, who, why, via, count FROM
+(
+    SELECT intDiv(toUnixTimestamp64Micro(t.at), 1000) AS at_ms, toUnixTimestamp64Micro(t.at) AS at, toString(t.state) AS what, t.who AS who, t.why AS why,
+        toString(t.via) AS via, toUInt64(0) AS count
+    FROM detection_states AS t WHERE t.id = reinterpretAsUInt64(reverse(unhex({id:String})))
+    UNION ALL
+    SELECT toUnixTimestamp64Milli(e.updated_at) AS at_ms, at_ms * 1000 AS at, if(e.version <= 1, 'found', 'grown') AS what, '' AS who, e.title AS why,
+        e.detector AS via, e.count AS count
+    FROM detection_events AS e WHERE e.id = reinterpretAsUInt64(reverse(unhex({id:String})))
+)
+ORDER BY at, what";
+
+/// A step in the life of an incident: placeholders `id` (all digits), `state`, `who`, `why` and `via`.
+pub const CHANGE: &str = "INSERT INTO detection_states (id, state, who, why, via) SELECT reinterpretAsUInt64(reverse(unhex({id:String}))), \
+     {state:String}, {who:String}, {why:String}, {via:String}";
+
+/// How long it took, by severity, over the last seconds (placeholder `last`), those first that matter most.
+pub const TIMES: &str = "SELECT toString(t.severity) AS severity, sum(t.incidents) AS incidents, sum(t.seen) AS seen, sum(t.ended) AS ended,
+    sumIf(t.mttd_s * t.incidents, t.incidents > 0) / sum(t.incidents) AS mttd_s,
+    if(sum(t.seen) = 0, NULL, sumIf(t.mtta_s * t.seen, t.seen > 0) / sum(t.seen)) AS mtta_s,
+    if(sum(t.ended) = 0, NULL, sumIf(t.mttr_s * t.ended, t.ended > 0) / sum(t.ended)) AS mttr_s
+FROM detection_times AS t WHERE t.day >= toDate(now() - toIntervalSecond({last:UInt64})) GROUP BY t.severity ORDER BY t.severity DESC";
+
+/// A row of [`LIST`] or [`ONE`] in the form of a line of `detections.ndjson`, with its life behind it.
+pub fn incident(row: &Map<String, Value>) -> Value {
+    let mut o = Map::new();
+    for (key, value) in row {
+        match key.as_str() {
+            "sid" if value == 0 => {}
+            "entity_role" | "hidden_by" | "told_ms" | "state" | "is_open" | "who" | "why"
+            | "changed_ms" | "grew_since" => {}
+            "entity_type" => {
+                let entity =
+                    json!({"type": value, "value": row["entity"], "role": row["entity_role"]});
+                o.insert("entity".into(), entity);
+            }
+            "entity" => {}
+            "evidence" => {
+                let text = value.as_str().unwrap_or_default();
+                let evidence = serde_json::from_str(text).unwrap_or(Value::Null);
+                o.insert("evidence".into(), evidence);
+            }
+            _ => {
+                o.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    for key in ["told_ms", "state"] {
+        o.insert(key.into(), row[key].clone());
+    }
+    for key in ["is_open", "grew_since"] {
+        o.insert(key.into(), (row[key] == 1 || row[key] == true).into());
+    }
+    for key in ["hidden_by", "who", "why"] {
+        if row[key] != "" {
+            o.insert(key.into(), row[key].clone());
+        }
+    }
+    if row["changed_ms"] != 0 {
+        o.insert("changed_ms".into(), row["changed_ms"].clone());
+    }
+    Value::Object(o)
+}

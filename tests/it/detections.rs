@@ -1,0 +1,355 @@
+//! The life of a detection: from a row of a bundle to its end, as an analyst goes through it on the command line.
+
+use crate::harness::{Store, configure, directory, exe, run};
+use flowhouse::batch::{DetectionRow, Extra, Identity, Sealer, Settings};
+use flowhouse::model::{
+    Addr, Detection, DetectionKind, Entity, EntityRole, Evidence, EvidenceFlow, Figure, Names,
+    Severity,
+};
+use flowhouse::sink::clickhouse::{Connection, Sink};
+use flowhouse::sink::{Settings as SinkSettings, hop};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A port scan of 192.0.2.1 by 10.1.2.3 that began `ago_s` before `now_ms` and was known after four seconds.
+pub fn scan(id: u64, version: u32, now_ms: i64, ago_s: i64) -> Detection {
+    let (scanner, target) = (Addr::from_v4([10, 1, 2, 3]), Addr::from_v4([192, 0, 2, 1]));
+    let first_ms = now_ms - ago_s * 1000;
+    Detection {
+        id,
+        version,
+        kind: DetectionKind::PortScan,
+        detector: "scan.vertical".into(),
+        sid: None,
+        severity: Severity::Medium,
+        confidence: 90,
+        title: "TCP port scan of 192.0.2.1".into(),
+        entity: Entity::Host(scanner),
+        role: EntityRole::Source,
+        peers: vec![target],
+        peers_total: 1,
+        first_ms,
+        last_ms: first_ms + 9_000,
+        detected_ms: first_ms + 4_000,
+        count: 100 * u64::from(version),
+        evidence: Evidence {
+            figures: vec![Figure {
+                name: "ports without an answer",
+                observed: 100.0,
+                threshold: Some(15.0),
+                baseline: Some(0.5),
+            }],
+            facts: vec![("ports", "1 to 100".into())],
+            flows: vec![EvidenceFlow {
+                src: scanner,
+                dst: target,
+                src_port: 40_000,
+                dst_port: 22,
+                proto: 6,
+                bytes: 40,
+                packets: 1,
+                start_ms: first_ms,
+                community_id: "1:abc=".into(),
+            }],
+            counterfactual: "86 fewer ports without an answer".into(),
+            blind: vec![],
+        },
+        attack: vec!["T1046"],
+    }
+}
+
+/// A beacon of a pair, of high severity.
+pub fn beacon(id: u64, now_ms: i64) -> Detection {
+    Detection {
+        kind: DetectionKind::Beacon,
+        detector: "beacon".into(),
+        severity: Severity::High,
+        title: "Beacon".into(),
+        entity: Entity::Pair(
+            Addr::from_v4([10, 9, 9, 9]),
+            Addr::from_v4([198, 51, 100, 7]),
+        ),
+        peers: vec![],
+        attack: vec!["T1071", "T1573"],
+        ..scan(id, 1, now_ms, 60)
+    }
+}
+
+/// A row that nothing hides.
+pub fn shown(detection: Detection) -> DetectionRow {
+    DetectionRow {
+        detection,
+        hidden_by: String::new(),
+    }
+}
+
+/// Delivers rows as a collector does, and says what became of them.
+pub fn deliver(store: &Store, rows: Vec<Vec<DetectionRow>>, now_ms: i64) {
+    let connection = Connection {
+        url: format!("http://{}", store.address),
+        password_file: Some(store.key_file()),
+        ..Connection::default()
+    };
+    let (outbox, inbox) = hop(4);
+    let sink = Sink::start(inbox, &connection, &SinkSettings::default()).expect("a sink");
+    let identity = Identity {
+        collector: uuid::Uuid::new_v4().to_string(),
+        start: 1,
+    };
+    let mut sealer = Sealer::new(Settings::default(), Arc::new(identity), Arc::default());
+    for (n, detections) in rows.into_iter().enumerate() {
+        let extra = Extra {
+            detections,
+            ..Default::default()
+        };
+        let at_ns = (now_ms + n as i64) * 1_000_000;
+        let names = Arc::new(Names::default());
+        outbox.send(sealer.seal(at_ns, extra, names).expect("a bundle"));
+    }
+    drop(outbox);
+    let end = sink.stop(Duration::from_secs(60));
+    assert_eq!(end.last_error, None);
+}
+
+/// A store with the tables, and a configuration that names it.
+pub fn world(dir: &Path) -> (Store, PathBuf) {
+    let store = Store::start(dir);
+    let suppression = "[[suppressions]]\nname = \"scanner\"\nrule = \"kind=port_scan entity=10.1.0.0/16\"\nwhy = \"ours\"\nuntil = \"2099-01-01\"\n";
+    let config = configure(dir, &(store.config() + suppression));
+    run(Command::new(exe())
+        .args(["schema", "apply", "-c"])
+        .arg(&config));
+    (store, config)
+}
+
+/// What the command says.
+pub fn say(config: &Path, arguments: &[&str]) -> String {
+    let mut command = Command::new(exe());
+    command
+        .arg("detections")
+        .args(arguments)
+        .arg("-c")
+        .arg(config);
+    run(&mut command)
+}
+
+pub fn json(config: &Path, arguments: &[&str]) -> Value {
+    serde_json::from_str(&say(config, &[arguments, &["--json"]].concat())).expect("JSON")
+}
+
+pub fn now_ms(store: &Store) -> i64 {
+    store
+        .sql()
+        .numbers("SELECT toUnixTimestamp64Milli(now64(3))")[0] as i64
+}
+
+#[test]
+fn from_a_row_to_its_end() {
+    let dir = directory();
+    let (store, config) = world(dir.path());
+    let now = now_ms(&store);
+    let (one, two) = (0x0a, 0xfeed_0000_0000_0001);
+    let hidden = DetectionRow {
+        hidden_by: "scanner".into(),
+        ..shown(scan(3, 1, now, 90))
+    };
+    let rows = vec![
+        vec![
+            shown(scan(one, 1, now, 60)),
+            shown(beacon(two, now)),
+            hidden,
+        ],
+        // it grows; a version that comes late changes nothing
+        vec![shown(scan(one, 3, now, 60))],
+        vec![shown(scan(one, 2, now, 60))],
+    ];
+    deliver(&store, rows, now);
+    let sql = store.sql();
+    assert_eq!(sql.numbers("SELECT count() FROM detection_events"), [5]);
+    assert_eq!(sql.numbers("SELECT count() FROM detections FINAL"), [3]);
+
+    // what needs somebody most stands first; what is suppressed is not there
+    let list = json(&config, &["list"]);
+    let ids: Vec<_> = list
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|i| i["id"].as_str())
+        .collect();
+    assert_eq!(ids, [Some("feed000000000001"), Some("000000000000000a")]);
+    assert_eq!(list[1]["count"], 300);
+    assert_eq!(list[1]["version"], 3);
+    let shape = &list[1];
+    assert_eq!(shape["entity"]["value"], "10.1.2.3");
+    assert_eq!(shape["entity"]["type"], "host");
+    assert_eq!(shape["peers"][0], "192.0.2.1");
+    assert_eq!(shape["attack"][0], "T1046");
+    assert_eq!(shape["state"], "new");
+    assert_eq!(shape["last_ms"].as_i64(), Some(now - 51_000));
+    let count = |arguments: &[&str]| json(&config, arguments).as_array().expect("a list").len();
+    assert_eq!(count(&["list", "--hidden"]), 3);
+    assert_eq!(count(&["list", "--severity", "high"]), 1);
+    assert_eq!(count(&["list", "--kind", "port_scan"]), 1);
+    assert_eq!(count(&["list", "--entity", "10.1.0.0/16"]), 1);
+    assert_eq!(count(&["list", "--entity", "192.0.2.1"]), 1);
+    assert_eq!(count(&["list", "--entity", "fd00::/8"]), 0);
+    assert!(say(&config, &["list"]).contains("TCP port scan of 192.0.2.1"));
+
+    // why
+    let text = say(&config, &["show", "000000000000000a"]);
+    for part in [
+        "ports without an answer",
+        "86 fewer ports without an answer",
+        "1:abc=",
+        "kind=port_scan entity=10.1.2.3",
+        "ATT&CK: T1046",
+        "FROM flows",
+        "(src_addr = toIPv6('10.1.2.3') OR dst_addr = toIPv6('10.1.2.3'))",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    // the query that it prints is one
+    for id in ["000000000000000a", "feed"] {
+        let text = say(&config, &["show", id]);
+        let query = text.split("To go on\n").nth(1).expect("a query");
+        assert!(sql.rows(query).is_empty());
+    }
+    assert_eq!(
+        json(&config, &["show", "feed"])["evidence"]["figures"][0]["threshold"],
+        15
+    );
+
+    // a life
+    assert!(
+        say(
+            &config,
+            &["ack", "feed", "--who", "ann", "--why", "it's on \\ my desk"]
+        )
+        .contains("new -> acknowledged (ann)")
+    );
+    say(&config, &["true", "feed", "--who", "ann"]);
+    assert_eq!(count(&["list"]), 2);
+    say(
+        &config,
+        &["close", "feed", "--who", "bob", "--why", "host rebuilt"],
+    );
+    assert_eq!(count(&["list"]), 1);
+    assert_eq!(count(&["list", "--all"]), 2);
+    assert_eq!(count(&["list", "--state", "closed"]), 1);
+    let history = json(&config, &["history", "feed"]);
+    let steps: Vec<_> = history
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|s| s["what"].as_str().expect("a word"))
+        .collect();
+    assert_eq!(steps, ["found", "acknowledged", "true", "closed"]);
+    assert_eq!(history[1]["why"], "it's on \\ my desk");
+    let versions = say(&config, &["history", "000000000000000a"]);
+    assert_eq!(versions.matches("grown").count(), 2, "{versions}");
+
+    let times = json(&config, &["times"]);
+    assert_eq!(times[0]["severity"], "high");
+    assert_eq!(
+        (
+            &times[0]["incidents"],
+            &times[0]["seen"],
+            &times[0]["ended"]
+        ),
+        (&1.into(), &1.into(), &1.into())
+    );
+    assert_eq!(times[0]["mttd_s"], 4);
+    assert!(times[0]["mttr_s"].as_f64() >= times[0]["mtta_s"].as_f64());
+    assert_eq!(times[1]["mttr_s"], Value::Null);
+
+    // an incident that goes on after its end says so
+    deliver(
+        &store,
+        vec![vec![shown(Detection {
+            version: 2,
+            ..beacon(two, now)
+        })]],
+        now_ms(&store) + 60_000,
+    );
+    let closed = &json(&config, &["list", "--state", "closed"])[0];
+    assert_eq!(closed["grew_since"], true);
+
+    // suppressions
+    let would = json(&config, &["would-hide", "kind=port_scan entity=10.1.2.3"]);
+    assert_eq!(
+        (
+            would["of"].as_u64(),
+            would["hidden"].as_array().map(Vec::len)
+        ),
+        (Some(3), Some(2))
+    );
+    assert!(
+        say(&config, &["would-hide", "scanner"]).contains("would have hidden 2 of 3 incidents")
+    );
+    let suppressions = json(&config, &["suppressions"]);
+    assert_eq!(suppressions[0]["hits"], 1);
+    assert_eq!(suppressions[0]["expired"], false);
+
+    // ids that name none, or two, change nothing
+    for (id, part) in [("77", "no incident"), ("0", "more than one")] {
+        let mut command = Command::new(exe());
+        command.args(["detections", "close", id, "-c"]).arg(&config);
+        let out = command.output().expect("it runs");
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(!out.status.success() && said.contains(part), "{said}");
+    }
+}
+
+#[test]
+fn the_past_is_searched_for_indicators() {
+    let dir = directory();
+    let (store, config) = world(dir.path());
+    store.sql().run(
+        "INSERT INTO flowhouse.flows (received_at, src_addr, dst_addr, src_port, dst_port, proto, bytes, server_name, ja4) VALUES \
+         (now() - 60, '10.1.2.3', '192.0.2.1', 40000, 443, 6, 1000, 'c2.Evil.example', 't13d1516h2_8daaf6152771_e5627efa2ab1'), \
+         (now() - 30, '10.1.2.4', '192.0.2.1', 40001, 443, 6, 500, 'notevil.example', ''), \
+         (now() - 20, '2001:db8::1', '2001:db8::2', 1, 2, 17, 7, '', '')",
+    );
+    let id = store
+        .sql()
+        .rows("SELECT community_id FROM flows WHERE bytes = 500")[0][0]
+        .clone();
+    let list = dir.path().join("iocs.txt");
+    let text = format!(
+        "# ours\n192.0.2.1, c2\n192.0.2.9\nevil.example\nt13d1516h2_8daaf6152771_e5627efa2ab1\n{id}\n10.1.0.0/16\n2001:db8::/64\n"
+    );
+    std::fs::write(&list, text).expect("written");
+    let mut hunt = Command::new(exe());
+    hunt.args(["hunt", "--json", "--indicator"])
+        .arg(&list)
+        .arg("-c")
+        .arg(&config);
+    let found: Value = serde_json::from_str(&run(&mut hunt)).expect("JSON");
+    let of = |indicator: &str| -> (u64, u64, Vec<String>) {
+        let all = found.as_array().expect("a list");
+        let hit = all
+            .iter()
+            .find(|h| h["indicator"] == indicator)
+            .unwrap_or_else(|| panic!("{indicator} in {found}"));
+        let hosts = hit["hosts"].as_array().expect("hosts").iter();
+        let hosts = hosts.filter_map(Value::as_str).map(str::to_owned).collect();
+        (
+            hit["flows"].as_u64().expect("flows"),
+            hit["bytes"].as_u64().expect("bytes"),
+            hosts,
+        )
+    };
+    assert_eq!(
+        of("192.0.2.1"),
+        (2, 1500, vec!["10.1.2.3".into(), "10.1.2.4".into()])
+    );
+    assert_eq!(of("evil.example"), (1, 1000, vec!["10.1.2.3".into()]));
+    assert_eq!(of("t13d1516h2_8daaf6152771_e5627efa2ab1").0, 1);
+    assert_eq!(of(&id), (1, 500, vec!["10.1.2.4".into()]));
+    assert_eq!(of("10.1.0.0/16").0, 2);
+    assert_eq!(of("2001:db8::/64").0, 1);
+    assert_eq!(found.as_array().map(Vec::len), Some(6));
+}
