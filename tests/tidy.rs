@@ -111,6 +111,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "meter",
             "enrich",
             "aggregate",
+            "detect",
             "batch",
         ],
         &["crossbeam_channel", "serde", "tracing"],

@@ -77,7 +77,11 @@ impl Desk {
     ) {
         let program = self.program.clone();
         let rules = &program.packets[Wire::of(p.proto) as usize];
-        let (src, dst) = p.ports();
+        // a fragment is looked at as such: its ports are those of what it is a part of
+        let (src, dst) = match p.fragment {
+            Some(_) => (0, 0),
+            None => p.ports(),
+        };
         let mut scene = Scene {
             addrs: [p.src, p.dst],
             ports: [src, dst],
@@ -103,7 +107,12 @@ impl Desk {
             let found = program.addresses.of(p.src, p.dst);
             found.for_each(|n| self.marks.mark(n));
         }
-        if p.fragment.is_none() {
+        let encrypted = flow.as_ref().is_some_and(|(f, _)| f.is_encrypted);
+        // of other protocols, and of fragments, rules see headers alone
+        let has_payload = matches!(p.proto, 1 | 6 | 17 | 58 | 132) && p.fragment.is_none();
+        if encrypted || !has_payload {
+            scene.payload = Payload::None;
+        } else {
             rules.payload.scan(p.payload(), &mut self.marks);
             if !flow.as_ref().is_some_and(|(_, at)| at.in_stream) {
                 rules.alien.scan(p.payload(), &mut self.marks);
@@ -264,7 +273,7 @@ impl Desk {
         in_stream: bool,
         tally: &mut Tally,
     ) {
-        let is_packet = matches!(scene.payload, Payload::Packet(_));
+        let is_packet = !matches!(scene.payload, Payload::Stream(_));
         let list = std::mem::take(&mut self.list);
         self.found.clear();
         for n in list.iter().copied() {
@@ -352,8 +361,13 @@ impl Desk {
         }
         let mut hits = std::mem::take(&mut self.hits);
         hits.sort_by_key(|h| h.rule);
+        let mut passed = false;
         for hit in hits.drain(..) {
             let c = &self.program.rules[hit.rule as usize];
+            // addresses alone are judged apart from what else a packet is passed for
+            if passed && c.kind != Kind::Addresses {
+                continue;
+            }
             let a = &hit.alert;
             if !c.rates.is_empty() {
                 let moment = Moment::new(a.time_ns, a.addrs[0], a.addrs[1]);
@@ -366,7 +380,8 @@ impl Desk {
                 if let Some(flow) = flow.as_deref_mut().filter(|_| hit.is_of_flow) {
                     flow.is_passed = true;
                 }
-                break;
+                passed = true;
+                continue;
             }
             self.alerts.push(hit.alert);
         }

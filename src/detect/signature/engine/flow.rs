@@ -31,6 +31,8 @@ pub(super) struct Flow {
     pub counts: Counts,
     /// Rules passed it: nothing more is looked at.
     pub is_passed: bool,
+    /// What is sent is encrypted: payloads are not looked at any more.
+    pub is_encrypted: bool,
     /// Directions for which rules about addresses were tried.
     pub addresses_done: [bool; 2],
     pub session: Option<Box<Connection>>,

@@ -427,7 +427,7 @@ impl Hearing<'_> {
     fn piece(&mut self, flow: &mut Flow, piece: &Piece<'_>, time_ns: i64, tally: &mut Tally) {
         let half = usize::from(piece.half);
         flow.counts.stream[half] += piece.bytes.len() as u64;
-        if self.keeps {
+        if self.keeps && !flow.is_encrypted {
             let before = self.raw[half].room();
             self.raw[half].push(piece.offset, piece.gap, piece.bytes);
             *self.raw_bytes = (*self.raw_bytes + self.raw[half].room()).saturating_sub(before);
@@ -440,6 +440,7 @@ impl Hearing<'_> {
         let before = talk.application();
         let heard = heard(flow, half, time_ns, piece.bytes);
         talk.piece(self.ears, &heard, piece, tally);
+        flow.is_encrypted = talk.is_encrypted();
         if before.is_empty() && !talk.application().is_empty() {
             flow.told_by = half;
         }

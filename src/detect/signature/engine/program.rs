@@ -141,6 +141,9 @@ impl Program {
     }
 }
 
+/// Transforms of a buffer, and what is looked for behind them, by direction.
+type ViewInMaking = (Vec<Transform>, [Gathering; 2]);
+
 /// Indexes in the making.
 #[derive(Default)]
 struct Making {
@@ -150,7 +153,7 @@ struct Making {
     plain: [Vec<u32>; WIRES],
     stream: Gathering,
     stream_plain: Vec<u32>,
-    views: HashMap<usize, Vec<(Vec<Transform>, [Gathering; 2])>>,
+    views: HashMap<usize, Vec<ViewInMaking>>,
     application: HashMap<&'static str, [Vec<u32>; 2]>,
 }
 

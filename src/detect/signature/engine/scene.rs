@@ -150,6 +150,9 @@ impl Scene<'_> {
         if let Some(counts) = self.counts.filter(|_| name.starts_with("flow.")) {
             return yes(number.holds(counts.number(name, self.time_ns)));
         }
+        if name == "dsize" && matches!(self.payload, Payload::None) {
+            return yes(self.packet.is_some() && number.holds(0));
+        }
         let of_packet = self.packet.and_then(|h| h.number(name));
         let stream = matches!(self.payload, Payload::Stream(_));
         if let Some(n) = of_packet.filter(|_| !stream) {

@@ -137,6 +137,16 @@ impl Said {
                 unit.add(*buffer, value);
             }
         }
+        let known = ["basic ", "digest ", "bearer "];
+        let is_known = |v: &[u8]| {
+            known.iter().any(|k| {
+                v.get(..k.len())
+                    .is_some_and(|s| s.eq_ignore_ascii_case(k.as_bytes()))
+            })
+        };
+        if fields.get("authorization").is_some_and(|v| !is_known(v)) {
+            unit.word("http.request_auth_unrecognized", "");
+        }
         fields.tell(unit, "cookie", REQUEST_HEADER);
     }
 

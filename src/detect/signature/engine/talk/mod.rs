@@ -80,6 +80,15 @@ impl Talk {
         }
     }
 
+    /// Whether all that follows is encrypted: rules do not look at it, as with Suricata's stock settings.
+    pub fn is_encrypted(&self) -> bool {
+        match self.listener.proto() {
+            AppProto::Tls => self.listener.is_done(),
+            AppProto::Ssh => self.said.is_encrypted_ssh(),
+            _ => false,
+        }
+    }
+
     /// Memory that it takes, about.
     pub fn room(&self) -> usize {
         let units = self.said.units.iter().map(Unit::room).sum::<usize>();

@@ -39,7 +39,7 @@ impl Said {
             }
             self.ssh.halves[half].waiting = waiting;
         }
-        self.ssh_offer(half);
+        self.ssh_packets(half);
     }
 
     fn ssh_line(&mut self, half: usize, line: &[u8]) {
@@ -54,26 +54,42 @@ impl Said {
         unit.word("ssh.softwareversion", String::from_utf8_lossy(software));
     }
 
-    /// The first packet: what the side offers (RFC 4253 section 7.1), and its HASSH.
-    fn ssh_offer(&mut self, half: usize) {
-        let h = &mut self.ssh.halves[half];
-        if !h.has_line {
-            return;
+    /// Packets in the clear (RFC 4253 section 6): what the side offers, up to its new keys.
+    fn ssh_packets(&mut self, half: usize) {
+        loop {
+            let h = &mut self.ssh.halves[half];
+            let Some(head) = h.waiting.first_chunk::<6>().filter(|_| h.has_line) else {
+                return;
+            };
+            let len = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
+            let kind = head[5];
+            if len > WAITING_MAX {
+                h.is_done = true;
+                return;
+            }
+            if h.waiting.len() < 4 + len {
+                return;
+            }
+            let packet: Vec<u8> = h.waiting.drain(..4 + len).collect();
+            match kind {
+                NEW_KEYS => {
+                    (h.is_done, h.waiting) = (true, vec![]);
+                    return;
+                }
+                OFFER => self.ssh_offer(half, packet.get(22..).unwrap_or_default()),
+                _ => {}
+            }
         }
-        let Some(head) = h.waiting.first_chunk::<6>() else {
-            return;
-        };
-        let len = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
-        if head[5] != 20 || len > WAITING_MAX {
-            h.is_done = true;
-            return;
-        }
-        let Some(packet) = h.waiting.get(..4 + len) else {
-            return;
-        };
-        let lists = lists(packet.get(22..).unwrap_or_default());
-        (h.is_done, h.waiting) = (true, vec![]);
-        let Some(lists) = lists else { return };
+    }
+
+    /// Whether both sides encrypt.
+    pub(super) fn is_encrypted_ssh(&self) -> bool {
+        self.ssh.halves.iter().all(|h| h.is_done)
+    }
+
+    /// What a side offers (RFC 4253 section 7.1), and its HASSH.
+    fn ssh_offer(&mut self, half: usize, offer: &[u8]) {
+        let Some(lists) = lists(offer) else { return };
         // of the client what it sends, of the server likewise
         let side = half;
         let names = [
@@ -115,5 +131,8 @@ const HASSH: Buffer = Buffer::named("ssh.hassh");
 const HASSH_STRING: Buffer = Buffer::named("ssh.hassh.string");
 const HASSH_SERVER: Buffer = Buffer::named("ssh.hassh.server");
 const HASSH_SERVER_STRING: Buffer = Buffer::named("ssh.hassh.server.string");
-/// Bytes of the lines and the first packet of a side.
+/// Types of messages (RFC 4250 section 4.1.2).
+const OFFER: u8 = 20;
+const NEW_KEYS: u8 = 21;
+/// Bytes of the lines and of one packet of a side.
 const WAITING_MAX: usize = 36_000;

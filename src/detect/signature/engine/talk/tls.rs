@@ -8,11 +8,7 @@ impl Said {
     /// What a client offers.
     pub(super) fn client_hello(&mut self, half: usize, hello: &ClientHello<'_>) {
         let unit = self.open(half);
-        unit.add(RANDOM, hello.random);
-        if let Some((time, rest)) = hello.random.split_at_checked(4) {
-            unit.add(RANDOM_TIME, time);
-            unit.add(RANDOM_BYTES, rest);
-        }
+        random(unit, hello.random);
         if let Some(name) = hello.server_name() {
             unit.add(SNI, name);
             unit.add(QUIC_SNI, name);
@@ -21,7 +17,7 @@ impl Said {
         unit.add(JA3_HASH, hello.ja3().as_bytes());
         unit.add(JA3_STRING, hello.ja3_text().as_bytes());
         unit.add(JA4, hello.ja4().as_bytes());
-        version(unit, hello.version);
+        version(unit, hello.highest_version());
         unit.word("ssl_state", "client_hello");
         unit.is_whole = true;
     }
@@ -32,6 +28,7 @@ impl Said {
         let text = hello.ja3s_text();
         unit.add(JA3S_STRING, text.as_bytes());
         unit.add(JA3S_HASH, md5_hex(text.as_bytes()).as_bytes());
+        random(unit, &hello.random);
         version(unit, hello.version);
         unit.word("ssl_state", "server_hello");
     }
@@ -60,6 +57,14 @@ impl Said {
         } else if c.not_before_s <= now_s {
             unit.word("tls_cert_valid", "");
         }
+    }
+}
+
+fn random(unit: &mut super::Unit, bytes: &[u8]) {
+    unit.add(RANDOM, bytes);
+    if let Some((time, rest)) = bytes.split_at_checked(4) {
+        unit.add(RANDOM_TIME, time);
+        unit.add(RANDOM_BYTES, rest);
     }
 }
 
