@@ -84,12 +84,14 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
         &[],
         &["hashbrown", "foldhash", "thiserror", "serde", "serde_json"],
     ),
-    // Perl's regular expressions, which rules are written in; a hasher and digests
+    // streams and messages that rules look into; Perl's regular expressions, which rules are written in, many contents at once, hashers and digests
     (
         "detect",
-        &[],
+        &["reassemble"],
         &[
             "pcre2",
+            "aho_corasick",
+            "hashbrown",
             "foldhash",
             "ring",
             "md5",
@@ -109,6 +111,7 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "meter",
             "enrich",
             "aggregate",
+            "detect",
             "batch",
         ],
         &["crossbeam_channel", "serde", "tracing"],

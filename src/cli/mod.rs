@@ -17,6 +17,7 @@ mod report;
 mod rules;
 mod run;
 mod schema;
+mod signatures;
 mod size;
 mod spool;
 mod store;
@@ -74,11 +75,11 @@ enum Command {
 
 /// Parses the arguments, runs the subcommand and maps its end to an exit code: 0 done, 1 failed, 2 wrong usage.
 pub fn main() -> ExitCode {
-    match Arguments::parse().command {
+    match Arguments::parse_from(signatures::apart(std::env::args_os())).command {
         Command::Run(arguments) => done(run::run(&arguments)),
         Command::Demo(arguments) => done(demo::run(&arguments)),
         Command::Check(arguments) => done(check::run(&arguments)),
-        Command::Replay(arguments) => done(replay::run(&arguments)),
+        Command::Replay(arguments) => done(replay::run(*arguments)),
         Command::Inspect(arguments) => done(inspect::run(&arguments)),
         Command::Top(arguments) => done(top::run(&arguments)),
         Command::Report(arguments) => done(report::run(&arguments)),

@@ -4,6 +4,7 @@ mod crew;
 mod summary;
 
 use super::connection::ConnectionArguments;
+use super::signatures::{Alerts, SignatureArguments};
 use crate::aggregate::{self, Reference};
 use crate::batch::{Identity, Sealer};
 use crate::config::Config;
@@ -30,7 +31,7 @@ use summary::Summary;
 ///
 /// Reads pcap, pcapng, and files of one raw UDP payload (.dat, .bin). The same input gives the same bytes, every time and
 /// whatever the number of shards. Malformed records are counted, they are no error.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct ReplayArguments {
     /// Capture files, in this order
@@ -63,12 +64,16 @@ pub struct ReplayArguments {
     /// User, password and database for --store
     #[command(flatten)]
     pub connection: ConnectionArguments,
+    /// Rules to match traffic with; alerts go to alerts.ndjson
+    #[command(flatten)]
+    pub signatures: SignatureArguments,
 }
 
 /// How payloads are told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum As {
     /// A payload to a configured port, or consistent with an export protocol throughout, is export; all else is traffic.
+    #[default]
     Auto,
     /// Every UDP payload is export.
     Export,
@@ -92,23 +97,12 @@ const SECOND_NS: i64 = 1_000_000_000;
 ///
 /// # Errors
 /// When a file cannot be read or is no capture, and when the output or the store fails.
-pub fn run(arguments: &ReplayArguments) -> Result<()> {
+pub fn run(mut arguments: ReplayArguments) -> Result<()> {
+    let mut files = std::mem::take(&mut arguments.files);
+    arguments.signatures.with(&mut files);
+    arguments.files = files;
     let config = super::load_config(arguments.config.as_deref())?;
-    let captures = Captures::open(&arguments.files, decode::looks_like_export)?;
-    let selection = match arguments.selection {
-        As::Export => Selection::Export,
-        As::Packets => Selection::Packets,
-        As::Auto => Selection::Auto {
-            ports: config.receive.listeners.iter().map(|l| l.port()).collect(),
-            looks_like_export: decode::looks_like_export,
-        },
-    };
-    let replay = Replay {
-        config: &config,
-        captures: &captures,
-        selection,
-        arguments,
-    };
+    let replay = Replay::new(&config, &arguments)?;
     if arguments.out.is_some() || arguments.store.is_none() {
         replay.to_files()?;
     }
@@ -118,14 +112,54 @@ pub fn run(arguments: &ReplayArguments) -> Result<()> {
     Ok(())
 }
 
+/// Matches traffic with rules and writes nothing but alerts; without a folder how many there were of each rule.
+///
+/// # Errors
+/// When a file cannot be read or is no capture, and when the output fails.
+pub fn alerts(arguments: &ReplayArguments) -> Result<()> {
+    let config = super::load_config(arguments.config.as_deref())?;
+    let replay = Replay::new(&config, arguments)?;
+    let mut crew = replay.crew(usize::from(arguments.shards))?;
+    let mut to = To::files(None);
+    let counts = replay.read(|found| crew.take(&found, &mut to));
+    crew.finish(&mut to);
+    if let Some(alerts) = crew.take_alerts() {
+        for line in alerts.finish()? {
+            match arguments.out {
+                Some(_) => eprintln!("{line}"),
+                None => super::say(line)?,
+            }
+        }
+    }
+    notes(&counts, &crew.end().0);
+    Ok(())
+}
+
 struct Replay<'a> {
     config: &'a Config,
-    captures: &'a Captures,
+    captures: Captures,
     selection: Selection,
     arguments: &'a ReplayArguments,
 }
 
-impl Replay<'_> {
+impl<'a> Replay<'a> {
+    fn new(config: &'a Config, arguments: &'a ReplayArguments) -> Result<Self> {
+        let selection = match arguments.selection {
+            As::Export => Selection::Export,
+            As::Packets => Selection::Packets,
+            As::Auto => Selection::Auto {
+                ports: config.receive.listeners.iter().map(|l| l.port()).collect(),
+                looks_like_export: decode::looks_like_export,
+            },
+        };
+        Ok(Replay {
+            config,
+            captures: Captures::open(&arguments.files, decode::looks_like_export)?,
+            selection,
+            arguments,
+        })
+    }
+
     fn to_files(&self) -> Result<()> {
         let n = usize::from(self.arguments.shards);
         let mut crew = self.crew(n)?;
@@ -141,6 +175,9 @@ impl Replay<'_> {
         };
         if let Some(error) = fault {
             return Err(error);
+        }
+        if let Some(alerts) = crew.take_alerts() {
+            alerts.finish()?.iter().for_each(|line| eprintln!("{line}"));
         }
         let (mut book, usage) = crew.end();
         counts.book(book.other());
@@ -231,6 +268,7 @@ impl Replay<'_> {
         };
         let book = || Book::new(usize::MAX).with_domains_max(settings.domains_max);
         let export = || ExportShard::new(Decoder::new(settings.clone()), back(), book());
+        let maker = self.arguments.signatures.load()?;
         let capture = || {
             let dissector = Dissector::new(&self.config.dissect);
             // nobody can attack a file, and the result is the same each time
@@ -240,16 +278,24 @@ impl Replay<'_> {
                 .with_places()
                 .with_apps(apps);
             let fragments = Fragments::new(&reassemble.fragments);
-            CaptureShard::new(dissector, fragments, meter, back(), book())
+            let shard = CaptureShard::new(dissector, fragments, meter, back(), book());
+            match &maker {
+                Some(maker) => shard.with_rules(maker.engine(reassemble)),
+                None => shard,
+            }
         };
         let reads_export = self.arguments.selection != As::Packets;
         let meters = self.arguments.selection != As::Export;
-        Ok(Crew::new(
+        let crew = Crew::new(
             (0..if reads_export { n } else { 0 })
                 .map(|_| export())
                 .collect(),
             (0..if meters { n } else { 0 }).map(|_| capture()).collect(),
-        ))
+        );
+        Ok(match maker {
+            Some(_) => crew.with_alerts(Alerts::create(self.arguments.out.as_deref())?),
+            None => crew,
+        })
     }
 
     /// Reads all files, with progress on a terminal.

@@ -1,5 +1,7 @@
-//! `flowhouse rules`: what signature rules say, before anything matches them.
+//! `flowhouse rules`: what signature rules say, and what they find in captures.
 
+use super::replay::{As, ReplayArguments};
+use super::signatures::SignatureArguments;
 use crate::detect::signature::{
     Classifications, Context, References, Report, RuleSet, Source, Tuning,
 };
@@ -7,9 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 
-/// Reads signature rules in Suricata's language: which load, which do not and why, and what they mean.
-///
-/// Nothing matches packets with them yet.
+/// Reads signature rules in Suricata's language: which load, which do not and why, what they mean, and what they find.
 #[derive(Debug, Args)]
 pub struct RulesArguments {
     #[command(subcommand)]
@@ -42,20 +42,35 @@ enum Action {
         #[arg(long, value_name = "SID")]
         sid: Vec<u32>,
     },
+    /// Match capture files with rules, and say how often each one hit
+    #[command(after_help = TEST_EXAMPLES)]
+    Test {
+        #[command(flatten)]
+        signatures: SignatureArguments,
+        /// Write alerts.ndjson into this folder
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+        /// Shards to split traffic over; the result is the same for any number
+        #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+        shards: u16,
+        /// Capture files, in this order
+        #[arg(required = true, value_name = "CAPTURE")]
+        captures: Vec<PathBuf>,
+    },
 }
 
 /// The rules, and what they are read against.
 #[derive(Debug, Args)]
-struct Files {
+pub(super) struct Files {
     /// Files of rules, or folders with `*.rules`; `classification.config` and `reference.config` beside the first are read
     #[arg(required = true, value_name = "FILE")]
-    files: Vec<PathBuf>,
+    pub(super) files: Vec<PathBuf>,
     /// A variable of rule headers, by Suricata's name or its own: vars.address-groups.HOME_NET=10.0.0.0/8, HTTP_PORTS=[80,8080]
     #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    pub(super) set: Vec<String>,
     /// Read this threshold.config, and say what is wrong with it
     #[arg(long, value_name = "FILE")]
-    threshold: Option<PathBuf>,
+    pub(super) threshold: Option<PathBuf>,
 }
 
 /// Runs the subcommand.
@@ -67,7 +82,7 @@ pub fn run(arguments: &RulesArguments) -> Result<()> {
             warnings,
             strict,
         } => {
-            let report = files.load()?.report();
+            let report = files.load()?.0.report();
             if *json {
                 super::say(serde_json::to_string(&report)?)?;
             } else {
@@ -78,7 +93,28 @@ pub fn run(arguments: &RulesArguments) -> Result<()> {
             }
             Ok(())
         }
-        Action::Explain { files, sid } => explain(&files.load()?, sid),
+        Action::Explain { files, sid } => explain(&files.load()?.0, sid),
+        Action::Test {
+            signatures,
+            out,
+            shards,
+            captures,
+        } => {
+            let mut signatures = signatures.clone();
+            let mut captures = captures.clone();
+            signatures.with(&mut captures);
+            if signatures.rules.is_empty() {
+                bail!("no rules: give --rules FILE");
+            }
+            super::replay::alerts(&ReplayArguments {
+                files: captures,
+                selection: As::Packets,
+                shards: *shards,
+                out: out.clone(),
+                signatures,
+                ..ReplayArguments::default()
+            })
+        }
     }
 }
 
@@ -119,15 +155,17 @@ fn text(report: &Report, warnings: bool) -> String {
 }
 
 impl Files {
-    fn load(&self) -> Result<RuleSet> {
-        let context = self.context()?;
+    /// Reads the rules, and what changes how they alert.
+    pub(super) fn load(&self) -> Result<(RuleSet, Tuning)> {
+        let (context, tuning) = self.context()?;
         let mut texts = vec![];
         for path in self.rule_files()? {
             let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
             texts.push((path.display().to_string(), bytes));
         }
         let sources = texts.iter().map(|(file, bytes)| Source { file, bytes });
-        Ok(RuleSet::load(&sources.collect::<Vec<_>>(), &context))
+        let set = RuleSet::load(&sources.collect::<Vec<_>>(), &context);
+        Ok((set, tuning))
     }
 
     fn rule_files(&self) -> Result<Vec<PathBuf>> {
@@ -147,8 +185,8 @@ impl Files {
         Ok(files)
     }
 
-    fn context(&self) -> Result<Context> {
-        let mut context = Context::default();
+    fn context(&self) -> Result<(Context, Tuning)> {
+        let (mut context, mut tuning) = (Context::default(), Tuning::default());
         for pair in &self.set {
             let Some((key, value)) = pair.split_once('=') else {
                 bail!("--set {pair}: write KEY=VALUE");
@@ -170,10 +208,11 @@ impl Files {
         }
         if let Some(path) = &self.threshold {
             let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-            let (_, faults) = Tuning::read(&text, &context.variables, &context.settings);
+            let (read, faults) = Tuning::read(&text, &context.variables, &context.settings);
             tell(&path.display().to_string(), &faults);
+            tuning = read;
         }
-        Ok(context)
+        Ok((context, tuning))
     }
 
     /// A file beside the first rules, if it is there.
@@ -207,3 +246,7 @@ const CHECK_EXAMPLES: &str = "Examples:
 const EXPLAIN_EXAMPLES: &str = "Examples:
   flowhouse rules explain --sid 2100498 rules/
   flowhouse rules explain local.rules";
+
+const TEST_EXAMPLES: &str = "Examples:
+  flowhouse rules test --rules local.rules capture.pcap
+  flowhouse rules test --rules /etc/suricata/rules --out found/ -k none --set stream.midstream=true *.pcap";

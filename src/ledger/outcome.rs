@@ -265,6 +265,12 @@ outcomes! {
     FragmentConflicts = "fragment_conflicts";
     /// Packets from fragments that turned out to be tunnels: they were handed to the shard of the conversation inside.
     FragmentsRerouted = "fragments_rerouted";
+    /// Conversations that rules were tried on and that gave way to others.
+    RuleFlowsEvicted = "rule_flows_evicted";
+    /// Conversations that were not read for rules any more because there was no room.
+    RuleTalksRefused = "rule_talks_refused";
+    /// Times that a rule was given up because confirming it took more steps than it may.
+    RulesGivenUp = "rules_given_up";
 }
 
 #[cfg(test)]

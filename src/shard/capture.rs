@@ -1,6 +1,7 @@
 //! Frames to rows, for one shard.
 
 use super::{Back, Sealed};
+use crate::detect::signature::engine::{Alert, Engine};
 use crate::dissect::{Dissected, Dissector, FrameHead, Reason};
 use crate::ledger::{Book, Outcome, Tally};
 use crate::meter::Meter;
@@ -16,6 +17,8 @@ pub struct CaptureShard {
     fragments: Fragments,
     strays: Vec<Stray>,
     meter: Meter,
+    /// Matches packets with rules; nothing where there are none.
+    rules: Option<Box<Engine>>,
     back: Back,
     open: FlowBatch,
     opened_ns: i64,
@@ -54,10 +57,25 @@ impl CaptureShard {
             fragments,
             strays: vec![],
             meter,
+            rules: None,
             back,
             open: FlowBatch::new(),
             opened_ns: 0,
             book,
+        }
+    }
+
+    /// Matches packets with rules, too.
+    pub fn with_rules(mut self, engine: Engine) -> Self {
+        self.rules = Some(Box::new(engine));
+        self
+    }
+
+    /// What rules raised since this was asked last.
+    pub fn take_alerts(&mut self) -> Vec<Alert> {
+        match &mut self.rules {
+            Some(rules) if rules.has_alerts() => rules.take_alerts(),
+            _ => vec![],
         }
     }
 
@@ -73,6 +91,9 @@ impl CaptureShard {
         if done && !self.fragments.is_empty() {
             self.give_up(now_ns);
         }
+        if let (true, Some(rules)) = (done, &mut self.rules) {
+            rules.advance(now_ns, self.book.other());
+        }
         done
     }
 
@@ -83,6 +104,9 @@ impl CaptureShard {
         match self.dissector.frame(head, bytes) {
             Dissected::Ip(packet) => {
                 tally.one(Outcome::FramesDissected);
+                if let Some(rules) = &mut self.rules {
+                    rules.packet(&packet, self.book.other());
+                }
                 if packet.fragment.is_none() {
                     let (out, book) = (&mut self.open, &mut self.book);
                     self.meter.packet(&packet, out, book);
@@ -106,6 +130,9 @@ impl CaptureShard {
                     }
                 };
                 if let Some(whole) = found {
+                    if let Some(rules) = &mut self.rules {
+                        rules.packet(&whole, self.book.other());
+                    }
                     let (out, book) = (&mut self.open, &mut self.book);
                     self.meter.packet(&whole, out, book);
                 }
@@ -125,6 +152,9 @@ impl CaptureShard {
         tally.one(Outcome::FragmentsRerouted);
         let inside = self.again.whole(s.head, &s.outer, s.counts, &s.bytes);
         if let Dissected::Ip(packet) = inside {
+            if let Some(rules) = &mut self.rules {
+                rules.packet(&packet, self.book.other());
+            }
             self.meter.packet(&packet, &mut self.open, &mut self.book);
         }
     }
@@ -134,6 +164,9 @@ impl CaptureShard {
     #[must_use]
     pub fn finish(&mut self, frame: u64) -> bool {
         self.give_up(i64::MAX);
+        if let Some(rules) = &mut self.rules {
+            rules.finish(self.book.other());
+        }
         self.meter.finish(frame, &mut self.open, &mut self.book)
     }
 

@@ -16,6 +16,7 @@ mod deploy;
 mod detections;
 mod generate;
 mod harness;
+mod ids;
 mod metered;
 mod modes;
 mod names;

@@ -1,5 +1,6 @@
 //! The shards of a replay: they see everything in order of frames, and let time pass together.
 
+use super::super::signatures::Alerts;
 use super::summary::ShardUsage;
 use crate::batch::Bundle;
 use crate::dissect::{FrameHead, route};
@@ -19,6 +20,8 @@ pub(super) struct Crew {
     export_ns: i64,
     /// Latest time of a frame of traffic.
     traffic_ns: i64,
+    /// What becomes of what rules raise.
+    alerts: Option<Alerts>,
 }
 
 /// Where rows go.
@@ -46,7 +49,32 @@ impl Crew {
             captures,
             export_ns: 0,
             traffic_ns: i64::MIN,
+            alerts: None,
         }
+    }
+
+    /// With somebody who takes what rules raise.
+    pub(in crate::cli) fn with_alerts(mut self, alerts: Alerts) -> Self {
+        self.alerts = Some(alerts);
+        self
+    }
+
+    /// Who took what rules raised.
+    pub(in crate::cli) fn take_alerts(&mut self) -> Option<Alerts> {
+        self.alerts.take()
+    }
+
+    /// Takes what rules raised: what time raised is brought into one order.
+    fn raised(&mut self, by_time: bool) {
+        let Some(alerts) = &mut self.alerts else {
+            return;
+        };
+        let shards = self.captures.iter_mut();
+        let mut raised: Vec<_> = shards.flat_map(CaptureShard::take_alerts).collect();
+        if by_time {
+            raised.sort_by_key(|a| (a.pair(), a.flow));
+        }
+        raised.iter().for_each(|a| alerts.take(a));
     }
 
     /// How many of them give rows.
@@ -141,6 +169,7 @@ impl Crew {
                     to.room(self, f.number.saturating_sub(1), f.time_ns);
                 }
             }
+            self.raised(true);
         }
         let i = match n {
             1 => 0,
@@ -162,6 +191,7 @@ impl Crew {
             let to = shard_of(Addr(mixed(low, high)), n);
             self.captures[to].stray(&stray);
         }
+        self.raised(false);
         for i in 0..n {
             if self.captures[i].is_full() {
                 to.room(self, f.number, f.time_ns);
@@ -176,6 +206,7 @@ impl Crew {
                 to.room(self, frame.saturating_sub(1), self.traffic_ns);
             }
         }
+        self.raised(true);
     }
 }
 

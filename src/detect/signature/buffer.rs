@@ -57,6 +57,26 @@ impl Buffer {
     /// The payload or stream.
     pub const PAYLOAD: Self = Self(0);
 
+    /// The buffer of that name in Suricata 7; for constants.
+    pub(super) const fn named(name: &str) -> Self {
+        let mut at = 0;
+        while at < BUFFERS.len() {
+            if same(BUFFERS[at].name.as_bytes(), name.as_bytes()) {
+                return Self(at as u16);
+            }
+            at += 1;
+        }
+        panic!("no buffer has that name")
+    }
+
+    /// Its place in the list of all.
+    pub(super) fn place(self) -> usize {
+        self.0.into()
+    }
+
+    /// How many there are.
+    pub(super) const COUNT: usize = BUFFERS.len();
+
     /// What is known of it.
     pub fn info(self) -> &'static BufferInfo {
         &BUFFERS[usize::from(self.0)]
@@ -101,6 +121,14 @@ impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
+}
+
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    let mut at = 0;
+    while at < a.len() && at < b.len() && a[at] == b[at] {
+        at += 1;
+    }
+    a.len() == b.len() && at == a.len()
 }
 
 const fn row(

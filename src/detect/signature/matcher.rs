@@ -21,6 +21,9 @@ pub struct Matcher {
     steps_max: u32,
     steps: u32,
     gave_up: bool,
+    /// Place in its stream of the first byte that is looked at; places that a rule counts from the start count from the
+    /// start of the stream.
+    stream_start: u64,
     /// Order of bytes that a DCE/RPC header said, for steps that go by it.
     pub dce_little: bool,
     /// What steps extracted, by the variable's number.
@@ -48,6 +51,7 @@ impl Matcher {
             steps_max: settings.match_steps_max,
             steps: 0,
             gave_up: false,
+            stream_start: 0,
             dce_little: false,
             variables: vec![],
             spans: vec![],
@@ -72,6 +76,14 @@ impl Matcher {
             _ if self.gave_up => Outcome::GivenUp,
             _ => Outcome::Failed,
         }
+    }
+
+    /// Runs the steps of a group on bytes of a stream that are `start` bytes behind its beginning.
+    pub fn run_in_stream(&mut self, group: &Group, bytes: &[u8], start: u64) -> Outcome {
+        self.stream_start = start;
+        let outcome = self.run(group, bytes);
+        self.stream_start = 0;
+        outcome
     }
 
     fn rest(&mut self, steps: &[Step], bytes: &[u8], end: usize) -> Rest {
@@ -162,12 +174,17 @@ impl Matcher {
             }
             from = from.max(0);
         } else {
-            from = from.max(number(content.offset));
+            let before = i64::try_from(self.stream_start).unwrap_or(i64::MAX);
+            let start = number(content.offset) - before;
             if content.depth.is_some() {
-                to = to.min(from.saturating_add(number(content.depth)));
+                to = to.min(start.saturating_add(number(content.depth)));
             }
+            from = from.max(start);
         }
         if content.startswith {
+            if self.stream_start > 0 {
+                return (1, 0);
+            }
             to = to.min(i64::try_from(content.pattern.len()).unwrap_or(i64::MAX));
         }
         let place = |n: i64| usize::try_from(n).unwrap_or(0);

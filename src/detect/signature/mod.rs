@@ -5,6 +5,7 @@
 mod buffer;
 mod content;
 mod draft;
+pub mod engine;
 mod error;
 mod explain;
 mod header;
@@ -36,7 +37,7 @@ pub use matcher::{Matcher, Outcome};
 pub use number::Number;
 pub use rule::*;
 pub use rule_set::{Doubt, Report, RuleSet, Source};
-pub use settings::Settings;
+pub use settings::{EngineSettings, Settings};
 pub use syntax::{Entry, OptionText, Place, RuleText, read};
 pub use transform::{Scratch, Transforms};
 pub use variables::Variables;

@@ -53,3 +53,46 @@ impl Default for Settings {
         }
     }
 }
+
+/// What the engine may keep of conversations, and do for one packet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EngineSettings {
+    /// Most conversations of a shard; past it the one that was silent for longest gives way.
+    pub flows_max: usize,
+    /// Whether connections of which the beginning was missed are read. Suricata's `stream.midstream`.
+    pub midstream: bool,
+    /// Whether wrong checksums keep a segment out of its stream.
+    pub checksums: bool,
+    /// Bytes of a stream that are looked at together, where nothing else says that a message is whole.
+    pub chunk_bytes: usize,
+    /// Bytes before a chunk that are kept to find what lies across its edge.
+    pub overlap_bytes: usize,
+    /// Bytes of streams that are kept for rules, of a shard; past it nothing is kept across the edges of chunks.
+    pub raw_bytes_max: usize,
+    /// Bytes of messages, bodies and files that are kept for rules, of a shard; past it conversations that need more are given up.
+    pub talk_bytes_max: usize,
+    /// Bytes of a body or file that rules see. Suricata's stock limit is 100 KiB.
+    pub body_bytes_max: usize,
+    /// Bytes of a body after which rules are tried before it is whole.
+    pub body_step_bytes: usize,
+    /// Bytes of payload that an alert keeps.
+    pub alert_bytes_max: usize,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            flows_max: 262_144,
+            midstream: false,
+            checksums: true,
+            chunk_bytes: 2_560,
+            overlap_bytes: 1_024,
+            raw_bytes_max: 256 << 20,
+            talk_bytes_max: 512 << 20,
+            body_bytes_max: 100 << 10,
+            body_step_bytes: 32 << 10,
+            alert_bytes_max: 4_096,
+        }
+    }
+}

@@ -31,6 +31,8 @@ pub struct ServerHello {
     pub version: u16,
     /// The version field of the message.
     pub legacy_version: u16,
+    /// Its random octets.
+    pub random: Vec<u8>,
     /// The cipher suite that was chosen.
     pub cipher: u16,
     /// Types of the extensions, in order.
@@ -201,6 +203,7 @@ impl ServerHello {
         Some(ServerHello {
             version,
             legacy_version,
+            random: hello.random.to_vec(),
             cipher: hello.cipher.0,
             extensions: kinds,
         })

@@ -1,6 +1,7 @@
 //! HTTP/1 (RFC 9112): heads, and where the messages between them end.
 
 use super::body::Body;
+use super::head::{Framing, Head, end_of_head, is_no_status_line, trimmed, with_head};
 use super::http2::Http2;
 use super::known::Ctx;
 use super::message::Message;
@@ -8,60 +9,6 @@ use super::peek::{Confidence, Peek, Verdict};
 use crate::ledger::Outcome;
 use crate::model::AppProto;
 use std::collections::VecDeque;
-
-/// Start line and header fields, as they were sent.
-#[derive(Clone, Copy, Debug)]
-pub struct Head<'a> {
-    /// Method, target, version; or version, status, reason.
-    pub first: [&'a [u8]; 3],
-    /// Name and value of each field, in order.
-    pub headers: &'a [(&'a [u8], &'a [u8])],
-    /// Stream of HTTP/2; 0 in HTTP/1.
-    pub stream: u32,
-}
-
-impl<'a> Head<'a> {
-    /// Value of the first field of this name, without regard to case.
-    pub fn header(&self, name: &str) -> Option<&'a [u8]> {
-        let found = self
-            .headers
-            .iter()
-            .find(|h| h.0.eq_ignore_ascii_case(name.as_bytes()));
-        found.map(|h| h.1)
-    }
-
-    /// Host without its port: of the target where it has one, else of the field.
-    pub fn host(&self) -> Option<&'a [u8]> {
-        let [method, target, _] = self.first;
-        let target = match target.windows(3).position(|w| w == b"://") {
-            Some(at) if at < 8 => target[at + 3..].split(|b| *b == b'/').next(),
-            _ if method == b"CONNECT" => Some(target),
-            _ => None,
-        };
-        target.or(self.header("host")).map(without_port)
-    }
-
-    fn has(&self, name: &str, token: &str) -> bool {
-        let mut values = self
-            .headers
-            .iter()
-            .filter(|h| h.0.eq_ignore_ascii_case(name.as_bytes()));
-        values.any(|h| tokens(h.1).any(|t| t.eq_ignore_ascii_case(token.as_bytes())))
-    }
-}
-
-fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|b| *b == b',').map(<[u8]>::trim_ascii)
-}
-
-fn without_port(host: &[u8]) -> &[u8] {
-    let host = host.rsplit(|b| *b == b'@').next().unwrap_or(host);
-    match host {
-        // IPv6 in brackets
-        [b'[', rest @ ..] => rest.split(|b| *b == b']').next().unwrap_or(rest),
-        _ => host.split(|b| *b == b':').next().unwrap_or(host),
-    }
-}
 
 /// A request line or a status line.
 pub(super) fn recognise(peek: &Peek<'_>) -> Verdict {
@@ -241,7 +188,12 @@ impl Http {
                 &waiting
             }
         };
-        let Some(end) = end_of_head(whole, before.saturating_sub(3)) else {
+        let answers = self.answers(half, whole);
+        if answers && ctx.wishes.all && whole.len() >= STATUS && is_no_status_line(whole) {
+            self.bare_body(ctx, half, whole);
+            return fresh.len();
+        }
+        let Some(end) = end_of_head(whole, before.saturating_sub(3), answers) else {
             if whole.len() > ctx.settings.header_bytes_max {
                 ctx.tally.one(Outcome::AppBudgets);
                 self.halves[half].stage = Stage::Done;
@@ -253,7 +205,8 @@ impl Http {
             self.halves[half].waiting = waiting;
             return fresh.len();
         };
-        let is_read = with_head(&whole[..end], ctx.settings.headers_max, |head, cut| {
+        let most = ctx.settings.headers_max;
+        let is_read = with_head(&whole[..end], most, answers, |head, cut| {
             if cut {
                 ctx.tally.one(Outcome::AppBudgets);
             }
@@ -265,10 +218,29 @@ impl Http {
         end - before
     }
 
+    /// Whether what a half says with these bytes is an answer.
+    fn answers(&self, half: usize, first: &[u8]) -> bool {
+        first.starts_with(b"HTTP/") || self.client.is_some_and(|c| c != half)
+    }
+
+    /// An answer without a head (HTTP/0.9): all that comes is its body.
+    fn bare_body(&mut self, ctx: &mut Ctx<'_>, half: usize, bytes: &[u8]) {
+        let head = Head {
+            first: [b""; 3],
+            headers: &[],
+            stream: 0,
+            raw: b"",
+        };
+        ctx.visitor.message(half, &Message::HttpResponse(&head));
+        let h = &mut self.halves[half];
+        h.stage = Stage::UntilEnd;
+        h.body.start(ctx, b"");
+        h.body.data(ctx, half, bytes);
+    }
+
     /// A head was read: what it says, and what follows it.
     fn told(&mut self, ctx: &mut Ctx<'_>, half: usize, head: &Head<'_>) {
-        let is_answer = head.first[0].starts_with(b"HTTP/");
-        let stage = if is_answer {
+        let stage = if self.answers(half, head.first[0]) {
             ctx.visitor.message(half, &Message::HttpResponse(head));
             self.answered(head)
         } else {
@@ -289,10 +261,29 @@ impl Http {
             }
             return;
         }
-        h.body
-            .start(ctx, head.header("content-encoding").unwrap_or_default());
+        h.body.start(ctx, &head.all("content-encoding"));
         if stage == Stage::Length(0) {
             h.stage = Stage::Head;
+            ctx.visitor.message(half, &Message::HttpEnd);
+        }
+    }
+
+    /// No more bytes of a half come: a body that nothing else ends is over.
+    pub fn end(&mut self, ctx: &mut Ctx<'_>, half: usize) {
+        let h = &mut self.halves[half];
+        if h.stage == Stage::Head && h.waiting.contains(&b'\n') {
+            // a head that never ended
+            let waiting = std::mem::take(&mut h.waiting);
+            let most = ctx.settings.headers_max;
+            let answers = self.answers(half, &waiting);
+            with_head(&waiting, most, answers, |head, _| {
+                self.told(ctx, half, head);
+            });
+        }
+        let h = &mut self.halves[half];
+        if !matches!(h.stage, Stage::Head | Stage::Done) {
+            h.end(ctx, half);
+            h.stage = Stage::Done;
         }
     }
 
@@ -332,8 +323,11 @@ impl Http {
                 self.asked.pop_front();
             }
         }
-        if asked == Asked::Head || matches!(status, b"204" | b"304") {
+        if asked == Asked::Head || status == b"304" {
             return Stage::Length(0);
+        }
+        if status == b"204" {
+            return length(head).unwrap_or(Stage::Length(0));
         }
         length(head).unwrap_or(Stage::UntilEnd)
     }
@@ -343,6 +337,7 @@ impl Half {
     /// The body is over.
     fn end(&mut self, ctx: &mut Ctx<'_>, half: usize) {
         self.body.end(ctx, half);
+        ctx.visitor.message(half, &Message::HttpEnd);
         self.stage = Stage::Head;
     }
 
@@ -360,16 +355,21 @@ impl Half {
         let line = std::mem::take(&mut self.waiting);
         let line = line.trim_ascii();
         match self.stage {
-            Stage::ChunkEnd if line.is_empty() => self.stage = Stage::ChunkLine,
+            // whatever stands behind a chunk
+            Stage::ChunkEnd => self.stage = Stage::ChunkLine,
             Stage::Trailer if line.is_empty() => self.end(ctx, half),
             Stage::Trailer => {}
+            // a line between chunks
+            _ if line.is_empty() => {}
             _ => {
-                let digits = line.split(|b| *b == b';').next().unwrap_or_default();
-                let text = std::str::from_utf8(digits.trim_ascii()).unwrap_or_default();
-                self.stage = match u64::from_str_radix(text, 16) {
-                    Ok(0) => Stage::Trailer,
-                    Ok(n) => Stage::Chunk(n),
-                    Err(_) => Stage::Done,
+                self.stage = match chunk_length(line) {
+                    Some(0) => Stage::Trailer,
+                    Some(n) => Stage::Chunk(n),
+                    // no chunks after all: as it came
+                    None => {
+                        self.body.data(ctx, half, &[line, b"\n"].concat());
+                        Stage::UntilEnd
+                    }
                 };
             }
         }
@@ -379,91 +379,18 @@ impl Half {
 
 /// How a body ends by its head; `None` where it does not say.
 fn length(head: &Head<'_>) -> Option<Stage> {
-    if head.has("transfer-encoding", "chunked") {
-        return Some(Stage::ChunkLine);
-    }
-    let text = std::str::from_utf8(head.header("content-length")?).ok()?;
-    text.trim().parse().ok().map(Stage::Length)
+    Some(match head.framing()? {
+        Framing::Chunks => Stage::ChunkLine,
+        Framing::Length(n) => Stage::Length(n),
+    })
 }
 
-/// Where a head ends: behind the first empty line.
-fn end_of_head(b: &[u8], from: usize) -> Option<usize> {
-    let mut at = from;
-    while let Some(n) = b[at..].iter().position(|c| *c == b'\n') {
-        at += n + 1;
-        match b.get(at..) {
-            Some([b'\n', ..]) => return Some(at + 1),
-            Some([b'\r', b'\n', ..]) => return Some(at + 2),
-            _ => {}
-        }
-    }
-    None
-}
-
-/// Reads a whole head; the second argument says whether it has more fields than are read. False where it is none.
-fn with_head(b: &[u8], headers_max: usize, told: impl FnOnce(&Head<'_>, bool)) -> bool {
-    let mut fields = vec![httparse::EMPTY_HEADER; 32.min(headers_max)];
-    let is_answer = b.starts_with(b"HTTP/");
-    let mut first: [&[u8]; 3] = [b""; 3];
-    let count = if is_answer {
-        let mut r = httparse::Response::new(&mut fields);
-        let config = httparse::ParserConfig::default().parse_response(&mut r, b);
-        let line = b.split(|c| *c == b'\n').next().unwrap_or_default();
-        first = words_of(line);
-        config
-            .ok()
-            .filter(|s| s.is_complete())
-            .map(|_| r.headers.len())
-    } else {
-        let mut r = httparse::Request::new(&mut fields);
-        let parsed = r.parse(b);
-        if parsed.is_ok_and(|s| s.is_complete()) {
-            let version: &[u8] = if r.version == Some(0) {
-                b"HTTP/1.0"
-            } else {
-                b"HTTP/1.1"
-            };
-            let [method, path] = [r.method, r.path].map(|p| p.unwrap_or_default().as_bytes());
-            first = [method, path, version];
-            Some(r.headers.len())
-        } else {
-            None
-        }
-    };
-    let mut headers: Vec<(&[u8], &[u8])> = vec![];
-    let mut cut = false;
-    match count {
-        Some(n) => headers.extend(fields[..n].iter().map(|f| (f.name.as_bytes(), f.value))),
-        // more fields than usual, or such as the grammar forbids: senders differ, and so do their readers
-        None => {
-            let mut lines = b.split(|c| *c == b'\n');
-            first = words_of(lines.next().unwrap_or_default());
-            for line in lines {
-                let at = line.iter().position(|c| *c == b':');
-                if headers.len() == headers_max && at.is_some() {
-                    cut = true;
-                    break;
-                }
-                headers.extend(at.map(|at| (line[..at].trim_ascii(), line[at + 1..].trim_ascii())));
-            }
-        }
-    }
-    if first[0].is_empty() || first[1].is_empty() {
-        return false;
-    }
-    let head = Head {
-        first,
-        headers: &headers,
-        stream: 0,
-    };
-    told(&head, cut);
-    true
-}
-
-/// The three parts of a start line.
-fn words_of(line: &[u8]) -> [&[u8]; 3] {
-    let mut parts = line.trim_ascii_end().splitn(3, |b| *b == b' ');
-    std::array::from_fn(|_| parts.next().unwrap_or_default())
+/// The length at the start of a line of chunked coding.
+fn chunk_length(line: &[u8]) -> Option<u64> {
+    let line = trimmed(line);
+    let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
+    let text = std::str::from_utf8(&line[..digits]).ok()?;
+    u64::from_str_radix(text, 16).ok()
 }
 
 const METHODS: &[&[u8]] = &[
@@ -493,6 +420,8 @@ const METHOD_MAX: usize = 20;
 const LONG_LINE: usize = 256;
 /// Longest line of chunked coding.
 const LINE_MAX: usize = 1024;
+/// Bytes of an answer that tell whether it has a head.
+const STATUS: usize = 12;
 /// Requests that wait for their answers.
 const ASKED_MAX: usize = 64;
 

@@ -1,6 +1,6 @@
 //! HTTP/2 in the clear (RFC 9113), by prior knowledge or after an upgrade: frames to heads.
 
-use super::http::Head;
+use super::head::Head;
 use super::known::Ctx;
 use super::message::Message;
 use super::peek::{Confidence, Peek, Verdict};
@@ -224,6 +224,7 @@ impl Half {
             first,
             headers: &headers,
             stream: self.frame.stream,
+            raw: b"",
         };
         told(ctx, half, &head);
         true

@@ -1,8 +1,8 @@
 //! What conversations say, message by message, borrowed from their bytes.
 
 use super::dns::Dns;
+use super::head::Head;
 use super::hello::{ClientHello, ServerHello};
-use super::http::Head;
 
 /// A message of an application protocol.
 #[derive(Clone, Copy, Debug)]
@@ -14,6 +14,8 @@ pub enum Message<'a> {
     HttpResponse(&'a Head<'a>),
     /// A part of a body, without chunks and content coding. The last one is empty.
     HttpBody(&'a [u8]),
+    /// A request or an answer of HTTP/1 is over, its body with it.
+    HttpEnd,
     /// First message of a TLS client, in QUIC too.
     TlsClientHello(&'a ClientHello<'a>),
     /// First message of a TLS server.

@@ -64,6 +64,13 @@ impl Reader {
         }
     }
 
+    /// No more bytes of a half come.
+    pub fn end(&mut self, ctx: &mut Ctx<'_>, half: usize) {
+        if let Reader::Http(r) = self {
+            r.end(ctx, half);
+        }
+    }
+
     /// Memory that it takes beside itself.
     pub fn room(&self) -> usize {
         match self {

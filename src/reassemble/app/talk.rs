@@ -1,11 +1,12 @@
 //! What is kept of one conversation while somebody wants to know more of it.
 
 use super::dns;
+use super::ear::Ear;
 use super::expect::{Endpoint, Expectations};
 use super::known::{Ctx, Known};
-use super::list::{Finding, Out, find};
-use super::message::{Message, Visitor, Wishes};
-use super::peek::{Confidence, Peek, Wire};
+use super::list::Out;
+use super::message::{Visitor, Wishes};
+use super::peek::Confidence;
 use super::reader::Reader;
 use crate::ledger::{Outcome, Tally};
 use crate::model::{Addr, AppProto};
@@ -47,12 +48,12 @@ struct Open {
 
 /// First bytes, until they tell the protocol.
 #[derive(Debug, Default)]
-struct Peeking {
-    kept: [Vec<u8>; 2],
-    before: [Vec<u8>; 2],
-    out: Out,
+pub(super) struct Peeking {
+    pub kept: [Vec<u8>; 2],
+    pub before: [Vec<u8>; 2],
+    pub out: Out,
     /// Pieces and datagrams that told nothing.
-    rounds: u8,
+    pub rounds: u8,
 }
 
 /// Who speaks with whom: what recognisers see of it.
@@ -123,148 +124,17 @@ impl Talk {
     }
 }
 
-/// The parts of a talk that listen, apart from its stream.
-struct Ear<'a> {
-    peeking: &'a mut Peeking,
-    reader: &'a mut Option<Reader>,
-    known: &'a mut Option<Box<Known>>,
-    said: &'a mut (AppProto, u8),
-    heard: &'a Heard<'a>,
-    settings: &'a AppSettings,
-    wishes: Wishes,
-    expectations: &'a mut Expectations,
-}
-
-impl Ear<'_> {
-    fn read(
-        &mut self,
-        half: usize,
-        bytes: &[u8],
-        tally: &mut Tally,
-        visitor: &mut dyn Visitor,
-    ) -> bool {
-        let mut ctx = Ctx {
-            settings: self.settings,
-            wishes: self.wishes,
-            known: self.known,
-            tally,
-            visitor,
-            time_ns: self.heard.time_ns,
-            ends: &self.heard.ends,
-            expectations: self.expectations,
-        };
-        match self.reader {
-            Some(reader) => reader.bytes(&mut ctx, half, bytes),
-            None => {
-                ctx.visitor.message(half, &Message::Other(bytes));
-                ctx.wishes.all
-            }
-        }
-    }
-
-    /// Takes a piece of a stream; returns whether more is wanted.
-    fn piece(&mut self, piece: &Piece<'_>, tally: &mut Tally, visitor: &mut dyn Visitor) -> bool {
-        let half = usize::from(piece.half);
-        if self.said.0 != AppProto::Unknown {
-            if piece.gap > 0 && !self.reader.as_mut().is_none_or(|r| r.gap(half, piece.gap)) {
-                return false;
-            }
-            return self.read(half, piece.bytes, tally, visitor);
-        }
-        let p = &mut *self.peeking;
-        p.rounds = p.rounds.saturating_add(1);
-        let before = p.kept[half].len();
-        let n = piece.bytes.len().min(PEEK - before);
-        if n == 0 {
-            return p.rounds < ROUNDS;
-        }
-        if before == 0 {
-            p.out = 0;
-        }
-        p.kept[half].extend_from_slice(&piece.bytes[..n]);
-        let peek = Peek {
-            transport: Wire::Tcp,
-            src_port: self.heard.ends.ports[0],
-            dst_port: self.heard.ends.ports[1],
-            first: [&p.kept[0], &p.kept[1]],
-            half,
-            before: b"",
-        };
-        match find(&peek, &mut p.out) {
-            Finding::Is(proto, sure) => {
-                *self.said = (proto, sure.0);
-                self.begin(half, &piece.bytes[n..], tally, visitor)
-            }
-            Finding::None => p.rounds < ROUNDS && p.kept[1 - half].is_empty(),
-            Finding::More => p.rounds < ROUNDS,
-        }
-    }
-
-    /// The protocol is known: whoever reads it gets what is there.
-    fn begin(
-        &mut self,
-        half: usize,
-        rest: &[u8],
-        tally: &mut Tally,
-        visitor: &mut dyn Visitor,
-    ) -> bool {
-        *self.reader = Reader::of_stream(self.said.0);
-        if self.reader.is_none() && !self.wishes.all {
-            return false;
-        }
-        let mut goes_on = true;
-        for which in [1 - half, half] {
-            let kept = std::mem::take(&mut self.peeking.kept[which]);
-            if goes_on && !kept.is_empty() {
-                goes_on = self.read(which, &kept, tally, visitor);
-            }
-        }
-        goes_on && (rest.is_empty() || self.read(half, rest, tally, visitor))
-    }
-
-    /// Takes a datagram; returns whether more is wanted.
-    fn datagram(&mut self, tally: &mut Tally, visitor: &mut dyn Visitor) -> bool {
-        let (half, fresh) = (self.heard.half, self.heard.segment.bytes);
-        if self.said.0 != AppProto::Unknown && !opens(self.said.0) {
-            return self.read(half, fresh, tally, visitor);
-        }
-        let p = &mut *self.peeking;
-        p.rounds = p.rounds.saturating_add(1);
-        let mut first: [&[u8]; 2] = [&p.before[0], &p.before[1]];
-        first[half] = fresh;
-        let peek = Peek {
-            transport: Wire::of(self.heard.ends.proto),
-            src_port: self.heard.ends.ports[0],
-            dst_port: self.heard.ends.ports[1],
-            first,
-            half,
-            before: &p.before[half],
-        };
-        let found = find(&peek, &mut p.out);
-        p.before[half].clear();
-        p.before[half].extend_from_slice(&fresh[..fresh.len().min(BEFORE)]);
-        let peeks_on = p.rounds < ROUNDS;
-        match found {
-            Finding::Is(proto, sure) if !opens(self.said.0) || sure >= Confidence::LIKELY => {
-                *self.said = (proto, sure.0);
-                *self.reader = Reader::of_datagrams(proto);
-                self.read(half, fresh, tally, visitor) || opens(proto) && peeks_on
-            }
-            _ => peeks_on,
-        }
+impl Peeking {
+    /// Memory that it takes beside itself.
+    pub fn room(&self) -> usize {
+        let kept = self.kept.iter().chain(&self.before);
+        kept.map(Vec::capacity).sum()
     }
 }
 
 impl Open {
     fn room(&self) -> usize {
-        let p = &self.peeking;
-        let kept = p
-            .kept
-            .iter()
-            .chain(&p.before)
-            .map(Vec::capacity)
-            .sum::<usize>();
-        kept + self.reader.as_ref().map_or(0, Reader::room)
+        self.peeking.room() + self.reader.as_ref().map_or(0, Reader::room)
     }
 
     /// As new, with its memory.
@@ -454,13 +324,7 @@ impl Apps {
 
     /// A conversation that another one announced is what that said, if its first bytes are no reason to doubt it.
     fn look_up(&self, talk: &mut Talk, heard: &Heard<'_>) {
-        let Ends { addrs, ports, .. } = heard.ends;
-        let end = |n: usize| Endpoint {
-            addr: addrs[n],
-            port: ports[n],
-        };
-        let found = self.expectations.find([end(0), end(1)], heard.time_ns);
-        if let Some(proto) = found.filter(|p| may_be(*p, heard.segment.bytes)) {
+        if let Some(proto) = look_up(&self.expectations, heard) {
             (talk.proto, talk.confidence) = (proto, Confidence::LIKELY.0);
         }
     }
@@ -557,8 +421,19 @@ impl Apps {
     }
 }
 
+/// What another conversation announced of this one, if its first bytes are no reason to doubt it.
+pub(super) fn look_up(expectations: &Expectations, heard: &Heard<'_>) -> Option<AppProto> {
+    let Ends { addrs, ports, .. } = heard.ends;
+    let end = |n: usize| Endpoint {
+        addr: addrs[n],
+        port: ports[n],
+    };
+    let found = expectations.find([end(0), end(1)], heard.time_ns);
+    found.filter(|p| may_be(*p, heard.segment.bytes))
+}
+
 /// Whether it prepares what is spoken then: that is looked for a while longer.
-fn opens(proto: AppProto) -> bool {
+pub(super) fn opens(proto: AppProto) -> bool {
     matches!(proto, AppProto::Stun | AppProto::Rtcp)
 }
 
@@ -571,11 +446,5 @@ fn may_be(proto: AppProto, bytes: &[u8]) -> bool {
     }
 }
 
-/// Bytes of each half of a stream that recognisers see.
-const PEEK: usize = 512;
-/// Bytes of an earlier datagram that recognisers see.
-const BEFORE: usize = 64;
-/// Pieces or datagrams that tell nothing before the protocol is given up.
-const ROUNDS: u8 = 16;
 /// Memory of so many conversations is kept for others.
 const FREE: usize = 4096;

@@ -58,7 +58,7 @@ const fn legacy(name: &'static str) -> Keyword {
 }
 
 /// The family of a keyword by its beginning.
-fn protocols_of(name: &str) -> &'static [&'static str] {
+pub(super) fn protocols_of(name: &str) -> &'static [&'static str] {
     const FAMILIES: &[(&str, &[&str])] = &[
         ("tls", &["tls"]),
         ("ssl", &["tls"]),

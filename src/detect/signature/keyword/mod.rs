@@ -71,6 +71,14 @@ pub(super) fn apply(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), St
     Err(foreign::hint(name, option.value.is_some()).unwrap_or_else(|| unknown(name)))
 }
 
+/// The application protocols that a condition without a buffer is of; none: any.
+pub(super) fn protocols_of(name: &str) -> &'static [&'static str] {
+    match numbers::find(name) {
+        Some(row) => row.2,
+        None => application::protocols_of(name),
+    }
+}
+
 /// Every keyword that rules may use, in order.
 pub fn names() -> Vec<&'static str> {
     let own = FAMILIES.iter().flat_map(|f| f.iter().map(|k| k.name));

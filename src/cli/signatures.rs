@@ -1,0 +1,257 @@
+//! The rules of `replay` and `rules test`: options of Suricata to an engine, alerts to lines.
+
+use super::rules::Files;
+use crate::detect::signature::engine::{Alert, Engine, Program};
+use crate::detect::signature::state::Shared;
+use crate::detect::signature::{EngineSettings, Settings};
+use crate::reassemble;
+use anyhow::{Context, Result, bail};
+use clap::{Args, ValueEnum};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Rules, and how packets are matched with them.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SignatureArguments {
+    /// A file of rules, or a folder with `*.rules`; may be given several times. Further ones may follow it
+    #[arg(long, value_name = "FILE")]
+    pub rules: Vec<PathBuf>,
+    /// Whether segments with wrong checksums are left out of their streams
+    #[arg(short = 'k', value_enum, default_value_t = Checks::All, value_name = "CHECKS")]
+    pub checks: Checks,
+    /// A setting by Suricata's name: vars.address-groups.HOME_NET=10.0.0.0/8, stream.midstream=true
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// A threshold.config
+    #[arg(long, value_name = "FILE")]
+    pub threshold: Option<PathBuf>,
+}
+
+/// Which checksums are checked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Checks {
+    /// Those of TCP.
+    #[default]
+    All,
+    /// None.
+    None,
+}
+
+/// What makes engines for shards.
+pub(super) struct Maker {
+    program: Arc<Program>,
+    shared: Arc<Shared>,
+    rules: Settings,
+    engine: EngineSettings,
+}
+
+impl SignatureArguments {
+    /// Files of rules that stand among `files` are rules, too.
+    pub fn with(&mut self, files: &mut Vec<PathBuf>) {
+        let (rules, rest): (Vec<_>, Vec<_>) = std::mem::take(files)
+            .into_iter()
+            .partition(|f| f.extension().is_some_and(|e| e == "rules"));
+        self.rules.extend(rules);
+        *files = rest;
+    }
+
+    /// Reads the rules.
+    ///
+    /// # Errors
+    /// When a file cannot be read or a setting means nothing.
+    pub(super) fn load(&self) -> Result<Option<Maker>> {
+        if self.rules.is_empty() {
+            return Ok(None);
+        }
+        let mut engine = EngineSettings {
+            checksums: self.checks == Checks::All,
+            ..EngineSettings::default()
+        };
+        let mut set = vec![];
+        let mut threshold = self.threshold.clone();
+        for pair in &self.set {
+            let Some((key, value)) = pair.split_once('=') else {
+                bail!("--set {pair}: write KEY=VALUE");
+            };
+            if key.trim() == "threshold-file" {
+                threshold = Some(PathBuf::from(value.trim()));
+            } else if !setting(key.trim(), value.trim(), &mut engine)
+                .with_context(|| format!("--set {pair}"))?
+            {
+                set.push(pair.clone());
+            }
+        }
+        let files = Files {
+            files: self.rules.clone(),
+            set,
+            threshold,
+        };
+        let (set, tuning) = files.load()?;
+        for refused in &set.refused {
+            eprintln!("flowhouse: {refused}");
+        }
+        let rules = Settings::default();
+        let program = Program::new(&set, &tuning, &rules).map_err(anyhow::Error::msg)?;
+        Ok(Some(Maker {
+            program: Arc::new(program),
+            shared: Arc::new(Shared::new(&rules, 0)),
+            rules,
+            engine,
+        }))
+    }
+}
+
+/// Takes a setting of Suricata; false where it is none of the engine.
+fn setting(key: &str, value: &str, engine: &mut EngineSettings) -> Result<bool> {
+    match key {
+        "stream.midstream" => {
+            engine.midstream = match value {
+                "true" | "yes" | "1" => true,
+                "false" | "no" | "0" => false,
+                _ => bail!("is true or false"),
+            };
+        }
+        "stream.checksum-validation" => engine.checksums = matches!(value, "true" | "yes" | "1"),
+        k if k.ends_with("response-body-limit") || k.ends_with("request-body-limit") => {
+            engine.body_bytes_max = size(value)?;
+        }
+        // bodies are unpacked by as many layers as they have
+        k if k.ends_with("response-body-decompress-layer-limit") => {}
+        _ => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// A number of bytes, as Suricata writes it: 100kb. 0 is no limit.
+fn size(text: &str) -> Result<usize> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "m" | "mb" | "mib" => 1 << 20,
+        _ => bail!("`{text}` is no size"),
+    };
+    let number: usize = digits.trim().parse()?;
+    Ok(match number.saturating_mul(unit) {
+        0 => 16 << 20,
+        bytes => bytes,
+    })
+}
+
+impl Maker {
+    /// An engine for a shard.
+    pub fn engine(&self, reassemble: &reassemble::Settings) -> Engine {
+        Engine::new(
+            self.program.clone(),
+            self.shared.clone(),
+            &self.rules,
+            &self.engine,
+            reassemble,
+            0,
+        )
+    }
+}
+
+/// Takes what rules raise: lines of `alerts.ndjson`, and how many of each rule.
+#[derive(Debug, Default)]
+pub(super) struct Alerts {
+    out: Option<BufWriter<File>>,
+    line: Vec<u8>,
+    by_rule: BTreeMap<(u32, u32), (u64, String)>,
+    fault: Option<std::io::Error>,
+}
+
+impl Alerts {
+    /// Into `alerts.ndjson` of a folder, or nowhere.
+    pub fn create(folder: Option<&Path>) -> Result<Self> {
+        let mut alerts = Self::default();
+        if let Some(folder) = folder {
+            std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+            let path = folder.join("alerts.ndjson");
+            let file = File::create(&path).with_context(|| path.display().to_string())?;
+            alerts.out = Some(BufWriter::new(file));
+        }
+        Ok(alerts)
+    }
+
+    /// Takes one.
+    pub fn take(&mut self, alert: &Alert) {
+        let rule = alert.rule();
+        let counted = self.by_rule.entry((rule.gid, rule.sid));
+        counted.or_insert_with(|| (0, rule.about.message.clone())).0 += 1;
+        if let Some(out) = &mut self.out {
+            self.line.clear();
+            alert.write(&mut self.line);
+            if let Err(error) = out.write_all(&self.line) {
+                self.fault.get_or_insert(error);
+            }
+        }
+    }
+
+    /// All were taken: lines of how many each rule raised.
+    ///
+    /// # Errors
+    /// When a line could not be written.
+    pub fn finish(mut self) -> Result<Vec<String>> {
+        if let Some(fault) = self.fault.take() {
+            return Err(fault).context("alerts.ndjson");
+        }
+        if let Some(mut out) = self.out.take() {
+            out.flush().context("alerts.ndjson")?;
+        }
+        let line = |((gid, sid), (count, message)): (&(u32, u32), &(u64, String))| {
+            format!("{count:>8}  {gid}:{sid}  {message}")
+        };
+        Ok(self.by_rule.iter().map(line).collect())
+    }
+}
+
+/// Options of Suricata may be one argument: `-k none --set stream.midstream=true`. They are taken apart.
+pub(super) fn apart(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut out = vec![];
+    for argument in arguments {
+        match argument.to_str() {
+            Some(text) if text.starts_with("-k ") || text.starts_with("--set ") => {
+                out.extend(text.split_whitespace().map(OsString::from));
+            }
+            _ => out.push(argument),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_in_one_argument() {
+        let given = ["flowhouse", "--set a=b -k none", "-k", "all", "a b"];
+        let got = apart(given.iter().map(OsString::from));
+        let want = [
+            "flowhouse",
+            "--set",
+            "a=b",
+            "-k",
+            "none",
+            "-k",
+            "all",
+            "a b",
+        ];
+        assert_eq!(got, want.map(OsString::from));
+    }
+
+    #[test]
+    fn settings_by_their_names() {
+        let mut engine = EngineSettings::default();
+        assert!(setting("stream.midstream", "true", &mut engine).unwrap() && engine.midstream);
+        assert!(setting("stream.midstream", "maybe", &mut engine).is_err());
+        assert!(!setting("HOME_NET", "any", &mut engine).unwrap());
+        assert_eq!(size("100kb").unwrap(), 102_400);
+        assert!(size("many").is_err());
+    }
+}

@@ -1,0 +1,175 @@
+//! What a rule raised.
+
+use super::super::rule::Rule;
+use super::flow::Counts;
+use super::program::{PRIORITY, Program};
+use crate::detect::eve;
+use crate::model::Addr;
+use std::sync::Arc;
+
+/// One hit of a rule.
+#[derive(Clone, Debug)]
+pub struct Alert {
+    pub(super) program: Arc<Program>,
+    pub(super) rule: u32,
+    /// When, nanoseconds since 1970 UTC: of the packet with which it was found.
+    pub time_ns: i64,
+    /// Number of the frame with which it was found.
+    pub frame: u64,
+    /// Source and destination.
+    pub addrs: [Addr; 2],
+    /// Source and destination port; 0 where there are none.
+    pub ports: [u16; 2],
+    /// IP protocol.
+    pub proto: u8,
+    /// Type and code of ICMP.
+    pub icmp: Option<(u8, u8)>,
+    /// The application protocol; empty where it is not known.
+    pub application: &'static str,
+    /// The conversation: the same wherever it is computed.
+    pub flow: Option<u64>,
+    /// Direction: 0 to the server, 1 to the client.
+    pub direction: Option<usize>,
+    /// Number of the transaction in its conversation and direction.
+    pub transaction: Option<u64>,
+    /// What the conversation had come to.
+    pub counts: Option<Counts>,
+    /// The payload that was looked at, as much as is kept.
+    pub payload: Vec<u8>,
+    /// Whether that is of a stream.
+    pub is_stream: bool,
+    /// What the side of the transaction said that the line tells, by the name of its buffer.
+    pub said: Vec<(&'static str, Vec<u8>)>,
+    /// The packet, from its IP header on.
+    pub packet: Vec<u8>,
+    /// Where it matched: ranges in the buffer of the last condition.
+    pub spans: Vec<(usize, usize)>,
+}
+
+impl Alert {
+    /// The rule.
+    pub fn rule(&self) -> &Rule {
+        &self.program.rules[self.rule as usize].rule
+    }
+
+    /// How grave it is, from 1.
+    pub fn severity(&self) -> u8 {
+        self.rule().about.priority.unwrap_or(PRIORITY)
+    }
+
+    /// The addresses in order: what brings alerts of several shards into one order.
+    pub fn pair(&self) -> (Addr, Addr, u8) {
+        let [a, b] = self.addrs;
+        (a.min(b), a.max(b), self.proto)
+    }
+
+    /// Appends the line of `alerts.ndjson`.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let ports = match self.icmp {
+            Some((kind, code)) => (kind.into(), code.into()),
+            None => (self.ports[0], self.ports[1]),
+        };
+        let ends = [0, 1].map(|n| (self.addrs[n], self.ports[n]));
+        let (client, server) = match self.direction {
+            Some(1) => (ends[1], ends[0]),
+            _ => (ends[0], ends[1]),
+        };
+        let rule = self.rule();
+        let counters = self.counts.map(|c| eve::FlowCounters {
+            packets: (c.packets[0], c.packets[1]),
+            bytes: (c.bytes[0], c.bytes[1]),
+            start_ns: c.began_ns,
+            client,
+            server,
+        });
+        let alert = eve::Alert {
+            time_ns: self.time_ns,
+            flow_id: self.flow,
+            interface: None,
+            frame: (self.frame > 0).then_some(self.frame),
+            vlans: &[],
+            src: self.addrs[0],
+            dst: self.addrs[1],
+            ports,
+            proto: self.proto,
+            flowbits: vec![],
+            flowints: vec![],
+            tx_id: self.transaction,
+            rule,
+            action: rule.header.action,
+            generation: None,
+            app: self.app(),
+            app_proto: (!self.application.is_empty()).then_some(self.application),
+            to_server: self.direction.map(|d| d == 0),
+            flow: counters,
+            payload: &self.payload,
+            stream: self.is_stream,
+            packet: &self.packet,
+            link_type: LINK_RAW,
+            matches: vec![],
+        };
+        alert.write(out);
+    }
+
+    fn value(&self, name: &str) -> &[u8] {
+        let found = self.said.iter().find(|s| s.0 == name);
+        found.map_or(&[], |s| &s.1)
+    }
+
+    fn app(&self) -> eve::App<'_> {
+        let text = |name: &str| std::str::from_utf8(self.value(name)).unwrap_or_default();
+        match self.application {
+            _ if self.said.is_empty() => eve::App::None,
+            "http" | "http2" => eve::App::Http(eve::Http {
+                hostname: self.value("http.host"),
+                port: None,
+                url: self.value("http.uri.raw"),
+                user_agent: self.value("http.user_agent"),
+                content_type: self.value("http.content_type"),
+                referer: self.value("http.referer"),
+                method: self.value("http.method"),
+                protocol: self.value("http.protocol"),
+                status: text("http.stat_code").parse().ok(),
+                redirect: self.value("http.location"),
+                length: 0,
+            }),
+            "tls" => eve::App::Tls(eve::Tls {
+                subject: text("tls.cert_subject"),
+                issuer: text("tls.cert_issuer"),
+                serial: text("tls.cert_serial"),
+                fingerprint: text("tls.cert_fingerprint"),
+                sni: self.value("tls.sni"),
+                version: "",
+                ja3: (text("ja3.hash"), text("ja3.string")),
+                ja3s: (text("ja3s.hash"), text("ja3s.string")),
+                ja4: text("ja4.hash"),
+            }),
+            _ => eve::App::None,
+        }
+    }
+}
+
+/// Buffers of which alerts keep what was said.
+pub(super) const TOLD: &[&str] = &[
+    "http.host",
+    "http.uri.raw",
+    "http.user_agent",
+    "http.content_type",
+    "http.referer",
+    "http.method",
+    "http.protocol",
+    "http.stat_code",
+    "http.location",
+    "tls.cert_subject",
+    "tls.cert_issuer",
+    "tls.cert_serial",
+    "tls.cert_fingerprint",
+    "tls.sni",
+    "ja3.hash",
+    "ja3.string",
+    "ja3s.hash",
+    "ja3s.string",
+    "ja4.hash",
+];
+/// LINKTYPE_RAW: the packet begins with its IP header.
+const LINK_RAW: u16 = 101;

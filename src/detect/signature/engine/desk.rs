@@ -1,0 +1,456 @@
+//! Which rules match what is looked at, and which of them alert.
+
+use super::super::buffer::Buffer;
+use super::super::header::Action;
+use super::super::matcher::Matcher;
+use super::super::settings::Settings;
+use super::super::state::{FlowState, Moment, Shared, Verdict};
+use super::alert::{self, Alert};
+use super::flow::{Counts, Flow};
+use super::packet::Headers;
+use super::patterns::Marks;
+use super::program::{Compiled, Kind, Program, Wire};
+use super::raw::{Chunk, Raw};
+use super::scene::{Held, Payload, Scene, Trial};
+use super::unit::Unit;
+use crate::ledger::{Outcome, Tally};
+use crate::model::{PacketView, Transport};
+use std::sync::Arc;
+
+/// What rules are tried with, apart from flows.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub program: Arc<Program>,
+    shared: Arc<Shared>,
+    marks: Marks,
+    list: Vec<u32>,
+    /// Rules of the list that matched.
+    found: Vec<u32>,
+    trial: Trial,
+    hits: Vec<Hit>,
+    pub alerts: Vec<Alert>,
+    alert_bytes_max: usize,
+}
+
+/// A rule that matched, before it is known whether it alerts.
+#[derive(Debug)]
+struct Hit {
+    rule: u32,
+    alert: Alert,
+    /// It was found in a stream or a transaction, so that it is about the whole conversation.
+    is_of_flow: bool,
+}
+
+/// A packet with what is known of its conversation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At<'a> {
+    pub p: &'a PacketView<'a>,
+    pub direction: usize,
+    /// Its payload is in the stream.
+    pub in_stream: bool,
+    /// The conversation was established before it.
+    pub established: bool,
+}
+
+impl Desk {
+    /// With nothing found. `kept` bytes of a payload stay with an alert.
+    pub fn new(program: Arc<Program>, shared: Arc<Shared>, rules: &Settings, kept: usize) -> Self {
+        Desk {
+            marks: Marks::new(program.len()),
+            program,
+            shared,
+            list: vec![],
+            found: vec![],
+            trial: Trial::new(Matcher::new(rules)),
+            hits: vec![],
+            alerts: vec![],
+            alert_bytes_max: kept,
+        }
+    }
+
+    /// Tries the rules about packets and addresses.
+    pub fn packet(
+        &mut self,
+        p: &PacketView<'_>,
+        flow: Option<(&mut Flow, &At<'_>)>,
+        tally: &mut Tally,
+    ) {
+        let program = self.program.clone();
+        let rules = &program.packets[Wire::of(p.proto) as usize];
+        // a fragment is looked at as such: its ports are those of what it is a part of
+        let (src, dst) = match p.fragment {
+            Some(_) => (0, 0),
+            None => p.ports(),
+        };
+        let mut scene = Scene {
+            addrs: [p.src, p.dst],
+            ports: [src, dst],
+            proto: p.proto,
+            version: p.version,
+            direction: None,
+            established: false,
+            is_rebuilt: p.frames > 1,
+            application: "",
+            packet: Some(Headers { p }),
+            payload: Payload::Packet(p.payload()),
+            unit: None,
+            counts: None,
+            events: &[],
+            time_ns: p.time_ns,
+        };
+        self.marks.clear();
+        let addresses_first = match &flow {
+            Some((flow, at)) => !flow.addresses_done[at.direction],
+            None => true,
+        };
+        if addresses_first {
+            let found = program.addresses.of(p.src, p.dst);
+            found.for_each(|n| self.marks.mark(n));
+        }
+        let encrypted = flow.as_ref().is_some_and(|(f, _)| f.is_encrypted);
+        // of other protocols, and of fragments, rules see headers alone
+        let has_payload = matches!(p.proto, 1 | 6 | 17 | 58 | 132) && p.fragment.is_none();
+        if encrypted || !has_payload {
+            scene.payload = Payload::None;
+        } else {
+            rules.payload.scan(p.payload(), &mut self.marks);
+            if !flow.as_ref().is_some_and(|(_, at)| at.in_stream) {
+                rules.alien.scan(p.payload(), &mut self.marks);
+            }
+        }
+        rules.plain.of(dst).iter().for_each(|n| self.marks.mark(*n));
+        let (mut in_stream, mut state) = (false, None);
+        let counts;
+        let mut about = About::default();
+        if let Some((flow, at)) = flow {
+            flow.addresses_done[at.direction] = true;
+            counts = flow.counts;
+            scene.direction = Some(at.direction);
+            scene.established = at.established;
+            scene.application = flow.application;
+            scene.counts = Some(&counts);
+            in_stream = at.in_stream;
+            about = About::of(flow, p.frame);
+            state = Some(&mut flow.state);
+        }
+        about.frame = p.frame;
+        self.collect();
+        self.run(&program, &scene, about, state, in_stream, tally);
+    }
+
+    /// Tries the rules about streams with the chunk of a direction. A rule matches a chunk once.
+    pub fn stream(
+        &mut self,
+        flow: &mut Flow,
+        raw: &mut Raw,
+        direction: usize,
+        established: bool,
+        tally: &mut Tally,
+    ) {
+        let program = self.program.clone();
+        let (mut found, mut matched, from) = raw.take(program.stream.longest());
+        let chunk = raw.chunk();
+        self.marks.clear();
+        found.iter().for_each(|n| self.marks.mark(*n));
+        program.stream.scan(&chunk.bytes[from..], &mut self.marks);
+        found.clear();
+        found.extend_from_slice(self.marks.sorted());
+        program
+            .stream_plain
+            .iter()
+            .for_each(|n| self.marks.mark(*n));
+        let counts = flow.counts;
+        let application = flow.talk.as_ref().map_or("", |t| t.application());
+        let scene = Scene {
+            application,
+            payload: Payload::Stream(chunk),
+            ..flow_scene(flow, direction, established, &counts)
+        };
+        let mut about = About::of(flow, flow.last_frame);
+        about.application = application;
+        self.collect();
+        self.list.retain(|n| !matched.contains(n));
+        self.run(&program, &scene, about, Some(&mut flow.state), false, tally);
+        matched.append(&mut self.found);
+        raw.put(found, matched);
+    }
+
+    /// Tries the rules about transactions with one side of one.
+    pub fn unit(
+        &mut self,
+        flow: &mut Flow,
+        unit: &mut Unit,
+        application: &'static str,
+        (at, chunk, established): (Option<&At<'_>>, Option<Chunk<'_>>, bool),
+        tally: &mut Tally,
+    ) {
+        let program = self.program.clone();
+        let direction = unit.direction;
+        let waiting = self.mark(unit, application);
+        let counts = flow.counts;
+        let same_way = at.filter(|a| a.direction == direction);
+        let packet = same_way.map(|a| Headers { p: a.p });
+        let payload = match (chunk, same_way) {
+            (Some(chunk), _) if !chunk.bytes.is_empty() => Payload::Stream(chunk),
+            (_, Some(a)) => Payload::Packet(a.p.payload()),
+            _ => Payload::None,
+        };
+        let mut about = About::of(flow, flow.last_frame);
+        (about.application, about.transaction) = (application, Some(unit.transaction));
+        let list = std::mem::take(&mut self.list);
+        let (mut again, mut matched) = (waiting, vec![]);
+        again.clear();
+        for n in list.iter().copied().filter(|n| !unit.matched.contains(n)) {
+            let c = &program.rules[n as usize];
+            let scene = Scene {
+                application,
+                packet,
+                payload,
+                unit: Some(unit),
+                ..flow_scene(flow, direction, established, &counts)
+            };
+            if !scene.admits(c) {
+                continue;
+            }
+            match self.trial.holds(c, &scene, Some(&flow.state), &self.shared) {
+                Held::Yes => {
+                    matched.push(n);
+                    self.matched(&program, n, &scene, about, Some(&mut flow.state));
+                }
+                Held::NotYet => again.push(n),
+                Held::No if c.grows && !unit.is_whole => again.push(n),
+                Held::No => {}
+                Held::GivenUp => Self::give_up(tally),
+            }
+        }
+        self.list = list;
+        unit.waiting = again;
+        unit.matched.extend(matched);
+        unit.looked_at();
+    }
+
+    /// Marks the rules that may match a side of a transaction; gives back the list of those that waited.
+    fn mark(&mut self, unit: &mut Unit, application: &'static str) -> Vec<u32> {
+        let program = self.program.clone();
+        let direction = unit.direction;
+        self.marks.clear();
+        let mut plain = vec![];
+        if !unit.is_begun {
+            let lists = [application, ""].into_iter();
+            plain = lists.filter_map(|name| program.plain.get(name)).collect();
+        }
+        plain
+            .iter()
+            .for_each(|l| unit.waiting.extend_from_slice(&l[direction]));
+        for (buffer, bytes) in unit.fresh() {
+            for view in &program.views[buffer.place()] {
+                let patterns = &view.patterns[direction];
+                if patterns.is_empty() {
+                    continue;
+                }
+                let changed = view.transforms.apply(bytes, &mut self.trial.scratch);
+                patterns.scan(changed, &mut self.marks);
+            }
+        }
+        let waiting = std::mem::take(&mut unit.waiting);
+        waiting.iter().for_each(|n| self.marks.mark(*n));
+        self.collect();
+        waiting
+    }
+
+    fn collect(&mut self) {
+        self.list.clear();
+        self.list.extend_from_slice(self.marks.sorted());
+    }
+
+    /// Tries the rules of the list.
+    fn run(
+        &mut self,
+        program: &Arc<Program>,
+        scene: &Scene<'_>,
+        about: About,
+        mut state: Option<&mut FlowState>,
+        in_stream: bool,
+        tally: &mut Tally,
+    ) {
+        let is_packet = !matches!(scene.payload, Payload::Stream(_));
+        let list = std::mem::take(&mut self.list);
+        self.found.clear();
+        for n in list.iter().copied() {
+            let c = &program.rules[n as usize];
+            // what is in the stream is looked at there
+            let elsewhere = is_packet && in_stream && c.in_streams && !c.in_packets;
+            if elsewhere && looks_at_payload(c) || !scene.admits(c) {
+                continue;
+            }
+            match self.trial.holds(c, scene, state.as_deref(), &self.shared) {
+                Held::Yes => {
+                    self.found.push(n);
+                    self.matched(program, n, scene, about, state.as_deref_mut());
+                }
+                Held::No | Held::NotYet => {}
+                Held::GivenUp => Self::give_up(tally),
+            }
+        }
+        self.list = list;
+    }
+
+    fn give_up(tally: &mut Tally) {
+        tally.one(Outcome::RulesGivenUp);
+    }
+
+    /// A rule matched: what it remembers is changed at once, whether it alerts is judged with the others of the packet.
+    fn matched(
+        &mut self,
+        program: &Arc<Program>,
+        n: u32,
+        scene: &Scene<'_>,
+        about: About,
+        state: Option<&mut FlowState>,
+    ) {
+        let c = &program.rules[n as usize];
+        if !c.memory.changes_nothing() {
+            let moment = Moment::new(scene.time_ns, scene.addrs[0], scene.addrs[1]);
+            c.memory.apply(&moment, state, &self.shared);
+        }
+        let passes = c.rule.header.action == Action::Pass;
+        if c.rule.noalert && !passes {
+            return;
+        }
+        let (payload, is_stream) = match scene.payload {
+            Payload::None => (&b""[..], false),
+            Payload::Packet(bytes) => (bytes, false),
+            Payload::Stream(chunk) => (chunk.fresh(), true),
+        };
+        let kept = |b: &[u8]| b[..b.len().min(self.alert_bytes_max)].to_vec();
+        let packet = scene.packet.map(|h| h.p);
+        let alert = Alert {
+            program: program.clone(),
+            rule: n,
+            time_ns: scene.time_ns,
+            frame: about.frame,
+            addrs: scene.addrs,
+            ports: scene.ports,
+            proto: scene.proto,
+            icmp: packet.and_then(|p| match p.transport {
+                Transport::Icmp { kind, code } => Some((kind, code)),
+                _ => None,
+            }),
+            application: about.application,
+            flow: about.flow,
+            direction: scene.direction,
+            transaction: about.transaction,
+            counts: scene.counts.copied(),
+            payload: kept(payload),
+            is_stream,
+            said: scene.unit.map(told).unwrap_or_default(),
+            packet: packet.map(|p| kept(p.packet())).unwrap_or_default(),
+            spans: self.trial.spans.clone(),
+        };
+        self.hits.push(Hit {
+            rule: n,
+            alert,
+            is_of_flow: is_stream || scene.unit.is_some() || c.kind == Kind::Addresses,
+        });
+    }
+
+    /// Judges what matched with a packet, in the order of the rules.
+    pub fn settle(&mut self, mut flow: Option<&mut Flow>) {
+        if self.hits.is_empty() {
+            return;
+        }
+        let mut hits = std::mem::take(&mut self.hits);
+        hits.sort_by_key(|h| h.rule);
+        let mut passed = false;
+        for hit in hits.drain(..) {
+            let c = &self.program.rules[hit.rule as usize];
+            // addresses alone are judged apart from what else a packet is passed for
+            if passed && c.kind != Kind::Addresses {
+                continue;
+            }
+            let a = &hit.alert;
+            if !c.rates.is_empty() {
+                let moment = Moment::new(a.time_ns, a.addrs[0], a.addrs[1]);
+                let state = flow.as_deref_mut().map(|f| &mut f.state);
+                if c.rates.judge(&moment, state, &self.shared) == Verdict::Silent {
+                    continue;
+                }
+            }
+            if c.rule.header.action == Action::Pass {
+                if let Some(flow) = flow.as_deref_mut().filter(|_| hit.is_of_flow) {
+                    flow.is_passed = true;
+                }
+                passed = true;
+                continue;
+            }
+            self.alerts.push(hit.alert);
+        }
+        hits.clear();
+        self.hits = hits;
+    }
+}
+
+/// What an alert says beside what was looked at.
+#[derive(Clone, Copy, Debug, Default)]
+struct About {
+    frame: u64,
+    application: &'static str,
+    flow: Option<u64>,
+    transaction: Option<u64>,
+}
+
+impl About {
+    fn of(flow: &Flow, frame: u64) -> Self {
+        About {
+            frame,
+            application: flow.application,
+            flow: Some(flow.id),
+            transaction: None,
+        }
+    }
+}
+
+/// What an alert keeps of a side of a transaction.
+fn told(unit: &Unit) -> Vec<(&'static str, Vec<u8>)> {
+    let of = |name: &&'static str| {
+        let buffer = Buffer::sticky(name)?;
+        let value = unit.values(buffer).next()?;
+        Some((*name, value[..value.len().min(TOLD_MAX)].to_vec()))
+    };
+    alert::TOLD.iter().filter_map(of).collect()
+}
+
+fn looks_at_payload(c: &Compiled) -> bool {
+    let mut groups = c.rule.groups.iter();
+    groups.any(|g| g.buffer == Buffer::PAYLOAD)
+}
+
+/// A conversation as a rule sees it in one direction, without a packet.
+fn flow_scene<'a>(
+    flow: &Flow,
+    direction: usize,
+    established: bool,
+    counts: &'a Counts,
+) -> Scene<'a> {
+    let ends = flow.ends();
+    let (from, to) = (ends[direction], ends[1 - direction]);
+    Scene {
+        addrs: [from.0, to.0],
+        ports: [from.1, to.1],
+        proto: flow.key.proto,
+        version: if from.0.is_v4() { 4 } else { 6 },
+        direction: Some(direction),
+        established,
+        is_rebuilt: false,
+        application: "",
+        packet: None,
+        payload: Payload::None,
+        unit: None,
+        counts: Some(counts),
+        events: &[],
+        time_ns: flow.last_ns,
+    }
+}
+
+/// Bytes of one value that an alert keeps.
+const TOLD_MAX: usize = 2_048;

@@ -1,0 +1,268 @@
+//! Conversations as rules see them: who asked, what was seen, and what rules keep of them.
+
+use super::super::state::FlowState;
+use super::raw::Raw;
+use super::session::Session;
+use super::talk::Talk;
+use crate::model::{Addr, PacketView, Transport};
+use crate::reassemble::stream::Stream;
+use foldhash::fast::FixedState;
+use hashbrown::HashTable;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::hash::BuildHasher;
+
+/// The two ends in order, the protocol, and what keeps equal addresses of different networks apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub ends: [(Addr, u16); 2],
+    pub proto: u8,
+    pub scope: u32,
+}
+
+/// One conversation. Direction 0 is that of who asked.
+#[derive(Debug, Default)]
+pub(super) struct Flow {
+    pub key: Key,
+    /// Its number: the same wherever it is computed.
+    pub id: u64,
+    /// Whether who asked is the first end of the key.
+    pub first_asked: bool,
+    pub counts: Counts,
+    /// Rules passed it: nothing more is looked at.
+    pub is_passed: bool,
+    /// What is sent is encrypted: payloads are not looked at any more.
+    pub is_encrypted: bool,
+    /// Directions for which rules about addresses were tried.
+    pub addresses_done: [bool; 2],
+    pub session: Option<Box<Connection>>,
+    pub talk: Option<Box<Talk>>,
+    /// Bytes that were counted for it.
+    pub talk_room: usize,
+    /// There was no room to hear it.
+    pub is_deaf: bool,
+    pub state: FlowState,
+    /// The application protocol as rules about packets see it.
+    pub application: &'static str,
+    /// The direction whose bytes told the application protocol; 2: none did.
+    pub told_by: usize,
+    pub last_ns: i64,
+    pub last_frame: u64,
+}
+
+impl Flow {
+    /// The ends, who asked first.
+    pub fn ends(&self) -> [(Addr, u16); 2] {
+        let [a, b] = self.key.ends;
+        if self.first_asked { [a, b] } else { [b, a] }
+    }
+}
+
+/// What a TCP connection keeps.
+#[derive(Debug, Default)]
+pub(super) struct Connection {
+    pub session: Session,
+    pub stream: Stream,
+    pub raw: [Raw; 2],
+    /// Nothing more comes of a half.
+    pub ended: [bool; 2],
+}
+
+/// What is counted of a conversation, by direction.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// When it began, nanoseconds.
+    pub began_ns: i64,
+    /// Packets.
+    pub packets: [u64; 2],
+    /// Bytes of IP.
+    pub bytes: [u64; 2],
+    /// Bytes of the stream that were in order.
+    pub stream: [u64; 2],
+}
+
+impl Counts {
+    /// The number that a keyword asks for.
+    pub(super) fn number(&self, name: &str, now_ns: i64) -> u64 {
+        match name {
+            "flow.age" => u64::try_from((now_ns - self.began_ns) / NS).unwrap_or(0),
+            "flow.pkts_toserver" => self.packets[0],
+            "flow.pkts_toclient" => self.packets[1],
+            "flow.bytes_toserver" => self.bytes[0],
+            "flow.bytes_toclient" => self.bytes[1],
+            _ => 0,
+        }
+    }
+}
+
+impl Key {
+    /// A number of the conversation that began then: the same wherever it is computed, at most 2^51.
+    pub fn number(&self, began_ns: i64) -> u64 {
+        let mut sum = 0xcbf2_9ce4_8422_2325u64;
+        let mut add = |bytes: &[u8]| {
+            for byte in bytes {
+                sum = (sum ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            }
+        };
+        for (addr, port) in self.ends {
+            add(&addr.0);
+            add(&port.to_be_bytes());
+        }
+        add(&[self.proto]);
+        add(&self.scope.to_be_bytes());
+        add(&began_ns.to_be_bytes());
+        (sum >> 13).max(1)
+    }
+
+    /// The key of a packet, and whether its source is the first end.
+    pub fn of(p: &PacketView<'_>) -> (Self, bool) {
+        let (mut src_port, mut dst_port) = p.ports();
+        if let Transport::Icmp { kind, .. } = p.transport {
+            // both directions of an echo share the identifier
+            let id = p.segment().get(4..6);
+            let id = id.map_or(0, |b| u16::from_be_bytes([b[0], b[1]]));
+            let number = match (p.proto, kind) {
+                (1, 0 | 8) | (58, 128 | 129) => id,
+                (_, kind) => kind.into(),
+            };
+            (src_port, dst_port) = (number, number);
+        }
+        let (src, dst) = ((p.src, src_port), (p.dst, dst_port));
+        let is_first = src <= dst;
+        let ends = if is_first { [src, dst] } else { [dst, src] };
+        let vlans = p.envelope.vlans.as_slice();
+        let tunnels = p.envelope.tunnels.as_slice();
+        let scope = vlans.iter().take(2).fold(0, |s, v| s << 12 | u32::from(*v));
+        let scope = tunnels
+            .last()
+            .map_or(scope, |t| scope ^ t.id.rotate_left(8) ^ t.kind as u32);
+        let key = Key {
+            ends,
+            proto: p.proto,
+            scope,
+        };
+        (key, is_first)
+    }
+}
+
+/// The conversations of a shard.
+#[derive(Debug)]
+pub(super) struct Flows {
+    flows: Vec<Flow>,
+    free: Vec<u32>,
+    index: HashTable<u32>,
+    state: FixedState,
+    /// When each is to be looked at, nanoseconds; one entry each, which may be too early.
+    due: BinaryHeap<Reverse<(i64, u32)>>,
+    flows_max: usize,
+}
+
+impl Flows {
+    pub fn new(flows_max: usize, seed: u64) -> Self {
+        Flows {
+            flows: vec![],
+            free: vec![],
+            index: HashTable::new(),
+            state: FixedState::with_seed(seed),
+            due: BinaryHeap::new(),
+            flows_max: flows_max.max(1),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.flows.len() - self.free.len()
+    }
+
+    pub fn find(&self, key: &Key) -> Option<u32> {
+        let same = |n: &u32| self.flows[*n as usize].key == *key;
+        self.index.find(self.state.hash_one(key), same).copied()
+    }
+
+    pub fn get(&mut self, place: u32) -> &mut Flow {
+        &mut self.flows[place as usize]
+    }
+
+    /// Whether one has to give way before another fits.
+    pub fn is_full(&self) -> bool {
+        self.len() >= self.flows_max
+    }
+
+    /// Puts a conversation in.
+    pub fn insert(&mut self, flow: Flow) -> u32 {
+        let (key, due) = (flow.key, flow.last_ns.saturating_add(quiet(&flow)));
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.flows[place as usize] = flow;
+                place
+            }
+            None => {
+                self.flows.push(flow);
+                (self.flows.len() - 1) as u32
+            }
+        };
+        let (state, flows) = (&self.state, &self.flows);
+        let hash = |n: &u32| state.hash_one(flows[*n as usize].key);
+        self.index.insert_unique(state.hash_one(key), place, hash);
+        self.due.push(Reverse((due, place)));
+        place
+    }
+
+    /// Takes one out. Its entry among those that are due must be gone.
+    pub fn remove(&mut self, place: u32) -> Flow {
+        let flow = std::mem::take(&mut self.flows[place as usize]);
+        let hash = self.state.hash_one(flow.key);
+        if let Ok(entry) = self.index.find_entry(hash, |n| *n == place) {
+            entry.remove();
+        }
+        self.free.push(place);
+        flow
+    }
+
+    /// The conversations that were silent for too long, in order of their keys; of all, where `now_ns` is none.
+    pub fn over(&mut self, now_ns: Option<i64>) -> Vec<u32> {
+        let mut over = vec![];
+        while let Some(Reverse((due, place))) = self.due.peek().copied() {
+            if now_ns.is_some_and(|now| due > now) {
+                break;
+            }
+            self.due.pop();
+            let flow = &self.flows[place as usize];
+            let at = flow.last_ns.saturating_add(quiet(flow));
+            match now_ns {
+                Some(now) if at > now => self.due.push(Reverse((at, place))),
+                _ => over.push(place),
+            }
+        }
+        over.sort_unstable_by_key(|n| (self.flows[*n as usize].key, *n));
+        over
+    }
+
+    /// The one that is due first.
+    pub fn first_due(&mut self) -> Option<u32> {
+        loop {
+            let Reverse((due, place)) = self.due.pop()?;
+            let flow = &self.flows[place as usize];
+            let at = flow.last_ns.saturating_add(quiet(flow));
+            if at <= due {
+                return Some(place);
+            }
+            self.due.push(Reverse((at, place)));
+        }
+    }
+}
+
+/// How long a conversation may be silent, nanoseconds: Suricata's stock time-outs.
+fn quiet(flow: &Flow) -> i64 {
+    use super::session::Stage;
+    let both = flow.counts.packets.iter().all(|n| *n > 0);
+    let seconds = match (&flow.session, flow.key.proto) {
+        (Some(c), _) if c.session.stage == Stage::Established => 600,
+        (_, 6) => 60,
+        (_, 17) if both => 300,
+        (_, 1 | 58) if both => 300,
+        _ => 30,
+    };
+    seconds * NS
+}
+
+const NS: i64 = 1_000_000_000;

@@ -1,0 +1,489 @@
+//! Rules on packets: flows, streams and transactions as Suricata 7 sees them, and which rules match.
+//!
+//! Owns: a flow table of its own, because what rules call a flow, its directions and its state decides what they match; the prefilters; the
+//! confirmation of rules. Never: dissecting, putting segments in order, parsing (that is `reassemble`), files.
+
+mod addresses;
+mod alert;
+mod dates;
+mod desk;
+mod flow;
+mod packet;
+mod patterns;
+mod ports;
+mod program;
+mod raw;
+mod scene;
+mod session;
+mod talk;
+mod unit;
+
+pub use alert::Alert;
+pub use flow::Counts;
+pub use program::Program;
+
+use super::settings::{EngineSettings, Settings};
+use super::state::Shared;
+use crate::ledger::{Outcome, Tally};
+use crate::model::{PacketView, TcpHeader, Transport};
+use crate::reassemble::app::{Ears, Ends, Heard};
+use crate::reassemble::settings::Settings as ReassembleSettings;
+use crate::reassemble::stream::{Piece, Segment, Streams};
+use desk::{At, Desk};
+use flow::{Connection, Flow, Flows, Key};
+use packet::has_right_checksum;
+use raw::Chunk;
+use session::{Part, Session, Stage};
+use std::sync::Arc;
+use talk::Talk;
+
+/// Matches the packets of one shard with rules.
+#[derive(Debug)]
+pub struct Engine {
+    settings: EngineSettings,
+    flows: Flows,
+    streams: Streams,
+    ears: Ears,
+    /// Bytes of streams that are kept.
+    raw_bytes: usize,
+    /// Bytes that are kept of what conversations said.
+    talk_bytes: usize,
+    desk: Desk,
+}
+
+impl Engine {
+    /// An engine that has seen nothing. `shared` is what all shards remember together; `seed` is a secret in `run` and a constant in
+    /// `replay`.
+    pub fn new(
+        program: Arc<Program>,
+        shared: Arc<Shared>,
+        rules: &Settings,
+        settings: &EngineSettings,
+        reassemble: &ReassembleSettings,
+        seed: u64,
+    ) -> Self {
+        Engine {
+            settings: settings.clone(),
+            flows: Flows::new(settings.flows_max, seed),
+            streams: Streams::new(&reassemble.streams),
+            ears: Ears::new(&reassemble.app),
+            raw_bytes: 0,
+            talk_bytes: 0,
+            desk: Desk::new(program, shared, rules, settings.alert_bytes_max),
+        }
+    }
+
+    /// What was raised since this was asked last, in order.
+    pub fn take_alerts(&mut self) -> Vec<Alert> {
+        std::mem::take(&mut self.desk.alerts)
+    }
+
+    /// Whether something was raised.
+    #[inline]
+    pub fn has_alerts(&self) -> bool {
+        !self.desk.alerts.is_empty()
+    }
+
+    /// Conversations that are kept.
+    pub fn flows(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Lets time pass: conversations that were silent for too long are over.
+    pub fn advance(&mut self, now_ns: i64, tally: &mut Tally) {
+        for place in self.flows.over(Some(now_ns)) {
+            self.end(place, tally);
+        }
+    }
+
+    /// The end of the input: all conversations are over.
+    pub fn finish(&mut self, tally: &mut Tally) {
+        for place in self.flows.over(None) {
+            self.end(place, tally);
+        }
+    }
+
+    /// Takes a packet, whole or a fragment. Its time must have been passed.
+    pub fn packet(&mut self, p: &PacketView<'_>, tally: &mut Tally) {
+        if p.fragment.is_some() {
+            self.desk.packet(p, None, tally);
+            self.desk.settle(None);
+            return;
+        }
+        let (key, is_first) = Key::of(p);
+        let place = match self.flows.find(&key) {
+            Some(place) => place,
+            None => self.begin(key, is_first, p, tally),
+        };
+        // a flow is taken out while it is worked with
+        let mut flow = std::mem::take(self.flows.get(place));
+        let renewed = p.tcp().is_some_and(|t| {
+            let side = usize::from(flow.first_asked != is_first);
+            let session = flow.session.as_ref().map(|c| &c.session);
+            session.is_some_and(|s| s.is_renewed_by(side, &t))
+        });
+        if renewed {
+            self.close(&mut flow, tally);
+            flow = new_flow(key, is_first, p);
+        }
+        self.flow_packet(&mut flow, is_first, p, tally);
+        *self.flows.get(place) = flow;
+    }
+
+    fn begin(&mut self, key: Key, is_first: bool, p: &PacketView<'_>, tally: &mut Tally) -> u32 {
+        while self.flows.is_full() {
+            let Some(place) = self.flows.first_due() else {
+                break;
+            };
+            tally.one(Outcome::RuleFlowsEvicted);
+            self.end(place, tally);
+        }
+        self.flows.insert(new_flow(key, is_first, p))
+    }
+
+    /// A conversation is over.
+    fn end(&mut self, place: u32, tally: &mut Tally) {
+        let mut flow = std::mem::take(self.flows.get(place));
+        self.close(&mut flow, tally);
+        *self.flows.get(place) = flow;
+        self.flows.remove(place);
+    }
+
+    fn flow_packet(
+        &mut self,
+        flow: &mut Flow,
+        is_first: bool,
+        p: &PacketView<'_>,
+        tally: &mut Tally,
+    ) {
+        let mut direction = usize::from(flow.first_asked != is_first);
+        let mut at = At {
+            p,
+            direction,
+            in_stream: false,
+            established: false,
+        };
+        match p.tcp() {
+            Some(t) => {
+                let right = !self.settings.checksums || has_right_checksum(p);
+                if right && flow.session.is_none() {
+                    let begun = Session::begin(&t, p.payload_len, self.settings.midstream);
+                    if let Some((session, reversed)) = begun {
+                        let answers = session.is_midstream && is_answer(p.payload());
+                        if (reversed || answers) && direction == 0 && flow.counts.packets[1] == 0 {
+                            flow.first_asked = !flow.first_asked;
+                            flow.counts.packets.swap(0, 1);
+                            flow.counts.bytes.swap(0, 1);
+                            direction = 1;
+                        }
+                        at.in_stream = true;
+                        flow.session = Some(Box::new(Connection {
+                            session: session.from(direction),
+                            ..Connection::default()
+                        }));
+                    }
+                } else if let Some(c) = flow.session.as_mut().filter(|_| right) {
+                    at.established = c.session.is_established();
+                    at.in_stream = c.session.segment(direction, &t, p.payload_len) == Part::Stream;
+                }
+            }
+            None => {
+                let other = flow.counts.packets[1 - direction] > 0;
+                at.established = other || flow.counts.packets.iter().all(|n| *n > 0);
+            }
+        }
+        at.direction = direction;
+        flow.counts.packets[direction] += 1;
+        flow.counts.bytes[direction] += u64::from(p.ip_len);
+        (flow.last_ns, flow.last_frame) = (p.time_ns, p.frame);
+        if flow.is_passed {
+            return;
+        }
+        // packets see the protocol once what told it was acknowledged
+        let is_syn = p.tcp().is_some_and(|t| t.has(TcpHeader::SYN));
+        if flow.told_by != direction
+            && !is_syn
+            && let Some(talk) = &flow.talk
+        {
+            flow.application = talk.application();
+        }
+        match flow.session.take() {
+            Some(mut connection) => {
+                self.segment(flow, &mut connection, &at, tally);
+                flow.session = Some(connection);
+            }
+            None => self.datagram(flow, &at, tally),
+        }
+        self.desk.settle(Some(flow));
+    }
+
+    /// A packet of a conversation without a stream.
+    fn datagram(&mut self, flow: &mut Flow, at: &At<'_>, tally: &mut Tally) {
+        let p = at.p;
+        if matches!(p.transport, Transport::Ports { .. }) && p.payload_len > 0 && !flow.is_deaf {
+            let mut talk = flow
+                .talk
+                .take()
+                .unwrap_or_else(|| Box::new(Talk::new(&self.settings)));
+            let heard = heard(flow, at.direction, p.time_ns, p.payload());
+            talk.datagram(&mut self.ears, &heard, tally);
+            flow.application = talk.application();
+            flow.talk = Some(talk);
+        }
+        self.desk.packet(p, Some((&mut *flow, at)), tally);
+        self.units(flow, Some(at), None, tally);
+    }
+
+    /// A segment of a connection.
+    fn segment(&mut self, flow: &mut Flow, c: &mut Connection, at: &At<'_>, tally: &mut Tally) {
+        let (p, direction) = (at.p, at.direction);
+        let other = 1 - direction;
+        if p.payload_len > 0 && c.raw[other].is_fresh() {
+            // the answer to it comes: what was asked is whole where messages take turns
+            let turns = matches!(flow.application, "http" | "dns");
+            self.look_at(flow, c, other, turns, tally);
+        }
+        self.desk.packet(p, Some((&mut *flow, at)), tally);
+        let Some(t) = p.tcp() else { return };
+        if at.in_stream {
+            self.listen(flow, c, at, &t, tally);
+        }
+        let fin = at.in_stream && t.has(TcpHeader::FIN);
+        let reset = c.session.stage == Stage::Reset;
+        self.units(flow, Some(at), Some(c), tally);
+        if c.raw[direction].len() >= self.settings.chunk_bytes || fin || reset {
+            self.look_at(flow, c, direction, true, tally);
+        }
+        if reset {
+            self.look_at(flow, c, other, true, tally);
+        }
+        if (fin || reset) && !c.ended[direction] {
+            self.end_half(flow, c, direction, tally);
+            self.units(flow, Some(at), Some(c), tally);
+        }
+    }
+
+    /// Puts a segment into its stream, and hears what is in order.
+    fn listen(
+        &mut self,
+        flow: &mut Flow,
+        c: &mut Connection,
+        at: &At<'_>,
+        t: &TcpHeader,
+        tally: &mut Tally,
+    ) {
+        let p = at.p;
+        let segment = Segment {
+            seq: t.seq,
+            syn: t.has(TcpHeader::SYN),
+            ack: t.has(TcpHeader::ACK).then_some(t.ack),
+            bytes: p.payload(),
+            len: p.payload_len,
+        };
+        let mut hearing = Hearing {
+            ears: &mut self.ears,
+            settings: &self.settings,
+            keeps: self.desk.program.looks_at_streams(),
+            raw: &mut c.raw,
+            raw_bytes: &mut self.raw_bytes,
+        };
+        self.streams.segment(
+            &mut c.stream,
+            at.direction,
+            &segment,
+            tally,
+            &mut |piece, tally| hearing.piece(flow, &piece, p.time_ns, tally),
+        );
+    }
+
+    /// No more of a half comes.
+    fn end_half(&mut self, flow: &mut Flow, c: &mut Connection, half: usize, tally: &mut Tally) {
+        c.ended[half] = true;
+        if let Some(mut talk) = flow.talk.take() {
+            let heard = heard(flow, half, flow.last_ns, b"");
+            talk.end(&mut self.ears, &heard, tally);
+            flow.talk = Some(talk);
+        }
+    }
+
+    /// What still waits is heard, and nothing more is kept.
+    fn close(&mut self, flow: &mut Flow, tally: &mut Tally) {
+        self.say_last(flow, tally);
+        self.talk_bytes = self.talk_bytes.saturating_sub(flow.talk_room);
+        flow.talk_room = 0;
+    }
+
+    fn say_last(&mut self, flow: &mut Flow, tally: &mut Tally) {
+        if flow.is_passed {
+            return;
+        }
+        let Some(mut c) = flow.session.take() else {
+            return;
+        };
+        let mut hearing = Hearing {
+            ears: &mut self.ears,
+            settings: &self.settings,
+            keeps: self.desk.program.looks_at_streams(),
+            raw: &mut c.raw,
+            raw_bytes: &mut self.raw_bytes,
+        };
+        let time_ns = flow.last_ns;
+        self.streams.end(&mut c.stream, tally, &mut |piece, tally| {
+            hearing.piece(flow, &piece, time_ns, tally);
+        });
+        for half in 0..2 {
+            if !c.ended[half] {
+                self.end_half(flow, &mut c, half, tally);
+            }
+        }
+        self.units(flow, None, Some(&mut c), tally);
+        for half in 0..2 {
+            self.look_at(flow, &mut c, half, true, tally);
+            self.raw_bytes -= c.raw[half].room().min(self.raw_bytes);
+        }
+        self.desk.settle(Some(flow));
+    }
+
+    /// Tries the rules about streams with the chunk of a direction; where that is whole another one begins.
+    fn look_at(
+        &mut self,
+        flow: &mut Flow,
+        c: &mut Connection,
+        direction: usize,
+        is_whole: bool,
+        tally: &mut Tally,
+    ) {
+        let established = c.session.is_established();
+        let raw = &mut c.raw[direction];
+        if raw.is_fresh() {
+            self.desk.stream(flow, raw, direction, established, tally);
+        }
+        if !is_whole || raw.len() == 0 {
+            return;
+        }
+        let kept = match self.raw_bytes > self.settings.raw_bytes_max {
+            true => 0,
+            false => self.settings.overlap_bytes,
+        };
+        let before = raw.room();
+        raw.looked_at(kept);
+        self.raw_bytes = (self.raw_bytes + raw.room()).saturating_sub(before);
+    }
+
+    /// Tries the rules about transactions with what was said since.
+    fn units(
+        &mut self,
+        flow: &mut Flow,
+        at: Option<&At<'_>>,
+        c: Option<&mut Connection>,
+        tally: &mut Tally,
+    ) {
+        let Some(mut talk) = flow.talk.take() else {
+            return;
+        };
+        let application = talk.application();
+        let mut units = std::mem::take(talk.units());
+        for unit in &mut units {
+            let raw = c.as_ref().map(|c| c.raw[unit.direction].chunk());
+            let chunk = raw.map(|r| Chunk { known: 0, ..r });
+            let established = match &c {
+                Some(c) => c.session.is_established(),
+                None => at.is_some_and(|a| a.established),
+            };
+            self.desk
+                .unit(flow, unit, application, (at, chunk, established), tally);
+        }
+        units.retain(|u| !u.is_whole);
+        *talk.units() = units;
+        self.keep(flow, talk, tally);
+    }
+
+    /// Keeps what a conversation said, as long as there is room.
+    fn keep(&mut self, flow: &mut Flow, talk: Box<Talk>, tally: &mut Tally) {
+        let room = talk.room();
+        self.talk_bytes = (self.talk_bytes + room).saturating_sub(flow.talk_room);
+        flow.talk_room = room;
+        if self.talk_bytes <= self.settings.talk_bytes_max {
+            flow.talk = Some(talk);
+            return;
+        }
+        self.talk_bytes = self.talk_bytes.saturating_sub(room);
+        (flow.talk_room, flow.is_deaf) = (0, true);
+        tally.one(Outcome::RuleTalksRefused);
+    }
+}
+
+/// Hears pieces of a stream.
+struct Hearing<'a> {
+    ears: &'a mut Ears,
+    settings: &'a EngineSettings,
+    /// Rules look at streams.
+    keeps: bool,
+    raw: &'a mut [raw::Raw; 2],
+    raw_bytes: &'a mut usize,
+}
+
+impl Hearing<'_> {
+    fn piece(&mut self, flow: &mut Flow, piece: &Piece<'_>, time_ns: i64, tally: &mut Tally) {
+        let half = usize::from(piece.half);
+        flow.counts.stream[half] += piece.bytes.len() as u64;
+        if self.keeps && !flow.is_encrypted {
+            let before = self.raw[half].room();
+            self.raw[half].push(piece.offset, piece.gap, piece.bytes);
+            *self.raw_bytes = (*self.raw_bytes + self.raw[half].room()).saturating_sub(before);
+        }
+        if flow.is_deaf {
+            return;
+        }
+        let talk = flow.talk.take();
+        let mut talk = talk.unwrap_or_else(|| Box::new(Talk::new(self.settings)));
+        let before = talk.application();
+        let heard = heard(flow, half, time_ns, piece.bytes);
+        talk.piece(self.ears, &heard, piece, tally);
+        flow.is_encrypted = talk.is_encrypted();
+        if before.is_empty() && !talk.application().is_empty() {
+            flow.told_by = half;
+        }
+        flow.talk = Some(talk);
+    }
+}
+
+fn new_flow(key: Key, is_first: bool, p: &PacketView<'_>) -> Flow {
+    Flow {
+        key,
+        id: key.number(p.time_ns),
+        first_asked: is_first,
+        counts: Counts {
+            began_ns: p.time_ns,
+            ..Counts::default()
+        },
+        told_by: 2,
+        last_ns: p.time_ns,
+        last_frame: p.frame,
+        ..Flow::default()
+    }
+}
+
+fn heard<'a>(flow: &Flow, half: usize, time_ns: i64, bytes: &'a [u8]) -> Heard<'a> {
+    let ends = flow.ends();
+    Heard {
+        ends: Ends {
+            proto: flow.key.proto,
+            addrs: ends.map(|e| e.0),
+            ports: ends.map(|e| e.1),
+        },
+        half,
+        time_ns,
+        segment: Segment {
+            bytes,
+            len: bytes.len() as u32,
+            ..Segment::default()
+        },
+        next: [None; 2],
+    }
+}
+
+/// Whether bytes that were seen first of a connection are those of who was asked.
+fn is_answer(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"HTTP/1.") || matches!(bytes, [22, 3, _, _, _, 2, ..])
+}

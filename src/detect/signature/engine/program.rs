@@ -1,0 +1,485 @@
+//! Rules arranged for packets: in the order in which they are tried, and by what has to be seen before one is.
+
+use super::super::buffer::{Buffer, BufferKind};
+use super::super::header::{Action, Direction, Protocol};
+use super::super::list::RangeSet;
+use super::super::lists::Tuning;
+use super::super::rule::*;
+use super::super::rule_set::RuleSet;
+use super::super::settings::Settings;
+use super::super::state::{Memory, Names, Rates};
+use super::super::transform::Transforms;
+use super::addresses::Addresses;
+use super::patterns::{Gathering, Patterns};
+use super::ports::Ports;
+use std::collections::HashMap;
+
+/// A set of rules that packets can be matched with.
+#[derive(Debug)]
+pub struct Program {
+    /// In the order in which they are tried.
+    pub(super) rules: Vec<Compiled>,
+    /// Rules about addresses alone.
+    pub(super) addresses: Addresses,
+    /// Rules about packets, by [`Wire`].
+    pub(super) packets: [PacketRules; WIRES],
+    /// What is looked for in the streams of TCP.
+    pub(super) stream: Patterns,
+    /// Rules about streams that nothing can be looked for of.
+    pub(super) stream_plain: Vec<u32>,
+    /// Ways to look at buffers, by buffer.
+    pub(super) views: Vec<Vec<View>>,
+    /// Rules about transactions that nothing can be looked for of, by protocol and direction.
+    pub(super) plain: HashMap<&'static str, [Vec<u32>; 2]>,
+}
+
+/// A rule, and what the engine has to know of it at once.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    pub rule: Rule,
+    pub kind: Kind,
+    /// What it asks of memory, and changes there.
+    pub memory: Memory,
+    /// How often it alerts.
+    pub rates: Rates,
+    /// What is done to the buffer of each group.
+    pub transforms: Vec<Transforms>,
+    /// The payload of single packets is looked at.
+    pub in_packets: bool,
+    /// The stream is looked at.
+    pub in_streams: bool,
+    /// The application protocol must be one of these; none: any.
+    pub applications: Vec<&'static str>,
+    /// What it looks at can grow: it is tried again until that is whole.
+    pub grows: bool,
+    /// Places count from the start of what is looked at, or lengths are asked: it is not tried across the edges of chunks.
+    pub is_absolute: bool,
+}
+
+/// When a rule is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Once a direction of a flow.
+    Addresses,
+    /// With every packet, or part of a stream.
+    Packet,
+    /// With every transaction.
+    Transaction,
+}
+
+/// What rules about packets are kept apart by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wire {
+    Tcp,
+    Udp,
+    Icmp,
+    Other,
+}
+
+pub(super) const WIRES: usize = 4;
+
+/// Rules about packets of one protocol.
+#[derive(Debug, Default)]
+pub(super) struct PacketRules {
+    /// Of rules that look at every packet.
+    pub payload: Patterns,
+    /// Of rules that look at packets that are in no stream.
+    pub alien: Patterns,
+    pub plain: Ports,
+}
+
+/// One way to look at a buffer: through transforms.
+#[derive(Debug)]
+pub(super) struct View {
+    pub transforms: Transforms,
+    pub patterns: [Patterns; 2],
+}
+
+impl Wire {
+    /// Of a protocol number.
+    pub fn of(proto: u8) -> Self {
+        match proto {
+            6 => Self::Tcp,
+            17 => Self::Udp,
+            1 | 58 => Self::Icmp,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Program {
+    /// Arranges the rules of a set.
+    ///
+    /// # Errors
+    /// When there are more contents than a finder takes.
+    pub fn new(set: &RuleSet, tuning: &Tuning, settings: &Settings) -> Result<Self, String> {
+        let mut rules: Vec<Rule> = set.rules.clone();
+        rules.sort_by_key(order);
+        let (mut making, mut names, mut compiled) = (Making::default(), Names::default(), vec![]);
+        for (n, rule) in rules.into_iter().enumerate() {
+            let n = u32::try_from(n).map_err(|e| e.to_string())?;
+            let made = Compiled::new(rule, n, &mut names, tuning, settings)?;
+            making.add(n, &made);
+            compiled.push(made);
+        }
+        making.finish(compiled, settings)
+    }
+
+    /// How many rules there are.
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Whether any rule looks at streams.
+    pub(super) fn looks_at_streams(&self) -> bool {
+        !self.stream.is_empty() || !self.stream_plain.is_empty()
+    }
+}
+
+/// Transforms of a buffer, and what is looked for behind them, by direction.
+type ViewInMaking = (Vec<Transform>, [Gathering; 2]);
+
+/// Indexes in the making.
+#[derive(Default)]
+struct Making {
+    addresses: Vec<u32>,
+    payload: [Gathering; WIRES],
+    alien: [Gathering; WIRES],
+    plain: [Vec<u32>; WIRES],
+    stream: Gathering,
+    stream_plain: Vec<u32>,
+    views: HashMap<usize, Vec<ViewInMaking>>,
+    application: HashMap<&'static str, [Vec<u32>; 2]>,
+}
+
+impl Making {
+    fn add(&mut self, n: u32, c: &Compiled) {
+        match c.kind {
+            Kind::Addresses => self.addresses.push(n),
+            Kind::Packet => self.add_packet(n, c),
+            Kind::Transaction => self.add_transaction(n, c),
+        }
+    }
+
+    fn add_packet(&mut self, n: u32, c: &Compiled) {
+        let first = c.first().filter(|(g, _)| g.buffer == Buffer::PAYLOAD);
+        let looks = c.rule.groups.iter().any(|g| g.buffer == Buffer::PAYLOAD);
+        if looks && c.in_streams {
+            match first {
+                Some((_, pattern)) => self.stream.add(pattern, n),
+                None => self.stream_plain.push(n),
+            }
+        }
+        for wire in wires(c.rule.header.protocol) {
+            match first {
+                Some((_, pattern)) if c.in_packets || *wire != Wire::Tcp => {
+                    self.payload[*wire as usize].add(pattern, n);
+                }
+                Some((_, pattern)) => self.alien[*wire as usize].add(pattern, n),
+                None => self.plain[*wire as usize].push(n),
+            }
+        }
+    }
+
+    fn add_transaction(&mut self, n: u32, c: &Compiled) {
+        let directions = match c.rule.flow.direction {
+            None => 0..2,
+            Some(FlowDirection::ToServer) => 0..1,
+            Some(FlowDirection::ToClient) => 1..2,
+        };
+        let first = c.first().filter(|(g, _)| {
+            let kind = g.buffer.info().kind;
+            matches!(kind, BufferKind::Application | BufferKind::Many)
+        });
+        let Some((group, pattern)) = first else {
+            let any = [""];
+            let names: &[&'static str] = match c.applications.is_empty() {
+                true => &any,
+                false => &c.applications,
+            };
+            for name in names {
+                let lists = self.application.entry(name).or_default();
+                directions.clone().for_each(|d| lists[d].push(n));
+            }
+            return;
+        };
+        let views = self.views.entry(group.buffer.place()).or_default();
+        let at = views.iter().position(|v| v.0 == group.transforms);
+        let at = at.unwrap_or_else(|| {
+            views.push((group.transforms.clone(), Default::default()));
+            views.len() - 1
+        });
+        directions.for_each(|d| views[at].1[d].add(pattern, n));
+    }
+
+    fn finish(self, rules: Vec<Compiled>, settings: &Settings) -> Result<Program, String> {
+        let mut views: Vec<Vec<View>> = (0..Buffer::COUNT).map(|_| vec![]).collect();
+        for (buffer, made) in self.views {
+            for (transforms, [to_server, to_client]) in made {
+                let patterns = [to_server.build()?, to_client.build()?];
+                let view = View {
+                    transforms: Transforms::new(&transforms, settings)?,
+                    patterns,
+                };
+                views[buffer].push(view);
+            }
+        }
+        let headers = |list: &[u32]| -> Vec<(u32, RangeSet, RangeSet)> {
+            let of = |n: &u32| {
+                let header = &rules[*n as usize].rule.header;
+                (*n, header.source.clone(), header.destination.clone())
+            };
+            list.iter().map(of).collect()
+        };
+        let mut packets: [PacketRules; WIRES] = Default::default();
+        let patterns = self.payload.into_iter().zip(self.alien);
+        for (at, ((payload, alien), plain)) in patterns.zip(self.plain).enumerate() {
+            packets[at] = PacketRules {
+                payload: payload.build()?,
+                alien: alien.build()?,
+                plain: Ports::new(plain, |n| &rules[n as usize].rule.header),
+            };
+        }
+        Ok(Program {
+            addresses: Addresses::new(headers(&self.addresses)),
+            packets,
+            stream: self.stream.build()?,
+            stream_plain: self.stream_plain,
+            views,
+            plain: self.application,
+            rules,
+        })
+    }
+}
+
+impl Compiled {
+    fn new(
+        rule: Rule,
+        number: u32,
+        names: &mut Names,
+        tuning: &Tuning,
+        settings: &Settings,
+    ) -> Result<Self, String> {
+        let is_application =
+            |b: Buffer| matches!(b.info().kind, BufferKind::Application | BufferKind::Many);
+        let mut kind = Kind::Packet;
+        let buffers = || rule.groups.iter().map(|g| g.buffer);
+        if buffers().any(is_application) || rule.tests.iter().any(is_of_transaction) {
+            kind = Kind::Transaction;
+        } else if is_about_addresses(&rule) {
+            kind = Kind::Addresses;
+        }
+        let (in_packets, in_streams) = where_it_looks(&rule);
+        let bodies = [
+            Buffer::named("http.request_body"),
+            Buffer::named("http.response_body"),
+            Buffer::named("file.data"),
+        ];
+        let transforms = rule.groups.iter();
+        let transforms = transforms.map(|g| Transforms::new(&g.transforms, settings));
+        Ok(Compiled {
+            kind,
+            memory: Memory::of(&rule, names),
+            rates: Rates::of(&rule, tuning, number).0,
+            transforms: transforms.collect::<Result<_, _>>()?,
+            in_packets,
+            in_streams,
+            applications: applications(&rule),
+            grows: buffers().any(|b| bodies.contains(&b)),
+            is_absolute: rule.groups.iter().any(|g| g.steps.iter().any(is_absolute)),
+            rule,
+        })
+    }
+
+    /// The content that is looked for first, and its group.
+    fn first(&self) -> Option<(&Group, &[u8])> {
+        let (g, s) = self.rule.prefilter?;
+        let group = &self.rule.groups[g];
+        let Step::Content(content) = group.steps.get(s)? else {
+            return None;
+        };
+        if content.negated || content.pattern.is_empty() {
+            return None;
+        }
+        let pattern = match content.fast_pattern {
+            Some(FastPattern::Part(from, len)) => {
+                let from = usize::from(from);
+                content.pattern.get(from..from + usize::from(len))?
+            }
+            _ => &content.pattern,
+        };
+        Some((group, pattern))
+    }
+}
+
+/// Passes before alerts; who sets bits before who asks; the graver before the others; then as the files have them.
+fn order(rule: &Rule) -> (u8, u8, u8) {
+    let action = match rule.header.action {
+        Action::Pass => 0,
+        Action::Drop => 1,
+        Action::Reject => 2,
+        Action::Alert => 3,
+    };
+    let bits = match (rule.changes.is_empty(), rule.asks.is_empty()) {
+        (false, true) => 0,
+        (false, false) => 1,
+        (true, false) => 2,
+        (true, true) => 3,
+    };
+    (action, bits, rule.about.priority.unwrap_or(PRIORITY))
+}
+
+/// Which kinds of packets a protocol is of.
+fn wires(protocol: Protocol) -> &'static [Wire] {
+    match protocol {
+        Protocol::Packet | Protocol::Ip | Protocol::Ipv4 | Protocol::Ipv6 => {
+            &[Wire::Tcp, Wire::Udp, Wire::Icmp, Wire::Other]
+        }
+        Protocol::Tcp | Protocol::TcpPacket | Protocol::TcpStream => &[Wire::Tcp],
+        Protocol::Udp => &[Wire::Udp],
+        Protocol::Sctp => &[Wire::Other],
+        Protocol::Icmp | Protocol::Icmpv4 | Protocol::Icmpv6 => &[Wire::Icmp],
+        Protocol::Application(_) => &[Wire::Tcp, Wire::Udp],
+    }
+}
+
+/// The application protocols of a rule: that of its header, else those that fill its buffers.
+fn applications(rule: &Rule) -> Vec<&'static str> {
+    if let Protocol::Application(name) = rule.header.protocol {
+        return match name {
+            "http" => vec!["http", "http2"],
+            "http1" => vec!["http"],
+            "dcerpc" => vec!["dcerpc", "smb"],
+            other => vec![other],
+        };
+    }
+    let mut all: Option<Vec<&'static str>> = None;
+    let narrow = |names: &'static [&'static str], all: &mut Option<Vec<&'static str>>| {
+        if names.is_empty() {
+            return;
+        }
+        let mut names = names.to_vec();
+        if names.contains(&"http") {
+            names.push("http2");
+        }
+        match all {
+            None => *all = Some(names),
+            Some(all) => all.retain(|n| names.contains(n)),
+        }
+    };
+    for group in &rule.groups {
+        narrow(group.buffer.info().protocols, &mut all);
+    }
+    for test in &rule.tests {
+        match test {
+            Test::Number(name, _) | Test::Word(name, ..) | Test::Flag(name) => {
+                narrow(super::super::keyword::protocols_of(name), &mut all);
+            }
+            Test::Event("app-layer-event", name) => {
+                let family = name.split_once('.').map(|(family, _)| family);
+                if let Some(known) = family.and_then(super::super::header::application) {
+                    all = Some(vec![known]);
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut all = all.unwrap_or_default();
+    all.dedup();
+    all
+}
+
+fn is_of_transaction(test: &Test) -> bool {
+    match test {
+        Test::Number(name, _) | Test::Word(name, ..) | Test::Flag(name) => {
+            !super::super::keyword::protocols_of(name).is_empty()
+                || matches!(*name, "filesize" | "fileext" | "filemagic" | "tls.store")
+        }
+        Test::Event(kind, _) => *kind == "app-layer-event",
+        _ => false,
+    }
+}
+
+/// Whether a rule is about addresses and nothing else: Suricata tries such a rule once a direction of a flow.
+fn is_about_addresses(rule: &Rule) -> bool {
+    let h = &rule.header;
+    let protocol = matches!(
+        h.protocol,
+        Protocol::Ip
+            | Protocol::Ipv4
+            | Protocol::Ipv6
+            | Protocol::Tcp
+            | Protocol::Udp
+            | Protocol::Icmp
+    );
+    protocol
+        && h.source_ports.is_any()
+        && h.destination_ports.is_any()
+        && rule.groups.is_empty()
+        && rule
+            .tests
+            .iter()
+            .all(|t| matches!(t, Test::Number("ip_proto", _) | Test::SameIp))
+        && rule.asks.is_empty()
+        && rule.flow == Flow::default()
+        && h.direction == Direction::Forward
+}
+
+/// Whether a rule looks at payloads of packets, and at streams.
+fn where_it_looks(rule: &Rule) -> (bool, bool) {
+    match rule.header.protocol {
+        Protocol::TcpPacket => return (true, false),
+        Protocol::TcpStream => return (false, true),
+        _ => {}
+    }
+    match rule.flow.stream {
+        Some(true) => return (false, true),
+        Some(false) => return (true, false),
+        None => {}
+    }
+    if rule.tests.iter().any(is_of_packet)
+        || rule
+            .groups
+            .iter()
+            .any(|g| g.buffer.info().kind == BufferKind::PacketHeader)
+    {
+        return (true, false);
+    }
+    let placed = rule.contents().any(|(buffer, c)| {
+        buffer == Buffer::PAYLOAD && (c.offset.is_some() || c.depth.is_some() || c.startswith)
+    });
+    (placed, true)
+}
+
+fn is_of_packet(test: &Test) -> bool {
+    match test {
+        Test::Number(name, _) => {
+            !name.starts_with("flow.") && super::super::keyword::protocols_of(name).is_empty()
+        }
+        Test::TcpFlags(_) | Test::FragmentBits(_) | Test::SameIp => true,
+        Test::Word(name, ..) => matches!(*name, "ipopts" | "rpc"),
+        _ => false,
+    }
+}
+
+/// Whether a step counts from the start of what is looked at, or asks for its length.
+fn is_absolute(step: &Step) -> bool {
+    match step {
+        Step::Content(c) => c.endswith,
+        Step::Pcre(p) => !p.relative,
+        Step::ByteTest(t) => !t.relative,
+        Step::ByteJump(j) => !j.relative || j.from != JumpFrom::Here,
+        Step::ByteExtract(e) => !e.relative,
+        Step::ByteMath(m) => !m.relative,
+        Step::IsDataAt(_) | Step::Length(_) => true,
+        Step::Base64Decode(b) => !b.relative,
+    }
+}
+
+/// Of rules that say none.
+pub(super) const PRIORITY: u8 = 3;

@@ -1,0 +1,383 @@
+//! What a rule is tried on, and whether it holds.
+
+use super::super::buffer::{Buffer, BufferKind};
+use super::super::header::{Direction, Header, Protocol};
+use super::super::matcher::{Matcher, Outcome};
+use super::super::rule::*;
+use super::super::state::{FlowState, Moment, Shared};
+use super::super::transform::Scratch;
+use super::dates;
+use super::flow::Counts;
+use super::packet::Headers;
+use super::program::Compiled;
+use super::raw::Chunk;
+use super::unit::Unit;
+use crate::model::Addr;
+
+/// What is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scene<'a> {
+    /// Source and destination in the direction that is looked at.
+    pub addrs: [Addr; 2],
+    pub ports: [u16; 2],
+    pub proto: u8,
+    pub version: u8,
+    /// 0 to the server, 1 to the client; none without a flow.
+    pub direction: Option<usize>,
+    pub established: bool,
+    /// It came in fragments.
+    pub is_rebuilt: bool,
+    /// The application protocol; empty: not known yet.
+    pub application: &'a str,
+    /// The packet, where there is one.
+    pub packet: Option<Headers<'a>>,
+    pub payload: Payload<'a>,
+    pub unit: Option<&'a Unit>,
+    pub counts: Option<&'a Counts>,
+    /// What decoders and the stream raised.
+    pub events: &'a [&'static str],
+    pub time_ns: i64,
+}
+
+/// The payload that is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Payload<'a> {
+    None,
+    /// Of one packet.
+    Packet(&'a [u8]),
+    /// Of a stream.
+    Stream(Chunk<'a>),
+}
+
+/// What came of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    Yes,
+    No,
+    /// Not yet: something that it looks at may still come.
+    NotYet,
+    /// A bound was met.
+    GivenUp,
+}
+
+impl Scene<'_> {
+    /// Whether the header of a rule and what it says of flows hold.
+    pub fn admits(&self, c: &Compiled) -> bool {
+        let rule = &c.rule;
+        self.is_of(rule.header.protocol)
+            && (c.applications.is_empty() || c.applications.contains(&self.application))
+            && self.is_between(&rule.header)
+            && self.flows(&rule.flow)
+    }
+
+    fn is_of(&self, protocol: Protocol) -> bool {
+        match protocol {
+            Protocol::Packet | Protocol::Ip => true,
+            Protocol::Ipv4 => self.version == 4,
+            Protocol::Ipv6 => self.version == 6,
+            Protocol::Tcp | Protocol::TcpPacket | Protocol::TcpStream => self.proto == 6,
+            Protocol::Udp => self.proto == 17,
+            Protocol::Sctp => self.proto == 132,
+            Protocol::Icmp => matches!(self.proto, 1 | 58),
+            Protocol::Icmpv4 => self.proto == 1,
+            Protocol::Icmpv6 => self.proto == 58,
+            // that is in the list of the rule
+            Protocol::Application(_) => true,
+        }
+    }
+
+    fn is_between(&self, h: &Header) -> bool {
+        let [a, b] = self.addrs.map(|a| u128::from_be_bytes(a.0));
+        let [p, q] = self.ports.map(u128::from);
+        let fits = |from: u128, from_port: u128, to: u128, to_port: u128| {
+            h.source_ports.contains(from_port)
+                && h.destination_ports.contains(to_port)
+                && h.source.contains(from)
+                && h.destination.contains(to)
+        };
+        fits(a, p, b, q) || h.direction == Direction::Both && fits(b, q, a, p)
+    }
+
+    fn flows(&self, flow: &Flow) -> bool {
+        if *flow == Flow::default() {
+            return true;
+        }
+        let direction = match flow.direction {
+            None => true,
+            Some(FlowDirection::ToServer) => self.direction == Some(0),
+            Some(FlowDirection::ToClient) => self.direction == Some(1),
+        };
+        let established = match flow.established {
+            None => true,
+            Some(wanted) => self.direction.is_some() && self.established == wanted,
+        };
+        let fragments = flow
+            .fragments
+            .is_none_or(|wanted| self.is_rebuilt == wanted);
+        direction && established && fragments
+    }
+
+    /// Whether the conditions of a rule hold that need no buffer.
+    pub fn passes(&self, rule: &Rule) -> Held {
+        for test in &rule.tests {
+            match self.test(test) {
+                Held::Yes => {}
+                other => return other,
+            }
+        }
+        Held::Yes
+    }
+
+    fn test(&self, test: &Test) -> Held {
+        let held = match test {
+            Test::Number(name, number) => return self.number(name, *number),
+            Test::Word(name, negated, words) => return self.word(name, *negated, words),
+            Test::TcpFlags(flags) => self.packet.is_some_and(|h| h.tcp_flags(flags)),
+            Test::FragmentBits(bits) => self.packet.is_some_and(|h| h.fragment_bits(bits)),
+            Test::SameIp => self.addrs[0] == self.addrs[1],
+            Test::StreamSize(side, number) => self.stream_size(*side, *number),
+            Test::Event("app-layer-event", name) => return self.said(name, None),
+            Test::Event(_, name) => self.events.contains(&name.as_str()),
+            Test::ApplicationProtocol(negated, name) => {
+                !self.application.is_empty() && (self.application == name) != *negated
+            }
+            Test::Flag(name) => return self.said(name, None),
+        };
+        if held { Held::Yes } else { Held::No }
+    }
+
+    fn number(&self, name: &str, number: super::super::number::Number) -> Held {
+        if let Some(counts) = self.counts.filter(|_| name.starts_with("flow.")) {
+            return yes(number.holds(counts.number(name, self.time_ns)));
+        }
+        if name == "dsize" && matches!(self.payload, Payload::None) {
+            return yes(self.packet.is_some() && number.holds(0));
+        }
+        let of_packet = self.packet.and_then(|h| h.number(name));
+        let stream = matches!(self.payload, Payload::Stream(_));
+        if let Some(n) = of_packet.filter(|_| !stream) {
+            return yes(number.holds(n));
+        }
+        match self.unit {
+            None => Held::No,
+            Some(unit) => {
+                if unit.numbers(name).any(|n| number.holds(n)) {
+                    return Held::Yes;
+                }
+                lacking(unit)
+            }
+        }
+    }
+
+    fn word(&self, name: &str, negated: bool, words: &[String]) -> Held {
+        match name {
+            "ipopts" => {
+                return yes(self
+                    .packet
+                    .is_some_and(|h| words.iter().any(|w| h.has_ip_option(w))));
+            }
+            "rpc" => return yes(self.packet.is_some_and(|h| h.is_rpc(words))),
+            _ => {}
+        }
+        let Some(unit) = self.unit else {
+            return Held::No;
+        };
+        if matches!(name, "tls_cert_notbefore" | "tls_cert_notafter") {
+            let is = |time: u64| words.iter().any(|w| dates::holds(w, time));
+            return match unit.numbers(name).next() {
+                Some(time) => yes(is(time) != negated),
+                None => lacking(unit),
+            };
+        }
+        let mut said = unit.words(name).peekable();
+        if said.peek().is_none() {
+            return lacking(unit);
+        }
+        let is = |word: &str| words.iter().any(|w| w.eq_ignore_ascii_case(word));
+        yes(said.any(is) != negated)
+    }
+
+    /// Whether a transaction said this.
+    fn said(&self, name: &str, word: Option<&str>) -> Held {
+        match self.unit {
+            None => Held::No,
+            Some(unit) if unit.words(name).any(|w| word.is_none_or(|x| x == w)) => Held::Yes,
+            Some(unit) => lacking(unit),
+        }
+    }
+
+    fn stream_size(&self, side: StreamSide, number: super::super::number::Number) -> bool {
+        let Some(counts) = self.counts.filter(|_| self.proto == 6) else {
+            return false;
+        };
+        let [client, server] = counts.stream.map(|n| number.holds(n));
+        match side {
+            StreamSide::Client => client,
+            StreamSide::Server => server,
+            StreamSide::Both => client && server,
+            StreamSide::Either => client || server,
+        }
+    }
+}
+
+fn yes(held: bool) -> Held {
+    if held { Held::Yes } else { Held::No }
+}
+
+fn lacking(unit: &Unit) -> Held {
+    if unit.is_whole {
+        Held::No
+    } else {
+        Held::NotYet
+    }
+}
+
+/// Tries rules.
+#[derive(Debug)]
+pub(super) struct Trial {
+    pub matcher: Matcher,
+    pub scratch: Scratch,
+    decoded: Vec<u8>,
+    /// Where the last group matched: for the alert.
+    pub spans: Vec<(usize, usize)>,
+}
+
+impl Trial {
+    pub fn new(matcher: Matcher) -> Self {
+        Trial {
+            matcher,
+            scratch: Scratch::default(),
+            decoded: vec![],
+            spans: vec![],
+        }
+    }
+
+    /// Whether a rule holds whose header does.
+    pub fn holds(
+        &mut self,
+        c: &Compiled,
+        scene: &Scene<'_>,
+        state: Option<&FlowState>,
+        shared: &Shared,
+    ) -> Held {
+        let mut held = scene.passes(&c.rule);
+        if held == Held::No || held == Held::GivenUp {
+            return held;
+        }
+        let at = Moment::new(scene.time_ns, scene.addrs[0], scene.addrs[1]);
+        if !c.memory.asks_nothing() && !c.memory.holds(&at, state, shared) {
+            return Held::No;
+        }
+        self.matcher.reset(&c.rule);
+        self.spans.clear();
+        for (n, group) in c.rule.groups.iter().enumerate() {
+            match self.group(c, n, group, scene) {
+                Held::Yes => {}
+                Held::NotYet => held = Held::NotYet,
+                other => return other,
+            }
+        }
+        held
+    }
+
+    fn group(&mut self, c: &Compiled, n: usize, group: &Group, scene: &Scene<'_>) -> Held {
+        match group.buffer.info().kind {
+            BufferKind::Payload => self.payload(c, group, scene),
+            BufferKind::PacketHeader => {
+                let header = scene.packet.and_then(|h| h.header(group.buffer.name()));
+                header.map_or(Held::No, |bytes| self.run(c, n, group, bytes))
+            }
+            BufferKind::Decoded => {
+                let decoded = std::mem::take(&mut self.matcher.decoded);
+                std::mem::swap(&mut self.decoded, &mut self.matcher.decoded);
+                self.decoded = decoded;
+                if self.decoded.is_empty() {
+                    return Held::No;
+                }
+                let bytes = std::mem::take(&mut self.decoded);
+                let held = self.run(c, n, group, &bytes);
+                self.decoded = bytes;
+                held
+            }
+            BufferKind::Application | BufferKind::Many => {
+                let Some(unit) = scene.unit else {
+                    return Held::No;
+                };
+                self.said(c, n, group, unit)
+            }
+        }
+    }
+
+    /// Whether one of the values of a buffer is as asked.
+    fn said(&mut self, c: &Compiled, n: usize, group: &Group, unit: &Unit) -> Held {
+        for bytes in unit.values(group.buffer) {
+            match self.run(c, n, group, bytes) {
+                Held::No => {}
+                other => return other,
+            }
+        }
+        match unit.values(group.buffer).next() {
+            // more of a body may come
+            Some(_) if !grows(group.buffer) && group.buffer.info().kind != BufferKind::Many => {
+                Held::No
+            }
+            _ => lacking(unit),
+        }
+    }
+
+    fn payload(&mut self, c: &Compiled, group: &Group, scene: &Scene<'_>) -> Held {
+        match scene.payload {
+            Payload::None => Held::No,
+            Payload::Packet(bytes) => self.outcome(|m| m.run(group, bytes)),
+            Payload::Stream(chunk) => {
+                let (fresh, start) = (chunk.fresh(), chunk.fresh_start());
+                let held = self.outcome(|m| m.run_in_stream(group, fresh, start));
+                if held != Held::No || chunk.known == 0 || c.is_absolute {
+                    return held;
+                }
+                let held = self.outcome(|m| m.run_in_stream(group, chunk.bytes, chunk.start));
+                let spans = &self.matcher.spans;
+                let crosses = spans.iter().any(|s| s.0 < chunk.known)
+                    && spans.iter().any(|s| s.1 > chunk.known);
+                match held {
+                    Held::Yes if !crosses => Held::No,
+                    other => other,
+                }
+            }
+        }
+    }
+
+    fn run(&mut self, c: &Compiled, n: usize, group: &Group, bytes: &[u8]) -> Held {
+        let transforms = &c.transforms[n];
+        if transforms.is_empty() {
+            return self.outcome(|m| m.run(group, bytes));
+        }
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let changed = transforms.apply(bytes, &mut scratch);
+        let held = self.outcome(|m| m.run(group, changed));
+        self.scratch = scratch;
+        held
+    }
+
+    fn outcome(&mut self, run: impl FnOnce(&mut Matcher) -> Outcome) -> Held {
+        match run(&mut self.matcher) {
+            Outcome::Matched => {
+                self.spans.clear();
+                self.spans.extend_from_slice(&self.matcher.spans);
+                Held::Yes
+            }
+            Outcome::Failed => Held::No,
+            Outcome::GivenUp => Held::GivenUp,
+        }
+    }
+}
+
+/// Whether a buffer may be longer later.
+fn grows(buffer: Buffer) -> bool {
+    const BODIES: [Buffer; 3] = [
+        Buffer::named("http.request_body"),
+        Buffer::named("http.response_body"),
+        Buffer::named("file.data"),
+    ];
+    BODIES.contains(&buffer)
+}

@@ -1,0 +1,229 @@
+//! A TCP connection as rules see it: how far its handshake is, and which segments are part of it.
+
+use crate::model::TcpHeader;
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// A SYN was seen.
+    #[default]
+    Opening,
+    /// Both sides have sent one.
+    Answered,
+    /// Data flows.
+    Established,
+    /// Both sides are done.
+    Ended,
+    /// One side refused to go on.
+    Reset,
+}
+
+/// One connection. Side 0 is the one that asked for it.
+#[derive(Debug, Default)]
+pub(super) struct Session {
+    pub stage: Stage,
+    /// Sequence number behind the SYN of each side.
+    first: [Option<u32>; 2],
+    /// Sequence number behind the last octet of each side.
+    next: [Option<u32>; 2],
+    fin: [bool; 2],
+    /// Picked up in its middle.
+    pub is_midstream: bool,
+    /// Data came with the SYN.
+    is_fast: bool,
+    /// The side that was asked sent a SYN of its own.
+    is_split: bool,
+}
+
+/// What a segment is to its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// None of it: its payload is that of a packet.
+    Alien,
+    /// Its payload belongs to the stream.
+    Stream,
+}
+
+impl Session {
+    /// A connection that this segment begins, and whether its sender is the side that was asked.
+    pub fn begin(t: &TcpHeader, len: u32, midstream: bool) -> Option<(Self, bool)> {
+        let syn = t.has(TcpHeader::SYN);
+        let ack = t.has(TcpHeader::ACK);
+        let mut session = Session::default();
+        if t.has(TcpHeader::RST) || syn && t.has(TcpHeader::FIN) {
+            return None;
+        }
+        if syn && !ack {
+            session.start(0, t, len);
+            return Some((session, false));
+        }
+        if !midstream || t.has(TcpHeader::FIN) {
+            return None;
+        }
+        session.is_midstream = true;
+        if syn {
+            session.start(1, t, 0);
+            session.first[0] = Some(t.ack);
+            session.next[0] = Some(t.ack);
+            session.stage = Stage::Answered;
+            return Some((session, true));
+        }
+        session.stage = Stage::Established;
+        session.next[0] = Some(t.seq.wrapping_add(len));
+        Some((session, false))
+    }
+
+    /// Who sent the first segment of a connection that was picked up in its middle.
+    pub fn from(mut self, side: usize) -> Self {
+        if self.is_midstream && self.stage == Stage::Established && side == 1 {
+            self.first.swap(0, 1);
+            self.next.swap(0, 1);
+        }
+        self
+    }
+
+    /// Takes a further segment of a side.
+    pub fn segment(&mut self, side: usize, t: &TcpHeader, len: u32) -> Part {
+        if t.has(TcpHeader::RST) {
+            if self.is_valid_reset(side, t) {
+                self.stage = Stage::Reset;
+            }
+            return Part::Alien;
+        }
+        let part = match self.stage {
+            Stage::Opening => self.opening(side, t, len),
+            Stage::Answered => self.answered(side, t, len),
+            Stage::Established => self.established(side, t),
+            Stage::Ended if !t.has(TcpHeader::SYN) => Part::Stream,
+            Stage::Ended | Stage::Reset => Part::Alien,
+        };
+        if part == Part::Stream {
+            self.advance(side, t, len);
+        }
+        part
+    }
+
+    /// Whether data flows, or flowed.
+    pub fn is_established(&self) -> bool {
+        self.stage >= Stage::Established
+    }
+
+    /// Whether a SYN begins another connection between the same ends.
+    pub fn is_renewed_by(&self, side: usize, t: &TcpHeader) -> bool {
+        let syn = t.has(TcpHeader::SYN) && !t.has(TcpHeader::ACK);
+        match self.stage {
+            _ if !syn => false,
+            Stage::Ended | Stage::Reset => true,
+            Stage::Established => {
+                side == 0
+                    && self.first[0].is_some_and(|f| f != t.seq.wrapping_add(1))
+                    && self.fin.iter().any(|f| *f)
+            }
+            _ => false,
+        }
+    }
+
+    fn start(&mut self, side: usize, t: &TcpHeader, len: u32) {
+        let first = t.seq.wrapping_add(1);
+        self.first[side] = Some(first);
+        self.next[side] = Some(first.wrapping_add(len));
+        self.is_fast |= len > 0;
+    }
+
+    fn opening(&mut self, side: usize, t: &TcpHeader, len: u32) -> Part {
+        match (t.has(TcpHeader::SYN), t.has(TcpHeader::ACK), side) {
+            (true, true, 1) if self.acknowledges(side, t) => {
+                self.start(1, t, len);
+                self.stage = Stage::Answered;
+                Part::Stream
+            }
+            // the side that was asked asks, too: a handshake of four or five segments
+            (true, false, 1) => {
+                self.start(1, t, 0);
+                self.is_split = true;
+                Part::Stream
+            }
+            (true, true, 0) if self.is_split && self.acknowledges(side, t) => {
+                self.stage = Stage::Answered;
+                Part::Stream
+            }
+            (true, false, 0) => {
+                self.start(0, t, len);
+                Part::Stream
+            }
+            // data behind a SYN that carried some
+            (false, _, 0) if self.is_fast => Part::Stream,
+            (false, true, 0) if self.is_split && self.acknowledges(side, t) => {
+                self.stage = Stage::Established;
+                Part::Stream
+            }
+            _ => Part::Alien,
+        }
+    }
+
+    fn answered(&mut self, side: usize, t: &TcpHeader, len: u32) -> Part {
+        if t.has(TcpHeader::SYN) {
+            // sent again, or the answer of a split handshake
+            if side == 1 && t.has(TcpHeader::ACK) && self.acknowledges(side, t) {
+                self.start(1, t, len);
+            }
+            return Part::Stream;
+        }
+        if !t.has(TcpHeader::ACK) || !self.acknowledges(side, t) {
+            return Part::Alien;
+        }
+        self.stage = Stage::Established;
+        Part::Stream
+    }
+
+    fn established(&mut self, side: usize, t: &TcpHeader) -> Part {
+        if t.has(TcpHeader::SYN) {
+            return Part::Alien;
+        }
+        // what acknowledges far more than was sent is of another connection, or of nobody
+        let acked = self.next[1 - side].map(|n| t.ack.wrapping_sub(n) as i32);
+        let beyond = t.has(TcpHeader::ACK) && acked.is_some_and(|n| n > WINDOW_MAX);
+        let ahead = self.next[side].map(|n| t.seq.wrapping_sub(n) as i32);
+        if beyond || ahead.is_some_and(|n| n.abs() > WINDOW_MAX) {
+            return Part::Alien;
+        }
+        Part::Stream
+    }
+
+    fn advance(&mut self, side: usize, t: &TcpHeader, len: u32) {
+        let end = t.seq.wrapping_add(len);
+        let end = end.wrapping_add(u32::from(t.has(TcpHeader::SYN)));
+        let is_further = |now: u32| (end.wrapping_sub(now) as i32) > 0;
+        if self.next[side].is_none_or(is_further) {
+            self.next[side] = Some(end);
+        }
+        if t.has(TcpHeader::FIN) {
+            self.fin[side] = true;
+            if self.fin == [true; 2] && self.stage == Stage::Established {
+                self.stage = Stage::Ended;
+            }
+        }
+    }
+
+    /// Whether the number that is acknowledged is one that the other side sent with its SYN and behind it.
+    fn acknowledges(&self, side: usize, t: &TcpHeader) -> bool {
+        let other = 1 - side;
+        match (self.first[other], self.next[other]) {
+            (Some(first), Some(next)) => {
+                let room = next.wrapping_sub(first);
+                t.ack.wrapping_sub(first) <= room
+            }
+            _ => true,
+        }
+    }
+
+    fn is_valid_reset(&self, side: usize, t: &TcpHeader) -> bool {
+        match self.next[side] {
+            Some(next) => (t.seq.wrapping_sub(next) as i32).abs() <= WINDOW_MAX,
+            None => !t.has(TcpHeader::ACK) || self.acknowledges(side, t),
+        }
+    }
+}
+
+/// The widest window (RFC 7323 section 2.3), about.
+const WINDOW_MAX: i32 = 1 << 30;

@@ -1,0 +1,322 @@
+//! HTTP: heads and bodies to the buffers of requests and answers.
+
+use super::super::super::buffer::Buffer;
+use super::super::unit::Unit;
+use super::{FILE, Said, mime, uri};
+use crate::reassemble::app::Head;
+
+/// What is kept of a connection.
+#[derive(Debug, Default)]
+pub(super) struct Http {
+    bodies: [Body; 2],
+    /// Bytes that came with the message that told the protocol.
+    pub unread: Vec<(usize, Vec<u8>)>,
+}
+
+/// The body of one direction.
+#[derive(Debug, Default)]
+struct Body {
+    bytes: Vec<u8>,
+    /// Bytes that rules were tried with.
+    known: usize,
+    /// It is a file: what is uploaded, or an answer.
+    is_file: bool,
+    /// What parts the files of a form.
+    boundary: Option<Vec<u8>>,
+    is_open: bool,
+}
+
+impl Http {
+    /// Memory that it takes beside itself.
+    pub fn room(&self) -> usize {
+        self.bodies.iter().map(|b| b.bytes.capacity()).sum()
+    }
+}
+
+/// The fields of a head, those of one name joined.
+struct Fields<'a> {
+    line: &'a [u8],
+    raw: &'a [u8],
+    list: Vec<(&'a [u8], Vec<u8>)>,
+}
+
+impl<'a> Fields<'a> {
+    fn of(head: &'a Head<'a>) -> Self {
+        let end = head.raw.iter().position(|b| matches!(b, b'\r' | b'\n'));
+        let (line, rest) = head.raw.split_at(end.unwrap_or(head.raw.len()));
+        let breaks = match rest {
+            [b'\r', b'\n', ..] => 2,
+            rest => rest.len().min(1),
+        };
+        let mut list: Vec<(&[u8], Vec<u8>)> = vec![];
+        for (name, value) in head.headers {
+            let same = |f: &&mut (&[u8], Vec<u8>)| f.0.eq_ignore_ascii_case(name);
+            match list.iter_mut().find(same) {
+                Some((_, all)) => {
+                    all.extend_from_slice(b", ");
+                    all.extend_from_slice(value);
+                }
+                None => list.push((name, value.to_vec())),
+            }
+        }
+        Fields {
+            line,
+            raw: &rest[breaks..],
+            list,
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&[u8]> {
+        let found = self
+            .list
+            .iter()
+            .find(|f| f.0.eq_ignore_ascii_case(name.as_bytes()));
+        found.map(|f| f.1.as_slice())
+    }
+
+    /// The buffers that requests and answers share.
+    fn tell(&self, unit: &mut Unit, cookie: &str, each: Buffer) {
+        let is_cookie = |n: &[u8]| n.eq_ignore_ascii_case(cookie.as_bytes());
+        let (mut header, mut names) = (vec![], b"\r\n".to_vec());
+        let mut start = [self.line, b"\r\n"].concat();
+        for (name, value) in &self.list {
+            let line = [name, &b": "[..], value].concat();
+            names.extend_from_slice(name);
+            names.extend_from_slice(b"\r\n");
+            start.extend_from_slice(&line);
+            start.extend_from_slice(b"\r\n");
+            unit.add(each, &line);
+            if !is_cookie(name) {
+                header.extend_from_slice(&line);
+                header.extend_from_slice(b"\r\n");
+            }
+        }
+        names.extend_from_slice(b"\r\n");
+        start.extend_from_slice(b"\r\n");
+        if !header.is_empty() {
+            unit.add(HEADER, &header);
+        }
+        unit.add(HEADER_RAW, self.raw);
+        unit.add(HEADER_NAMES, &names);
+        unit.add(START, &start);
+        if let Some(value) = self.get(cookie) {
+            unit.add(COOKIE, value);
+        }
+        for (name, buffer) in SHARED {
+            if let Some(value) = self.get(name) {
+                unit.add(*buffer, value);
+            }
+        }
+    }
+}
+
+impl Said {
+    /// A request.
+    pub(super) fn request(&mut self, half: usize, head: &Head<'_>) {
+        let fields = Fields::of(head);
+        let [method, target, version] = words(fields.line).unwrap_or(head.first);
+        self.begin_message(half);
+        let content_type = fields.get("content-type").unwrap_or_default();
+        let body = &mut self.http.bodies[half];
+        body.is_file = matches!(method, b"POST" | b"PUT");
+        body.boundary = mime::boundary(content_type);
+        let unit = self.begin(half);
+        unit.add(METHOD, method);
+        unit.add(URI_RAW, target);
+        unit.add(URI, &uri::normal(target));
+        unit.add(PROTOCOL, version);
+        unit.add(REQUEST_LINE, fields.line);
+        let of_field = fields.get("host");
+        let of_target = uri::host(target).or((method == b"CONNECT").then_some(target));
+        if let Some(raw) = of_target.or(of_field) {
+            unit.add(HOST, &without_port(raw).to_ascii_lowercase());
+            unit.add(HOST_RAW, raw);
+        }
+        for (name, buffer) in OF_REQUESTS {
+            if let Some(value) = fields.get(name) {
+                unit.add(*buffer, value);
+            }
+        }
+        let known = ["basic ", "digest ", "bearer "];
+        let is_known = |v: &[u8]| {
+            known.iter().any(|k| {
+                v.get(..k.len())
+                    .is_some_and(|s| s.eq_ignore_ascii_case(k.as_bytes()))
+            })
+        };
+        if fields.get("authorization").is_some_and(|v| !is_known(v)) {
+            unit.word("http.request_auth_unrecognized", "");
+        }
+        fields.tell(unit, "cookie", REQUEST_HEADER);
+    }
+
+    /// An answer.
+    pub(super) fn answer(&mut self, half: usize, head: &Head<'_>) {
+        let fields = Fields::of(head);
+        let [version, status, reason] = words(fields.line).unwrap_or(head.first);
+        self.begin_message(half);
+        let body = &mut self.http.bodies[half];
+        (body.is_file, body.boundary) = (true, None);
+        let unit = self.begin(half);
+        unit.add(PROTOCOL, version);
+        unit.add(STAT_CODE, status);
+        unit.add(STAT_MSG, reason);
+        unit.add(RESPONSE_LINE, fields.line);
+        for (name, buffer) in OF_ANSWERS {
+            if let Some(value) = fields.get(name) {
+                unit.add(*buffer, value);
+            }
+        }
+        fields.tell(unit, "set-cookie", RESPONSE_HEADER);
+    }
+
+    /// A part of a body.
+    pub(super) fn body(&mut self, half: usize, bytes: &[u8]) {
+        let limits = self.limits;
+        let body = &mut self.http.bodies[half];
+        if !body.is_open || bytes.is_empty() {
+            return;
+        }
+        let room = limits.body_max.saturating_sub(body.bytes.len());
+        body.bytes
+            .extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let full = body.bytes.len() >= limits.body_max;
+        if body.bytes.len() - body.known >= limits.body_step || full && room > 0 {
+            self.tell_body(half);
+        }
+    }
+
+    /// The message is over.
+    pub(super) fn body_end(&mut self, half: usize) {
+        if !self.http.bodies[half].is_open {
+            return;
+        }
+        self.tell_body(half);
+        self.http.bodies[half].is_open = false;
+        self.http.bodies[half].bytes.clear();
+        let is = |u: &&mut Unit| u.direction == half && !u.is_whole;
+        if let Some(unit) = self.units.iter_mut().rfind(is) {
+            unit.is_whole = true;
+        }
+    }
+
+    fn begin_message(&mut self, half: usize) {
+        self.body_end(half);
+        let body = &mut self.http.bodies[half];
+        (body.known, body.is_open) = (0, true);
+        body.bytes.clear();
+    }
+
+    fn tell_body(&mut self, half: usize) {
+        let body = &mut self.http.bodies[half];
+        if body.bytes.is_empty() || body.bytes.len() == body.known {
+            return;
+        }
+        body.known = body.bytes.len();
+        let bytes = std::mem::take(&mut body.bytes);
+        let (is_file, boundary) = (body.is_file, body.boundary.clone());
+        let is = |u: &&mut Unit| u.direction == half && !u.is_whole;
+        if let Some(unit) = self.units.iter_mut().rfind(is) {
+            unit.replace(
+                if half == 0 {
+                    REQUEST_BODY
+                } else {
+                    RESPONSE_BODY
+                },
+                &bytes,
+            );
+            match boundary {
+                Some(boundary) => {
+                    let files = mime::files(&bytes, &boundary);
+                    if let Some(first) = files.first() {
+                        unit.replace_all(FILE, first);
+                    }
+                    files.iter().skip(1).for_each(|f| unit.add(FILE, f));
+                }
+                None if is_file => unit.replace(FILE, &bytes),
+                None => {}
+            }
+        }
+        self.http.bodies[half].bytes = bytes;
+    }
+}
+
+/// The three parts of a start line, as it was sent; none where there is no line.
+fn words(line: &[u8]) -> Option<[&[u8]; 3]> {
+    if line.is_empty() {
+        return None;
+    }
+    let line = line.trim_ascii_start();
+    let is_blank = |b: &u8| matches!(b, b' ' | b'\t');
+    let first_end = line.iter().position(is_blank).unwrap_or(line.len());
+    let (first, rest) = line.split_at(first_end);
+    let rest = rest.trim_ascii_start();
+    if first.starts_with(b"HTTP/") {
+        let end = rest.iter().position(is_blank).unwrap_or(rest.len());
+        return Some([first, &rest[..end], rest[end..].trim_ascii_start()]);
+    }
+    // the version is the last word, where it is one
+    let last = rest.iter().rposition(is_blank);
+    match last {
+        Some(at) if rest[at + 1..].starts_with(b"HTTP/") => {
+            Some([first, rest[..at].trim_ascii_end(), &rest[at + 1..]])
+        }
+        _ => Some([first, rest, b""]),
+    }
+}
+
+fn without_port(host: &[u8]) -> &[u8] {
+    let host = host.rsplit(|b| *b == b'@').next().unwrap_or(host);
+    match host {
+        [b'[', ..] => match position(host, b']') {
+            Some(end) => &host[..=end],
+            None => host,
+        },
+        _ => host
+            .split(|b| *b == b':')
+            .next()
+            .unwrap_or(host)
+            .trim_ascii(),
+    }
+}
+
+fn position(bytes: &[u8], byte: u8) -> Option<usize> {
+    bytes.iter().position(|b| *b == byte)
+}
+
+const URI: Buffer = Buffer::named("http.uri");
+const URI_RAW: Buffer = Buffer::named("http.uri.raw");
+const METHOD: Buffer = Buffer::named("http.method");
+const PROTOCOL: Buffer = Buffer::named("http.protocol");
+const REQUEST_LINE: Buffer = Buffer::named("http.request_line");
+const REQUEST_BODY: Buffer = Buffer::named("http.request_body");
+const RESPONSE_BODY: Buffer = Buffer::named("http.response_body");
+const HEADER: Buffer = Buffer::named("http.header");
+const HEADER_RAW: Buffer = Buffer::named("http.header.raw");
+const HEADER_NAMES: Buffer = Buffer::named("http.header_names");
+const START: Buffer = Buffer::named("http.start");
+const COOKIE: Buffer = Buffer::named("http.cookie");
+const HOST: Buffer = Buffer::named("http.host");
+const HOST_RAW: Buffer = Buffer::named("http.host.raw");
+const REQUEST_HEADER: Buffer = Buffer::named("http.request_header");
+const RESPONSE_HEADER: Buffer = Buffer::named("http.response_header");
+const STAT_CODE: Buffer = Buffer::named("http.stat_code");
+const STAT_MSG: Buffer = Buffer::named("http.stat_msg");
+const RESPONSE_LINE: Buffer = Buffer::named("http.response_line");
+
+const SHARED: &[(&str, Buffer)] = &[
+    ("connection", Buffer::named("http.connection")),
+    ("content-type", Buffer::named("http.content_type")),
+    ("content-length", Buffer::named("http.content_len")),
+];
+const OF_REQUESTS: &[(&str, Buffer)] = &[
+    ("user-agent", Buffer::named("http.user_agent")),
+    ("accept", Buffer::named("http.accept")),
+    ("accept-language", Buffer::named("http.accept_lang")),
+    ("accept-encoding", Buffer::named("http.accept_enc")),
+    ("referer", Buffer::named("http.referer")),
+];
+const OF_ANSWERS: &[(&str, Buffer)] = &[
+    ("server", Buffer::named("http.server")),
+    ("location", Buffer::named("http.location")),
+];

@@ -1,0 +1,193 @@
+//! Messages of several parts (RFC 2046), and how their content is written (RFC 2045).
+
+/// What parts a form or a mail, by its `Content-Type`.
+pub(super) fn boundary(content_type: &[u8]) -> Option<Vec<u8>> {
+    let lower = content_type.to_ascii_lowercase();
+    if !lower.trim_ascii().starts_with(b"multipart/") {
+        return None;
+    }
+    let at = find(&lower, b"boundary=", 0)? + b"boundary=".len();
+    let rest = &content_type[at..];
+    let text = match rest.strip_prefix(b"\"") {
+        Some(rest) => rest.split(|b| *b == b'"').next(),
+        None => rest
+            .split(|b| matches!(b, b';' | b' ' | b'\t' | b'\r' | b'\n' | b','))
+            .next(),
+    };
+    text.filter(|t| !t.is_empty() && t.len() <= BOUNDARY_MAX)
+        .map(<[u8]>::to_vec)
+}
+
+/// The files of a form: the parts that have a name of a file. The last one may be unfinished.
+pub(super) fn files<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<&'a [u8]> {
+    let parts = parts(body, boundary);
+    let is_file = |head: &[u8]| find(&head.to_ascii_lowercase(), b"filename", 0).is_some();
+    let files = parts.into_iter().filter(|(head, _)| is_file(head));
+    files.map(|(_, content)| content).collect()
+}
+
+/// Head and content of each part.
+fn parts<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<(&'a [u8], &'a [u8])> {
+    let mark = [b"--", boundary].concat();
+    let (mut out, mut at) = (vec![], find(body, &mark, 0));
+    while let Some(start) = at {
+        let from = start + mark.len();
+        if body[from..].starts_with(b"--") || out.len() >= PARTS_MAX {
+            break;
+        }
+        let next = find(body, &mark, from);
+        let part = &body[from..next.unwrap_or(body.len())];
+        let part = trim_line(part);
+        let (head, content) = split_head(part);
+        let content = match next {
+            Some(_) => content
+                .strip_suffix(b"\r\n")
+                .or(content.strip_suffix(b"\n"))
+                .unwrap_or(content),
+            None => content,
+        };
+        out.push((head, content));
+        at = next;
+    }
+    out
+}
+
+fn trim_line(part: &[u8]) -> &[u8] {
+    let end = part.iter().position(|b| *b == b'\n');
+    end.map_or(b"", |n| &part[n + 1..])
+}
+
+/// Head and content of a message.
+pub(super) fn split_head(bytes: &[u8]) -> (&[u8], &[u8]) {
+    if let Some(rest) = bytes.strip_prefix(b"\r\n").or(bytes.strip_prefix(b"\n")) {
+        return (b"", rest);
+    }
+    let mut at = 0;
+    while let Some(n) = bytes[at..].iter().position(|b| *b == b'\n') {
+        at += n + 1;
+        let rest = &bytes[at..];
+        if let Some(content) = rest.strip_prefix(b"\r\n").or(rest.strip_prefix(b"\n")) {
+            return (&bytes[..at], content);
+        }
+    }
+    (bytes, b"")
+}
+
+/// A field of a head, its lines joined.
+pub(super) fn field(head: &[u8], name: &str) -> Option<Vec<u8>> {
+    let mut found: Option<Vec<u8>> = None;
+    for line in head.split(|b| *b == b'\n') {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.first().is_some_and(|b| matches!(b, b' ' | b'\t')) {
+            if let Some(value) = &mut found {
+                value.push(b' ');
+                value.extend_from_slice(line.trim_ascii());
+            }
+            continue;
+        }
+        if found.is_some() {
+            break;
+        }
+        let at = line.iter().position(|b| *b == b':');
+        if let Some(at) = at.filter(|n| line[..*n].eq_ignore_ascii_case(name.as_bytes())) {
+            found = Some(line[at + 1..].trim_ascii().to_vec());
+        }
+    }
+    found
+}
+
+/// The contents of a mail that are no containers, decoded: each is a file to rules.
+pub(super) fn contents(message: &[u8], depth: usize, out: &mut Vec<Vec<u8>>) {
+    let (head, content) = split_head(message);
+    let kind = field(head, "content-type").unwrap_or_default();
+    if let Some(boundary) = boundary(&kind) {
+        if depth < DEPTH_MAX {
+            let mark = [b"--", &boundary[..]].concat();
+            let mut at = find(content, &mark, 0);
+            while let Some(start) = at {
+                let from = start + mark.len();
+                if content[from..].starts_with(b"--") || out.len() >= PARTS_MAX {
+                    break;
+                }
+                let next = find(content, &mark, from);
+                let part = trim_line(&content[from..next.unwrap_or(content.len())]);
+                contents(part, depth + 1, out);
+                at = next;
+            }
+        }
+        return;
+    }
+    let coding = field(head, "content-transfer-encoding").unwrap_or_default();
+    out.push(match coding.to_ascii_lowercase().as_slice() {
+        b"base64" => super::super::super::matcher::base64_of(content),
+        b"quoted-printable" => quoted(content),
+        _ => content.to_vec(),
+    });
+}
+
+/// Quoted-printable (RFC 2045 section 6.7).
+fn quoted(text: &[u8]) -> Vec<u8> {
+    let (mut out, mut at) = (vec![], 0);
+    while let Some(&byte) = text.get(at) {
+        let digit = |n: usize| {
+            let c = char::from(*text.get(n)?);
+            c.to_digit(16)
+        };
+        match (byte, text.get(at + 1), text.get(at + 2)) {
+            (b'=', Some(b'\r'), Some(b'\n')) => at += 3,
+            (b'=', Some(b'\n'), _) => at += 2,
+            (b'=', ..) => match (digit(at + 1), digit(at + 2)) {
+                (Some(a), Some(b)) => {
+                    out.push((a << 4 | b) as u8);
+                    at += 3;
+                }
+                _ => {
+                    out.push(byte);
+                    at += 1;
+                }
+            },
+            _ => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    out
+}
+
+pub(super) fn find(bytes: &[u8], what: &[u8], from: usize) -> Option<usize> {
+    let rest = bytes.get(from..)?;
+    let at = rest.windows(what.len().max(1)).position(|w| w == what)?;
+    Some(from + at)
+}
+
+/// Longest boundary that is taken; RFC 2046 has 70.
+const BOUNDARY_MAX: usize = 200;
+/// Parts of one message.
+const PARTS_MAX: usize = 64;
+/// Containers within each other.
+const DEPTH_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_forms() {
+        let kind = b"multipart/form-data; boundary=\"xy\"";
+        let boundary = boundary(kind).unwrap();
+        let body = b"--xy\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n--xy\r\nContent-Disposition: form-data; name=f; filename=b\r\n\r\nBYTES\r\n--xy--\r\n";
+        assert_eq!(files(body, &boundary), [b"BYTES"]);
+        let cut = &body[..body.len() - 14];
+        assert_eq!(files(cut, &boundary), [&b"B"[..]]);
+    }
+
+    #[test]
+    fn mails_are_decoded() {
+        let mail = b"Subject: x\r\nContent-Type: multipart/mixed;\r\n boundary=q\r\n\r\n--q\r\nContent-Transfer-Encoding: base64\r\n\r\naGVs\r\nbG8=\r\n--q\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\na=3Db=\r\nc\r\n--q--\r\n";
+        let mut out = vec![];
+        contents(mail, 0, &mut out);
+        assert_eq!(out[0], b"hello");
+        assert_eq!(out[1], b"a=bc\r\n");
+    }
+}

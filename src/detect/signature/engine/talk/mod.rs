@@ -1,0 +1,245 @@
+//! What conversations say, as buffers of transactions. A protocol is a file here.
+
+mod dns;
+mod ftp;
+mod http;
+mod mail;
+mod mime;
+mod smb;
+mod ssh;
+mod tls;
+mod uri;
+
+use super::super::buffer::Buffer;
+use super::super::settings::EngineSettings;
+use super::unit::Unit;
+use crate::ledger::Tally;
+use crate::model::AppProto;
+use crate::reassemble::app::{Ears, Heard, Listener, Message, Visitor};
+use crate::reassemble::stream::Piece;
+
+/// A conversation that is read.
+#[derive(Debug, Default)]
+pub(super) struct Talk {
+    listener: Listener,
+    said: Said,
+}
+
+/// What it said and rules were not tried with, and what its parts keep.
+#[derive(Debug, Default)]
+pub(super) struct Said {
+    /// Sides of transactions that are open.
+    pub units: Vec<Unit>,
+    proto: AppProto,
+    /// Transactions that were begun, by direction.
+    begun: [u64; 2],
+    limits: Limits,
+    time_ns: i64,
+    http: http::Http,
+    mail: mail::Mail,
+    ssh: ssh::Ssh,
+    ftp: ftp::Ftp,
+    smb: smb::Smb,
+    file: Vec<u8>,
+}
+
+/// How much of bodies is kept, and when they are looked at.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    body_max: usize,
+    body_step: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let settings = EngineSettings::default();
+        Limits {
+            body_max: settings.body_bytes_max,
+            body_step: settings.body_step_bytes,
+        }
+    }
+}
+
+impl Talk {
+    /// A conversation of which nothing was heard.
+    pub fn new(settings: &EngineSettings) -> Self {
+        let mut talk = Talk::default();
+        talk.said.limits = Limits {
+            body_max: settings.body_bytes_max,
+            body_step: settings.body_step_bytes,
+        };
+        talk
+    }
+
+    /// The application protocol in Suricata's word; empty while it is not known.
+    pub fn application(&self) -> &'static str {
+        match self.listener.proto() {
+            AppProto::Unknown if self.listener.is_done() => "failed",
+            AppProto::NetbiosSsn => "smb",
+            proto => proto.name(),
+        }
+    }
+
+    /// Whether all that follows is encrypted: rules do not look at it, as with Suricata's stock settings.
+    pub fn is_encrypted(&self) -> bool {
+        match self.listener.proto() {
+            AppProto::Tls => self.listener.is_done(),
+            AppProto::Ssh => self.said.is_encrypted_ssh(),
+            _ => false,
+        }
+    }
+
+    /// Memory that it takes, about.
+    pub fn room(&self) -> usize {
+        let units = self.said.units.iter().map(Unit::room).sum::<usize>();
+        let kept = self.said.file.capacity() + self.said.http.room() + self.said.mail.room();
+        self.listener.room() + units + kept + self.said.smb.room()
+    }
+
+    /// Sides of transactions that rules are to be tried with.
+    pub fn units(&mut self) -> &mut Vec<Unit> {
+        &mut self.said.units
+    }
+
+    /// Takes bytes of a stream.
+    pub fn piece(
+        &mut self,
+        ears: &mut Ears,
+        heard: &Heard<'_>,
+        piece: &Piece<'_>,
+        tally: &mut Tally,
+    ) {
+        self.said.time_ns = heard.time_ns;
+        let before = self.listener.proto();
+        self.listener.piece(
+            ears,
+            heard,
+            piece,
+            tally,
+            &mut Sink::of(&mut self.said, before),
+        );
+        self.told();
+    }
+
+    /// Takes a datagram.
+    pub fn datagram(&mut self, ears: &mut Ears, heard: &Heard<'_>, tally: &mut Tally) {
+        self.said.time_ns = heard.time_ns;
+        let before = self.listener.proto();
+        self.listener
+            .datagram(ears, heard, tally, &mut Sink::of(&mut self.said, before));
+        self.told();
+    }
+
+    /// No more of a half comes.
+    pub fn end(&mut self, ears: &mut Ears, heard: &Heard<'_>, tally: &mut Tally) {
+        self.said.time_ns = heard.time_ns;
+        let proto = self.listener.proto();
+        self.listener
+            .end(ears, heard, tally, &mut Sink::of(&mut self.said, proto));
+        self.told();
+        self.said.end(heard.half);
+    }
+
+    /// What was heard while the protocol was not known yet is read now that it is.
+    fn told(&mut self) {
+        self.said.proto = self.listener.proto();
+        let kept = std::mem::take(&mut self.said.http.unread);
+        for (half, bytes) in kept {
+            self.said.bytes(half, &bytes);
+        }
+        if self.listener.is_done() {
+            // nothing more comes of what TLS says in the clear
+            self.said
+                .units
+                .iter_mut()
+                .for_each(|u| u.is_whole |= self.said.proto == AppProto::Tls);
+        }
+    }
+}
+
+/// Hears messages.
+struct Sink<'a> {
+    said: &'a mut Said,
+}
+
+impl<'a> Sink<'a> {
+    fn of(said: &'a mut Said, proto: AppProto) -> Self {
+        said.proto = proto;
+        Sink { said }
+    }
+}
+
+impl Visitor for Sink<'_> {
+    fn message(&mut self, half: usize, message: &Message<'_>) {
+        let said = &mut *self.said;
+        match message {
+            Message::HttpRequest(head) => said.request(half, head),
+            Message::HttpResponse(head) => said.answer(half, head),
+            Message::HttpBody(bytes) => said.body(half, bytes),
+            Message::HttpEnd => said.body_end(half),
+            Message::TlsClientHello(hello) => said.client_hello(half, hello),
+            Message::TlsServerHello(hello) => said.server_hello(half, hello),
+            Message::TlsCertificate { place, der } => said.certificate(half, *place, der),
+            Message::Dns(dns) => said.dns(half, dns.bytes),
+            // the protocol may be told with these very bytes: they are read when it is known
+            Message::Other(bytes) => said.http.unread.push((half, bytes.to_vec())),
+        }
+    }
+}
+
+impl Said {
+    /// Bytes of a protocol that is read here.
+    fn bytes(&mut self, half: usize, bytes: &[u8]) {
+        match self.proto {
+            AppProto::Ssh => self.ssh(half, bytes),
+            AppProto::Smtp => self.mail(half, bytes),
+            AppProto::Ftp => self.ftp(half, bytes),
+            AppProto::FtpData => self.ftp_data(half, bytes),
+            AppProto::Smb | AppProto::NetbiosSsn => self.smb(half, bytes),
+            _ => {}
+        }
+    }
+
+    /// No more of a half comes.
+    fn end(&mut self, half: usize) {
+        match self.proto {
+            AppProto::FtpData => self.ftp_data_end(half),
+            AppProto::Http => self.body_end(half),
+            _ => {}
+        }
+        let mine = self.units.iter_mut().filter(|u| u.direction == half);
+        mine.for_each(|u| u.is_whole = true);
+    }
+
+    /// Begins one side of the next transaction of a direction.
+    fn begin(&mut self, direction: usize) -> &mut Unit {
+        if self.units.len() >= OPEN_MAX {
+            self.units.remove(0);
+        }
+        let transaction = self.begun[direction];
+        self.begun[direction] += 1;
+        self.units.push(Unit::new(direction, transaction));
+        self.units.last_mut().expect("one was pushed")
+    }
+
+    /// The side of a direction that is open, or the next one.
+    fn open(&mut self, direction: usize) -> &mut Unit {
+        let is = |u: &Unit| u.direction == direction && !u.is_whole;
+        match self.units.iter().rposition(is) {
+            Some(at) => &mut self.units[at],
+            None => self.begin(direction),
+        }
+    }
+
+    /// A file as far as it came.
+    fn tell_file(&mut self, direction: usize, bytes: &[u8], is_whole: bool) {
+        let limit = self.limits.body_max;
+        let unit = self.open(direction);
+        unit.replace(FILE, &bytes[..bytes.len().min(limit)]);
+        unit.is_whole |= is_whole;
+    }
+}
+
+const FILE: Buffer = Buffer::named("file.data");
+/// Sides of transactions that may be open at a time.
+const OPEN_MAX: usize = 128;

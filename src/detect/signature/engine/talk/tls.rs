@@ -1,0 +1,107 @@
+//! TLS: hellos and certificates.
+
+use super::super::super::buffer::Buffer;
+use super::Said;
+use crate::reassemble::app::{Certificate, ClientHello, ServerHello};
+
+impl Said {
+    /// What a client offers.
+    pub(super) fn client_hello(&mut self, half: usize, hello: &ClientHello<'_>) {
+        let unit = self.open(half);
+        random(unit, hello.random);
+        if let Some(name) = hello.server_name() {
+            unit.add(SNI, name);
+            unit.add(QUIC_SNI, name);
+        }
+        hello.alpn().for_each(|name| unit.add(ALPN, name));
+        unit.add(JA3_HASH, hello.ja3().as_bytes());
+        unit.add(JA3_STRING, hello.ja3_text().as_bytes());
+        unit.add(JA4, hello.ja4().as_bytes());
+        version(unit, hello.highest_version());
+        unit.word("ssl_state", "client_hello");
+        unit.is_whole = true;
+    }
+
+    /// What a server chose.
+    pub(super) fn server_hello(&mut self, half: usize, hello: &ServerHello) {
+        let unit = self.open(half);
+        let text = hello.ja3s_text();
+        unit.add(JA3S_STRING, text.as_bytes());
+        unit.add(JA3S_HASH, md5_hex(text.as_bytes()).as_bytes());
+        random(unit, &hello.random);
+        version(unit, hello.version);
+        unit.word("ssl_state", "server_hello");
+    }
+
+    /// A certificate of a chain.
+    pub(super) fn certificate(&mut self, half: usize, place: usize, der: &[u8]) {
+        let now_s = self.time_ns.div_euclid(1_000_000_000);
+        let unit = self.open(half);
+        unit.add(CERTS, der);
+        if place > 0 {
+            return;
+        }
+        let Some(c) = Certificate::read(der) else {
+            return;
+        };
+        unit.add(SUBJECT, c.subject.as_bytes());
+        unit.add(ISSUER, c.issuer.as_bytes());
+        unit.add(SERIAL, c.serial.as_bytes());
+        unit.add(FINGERPRINT, c.fingerprint.as_bytes());
+        c.names.iter().for_each(|n| unit.add(NAMES, n.as_bytes()));
+        unit.number("tls_cert_notbefore", c.not_before_s.max(0) as u64);
+        unit.number("tls_cert_notafter", c.not_after_s.max(0) as u64);
+        let expired = c.not_after_s < now_s;
+        if expired {
+            unit.word("tls_cert_expired", "");
+        } else if c.not_before_s <= now_s {
+            unit.word("tls_cert_valid", "");
+        }
+    }
+}
+
+fn random(unit: &mut super::Unit, bytes: &[u8]) {
+    unit.add(RANDOM, bytes);
+    if let Some((time, rest)) = bytes.split_at_checked(4) {
+        unit.add(RANDOM_TIME, time);
+        unit.add(RANDOM_BYTES, rest);
+    }
+}
+
+fn version(unit: &mut super::Unit, version: u16) {
+    let (plain, ssl) = match version {
+        0x0002 => ("", "sslv2"),
+        0x0300 => ("", "sslv3"),
+        0x0301 => ("1.0", "tls1.0"),
+        0x0302 => ("1.1", "tls1.1"),
+        0x0303 => ("1.2", "tls1.2"),
+        0x0304 => ("1.3", "tls1.3"),
+        _ => return,
+    };
+    unit.word("tls.version", plain);
+    unit.word("ssl_version", ssl);
+}
+
+pub(super) fn md5_hex(bytes: &[u8]) -> String {
+    use md5::{Digest, Md5};
+    let digest = Md5::digest(bytes);
+    digest.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+const SNI: Buffer = Buffer::named("tls.sni");
+const QUIC_SNI: Buffer = Buffer::named("quic.sni");
+const ALPN: Buffer = Buffer::named("tls.alpn");
+const RANDOM: Buffer = Buffer::named("tls.random");
+const RANDOM_TIME: Buffer = Buffer::named("tls.random_time");
+const RANDOM_BYTES: Buffer = Buffer::named("tls.random_bytes");
+const JA3_HASH: Buffer = Buffer::named("ja3.hash");
+const JA3_STRING: Buffer = Buffer::named("ja3.string");
+const JA3S_HASH: Buffer = Buffer::named("ja3s.hash");
+const JA3S_STRING: Buffer = Buffer::named("ja3s.string");
+const JA4: Buffer = Buffer::named("ja4.hash");
+const CERTS: Buffer = Buffer::named("tls.certs");
+const SUBJECT: Buffer = Buffer::named("tls.cert_subject");
+const ISSUER: Buffer = Buffer::named("tls.cert_issuer");
+const SERIAL: Buffer = Buffer::named("tls.cert_serial");
+const FINGERPRINT: Buffer = Buffer::named("tls.cert_fingerprint");
+const NAMES: Buffer = Buffer::named("tls.subjectaltname");

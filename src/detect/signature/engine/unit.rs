@@ -1,0 +1,131 @@
+//! What one side of a transaction says, by buffer: what rules about transactions are tried with.
+
+use super::super::buffer::Buffer;
+
+/// One side of one transaction.
+#[derive(Debug, Default)]
+pub(super) struct Unit {
+    /// 0 to the server, 1 to the client.
+    pub direction: usize,
+    /// Number of the transaction in its conversation, from 0.
+    pub transaction: u64,
+    bytes: Vec<u8>,
+    values: Vec<(Buffer, u32, u32)>,
+    numbers: Vec<(&'static str, u64)>,
+    words: Vec<(&'static str, String)>,
+    /// Values that rules were tried with.
+    pub known: usize,
+    /// Nothing more comes.
+    pub is_whole: bool,
+    /// Rules that were found and lack something that may come.
+    pub waiting: Vec<u32>,
+    /// Rules that matched.
+    pub matched: Vec<u32>,
+    /// Rules were tried with it at least once.
+    pub is_begun: bool,
+}
+
+impl Unit {
+    /// One with nothing said.
+    pub fn new(direction: usize, transaction: u64) -> Self {
+        Unit {
+            direction,
+            transaction,
+            ..Self::default()
+        }
+    }
+
+    /// Memory that it takes beside itself.
+    pub fn room(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Says what a buffer holds; of a buffer of several values, one more.
+    pub fn add(&mut self, buffer: Buffer, bytes: &[u8]) {
+        if self.values.len() >= VALUES_MAX || self.bytes.len() + bytes.len() > BYTES_MAX {
+            return;
+        }
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        let end = self.bytes.len();
+        self.values.push((buffer, start as u32, end as u32));
+    }
+
+    /// Says what a buffer holds now, in place of what it held.
+    pub fn replace(&mut self, buffer: Buffer, bytes: &[u8]) {
+        self.remove(buffer);
+        self.add(buffer, bytes);
+    }
+
+    fn remove(&mut self, buffer: Buffer) {
+        if let Some(at) = self.values.iter().position(|v| v.0 == buffer) {
+            let (_, from, to) = self.values.remove(at);
+            self.known -= usize::from(at < self.known);
+            // the last one gives its room back
+            if to as usize == self.bytes.len() {
+                self.bytes.truncate(from as usize);
+            }
+        }
+    }
+
+    /// Says the first of the values that a buffer has now.
+    pub fn replace_all(&mut self, buffer: Buffer, bytes: &[u8]) {
+        while self.values.iter().any(|v| v.0 == buffer) {
+            self.remove(buffer);
+        }
+        self.add(buffer, bytes);
+    }
+
+    /// Says a number.
+    pub fn number(&mut self, name: &'static str, number: u64) {
+        self.numbers.push((name, number));
+    }
+
+    /// Says a word.
+    pub fn word(&mut self, name: &'static str, word: impl Into<String>) {
+        self.words.push((name, word.into()));
+    }
+
+    /// The values of a buffer, in order.
+    pub fn values(&self, buffer: Buffer) -> impl Iterator<Item = &[u8]> {
+        let of = move |v: &&(Buffer, u32, u32)| v.0 == buffer;
+        self.values
+            .iter()
+            .filter(of)
+            .map(|v| &self.bytes[v.1 as usize..v.2 as usize])
+    }
+
+    /// Values that rules were not tried with.
+    pub fn fresh(&self) -> impl Iterator<Item = (Buffer, &[u8])> {
+        self.values[self.known..]
+            .iter()
+            .map(|v| (v.0, &self.bytes[v.1 as usize..v.2 as usize]))
+    }
+
+    /// Rules were tried with all that is there.
+    pub fn looked_at(&mut self) {
+        self.known = self.values.len();
+        self.is_begun = true;
+    }
+
+    /// The numbers of that name.
+    pub fn numbers(&self, name: &str) -> impl Iterator<Item = u64> {
+        self.numbers
+            .iter()
+            .filter(move |n| n.0 == name)
+            .map(|n| n.1)
+    }
+
+    /// The words of that name.
+    pub fn words(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.words
+            .iter()
+            .filter(move |w| w.0 == name)
+            .map(|w| w.1.as_str())
+    }
+}
+
+/// Bytes that one side says at most; what is more is left out.
+const BYTES_MAX: usize = 1 << 20;
+/// Values likewise.
+const VALUES_MAX: usize = 1024;

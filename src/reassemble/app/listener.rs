@@ -1,0 +1,159 @@
+//! Conversations whose bytes somebody else puts in order, told in whole: what signature rules look into.
+
+use super::dns;
+use super::ear::Ear;
+use super::expect::Expectations;
+use super::known::{Ctx, Known};
+use super::message::{Visitor, Wishes};
+use super::peek::Confidence;
+use super::reader::Reader;
+use super::talk::{Heard, Peeking, look_up};
+use crate::ledger::Tally;
+use crate::model::AppProto;
+use crate::reassemble::settings::AppSettings;
+use crate::reassemble::stream::Piece;
+
+/// Who listens to conversations whose bytes somebody else puts in order: what all of them share.
+#[derive(Debug)]
+pub struct Ears {
+    settings: AppSettings,
+    expectations: Expectations,
+}
+
+impl Ears {
+    /// Nothing heard yet.
+    pub fn new(settings: &AppSettings) -> Self {
+        Ears {
+            settings: settings.clone(),
+            expectations: Expectations::new(
+                settings.expected_max,
+                i64::from(settings.expected_wait_s) * 1_000_000_000,
+            ),
+        }
+    }
+}
+
+/// A conversation that is told in whole: every message, with bodies, from bytes in order.
+#[derive(Debug, Default)]
+pub struct Listener {
+    peeking: Peeking,
+    reader: Option<Reader>,
+    known: Option<Box<Known>>,
+    said: (AppProto, u8),
+    is_done: bool,
+}
+
+impl Listener {
+    /// The protocol, as far as it is known.
+    pub fn proto(&self) -> AppProto {
+        self.said.0
+    }
+
+    /// Whether nothing more is told.
+    pub fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// Takes a piece of a stream: `heard` says whose.
+    pub fn piece(
+        &mut self,
+        ears: &mut Ears,
+        heard: &Heard<'_>,
+        piece: &Piece<'_>,
+        tally: &mut Tally,
+        visitor: &mut dyn Visitor,
+    ) {
+        self.hear(ears, heard, |ear| ear.piece(piece, tally, visitor));
+    }
+
+    /// Takes a datagram.
+    pub fn datagram(
+        &mut self,
+        ears: &mut Ears,
+        heard: &Heard<'_>,
+        tally: &mut Tally,
+        visitor: &mut dyn Visitor,
+    ) {
+        if matches!(
+            self.said.0,
+            AppProto::Dns | AppProto::Mdns | AppProto::Llmnr
+        ) {
+            self.dns(ears, heard, tally, visitor);
+            return;
+        }
+        self.hear(ears, heard, |ear| ear.datagram(tally, visitor));
+        if matches!(
+            self.said.0,
+            AppProto::Dns | AppProto::Mdns | AppProto::Llmnr
+        ) {
+            self.is_done = false;
+            self.dns(ears, heard, tally, visitor);
+        }
+    }
+
+    /// No more bytes of a half come: what ends with them is told.
+    pub fn end(
+        &mut self,
+        ears: &mut Ears,
+        heard: &Heard<'_>,
+        tally: &mut Tally,
+        visitor: &mut dyn Visitor,
+    ) {
+        self.hear(ears, heard, |ear| {
+            ear.end(tally, visitor);
+            true
+        });
+    }
+
+    /// Memory that it takes beside itself, about.
+    pub fn room(&self) -> usize {
+        self.peeking.room() + self.reader.as_ref().map_or(0, Reader::room)
+    }
+
+    fn hear(&mut self, ears: &mut Ears, heard: &Heard<'_>, act: impl FnOnce(&mut Ear<'_>) -> bool) {
+        if self.is_done {
+            return;
+        }
+        let is_new = self.peeking.rounds == 0 && self.said.0 == AppProto::Unknown;
+        if is_new && let Some(proto) = look_up(&ears.expectations, heard) {
+            self.said = (proto, Confidence::LIKELY.0);
+        }
+        let mut ear = Ear {
+            peeking: &mut self.peeking,
+            reader: &mut self.reader,
+            known: &mut self.known,
+            said: &mut self.said,
+            heard,
+            settings: &ears.settings,
+            wishes: EVERYTHING,
+            expectations: &mut ears.expectations,
+        };
+        self.is_done = !act(&mut ear);
+    }
+
+    fn dns(
+        &mut self,
+        ears: &mut Ears,
+        heard: &Heard<'_>,
+        tally: &mut Tally,
+        visitor: &mut dyn Visitor,
+    ) {
+        let mut ctx = Ctx {
+            settings: &ears.settings,
+            wishes: EVERYTHING,
+            known: &mut self.known,
+            tally,
+            visitor,
+            time_ns: heard.time_ns,
+            ends: &heard.ends,
+            expectations: &mut ears.expectations,
+        };
+        dns::message(&mut ctx, heard.half, heard.segment.bytes);
+    }
+}
+
+/// What a visitor of [`Listener`] gets.
+const EVERYTHING: Wishes = Wishes {
+    all: true,
+    bodies: true,
+};
