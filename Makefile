@@ -33,6 +33,7 @@ bench: prepare-test
 	cargo build --release --locked
 	@bash .ci/prepare engine target/release/flowhouse
 	cargo bench --locked --bench decode --bench enrich --bench aggregate --bench encode --bench shard --bench spool
+	python3 benches/packets.py
 	python3 benches/live.py
 	python3 benches/store.py
 	python3 benches/store.py --discard --rate 200000 --exporters 4 --seconds 20

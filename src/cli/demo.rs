@@ -1,9 +1,12 @@
 //! `flowhouse demo`: the product in one command, on this machine, with no router at all.
 
+mod packets;
+
 use super::query::{Reader, number};
 use super::top::{self, Answer, Limit, Question, Time, What};
 use crate::assemble::{Collector, Opened, Origin, Totals};
 use crate::config::Config;
+use crate::generate::packets::PacketTruth;
 use crate::generate::sender::{self, Plan, Report};
 use crate::generate::{Habits, Profile};
 use crate::rights;
@@ -11,6 +14,7 @@ use crate::sink::ndjson;
 use crate::store::{SpawnOptions, spawn};
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use packets::{Metered, Mirror};
 use serde_json::json;
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -18,11 +22,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Shows the product: an embedded ClickHouse, the collector, and three exporters that send to it over UDP.
+/// Shows the product: an embedded ClickHouse, the collector, three exporters that send to it over UDP, and mirrored traffic.
 ///
 /// A v5 edge switch, a v9 router with application names and sampling, and an IPFIX gateway with IPv6 export generated traffic
 /// over loopback. Every few seconds bandwidth by application, by QoS class and by interface is read back from ClickHouse with
-/// SQL; at the end come the ledger and the SQL to go on with. With --json all of that goes to standard error, and standard output has one JSON object at the end.
+/// SQL. Beside them packets of calls, pages and name look-ups are metered, as from a mirror port, out of capture files in a watched
+/// folder: application by what they say, and their quality. At the end come the ledger and the SQL to go on with. With --json all of that goes to standard error, and standard output has one JSON object at the end.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  flowhouse demo --for 2m\n  flowhouse demo --rate 20000 --data /tmp/demo\n  flowhouse demo --for 30s --json | jq .ledger.laws"
@@ -103,6 +108,8 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
         store_dir.join("key").display()
     ))?;
     let stop = super::stop_on_signal()?;
+    let per_second = (arguments.rate / 100).clamp(2, 1_000);
+    let mirror = Mirror::begin(&arguments.data, per_second, stop.clone());
     let exporters: Vec<_> = exporters(to, arguments)
         .into_iter()
         .map(|plan| {
@@ -112,6 +119,7 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
         .collect();
     let reader = Reader::new(collector.connection())?;
     let before = rows(&reader).unwrap_or(0.0);
+    let metered_before = packets::metered(&reader).unwrap_or_default();
     let began = Instant::now();
     let shown = show(&collector, (&reader, began), arguments, &stop);
     stop.store(true, Ordering::Relaxed);
@@ -123,11 +131,15 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
             sent.datagrams += report.datagrams;
         }
     }
+    let mirrored = mirror.end()?;
+    let metered = packets::wait(&reader, metered_before, &mirrored)?;
     let (totals, _) = collector.stop();
     let first_rows = shown?;
     let end = End {
         sent,
         stored: rows(&reader)? - before,
+        mirrored,
+        metered,
         first_rows,
         began,
         totals,
@@ -154,8 +166,10 @@ impl DemoArguments {
 /// What came of it.
 struct End {
     sent: Report,
-    /// New rows in `flows`.
+    /// New rows in `flows` of what was sent.
     stored: f64,
+    mirrored: PacketTruth,
+    metered: Metered,
     /// How long it took until the first ones were there.
     first_rows: Duration,
     began: Instant,
@@ -166,8 +180,12 @@ impl End {
     fn tell(&self, reader: &Reader, arguments: &DemoArguments) -> Result<()> {
         let (flows, datagrams) = (self.sent.flows, self.sent.datagrams);
         arguments.tell(format!(
-            "sent {flows} flows in {datagrams} datagrams; {} new rows in `flows`\n\nledger\n{}",
+            "sent {flows} flows in {datagrams} datagrams; {} new rows in `flows`\n\
+             mirrored {} packets; {} of them metered in {} rows\n\nledger\n{}",
             self.stored,
+            self.mirrored.total.packets,
+            self.metered.packets,
+            self.metered.rows,
             super::law_lines(&self.totals.laws())
         ))?;
         if !arguments.json {
@@ -178,6 +196,9 @@ impl End {
             "first_rows_after_seconds": self.first_rows.as_secs_f64(),
             "sent": {"flows": flows, "datagrams": datagrams},
             "stored_rows": self.stored as u64,
+            "mirrored": {"packets": self.mirrored.total.packets, "bytes": self.mirrored.total.bytes},
+            "metered": {"rows": self.metered.rows as u64, "packets": self.metered.packets as u64, "bytes": self.metered.bytes as u64},
+            "quality": packets::quality(reader, self.began.elapsed().as_secs())?,
             "data": arguments.data,
             "ledger": ndjson::ledger(&self.totals.book, &self.totals.gauges),
         });
@@ -202,7 +223,9 @@ fn ask(reader: &Reader, began: Instant, what: What, limit: Limit) -> Result<Answ
 /// The folder, enterable for the account that the store changes to when this is root.
 fn prepare(data: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    std::fs::create_dir_all(data).with_context(|| format!("cannot make {}", data.display()))?;
+    let packets = packets::folder(data);
+    std::fs::create_dir_all(&packets)
+        .with_context(|| format!("cannot make {}", packets.display()))?;
     std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o755))?;
     Ok(())
 }
@@ -213,6 +236,11 @@ fn config(data: &Path, url: &str, key: &str) -> Config {
         ..Config::default()
     };
     config.receive.listeners = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
+    config.capture.watch_directory = Some(packets::folder(data));
+    config.capture.watch_delete = true;
+    // a demo is short: conversations are told while it lasts
+    config.capture.watch_idle_s = 2;
+    (config.meter.active_s, config.meter.idle_s) = (10, 5);
     config.control.listen = SocketAddr::from(([127, 0, 0, 1], 0));
     config.clickhouse = Some(crate::sink::clickhouse::Connection {
         url: url.to_owned(),
@@ -252,7 +280,10 @@ fn exporters(to: SocketAddr, arguments: &DemoArguments) -> Vec<Plan> {
 }
 
 fn rows(reader: &Reader) -> Result<f64> {
-    Ok(number(&reader.row("SELECT count() AS n FROM flows")?, "n"))
+    Ok(number(
+        &reader.row("SELECT countIf(origin != 'packets') AS n FROM flows")?,
+        "n",
+    ))
 }
 
 /// Prints the tables until the time is over; how long the first rows took.
@@ -283,6 +314,10 @@ fn show(
             let answer = ask(reader, began, what, limit)?;
             arguments.tell(format!("{title}\n{}\n", answer.table()))?;
         }
+        let spoken = packets::table(&packets::quality(reader, seconds)?);
+        arguments.tell(format!(
+            "mirrored traffic by what it says, and its quality\n{spoken}\n"
+        ))?;
         if over() {
             return Ok(first);
         }

@@ -91,6 +91,9 @@ const EXAMPLES: &str = "Examples:
 /// Oldest packet that `--keep-times` inserts: rows that are older than the raw table's TTL vanish at once.
 const KEPT_DAYS_MAX: i64 = 15;
 
+/// So often progress is told.
+const PROGRESS_BYTES: u64 = 1 << 20;
+
 const SECOND_NS: i64 = 1_000_000_000;
 
 /// Runs the subcommand.
@@ -301,11 +304,16 @@ impl<'a> Replay<'a> {
     /// Reads all files, with progress on a terminal.
     fn read(&self, mut each: impl FnMut(Found<'_>)) -> Counts {
         let progress = super::progress("replaying", self.captures.bytes());
+        let mut bytes = 0;
         let counts = self.captures.read_all(&self.selection, |found| {
-            progress.inc(match &found {
+            bytes += match &found {
                 Found::Datagram(d) => d.payload.len(),
                 Found::Traffic(f) => f.captured.len(),
-            } as u64);
+                Found::Coming(_) => 0,
+            } as u64;
+            if bytes >= PROGRESS_BYTES {
+                progress.inc(std::mem::take(&mut bytes));
+            }
             each(found);
         });
         progress.finish_and_clear();
@@ -320,6 +328,7 @@ impl<'a> Replay<'a> {
             let time_ns = match found {
                 Found::Datagram(d) => d.received_at_ns,
                 Found::Traffic(f) => f.time_ns,
+                Found::Coming(_) => return,
             };
             first_ns = first_ns.min(time_ns);
             last_ns = last_ns.max(time_ns);

@@ -6,6 +6,7 @@
 //! tunnels; its number registries are used, and it is the oracle of the tests.
 
 mod dissector;
+mod glance;
 mod ip;
 mod link;
 mod link_names;
@@ -22,6 +23,7 @@ mod walk;
 mod wire;
 
 pub use dissector::{Arp, Dissected, Dissector, FrameHead, Reason};
+pub use glance::glance;
 pub use ip::IpHeader;
 pub use link_names::link_name;
 pub use route::{RouteKey, route};

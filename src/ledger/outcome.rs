@@ -225,6 +225,9 @@ outcomes! {
     FlowsEvicted = "flows_evicted";
     /// The same, of conversations that were one-way or half open: floods and scans.
     FlowsEvictedDoubtful = "flows_evicted_doubtful";
+    /// Datagrams of RTP and RTCP that were metered, but whose loss and jitter were not, because as many conversations as there is room
+    /// for were measured.
+    MediaRefused = "media_refused";
     /// Frames of traffic captured.
     FramesCaptured = "frames_captured";
     /// Frames of traffic dropped because the queue to the shard was full.

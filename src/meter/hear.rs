@@ -1,9 +1,9 @@
 //! What conversations say, and what of it their rows have.
 
-use super::Measured;
-use super::flow::Flow;
+use super::flow::{Flow, NO_PLACE};
 use super::tcp::Tcp;
-use crate::ledger::Book;
+use super::{Measured, Meter};
+use crate::ledger::{Book, Outcome};
 use crate::model::{Measure, PacketView, TcpHeader, Transport};
 use crate::reassemble::app::{Apps, Heard, Visitor};
 use crate::reassemble::stream::Segment;
@@ -74,6 +74,40 @@ impl Ear {
     }
 }
 
+impl Meter {
+    /// Measures RTP and RTCP.
+    #[inline(never)]
+    pub(super) fn hear_media(
+        &mut self,
+        place: u32,
+        half: usize,
+        p: &PacketView<'_>,
+        book: &mut Book,
+    ) {
+        if p.proto != UDP {
+            return;
+        }
+        let flow = self.table.flow(place);
+        if flow.media == NO_PLACE {
+            match self.medias.begin() {
+                Some(place) => flow.media = place,
+                None => book.other().one(Outcome::MediaRefused),
+            }
+        }
+        if let Some(media) = self.medias.at(flow.media) {
+            if media.is_silent() {
+                // by two of them it was known as RTP
+                for (half, before) in flow.talk.take_before().iter().enumerate() {
+                    if let Some((head, at_ns)) = before {
+                        media.datagram(half, *at_ns, head);
+                    }
+                }
+            }
+            media.datagram(half, p.time_ns, p.payload());
+        }
+    }
+}
+
 impl Measured {
     /// With what the conversation said: of TLS both directions have it, of DNS the one that answers.
     pub fn of_talk(&mut self, half: usize, flow: &Flow, answer: Option<(Option<u32>, u8)>) {
@@ -100,12 +134,13 @@ impl Measured {
     }
 }
 
+const UDP: u8 = 17;
+
 #[cfg(test)]
 mod tests {
+    use super::super::Settings;
     use super::super::sample::Sample;
-    use super::super::{Meter, Settings};
     use super::*;
-    use crate::ledger::Outcome;
     use crate::model::{AppProto, FlowBatch};
     use crate::reassemble;
     use crate::reassemble::app::Wishes;

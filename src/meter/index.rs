@@ -1,26 +1,32 @@
 //! From hashes to places in the arena: open addressing with linear probing, at most half full.
 
+use crate::model::prefetch;
+
 /// Cells of 64 bits: the upper half of the hash, and the place plus one; 0 is empty. A removal moves later cells of the
-/// run back, so there are no tombstones and the time of a search never grows with age.
+/// run back, so there are no tombstones and the time of a search never grows with age. It grows with what is in it: few
+/// conversations lie in few pages, which the processor finds at once.
 #[derive(Debug)]
 pub(super) struct Index {
     cells: Vec<u64>,
     mask: usize,
+    count: usize,
 }
 
 impl Index {
-    /// An index for at most `places` places. Its pages are touched as they are used.
-    pub fn new(places: usize) -> Self {
-        let size = (2 * places).next_power_of_two();
+    /// An empty index.
+    pub fn new() -> Self {
         Index {
-            cells: vec![0; size],
-            mask: size - 1,
+            cells: vec![0; CELLS_MIN],
+            mask: CELLS_MIN - 1,
+            count: 0,
         }
     }
 
-    /// Bytes that an index for so many places takes.
+    /// Most bytes that an index for so many places takes: while it grows, with the half that it grows from.
     pub const fn bytes(places: usize) -> usize {
-        (2 * places).next_power_of_two() * size_of::<u64>()
+        let cells = (2 * places).next_power_of_two();
+        let cells = if cells > CELLS_MIN { cells } else { CELLS_MIN };
+        (cells + cells / 2) * size_of::<u64>()
     }
 
     /// The place with this hash that `is` the one.
@@ -40,13 +46,42 @@ impl Index {
         }
     }
 
+    /// Calls for the cell where a search for this hash begins.
+    #[inline]
+    pub fn call(&self, hash: u64) {
+        prefetch(&self.cells[(hash >> 32) as usize & self.mask]);
+    }
+
+    /// The place that has this hash, most likely: keys are not compared.
+    #[inline]
+    pub fn likely(&self, hash: u64) -> Option<u32> {
+        self.find(hash, |_| true)
+    }
+
     /// Adds a place that is not there yet.
     pub fn insert(&mut self, hash: u64, place: u32) {
-        let mut at = (hash >> 32) as usize & self.mask;
+        self.count += 1;
+        if 2 * self.count > self.cells.len() {
+            self.grow();
+        }
+        self.put(hash >> 32 << 32 | u64::from(place + 1));
+    }
+
+    fn grow(&mut self) {
+        let size = 2 * self.cells.len();
+        let old = std::mem::replace(&mut self.cells, vec![0; size]);
+        self.mask = size - 1;
+        for cell in old.into_iter().filter(|c| *c != 0) {
+            self.put(cell);
+        }
+    }
+
+    fn put(&mut self, cell: u64) {
+        let mut at = (cell >> 32) as usize & self.mask;
         while self.cells[at] != 0 {
             at = (at + 1) & self.mask;
         }
-        self.cells[at] = hash >> 32 << 32 | u64::from(place + 1);
+        self.cells[at] = cell;
     }
 
     /// Takes a place out.
@@ -74,12 +109,16 @@ impl Index {
             }
         }
         self.cells[hole] = 0;
+        self.count -= 1;
     }
 }
 
 fn place(cell: u64) -> u32 {
     (cell as u32).wrapping_sub(1)
 }
+
+/// Cells of an empty index.
+const CELLS_MIN: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -89,8 +128,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_map(steps in proptest::collection::vec((0u32..40, any::<bool>()), 0..400)) {
-            let mut index = Index::new(40);
+        fn it_is_a_map(steps in proptest::collection::vec((0u32..400, any::<bool>()), 0..2000)) {
+            let mut index = Index::new();
             let mut model = BTreeMap::new();
             // hashes that crowd around the end of the table
             let hash = |n: u32| (u64::from(n / 5) + 60) << 32 | u64::from(n);
@@ -105,7 +144,7 @@ mod tests {
                     model.remove(&n);
                 }
             }
-            for n in 0..40 {
+            for n in 0..400 {
                 prop_assert_eq!(index.find(hash(n), |p| p == n), model.get(&n).copied());
             }
         }

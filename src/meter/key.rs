@@ -1,6 +1,6 @@
 //! Whose packet it is: the key that both directions of a conversation share.
 
-use crate::model::{Addr, PacketView, Transport, TunnelKind};
+use crate::model::{Addr, Glance, PacketView, Transport, Tunnel, TunnelKind};
 use std::hash::{BuildHasher, Hasher};
 
 /// Two endpoints in order, the protocol, and what keeps equal addresses of different networks apart.
@@ -22,22 +22,36 @@ impl FlowKey {
     #[inline]
     pub fn of(p: &PacketView<'_>) -> (Self, bool) {
         let (src_port, dst_port) = p.ports();
-        let is_low = (p.src, src_port) <= (p.dst, dst_port);
-        let (low, high, mut low_port, mut high_port) = if is_low {
-            (p.src, p.dst, src_port, dst_port)
-        } else {
-            (p.dst, p.src, dst_port, src_port)
-        };
+        let e = p.envelope;
+        let scope = scope(e.vlans.as_slice(), e.tunnels.as_slice());
+        let (mut key, is_low) = Self::between((p.src, src_port), (p.dst, dst_port), p.proto, scope);
         if let Transport::Icmp { kind, code } = p.transport {
-            (low_port, high_port) = icmp(p, kind, code);
+            (key.low_port, key.high_port) = icmp(p, kind, code);
         }
+        (key, is_low)
+    }
+
+    /// The key that a packet probably has.
+    #[inline]
+    pub fn probably(g: &Glance) -> Self {
+        let (src, dst) = ((g.src, g.src_port), (g.dst, g.dst_port));
+        Self::between(src, dst, g.proto, scope(g.vlans(), &[])).0
+    }
+
+    /// The key between two endpoints, and whether the first is the lower one.
+    #[inline]
+    fn between(src: (Addr, u16), dst: (Addr, u16), proto: u8, scope: u32) -> (Self, bool) {
+        // numbers are compared in fewer steps than octets
+        let number = |end: (Addr, u16)| (u128::from_be_bytes(end.0.0), end.1);
+        let is_low = number(src) <= number(dst);
+        let ((low, low_port), (high, high_port)) = if is_low { (src, dst) } else { (dst, src) };
         let key = FlowKey {
             low,
             high,
             low_port,
             high_port,
-            scope: scope(p),
-            proto: p.proto,
+            scope,
+            proto,
         };
         (key, is_low)
     }
@@ -106,9 +120,8 @@ fn icmp(p: &PacketView<'_>, kind: u8, code: u8) -> (u16, u16) {
 
 /// The networks that a packet was seen in, as a number. Only ids that both directions share count: the TEID of GTP is
 /// another one each way.
-fn scope(p: &PacketView<'_>) -> u32 {
-    let e = p.envelope;
-    let (vlans, tunnels) = (e.vlans.as_slice(), e.tunnels.as_slice());
+#[inline]
+fn scope(vlans: &[u16], tunnels: &[Tunnel]) -> u32 {
     if vlans.is_empty() && tunnels.is_empty() {
         return 0;
     }

@@ -189,6 +189,12 @@ fn quality(out: &mut FlowBatch, told: &Told<'_>) {
     q.dns_rcode.push(m.dns_rcode);
     q.tls_version.push(m.tls_version);
     q.cert_expires_s.push(m.cert_expires_s);
+    if m.taken & Measure::RtpPayload.bit() != 0 {
+        q.rtp_payload.push(m.rtp_payload);
+        q.lost.push(m.lost);
+        q.jitter_us.push(m.jitter_us);
+        q.mos_x100.push(m.mos_x100);
+    }
     q.zero_windows.push(m.zero_windows);
     q.resets.push(m.resets);
     if m.handshake != Handshake::None {

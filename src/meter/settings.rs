@@ -12,6 +12,8 @@ pub struct Settings {
     /// Conversations that are kept. Past it those give way whose time comes first, of the ones in doubt before established
     /// ones. Default 1,000,000.
     pub flows_max: usize,
+    /// Conversations of which RTP and RTCP are measured; further ones are metered without. Default 32,768.
+    pub media_max: usize,
     /// A conversation that goes on is told this often, seconds. Default 60.
     pub active_s: u32,
     /// A conversation is told after this silence, seconds; one of TCP that is not closed is remembered on. Default 30.
@@ -29,6 +31,7 @@ impl Default for Settings {
         Settings {
             sensor: IpAddr::V4(Ipv4Addr::LOCALHOST),
             flows_max: 1_000_000,
+            media_max: 1 << 15,
             active_s: 60,
             idle_s: 30,
             half_open_s: 10,

@@ -4,6 +4,7 @@ use super::flow::{Facts, Flow, NO_PLACE, Stage};
 use super::index::Index;
 use super::key::FlowKey;
 use super::wheel::{TURN, Wheel};
+use crate::model::prefetch;
 use foldhash::fast::FixedState;
 
 /// Conversations in fixed places, with an index by key and two wheels by time: of those in doubt and of the others.
@@ -28,7 +29,7 @@ impl Table {
             flows: Vec::new(),
             facts: Vec::new(),
             free: Vec::new(),
-            index: Index::new(flows_max),
+            index: Index::new(),
             state: FixedState::with_seed(hash_seed),
             doubtful: Wheel::new(),
             established: Wheel::new(),
@@ -57,6 +58,30 @@ impl Table {
     pub fn find(&self, key: &FlowKey, hash: u64) -> Option<u32> {
         self.index
             .find(hash, |place| self.flows[place as usize].key == *key)
+    }
+
+    /// Calls for the cell of a hash.
+    #[inline]
+    pub fn call_cell(&self, hash: u64) {
+        self.index.call(hash);
+    }
+
+    /// The place of a hash, most likely.
+    #[inline]
+    pub fn likely(&self, hash: u64) -> Option<u32> {
+        self.index.likely(hash)
+    }
+
+    /// Calls for a conversation.
+    #[inline]
+    pub fn call_flow(&self, place: u32) {
+        prefetch(&self.flows[place as usize]);
+    }
+
+    /// Calls for what its rows have of the frames.
+    #[inline]
+    pub fn call_facts(&self, place: u32) {
+        prefetch(&self.facts[place as usize]);
     }
 
     #[inline]
@@ -119,7 +144,10 @@ impl Table {
         self.facts[place as usize] = Default::default();
         let hash = u64::from(self.flows[place as usize].hash) << 32;
         self.index.remove(hash, place);
-        self.flows[place as usize].tcp = NO_PLACE;
+        (
+            self.flows[place as usize].tcp,
+            self.flows[place as usize].media,
+        ) = (NO_PLACE, NO_PLACE);
         self.free.push(place);
     }
 

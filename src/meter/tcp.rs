@@ -55,9 +55,23 @@ struct Side {
     acked: bool,
     kept_alive: bool,
     fin: bool,
-    m: Measured,
+    m: Counts,
     data_rtt_ns: i64,
     data_rtts: u32,
+}
+
+/// What was measured of a side since it was told last.
+#[derive(Clone, Debug, Default)]
+struct Counts {
+    /// [`Measure`] bits of the times.
+    taken: u32,
+    rtt_us: u32,
+    ttfb_us: u32,
+    retransmits: u32,
+    out_of_order: u32,
+    dup_acks: u32,
+    zero_windows: u32,
+    resets: u32,
 }
 
 /// What a segment did to its connection.
@@ -123,8 +137,18 @@ impl Tcp {
     /// What was measured of a half since this was asked last; `over` when nothing more will come.
     pub fn take(&mut self, half: usize, over: bool) -> Measured {
         let side = &mut self.halves[half];
-        let mut m = std::mem::take(&mut side.m);
-        m.taken |= COUNTED;
+        let of = std::mem::take(&mut side.m);
+        let mut m = Measured {
+            taken: of.taken | COUNTED,
+            rtt_us: of.rtt_us,
+            ttfb_us: of.ttfb_us,
+            retransmits: of.retransmits,
+            out_of_order: of.out_of_order,
+            dup_acks: of.dup_acks,
+            zero_windows: of.zero_windows,
+            resets: of.resets,
+            ..Default::default()
+        };
         if side.data_rtts > 0 {
             m.data_rtt_us = micros(side.data_rtt_ns / i64::from(side.data_rtts));
             m.taken |= Measure::DataRttUs.bit();
@@ -216,7 +240,9 @@ impl Tcp {
                 && other.ack == t.seq
                 && now.saturating_sub(other.last_dup_ns) < ASKED_NS;
             let soon = now.saturating_sub(side.next_ns) < late && side.next != end;
-            if soon && !asked {
+            // what the other side has already is late for nobody
+            let spurious = len > 0 && other.acked && !before(other.ack, t.seq.wrapping_add(len));
+            if soon && !asked && !spurious {
                 side.m.out_of_order += 1;
             } else {
                 side.m.retransmits += 1;
@@ -278,7 +304,7 @@ impl Tcp {
     }
 }
 
-impl Measured {
+impl Counts {
     fn set_rtt(&mut self, rtt_ns: i64) {
         self.rtt_us = micros(rtt_ns);
         self.taken |= Measure::RttUs.bit();

@@ -42,8 +42,8 @@ pub use learned::{CounterSource, InterfaceCounters, Learned};
 pub use measure::Measure;
 pub use names::{COUNTRY_IDS, NameTable, Names, country, country_id};
 pub use packet::{
-    Envelope, Fragment, PacketView, TUNNELS_MAX, TcpHeader, Transport, Tunnel, TunnelKind, Tunnels,
-    VLANS_MAX, Vlans,
+    Envelope, Fragment, Glance, PacketView, TUNNELS_MAX, TcpHeader, Transport, Tunnel, TunnelKind,
+    Tunnels, VLANS_MAX, Vlans,
 };
 pub use place::RowPlace;
 pub use prefetch::prefetch;

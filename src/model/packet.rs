@@ -107,6 +107,33 @@ impl<'a> PacketView<'a> {
     }
 }
 
+/// Whose packet a frame probably is, by a quick look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Glance {
+    /// Source address.
+    pub src: Addr,
+    /// Destination address.
+    pub dst: Addr,
+    /// Source port.
+    pub src_port: u16,
+    /// Destination port.
+    pub dst_port: u16,
+    /// Protocol.
+    pub proto: u8,
+    /// VLAN ids, outermost first; as many count as `vlan_count` says.
+    pub vlans: [u16; 2],
+    /// How many VLAN tags there are.
+    pub vlan_count: u8,
+}
+
+impl Glance {
+    /// VLAN ids, outermost first.
+    #[inline]
+    pub fn vlans(&self) -> &[u16] {
+        &self.vlans[..usize::from(self.vlan_count).min(2)]
+    }
+}
+
 /// The transport header.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Transport {

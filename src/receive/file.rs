@@ -51,6 +51,8 @@ pub enum Found<'a> {
     Datagram(Datagram<'a>),
     /// A frame of traffic; its number counts on over all files.
     Traffic(Frame<'a>),
+    /// A frame that is [`FRAMES_AHEAD`] frames ahead, for whoever wants to prepare for it; its turn comes.
+    Coming(Frame<'a>),
 }
 
 /// What became of the frames of all files. `frames` is the sum of the four kinds below it.
@@ -227,7 +229,17 @@ fn read_capture(
         waiting: VecDeque::new(),
     };
     file.first_frame = file.counts.frames;
-    for frame in frames.by_ref() {
+    let mut ahead = VecDeque::with_capacity(FRAMES_AHEAD + 1);
+    loop {
+        while ahead.len() <= FRAMES_AHEAD
+            && let Some(frame) = frames.next()
+        {
+            file.comes(&frame);
+            ahead.push_back(frame);
+        }
+        let Some(frame) = ahead.pop_front() else {
+            break;
+        };
         file.take(&frame);
     }
     file.fragments.clear();
@@ -266,6 +278,12 @@ struct OneFile<'s, 'b, F> {
 }
 
 impl<'b, F: FnMut(Found<'_>)> OneFile<'_, 'b, F> {
+    fn comes(&mut self, frame: &Frame<'b>) {
+        if self.wants_traffic() {
+            (self.each)(Found::Coming(*frame));
+        }
+    }
+
     fn take(&mut self, frame: &Frame<'b>) {
         self.counts.frames += 1;
         if matches!(self.selection, Selection::Packets) {
@@ -453,6 +471,8 @@ const NS: i64 = 1_000_000_000;
 const UDP: u8 = 17;
 /// Fragments that may wait until it is known whether they are export.
 const WAITING_MAX: usize = 4_096;
+/// How far ahead frames are shown ([`Found::Coming`]).
+pub const FRAMES_AHEAD: usize = 18;
 /// The largest payload of a UDP datagram over IPv6 without jumbograms.
 const UDP_PAYLOAD_MAX: usize = 65_527;
 

@@ -4,6 +4,7 @@
 //! block costs itself only, and times are integers: its own conversions lose nanoseconds, know no binary
 //! resolution and read the time offset of big-endian files the wrong way round.
 
+use crate::model::prefetch;
 use pcap_parser::pcapng::{Block, InterfaceDescriptionBlock, parse_block_be, parse_block_le};
 use pcap_parser::{
     LegacyPcapBlock, OptionCode, parse_pcap_frame, parse_pcap_frame_be, parse_pcap_frame_modified,
@@ -148,6 +149,10 @@ impl<'a> Frames<'a> {
         };
         let fraction = i64::from(block.ts_usec) * if *nanoseconds { 1 } else { 1000 };
         self.at = self.bytes.len() - after.len();
+        // the headers of the next one, which is read after this one was worked on
+        if let Some(head) = after.first_chunk::<HEADS>() {
+            prefetch(head);
+        }
         self.number += 1;
         Some(Frame {
             number: self.number,
@@ -171,6 +176,9 @@ impl<'a> Frames<'a> {
                 }
             };
             self.at += block.len();
+            if let Some(head) = self.bytes[self.at..].first_chunk::<HEADS>() {
+                prefetch(head);
+            }
             if let Some(frame) = self.take_block(block) {
                 return Some(frame);
             }
@@ -381,6 +389,8 @@ const OLD_PACKET_BLOCK: u32 = 2;
 const BLOCK_MIN: usize = 12;
 /// Most interfaces of a section that are kept; frames of others are left out and counted.
 const INTERFACES_MAX: usize = 65_536;
+/// Bytes of a record's head and of the headers of its frame.
+const HEADS: usize = 128;
 
 #[cfg(test)]
 mod tests {

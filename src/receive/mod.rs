@@ -27,7 +27,7 @@ mod settings;
 
 pub use admission::Intake;
 pub use error::Error;
-pub use file::{CaptureError, Captures, Counts, Found, Selection};
+pub use file::{CaptureError, Captures, Counts, FRAMES_AHEAD, Found, Selection};
 pub use frames::{Fault, Frame};
 pub use pool::DatagramBatch;
 pub use prefix::Prefix;

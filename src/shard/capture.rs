@@ -2,7 +2,7 @@
 
 use super::{Back, Sealed};
 use crate::detect::signature::engine::{Alert, Engine};
-use crate::dissect::{Dissected, Dissector, FrameHead, Reason};
+use crate::dissect::{Dissected, Dissector, FrameHead, Reason, glance};
 use crate::ledger::{Book, Outcome, Tally};
 use crate::meter::Meter;
 use crate::model::{Addr, Envelope, FlowBatch, Learned, PacketView, RowPlace};
@@ -95,6 +95,12 @@ impl CaptureShard {
             rules.advance(now_ns, self.book.other());
         }
         done
+    }
+
+    /// Looks at a frame that comes [`crate::meter::AHEAD`] frames after the next one, so that what it needs is at hand then.
+    #[inline]
+    pub fn comes(&mut self, link_type: u16, bytes: &[u8]) {
+        self.meter.comes(glance(link_type, bytes).as_ref());
     }
 
     /// Meters a frame that its reader counted. Its time was passed with [`CaptureShard::advance`].

@@ -4,6 +4,7 @@ use super::{CaptureShard, Cell, Change, Sealed, Stray};
 use crate::batch::Bundle;
 use crate::dissect::{FrameHead, RouteKey};
 use crate::ledger::Outcome;
+use crate::meter::AHEAD;
 use crate::receive::Frame;
 use crate::receive::capture::{FrameBatch, Spread};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, never};
@@ -105,7 +106,7 @@ impl CaptureWorker {
             while let Ok(stray) = self.strays.from.try_recv() {
                 self.stray(&stray, output);
             }
-            batch.iter().for_each(|f| self.frame(&f, output));
+            self.frames(&batch, output);
             if batch.is_end() {
                 self.end_conversations(output);
             } else if batch.is_empty() && !self.reads_files {
@@ -135,6 +136,19 @@ impl CaptureWorker {
             (self.now_ns, self.published_ns) = (now_ns, now_ns);
         }
         self.now_ns = self.now_ns.max(now_ns);
+    }
+
+    fn frames(&mut self, batch: &FrameBatch, output: &mut dyn FnMut(Bundle)) {
+        let mut coming = batch.iter();
+        for f in coming.by_ref().take(AHEAD) {
+            self.shard.comes(f.link_type, f.captured);
+        }
+        for f in batch.iter() {
+            if let Some(f) = coming.next() {
+                self.shard.comes(f.link_type, f.captured);
+            }
+            self.frame(&f, output);
+        }
     }
 
     #[inline]

@@ -17,6 +17,7 @@ fn a_script_reads_one_object() {
     for part in [
         "first rows in ClickHouse after",
         "bandwidth by application",
+        "mirrored traffic by what it says",
         "holds",
     ] {
         assert!(told.contains(part), "no `{part}`: {told}");
@@ -26,11 +27,17 @@ fn a_script_reads_one_object() {
     assert!(sent > 100, "{sent}");
     assert_eq!(json["stored_rows"], sent);
     crate::harness::assert_laws(&json["ledger"]);
-    assert_eq!(total(&json["ledger"], "rows_acknowledged"), sent);
+    let metered = json["metered"]["rows"].as_u64().expect("a number");
+    assert!(metered > 4, "{metered}");
+    for key in ["packets", "bytes"] {
+        assert_eq!(json["metered"][key], json["mirrored"][key], "{key}");
+    }
+    assert_eq!(total(&json["ledger"], "rows_acknowledged"), sent + metered);
     for (name, key) in [
         ("applications", "app"),
         ("qos_classes", "qos_class"),
         ("interfaces", "exporter"),
+        ("quality", "app_proto"),
     ] {
         let rows = json[name].as_array().expect(name);
         assert!(

@@ -46,3 +46,4 @@ mod store;
 mod torture;
 mod traffic;
 mod truth;
+mod tshark;

@@ -173,14 +173,14 @@ fn every_case_holds_or_its_difference_is_explained() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
     let held = cases.len() - explained;
     let _ = write!(page, "\n{held} of {} cases hold.\n", cases.len());
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/packets.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/dissection.md");
     if std::env::var_os("FLOWHOUSE_BLESS").is_some() {
         std::fs::write(&path, &page).expect("the page is written");
     }
     let there = std::fs::read_to_string(&path).expect("the page is there");
     assert!(
         there == page,
-        "docs/packets.md is out of date: FLOWHOUSE_BLESS=1"
+        "docs/dissection.md is out of date: FLOWHOUSE_BLESS=1"
     );
 }
 
@@ -412,7 +412,7 @@ const DIFFERENCES: &[(&str, &str)] = &[
 ];
 
 const PAGE: &str = "\
-# Packets
+# Dissection
 
 Captures of other projects in every link type, tunnel and state of damage, each read with `flowhouse inspect --packets`:
 count of frames, link types, addresses, lengths, fragments, ports, flags, types, tags and tunnel ids of each frame, and

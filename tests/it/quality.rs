@@ -60,6 +60,18 @@ fn generated_packets_are_metered_to_the_unit() {
     assert_eq!(again, truth(&of, "retransmits"));
     let refused = rows.iter().filter(|r| r["handshake"] == "refused").count();
     assert_eq!(refused as u64, truth(&of, "refused"));
+    let sum = |key: &str| rows.iter().filter_map(|r| r[key].as_u64()).sum::<u64>();
+    assert_eq!(sum("lost"), truth(&of, "rtp_lost"));
+    let answers = rows
+        .iter()
+        .filter(|r| r["dns_rcode"] == 0 && r["dns_rtt_us"].is_u64());
+    assert_eq!(answers.count() as u64, truth(&of, "dns_answers"));
+    let heard = |key: &str| {
+        rows.iter()
+            .filter(|r| r["app_proto"] == "rtp" && r[key].is_u64())
+            .count()
+    };
+    assert!(heard("jitter_us") > 10 && heard("mos_x100") > 5);
     // names that were spoken are found
     for app in ["tls", "http", "dns", "rtp"] {
         assert!(rows.iter().any(|r| r["app_proto"] == app), "{app}");
@@ -84,7 +96,15 @@ fn quality_rollups_add_up_to_the_rows() {
     ]);
     run(replay.arg(store.key_file()).arg(&file));
     let sql = store.sql();
-    let keys = ["packets", "bytes", "flows", "retransmits", "refused"];
+    let keys = [
+        "packets",
+        "bytes",
+        "flows",
+        "retransmits",
+        "refused",
+        "rtp_lost",
+        "dns_answers",
+    ];
     let want = keys.map(|k| truth(&of, k));
     let sums = keys.map(|k| format!("sum({k})")).join(", ");
     for table in ["quality_1m", "quality_5m", "quality_1h"] {

@@ -5,8 +5,9 @@ use super::summary::ShardUsage;
 use crate::batch::Bundle;
 use crate::dissect::{FrameHead, route};
 use crate::ledger::{Book, Outcome};
+use crate::meter::AHEAD;
 use crate::model::{Addr, Datagram};
-use crate::receive::{Found, Frame};
+use crate::receive::{FRAMES_AHEAD, Found, Frame};
 use crate::shard::{Back, CaptureShard, ExportShard};
 use crate::sink::Outbox;
 use crate::sink::ndjson::Writer;
@@ -97,6 +98,7 @@ impl Crew {
         match found {
             Found::Datagram(d) => self.datagram(d, to),
             Found::Traffic(f) => self.traffic(f, to),
+            Found::Coming(f) => self.comes(f),
         }
     }
 
@@ -196,6 +198,13 @@ impl Crew {
             if self.captures[i].is_full() {
                 to.room(self, f.number, f.time_ns);
             }
+        }
+    }
+
+    /// With several shards nobody looks ahead: it would take as long as it saves.
+    fn comes(&mut self, f: &Frame<'_>) {
+        if let [shard] = &mut self.captures[..] {
+            shard.comes(f.link_type, f.captured);
         }
     }
 
@@ -332,6 +341,7 @@ fn mixed(a: Addr, b: Addr) -> [u8; 16] {
     (a.wrapping_add(b).wrapping_mul(odd) >> 64).to_be_bytes()
 }
 
+const _: () = assert!(FRAMES_AHEAD == AHEAD);
 const SECOND_NS: i64 = 1_000_000_000;
 /// Samples of the report.
 const SAMPLE_NS: i64 = 300 * SECOND_NS;

@@ -160,6 +160,12 @@ impl Ear<'_> {
             before: &p.before[half],
         };
         let found = find(&peek, &mut p.out);
+        if matches!(found, Finding::Is(AppProto::Rtp, _)) {
+            let head = |half: usize| Some((*p.before[half].first_chunk()?, p.before_ns[half]));
+            let before = Box::new([head(0), head(1)]);
+            self.known.get_or_insert_default().before = Some(before);
+        }
+        p.before_ns[half] = self.heard.time_ns;
         p.before[half].clear();
         p.before[half].extend_from_slice(&fresh[..fresh.len().min(BEFORE)]);
         let peeks_on = p.rounds < ROUNDS;

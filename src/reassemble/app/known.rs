@@ -6,6 +6,9 @@ use super::message::{Visitor, Wishes};
 use crate::ledger::{Outcome, Tally};
 use crate::reassemble::settings::AppSettings;
 
+/// Head and time of a datagram of each half.
+pub type Before = [Option<([u8; 12], i64)>; 2];
+
 /// What conversations say of themselves, for their rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
@@ -19,6 +22,8 @@ pub struct Known {
     pub cert_expires_s: Option<u32>,
     /// Queries of DNS that wait for their answer: id and time.
     pub(super) asked: [Option<(u16, i64)>; ASKED_MAX],
+    /// Of RTP, what came before it was known as that: heads and times of the last datagram of each half.
+    pub(super) before: Option<Box<Before>>,
     /// The first answer since it was told last: microseconds where its query was seen, and its code.
     pub(super) answer: Option<(Option<u32>, u8)>,
 }

@@ -48,7 +48,7 @@ pub use certificate::Certificate;
 pub use dns::Dns;
 pub use head::Head;
 pub use hello::{ClientHello, ServerHello};
-pub use known::Known;
+pub use known::{Before, Known};
 pub use listener::{Ears, Listener};
 pub use message::{Deaf, Message, Visitor, Wishes};
 pub use talk::{Apps, Ends, Heard, Talk};

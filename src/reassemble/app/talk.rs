@@ -3,13 +3,13 @@
 use super::dns;
 use super::ear::Ear;
 use super::expect::{Endpoint, Expectations};
-use super::known::{Ctx, Known};
+use super::known::{Before, Ctx, Known};
 use super::list::Out;
 use super::message::{Visitor, Wishes};
 use super::peek::Confidence;
 use super::reader::Reader;
 use crate::ledger::{Outcome, Tally};
-use crate::model::{Addr, AppProto};
+use crate::model::{Addr, AppProto, prefetch};
 use crate::reassemble::settings::{AppSettings, Settings};
 use crate::reassemble::stream::{Piece, Segment, Stream, Streams};
 
@@ -51,6 +51,7 @@ struct Open {
 pub(super) struct Peeking {
     pub kept: [Vec<u8>; 2],
     pub before: [Vec<u8>; 2],
+    pub before_ns: [i64; 2],
     pub out: Out,
     /// Pieces and datagrams that told nothing.
     pub rounds: u8,
@@ -111,10 +112,27 @@ impl Talk {
         self.stage != Stage::Done
     }
 
+    /// Calls what it keeps into the cache, as far as a message in order needs it.
+    #[inline]
+    pub fn call(&self) {
+        if let Some(open) = &self.open {
+            prefetch(&open.stream);
+            prefetch(&open.peeking);
+        }
+    }
+
     /// What it said of itself.
     #[inline]
     pub fn known(&self) -> Option<&Known> {
         self.known.as_deref()
+    }
+
+    /// Of RTP, once, the head of the last datagram of a half that came before it was known as that, and its time.
+    pub fn take_before(&mut self) -> Before {
+        let known = self.known.as_mut();
+        known
+            .and_then(|k| k.before.take())
+            .map_or([None; 2], |b| *b)
     }
 
     /// The first answer of DNS since this was asked last: microseconds from its query, where that was seen, and its code.

@@ -11,6 +11,7 @@ mod damage;
 mod disk;
 mod exporters;
 mod faults;
+mod flood;
 mod kills;
 mod outage;
 pub mod proxy;
