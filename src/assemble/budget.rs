@@ -3,6 +3,7 @@
 use crate::batch::RowRef;
 use crate::config::Config;
 use crate::decode;
+use crate::detect::anomaly::{Detectors, Feed};
 use crate::enrich::Memory;
 use crate::ledger::Book;
 use crate::meter::Meter;
@@ -162,12 +163,22 @@ fn items(config: &Config, shards: usize) -> Vec<Item> {
         ("counts", Book::bytes_max(accounts).saturating_mul(3)),
         ("usage", config.usage.memory_max().saturating_mul(all)),
         ("bundles", bundle(config).saturating_mul(bundles)),
+        ("detectors", detectors(config, captures)),
         ("SNMP", config.snmp.memory_max()),
         ("in flight", sections),
         ("spool", spool(config)),
     ];
     let item = |(what, bytes)| Item { what, bytes };
     items.into_iter().map(item).collect()
+}
+
+/// Detectors, and what each capture shard reads for them.
+fn detectors(config: &Config, captures: usize) -> usize {
+    match config.detect.enabled {
+        true => Detectors::memory_max(&config.detect)
+            .saturating_add(Feed::memory_max().saturating_mul(captures)),
+        false => 0,
+    }
 }
 
 /// Shards for packets.
@@ -261,6 +272,8 @@ const LIMITS: &[(&str, Limit)] = limits![
     reassemble.app.names_max,
     reassemble.app.bytes_max,
     reassemble.app.expected_max,
+    detect.places_max,
+    detect.incidents_max,
     meter.flows_max,
     decode.exporters_max,
     decode.sessions_all_max,

@@ -2,6 +2,7 @@
 
 use super::Opened;
 use crate::config::Config;
+use crate::detect::anomaly::Feed;
 use crate::dissect::Dissector;
 use crate::ledger::Book;
 use crate::meter::Meter;
@@ -11,7 +12,7 @@ use crate::reassemble::fragment::Fragments;
 use crate::receive::capture::{CaptureStats, FrameBatch, FrameRouter, Spread, Watch};
 use crate::receive::{self, Published};
 use crate::rights::{self, Capability};
-use crate::shard::{Back, CaptureShard, CaptureWorker, Cell, Change};
+use crate::shard::{Back, CaptureShard, CaptureWorker, Cell, Change, Lookout};
 use crate::sink::Outbox;
 use anyhow::Result;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -92,7 +93,7 @@ impl Readers {
         config: &Config,
         changes: Vec<Receiver<Change>>,
         outbox: &Outbox,
-        (back, threads): (impl Fn() -> Back, &mut Vec<JoinHandle<()>>),
+        (back, threads, lookout): (impl Fn() -> Back, &mut Vec<JoinHandle<()>>, Option<Lookout>),
     ) -> Result<(Captured, Vec<Reader>)> {
         let all = changes.len();
         let live = all - usize::from(self.watches);
@@ -109,8 +110,14 @@ impl Readers {
         let cells = captured.shards.iter().zip(from).zip(changes);
         for (n, ((cell, from), changes)) in cells.enumerate() {
             let mut shard = capture_shard(config, back());
-            let worker =
-                |shard| CaptureWorker::new(shard, cell.clone()).with_changes(changes.clone());
+            if lookout.is_some() {
+                shard = shard.with_feed(Feed::new(rand::rng().random()));
+            }
+            let worker = |shard| {
+                CaptureWorker::new(shard, cell.clone())
+                    .with_lookout(lookout.clone())
+                    .with_changes(changes.clone())
+            };
             let worker = if n < live {
                 shard.know(facts.clone());
                 let others = if live > 1 {

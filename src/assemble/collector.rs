@@ -4,7 +4,7 @@ use super::findings::Telling;
 use super::housekeeper::{DECODE_FILES, SIDES_FILES, saved_state};
 use super::{
     Embedded, Gate, Housekeeper, Opened, Readers, Reconciler, Reloader, StateDirectory, View,
-    budget,
+    budget, correlate,
 };
 use crate::aggregate::Usage;
 use crate::batch::{Crowding, Identity, Sealer};
@@ -15,7 +15,7 @@ use crate::enrich::{self, Polled, Tables};
 use crate::ledger::Book;
 use crate::model::Addr;
 use crate::receive::{self, Intake, Listener, Router};
-use crate::shard::{Back, Cell, ExportShard, Worker};
+use crate::shard::{Back, Cell, ExportShard, Lookout, Worker};
 use crate::sink::spool::{Mode, Spool};
 use crate::sink::{Outbox, Stats, clickhouse::Connection, hop};
 use crate::snmp::Poller;
@@ -58,9 +58,7 @@ impl Collector {
         // the first threads: they may keep a right
         let readers = Readers::start(&mut opened, &stop)?;
         let (connection, store) = connect(&opened.config)?;
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let shards = opened.config.shard.shards_for(cores);
-        let meters = opened.config.capture.shards_all(cores);
+        let (shards, meters) = shards_of(&opened.config);
         let intake = Intake::new(&opened.config.receive);
         let (reloader, mut changes) = Reloader::new(&mut opened, &intake, (shards, meters));
         let (config, state) = (&opened.config, Arc::new(opened.state));
@@ -82,10 +80,12 @@ impl Collector {
             shard.back().owned(&intake, n, shards);
             Ok(shard)
         };
-        let workers = workers(shard, config, &intake, &cells, changes)?;
+        let (lookout, judges) = correlate::prepare(config)?.unzip();
+        let workers = workers(shard, config, &intake, (&cells, &lookout), changes)?;
         let (senders, mut shards) = start_shards(workers, &outbox, config.receive.queue)?;
         let back = || Back::new(tables.clone(), usage(config), sealers.one());
-        let (captured, readers) = readers.run(config, of_meters, &outbox, (back, &mut shards))?;
+        let (captured, readers) =
+            readers.run(config, of_meters, &outbox, (back, &mut shards, lookout))?;
         let view = Arc::new(View::new(
             &listeners,
             (cells, captured),
@@ -99,12 +99,12 @@ impl Collector {
         let reconciler = Reconciler::start(config, &connection, &view)?;
         let way = (sealers.one(), outbox.clone());
         let telling = Telling::start(config, (state.path(), &tables), way, &connection, &view)?;
+        shards.extend(judges.map(|j| j.start(telling.found.clone())).transpose()?);
         tell_address(config, control_address);
         let housekeeper = Housekeeper::start(view.clone(), state.clone(), sealers.one(), outbox)?;
         let addresses = listeners.iter().map(Listener::address).collect();
-        let mut receivers = start_listeners(listeners, &senders, &intake, config, &stop)?;
+        let mut receivers = start_listeners(listeners, senders, &intake, config, &stop)?;
         receivers.extend(readers);
-        drop(senders);
         Ok(Collector {
             stop,
             receivers,
@@ -203,6 +203,13 @@ impl Collector {
         self.control.stop();
         (self.view.totals(), self.store)
     }
+}
+
+/// Shards for datagrams, and for packets.
+fn shards_of(config: &Config) -> (usize, usize) {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let (shards, meters) = (&config.shard, &config.capture);
+    (shards.shards_for(cores), meters.shards_all(cores))
 }
 
 /// Opens the spool, if there is to be one, and says what it holds and what a kill can cost now.
@@ -406,16 +413,19 @@ fn workers(
     shard: impl Fn(usize, &dyn Fn(Addr) -> bool) -> Result<ExportShard>,
     config: &Config,
     intake: &Arc<Intake>,
-    cells: &[Cell],
+    (cells, lookout): (&[Cell], &Option<Lookout>),
     changes: Vec<Receiver<crate::shard::Change>>,
 ) -> Result<Vec<Worker>> {
     let shards = cells.len();
     let pairs = cells.iter().zip(changes).enumerate();
     pairs
         .map(|(n, (cell, changes))| {
-            let shard = shard(n, &|a| intake.shard(a, shards) == n)?;
+            let mut shard = shard(n, &|a| intake.shard(a, shards) == n)?;
+            if lookout.is_some() {
+                shard = shard.with_sightings();
+            }
             let worker = Worker::new(shard, config.shard.stages, cell.clone());
-            Ok(worker.with_changes(changes))
+            Ok(worker.with_lookout(lookout.clone()).with_changes(changes))
         })
         .collect()
 }
@@ -440,7 +450,7 @@ fn start_shards(
 
 fn start_listeners(
     listeners: Vec<Listener>,
-    senders: &Senders,
+    senders: Senders,
     intake: &Arc<Intake>,
     config: &Config,
     stop: &Arc<AtomicBool>,

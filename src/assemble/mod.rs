@@ -8,6 +8,7 @@
 mod budget;
 mod captures;
 mod collector;
+mod correlate;
 mod desk;
 mod embedded;
 mod findings;

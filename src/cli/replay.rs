@@ -9,6 +9,7 @@ use crate::aggregate::{self, Reference};
 use crate::batch::{Identity, Sealer};
 use crate::config::Config;
 use crate::decode::{self, Decoder};
+use crate::detect::anomaly::{Detectors, Feed};
 use crate::dissect::Dissector;
 use crate::enrich::Tables;
 use crate::ledger::{Book, Gauges, Outcome};
@@ -43,7 +44,7 @@ pub struct ReplayArguments {
     /// The summary as JSON: bytes are numbers, and `ledger.json` is part of it
     #[arg(long, conflicts_with_all = ["out", "store"])]
     pub json: bool,
-    /// Write flows.ndjson, usage.ndjson and ledger.json into this folder
+    /// Write flows.ndjson, usage.ndjson, detections.ndjson and ledger.json into this folder
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// What the frames are: told one by one, all UDP payloads export datagrams, or all of them traffic
@@ -190,9 +191,11 @@ impl<'a> Replay<'a> {
             usage
                 .iter()
                 .for_each(|(rows, names)| writer.usage(rows, names));
+            writer.detections(&crew.detections())?;
             writer.finish(&book, &Gauges::default())?;
         } else {
-            let summary = Summary::of(&book, &usage);
+            let found = crew.detections();
+            let summary = Summary::of(&book, &usage, &found);
             super::say(match self.arguments.json {
                 true => format!("{:#}", summary.json()),
                 false => summary.text(),
@@ -270,7 +273,14 @@ impl<'a> Replay<'a> {
             Back::new(tables.clone(), aggregate::Usage::new(&usage), sealer)
         };
         let book = || Book::new(usize::MAX).with_domains_max(settings.domains_max);
-        let export = || ExportShard::new(Decoder::new(settings.clone()), back(), book());
+        let detects = self.config.detect.enabled;
+        let export = || {
+            let shard = ExportShard::new(Decoder::new(settings.clone()), back(), book());
+            match detects {
+                true => shard.with_sightings(),
+                false => shard,
+            }
+        };
         let maker = self.arguments.signatures.load()?;
         let capture = || {
             let dissector = Dissector::new(&self.config.dissect);
@@ -282,11 +292,19 @@ impl<'a> Replay<'a> {
                 .with_apps(apps);
             let fragments = Fragments::new(&reassemble.fragments);
             let shard = CaptureShard::new(dissector, fragments, meter, back(), book());
-            match &maker {
+            let shard = match &maker {
                 Some(maker) => shard.with_rules(maker.engine(reassemble)),
                 None => shard,
+            };
+            match detects {
+                true => shard.with_feed(Feed::new(0)),
+                false => shard,
             }
         };
+        let detectors = detects
+            .then(|| Detectors::new(&self.config.detect))
+            .transpose()
+            .map_err(anyhow::Error::msg)?;
         let reads_export = self.arguments.selection != As::Packets;
         let meters = self.arguments.selection != As::Export;
         let crew = Crew::new(
@@ -294,6 +312,7 @@ impl<'a> Replay<'a> {
                 .map(|_| export())
                 .collect(),
             (0..if meters { n } else { 0 }).map(|_| capture()).collect(),
+            detectors,
         );
         Ok(match maker {
             Some(_) => crew.with_alerts(Alerts::create(self.arguments.out.as_deref())?),

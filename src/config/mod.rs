@@ -46,6 +46,8 @@ pub struct Config {
     pub meter: meter::Settings,
     /// `[enrich]`
     pub enrich: enrich::Settings,
+    /// `[detect]`: detectors of behaviour.
+    pub detect: detect::anomaly::Settings,
     /// `[snmp]`: names, speeds and counters of interfaces, asked from exporters.
     pub snmp: snmp::Settings,
     /// `[usage]`
@@ -137,6 +139,7 @@ impl Default for Config {
             reassemble: Default::default(),
             meter: Default::default(),
             enrich: Default::default(),
+            detect: Default::default(),
             snmp: Default::default(),
             usage: Default::default(),
             batch: Default::default(),
@@ -311,6 +314,7 @@ impl Config {
             let text = "decode.sampling: 0 is no interval: write N for 1 in N, 1 for every packet";
             faults.push(Fault::of(text.into()));
         }
+        faults.extend(self.detect.faults().into_iter().map(Fault::of));
         faults.extend(self.faults_of_places().into_iter().map(Fault::of));
         if let Some(c) = &self.clickhouse {
             faults.extend(c.faults().into_iter().map(Fault::of));

@@ -193,9 +193,15 @@ impl Meter {
             .comes(hash, &self.table, &self.tcps, &self.medias);
     }
 
-    /// Meters a packet. Its time must have been passed with [`Meter::advance`]. Writes few rows.
+    /// Meters a packet. Its time must have been passed with [`Meter::advance`]. Writes few rows. Where the packet completed a
+    /// handshake of TCP, returns whether its sender began the conversation.
     #[inline]
-    pub fn packet(&mut self, p: &PacketView<'_>, out: &mut FlowBatch, book: &mut Book) {
+    pub fn packet(
+        &mut self,
+        p: &PacketView<'_>,
+        out: &mut FlowBatch,
+        book: &mut Book,
+    ) -> Option<bool> {
         self.frame = p.frame;
         let (key, is_low) = FlowKey::of(p);
         let hash = self.table.hash(&key);
@@ -246,9 +252,11 @@ impl Meter {
             _ => stage,
         };
         // a connection that was closed stays so
-        if next != stage && stage != Stage::Closed {
-            self.promote(place, next);
+        if next == stage || stage == Stage::Closed {
+            return None;
         }
+        self.promote(place, next);
+        (next == Stage::Established && tcp != NO_PLACE).then_some(half == 0)
     }
 
     /// The end of the input, or of a clock that was set back: everything is told, at `frame`, and the clock starts anew. Returns false where `out` is full before that.

@@ -1,6 +1,7 @@
 //! Frames to rows, for one shard.
 
 use super::{Back, Sealed};
+use crate::detect::anomaly::{ArpSeen, Feed, Sighting, of_rows};
 use crate::detect::signature::engine::{Alert, Engine};
 use crate::dissect::{Dissected, Dissector, FrameHead, Reason, glance};
 use crate::ledger::{Book, Outcome, Tally};
@@ -19,6 +20,9 @@ pub struct CaptureShard {
     meter: Meter,
     /// Matches packets with rules; nothing where there are none.
     rules: Option<Box<Engine>>,
+    /// What detectors look at beside rows; nobody where there are none.
+    feed: Option<Feed>,
+    sightings: Vec<Sighting>,
     back: Back,
     open: FlowBatch,
     opened_ns: i64,
@@ -58,6 +62,8 @@ impl CaptureShard {
             strays: vec![],
             meter,
             rules: None,
+            feed: None,
+            sightings: vec![],
             back,
             open: FlowBatch::new(),
             opened_ns: 0,
@@ -79,12 +85,35 @@ impl CaptureShard {
         }
     }
 
+    /// Tells detectors what it sees: rows, and what `feed` reads from packets.
+    pub fn with_feed(mut self, feed: Feed) -> Self {
+        self.feed = Some(feed);
+        self
+    }
+
+    /// What detectors look at, since this was called last: rows in their order, then what packets told in that of frames.
+    pub fn take_sightings(&mut self) -> Vec<Sighting> {
+        let mut all = std::mem::take(&mut self.sightings);
+        if let Some(feed) = &mut self.feed {
+            all.append(&mut feed.take());
+        }
+        all
+    }
+
+    /// Whether what detectors look at should be taken soon.
+    pub fn has_much_to_see(&self) -> bool {
+        self.feed.as_ref().is_some_and(Feed::is_crowded)
+    }
+
     /// Lets time pass up to the next frame (0 when live). Returns false where the open batch is full before everything that
     /// is due was told: it has to be closed or taken, and this called again.
     #[must_use]
     pub fn advance(&mut self, now_ns: i64, frame: u64) -> bool {
         if self.open.is_empty() {
             self.opened_ns = now_ns;
+        }
+        if let Some(feed) = &mut self.feed {
+            feed.advance(now_ns, frame);
         }
         let (out, book) = (&mut self.open, &mut self.book);
         let done = self.meter.advance(now_ns, frame, out, book);
@@ -115,14 +144,14 @@ impl CaptureShard {
                 }
                 if packet.fragment.is_none() {
                     let (out, book) = (&mut self.open, &mut self.book);
-                    self.meter.packet(&packet, out, book);
+                    meter(&mut self.meter, &mut self.feed, &packet, out, book);
                     return;
                 }
                 let found = match self.fragments.add(&packet, self.book.other()) {
                     Added::Waiting => None,
                     Added::Refused => {
                         let (out, book) = (&mut self.open, &mut self.book);
-                        self.meter.packet(&packet, out, book);
+                        meter(&mut self.meter, &mut self.feed, &packet, out, book);
                         None
                     }
                     Added::Whole(g) => {
@@ -140,10 +169,22 @@ impl CaptureShard {
                         rules.packet(&whole, self.book.other());
                     }
                     let (out, book) = (&mut self.open, &mut self.book);
-                    self.meter.packet(&whole, out, book);
+                    meter(&mut self.meter, &mut self.feed, &whole, out, book);
                 }
             }
-            other => count(&other, tally),
+            other => {
+                count(&other, tally);
+                if let (Dissected::Arp(a), Some(feed)) = (&other, &mut self.feed) {
+                    feed.arp(ArpSeen {
+                        operation: a.operation,
+                        sender_mac: a.sender_mac,
+                        sender: a.sender,
+                        target_mac: a.target_mac,
+                        target: a.target,
+                        time_ms: head.time_ns.div_euclid(1_000_000),
+                    });
+                }
+            }
         }
     }
 
@@ -161,7 +202,8 @@ impl CaptureShard {
             if let Some(rules) = &mut self.rules {
                 rules.packet(&packet, self.book.other());
             }
-            self.meter.packet(&packet, &mut self.open, &mut self.book);
+            let (out, book) = (&mut self.open, &mut self.book);
+            meter(&mut self.meter, &mut self.feed, &packet, out, book);
         }
     }
 
@@ -172,6 +214,9 @@ impl CaptureShard {
         self.give_up(i64::MAX);
         if let Some(rules) = &mut self.rules {
             rules.finish(self.book.other());
+        }
+        if let Some(feed) = &mut self.feed {
+            feed.finish();
         }
         self.meter.finish(frame, &mut self.open, &mut self.book)
     }
@@ -191,6 +236,10 @@ impl CaptureShard {
         }
         let fresh = self.back.fresh_batch();
         let batch = std::mem::replace(&mut self.open, fresh);
+        if self.feed.is_some() {
+            let places = self.meter.take_places();
+            of_rows(&batch, &places, &mut self.sightings);
+        }
         self.back.take(batch, now_ns, &mut self.book);
     }
 
@@ -199,6 +248,9 @@ impl CaptureShard {
         let places = self.meter.take_places();
         if !self.open.is_empty() {
             self.back.finish_rows(&mut self.open, &mut self.book);
+            if self.feed.is_some() {
+                of_rows(&self.open, &places, &mut self.sightings);
+            }
             use_rows(&self.open, &places, &self.back);
         }
         self.open.clear();
@@ -259,9 +311,25 @@ impl CaptureShard {
             let counts = (g.frames, g.ip_len);
             let left = self.again.whole(head, g.envelope, counts, g.bytes);
             if let Dissected::Ip(packet) = left {
-                self.meter.packet(&packet, &mut self.open, &mut self.book);
+                let (out, book) = (&mut self.open, &mut self.book);
+                meter(&mut self.meter, &mut self.feed, &packet, out, book);
             }
         }
+    }
+}
+
+/// Meters a packet, and lets detectors look at it.
+#[inline]
+fn meter(
+    meter: &mut Meter,
+    feed: &mut Option<Feed>,
+    packet: &PacketView<'_>,
+    out: &mut FlowBatch,
+    book: &mut Book,
+) {
+    let opened = meter.packet(packet, out, book);
+    if let Some(feed) = feed {
+        feed.packet(packet, opened);
     }
 }
 

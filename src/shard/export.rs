@@ -2,6 +2,7 @@
 
 use super::{Back, Sealed};
 use crate::decode::{Decoder, End, Faults, StateError};
+use crate::detect::anomaly::{Sighting, of_rows};
 use crate::ledger::{Book, Outcome};
 use crate::model::{Addr, Datagram, FlowBatch, Learned};
 
@@ -13,6 +14,8 @@ pub struct ExportShard {
     open: FlowBatch,
     opened_ns: i64,
     learned: Vec<Learned>,
+    /// What detectors look at; nothing where there are none.
+    sightings: Option<Vec<Sighting>>,
     book: Book,
 }
 
@@ -25,8 +28,23 @@ impl ExportShard {
             open: FlowBatch::new(),
             opened_ns: 0,
             learned: vec![],
+            sightings: None,
             book,
         }
+    }
+
+    /// Tells detectors of its rows.
+    pub fn with_sightings(mut self) -> Self {
+        self.sightings = Some(vec![]);
+        self
+    }
+
+    /// What detectors look at, since this was called last.
+    pub fn take_sightings(&mut self) -> Vec<Sighting> {
+        self.sightings
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
     }
 
     /// Takes what a decoder knew before a restart, for the exporters that are `mine`.
@@ -93,6 +111,9 @@ impl ExportShard {
         }
         let fresh = self.back.fresh_batch();
         let batch = std::mem::replace(&mut self.open, fresh);
+        if let Some(sightings) = &mut self.sightings {
+            of_rows(&batch, &[], sightings);
+        }
         self.back.take(batch, now_ns, &mut self.book);
     }
 
@@ -111,6 +132,9 @@ impl ExportShard {
     pub fn take_rows(&mut self, use_rows: impl FnOnce(&FlowBatch, &Back)) {
         if !self.open.is_empty() {
             self.back.finish_rows(&mut self.open, &mut self.book);
+            if let Some(sightings) = &mut self.sightings {
+                of_rows(&self.open, &[], sightings);
+            }
             use_rows(&self.open, &self.back);
         }
         self.open.clear();

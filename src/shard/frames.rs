@@ -1,6 +1,6 @@
 //! The thread of a capture shard.
 
-use super::{CaptureShard, Cell, Change, Sealed, Stray};
+use super::{CaptureShard, Cell, Change, Lookout, Sealed, Sighted, Stray};
 use crate::batch::Bundle;
 use crate::dissect::{FrameHead, RouteKey};
 use crate::ledger::Outcome;
@@ -16,6 +16,8 @@ pub struct CaptureWorker {
     shard: CaptureShard,
     changes: Receiver<Change>,
     cell: Cell,
+    lookout: Option<Lookout>,
+    looked_ns: i64,
     strays: Strays,
     /// Rows are of files: the time of their packets is not the one at which they arrived here.
     reads_files: bool,
@@ -47,6 +49,8 @@ impl CaptureWorker {
             shard,
             changes: never(),
             cell,
+            lookout: None,
+            looked_ns: 0,
             strays: Strays {
                 to: vec![],
                 from: bounded(0).1,
@@ -67,6 +71,12 @@ impl CaptureWorker {
     /// Listens for changes, too; the next batch brings them in force.
     pub fn with_changes(mut self, changes: Receiver<Change>) -> Self {
         self.changes = changes;
+        self
+    }
+
+    /// Lets detectors see its rows and packets.
+    pub fn with_lookout(mut self, lookout: Option<Lookout>) -> Self {
+        self.lookout = lookout;
         self
     }
 
@@ -124,6 +134,7 @@ impl CaptureWorker {
         from.iter().for_each(|stray| self.stray(&stray, output));
         self.end_conversations(output);
         self.seal(output, true);
+        self.look(true);
         self.publish();
     }
 
@@ -223,6 +234,7 @@ impl CaptureWorker {
         if self.shard.due(self.now_ns) {
             self.seal(output, false);
         }
+        self.look(self.now_ns - self.looked_ns >= STEP_NS);
         if self.now_ns - self.published_ns >= PUBLISH_NS {
             self.publish();
         }
@@ -240,6 +252,25 @@ impl CaptureWorker {
         // published before they leave: rows may be counted open twice for a moment, never not at all
         self.publish();
         self.cell.deliver(bundle, output);
+    }
+
+    /// Hands to detectors what there is to see, and the time where that is all.
+    fn look(&mut self, always: bool) {
+        let Some(lookout) = &self.lookout else { return };
+        let sightings = self.shard.take_sightings();
+        let now_ns = match self.reads_files {
+            true => self.file_ns,
+            false => self.now_ns,
+        };
+        if sightings.is_empty() && (!always || now_ns == i64::MIN) {
+            return;
+        }
+        self.looked_ns = self.now_ns;
+        lookout.tell(Sighted {
+            now_ms: now_ns.div_euclid(1_000_000),
+            of_files: self.reads_files,
+            sightings,
+        });
     }
 
     fn publish(&mut self) {

@@ -1,6 +1,6 @@
 //! The thread of a shard.
 
-use super::{ExportShard, Stages};
+use super::{ExportShard, Lookout, Sighted, Stages};
 use crate::aggregate::{Bandwidth, Quality, Series};
 use crate::batch::{self, Bundle, Content};
 use crate::decode::{self, Faults, Snapshot};
@@ -165,6 +165,7 @@ pub struct Worker {
     changes: Receiver<Change>,
     stages: Stages,
     cell: Cell,
+    lookout: Option<Lookout>,
     now_ns: i64,
     ticked_ns: i64,
     published_ns: i64,
@@ -187,6 +188,7 @@ impl Worker {
             changes: never(),
             stages,
             cell,
+            lookout: None,
             now_ns: 0,
             ticked_ns: 0,
             published_ns: 0,
@@ -208,6 +210,12 @@ impl Worker {
         self
     }
 
+    /// Lets detectors see its rows.
+    pub fn with_lookout(mut self, lookout: Option<Lookout>) -> Self {
+        self.lookout = lookout;
+        self
+    }
+
     /// Works until the senders of `input` are gone, seals what is left, and ends. `output` may make it
     /// wait: that is how a slow store is felt here.
     pub fn run(mut self, input: &Receiver<DatagramBatch>, output: &mut dyn FnMut(Bundle)) {
@@ -226,6 +234,7 @@ impl Worker {
         }
         self.shard.finish();
         self.seal(output, true);
+        self.look(true);
         self.publish(true);
     }
 
@@ -298,10 +307,25 @@ impl Worker {
             self.ticked_ns = self.now_ns;
             self.shard.tick(self.now_ns);
             self.shard.book().tick(self.now_ns);
+            self.look(true);
         }
+        self.look(false);
         self.batches += 1;
         if self.batches >= PUBLISH_BATCHES || self.now_ns - self.published_ns >= PUBLISH_NS {
             self.publish(false);
+        }
+    }
+
+    /// Hands to detectors what there is to see, and the time where that is all.
+    fn look(&mut self, always: bool) {
+        let Some(lookout) = &self.lookout else { return };
+        let sightings = self.shard.take_sightings();
+        if always || !sightings.is_empty() {
+            lookout.tell(Sighted {
+                now_ms: self.now_ns.div_euclid(1_000_000),
+                of_files: false,
+                sightings,
+            });
         }
     }
 

@@ -3,6 +3,7 @@
 mod agents;
 mod aggregate;
 mod applications;
+mod behaviour;
 mod capture;
 mod captures;
 mod cards;

@@ -20,8 +20,8 @@ const READ_FURTHER: &[&str] = &[
     "zk-tunnels-tunnel-direct-bypass",
 ];
 
-/// Flows, usage and ledger of a replay.
-fn replay(dir: &Path, arguments: &[&str], file: &Path) -> [String; 3] {
+/// Flows, usage, detections and ledger of a replay.
+fn replay(dir: &Path, arguments: &[&str], file: &Path) -> [String; 4] {
     let done = Command::new(exe())
         .arg("replay")
         .args(arguments)
@@ -32,8 +32,13 @@ fn replay(dir: &Path, arguments: &[&str], file: &Path) -> [String; 3] {
         .expect("it runs");
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success(), "{}: {said}", file.display());
-    ["flows.ndjson", "usage.ndjson", "ledger.json"]
-        .map(|name| fs::read_to_string(dir.join(name)).expect("written"))
+    [
+        "flows.ndjson",
+        "usage.ndjson",
+        "detections.ndjson",
+        "ledger.json",
+    ]
+    .map(|name| fs::read_to_string(dir.join(name)).expect("written"))
 }
 
 /// The cases of data/pcap.
@@ -67,7 +72,7 @@ fn every_byte_is_in_a_row_and_in_its_place() {
         let one = replay(dir.path(), &["--as", "packets"], &file);
         let four = replay(dir.path(), &["--as", "packets", "--shards", "4"], &file);
         assert!(one == four, "{}: 4 shards", file.display());
-        let ledger: Value = serde_json::from_str(&one[2]).expect("JSON");
+        let ledger: Value = serde_json::from_str(&one[3]).expect("JSON");
         assert_laws(&ledger);
         // 0: the reference could not read the file
         if want["packets"] != 0 {

@@ -3,15 +3,17 @@
 use super::super::signatures::Alerts;
 use super::summary::ShardUsage;
 use crate::batch::Bundle;
+use crate::detect::anomaly::{Detectors, Sighting};
 use crate::dissect::{FrameHead, route};
 use crate::ledger::{Book, Outcome};
 use crate::meter::AHEAD;
-use crate::model::{Addr, Datagram};
+use crate::model::{Addr, Datagram, Detection};
 use crate::receive::{FRAMES_AHEAD, Found, Frame};
 use crate::shard::{Back, CaptureShard, ExportShard};
 use crate::sink::Outbox;
 use crate::sink::ndjson::Writer;
 use anyhow::Result;
+use std::collections::BTreeMap;
 
 /// Shards for export datagrams and for traffic, none or as many of each.
 pub(super) struct Crew {
@@ -23,6 +25,15 @@ pub(super) struct Crew {
     traffic_ns: i64,
     /// What becomes of what rules raise.
     alerts: Option<Alerts>,
+    judge: Option<Judge>,
+}
+
+/// The detectors of all shards, and what they found.
+struct Judge {
+    detectors: Detectors,
+    /// What lies behind the frame that all shards have reached.
+    waiting: Vec<Sighting>,
+    found: BTreeMap<u64, Detection>,
 }
 
 /// Where rows go.
@@ -44,8 +55,17 @@ pub(super) enum To {
 }
 
 impl Crew {
-    pub(super) fn new(exports: Vec<ExportShard>, captures: Vec<CaptureShard>) -> Self {
+    pub(super) fn new(
+        exports: Vec<ExportShard>,
+        captures: Vec<CaptureShard>,
+        detectors: Option<Detectors>,
+    ) -> Self {
         Crew {
+            judge: detectors.map(|detectors| Judge {
+                detectors,
+                waiting: vec![],
+                found: BTreeMap::new(),
+            }),
             exports,
             captures,
             export_ns: 0,
@@ -125,6 +145,25 @@ impl Crew {
         (book, usage)
     }
 
+    /// What was found, in order of time.
+    pub(super) fn detections(&self) -> Vec<&Detection> {
+        let found = self.judge.iter().flat_map(|j| j.found.values());
+        let mut found: Vec<&Detection> = found.collect();
+        found.sort_by_key(|d| (d.first_ms, d.id));
+        found
+    }
+
+    /// Lets detectors look at everything up to `frame`, which all shards have told.
+    fn judge(&mut self, frame: u64) {
+        let Some(judge) = &mut self.judge else { return };
+        let exports = self.exports.iter_mut().map(ExportShard::take_sightings);
+        let captures = self.captures.iter_mut().map(CaptureShard::take_sightings);
+        for mut seen in exports.chain(captures) {
+            judge.waiting.append(&mut seen);
+        }
+        judge.look(frame);
+    }
+
     fn datagram(&mut self, d: &Datagram<'_>, to: &mut To) {
         if d.received_at_ns / SECOND_NS > self.export_ns / SECOND_NS {
             self.exports
@@ -195,7 +234,7 @@ impl Crew {
         }
         self.raised(false);
         for i in 0..n {
-            if self.captures[i].is_full() {
+            if self.captures[i].is_full() || self.captures[i].has_much_to_see() {
                 to.room(self, f.number, f.time_ns);
             }
         }
@@ -216,6 +255,22 @@ impl Crew {
             }
         }
         self.raised(true);
+    }
+}
+
+impl Judge {
+    fn look(&mut self, frame: u64) {
+        self.waiting.sort_by_key(|s| s.place);
+        let reached = self.waiting.partition_point(|s| s.place.frame <= frame);
+        for sighting in self.waiting.drain(..reached) {
+            self.detectors.observe(&sighting);
+        }
+        if frame == u64::MAX {
+            self.detectors.finish();
+        }
+        for detection in self.detectors.take() {
+            self.found.insert(detection.id, detection);
+        }
     }
 }
 
@@ -252,6 +307,7 @@ impl To {
                         send(shard.seal(now_ns, false), outbox);
                     }
                 }
+                crew.judge(frame);
             }
         }
     }
@@ -291,6 +347,7 @@ impl To {
                 for shard in &mut crew.captures {
                     send(shard.seal(now_ns, true), outbox);
                 }
+                crew.judge(u64::MAX);
             }
         }
     }
@@ -314,6 +371,7 @@ fn flush(crew: &mut Crew, mut writer: Option<&mut Writer>, frame: u64) -> Result
             }
         });
     }
+    crew.judge(frame);
     result?;
     if let Some(writer) = writer {
         for n in 0..crew.lanes() {

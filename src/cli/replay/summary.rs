@@ -2,8 +2,8 @@
 
 use super::super::{law_lines, text};
 use crate::ledger::{Book, Gauges, Outcome, laws};
-use crate::model::{Names, UsageRow};
-use crate::sink::ndjson::ledger;
+use crate::model::{Detection, Names, UsageRow};
+use crate::sink::ndjson::{detection, ledger};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ pub(super) struct Summary<'a> {
     book: &'a Book,
     apps: Vec<Largest>,
     classes: Vec<Largest>,
+    found: &'a [&'a Detection],
 }
 
 /// A name and what it had of everything.
@@ -29,10 +30,18 @@ struct Largest {
 /// Names in a summary.
 const NAMES_MAX: usize = 10;
 
+/// Detections in a summary for people.
+const FOUND_MAX: usize = 20;
+
 impl Summary<'_> {
-    pub(super) fn of<'a>(book: &'a Book, usage: &[ShardUsage]) -> Summary<'a> {
+    pub(super) fn of<'a>(
+        book: &'a Book,
+        usage: &[ShardUsage],
+        found: &'a [&'a Detection],
+    ) -> Summary<'a> {
         Summary {
             book,
+            found,
             apps: largest(usage, |r, n| n.apps.name(r.app).to_owned()),
             classes: largest(usage, |r, n| n.classes.name(r.qos_class.into()).to_owned()),
         }
@@ -50,7 +59,8 @@ impl Summary<'_> {
         let counted = |(o, n): (Outcome, u64)| vec![o.name().replace('_', " "), n.to_string()];
         let totals: Vec<Vec<String>> = total.iter().map(counted).collect();
         format!(
-            "{}\n\n{}\n\n{}\n\n{}",
+            "{}{}\n\n{}\n\n{}\n\n{}",
+            self.detections(),
             text::table(
                 &["application", "bytes", "share", "flows"],
                 1,
@@ -66,6 +76,27 @@ impl Summary<'_> {
         )
     }
 
+    /// A table of what was found; nothing where nothing was.
+    fn detections(&self) -> String {
+        if self.found.is_empty() {
+            return String::new();
+        }
+        let row = |d: &&Detection| {
+            vec![
+                d.severity.name().to_owned(),
+                d.kind.name().to_owned(),
+                d.title.clone(),
+                format!("{} %", d.confidence),
+            ]
+        };
+        let rows: Vec<Vec<String>> = self.found.iter().take(FOUND_MAX).map(row).collect();
+        let table = text::table(&["severity", "detection", "what", "confidence"], 3, rows);
+        match self.found.len().saturating_sub(FOUND_MAX) {
+            0 => format!("{table}\n\n"),
+            more => format!("{table}\n{more} more are not shown\n\n"),
+        }
+    }
+
     /// What `ledger.json` says, with the largest applications and classes; shares are from 0 to 1.
     pub(super) fn json(&self) -> Value {
         let rows = |all: &[Largest]| -> Value {
@@ -78,6 +109,7 @@ impl Summary<'_> {
         let mut value = ledger(self.book, &Gauges::default());
         value["applications"] = rows(&self.apps);
         value["qos_classes"] = rows(&self.classes);
+        value["detections"] = self.found.iter().map(|d| detection(d)).collect();
         value
     }
 }

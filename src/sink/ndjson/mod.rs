@@ -1,4 +1,4 @@
-//! The files of `replay --out`: `flows.ndjson`, `usage.ndjson`, `ledger.json`. Same input, same bytes, whatever the
+//! The files of `replay --out`: `flows.ndjson`, `usage.ndjson`, `detections.ndjson`, `ledger.json`. Same input, same bytes, whatever the
 //! number of shards.
 
 mod detection;
@@ -8,7 +8,7 @@ mod usage;
 
 use super::Error;
 use crate::ledger::{Book, Gauges};
-use crate::model::{FlowBatch, Names, RowPlace, UsageRow};
+use crate::model::{Detection, FlowBatch, Names, RowPlace, UsageRow};
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -75,6 +75,12 @@ impl Writer {
     /// Takes usage rows of any shard.
     pub fn usage(&mut self, rows: &[UsageRow], names: &Names) {
         rows.iter().for_each(|r| self.usage.add(r, names));
+    }
+
+    /// Writes all detections, in this order.
+    pub fn detections(&self, found: &[&Detection]) -> Result<(), Error> {
+        let lines = found.iter().map(|d| format!("{}\n", detection(d)));
+        self.file("detections.ndjson", lines.collect())
     }
 
     /// Notes that `shard` will give no more rows of frames up to `frame`.

@@ -1,0 +1,195 @@
+//! State of a fixed size: sets of eight places, of which the least suspicious gives way.
+
+use super::keyed::{Key, Keyed};
+
+/// What an arena holds of a key.
+pub(super) trait Held: Default {
+    /// How much would be lost with it: an attacker who sends much must not push out what has more.
+    fn suspicion(&self) -> u32;
+    /// When it was seen last, ms; of two that are as suspicious the older gives way.
+    fn last_ms(&self) -> i64;
+    /// So little that it is no loss.
+    fn is_light(&self) -> bool {
+        self.suspicion() <= 1
+    }
+}
+
+/// A table of at most so many keys. Nothing grows past it: memory is reserved when it is made, and touched as it fills.
+#[derive(Debug)]
+pub(super) struct Arena<K, V> {
+    /// Place in `slots` and 1; 0 where there is none. Eight belong together.
+    index: Vec<u32>,
+    slots: Vec<(K, V)>,
+    /// Entries by prefix, so that none has more than its share.
+    shares: Vec<u32>,
+    share_max: u32,
+    evicted: u64,
+    refused: u64,
+}
+
+const WAYS: usize = 8;
+/// Prefixes that are counted apart.
+const SHARES: usize = 4096;
+
+impl<K: Key, V: Held> Arena<K, V> {
+    /// Room for `capacity` keys, rounded up to a power of two.
+    pub fn new(capacity: usize) -> Self {
+        let capacity = capacity.max(64).next_power_of_two();
+        Arena {
+            index: vec![0; capacity],
+            slots: Vec::with_capacity(capacity),
+            shares: vec![0; SHARES],
+            share_max: (capacity / K::SHARE) as u32,
+            evicted: 0,
+            refused: 0,
+        }
+    }
+
+    /// Most bytes that an arena of `capacity` keys takes.
+    pub fn bytes(capacity: usize) -> usize {
+        capacity.max(64).next_power_of_two() * (size_of::<(K, V)>() + 4) + SHARES * 4
+    }
+
+    /// Keys that are held.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Entries that gave way, and keys that found no room.
+    pub fn lost(&self) -> (u64, u64) {
+        (self.evicted, self.refused)
+    }
+
+    /// What is held of a key.
+    pub fn find(&mut self, keyed: &Keyed, key: &K) -> Option<&mut V> {
+        let set = self.set(keyed, key);
+        let slots = &self.slots;
+        let place = self.index[set..set + WAYS]
+            .iter()
+            .filter(|&&i| i != 0)
+            .find(|&&i| slots[i as usize - 1].0 == *key)?;
+        let slot = *place as usize - 1;
+        Some(&mut self.slots[slot].1)
+    }
+
+    /// What is held of a key, made where there is nothing yet; `None` where its prefix has its share.
+    pub fn entry(&mut self, keyed: &Keyed, key: &K) -> Option<&mut V> {
+        let set = self.set(keyed, key);
+        let mut free = None;
+        for at in set..set + WAYS {
+            match self.index[at] {
+                0 => free = free.or(Some(at)),
+                i if self.slots[i as usize - 1].0 == *key => {
+                    return Some(&mut self.slots[i as usize - 1].1);
+                }
+                _ => {}
+            }
+        }
+        let share = share_of(keyed, key);
+        let is_rich = self.shares[share] >= self.share_max;
+        let slot = match free.filter(|_| !is_rich) {
+            Some(at) => {
+                self.slots.push((*key, V::default()));
+                self.index[at] = self.slots.len() as u32;
+                self.slots.len() - 1
+            }
+            None => self.evict(keyed, set, is_rich.then_some(share), key)?,
+        };
+        self.shares[share] += 1;
+        Some(&mut self.slots[slot].1)
+    }
+
+    /// Every entry, in no order.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
+        self.slots.iter_mut().map(|(k, v)| (&*k, v))
+    }
+
+    /// Forgets everything, keeps the memory.
+    pub fn clear(&mut self) {
+        self.index.fill(0);
+        self.slots.clear();
+        self.shares.fill(0);
+    }
+
+    fn set(&self, keyed: &Keyed, key: &K) -> usize {
+        let sets = self.index.len() / WAYS;
+        (keyed.hash(key) as usize & (sets - 1)) * WAYS
+    }
+
+    /// Makes room in a set, among those of one prefix where it has its share already.
+    #[cold]
+    fn evict(&mut self, keyed: &Keyed, set: usize, of: Option<usize>, key: &K) -> Option<usize> {
+        let slots = &self.slots;
+        let held = self.index[set..set + WAYS].iter().filter(|&&i| i != 0);
+        let victim = held
+            .map(|&i| i as usize - 1)
+            .filter(|&s| of.is_none_or(|share| share_of(keyed, &slots[s].0) == share))
+            .min_by_key(|&s| (slots[s].1.suspicion(), slots[s].1.last_ms(), s));
+        let Some(slot) = victim else {
+            self.refused += 1;
+            return None;
+        };
+        self.evicted += u64::from(!self.slots[slot].1.is_light());
+        let before = share_of(keyed, &self.slots[slot].0);
+        self.shares[before] = self.shares[before].saturating_sub(1);
+        self.slots[slot] = (*key, V::default());
+        Some(slot)
+    }
+}
+
+fn share_of<K: Key>(keyed: &Keyed, key: &K) -> usize {
+    keyed.hash(&key.prefix()) as usize & (SHARES - 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Addr;
+
+    #[derive(Debug, Default)]
+    struct Seen(u32, i64);
+
+    impl Held for Seen {
+        fn suspicion(&self) -> u32 {
+            self.0
+        }
+        fn last_ms(&self) -> i64 {
+            self.1
+        }
+    }
+
+    fn addr(n: u32) -> Addr {
+        Addr::from_v4(n.to_be_bytes())
+    }
+
+    #[test]
+    fn a_flood_does_not_push_out_what_is_suspicious() {
+        let keyed = Keyed::new(1);
+        let mut arena = Arena::<Addr, Seen>::new(1024);
+        *arena.entry(&keyed, &addr(7)).expect("room") = Seen(5, 0);
+        for n in 0..100_000u32 {
+            if let Some(seen) = arena.entry(&keyed, &addr(n.wrapping_mul(2_654_435_761))) {
+                *seen = Seen(2, i64::from(n));
+            }
+        }
+        assert!(arena.len() <= 1024);
+        assert_eq!(arena.find(&keyed, &addr(7)).map(|s| s.0), Some(5));
+        assert!(arena.lost().0 > 90_000);
+    }
+
+    #[test]
+    fn no_prefix_has_more_than_its_share() {
+        let keyed = Keyed::new(1);
+        let mut arena = Arena::<Addr, Seen>::new(512);
+        for n in 0..256 {
+            if let Some(seen) = arena.entry(&keyed, &addr(0x0a00_0000 + n)) {
+                seen.0 = 1;
+            }
+        }
+        assert!(arena.len() <= 64);
+        assert!(arena.lost().1 > 0);
+        let others = (32..64).filter(|n| arena.entry(&keyed, &addr(n << 24 | 1)).is_some());
+        assert_eq!(others.count(), 32);
+    }
+}

@@ -1,0 +1,350 @@
+//! ARP: who answers for the address of another, and who asks for everybody.
+//!
+//! Two hardware addresses that say in turn that they have one address (as arpwatch's "flip flop"), or one that says so of several
+//! addresses to one host without being asked, are spoofing. A change that stays is a new card. Probes (RFC 5227) claim nothing.
+
+use super::arena::{Arena, Held};
+use super::keyed::{Distinct, Key, Recent};
+use super::sighting::ArpSeen;
+use super::{Ctx, figure};
+use crate::detect::incident::{Finding, Growth, Handle};
+use crate::model::{Addr, DetectionKind, Entity, EntityRole};
+
+#[derive(Debug)]
+pub(super) struct Arp {
+    owners: Arena<Addr, Owner>,
+    claims: Arena<Mac, Claims>,
+    askers: Arena<Mac, Asker>,
+    /// Addresses that were asked for.
+    asked: Recent,
+}
+
+/// A hardware address, as a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Mac(u64);
+
+impl Key for Mac {
+    fn addr(&self) -> Addr {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&self.0.to_be_bytes());
+        Addr(bytes)
+    }
+}
+
+/// Who says that it has an address.
+#[derive(Debug, Default)]
+struct Owner {
+    last_ms: i64,
+    mac: u64,
+    before: u64,
+    changed_ms: i64,
+    flips: u32,
+    first_ms: i64,
+    handle: Option<Handle>,
+}
+
+/// Answers of a hardware address that nobody asked for.
+#[derive(Debug, Default)]
+struct Claims {
+    first_ms: i64,
+    last_ms: i64,
+    claimed: [Addr; 2],
+    unasked: [u32; 2],
+    /// The address for which it asked others itself.
+    own: Addr,
+    handle: Option<Handle>,
+}
+
+#[derive(Debug, Default)]
+struct Asker {
+    began_ms: i64,
+    first_ms: i64,
+    last_ms: i64,
+    targets: Distinct<8>,
+    handle: Option<Handle>,
+}
+
+macro_rules! held {
+    ($($state:ty: $of:expr;)*) => {
+        $(impl Held for $state {
+            fn suspicion(&self) -> u32 {
+                let of: fn(&$state) -> u32 = $of;
+                if self.handle.is_some() { u32::MAX } else { of(self) }
+            }
+            fn last_ms(&self) -> i64 {
+                self.last_ms
+            }
+        })*
+    };
+}
+
+held! {
+    Owner: |o| o.flips;
+    Claims: |c| c.unasked[0] + c.unasked[1];
+    Asker: |a| a.targets.count();
+}
+
+impl Arp {
+    pub fn new(places: usize) -> Self {
+        Arp {
+            owners: Arena::new(places / 16),
+            claims: Arena::new(places / 64),
+            askers: Arena::new(places / 64),
+            asked: Recent::new(ASKED_LOG2, ASKED_MS),
+        }
+    }
+
+    pub fn bytes(places: usize) -> usize {
+        Arena::<Addr, Owner>::bytes(places / 16)
+            + Arena::<Mac, Claims>::bytes(places / 64)
+            + Arena::<Mac, Asker>::bytes(places / 64)
+            + Recent::bytes(ASKED_LOG2)
+    }
+
+    pub fn lost(&self) -> (u64, u64) {
+        let all = [self.owners.lost(), self.claims.lost(), self.askers.lost()];
+        all.iter().fold((0, 0), |s, l| (s.0 + l.0, s.1 + l.1))
+    }
+
+    pub fn clear(&mut self) {
+        self.owners.clear();
+        self.claims.clear();
+        self.askers.clear();
+    }
+
+    pub fn packet(&mut self, ctx: &mut Ctx<'_>, a: &ArpSeen) {
+        if !a.sender.is_unspecified()
+            && let Some(owner) = self.owners.entry(ctx.keyed, &a.sender)
+        {
+            owner.add(ctx, a);
+        }
+        self.asked.pass(ctx.now_ms);
+        match a.operation {
+            REQUEST if a.sender != a.target => {
+                self.asked.add(ctx.keyed.hash(&a.target));
+                if let Some(claims) = self.claims.find(ctx.keyed, &Mac(a.sender_mac))
+                    && !a.sender.is_unspecified()
+                    && !claims.claimed.contains(&a.sender)
+                {
+                    claims.own = a.sender;
+                }
+                if let Some(asker) = self.askers.entry(ctx.keyed, &Mac(a.sender_mac)) {
+                    asker.add(ctx, a);
+                }
+            }
+            REPLY => {
+                let asked = self.asked.has(ctx.keyed.hash(&a.sender));
+                if let Some(claims) = self.claims.entry(ctx.keyed, &Mac(a.sender_mac)) {
+                    claims.claim(ctx, a, asked);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Owner {
+    fn add(&mut self, ctx: &mut Ctx<'_>, a: &ArpSeen) {
+        if self.mac == 0 || ctx.now_ms.saturating_sub(self.last_ms) > FORGET_MS {
+            *self = Owner {
+                mac: a.sender_mac,
+                ..Owner::default()
+            };
+        }
+        self.last_ms = ctx.now_ms;
+        if a.sender_mac == self.mac {
+            return;
+        }
+        if self.flips == 0 {
+            self.first_ms = a.time_ms;
+        }
+        // back to the one before: both are there
+        let back = a.sender_mac == self.before && a.time_ms - self.changed_ms <= FLIP_MS;
+        self.flips += if back { 2 } else { 1 };
+        (self.before, self.mac, self.changed_ms) = (self.mac, a.sender_mac, a.time_ms);
+        if self.flips < FLIPS {
+            return;
+        }
+        let facts = vec![(
+            "hardware addresses",
+            format!("{} and {}", mac(self.before), mac(self.mac)),
+        )];
+        let figures = vec![figure(
+            "changes of the owner",
+            self.flips.into(),
+            Some(FLIPS.into()),
+        )];
+        let seen = (self.first_ms, a.time_ms);
+        let handle = &mut self.handle;
+        tell(ctx, handle, a.sender, "arp.flips", seen, figures, facts);
+    }
+}
+
+impl Claims {
+    fn claim(&mut self, ctx: &mut Ctx<'_>, a: &ArpSeen, asked: bool) {
+        if ctx.now_ms.saturating_sub(self.last_ms) > FORGET_MS {
+            *self = Claims {
+                first_ms: a.time_ms,
+                ..Claims::default()
+            };
+        }
+        self.last_ms = ctx.now_ms;
+        // gratuitous ones are for everybody and are common after a start
+        if asked || a.sender == a.target || a.sender.is_unspecified() {
+            return;
+        }
+        let place = match () {
+            () if self.unasked[0] == 0 || self.claimed[0] == a.sender => 0,
+            () => 1,
+        };
+        if self.unasked[place] > 0 && self.claimed[place] != a.sender {
+            return;
+        }
+        self.claimed[place] = a.sender;
+        self.unasked[place] += 1;
+        let both = self.unasked.iter().all(|n| *n >= UNASKED);
+        // one that speaks as itself, too
+        let other =
+            self.own != a.sender && !self.own.is_unspecified() && self.unasked[0] >= UNASKED;
+        if !both && !other {
+            return;
+        }
+        if self.claimed[1].is_unspecified() {
+            self.claimed[1] = self.own;
+        }
+        let facts = vec![
+            ("hardware address", mac(a.sender_mac)),
+            (
+                "addresses it answers for",
+                format!("{} and {}", self.claimed[0], self.claimed[1]),
+            ),
+        ];
+        let n = self.unasked[0] + self.unasked[1];
+        let figures = vec![figure("answers that nobody asked for", n.into(), Some(1.0))];
+        let seen = (self.first_ms, a.time_ms);
+        let claimed = self.claimed[0];
+        tell(
+            ctx,
+            &mut self.handle,
+            claimed,
+            "arp.unasked",
+            seen,
+            figures,
+            facts,
+        );
+    }
+}
+
+impl Asker {
+    fn add(&mut self, ctx: &mut Ctx<'_>, a: &ArpSeen) {
+        if ctx.now_ms.saturating_sub(self.began_ms) > SWEEP_MS {
+            *self = Asker {
+                began_ms: ctx.now_ms,
+                first_ms: a.time_ms,
+                handle: self.handle,
+                ..Asker::default()
+            };
+        }
+        self.last_ms = ctx.now_ms;
+        if !self.targets.add(ctx.keyed.hash(&a.target)) {
+            return;
+        }
+        let (targets, wanted) = (self.targets.count(), ctx.settings.scan.hosts_arp);
+        if let Some(handle) = self.handle {
+            let growth = Growth {
+                last_ms: a.time_ms,
+                count: 1,
+                peer: Some(a.target),
+                peers_total: targets.into(),
+            };
+            if ctx.incidents.grow(handle, &growth) {
+                return;
+            }
+            self.handle = None;
+        }
+        if targets < wanted || ctx.settings.allow_sources.contains(&a.sender.to_ip()) {
+            return;
+        }
+        let finding = Finding {
+            kind: DetectionKind::HostSweepArp,
+            detector: "arp.sweep",
+            entity: Entity::Host(a.sender),
+            role: EntityRole::Source,
+            severity: None,
+            confidence: 80,
+            about: format!("by {}", a.sender),
+            first_ms: self.first_ms,
+            last_ms: a.time_ms,
+            count: targets.into(),
+            peers: vec![a.target],
+            peers_total: targets.into(),
+            figures: vec![figure(
+                "hosts that were asked for within a minute",
+                targets.into(),
+                Some(wanted.into()),
+            )],
+            facts: vec![("hardware address", mac(a.sender_mac))],
+            counterfactual: format!("fewer than {wanted} hosts within a minute"),
+            blind: vec![],
+        };
+        self.handle = ctx.incidents.report(ctx.now_ms, finding);
+    }
+}
+
+fn tell(
+    ctx: &mut Ctx<'_>,
+    handle: &mut Option<Handle>,
+    claimed: Addr,
+    detector: &'static str,
+    (first_ms, last_ms): (i64, i64),
+    figures: Vec<crate::model::Figure>,
+    facts: Vec<(&'static str, String)>,
+) {
+    let growth = Growth {
+        last_ms,
+        count: 1,
+        peer: None,
+        peers_total: 0,
+    };
+    if let Some(h) = *handle
+        && ctx.incidents.grow(h, &growth)
+    {
+        return;
+    }
+    let finding = Finding {
+        kind: DetectionKind::ArpSpoofing,
+        detector,
+        entity: Entity::Host(claimed),
+        role: EntityRole::Victim,
+        severity: None,
+        confidence: 85,
+        about: format!("of {claimed}"),
+        first_ms,
+        last_ms,
+        count: 1,
+        peers: vec![],
+        peers_total: 0,
+        figures,
+        facts,
+        counterfactual: "one hardware address an address, and answers only to questions".to_owned(),
+        blind: vec![],
+    };
+    *handle = ctx.incidents.report(ctx.now_ms, finding);
+}
+
+fn mac(mac: u64) -> String {
+    let b = mac.to_be_bytes();
+    let hex: Vec<String> = b[2..].iter().map(|b| format!("{b:02x}")).collect();
+    hex.join(":")
+}
+
+const REQUEST: u16 = 1;
+const REPLY: u16 = 2;
+const FLIPS: u32 = 3;
+/// Two that speak in turn do it within so long.
+const FLIP_MS: i64 = 120_000;
+const UNASKED: u32 = 2;
+const ASKED_MS: i64 = 5_000;
+const ASKED_LOG2: u32 = 16;
+const FORGET_MS: i64 = 3_600_000;
+const SWEEP_MS: i64 = 60_000;

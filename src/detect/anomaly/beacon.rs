@@ -1,0 +1,286 @@
+//! Beacons: connections to one place outside, in a rhythm and of one size.
+//!
+//! The statistics are RITA's (version 5): Bowley's skewness and the median deviation of pauses and of sizes. Sixteen connections with jitter,
+//! or eight with nearly none, are enough; connections that failed are left out, for whoever tries again does so in a rhythm, and
+//! so are services whose rhythm is their use (time, names).
+
+use super::arena::{Arena, Held};
+use super::keyed::Recent;
+use super::sighting::{FlowSeen, Side};
+use super::{Ctx, evidence, figure, is_group};
+use crate::detect::incident::{Finding, Growth, Handle};
+use crate::model::{Addr, DetectionKind, Entity, EntityRole, Handshake};
+
+#[derive(Debug)]
+pub(super) struct Beacon {
+    pairs: Arena<(Addr, Addr, u16), Calls>,
+    /// Pairs that spoke once: a place is for those that do so again.
+    once: Recent,
+}
+
+#[derive(Debug, Default)]
+struct Calls {
+    ring: [(i64, u32); RING],
+    n: u32,
+    first_ms: i64,
+    last_ms: i64,
+    latest_ms: i64,
+    bytes: u64,
+    back: u64,
+    handle: Option<Handle>,
+}
+
+impl Held for Calls {
+    fn suspicion(&self) -> u32 {
+        if self.handle.is_some() {
+            u32::MAX
+        } else {
+            self.n
+        }
+    }
+    fn last_ms(&self) -> i64 {
+        self.last_ms
+    }
+    fn is_light(&self) -> bool {
+        self.n < 3
+    }
+}
+
+impl Beacon {
+    pub fn new(places: usize) -> Self {
+        Beacon {
+            pairs: Arena::new(places / 4),
+            once: Recent::new(ONCE_LOG2, ONCE_MS),
+        }
+    }
+
+    pub fn bytes(places: usize) -> usize {
+        Arena::<(Addr, Addr, u16), Calls>::bytes(places / 4) + Recent::bytes(ONCE_LOG2)
+    }
+
+    pub fn lost(&self) -> (u64, u64) {
+        self.pairs.lost()
+    }
+
+    pub fn clear(&mut self) {
+        self.pairs.clear();
+    }
+
+    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
+        if f.side == Side::Responder
+            || f.goes_on
+            || f.interval > 1
+            || RHYTHMIC.contains(&f.dst_port)
+        {
+            return;
+        }
+        let answered = match (f.proto, f.metered) {
+            (6, true) => f.handshake == Handshake::Complete && f.back_packets > 1,
+            (6, false) => f.tcp_flags.is_some_and(|t| t & 0x12 == 0x12) && f.packets > 2,
+            (17, true) => f.back_packets > 0,
+            _ => return,
+        };
+        let towards = f.metered || f.dst_port < f.src_port;
+        if !answered
+            || !towards
+            || f.src == f.dst
+            || ctx.zones.is_inside(&f.dst)
+            || is_group(&f.dst)
+        {
+            return;
+        }
+        let key = (f.src, f.dst, f.dst_port);
+        let hash = ctx.keyed.hash(&key);
+        self.once.pass(ctx.now_ms);
+        if self.pairs.find(ctx.keyed, &key).is_none() && !self.once.has(hash) {
+            self.once.add(hash);
+            return;
+        }
+        if let Some(calls) = self.pairs.entry(ctx.keyed, &key) {
+            calls.add(ctx, f);
+            calls.judge(ctx, f);
+        }
+    }
+}
+
+impl Calls {
+    fn add(&mut self, ctx: &Ctx<'_>, f: &FlowSeen) {
+        if ctx.now_ms.saturating_sub(self.last_ms) > FORGET_MS {
+            *self = Calls {
+                first_ms: f.start_ms,
+                ..Calls::default()
+            };
+        }
+        self.last_ms = ctx.now_ms;
+        self.latest_ms = self.latest_ms.max(f.end_ms);
+        let size = u32::try_from(f.bytes).unwrap_or(u32::MAX);
+        self.ring[self.n as usize % RING] = (f.start_ms, size);
+        self.n = self.n.saturating_add(1);
+        self.bytes += f.bytes;
+        self.back += f.back_bytes.unwrap_or(0);
+    }
+
+    fn judge(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
+        if let Some(handle) = self.handle {
+            let growth = Growth {
+                last_ms: f.end_ms,
+                count: 1,
+                peer: None,
+                peers_total: 0,
+            };
+            if ctx.incidents.grow(handle, &growth) {
+                ctx.incidents.show(handle, evidence(f));
+                return;
+            }
+            self.handle = None;
+        }
+        let s = ctx.settings.beacon.clone();
+        // the first one gave it its place
+        if self.n + 1 < s.connections.max(4) {
+            return;
+        }
+        let mut ring = self.ring;
+        let held = &mut ring[..(self.n as usize).min(RING)];
+        held.sort_unstable();
+        let pauses: Vec<f64> = held
+            .windows(2)
+            .map(|w| w[1].0.saturating_sub(w[0].0) as f64)
+            .collect();
+        let sizes: Vec<f64> = held.iter().map(|h| f64::from(h.1)).collect();
+        let (rhythm, size) = (Spread::of(pauses), Spread::of(sizes));
+        let score = (rhythm.score() + size.score()) / 2.0;
+        let strict = if self.n < MANY { STRICT } else { LOOSE };
+        let steady = rhythm.deviation() <= strict && rhythm.longest <= LONGEST * rhythm.median;
+        if rhythm.median < s.pause_min_ms as f64 || score < s.score || !steady {
+            return;
+        }
+        self.tell(ctx, f, score, &rhythm, strict);
+    }
+
+    fn tell(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, score: f64, rhythm: &Spread, strict: f64) {
+        let s = &ctx.settings.beacon;
+        let ratio = self.bytes as f64 / self.back.max(1) as f64;
+        let mut finding = Finding {
+            kind: DetectionKind::Beacon,
+            detector: "beacon.rhythm",
+            entity: Entity::Host(f.src),
+            role: EntityRole::Source,
+            severity: None,
+            confidence: if self.n < MANY { 60 } else { 75 },
+            about: format!("{} to {} port {}", f.src, f.dst, f.dst_port),
+            first_ms: self.first_ms,
+            last_ms: self.latest_ms,
+            count: u64::from(self.n) + 1,
+            peers: vec![f.dst],
+            peers_total: 1,
+            figures: vec![
+                figure(
+                    "connections",
+                    f64::from(self.n) + 1.0,
+                    Some(s.connections.into()),
+                ),
+                figure("score of rhythm and sizes", score, Some(s.score)),
+                figure(
+                    "seconds between two connections, median",
+                    rhythm.median / 1000.0,
+                    None,
+                ),
+                figure(
+                    "median deviation of the pauses, in parts of the median",
+                    rhythm.deviation(),
+                    Some(strict),
+                ),
+                figure("bytes sent for each that came back", ratio, None),
+            ],
+            facts: vec![("port", f.dst_port.to_string())],
+            counterfactual: "fewer connections, pauses that differ more, or sizes that differ more"
+                .to_owned(),
+            blind: vec!["how many other hosts speak to this place is not known".to_owned()],
+        };
+        self.handle = ctx.incidents.report(ctx.now_ms, finding.clone());
+        if let Some(handle) = self.handle {
+            ctx.incidents.show(handle, evidence(f));
+        }
+        if self.back > 0 && ratio >= UPLOAD_RATIO && self.bytes >= UPLOAD_BYTES {
+            finding.kind = DetectionKind::Exfiltration;
+            finding.detector = "beacon.upload";
+            finding.counterfactual =
+                format!("fewer than {UPLOAD_RATIO} bytes sent for each that came back");
+            ctx.incidents.report(ctx.now_ms, finding);
+        }
+    }
+}
+
+/// How values spread.
+struct Spread {
+    median: f64,
+    /// Median of the deviations from the median.
+    mad: f64,
+    skew: f64,
+    longest: f64,
+}
+
+impl Spread {
+    fn of(mut values: Vec<f64>) -> Self {
+        values.sort_unstable_by(f64::total_cmp);
+        let at = |v: &[f64], share: f64| v[((v.len() - 1) as f64 * share).round() as usize];
+        let (q1, median, q3) = (at(&values, 0.25), at(&values, 0.5), at(&values, 0.75));
+        let mut off: Vec<f64> = values.iter().map(|v| (v - median).abs()).collect();
+        off.sort_unstable_by(f64::total_cmp);
+        let width = q3 - q1;
+        let skew = match width > 0.0 && median != q1 && median != q3 {
+            true => (q1 + q3 - 2.0 * median) / width,
+            false => 0.0,
+        };
+        Spread {
+            median,
+            mad: at(&off, 0.5),
+            skew,
+            longest: at(&values, 1.0),
+        }
+    }
+
+    fn deviation(&self) -> f64 {
+        self.mad / self.median.max(1.0)
+    }
+
+    /// 1 where all values are the same.
+    fn score(&self) -> f64 {
+        let even = 1.0 - self.skew.abs();
+        let near = (1.0 - self.deviation()).max(0.0);
+        (even + near) / 2.0
+    }
+}
+
+const RING: usize = 32;
+const ONCE_LOG2: u32 = 22;
+const ONCE_MS: i64 = 3_600_000;
+/// From so many on, jitter is allowed.
+const MANY: u32 = 16;
+const STRICT: f64 = 0.1;
+const LOOSE: f64 = 0.35;
+/// A pause is not longer than so many medians: people come back after a while, programs do not sleep longer.
+const LONGEST: f64 = 4.0;
+const FORGET_MS: i64 = 6 * 3_600_000;
+/// What goes out with a beacon by so much more than what comes is a loss of data.
+const UPLOAD_RATIO: f64 = 10.0;
+const UPLOAD_BYTES: u64 = 200_000;
+/// Names, time, leases, mail, messages of chat and push services that are asked in a rhythm by design.
+const RHYTHMIC: [u16; 11] = [53, 67, 123, 161, 514, 853, 1900, 3478, 5223, 5228, 5353];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rhythm_scores_high_and_people_low() {
+        let even = Spread::of(vec![10_000.0; 9]);
+        assert_eq!((even.score(), even.deviation()), (1.0, 0.0));
+        let jitter = Spread::of((0..20).map(|n| 5_000.0 + 500.0 * f64::from(n)).collect());
+        assert!(jitter.score() > 0.8 && jitter.deviation() < LOOSE);
+        let people = Spread::of(vec![
+            30.0, 1200.0, 90.0, 40_000.0, 300.0, 7000.0, 100.0, 60_000.0,
+        ]);
+        assert!(people.score() < 0.7 && people.deviation() > LOOSE);
+    }
+}

@@ -1,0 +1,394 @@
+//! DNS: data in names, and names that an algorithm made.
+//!
+//! A tunnel is told by information and not by counts (ibHH: Ozery, Nadler and Shabtai, 2023, "Information based heavy hitters"):
+//! different names below one registered domain times their bytes. A client of block lists asks for as many names, but short
+//! ones. Record types that nearly nobody asks for (NULL, private ones, KEY) and texts need fewer names.
+//! Generated names: one client asks for many domains that do not exist, and they look drawn by lot.
+
+use super::arena::{Arena, Held};
+use super::keyed::{Distinct, Key};
+use super::sighting::DnsSeen;
+use super::{Ctx, figure};
+use crate::detect::incident::{Finding, Growth, Handle};
+use crate::model::{Addr, DetectionKind, Entity, EntityRole};
+
+#[derive(Debug)]
+pub(super) struct Dns {
+    domains: Arena<(Addr, Addr, Domain), Asked>,
+    clients: Arena<Addr, Missing>,
+}
+
+/// A hash of a registered domain, as a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Domain(u64);
+
+impl Key for (Addr, Addr, Domain) {
+    const SHARE: usize = 2;
+
+    fn addr(&self) -> Addr {
+        self.0
+    }
+}
+
+/// What a client asked a server of a domain.
+#[derive(Debug, Default)]
+struct Asked {
+    began_ms: i64,
+    first_ms: i64,
+    last_ms: i64,
+    names: Distinct<8>,
+    fresh: u32,
+    bytes: u64,
+    odd: u32,
+    answered_bytes: u64,
+    handle: Option<Handle>,
+}
+
+/// Domains that do not exist.
+#[derive(Debug, Default)]
+struct Missing {
+    began_ms: i64,
+    first_ms: i64,
+    last_ms: i64,
+    domains: Distinct<4>,
+    drawn: u32,
+    n: u32,
+    handle: Option<Handle>,
+}
+
+impl Held for Asked {
+    fn suspicion(&self) -> u32 {
+        if self.handle.is_some() {
+            u32::MAX
+        } else {
+            self.bytes.min(1 << 30) as u32
+        }
+    }
+    fn last_ms(&self) -> i64 {
+        self.last_ms
+    }
+    fn is_light(&self) -> bool {
+        self.fresh < 5
+    }
+}
+
+impl Held for Missing {
+    fn suspicion(&self) -> u32 {
+        if self.handle.is_some() {
+            u32::MAX
+        } else {
+            self.n
+        }
+    }
+    fn last_ms(&self) -> i64 {
+        self.last_ms
+    }
+}
+
+impl Dns {
+    pub fn new(places: usize) -> Self {
+        Dns {
+            domains: Arena::new(places / 8),
+            clients: Arena::new(places / 16),
+        }
+    }
+
+    pub fn bytes(places: usize) -> usize {
+        Arena::<(Addr, Addr, Domain), Asked>::bytes(places / 8)
+            + Arena::<Addr, Missing>::bytes(places / 16)
+    }
+
+    pub fn lost(&self) -> (u64, u64) {
+        let (a, b) = (self.domains.lost(), self.clients.lost());
+        (a.0 + b.0, a.1 + b.1)
+    }
+
+    pub fn clear(&mut self) {
+        self.domains.clear();
+        self.clients.clear();
+    }
+
+    pub fn message(&mut self, ctx: &mut Ctx<'_>, d: &DnsSeen) {
+        let at = registered(&d.name);
+        let (before, domain) = (&d.name[..at.saturating_sub(1)], &d.name[at..]);
+        let text = String::from_utf8_lossy(domain);
+        let allowed = ctx.settings.allow_domains.iter();
+        if domain.is_empty() || allowed.into_iter().any(|a| is_below(&d.name, a.as_bytes())) {
+            return;
+        }
+        if d.is_answer
+            && d.rcode == NXDOMAIN
+            && let Some(m) = self.clients.entry(ctx.keyed, &d.client)
+        {
+            m.add(ctx, d, domain);
+        }
+        let key = (d.client, d.server, Domain(ctx.keyed.hash(&domain)));
+        if d.is_answer {
+            if let Some(asked) = self.domains.find(ctx.keyed, &key) {
+                asked.answered_bytes += u64::from(d.bytes);
+            }
+            return;
+        }
+        if before.is_empty() {
+            return;
+        }
+        if let Some(asked) = self.domains.entry(ctx.keyed, &key) {
+            asked.add(ctx, d, before, &text);
+        }
+    }
+}
+
+impl Asked {
+    fn add(&mut self, ctx: &mut Ctx<'_>, d: &DnsSeen, before: &[u8], domain: &str) {
+        if ctx.now_ms.saturating_sub(self.began_ms) > WINDOW_MS {
+            *self = Asked {
+                began_ms: ctx.now_ms,
+                first_ms: d.time_ms,
+                handle: self.handle,
+                ..Asked::default()
+            };
+        }
+        self.last_ms = ctx.now_ms;
+        // full: names are told apart no more
+        if !self.names.add(ctx.keyed.hash(&before)) && self.names.count() < 1_500 {
+            return;
+        }
+        self.fresh = self.fresh.saturating_add(1);
+        self.bytes += before.len() as u64;
+        // texts about addresses are those of block lists
+        let about_address = before.iter().all(|b| b.is_ascii_digit() || *b == b'.');
+        self.odd += u32::from(is_odd(d.kind) && !about_address);
+        if let Some(handle) = self.handle {
+            let growth = Growth {
+                last_ms: d.time_ms,
+                count: 1,
+                peer: None,
+                peers_total: 0,
+            };
+            if ctx.incidents.grow(handle, &growth) {
+                return;
+            }
+            self.handle = None;
+        }
+        let s = &ctx.settings.dns;
+        let mean = self.bytes as f64 / f64::from(self.fresh);
+        let long = self.fresh >= s.names && mean >= s.name_bytes;
+        let odd = self.odd >= s.odd_names && self.odd * 2 >= self.fresh && mean >= 8.0;
+        if !long && !odd {
+            return;
+        }
+        let (rule, wanted) = match long {
+            true => ("dns.information", s.names),
+            false => ("dns.odd_types", s.odd_names),
+        };
+        let finding = self.finding(ctx, d, domain, (rule, wanted));
+        self.handle = ctx.incidents.report(ctx.now_ms, finding);
+    }
+
+    fn finding(
+        &self,
+        ctx: &Ctx<'_>,
+        d: &DnsSeen,
+        domain: &str,
+        (rule, wanted): (&'static str, u32),
+    ) -> Finding {
+        let s = &ctx.settings.dns;
+        let mean = self.bytes as f64 / f64::from(self.fresh.max(1));
+        let seconds = ((d.time_ms - self.first_ms) as f64 / 1000.0).max(1.0);
+        Finding {
+            kind: DetectionKind::DnsTunnel,
+            detector: rule,
+            entity: Entity::Pair(d.client, d.server),
+            role: EntityRole::Source,
+            severity: None,
+            confidence: 85,
+            about: format!("{} through {domain}", d.client),
+            first_ms: self.first_ms,
+            last_ms: d.time_ms,
+            count: self.fresh.into(),
+            peers: vec![d.server],
+            peers_total: 1,
+            figures: vec![
+                figure(
+                    "different names below the domain",
+                    self.fresh.into(),
+                    Some(wanted.into()),
+                ),
+                figure(
+                    "bytes of a name before the domain",
+                    mean,
+                    Some(s.name_bytes),
+                ),
+                figure(
+                    "names of rare record types",
+                    self.odd.into(),
+                    Some(s.odd_names.into()),
+                ),
+                figure("bytes of names a second", self.bytes as f64 / seconds, None),
+                figure("bytes of answers", self.answered_bytes as f64, None),
+            ],
+            facts: vec![("domain", domain.to_owned())],
+            counterfactual: format!(
+                "fewer than {wanted} names within ten minutes, shorter names, or the domain in allow_domains"
+            ),
+            blind: vec![],
+        }
+    }
+}
+
+impl Missing {
+    fn add(&mut self, ctx: &mut Ctx<'_>, d: &DnsSeen, domain: &[u8]) {
+        if ctx.now_ms.saturating_sub(self.began_ms) > MISSING_MS {
+            *self = Missing {
+                began_ms: ctx.now_ms,
+                first_ms: d.time_ms,
+                handle: self.handle,
+                ..Missing::default()
+            };
+        }
+        self.last_ms = ctx.now_ms;
+        if !self.domains.add(ctx.keyed.hash(&domain)) {
+            return;
+        }
+        self.n += 1;
+        let label = domain.split(|b| *b == b'.').next().unwrap_or_default();
+        self.drawn += u32::from(is_drawn(label));
+        let wanted = ctx.settings.dns.missing_domains;
+        if let Some(handle) = self.handle {
+            let growth = Growth {
+                last_ms: d.time_ms,
+                count: 1,
+                peer: None,
+                peers_total: 0,
+            };
+            if ctx.incidents.grow(handle, &growth) {
+                return;
+            }
+            self.handle = None;
+        }
+        if self.n < wanted || self.drawn * 2 < self.n {
+            return;
+        }
+        let finding = Finding {
+            kind: DetectionKind::Dga,
+            detector: "dns.missing_domains",
+            entity: Entity::Host(d.client),
+            role: EntityRole::Source,
+            severity: None,
+            confidence: 75,
+            about: format!("asked for by {}", d.client),
+            first_ms: self.first_ms,
+            last_ms: d.time_ms,
+            count: self.n.into(),
+            peers: vec![d.server],
+            peers_total: 1,
+            figures: vec![
+                figure(
+                    "domains that do not exist",
+                    self.n.into(),
+                    Some(wanted.into()),
+                ),
+                figure(
+                    "of them with names that look drawn by lot",
+                    self.drawn.into(),
+                    Some(f64::from(self.n) / 2.0),
+                ),
+            ],
+            facts: vec![("last domain", String::from_utf8_lossy(domain).into_owned())],
+            counterfactual: format!(
+                "fewer than {wanted} domains that do not exist within five minutes"
+            ),
+            blind: vec![],
+        };
+        self.handle = ctx.incidents.report(ctx.now_ms, finding);
+    }
+}
+
+/// Where the registered domain begins in a name: its last two labels, or three below suffixes of two (`co.uk`).
+fn registered(name: &[u8]) -> usize {
+    let mut dots = name
+        .iter()
+        .enumerate()
+        .rev()
+        .filter(|(_, b)| **b == b'.')
+        .map(|(i, _)| i);
+    let Some(last) = dots.next() else { return 0 };
+    let Some(second) = dots.next() else { return 0 };
+    let (label, tld) = (&name[second + 1..last], &name[last + 1..]);
+    let two = tld.len() == 2 && (label.len() <= 2 || SECOND_LEVEL.contains(&label));
+    match (two, dots.next()) {
+        (true, Some(third)) => third + 1,
+        (true, None) => 0,
+        (false, _) => second + 1,
+    }
+}
+
+fn is_below(name: &[u8], domain: &[u8]) -> bool {
+    name.strip_suffix(domain)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with(b"."))
+}
+
+/// Types that hardly anybody asks for but tunnels: NULL, KEY, private ones; TXT and MX carry much, and tunnels like them.
+fn is_odd(kind: u16) -> bool {
+    matches!(kind, 10 | 25 | 16 | 65_280..=65_535)
+}
+
+/// Whether a label looks drawn by lot: long, with digits among letters or hardly a vowel, or runs that no language has.
+fn is_drawn(label: &[u8]) -> bool {
+    if label.len() < 7 {
+        return false;
+    }
+    let is_vowel = |b: &u8| b"aeiouy".contains(b);
+    let letters = label.iter().filter(|b| b.is_ascii_alphabetic()).count();
+    let vowels = label.iter().filter(|b| is_vowel(b)).count();
+    let digits = label.iter().filter(|b| b.is_ascii_digit()).count();
+    let (mut run, mut longest) = (0, 0);
+    for b in label {
+        let consonant = b.is_ascii_alphabetic() && !is_vowel(b);
+        run = if consonant { run + 1 } else { 0 };
+        longest = longest.max(run);
+    }
+    digits * 4 >= label.len() && letters > 0
+        || vowels * 4 < letters
+        || longest >= 5
+        || label.len() >= 16
+}
+
+const NXDOMAIN: u8 = 3;
+const WINDOW_MS: i64 = 600_000;
+const MISSING_MS: i64 = 300_000;
+const SECOND_LEVEL: [&[u8]; 8] = [b"com", b"net", b"org", b"edu", b"gov", b"ac", b"co", b"gob"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domains_are_found_in_names() {
+        let domain = |n: &str| n[registered(n.as_bytes())..].to_owned();
+        assert_eq!(domain("a.b.example.com"), "example.com");
+        assert_eq!(domain("www.example.co.uk"), "example.co.uk");
+        assert_eq!(domain("example.co.uk"), "example.co.uk");
+        assert_eq!(domain("a.t.io"), "a.t.io");
+        assert_eq!(domain("localhost"), "localhost");
+        assert!(
+            is_below(b"a.mcafee.com", b"mcafee.com") && !is_below(b"xmcafee.com", b"mcafee.com")
+        );
+    }
+
+    #[test]
+    fn words_are_not_drawn_by_lot() {
+        for word in [
+            "wikipedia",
+            "cloudfront",
+            "example",
+            "microsoft",
+            "kindergarten",
+        ] {
+            assert!(!is_drawn(word.as_bytes()), "{word}");
+        }
+        for drawn in ["xkqzjvwpt", "a8f3k2m9q1", "qwrtzpsdfg"] {
+            assert!(is_drawn(drawn.as_bytes()), "{drawn}");
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Packets to sightings: what rows do not tell, or tell too late.
+//!
+//! Floods are counted by the second here, names of DNS, echo messages, ARP, odd flags, refusals and calls are read from
+//! single packets. Nothing is kept of a packet but that.
+
+use super::sighting::{ArpSeen, Burst, BurstKind, EchoSeen, OddSeen, Seen, Sighting};
+use super::{payload, reflectors};
+use crate::model::{Addr, PacketView, RowPlace, TcpHeader, Transport};
+use foldhash::fast::FixedState;
+use std::collections::HashMap;
+
+/// Reads packets for one shard.
+#[derive(Debug)]
+pub struct Feed {
+    bursts: HashMap<BurstKey, Burst, FixedState>,
+    second: i64,
+    frame: u64,
+    out: Vec<Sighting>,
+    lost: u64,
+}
+
+type BurstKey = (Addr, Addr, BurstKind, u16, u16);
+
+impl Feed {
+    /// A feed that has seen nothing. `hash_seed` is a secret in `run` and a constant in `replay`.
+    pub fn new(hash_seed: u64) -> Self {
+        Feed {
+            bursts: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
+            second: i64::MIN,
+            frame: 0,
+            out: vec![],
+            lost: 0,
+        }
+    }
+
+    /// Most bytes that it takes.
+    pub const fn memory_max() -> usize {
+        BURSTS_MAX * 2 * (size_of::<BurstKey>() + size_of::<Burst>())
+            + SIGHTINGS_MAX * size_of::<Sighting>()
+    }
+
+    /// Lets time pass up to the next frame.
+    #[inline]
+    pub fn advance(&mut self, now_ns: i64, frame: u64) {
+        self.frame = frame;
+        let second = now_ns.div_euclid(1_000_000_000);
+        if second != self.second {
+            self.end_second();
+            self.second = second;
+        }
+    }
+
+    /// Reads a packet; `opened` where it completed a handshake of TCP, with whether its sender began that.
+    #[inline]
+    pub fn packet(&mut self, p: &PacketView<'_>, opened: Option<bool>) {
+        match p.transport {
+            Transport::Tcp(t) => self.tcp(p, &t, opened),
+            Transport::Ports { src, dst } if p.proto == UDP => self.udp(p, src, dst),
+            Transport::Icmp { kind, code } => self.icmp(p, kind, code),
+            // the rest of a datagram whose head did not come
+            _ if p.proto == UDP => self.burst(p, BurstKind::Udp, reflectors::FRAGMENTS, 0),
+            _ => self.burst(p, BurstKind::Other, 0, 0),
+        }
+    }
+
+    /// Takes an ARP packet.
+    pub fn arp(&mut self, seen: ArpSeen) {
+        self.tell(seen.time_ms, Seen::Arp(seen));
+    }
+
+    /// Whether what was seen should be taken soon.
+    pub fn is_crowded(&self) -> bool {
+        self.out.len() >= SIGHTINGS_MAX / 2
+    }
+
+    /// What was seen since this was called last, in order of frames.
+    pub fn take(&mut self) -> Vec<Sighting> {
+        std::mem::take(&mut self.out)
+    }
+
+    /// The end of the input: the second ends, too.
+    pub fn finish(&mut self) {
+        self.end_second();
+    }
+
+    /// Facts that found no room.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    #[inline]
+    fn tcp(&mut self, p: &PacketView<'_>, t: &TcpHeader, opened: Option<bool>) {
+        let flags = t.flags & SIX;
+        if let Some(by_sender) = opened {
+            let ends = if by_sender {
+                (p.src, p.dst)
+            } else {
+                (p.dst, p.src)
+            };
+            self.count(p, ends, BurstKind::Completed, 0, 0);
+        }
+        if flags & TcpHeader::SYN != 0 && flags & (TcpHeader::FIN | TcpHeader::RST) == 0 {
+            match flags & TcpHeader::ACK {
+                0 => self.burst(p, BurstKind::Syn, 0, t.dst_port),
+                _ => self.burst(p, BurstKind::SynAck, t.src_port, 0),
+            }
+        } else if is_odd(flags) && p.fragment.is_none() {
+            let time_ms = ms(p.time_ns);
+            let odd = OddSeen {
+                src: p.src,
+                dst: p.dst,
+                dst_port: t.dst_port,
+                flags,
+                time_ms,
+            };
+            self.tell(time_ms, Seen::Odd(odd));
+        }
+        if p.payload_len > 0
+            && let Some(seen) = payload::of_tcp(p, t)
+        {
+            self.tell(ms(p.time_ns), seen);
+        }
+    }
+
+    #[inline]
+    fn udp(&mut self, p: &PacketView<'_>, src: u16, dst: u16) {
+        let reflects = |port: u16| {
+            if reflectors::name(port).is_some() {
+                port
+            } else {
+                0
+            }
+        };
+        let from = match reflects(src) {
+            // two servers that speak from their own port with each other
+            port if port != 0 && src == dst => 0,
+            port => port,
+        };
+        self.burst(p, BurstKind::Udp, from, dst);
+        if let Some(seen) = payload::of_udp(p, src, dst) {
+            self.tell(ms(p.time_ns), seen);
+        }
+    }
+
+    fn icmp(&mut self, p: &PacketView<'_>, kind: u8, code: u8) {
+        self.burst(
+            p,
+            BurstKind::Icmp,
+            0,
+            u16::from(kind) << 8 | u16::from(code),
+        );
+        let is_reply = match (p.proto, kind) {
+            (1, 8) | (58, 128) => false,
+            (1, 0) | (58, 129) => true,
+            _ => return,
+        };
+        let Some(head) = p.segment().first_chunk::<8>() else {
+            return;
+        };
+        let word = |at: usize| u16::from_be_bytes([head[at], head[at + 1]]);
+        let data = p.segment().get(8..).unwrap_or_default();
+        let before = p.transport_at.saturating_sub(p.network_at) + 8;
+        let promised = p.ip_len.saturating_sub(before) as usize;
+        let time_ms = ms(p.time_ns);
+        let echo = EchoSeen {
+            src: p.src,
+            dst: p.dst,
+            time_ms,
+            is_reply,
+            id_seq: (word(4), word(6)),
+            len: data.len().max(promised).min(65_535) as u16,
+            hash: fnv(data),
+        };
+        self.tell(time_ms, Seen::Echo(echo));
+    }
+
+    #[inline]
+    fn burst(&mut self, p: &PacketView<'_>, kind: BurstKind, src_port: u16, dst_port: u16) {
+        self.count(p, (p.src, p.dst), kind, src_port, dst_port);
+    }
+
+    #[inline]
+    fn count(
+        &mut self,
+        p: &PacketView<'_>,
+        (src, dst): (Addr, Addr),
+        kind: BurstKind,
+        src_port: u16,
+        dst_port: u16,
+    ) {
+        let time_ms = ms(p.time_ns);
+        if self.bursts.len() >= BURSTS_MAX {
+            self.end_second();
+        }
+        let key = (src, dst, kind, src_port, dst_port);
+        let burst = self.bursts.entry(key).or_insert(Burst {
+            src,
+            dst,
+            kind,
+            src_port,
+            dst_port,
+            bytes: 0,
+            packets: 0,
+            first_ms: time_ms,
+            last_ms: time_ms,
+        });
+        burst.bytes += u64::from(p.ip_len);
+        burst.packets = burst.packets.saturating_add(p.frames.max(1));
+        burst.first_ms = burst.first_ms.min(time_ms);
+        burst.last_ms = burst.last_ms.max(time_ms);
+    }
+
+    #[cold]
+    fn end_second(&mut self) {
+        let mut bursts: Vec<Burst> = self.bursts.drain().map(|(_, b)| b).collect();
+        bursts.sort_unstable();
+        for b in bursts {
+            // told for the second, whoever saw what of it
+            self.tell(self.second * 1_000 + 999, Seen::Burst(b));
+        }
+    }
+
+    fn tell(&mut self, now_ms: i64, seen: Seen) {
+        if self.out.len() >= SIGHTINGS_MAX {
+            self.lost += 1;
+            return;
+        }
+        self.out.push(Sighting {
+            place: RowPlace::at(self.frame),
+            now_ms,
+            seen,
+        });
+    }
+}
+
+/// Flags of a segment that no connection has: none, FIN alone or with anything but ACK, URG or PSH without ACK, SYN with FIN or RST.
+fn is_odd(flags: u16) -> bool {
+    use TcpHeader as T;
+    let has = |f: u16| flags & f != 0;
+    if has(T::SYN) {
+        return has(T::FIN) || has(T::RST);
+    }
+    if has(T::RST) {
+        return has(T::FIN);
+    }
+    !has(T::ACK)
+}
+
+/// FNV-1a, 64 bits: the same everywhere, for content that is compared within a replay and a run.
+fn fnv(bytes: &[u8]) -> u64 {
+    let step = |h: u64, b: &u8| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+fn ms(ns: i64) -> i64 {
+    ns.div_euclid(1_000_000)
+}
+
+const UDP: u8 = 17;
+/// FIN, SYN, RST, PSH, ACK, URG.
+const SIX: u16 = 0x3f;
+/// Ends that are counted apart within a second; past it they are told at once.
+const BURSTS_MAX: usize = 16_384;
+/// Facts that wait to be taken.
+const SIGHTINGS_MAX: usize = 65_536;

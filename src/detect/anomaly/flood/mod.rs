@@ -1,0 +1,267 @@
+//! Floods, told by the victim: SYN, reflection over UDP and TCP, plain volume, and volume spread over a network.
+//!
+//! Of a destination it is counted what comes, what is completed, what it sends itself, and from how many sources, within windows
+//! of three seconds (half-open connections, volume) and of a minute (answers that nobody asked for). Nothing is kept of
+//! sources, for they are invented. Rates of volume are those of FastNetMon (20,000 packets and 1,000 Mbit a second); the rest
+//! goes by what each protocol makes impossible: connections that nobody completes, answers without questions.
+//! Rows of exporters come once in their life, so that they are counted in windows of a minute.
+
+mod victim;
+
+use super::arena::Arena;
+use super::keyed::network;
+use super::sighting::{Burst, BurstKind, FlowSeen, Side};
+use super::{Ctx, is_group, reflectors};
+use crate::model::Addr;
+use victim::{CARPET_HOSTS, MANY_SOURCES, SOME_MAX, Victim};
+
+#[derive(Debug)]
+pub(super) struct Flood {
+    packets: Watch,
+    flows: Watch,
+    nets: Arena<Addr, Victim>,
+    bursts: Vec<Burst>,
+    /// Victims of now, and until when.
+    victims: Vec<(Addr, i64)>,
+}
+
+/// Destinations that are watched by one kind of input.
+#[derive(Debug)]
+struct Watch {
+    hosts: Arena<Addr, Victim>,
+    short_ms: i64,
+    /// How many half-open connections count as one of the setting.
+    scale: u32,
+    touched: Vec<Addr>,
+}
+
+impl Flood {
+    pub fn new(places: usize) -> Self {
+        let watch = |short_ms, scale| Watch {
+            hosts: Arena::new(places / 8),
+            short_ms,
+            scale,
+            touched: vec![],
+        };
+        Flood {
+            packets: watch(3_000, 1),
+            flows: watch(60_000, 5),
+            nets: Arena::new(places / 32),
+            bursts: vec![],
+            victims: vec![],
+        }
+    }
+
+    pub fn bytes(places: usize) -> usize {
+        let some = (places / 4 + places / 32) * SOME_MAX * size_of::<Addr>();
+        2 * Arena::<Addr, Victim>::bytes(places / 8)
+            + Arena::<Addr, Victim>::bytes(places / 32)
+            + some
+    }
+
+    pub fn lost(&self) -> (u64, u64) {
+        let (a, b) = (self.packets.hosts.lost(), self.flows.hosts.lost());
+        (a.0 + b.0, a.1 + b.1)
+    }
+
+    pub fn clear(&mut self) {
+        self.packets.hosts.clear();
+        self.flows.hosts.clear();
+        self.nets.clear();
+        self.bursts.clear();
+        self.victims.clear();
+    }
+
+    /// Whether an address is, or was just, flooded: then who seems to speak to it may be invented.
+    pub fn is_victim(&self, addr: &Addr) -> bool {
+        let is_there = |a: &Addr| self.victims.binary_search_by_key(a, |v| v.0).is_ok();
+        !self.victims.is_empty() && (is_there(addr) || is_there(&network(addr)))
+    }
+
+    /// For a while, who speaks to an address, or to a network, is not believed.
+    fn doubt(&mut self, addr: Addr, until: i64) {
+        match self.victims.binary_search_by_key(&addr, |v| v.0) {
+            Ok(at) => self.victims[at].1 = until,
+            Err(at) if self.victims.len() < VICTIMS_MAX => self.victims.insert(at, (addr, until)),
+            Err(_) => {}
+        }
+    }
+
+    pub fn burst(&mut self, ctx: &mut Ctx<'_>, burst: &Burst) {
+        self.bursts.push(*burst);
+        if self.bursts.len() >= BURSTS_MAX {
+            self.count(ctx);
+        }
+    }
+
+    /// Counts a row of an exporter.
+    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
+        let service = |port: u16| {
+            if reflectors::name(port).is_some() {
+                port
+            } else {
+                0
+            }
+        };
+        let (kind, src_port) = match (f.proto, f.tcp_flags) {
+            (6, Some(flags)) => match flags & 0x17 {
+                0x02 => (BurstKind::Syn, 0),
+                // a SYN-ACK that nobody went on with
+                0x12 if f.packets <= 3 && f.src_port < f.dst_port => {
+                    (BurstKind::SynAck, f.src_port)
+                }
+                flags if flags & 0x12 == 0x12 && f.dst_port < f.src_port => {
+                    (BurstKind::Completed, 0)
+                }
+                _ => return,
+            },
+            (17, _) => (BurstKind::Udp, service(f.src_port)),
+            (1 | 58, _) => (BurstKind::Icmp, 0),
+            (6, None) => return,
+            _ => (BurstKind::Other, 0),
+        };
+        let connections = matches!(kind, BurstKind::Syn | BurstKind::Completed);
+        let burst = Burst {
+            src: f.src,
+            dst: f.dst,
+            kind,
+            src_port,
+            dst_port: f.dst_port,
+            bytes: f.est_bytes(),
+            packets: match connections {
+                true => f.interval.max(1),
+                false => u32::try_from(f.est_packets()).unwrap_or(u32::MAX),
+            },
+            first_ms: f.start_ms,
+            last_ms: f.end_ms,
+        };
+        self.flows.count(ctx, &burst, f.interval);
+    }
+
+    /// Counts a metered row of TCP that begins in the middle and ends there: of a connection that never was.
+    pub fn stray(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
+        let flags = f.tcp_flags.unwrap_or(0);
+        if f.side != Side::Initiator || flags & 0x02 != 0 || f.packets > 2 || f.back_packets > 1 {
+            return;
+        }
+        let burst = Burst {
+            src: f.src,
+            dst: f.dst,
+            kind: BurstKind::Other,
+            src_port: 0,
+            dst_port: f.dst_port,
+            bytes: f.bytes,
+            packets: u32::try_from(f.packets).unwrap_or(u32::MAX),
+            first_ms: f.start_ms,
+            last_ms: f.end_ms,
+        };
+        self.flows.count(ctx, &burst, 1);
+    }
+
+    /// A second of the data's clock is over.
+    pub fn tick(&mut self, ctx: &mut Ctx<'_>) {
+        self.count(ctx);
+        self.victims.retain(|v| v.1 > ctx.now_ms);
+        let mut struck: Vec<Addr> = vec![];
+        for watch in [&mut self.packets, &mut self.flows] {
+            let mut touched = std::mem::take(&mut watch.touched);
+            touched.sort_unstable();
+            touched.dedup();
+            for addr in &touched {
+                let scale = watch.scale;
+                let Some(victim) = watch.hosts.find(ctx.keyed, addr) else {
+                    continue;
+                };
+                if victim.judge(ctx, addr, scale) {
+                    struck.push(*addr);
+                }
+            }
+            touched.clear();
+            watch.touched = touched;
+        }
+        let until = ctx.now_ms + VICTIM_MS;
+        struck.into_iter().for_each(|a| self.doubt(a, until));
+        self.judge_networks(ctx);
+    }
+
+    /// Counts the packets of the second, in an order that does not depend on who saw them.
+    fn count(&mut self, ctx: &mut Ctx<'_>) {
+        let mut bursts = std::mem::take(&mut self.bursts);
+        bursts.sort_unstable();
+        for b in &bursts {
+            self.packets.count(ctx, b, 1);
+            if matches!(b.kind, BurstKind::Syn | BurstKind::Udp | BurstKind::Icmp)
+                && !is_group(&b.dst)
+            {
+                let net = network(&b.dst);
+                if let Some(v) = self.nets.entry(ctx.keyed, &net) {
+                    v.begin(ctx.now_ms, b, self.packets.short_ms);
+                    v.arrives(ctx, b);
+                    v.hosts.add(ctx.keyed.hash(&b.dst));
+                }
+                if let Some(v) = self.nets.find(ctx.keyed, &network(&b.src)) {
+                    v.sent += u64::from(b.packets);
+                }
+            }
+        }
+        bursts.clear();
+        self.bursts = bursts;
+    }
+
+    fn judge_networks(&mut self, ctx: &mut Ctx<'_>) {
+        let s = &ctx.settings.flood;
+        let (syns_max, rate_max) = (
+            4 * u64::from(s.half_open),
+            4.0 * f64::from(s.packets_many_sources),
+        );
+        let victims = &self.victims;
+        let mut found: Vec<Addr> = vec![];
+        for (net, v) in self.nets.iter_mut() {
+            let much = v.syns >= syns_max && v.completed * 5 < v.syns || v.rate() >= rate_max;
+            let quiet = v.sent.saturating_mul(10) < v.packets + v.syns;
+            if !much || !quiet || !v.fresh_in(ctx.now_ms) {
+                continue;
+            }
+            let spread = v.hosts.count() >= CARPET_HOSTS && v.sources.count() >= MANY_SOURCES;
+            let single = victims.iter().any(|(a, _)| a != net && network(a) == *net);
+            if spread && !single {
+                found.push(*net);
+            }
+        }
+        found.sort_unstable();
+        for net in found {
+            if let Some(v) = self.nets.find(ctx.keyed, &net) {
+                v.tell_carpet(ctx, net, rate_max);
+                self.doubt(net, ctx.now_ms + VICTIM_MS);
+            }
+        }
+    }
+}
+
+impl Watch {
+    fn count(&mut self, ctx: &mut Ctx<'_>, b: &Burst, interval: u32) {
+        if is_group(&b.dst) || b.src == b.dst {
+            return;
+        }
+        if let Some(v) = self.hosts.entry(ctx.keyed, &b.dst) {
+            v.begin(ctx.now_ms, b, self.short_ms);
+            v.interval = v.interval.max(interval);
+            v.arrives(ctx, b);
+            self.touched.push(b.dst);
+        }
+        if self.touched.len() >= TOUCHED_MAX {
+            self.touched.sort_unstable();
+            self.touched.dedup();
+        }
+        // who only sends is no victim, and may be invented
+        if let Some(v) = self.hosts.find(ctx.keyed, &b.src) {
+            v.leaves(ctx, b);
+        }
+    }
+}
+
+/// For so long, who speaks to a victim is not believed.
+const VICTIM_MS: i64 = 300_000;
+const VICTIMS_MAX: usize = 1_024;
+const BURSTS_MAX: usize = 262_144;
+const TOUCHED_MAX: usize = 65_536;

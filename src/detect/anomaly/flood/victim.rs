@@ -1,0 +1,458 @@
+//! What comes to one destination, and when that is a flood.
+
+use super::super::arena::Held;
+use super::super::keyed::Distinct;
+use super::super::sighting::{Burst, BurstKind};
+use super::super::{Ctx, reflectors, sampled};
+use crate::detect::anomaly::FloodSettings;
+use crate::detect::incident::{Finding, Growth, Handle};
+use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure};
+
+/// What comes to a destination.
+#[derive(Debug, Default)]
+pub(super) struct Victim {
+    pub short_began_ms: i64,
+    pub long_began_ms: i64,
+    pub first_ms: i64,
+    pub last_ms: i64,
+    pub syns: u64,
+    pub completed: u64,
+    pub syn_sources: Distinct<16>,
+    pub syn_ports: Distinct<2>,
+    pub packets: u64,
+    pub bytes: u64,
+    pub sources: Distinct<16>,
+    pub sent: u64,
+    /// Of `packets`, those of ICMP.
+    pub icmp: u64,
+    pub udp_ports: Distinct<4>,
+    pub leases: u64,
+    /// Within the long window: answers of services, and questions to them.
+    pub reflected: u64,
+    pub reflected_bytes: u64,
+    pub reflectors: Distinct<16>,
+    pub asked: Distinct<16>,
+    pub ports: [(u16, u64); 3],
+    pub syn_acks: u64,
+    pub acking: Distinct<16>,
+    pub opened: Distinct<16>,
+    /// Of a network: who is hit.
+    pub hosts: Distinct<4>,
+    pub some: Vec<Addr>,
+    pub interval: u32,
+    told: [Told; CLASSES],
+}
+
+/// An incident of a class, and what was not added to it yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    handle: Option<Handle>,
+    fresh: u64,
+}
+
+/// What a flood is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Class {
+    Syn,
+    Udp,
+    SynAck,
+    Volume,
+    Leases,
+}
+
+const CLASSES: usize = 5;
+
+impl Held for Victim {
+    fn suspicion(&self) -> u32 {
+        let told = self.told.iter().any(|t| t.handle.is_some());
+        let seen = self.syns + self.packets + self.reflected + self.syn_acks;
+        if told {
+            u32::MAX
+        } else {
+            seen.min(1 << 30) as u32
+        }
+    }
+
+    fn last_ms(&self) -> i64 {
+        self.last_ms
+    }
+    fn is_light(&self) -> bool {
+        self.suspicion() < 100
+    }
+}
+
+impl Victim {
+    /// Starts windows anew that are over.
+    pub fn begin(&mut self, now_ms: i64, b: &Burst, short_ms: i64) {
+        if now_ms.saturating_sub(self.short_began_ms) >= short_ms {
+            *self = Victim {
+                short_began_ms: now_ms,
+                first_ms: b.first_ms,
+                last_ms: b.last_ms,
+                some: std::mem::take(&mut self.some),
+                // what is of the long window stays
+                long_began_ms: self.long_began_ms,
+                reflected: self.reflected,
+                reflected_bytes: self.reflected_bytes,
+                reflectors: self.reflectors,
+                asked: self.asked,
+                ports: self.ports,
+                syn_acks: self.syn_acks,
+                acking: self.acking,
+                opened: self.opened,
+                told: self.told,
+                ..Victim::default()
+            };
+            self.some.clear();
+        }
+        if now_ms.saturating_sub(self.long_began_ms) >= LONG_MS {
+            self.long_began_ms = now_ms;
+            (self.reflected, self.reflected_bytes, self.syn_acks) = (0, 0, 0);
+            self.reflectors = Distinct::default();
+            self.asked = Distinct::default();
+            self.acking = Distinct::default();
+            self.opened = Distinct::default();
+            self.ports = Default::default();
+        }
+        self.first_ms = self.first_ms.min(b.first_ms);
+        self.last_ms = self.last_ms.max(b.last_ms);
+    }
+
+    pub fn arrives(&mut self, ctx: &Ctx<'_>, b: &Burst) {
+        let (n, source) = (u64::from(b.packets), ctx.keyed.hash(&b.src));
+        let mut fresh = |class: Class| self.told[class as usize].fresh += n;
+        match b.kind {
+            BurstKind::Completed => {
+                self.completed += n;
+                return;
+            }
+            BurstKind::Syn => {
+                fresh(Class::Syn);
+                self.syns += n;
+                self.syn_sources.add(source);
+                self.syn_ports.add(ctx.keyed.hash(&b.dst_port));
+            }
+            BurstKind::SynAck => {
+                fresh(Class::SynAck);
+                self.syn_acks += n;
+                self.acking.add(source);
+            }
+            BurstKind::Udp | BurstKind::Icmp | BurstKind::Other => {
+                fresh(Class::Volume);
+                self.icmp += if b.kind == BurstKind::Icmp { n } else { 0 };
+                self.udp_ports.add(ctx.keyed.hash(&b.dst_port));
+                self.packets += n;
+                self.bytes += b.bytes;
+                if b.kind == BurstKind::Udp && b.src_port != 0 {
+                    self.told[Class::Udp as usize].fresh += n;
+                    self.reflected += n;
+                    self.reflected_bytes += b.bytes;
+                    self.reflectors.add(ctx.keyed.hash(&(b.src, b.src_port)));
+                    self.count_port(b.src_port, n);
+                }
+                if b.kind == BurstKind::Udp && b.dst_port == DHCP_SERVER {
+                    self.told[Class::Leases as usize].fresh += n;
+                    self.leases += 1;
+                }
+            }
+        }
+        if self.sources.add(source) && self.some.len() < SOME_MAX {
+            self.some.push(b.src);
+        }
+    }
+
+    pub fn leaves(&mut self, ctx: &Ctx<'_>, b: &Burst) {
+        match b.kind {
+            BurstKind::Syn => {
+                self.opened.add(ctx.keyed.hash(&b.dst));
+            }
+            BurstKind::Udp => {
+                self.sent += u64::from(b.packets);
+                if reflectors::name(b.dst_port).is_some() {
+                    self.asked.add(ctx.keyed.hash(&(b.dst, b.dst_port)));
+                }
+            }
+            _ => self.sent += u64::from(b.packets),
+        }
+    }
+
+    /// The ports that most came from (Misra and Gries, 1982).
+    fn count_port(&mut self, port: u16, n: u64) {
+        let known = self.ports.iter_mut().find(|p| p.0 == port && p.1 > 0);
+        match known {
+            Some(p) => p.1 += n,
+            None => match self.ports.iter_mut().find(|p| p.1 == 0) {
+                Some(free) => *free = (port, n),
+                None => self
+                    .ports
+                    .iter_mut()
+                    .for_each(|p| p.1 = p.1.saturating_sub(n)),
+            },
+        }
+    }
+
+    pub fn seconds(&self) -> f64 {
+        (self.last_ms.saturating_sub(self.first_ms) as f64 / 1000.0).max(1.0)
+    }
+
+    /// Packets a second that are no TCP.
+    pub fn rate(&self) -> f64 {
+        self.packets as f64 / self.seconds()
+    }
+
+    pub fn fresh_in(&self, now_ms: i64) -> bool {
+        now_ms.saturating_sub(self.last_ms) < 5_000
+    }
+
+    /// Tells what is a flood; whether one goes on.
+    pub fn judge(&mut self, ctx: &mut Ctx<'_>, addr: &Addr, scale: u32) -> bool {
+        let s = ctx.settings.flood.clone();
+        let half_open = u64::from(s.half_open) * u64::from(scale);
+        let sources = self.syn_sources.count();
+        let is_scan = sources < MANY_SOURCES && self.syn_ports.count() >= SCANNED_PORTS;
+        let syn = self.syns >= half_open && self.completed * 5 < self.syns && !is_scan;
+        let alone = |all: u32, own: u32| all.saturating_sub(own);
+        let unasked = alone(self.reflectors.count(), self.asked.count());
+        let large = self.reflected_bytes >= LARGE_BYTES && unasked >= FEW_REFLECTORS;
+        let udp = unasked >= s.reflectors && self.reflected >= 2 * u64::from(s.reflectors) || large;
+        let unopened = alone(self.acking.count(), self.opened.count());
+        // stray answers come from few hosts, and nobody sends them by mistake
+        let syn_ack = unopened >= s.reflectors / 2 && self.syn_acks >= u64::from(s.reflectors);
+        let quiet = self.sent * 20 < self.packets;
+        let (rate, many) = (self.rate(), self.sources.count() >= MANY_SOURCES);
+        let bytes_rate = self.bytes as f64 / self.seconds();
+        let volume = quiet
+            && (rate >= f64::from(s.packets)
+                || bytes_rate >= s.bytes as f64
+                || many && rate >= f64::from(s.packets_many_sources));
+        let pings = self.icmp as f64 / self.seconds() >= f64::from(s.packets_many_sources);
+        // a stream goes to one port
+        let scattered = quiet
+            && self.udp_ports.count() >= SCATTERED
+            && rate >= f64::from(s.packets_many_sources);
+        let volume = volume || pings || scattered;
+        let leases = self.leases >= LEASES;
+        // one cause, one incident: what is more exact goes first
+        let class = match () {
+            () if syn => Class::Syn,
+            () if udp => Class::Udp,
+            () if syn_ack => Class::SynAck,
+            () if leases => Class::Leases,
+            () if volume => Class::Volume,
+            () => return false,
+        };
+        self.tell(ctx, *addr, class, [f64::from(unasked), f64::from(unopened)]);
+        true
+    }
+
+    fn tell(&mut self, ctx: &mut Ctx<'_>, addr: Addr, class: Class, [unasked, unopened]: [f64; 2]) {
+        let told = &mut self.told[class as usize];
+        let count = std::mem::take(&mut told.fresh);
+        let growth = Growth {
+            last_ms: self.last_ms,
+            count,
+            peer: None,
+            peers_total: u64::from(self.sources.count()),
+        };
+        if let Some(handle) = told.handle
+            && ctx.incidents.grow(handle, &growth)
+        {
+            return;
+        }
+        let (kind, figures, counterfactual) =
+            self.why(&ctx.settings.flood, class, unasked, unopened);
+        let figures = figures
+            .into_iter()
+            .map(|(name, observed, threshold)| Figure {
+                name,
+                observed,
+                threshold: Some(threshold),
+                baseline: None,
+            });
+        let figures = figures.collect();
+        let finding = self.finding(ctx, kind, class, addr, figures, counterfactual, count);
+        self.told[class as usize].handle = ctx.incidents.report(ctx.now_ms, finding);
+    }
+
+    /// The kind of a class, its figures with what decided, and what would have kept it silent.
+    fn why(&self, s: &FloodSettings, class: Class, unasked: f64, unopened: f64) -> Why {
+        let half_open = self.syns.saturating_sub(self.completed) as f64;
+        let per_packet = self.reflected_bytes as f64 / self.reflected.max(1) as f64;
+        match class {
+            Class::Syn => (
+                DetectionKind::SynFlood,
+                vec![
+                    (HALF_OPEN, half_open, f64::from(s.half_open)),
+                    (COMPLETED, self.completed as f64, self.syns as f64 / 5.0),
+                ],
+                format!(
+                    "fewer than {} half-open connections, or a fifth of them completed",
+                    s.half_open
+                ),
+            ),
+            Class::Udp => (
+                DetectionKind::UdpAmplificationFlood,
+                vec![
+                    (UNASKED, unasked, f64::from(s.reflectors)),
+                    (PER_PACKET, per_packet, 0.0),
+                ],
+                format!(
+                    "fewer than {} services that answer, or questions to them",
+                    s.reflectors
+                ),
+            ),
+            Class::SynAck => (
+                DetectionKind::TcpReflectionFlood,
+                vec![(UNOPENED, unopened, f64::from(s.reflectors / 2))],
+                format!(
+                    "fewer than {} hosts that answer, or SYNs to them",
+                    s.reflectors / 2
+                ),
+            ),
+            Class::Volume => (
+                DetectionKind::Flood,
+                vec![
+                    (RATE, self.rate(), f64::from(s.packets_many_sources)),
+                    (
+                        BYTES_RATE,
+                        self.bytes as f64 / self.seconds(),
+                        s.bytes as f64,
+                    ),
+                ],
+                "answers of the victim, fewer sources, or fewer packets".to_owned(),
+            ),
+            Class::Leases => (
+                DetectionKind::Flood,
+                vec![(CLIENTS, self.leases as f64, LEASES as f64)],
+                format!("fewer than {LEASES} clients in three seconds"),
+            ),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one finding")]
+    fn finding(
+        &self,
+        ctx: &Ctx<'_>,
+        kind: DetectionKind,
+        class: Class,
+        addr: Addr,
+        figures: Vec<Figure>,
+        counterfactual: String,
+        count: u64,
+    ) -> Finding {
+        let mut facts = vec![];
+        let mut about = format!("on {addr}");
+        if class == Class::Udp {
+            let port = self
+                .ports
+                .iter()
+                .max_by_key(|p| (p.1, p.0))
+                .map_or(0, |p| p.0);
+            let name = reflectors::name(port).unwrap_or("unknown");
+            facts.push(("protocol", name.to_owned()));
+            facts.push(("source port of most packets", port.to_string()));
+            about = format!("{name} on {addr}");
+        }
+        if class == Class::Leases {
+            facts.push(("protocol", "dhcp".to_owned()));
+        }
+        let mut blind = sampled(self.interval);
+        if self.sent == 0 && self.asked.count() == 0 {
+            blind.push(
+                "nothing of what the victim sends was seen, so that its questions are not known"
+                    .to_owned(),
+            );
+        }
+        Finding {
+            kind,
+            detector: match class {
+                Class::Syn => "flood.syn",
+                Class::Udp => "flood.reflection",
+                Class::SynAck => "flood.tcp_reflection",
+                Class::Volume => "flood.volume",
+                Class::Leases => "flood.dhcp",
+            },
+            entity: Entity::Host(addr),
+            role: EntityRole::Victim,
+            severity: None,
+            confidence: if blind.is_empty() { 95 } else { 85 },
+            about,
+            first_ms: self.first_ms.min(ctx.now_ms),
+            last_ms: self.last_ms,
+            count,
+            peers: self.some.clone(),
+            peers_total: u64::from(self.sources.count()),
+            figures,
+            facts,
+            counterfactual,
+            blind,
+        }
+    }
+
+    pub fn tell_carpet(&mut self, ctx: &mut Ctx<'_>, net: Addr, rate_max: f64) {
+        let bits = if net.is_v4() { 24 } else { 48 };
+        let told = &mut self.told[Class::Volume as usize];
+        let count = std::mem::take(&mut told.fresh)
+            + std::mem::take(&mut self.told[Class::Syn as usize].fresh);
+        let finding = Finding {
+            kind: DetectionKind::CarpetFlood,
+            detector: "flood.carpet",
+            entity: Entity::Network(net, bits),
+            role: EntityRole::Victim,
+            severity: None,
+            confidence: 80,
+            about: format!("{net}/{bits}"),
+            first_ms: self.first_ms,
+            last_ms: self.last_ms,
+            count,
+            peers: self.some.clone(),
+            peers_total: u64::from(self.sources.count()),
+            figures: vec![
+                Figure {
+                    name: "packets a second",
+                    observed: (self.packets + self.syns) as f64 / self.seconds(),
+                    threshold: Some(rate_max),
+                    baseline: None,
+                },
+                Figure {
+                    name: "hosts that are hit",
+                    observed: f64::from(self.hosts.count()),
+                    threshold: Some(f64::from(CARPET_HOSTS)),
+                    baseline: None,
+                },
+            ],
+            facts: vec![],
+            counterfactual: "fewer packets, fewer hosts, or answers of the network".to_owned(),
+            blind: vec![],
+        };
+        ctx.incidents.report(ctx.now_ms, finding);
+    }
+}
+
+/// Kind, figures (name, observed, threshold) and counterfactual.
+type Why = (DetectionKind, Vec<(&'static str, f64, f64)>, String);
+
+const HALF_OPEN: &str = "half-open connections in the window";
+const COMPLETED: &str = "completed handshakes in the window";
+const UNASKED: &str = "services that answered without a question in a minute";
+const PER_PACKET: &str = "bytes a packet";
+const UNOPENED: &str = "hosts that answered a SYN that was not sent, in a minute";
+const RATE: &str = "packets a second";
+const BYTES_RATE: &str = "bytes a second";
+const CLIENTS: &str = "clients that ask for leases in the window";
+/// The window of answers that nobody asked for.
+const LONG_MS: i64 = 60_000;
+/// So many ports of few sources are a scan.
+const SCANNED_PORTS: u32 = 8;
+/// Streams have a port or two: so many are none.
+const SCATTERED: u32 = 64;
+/// So many bytes of so few services are a flood, too.
+const LARGE_BYTES: u64 = 2_000_000;
+const FEW_REFLECTORS: u32 = 5;
+/// Clients of DHCP that ask within the window: pools have hundreds, and relays ask for them from one address.
+const LEASES: u64 = 100;
+const DHCP_SERVER: u16 = 67;
+pub(super) const SOME_MAX: usize = 16;
+/// From so many on, sources are many.
+pub(super) const MANY_SOURCES: u32 = 20;
+pub(super) const CARPET_HOSTS: u32 = 16;

@@ -1,0 +1,184 @@
+//! Hashes that an attacker cannot foresee, and counting by them.
+
+use crate::model::Addr;
+use foldhash::fast::FixedState;
+use std::hash::{BuildHasher, Hash};
+
+/// A hash function with a key: a secret in `run`, a constant in `replay`.
+#[derive(Clone, Debug)]
+pub(super) struct Keyed(FixedState);
+
+impl Keyed {
+    pub fn new(seed: u64) -> Self {
+        Keyed(FixedState::with_seed(seed))
+    }
+
+    #[inline]
+    pub fn hash<T: Hash>(&self, value: &T) -> u64 {
+        self.0.hash_one(value)
+    }
+}
+
+/// What state is kept by.
+pub(super) trait Key: Copy + Eq + Hash {
+    /// Of all places, one prefix may have one in so many.
+    const SHARE: usize = 8;
+
+    /// The address whose prefix has a share of the places.
+    fn addr(&self) -> Addr;
+
+    /// The prefix: 24 bits of IPv4, 48 of IPv6.
+    fn prefix(&self) -> Addr {
+        network(&self.addr())
+    }
+}
+
+impl Key for Addr {
+    fn addr(&self) -> Addr {
+        *self
+    }
+}
+
+impl Key for (Addr, Addr) {
+    const SHARE: usize = 2;
+
+    fn addr(&self) -> Addr {
+        self.0
+    }
+}
+
+impl Key for (Addr, Addr, u16) {
+    const SHARE: usize = 2;
+
+    fn addr(&self) -> Addr {
+        self.0
+    }
+}
+
+/// The network of an address as far as networks are looked at whole: 24 bits of IPv4, 48 of IPv6.
+pub(super) fn network(addr: &Addr) -> Addr {
+    let mut bytes = addr.0;
+    match addr.is_v4() {
+        true => bytes[15] = 0,
+        false => bytes[6..].fill(0),
+    }
+    Addr(bytes)
+}
+
+/// How many different things there were: linear counting (Whang, Vander-Zanden and Taylor, 1990) with 64 bits a word.
+/// Nearly exact up to half as many as there are bits; it ends at about five times as many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Distinct<const WORDS: usize>([u64; WORDS]);
+
+impl<const WORDS: usize> Default for Distinct<WORDS> {
+    fn default() -> Self {
+        Distinct([0; WORDS])
+    }
+}
+
+impl<const WORDS: usize> Distinct<WORDS> {
+    /// Adds the hash of a thing; returns whether it is new.
+    #[inline]
+    pub fn add(&mut self, hash: u64) -> bool {
+        let bit = (hash >> 32) as usize % (WORDS * 64);
+        let word = &mut self.0[bit / 64];
+        let fresh = *word >> (bit % 64) & 1 == 0;
+        *word |= 1 << (bit % 64);
+        fresh
+    }
+
+    /// How many there were, about.
+    pub fn count(&self) -> u32 {
+        let bits = (WORDS * 64) as f64;
+        let ones: u32 = self.0.iter().map(|w| w.count_ones()).sum();
+        let zeros = (bits - f64::from(ones)).max(0.5);
+        (bits * (bits / zeros).ln()).round() as u32
+    }
+}
+
+/// What was there within a time: two generations of bits, of which the older is forgotten.
+#[derive(Debug)]
+pub(super) struct Recent {
+    bits: [Vec<u64>; 2],
+    began_ms: i64,
+    keeps_ms: i64,
+}
+
+impl Recent {
+    /// Remembers for `keeps_ms` to twice as long, in 2^`log2` bits a generation.
+    pub fn new(log2: u32, keeps_ms: i64) -> Self {
+        let words = (1usize << log2) / 64;
+        Recent {
+            bits: [vec![0; words], vec![0; words]],
+            began_ms: i64::MIN,
+            keeps_ms,
+        }
+    }
+
+    /// Bytes that it takes.
+    pub const fn bytes(log2: u32) -> usize {
+        (1usize << log2) / 4
+    }
+
+    /// Forgets what is too old.
+    pub fn pass(&mut self, now_ms: i64) {
+        let age = now_ms.saturating_sub(self.began_ms);
+        if (0..self.keeps_ms).contains(&age) {
+            return;
+        }
+        self.bits.swap(0, 1);
+        self.bits[0].fill(0);
+        if age >= 2 * self.keeps_ms || age < 0 {
+            self.bits[1].fill(0);
+        }
+        self.began_ms = now_ms;
+    }
+
+    pub fn add(&mut self, hash: u64) {
+        for bit in self.places(hash) {
+            self.bits[0][bit / 64] |= 1 << (bit % 64);
+        }
+    }
+
+    pub fn has(&self, hash: u64) -> bool {
+        let places = self.places(hash);
+        let all = |bits: &[u64]| places.iter().all(|b| bits[b / 64] >> (b % 64) & 1 == 1);
+        self.bits.iter().any(|b| all(b))
+    }
+
+    fn places(&self, hash: u64) -> [usize; 2] {
+        let bits = self.bits[0].len() * 64;
+        [hash as usize % bits, (hash >> 32) as usize % bits]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_are_counted_well_and_many_about() {
+        let keyed = Keyed::new(3);
+        for n in [0u32, 1, 10, 15, 100, 400, 1000] {
+            let mut d = Distinct::<8>::default();
+            (0..n).for_each(|i| {
+                d.add(keyed.hash(&i));
+                d.add(keyed.hash(&i));
+            });
+            let off = f64::from(d.count().abs_diff(n));
+            assert!(off <= (0.12 * f64::from(n)).max(1.0), "{n}: {}", d.count());
+        }
+    }
+
+    #[test]
+    fn what_is_recent_is_known_for_a_while() {
+        let keyed = Keyed::new(3);
+        let mut r = Recent::new(16, 1000);
+        r.pass(0);
+        r.add(keyed.hash(&1));
+        r.pass(1500);
+        assert!(r.has(keyed.hash(&1)) && !r.has(keyed.hash(&2)));
+        r.pass(2600);
+        assert!(!r.has(keyed.hash(&1)));
+    }
+}

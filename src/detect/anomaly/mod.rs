@@ -1,0 +1,367 @@
+//! Detectors over rows and packets, exported or metered: one file a detector.
+//!
+//! Owns: [`Feed`] (packets to facts, in each shard), [`Sighting`] (a fact), [`Detectors`] (all detectors and their incidents).
+//! Never: capturing, storing, the clock: time is that of the data, and passes with what is seen.
+//! Why one place judges: a scanner or a victim shows up in many shards. Shards make small facts in passing; they are judged here in
+//! the order of the input, so that a replay gives the same whatever the number of shards. Each table has its places from the start;
+//! who fills them gets at most a share, and what is most suspicious stays.
+
+mod arena;
+mod arp;
+mod beacon;
+mod brute_force;
+mod dns;
+mod feed;
+mod flood;
+mod icmp;
+mod keyed;
+mod lateral;
+mod odd;
+mod payload;
+mod reflectors;
+mod scan;
+mod settings;
+mod sighting;
+mod upload;
+mod zones;
+
+pub use feed::Feed;
+pub use settings::{
+    BeaconSettings, BruteForceSettings, DnsSettings, FloodSettings, ScanSettings, Settings,
+    UploadSettings,
+};
+pub use sighting::{
+    ArpSeen, Burst, BurstKind, CallSeen, DeniedSeen, DnsSeen, EchoSeen, FlowSeen, OddSeen,
+    PairSeen, Seen, Side, Sighting, of_rows,
+};
+
+use super::incident::{Finding, Incidents};
+use crate::model::{Addr, Detection, DetectionKind, Entity, EntityRole, EvidenceFlow, Figure};
+use keyed::{Keyed, Recent};
+use zones::Zones;
+
+/// What a detector works with.
+struct Ctx<'a> {
+    now_ms: i64,
+    settings: &'a Settings,
+    keyed: &'a Keyed,
+    zones: &'a Zones,
+    incidents: &'a mut Incidents,
+}
+
+/// All detectors.
+#[derive(Debug)]
+pub struct Detectors {
+    settings: Settings,
+    keyed: Keyed,
+    zones: Zones,
+    incidents: Incidents,
+    parts: Parts,
+    /// Questions and answers of rows that have no direction of their own.
+    answers: Recent,
+    now_ms: i64,
+    second: i64,
+    lost_told: u64,
+    lost_ms: i64,
+}
+
+#[derive(Debug)]
+struct Parts {
+    scan: scan::Scan,
+    flood: flood::Flood,
+    brute_force: brute_force::BruteForce,
+    dns: dns::Dns,
+    icmp: icmp::Icmp,
+    arp: arp::Arp,
+    odd: odd::Odd,
+    lateral: lateral::Lateral,
+    beacon: beacon::Beacon,
+    upload: upload::Upload,
+}
+
+impl Detectors {
+    /// Detectors that have seen nothing.
+    ///
+    /// # Errors
+    /// When the settings cannot be so; the text begins with the key.
+    pub fn new(settings: &Settings) -> Result<Self, String> {
+        let zones = Zones::new(&settings.inside)?;
+        if let Some(fault) = settings.faults().into_iter().next() {
+            return Err(fault);
+        }
+        let places = settings.places_max.clamp(PLACES_MIN, PLACES_MAX);
+        Ok(Detectors {
+            keyed: Keyed::new(settings.hash_seed),
+            zones,
+            incidents: Incidents::new(
+                settings.incident_gap_s,
+                settings.incidents_max,
+                settings.incidents_per_day_max,
+                &settings.off,
+            ),
+            parts: Parts {
+                scan: scan::Scan::new(places),
+                flood: flood::Flood::new(places),
+                brute_force: brute_force::BruteForce::new(places),
+                dns: dns::Dns::new(places),
+                icmp: icmp::Icmp::new(places),
+                arp: arp::Arp::new(places),
+                odd: odd::Odd::new(places),
+                lateral: lateral::Lateral::new(places),
+                beacon: beacon::Beacon::new(places),
+                upload: upload::Upload::new(places),
+            },
+            answers: Recent::new(ANSWERS_LOG2, ANSWERS_MS),
+            settings: settings.clone(),
+            now_ms: i64::MIN,
+            second: i64::MIN,
+            lost_told: 0,
+            lost_ms: i64::MIN,
+        })
+    }
+
+    /// Most bytes that detectors with these settings take.
+    pub fn memory_max(settings: &Settings) -> usize {
+        let places = settings.places_max.clamp(PLACES_MIN, PLACES_MAX);
+        let parts = [
+            scan::Scan::bytes(places),
+            flood::Flood::bytes(places),
+            brute_force::BruteForce::bytes(places),
+            dns::Dns::bytes(places),
+            icmp::Icmp::bytes(places),
+            arp::Arp::bytes(places),
+            odd::Odd::bytes(places),
+            lateral::Lateral::bytes(places),
+            beacon::Beacon::bytes(places),
+            upload::Upload::bytes(places),
+            Recent::bytes(ANSWERS_LOG2),
+            settings.incidents_max.saturating_mul(INCIDENT_BYTES),
+        ];
+        parts.into_iter().fold(0, usize::saturating_add)
+    }
+
+    /// Takes a fact. Facts come in the order of the input.
+    pub fn observe(&mut self, s: &Sighting) {
+        self.pass(s.now_ms);
+        let (mut ctx, parts, answers) = self.split();
+        match &s.seen {
+            Seen::Flow(f) => flow(&mut ctx, parts, answers, f),
+            Seen::Burst(b) => parts.flood.burst(&mut ctx, b),
+            Seen::Dns(d) => parts.dns.message(&mut ctx, d),
+            Seen::Echo(e) => parts.icmp.echo(&mut ctx, e),
+            Seen::Arp(a) => parts.arp.packet(&mut ctx, a),
+            Seen::Odd(o) => parts.odd.segment(&mut ctx, o),
+            Seen::Denied(d) => parts.brute_force.denied(&mut ctx, d),
+            Seen::Call(c) => parts.lateral.call(&mut ctx, c),
+            Seen::Heartbleed(p) => lateral::Lateral::heartbleed(&mut ctx, p),
+        }
+    }
+
+    /// Lets time pass. A clock that goes back by more than an hour begins another capture: everything is over, and nothing is known.
+    pub fn pass(&mut self, now_ms: i64) {
+        if self.now_ms != i64::MIN && now_ms < self.now_ms.saturating_sub(STEP_MS) {
+            self.finish();
+            self.forget();
+        }
+        let second = now_ms.div_euclid(1_000);
+        if second > self.second {
+            let is_first = self.second == i64::MIN;
+            self.second = second;
+            // the second begins: which of its facts comes first says nothing
+            self.now_ms = second * 1_000;
+            if !is_first {
+                self.tick();
+            }
+            self.answers.pass(self.now_ms);
+        }
+        self.now_ms = self.now_ms.max(now_ms);
+    }
+
+    /// The end of the input: everything is judged, and every incident is over.
+    pub fn finish(&mut self) {
+        self.tick();
+        self.incidents.close_all();
+    }
+
+    /// Incidents that are new or have grown since this was called last; each has a higher version than before.
+    pub fn take(&mut self) -> Vec<Detection> {
+        self.incidents.take()
+    }
+
+    /// Incidents that the budget of the day held back.
+    pub fn held_back(&self) -> u64 {
+        self.incidents.held_back()
+    }
+
+    /// Entries that gave way and keys that found no room, of each detector.
+    pub fn lost(&self) -> [(&'static str, u64, u64); 10] {
+        let p = &self.parts;
+        [
+            ("scan", p.scan.lost()),
+            ("flood", p.flood.lost()),
+            ("brute_force", p.brute_force.lost()),
+            ("dns", p.dns.lost()),
+            ("icmp", p.icmp.lost()),
+            ("arp", p.arp.lost()),
+            ("odd", p.odd.lost()),
+            ("lateral", p.lateral.lost()),
+            ("beacon", p.beacon.lost()),
+            ("upload", p.upload.lost()),
+        ]
+        .map(|(name, (evicted, refused))| (name, evicted, refused))
+    }
+
+    fn tick(&mut self) {
+        self.degraded();
+        let (mut ctx, parts, _) = self.split();
+        parts.flood.tick(&mut ctx);
+        let now_ms = self.now_ms;
+        self.incidents.tick(now_ms);
+    }
+
+    /// Tells once a minute what detectors lost since.
+    fn degraded(&mut self) {
+        let lost = self.lost();
+        let all: u64 = lost.iter().map(|l| l.1 + l.2).sum();
+        let due = self.now_ms.saturating_sub(self.lost_ms) >= 60_000;
+        if all < self.lost_told + LOST_MIN || !due {
+            return;
+        }
+        let fresh = all - self.lost_told;
+        (self.lost_told, self.lost_ms) = (all, self.now_ms);
+        let facts = lost.iter().filter(|l| l.1 + l.2 > 0);
+        let facts = facts.map(|l| (l.0, format!("{} gave way, {} found no room", l.1, l.2)));
+        let finding = Finding {
+            kind: DetectionKind::DetectorDegraded,
+            detector: "anomaly.places",
+            entity: Entity::Collector,
+            role: EntityRole::Victim,
+            severity: None,
+            confidence: 100,
+            about: "places are taken".to_owned(),
+            first_ms: self.now_ms,
+            last_ms: self.now_ms,
+            count: fresh,
+            peers: vec![],
+            peers_total: 0,
+            figures: vec![figure("entries lost", all as f64, Some(LOST_MIN as f64))],
+            facts: facts.collect(),
+            counterfactual: "more places (`detect.places_max`), or fewer hosts".to_owned(),
+            blind: vec!["what was known of the entries that are lost".to_owned()],
+        };
+        self.incidents.report(self.now_ms, finding);
+    }
+
+    fn forget(&mut self) {
+        let p = &mut self.parts;
+        p.scan.clear();
+        p.flood.clear();
+        p.brute_force.clear();
+        p.dns.clear();
+        p.icmp.clear();
+        p.arp.clear();
+        p.odd.clear();
+        p.lateral.clear();
+        p.beacon.clear();
+        p.upload.clear();
+        (self.now_ms, self.second) = (i64::MIN, i64::MIN);
+    }
+
+    fn split(&mut self) -> (Ctx<'_>, &mut Parts, &mut Recent) {
+        let ctx = Ctx {
+            now_ms: self.now_ms,
+            settings: &self.settings,
+            keyed: &self.keyed,
+            zones: &self.zones,
+            incidents: &mut self.incidents,
+        };
+        (ctx, &mut self.parts, &mut self.answers)
+    }
+}
+
+/// A row goes to all detectors that look at rows.
+fn flow(ctx: &mut Ctx<'_>, parts: &mut Parts, answers: &mut Recent, f: &FlowSeen) {
+    let mut answered = false;
+    if f.metered && f.proto == TCP {
+        parts.flood.stray(ctx, f);
+    }
+    if !f.metered {
+        parts.flood.flow(ctx, f);
+        if f.proto != TCP {
+            // the ports of echo messages say which way they go
+            let (src_port, dst_port) = match f.proto {
+                UDP => (f.src_port, f.dst_port),
+                _ => (0, 0),
+            };
+            answered = answers.has(ctx.keyed.hash(&(f.dst, dst_port, f.src, src_port)));
+            answers.add(ctx.keyed.hash(&(f.src, src_port, f.dst, dst_port)));
+        }
+    }
+    // sources that speak to a victim may be invented, and their number is no reason to forget others
+    if !parts.flood.is_victim(&f.dst) {
+        parts.scan.flow(ctx, f, answered);
+        parts.brute_force.flow(ctx, f);
+        parts.beacon.flow(ctx, f);
+        parts.lateral.flow(ctx, f);
+    }
+    parts.upload.flow(ctx, f);
+}
+
+/// A flow as evidence.
+fn evidence(f: &FlowSeen) -> EvidenceFlow {
+    let (src_port, dst_port) = match f.proto {
+        1 | 58 => (f.icmp >> 8, f.icmp & 0xff),
+        _ => (f.src_port, f.dst_port),
+    };
+    EvidenceFlow {
+        src: f.src,
+        dst: f.dst,
+        src_port,
+        dst_port,
+        proto: f.proto,
+        bytes: f.bytes,
+        packets: f.packets,
+        start_ms: f.start_ms,
+        community_id: String::new(),
+    }
+}
+
+fn figure(name: &'static str, observed: f64, threshold: Option<f64>) -> Figure {
+    Figure {
+        name,
+        observed,
+        threshold,
+        baseline: None,
+    }
+}
+
+/// What sampling hides.
+fn sampled(interval: u32) -> Vec<String> {
+    match interval {
+        0 | 1 => vec![],
+        n => vec![format!(
+            "1 in {n} packets was seen: what answered, and small flows, may be missing"
+        )],
+    }
+}
+
+/// Whether an address is of a group or of all hosts, and not of one.
+fn is_group(addr: &Addr) -> bool {
+    match addr.is_v4() {
+        true => addr.0[12] >= 224 || addr.0[15] == 255 || addr.0[12..] == [0; 4],
+        false => addr.0[0] == 0xff || addr.is_unspecified(),
+    }
+}
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const PLACES_MIN: usize = 4_096;
+const PLACES_MAX: usize = 1 << 22;
+/// Where the clock goes back by more, another capture begins.
+const STEP_MS: i64 = 3_600_000;
+const ANSWERS_LOG2: u32 = 22;
+const ANSWERS_MS: i64 = 60_000;
+/// So many lost entries are told.
+const LOST_MIN: u64 = 1_000;
+/// Peers, flows and words of an incident.
+const INCIDENT_BYTES: usize = 8_192;

@@ -1,0 +1,307 @@
+//! What single packets say that detectors listen to: names of DNS, refused logins, remote calls, heartbeats.
+//!
+//! Each is told by a few fixed bytes at a fixed place, so that ordinary payload costs little more than a look at its ports.
+
+use super::sighting::{CallSeen, DeniedSeen, DnsSeen, PairSeen, Seen};
+use crate::model::{PacketView, TcpHeader};
+
+/// What a segment of TCP says.
+pub(super) fn of_tcp(p: &PacketView<'_>, t: &TcpHeader) -> Option<Seen> {
+    let bytes = p.payload();
+    if let Some(service) = refusal(t.src_port, bytes) {
+        return Some(Seen::Denied(denied(p, t.src_port, service)));
+    }
+    if bytes.starts_with(&[HEARTBEAT, 3]) && is_heartbleed(bytes) {
+        return Some(Seen::Heartbleed(PairSeen {
+            src: p.src,
+            dst: p.dst,
+            port: t.dst_port,
+            time_ms: ms(p),
+        }));
+    }
+    let rpc = match t.dst_port {
+        139 | 445 => bytes.get(..1024).unwrap_or(bytes),
+        _ if bytes.starts_with(&[5, 0]) => bytes,
+        _ => return None,
+    };
+    call(rpc).map(|(interface, operation)| {
+        Seen::Call(CallSeen {
+            client: p.src,
+            server: p.dst,
+            port: t.dst_port,
+            interface,
+            operation,
+            time_ms: ms(p),
+        })
+    })
+}
+
+/// What a datagram of UDP says.
+pub(super) fn of_udp(p: &PacketView<'_>, src: u16, dst: u16) -> Option<Seen> {
+    match (src, dst) {
+        (53, _) | (_, 53) => dns(p).map(Seen::Dns),
+        (88, _) => krb_error(p.payload()).then(|| Seen::Denied(denied(p, 88, "kerberos"))),
+        _ => None,
+    }
+}
+
+fn denied(p: &PacketView<'_>, port: u16, service: &'static str) -> DeniedSeen {
+    DeniedSeen {
+        client: p.dst,
+        server: p.src,
+        port,
+        service,
+        time_ms: ms(p),
+    }
+}
+
+/// Which service refuses a login with these first bytes of what its server sends.
+fn refusal(port: u16, b: &[u8]) -> Option<&'static str> {
+    let has = |part: &[u8]| b.windows(part.len()).take(SEARCHED).any(|w| w == part);
+    let (refused, service) = match port {
+        // RFC 959: 530 not logged in
+        21 => (b.starts_with(b"530 "), "ftp"),
+        // RFC 4954: 535 credentials invalid
+        25 | 465 | 587 => (b.starts_with(b"535 ") || b.starts_with(b"535-"), "smtp"),
+        // RFC 1939: a command failed; only that of a password says so in words
+        110 => (
+            b.starts_with(b"-ERR") && (has(b"AUTH") || has(b"assword") || has(b"ogin")),
+            "pop3",
+        ),
+        143 => (
+            has(b" NO ") && (has(b"AUTHENTICATIONFAILED") || has(b"ogin") || has(b"uthentic")),
+            "imap",
+        ),
+        23 => (has(b"ogin incorrect") || has(b"ogin failed"), "telnet"),
+        // RFC 7617: other schemes answer so on the way to every success
+        80 | 8000 | 8080 | 8888 => (
+            b.starts_with(b"HTTP/1.") && b.get(8..12) == Some(b" 401") && has(b": Basic"),
+            HTTP,
+        ),
+        // MS-SMB2 2.2.1: status of a session setup; STATUS_LOGON_FAILURE and its kin
+        139 | 445 => (smb_refusal(b), "smb"),
+        // a Kerberos message over TCP has its length before it (RFC 4120 section 7.2.2)
+        88 => (krb_error(b.get(4..).unwrap_or_default()), "kerberos"),
+        // RFC 4511 section 4.2.2: a bind response with invalidCredentials
+        389 => (ldap_refusal(b), "ldap"),
+        // an error packet of MySQL: 1045 access denied
+        3306 => (b.get(4..7) == Some(&[0xff, 0x15, 0x04]), "mysql"),
+        // an error message of PostgreSQL with SQLSTATE 28P01 or 28000
+        5432 => (
+            b.first() == Some(&b'E') && (has(b"C28P01") || has(b"C28000")),
+            "postgresql",
+        ),
+        // MS-TDS 2.2.7.10: ERROR token with number 18456
+        1433 => (has(&[0xaa]) && has(&18_456u32.to_le_bytes()), "mssql"),
+        // RFC 6143 section 7.1.3: security result 1
+        5900..=5903 => (
+            b.starts_with(&[0, 0, 0, 1]) && b.len() > 8 || b == [0, 0, 0, 1],
+            "vnc",
+        ),
+        6379 => (
+            b.starts_with(b"-WRONGPASS") || b.starts_with(b"-ERR invalid password"),
+            "redis",
+        ),
+        _ => return None,
+    };
+    refused.then_some(service)
+}
+
+fn smb_refusal(b: &[u8]) -> bool {
+    // behind the length of NetBIOS
+    let Some(smb) = b.get(4..) else { return false };
+    let status = match smb {
+        [0xfe, b'S', b'M', b'B', _, _, _, _, a, b, c, d, 1, 0, ..] => [*a, *b, *c, *d],
+        // MS-CIFS 2.2.3.1: session setup
+        [0xff, b'S', b'M', b'B', 0x73, a, b, c, d, ..] => [*a, *b, *c, *d],
+        _ => return false,
+    };
+    // wrong password, no such user, restricted, expired, disabled, locked
+    let refused = [
+        0xc000_006d,
+        0xc000_0064,
+        0xc000_006a,
+        0xc000_006e,
+        0xc000_0071,
+        0xc000_0072,
+        0xc000_0234,
+    ];
+    refused.contains(&u32::from_le_bytes(status))
+}
+
+/// A KRB-ERROR (RFC 4120 section 5.9.1) that says that a name or a password is wrong: error-code is element 6.
+fn krb_error(b: &[u8]) -> bool {
+    if b.first() != Some(&0x7e) {
+        return false;
+    }
+    let codes = b.windows(5).take(SEARCHED);
+    // no such client, revoked, pre-authentication failed
+    codes
+        .filter(|w| w[..4] == [0xa6, 3, 2, 1])
+        .any(|w| matches!(w[4], 6 | 18 | 24))
+}
+
+fn ldap_refusal(b: &[u8]) -> bool {
+    // bind response, result code 49
+    let wanted = |w: &[u8]| w[0] == 0x61 && (w[2..5] == [0x0a, 1, 49] || w[3..6] == [0x0a, 1, 49]);
+    b.first() == Some(&0x30) && b.windows(6).take(32).any(wanted)
+}
+
+/// A heartbeat request that promises more than its record holds (CVE-2014-0160, RFC 6520 section 4).
+fn is_heartbleed(b: &[u8]) -> bool {
+    let [_, _, _, a, c, 1, e, f, ..] = *b else {
+        return false;
+    };
+    let record = u16::from_be_bytes([a, c]);
+    let promised = u16::from_be_bytes([e, f]);
+    if b[2] > 4 || usize::from(record) > b.len() {
+        return false;
+    }
+    // 3 bytes of header and 16 of padding belong to it
+    u32::from(promised) + 19 > u32::from(record)
+}
+
+/// What DCE/RPC asks for (C706 section 12.6.4): the interface of a bind or an altered context, where it is one that runs programs or
+/// reads secrets; of a request the number of its operation.
+fn call(b: &[u8]) -> Option<(&'static str, Option<u16>)> {
+    // version 5.0, type, flags, little-endian ASCII and IEEE
+    let head = |w: &[u8]| {
+        w[..2] == [5, 0] && matches!(w[2], REQUEST | BIND | ALTER) && w[4..8] == [16, 0, 0, 0]
+    };
+    let at = b.windows(8).position(head)?;
+    let pdu = &b[at..];
+    if pdu[2] == REQUEST {
+        let operation = pdu.get(22..24)?;
+        return Some(("", Some(u16::from_le_bytes([operation[0], operation[1]]))));
+    }
+    INTERFACES
+        .iter()
+        .find(|(uuid, _)| pdu.windows(16).take(400).any(|w| w == uuid))
+        .map(|(_, name)| (*name, None))
+}
+
+/// Header and first question of a message of DNS.
+fn dns(p: &PacketView<'_>) -> Option<DnsSeen> {
+    let b = p.payload();
+    let header = b.first_chunk::<12>()?;
+    let is_answer = header[2] & 0x80 != 0;
+    let questions = u16::from_be_bytes([header[4], header[5]]);
+    // only queries have names to look at
+    if questions != 1 || header[2] & 0x78 != 0 {
+        return None;
+    }
+    let mut name = Vec::with_capacity(64);
+    let mut at = 12;
+    loop {
+        let n = usize::from(*b.get(at)?);
+        if n == 0 {
+            break;
+        }
+        let label = b.get(at + 1..at + 1 + n).filter(|_| n < 64)?;
+        if !name.is_empty() {
+            name.push(b'.');
+        }
+        name.extend(label.iter().map(u8::to_ascii_lowercase));
+        at += 1 + n;
+        if name.len() > 255 {
+            return None;
+        }
+    }
+    let kind = b.get(at + 1..at + 3)?;
+    let (client, server) = match is_answer {
+        true => (p.dst, p.src),
+        false => (p.src, p.dst),
+    };
+    Some(DnsSeen {
+        client,
+        server,
+        time_ms: ms(p),
+        is_answer,
+        rcode: header[3] & 15,
+        kind: u16::from_be_bytes([kind[0], kind[1]]),
+        bytes: p.payload_len.min(65_535) as u16,
+        name: name.into(),
+    })
+}
+
+fn ms(p: &PacketView<'_>) -> i64 {
+    p.time_ns.div_euclid(1_000_000)
+}
+
+/// How far into a segment words are looked for.
+const SEARCHED: usize = 512;
+/// Clients of it are refused once before they send a password at all.
+pub(super) const HTTP: &str = "http";
+/// Content type of TLS heartbeats.
+const HEARTBEAT: u8 = 24;
+/// Types of messages of DCE/RPC.
+const REQUEST: u8 = 0;
+const BIND: u8 = 11;
+const ALTER: u8 = 14;
+
+/// Interfaces as they stand in a bind, little-endian, and what they are.
+const INTERFACES: [([u8; 16], &str); 9] = [
+    (
+        [
+            0x81, 0xbb, 0x7a, 0x36, 0x44, 0x98, 0xf1, 0x35, 0xad, 0x32, 0x98, 0xf0, 0x38, 0x00,
+            0x10, 0x03,
+        ],
+        "svcctl",
+    ),
+    (
+        [
+            0x82, 0x06, 0xf7, 0x1f, 0x51, 0x0a, 0xe8, 0x30, 0x07, 0x6d, 0x74, 0x0b, 0xe8, 0xce,
+            0xe9, 0x8b,
+        ],
+        "atsvc",
+    ),
+    (
+        [
+            0x49, 0x59, 0xd3, 0x86, 0xc9, 0x83, 0x44, 0x40, 0xb4, 0x24, 0xdb, 0x36, 0x32, 0x31,
+            0xfd, 0x0c,
+        ],
+        "ITaskSchedulerService",
+    ),
+    (
+        [
+            0x99, 0xdc, 0x56, 0x95, 0x8c, 0x82, 0xcf, 0x11, 0xa3, 0x7e, 0x00, 0xaa, 0x00, 0x32,
+            0x40, 0xc7,
+        ],
+        "IWbemServices",
+    ),
+    (
+        [
+            0x35, 0x42, 0x51, 0xe3, 0x06, 0x4b, 0xd1, 0x11, 0xab, 0x04, 0x00, 0xc0, 0x4f, 0xc2,
+            0xdc, 0xd2,
+        ],
+        "drsuapi",
+    ),
+    (
+        [
+            0x01, 0xd0, 0x8c, 0x33, 0x44, 0x22, 0xf1, 0x31, 0xaa, 0xaa, 0x90, 0x00, 0x38, 0x00,
+            0x10, 0x03,
+        ],
+        "winreg",
+    ),
+    (
+        [
+            0xa0, 0x01, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xc0, 0x00, 0x00, 0x00, 0x00, 0x00,
+            0x00, 0x46,
+        ],
+        "IRemoteSCMActivator",
+    ),
+    (
+        [
+            0xb8, 0x4a, 0x9f, 0x4d, 0x1c, 0x7d, 0xcf, 0x11, 0x86, 0x1e, 0x00, 0x20, 0xaf, 0x6e,
+            0x7c, 0x57,
+        ],
+        "IRemoteActivation",
+    ),
+    (
+        [
+            0x78, 0x56, 0x34, 0x12, 0x34, 0x12, 0xcd, 0xab, 0xef, 0x00, 0x01, 0x23, 0x45, 0x67,
+            0xcf, 0xfb,
+        ],
+        "netlogon",
+    ),
+];

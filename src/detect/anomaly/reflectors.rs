@@ -1,0 +1,67 @@
+//! Services over UDP that answer more than they are asked, to whoever seems to ask.
+//!
+//! Ports and names: CISA alert TA14-017A ("UDP-Based Amplification Attacks", with its later additions), and the registry of
+//! service names for those seen since (37810 is discovery of video recorders, 10001 of wireless bridges, 3702 WS-Discovery,
+//! 3283 remote desktop of one maker).
+
+/// Stands for datagrams of which only later fragments came: large answers come in fragments, large questions hardly.
+pub(super) const FRAGMENTS: u16 = 1;
+
+/// The name of the service that a port of a reflector has.
+pub(super) fn name(port: u16) -> Option<&'static str> {
+    let at = REFLECTORS.binary_search_by_key(&port, |r| r.0).ok()?;
+    Some(REFLECTORS[at].1)
+}
+
+const REFLECTORS: [(u16, &str); 39] = [
+    (FRAGMENTS, "fragments"),
+    (17, "qotd"),
+    (19, "chargen"),
+    (53, "dns"),
+    (69, "tftp"),
+    (111, "portmap"),
+    (123, "ntp"),
+    (137, "netbios"),
+    (161, "snmp"),
+    (177, "xdmcp"),
+    (389, "cldap"),
+    (427, "slp"),
+    (500, "isakmp"),
+    (520, "rip"),
+    (623, "ipmi"),
+    (1194, "openvpn"),
+    (1434, "mssql"),
+    (1604, "citrix"),
+    (1701, "l2tp"),
+    (1900, "ssdp"),
+    (2049, "nfs"),
+    (3283, "net-assistant"),
+    (3389, "rdp"),
+    (3478, "stun"),
+    (3702, "ws-discovery"),
+    (4500, "ipsec-nat"),
+    (5060, "sip"),
+    (5093, "sentinel"),
+    (5351, "nat-pmp"),
+    (5353, "mdns"),
+    (5683, "coap"),
+    (10_001, "ubiquiti"),
+    (10_074, "tp240"),
+    (11_211, "memcached"),
+    (27_015, "game-query"),
+    (32_414, "plex"),
+    (33_848, "jenkins"),
+    (37_810, "dvr-dhcpdiscover"),
+    (47_808, "bacnet"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_in_order() {
+        assert!(REFLECTORS.is_sorted_by(|a, b| a.0 < b.0));
+        assert_eq!((name(500), name(501)), (Some("isakmp"), None));
+    }
+}

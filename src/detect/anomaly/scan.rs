@@ -1,0 +1,532 @@
+//! Scans and sweeps: a source whose first contacts fail.
+//!
+//! A sequential test (Jung, Paxson, Berger and Balakrishnan, 2004: "threshold random walk", with their probabilities of success of
+//! 0.8 and 0.2 and their error rates of 0.01) says whether a source guesses; how many ports of a host, or hosts of a port, say
+//! what it does. The start values of the counts are those of Snort's medium profile and of bro-simple-scan, lowered to what
+//! short captures of scans have; a contact counts once however often it is tried.
+//!
+//! Of a source little is kept until four contacts failed, then it has a place in a smaller table.
+
+use super::arena::{Arena, Held};
+use super::keyed::Distinct;
+use super::sighting::{FlowSeen, Side};
+use super::{Ctx, evidence, is_group};
+use crate::detect::incident::{Finding, Growth, Handle};
+use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure, Handshake, Severity};
+
+#[derive(Debug)]
+pub(super) struct Scan {
+    sources: Arena<Addr, Source>,
+    details: Arena<Addr, Detail>,
+}
+
+/// A first contact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Contact {
+    pub proto: u8,
+    pub port: u16,
+    pub failed: bool,
+    /// How it was tried.
+    pub method: &'static str,
+}
+
+/// Any source.
+#[derive(Debug, Default)]
+struct Source {
+    last_ms: i64,
+    failed: u32,
+    walk: f32,
+    tried: Distinct<4>,
+    worked: Distinct<2>,
+    early: [(Addr, Contact, i64); EARLY],
+}
+
+/// A source that guesses.
+#[derive(Debug, Default)]
+struct Detail {
+    first_ms: i64,
+    last_ms: i64,
+    contacts: u32,
+    hosts: [Slot<Addr>; SLOTS],
+    ports: [Slot<(u8, u16)>; SLOTS],
+    all_hosts: Distinct<16>,
+    handle: Option<Handle>,
+}
+
+/// What failed and worked of one host, or one port.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot<K> {
+    key: K,
+    weight: u32,
+    quick_ms: i64,
+    failed: Distinct<32>,
+    quick: Distinct<8>,
+    worked: Distinct<4>,
+}
+
+const EARLY: usize = 3;
+const SLOTS: usize = 4;
+
+impl Held for Source {
+    fn suspicion(&self) -> u32 {
+        self.failed
+    }
+    fn last_ms(&self) -> i64 {
+        self.last_ms
+    }
+}
+
+impl Held for Detail {
+    fn suspicion(&self) -> u32 {
+        if self.handle.is_some() {
+            u32::MAX
+        } else {
+            self.contacts
+        }
+    }
+    fn last_ms(&self) -> i64 {
+        self.last_ms
+    }
+}
+
+impl Scan {
+    pub fn new(places: usize) -> Self {
+        Scan {
+            sources: Arena::new(places),
+            details: Arena::new(places / 16),
+        }
+    }
+
+    pub fn bytes(places: usize) -> usize {
+        Arena::<Addr, Source>::bytes(places) + Arena::<Addr, Detail>::bytes(places / 16)
+    }
+
+    pub fn lost(&self) -> (u64, u64) {
+        let (a, b) = (self.sources.lost(), self.details.lost());
+        (a.0 + b.0, a.1 + b.1)
+    }
+
+    pub fn clear(&mut self) {
+        self.sources.clear();
+        self.details.clear();
+    }
+
+    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, answered: bool) {
+        let Some(contact) = contact(f, answered) else {
+            return;
+        };
+        if is_group(&f.dst) || f.src == f.dst || ctx.settings.allow_sources.contains(&f.src.to_ip())
+        {
+            return;
+        }
+        let memory_ms = i64::from(ctx.settings.scan.memory_s) * 1000;
+        let hash = ctx.keyed.hash(&(f.dst, contact.proto, contact.port));
+        if !contact.failed {
+            self.worked(ctx, f, contact, hash);
+            return;
+        }
+        let Some(source) = self.sources.entry(ctx.keyed, &f.src) else {
+            return;
+        };
+        if ctx.now_ms.saturating_sub(source.last_ms) > memory_ms {
+            *source = Source::default();
+        }
+        source.last_ms = ctx.now_ms;
+        let n = source.failed as usize;
+        // full: what is new is told by the larger table alone
+        if source.tried.add(hash) || source.tried.count() > TRIED_FULL {
+            source.walk = (source.walk + STEP).min(WALK_MAX);
+            source.failed = source.failed.saturating_add(1);
+            if n < EARLY {
+                source.early[n] = (f.dst, contact, f.start_ms);
+            }
+        }
+        if n < EARLY {
+            return;
+        }
+        let (walk, early) = (source.walk, source.early);
+        let is_new = self.details.find(ctx.keyed, &f.src).is_none();
+        let Some(detail) = self.details.entry(ctx.keyed, &f.src) else {
+            return;
+        };
+        if is_new || ctx.now_ms.saturating_sub(detail.last_ms) > memory_ms {
+            *detail = Detail {
+                first_ms: early[0].2,
+                ..Detail::default()
+            };
+            for (dst, c, at) in &early {
+                detail.add(ctx, *dst, c, *at);
+            }
+        }
+        if detail.add(ctx, f.dst, &contact, f.start_ms) || detail.handle.is_some() {
+            detail.judge(ctx, f, &contact, walk);
+        }
+    }
+
+    /// A first contact that worked speaks for the source.
+    fn worked(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, contact: Contact, hash: u64) {
+        let Some(source) = self.sources.find(ctx.keyed, &f.src) else {
+            // whoever never failed needs no place
+            return;
+        };
+        if source.worked.add(hash) {
+            source.walk = (source.walk - STEP).max(-WALK_MAX);
+        }
+        if let Some(detail) = self.details.find(ctx.keyed, &f.src) {
+            let (host, port) = (
+                ctx.keyed.hash(&f.dst),
+                ctx.keyed.hash(&(contact.proto, contact.port)),
+            );
+            let mine = |s: &&mut Slot<Addr>| s.weight > 0 && s.key == f.dst;
+            if let Some(slot) = detail.hosts.iter_mut().find(mine) {
+                slot.worked.add(port);
+            }
+            let key = (contact.proto, contact.port);
+            if let Some(slot) = detail
+                .ports
+                .iter_mut()
+                .find(|s| s.weight > 0 && s.key == key)
+            {
+                slot.worked.add(host);
+            }
+        }
+    }
+}
+
+impl Detail {
+    /// Adds a contact that failed; false where its host and port were there.
+    fn add(&mut self, ctx: &Ctx<'_>, dst: Addr, c: &Contact, at_ms: i64) -> bool {
+        self.last_ms = ctx.now_ms;
+        self.contacts = self.contacts.saturating_add(1);
+        self.first_ms = self.first_ms.min(at_ms);
+        let key = (c.proto, c.port);
+        let (host, port) = (ctx.keyed.hash(&dst), ctx.keyed.hash(&key));
+        self.all_hosts.add(host);
+        let by_host = slot_of(&mut self.hosts, dst, at_ms).is_some_and(|s| s.add(port, at_ms));
+        let by_port = slot_of(&mut self.ports, key, at_ms).is_some_and(|s| s.add(host, at_ms));
+        by_host || by_port
+    }
+
+    fn judge(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, c: &Contact, walk: f32) {
+        if let Some(handle) = self.handle {
+            let growth = Growth {
+                last_ms: f.end_ms,
+                count: 1,
+                peer: Some(f.dst),
+                peers_total: u64::from(self.all_hosts.count()),
+            };
+            if ctx.incidents.grow(handle, &growth) {
+                self.update(ctx, handle, f, c);
+                return;
+            }
+            self.handle = None;
+        }
+        if walk < ACCEPTED {
+            return;
+        }
+        let found = self.vertical(ctx, f, c).or_else(|| self.horizontal(ctx, c));
+        let Some((kind, detector, figures, counterfactual)) = found else {
+            return;
+        };
+        let finding = self.finding(ctx, f, c, (kind, detector, figures, counterfactual));
+        self.handle = ctx.incidents.report(ctx.now_ms, finding);
+        if let Some(handle) = self.handle {
+            ctx.incidents.show(handle, evidence(f));
+        }
+    }
+
+    fn update(&self, ctx: &mut Ctx<'_>, handle: Handle, f: &FlowSeen, c: &Contact) {
+        ctx.incidents.show(handle, evidence(f));
+        if let Some(s) = self.hosts.iter().find(|s| s.weight > 0 && s.key == f.dst) {
+            ctx.incidents
+                .figure(handle, PORTS, f64::from(s.failed.count()));
+        }
+        let key = (c.proto, c.port);
+        if let Some(s) = self.ports.iter().find(|s| s.weight > 0 && s.key == key) {
+            ctx.incidents
+                .figure(handle, HOSTS, f64::from(s.failed.count()));
+        }
+    }
+
+    /// Many ports of one host.
+    fn vertical(&self, ctx: &Ctx<'_>, f: &FlowSeen, c: &Contact) -> Option<Found> {
+        let slot = self.hosts.iter().find(|s| s.weight > 0 && s.key == f.dst)?;
+        let s = &ctx.settings.scan;
+        let (all, quick) = (slot.failed.count(), slot.quick.count());
+        let share = slot.share();
+        let udp = c.proto == UDP;
+        let (wanted, quickly) = match udp {
+            true => (s.ports_udp, quick >= s.ports_udp),
+            false => (s.ports_quick, quick >= s.ports_quick),
+        };
+        if share < s.failed_share
+            || !(quickly || all >= s.ports_slow.max(wanted))
+            || c.proto == ICMP
+        {
+            return None;
+        }
+        let (kind, detector) = match udp {
+            true => (DetectionKind::PortScanUdp, "scan.vertical_udp"),
+            false => (DetectionKind::PortScan, "scan.vertical"),
+        };
+        let threshold = if quickly { wanted } else { s.ports_slow };
+        Some((
+            kind,
+            detector,
+            vec![
+                figure(PORTS, all, threshold),
+                share_figure(share, s.failed_share),
+            ],
+            format!("fewer than {threshold} ports of one host, or more of them open"),
+        ))
+    }
+
+    /// One port of many hosts.
+    fn horizontal(&self, ctx: &Ctx<'_>, c: &Contact) -> Option<Found> {
+        let key = (c.proto, c.port);
+        let slot = self.ports.iter().find(|s| s.weight > 0 && s.key == key)?;
+        let s = &ctx.settings.scan;
+        let (hosts, share) = (slot.failed.count(), slot.share());
+        let (kind, detector, wanted, share_min) = match c.proto {
+            ICMP => (
+                DetectionKind::HostSweepIcmp,
+                "scan.ping_sweep",
+                s.hosts_pinged,
+                0.5,
+            ),
+            UDP => (
+                DetectionKind::HostSweepUdp,
+                "scan.horizontal_udp",
+                wanted(c.port, s.hosts, s.hosts_unknown_port),
+                s.failed_share,
+            ),
+            _ => (
+                DetectionKind::HostSweepTcp,
+                "scan.horizontal",
+                wanted(c.port, s.hosts, s.hosts_unknown_port),
+                s.failed_share,
+            ),
+        };
+        let enough = match c.proto {
+            ICMP => slot.quick.count() >= wanted || hosts >= wanted.saturating_mul(3),
+            _ => hosts >= wanted,
+        };
+        if !enough || share < share_min {
+            return None;
+        }
+        Some((
+            kind,
+            detector,
+            vec![figure(HOSTS, hosts, wanted), share_figure(share, share_min)],
+            format!("fewer than {wanted} hosts on this port, or more of them that answer"),
+        ))
+    }
+
+    fn finding(&self, ctx: &Ctx<'_>, f: &FlowSeen, c: &Contact, found: Found) -> Finding {
+        let (kind, detector, figures, counterfactual) = found;
+        let inside = ctx.zones.is_inside(&f.src);
+        let mut facts = vec![
+            ("method", c.method.to_owned()),
+            (
+                "direction",
+                if inside {
+                    "from inside"
+                } else {
+                    "from outside"
+                }
+                .to_owned(),
+            ),
+        ];
+        if matches!(
+            kind,
+            DetectionKind::HostSweepTcp | DetectionKind::HostSweepUdp
+        ) {
+            facts.push(("port", c.port.to_string()));
+        }
+        let peers = self.hosts.iter().filter(|s| s.weight > 0).map(|s| s.key);
+        let about = match self.all_hosts.count() {
+            0 | 1 => format!("{} against {}", f.src, f.dst),
+            n => format!("{} against {n} hosts", f.src),
+        };
+        Finding {
+            kind,
+            detector,
+            entity: Entity::Host(f.src),
+            role: EntityRole::Source,
+            severity: inside.then_some(Severity::High),
+            confidence: if f.interval > 1 { 60 } else { 90 },
+            about,
+            first_ms: self.first_ms,
+            last_ms: f.end_ms,
+            count: u64::from(self.contacts),
+            peers: peers.collect(),
+            peers_total: u64::from(self.all_hosts.count()),
+            figures,
+            facts,
+            counterfactual,
+            blind: super::sampled(f.interval),
+        }
+    }
+}
+
+type Found = (DetectionKind, &'static str, Vec<Figure>, String);
+
+impl<K> Slot<K> {
+    fn add(&mut self, hash: u64, at_ms: i64) -> bool {
+        if at_ms.saturating_sub(self.quick_ms) > QUICK_MS {
+            self.quick = Distinct::default();
+            self.quick_ms = at_ms;
+        }
+        self.weight = self.weight.saturating_add(1);
+        self.quick.add(hash);
+        self.failed.add(hash)
+    }
+
+    /// Of what was tried, what failed.
+    fn share(&self) -> f64 {
+        let (failed, worked) = (self.failed.count(), self.worked.count());
+        f64::from(failed) / f64::from((failed + worked).max(1))
+    }
+}
+
+/// The slot of a key; where all are taken each loses some, and the first that has nothing left is taken (Misra and Gries, 1982).
+fn slot_of<K: Copy + PartialEq + Default>(
+    slots: &mut [Slot<K>; SLOTS],
+    key: K,
+    at_ms: i64,
+) -> Option<&mut Slot<K>> {
+    let known = slots.iter().position(|s| s.weight > 0 && s.key == key);
+    let free = || slots.iter().position(|s| s.weight == 0);
+    if let Some(i) = known {
+        return Some(&mut slots[i]);
+    }
+    if let Some(i) = free() {
+        slots[i] = Slot {
+            key,
+            quick_ms: at_ms,
+            ..Slot::default()
+        };
+        return Some(&mut slots[i]);
+    }
+    slots.iter_mut().for_each(|s| s.weight -= 1);
+    None
+}
+
+fn wanted(port: u16, known: u32, unknown: u32) -> u32 {
+    if port < 1024 || SERVICES.contains(&port) {
+        known
+    } else {
+        unknown
+    }
+}
+
+fn figure(name: &'static str, observed: u32, threshold: u32) -> Figure {
+    Figure {
+        name,
+        observed: f64::from(observed),
+        threshold: Some(f64::from(threshold)),
+        baseline: None,
+    }
+}
+
+fn share_figure(observed: f64, threshold: f64) -> Figure {
+    Figure {
+        name: "share of first contacts that failed",
+        observed,
+        threshold: Some(threshold),
+        baseline: None,
+    }
+}
+
+/// The first contact that a row is, and whether it failed.
+fn contact(f: &FlowSeen, answered: bool) -> Option<Contact> {
+    let of = |port: u16, failed: bool, method| {
+        Some(Contact {
+            proto: f.proto,
+            port,
+            failed,
+            method,
+        })
+    };
+    if f.side == Side::Responder || f.goes_on {
+        return None;
+    }
+    match f.proto {
+        TCP => {
+            let flags = f.tcp_flags? & SIX;
+            match f.handshake {
+                Handshake::Complete => return of(f.dst_port, false, "connect"),
+                // who acknowledges was answered, though that was not seen
+                Handshake::Unanswered if flags & 0x10 != 0 => return None,
+                Handshake::Refused | Handshake::Unanswered => return of(f.dst_port, true, "syn"),
+                Handshake::None => {}
+            }
+            let few = f.packets <= 5;
+            match flags {
+                // with a reset where somebody answered a half-open probe
+                0x02 | 0x06 if few => of(f.dst_port, true, "syn"),
+                _ if flags & 0x12 == 0x12 && !f.metered && f.dst_port < f.src_port => {
+                    of(f.dst_port, false, "connect")
+                }
+                // many exporters send no flags at all
+                0x00 if few && f.metered => of(f.dst_port, true, "null"),
+                0x01 if few => of(f.dst_port, true, "fin"),
+                0x29 if few => of(f.dst_port, true, "xmas"),
+                0x11 if f.packets == 1 && f.metered && f.back_packets <= 1 => {
+                    of(f.dst_port, true, "maimon")
+                }
+                0x10 if f.packets == 1 && is_reset(f) => of(f.dst_port, true, "ack"),
+                _ => None,
+            }
+        }
+        UDP => {
+            let quiet = f.packets <= 3 && !answered && f.back_packets == 0;
+            let traced = (TRACEROUTE.0..=TRACEROUTE.1).contains(&f.dst_port);
+            let backwards = !f.metered && f.src_port < f.dst_port && f.src_port < 1024;
+            match (quiet, answered || f.back_packets > 0) {
+                _ if traced || backwards => None,
+                (true, _) => of(f.dst_port, true, "udp"),
+                (_, true) => of(f.dst_port, false, "udp"),
+                _ => None,
+            }
+        }
+        ICMP | ICMPV6 if matches!(f.icmp >> 8, 8 | 128) => {
+            let answered = answered || f.back_packets > 0;
+            Some(Contact {
+                proto: ICMP,
+                port: 0,
+                failed: !answered,
+                method: "echo",
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Whether all that came back is a segment without data.
+fn is_reset(f: &FlowSeen) -> bool {
+    f.metered && f.back_packets == 1 && f.back_bytes.is_some_and(|b| b <= 60)
+}
+
+const PORTS: &str = "ports of one host that failed";
+const HOSTS: &str = "hosts that failed on one port";
+/// ln 4: what one contact says, with probabilities of 0.8 and 0.2.
+const STEP: f32 = 1.386;
+/// ln 99: sure enough, with error rates of 0.01.
+const ACCEPTED: f32 = 4.595;
+/// More is not gathered, in either direction.
+const WALK_MAX: f32 = 9.0;
+const QUICK_MS: i64 = 300_000;
+const TRIED_FULL: u32 = 500;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+const SIX: u16 = 0x3f;
+/// Ports that traceroute counts up from (its manual page), as many as it has hops and probes.
+const TRACEROUTE: (u16, u16) = (33_434, 33_625);
+/// Services above 1023 that are looked for.
+const SERVICES: [u16; 26] = [
+    1080, 1433, 1521, 1723, 2049, 2222, 2375, 3128, 3306, 3389, 4444, 5038, 5060, 5432, 5555, 5900,
+    5985, 6379, 7547, 8000, 8080, 8443, 8888, 9200, 11_211, 27_017,
+];

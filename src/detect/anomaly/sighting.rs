@@ -1,0 +1,370 @@
+//! What detectors look at: small facts out of rows and packets, each at its place in the order of the input.
+
+use crate::model::{
+    Addr, ConversationSide, Field, FlowBatch, Handshake, Origin, RowFlags, RowPlace,
+};
+
+/// A fact with its place among those of all shards and the clock of the data.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// Its place in the order of the input.
+    pub place: RowPlace,
+    /// Clock of the data when it was told, ms since 1970 UTC.
+    pub now_ms: i64,
+    /// What was seen.
+    pub seen: Seen,
+}
+
+/// What was seen.
+#[derive(Clone, Debug)]
+pub enum Seen {
+    /// A row, exported or metered.
+    Flow(FlowSeen),
+    /// Packets of one second that may be a flood's.
+    Burst(Burst),
+    /// A message of DNS.
+    Dns(DnsSeen),
+    /// An echo request or reply.
+    Echo(EchoSeen),
+    /// An ARP packet.
+    Arp(ArpSeen),
+    /// A TCP segment with flags that no connection has.
+    Odd(OddSeen),
+    /// A server said that a password is wrong.
+    Denied(DeniedSeen),
+    /// A call that runs something on another host.
+    Call(CallSeen),
+    /// A TLS heartbeat that asks for more than it sends.
+    Heartbleed(PairSeen),
+}
+
+/// Which side of its conversation a row is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Side {
+    /// Nobody says.
+    #[default]
+    Unknown,
+    /// The side that began.
+    Initiator,
+    /// The other one.
+    Responder,
+}
+
+/// A row.
+#[derive(Clone, Debug, Default)]
+pub struct FlowSeen {
+    /// Source address.
+    pub src: Addr,
+    /// Destination address.
+    pub dst: Addr,
+    /// Source port.
+    pub src_port: u16,
+    /// Destination port.
+    pub dst_port: u16,
+    /// IP protocol.
+    pub proto: u8,
+    /// TCP flags of all packets; `None` where nobody says.
+    pub tcp_flags: Option<u16>,
+    /// ICMP type times 256 and code.
+    pub icmp: u16,
+    /// Bytes as reported.
+    pub bytes: u64,
+    /// Packets as reported.
+    pub packets: u64,
+    /// 1 in N packets was seen.
+    pub interval: u32,
+    /// Bytes of the other direction; `None` where that is a row of its own.
+    pub back_bytes: Option<u64>,
+    /// Packets of the other direction.
+    pub back_packets: u64,
+    /// First packet, ms since 1970 UTC.
+    pub start_ms: i64,
+    /// Last packet.
+    pub end_ms: i64,
+    /// Id of the conversation; 0 where there is none.
+    pub conversation: u64,
+    /// How the handshake went, where packets told.
+    pub handshake: Handshake,
+    /// Which side it is of.
+    pub side: Side,
+    /// Metered from packets here.
+    pub metered: bool,
+    /// The conversation goes on: the row was told because it is long.
+    pub goes_on: bool,
+    /// What packets said it is: [`crate::model::AppProto`] as number.
+    pub spoken: u8,
+    /// Exporter.
+    pub exporter: Addr,
+    /// Named networks of the ends, ids in the tables of names.
+    pub nets: (u32, u32),
+}
+
+impl FlowSeen {
+    /// Packets times the sampling interval.
+    pub fn est_packets(&self) -> u64 {
+        self.packets.saturating_mul(u64::from(self.interval.max(1)))
+    }
+
+    /// Bytes times the sampling interval.
+    pub fn est_bytes(&self) -> u64 {
+        self.bytes.saturating_mul(u64::from(self.interval.max(1)))
+    }
+
+    /// How long it lasted, ms.
+    pub fn life_ms(&self) -> i64 {
+        self.end_ms.saturating_sub(self.start_ms).max(0)
+    }
+}
+
+/// Kinds of packets that are counted by the second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum BurstKind {
+    /// SYN without ACK.
+    Syn,
+    /// SYN and ACK.
+    SynAck,
+    /// A handshake that was completed, by who began it.
+    Completed,
+    /// UDP.
+    Udp,
+    /// ICMP and ICMPv6.
+    Icmp,
+    /// Anything else but TCP.
+    Other,
+}
+
+/// Packets of one second between two ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Burst {
+    /// Source address.
+    pub src: Addr,
+    /// Destination address.
+    pub dst: Addr,
+    /// What they are.
+    pub kind: BurstKind,
+    /// Source port; of UDP only where it is one of a service that reflects.
+    pub src_port: u16,
+    /// Destination port.
+    pub dst_port: u16,
+    /// Layer-3 bytes.
+    pub bytes: u64,
+    /// Packets.
+    pub packets: u32,
+    /// Time of the first, ms since 1970 UTC.
+    pub first_ms: i64,
+    /// Time of the last.
+    pub last_ms: i64,
+}
+
+/// A message of DNS over UDP.
+#[derive(Clone, Debug)]
+pub struct DnsSeen {
+    /// Who asks.
+    pub client: Addr,
+    /// Who is asked.
+    pub server: Addr,
+    /// When, ms since 1970 UTC.
+    pub time_ms: i64,
+    /// Whether it answers.
+    pub is_answer: bool,
+    /// Response code.
+    pub rcode: u8,
+    /// Type that is asked for.
+    pub kind: u16,
+    /// Bytes of the message.
+    pub bytes: u16,
+    /// The name, lower case, with dots, at most 255 bytes.
+    pub name: Box<[u8]>,
+}
+
+/// An echo request or reply of ICMP or ICMPv6.
+#[derive(Clone, Copy, Debug)]
+pub struct EchoSeen {
+    /// Source address.
+    pub src: Addr,
+    /// Destination address.
+    pub dst: Addr,
+    /// When, ms since 1970 UTC.
+    pub time_ms: i64,
+    /// Whether it is a reply.
+    pub is_reply: bool,
+    /// Identifier and sequence number.
+    pub id_seq: (u16, u16),
+    /// Bytes behind the header.
+    pub len: u16,
+    /// A hash of them; equal where they are equal.
+    pub hash: u64,
+}
+
+/// An ARP packet.
+#[derive(Clone, Copy, Debug)]
+pub struct ArpSeen {
+    /// 1 asks, 2 answers.
+    pub operation: u16,
+    /// Hardware address of the sender.
+    pub sender_mac: u64,
+    /// Its address.
+    pub sender: Addr,
+    /// Hardware address of the target.
+    pub target_mac: u64,
+    /// Its address.
+    pub target: Addr,
+    /// When, ms since 1970 UTC.
+    pub time_ms: i64,
+}
+
+/// A TCP segment with flags that no connection has.
+#[derive(Clone, Copy, Debug)]
+pub struct OddSeen {
+    /// Source address.
+    pub src: Addr,
+    /// Destination address.
+    pub dst: Addr,
+    /// Destination port.
+    pub dst_port: u16,
+    /// The flags.
+    pub flags: u16,
+    /// When, ms since 1970 UTC.
+    pub time_ms: i64,
+}
+
+/// A server said that a password is wrong.
+#[derive(Clone, Copy, Debug)]
+pub struct DeniedSeen {
+    /// Who tried.
+    pub client: Addr,
+    /// Who refused.
+    pub server: Addr,
+    /// Port of the server.
+    pub port: u16,
+    /// What is spoken there.
+    pub service: &'static str,
+    /// When, ms since 1970 UTC.
+    pub time_ms: i64,
+}
+
+/// A call of DCE/RPC that runs something on another host, or reads its secrets.
+#[derive(Clone, Copy, Debug)]
+pub struct CallSeen {
+    /// Who calls.
+    pub client: Addr,
+    /// Who is called.
+    pub server: Addr,
+    /// Port of the server.
+    pub port: u16,
+    /// The interface that is bound; empty of a request.
+    pub interface: &'static str,
+    /// Number of the operation that is requested.
+    pub operation: Option<u16>,
+    /// When, ms since 1970 UTC.
+    pub time_ms: i64,
+}
+
+/// Two hosts at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct PairSeen {
+    /// Who sends.
+    pub src: Addr,
+    /// To whom.
+    pub dst: Addr,
+    /// Port of the destination.
+    pub port: u16,
+    /// When, ms since 1970 UTC.
+    pub time_ms: i64,
+}
+
+/// Tells the rows of a batch. `places` has the place of each, or is empty where all belong to the frame that they came in.
+pub fn of_rows(batch: &FlowBatch, places: &[RowPlace], out: &mut Vec<Sighting>) {
+    let mut i = 0;
+    while i < batch.len() {
+        let place = places.get(i).copied();
+        let place = place.unwrap_or(RowPlace::at(batch.provenance_of(i).frame));
+        let mut flow = of_row(batch, i);
+        let p = batch.provenance_of(i);
+        // of packets in files the time of receipt is another one than their own
+        let now_ms = match p.origin {
+            Origin::Packets => p.exported_at_ms,
+            _ => p.received_at_ns.div_euclid(1_000_000),
+        };
+        i += 1;
+        if flow.side == Side::Initiator {
+            flow.back_bytes = Some(0);
+            if i < batch.len() && is_answer_to(batch, i, &flow) {
+                (flow.back_bytes, flow.back_packets) =
+                    (Some(batch.core.bytes[i]), batch.core.packets[i]);
+                flow.end_ms = flow.end_ms.max(batch.core.end_ms[i]);
+                i += 1;
+            }
+        }
+        out.push(Sighting {
+            place,
+            now_ms,
+            seen: Seen::Flow(flow),
+        });
+    }
+}
+
+/// Whether row `i` is the other direction of the flow that was told before it.
+fn is_answer_to(batch: &FlowBatch, i: usize, flow: &FlowSeen) -> bool {
+    let quality = batch.quality.as_ref();
+    quality.is_some_and(|q| {
+        q.conversation[i] == flow.conversation
+            && q.conversation_side[i] == ConversationSide::Responder as u8
+    })
+}
+
+fn of_row(batch: &FlowBatch, i: usize) -> FlowSeen {
+    let (c, p) = (&batch.core, batch.provenance_of(i));
+    let has = |f: Field| c.present[i] & f.bit() != 0;
+    let received_ms = p.received_at_ns.div_euclid(1_000_000);
+    let timed =
+        has(Field::StartMs) && has(Field::EndMs) && c.flags[i] & RowFlags::TIME_IMPOSSIBLE == 0;
+    let (start_ms, end_ms) = match timed {
+        true => (c.start_ms[i], c.end_ms[i]),
+        false => (received_ms, received_ms),
+    };
+    let metered = p.origin == Origin::Packets;
+    let mut flow = FlowSeen {
+        src: c.src_addr[i],
+        dst: c.dst_addr[i],
+        src_port: c.src_port[i],
+        dst_port: c.dst_port[i],
+        proto: c.proto[i],
+        tcp_flags: has(Field::TcpFlags).then_some(c.tcp_flags[i]),
+        bytes: c.bytes[i],
+        packets: c.packets[i],
+        interval: c.sampling_interval[i].max(1),
+        start_ms,
+        end_ms,
+        metered,
+        goes_on: c.flow_end_reason[i] == ACTIVE_TIMEOUT,
+        exporter: p.exporter,
+        ..FlowSeen::default()
+    };
+    if let Some(link) = &batch.link {
+        flow.icmp = link.icmp_type_code[i];
+    }
+    if flow.icmp == 0 && matches!(flow.proto, 1 | 58) {
+        // NetFlow has type and code in the destination port
+        flow.icmp = flow.dst_port;
+    }
+    if let Some(q) = &batch.quality {
+        flow.conversation = q.conversation[i];
+        flow.handshake = Handshake::from_number(q.handshake[i]);
+        flow.side = match ConversationSide::from_number(q.conversation_side[i]) {
+            ConversationSide::Initiator => Side::Initiator,
+            ConversationSide::Responder => Side::Responder,
+            ConversationSide::None => Side::Unknown,
+        };
+    }
+    if let Some(spoken) = &batch.spoken {
+        flow.spoken = spoken.spoken[i];
+    }
+    if let Some(nets) = &batch.nets {
+        flow.nets = (nets.src_net[i], nets.dst_net[i]);
+    }
+    flow
+}
+
+/// IPFIX element 136: active timeout.
+const ACTIVE_TIMEOUT: u8 = 2;

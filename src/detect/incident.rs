@@ -1,0 +1,393 @@
+//! One row an incident, which grows.
+//!
+//! Detectors report what crosses a threshold and add to it what belongs to it; the same kind about the same entity is the
+//! same incident until it was silent for long.
+
+use super::community_id;
+use crate::model::{
+    Addr, Detection, DetectionKind, EVIDENCE_FLOWS_MAX, Entity, EntityRole, Evidence, EvidenceFlow,
+    Figure, PEERS_MAX, Severity,
+};
+use std::collections::BTreeMap;
+
+/// What a detector reports.
+#[derive(Clone, Debug)]
+pub(super) struct Finding {
+    pub kind: DetectionKind,
+    /// The file of the detector and its rule.
+    pub detector: &'static str,
+    pub entity: Entity,
+    pub role: EntityRole,
+    /// Where it is worse than its kind.
+    pub severity: Option<Severity>,
+    pub confidence: u8,
+    /// What the title adds to that of the kind.
+    pub about: String,
+    pub first_ms: i64,
+    pub last_ms: i64,
+    pub count: u64,
+    pub peers: Vec<Addr>,
+    pub peers_total: u64,
+    pub figures: Vec<Figure>,
+    pub facts: Vec<(&'static str, String)>,
+    pub counterfactual: String,
+    pub blind: Vec<String>,
+}
+
+/// What more belongs to an incident.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Growth {
+    pub last_ms: i64,
+    pub count: u64,
+    pub peer: Option<Addr>,
+    /// How many peers there are by now; 0 where that is told by the list.
+    pub peers_total: u64,
+}
+
+/// Which incident, of its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Handle(u64);
+
+/// All incidents that are open, and those whose new versions nobody took yet.
+#[derive(Debug)]
+pub struct Incidents {
+    open: BTreeMap<u64, Incident>,
+    by_key: BTreeMap<(DetectionKind, Entity), u64>,
+    ready: Vec<Detection>,
+    off: Vec<DetectionKind>,
+    gap_ms: i64,
+    open_max: usize,
+    per_day_max: u32,
+    day: i64,
+    today: u32,
+    held_back: u64,
+}
+
+#[derive(Debug)]
+struct Incident {
+    told: Detection,
+    /// Clock when a version was given out last; `None` where none was.
+    told_ms: Option<i64>,
+    changed: bool,
+}
+
+impl Incidents {
+    /// None yet.
+    pub(super) fn new(gap_s: u32, open_max: usize, per_day_max: u32, off: &[String]) -> Self {
+        let kinds = DetectionKind::ALL.iter().copied();
+        Incidents {
+            open: BTreeMap::new(),
+            by_key: BTreeMap::new(),
+            ready: vec![],
+            off: kinds
+                .filter(|k| off.iter().any(|o| o == k.name()))
+                .collect(),
+            gap_ms: i64::from(gap_s) * 1000,
+            open_max: open_max.max(1),
+            per_day_max,
+            day: i64::MIN,
+            today: 0,
+            held_back: 0,
+        }
+    }
+
+    /// Takes a finding: a new incident, or more of one that is open. `None` where nobody wants to hear of it.
+    pub(super) fn report(&mut self, now_ms: i64, f: Finding) -> Option<Handle> {
+        if self.off.contains(&f.kind) {
+            return None;
+        }
+        let key = (f.kind, f.entity.clone());
+        if let Some(&id) = self.by_key.get(&key)
+            && let Some(incident) = self.open.get_mut(&id)
+        {
+            incident.merge(f);
+            return Some(Handle(id));
+        }
+        if !self.is_within_budget(now_ms) {
+            self.held_back += 1;
+            return None;
+        }
+        if self.open.len() >= self.open_max {
+            self.close_oldest();
+        }
+        let way = self.way(&f);
+        let names = way
+            .iter()
+            .map(|d| format!("{} {:016x}", d.kind.name(), d.id));
+        let names: Vec<String> = names.collect();
+        let mut attack: Vec<&'static str> = way.iter().flat_map(|d| d.attack.clone()).collect();
+        let mut incident = Incident::new(now_ms, f);
+        if !names.is_empty() {
+            incident.follows(&names.join(", "), &mut attack);
+        }
+        let id = incident.told.id;
+        self.by_key.insert(key, id);
+        self.open.insert(id, incident);
+        Some(Handle(id))
+    }
+
+    /// Adds to an incident; false where it is over.
+    pub(super) fn grow(&mut self, handle: Handle, g: &Growth) -> bool {
+        let Some(incident) = self.open.get_mut(&handle.0) else {
+            return false;
+        };
+        let told = &mut incident.told;
+        told.last_ms = told.last_ms.max(g.last_ms);
+        told.count += g.count;
+        if let Some(peer) = g.peer {
+            incident.add_peer(peer);
+        }
+        let told = &mut incident.told;
+        told.peers_total = told.peers_total.max(g.peers_total);
+        incident.changed = true;
+        true
+    }
+
+    /// Sets a figure of an incident to what it is by now.
+    pub(super) fn figure(&mut self, handle: Handle, name: &str, observed: f64) {
+        if let Some(incident) = self.open.get_mut(&handle.0) {
+            let figures = &mut incident.told.evidence.figures;
+            if let Some(figure) = figures.iter_mut().find(|f| f.name == name) {
+                figure.observed = observed;
+                incident.changed = true;
+            }
+        }
+    }
+
+    /// Shows a flow as evidence: the first ones, and later ones that are larger.
+    pub(super) fn show(&mut self, handle: Handle, flow: EvidenceFlow) {
+        let Some(incident) = self.open.get_mut(&handle.0) else {
+            return;
+        };
+        let flows = &mut incident.told.evidence.flows;
+        if flows.len() < EVIDENCE_FLOWS_MAX {
+            flows.push(with_id(flow));
+            incident.changed = true;
+            return;
+        }
+        let smallest = (0..flows.len()).min_by_key(|&i| (flows[i].bytes, std::cmp::Reverse(i)));
+        if let Some(i) = smallest.filter(|&i| flows[i].bytes < flow.bytes) {
+            flows[i] = with_id(flow);
+            incident.changed = true;
+        }
+    }
+
+    /// Lets time pass: what is new or has changed for a while is given out, what was silent for long is over.
+    pub(super) fn tick(&mut self, now_ms: i64) {
+        let over = |i: &Incident| {
+            now_ms.saturating_sub(i.told.last_ms.max(i.told.detected_ms)) > self.gap_ms
+        };
+        let closed: Vec<u64> = self
+            .open
+            .iter()
+            .filter(|(_, i)| over(i))
+            .map(|(id, _)| *id)
+            .collect();
+        for incident in self.open.values_mut().filter(|i| i.changed) {
+            let due = incident
+                .told_ms
+                .is_none_or(|told| now_ms.saturating_sub(told) >= TELL_AGAIN_MS);
+            if due {
+                incident.told_ms = Some(now_ms);
+                self.ready.push(incident.tell());
+            }
+        }
+        closed.into_iter().for_each(|id| self.close(id));
+    }
+
+    /// Gives out all changes.
+    pub(super) fn flush(&mut self) {
+        for incident in self.open.values_mut().filter(|i| i.changed) {
+            self.ready.push(incident.tell());
+        }
+    }
+
+    /// All incidents are over.
+    pub(super) fn close_all(&mut self) {
+        self.flush();
+        self.open.clear();
+        self.by_key.clear();
+    }
+
+    /// The versions since this was called last.
+    pub(super) fn take(&mut self) -> Vec<Detection> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// Incidents that the budget of the day held back.
+    pub(super) fn held_back(&self) -> u64 {
+        self.held_back
+    }
+
+    /// What the source of an incident did before it, of a lower stage, in order of time: the way that it came.
+    fn way(&self, f: &Finding) -> Vec<&Detection> {
+        let (stage, source) = (stage(f.kind), f.entity.addr());
+        if stage == 0 || f.role != EntityRole::Source {
+            return vec![];
+        }
+        let before = |d: &&Detection| {
+            d.role == EntityRole::Source
+                && d.entity.addr() == source
+                && (1..stage).contains(&self::stage(d.kind))
+        };
+        let mut way: Vec<&Detection> = self.open.values().map(|i| &i.told).filter(before).collect();
+        way.sort_by_key(|d| (d.first_ms, d.id));
+        way
+    }
+
+    fn is_within_budget(&mut self, now_ms: i64) -> bool {
+        let day = now_ms.div_euclid(86_400_000);
+        if day != self.day {
+            (self.day, self.today) = (day, 0);
+        }
+        self.today = self.today.saturating_add(1);
+        self.today <= self.per_day_max
+    }
+
+    fn close_oldest(&mut self) {
+        let oldest = self
+            .open
+            .iter()
+            .min_by_key(|(id, i)| (i.told.last_ms, **id));
+        if let Some(id) = oldest.map(|(id, _)| *id) {
+            self.close(id);
+        }
+    }
+
+    fn close(&mut self, id: u64) {
+        if let Some(mut incident) = self.open.remove(&id) {
+            if incident.changed {
+                self.ready.push(incident.tell());
+            }
+            let told = incident.told;
+            self.by_key.remove(&(told.kind, told.entity));
+        }
+    }
+}
+
+impl Incident {
+    fn new(now_ms: i64, f: Finding) -> Self {
+        let title = match f.about.is_empty() {
+            true => f.kind.title().to_owned(),
+            false => format!("{}: {}", f.kind.title(), f.about),
+        };
+        let mut incident = Incident {
+            told: Detection {
+                id: id_of(f.kind, &f.entity, f.first_ms),
+                version: 0,
+                kind: f.kind,
+                detector: f.detector.to_owned(),
+                sid: None,
+                severity: f.severity.unwrap_or(f.kind.severity()),
+                confidence: f.confidence.min(100),
+                title,
+                entity: f.entity,
+                role: f.role,
+                peers: vec![],
+                peers_total: f.peers_total,
+                first_ms: f.first_ms,
+                last_ms: f.last_ms,
+                detected_ms: now_ms,
+                count: f.count,
+                evidence: Evidence {
+                    figures: f.figures,
+                    facts: f.facts,
+                    flows: vec![],
+                    counterfactual: f.counterfactual,
+                    blind: f.blind,
+                },
+                attack: f.kind.attack().to_vec(),
+            },
+            told_ms: None,
+            changed: true,
+        };
+        f.peers.into_iter().for_each(|p| incident.add_peer(p));
+        incident
+    }
+
+    /// It goes on from what its source did before.
+    fn follows(&mut self, names: &str, before: &mut Vec<&'static str>) {
+        before.append(&mut self.told.attack);
+        let mut seen = vec![];
+        before.retain(|id| {
+            let fresh = !seen.contains(id);
+            seen.push(*id);
+            fresh
+        });
+        self.told.attack = std::mem::take(before);
+        self.told.severity = self.told.severity.max(Severity::High);
+        self.told.evidence.facts.push(("follows", names.to_owned()));
+    }
+
+    /// The same again: what is larger or later holds.
+    fn merge(&mut self, f: Finding) {
+        let told = &mut self.told;
+        told.first_ms = told.first_ms.min(f.first_ms);
+        told.last_ms = told.last_ms.max(f.last_ms);
+        told.count += f.count;
+        told.confidence = told.confidence.max(f.confidence.min(100));
+        told.severity = told.severity.max(f.severity.unwrap_or(told.severity));
+        told.peers_total = told.peers_total.max(f.peers_total);
+        let figures = &mut told.evidence.figures;
+        for fresh in f.figures {
+            match figures.iter().position(|o| o.name == fresh.name) {
+                Some(i) if figures[i].observed < fresh.observed => figures[i] = fresh,
+                Some(_) => {}
+                None if figures.len() < FIGURES_MAX => figures.push(fresh),
+                None => {}
+            }
+        }
+        f.peers.into_iter().for_each(|p| self.add_peer(p));
+        self.changed = true;
+    }
+
+    fn add_peer(&mut self, peer: Addr) {
+        let peers = &mut self.told.peers;
+        if let Err(at) = peers.binary_search(&peer)
+            && peers.len() < PEERS_MAX
+        {
+            peers.insert(at, peer);
+        }
+        let named = self.told.peers.len() as u64;
+        self.told.peers_total = self.told.peers_total.max(named);
+    }
+
+    /// The next version.
+    fn tell(&mut self) -> Detection {
+        self.changed = false;
+        self.told.version += 1;
+        self.told.clone()
+    }
+}
+
+/// How far somebody who attacks has come: looks around, guesses, is in, goes on from there, calls home, takes away.
+fn stage(kind: DetectionKind) -> u8 {
+    use DetectionKind as K;
+    match kind {
+        K::PortScan | K::PortScanUdp | K::ServiceScan | K::HostSweep | K::HostSweepTcp => 1,
+        K::HostSweepUdp | K::HostSweepIcmp | K::HostSweepArp | K::OddTcpFlags => 1,
+        K::BruteForce | K::PasswordSpray => 2,
+        K::BruteForceSucceeded | K::Heartbleed => 3,
+        K::LateralMovement => 4,
+        K::Beacon | K::DnsTunnel | K::IcmpTunnel => 5,
+        K::Exfiltration | K::LargeUpload => 6,
+        _ => 0,
+    }
+}
+
+fn with_id(mut flow: EvidenceFlow) -> EvidenceFlow {
+    let (src, dst) = ((flow.src, flow.src_port), (flow.dst, flow.dst_port));
+    flow.community_id = community_id(0, flow.proto, src, dst);
+    flow
+}
+
+/// An id from what the incident is: FNV-1a with 64 bits (Fowler, Noll and Vo).
+fn id_of(kind: DetectionKind, entity: &Entity, first_ms: i64) -> u64 {
+    let text = format!("{}|{}|{entity}|{first_ms}", kind.name(), entity.kind());
+    let step = |h: u64, b: u8| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3);
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+/// An incident that goes on is told again after so long.
+const TELL_AGAIN_MS: i64 = 10_000;
+const FIGURES_MAX: usize = 16;
