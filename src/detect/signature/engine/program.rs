@@ -31,6 +31,8 @@ pub struct Program {
     pub(super) views: Vec<Vec<View>>,
     /// Rules about transactions that nothing can be looked for of, by protocol and direction.
     pub(super) plain: HashMap<&'static str, [Vec<u32>; 2]>,
+    /// Of bits and counters.
+    pub(super) names: Names,
 }
 
 /// A rule, and what the engine has to know of it at once.
@@ -122,7 +124,7 @@ impl Program {
             making.add(n, &made);
             compiled.push(made);
         }
-        making.finish(compiled, settings)
+        making.finish(compiled, names, settings)
     }
 
     /// How many rules there are.
@@ -133,6 +135,13 @@ impl Program {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// All that is looked for, wherever.
+    pub(super) fn patterns(&self) -> impl Iterator<Item = &Patterns> {
+        let packets = self.packets.iter().flat_map(|p| [&p.payload, &p.alien]);
+        let views = self.views.iter().flatten().flat_map(|v| &v.patterns);
+        packets.chain([&self.stream]).chain(views)
     }
 
     /// Whether any rule looks at streams.
@@ -217,7 +226,12 @@ impl Making {
         directions.for_each(|d| views[at].1[d].add(pattern, n));
     }
 
-    fn finish(self, rules: Vec<Compiled>, settings: &Settings) -> Result<Program, String> {
+    fn finish(
+        self,
+        rules: Vec<Compiled>,
+        names: Names,
+        settings: &Settings,
+    ) -> Result<Program, String> {
         let mut views: Vec<Vec<View>> = (0..Buffer::COUNT).map(|_| vec![]).collect();
         for (buffer, made) in self.views {
             for (transforms, [to_server, to_client]) in made {
@@ -252,6 +266,7 @@ impl Making {
             stream_plain: self.stream_plain,
             views,
             plain: self.application,
+            names,
             rules,
         })
     }
