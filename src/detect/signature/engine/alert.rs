@@ -90,8 +90,8 @@ impl Alert {
             server,
         });
         let name = |number| self.program.names.name(number);
-        let counters = self.counters.iter();
-        let counters = counters.filter_map(|c| Some((name(c.0)?, c.1)));
+        let flowints = self.counters.iter();
+        let flowints = flowints.filter_map(|c| Some((name(c.0)?, c.1)));
         let alert = eve::Alert {
             time_ns: self.time_ns,
             flow_id: self.flow,
@@ -103,7 +103,7 @@ impl Alert {
             ports,
             proto: self.proto,
             flowbits: self.bits.iter().filter_map(|b| name(*b)).collect(),
-            flowints: counters.collect(),
+            flowints: flowints.collect(),
             tx_id: self.transaction,
             rule,
             action: self.action,

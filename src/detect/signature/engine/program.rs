@@ -246,9 +246,13 @@ impl Making {
         let headers = |list: &[u32]| -> Vec<(u32, RangeSet, RangeSet)> {
             let of = |n: &u32| {
                 let header = &rules[*n as usize].rule.header;
-                (*n, header.source.clone(), header.destination.clone())
+                let ends = [&header.source, &header.destination].map(Clone::clone);
+                let [a, b] = ends.clone();
+                let [c, d] = ends;
+                let back = header.direction == Direction::Both;
+                [Some((*n, a, b)), back.then_some((*n, d, c))]
             };
-            list.iter().map(of).collect()
+            list.iter().flat_map(of).flatten().collect()
         };
         let mut packets: [PacketRules; WIRES] = Default::default();
         let patterns = self.payload.into_iter().zip(self.alien);
@@ -420,7 +424,8 @@ fn is_of_transaction(test: &Test) -> bool {
     }
 }
 
-/// Whether a rule is about addresses and nothing else: Suricata tries such a rule once a direction of a flow.
+/// Whether a rule is about addresses and ports and nothing else: Suricata tries such a rule once a direction of a flow, but with every packet where
+/// a list of addresses has a negated item.
 fn is_about_addresses(rule: &Rule) -> bool {
     let h = &rule.header;
     let protocol = matches!(
@@ -433,8 +438,8 @@ fn is_about_addresses(rule: &Rule) -> bool {
             | Protocol::Icmp
     );
     protocol
-        && h.source_ports.is_any()
-        && h.destination_ports.is_any()
+        && !h.source.has_negation()
+        && !h.destination.has_negation()
         && rule.groups.is_empty()
         && rule
             .tests
@@ -442,7 +447,6 @@ fn is_about_addresses(rule: &Rule) -> bool {
             .all(|t| matches!(t, Test::Number("ip_proto", _) | Test::SameIp))
         && rule.asks.is_empty()
         && rule.flow == Flow::default()
-        && h.direction == Direction::Forward
 }
 
 /// Whether a rule looks at payloads of packets, and at streams.
