@@ -91,6 +91,8 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
         &[
             "pcre2",
             "aho_corasick",
+            // Hyperscan, where the system has it
+            "libloading",
             "hashbrown",
             "foldhash",
             "ring",
@@ -245,6 +247,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/receive/mapped.rs",
     "src/generate/mmsg.rs",
     "src/store/python_stubs.rs",
+    "src/detect/signature/engine/hyperscan.rs",
 ];
 
 /// Files that are tables or one state machine, and may be longer than 600 lines.

@@ -15,6 +15,7 @@ mod decode;
 mod demo;
 mod deploy;
 mod detections;
+mod evasion;
 mod generate;
 mod harness;
 mod ids;

@@ -24,6 +24,20 @@ fn checked(arguments: &[&str], files: &[&Path]) -> Value {
     serde_json::from_slice(&output.stdout).expect("one JSON object")
 }
 
+/// The alerts of a capture, in order.
+pub fn alerts(file: &Path, capture: &Path, arguments: &[&str]) -> Vec<Value> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new(exe());
+    command.args(["rules", "test", "--rules"]).arg(file);
+    command.args(arguments).arg("--out").arg(folder.path());
+    let output = command.arg(capture).output().expect("it runs");
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+    let text = std::fs::read_to_string(folder.path().join("alerts.ndjson")).expect("alerts");
+    let line = |l| serde_json::from_str(l).expect("a JSON object");
+    text.lines().map(line).collect()
+}
+
 #[test]
 fn check_names_what_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -14,7 +14,7 @@ use crate::model::Addr;
 use app::Queries;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use text::{base64_text, optional, printable, printable_text, proto_name, timestamp};
+use text::{address, base64_text, optional, printable, printable_text, proto_name, timestamp};
 
 /// An alert. What is not known is `None` or empty, and then not in the line.
 #[derive(Debug, Clone)]
@@ -122,9 +122,9 @@ impl Alert<'_> {
         }
         let is_icmp = matches!(self.proto, 1 | 58);
         let has_ports = matches!(self.proto, 6 | 17 | 132);
-        map.serialize_entry("src_ip", &self.src.to_ip())?;
+        map.serialize_entry("src_ip", &address(self.src))?;
         optional(map, "src_port", has_ports.then_some(self.ports.0))?;
-        map.serialize_entry("dest_ip", &self.dst.to_ip())?;
+        map.serialize_entry("dest_ip", &address(self.dst))?;
         optional(map, "dest_port", has_ports.then_some(self.ports.1))?;
         map.serialize_entry("proto", &proto_name(self.proto))?;
         optional(map, "icmp_type", is_icmp.then_some(self.ports.0))?;
@@ -211,7 +211,7 @@ struct PlaceOf(Addr, u16);
 impl Serialize for PlaceOf {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("ip", &self.0.to_ip())?;
+        map.serialize_entry("ip", &address(self.0))?;
         map.serialize_entry("port", &self.1)?;
         map.end()
     }
@@ -260,8 +260,8 @@ impl Serialize for FlowCounters {
         map.serialize_entry("bytes_toserver", &self.bytes.0)?;
         map.serialize_entry("bytes_toclient", &self.bytes.1)?;
         map.serialize_entry("start", &timestamp(self.start_ns))?;
-        map.serialize_entry("src_ip", &self.client.0.to_ip())?;
-        map.serialize_entry("dest_ip", &self.server.0.to_ip())?;
+        map.serialize_entry("src_ip", &address(self.client.0))?;
+        map.serialize_entry("dest_ip", &address(self.server.0))?;
         map.serialize_entry("src_port", &self.client.1)?;
         map.serialize_entry("dest_port", &self.server.1)?;
         map.end()
@@ -411,6 +411,12 @@ mod tests {
         let query =
             json!([{"type": "query", "id": 4660, "rrname": "evil.com", "rrtype": "A", "tx_id": 0}]);
         assert_eq!(got["dns"], json!({"version": 2, "query": query}));
+        let six = Addr::from("2001:db8::1".parse::<std::net::IpAddr>().unwrap());
+        let got = line(&Alert {
+            src: six,
+            ..base.clone()
+        });
+        assert_eq!(got["src_ip"], "2001:0db8:0000:0000:0000:0000:0000:0001");
         let tls = Tls {
             sni: b"a.example",
             version: "TLS 1.2",

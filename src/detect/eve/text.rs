@@ -1,6 +1,7 @@
 //! How bytes, numbers and times stand in a line.
 
 use super::super::base64;
+use crate::model::Addr;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
@@ -57,6 +58,18 @@ pub(super) fn base64_text(bytes: &[u8]) -> String {
     let mut text = String::new();
     base64::encode(bytes, &mut text);
     text
+}
+
+/// An address; of IPv6 with all its digits, which is how Suricata writes it.
+pub(super) fn address(addr: Addr) -> String {
+    if addr.is_v4() {
+        return addr.to_ip().to_string();
+    }
+    let words = addr
+        .0
+        .chunks_exact(2)
+        .map(|w| format!("{:02x}{:02x}", w[0], w[1]));
+    words.collect::<Vec<_>>().join(":")
 }
 
 pub(super) fn proto_name(proto: u8) -> Cow<'static, str> {

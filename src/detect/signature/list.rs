@@ -11,12 +11,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub struct RangeSet {
     ranges: Vec<(u128, u128)>,
     all: bool,
+    has_negation: bool,
 }
 
 impl RangeSet {
     /// Whether it holds everything.
     pub fn is_any(&self) -> bool {
         self.all
+    }
+
+    /// Whether an item of the list was negated.
+    pub fn has_negation(&self) -> bool {
+        self.has_negation
     }
 
     /// The ranges in order.
@@ -63,6 +69,7 @@ pub(super) fn parse(text: &str, kind: &Kind<'_>, settings: &Settings) -> Result<
         return Ok(RangeSet {
             ranges: vec![(0, kind.space_end)],
             all: true,
+            has_negation: false,
         });
     }
     let base = if whole {
@@ -74,7 +81,11 @@ pub(super) fn parse(text: &str, kind: &Kind<'_>, settings: &Settings) -> Result<
     if ranges.is_empty() {
         return Err(format!("nothing is left of the {} `{text}`", kind.noun));
     }
-    Ok(RangeSet { ranges, all: false })
+    Ok(RangeSet {
+        ranges,
+        all: false,
+        has_negation: !negative.is_empty(),
+    })
 }
 
 struct Reader<'a, 'k> {

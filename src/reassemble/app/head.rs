@@ -226,8 +226,17 @@ pub(super) fn trimmed(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// The three parts of a start line.
+/// The three parts of a start line; several blanks between them count as one, as most servers read them.
 fn words_of(line: &[u8]) -> [&[u8]; 3] {
-    let mut parts = line.trim_ascii_end().splitn(3, |b| *b == b' ');
-    std::array::from_fn(|_| parts.next().unwrap_or_default())
+    let cut = |text: &'_ [u8]| -> (usize, usize) {
+        let end = text.iter().position(|b| b" \t".contains(b));
+        let end = end.unwrap_or(text.len());
+        let blanks = text[end..].iter().take_while(|b| b" \t".contains(b));
+        (end, end + blanks.count())
+    };
+    let line = line.trim_ascii_end();
+    let (end, next) = cut(line);
+    let (first, rest) = (&line[..end], &line[next..]);
+    let (end, next) = cut(rest);
+    [first, &rest[..end], &rest[next..]]
 }

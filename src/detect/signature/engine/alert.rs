@@ -1,5 +1,6 @@
 //! What a rule raised.
 
+use super::super::header::Action;
 use super::super::rule::Rule;
 use super::flow::Counts;
 use super::program::{PRIORITY, Program};
@@ -12,6 +13,12 @@ use std::sync::Arc;
 pub struct Alert {
     pub(super) program: Arc<Program>,
     pub(super) rule: u32,
+    /// What the rule wants done, or a rate filter in its place.
+    pub action: Action,
+    /// Numbers of the bits that the conversation has.
+    pub(super) bits: Vec<u32>,
+    /// Its counters, by number.
+    pub(super) counters: Vec<(u32, u32)>,
     /// When, nanoseconds since 1970 UTC: of the packet with which it was found.
     pub time_ns: i64,
     /// Number of the frame with which it was found.
@@ -82,6 +89,9 @@ impl Alert {
             client,
             server,
         });
+        let name = |number| self.program.names.name(number);
+        let flowints = self.counters.iter();
+        let flowints = flowints.filter_map(|c| Some((name(c.0)?, c.1)));
         let alert = eve::Alert {
             time_ns: self.time_ns,
             flow_id: self.flow,
@@ -92,11 +102,11 @@ impl Alert {
             dst: self.addrs[1],
             ports,
             proto: self.proto,
-            flowbits: vec![],
-            flowints: vec![],
+            flowbits: self.bits.iter().filter_map(|b| name(*b)).collect(),
+            flowints: flowints.collect(),
             tx_id: self.transaction,
             rule,
-            action: rule.header.action,
+            action: self.action,
             generation: None,
             app: self.app(),
             app_proto: (!self.application.is_empty()).then_some(self.application),

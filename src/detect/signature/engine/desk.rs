@@ -56,7 +56,7 @@ impl Desk {
     /// With nothing found. `kept` bytes of a payload stay with an alert.
     pub fn new(program: Arc<Program>, shared: Arc<Shared>, rules: &Settings, kept: usize) -> Self {
         Desk {
-            marks: Marks::new(program.len()),
+            marks: Marks::new(program.len(), program.patterns()),
             program,
             shared,
             list: vec![],
@@ -327,6 +327,9 @@ impl Desk {
         let alert = Alert {
             program: program.clone(),
             rule: n,
+            action: c.rule.header.action,
+            bits: vec![],
+            counters: vec![],
             time_ns: scene.time_ns,
             frame: about.frame,
             addrs: scene.addrs,
@@ -362,7 +365,7 @@ impl Desk {
         let mut hits = std::mem::take(&mut self.hits);
         hits.sort_by_key(|h| h.rule);
         let mut passed = false;
-        for hit in hits.drain(..) {
+        for mut hit in hits.drain(..) {
             let c = &self.program.rules[hit.rule as usize];
             // addresses alone are judged apart from what else a packet is passed for
             if passed && c.kind != Kind::Addresses {
@@ -372,8 +375,10 @@ impl Desk {
             if !c.rates.is_empty() {
                 let moment = Moment::new(a.time_ns, a.addrs[0], a.addrs[1]);
                 let state = flow.as_deref_mut().map(|f| &mut f.state);
-                if c.rates.judge(&moment, state, &self.shared) == Verdict::Silent {
-                    continue;
+                match c.rates.judge(&moment, state, &self.shared) {
+                    Verdict::Silent => continue,
+                    Verdict::Acting(action) => hit.alert.action = action,
+                    Verdict::Alert => {}
                 }
             }
             if c.rule.header.action == Action::Pass {
@@ -382,6 +387,10 @@ impl Desk {
                 }
                 passed = true;
                 continue;
+            }
+            if let Some(flow) = flow.as_deref() {
+                hit.alert.bits = flow.state.bits().to_vec();
+                hit.alert.counters = flow.state.counters().to_vec();
             }
             self.alerts.push(hit.alert);
         }

@@ -17,7 +17,7 @@ impl<'a> Headers<'a> {
             "dsize" => p.payload_len.into(),
             "ttl" => p.ttl.into(),
             "id" if p.version == 4 => u64::from(p.ip_id),
-            "tos" => p.tos.into(),
+            "tos" if p.version == 4 => p.tos.into(),
             "fragoffset" => p.fragment.map_or(0, |f| f.offset / 8).into(),
             "ip_proto" => p.proto.into(),
             "ipv4.ihl" if p.version == 4 => (self.network(1)?[0] & 15).into(),

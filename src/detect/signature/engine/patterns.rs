@@ -1,12 +1,12 @@
 //! Many contents looked for at once: which rules may match a buffer.
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use super::finder::{Finder, Workplace};
 use std::collections::BTreeMap;
 
 /// Contents of rules and what finds them.
 #[derive(Debug, Default)]
 pub(super) struct Patterns {
-    finder: Option<AhoCorasick>,
+    finder: Option<Finder>,
     /// Rules of each pattern.
     rules: Vec<Vec<u32>>,
     /// Bytes of the longest.
@@ -32,15 +32,9 @@ impl Gathering {
             return Ok(Patterns::default());
         }
         let (patterns, rules): (Vec<_>, Vec<_>) = self.0.into_iter().unzip();
-        let finder = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            .build(&patterns)
-            .map_err(|e| e.to_string())?;
         let longest = patterns.iter().map(Vec::len).max().unwrap_or(0);
-        let finder = Some(finder);
         Ok(Patterns {
-            finder,
+            finder: Some(Finder::new(&patterns)?),
             rules,
             longest,
         })
@@ -61,10 +55,12 @@ impl Patterns {
     /// Marks the rules whose contents are in the bytes.
     pub fn scan(&self, bytes: &[u8], marks: &mut Marks) {
         let Some(finder) = &self.finder else { return };
-        for found in finder.find_overlapping_iter(bytes) {
-            let rules = &self.rules[found.pattern().as_usize()];
+        let mut place = std::mem::take(&mut marks.place);
+        finder.find(bytes, &mut place, &mut |n| {
+            let rules = &self.rules[n as usize];
             rules.iter().for_each(|rule| marks.mark(*rule));
-        }
+        });
+        marks.place = place;
     }
 }
 
@@ -74,15 +70,20 @@ pub(super) struct Marks {
     round: u32,
     seen: Vec<u32>,
     list: Vec<u32>,
+    place: Workplace,
 }
 
 impl Marks {
-    /// For so many rules.
-    pub fn new(rules: usize) -> Self {
+    /// For so many rules, found by any of these patterns.
+    pub fn new<'a>(rules: usize, patterns: impl Iterator<Item = &'a Patterns>) -> Self {
+        let mut place = Workplace::default();
+        let finders = patterns.filter_map(|p| p.finder.as_ref());
+        finders.for_each(|f| place.fit(f));
         Marks {
             round: 0,
             seen: vec![0; rules],
             list: vec![],
+            place,
         }
     }
 
@@ -127,7 +128,7 @@ mod tests {
         gathering.add(b"bc", 0);
         gathering.add(b"x", 3);
         let patterns = gathering.build().unwrap();
-        let mut marks = Marks::new(4);
+        let mut marks = Marks::new(4, std::iter::once(&patterns));
         for _ in 0..2 {
             marks.clear();
             patterns.scan(b"..aBc.abc", &mut marks);

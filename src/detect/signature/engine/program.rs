@@ -31,6 +31,8 @@ pub struct Program {
     pub(super) views: Vec<Vec<View>>,
     /// Rules about transactions that nothing can be looked for of, by protocol and direction.
     pub(super) plain: HashMap<&'static str, [Vec<u32>; 2]>,
+    /// Of bits and counters.
+    pub(super) names: Names,
 }
 
 /// A rule, and what the engine has to know of it at once.
@@ -122,7 +124,7 @@ impl Program {
             making.add(n, &made);
             compiled.push(made);
         }
-        making.finish(compiled, settings)
+        making.finish(compiled, names, settings)
     }
 
     /// How many rules there are.
@@ -133,6 +135,13 @@ impl Program {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
+    }
+
+    /// All that is looked for, wherever.
+    pub(super) fn patterns(&self) -> impl Iterator<Item = &Patterns> {
+        let packets = self.packets.iter().flat_map(|p| [&p.payload, &p.alien]);
+        let views = self.views.iter().flatten().flat_map(|v| &v.patterns);
+        packets.chain([&self.stream]).chain(views)
     }
 
     /// Whether any rule looks at streams.
@@ -217,7 +226,12 @@ impl Making {
         directions.for_each(|d| views[at].1[d].add(pattern, n));
     }
 
-    fn finish(self, rules: Vec<Compiled>, settings: &Settings) -> Result<Program, String> {
+    fn finish(
+        self,
+        rules: Vec<Compiled>,
+        names: Names,
+        settings: &Settings,
+    ) -> Result<Program, String> {
         let mut views: Vec<Vec<View>> = (0..Buffer::COUNT).map(|_| vec![]).collect();
         for (buffer, made) in self.views {
             for (transforms, [to_server, to_client]) in made {
@@ -232,9 +246,13 @@ impl Making {
         let headers = |list: &[u32]| -> Vec<(u32, RangeSet, RangeSet)> {
             let of = |n: &u32| {
                 let header = &rules[*n as usize].rule.header;
-                (*n, header.source.clone(), header.destination.clone())
+                let ends = [&header.source, &header.destination].map(Clone::clone);
+                let [a, b] = ends.clone();
+                let [c, d] = ends;
+                let back = header.direction == Direction::Both;
+                [Some((*n, a, b)), back.then_some((*n, d, c))]
             };
-            list.iter().map(of).collect()
+            list.iter().flat_map(of).flatten().collect()
         };
         let mut packets: [PacketRules; WIRES] = Default::default();
         let patterns = self.payload.into_iter().zip(self.alien);
@@ -252,6 +270,7 @@ impl Making {
             stream_plain: self.stream_plain,
             views,
             plain: self.application,
+            names,
             rules,
         })
     }
@@ -405,7 +424,8 @@ fn is_of_transaction(test: &Test) -> bool {
     }
 }
 
-/// Whether a rule is about addresses and nothing else: Suricata tries such a rule once a direction of a flow.
+/// Whether a rule is about addresses and ports and nothing else: Suricata tries such a rule once a direction of a flow, but with every packet where
+/// a list of addresses has a negated item.
 fn is_about_addresses(rule: &Rule) -> bool {
     let h = &rule.header;
     let protocol = matches!(
@@ -418,8 +438,8 @@ fn is_about_addresses(rule: &Rule) -> bool {
             | Protocol::Icmp
     );
     protocol
-        && h.source_ports.is_any()
-        && h.destination_ports.is_any()
+        && !h.source.has_negation()
+        && !h.destination.has_negation()
         && rule.groups.is_empty()
         && rule
             .tests
@@ -427,7 +447,6 @@ fn is_about_addresses(rule: &Rule) -> bool {
             .all(|t| matches!(t, Test::Number("ip_proto", _) | Test::SameIp))
         && rule.asks.is_empty()
         && rule.flow == Flow::default()
-        && h.direction == Direction::Forward
 }
 
 /// Whether a rule looks at payloads of packets, and at streams.
