@@ -6,20 +6,24 @@ mod summary;
 use super::connection::ConnectionArguments;
 use super::signatures::{Alerts, SignatureArguments};
 use crate::aggregate::{self, Reference};
+use crate::assemble::Findings;
 use crate::batch::{Identity, Sealer};
 use crate::config::Config;
 use crate::decode::{self, Decoder};
 use crate::detect::anomaly::{Detectors, Feed};
+use crate::detect::suppression::Suppressions;
 use crate::dissect::Dissector;
 use crate::enrich::Tables;
 use crate::ledger::{Book, Gauges, Outcome};
 use crate::meter::Meter;
+use crate::model::Detection;
 use crate::reassemble::app::{Apps, Wishes};
 use crate::reassemble::fragment::Fragments;
+use crate::receive::route::Moment;
 use crate::receive::{Captures, Counts, Found, Selection};
 use crate::shard::{Back, CaptureShard, ExportShard};
 use crate::sink::ndjson::Writer;
-use crate::sink::{clickhouse, hop, schema};
+use crate::sink::{Outbox, clickhouse, hop, schema};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use crew::{Crew, To};
@@ -228,12 +232,13 @@ impl<'a> Replay<'a> {
         let mut crew = self.crew(1)?;
         crew.moved_by(shift_ms);
         let mut to = To::Store {
-            outbox,
+            outbox: outbox.clone(),
             shift_ns: shift_ms.saturating_mul(1_000_000),
         };
         self.read(|found| crew.take(&found, &mut to));
         crew.finish(&mut to);
-        drop(to);
+        self.incidents(&crew, shift_ms, &outbox);
+        drop((to, outbox));
         let end = sink.stop(Duration::from_secs(self.config.shutdown_grace_s.max(300)));
         let rows = crew.end().0.count(Outcome::Rows);
         eprintln!(
@@ -248,6 +253,20 @@ impl<'a> Replay<'a> {
             );
         }
         Ok(())
+    }
+
+    /// Stores what was found, at the time at which its rows are.
+    fn incidents(&self, crew: &Crew, shift_ms: i64, outbox: &Outbox) {
+        let sealer = Sealer::new(self.config.batch.clone(), identity(), Arc::default());
+        let suppressions = Suppressions::new(&self.config.suppressions);
+        let mut findings = Findings::new(suppressions, sealer, outbox.clone(), None);
+        let moved = |d: &Detection| {
+            let mut d = d.clone();
+            d.shift_times(shift_ms);
+            d
+        };
+        let found = crew.detections().into_iter().map(moved);
+        findings.take(found.collect(), Moment::now().wall_ns);
     }
 
     /// `n` shards of each kind.

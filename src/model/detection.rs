@@ -344,6 +344,17 @@ pub struct Detection {
     pub attack: Vec<&'static str>,
 }
 
+impl Detection {
+    /// Moves all its times, as rows are moved that are stored as if they were of now.
+    pub fn shift_times(&mut self, ms: i64) {
+        let flows = self.evidence.flows.iter_mut().map(|f| &mut f.start_ms);
+        let own = [&mut self.first_ms, &mut self.last_ms, &mut self.detected_ms];
+        for at in own.into_iter().chain(flows) {
+            *at = at.saturating_add(ms);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

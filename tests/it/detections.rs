@@ -1,6 +1,6 @@
 //! The life of a detection: from a row of a bundle to its end, as an analyst goes through it on the command line.
 
-use crate::harness::{Store, configure, directory, exe, run};
+use crate::harness::{Store, configure, corpus, directory, exe, run};
 use flowhouse::batch::{DetectionRow, Extra, Identity, Sealer, Settings};
 use flowhouse::model::{
     Addr, Detection, DetectionKind, Entity, EntityRole, Evidence, EvidenceFlow, Figure, Names,
@@ -265,6 +265,13 @@ fn from_a_row_to_its_end() {
     assert!(times[0]["mttr_s"].as_f64() >= times[0]["mtta_s"].as_f64());
     assert_eq!(times[1]["mttr_s"], Value::Null);
 
+    // what was true once is told by who wants to hide it, also when it is over
+    let would = say(&config, &["would-hide", "kind=beacon"]);
+    assert!(
+        would.contains("1 of 3 incidents, of which 1 were true ones"),
+        "{would}"
+    );
+
     // an incident that goes on after its end says so
     deliver(
         &store,
@@ -352,4 +359,25 @@ fn the_past_is_searched_for_indicators() {
     assert_eq!(of("10.1.0.0/16").0, 2);
     assert_eq!(of("2001:db8::/64").0, 1);
     assert_eq!(found.as_array().map(Vec::len), Some(6));
+}
+
+#[test]
+fn what_a_replay_finds_is_stored_beside_its_rows() {
+    let Some(corpus) = corpus() else { return };
+    let dir = directory();
+    let (store, config) = world(dir.path());
+    let mut replay = Command::new(exe());
+    replay.args(["replay", "--as", "packets"]);
+    replay.arg(corpus.join("behaviour/attack/en-tcp_0_1000_20190821.pcap"));
+    replay.args(["--store", &format!("http://{}", store.address), "-c"]);
+    run(replay.arg(&config));
+    let list = json(&config, &["list", "--kind", "port_scan"]);
+    assert_eq!(list.as_array().map(Vec::len), Some(1), "{list}");
+    assert_eq!(list[0]["entity"]["value"], "172.31.15.102");
+    let ago_ms = now_ms(&store) - list[0]["last_ms"].as_i64().expect("a time");
+    assert!((0..600_000).contains(&ago_ms), "{ago_ms}");
+    // flows and incident are of the same time
+    let id = list[0]["id"].as_str().expect("an id").to_owned();
+    assert!(say(&config, &["show", &id]).contains("Flows in the store"));
+    assert_eq!(json(&config, &["history", &id])[0]["what"], "found");
 }

@@ -15,6 +15,7 @@ use crate::sink::schema::incidents;
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 /// Shows what was found in the traffic and why, and keeps what people made of it.
@@ -342,9 +343,14 @@ fn would_hide(w: &WouldHideArguments) -> Result<()> {
         .filter(|r| parsed.hides(&facts(r)))
         .cloned()
         .collect();
-    let confirmed =
-        |r: &&Map<String, Value>| ["true", "escalated"].contains(&field(r, "state").as_str());
-    let lost = hidden.iter().filter(confirmed).count();
+    let confirmed: BTreeSet<String> = reader
+        .rows(incidents::CONFIRMED)?
+        .iter()
+        .map(|r| field(r, "id"))
+        .collect();
+    let lost = (hidden.iter())
+        .filter(|r| confirmed.contains(&field(r, "id")))
+        .count();
     if w.place.json {
         let all: Vec<Value> = hidden.iter().map(incidents::incident).collect();
         return super::say(serde_json::to_string_pretty(&json!({
@@ -355,7 +361,7 @@ fn would_hide(w: &WouldHideArguments) -> Result<()> {
         super::say(table(&hidden))?;
     }
     super::say(format!(
-        "`{rule}` would have hidden {} of {} incidents, of which {lost} were confirmed or escalated.",
+        "`{rule}` would have hidden {} of {} incidents, of which {lost} were true ones.",
         hidden.len(),
         rows.len()
     ))

@@ -62,7 +62,7 @@ pub const HISTORY: &str = "SELECT DISTINCT at_ms, what, who, why, via, count FRO
         toString(t.via) AS via, toUInt64(0) AS count
     FROM detection_states AS t WHERE t.id = reinterpretAsUInt64(reverse(unhex({id:String})))
     UNION ALL
-    SELECT toUnixTimestamp64Milli(e.updated_at) AS at_ms, at_ms * 1000 AS at, if(e.version <= 1, 'found', 'grown') AS what, '' AS who, e.title AS why,
+    SELECT toUnixTimestamp64Milli(e.updated_at) AS at_ms, at_ms * 1000 AS at, if(e.version = min(e.version) OVER (PARTITION BY e.id), 'found', 'grown') AS what, '' AS who, e.title AS why,
         e.detector AS via, e.count AS count
     FROM detection_events AS e WHERE e.id = reinterpretAsUInt64(reverse(unhex({id:String})))
 )
@@ -71,6 +71,9 @@ ORDER BY at, what";
 /// A step in the life of an incident: placeholders `id` (all digits), `state`, `who`, `why` and `via`.
 pub const CHANGE: &str = "INSERT INTO detection_states (id, state, who, why, via) SELECT reinterpretAsUInt64(reverse(unhex({id:String}))), \
      {state:String}, {who:String}, {why:String}, {via:String}";
+
+/// Ids of incidents that somebody once said are true ones.
+pub const CONFIRMED: &str = "SELECT DISTINCT lower(leftPad(hex(t.id), 16, '0')) AS id FROM detection_states AS t WHERE t.state = 'true' LIMIT 1000000";
 
 /// How long it took, by severity, over the last seconds (placeholder `last`), those first that matter most.
 pub const TIMES: &str = "SELECT toString(t.severity) AS severity, sum(t.incidents) AS incidents, sum(t.seen) AS seen, sum(t.ended) AS ended,
