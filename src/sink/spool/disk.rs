@@ -5,13 +5,14 @@ use super::file::{
 };
 use super::format::{self, Header, SLOT, SectionHeader, Slot, State};
 use super::gauges::Gauges;
+use super::lock::lock;
 use super::marks::Marks;
 use super::positions::Positions;
 use super::{Settings, now_ms};
 use crate::ledger::Tally;
 use crate::sink::Error;
 use crate::sink::native::{Buffers, EncodedBundle, EncodedSection};
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -35,9 +36,6 @@ const TEMPORARY: &str = ".tmp";
 
 /// Bytes that are kept for what is no bundle: positions, marks, and their temporaries.
 const BESIDE: u64 = 32 << 10;
-
-/// Held by the process that uses the directory.
-const LOCK: &str = "lock";
 
 /// Numbers of files from here on were never given by a run: it would take thousands of years.
 const NUMBER_MAX: u64 = 1 << 62;
@@ -549,28 +547,6 @@ fn number_of(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_string_lossy().into_owned();
     let number = u64::from_str_radix(name.get(..16)?, 16).ok();
     number.filter(|n| *n < NUMBER_MAX)
-}
-
-/// Whether a process uses the spool in a directory now.
-pub fn is_taken(directory: &Path) -> bool {
-    let lock = File::open(directory.join(LOCK));
-    lock.is_ok_and(|f| matches!(f.try_lock_shared(), Err(TryLockError::WouldBlock)))
-}
-
-fn lock(directory: &Path) -> Result<File, Error> {
-    let path = directory.join(LOCK);
-    let fault = |source| Error::Spool {
-        path: path.clone(),
-        source,
-    };
-    let file = File::create(&path).map_err(fault)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::SpoolTaken {
-            path: directory.to_owned(),
-        }),
-        Err(TryLockError::Error(source)) => Err(fault(source)),
-    }
 }
 
 fn ended(syncing: ScopedJoinHandle<'_, io::Result<()>>) -> io::Result<()> {

@@ -10,15 +10,17 @@ mod file;
 mod fold;
 pub mod format;
 mod gauges;
+mod lock;
 mod marks;
 pub mod positions;
 mod settings;
 mod space;
 
-pub use disk::{CORRUPT, Disk, Ended, QUARANTINE, REPLAY, SUFFIX, is_taken, mark};
+pub use disk::{CORRUPT, Disk, Ended, QUARANTINE, REPLAY, SUFFIX, mark};
 pub use file::{Found, IN_DOUBT, Unreadable, files, read_file, read_section};
 pub use format::{Slot, State};
 pub use gauges::{Gauges, Reading};
+pub use lock::is_taken;
 pub(super) use marks::Marks;
 pub use positions::{Chain, Positions};
 pub use settings::{Mode, Settings};
