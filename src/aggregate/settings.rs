@@ -9,6 +9,9 @@ use serde::Deserialize;
 pub struct Settings {
     /// Lives longer than this are spread over their last so many seconds. Default 7,200.
     pub prorate_max_s: u32,
+    /// Estimated bytes, and packets, of one flow above which no link can have carried it (count): such a flow is flagged,
+    /// counted and not booked, since one such lie would hide what all others say. Default 2^50, six hours at 400 Gbit/s.
+    pub flow_estimate_max: u64,
     /// How long before the reference time usage may still be booked (seconds). Default 172,800.
     pub usage_late_max_s: u32,
     /// Keys (minute, exporter, interface, side, application, class, DSCP) after which a bundle should be sealed
@@ -38,6 +41,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             prorate_max_s: 7_200,
+            flow_estimate_max: 1 << 50,
             usage_late_max_s: 172_800,
             usage_keys_max: 262_144,
             exporters_max: 16_384,

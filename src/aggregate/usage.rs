@@ -32,6 +32,7 @@ pub struct Usage {
     late_max_ms: i64,
     keys_max: usize,
     exporters_max: usize,
+    flow_estimate_max: u64,
     reference: Reference,
 }
 
@@ -56,6 +57,7 @@ impl Usage {
             late_max_ms: i64::from(settings.usage_late_max_s) * 1000,
             keys_max: settings.usage_keys_max,
             exporters_max: settings.exporters_max,
+            flow_estimate_max: settings.flow_estimate_max,
             reference: settings.reference,
         }
     }
@@ -76,13 +78,14 @@ impl Usage {
             let provenance = rows.provenance[i];
             let p = batch.provenance_of(i);
             let run = self.run(p);
-            let (mut cut, mut clamped, mut refused) = (0, 0, 0);
+            let (mut cut, mut clamped, mut refused, mut implausible) = (0, 0, 0, 0);
             while i < rows.provenance.len() && rows.provenance[i] == provenance {
                 let (flags, remembered) = self.row(&run, &rows, i);
                 if flags != 0 {
                     self.flagged.push((i as u32, flags));
                     cut += u64::from(flags & RowFlags::PRORATE_CUT != 0);
                     clamped += u64::from(flags & RowFlags::USAGE_CLAMPED != 0);
+                    implausible += u64::from(flags & RowFlags::COUNTERS_IMPLAUSIBLE != 0);
                 }
                 refused += u64::from(!remembered);
                 i += 1;
@@ -90,11 +93,12 @@ impl Usage {
                     self.add_pending(&rows);
                 }
             }
-            if cut + clamped + refused > 0 {
+            if cut + clamped + refused + implausible > 0 {
                 let account = book.account((p.exporter.0, p.domain));
                 account.add(Outcome::ProrateCut, cut);
                 account.add(Outcome::UsageClamped, clamped);
                 account.add(Outcome::InterfacesRefused, refused);
+                account.add(Outcome::CountersImplausible, implausible);
             }
         }
         self.add_pending(&rows);
@@ -272,6 +276,10 @@ impl Usage {
     /// Books one row, whose shares are then pending; returns the flags to set and whether its interface was remembered.
     #[inline(always)]
     fn row(&mut self, run: &Run, c: &Rows<'_>, i: usize) -> (u32, bool) {
+        let (est_bytes, est_packets) = scale(c.bytes[i], c.packets[i], c.sampling_interval[i]);
+        if est_bytes.max(est_packets) > self.flow_estimate_max {
+            return (RowFlags::COUNTERS_IMPLAUSIBLE, true);
+        }
         let mut life = match c.counters.and_then(|counters| counters.booked(i)) {
             Some((from_ms, to_ms)) => Life::new(from_ms, to_ms),
             None => run.life(c.present[i], c.start_ms[i], c.end_ms[i]),
@@ -637,6 +645,32 @@ mod tests {
             (u.exporter, u.sampling_known),
             (Addr::from_v4([10, 0, 0, 1]), true)
         );
+    }
+
+    #[test]
+    fn what_no_link_can_carry_is_flagged_counted_and_not_booked() {
+        let lie = |bytes, packets, interval| Row {
+            bytes,
+            packets,
+            interval,
+            ..ROW
+        };
+        let most = 1 << 50;
+        let mut b = batch(&[
+            lie(u64::MAX, 1, 1),
+            lie(1, u64::MAX, 1),
+            lie(1 << 40, 1, 1 << 11),
+            lie(most, 1, 1),
+        ]);
+        let (mut usage, mut book) = (Usage::new(&Settings::default()), Book::new(9));
+        usage.observe(&mut b, &mut book);
+        let flags = b.core.flags.iter();
+        let lies = flags.map(|f| f & RowFlags::COUNTERS_IMPLAUSIBLE != 0);
+        assert_eq!(lies.collect::<Vec<_>>(), [true, true, true, false]);
+        assert_eq!(book.count(Outcome::CountersImplausible), 3);
+        let rows = usage.drain();
+        let ingress = rows.iter().filter(|r| r.if_index == 10);
+        assert_eq!(ingress.map(|r| r.est_bytes).sum::<u64>(), most);
     }
 
     #[test]

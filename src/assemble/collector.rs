@@ -16,7 +16,7 @@ use crate::ledger::Book;
 use crate::model::Addr;
 use crate::receive::{self, Intake, Listener, Router};
 use crate::shard::{Back, Cell, ExportShard, Lookout, Worker};
-use crate::sink::spool::{Mode, Spool};
+use crate::sink::spool::{Mode, Spool, files};
 use crate::sink::{Outbox, Stats, clickhouse::Connection, hop};
 use crate::snmp::Poller;
 use anyhow::Result;
@@ -201,7 +201,11 @@ impl Collector {
             self.state.ended();
         }
         self.control.stop();
-        (self.view.totals(), self.store)
+        let totals = super::Totals {
+            in_order,
+            ..self.view.totals()
+        };
+        (totals, self.store)
     }
 }
 
@@ -217,7 +221,17 @@ fn open_spool(config: &Config, state: &StateDirectory, stats: &Stats) -> Result<
     let settings = &config.spool;
     let age = config.batch.seal_age_ms;
     let spool = match config.sink.kind.discards() || settings.mode == Mode::Off {
-        true => None,
+        true => {
+            let directory = spool_dir(config, state.path());
+            let left = files(&directory).len();
+            if left > 0 {
+                tracing::warn!(
+                    "{left} bundles of an earlier run stay in {} and are not delivered: start once with `spool.mode = \"overflow\"`",
+                    directory.display()
+                );
+            }
+            None
+        }
         false => {
             let directory = spool_dir(config, state.path());
             tracing::info!("spool in {}", directory.display());

@@ -42,6 +42,8 @@ pub struct Totals {
     pub book: Book,
     /// States beside them.
     pub gauges: Gauges,
+    /// Whether no thread panicked.
+    pub in_order: bool,
 }
 
 impl Totals {
@@ -196,7 +198,11 @@ impl View {
             });
         }
         book.other().merge(&sink.outcomes);
-        Totals { book, gauges }
+        Totals {
+            book,
+            gauges,
+            in_order: true,
+        }
     }
 
     fn meters(&self) -> Vec<control::Meter> {

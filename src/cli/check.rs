@@ -8,7 +8,7 @@ use crate::receive;
 use crate::rights::{self, Account, Change};
 use crate::sink::clickhouse::{Connection, Endpoints};
 use crate::sink::schema;
-use crate::sink::spool::{Mode, files, free_bytes, limit};
+use crate::sink::spool::{Mode, files, free_bytes, is_taken, limit};
 use crate::store::library;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
@@ -313,10 +313,23 @@ fn capture(config: &Config) -> Result<String> {
 /// Whether bundles can be written, and how many bytes of them.
 fn spool(config: &Config, report: &mut Report) -> Result<String> {
     let settings = &config.spool;
+    let directory = spool_dir(config, &state_dir(config));
     if config.sink.kind.discards() || settings.mode == Mode::Off {
+        let left = files(&directory).len();
+        if left > 0 {
+            report.warn("spool", format!(
+                "spool: {left} bundles of an earlier run in {} are not delivered: start once with `spool.mode = \"overflow\"`",
+                directory.display()
+            ))?;
+        }
         return Ok("off: a kill costs the rows in memory".into());
     }
-    let directory = spool_dir(config, &state_dir(config));
+    if is_taken(&directory) {
+        report.warn("spool", format!(
+            "spool: a process uses {}: the running collector of this configuration, or stop it, or set another `spool.directory`",
+            directory.display()
+        ))?;
+    }
     let nearest = nearest(&directory);
     let place = nearest.display();
     let may = AccessFlags::W_OK | AccessFlags::X_OK;

@@ -291,7 +291,8 @@ impl<'a> Replay<'a> {
             let sealer = Sealer::new(batch.clone(), identity.clone(), Arc::default());
             Back::new(tables.clone(), aggregate::Usage::new(&usage), sealer)
         };
-        let book = || Book::new(usize::MAX).with_domains_max(settings.domains_max);
+        let accounts_max = settings.exporters_max.saturating_mul(2);
+        let book = || Book::new(accounts_max).with_domains_max(settings.domains_max);
         let detects = self.config.detect.enabled;
         let export = || {
             let shard = ExportShard::new(Decoder::new(settings.clone()), back(), book());
@@ -332,6 +333,7 @@ impl<'a> Replay<'a> {
                 .collect(),
             (0..if meters { n } else { 0 }).map(|_| capture()).collect(),
             detectors,
+            settings.exporters_max,
         );
         Ok(match maker {
             Some(_) => crew.with_alerts(Alerts::create(self.arguments.out.as_deref())?),

@@ -244,6 +244,9 @@ async fn stop(
     if let Some(store) = store {
         store.stop()?;
     }
+    if !totals.in_order {
+        bail!("a thread panicked: the log says which; rows that it held may be lost");
+    }
     Ok(())
 }
 

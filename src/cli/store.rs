@@ -139,6 +139,7 @@ fn log_to_stderr() {
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(console::user_attended_stderr())
         .try_init();
 }
 

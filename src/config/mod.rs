@@ -276,6 +276,7 @@ impl Config {
         if !(1..=60_000).contains(&self.batch.seal_age_ms) {
             faults.push(Fault::of("batch.seal_age_ms must be 1 to 60000".into()));
         }
+        self.faults_of_times(&mut faults);
         if self.shard.shards > shard::SHARDS_MAX {
             let max = shard::SHARDS_MAX;
             faults.push(Fault::of(format!("shard.shards must be 0 to {max}")));
@@ -328,10 +329,49 @@ impl Config {
         }
         faults
     }
+
+    fn faults_of_times(&self, faults: &mut Vec<Fault>) {
+        // a time that no clock can add is a panic on the day it is needed
+        let times = [
+            ("shutdown_grace_s", self.shutdown_grace_s, DAY_S),
+            ("sink.send_timeout_s", self.sink.send_timeout_s, DAY_S),
+            ("sink.insert_timeout_s", self.sink.insert_timeout_s, DAY_S),
+            (
+                "sink.backoff_max_ms",
+                self.sink.backoff_max_ms,
+                1_000 * DAY_S,
+            ),
+            ("spool.age_max_s", self.spool.age_max_s, 3_650 * DAY_S),
+            (
+                "spool.in_doubt_age_max_s",
+                self.spool.in_doubt_age_max_s,
+                3_650 * DAY_S,
+            ),
+            (
+                "receive.exporter_idle_s",
+                self.receive.exporter_idle_s,
+                3_650 * DAY_S,
+            ),
+            (
+                "decode.template_lifetime_s",
+                self.decode.template_lifetime_s,
+                3_650 * DAY_S,
+            ),
+        ];
+        let long = times.iter().filter(|(_, time, most)| time > most);
+        faults
+            .extend(long.map(|(key, _, most)| Fault::of(format!("{key} must be at most {most}"))));
+        if self.sink.backoff_max_ms < self.sink.backoff_ms {
+            faults.push(Fault::of(
+                "sink.backoff_max_ms must be at least sink.backoff_ms".into(),
+            ));
+        }
+    }
 }
 
 /// What a flow row takes in the spool, bytes: what `flowhouse size` reckons with.
 const SPOOLED_BYTES_PER_ROW: u64 = 62;
+const DAY_S: u64 = 86_400;
 
 #[cfg(test)]
 mod tests {

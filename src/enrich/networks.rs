@@ -202,7 +202,7 @@ pub fn json(
             found.map(text_of).unwrap_or_default()
         };
         let prefix = field("prefix");
-        let network = Network {
+        let mut network = Network {
             prefix: prefix
                 .parse()
                 .map_err(|e| (0, format!("object {}: {e}", n + 1)))?,
@@ -212,6 +212,11 @@ pub fn json(
             role: field("role"),
             zone: field("zone"),
         };
+        // a field of one's choice, as a description, is often left empty; that it is nowhere is a wrong pointer
+        let chosen = fields.get("name").and_then(|p| item.pointer(p));
+        if chosen.is_some_and(|v| v.is_null() || v.as_str().is_some_and(|s| s.trim().is_empty())) {
+            network.name = prefix.clone();
+        }
         if network.name.trim().is_empty() {
             return Err((0, format!("object {} ({prefix}) has no name", n + 1)));
         }
@@ -321,6 +326,12 @@ mod tests {
         let remote: Remote = toml::from_str(text).expect("valid");
         let all = answer(&remote, body).expect("readable");
         assert_eq!((&*all[0].name, &*all[0].site), ("AMAZON", "us-west-2"));
+        for empty in ["null", "\"\"", "\" \""] {
+            let body =
+                format!("{{\"results\":[{{\"ip_prefix\":\"1.0.0.0/8\",\"service\":{empty}}}]}}");
+            let all = answer(&remote, body.as_bytes()).expect("readable");
+            assert_eq!(&*all[0].name, "1.0.0.0/8");
+        }
         for wrong in [
             &b"{}"[..],
             b"{\"results\":[{}]}",

@@ -172,6 +172,8 @@ outcomes! {
     BytesTrailing = "bytes_trailing";
     /// Rows whose times cannot be meant (flagged).
     TimesImpossible = "times_impossible";
+    /// Rows with more bytes or packets than a link can have carried (flagged): kept in flows, not booked in usage.
+    CountersImplausible = "counters_implausible";
     /// Rows whose times were corrected for the exporter's wrong clock.
     ClocksCorrected = "clocks_corrected";
     /// Datagrams whose header clock is off by more than the limit.

@@ -176,6 +176,8 @@ flags! {
     INGRESS_ELSEWHERE = 18, "ingress_elsewhere";
     /// It does not count for its egress interface: the exporter meters there, and that record counts.
     EGRESS_ELSEWHERE = 19, "egress_elsewhere";
+    /// More bytes or packets than a link can have carried: not booked in usage.
+    COUNTERS_IMPLAUSIBLE = 20, "counters_implausible";
 }
 
 /// The datagram that rows came from: one entry a datagram in a batch, rows point at it.

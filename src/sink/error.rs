@@ -100,6 +100,14 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// Two processes on one spool would overwrite each other's bundles.
+    #[error(
+        "another process uses the spool in {path} (stop it, or set another `directory` below [spool])"
+    )]
+    SpoolTaken {
+        /// The directory.
+        path: PathBuf,
+    },
     /// An output file cannot be written.
     #[error("cannot write {path}: {source}")]
     Output {

@@ -349,7 +349,7 @@ fn time_ranges_choose_minutes_and_resolution() {
             ["--from", "2030-01-01", "--to", "2029-01-01"],
             "ends before it begins",
         ),
-        (["--from", "yesterday", "--to", "today"], "Cannot"),
+        (["--from", "yesterday", "--to", "today"], "is no time"),
     ] {
         let out = w.top(&["apps"]).args(wrong).output().expect("runs");
         let said = String::from_utf8_lossy(&out.stderr).into_owned();

@@ -329,21 +329,45 @@ fn the_summary_has_what_was_metered_on_egress() {
     assert_eq!(said["applications"][0]["flows"], 1, "{said}");
 }
 
-/// Counters at the end of their range, of one key and of several.
+/// Counters that no link can have carried hide nothing of what others say, and are counted.
 #[test]
-fn the_largest_counters_do_not_overflow() {
+fn implausible_counters_are_no_usage() {
     let dir = directory();
-    let records = [443, 443, 80].map(|port| (port, u64::MAX, u64::MAX, INGRESS));
+    let records = [(443, u64::MAX), (443, 1 << 51), (80, 700)];
+    let records = records.map(|(port, bytes)| (port, bytes, 1, INGRESS));
     let file = message_of(dir.path(), &records);
     let said = summary(&file);
-    for n in [0, 1] {
-        let application = &said["applications"][n];
-        assert_eq!(application["bytes"], u64::MAX, "{said}");
-        assert_eq!(application["share"], 0.5, "{said}");
-    }
-    assert_eq!(said["qos_classes"][0]["bytes"], u64::MAX, "{said}");
-    assert_eq!(said["qos_classes"][0]["flows"], 3, "{said}");
+    let applications = said["applications"].as_array().expect("a list");
+    assert_eq!(applications.len(), 1, "{said}");
+    assert_eq!(applications[0]["bytes"], 700, "{said}");
+    let totals = &said["totals"];
+    assert_eq!(totals["counters_implausible"], 2, "{said}");
+    assert_eq!(totals["rows"], 3, "{said}");
     assert_same(&[], &[file]);
+}
+
+/// A capture full of forged sources: as many exporters are heard as the configuration says, with any number of shards.
+#[test]
+fn exporters_of_a_capture_are_bounded() {
+    let dir = directory();
+    let (config, file) = (dir.path().join("c.toml"), dir.path().join("many.pcap"));
+    fs::write(&config, "[decode]\nexporters_max = 2\n").expect("written");
+    let mut make = Command::new(exe());
+    make.args(["generate", "--protocol", "v5", "--exporters", "5"]);
+    make.args(["--flows", "3000", "--pcap"]).arg(&file);
+    assert!(make.output().expect("runs").status.success());
+    let config = config.to_str().expect("text");
+    let ledger = assert_same(&["--as", "export", "-c", config], &[file]);
+    assert!(
+        total(&ledger, "datagrams_refused_exporter_limit") > 50,
+        "{ledger}"
+    );
+    let exporters = ledger["exporters"].as_array().expect("a list");
+    let heard = exporters
+        .iter()
+        .filter(|e| e["datagrams_parsed"].as_u64() > Some(0));
+    assert_eq!(heard.count(), 2, "{ledger}");
+    assert_laws(&ledger);
 }
 
 #[test]

@@ -286,6 +286,9 @@ fn flag_meaning(mask: u32) -> &'static str {
         }
         RowFlags::TIME_IMPOSSIBLE => "ends before it starts, lies in the future, or is too long",
         RowFlags::CLOCK_CORRECTED => "its clock was wrong and was corrected",
+        RowFlags::COUNTERS_IMPLAUSIBLE => {
+            "more bytes or packets than usage.flow_estimate_max: not booked in usage"
+        }
         RowFlags::USAGE_CLAMPED => "too old or too new to be booked to its own minutes",
         RowFlags::PRORATE_CUT => "lived longer than usage.prorate_max_s: booked to its last hours",
         RowFlags::L4_BYTES => "bytes are layer-4 payload (firewall events)",
@@ -326,10 +329,13 @@ fn lives_of(row: &Row) -> Lives {
         return lives;
     }
     let (above, near) = (numbers(row, "above"), numbers(row, "near"));
-    let piled = USUAL_TIMEOUTS.iter().zip(above.iter().zip(&near));
-    let found = piled
-        .into_iter()
-        .find(|(_, (above, near))| **above >= ENOUGH && **near >= PILE * **above);
+    let below = numbers(row, "below");
+    let counts = above.iter().zip(&near).zip(&below);
+    let mut piled = USUAL_TIMEOUTS.iter().zip(counts);
+    // lives that thin out evenly up to the longest are no pile
+    let found = piled.find(|(_, ((above, near), below))| {
+        **above >= ENOUGH && **near >= PILE * **above && **near >= STEEP * **below
+    });
     if let Some((timeout, _)) = found {
         lives.active_timeout = Some(f64::from(*timeout));
         lives.concluded_from = Some("pile");
@@ -369,6 +375,8 @@ const USUAL_TIMEOUTS: &[u32] = &[15, 30, 60, 120, 180, 300, 600, 900, 1_800, 3_6
 const ENOUGH: f64 = 20.0;
 /// Part of the flows at or above a time-out that lie at it, when it is one.
 const PILE: f64 = 0.8;
+/// How many times as many end at a time-out as in as long a time before it.
+const STEEP: f64 = 3.0;
 /// Outcomes that say nothing special about an exporter.
 const EVERYDAY: &[Outcome] = &[
     Outcome::DatagramsReceived,
@@ -400,8 +408,9 @@ mod tests {
     #[test]
     fn timeouts_are_told_by_reason_or_by_the_pile() {
         let zeros = vec![0; USUAL_TIMEOUTS.len()];
-        let told =
-            row(json!({"timed_out": 25, "timed_out_at": 119.6, "above": zeros, "near": zeros}));
+        let told = row(
+            json!({"timed_out": 25, "timed_out_at": 119.6, "above": zeros, "near": zeros, "below": zeros}),
+        );
         let lives = lives_of(&told);
         assert_eq!(
             (lives.active_timeout, lives.concluded_from),
@@ -410,8 +419,17 @@ mod tests {
         let (mut above, mut near) = (zeros.clone(), zeros.clone());
         (above[0], near[0], above[1], near[1], above[2], near[2]) = (900, 100, 500, 90, 300, 290);
         let lives = lives_of(&row(
-            json!({"above": above, "near": near, "edges": [65, 90], "counts": [7, 8]}),
+            json!({"above": above, "near": near, "below": zeros, "edges": [65, 90], "counts": [7, 8]}),
         ));
+        let mut evenly = zeros.clone();
+        evenly[2] = 290;
+        let even =
+            json!({"above": above, "near": near, "below": evenly, "edges": [65], "counts": [7]});
+        assert_eq!(
+            lives_of(&row(even)).active_timeout,
+            None,
+            "lives of all lengths"
+        );
         assert_eq!(
             (lives.active_timeout, lives.concluded_from),
             (Some(60.0), Some("pile"))

@@ -87,7 +87,8 @@ GROUP BY source, n ORDER BY rows DESC, source, n LIMIT 20";
 pub const LIVES: &str = "SELECT count() AS rows, max(life) AS longest, countIf(reason = 2) AS timed_out, quantileIf(0.5)(life, reason = 2) AS timed_out_at,
     arraySort(sumMap([toUInt32(edge)], [toUInt64(1)]).1) AS edges, sumMap([toUInt32(edge)], [toUInt64(1)]).2 AS counts,
     sumForEach(arrayMap(t -> toUInt64(life >= 0.9 * t), {usual:Array(UInt32)})) AS above,
-    sumForEach(arrayMap(t -> toUInt64(life >= 0.9 * t AND life <= 1.05 * t + 2), {usual:Array(UInt32)})) AS near
+    sumForEach(arrayMap(t -> toUInt64(life >= 0.9 * t AND life <= 1.05 * t + 2), {usual:Array(UInt32)})) AS near,
+    sumForEach(arrayMap(t -> toUInt64(life >= 0.75 * t AND life < 0.9 * t), {usual:Array(UInt32)})) AS below
 FROM
 (
     SELECT (end_ms - start_ms) / 1000 AS life, if(bitTest(present, 20), flow_end_reason, 0) AS reason,

@@ -13,12 +13,15 @@ use crate::shard::{Back, CaptureShard, ExportShard};
 use crate::sink::Outbox;
 use crate::sink::ndjson::Writer;
 use anyhow::Result;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 /// Shards for export datagrams and for traffic, none or as many of each.
 pub(super) struct Crew {
     exports: Vec<ExportShard>,
     captures: Vec<CaptureShard>,
+    /// Exporters that were heard.
+    exporters: HashSet<Addr>,
+    exporters_max: usize,
     /// Latest time of a datagram.
     export_ns: i64,
     /// Latest time of a frame of traffic.
@@ -55,10 +58,12 @@ pub(super) enum To {
 }
 
 impl Crew {
+    /// All shards together hear at most `exporters_max` exporters, so that what is refused hangs on the captures alone.
     pub(super) fn new(
         exports: Vec<ExportShard>,
         captures: Vec<CaptureShard>,
         detectors: Option<Detectors>,
+        exporters_max: usize,
     ) -> Self {
         Crew {
             judge: detectors.map(|detectors| Judge {
@@ -68,6 +73,8 @@ impl Crew {
             }),
             exports,
             captures,
+            exporters: HashSet::new(),
+            exporters_max,
             export_ns: 0,
             traffic_ns: i64::MIN,
             alerts: None,
@@ -174,10 +181,18 @@ impl Crew {
         self.export_ns = self.export_ns.max(d.received_at_ns);
         to.sample(self, before_ns);
         let exporter = d.exporter();
+        let full = self.exporters.len() >= self.exporters_max;
         let mine = shard_of(exporter, self.exports.len());
         let Some(shard) = self.exports.get_mut(mine) else {
             return;
         };
+        if full && !self.exporters.contains(&exporter) {
+            let tally = shard.book().other();
+            tally.one(Outcome::DatagramsReceived);
+            tally.one(Outcome::DatagramsRefusedExporterLimit);
+            return;
+        }
+        self.exporters.insert(exporter);
         let tally = shard.book().account((exporter.0, 0));
         tally.one(Outcome::DatagramsReceived);
         tally.one(Outcome::DatagramsRouted);

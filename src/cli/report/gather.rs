@@ -440,7 +440,9 @@ fn side(row: &Row, link: &Link, extra: &mut Extra) -> Side {
                 p95,
                 ratio(of_p95("p95_unknown"), p95),
             ),
-            false => Certainty::new(0.0, 0.0, 0.0),
+            false if observed > 0.0 => Certainty::new(0.0, 0.0, 0.0),
+            // nobody listened
+            false => Certainty::new(0.0, 0.0, 1.0),
         },
         peak: sample(number(row, "peak")),
         peak_at: number(row, "peak_at") as i64,

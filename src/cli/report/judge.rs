@@ -79,7 +79,8 @@ pub fn reasons(d: &Disproportion, sides: u64) -> Vec<&'static str> {
     if sides >= SIDES_MIN && d.share >= TIMES_MEDIAN * d.median_share {
         reasons.push("above-median");
     }
-    if d.share >= TIMES_FLOWS * d.flow_share {
+    // long flows that end later have no flows here
+    if d.flow_share > 0.0 && d.share >= TIMES_FLOWS * d.flow_share {
         reasons.push("few-flows");
     }
     if d.relevance == "leisure" {
@@ -244,5 +245,7 @@ mod tests {
         assert_eq!(reasons(&d, 3), ["leisure"]);
         (d.relevance, d.flow_share, d.median_share) = (String::new(), 0.03, 0.2);
         assert_eq!(reasons(&d, 9), ["few-flows"]);
+        d.flow_share = 0.0;
+        assert_eq!(reasons(&d, 9), [""; 0], "no flow ended in the period");
     }
 }

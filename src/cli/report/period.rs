@@ -15,13 +15,13 @@ pub struct Period {
 }
 
 impl Period {
-    /// The period that the arguments mean: `to` (else `now`) is its end, `from`, else `last` seconds before the end, its
+    /// The period that the arguments mean: `to` (`now` at the latest) is its end, `from`, else `last` seconds before the end, its
     /// start. Both are cut to 5 minutes, of two days and more to full hours.
     ///
     /// # Errors
     /// When it is empty, or longer than 5-minute samples are kept.
     pub fn new(last: u64, from: Option<i64>, to: Option<i64>, now: i64) -> Result<Period> {
-        let to = to.unwrap_or(now);
+        let to = to.unwrap_or(now).min(now);
         let from = from.unwrap_or(to - last.min(i64::MAX as u64 / 4) as i64);
         let step = if to - from >= LONG_SECONDS {
             HOUR_SECONDS
@@ -210,7 +210,13 @@ mod tests {
             (p.from % 3_600, p.rollup(), p.step()),
             (0, "usage_1h", 8_700)
         );
-        assert!(Period::new(60, None, Some(1_000_000_050), 0).is_err());
+        assert!(Period::new(60, None, Some(1_000_000_050), 2_000_000_000).is_err());
+        let ahead = Period::new(3_600, Some(999_990_000), Some(2_000_000_000), 1_000_000_123);
+        assert_eq!(
+            ahead.expect("right").to,
+            999_999_900,
+            "nothing is reported of what is to come"
+        );
         assert!(Period::new(100 * 86_400, None, None, 1_000_000_000).is_err());
         assert!(Period::new(u64::MAX, None, None, 1_000_000_000).is_err());
     }

@@ -29,7 +29,7 @@ pub use question::{Limit, Question, Time};
 #[command(
     after_help = "Examples:\n  flowhouse top apps --last 1h\n  flowhouse top interfaces --last 10m --limit 5 --watch\n  \
                   flowhouse top classes --exporter 192.0.2.1 --json\n  \
-                  flowhouse top hosts --where 'app = ms-teams and dscp = ef and src in 10.0.0.0/8'\n  \
+                  flowhouse top hosts --where 'app = microsoft-teams and dscp = ef and src in 10.0.0.0/8'\n  \
                   flowhouse top apps --from 2026-11-20T08:00 --to 2026-11-20T18:00 --where 'site = berlin'\n\n\
                   Fields of --where:\n  app, app_proto, category, relevance, class, dscp, exporter, if, interface, direction, role,\n  \
                   site, tenant, host, src, dst, port, src_port, dst_port, proto, in_if, out_if, as, src_as,\n  \

@@ -4,7 +4,7 @@ use super::What;
 use super::field::Scope;
 use super::filter::{Bound, Filter};
 use crate::cli::query::{Reader, number};
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 use std::net::IpAddr;
 
 /// A ranking that is wanted.
@@ -84,7 +84,15 @@ impl Range {
                 (sql, vec![from.clone(), to.clone()])
             }
         };
-        let row = reader.bound_rows(&sql, &values)?;
+        let row = reader.bound_rows(&sql, &values).map_err(|e| {
+            // what the store says of a text that it cannot read
+            match format!("{e:#}").contains("Code: 41") || format!("{e:#}").contains("CANNOT_PARSE") {
+                true => anyhow!(
+                    "--from or --to is no time: write 2026-11-20T08:00 (UTC), 2026-11-20T08:00:00+02:00 or seconds since 1970"
+                ),
+                false => e,
+            }
+        })?;
         let of = |name| row.first().map_or(0, |r| number(r, name) as u64);
         let now = of("now");
         let (from, to, until) = match time {
@@ -282,12 +290,15 @@ impl<'a> Plan<'a> {
                 if !sides {
                     also += " AND f.counts_ingress";
                 }
+                if what == What::Networks {
+                    also += " AND (f.src_net != '' OR f.dst_net != '')";
+                }
                 let keys = if once { "" } else { what.flow_keys(sides) };
                 format!(
                     "(SELECT f.received_at AS time, {keys} f.bytes AS bytes, f.packets AS packets, toUInt64(1) AS flows, \
                      f.bytes * f.sampling_interval AS est_bytes, f.packets * f.sampling_interval AS est_packets, \
                      f.packets AS sampled_packets, f.variance AS variance, if(f.sampling_source = 'unknown', est_bytes, 0) AS est_bytes_unknown FROM flows AS f{each} \
-                     WHERE f.received_at >= toDateTime({from}) AND f.received_at < toDateTime({until}){also}) AS u"
+                     WHERE f.received_at >= toDateTime({from}) AND f.received_at < toDateTime({until}) AND NOT bitTest(f.flags, 20){also}) AS u"
                 )
             }
         }

@@ -180,14 +180,12 @@ impl Post {
                 Ok(None) => self.delivery.send(section, again).await,
                 Ok(Some(why)) => {
                     let reason = format!("{IN_DOUBT} for long: it may be in the store; {why}");
-                    self.quarantine(key, load.clone(), &reason).await;
-                    End::Finished(State::Quarantined)
+                    End::Finished(self.quarantine(key, load.clone(), &reason).await)
                 }
                 Err(end) => end,
             },
             Job::Quarantine(reason) => {
-                self.quarantine(key, load.clone(), reason).await;
-                End::Finished(State::Quarantined)
+                End::Finished(self.quarantine(key, load.clone(), reason).await)
             }
         };
         mark(end.slot(before, now_ms())).await;
@@ -276,7 +274,8 @@ impl Post {
         }
     }
 
-    async fn quarantine(&self, key: Key, load: Arc<Load>, reason: &str) {
+    /// Keeps refused rows aside; what cannot be kept is shed.
+    async fn quarantine(&self, key: Key, load: Arc<Load>, reason: &str) -> State {
         let (token, reason) = (load.section.token.clone(), reason.to_owned());
         let (table, rows): (Table, u64) = (load.section.table, load.section.rows);
         let why = reason.clone();
@@ -291,14 +290,22 @@ impl Post {
             None => Ok(false),
         };
         let kept = tokio::task::spawn_blocking(keep).await;
-        let end = match kept {
-            Ok(Ok(true)) => "rows quarantined: see `flowhouse spool list`",
-            Ok(Ok(false)) => {
-                "rows quarantined, counted and dropped: there is no room for them, or no spool"
-            }
-            _ => "rows quarantined, counted and dropped: the disk refuses",
+        let (state, end) = match kept {
+            Ok(Ok(true)) => (
+                State::Quarantined,
+                "the store refuses rows for good: kept, see `flowhouse spool list`",
+            ),
+            Ok(Ok(false)) => (
+                State::Shed,
+                "the store refuses rows for good, and they are gone, counted as shed: there is no room in the quarantine, or no spool",
+            ),
+            _ => (
+                State::Shed,
+                "the store refuses rows for good, and they are gone, counted as shed: the disk refuses them, too",
+            ),
         };
         tracing::error!(table = table.name(), rows, token, reason, "{end}");
+        state
     }
 }
 

@@ -5,6 +5,7 @@ use super::file::{
 };
 use super::format::{self, Header, SLOT, SectionHeader, Slot, State};
 use super::gauges::Gauges;
+use super::lock::lock;
 use super::marks::Marks;
 use super::positions::Positions;
 use super::{Settings, now_ms};
@@ -36,10 +37,14 @@ const TEMPORARY: &str = ".tmp";
 /// Bytes that are kept for what is no bundle: positions, marks, and their temporaries.
 const BESIDE: u64 = 32 << 10;
 
-/// A spool's directory. One process uses it: the state directory's lock says which.
+/// Numbers of files from here on were never given by a run: it would take thousands of years.
+const NUMBER_MAX: u64 = 1 << 62;
+
+/// A spool's directory. One process uses it, and holds its lock.
 #[derive(Debug)]
 pub struct Disk {
     directory: PathBuf,
+    _lock: File,
     settings: Settings,
     pub(super) gauges: Arc<Gauges>,
 }
@@ -50,15 +55,16 @@ impl Disk {
         settings: &Settings,
         gauges: Arc<Gauges>,
     ) -> Result<Disk, Error> {
-        let disk = Disk {
-            directory: directory.to_owned(),
-            settings: settings.clone(),
-            gauges,
-        };
         for part in ["", QUARANTINE, CORRUPT, REPLAY] {
             let path = directory.join(part);
             fs::create_dir_all(&path).map_err(|source| Error::Spool { path, source })?;
         }
+        let disk = Disk {
+            directory: directory.to_owned(),
+            _lock: lock(directory)?,
+            settings: settings.clone(),
+            gauges,
+        };
         disk.gauges.enabled.store(true, Relaxed);
         disk.count_aside();
         disk.weigh();
@@ -105,7 +111,9 @@ impl Disk {
             if name.ends_with(TEMPORARY) {
                 fs::remove_file(&path).map_err(fault)?;
             } else if let Some(stem) = name.strip_suffix(SUFFIX) {
-                match u64::from_str_radix(stem, 16).map_err(|_| none("no number in its name")) {
+                let number = u64::from_str_radix(stem, 16).ok();
+                let number = number.filter(|n| *n < NUMBER_MAX);
+                match number.ok_or_else(|| none("no number of a bundle in its name")) {
                     // its books are closed already
                     Ok(number) if kept.gone.contains(&number) => self.remove(number, false),
                     Ok(number) => match read_head(&path, number) {
@@ -537,7 +545,8 @@ pub struct Ended {
 /// The number with which the name of a file begins.
 fn number_of(path: &Path) -> Option<u64> {
     let name = path.file_name()?.to_string_lossy().into_owned();
-    u64::from_str_radix(name.get(..16)?, 16).ok()
+    let number = u64::from_str_radix(name.get(..16)?, 16).ok();
+    number.filter(|n| *n < NUMBER_MAX)
 }
 
 fn ended(syncing: ScopedJoinHandle<'_, io::Result<()>>) -> io::Result<()> {

@@ -94,7 +94,7 @@ pub fn read_file(path: &Path, number: u64) -> Result<Found, Unreadable> {
 /// # Errors
 /// When the header is damaged, of another version, or cannot be read.
 pub(super) fn read_head(path: &Path, number: u64) -> Result<Found, Unreadable> {
-    let file = File::open(path)?;
+    let file = open(path)?;
     let header = read_header(&file)?;
     let slots = read_slots(&file, &header)?;
     let len = file.metadata()?.len();
@@ -111,7 +111,7 @@ pub(super) fn read_head(path: &Path, number: u64) -> Result<Found, Unreadable> {
 /// # Errors
 /// When it is damaged or cannot be read.
 pub fn read_section(path: &Path, section: &SectionHeader) -> Result<EncodedSection, Unreadable> {
-    section_of(&File::open(path)?, section, |len| vec![0; len])
+    section_of(&open(path)?, section, |len| vec![0; len])
 }
 
 /// Reads a section into memory that `buffer` hands out for a length.
@@ -180,6 +180,14 @@ fn cut(error: io::Error, at: u64) -> Unreadable {
             what: "the file ends here".into(),
         }),
         _ => Unreadable::Io(error),
+    }
+}
+
+/// Opens a file that is one: a pipe or a device would be waited for.
+fn open(path: &Path) -> Result<File, Unreadable> {
+    match fs::symlink_metadata(path)?.is_file() {
+        true => Ok(File::open(path)?),
+        false => Err(none("no regular file")),
     }
 }
 

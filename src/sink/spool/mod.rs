@@ -10,6 +10,7 @@ mod file;
 mod fold;
 pub mod format;
 mod gauges;
+mod lock;
 mod marks;
 pub mod positions;
 mod settings;
@@ -19,6 +20,7 @@ pub use disk::{CORRUPT, Disk, Ended, QUARANTINE, REPLAY, SUFFIX, mark};
 pub use file::{Found, IN_DOUBT, Unreadable, files, read_file, read_section};
 pub use format::{Slot, State};
 pub use gauges::{Gauges, Reading};
+pub use lock::is_taken;
 pub(super) use marks::Marks;
 pub use positions::{Chain, Positions};
 pub use settings::{Mode, Settings};
@@ -111,4 +113,42 @@ pub fn now_ms() -> i64 {
     });
     let gone = i64::try_from(start.elapsed().as_millis()).unwrap_or(i64::MAX);
     wall_ms.saturating_add(gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn open(directory: &Path) -> Result<Spool, Error> {
+        Spool::open(directory, &Settings::default(), &Stats::default())
+    }
+
+    #[test]
+    fn a_directory_has_one_user() {
+        let dir = tempfile::tempdir().expect("a directory");
+        assert!(!is_taken(dir.path()));
+        let first = open(dir.path()).expect("a spool");
+        assert!(is_taken(dir.path()));
+        let second = open(dir.path()).expect_err("the first one has it");
+        let said = second.to_string();
+        assert!(said.contains("another process uses the spool"), "{said}");
+        drop(first);
+        open(dir.path()).expect("free again");
+    }
+
+    #[test]
+    fn what_is_no_bundle_is_set_aside_and_never_waited_for() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let name = |number: u64| dir.path().join(format!("{number:016x}{SUFFIX}"));
+        fs::write(name(u64::MAX), b"the last number there is").expect("a file");
+        nix::unistd::mkfifo(&name(7), nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+        std::os::unix::fs::symlink("/dev/zero", name(8)).expect("a link");
+        let spool = open(dir.path()).expect("a spool");
+        assert_eq!(spool.waiting(), (0, 0));
+        // a number that wraps would overwrite what waits
+        assert!((9..1 << 62).contains(&spool.next), "{}", spool.next);
+        let aside = fs::read_dir(dir.path().join(CORRUPT)).expect("a folder");
+        assert_eq!(aside.count(), 3);
+    }
 }

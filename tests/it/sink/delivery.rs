@@ -163,7 +163,8 @@ impl Stage {
         let attempts = self.runtime.block_on(self.double.attempts.lock()).clone();
         self.runtime.shutdown_background();
         assert_eq!(end.rows_open, 0, "every row has an end");
-        let ends = end.rows_acknowledged + end.rows_quarantined + end.rows_lost_shutdown;
+        let refused = end.rows_quarantined + end.rows_shed;
+        let ends = end.rows_acknowledged + refused + end.rows_lost_shutdown;
         assert_eq!(end.rows_taken, ends);
         (end, taken, attempts)
     }
@@ -307,7 +308,7 @@ fn flows_that_are_long_in_doubt_are_asked_and_not_sent_again() {
 }
 
 #[test]
-fn rows_that_are_refused_for_good_are_quarantined_and_let_others_pass() {
+fn rows_that_are_refused_for_good_let_others_pass_and_are_shed_without_a_spool() {
     let script: Script = |seen, _| {
         let token = &seen.parameters["insert_deduplication_token"];
         match token.contains("/1/flows/") {
@@ -321,7 +322,8 @@ fn rows_that_are_refused_for_good_are_quarantined_and_let_others_pass() {
     let stage = stage(script, quick());
     stage.send(5);
     let (end, _, attempts) = stage.stop(LONG);
-    assert_eq!((end.rows_acknowledged, end.rows_quarantined), (400, 100));
+    assert_eq!((end.rows_acknowledged, end.rows_shed), (400, 100));
+    assert_eq!(end.rows_quarantined, 0, "nothing is kept");
     assert!(
         end.last_error
             .is_some_and(|e| e.contains("Too many partitions"))

@@ -140,6 +140,8 @@ fn doubt_is_weighed_after_a_restart_by_what_the_process_before_knew() {
         if !known {
             std::fs::remove_file(folder.path().join("marks")).expect("there");
         }
+        // a process that has ended holds nothing
+        eventually("the spool is free", || !spool::is_taken(folder.path()));
         let running = run(&store, folder.path(), &store.process.url);
         let end = running.finish();
         assert_eq!(end.spool.quarantined, u64::from(!known), "{end:?}");
