@@ -171,6 +171,10 @@ impl Reloader {
         };
         let name = file.display();
         let unchanged = |why: String| format!("nothing was changed:\n{why}\n");
+        // a pipe would be waited for, and a stop behind it
+        if std::fs::metadata(file).is_ok_and(|m| !m.is_file()) {
+            return Err(unchanged(format!("{name}: is no regular file")));
+        }
         let bytes = std::fs::read(file).map_err(|e| {
             let me = nix::unistd::geteuid();
             unchanged(format!("{name}: cannot be read by user {me}: {e}"))

@@ -249,4 +249,4 @@ const EXPLAIN_EXAMPLES: &str = "Examples:
 
 const TEST_EXAMPLES: &str = "Examples:
   flowhouse rules test --rules local.rules capture.pcap
-  flowhouse rules test --rules /etc/suricata/rules --out found/ -k none --set stream.midstream=true *.pcap";
+  flowhouse rules test --rules my.rules --out found/ -k none --set stream.midstream=true *.pcap";

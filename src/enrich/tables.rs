@@ -561,7 +561,14 @@ fn confidence(app_id: u64) -> u8 {
 fn unknown(slug: &str) -> bool {
     matches!(
         slug,
-        "" | "unknown" | "unclassified" | "not-classified" | "none" | "n-a"
+        "" | "unknown"
+            | "unclassified"
+            | "not-classified"
+            | "none"
+            | "n-a"
+            | "incomplete"
+            | "insufficient-data"
+            | "undecided"
     )
 }
 

@@ -129,9 +129,10 @@ impl Meter {
 
     /// Most bytes that a table with these settings takes.
     pub fn memory_max(settings: &Settings) -> usize {
+        let quality = settings.flows().saturating_mul(size_of::<Tcp>());
         Table::bytes(settings.flows())
-            + settings.flows() * size_of::<Tcp>()
-            + Medias::memory_max(settings.media_max)
+            .saturating_add(quality)
+            .saturating_add(Medias::memory_max(settings.media_max))
     }
 
     /// Conversations in the table.

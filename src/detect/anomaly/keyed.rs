@@ -1,7 +1,7 @@
 //! Hashes that an attacker cannot foresee, and counting by them.
 
 use crate::model::Addr;
-use foldhash::fast::FixedState;
+use foldhash::quality::FixedState;
 use std::hash::{BuildHasher, Hash};
 
 /// A hash function with a key: a secret in `run`, a constant in `replay`.
