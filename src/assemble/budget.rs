@@ -275,6 +275,7 @@ const LIMITS: &[(&str, Limit)] = limits![
     detect.places_max,
     detect.incidents_max,
     meter.flows_max,
+    meter.media_max,
     decode.exporters_max,
     decode.sessions_all_max,
     decode.domains_all_max,

@@ -129,9 +129,8 @@ impl Meter {
 
     /// Most bytes that a table with these settings takes.
     pub fn memory_max(settings: &Settings) -> usize {
-        let quality = settings.flows().saturating_mul(size_of::<Tcp>());
-        Table::bytes(settings.flows())
-            .saturating_add(quality)
+        let flows = settings.flows();
+        (Table::bytes(flows).saturating_add(flows * size_of::<Tcp>()))
             .saturating_add(Medias::memory_max(settings.media_max))
     }
 
