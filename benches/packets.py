@@ -7,7 +7,7 @@ The capture lies in /dev/shm, so no disk is in the figures. Without --pcap it is
 `flowhouse generate --packets`, about N packets (2,000,000). Programs take turns, so that what else runs on the machine disturbs
 all of them alike; times are CPU, user and system, medians. tcpdump reads the file with a filter that nothing passes: the floor of
 what reads through libpcap. "headers only" listens to no conversation (reassemble.app.talks_max = 0): no reassembly and no
-application by what it says, everything else. FLOWHOUSE names the binary (target/release/flowhouse).
+application by what it says, everything else. Detectors of behaviour are off in both, and on in "and detectors". FLOWHOUSE names the binary (target/release/flowhouse).
 Rivals: apt-get install tcpdump softflowd nfdump argus-server; those that are not there are left out.
 """
 import argparse
@@ -51,12 +51,15 @@ def once(command, directory):
 def programs(pcap, directory):
     """Names and commands; rivals only where they are installed."""
     headers = directory / "headers.toml"
-    headers.write_text("[reassemble.app]\ntalks_max = 0\n")
+    headers.write_text("[detect]\nenabled = false\n[reassemble.app]\ntalks_max = 0\n")
+    everything = directory / "everything.toml"
+    everything.write_text("[detect]\nenabled = false\n")
     nfcapd = directory / "nfcapd"
     nfcapd.mkdir()
     replay = [FLOWHOUSE, "replay", "--as", "packets", str(pcap)]
     found = {
-        "flowhouse, everything on": replay,
+        "flowhouse, everything on": [*replay, "--config", str(everything)],
+        "flowhouse, and detectors": replay,
         "flowhouse, headers only": [*replay, "--config", str(headers)],
         "tcpdump, filter to nothing": ["tcpdump", "-nr", str(pcap), "-w", "/dev/null", "tcp[13] = 99"],
         "softflowd, no export": ["softflowd", "-r", str(pcap), "-d", "-m", "200000"],
