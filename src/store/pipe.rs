@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, Instant};
 
 /// Runs `sql`, which writes into the pipe at `entry`, and hands its bytes to `take` until the end.
 ///
@@ -50,7 +51,7 @@ pub fn pump(
     })
 }
 
-/// Reads until the query is done and the pipe is empty. Dropping the pipe early makes the engine's next write fail.
+/// Reads until the query is done and the engine has closed the pipe. Dropping the pipe early makes the engine's next write fail.
 fn drain(
     mut fifo: File,
     done: &std::io::PipeReader,
@@ -59,6 +60,7 @@ fn drain(
 ) -> Result<(), Exception> {
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut hung_up = false;
+    let mut last = None;
     loop {
         let (readable, ended) = wait(&fifo, done, hung_up)?;
         if readable {
@@ -73,7 +75,17 @@ fn drain(
             }
         }
         if ended {
-            return Ok(());
+            if hung_up {
+                return Ok(());
+            }
+            // the engine may close the pipe, and write its last bytes, after it says that the query is done
+            if Instant::now() > *last.get_or_insert_with(|| Instant::now() + LAST) {
+                let text = "The end of the result did not come";
+                return Err(Exception::new(Name::Unknown, text));
+            }
+            let mut alone = [PollFd::new(fifo.as_fd(), PollFlags::POLLIN)];
+            let _ = poll(&mut alone, PollTimeout::from(TICK_MS));
+            continue;
         }
         if abandoned() {
             return Err(Exception::new(Name::NetworkError, "The client went away"));
@@ -121,3 +133,5 @@ fn kill(engine: &Engine, name: &str) {
 const PIPE_BYTES: i32 = 1 << 20;
 const CHUNK_BYTES: usize = 256 << 10;
 const TICK_MS: u16 = 200;
+/// How long the end of the pipe is waited for after the end of the query.
+const LAST: Duration = Duration::from_secs(30);
