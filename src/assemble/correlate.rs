@@ -7,8 +7,6 @@ use crate::shard::{Lookout, Sighted};
 use anyhow::Result;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rand::Rng;
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::thread::{Builder, JoinHandle};
 
 /// Detectors that wait for facts.
@@ -33,7 +31,7 @@ pub(super) fn prepare(config: &Config) -> Result<Option<(Lookout, Judges)>> {
     };
     let fresh = || Detectors::new(&settings).map_err(anyhow::Error::msg);
     let (to, input) = bounded(QUEUE);
-    let lookout = Lookout::new(to, Arc::new(AtomicU64::new(0)));
+    let lookout = Lookout::new(to);
     let judges = Judges {
         both: [fresh()?, fresh()?],
         input,

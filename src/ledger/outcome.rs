@@ -230,6 +230,8 @@ outcomes! {
     /// Datagrams of RTP and RTCP that were metered, but whose loss and jitter were not, because as many conversations as there is room
     /// for were measured.
     MediaRefused = "media_refused";
+    /// Facts for the detectors that were dropped, because their queue was full: what they find in that time may be too little.
+    SightingsDropped = "sightings_dropped";
     /// Frames of traffic captured.
     FramesCaptured = "frames_captured";
     /// Frames of traffic dropped because the queue to the shard was full.

@@ -266,11 +266,13 @@ impl CaptureWorker {
             return;
         }
         self.looked_ns = self.now_ns;
-        lookout.tell(Sighted {
+        let dropped = lookout.tell(Sighted {
             now_ms: now_ns.div_euclid(1_000_000),
             of_files: self.reads_files,
             sightings,
         });
+        let tally = self.shard.book().other();
+        tally.add(Outcome::SightingsDropped, dropped);
     }
 
     fn publish(&mut self) {

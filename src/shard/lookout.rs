@@ -2,8 +2,6 @@
 
 use crate::detect::anomaly::Sighting;
 use crossbeam_channel::{Sender, TrySendError};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Facts of a shard up to a time.
 #[derive(Debug)]
@@ -18,27 +16,50 @@ pub struct Sighted {
 
 /// The way to the detectors. A shard never waits for them.
 #[derive(Clone, Debug)]
-pub struct Lookout {
-    to: Sender<Sighted>,
-    lost: Arc<AtomicU64>,
-}
+pub struct Lookout(Sender<Sighted>);
 
 impl Lookout {
-    /// A way; `lost` counts facts that found no room on it.
-    pub fn new(to: Sender<Sighted>, lost: Arc<AtomicU64>) -> Self {
-        Lookout { to, lost }
+    /// A way.
+    pub fn new(to: Sender<Sighted>) -> Self {
+        Lookout(to)
     }
 
-    /// Facts that found no room since the start.
-    pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
-    }
-
-    /// Hands facts over, or counts them.
-    pub fn tell(&self, sighted: Sighted) {
-        if let Err(TrySendError::Full(sighted)) = self.to.try_send(sighted) {
-            let n = sighted.sightings.len() as u64;
-            self.lost.fetch_add(n, Ordering::Relaxed);
+    /// Hands facts over; returns how many found no room and are gone.
+    #[must_use]
+    pub fn tell(&self, sighted: Sighted) -> u64 {
+        match self.0.try_send(sighted) {
+            Err(TrySendError::Full(sighted)) => sighted.sightings.len() as u64,
+            // who judges has ended, or has all of it
+            Err(TrySendError::Disconnected(_)) | Ok(()) => 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::anomaly::{FlowSeen, Seen};
+    use crate::model::RowPlace;
+
+    #[test]
+    fn who_finds_no_room_says_how_much_is_gone() {
+        let sighting = || Sighting {
+            place: RowPlace {
+                frame: 1,
+                expiry: 0,
+                key: [0; 41],
+            },
+            now_ms: 1,
+            seen: Seen::Flow(FlowSeen::default()),
+        };
+        let (to, from) = crossbeam_channel::bounded(1);
+        let sighted = || Sighted {
+            now_ms: 1,
+            of_files: false,
+            sightings: vec![sighting(); 3],
+        };
+        let lookout = Lookout::new(to);
+        assert_eq!([lookout.tell(sighted()), lookout.tell(sighted())], [0, 3]);
+        assert_eq!(from.try_iter().count(), 1);
     }
 }

@@ -321,11 +321,13 @@ impl Worker {
         let Some(lookout) = &self.lookout else { return };
         let sightings = self.shard.take_sightings();
         if always || !sightings.is_empty() {
-            lookout.tell(Sighted {
+            let dropped = lookout.tell(Sighted {
                 now_ms: self.now_ns.div_euclid(1_000_000),
                 of_files: false,
                 sightings,
             });
+            let tally = self.shard.book().other();
+            tally.add(Outcome::SightingsDropped, dropped);
         }
     }
 
