@@ -378,6 +378,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn times_that_no_clock_can_add_are_faults() {
+        let text = "shutdown_grace_s = 9223372036854775807\n[sink]\nbackoff_ms = 9\nbackoff_max_ms = 8\n[spool]\nage_max_s = 9223372036854775807\n";
+        let faults = Config::from_text(text).expect_err("three faults");
+        let said: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        let said = said.join("\n");
+        for part in [
+            "shutdown_grace_s must be at most 86400",
+            "spool.age_max_s must be at most",
+            "sink.backoff_max_ms must be at least sink.backoff_ms",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+    }
+
+    #[test]
     fn faults_of_rules_stand_at_their_part_and_hide_nothing() {
         let text = "[[enrich.classify]]\nwhen = \"\"\"\ninterface.alias == \"a\" &&\n  interface.nmae == \"b\"\n\"\"\"\nrole = \"wan\"\n\
                     [[enrich.classify]]\nwhen = \"\\u0022a\\u0022 == interface.bogus\"\nrole = \"wan\"\n\
