@@ -276,7 +276,8 @@ fn rooms_import_what_the_map_grants() {
                 ["model", "ledger"].contains(&other) && !["model", "ledger"].contains(&room);
             let allowed = other == room
                 || everybodys
-                || rooms.contains(&"*")
+                // nothing is built on the command line
+                || rooms.contains(&"*") && other != "cli"
                 || rooms.contains(&other)
                 || rooms.contains(&"*settings") && is_setting(other, rest);
             if !allowed {

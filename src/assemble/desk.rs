@@ -4,7 +4,7 @@
     reason = "written once a minute, read by control"
 )]
 
-use crate::cli::query::{Bound, Reader, number, text};
+use crate::assemble::query::{Bound, Reader, number, text};
 use crate::control::{Asked, LifeTimes, NoAnswer, Step};
 use crate::model::Severity;
 use crate::notify::{Event, Level, Notice, Notifier};

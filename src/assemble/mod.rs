@@ -18,6 +18,7 @@ mod housekeeper;
 mod notifier;
 mod opened;
 mod progress;
+pub(crate) mod query;
 mod reconciler;
 mod reload;
 mod state;

@@ -2,8 +2,8 @@
 
 mod packets;
 
-use super::query::{Reader, number};
 use super::top::{self, Answer, Limit, Question, Time, What};
+use crate::assemble::query::{Reader, number};
 use crate::assemble::{Collector, Opened, Origin, Totals};
 use crate::config::Config;
 use crate::generate::packets::PacketTruth;

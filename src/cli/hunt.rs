@@ -1,8 +1,8 @@
 //! `flowhouse hunt`: whether the stored past knows indicators.
 
 use super::connection::ConnectionArguments;
-use super::query::{Bound, Reader, address, number, text as field};
 use super::text;
+use crate::assemble::query::{Bound, Reader, address, number, text as field};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::{Map, Value, json};

@@ -10,7 +10,6 @@ mod health;
 mod hunt;
 mod inspect;
 mod packets;
-pub(crate) mod query;
 mod reconciled;
 mod replay;
 mod report;

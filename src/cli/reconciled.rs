@@ -1,7 +1,7 @@
 //! The section of `top interfaces` on flows that are not what the interface counted itself.
 
-use super::query::{Reader, Rows, address, number, text as cell};
 use super::text;
+use crate::assemble::query::{Reader, Rows, address, number, text as cell};
 use crate::sink::schema::reconciliation_summary;
 use anyhow::Result;
 use serde_json::{Map, Value, json};

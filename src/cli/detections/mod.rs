@@ -6,8 +6,8 @@
 mod show;
 
 use super::connection::ConnectionArguments;
-use super::query::{Bound, Reader, Rows, number, text as field};
 use super::text;
+use crate::assemble::query::{Bound, Reader, Rows, number, text as field};
 use crate::config::Config;
 use crate::detect::suppression::{Facts, Rule};
 use crate::model::{Addr, DetectionKind, Severity};

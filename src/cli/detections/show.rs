@@ -1,6 +1,6 @@
 //! One incident for people.
 
-use crate::cli::query::{Reader, Rows, number, text as field};
+use crate::assemble::query::{Reader, Rows, number, text as field};
 use crate::cli::text;
 use serde_json::{Map, Value};
 use std::net::IpAddr;

@@ -5,7 +5,7 @@ use super::card::*;
 use super::layout::{self, Rows as Part, WANTED};
 use super::sql;
 use super::vendor::Vendor;
-use crate::cli::query::{Bound, Reader, Rows, address, number, text};
+use crate::assemble::query::{Bound, Reader, Rows, address, number, text};
 use crate::ledger::Outcome;
 use crate::model::{Field, RowFlags};
 use anyhow::{Result, bail};

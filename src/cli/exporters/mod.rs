@@ -13,8 +13,8 @@ mod terminal;
 mod vendor;
 
 use super::connection::ConnectionArguments;
-use super::query::{Reader, number};
 use super::report::instant;
+use crate::assemble::query::{Reader, number};
 use crate::config::Config;
 use anyhow::Result;
 use clap::{Args, Subcommand};

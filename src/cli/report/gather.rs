@@ -4,7 +4,7 @@ use super::figures::*;
 use super::judge::{self, Limits};
 use super::period::{Period, SAMPLE_SECONDS};
 use super::sql::{self, Scope};
-use crate::cli::query::{Bound, Reader, Rows, address, number, text};
+use crate::assemble::query::{Bound, Reader, Rows, address, number, text};
 use anyhow::{Result, bail};
 use serde_json::{Map, Value};
 use std::collections::HashMap;

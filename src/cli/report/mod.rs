@@ -15,7 +15,7 @@ mod sql;
 mod terminal;
 
 use super::connection::ConnectionArguments;
-use super::query::{Reader, number};
+use crate::assemble::query::{Reader, number};
 use anyhow::{Context, Result};
 use clap::Args;
 use figures::Report;

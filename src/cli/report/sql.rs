@@ -2,7 +2,7 @@
 //! bound to placeholders.
 
 use super::period::Period;
-use crate::cli::query::Bound;
+use crate::assemble::query::Bound;
 
 /// To what a report is limited.
 #[derive(Clone, Debug, Default)]

@@ -2,7 +2,7 @@
 
 use super::What;
 use super::question::Plan;
-use crate::cli::query::{Rows, address, number, text as cell};
+use crate::assemble::query::{Rows, address, number, text as cell};
 use crate::cli::text;
 use serde_json::{Map, Value, json};
 

@@ -2,7 +2,7 @@
 
 use super::What;
 use super::question::{Plan, Question};
-use crate::cli::query::{Reader, number, text as cell};
+use crate::assemble::query::{Reader, number, text as cell};
 use crate::cli::report::stamp;
 use crate::cli::text;
 use anyhow::Result;

@@ -12,8 +12,8 @@ mod question;
 mod screen;
 
 use super::connection::ConnectionArguments;
-use super::query::{Reader, Rows};
 use super::reconciled;
+use crate::assemble::query::{Reader, Rows};
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 

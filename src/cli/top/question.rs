@@ -3,7 +3,7 @@
 use super::What;
 use super::field::Scope;
 use super::filter::{Bound, Filter};
-use crate::cli::query::{Reader, number};
+use crate::assemble::query::{Reader, number};
 use anyhow::{Result, anyhow, ensure};
 use std::net::IpAddr;
 

@@ -1,6 +1,6 @@
 //! `top --watch`: the answer redrawn in place.
 
-use crate::cli::query::Reader;
+use crate::assemble::query::Reader;
 use crate::cli::stop_on_signal;
 use anyhow::{Result, ensure};
 use console::Term;

@@ -218,8 +218,9 @@ impl Said {
         }
         let transaction = self.begun[direction];
         self.begun[direction] += 1;
+        let at = self.units.len();
         self.units.push(Unit::new(direction, transaction));
-        self.units.last_mut().expect("one was pushed")
+        &mut self.units[at]
     }
 
     /// The side of a direction that is open, or the next one.
