@@ -600,7 +600,7 @@ while True:
     if not part:
         break
     seen += part
-    if seen.count(b"\x1b[H") >= 3 and not pressed:
+    if seen.count(b"\x1b[J") >= 3 and not pressed:  # whole frames: each ends by clearing what is below it
         pressed = True
         os.write(terminal, b"\x03")
 _, status = os.waitpid(child, 0)
