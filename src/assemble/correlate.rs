@@ -7,6 +7,8 @@ use crate::shard::{Lookout, Sighted};
 use anyhow::Result;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rand::Rng;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::{Builder, JoinHandle};
 
 /// Detectors that wait for facts.
@@ -15,6 +17,7 @@ pub(super) struct Judges {
     /// Of live traffic and exporters, and of files, whose time is another one.
     both: [Detectors; 2],
     input: Receiver<Sighted>,
+    beyond: Arc<AtomicU64>,
 }
 
 /// Makes detectors, and what shards hand facts to. None where they are off.
@@ -35,11 +38,17 @@ pub(super) fn prepare(config: &Config) -> Result<Option<(Lookout, Judges)>> {
     let judges = Judges {
         both: [fresh()?, fresh()?],
         input,
+        beyond: Arc::default(),
     };
     Ok(Some((lookout, judges)))
 }
 
 impl Judges {
+    /// Where it is published how many incidents were beyond what detectors may find on a day.
+    pub fn beyond(&self) -> Arc<AtomicU64> {
+        self.beyond.clone()
+    }
+
     /// Starts the thread; it ends when all shards are gone.
     ///
     /// # Errors
@@ -51,13 +60,26 @@ impl Judges {
                 sighted.sightings.iter().for_each(|s| detectors.observe(s));
                 detectors.pass(sighted.now_ms);
                 hand(detectors, &found);
+                self.publish();
             }
             for detectors in &mut self.both {
                 detectors.finish();
                 hand(detectors, &found);
             }
+            self.publish();
         };
         Ok(Builder::new().name("detect".into()).spawn(work)?)
+    }
+}
+
+impl Judges {
+    fn publish(&self) {
+        let beyond = self.both.iter().map(Detectors::held_back).sum::<u64>();
+        if beyond > 0 && self.beyond.swap(beyond, Relaxed) == 0 {
+            tracing::warn!(
+                "detectors found more incidents on one day than detect.incidents_per_day_max: further ones are counted, and not kept"
+            );
+        }
     }
 }
 

@@ -157,8 +157,12 @@ fn text(report: &Report, warnings: bool) -> String {
 impl Files {
     /// Reads the rules, and what changes how they alert.
     pub(super) fn load(&self) -> Result<(RuleSet, Tuning)> {
+        self.load_with(vec![])
+    }
+
+    /// Reads these rules with names, and then those of the files.
+    pub(super) fn load_with(&self, mut texts: Vec<(String, Vec<u8>)>) -> Result<(RuleSet, Tuning)> {
         let (context, tuning) = self.context()?;
-        let mut texts = vec![];
         for path in self.rule_files()? {
             let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
             texts.push((path.display().to_string(), bytes));

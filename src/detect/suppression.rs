@@ -158,6 +158,9 @@ impl Settings {
         if self.name.is_empty() || self.name.len() > NAME_BYTES_MAX {
             return at("name", format!("it needs 1 to {NAME_BYTES_MAX} bytes"));
         }
+        if self.name.starts_with('(') {
+            return at("name", "it cannot begin with a bracket".into());
+        }
         if self.why.is_empty() {
             return at("why", format!("{} needs a reason", self.name));
         }

@@ -23,6 +23,7 @@ mod metered;
 mod modes;
 mod names;
 mod newer;
+mod notices;
 mod notify;
 mod once;
 mod operate;

@@ -3,6 +3,7 @@
 //! Owns: the questions to the store for people (`show`), the steps of a life, what a suppression would hide.
 //! Never: finds anything: detectors do.
 
+mod budget;
 mod show;
 
 use super::connection::ConnectionArguments;
@@ -52,6 +53,8 @@ enum Action {
     WouldHide(WouldHideArguments),
     /// The suppressions of the configuration: what each has hidden, and until when
     Suppressions(AskArguments),
+    /// What people were told of each day, and what the budget of the day held back
+    Budget(AskArguments),
     /// How long it takes to know, to look, and to end, by severity
     Times(AskArguments),
 }
@@ -85,6 +88,9 @@ struct ListArguments {
     /// Those that suppressions keep from people, too
     #[arg(long)]
     hidden: bool,
+    /// Only those that the budget of a day held back
+    #[arg(long)]
+    held_back: bool,
     /// Only in this state; may be given several times
     #[arg(long, value_name = "STATE", value_parser = incidents::STATES)]
     state: Vec<String>,
@@ -147,6 +153,7 @@ const EXAMPLES: &str = "Examples:
   flowhouse detections ack 3fa9 --why 'looking at the host'
   flowhouse detections benign 3fa9 --why 'scanner of the security team, ticket 4711'
   flowhouse detections would-hide 'kind=port_scan entity=10.1.2.3'
+  flowhouse detections budget --last 30d
   flowhouse detections times --last 30d";
 
 /// Runs the subcommand.
@@ -157,8 +164,12 @@ pub fn run(arguments: &DetectionsArguments) -> Result<()> {
     match &arguments.action {
         Action::List(list) => self::list(list),
         Action::Show(one) => {
-            let (_, reader) = open(&one.place)?;
-            let incident = find(&reader, &one.id)?;
+            let (config, reader) = open(&one.place)?;
+            let mut incident = find(&reader, &one.id)?;
+            let link = |url: &String| crate::notify::link(url, &incident);
+            if let Some(link) = config.notify.grafana_url.as_ref().and_then(link) {
+                incident["link"] = link.into();
+            }
             match one.place.json {
                 true => super::say(serde_json::to_string_pretty(&incident)?),
                 false => super::say(show::text(&incident, &show::flows(&reader, &incident))),
@@ -174,6 +185,7 @@ pub fn run(arguments: &DetectionsArguments) -> Result<()> {
         Action::Reopen(c) => change(c, "new"),
         Action::WouldHide(w) => would_hide(w),
         Action::Suppressions(ask) => suppressions(ask),
+        Action::Budget(ask) => budget::run(ask),
         Action::Times(ask) => times(ask),
     }
 }
@@ -190,6 +202,7 @@ fn list(list: &ListArguments) -> Result<()> {
         ("last", Bound::Number(list.ask.last as f64)),
         ("open", flag(!list.all && list.state.is_empty())),
         ("hidden", flag(list.hidden)),
+        ("held", flag(list.held_back)),
         ("states", Bound::Texts(list.state.clone())),
         (
             "kinds",
@@ -210,8 +223,12 @@ fn list(list: &ListArguments) -> Result<()> {
     match rows.is_empty() {
         true => super::say(
             "No incident fits (--all shows those that have ended, --hidden those that are suppressed).",
-        ),
-        false => super::say(table(&rows)),
+        )?,
+        false => super::say(table(&rows))?,
+    }
+    match list.held_back || list.hidden {
+        true => Ok(()),
+        false => budget::remark(&reader, &values),
     }
 }
 
@@ -368,11 +385,12 @@ fn would_hide(w: &WouldHideArguments) -> Result<()> {
 }
 
 /// Every incident of the last seconds.
-fn all_of(last: u64) -> [(&'static str, Bound); 8] {
+fn all_of(last: u64) -> [(&'static str, Bound); 9] {
     [
         ("last", Bound::Number(last as f64)),
         ("open", flag(false)),
         ("hidden", flag(true)),
+        ("held", flag(false)),
         ("states", Bound::Texts(vec![])),
         ("kinds", Bound::Texts(vec![])),
         ("severity", Bound::Number(0.0)),

@@ -2,6 +2,7 @@
 
 use crate::assemble::query::{Reader, Rows, number, text as field};
 use crate::cli::text;
+use crate::sink::schema::incidents::HELD_BACK;
 use serde_json::{Map, Value};
 use std::net::IpAddr;
 
@@ -110,10 +111,20 @@ pub fn text(incident: &Value, flows: &Rows) -> String {
         listed("Flows that show it", evidence_flows(evidence)),
         listed("Flows in the store", stored(flows)),
         silence(incident),
-        sql(incident).map_or(String::new(), |sql| format!("To go on\n{sql}")),
+        further(incident),
     ];
     let parts = parts.into_iter().filter(|p| !p.is_empty());
     parts.collect::<Vec<_>>().join("\n\n")
+}
+
+/// Where to look next: the dashboard, and the query of its flows.
+fn further(incident: &Value) -> String {
+    let link = incident["link"].as_str().map(text::printable);
+    let parts: Vec<String> = link.into_iter().chain(sql(incident)).collect();
+    match parts.is_empty() {
+        true => String::new(),
+        false => format!("To go on\n{}", parts.join("\n")),
+    }
 }
 
 fn head(i: &Value) -> String {
@@ -155,8 +166,10 @@ fn head(i: &Value) -> String {
         state += "; it grew since";
     }
     lines.push(state);
-    if i.get("hidden_by").is_some() {
-        lines.push(format!("hidden by the suppression {}", get("hidden_by")));
+    match i["hidden_by"].as_str() {
+        None => {}
+        Some(HELD_BACK) => lines.push("held back by the budget of its day".into()),
+        Some(_) => lines.push(format!("hidden by the suppression {}", get("hidden_by"))),
     }
     let attack = i["attack"]
         .as_array()
