@@ -284,6 +284,20 @@ fn from_a_row_to_its_end() {
     let closed = &json(&config, &["list", "--state", "closed"])[0];
     assert_eq!(closed["grew_since"], true);
 
+    // what is harmless is proposed as a suppression that can be read
+    let said = say(
+        &config,
+        &["benign", "feed", "--who", "ann", "--why", "\"ours\""],
+    );
+    let proposed = said.split("A suppression of it:").nth(1).expect("one");
+    let proposed: flowhouse::config::Config = toml::from_str(proposed).expect("TOML");
+    let proposed = &proposed.suppressions[0];
+    assert_eq!(
+        (proposed.fault(), proposed.why.as_str()),
+        (None, "\"ours\"")
+    );
+    assert_eq!(proposed.rule, "kind=beacon entity=10.9.9.9");
+
     // suppressions
     let would = json(&config, &["would-hide", "kind=port_scan entity=10.1.2.3"]);
     assert_eq!(

@@ -48,5 +48,6 @@ mod starter;
 mod store;
 mod torture;
 mod traffic;
+mod transcript;
 mod truth;
 mod tshark;

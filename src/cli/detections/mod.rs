@@ -242,6 +242,7 @@ fn table(rows: &Rows) -> String {
         vec![
             field(r, "id"),
             field(r, "severity"),
+            field(r, "confidence") + " %",
             field(r, "state") + grew,
             field(r, "kind"),
             field(r, "entity"),
@@ -253,6 +254,7 @@ fn table(rows: &Rows) -> String {
     let header = [
         "id",
         "severity",
+        "sure",
         "state",
         "kind",
         "about",
@@ -260,7 +262,7 @@ fn table(rows: &Rows) -> String {
         "what",
         "count",
     ];
-    text::table(&header, 7, rows.iter().map(line))
+    text::table(&header, 8, rows.iter().map(line))
 }
 
 /// The one incident whose id begins so, in the form of `detections.ndjson` with its life.
@@ -330,13 +332,36 @@ fn change(change: &ChangeArguments, state: &str) -> Result<()> {
         ))?;
     }
     if state == "benign" {
-        let rule = show::rule(&found[0]);
-        super::say(format!(
-            "A suppression would be `{rule}`; what it would have hidden: flowhouse detections would-hide '{rule}'"
-        ))?;
+        propose(&reader, &found[0], &change.why)?;
     }
     Ok(())
 }
+
+/// The suppression that would keep what is harmless from people, ready for the configuration, and how to see what it would hide.
+fn propose(reader: &Reader, incident: &Value, why: &str) -> Result<()> {
+    let rule = show::rule(incident);
+    let until = reader.row("SELECT toString(toDate(now()) + 90) AS until")?;
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let name: String = rule
+        .split_whitespace()
+        .filter_map(|part| part.split_once('='))
+        .map(|(_, value)| value.chars().map(plain).collect::<String>())
+        .collect::<Vec<_>>()
+        .join("-");
+    let name: String = name.chars().take(NAME_MAX).collect();
+    let why = if why.is_empty() { "?" } else { why };
+    let quoted = |text: &str| toml::Value::from(text::printable(text)).to_string();
+    super::say(format!(
+        "What it would have hidden: flowhouse detections would-hide '{rule}'\nA suppression of it:\n\n[[suppressions]]\nname = {}\nrule = {}\nwhy = {}\nuntil = {}",
+        quoted(&name),
+        quoted(&rule),
+        quoted(why),
+        quoted(&field(&until, "until"))
+    ))
+}
+
+/// Longest name that is proposed for a suppression.
+const NAME_MAX: usize = 60;
 
 /// Who is at the keyboard, also behind sudo.
 fn account() -> String {

@@ -59,7 +59,7 @@ const EXAMPLES: &str = "Examples:
   flowhouse hunt --indicator iocs.txt
   flowhouse hunt --indicator iocs.txt --last 30d --json | jq '.[].indicator'
   flowhouse hunt --indicator iocs.txt --sql
-  flowhouse hunt --rule 'alert dns any any -> any any (msg:\"c2\"; dns.query; dotprefix; content:\".evil.example\"; endswith; sid:1;)'
+  flowhouse hunt --rule 'alert tls any any -> any any (tls.sni; content:\"c2.example\"; sid:1;)'
   flowhouse hunt --rule emerging-dns.rules --last 30d
   flowhouse hunt --rule local.rules --sid 1000001 --sql";
 

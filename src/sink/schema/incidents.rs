@@ -49,7 +49,7 @@ pub const LIST: &str = concat!(
     AND ({network:String} = '' OR arrayExists(
         a -> isIPAddressInRange(replaceRegexpOne(toString(a), '^::ffff:([0-9.]+)$', '\\\\1'), if({network:String} = '', '::/0', {network:String})),
         arrayPushBack(incidents.peers, entity_addr)))
-ORDER BY is_open DESC, incidents.severity DESC, last_ms DESC, id
+ORDER BY is_open DESC, incidents.severity DESC, incidents.confidence DESC, last_ms DESC, id
 LIMIT {rows:UInt32}"
 );
 
