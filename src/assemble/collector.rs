@@ -1,6 +1,5 @@
 //! A running collector: its threads, and how they end.
 
-use super::correlate::Judges;
 use super::findings::Telling;
 use super::housekeeper::{DECODE_FILES, SIDES_FILES, saved_state};
 use super::{
@@ -100,8 +99,11 @@ impl Collector {
         let reconciler = Reconciler::start(config, &connection, &view)?;
         let way = (sealers.one(), outbox.clone());
         let telling = Telling::start(config, (state.path(), &tables), way, &connection, &view)?;
-        view.judged(judges.as_ref().map(Judges::beyond));
-        shards.extend(judges.map(|j| j.start(telling.found.clone())).transpose()?);
+        shards.extend(
+            judges
+                .map(|j| j.start(telling.found.clone(), &view))
+                .transpose()?,
+        );
         tell_address(config, control_address);
         let housekeeper = Housekeeper::start(view.clone(), state.clone(), sealers.one(), outbox)?;
         let addresses = listeners.iter().map(Listener::address).collect();

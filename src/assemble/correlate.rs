@@ -1,5 +1,6 @@
 //! The thread in which detectors judge what all shards see.
 
+use super::View;
 use crate::config::Config;
 use crate::detect::anomaly::{Detectors, Settings};
 use crate::model::Detection;
@@ -17,6 +18,7 @@ pub(super) struct Judges {
     /// Of live traffic and exporters, and of files, whose time is another one.
     both: [Detectors; 2],
     input: Receiver<Sighted>,
+    /// Incidents beyond what detectors may find on a day, published.
     beyond: Arc<AtomicU64>,
 }
 
@@ -44,16 +46,12 @@ pub(super) fn prepare(config: &Config) -> Result<Option<(Lookout, Judges)>> {
 }
 
 impl Judges {
-    /// Where it is published how many incidents were beyond what detectors may find on a day.
-    pub fn beyond(&self) -> Arc<AtomicU64> {
-        self.beyond.clone()
-    }
-
     /// Starts the thread; it ends when all shards are gone.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start(mut self, found: Sender<Vec<Detection>>) -> Result<JoinHandle<()>> {
+    pub fn start(mut self, found: Sender<Vec<Detection>>, view: &View) -> Result<JoinHandle<()>> {
+        view.judged(self.beyond.clone());
         let work = move || {
             for sighted in &self.input {
                 let detectors = &mut self.both[usize::from(sighted.of_files)];

@@ -9,7 +9,7 @@ use super::day_budget::{Budget, DAILY_BUDGET};
 use super::desk::{Desk, Watch};
 use crate::batch::{DetectionRow, Extra, Sealer};
 use crate::config::Config;
-use crate::detect::suppression::Suppressions;
+use crate::detect::suppression::{self, Suppressions};
 use crate::enrich::Tables;
 use crate::model::{Addr, Detection, Severity};
 use crate::notify::{Event, Notice, Notifier};
@@ -25,6 +25,9 @@ use std::thread::{Builder, JoinHandle};
 
 /// What people are not told, published.
 pub type Untold = Arc<Mutex<Hidden>>;
+
+/// Suppressions of a configuration that was read again, until they are taken over.
+pub type Renewed = Arc<Mutex<Option<Vec<suppression::Settings>>>>;
 
 /// What people are not told, counted since the start.
 #[derive(Clone, Debug, Default)]
@@ -44,6 +47,7 @@ pub struct Findings {
     outbox: Outbox,
     notifier: Option<Arc<Notifier>>,
     untold: Untold,
+    renewed: Renewed,
     /// The worst that people were told of an incident.
     told: BTreeMap<u64, Severity>,
 }
@@ -64,10 +68,16 @@ impl Findings {
             outbox,
             notifier,
             untold: Untold::default(),
+            renewed: Renewed::default(),
             told: BTreeMap::new(),
         };
         findings.publish();
         findings
+    }
+
+    /// Takes over suppressions that come while it runs.
+    pub fn following(self, renewed: Renewed) -> Findings {
+        Findings { renewed, ..self }
     }
 
     /// Where it is published what people are not told.
@@ -81,6 +91,14 @@ impl Findings {
             return;
         }
         let now_ms = now_ns / 1_000_000;
+        let renewed = self
+            .renewed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(settings) = renewed {
+            self.suppressions.replace(&settings);
+        }
         let (mut detections, mut notices) = (vec![], vec![]);
         for detection in found {
             let row = self.row(detection, now_ms);
@@ -155,7 +173,8 @@ impl Telling {
         };
         let suppressions = Suppressions::new(&config.suppressions);
         let budget = Budget::new(&config.notify.per_day_max);
-        let mut findings = Findings::new(suppressions, budget, sealer, outbox, notifier.clone());
+        let findings = Findings::new(suppressions, budget, sealer, outbox, notifier.clone());
+        let mut findings = findings.following(view.reloader().suppressions().clone());
         view.told(findings.untold(), notifier.clone());
         let watch = match config.sink.kind.discards() {
             true => None,

@@ -31,7 +31,7 @@ use captures::{Captured, Readers};
 pub use collector::{Collector, spool_dir};
 pub use day_budget::Budget;
 pub use embedded::Embedded;
-pub use findings::Findings;
+pub use findings::{Findings, Renewed};
 use gate::Gate;
 pub use heap::return_large_memory;
 use housekeeper::Housekeeper;

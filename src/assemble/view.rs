@@ -106,11 +106,9 @@ impl View {
     }
 
     /// From here on it is known how many incidents were beyond what detectors may find.
-    pub(super) fn judged(&self, beyond: Option<Arc<AtomicU64>>) {
-        if let Some(beyond) = beyond {
-            // set once, at the start
-            let _ = self.beyond.set(beyond);
-        }
+    pub(super) fn judged(&self, beyond: Arc<AtomicU64>) {
+        // set once, at the start
+        let _ = self.beyond.set(beyond);
     }
 
     fn detections(&self) -> control::Detections {

@@ -184,6 +184,12 @@ fn answer(of: Result<Value, NoAnswer>) -> Response {
 
 /// What became of detections, as metrics.
 pub(super) fn metrics(page: &mut Page, d: &Detections) {
+    untold(page, d);
+    told(page, d);
+}
+
+/// What people are not told.
+fn untold(page: &mut Page, d: &Detections) {
     let hidden = d.suppressed.iter();
     let hidden: Vec<_> = hidden
         .map(|(name, n)| ([("suppression", name.clone())], *n as f64))
@@ -206,6 +212,10 @@ pub(super) fn metrics(page: &mut Page, d: &Detections) {
         "Incidents beyond detect.incidents_per_day_max, neither stored nor told.",
         d.beyond.iter().map(|n| (&[][..], *n as f64)),
     );
+}
+
+/// What they are told, and how long things take.
+fn told(page: &mut Page, d: &Detections) {
     let labels: Vec<_> = (d.targets.iter())
         .map(|t| [("target", t.0.clone())])
         .collect();

@@ -198,6 +198,16 @@ impl Suppressions {
         }
     }
 
+    /// Takes others in their place; those of the same name keep their hits.
+    pub fn replace(&mut self, settings: &[Settings]) {
+        let mut new = Suppressions::new(settings);
+        for s in &mut new.each {
+            let before = self.each.iter().find(|o| o.name == s.name);
+            s.hits = before.map_or(0, |o| o.hits);
+        }
+        *self = new;
+    }
+
     /// The first one that hides a detection at `now_ms`, which counts as a hit; empty where none does.
     pub fn hidden_by(&mut self, detection: &Detection, now_ms: i64) -> String {
         let facts = Facts::from(detection);

@@ -363,3 +363,37 @@ fn what_the_budget_of_a_day_held_back_is_counted_and_can_be_read() {
     assert_eq!(page[0]["id"], "0000000000000003");
     collector.stop();
 }
+
+#[test]
+fn suppressions_are_taken_over_while_it_runs() {
+    let (outbox, _inbox) = hop(4);
+    let identity = Identity {
+        collector: uuid::Uuid::new_v4().to_string(),
+        start: 1,
+    };
+    let sealer = Sealer::new(Settings::default(), Arc::new(identity), Arc::default());
+    let suppression = |name: &str, rule: &str| flowhouse::detect::suppression::Settings {
+        name: name.into(),
+        rule: rule.into(),
+        why: "ours".into(),
+        until: "2099-01-01".into(),
+    };
+    let first = [suppression("beacons", "kind=beacon")];
+    let renewed = flowhouse::assemble::Renewed::default();
+    let suppressions = Suppressions::new(&first);
+    let findings = Findings::new(suppressions, Budget::default(), sealer, outbox, None);
+    let mut findings = findings.following(renewed.clone());
+    let untold = findings.untold();
+    let hits = || untold.lock().expect("no panic").suppressed.clone();
+    let now = 1_795_737_600_000;
+    findings.take(vec![beacon(1, now), scan(2, 1, now, 60)], now * 1_000_000);
+    assert_eq!(hits(), [("beacons".to_owned(), 1)]);
+    let [beacons] = first;
+    let scanner = suppression("scanner", "entity=10.1.2.3");
+    *renewed.lock().expect("no panic") = Some(vec![scanner, beacons]);
+    findings.take(vec![beacon(1, now), scan(2, 2, now, 60)], now * 1_000_000);
+    assert_eq!(
+        hits(),
+        [("scanner".to_owned(), 1), ("beacons".to_owned(), 2)]
+    );
+}

@@ -44,7 +44,7 @@ impl Lookup {
             |a: &str| format!("replaceRegexpOne(toString({a}), '^::ffff:([0-9.]+)$', '\\\\1')");
         let (src, dst) = (shown("src_addr"), shown("dst_addr"));
         format!(
-            "SELECT toString(min(received_at)) AS first, toString(max(received_at)) AS last, count() AS flows, sum(bytes) AS bytes,\n    \
+            "SELECT toString(min(received_at)) AS first, toString(max(received_at)) AS last, count() AS flows, sum(bytes) AS volume,\n    \
              arraySort(groupUniqArray(5)({src})) AS sources, arraySort(groupUniqArray(5)({dst})) AS destinations,\n    \
              arraySort(groupUniqArrayIf(5)(server_name, server_name != '')) AS names, arraySort(groupUniqArray(5)(community_id)) AS community_ids\n\
              FROM flows\nWHERE received_at >= now() - toIntervalSecond({{last:UInt64}})\n    AND {}\nHAVING flows > 0",

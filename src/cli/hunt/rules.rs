@@ -22,25 +22,7 @@ struct Asked<'a> {
 /// When a rule cannot be read, when none can be asked of flows, and when the store cannot be asked.
 pub fn run(arguments: &HuntArguments) -> Result<()> {
     let set = load(arguments)?;
-    for refused in &set.refused {
-        eprintln!("flowhouse: {refused}");
-    }
-    let wanted = |r: &Rule| arguments.sid.is_empty() || arguments.sid.contains(&r.sid);
-    let places = set.rules.iter().zip(&set.places);
-    let (mut all, mut refused) = (vec![], 0);
-    for (rule, (file, line)) in places.filter(|(r, _)| wanted(r)) {
-        match Lookup::of(rule) {
-            Ok(lookup) => all.push(Asked {
-                rule,
-                sql: lookup.sql(),
-            }),
-            Err(why) => {
-                refused += 1;
-                let sid = rule.sid;
-                eprintln!("flowhouse: {file}:{line}: sid {sid}: cannot be asked of flows: {why}");
-            }
-        }
-    }
+    let (all, refused) = asked(&set, &arguments.sid);
     if all.is_empty() {
         bail!("no rule can be asked of stored flows");
     }
@@ -51,15 +33,7 @@ pub fn run(arguments: &HuntArguments) -> Result<()> {
         );
     }
     if arguments.sql {
-        let last = arguments.last;
-        let one = |a: &Asked<'_>| {
-            let message = a.rule.about.message.replace(char::is_control, " ");
-            format!(
-                "-- sid {}: {message}\n-- last = {last}\n{};\n",
-                a.rule.sid, a.sql
-            )
-        };
-        return say(all.iter().map(one).collect::<String>().trim_end());
+        return say(queries(&all, arguments.last));
     }
     let config = crate::cli::load_config(arguments.config.as_deref())?;
     let connection = crate::cli::default_connection(&config);
@@ -75,25 +49,12 @@ pub fn run(arguments: &HuntArguments) -> Result<()> {
         return say(serde_json::to_string_pretty(&hits)?);
     }
     if !hits.is_empty() {
-        let header = [
-            "sid",
-            "what",
-            "first, UTC",
-            "last, UTC",
-            "from",
-            "to",
-            "names",
-            "flows",
-            "bytes",
-        ];
-        say(text::table(
-            &header,
-            7,
-            hits.iter().map(|(rule, row)| line(rule, row)),
-        ))?;
+        let lines = hits.iter().map(|(rule, row)| line(rule, row));
+        say(text::table(&HEADER, 7, lines))?;
     }
     let and = match refused {
         0 => String::new(),
+        1 => " (1 other cannot be asked of flows)".into(),
         n => format!(" ({n} others cannot be asked of flows)"),
     };
     say(format!(
@@ -101,6 +62,41 @@ pub fn run(arguments: &HuntArguments) -> Result<()> {
         hits.len(),
         all.len()
     ))
+}
+
+/// The rules that can be asked of flows, and how many cannot; why is said.
+fn asked<'a>(set: &'a RuleSet, sids: &[u32]) -> (Vec<Asked<'a>>, usize) {
+    for refused in &set.refused {
+        eprintln!("flowhouse: {refused}");
+    }
+    let wanted = |r: &Rule| sids.is_empty() || sids.contains(&r.sid);
+    let (mut all, mut refused) = (vec![], 0);
+    for (rule, (file, line)) in set.rules.iter().zip(&set.places) {
+        if !wanted(rule) {
+            continue;
+        }
+        match Lookup::of(rule) {
+            Ok(lookup) => all.push(Asked {
+                rule,
+                sql: lookup.sql(),
+            }),
+            Err(why) => {
+                refused += 1;
+                let sid = rule.sid;
+                eprintln!("flowhouse: {file}:{line}: sid {sid}: cannot be asked of flows: {why}");
+            }
+        }
+    }
+    (all, refused)
+}
+
+/// The queries, with what they are for.
+fn queries(all: &[Asked<'_>], last: u64) -> String {
+    let one = |a: &Asked<'_>| {
+        let (sid, message) = (a.rule.sid, text::printable(&a.rule.about.message));
+        format!("-- sid {sid}: {message}\n-- last = {last}\n{};", a.sql)
+    };
+    all.iter().map(one).collect::<Vec<_>>().join("\n\n")
 }
 
 /// Reads what stands on the command line: a text with brackets is a rule, everything else a file or a folder.
@@ -128,17 +124,28 @@ fn line(rule: &Rule, row: &Map<String, Value>) -> Vec<String> {
         listed(row, "destinations").join(", "),
         listed(row, "names").join(", "),
         text::count(number(row, "flows")),
-        text::bytes(number(row, "bytes")),
+        text::bytes(number(row, "volume")),
     ]
 }
 
 fn hit(rule: &Rule, row: &Map<String, Value>) -> Value {
     json!({
-        "sid": rule.sid, "message": rule.about.message, "first": row["first"], "last": row["last"], "flows": row["flows"], "bytes": row["bytes"],
+        "sid": rule.sid, "message": rule.about.message, "first": row["first"], "last": row["last"], "flows": row["flows"], "bytes": row["volume"],
         "sources": listed(row, "sources"), "destinations": listed(row, "destinations"), "names": listed(row, "names"),
         "community_ids": listed(row, "community_ids"),
     })
 }
 
+const HEADER: [&str; 9] = [
+    "sid",
+    "what",
+    "first, UTC",
+    "last, UTC",
+    "from",
+    "to",
+    "names",
+    "flows",
+    "bytes",
+];
 /// Each rule is a query of its own.
 const RULES_MAX: usize = 2_000;
