@@ -63,7 +63,7 @@ fuzz_target!(|bytes: &[u8]| {
         if back {
             (ports, ends) = ((ports.1, ports.0), (ends.1, ends.0));
         }
-        let at = seq[talk][usize::from(back)].wrapping_add((*gap as i8).into());
+        let at = seq[talk][usize::from(back)].wrapping_add(i32::from(*gap as i8) as u32);
         let transport = match is_tcp {
             true => Transport::Tcp(TcpHeader {
                 src_port: ports.0,

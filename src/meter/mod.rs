@@ -518,11 +518,10 @@ impl Meter {
             if flow.halves[half].packets == 0 {
                 continue;
             }
-            let measured = match self.tcps.get_mut(tcp as usize) {
+            let mut measured = match self.tcps.get_mut(tcp as usize) {
                 Some(tcp) => tcp.take(half, over),
                 None => Measured::default(),
             };
-            let mut measured = measured;
             if let Some(media) = self.medias.at(media) {
                 media.take(half, &mut measured);
             }
