@@ -93,7 +93,7 @@ fn cut(text: &str) -> String {
             Some(4) => out.push("[...]"),
             Some(n) if n > 4 => {}
             _ if line.starts_with("SELECT ") => out.push("SELECT [...]"),
-            _ if line.starts_with("    any(community_id)") => {}
+            _ if line.starts_with("    ") && !line.starts_with("    AND") => {}
             _ => out.push(line.trim_end()),
         }
     }

@@ -86,15 +86,18 @@ pub fn sql(incident: &Value) -> Option<String> {
     // records of long flows come when these are over
     let from = incident["first_ms"].as_i64()? / 1000 - BEFORE_S;
     let to = incident["last_ms"].as_i64()? / 1000 + AFTER_S;
-    let shown = |a: &str| format!("replaceRegexpOne(toString({a}), '^::ffff:([0-9.]+)$', '\\\\1')");
+    // both directions of a conversation are one line, which names the service: the lower port
+    let of = |if_lower: &str, else_: &str| {
+        format!("replaceOne(toString(if(src_port < dst_port, {if_lower}, {else_})), '::ffff:', '')")
+    };
     Some(format!(
-        "SELECT {} AS src, {} AS dst, dst_port, proto, app, count() AS flows, sum(packets) AS packets, sum(bytes) AS bytes,\n    \
-         any(community_id) AS community_id\n\
+        "SELECT {} AS src,\n    {} AS dst,\n    least(src_port, dst_port) AS port, proto, app, count() AS flows,\n    \
+         sum(packets) AS packets_all, sum(bytes) AS volume, any(community_id) AS community\n\
          FROM flows\n\
          WHERE received_at BETWEEN toDateTime('{}', 'UTC') AND toDateTime('{}', 'UTC')\n    AND {about}\n\
-         GROUP BY src_addr, dst_addr, dst_port, proto, app\nORDER BY flows DESC, bytes DESC, src, dst, dst_port\nLIMIT 10",
-        shown("src_addr"),
-        shown("dst_addr"),
+         GROUP BY src, dst, port, proto, app\nORDER BY flows DESC, volume DESC, src, dst, port\nLIMIT 10",
+        of("dst_addr", "src_addr"),
+        of("src_addr", "dst_addr"),
         written(from),
         written(to),
     ))
@@ -253,11 +256,11 @@ fn stored(flows: &Rows) -> Vec<Vec<String>> {
     let line = |r: &Map<String, Value>| {
         vec![
             field(r, "src"),
-            format!("{} {}", field(r, "dst"), field(r, "dst_port")),
-            field(r, "community_id"),
+            format!("{} {}", field(r, "dst"), field(r, "port")),
+            field(r, "community"),
             field(r, "proto"),
-            text::count(number(r, "packets")),
-            text::bytes(number(r, "bytes")),
+            text::count(number(r, "packets_all")),
+            text::bytes(number(r, "volume")),
         ]
     };
     flows.iter().map(line).collect()
