@@ -69,14 +69,19 @@ impl Log {
         let cure = || {
             let me = nix::unistd::geteuid();
             let path = path.display();
-            format!("signatures.alerts_file: user {me} cannot write {path}: make its folder, and give it to that user")
+            format!(
+                "signatures.alerts_file: user {me} cannot write {path}: make its folder, and give it to that user"
+            )
         };
         log.reopen().with_context(cure)?;
         Ok(log)
     }
 
     fn reopen(&mut self) -> std::io::Result<()> {
-        let file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.path)?;
         self.bytes = file.metadata()?.len();
         self.out = Some(BufWriter::new(file));
         Ok(())
@@ -144,7 +149,8 @@ mod tests {
         for n in 0..4 {
             let mut log = Log::open(&path, &settings).expect("opened");
             for m in 0..2 {
-                log.write(format!("line {n}{m}\n").as_bytes()).expect("written");
+                log.write(format!("line {n}{m}\n").as_bytes())
+                    .expect("written");
             }
             log.flush().expect("flushed");
         }
@@ -158,6 +164,9 @@ mod tests {
         log.write(&[b'x'; 50]).expect("written");
         log.write(b"y").expect("written");
         log.flush().expect("flushed");
-        assert_eq!((read("alerts.ndjson.1").len(), read("alerts.ndjson").len()), (50, 1));
+        assert_eq!(
+            (read("alerts.ndjson.1").len(), read("alerts.ndjson").len()),
+            (50, 1)
+        );
     }
 }

@@ -3,8 +3,8 @@
 use super::findings::{self, Telling};
 use super::housekeeper::{DECODE_FILES, SIDES_FILES, saved_state};
 use super::{
-    Alarms, Embedded, Gate, Housekeeper, Opened, Readers, Reconciler, Reloader, StateDirectory, View,
-    budget, correlate,
+    Alarms, Embedded, Gate, Housekeeper, Opened, Readers, Reconciler, Reloader, StateDirectory,
+    View, budget, correlate,
 };
 use crate::aggregate::Usage;
 use crate::batch::{Crowding, Identity, Sealer};

@@ -181,7 +181,14 @@ impl Opened {
         let rules = &self.config.signatures;
         let rules = rules.rules.iter().chain(&rules.threshold_file);
         let rules = rules.filter(|r| r.is_file());
-        for file in self.config.control.files().chain(store).chain(snmp).chain(rules) {
+        for file in self
+            .config
+            .control
+            .files()
+            .chain(store)
+            .chain(snmp)
+            .chain(rules)
+        {
             readable(file)?;
         }
         if let Some(spool) = self.spool() {

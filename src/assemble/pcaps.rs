@@ -42,7 +42,9 @@ pub(super) fn start(
                     lost.fetch_add(1, Relaxed);
                     if !failing {
                         let folder = files.folder.display();
-                        tracing::error!("{folder}: {error}; captures of detections are lost, counted");
+                        tracing::error!(
+                            "{folder}: {error}; captures of detections are lost, counted"
+                        );
                     }
                     failing = true;
                 }
@@ -120,7 +122,12 @@ fn pcap(kept: &Kept) -> Vec<u8> {
             frame.time_ns.rem_euclid(SECOND_NS),
         );
         let length = frame.bytes.len() as u32;
-        for n in [seconds as u32, ns as u32, length, frame.original.max(length)] {
+        for n in [
+            seconds as u32,
+            ns as u32,
+            length,
+            frame.original.max(length),
+        ] {
             out.extend_from_slice(&n.to_le_bytes());
         }
         out.extend_from_slice(&frame.bytes);
@@ -160,7 +167,10 @@ mod tests {
         assert_eq!([2, 3, 4].map(there), [false, true, true]);
         let bytes = std::fs::read(pcap_file(folder.path(), 4)).expect("read");
         assert_eq!(bytes[..8], [0x4d, 0x3c, 0xb2, 0xa1, 2, 0, 4, 0]);
-        assert_eq!(bytes[24..40], [3, 0, 0, 0, 7, 0, 0, 0, 3, 0, 0, 0, 60, 0, 0, 0]);
+        assert_eq!(
+            bytes[24..40],
+            [3, 0, 0, 0, 7, 0, 0, 0, 3, 0, 0, 0, 60, 0, 0, 0]
+        );
         assert_eq!(bytes[40..], [1, 2, 3]);
     }
 }

@@ -7,10 +7,10 @@
 use super::{Notifier, Opened, budget, opened::Origin, rules};
 use crate::config::{self, Config, Keys};
 use crate::control::{self, Access, Reloads};
+use crate::detect::signature::engine::Maker;
 use crate::enrich::{self, Polled, Tables};
 use crate::receive::{Intake, route::Moment};
 use crate::rights::{self, Capability};
-use crate::detect::signature::engine::Maker;
 use crate::shard::{Change, RulesChange};
 use crate::snmp::{self, Poller};
 use anyhow::anyhow;

@@ -19,13 +19,19 @@ pub fn load(config: &Config, before: Option<&Maker>) -> Result<Option<Maker>, St
     let loaded = settings.files().load_whole().map_err(fault)?;
     let program = before.map(|m| &**m.program());
     let limits = &settings.limits;
-    let program = Program::following(&loaded.set, &loaded.tuning, limits, program).map_err(fault)?;
+    let program =
+        Program::following(&loaded.set, &loaded.tuning, limits, program).map_err(fault)?;
     tell(&loaded, program.generation());
     Ok(Some(match before {
         Some(before) => before.with(program),
         None => {
             let seed = rand::rng().random();
-            Maker::new(program, (limits, &settings.engine), &config.reassemble, seed)
+            Maker::new(
+                program,
+                (limits, &settings.engine),
+                &config.reassemble,
+                seed,
+            )
         }
     }))
 }
@@ -38,7 +44,10 @@ pub fn summary(set: &RuleSet) -> String {
 
 fn tell(loaded: &Loaded, generation: u64) {
     let refused = &loaded.set.refused;
-    loaded.notes.iter().for_each(|n| tracing::warn!("rules: {n}"));
+    loaded
+        .notes
+        .iter()
+        .for_each(|n| tracing::warn!("rules: {n}"));
     for refused in refused.iter().take(SHOWN_MAX) {
         tracing::warn!("rules: {refused}");
     }

@@ -240,7 +240,9 @@ fn rules(config: &Config, report: &mut Report) -> Result<String> {
         n => format!(", {n} reasons why a rule can never fire"),
     };
     let summary = summary(&loaded.set);
-    Ok(format!("{summary}{more} (`flowhouse rules check` has all of it)"))
+    Ok(format!(
+        "{summary}{more} (`flowhouse rules check` has all of it)"
+    ))
 }
 
 /// Refused rules that are named one by one.

@@ -1,9 +1,9 @@
 //! Incidents over HTTP: the list, one of them, its history, and the steps of its life.
 
-use super::{Detections, Signatures};
 use super::access::Peer;
 use super::families::Page;
 use super::server::Pages;
+use super::{Detections, Signatures};
 use axum::Json;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -255,7 +255,8 @@ pub(super) fn signatures(page: &mut Page, s: &Signatures) {
         "Alerts of rules, by severity (1 is the gravest) and category.",
         classes.iter().map(|(l, n)| (&l[..], *n)),
     );
-    let label = |rule: &str, text: &str| [("rule", rule.to_owned()), ("signature", text.to_owned())];
+    let label =
+        |rule: &str, text: &str| [("rule", rule.to_owned()), ("signature", text.to_owned())];
     let top = s.top.iter().map(|(rule, text, n)| (label(rule, text), *n));
     let other = (s.other > 0).then(|| (label("other", ""), s.other));
     let top: Vec<_> = top.chain(other).collect();

@@ -116,7 +116,8 @@ impl Incidents {
             .iter()
             .map(|d| format!("{} {:016x}", d.kind.name(), d.id));
         let names: Vec<String> = names.collect();
-        let mut attack: Vec<Cow<'static, str>> = way.iter().flat_map(|d| d.attack.clone()).collect();
+        let mut attack: Vec<Cow<'static, str>> =
+            way.iter().flat_map(|d| d.attack.clone()).collect();
         let mut incident = Incident::new(now_ms, f);
         if !names.is_empty() {
             incident.follows(&names.join(", "), &mut attack);

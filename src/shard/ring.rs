@@ -151,10 +151,16 @@ impl Ring {
             },
         };
         let most = self.settings.capture_bytes_max / 4 * 3;
-        for e in self.entries.iter().rev().filter(|e| talks.contains(&e.talk)) {
+        for e in self
+            .entries
+            .iter()
+            .rev()
+            .filter(|e| talks.contains(&e.talk))
+        {
             let kept = &mut making.kept;
             if kept.frames.is_empty() {
-                (kept.link_type, making.until_ns) = (e.link_type, e.time_ns + self.settings.after_ns);
+                (kept.link_type, making.until_ns) =
+                    (e.link_type, e.time_ns + self.settings.after_ns);
             }
             if making.bytes + e.len as usize > most || kept.frames.len() >= FRAMES_MAX {
                 break;
@@ -248,7 +254,9 @@ mod tests {
     /// A datagram over raw IPv4 with so many bytes of payload.
     fn frame(src: u8, dst: u8, ports: (u16, u16), len: usize) -> Vec<u8> {
         let total = (28 + len) as u16;
-        let mut b = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, src, 10, 0, 0, dst];
+        let mut b = vec![
+            0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0, 10, 0, 0, src, 10, 0, 0, dst,
+        ];
         b[2..4].copy_from_slice(&total.to_be_bytes());
         b.extend_from_slice(&ports.0.to_be_bytes());
         b.extend_from_slice(&ports.1.to_be_bytes());

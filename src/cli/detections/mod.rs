@@ -7,8 +7,8 @@ mod show;
 
 use super::connection::ConnectionArguments;
 use super::text;
-use crate::assemble::{pcap_dir, state_dir};
 use crate::assemble::query::{Bound, Reader, Rows, number, text as field};
+use crate::assemble::{pcap_dir, state_dir};
 use crate::config::Config;
 use crate::detect::suppression::{Facts, Rule};
 use crate::model::{Addr, DetectionKind, Severity};
@@ -354,7 +354,9 @@ fn pcap(p: &PcapArguments) -> Result<()> {
     };
     let place = folder.display();
     let entries = std::fs::read_dir(&folder).with_context(|| {
-        format!("{place}: give the configuration of the collector with -c, or the folder with --from")
+        format!(
+            "{place}: give the configuration of the collector with -c, or the folder with --from"
+        )
     })?;
     let mut found = vec![];
     for entry in entries {
@@ -370,7 +372,10 @@ fn pcap(p: &PcapArguments) -> Result<()> {
             "{place} has no capture of {}: detections of rules have one, and the oldest go (signatures.pcaps_max)",
             p.id
         ),
-        _ => bail!("more than one detection begins with {}: give more of its digits", p.id),
+        _ => bail!(
+            "more than one detection begins with {}: give more of its digits",
+            p.id
+        ),
     };
     let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
     let out = match &p.out {

@@ -1,8 +1,6 @@
 //! Files of rules and what they are read against, from names to a proven set.
 
-use super::{
-    Classifications, Context, References, RuleSet, Settings, Source, Tuning, Variables,
-};
+use super::{Classifications, Context, References, RuleSet, Settings, Source, Tuning, Variables};
 use std::path::{Path, PathBuf};
 
 /// Which files, and with what.
@@ -225,14 +223,19 @@ mod tests {
             ("", "", true),
             ("?", "", false),
         ] {
-            assert_eq!(fits(pattern.as_bytes(), name.as_bytes()), want, "{pattern} {name}");
+            assert_eq!(
+                fits(pattern.as_bytes(), name.as_bytes()),
+                want,
+                "{pattern} {name}"
+            );
         }
     }
 
     #[test]
     fn a_file_without_one_good_rule_is_a_fault_only_for_who_asks() {
         let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
         let rule = "alert tcp any any -> $EXTRA_NET any (content:\"a\"; sid:1;)\n";
         write("a.rules", rule);
         write("b.rules", "nonsense here\n");

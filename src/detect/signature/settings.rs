@@ -182,7 +182,9 @@ impl LiveSettings {
             ("signatures.alerts_file", &self.alerts_file),
             ("signatures.pcap_directory", &self.pcap_directory),
         ];
-        let others = others.into_iter().filter_map(|(k, p)| Some((k, p.as_ref()?)));
+        let others = others
+            .into_iter()
+            .filter_map(|(k, p)| Some((k, p.as_ref()?)));
         for (key, path) in places.chain(others).filter(|(_, p)| !p.is_absolute()) {
             faults.push(format!(
                 "{key} must be an absolute path: {path:?} would be another file wherever the collector is started from"

@@ -30,7 +30,10 @@ pub fn detection(d: &Detection) -> Value {
     put("detected_ms", d.detected_ms.into());
     put("count", d.count.into());
     put("evidence", evidence(&d.evidence));
-    put("attack", d.attack.iter().map(|t| Value::from(&**t)).collect());
+    put(
+        "attack",
+        d.attack.iter().map(|t| Value::from(&**t)).collect(),
+    );
     Value::Object(o)
 }
 

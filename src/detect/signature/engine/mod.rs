@@ -87,7 +87,9 @@ impl Engine {
 
     /// Bytes that an engine takes at most, apart from its rules and what all shards remember together.
     pub fn memory_max(settings: &EngineSettings) -> usize {
-        let flows = settings.flows_max.saturating_mul(size_of::<Flow>() + FLOW_MORE_BYTES);
+        let flows = settings
+            .flows_max
+            .saturating_mul(size_of::<Flow>() + FLOW_MORE_BYTES);
         flows
             .saturating_add(settings.raw_bytes_max)
             .saturating_add(settings.talk_bytes_max)

@@ -12,9 +12,7 @@ use super::packet::Headers;
 use super::program::Compiled;
 use super::raw::Chunk;
 use super::unit::Unit;
-use crate::model::{
-    Addr, EVIDENCE_MATCH_BYTES_MAX, EVIDENCE_MATCHES_MAX, EvidenceMatch,
-};
+use crate::model::{Addr, EVIDENCE_MATCH_BYTES_MAX, EVIDENCE_MATCHES_MAX, EvidenceMatch};
 
 /// What is looked at.
 #[derive(Clone, Copy, Debug)]
