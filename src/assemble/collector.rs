@@ -1,6 +1,6 @@
 //! A running collector: its threads, and how they end.
 
-use super::findings::{self, Telling};
+use super::findings::Telling;
 use super::housekeeper::{DECODE_FILES, SIDES_FILES, saved_state};
 use super::{
     Alarms, Embedded, Gate, Housekeeper, Opened, Readers, Reconciler, Reloader, StateDirectory,
@@ -82,8 +82,7 @@ impl Collector {
         let workers = workers(shard, config, &intake, (&cells, &lookout), changes)?;
         let (senders, mut shards) = start_shards(workers, &outbox, config.receive.queue)?;
         let back = || Back::new(tables.clone(), usage(config), sealers.one());
-        let found = findings::channel();
-        let alarms = Alarms::start(config, state.path(), found.0.clone(), meters)?;
+        let (alarms, found) = Alarms::start(config, state.path(), meters)?;
         let ways = (back, &mut shards, lookout, (reloader.rules(), &alarms));
         let (captured, readers) = readers.run(config, of_meters, &outbox, ways)?;
         let view = Arc::new(View::new(
