@@ -4,9 +4,9 @@
     reason = "hits are published once a tick, read by control"
 )]
 
-use super::View;
 use super::day_budget::{Budget, DAILY_BUDGET};
 use super::desk::{Desk, Watch};
+use super::{StateDirectory, View};
 use crate::batch::{DetectionRow, Extra, Sealer};
 use crate::config::Config;
 use crate::detect::suppression::{self, Suppressions};
@@ -17,7 +17,7 @@ use crate::receive::route::Moment;
 use crate::sink::clickhouse::Connection;
 use crate::sink::{Outbox, ndjson};
 use anyhow::{Result, anyhow};
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -145,6 +145,11 @@ impl Findings {
     }
 }
 
+/// The way to the thread of findings.
+pub(super) fn channel() -> (Sender<Vec<Detection>>, Receiver<Vec<Detection>>) {
+    bounded(FOUND_MAX)
+}
+
 /// The thread that takes what is found, and what tells people. Ends in order: after those who find, before the sink.
 #[derive(Debug)]
 pub(super) struct Telling {
@@ -162,14 +167,14 @@ impl Telling {
     /// Which file, folder or thread is at fault.
     pub fn start(
         config: &Config,
-        (state, tables): (&Path, &Arc<Tables>),
+        (state, tables): (&StateDirectory, &Arc<Tables>),
+        (found, taken): (Sender<Vec<Detection>>, Receiver<Vec<Detection>>),
         (sealer, outbox): (Sealer, Outbox),
-        connection: &Connection,
-        view: &View,
+        (connection, view): (&Connection, &View),
     ) -> Result<Telling> {
         let notifier = match config.notify.targets.is_empty() {
             true => None,
-            false => Some(Arc::new(notifier(config, state, tables)?)),
+            false => Some(Arc::new(notifier(config, state.path(), tables)?)),
         };
         let suppressions = Suppressions::new(&config.suppressions);
         let budget = Budget::new(&config.notify.per_day_max);
@@ -181,10 +186,9 @@ impl Telling {
             false => {
                 let desk = Desk::new(connection, config.notify.grafana_url.clone());
                 view.ask_at(desk.clone());
-                Some(desk.watch(&config.notify, state, notifier.clone())?)
+                Some(desk.watch(&config.notify, state.path(), notifier.clone())?)
             }
         };
-        let (found, taken) = bounded::<Vec<Detection>>(FOUND_MAX);
         let work = move || {
             for found in taken {
                 findings.take(found, Moment::now().wall_ns);

@@ -1,11 +1,13 @@
 //! What is known of everything, read from the published cells.
 
+use super::alarms::Lost;
 use super::desk::Desk;
 use super::findings::Untold;
 use super::reconciler::Latest;
 use super::{Captured, Pace, Reloader};
 use crate::aggregate::{Bandwidth, Histogram, QUALITY_MEASURES, Quality, QualityMeasure};
 use crate::control;
+use crate::detect::signature::HitCounts;
 use crate::ledger::{Book, Gauges, Law, Outcome, laws};
 use crate::model::Addr;
 use crate::notify;
@@ -33,6 +35,7 @@ pub struct View {
     desk: OnceLock<Desk>,
     told: OnceLock<(Untold, Option<Arc<notify::Notifier>>)>,
     beyond: OnceLock<Arc<AtomicU64>>,
+    lost: OnceLock<Lost>,
 }
 
 /// All counts at one moment. Under load threads publish one after the other, so the laws hold to within what they published
@@ -84,6 +87,7 @@ impl View {
             desk: OnceLock::new(),
             told: OnceLock::new(),
             beyond: OnceLock::new(),
+            lost: OnceLock::new(),
         }
     }
 
@@ -109,6 +113,38 @@ impl View {
     pub(super) fn judged(&self, beyond: Arc<AtomicU64>) {
         // set once, at the start
         let _ = self.beyond.set(beyond);
+    }
+
+    /// From here on what the disk refused of alerts is counted.
+    pub(super) fn lost(&self, lost: Lost) {
+        // set once, at the start
+        let _ = self.lost.set(lost);
+    }
+
+    /// What rules found.
+    fn signatures(&self) -> Option<control::Signatures> {
+        let (mut all, mut generation) = (HitCounts::default(), 0);
+        for cell in &self.captured.shards {
+            cell.with(|s| {
+                all.merge(&s.hits);
+                generation = generation.max(s.generation);
+            });
+        }
+        let rules = self.reloader.rules().map_or(0, |m| m.program().len());
+        if rules == 0 && all.all == 0 {
+            return None;
+        }
+        let top = all.top(TOP_RULES).into_iter();
+        let top = top.map(|((gid, sid), n, text)| (format!("{gid}:{sid}"), text.to_owned(), n));
+        let top: Vec<_> = top.collect();
+        let named: u64 = top.iter().map(|t| t.2).sum();
+        Some(control::Signatures {
+            generation,
+            rules: rules as u64,
+            other: all.all.saturating_sub(named),
+            top,
+            classes: all.classes.into_iter().collect(),
+        })
     }
 
     fn detections(&self) -> control::Detections {
@@ -209,6 +245,9 @@ impl View {
             });
         }
         book.other().merge(&sink.outcomes);
+        if let Some(lost) = self.lost.get() {
+            lost.book(book.other());
+        }
         Totals {
             book,
             gauges,
@@ -335,6 +374,7 @@ impl control::Source for View {
                 endpoints: sink.endpoints.into_iter().map(endpoint).collect(),
             },
             detections: self.detections(),
+            signatures: self.signatures(),
             bandwidth: self.bandwidth(),
             store_restarts: self.store_restarts.load(Relaxed),
             not_ready,
@@ -373,6 +413,9 @@ impl control::Source for View {
         self.desk()?.step(id, step)
     }
 }
+
+/// Rules that have a metric of their own.
+const TOP_RULES: usize = 20;
 
 fn listener(r: &ReceiveStats) -> control::Listener {
     control::Listener {

@@ -111,7 +111,7 @@ fn load(arguments: &HuntArguments) -> Result<RuleSet> {
     let texts = texts
         .iter()
         .map(|t| ("--rule".to_owned(), t.as_bytes().to_vec()));
-    Ok(files.load_with(texts.collect())?.0)
+    Ok(files.load_with(texts.collect())?.set)
 }
 
 fn line(rule: &Rule, row: &Map<String, Value>) -> Vec<String> {
