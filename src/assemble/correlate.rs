@@ -1,6 +1,7 @@
 //! The thread in which detectors judge what all shards see.
 
 use super::View;
+use super::findings::Telling;
 use crate::config::Config;
 use crate::detect::anomaly::{Detectors, Settings};
 use crate::model::Detection;
@@ -50,7 +51,8 @@ impl Judges {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start(mut self, found: Sender<Vec<Detection>>, view: &View) -> Result<JoinHandle<()>> {
+    pub fn start(mut self, telling: &Telling, view: &View) -> Result<JoinHandle<()>> {
+        let found = telling.found.clone();
         view.judged(self.beyond.clone());
         let work = move || {
             for sighted in &self.input {
