@@ -93,6 +93,8 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "aho_corasick",
             // Hyperscan, where the system has it
             "libloading",
+            // one content looked for when a rule is confirmed
+            "memchr",
             "hashbrown",
             "foldhash",
             "ring",

@@ -1,9 +1,10 @@
 //! The rules of `replay` and `rules test`: options of Suricata to an engine, alerts to lines.
 
+use super::rule_costs::RuleCosts;
 use super::rules::Files;
-use crate::detect::signature::engine::{Alert, Engine, Program};
+use crate::detect::signature::engine::{Alert, Cache, Demoted, Engine, Program, RuleCost};
 use crate::detect::signature::state::Shared;
-use crate::detect::signature::{EngineSettings, Settings};
+use crate::detect::signature::{EngineSettings, Rule, Settings};
 use crate::reassemble;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -29,6 +30,12 @@ pub struct SignatureArguments {
     /// A threshold.config
     #[arg(long, value_name = "FILE")]
     pub threshold: Option<PathBuf>,
+    /// Write what each rule cost and gave into this file, for `rules top`
+    #[arg(long, value_name = "FILE")]
+    pub costs: Option<PathBuf>,
+    /// Keep what was compiled of the rules in this file, so that they are ready sooner the next time
+    #[arg(long, value_name = "FILE")]
+    pub rule_cache: Option<PathBuf>,
 }
 
 /// Which checksums are checked.
@@ -95,7 +102,19 @@ impl SignatureArguments {
             eprintln!("flowhouse: {refused}");
         }
         let rules = Settings::default();
-        let program = Program::new(&set, &tuning, &rules).map_err(anyhow::Error::msg)?;
+        let program = match &self.rule_cache {
+            None => Program::new(&set, &tuning, &rules),
+            Some(path) => Program::with_cache(&set, &tuning, &rules, &Cache::at(path)),
+        };
+        let program = program.map_err(anyhow::Error::msg)?;
+        if let Some(path) = &self.rule_cache {
+            let used = program.cache_use();
+            let faults = used.ignored.iter().map(|r| ("not used", r));
+            let faults = faults.chain(used.unwritten.iter().map(|r| ("not written", r)));
+            for (what, reason) in faults {
+                eprintln!("flowhouse: {}: {what}: {reason}", path.display());
+            }
+        }
         Ok(Some(Maker {
             program: Arc::new(program),
             shared: Arc::new(Shared::new(&rules, 0)),
@@ -163,6 +182,8 @@ pub(super) struct Alerts {
     line: Vec<u8>,
     by_rule: BTreeMap<(u32, u32), (u64, String)>,
     fault: Option<std::io::Error>,
+    costs: RuleCosts,
+    costs_to: Option<PathBuf>,
 }
 
 impl Alerts {
@@ -176,6 +197,30 @@ impl Alerts {
             alerts.out = Some(BufWriter::new(file));
         }
         Ok(alerts)
+    }
+
+    /// Writes what rules cost, too, if there is somewhere to write it.
+    pub fn with_costs(mut self, path: Option<&Path>) -> Self {
+        self.costs_to = path.map(Path::to_owned);
+        self
+    }
+
+    /// Takes what a rule cost in one shard.
+    pub fn cost(&mut self, rule: &Rule, cost: &RuleCost) {
+        self.costs.add(rule, cost);
+    }
+
+    /// Says that a rule cost too much.
+    pub fn demoted(&self, demoted: &Demoted) {
+        let rule = demoted.rule();
+        eprintln!(
+            "flowhouse: rule {}:{} ({}) is not tried for a while from {} s on: it came to {} pieces of work, more than rule_work_max",
+            rule.gid,
+            rule.sid,
+            rule.about.message,
+            demoted.time_ns.div_euclid(1_000_000_000),
+            demoted.work,
+        );
     }
 
     /// Takes one.
@@ -202,6 +247,9 @@ impl Alerts {
         }
         if let Some(mut out) = self.out.take() {
             out.flush().context("alerts.ndjson")?;
+        }
+        if let Some(path) = &self.costs_to {
+            self.costs.write(path)?;
         }
         let line = |((gid, sid), (count, message)): (&(u32, u32), &(u64, String))| {
             format!("{count:>8}  {gid}:{sid}  {message}")

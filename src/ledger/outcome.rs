@@ -278,6 +278,8 @@ outcomes! {
     RuleTalksRefused = "rule_talks_refused";
     /// Times that a rule was given up because confirming it took more steps than it may.
     RulesGivenUp = "rules_given_up";
+    /// Times that a rule was not tried for a while because it had cost more than its budget.
+    RulesDemoted = "rules_demoted";
 }
 
 #[cfg(test)]

@@ -78,6 +78,13 @@ pub struct EngineSettings {
     pub body_step_bytes: usize,
     /// Bytes of payload that an alert keeps.
     pub alert_bytes_max: usize,
+    /// Work that confirming rules on one packet, part of a stream or transaction may be; rules past it are not tried on it, counted. A
+    /// piece of work is a step of a rule, or 64 bytes that a content is looked for in. Default 2,000,000.
+    pub look_work_max: u64,
+    /// Work that one rule may be in `rule_work_window_s`; past it the rule is not tried for as long. Default 20,000,000.
+    pub rule_work_max: u64,
+    /// Seconds of packet time for `rule_work_max`. Default 10.
+    pub rule_work_window_s: u32,
 }
 
 impl Default for EngineSettings {
@@ -93,6 +100,9 @@ impl Default for EngineSettings {
             body_bytes_max: 100 << 10,
             body_step_bytes: 32 << 10,
             alert_bytes_max: 4_096,
+            look_work_max: 2_000_000,
+            rule_work_max: 20_000_000,
+            rule_work_window_s: 10,
         }
     }
 }

@@ -10,8 +10,11 @@ use super::super::settings::Settings;
 use super::super::state::{Memory, Names, Rates};
 use super::super::transform::Transforms;
 use super::addresses::Addresses;
+use super::groups::{Gatherings, Groups};
 use super::patterns::{Gathering, Patterns};
 use super::ports::Ports;
+use super::shelf::{Cache, CacheUse, Shelf};
+use super::wanted::Wanted;
 use std::collections::HashMap;
 
 /// A set of rules that packets can be matched with.
@@ -24,15 +27,21 @@ pub struct Program {
     /// Rules about packets, by [`Wire`].
     pub(super) packets: [PacketRules; WIRES],
     /// What is looked for in the streams of TCP.
-    pub(super) stream: Patterns,
+    /// By direction.
+    pub(super) stream: [Groups; 2],
     /// Rules about streams that nothing can be looked for of.
     pub(super) stream_plain: Vec<u32>,
     /// Ways to look at buffers, by buffer.
     pub(super) views: Vec<Vec<View>>,
     /// Rules about transactions that nothing can be looked for of, by protocol and direction.
     pub(super) plain: HashMap<&'static str, [Vec<u32>; 2]>,
+    /// What anybody asks for of what conversations say.
+    pub(super) wanted: Wanted,
+    /// Rules about transactions look at streams, too.
+    units_look_at_streams: bool,
     /// Of bits and counters.
     pub(super) names: Names,
+    cache_use: CacheUse,
 }
 
 /// A rule, and what the engine has to know of it at once.
@@ -83,10 +92,10 @@ pub(super) const WIRES: usize = 4;
 /// Rules about packets of one protocol.
 #[derive(Debug, Default)]
 pub(super) struct PacketRules {
-    /// Of rules that look at every packet.
-    pub payload: Patterns,
+    /// Of rules that look at every packet, by direction.
+    pub payload: [Groups; 2],
     /// Of rules that look at packets that are in no stream.
-    pub alien: Patterns,
+    pub alien: [Groups; 2],
     pub plain: Ports,
 }
 
@@ -115,6 +124,33 @@ impl Program {
     /// # Errors
     /// When there are more contents than a finder takes.
     pub fn new(set: &RuleSet, tuning: &Tuning, settings: &Settings) -> Result<Self, String> {
+        Self::arrange(set, tuning, settings, Shelf::default())
+    }
+
+    /// Arranges the rules of a set, with what was compiled earlier.
+    ///
+    /// # Errors
+    /// As for [`Program::new`]; a cache is none.
+    pub fn with_cache(
+        set: &RuleSet,
+        tuning: &Tuning,
+        settings: &Settings,
+        cache: &Cache,
+    ) -> Result<Self, String> {
+        Self::arrange(set, tuning, settings, Shelf::open(cache))
+    }
+
+    /// What came of the cache.
+    pub fn cache_use(&self) -> &CacheUse {
+        &self.cache_use
+    }
+
+    fn arrange(
+        set: &RuleSet,
+        tuning: &Tuning,
+        settings: &Settings,
+        shelf: Shelf,
+    ) -> Result<Self, String> {
         let mut rules: Vec<Rule> = set.rules.clone();
         rules.sort_by_key(order);
         let (mut making, mut names, mut compiled) = (Making::default(), Names::default(), vec![]);
@@ -124,7 +160,7 @@ impl Program {
             making.add(n, &made);
             compiled.push(made);
         }
-        making.finish(compiled, names, settings)
+        making.finish(compiled, names, settings, shelf)
     }
 
     /// How many rules there are.
@@ -139,14 +175,21 @@ impl Program {
 
     /// All that is looked for, wherever.
     pub(super) fn patterns(&self) -> impl Iterator<Item = &Patterns> {
-        let packets = self.packets.iter().flat_map(|p| [&p.payload, &p.alien]);
+        let packets = self
+            .packets
+            .iter()
+            .flat_map(|p| p.payload.iter().chain(&p.alien));
+        let groups = packets.chain(&self.stream).flat_map(Groups::patterns);
         let views = self.views.iter().flatten().flat_map(|v| &v.patterns);
-        packets.chain([&self.stream]).chain(views)
+        groups.chain(views)
     }
 
-    /// Whether any rule looks at streams.
-    pub(super) fn looks_at_streams(&self) -> bool {
-        !self.stream.is_empty() || !self.stream_plain.is_empty()
+    /// Whether any rule may look at a stream in this direction between these ports.
+    #[inline]
+    pub(super) fn looks_at_stream(&self, direction: usize, ports: [u16; 2]) -> bool {
+        self.units_look_at_streams
+            || !self.stream_plain.is_empty()
+            || self.stream[direction].concern(ports)
     }
 }
 
@@ -157,10 +200,10 @@ type ViewInMaking = (Vec<Transform>, [Gathering; 2]);
 #[derive(Default)]
 struct Making {
     addresses: Vec<u32>,
-    payload: [Gathering; WIRES],
-    alien: [Gathering; WIRES],
+    payload: [[Gatherings; 2]; WIRES],
+    alien: [[Gatherings; 2]; WIRES],
     plain: [Vec<u32>; WIRES],
-    stream: Gathering,
+    stream: [Gatherings; 2],
     stream_plain: Vec<u32>,
     views: HashMap<usize, Vec<ViewInMaking>>,
     application: HashMap<&'static str, [Vec<u32>; 2]>,
@@ -178,29 +221,29 @@ impl Making {
     fn add_packet(&mut self, n: u32, c: &Compiled) {
         let first = c.first().filter(|(g, _)| g.buffer == Buffer::PAYLOAD);
         let looks = c.rule.groups.iter().any(|g| g.buffer == Buffer::PAYLOAD);
+        let header = &c.rule.header;
+        let add = |groups: &mut [Gatherings; 2], pattern: &[u8]| {
+            directions(&c.rule).for_each(|d| groups[d].add(pattern, n, header));
+        };
         if looks && c.in_streams {
             match first {
-                Some((_, pattern)) => self.stream.add(pattern, n),
+                Some((_, pattern)) => add(&mut self.stream, pattern),
                 None => self.stream_plain.push(n),
             }
         }
-        for wire in wires(c.rule.header.protocol) {
+        for wire in wires(header.protocol) {
             match first {
                 Some((_, pattern)) if c.in_packets || *wire != Wire::Tcp => {
-                    self.payload[*wire as usize].add(pattern, n);
+                    add(&mut self.payload[*wire as usize], pattern);
                 }
-                Some((_, pattern)) => self.alien[*wire as usize].add(pattern, n),
+                Some((_, pattern)) => add(&mut self.alien[*wire as usize], pattern),
                 None => self.plain[*wire as usize].push(n),
             }
         }
     }
 
     fn add_transaction(&mut self, n: u32, c: &Compiled) {
-        let directions = match c.rule.flow.direction {
-            None => 0..2,
-            Some(FlowDirection::ToServer) => 0..1,
-            Some(FlowDirection::ToClient) => 1..2,
-        };
+        let directions = directions(&c.rule);
         let first = c.first().filter(|(g, _)| {
             let kind = g.buffer.info().kind;
             matches!(kind, BufferKind::Application | BufferKind::Many)
@@ -231,11 +274,13 @@ impl Making {
         rules: Vec<Compiled>,
         names: Names,
         settings: &Settings,
+        mut shelf: Shelf,
     ) -> Result<Program, String> {
+        let shelf = &mut shelf;
         let mut views: Vec<Vec<View>> = (0..Buffer::COUNT).map(|_| vec![]).collect();
         for (buffer, made) in self.views {
             for (transforms, [to_server, to_client]) in made {
-                let patterns = [to_server.build()?, to_client.build()?];
+                let patterns = [to_server.build(shelf)?, to_client.build(shelf)?];
                 let view = View {
                     transforms: Transforms::new(&transforms, settings)?,
                     patterns,
@@ -258,20 +303,23 @@ impl Making {
         let patterns = self.payload.into_iter().zip(self.alien);
         for (at, ((payload, alien), plain)) in patterns.zip(self.plain).enumerate() {
             packets[at] = PacketRules {
-                payload: payload.build()?,
-                alien: alien.build()?,
+                payload: build(payload, shelf)?,
+                alien: build(alien, shelf)?,
                 plain: Ports::new(plain, |n| &rules[n as usize].rule.header),
             };
         }
         Ok(Program {
             addresses: Addresses::new(headers(&self.addresses)),
             packets,
-            stream: self.stream.build()?,
+            stream: build(self.stream, shelf)?,
             stream_plain: self.stream_plain,
             views,
             plain: self.application,
+            wanted: Wanted::of(rules.iter().map(|c| &c.rule)),
+            units_look_at_streams: rules.iter().any(looks_at_stream),
             names,
             rules,
+            cache_use: std::mem::take(shelf).close(),
         })
     }
 }
@@ -334,6 +382,28 @@ impl Compiled {
         };
         Some((group, pattern))
     }
+}
+
+fn build(
+    [to_server, to_client]: [Gatherings; 2],
+    shelf: &mut Shelf,
+) -> Result<[Groups; 2], String> {
+    Ok([to_server.build(shelf)?, to_client.build(shelf)?])
+}
+
+/// The directions that a rule is about.
+fn directions(rule: &Rule) -> std::ops::Range<usize> {
+    match rule.flow.direction {
+        None => 0..2,
+        Some(FlowDirection::ToServer) => 0..1,
+        Some(FlowDirection::ToClient) => 1..2,
+    }
+}
+
+/// Whether a rule about transactions looks at the stream beside.
+fn looks_at_stream(c: &Compiled) -> bool {
+    let mut groups = c.rule.groups.iter();
+    c.kind == Kind::Transaction && groups.any(|g| g.buffer == Buffer::PAYLOAD)
 }
 
 /// Passes before alerts; who sets bits before who asks; the graver before the others; then as the files have them.
