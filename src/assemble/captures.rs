@@ -1,8 +1,9 @@
 //! The threads that read interfaces, and the shards that meter what they read.
 
-use super::Opened;
+use super::{Alarms, Opened};
 use crate::config::Config;
 use crate::detect::anomaly::Feed;
+use crate::detect::signature::engine::Maker;
 use crate::dissect::Dissector;
 use crate::ledger::Book;
 use crate::meter::Meter;
@@ -94,6 +95,7 @@ impl Readers {
         changes: Vec<Receiver<Change>>,
         outbox: &Outbox,
         (back, threads, lookout): (impl Fn() -> Back, &mut Vec<JoinHandle<()>>, Option<Lookout>),
+        (rules, alarms): (Option<Maker>, &Alarms),
     ) -> Result<(Captured, Vec<Reader>)> {
         let all = changes.len();
         let live = all - usize::from(self.watches);
@@ -110,12 +112,16 @@ impl Readers {
         let cells = captured.shards.iter().zip(from).zip(changes);
         for (n, ((cell, from), changes)) in cells.enumerate() {
             let mut shard = capture_shard(config, back());
+            if let Some(rules) = &rules {
+                shard = shard.with_rules(rules.engine());
+            }
             if lookout.is_some() {
                 shard = shard.with_feed(Feed::new(rand::rng().random()));
             }
             let worker = |shard| {
                 CaptureWorker::new(shard, cell.clone())
                     .with_lookout(lookout.clone())
+                    .with_alarm(alarms.one(config))
                     .with_changes(changes.clone())
             };
             let worker = if n < live {

@@ -1,10 +1,10 @@
 //! A running collector: its threads, and how they end.
 
-use super::findings::Telling;
+use super::findings::{self, Telling};
 use super::housekeeper::{DECODE_FILES, SIDES_FILES, saved_state};
 use super::{
-    Embedded, Gate, Housekeeper, Opened, Readers, Reconciler, Reloader, StateDirectory, View,
-    budget, correlate,
+    Alarms, Embedded, Gate, Housekeeper, Opened, Readers, Reconciler, Reloader, StateDirectory,
+    View, budget, correlate,
 };
 use crate::aggregate::Usage;
 use crate::batch::{Crowding, Identity, Sealer};
@@ -40,6 +40,7 @@ pub struct Collector {
     poller: Arc<Poller>,
     reconciler: Option<Reconciler>,
     telling: Telling,
+    alarms: Alarms,
     view: Arc<View>,
     state: Arc<StateDirectory>,
     addresses: Vec<SocketAddr>,
@@ -60,7 +61,7 @@ impl Collector {
         let (connection, store) = connect(&opened.config)?;
         let (shards, meters) = shards_of(&opened.config);
         let intake = Intake::new(&opened.config.receive);
-        let (reloader, mut changes) = Reloader::new(&mut opened, &intake, (shards, meters));
+        let (reloader, mut changes) = Reloader::new(&mut opened, &intake, (shards, meters))?;
         let (config, state) = (&opened.config, Arc::new(opened.state));
         let (listeners, server) = (opened.listeners, opened.server);
         let control_address = server.address();
@@ -84,8 +85,11 @@ impl Collector {
         let workers = workers(shard, config, &intake, (&cells, &lookout), changes)?;
         let (senders, mut shards) = start_shards(workers, &outbox, config.receive.queue)?;
         let back = || Back::new(tables.clone(), usage(config), sealers.one());
-        let (captured, readers) =
-            readers.run(config, of_meters, &outbox, (back, &mut shards, lookout))?;
+        let found = findings::channel();
+        let alarms = Alarms::start(config, state.path(), found.0.clone(), meters)?;
+        let rules = (reloader.rules(), &alarms);
+        let ways = (back, &mut shards, lookout);
+        let (captured, readers) = readers.run(config, of_meters, &outbox, ways, rules)?;
         let view = Arc::new(View::new(
             &listeners,
             (cells, captured),
@@ -98,7 +102,9 @@ impl Collector {
         let poller = poll(config, &state, &view)?;
         let reconciler = Reconciler::start(config, &connection, &view)?;
         let way = (sealers.one(), outbox.clone());
-        let telling = Telling::start(config, (state.path(), &tables), way, &connection, &view)?;
+        view.lost(alarms.lost());
+        let names = (state.path(), &tables);
+        let telling = Telling::start(config, names, found, way, (&connection, &view))?;
         shards.extend(judges.map(|j| j.start(telling.found.clone())).transpose()?);
         tell_address(config, control_address);
         let housekeeper = Housekeeper::start(view.clone(), state.clone(), sealers.one(), outbox)?;
@@ -115,6 +121,7 @@ impl Collector {
             poller,
             reconciler,
             telling,
+            alarms,
             view,
             state,
             addresses,
@@ -190,6 +197,7 @@ impl Collector {
                 in_order = false;
             }
         }
+        self.alarms.stop();
         self.telling.stop();
         // its last bundle carries the outcomes of receive; its outbox is the last one
         self.housekeeper.stop();

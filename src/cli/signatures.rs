@@ -2,8 +2,7 @@
 
 use super::rule_costs::RuleCosts;
 use super::rules::Files;
-use crate::detect::signature::engine::{Alert, Cache, Demoted, Engine, Program, RuleCost};
-use crate::detect::signature::state::Shared;
+use crate::detect::signature::engine::{Alert, Cache, Demoted, Maker, Program, RuleCost};
 use crate::detect::signature::{EngineSettings, Rule, Settings};
 use crate::reassemble;
 use anyhow::{Context, Result, bail};
@@ -13,7 +12,6 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Rules, and how packets are matched with them.
 #[derive(Clone, Debug, Default, Args)]
@@ -48,14 +46,6 @@ pub enum Checks {
     None,
 }
 
-/// What makes engines for shards.
-pub(super) struct Maker {
-    program: Arc<Program>,
-    shared: Arc<Shared>,
-    rules: Settings,
-    engine: EngineSettings,
-}
-
 impl SignatureArguments {
     /// Files of rules that stand among `files` are rules, too.
     pub fn with(&mut self, files: &mut Vec<PathBuf>) {
@@ -70,7 +60,7 @@ impl SignatureArguments {
     ///
     /// # Errors
     /// When a file cannot be read or a setting means nothing.
-    pub(super) fn load(&self) -> Result<Option<Maker>> {
+    pub(super) fn load(&self, reassemble: &reassemble::Settings) -> Result<Option<Maker>> {
         if self.rules.is_empty() {
             return Ok(None);
         }
@@ -97,30 +87,21 @@ impl SignatureArguments {
             set,
             threshold,
         };
-        let (set, tuning) = files.load()?;
-        for refused in &set.refused {
+        let loaded = files.load()?;
+        for refused in &loaded.set.refused {
             eprintln!("flowhouse: {refused}");
         }
         let rules = Settings::default();
-        let program = match &self.rule_cache {
-            None => Program::new(&set, &tuning, &rules),
-            Some(path) => Program::with_cache(&set, &tuning, &rules, &Cache::at(path)),
-        };
+        let cache = self.rule_cache.as_ref().map(Cache::at);
+        let program = Program::new(&loaded.set, &loaded.tuning, &rules, cache.as_ref());
         let program = program.map_err(anyhow::Error::msg)?;
-        if let Some(path) = &self.rule_cache {
-            let used = program.cache_use();
-            let faults = used.ignored.iter().map(|r| ("not used", r));
-            let faults = faults.chain(used.unwritten.iter().map(|r| ("not written", r)));
-            for (what, reason) in faults {
-                eprintln!("flowhouse: {}: {what}: {reason}", path.display());
+        if let Some(cache) = &cache {
+            for fault in program.cache_use().faults() {
+                eprintln!("flowhouse: {}: {fault}", cache.path.display());
             }
         }
-        Ok(Some(Maker {
-            program: Arc::new(program),
-            shared: Arc::new(Shared::new(&rules, 0)),
-            rules,
-            engine,
-        }))
+        let settings = (&rules, &engine);
+        Ok(Some(Maker::new(program, settings, reassemble, 0)))
     }
 }
 
@@ -161,20 +142,6 @@ fn size(text: &str) -> Result<usize> {
     })
 }
 
-impl Maker {
-    /// An engine for a shard.
-    pub fn engine(&self, reassemble: &reassemble::Settings) -> Engine {
-        Engine::new(
-            self.program.clone(),
-            self.shared.clone(),
-            &self.rules,
-            &self.engine,
-            reassemble,
-            0,
-        )
-    }
-}
-
 /// Takes what rules raise: lines of `alerts.ndjson`, and how many of each rule.
 #[derive(Debug, Default)]
 pub(super) struct Alerts {
@@ -212,15 +179,7 @@ impl Alerts {
 
     /// Says that a rule cost too much.
     pub fn demoted(&self, demoted: &Demoted) {
-        let rule = demoted.rule();
-        eprintln!(
-            "flowhouse: rule {}:{} ({}) is not tried for a while from {} s on: it came to {} pieces of work, more than rule_work_max",
-            rule.gid,
-            rule.sid,
-            rule.about.message,
-            demoted.time_ns.div_euclid(1_000_000_000),
-            demoted.work,
-        );
+        eprintln!("flowhouse: rule {demoted}");
     }
 
     /// Takes one.

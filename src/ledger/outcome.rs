@@ -280,6 +280,14 @@ outcomes! {
     RulesGivenUp = "rules_given_up";
     /// Times that a rule was not tried for a while because it had cost more than its budget.
     RulesDemoted = "rules_demoted";
+    /// Alerts that rules raised.
+    RuleAlerts = "rule_alerts";
+    /// Alerts that are in no detection, because as many detections of rules as may be were open or were begun that day.
+    RuleAlertsRefused = "rule_alerts_refused";
+    /// Alerts that are not in the file of alerts, because the disk was too slow or refused them.
+    RuleAlertsUnlogged = "rule_alerts_unlogged";
+    /// Captures of detections that were not written, because the disk was too slow or refused them.
+    PcapsRefused = "pcaps_refused";
 }
 
 #[cfg(test)]

@@ -51,7 +51,7 @@ fn program(name: &str) -> String {
     }
 }
 
-fn send(file: &Path, more: &[&str]) {
+pub fn send(file: &Path, more: &[&str]) {
     let mut command = Command::new(program("tcpreplay"));
     run(command.args(["-q", "-i", "sender0"]).args(more).arg(file));
 }

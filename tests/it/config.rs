@@ -51,6 +51,7 @@ fn the_sample_has_every_key() {
         "rights",
         "notify",
         "detect/anomaly",
+        "detect/signature",
     ];
     for room in rooms {
         let section = room.split('/').next().unwrap_or(room);

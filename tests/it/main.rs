@@ -38,6 +38,7 @@ mod reconciliation;
 mod refusals;
 mod replay;
 mod report;
+mod rules_live;
 mod schema;
 mod signature;
 mod simulation;

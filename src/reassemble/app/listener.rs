@@ -33,6 +33,11 @@ impl Ears {
             ),
         }
     }
+
+    /// Whether bodies of messages that begin from here on are unpacked and told.
+    pub fn want_bodies(&mut self, bodies: bool) {
+        self.wishes.bodies = bodies;
+    }
 }
 
 /// A conversation that is told in whole: every message, with bodies, from bytes in order.

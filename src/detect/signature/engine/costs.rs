@@ -3,8 +3,11 @@
 //! Budgets count work, not time: a piece of it for each step of a rule, and more where a step goes through many bytes. So a replay
 //! gives up what a live run gives up. Time is read once in [`SAMPLE`] confirmations.
 
+use super::super::rule::Rule;
 use super::super::settings::EngineSettings;
+use super::program::Program;
 use super::scene::Held;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// What one rule cost and gave, of one shard.
@@ -45,6 +48,39 @@ impl RuleCost {
         self.sampled += other.sampled;
         self.sampled_ns += other.sampled_ns;
         self.demotions += other.demotions;
+    }
+}
+
+/// A rule that cost more than it may.
+#[derive(Clone, Debug)]
+pub struct Demoted {
+    pub(super) program: Arc<Program>,
+    pub(super) rule: u32,
+    /// When, nanoseconds of packet time.
+    pub time_ns: i64,
+    /// What it had cost since its window began: more than `rule_work_max`.
+    pub work: u64,
+}
+
+impl Demoted {
+    /// The rule.
+    pub fn rule(&self) -> &Rule {
+        &self.program.rules[self.rule as usize].rule
+    }
+}
+
+impl std::fmt::Display for Demoted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rule = self.rule();
+        write!(
+            f,
+            "{}:{} ({}) is not tried for a while from {} s on: it came to {} pieces of work, more than rule_work_max",
+            rule.gid,
+            rule.sid,
+            rule.about.message,
+            self.time_ns.div_euclid(1_000_000_000),
+            self.work,
+        )
     }
 }
 
@@ -93,6 +129,19 @@ impl Costs {
             rule_max: settings.rule_work_max,
             window_ns: i64::from(settings.rule_work_window_s.max(1)) * 1_000_000_000,
         }
+    }
+
+    /// Those of other rules: what stayed keeps what it cost.
+    pub fn moved(&self, moved: &[Option<u32>], rules: usize, settings: &EngineSettings) -> Self {
+        let mut costs = Costs::new(rules, settings);
+        for (from, to) in moved.iter().enumerate() {
+            let Some(to) = to.map(|n| n as usize).filter(|n| *n < rules) else {
+                continue;
+            };
+            costs.list[to] = self.list[from];
+            costs.windows[to] = self.windows[from];
+        }
+        costs
     }
 
     /// Something else is looked at.
@@ -220,6 +269,16 @@ mod tests {
         costs.look();
         assert!(costs.may_try(0, 0));
         assert_eq!((costs.list[0].given_up, costs.list[1].given_up), (1, 1));
+    }
+
+    #[test]
+    fn what_stays_keeps_what_it_cost() {
+        let mut costs = costs();
+        costs.tried(1, 60, None, Held::Yes, 0);
+        let settings = EngineSettings::default();
+        let mut costs = costs.moved(&[None, Some(2)], 3, &settings);
+        assert_eq!((costs.list[2].hits, costs.list[1].hits), (1, 0));
+        assert!(!costs.may_try(2, 1) && costs.may_try(1, 1));
     }
 
     #[test]

@@ -10,11 +10,12 @@ use super::costs::Costs;
 use super::flow::{Counts, Flow};
 use super::packet::Headers;
 use super::patterns::Marks;
-use super::program::{Compiled, Kind, Program, Wire};
+use super::program::{Compiled, Kind, Program};
 use super::raw::{Chunk, Raw};
 use super::scene::{Held, Payload, Scene, Trial};
 use super::talk::told_later;
 use super::unit::Unit;
+use super::wire::Wire;
 use crate::ledger::{Outcome, Tally};
 use crate::model::{PacketView, Transport};
 use std::sync::Arc;
@@ -75,6 +76,20 @@ impl Desk {
             alerts: vec![],
             alert_bytes_max: settings.alert_bytes_max,
         }
+    }
+
+    /// Goes on with other rules.
+    pub fn replace(
+        &mut self,
+        program: Arc<Program>,
+        moved: &[Option<u32>],
+        settings: &EngineSettings,
+    ) {
+        self.costs = self.costs.moved(moved, program.len(), settings);
+        self.marks = Marks::new(program.len(), program.patterns());
+        self.list.clear();
+        self.found.clear();
+        self.program = program;
     }
 
     /// Tries the rules about packets and addresses.
@@ -405,7 +420,7 @@ impl Desk {
             is_stream,
             said: scene.unit.map(told).unwrap_or_default(),
             packet: packet.map(|p| kept(p.packet())).unwrap_or_default(),
-            spans: self.trial.spans.clone(),
+            matches: self.trial.matches(&c.rule),
         };
         self.hits.push(Hit {
             rule: n,

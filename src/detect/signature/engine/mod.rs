@@ -13,6 +13,7 @@ mod finder;
 mod flow;
 mod groups;
 mod hyperscan;
+mod maker;
 mod packet;
 mod patterns;
 mod ports;
@@ -24,10 +25,12 @@ mod shelf;
 mod talk;
 mod unit;
 mod wanted;
+mod wire;
 
 pub use alert::Alert;
-pub use costs::RuleCost;
+pub use costs::{Demoted, RuleCost};
 pub use flow::Counts;
+pub use maker::Maker;
 pub use program::Program;
 pub use shelf::{Cache, CacheUse};
 
@@ -42,7 +45,7 @@ use crate::reassemble::stream::{Piece, Segment, Streams};
 use ahead::Ahead;
 use desk::{At, Desk};
 use flow::{Connection, Flow, Flows, Key};
-use packet::{Headers, has_right_checksum};
+use packet::{has_right_checksum, shift};
 use raw::Chunk;
 use session::{Part, Session, Stage};
 use std::sync::Arc;
@@ -80,7 +83,7 @@ impl Engine {
         reassemble: &ReassembleSettings,
         seed: u64,
     ) -> Self {
-        let bodies = (0..2).any(|half| program.wanted.has_body(half));
+        let bodies = program.wanted.has_bodies();
         Engine {
             flows: Flows::new(settings.flows_max, seed),
             ahead: Ahead::default(),
@@ -95,9 +98,34 @@ impl Engine {
         }
     }
 
+    /// Goes on with other rules, between two packets. Conversations keep their bits, counters and rates; what they said and is not whole is looked
+    /// at again, and rules that stayed as they are do not match it twice.
+    pub fn replace(&mut self, program: Arc<Program>) {
+        let reading = &mut self.reading;
+        let moved = reading.desk.program.moved_to(&program);
+        self.flows.renumber(&moved);
+        reading.ears.want_bodies(program.wanted.has_bodies());
+        reading.desk.replace(program, &moved, &reading.settings);
+    }
+
+    /// Bytes that an engine takes at most, apart from its rules and what all shards remember together.
+    pub fn memory_max(settings: &EngineSettings) -> usize {
+        let flows = settings
+            .flows_max
+            .saturating_mul(size_of::<Flow>() + FLOW_MORE_BYTES);
+        flows
+            .saturating_add(settings.raw_bytes_max)
+            .saturating_add(settings.talk_bytes_max)
+    }
+
     /// What was raised since this was asked last, in order.
     pub fn take_alerts(&mut self) -> Vec<Alert> {
         std::mem::take(&mut self.reading.desk.alerts)
+    }
+
+    /// Which load of the rules is in force.
+    pub fn generation(&self) -> u64 {
+        self.reading.desk.program.generation()
     }
 
     /// Whether something was raised.
@@ -279,6 +307,7 @@ impl Reading {
             let wanted = &self.desk.program.wanted;
             let talk = flow.talk.take();
             let mut talk = talk.unwrap_or_else(|| Box::new(Talk::new(&self.settings, wanted)));
+            talk.want(&self.desk.program.wanted);
             let heard = heard(flow, at.direction, p.time_ns, p.payload());
             talk.datagram(&mut self.ears, &heard, tally);
             flow.hears(talk);
@@ -296,7 +325,7 @@ impl Reading {
         let other = 1 - direction;
         if p.payload_len > 0 && c.raw[other].is_fresh() {
             // the answer to it comes: what was asked is whole where messages take turns
-            let turns = matches!(flow.application, "http" | "dns");
+            let turns = matches!(flow.application, "http" | "dns") || flow.is_encrypted;
             self.look_at(flow, c, other, turns, tally);
         }
         self.desk.packet(p, Some((&mut *flow, at)), tally);
@@ -423,7 +452,7 @@ impl Reading {
         if !is_whole || raw.len() == 0 {
             return;
         }
-        let kept = match self.raw_bytes > self.settings.raw_bytes_max {
+        let kept = match flow.is_encrypted || self.raw_bytes > self.settings.raw_bytes_max {
             true => 0,
             false => self.settings.overlap_bytes,
         };
@@ -483,23 +512,8 @@ impl Reading {
     }
 }
 
-/// A rule that cost more than it may.
-#[derive(Clone, Debug)]
-pub struct Demoted {
-    program: Arc<Program>,
-    rule: u32,
-    /// When, nanoseconds of packet time.
-    pub time_ns: i64,
-    /// What it had cost since its window began: more than `rule_work_max`.
-    pub work: u64,
-}
-
-impl Demoted {
-    /// The rule.
-    pub fn rule(&self) -> &Rule {
-        &self.program.rules[self.rule as usize].rule
-    }
-}
+/// Bytes of an entry of the index, of a connection, and of what a conversation remembers.
+const FLOW_MORE_BYTES: usize = 512;
 
 /// Hears pieces of a stream.
 struct Hearing<'a> {
@@ -526,6 +540,7 @@ impl Hearing<'_> {
         let (before, talk) = (flow.heard, flow.talk.take());
         let mut talk =
             talk.unwrap_or_else(|| Box::new(Talk::new(self.settings, &self.program.wanted)));
+        talk.want(&self.program.wanted);
         let heard = heard(flow, half, time_ns, piece.bytes);
         talk.piece(self.ears, &heard, piece, tally);
         flow.is_encrypted = talk.is_encrypted();
@@ -569,15 +584,6 @@ fn heard<'a>(flow: &Flow, half: usize, time_ns: i64, bytes: &'a [u8]) -> Heard<'
         },
         next: [None; 2],
     }
-}
-
-/// By how much a SYN says that windows are shifted; none where that was not captured.
-fn shift(p: &PacketView<'_>, t: &TcpHeader) -> Option<Option<u8>> {
-    if !t.has(TcpHeader::SYN) || p.bytes.len() < p.payload_at as usize {
-        return None;
-    }
-    let option = Headers { p }.tcp_option(3);
-    Some(option.and_then(|o| o.first().copied()))
 }
 
 /// Whether bytes that were seen first of a connection are those of who was asked.

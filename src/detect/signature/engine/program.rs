@@ -15,6 +15,7 @@ use super::patterns::{Gathering, Patterns};
 use super::ports::Ports;
 use super::shelf::{Cache, CacheUse, Shelf};
 use super::wanted::Wanted;
+use super::wire::{PacketRules, WIRES, Wire, wires};
 use std::collections::HashMap;
 
 /// A set of rules that packets can be matched with.
@@ -41,6 +42,8 @@ pub struct Program {
     units_look_at_streams: bool,
     /// Of bits and counters.
     pub(super) names: Names,
+    /// Which load of the rules this is, from 1; 0 where they are loaded once.
+    pub(super) generation: u64,
     cache_use: CacheUse,
 }
 
@@ -78,27 +81,6 @@ pub(super) enum Kind {
     Transaction,
 }
 
-/// What rules about packets are kept apart by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wire {
-    Tcp,
-    Udp,
-    Icmp,
-    Other,
-}
-
-pub(super) const WIRES: usize = 4;
-
-/// Rules about packets of one protocol.
-#[derive(Debug, Default)]
-pub(super) struct PacketRules {
-    /// Of rules that look at every packet, by direction.
-    pub payload: [Groups; 2],
-    /// Of rules that look at packets that are in no stream.
-    pub alien: [Groups; 2],
-    pub plain: Ports,
-}
-
 /// One way to look at a buffer: through transforms.
 #[derive(Debug)]
 pub(super) struct View {
@@ -106,38 +88,18 @@ pub(super) struct View {
     pub patterns: [Patterns; 2],
 }
 
-impl Wire {
-    /// Of a protocol number.
-    pub fn of(proto: u8) -> Self {
-        match proto {
-            6 => Self::Tcp,
-            17 => Self::Udp,
-            1 | 58 => Self::Icmp,
-            _ => Self::Other,
-        }
-    }
-}
-
 impl Program {
-    /// Arranges the rules of a set.
+    /// Arranges the rules of a set, with what was compiled earlier where there is a cache of it.
     ///
     /// # Errors
     /// When there are more contents than a finder takes.
-    pub fn new(set: &RuleSet, tuning: &Tuning, settings: &Settings) -> Result<Self, String> {
-        Self::arrange(set, tuning, settings, Shelf::default())
-    }
-
-    /// Arranges the rules of a set, with what was compiled earlier.
-    ///
-    /// # Errors
-    /// As for [`Program::new`]; a cache is none.
-    pub fn with_cache(
+    pub fn new(
         set: &RuleSet,
         tuning: &Tuning,
         settings: &Settings,
-        cache: &Cache,
+        cache: Option<&Cache>,
     ) -> Result<Self, String> {
-        Self::arrange(set, tuning, settings, Shelf::open(cache))
+        Self::named(set, tuning, settings, Names::default(), cache)
     }
 
     /// What came of the cache.
@@ -145,21 +107,59 @@ impl Program {
         &self.cache_use
     }
 
-    fn arrange(
+    /// As [`Program::new`], to go on in the place of another: what conversations remember of that keeps its meaning.
+    ///
+    /// # Errors
+    /// As [`Program::new`].
+    pub fn following(
         set: &RuleSet,
         tuning: &Tuning,
         settings: &Settings,
-        shelf: Shelf,
+        before: Option<&Program>,
+        cache: Option<&Cache>,
+    ) -> Result<Self, String> {
+        let names = before.map(|p| p.names.clone()).unwrap_or_default();
+        let generation = before.map_or(0, |p| p.generation) + 1;
+        Ok(Program {
+            generation,
+            ..Self::named(set, tuning, settings, names, cache)?
+        })
+    }
+
+    /// Which load of the rules this is, from 1; 0 where they are loaded once.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Where the rules of this one are in another.
+    pub(super) fn moved_to(&self, other: &Program) -> Vec<Option<u32>> {
+        let places = other.rules.iter().enumerate();
+        let places: HashMap<&str, u32> = places
+            .map(|(n, c)| (c.rule.raw.as_str(), n as u32))
+            .collect();
+        let rules = self.rules.iter();
+        rules
+            .map(|c| places.get(c.rule.raw.as_str()).copied())
+            .collect()
+    }
+
+    fn named(
+        set: &RuleSet,
+        tuning: &Tuning,
+        settings: &Settings,
+        mut names: Names,
+        cache: Option<&Cache>,
     ) -> Result<Self, String> {
         let mut rules: Vec<Rule> = set.rules.clone();
         rules.sort_by_key(order);
-        let (mut making, mut names, mut compiled) = (Making::default(), Names::default(), vec![]);
+        let (mut making, mut compiled) = (Making::default(), vec![]);
         for (n, rule) in rules.into_iter().enumerate() {
             let n = u32::try_from(n).map_err(|e| e.to_string())?;
-            let made = Compiled::new(rule, n, &mut names, tuning, settings)?;
+            let made = Compiled::new(rule, &mut names, tuning, settings)?;
             making.add(n, &made);
             compiled.push(made);
         }
+        let shelf = cache.map_or_else(Shelf::default, Shelf::open);
         making.finish(compiled, names, settings, shelf)
     }
 
@@ -319,6 +319,7 @@ impl Making {
             units_look_at_streams: rules.iter().any(looks_at_stream),
             names,
             rules,
+            generation: 0,
             cache_use: std::mem::take(shelf).close(),
         })
     }
@@ -327,7 +328,6 @@ impl Making {
 impl Compiled {
     fn new(
         rule: Rule,
-        number: u32,
         names: &mut Names,
         tuning: &Tuning,
         settings: &Settings,
@@ -352,7 +352,7 @@ impl Compiled {
         Ok(Compiled {
             kind,
             memory: Memory::of(&rule, names),
-            rates: Rates::of(&rule, tuning, number).0,
+            rates: Rates::of(&rule, tuning, number_of(&rule)).0,
             transforms: transforms.collect::<Result<_, _>>()?,
             in_packets,
             in_streams,
@@ -406,6 +406,12 @@ fn looks_at_stream(c: &Compiled) -> bool {
     c.kind == Kind::Transaction && groups.any(|g| g.buffer == Buffer::PAYLOAD)
 }
 
+/// A number that a rule keeps as long as its text: FNV-1a with 64 bits (Fowler, Noll and Vo).
+fn number_of(rule: &Rule) -> u64 {
+    let step = |h: u64, b: u8| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3);
+    rule.raw.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
 /// Passes before alerts; who sets bits before who asks; the graver before the others; then as the files have them.
 fn order(rule: &Rule) -> (u8, u8, u8) {
     let action = match rule.header.action {
@@ -421,20 +427,6 @@ fn order(rule: &Rule) -> (u8, u8, u8) {
         (true, true) => 3,
     };
     (action, bits, rule.about.priority.unwrap_or(PRIORITY))
-}
-
-/// Which kinds of packets a protocol is of.
-fn wires(protocol: Protocol) -> &'static [Wire] {
-    match protocol {
-        Protocol::Packet | Protocol::Ip | Protocol::Ipv4 | Protocol::Ipv6 => {
-            &[Wire::Tcp, Wire::Udp, Wire::Icmp, Wire::Other]
-        }
-        Protocol::Tcp | Protocol::TcpPacket | Protocol::TcpStream => &[Wire::Tcp],
-        Protocol::Udp => &[Wire::Udp],
-        Protocol::Sctp => &[Wire::Other],
-        Protocol::Icmp | Protocol::Icmpv4 | Protocol::Icmpv6 => &[Wire::Icmp],
-        Protocol::Application(_) => &[Wire::Tcp, Wire::Udp],
-    }
 }
 
 /// The application protocols of a rule: that of its header, else those that fill its buffers.

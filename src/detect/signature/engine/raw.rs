@@ -109,6 +109,15 @@ impl Raw {
         }
     }
 
+    /// Rules have other numbers from here on, or are gone. What is in the chunk is looked for again.
+    pub fn renumber(&mut self, moved: &[Option<u32>]) {
+        self.seen = self.known;
+        if let Some(rules) = &mut self.rules {
+            rules.found.clear();
+            renumber(&mut rules.matched, moved);
+        }
+    }
+
     /// Memory that it takes.
     pub fn room(&self) -> usize {
         self.bytes.capacity()
@@ -137,4 +146,10 @@ impl Raw {
             self.bytes = Vec::new();
         }
     }
+}
+
+/// Gives rules of a list the numbers that they have now.
+pub(super) fn renumber(list: &mut Vec<u32>, moved: &[Option<u32>]) {
+    let of = |n: u32| moved.get(n as usize).copied().flatten();
+    *list = list.iter().filter_map(|n| of(*n)).collect();
 }

@@ -45,6 +45,15 @@ pub struct CacheUse {
     pub unwritten: Option<String>,
 }
 
+impl CacheUse {
+    /// What was wrong with the file.
+    pub fn faults(&self) -> impl Iterator<Item = String> {
+        let ignored = self.ignored.iter().map(|r| format!("not used: {r}"));
+        let unwritten = self.unwritten.iter().map(|r| format!("not written: {r}"));
+        ignored.chain(unwritten)
+    }
+}
+
 /// Databases at hand while rules are arranged.
 #[derive(Debug, Default)]
 pub(super) struct Shelf {

@@ -1,6 +1,7 @@
 //! What one side of a transaction says, by buffer: what rules about transactions are tried with.
 
 use super::super::buffer::Buffer;
+use super::raw::renumber;
 use super::wanted::Wanted;
 use std::borrow::Cow;
 
@@ -86,6 +87,13 @@ impl Unit {
         self.is_begun && self.tried == (self.changes, self.is_whole)
     }
 
+    /// Rules have other numbers from here on. What was said is looked at again.
+    pub fn renumber(&mut self, moved: &[Option<u32>]) {
+        self.waiting.clear();
+        (self.known, self.is_begun) = (0, false);
+        renumber(&mut self.matched, moved);
+    }
+
     /// Memory that it takes beside itself.
     pub fn room(&self) -> usize {
         let kept = self.later.iter().map(|l| match l {
@@ -104,6 +112,11 @@ impl Unit {
             return;
         }
         self.changes = self.changes.wrapping_add(1);
+        if self.values.is_empty() {
+            // what one side says mostly
+            self.values.reserve(VALUES_FEW);
+            self.bytes.reserve(bytes.len().max(BYTES_FEW));
+        }
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
         let end = self.bytes.len();
@@ -192,5 +205,8 @@ impl Unit {
 const BYTES_MAX: usize = 1 << 20;
 /// Values likewise.
 const VALUES_MAX: usize = 1024;
+/// Room that is taken at once.
+const VALUES_FEW: usize = 12;
+const BYTES_FEW: usize = 256;
 /// Things that are kept for alerts.
 const LATER_MAX: usize = 4;

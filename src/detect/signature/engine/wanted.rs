@@ -55,6 +55,11 @@ impl Wanted {
         self.buffers[buffer.place() / 64] >> (buffer.place() % 64) & 1 != 0
     }
 
+    /// Whether somebody asks for any body.
+    pub fn has_bodies(&self) -> bool {
+        (0..2).any(|half| self.has_body(half))
+    }
+
     /// Whether somebody asks for the body of requests (0) or answers (1), or for files in them.
     pub fn has_body(&self, half: usize) -> bool {
         let body = [REQUEST_BODY, RESPONSE_BODY][half.min(1)];

@@ -79,6 +79,12 @@ impl Talk {
         talk
     }
 
+    /// What is wanted of what it says from here on.
+    #[inline]
+    pub fn want(&mut self, wanted: &Wanted) {
+        self.said.limits.wanted = *wanted;
+    }
+
     /// The application protocol in Suricata's word; empty while it is not known.
     pub fn application(&self) -> &'static str {
         match self.listener.proto() {
