@@ -1,17 +1,20 @@
 //! The threads behind the rules of shards: the file of alerts, and captures of detections.
 
-use super::{alert_log, pcaps};
+use super::{alert_log, findings, pcaps};
 use crate::config::Config;
 use crate::detect::signature::Hits;
 use crate::ledger::{Outcome, Tally};
 use crate::model::Detection;
 use crate::shard::{Alarm, AlarmWays, Ring, RingSettings};
 use anyhow::Result;
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
+
+/// The two ends of the way to the thread of findings.
+type Found = (Sender<Vec<Detection>>, Receiver<Vec<Detection>>);
 
 /// What the disk refused.
 #[derive(Clone, Debug, Default)]
@@ -29,28 +32,24 @@ pub(super) struct Alarms {
 }
 
 impl Alarms {
-    /// Starts the threads that a configuration asks for, for as many shards of packets.
+    /// Starts the threads that a configuration asks for, for as many shards of packets; and gives the way to the thread of findings.
     ///
     /// # Errors
     /// Which file or folder cannot be written.
-    pub fn start(
-        config: &Config,
-        state: &Path,
-        found: Sender<Vec<Detection>>,
-        shards: usize,
-    ) -> Result<Alarms> {
+    pub fn start(config: &Config, state: &Path, shards: usize) -> Result<(Alarms, Found)> {
+        let (found, taken) = findings::channel();
         let (settings, lost) = (&config.signatures, Lost::default());
         let mut alarms = Alarms {
             ways: AlarmWays {
                 lines: None,
-                found,
+                found: found.clone(),
                 captures: None,
             },
             threads: vec![],
             lost,
         };
         if shards == 0 {
-            return Ok(alarms);
+            return Ok((alarms, (found, taken)));
         }
         if let Some(file) = &settings.alerts_file {
             let (to, thread) = alert_log::start(file, settings, alarms.lost.alerts.clone())?;
@@ -63,7 +62,7 @@ impl Alarms {
             alarms.ways.captures = Some(to);
             alarms.threads.push(thread);
         }
-        Ok(alarms)
+        Ok((alarms, (found, taken)))
     }
 
     /// What the disk refused so far.

@@ -22,6 +22,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread::{Builder, JoinHandle};
 
+/// What makes the backs of shards, where their threads go, detectors, rules, and what becomes of what those raise.
+type Ways<'a, B> = (
+    B,
+    &'a mut Vec<JoinHandle<()>>,
+    Option<Lookout>,
+    (Option<Maker>, &'a Alarms),
+);
+
 /// A thread that ends when its input does, or with a fault.
 type Reader = JoinHandle<Result<(), receive::Error>>;
 
@@ -94,8 +102,7 @@ impl Readers {
         config: &Config,
         changes: Vec<Receiver<Change>>,
         outbox: &Outbox,
-        (back, threads, lookout): (impl Fn() -> Back, &mut Vec<JoinHandle<()>>, Option<Lookout>),
-        (rules, alarms): (Option<Maker>, &Alarms),
+        (back, threads, lookout, (rules, alarms)): Ways<'_, impl Fn() -> Back>,
     ) -> Result<(Captured, Vec<Reader>)> {
         let all = changes.len();
         let live = all - usize::from(self.watches);

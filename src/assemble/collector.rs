@@ -1,6 +1,6 @@
 //! A running collector: its threads, and how they end.
 
-use super::findings::{self, Telling};
+use super::findings::Telling;
 use super::housekeeper::{DECODE_FILES, SIDES_FILES, saved_state};
 use super::{
     Alarms, Embedded, Gate, Housekeeper, Opened, Readers, Reconciler, Reloader, StateDirectory,
@@ -75,21 +75,16 @@ impl Collector {
         let cells: Vec<Cell> = (0..shards).map(|_| Cell::default()).collect();
         let tables = tables(config, &state, reloader.polled().clone())?;
         let of_meters = changes.split_off(shards);
-        let shard = |n, mine: &dyn Fn(Addr) -> bool| {
-            let mut shard = export_shard(config, tables.clone(), sealers.one(), &before, mine)?;
-            shard.back().declare_if(n == 0);
-            shard.back().owned(&intake, n, shards);
-            Ok(shard)
+        let shard = |mine: &dyn Fn(Addr) -> bool| {
+            export_shard(config, tables.clone(), sealers.one(), &before, mine)
         };
         let (lookout, judges) = correlate::prepare(config)?.unzip();
         let workers = workers(shard, config, &intake, (&cells, &lookout), changes)?;
         let (senders, mut shards) = start_shards(workers, &outbox, config.receive.queue)?;
         let back = || Back::new(tables.clone(), usage(config), sealers.one());
-        let found = findings::channel();
-        let alarms = Alarms::start(config, state.path(), found.0.clone(), meters)?;
-        let rules = (reloader.rules(), &alarms);
-        let ways = (back, &mut shards, lookout);
-        let (captured, readers) = readers.run(config, of_meters, &outbox, ways, rules)?;
+        let (alarms, found) = Alarms::start(config, state.path(), meters)?;
+        let ways = (back, &mut shards, lookout, (reloader.rules(), &alarms));
+        let (captured, readers) = readers.run(config, of_meters, &outbox, ways)?;
         let view = Arc::new(View::new(
             &listeners,
             (cells, captured),
@@ -98,13 +93,12 @@ impl Collector {
             outbox.stats().clone(),
             Arc::new(reloader),
         ));
+        view.lost(alarms.lost());
         let control = server.start(view.clone())?;
         let poller = poll(config, &state, &view)?;
         let reconciler = Reconciler::start(config, &connection, &view)?;
         let way = (sealers.one(), outbox.clone());
-        view.lost(alarms.lost());
-        let names = (state.path(), &tables);
-        let telling = Telling::start(config, names, found, way, (&connection, &view))?;
+        let telling = Telling::start(config, (&state, &tables), found, way, (&connection, &view))?;
         shards.extend(judges.map(|j| j.start(telling.found.clone())).transpose()?);
         tell_address(config, control_address);
         let housekeeper = Housekeeper::start(view.clone(), state.clone(), sealers.one(), outbox)?;
@@ -432,7 +426,7 @@ fn export_shard(
 
 /// A worker for each cell.
 fn workers(
-    shard: impl Fn(usize, &dyn Fn(Addr) -> bool) -> Result<ExportShard>,
+    shard: impl Fn(&dyn Fn(Addr) -> bool) -> Result<ExportShard>,
     config: &Config,
     intake: &Arc<Intake>,
     (cells, lookout): (&[Cell], &Option<Lookout>),
@@ -442,7 +436,9 @@ fn workers(
     let pairs = cells.iter().zip(changes).enumerate();
     pairs
         .map(|(n, (cell, changes))| {
-            let mut shard = shard(n, &|a| intake.shard(a, shards) == n)?;
+            let mut shard = shard(&|a| intake.shard(a, shards) == n)?;
+            shard.back().declare_if(n == 0);
+            shard.back().owned(intake, n, shards);
             if lookout.is_some() {
                 shard = shard.with_sightings();
             }

@@ -4,8 +4,8 @@
     reason = "hits are published once a tick, read by control"
 )]
 
-use super::View;
 use super::desk::{Desk, Watch};
+use super::{StateDirectory, View};
 use crate::batch::{DetectionRow, Extra, Sealer};
 use crate::config::Config;
 use crate::detect::suppression::Suppressions;
@@ -118,14 +118,14 @@ impl Telling {
     /// Which file, folder or thread is at fault.
     pub fn start(
         config: &Config,
-        (state, tables): (&Path, &Arc<Tables>),
+        (state, tables): (&StateDirectory, &Arc<Tables>),
         (found, taken): (Sender<Vec<Detection>>, Receiver<Vec<Detection>>),
         (sealer, outbox): (Sealer, Outbox),
         (connection, view): (&Connection, &View),
     ) -> Result<Telling> {
         let notifier = match config.notify.targets.is_empty() {
             true => None,
-            false => Some(Arc::new(notifier(config, state, tables)?)),
+            false => Some(Arc::new(notifier(config, state.path(), tables)?)),
         };
         let suppressions = Suppressions::new(&config.suppressions);
         let mut findings = Findings::new(suppressions, sealer, outbox, notifier.clone());

@@ -1,7 +1,7 @@
 //! What becomes of the alerts of a shard: a line each, detections that grow, captures of their packets.
 
 use super::CaptureShard;
-use super::ring::{Kept, Ring};
+use super::recent::{Kept, Ring};
 use crate::detect::signature::engine::{Alert, Maker};
 use crate::detect::signature::{HitCounts, Hits};
 use crate::ledger::{Outcome, Tally};

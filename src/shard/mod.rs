@@ -12,7 +12,7 @@ mod capture;
 mod export;
 mod frames;
 mod lookout;
-mod ring;
+mod recent;
 mod settings;
 mod worker;
 
@@ -22,6 +22,6 @@ pub use capture::{CaptureShard, Stray};
 pub use export::ExportShard;
 pub use frames::CaptureWorker;
 pub use lookout::{Lookout, Sighted};
-pub use ring::{Kept, KeptFrame, Ring, RingSettings};
+pub use recent::{Kept, KeptFrame, Ring, RingSettings};
 pub use settings::{SHARDS_MAX, Settings, Stages};
 pub use worker::{Cell, Change, ShardStats, State, Worker};

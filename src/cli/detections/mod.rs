@@ -3,21 +3,20 @@
 //! Owns: the questions to the store for people (`show`), the steps of a life, what a suppression would hide.
 //! Never: finds anything: detectors do.
 
+mod pcap;
 mod show;
 
 use super::connection::ConnectionArguments;
 use super::text;
 use crate::assemble::query::{Bound, Reader, Rows, number, text as field};
-use crate::assemble::{pcap_dir, state_dir};
 use crate::config::Config;
 use crate::detect::suppression::{Facts, Rule};
 use crate::model::{Addr, DetectionKind, Severity};
 use crate::sink::schema::incidents;
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
-use std::io::Write;
 use std::path::PathBuf;
 
 /// Shows what was found in the traffic and why, and keeps what people made of it.
@@ -35,7 +34,7 @@ enum Action {
     /// One incident: figures and thresholds, what is usual, flows, what would silence it, and the SQL to go on with
     Show(OneArguments),
     /// The packets of a detection of a rule, from where the collector keeps them: a capture file
-    Pcap(PcapArguments),
+    Pcap(pcap::PcapArguments),
     /// What became of an incident, step by step
     History(OneArguments),
     /// Somebody looks at it
@@ -118,22 +117,6 @@ struct OneArguments {
 }
 
 #[derive(Debug, Args)]
-struct PcapArguments {
-    /// Its id, or the digits with which that begins
-    #[arg(value_name = "ID", value_parser = id)]
-    id: String,
-    /// Where to write it [default: ID.pcap here]; `-` is standard output
-    #[arg(short, long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// Where the captures are [default: `signatures.pcap_directory` of the configuration, else `pcaps` in the state directory]
-    #[arg(long, value_name = "DIR")]
-    from: Option<PathBuf>,
-    /// Configuration of the collector
-    #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
 struct ChangeArguments {
     /// Ids, or the digits with which they begin
     #[arg(required = true, value_name = "ID", value_parser = id)]
@@ -185,7 +168,7 @@ pub fn run(arguments: &DetectionsArguments) -> Result<()> {
                 false => super::say(show::text(&incident, &show::flows(&reader, &incident))),
             }
         }
-        Action::Pcap(p) => pcap(p),
+        Action::Pcap(p) => pcap::run(p),
         Action::History(one) => history(one),
         Action::Ack(c) => change(c, "acknowledged"),
         Action::Benign(c) => change(c, "benign"),
@@ -341,52 +324,6 @@ fn change(change: &ChangeArguments, state: &str) -> Result<()> {
         ))?;
     }
     Ok(())
-}
-
-/// Copies the capture of a detection.
-fn pcap(p: &PcapArguments) -> Result<()> {
-    let folder = match &p.from {
-        Some(folder) => folder.clone(),
-        None => {
-            let config = super::load_config(p.config.as_deref())?;
-            pcap_dir(&config.signatures, &state_dir(&config))
-        }
-    };
-    let place = folder.display();
-    let entries = std::fs::read_dir(&folder).with_context(|| {
-        format!(
-            "{place}: give the configuration of the collector with -c, or the folder with --from"
-        )
-    })?;
-    let mut found = vec![];
-    for entry in entries {
-        let path = entry?.path();
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        if path.extension().is_some_and(|e| e == "pcap") && name.starts_with(&p.id) {
-            found.push(path.clone());
-        }
-    }
-    let file = match &found[..] {
-        [file] => file,
-        [] => bail!(
-            "{place} has no capture of {}: detections of rules have one, and the oldest go (signatures.pcaps_max)",
-            p.id
-        ),
-        _ => bail!(
-            "more than one detection begins with {}: give more of its digits",
-            p.id
-        ),
-    };
-    let bytes = std::fs::read(file).with_context(|| file.display().to_string())?;
-    let out = match &p.out {
-        Some(out) if out.as_os_str() == "-" => {
-            return Ok(std::io::stdout().lock().write_all(&bytes)?);
-        }
-        Some(out) => out.clone(),
-        None => PathBuf::from(file.file_name().unwrap_or_default()),
-    };
-    std::fs::write(&out, &bytes).with_context(|| out.display().to_string())?;
-    super::say(out.display())
 }
 
 /// Who is at the keyboard, also behind sudo.
