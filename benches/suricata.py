@@ -57,15 +57,16 @@ def loop(target, times, captures):
 
 
 def head(source, target):
-    """A capture of the first packet alone; how many packets there are in all."""
-    data = memoryview(pathlib.Path(source).read_bytes())
-    at, packets = 24, 0
-    while at + 16 <= len(data):
-        length = struct.unpack_from("<I", data, at + 8)[0]
-        at += 16 + length
-        packets += 1
-        if packets == 1:
-            target.write_bytes(data[:at])
+    """A capture of the first packet alone; how many packets there are in all. What is read is let go: what this process had counts for those that it starts."""
+    packets = 0
+    with open(source, "rb") as capture:
+        start = capture.read(24)
+        while len(header := capture.read(16)) == 16:
+            length = struct.unpack_from("<I", header, 8)[0]
+            packet = capture.read(length)
+            packets += 1
+            if packets == 1:
+                target.write_bytes(start + header + packet)
     return packets
 
 

@@ -95,7 +95,6 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "libloading",
             // one content looked for when a rule is confirmed
             "memchr",
-            "hashbrown",
             "foldhash",
             "ring",
             "md5",

@@ -338,12 +338,15 @@ impl<'a> Replay<'a> {
             settings.exporters_max,
         );
         Ok(match maker {
-            Some(_) => {
-                let alerts = Alerts::create(self.arguments.out.as_deref())?;
-                crew.with_alerts(alerts.with_costs(self.arguments.signatures.costs.as_deref()))
-            }
+            Some(_) => crew.with_alerts(self.alerts_to()?),
             None => crew,
         })
+    }
+
+    /// Who takes what rules raise and cost.
+    fn alerts_to(&self) -> Result<Alerts> {
+        let alerts = Alerts::create(self.arguments.out.as_deref())?;
+        Ok(alerts.with_costs(self.arguments.signatures.costs.as_deref()))
     }
 
     /// Reads all files, with progress on a terminal.
