@@ -30,6 +30,7 @@ torture: prepare-test
 	cargo test --locked --test it torture:: -- --include-ignored --nocapture --test-threads=1
 
 bench: prepare-test
+	@bash .ci/prepare bench
 	cargo build --release --locked
 	@bash .ci/prepare engine target/release/flowhouse
 	cargo bench --locked --bench decode --bench enrich --bench aggregate --bench encode --bench shard --bench spool
