@@ -72,6 +72,10 @@ const TABLES: [(&str, &str, What, Limit); 3] = [
     ),
 ];
 
+/// The starter rules, and what their classes mean.
+const RULES: &str = include_str!("../../deploy/rules/flowhouse.rules");
+const CLASSES: &str = include_str!("../../deploy/rules/classification.config");
+
 /// How long the first rows may take; then something is wrong.
 const FIRST_ROWS: Duration = Duration::from_secs(30);
 
@@ -100,6 +104,7 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
         spawn(&SpawnOptions::new(&store_dir)).context("the embedded ClickHouse did not start")?;
     let mut config = config(&arguments.data, &store.url, &store.key);
     config.capture.watch_directory = Some(captures.watched());
+    config.signatures.rules = vec![starter_rules(&captures)?];
     // keeps its rights: it listens on loopback, and its exporters are threads of the same process
     let collector = Collector::start(Opened::open(&config, Origin::default())?)?;
     let to = *collector.addresses().first().context("no listener")?;
@@ -244,6 +249,19 @@ fn prepare(data: &Path) -> Result<()> {
             data.display()
         )
     })
+}
+
+/// Writes the starter rules beside the captures.
+fn starter_rules(captures: &Captures) -> Result<PathBuf> {
+    let folder = captures.rules();
+    std::fs::create_dir(&folder)?;
+    for (name, text) in [
+        ("flowhouse.rules", RULES),
+        ("classification.config", CLASSES),
+    ] {
+        std::fs::write(folder.join(name), text)?;
+    }
+    Ok(folder.join("flowhouse.rules"))
 }
 
 fn config(data: &Path, url: &str, key: &str) -> Config {

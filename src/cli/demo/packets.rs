@@ -67,6 +67,11 @@ impl Captures {
         Ok(captures)
     }
 
+    /// Where rules for them may stand; not made yet.
+    pub fn rules(&self) -> PathBuf {
+        self.0.join("rules")
+    }
+
     /// The folder that is watched.
     pub fn watched(&self) -> PathBuf {
         self.0.join("packets")
