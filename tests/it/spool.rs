@@ -408,12 +408,7 @@ fn the_quarantine_can_be_sent_without_the_collector() {
     // the page of a network that asks for a login takes nothing
     let proxy = Proxy::start(&store.address, |_, _| Act::Page(0));
     let to_page = send.map(|word| if word == url { &proxy.url } else { word });
-    let (code, said) = cli(dir.path(), &to_page);
-    assert_eq!(code, Some(1), "{said}");
-    assert!(
-        said.contains("it was not ClickHouse that answered"),
-        "{said}"
-    );
+    assert_eq!(cli(dir.path(), &to_page).0, Some(1));
     assert_eq!(files(dir.path(), "quarantine"), before);
     sql.rows("ALTER TABLE flows ADD COLUMN tcp_flags UInt16");
     let first = before[0].to_str().expect("a name");
