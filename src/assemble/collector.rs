@@ -3,7 +3,7 @@
 use super::findings::Telling;
 use super::housekeeper::{DECODE_FILES, SIDES_FILES, saved_state};
 use super::{
-    Embedded, Gate, Housekeeper, Opened, Readers, Reconciler, Reloader, StateDirectory, View,
+    Days, Embedded, Gate, Housekeeper, Opened, Readers, Reconciler, Reloader, StateDirectory, View,
     budget, correlate,
 };
 use crate::aggregate::Usage;
@@ -39,6 +39,7 @@ pub struct Collector {
     control: control::Running,
     poller: Arc<Poller>,
     reconciler: Option<Reconciler>,
+    days: Option<Days>,
     telling: Telling,
     view: Arc<View>,
     state: Arc<StateDirectory>,
@@ -80,7 +81,9 @@ impl Collector {
             shard.back().owned(&intake, n, shards);
             Ok(shard)
         };
-        let (lookout, judges) = correlate::prepare(config)?.unzip();
+        let (lookout, judges) = correlate::prepare(config, &state)?.unzip();
+        let days = lookout.as_ref().map(|l| Days::start(config, &connection, l));
+        let days = days.transpose()?;
         let workers = workers(shard, config, &intake, (&cells, &lookout), changes)?;
         let (senders, mut shards) = start_shards(workers, &outbox, config.receive.queue)?;
         let back = || Back::new(tables.clone(), usage(config), sealers.one());
@@ -114,6 +117,7 @@ impl Collector {
             control,
             poller,
             reconciler,
+            days,
             telling,
             view,
             state,
@@ -170,6 +174,7 @@ impl Collector {
         let mut in_order = true;
         self.poller.stop();
         drop(self.reconciler);
+        drop(self.days);
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.receivers {
             match thread.join() {

@@ -27,7 +27,7 @@ impl Zones {
     }
 }
 
-fn parse(text: &str) -> Option<(u128, u32)> {
+pub(super) fn parse(text: &str) -> Option<(u128, u32)> {
     let (addr, bits) = text.split_once('/')?;
     let addr: IpAddr = addr.trim().parse().ok()?;
     let bits: u32 = bits.trim().parse().ok()?;
@@ -37,8 +37,18 @@ fn parse(text: &str) -> Option<(u128, u32)> {
     Some((bits_of(n, bits), bits))
 }
 
+/// The first and the last address of each network; what is no network has none.
+pub fn ranges(networks: &[String]) -> Vec<(Addr, Addr)> {
+    let found = networks.iter().filter_map(|text| parse(text));
+    let range = |(first, bits): (u128, u32)| {
+        let last = first | u128::MAX.checked_shr(bits).unwrap_or(0);
+        (Addr(first.to_be_bytes()), Addr(last.to_be_bytes()))
+    };
+    found.map(range).collect()
+}
+
 /// The first bits of an address, the others 0.
-fn bits_of(n: u128, bits: u32) -> u128 {
+pub(super) fn bits_of(n: u128, bits: u32) -> u128 {
     n & u128::MAX.checked_shl(128 - bits).unwrap_or(0)
 }
 
