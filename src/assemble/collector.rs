@@ -82,7 +82,9 @@ impl Collector {
             Ok(shard)
         };
         let (lookout, judges) = correlate::prepare(config, &state)?.unzip();
-        let days = lookout.as_ref().map(|l| Days::start(config, &connection, l));
+        let days = lookout
+            .as_ref()
+            .map(|l| Days::start(config, &connection, l));
         let days = days.transpose()?;
         let workers = workers(shard, config, &intake, (&cells, &lookout), changes)?;
         let (senders, mut shards) = start_shards(workers, &outbox, config.receive.queue)?;

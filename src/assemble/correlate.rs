@@ -149,7 +149,9 @@ mod tests {
         good.pass(1_700_000_001_000);
         good.finish();
         assert!(good.take().is_empty());
-        state.write_private(FILE, b"nothing of it").expect("written");
+        state
+            .write_private(FILE, b"nothing of it")
+            .expect("written");
         let mut bad = restored(&settings, &state).expect("fresh");
         assert!(dir.path().join("detectors.damaged").exists());
         assert!(!dir.path().join(FILE).exists());

@@ -211,7 +211,12 @@ mod tests {
     #[test]
     fn what_is_damaged_is_told_and_not_read() {
         let mut body = vec![];
-        (7u32, vec![(1u64, 2.5f32)], Some(Addr::from_v4([192, 0, 2, 1]))).put(&mut body);
+        (
+            7u32,
+            vec![(1u64, 2.5f32)],
+            Some(Addr::from_v4([192, 0, 2, 1])),
+        )
+            .put(&mut body);
         let sealed = seal(&body);
         let mut read = unseal(&sealed).expect("whole");
         let back = <(u32, Vec<(u64, f32)>, Option<Addr>)>::get(&mut read);

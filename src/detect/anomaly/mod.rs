@@ -42,8 +42,8 @@ pub use settings::{
     Settings, UploadSettings, VolumeSettings,
 };
 pub use sighting::{
-    ArpSeen, Burst, BurstKind, CallSeen, DaysSeen, DeniedSeen, DnsSeen, EchoSeen, FlowSeen, OddSeen,
-    PairSeen, Seen, Side, Sighting, of_rows,
+    ArpSeen, Burst, BurstKind, CallSeen, DaysSeen, DeniedSeen, DnsSeen, EchoSeen, FlowSeen,
+    OddSeen, PairSeen, Seen, Side, Sighting, of_rows,
 };
 
 use super::incident::{Finding, Incidents};

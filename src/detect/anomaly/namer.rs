@@ -1,8 +1,8 @@
 //! Numbers for names that are the same in every shard, whatever ids their tables have.
 
+use super::keep::Kept;
 use super::sighting::FlowSeen;
 use crate::model::{FlowBatch, NameTable, Names};
-use super::keep::Kept;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -92,7 +92,11 @@ impl Called {
     }
 
     pub fn put(&self, out: &mut Vec<u8>) {
-        let mut all: Vec<(u64, String)> = self.names.iter().map(|(n, t)| (*n, t.to_string())).collect();
+        let mut all: Vec<(u64, String)> = self
+            .names
+            .iter()
+            .map(|(n, t)| (*n, t.to_string()))
+            .collect();
         all.sort_unstable();
         all.put(out);
     }
@@ -124,12 +128,7 @@ fn number(
 }
 
 #[cold]
-fn tell(
-    told: &mut Vec<Told>,
-    name: &Arc<str>,
-    id: usize,
-    fresh: &mut Vec<(u64, Arc<str>)>,
-) -> u64 {
+fn tell(told: &mut Vec<Told>, name: &Arc<str>, id: usize, fresh: &mut Vec<(u64, Arc<str>)>) -> u64 {
     if told.len() <= id {
         told.resize(id + 1, Told::default());
     }
@@ -166,7 +165,10 @@ mod tests {
         let first = number(&mut told, &table, id, &mut fresh);
         assert_eq!(first, number_of("https"));
         assert_eq!(number(&mut told, &table, id, &mut fresh), first);
-        assert_eq!((fresh.len(), number(&mut told, &table, 0, &mut fresh)), (1, 0));
+        assert_eq!(
+            (fresh.len(), number(&mut told, &table, 0, &mut fresh)),
+            (1, 0)
+        );
         let mut other = NameTable::new("unknown");
         other.push("ssh");
         assert_eq!(number(&mut told, &other, id, &mut fresh), number_of("ssh"));

@@ -92,7 +92,10 @@ mod tests {
         assert_eq!(provider.off.len(), 2);
         let heard = read(r#"{"detect": {"profile": "provider", "off": []}}"#);
         assert!(heard.expect("settings").off.is_empty());
-        assert_eq!(read(r#"{"detect": {}}"#).expect("settings"), Settings::default());
+        assert_eq!(
+            read(r#"{"detect": {}}"#).expect("settings"),
+            Settings::default()
+        );
         assert!(read(r#"{"detect": {"profile": "castle"}}"#).is_err());
         assert!(read(r#"{"detect": {"scan": {"hots": 7}}}"#).is_err());
         for p in [Profile::SmallOffice, Profile::DataCentre, Profile::Provider] {

@@ -65,7 +65,14 @@ struct Slot<K> {
     worked: Distinct<4>,
 }
 
-kept!(Source { last_ms, failed, walk, tried, worked, early });
+kept!(Source {
+    last_ms,
+    failed,
+    walk,
+    tried,
+    worked,
+    early
+});
 kept!(Detail { first_ms, last_ms, contacts, hosts, ports, all_hosts; handle });
 
 impl Kept for Contact {

@@ -42,8 +42,21 @@ struct Port {
     last_ms: i64,
 }
 
-kept!(Port { proto, port, sessions, told, first_ms, last_ms });
-kept!(Offers { first_ms, last_ms, ports, n, many });
+kept!(Port {
+    proto,
+    port,
+    sessions,
+    told,
+    first_ms,
+    last_ms
+});
+kept!(Offers {
+    first_ms,
+    last_ms,
+    ports,
+    n,
+    many
+});
 
 impl Held for Offers {
     fn suspicion(&self) -> u32 {
@@ -157,7 +170,13 @@ impl Service {
             return;
         }
         offers.ports[at].told = true;
-        let finding = finding(ctx, f, &port, (ends.server, ends.client), (known_ms, elsewhere, offers.n));
+        let finding = finding(
+            ctx,
+            f,
+            &port,
+            (ends.server, ends.client),
+            (known_ms, elsewhere, offers.n),
+        );
         if let Some(handle) = ctx.incidents.report(ctx.now_ms, finding) {
             ctx.incidents.show(handle, evidence(f));
         }
@@ -219,14 +238,22 @@ fn finding(
     let s = &ctx.settings.service;
     let name = if port.proto == 6 { "tcp" } else { "udp" };
     let days = known_ms as f64 / DAY_MS as f64;
-    let mut known = figure("days that the host was known", days, Some(s.known_days.into()));
+    let mut known = figure(
+        "days that the host was known",
+        days,
+        Some(s.known_days.into()),
+    );
     known.baseline = None;
     let is_rare = elsewhere < RARE;
     let mut blind = super::sampled(f.interval);
     blind.push("services that nobody used while it was known".to_owned());
     Finding {
         kind: DetectionKind::NewService,
-        detector: if is_rare { "service.rare" } else { "service.new" },
+        detector: if is_rare {
+            "service.rare"
+        } else {
+            "service.new"
+        },
         entity: Entity::Host(server),
         role: EntityRole::Source,
         severity: is_rare.then_some(Severity::Medium),

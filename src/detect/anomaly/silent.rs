@@ -150,7 +150,8 @@ impl Heard {
         let least_ms = i64::from(ctx.settings.volume.silent_s) * 1_000;
         let threshold = least_ms.max(longest_ms.saturating_mul(PAUSES));
         if let Some(handle) = self.handle {
-            ctx.incidents.figure(handle, SECONDS, silent_ms as f64 / 1e3);
+            ctx.incidents
+                .figure(handle, SECONDS, silent_ms as f64 / 1e3);
             return;
         }
         let known = self.last_ms.saturating_sub(self.first_ms) >= KNOWN_MS && self.rows >= ROWS;
@@ -174,7 +175,10 @@ impl Heard {
             peers: vec![],
             peers_total: 0,
             figures: vec![silence],
-            facts: vec![("longest pause", format!("{} s in two days", longest_ms / 1_000))],
+            facts: vec![(
+                "longest pause",
+                format!("{} s in two days", longest_ms / 1_000),
+            )],
             counterfactual: format!("a flow within {} s", threshold / 1_000),
             blind: vec![
                 "templates and counters are not flows: it may still send those".to_owned(),

@@ -140,7 +140,9 @@ mod tests {
 
     #[test]
     fn what_is_damaged_is_refused() {
-        let saved = Detectors::new(&Settings::default()).expect("defaults").save();
+        let saved = Detectors::new(&Settings::default())
+            .expect("defaults")
+            .save();
         assert!(Detectors::restore(&Settings::default(), &saved[..saved.len() - 1]).is_err());
         let mut wrong = saved.clone();
         wrong[40] ^= 1;

@@ -1,6 +1,6 @@
 //! Uploads: much from a host inside to a place outside, and little back; the same over days; and conversations with pools of miners.
 //!
-//! Of every host it is learned what it sends outside in an hour (mean and mean deviation, weight of two weeks), and which places it
+//! Of every host it is learned what it sends outside at each hour of the day (mean and mean deviation, weight of two weeks), and which places it
 //! sent to within a month. What is usual for the host is not told; what goes to a place that nobody of it knew a week ago is a
 //! loss of data. As long as less than a week was seen, the fixed start values hold, of low severity, and the evidence says so.
 //! The start values are those of Slips (100 MB an hour) halved, and a ratio of five.
@@ -37,19 +37,32 @@ struct Sums {
     handle: Option<Handle>,
 }
 
-/// What a host sends outside in an hour.
+/// What a host sends outside, by the hour of the day.
 #[derive(Debug, Default)]
 struct Usual {
     hour: i64,
     last_ms: i64,
     sent: u64,
+    hours: [Hour; 24],
+    learned: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Hour {
     mean: f32,
     deviation: f32,
-    hours: u32,
+    n: u8,
 }
 
 kept!(Sums { began_ms, first_ms, last_ms, sent, came, new_ms; handle });
-kept!(Usual { hour, last_ms, sent, mean, deviation, hours });
+kept!(Hour { mean, deviation, n });
+kept!(Usual {
+    hour,
+    last_ms,
+    sent,
+    hours,
+    learned
+});
 
 impl Held for Sums {
     fn suspicion(&self) -> u32 {
@@ -69,7 +82,7 @@ impl Held for Sums {
 
 impl Held for Usual {
     fn suspicion(&self) -> u32 {
-        self.hours
+        self.learned
     }
     fn last_ms(&self) -> i64 {
         self.last_ms
@@ -146,7 +159,10 @@ impl Upload {
         let is_new = sent > 0 && self.is_new(ctx, key);
         let usual = match sent {
             0 => None,
-            _ => self.hosts.entry(ctx.keyed, &key.0).map(|u| u.add(ctx.now_ms, sent)),
+            _ => self
+                .hosts
+                .entry(ctx.keyed, &key.0)
+                .map(|u| u.add(ctx.now_ms, sent)),
         };
         let known_ms = ctx.now_ms.saturating_sub(self.began_ms);
         if let Some(sums) = self.pairs.entry(ctx.keyed, &key) {
@@ -186,7 +202,11 @@ impl Upload {
             peers: vec![d.dst],
             peers_total: 1,
             figures: vec![
-                figure("bytes sent within these days", d.sent as f64, Some(s.slow_bytes as f64)),
+                figure(
+                    "bytes sent within these days",
+                    d.sent as f64,
+                    Some(s.slow_bytes as f64),
+                ),
                 figure(RATIO, ratio, Some(s.ratio)),
                 figure("days with traffic", d.days.into(), Some(SLOW_DAYS.into())),
             ],
@@ -208,35 +228,49 @@ impl Upload {
 }
 
 impl Usual {
-    /// Adds bytes of this hour; what hours before had on average, and how far they were from it, where enough are known.
+    /// Adds bytes of this hour; what hours of this time of day had on average, and what is still usual, where enough are known.
     fn add(&mut self, now_ms: i64, sent: u64) -> Option<(f64, f64)> {
         let hour = now_ms.div_euclid(WINDOW_MS);
         if self.hour != hour {
             if self.hour != 0 {
-                self.learn(self.sent);
+                self.learn(self.hour, self.sent);
                 // hours without a byte, as far as they change anything
-                let idle = (hour - self.hour - 1).clamp(0, HOURS_KNOWN.into());
-                (0..idle).for_each(|_| self.learn(0));
+                let idle = self.hour.max(hour - HOURS_MAX) + 1..hour;
+                idle.for_each(|h| self.learn(h, 0));
             }
             (self.hour, self.sent) = (hour, 0);
         }
         self.sent = self.sent.saturating_add(sent);
         self.last_ms = now_ms;
-        (self.hours >= HOURS_KNOWN).then_some((self.mean.into(), self.deviation.into()))
+        // what begins at an hour one day begins a little before it on another
+        let around = (hour - 1..=hour + 1).map(|h| &self.hours[slot(h)]);
+        let mut known = around.filter(|h| h.n >= DAYS_KNOWN).peekable();
+        known.peek()?;
+        let bound = |h: &Hour| f64::from(h.mean) * USUAL_MEAN + USUAL * f64::from(h.deviation);
+        let all = known.map(|h| (f64::from(h.mean), bound(h)));
+        Some(all.fold((0.0, 0.0), |a, b| (a.0.max(b.0), a.1.max(b.1))))
     }
 
-    fn learn(&mut self, sent: u64) {
+    fn learn(&mut self, hour: i64, sent: u64) {
+        let h = &mut self.hours[slot(hour)];
         let mut x = sent as f32;
-        if self.hours >= HOURS_KNOWN {
+        if h.n >= DAYS_KNOWN {
             // one large upload is no habit
-            x = x.min(self.mean + CUT * self.deviation.max(self.mean));
+            x = x.min(h.mean + CUT * h.deviation.max(h.mean));
         }
-        self.hours += 1;
-        let weight = (1.0 / self.hours as f32).max(WEIGHT);
-        let off = x - self.mean;
-        self.mean += weight * off;
-        self.deviation += weight * (off.abs() - self.deviation);
+        h.n = h.n.saturating_add(1);
+        let off = x - h.mean;
+        h.mean += (1.0 / f32::from(h.n)).max(WEIGHT) * off;
+        if h.n > 1 {
+            let weight = (1.0 / f32::from(h.n - 1)).max(WEIGHT);
+            h.deviation += weight * (off.abs() - h.deviation);
+        }
+        self.learned = self.learned.saturating_add(1);
     }
+}
+
+fn slot(hour: i64) -> usize {
+    hour.rem_euclid(24) as usize
 }
 
 impl Sums {
@@ -282,15 +316,36 @@ impl Sums {
             return;
         }
         let is_new = known_ms >= KNOWN_MS && ctx.now_ms.saturating_sub(self.new_ms) < DAY_MS;
-        let bound = usual.map(|(mean, deviation)| mean + USUAL * deviation);
+        let bound = usual.map(|u| u.1);
         if !is_new && bound.is_some_and(|b| (self.sent as f64) < b) {
             return;
         }
+        let finding = self.finding(ctx, f, (src, dst), (known_ms, is_new, usual));
+        self.handle = ctx.incidents.report(ctx.now_ms, finding);
+        if let Some(handle) = self.handle {
+            ctx.incidents.show(handle, evidence(f));
+        }
+    }
+
+    fn finding(
+        &self,
+        ctx: &Ctx<'_>,
+        f: &FlowSeen,
+        (src, dst): (Addr, Addr),
+        (known_ms, is_new, usual): (i64, bool, Option<(f64, f64)>),
+    ) -> Finding {
+        let s = &ctx.settings.upload;
+        let ratio = self.sent as f64 / self.came.max(1) as f64;
+        let bound = usual.map(|u| u.1);
         let (kind, detector, confidence) = match is_new {
             true => (DetectionKind::Exfiltration, "upload.new_place", 70),
             false => (DetectionKind::LargeUpload, "upload.ratio", 50),
         };
-        let mut sent = figure(SENT, self.sent as f64, Some(bound.unwrap_or(0.0).max(s.bytes as f64)));
+        let mut sent = figure(
+            SENT,
+            self.sent as f64,
+            Some(bound.unwrap_or(0.0).max(s.bytes as f64)),
+        );
         sent.baseline = usual.map(|u| u.0);
         let mut blind = super::sampled(f.interval);
         if usual.is_none() {
@@ -303,7 +358,7 @@ impl Sums {
             true => "nothing was sent there within two weeks before",
             false => "known, or not known for how long",
         };
-        let finding = Finding {
+        Finding {
             kind,
             detector,
             entity: Entity::Host(src),
@@ -320,10 +375,6 @@ impl Sums {
             facts: vec![("place", place.to_owned())],
             counterfactual: format!("fewer than {} bytes, or more that came back", s.bytes),
             blind,
-        };
-        self.handle = ctx.incidents.report(ctx.now_ms, finding);
-        if let Some(handle) = self.handle {
-            ctx.incidents.show(handle, evidence(f));
         }
     }
 }
@@ -375,12 +426,15 @@ const PLACES_LOG2: u32 = 22;
 const PLACES_MS: i64 = 15 * DAY_MS;
 /// From so long on it is known what is new.
 const KNOWN_MS: i64 = 7 * DAY_MS;
-/// Hours from which on it is known what is usual: a week.
-const HOURS_KNOWN: u32 = 168;
-/// Of two weeks of hours.
-const WEIGHT: f32 = 1.0 / 336.0;
+/// Days from which on it is known what is usual at an hour.
+const DAYS_KNOWN: u8 = 7;
+/// Hours of silence that are learned.
+const HOURS_MAX: i64 = 14 * 24;
+/// Of two weeks of days.
+const WEIGHT: f32 = 1.0 / 14.0;
 const CUT: f32 = 3.0;
-/// So many mean deviations above the mean are usual.
+/// Half as much again as the mean is usual, and so many mean deviations more.
+const USUAL_MEAN: f64 = 1.5;
 const USUAL: f64 = 6.0;
 const SLOW_DAYS: u32 = 3;
 const SLOW_MAX: usize = 4_096;
@@ -392,18 +446,26 @@ mod tests {
     #[test]
     fn a_host_that_sends_every_night_is_known_for_it() {
         let mut u = Usual::default();
-        let mut usual = None;
+        let mut bounds = vec![];
         for hour in 1..=400i64 {
-            let sent = if hour % 24 == 2 { 500_000_000 } else { 1_000_000 };
-            usual = u.add(hour * WINDOW_MS, sent);
+            let night = hour % 24 == 2;
+            let sent = if night { 500_000_000 } else { 1_000_000 };
+            let usual = u.add(hour * WINDOW_MS, sent);
+            assert_eq!(usual.is_some(), hour >= 6 * 24 + 2, "{hour}");
+            if let Some((_, bound)) = usual.filter(|_| hour > 200) {
+                bounds.push((hour % 24, bound));
+            }
         }
-        let (mean, deviation) = usual.expect("known after a week");
-        assert!((15e6..35e6).contains(&mean), "{mean}");
-        assert!(mean + USUAL * deviation > 100e6, "{deviation}");
-        assert!(mean + USUAL * deviation < 500e6 * 2.0);
-        // hours of silence count
-        let before = u.mean;
-        u.add((400 + 100) * WINDOW_MS, 1);
-        assert!(u.mean < before);
+        for (hour, bound) in bounds {
+            match hour {
+                1..=3 => assert!(bound > 700e6, "{hour}: {bound}"),
+                _ => assert!(bound < 2e6, "{hour}: {bound}"),
+            }
+        }
+        // one large upload is no habit, and nights of silence count
+        let before = u.hours[12].mean;
+        u.add((400 + 20) * WINDOW_MS, 1);
+        u.learn(12, 900_000_000);
+        assert!(u.hours[12].mean < 2.0 * before);
     }
 }

@@ -16,7 +16,7 @@ pub struct SlowUploads {
 }
 
 /// Pairs of a host inside and one outside, as `src, dst, sent, came, days, first_ms, last_ms`; those that sent most come first. Where several
-/// exporters tell of a pair the one counts that saw most. The store may think for two minutes with one thread and a gigabyte: what it read by
+/// exporters tell of a pair the one counts that saw most. The store may think for two minutes with one thread and a million pairs: what it read by
 /// then is what it answers.
 pub fn slow_uploads(s: &SlowUploads) -> String {
     let (src, dst) = (inside("src_addr", s), inside("dst_addr", s));
@@ -30,7 +30,7 @@ pub fn slow_uploads(s: &SlowUploads) -> String {
          FROM flows WHERE received_at >= now() - INTERVAL {days} DAY AND {src} != {dst} \
          GROUP BY src, dst, exporter) AS a GROUP BY a.src, a.dst \
          HAVING sent >= {bytes} AND sent >= {ratio} * came AND days >= {DAYS_MIN} ORDER BY sent DESC, src, dst LIMIT {ROWS_MAX} \
-         SETTINGS max_execution_time = 120, timeout_overflow_mode = 'break', max_threads = 1, max_memory_usage = 1000000000, \
+         SETTINGS max_execution_time = 120, timeout_overflow_mode = 'break', max_threads = 1, \
          max_rows_to_group_by = 1000000, group_by_overflow_mode = 'any'"
     )
 }

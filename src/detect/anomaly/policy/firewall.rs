@@ -40,7 +40,11 @@ kept!(Denials { began_ms, first_ms, last_ms, n, hosts, ports, rules; handle });
 
 impl Held for Denials {
     fn suspicion(&self) -> u32 {
-        if self.handle.is_some() { u32::MAX } else { self.n }
+        if self.handle.is_some() {
+            u32::MAX
+        } else {
+            self.n
+        }
     }
     fn last_ms(&self) -> i64 {
         self.last_ms
@@ -54,7 +58,10 @@ impl Firewall {
             let digits = rule.rule.trim().trim_start_matches("0x");
             let number = u64::from_str_radix(digits, 16).ok().filter(|n| *n != 0);
             let number = number.ok_or_else(|| {
-                format!("firewall_rules: `{}` is no hash of a rule, like 0x9b3e8f01", rule.rule)
+                format!(
+                    "firewall_rules: `{}` is no hash of a rule, like 0x9b3e8f01",
+                    rule.rule
+                )
             })?;
             wanted.push((number, rule.name.clone()));
         }
@@ -129,7 +136,11 @@ impl Denials {
         self.n = self.n.saturating_add(1);
         self.hosts.add(ctx.keyed.hash(&f.dst));
         self.ports.add(ctx.keyed.hash(&(f.proto, f.dst_port)));
-        if let Some(at) = self.rules.iter().position(|r| *r == f.firewall_rule || *r == 0) {
+        if let Some(at) = self
+            .rules
+            .iter()
+            .position(|r| *r == f.firewall_rule || *r == 0)
+        {
             self.rules[at] = f.firewall_rule;
         }
         if let Some(handle) = self.handle {
@@ -150,6 +161,14 @@ impl Denials {
         if self.n < threshold {
             return;
         }
+        let finding = self.finding(f, threshold);
+        self.handle = ctx.incidents.report(ctx.now_ms, finding);
+        if let Some(handle) = self.handle {
+            ctx.incidents.show(handle, evidence(f));
+        }
+    }
+
+    fn finding(&self, f: &FlowSeen, threshold: u32) -> Finding {
         let rules = self.rules.iter().filter(|r| **r != 0);
         let rules: Vec<String> = rules.map(|r| rule_words(*r)).collect();
         let mut blind = vec!["what firewalls that send no events deny".to_owned()];
@@ -158,7 +177,7 @@ impl Denials {
             true => blind.push("by which rule: the firewall does not say".to_owned()),
             false => facts.push(("rules", rules.join(", "))),
         }
-        let finding = Finding {
+        Finding {
             kind: DetectionKind::PolicyDenied,
             detector: "policy.denied",
             entity: Entity::Host(f.src),
@@ -179,10 +198,6 @@ impl Denials {
             facts,
             counterfactual: format!("fewer than {threshold} denials within ten minutes"),
             blind,
-        };
-        self.handle = ctx.incidents.report(ctx.now_ms, finding);
-        if let Some(handle) = self.handle {
-            ctx.incidents.show(handle, evidence(f));
         }
     }
 }

@@ -43,7 +43,11 @@ pub(super) struct Used {
     pub last_ms: i64,
 }
 
-kept!(Used { flows, first_ms, last_ms });
+kept!(Used {
+    flows,
+    first_ms,
+    last_ms
+});
 
 impl Used {
     pub fn by(&mut self, f: &FlowSeen) {
@@ -63,7 +67,10 @@ impl Matrix {
         let mut places = vec![];
         for (n, zone) in s.zones.iter().enumerate() {
             if zone.name.trim().is_empty() || zone.name == OUTSIDE || names.contains(&zone.name) {
-                return Err(format!("zones: `{}` is no name of a zone of its own", zone.name));
+                return Err(format!(
+                    "zones: `{}` is no name of a zone of its own",
+                    zone.name
+                ));
             }
             if n >= ZONES_MAX {
                 return Err(format!("zones: more than {ZONES_MAX}"));
@@ -73,7 +80,9 @@ impl Matrix {
                 let place = match text.contains('/') {
                     true => zones::parse(text)
                         .map(|(net, bits)| Place::Prefix(net, bits))
-                        .ok_or_else(|| format!("zones: `{text}` is no network, like 192.0.2.0/24"))?,
+                        .ok_or_else(|| {
+                            format!("zones: `{text}` is no network, like 192.0.2.0/24")
+                        })?,
                     false => Place::Network(number_of(text)),
                 };
                 places.push((place, n as u16));
@@ -119,7 +128,11 @@ impl Matrix {
         if self.cells.is_empty() && self.places.is_empty() {
             return None;
         }
-        let nets = if ends.forth { f.nets } else { (f.nets.1, f.nets.0) };
+        let nets = if ends.forth {
+            f.nets
+        } else {
+            (f.nets.1, f.nets.0)
+        };
         let from = self.zone_of(&ends.client, nets.0);
         let to = self.zone_of(&ends.server, nets.1);
         let between = |c: &&mut Cell| (c.from, c.to) == (from, to);
@@ -176,7 +189,8 @@ impl Cell {
 
 /// `443/tcp`, `53`, `8000-8010/tcp`, `icmp`, or a number of a protocol as `proto/47`.
 fn ports(text: &str) -> Result<(u8, u16, u16), String> {
-    let fault = || format!("`{text}` is no port, like 443/tcp, 53, 8000-8010/tcp, icmp or proto/47");
+    let fault =
+        || format!("`{text}` is no port, like 443/tcp, 53, 8000-8010/tcp, icmp or proto/47");
     if text == "icmp" {
         return Ok((1, 0, u16::MAX));
     }
@@ -224,7 +238,10 @@ mod tests {
         };
         PolicySettings {
             zones: vec![zone("office", "10.1.0.0/16"), zone("servers", "lab")],
-            allow: vec![allow("office", "servers", "443/tcp"), allow("office", "servers", "53")],
+            allow: vec![
+                allow("office", "servers", "443/tcp"),
+                allow("office", "servers", "53"),
+            ],
             ..PolicySettings::default()
         }
     }

@@ -65,7 +65,12 @@ struct Broken {
     port: u16,
 }
 
-kept!(Broken { from, to, proto, port });
+kept!(Broken {
+    from,
+    to,
+    proto,
+    port
+});
 kept!(Breaks { last_ms, cells, others; handle, touched });
 
 impl Held for Breaks {
@@ -129,7 +134,10 @@ impl Policy {
         self.hosts.clear();
         self.firewall.clear();
         self.touched.clear();
-        self.matrix.cells.iter_mut().for_each(|c| c.used = Used::default());
+        self.matrix
+            .cells
+            .iter_mut()
+            .for_each(|c| c.used = Used::default());
         (self.began_ms, self.looked_ms) = (i64::MIN, i64::MIN);
     }
 
@@ -267,7 +275,11 @@ impl Policy {
             return;
         };
         let zone = self.matrix.zone_of(&f.src, f.nets.0);
-        let mut judged = self.dscp.iter().filter(|d| d.codes >> code & 1 == 1).peekable();
+        let mut judged = self
+            .dscp
+            .iter()
+            .filter(|d| d.codes >> code & 1 == 1)
+            .peekable();
         let fits = |d: &Dscp| {
             let application = |a: &u64| *a == f.app || *a == f.app_proto;
             (d.zones.is_empty() || d.zones.contains(&zone))
@@ -276,7 +288,11 @@ impl Policy {
         if judged.peek().is_none() || judged.any(fits) {
             return;
         }
-        let name = if f.app == 0 { "unknown".to_owned() } else { ctx.names.get(f.app) };
+        let name = if f.app == 0 {
+            "unknown".to_owned()
+        } else {
+            ctx.names.get(f.app)
+        };
         let words = format!("DSCP {code} for {name} from {}", self.matrix.name(zone));
         let finding = Finding {
             kind: DetectionKind::PolicyDscp,
@@ -291,7 +307,11 @@ impl Policy {
             count: 1,
             peers: vec![f.dst],
             peers_total: 1,
-            figures: vec![figure("bytes of the largest flow", f.est_bytes() as f64, None)],
+            figures: vec![figure(
+                "bytes of the largest flow",
+                f.est_bytes() as f64,
+                None,
+            )],
             facts: vec![("marks", words)],
             counterfactual: format!("an entry of `detect.policy.dscp` that lets it use {code}"),
             blind: vec!["who marked it: the sender, or something on the way".to_owned()],
@@ -313,7 +333,9 @@ impl Policy {
         let cells: Vec<&str> = cells.map(|c| c.words.as_str()).collect();
         let wanted = self.firewall.wanted.iter();
         let never = wanted.filter(|(rule, _)| self.firewall.used(*rule).is_none_or(&idle));
-        let mut rules: Vec<String> = never.map(|(r, name)| format!("{name} ({})", rule_words(*r))).collect();
+        let mut rules: Vec<String> = never
+            .map(|(r, name)| format!("{name} ({})", rule_words(*r)))
+            .collect();
         let known = self.firewall.hits.iter().filter(|(_, u)| idle(u));
         rules.extend(known.map(|(r, _)| format!("{} (was hit before)", rule_words(*r))));
         let n = cells.len() + rules.len();
@@ -346,7 +368,9 @@ impl Policy {
             ],
             facts,
             counterfactual: "one flow that uses each".to_owned(),
-            blind: vec!["traffic that no exporter tells of, and what is needed once a year".to_owned()],
+            blind: vec![
+                "traffic that no exporter tells of, and what is needed once a year".to_owned(),
+            ],
         };
         ctx.incidents.report(ctx.now_ms, finding);
     }
@@ -384,7 +408,11 @@ fn cleartext(ctx: &mut Ctx<'_>, f: &FlowSeen, ends: &Ends, name: &'static str) {
         count: 1,
         peers: vec![ends.server],
         peers_total: 1,
-        figures: vec![figure("bytes of the largest flow", f.est_bytes() as f64, None)],
+        figures: vec![figure(
+            "bytes of the largest flow",
+            f.est_bytes() as f64,
+            None,
+        )],
         facts: vec![("protocols", name.to_owned())],
         counterfactual: format!("`{name}` not in detect.policy.cleartext"),
         blind: match f.spoken {

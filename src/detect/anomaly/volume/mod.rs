@@ -3,15 +3,17 @@
 //! Bytes are added up in buckets of five minutes, spread over each flow's life. For every hour of the week (UTC) a series keeps
 //! a usual value and a mean deviation, learned as exponentially weighted averages whose weight never falls below that of four weeks;
 //! what lies far outside is cut before it is learned, so that an attack does not become usual at once. An hour that was seen in
-//! fewer than two weeks is judged by the same hour of other days, and an hour that none of both knows is not judged. What is far
+//! fewer than two weeks is judged by the same hour of other working days, and an hour that none of both knows is not judged. What is far
 //! from usual in three buckets in a row is told: the start values (six deviations, half as much again, 5 Mbit/s) are those of the
 //! usual "six MAD and a least effect"; a fall to nothing needs the exporter to go on telling of other traffic.
 
-use super::keep::{Kept, kept};
+mod series;
+
+use super::Ctx;
+use super::keep::Kept;
 use super::sighting::FlowSeen;
-use super::{Ctx, figure};
-use crate::detect::incident::{Finding, Growth, Handle};
-use crate::model::{Addr, DetectionKind, Entity, EntityRole};
+use crate::model::Addr;
+use series::{Series, What};
 
 #[derive(Debug)]
 pub(super) struct Volume {
@@ -27,41 +29,6 @@ pub(super) struct Volume {
     closed: i64,
     refused: u64,
 }
-
-/// What a series is of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct What {
-    kind: u8,
-    exporter: Addr,
-    /// Interface, or the number of a name.
-    id: u64,
-}
-
-#[derive(Debug)]
-struct Series {
-    what: What,
-    /// Its first bucket, which it may have seen half of.
-    born: i64,
-    /// The newest bucket that had bytes.
-    last: i64,
-    hours: Box<[Usual; HOURS]>,
-    /// Buckets in a row that are far above, or below.
-    above: u8,
-    below: u8,
-    handle: Option<Handle>,
-}
-
-/// What is usual in an hour, in bytes a bucket.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-struct Usual {
-    mean: f32,
-    deviation: f32,
-    n: u16,
-}
-
-kept!(What { kind, exporter, id });
-kept!(Usual { mean, deviation, n });
-kept!(Series { what, born, last, hours, above, below; handle });
 
 impl Volume {
     pub fn new(series_max: usize) -> Self {
@@ -80,7 +47,7 @@ impl Volume {
     pub fn bytes(series_max: usize) -> usize {
         let series_max = series_max.max(16);
         (2 * series_max).next_power_of_two() * size_of::<(u64, u32)>()
-            + series_max * (size_of::<Series>() + size_of::<[Usual; HOURS]>() + OPEN * 8)
+            + series_max * (size_of::<Series>() + series::HOURS_BYTES + OPEN * 8)
     }
 
     pub fn lost(&self) -> (u64, u64) {
@@ -111,7 +78,10 @@ impl Volume {
             let at = self.place(key(&series.what));
             self.series.push(series);
             self.open.push(open);
-            self.index[at] = (key(&self.series[self.series.len() - 1].what), self.series.len() as u32);
+            self.index[at] = (
+                key(&self.series[self.series.len() - 1].what),
+                self.series.len() as u32,
+            );
         }
         Some(())
     }
@@ -182,9 +152,13 @@ impl Volume {
         if now - self.closed >= OPEN as i64 {
             // nothing was told for long: what was open says nothing of it
             self.open.iter_mut().for_each(|o| *o = [0; OPEN]);
-            self.series.iter_mut().for_each(|s| (s.above, s.below) = (0, 0));
+            self.series
+                .iter_mut()
+                .for_each(|s| (s.above, s.below) = (0, 0));
             self.closed = now;
-            self.series.iter_mut().for_each(|s| s.born = s.born.max(now));
+            self.series
+                .iter_mut()
+                .for_each(|s| s.born = s.born.max(now));
         }
         self.newest = now;
     }
@@ -272,168 +246,6 @@ impl Volume {
     }
 }
 
-impl Series {
-    fn new(what: What, now: i64) -> Self {
-        Series {
-            what,
-            born: now,
-            last: now,
-            hours: Box::new([Usual::default(); HOURS]),
-            above: 0,
-            below: 0,
-            handle: None,
-        }
-    }
-
-    /// What is usual in the hour of a bucket; `None` where too little is known of it.
-    fn usual(&self, bucket: i64) -> Option<Usual> {
-        let hour = hour_of(bucket);
-        let own = self.hours[hour];
-        if own.n >= KNOWN {
-            return Some(own);
-        }
-        let days = (0..7).map(|d| self.hours[(hour + 24 * d) % HOURS]);
-        let days: Vec<Usual> = days.filter(|u| u.n >= KNOWN_DAY).collect();
-        if days.len() < DAYS {
-            return None;
-        }
-        let n = days.len() as f32;
-        let mean = days.iter().map(|u| u.mean).sum::<f32>() / n;
-        let between = days.iter().map(|u| (u.mean - mean).abs()).sum::<f32>() / n;
-        let within = days.iter().map(|u| u.deviation).fold(0.0, f32::max);
-        Some(Usual {
-            mean,
-            deviation: between + within,
-            n: 0,
-        })
-    }
-
-    fn learn(&mut self, bucket: i64, bytes: u64, usual: Option<&Usual>) {
-        let mut x = bytes as f32;
-        if let Some(u) = usual {
-            let far = 3.0 * u.deviation.max(LEAST_DEVIATION * u.mean);
-            x = x.clamp(u.mean - far, u.mean + far);
-        }
-        let own = &mut self.hours[hour_of(bucket)];
-        let weight = (1.0 / (f32::from(own.n) + 1.0)).max(WEIGHT);
-        let off = x - own.mean;
-        own.mean += weight * off;
-        if own.n > 0 {
-            let weight = (1.0 / f32::from(own.n)).max(WEIGHT);
-            own.deviation += weight * (off.abs() - own.deviation);
-        }
-        own.n = own.n.saturating_add(1);
-    }
-
-    fn judge(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        settings: &super::VolumeSettings,
-        (bucket, bytes): (i64, u64),
-        usual: &Usual,
-    ) {
-        let (x, mean) = (bytes as f64, f64::from(usual.mean));
-        let deviation = f64::from(usual.deviation.max(LEAST_DEVIATION * usual.mean));
-        let far = (x - mean).abs() > settings.deviations * deviation;
-        let least = settings.least_bits_s as f64 * BUCKET_S / 8.0;
-        let is_high = far && x > mean * (1.0 + settings.rise) && x - mean >= least;
-        let is_low = x < mean * (1.0 - settings.fall) && mean - x >= least && far;
-        let gone = bytes == 0 && mean >= least / GONE_PART && deviation * 2.0 < mean;
-        self.above = if is_high { self.above.saturating_add(1) } else { 0 };
-        self.below = if is_low || gone {
-            self.below.saturating_add(1)
-        } else {
-            0
-        };
-        let run = self.above.max(self.below);
-        if u32::from(run) < settings.buckets.max(1) {
-            return;
-        }
-        let end_ms = (bucket + 1) * BUCKET_MS;
-        if let Some(handle) = self.handle {
-            let growth = Growth {
-                last_ms: end_ms,
-                count: 1,
-                ..Growth::default()
-            };
-            if ctx.incidents.grow(handle, &growth) {
-                return;
-            }
-            self.handle = None;
-        }
-        let rate = |bytes: f64| bytes * 8.0 / BUCKET_S;
-        let (detector, way, bound) = match (self.above > 0, bytes) {
-            (true, _) => (
-                "volume.high",
-                "more than usual",
-                (mean * (1.0 + settings.rise))
-                    .max(mean + settings.deviations * deviation)
-                    .max(mean + least),
-            ),
-            (false, 0) => ("volume.zero", "nothing any more", 0.0),
-            (false, _) => ("volume.low", "less than usual", mean * (1.0 - settings.fall)),
-        };
-        let what = self.what.words(ctx);
-        let mut seen = figure(RATE, rate(x), Some(rate(bound)));
-        seen.baseline = Some(rate(mean));
-        let basis = match usual.n {
-            0 => format!("this hour of {DAYS} or more other days"),
-            n => format!("this hour of the week, {n} buckets of five minutes"),
-        };
-        let mut blind = vec!["a holiday is a day like any other".to_owned()];
-        if usual.n == 0 {
-            blind.push("this hour of the week was not seen twice yet".to_owned());
-        }
-        let finding = Finding {
-            kind: DetectionKind::VolumeAnomaly,
-            detector,
-            entity: self.what.entity(),
-            role: EntityRole::Victim,
-            severity: None,
-            confidence: if usual.n == 0 { 50 } else { 70 },
-            about: format!("{what}: {way}"),
-            first_ms: end_ms - i64::from(run) * BUCKET_MS,
-            last_ms: end_ms,
-            count: u64::from(run),
-            peers: vec![],
-            peers_total: 0,
-            figures: vec![
-                seen,
-                figure(DEVIATIONS, (x - mean).abs() / deviation.max(1.0), Some(settings.deviations)),
-                figure("buckets of five minutes in a row", f64::from(run), Some(settings.buckets.into())),
-            ],
-            facts: vec![("series", format!("{what}: {way}")), ("usual", basis)],
-            counterfactual: match self.above > 0 {
-                true => format!("less than {:.0} bit/s in one of these buckets", rate(bound)),
-                false => format!("more than {:.0} bit/s in one of these buckets", rate(bound)),
-            },
-            blind,
-        };
-        self.handle = ctx.incidents.report(ctx.now_ms, finding);
-    }
-}
-
-impl What {
-    fn entity(&self) -> Entity {
-        match self.kind {
-            INGRESS | EGRESS => Entity::Interface(self.exporter, self.id as u32),
-            _ => Entity::Exporter(self.exporter),
-        }
-    }
-
-    fn words(&self, ctx: &Ctx<'_>) -> String {
-        match self.kind {
-            INGRESS => format!("interface {} in", self.id),
-            EGRESS => format!("interface {} out", self.id),
-            APPLICATION => format!("application {}", ctx.names.get(self.id)),
-            CLASS => format!("class {}", ctx.names.get(self.id)),
-            NET_FROM => format!("from network {}", ctx.names.get(self.id)),
-            NET_TO => format!("to network {}", ctx.names.get(self.id)),
-            _ => "everything".to_owned(),
-        }
-    }
-}
-
 /// The key of a series; what exporters send has no part in it but for their address and interface numbers, and a clash costs no
 /// more than two series that are one.
 #[inline]
@@ -466,11 +278,6 @@ fn spread(open: &mut [u64; OPEN], f: &FlowSeen, bytes: u64, (first, last): (i64,
     open[at(last)] = open[at(last)].saturating_add(left);
 }
 
-/// The hour of the week, Monday 0 o'clock UTC is 0 (the first of 1970 was a Thursday).
-fn hour_of(bucket: i64) -> usize {
-    (bucket.div_euclid(12) + 72).rem_euclid(HOURS as i64) as usize
-}
-
 const ALL: u8 = 0;
 const INGRESS: u8 = 1;
 const EGRESS: u8 = 2;
@@ -478,41 +285,17 @@ const APPLICATION: u8 = 3;
 const CLASS: u8 = 4;
 const NET_FROM: u8 = 5;
 const NET_TO: u8 = 6;
-const HOURS: usize = 168;
 const BUCKET_MS: i64 = 300_000;
-const BUCKET_S: f64 = 300.0;
 /// Buckets that are open at a time: long flows are told late.
 const OPEN: usize = 8;
 /// So long a bucket waits for flows that are told late.
 const LATE_MS: i64 = 600_000;
-/// Buckets of an hour of the week from which it is known: two weeks.
-const KNOWN: u16 = 24;
-/// The same of an hour of one day, and of how many days.
-const KNOWN_DAY: u16 = 10;
-const DAYS: usize = 3;
-/// Of four weeks of twelve buckets each.
-const WEIGHT: f32 = 1.0 / 48.0;
-/// A deviation is at least this part of the mean: traffic that was never other is no promise.
-const LEAST_DEVIATION: f32 = 0.05;
-/// What falls to nothing is told from this part of the least effect on.
-const GONE_PART: f64 = 50.0;
 /// Buckets of silence after which a series may give way: two weeks.
 const STALE: i64 = 2 * 7 * 288;
-const RATE: &str = "bit/s";
-const DEVIATIONS: &str = "deviations from usual";
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hours_of_the_week_begin_on_monday() {
-        // 2024-01-01 was a Monday
-        let monday = 1_704_067_200_000i64 / BUCKET_MS;
-        assert_eq!(hour_of(monday), 0);
-        assert_eq!(hour_of(monday + 12), 1);
-        assert_eq!(hour_of(monday - 1), 167);
-    }
 
     #[test]
     fn bytes_of_a_life_are_all_there() {
@@ -525,17 +308,6 @@ mod tests {
         spread(&mut open, &f, 1_000_003, (0, 2));
         assert_eq!(open.iter().sum::<u64>(), 1_000_003);
         assert!(open[0] > 490_000 && open[1] > 490_000 && open[2] < 1_000);
-    }
-
-    #[test]
-    fn what_is_far_off_is_not_learned_at_once() {
-        let mut s = Series::new(What::default(), 0);
-        (0..24).for_each(|_| s.learn(0, 1_000, None));
-        let usual = s.usual(0).expect("known");
-        assert_eq!((usual.mean, usual.deviation), (1_000.0, 0.0));
-        s.learn(0, 1_000_000, Some(&usual));
-        assert!(s.hours[hour_of(0)].mean < 1_010.0);
-        assert!(s.usual(12).is_none(), "one day says nothing of other hours");
     }
 
     #[test]
