@@ -442,7 +442,8 @@ fn service(proto: u8, port: u16) -> String {
 /// At most so many bytes of a list, cut between its items.
 fn cut(mut words: String) -> String {
     if words.len() > WORDS_MAX {
-        let upto = words.floor_char_boundary(WORDS_MAX);
+        let is_end = |i: &usize| words.is_char_boundary(*i);
+        let upto = (0..=WORDS_MAX).rev().find(is_end).unwrap_or(0);
         let end = words[..upto].rfind("; ").unwrap_or(upto);
         words.truncate(end);
         words.push_str("; ...");
