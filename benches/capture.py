@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Loss-free rate of live capture over a veth pair between network namespaces, beside tcpdump to /dev/null in the same run.
 
-    benches/capture.py [--seconds 4] [--rates 50000,100000,...] [--pcap FILE] [--runs 3]
+    benches/capture.py [--seconds 4] [--rates 50000,100000,...,0] [--pcap FILE] [--runs 3]
 
-Packets of `flowhouse generate --packets` (or of --pcap) are replayed by tcpreplay at each rate, in packets/s, from one namespace into
+Packets of `flowhouse generate --packets` (or of --pcap) are replayed by tcpreplay at each rate, in packets/s (0: as fast as it goes), from one namespace into
 the other, in which one program at a time captures: `flowhouse run` (everything on, rows encoded and dropped), then tcpdump. The
 capturing program is pinned to core 1, tcpreplay to core 0; both rings in the kernel have 64 MiB. A rate is loss-free when nothing was
 dropped in all runs. With what is told of it goes the rate that tcpreplay really came to. Needs root and tcpreplay; FLOWHOUSE names the binary.
@@ -98,7 +98,7 @@ class Capture:
 
 def send(pcap, rate, seconds):
     """Packets sent, and how many a second."""
-    command = ["tcpreplay", "-i", "sender0", "--preload-pcap", "--loop", "0", "--duration", str(seconds), "--pps", str(rate), str(pcap)]
+    command = ["tcpreplay", "-i", "sender0", "--preload-pcap", "--loop", "0", "--duration", str(seconds), *(["--pps", str(rate)] if rate else ["--topspeed"]), str(pcap)]
     done = subprocess.run(inside(SENDER, "taskset", "-c", "0", *command), capture_output=True, text=True)
     text = done.stdout + done.stderr
     sent = int(re.search(r"Actual: (\d+) packets", text).group(1))
@@ -109,7 +109,7 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--seconds", type=int, default=4)
     arguments.add_argument("--runs", type=int, default=3)
-    arguments.add_argument("--rates", default="25000,50000,100000,150000,200000,300000,400000,600000")
+    arguments.add_argument("--rates", default="25000,50000,100000,150000,200000,300000,400000,0")
     arguments.add_argument("--pcap", type=Path)
     given = arguments.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="capture-", dir="/dev/shm"))

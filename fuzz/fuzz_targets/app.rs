@@ -51,7 +51,10 @@ fuzz_target!(|bytes: &[u8]| {
     let mut now = 1_000_000_000;
     // each packet has its conversation, direction and gap, the port of the server, and its length in front
     while let Some(([what, gap, high, low, length], after)) = rest.split_first_chunk::<5>() {
-        let (payload, next) = after.split_at(usize::from(*length).min(after.len()));
+        let is_tcp = what & 8 == 0;
+        // a datagram has no gap: there the bits make it long enough for a handshake of QUIC
+        let length = usize::from(*length) | if is_tcp { 0 } else { usize::from(gap & 7) << 8 };
+        let (payload, next) = after.split_at(length.min(after.len()));
         rest = next;
         now += 1_000_000;
         let (talk, back) = (usize::from(what & 3), what >> 2 & 1 == 1);
@@ -60,8 +63,7 @@ fuzz_target!(|bytes: &[u8]| {
         if back {
             (ports, ends) = ((ports.1, ports.0), (ends.1, ends.0));
         }
-        let is_tcp = what & 8 == 0;
-        let at = seq[talk][usize::from(back)].wrapping_add((*gap as i8).into());
+        let at = seq[talk][usize::from(back)].wrapping_add(i32::from(*gap as i8) as u32);
         let transport = match is_tcp {
             true => Transport::Tcp(TcpHeader {
                 src_port: ports.0,

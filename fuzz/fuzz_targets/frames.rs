@@ -21,7 +21,8 @@ fuzz_target!(|bytes: &[u8]| {
     let (mut now, mut frames, mut rest) = (0i64, 0u64, bytes);
     // each frame has its link type, the time since the one before it, and its length in front
     while let Some(([high, low, later, length], after)) = rest.split_first_chunk::<4>() {
-        let (frame, next) = after.split_at(usize::from(*length).min(after.len()));
+        let length = u32::from(high >> 1 & 7) << 8 | u32::from(*length);
+        let (frame, next) = after.split_at((length as usize).min(after.len()));
         rest = next;
         frames += 1;
         now += i64::from(*later) << 24;
@@ -33,7 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
             frame: frames,
             interface: 1,
             link_type: u16::from_be_bytes([high & 1, *low]),
-            wire_len: u32::from(*length) << (high >> 6),
+            wire_len: length << (high >> 6),
         };
         shard.book().other().one(Outcome::FramesCaptured);
         shard.frame(head, frame);

@@ -22,7 +22,8 @@ fuzz_target!(|bytes: &[u8]| {
     let mut rest = bytes;
     // each frame has its link type, the time since the one before it, and its length in front
     while let Some(([high, low, later, length], after)) = rest.split_first_chunk::<4>() {
-        let (frame, next) = after.split_at(usize::from(*length).min(after.len()));
+        let length = u32::from(high >> 1 & 7) << 8 | u32::from(*length);
+        let (frame, next) = after.split_at((length as usize).min(after.len()));
         rest = next;
         now += i64::from(*later) << 24;
         let head = FrameHead {
@@ -30,7 +31,7 @@ fuzz_target!(|bytes: &[u8]| {
             frame: seen + 1,
             interface: 1,
             link_type: u16::from_be_bytes([high & 1, *low]),
-            wire_len: u32::from(*length) << (high >> 6),
+            wire_len: length << (high >> 6),
         };
         while let Some(lost) = fragments.give_up(now, &mut tally) {
             out += u64::from(lost.frames);

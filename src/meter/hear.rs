@@ -104,6 +104,11 @@ impl Meter {
                 }
             }
             media.datagram(half, p.time_ns, p.payload());
+            if let (true, Some(ear)) = (media.wants_names(half), &self.ear)
+                && let Some(payloads) = ear.apps.payloads(&flow.ends(), half)
+            {
+                media.set_names(half, payloads);
+            }
         }
     }
 }
@@ -274,6 +279,58 @@ mod tests {
         assert_eq!(names, ["", "", name, name]);
         assert_eq!(rig.book.count(Outcome::TalkNamesRefused), 2);
         assert!(rig.said().iter().all(|s| s.0 == AppProto::Http as u8));
+    }
+
+    #[test]
+    fn a_call_names_the_codec_of_its_media() {
+        let mut rig = Rig::new(|_| {});
+        let udp = |bytes: &[u8], ms, ports: [u16; 2]| {
+            let mut s = Sample::udp(bytes).at(ms);
+            (s.ends[0].1, s.ends[1].1) = (ports[0], ports[1]);
+            s
+        };
+        let rtp = |n: u16| {
+            let mut b = vec![0x80, 111];
+            b.extend(n.to_be_bytes());
+            b.extend((u32::from(n) * 960).to_be_bytes());
+            b.extend([0, 0, 0, 7]);
+            b
+        };
+        // the first media are there before their description
+        for n in 0..20 {
+            let at = 1000 + i64::from(n) * 20;
+            rig.put(&udp(&rtp(n), at, [40_000, 8000]), false);
+        }
+        let addr = Sample::udp(b"").ends[1].0;
+        let says = format!(
+            "SIP/2.0 200 OK\r\n\r\nc=IN IP4 {addr}\r\nm=audio 8000 RTP/AVP 111\r\na=rtpmap:111 opus/48000/2\r\n"
+        );
+        rig.put(&udp(says.as_bytes(), 1390, [5060, 5060]), true);
+        for n in 20..40 {
+            let at = 1000 + i64::from(n) * 20;
+            rig.put(&udp(&rtp(n), at, [40_000, 8000]), false);
+        }
+        rig.finish();
+        let q = rig.out.quality.as_ref().expect("measured");
+        let codecs: Vec<_> = (0..rig.out.len()).map(|i| q.codec[i]).collect();
+        assert!(
+            codecs.contains(&(crate::model::Codec::Opus as u8)),
+            "{codecs:?}"
+        );
+    }
+
+    #[test]
+    fn octets_that_came_twice_with_other_data_are_flagged() {
+        use crate::model::RowFlags;
+        for (again, flagged) in [(REQUEST, false), (&REQUEST.to_ascii_uppercase(), true)] {
+            let mut rig = Rig::new(|_| {});
+            rig.tcp(&[(0, &REQUEST[..20]), (0, &again[..20]), (20, &REQUEST[20..])]);
+            rig.finish();
+            for i in 0..2 {
+                let flags = rig.out.core.flags[i];
+                assert_eq!(flags & RowFlags::SEGMENTS_CONFLICT != 0, flagged);
+            }
+        }
     }
 
     #[test]

@@ -23,8 +23,8 @@ pub use settings::Settings;
 
 use crate::ledger::{Book, Outcome};
 use crate::model::{
-    Addr, AppProto, FlowBatch, Glance, Handshake, PacketView, RowPlace, TcpHeader, Transport,
-    prefetch,
+    Addr, AppProto, Codec, FlowBatch, Glance, Handshake, PacketView, RowPlace, TcpHeader,
+    Transport, prefetch,
 };
 use crate::reassemble::app::{Apps, Deaf, Visitor};
 use ahead::Ahead;
@@ -58,6 +58,7 @@ struct Measured {
     lost: u32,
     mos_x100: u16,
     rtp_payload: u8,
+    codec: Codec,
 }
 
 /// The flow table of one shard.
@@ -517,11 +518,10 @@ impl Meter {
             if flow.halves[half].packets == 0 {
                 continue;
             }
-            let measured = match self.tcps.get_mut(tcp as usize) {
+            let mut measured = match self.tcps.get_mut(tcp as usize) {
                 Some(tcp) => tcp.take(half, over),
                 None => Measured::default(),
             };
-            let mut measured = measured;
             if let Some(media) = self.medias.at(media) {
                 media.take(half, &mut measured);
             }

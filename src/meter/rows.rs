@@ -3,7 +3,7 @@
 use super::Measured;
 use super::flow::{Facts, Flow, Half};
 use crate::model::{
-    Addr, AppProto, ConversationSide, Field, FlowBatch, Handshake, Measure, Provenance,
+    Addr, AppProto, ConversationSide, Field, FlowBatch, Handshake, Measure, Provenance, RowFlags,
     SamplingSource, Tunnel,
 };
 
@@ -191,6 +191,7 @@ fn quality(out: &mut FlowBatch, told: &Told<'_>) {
     q.cert_expires_s.push(m.cert_expires_s);
     if m.taken & Measure::RtpPayload.bit() != 0 {
         q.rtp_payload.push(m.rtp_payload);
+        q.codec.push(m.codec as u8);
         q.lost.push(m.lost);
         q.jitter_us.push(m.jitter_us);
         q.mos_x100.push(m.mos_x100);
@@ -213,10 +214,16 @@ fn spoken(out: &mut FlowBatch, told: &Told<'_>) {
 
 /// The names that the conversation gave itself.
 fn names(out: &mut FlowBatch, told: &Told<'_>) -> u64 {
+    let (mut present, mut flags) = (0, 0);
+    if told.flow.talk.conflicts() {
+        flags |= RowFlags::SEGMENTS_CONFLICT;
+    }
     let Some(known) = told.flow.talk.known() else {
+        if flags != 0 {
+            out.core.flags.push(flags);
+        }
         return 0;
     };
-    let (mut present, mut flags) = (0, 0);
     if !known.server_name.is_empty() {
         let (text, cut) = out.push_text(&known.server_name);
         out.texts_mut().server_name.push(text);

@@ -2,7 +2,7 @@
 //! RTCP.
 
 use super::Measured;
-use crate::model::{Measure, prefetch};
+use crate::model::{Codec, Measure, PayloadMap, prefetch};
 
 /// The media of all conversations that are measured, in places that are used again.
 #[derive(Debug)]
@@ -67,6 +67,10 @@ pub(super) struct Media {
 #[derive(Clone, Debug, Default)]
 struct Side {
     sources: [Source; SOURCES_MAX],
+    /// What dynamic payload types stand for, where a session's description said so.
+    payloads: PayloadMap,
+    /// Packets of a dynamic type while that is not known.
+    unnamed: u32,
     /// How many of them there are.
     used: usize,
     /// Missing packets of sources that gave way and were not told yet.
@@ -131,7 +135,6 @@ struct Header {
 }
 
 impl Media {
-    /// Most bytes of one.
     /// Whether no RTP was heard yet.
     pub fn is_silent(&self) -> bool {
         self.halves.iter().all(|h| h.used == 0)
@@ -158,6 +161,23 @@ impl Media {
         }
     }
 
+    /// Whether somebody should look what the dynamic payload types of a half stand for: descriptions may come after the first
+    /// media, so it is asked again, ever more rarely.
+    pub fn wants_names(&self, half: usize) -> bool {
+        self.halves[half].unnamed.is_power_of_two()
+    }
+
+    /// What the dynamic payload types of a half stand for.
+    pub fn set_names(&mut self, half: usize, payloads: &PayloadMap) {
+        let side = &mut self.halves[half];
+        (side.payloads, side.unnamed) = (*payloads, 0);
+        for source in &mut side.sources[..side.used] {
+            if let (Clock::Since(..), Some(p)) = (source.clock, payloads.get(source.payload)) {
+                source.clock = Clock::Known(p.clock);
+            }
+        }
+    }
+
     /// Adds what was measured of a half since this was asked last.
     pub fn take(&mut self, half: usize, m: &mut Measured) {
         let side = &mut self.halves[half];
@@ -173,14 +193,20 @@ impl Media {
             return;
         };
         let lost_of_main = main.lost();
-        m.rtp_payload = main.payload;
+        let described = side.payloads.get(main.payload).map(|p| p.codec);
+        let codec = described.unwrap_or(Codec::of_payload(main.payload));
+        (m.rtp_payload, m.codec) = (main.payload, codec);
         m.taken |= Measure::RtpPayload.bit() | Measure::Lost.bit();
         if main.samples > 0 {
             m.jitter_us = micros(main.jitters / i64::from(main.samples) / 16);
             m.taken |= Measure::JitterUs.bit();
         }
-        if main.samples >= OPINION_PACKETS && main.is_audio() {
-            m.mos_x100 = opinion(main.payload, m.jitter_us, lost_of_main, main.packets);
+        let is_audio = match codec {
+            Codec::None | Codec::Other => main.is_audio(),
+            codec => codec.is_audio(),
+        };
+        if main.samples >= OPINION_PACKETS && is_audio {
+            m.mos_x100 = opinion(codec, m.jitter_us, lost_of_main, main.packets);
             m.taken |= Measure::MosX100.bit();
         }
         m.lost = std::mem::take(&mut side.lost);
@@ -216,12 +242,16 @@ impl Media {
 
 impl Side {
     fn packet(&mut self, h: &Header, now_ns: i64) {
+        let described = self.payloads.get(h.payload).map(|p| p.clock);
+        if described.is_none() && h.payload >= DYNAMIC {
+            self.unnamed = self.unnamed.saturating_add(1);
+        }
         let used = &mut self.sources[..self.used];
         if let Some(source) = used.iter_mut().find(|s| s.ssrc == h.ssrc) {
-            source.packet(h, now_ns);
+            source.packet(h, described, now_ns);
             return;
         }
-        let fresh = Source::new(h, now_ns);
+        let fresh = Source::new(h, described, now_ns);
         if let Some(free) = self.sources.get_mut(self.used) {
             *free = fresh;
             self.used += 1;
@@ -237,14 +267,15 @@ impl Side {
 }
 
 impl Source {
-    fn new(h: &Header, now_ns: i64) -> Self {
+    /// With the clock that was described for its payload type, if any was.
+    fn new(h: &Header, described: Option<u32>, now_ns: i64) -> Self {
         Source {
             ssrc: h.ssrc,
             base: u32::from(h.number),
             highest: u32::from(h.number),
             received: 1,
             payload: h.payload,
-            clock: match clock_of(h.payload) {
+            clock: match described.or(clock_of(h.payload)) {
                 Some(rate) => Clock::Known(rate),
                 None => Clock::Since(h.timestamp, now_ns),
             },
@@ -256,11 +287,11 @@ impl Source {
     }
 
     /// RFC 3550 A.1: a jump is believed when its number goes on.
-    fn packet(&mut self, h: &Header, now_ns: i64) {
+    fn packet(&mut self, h: &Header, described: Option<u32>, now_ns: i64) {
         let ahead = h.number.wrapping_sub(self.highest as u16);
         if !self.is_sure {
             if !(1..=SURE_MAX).contains(&ahead) || h.payload != self.payload {
-                *self = Source::new(h, now_ns);
+                *self = Source::new(h, described, now_ns);
                 return;
             }
             self.is_sure = true;
@@ -297,7 +328,7 @@ impl Source {
                     is_sure: true,
                     jitters: self.jitters,
                     samples: self.samples,
-                    ..Source::new(h, now_ns)
+                    ..Source::new(h, described, now_ns)
                 };
             }
         }
@@ -429,12 +460,11 @@ fn clock_by(ticks: u32, ns: i64) -> Option<u32> {
 /// Mean opinion score times 100 by the E-model (ITU-T G.107) with its default values, of a codec's impairment and robustness
 /// (G.113 appendix I), loss at random, and the delay of a buffer that takes twice the jitter; the way's own delay is not
 /// known to the sensor and taken as none.
-fn opinion(payload: u8, jitter_us: u32, lost: u32, packets: u32) -> u16 {
-    let (impairment, robustness) = match payload {
-        // GSM full rate, G.723.1, G.729
-        3 => (20.0, 10.0),
-        4 => (15.0, 16.1),
-        18 => (11.0, 19.0),
+fn opinion(codec: Codec, jitter_us: u32, lost: u32, packets: u32) -> u16 {
+    let (impairment, robustness) = match codec {
+        Codec::Gsm => (20.0, 10.0),
+        Codec::G723 => (15.0, 16.1),
+        Codec::G729 => (11.0, 19.0),
         // G.711 with concealment; what else there is has no values there
         _ => (0.0, 25.1),
     };
@@ -479,6 +509,8 @@ const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 /// Of fewer packets nobody has an opinion.
 const OPINION_PACKETS: u32 = 10;
+/// The first dynamic payload type (RFC 3551 section 3).
+const DYNAMIC: u8 = 96;
 /// The clock of video.
 const VIDEO: u32 = 90_000;
 const CLOCKS: &[u32] = &[
@@ -567,6 +599,31 @@ mod tests {
     }
 
     #[test]
+    fn what_was_described_names_the_codec_and_gives_the_clock() {
+        let mut payloads = PayloadMap::default();
+        payloads.add(111, Codec::Opus, 48_000);
+        payloads.add(97, Codec::H264, 90_000);
+        for (payload, codec, audio) in [(111, Codec::Opus, true), (97, Codec::H264, false)] {
+            let ticks = if audio { 960 } else { 1800 };
+            let mut media = Media::default();
+            call(&mut media, payload, ticks, (0..1).map(|n| (n, 0)));
+            assert!(media.wants_names(0) && !media.wants_names(1));
+            media.set_names(0, &payloads);
+            // too short for a clock to be found by watching
+            call(&mut media, payload, ticks, (1..15).map(|n| (n, 0)));
+            assert!(!media.wants_names(0));
+            let m = take(&mut media);
+            assert_eq!((m.codec, m.jitter_us), (codec, 0));
+            assert_ne!(m.taken & Measure::JitterUs.bit(), 0);
+            assert_eq!(m.taken & Measure::MosX100.bit() != 0, audio);
+        }
+        let mut media = Media::default();
+        call(&mut media, 8, 160, (0..15).map(|n| (n, 0)));
+        assert!(!media.wants_names(0));
+        assert_eq!(take(&mut media).codec, Codec::Pcma);
+    }
+
+    #[test]
     fn a_dynamic_type_is_measured_by_its_own_clock() {
         for (ticks, audio) in [(960, true), (1800, false), (5000, false)] {
             let mut media = Media::default();
@@ -640,10 +697,12 @@ mod tests {
     #[test]
     fn opinions_are_those_of_the_model() {
         // G.711: 93.2 is 4.41; G.729 82.2 is 4.10; nothing is worse than 1
-        assert_eq!(opinion(0, 0, 0, 100), 441);
-        assert_eq!(opinion(18, 0, 0, 100), 410);
-        assert_eq!(opinion(0, u32::MAX, 1000, 1), 100);
-        let worse: Vec<_> = (0..100).map(|lost| opinion(8, 20_000, lost, 100)).collect();
+        assert_eq!(opinion(Codec::Pcmu, 0, 0, 100), 441);
+        assert_eq!(opinion(Codec::G729, 0, 0, 100), 410);
+        assert_eq!(opinion(Codec::Pcmu, u32::MAX, 1000, 1), 100);
+        let worse: Vec<_> = (0..100)
+            .map(|lost| opinion(Codec::Pcma, 20_000, lost, 100))
+            .collect();
         assert!(worse.is_sorted_by(|a, b| a >= b));
     }
 

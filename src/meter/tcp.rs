@@ -51,6 +51,8 @@ struct Side {
     timed_ns: i64,
     window: u16,
     dups: u16,
+    /// Sequence number of its first SYN.
+    opened: Option<u32>,
     known: bool,
     acked: bool,
     kept_alive: bool,
@@ -88,7 +90,8 @@ impl Tcp {
     pub fn is_renewed_by(&self, t: &TcpHeader, half: usize, is_closed: bool) -> bool {
         let opens = t.flags & (TcpHeader::SYN | TcpHeader::ACK) == TcpHeader::SYN;
         let side = &self.halves[half];
-        let again = side.known && side.next == t.seq.wrapping_add(1);
+        // a copy of the one that began this connection begins no other, however late it comes
+        let again = side.opened == Some(t.seq) || side.known && side.next == t.seq.wrapping_add(1);
         opens
             && !again
             && (is_closed || matches!(self.opening, Opening::Complete | Opening::Unseen))
@@ -249,6 +252,9 @@ impl Tcp {
                 // nobody knows which of the two is acknowledged (Karn)
                 side.timed_ns = 0;
             }
+        }
+        if odd & TcpHeader::SYN != 0 && side.opened.is_none() {
+            side.opened = Some(t.seq);
         }
         side.kept_alive = keeps_alive;
         if odd & TcpHeader::RST == 0 && (!side.known || before(side.next, end)) {
@@ -452,6 +458,11 @@ mod tests {
             ..Default::default()
         };
         assert!(tcp.is_renewed_by(&syn(9999), 0, false));
+        // a copy of its SYN behind data
+        let (later, _) = play(&[OPEN[0], OPEN[1], OPEN[2], (0, 1100, ACK, 101, 501, 50)]);
+        assert!(!later.is_renewed_by(&syn(100), 0, false));
+        assert!(!later.is_renewed_by(&syn(100), 0, true));
+        assert!(later.is_renewed_by(&syn(101), 0, true));
         let (half_open, _) = play(&OPEN[..1]);
         assert!(!half_open.is_renewed_by(&syn(100), 0, false));
         assert!(!half_open.is_renewed_by(&syn(200), 0, false));

@@ -332,6 +332,8 @@ columns! {
         dns_rcode: u8,
         /// RTP payload type (RFC 3551).
         rtp_payload: u8,
+        /// [`crate::model::Codec`] as number.
+        codec: u8,
         /// [`crate::model::Handshake`] as number.
         handshake: u8,
         /// [`crate::model::ConversationSide`] as number.

@@ -7,6 +7,7 @@
 
 mod addr;
 mod app_proto;
+mod codec;
 mod columns;
 mod datagram;
 mod detection;
@@ -25,6 +26,7 @@ mod usage;
 
 pub use addr::Addr;
 pub use app_proto::AppProto;
+pub use codec::{Codec, Payload, PayloadMap};
 pub use columns::{
     AsPath, BgpColumns, CoreColumns, CounterColumns, EgressColumns, FirewallColumns, Layer2Columns,
     LinkColumns, MplsColumns, MplsStack, NatColumns, NetColumns, QualityColumns, SpokenColumns,

@@ -178,6 +178,8 @@ flags! {
     EGRESS_ELSEWHERE = 19, "egress_elsewhere";
     /// More bytes or packets than a link can have carried: not booked in usage.
     COUNTERS_IMPLAUSIBLE = 20, "counters_implausible";
+    /// Octets of a TCP stream came twice with different data: what a receiver read is not sure.
+    SEGMENTS_CONFLICT = 21, "segments_conflict";
 }
 
 /// The datagram that rows came from: one entry a datagram in a batch, rows point at it.

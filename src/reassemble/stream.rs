@@ -4,10 +4,13 @@
 //! pool for all conversations of a shard. Everything is bounded; what a bound costs is a gap, told with the next piece.
 //!
 //! Of octets that were sent twice with different data, the reading is that of BSD's hosts, Suricata's stock policy: what
-//! waits keeps its octets, but a segment that starts before another one lies on top of it. What was handed out stands.
+//! waits keeps its octets, but a segment that starts before another one lies on top of it. What was handed out stands; of the
+//! last few segments of each half a hash is kept, so that other data in their place is noticed.
 
 use super::settings::StreamSettings;
 use crate::ledger::{Outcome, Tally};
+use foldhash::fast::FixedState;
+use std::hash::BuildHasher;
 
 /// Bytes of one direction, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +60,17 @@ struct Half {
     waiting: u32,
     state: State,
     conflicting: bool,
+    /// The last segments that were handed out, in a ring.
+    passed: [Passed; PASSED],
+    passed_at: u8,
+}
+
+/// A segment that was handed out.
+#[derive(Clone, Copy, Debug, Default)]
+struct Passed {
+    at: u64,
+    len: u32,
+    hash: u32,
 }
 
 /// What is done with what comes.
@@ -79,6 +93,8 @@ impl Default for Half {
             waiting: 0,
             state: State::Unseen,
             conflicting: false,
+            passed: Default::default(),
+            passed_at: 0,
         }
     }
 }
@@ -150,6 +166,7 @@ impl Streams {
         if ahead == 0 && h.head == NONE && s.bytes.len() == s.len as usize {
             // the usual way: nothing waits, nothing is missing
             let offset = h.next;
+            h.remember(offset, s.bytes);
             h.pass(u64::from(s.len));
             each(
                 Piece {
@@ -205,6 +222,10 @@ impl Streams {
         let at = h.next as i64 + i64::from(ahead);
         let end = at + i64::from(s.len);
         let next = h.next as i64;
+        if at < next && h.differs(at, s.bytes) {
+            tally.one(Outcome::SegmentConflicts);
+            h.conflicting = true;
+        }
         if end <= next {
             return;
         }
@@ -215,6 +236,7 @@ impl Streams {
         };
         let at = at.max(next) as u64;
         if at == h.next && h.head == NONE {
+            h.remember(at, bytes);
             h.pass(bytes.len() as u64);
             each(
                 Piece {
@@ -276,6 +298,7 @@ impl Streams {
         let node = &self.nodes[h.head as usize];
         let gap = node.at - h.next;
         tally.one(Outcome::StreamGaps);
+        h.remember(node.at, &node.data);
         each(
             Piece {
                 half: half as u8,
@@ -307,6 +330,7 @@ impl Streams {
             }
             let known = (h.next - node.at) as usize;
             if let Some(bytes) = node.data.get(known..).filter(|b| !b.is_empty()) {
+                h.remember(h.next, bytes);
                 each(
                     Piece {
                         half: half as u8,
@@ -444,7 +468,41 @@ impl Half {
         self.next += bytes;
         self.seq = self.seq.wrapping_add(bytes as u32);
     }
+
+    /// Keeps what is needed to know a segment again that is handed out.
+    #[inline]
+    fn remember(&mut self, at: u64, bytes: &[u8]) {
+        // a single octet is what asks whether the other side lives, and may be any
+        if bytes.len() < 2 {
+            return;
+        }
+        self.passed[usize::from(self.passed_at)] = Passed {
+            at,
+            len: bytes.len() as u32,
+            hash: hash(bytes),
+        };
+        self.passed_at = (self.passed_at + 1) % PASSED as u8;
+    }
+
+    /// Whether bytes at an offset are others than those that were handed out there, of segments that they cover whole.
+    #[cold]
+    fn differs(&self, at: i64, bytes: &[u8]) -> bool {
+        self.passed.iter().any(|p| {
+            let from = usize::try_from(p.at as i64 - at);
+            let same = from
+                .ok()
+                .and_then(|from| bytes.get(from..)?.get(..p.len as usize));
+            p.len > 0 && same.is_some_and(|same| hash(same) != p.hash)
+        })
+    }
 }
+
+fn hash(bytes: &[u8]) -> u32 {
+    FixedState::default().hash_one(bytes) as u32
+}
+
+/// Segments of a half that are remembered.
+const PASSED: usize = 4;
 
 /// Nowhere.
 const NONE: u32 = u32::MAX;
@@ -586,6 +644,36 @@ mod tests {
         assert_eq!(&out.bytes[..], b"_12yyyyExx");
         assert!(stream.is_conflicting());
         assert_eq!(tally.count(Outcome::SegmentConflicts), 2);
+    }
+
+    #[test]
+    fn other_data_in_the_place_of_what_was_handed_out() {
+        for (again, conflicts) in [
+            (segment(10, b"bbbb"), 0),
+            (segment(10, b"bxbb"), 1),
+            // with what lies around it
+            (segment(5, b"aaaaabbbbcc"), 0),
+            (segment(5, b"aaaaabbxbcc"), 1),
+            // a part of a segment is not compared
+            (segment(11, b"xx"), 0),
+            // whether the other side lives
+            (segment(13, b"\0"), 0),
+        ] {
+            let mut pool = streams(|_| {});
+            let segments = [
+                segment(0, b"aaaaaaaaaa"),
+                segment(10, b"bbbb"),
+                segment(14, b"cc"),
+                again,
+            ];
+            let (stream, _, tally) = play(&mut pool, &segments);
+            assert_eq!(
+                tally.count(Outcome::SegmentConflicts),
+                conflicts,
+                "{again:?}"
+            );
+            assert_eq!(stream.is_conflicting(), conflicts > 0);
+        }
     }
 
     proptest! {

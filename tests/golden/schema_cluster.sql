@@ -2627,6 +2627,61 @@ FROM flowhouse.incidents AS i
 WHERE i.hidden_by = ''
 GROUP BY day, severity;
 
+-- 0018_codec.sql
+
+ALTER TABLE flowhouse.flows_local ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS codec LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'RTP: name of the media type (PCMA, opus, H264), of dynamic payload types as SIP described them; other: no usual one';
+
+ALTER TABLE flowhouse.flows ON CLUSTER 'main'
+    ADD COLUMN IF NOT EXISTS codec LowCardinality(String) CODEC(ZSTD(1)) COMMENT 'RTP: name of the media type (PCMA, opus, H264), of dynamic payload types as SIP described them; other: no usual one';
+
+RENAME TABLE IF EXISTS flowhouse.quality_1m_mv_aside TO flowhouse.quality_1m_mv ON CLUSTER 'main';
+
+ALTER TABLE flowhouse.quality_1m_mv ON CLUSTER 'main' MODIFY QUERY
+SELECT
+    toStartOfMinute(toDateTime(intDiv(if(f.end_ms BETWEEN (toInt64(toUnixTimestamp(f.received_at)) - 172800) * 1000 AND (toInt64(toUnixTimestamp(f.received_at)) + 60) * 1000, f.end_ms, toInt64(toUnixTimestamp(f.received_at)) * 1000), 1000), 'UTC')) AS time,
+    f.exporter AS exporter,
+    f.in_if AS if_index,
+    f.app_proto AS app_proto,
+    f.app AS app,
+    f.qos_class AS qos_class,
+    bitShiftRight(f.tos, 2) AS dscp,
+    f.src_net AS src_net,
+    f.dst_net AS dst_net,
+    sum(f.bytes) AS bytes,
+    sum(f.packets) AS packets,
+    count() AS flows,
+    sumIf(f.packets, f.proto = 6) AS tcp_packets,
+    sum(f.retransmits) AS retransmits,
+    sum(f.out_of_order) AS out_of_order,
+    sum(f.dup_acks) AS dup_acks,
+    sum(f.zero_windows) AS zero_windows,
+    sum(f.resets) AS resets,
+    countIf(f.handshake != '') AS handshakes,
+    countIf(f.handshake = 'refused') AS refused,
+    countIf(f.handshake = 'unanswered') AS unanswered,
+    sum(f.ce_marks) AS ce_marks,
+    sumIf(f.packets, bitTest(f.measured, 10)) AS rtp_packets,
+    sumIf(f.lost, bitTest(f.measured, 10)) AS rtp_lost,
+    countIf(bitTest(f.measured, 9)) AS rtp_streams,
+    countIf(bitTest(f.measured, 11)) AS mos_count,
+    sumIf(f.mos_x100, bitTest(f.measured, 11)) AS mos_sum,
+    countIf(bitTest(f.measured, 13)) AS dns_answers,
+    countIf(bitTest(f.measured, 14) AND f.dns_rcode NOT IN (0, 3)) AS dns_failures,
+    quantilesTDigestStateIf(0.5, 0.95, 0.99)(f.rtt_us, bitTest(f.measured, 0)) AS rtt_us,
+    quantilesTDigestStateIf(0.5, 0.95, 0.99)(f.data_rtt_us, bitTest(f.measured, 1)) AS data_rtt_us,
+    quantilesTDigestStateIf(0.5, 0.95, 0.99)(f.ttfb_us, bitTest(f.measured, 2)) AS ttfb_us,
+    quantilesTDigestStateIf(0.5, 0.95, 0.99)(f.jitter_us, bitTest(f.measured, 9)) AS jitter_us,
+    quantilesTDigestStateIf(0.5, 0.95, 0.99)(f.dns_rtt_us, bitTest(f.measured, 13)) AS dns_rtt_us,
+    min(if(bitTest(f.measured, 11), f.mos_x100, 65535)) AS mos_min
+FROM flowhouse.flows_local AS f
+WHERE f.origin = 'packets'
+GROUP BY time, exporter, if_index, app_proto, app, qos_class, dscp, src_net, dst_net;
+
+RENAME TABLE flowhouse.quality_1m_mv TO flowhouse.quality_1m_mv_aside ON CLUSTER 'main';
+
+RENAME TABLE flowhouse.quality_1m_mv_aside TO flowhouse.quality_1m_mv ON CLUSTER 'main';
+
 -- what was applied
 
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (1, '0001_flows.sql', 'cf0b71d66ec443e2a2500ab47cd1f782');
@@ -2646,3 +2701,4 @@ INSERT INTO schema_migrations_local (version, name, checksum) VALUES (14, '0014_
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (15, '0015_unknown_share.sql', 'a98b3aed4d61f1effd048533583a1627');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (16, '0016_quality.sql', '65e139aca536267a3cc3ad6258e44f9a');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (17, '0017_detections.sql', 'a2b16ecadc1e526b4d7bc7ca5c7ad18f');
+INSERT INTO schema_migrations_local (version, name, checksum) VALUES (18, '0018_codec.sql', '5117ebe0c6da4a37b08892948dc6c782');

@@ -1,7 +1,7 @@
 //! `app_proto` of metered rows against what nDPI published of the same captures.
 
 use crate::captures::cases;
-use crate::harness::{corpus, directory, exe};
+use crate::harness::{corpus, directory, exe, run};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
@@ -49,6 +49,40 @@ fn metered(file: &Path, dir: &Path) -> HashMap<Key, String> {
         }
     }
     found
+}
+
+/// Conversations of every protocol that has to be known, made by `fuzz/seeds.py`: also of those that the corpus has no capture of.
+#[test]
+fn what_generated_conversations_say_is_known() {
+    let dir = directory();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds.py");
+    for port in [None, Some("31337")] {
+        let made = dir.path().join(port.unwrap_or("usual"));
+        let mut python = Command::new("python3");
+        python.arg(&script).arg(&made);
+        run(python.args(port.map(|p| ["--port", p]).into_iter().flatten()));
+        let mut wrong = vec![];
+        let files = std::fs::read_dir(made.join("capture")).expect("made");
+        let mut names: Vec<_> = files.map(|f| f.expect("a file").path()).collect();
+        names.sort();
+        assert!(names.len() > 30, "{names:?}");
+        for file in &names {
+            let name = file.file_name().and_then(|n| n.to_str()).expect("text");
+            let want = match (name, port) {
+                ("chunked", _) => "http",
+                // these have no octets that are theirs alone
+                ("dns-tcp" | "ntp" | "radius", Some(_)) => "unknown",
+                ("dns-tcp", _) | ("mdns", Some(_)) => "dns",
+                _ => name,
+            };
+            let found = metered(file, &dir.path().join("rows"));
+            let found: Vec<_> = found.into_values().collect();
+            if found != [want] {
+                wrong.push(format!("{name}: {found:?}, not {want}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{port:?}: {wrong:#?}");
+    }
 }
 
 /// Flows and bytes, all and those that agree.

@@ -25,15 +25,15 @@ pub fn network() -> Option<()> {
     // no frames but ours
     let _ = std::fs::write("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
     ip(&["link", "set", "lo", "up"]);
-    pair();
+    pair("mirror0", "sender0");
     Some(())
 }
 
-fn pair() {
+fn pair(mirror: &str, sender: &str) {
     ip(&[
-        "link", "add", "mirror0", "type", "veth", "peer", "name", "sender0",
+        "link", "add", mirror, "type", "veth", "peer", "name", sender,
     ]);
-    for name in ["mirror0", "sender0"] {
+    for name in [mirror, sender] {
         ip(&["link", "set", name, "up", "arp", "off"]);
         ip(&["link", "set", name, "addrgenmode", "none"]);
     }
@@ -52,8 +52,12 @@ fn program(name: &str) -> String {
 }
 
 fn send(file: &Path, more: &[&str]) {
+    send_on("sender0", file, more);
+}
+
+fn send_on(interface: &str, file: &Path, more: &[&str]) {
     let mut command = Command::new(program("tcpreplay"));
-    run(command.args(["-q", "-i", "sender0"]).args(more).arg(file));
+    run(command.args(["-q", "-i", interface]).args(more).arg(file));
 }
 
 /// Rows without times, of one direction each.
@@ -156,6 +160,61 @@ fn live_rows_are_those_of_a_replay() {
     assert_eq!(total(&ledger, "frames_dissected"), truth.packets);
 }
 
+/// A tap gives each direction on an interface of its own.
+#[test]
+fn conversations_meet_over_two_interfaces() {
+    let Some(()) = network() else { return };
+    pair("mirror1", "sender1");
+    let dir = directory();
+    let (bytes, v4, v6) = capture(1_700_000_000, 120);
+    let truth = v4.and(&v6);
+    let config = format!(
+        "[receive]\nlisteners = [\"127.0.0.1:0\"]\n[capture]\ninterfaces = [\"mirror0\", \"mirror1\"]\nshards = 2\n\
+         [meter]\nidle_s = 2\nhalf_open_s = 2\n{}",
+        embedded(dir.path())
+    );
+    let collector = Collector::start(dir.path(), &config);
+    // frames go there and back in turn
+    let mut sides = [bytes[..24].to_vec(), bytes[..24].to_vec()];
+    let (mut rest, mut turn) = (&bytes[24..], 0);
+    while let Some(length) = rest.get(8..12) {
+        let length = 16 + u32::from_le_bytes(length.try_into().expect("4 bytes")) as usize;
+        sides[turn].extend(&rest[..length]);
+        (rest, turn) = (&rest[length..], 1 - turn);
+    }
+    for (n, side) in sides.iter().enumerate() {
+        let file = dir.path().join(format!("side{n}.pcap"));
+        std::fs::write(&file, side).expect("written");
+        send_on(&format!("sender{n}"), &file, &["--mbps", "20"]);
+    }
+    eventually("all frames are read", || {
+        collector.metric("flowhouse_capture_frames_total") == truth.packets as f64
+    });
+    collector.settle(truth.flows);
+    let sql = Sql::new(
+        collector.store.as_ref().expect("a store"),
+        &dir.path().join("store"),
+    );
+    let question = "SELECT sum(packets), sum(bytes), uniqExact(conversation), uniqExact(src_addr, src_port, dst_addr, dst_port, proto) \
+        FROM flows WHERE origin = 'packets'";
+    let want = [truth.packets, truth.bytes, truth.flows / 2, truth.flows];
+    eventually("rows are in the store", || {
+        sql.numbers(question)[0] == want[0]
+    });
+    assert_eq!(sql.numbers(question), want);
+    let named = "SELECT i.name, uniqExact(f.conversation) FROM flows AS f INNER JOIN (SELECT * FROM interfaces FINAL) AS i \
+        ON i.exporter = f.exporter AND i.if_index = f.in_if GROUP BY i.name ORDER BY i.name";
+    let half = (truth.flows / 2).to_string();
+    assert_eq!(
+        sql.rows(named),
+        [
+            ["mirror0".to_owned(), half.clone()],
+            ["mirror1".to_owned(), half]
+        ]
+    );
+    assert_laws(&collector.stop());
+}
+
 /// A collector of one interface that throws its rows away.
 fn measuring(dir: &Path, capture: &str) -> Collector {
     let config = format!(
@@ -242,7 +301,7 @@ fn a_link_may_go_down_and_come_back_and_only_readers_keep_a_right() {
     // another interface of the same name
     ip(&["link", "del", "mirror0"]);
     is_up(0.0);
-    pair();
+    pair("mirror0", "sender0");
     eventually("it is opened again", || {
         collector.metric("flowhouse_capture_reopened_total") == 1.0
     });

@@ -1,6 +1,6 @@
 //! Conversations that others announce: the data connection of FTP, the media of SIP, the transfer of TFTP.
 
-use crate::model::{Addr, AppProto};
+use crate::model::{Addr, AppProto, PayloadMap};
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use std::collections::VecDeque;
@@ -17,12 +17,22 @@ pub(super) struct Endpoint {
 pub(super) struct Expected {
     pub at: Endpoint,
     pub proto: AppProto,
+    /// Of media, what its dynamic payload types stand for.
+    pub payloads: PayloadMap,
+}
+
+/// What is kept of an announcement.
+#[derive(Clone, Copy, Debug)]
+struct Announced {
+    proto: AppProto,
+    payloads: PayloadMap,
+    since_ns: i64,
 }
 
 /// What is expected, of a shard: at most so many, each for so long; the oldest gives way.
 #[derive(Debug)]
 pub(crate) struct Expectations {
-    by_end: HashMap<Endpoint, (AppProto, i64), FixedState>,
+    by_end: HashMap<Endpoint, Announced, FixedState>,
     /// In the order they came; those that were renewed are in it more than once.
     order: VecDeque<(Endpoint, i64)>,
     max: usize,
@@ -43,7 +53,7 @@ impl Expectations {
     /// Most bytes of so many.
     pub fn memory_max(max: usize) -> usize {
         // a table is at most twice as large as what is in it, and has an octet for each place
-        let kept = 2 * (size_of::<(Endpoint, (AppProto, i64))>() + 1);
+        let kept = 2 * (size_of::<(Endpoint, Announced)>() + 1);
         let order = 2 * size_of::<(Endpoint, i64)>();
         max.saturating_mul(kept + order)
     }
@@ -60,12 +70,24 @@ impl Expectations {
                 break;
             }
             self.order.pop_front();
-            if self.by_end.get(&end).is_some_and(|e| e.1 == since) {
+            if self.by_end.get(&end).is_some_and(|e| e.since_ns == since) {
                 self.by_end.remove(&end);
                 gave_way |= !old;
             }
         }
-        self.by_end.insert(expected.at, (expected.proto, now_ns));
+        let Expected {
+            at,
+            proto,
+            payloads,
+        } = expected;
+        self.by_end.insert(
+            at,
+            Announced {
+                proto,
+                payloads,
+                since_ns: now_ns,
+            },
+        );
         self.order.push_back((expected.at, now_ns));
         gave_way
     }
@@ -75,9 +97,16 @@ impl Expectations {
         if self.by_end.is_empty() {
             return None;
         }
-        let kept = |end| self.by_end.get(&end).copied();
-        let (proto, since) = ends.into_iter().find_map(kept)?;
-        (now_ns.saturating_sub(since) <= self.wait_ns).then_some(proto)
+        let mut kept = ends.iter().filter_map(|end| self.by_end.get(end));
+        let found = kept.next()?;
+        (now_ns.saturating_sub(found.since_ns) <= self.wait_ns).then_some(found.proto)
+    }
+
+    /// What dynamic payload types of media stand for that go to the first of these ends: as that end said, else as the other one
+    /// did, which offers and answers nearly always agree in (RFC 3264 section 5.1).
+    pub fn payloads(&self, ends: [Endpoint; 2]) -> Option<&PayloadMap> {
+        let mut kept = ends.iter().filter_map(|end| self.by_end.get(end));
+        kept.find(|e| !e.payloads.is_empty()).map(|e| &e.payloads)
     }
 }
 
@@ -96,6 +125,7 @@ mod tests {
         Expected {
             at: end(port),
             proto: AppProto::FtpData,
+            payloads: PayloadMap::default(),
         }
     }
 

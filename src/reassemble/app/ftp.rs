@@ -4,7 +4,7 @@ use super::expect::{Endpoint, Expected};
 use super::octets::{begins_one, contains, either, is_reply, line, one_of, who};
 use super::peek::Verdict::{Is, More, No};
 use super::peek::{Confidence, Peek, Verdict};
-use crate::model::{Addr, AppProto};
+use crate::model::{Addr, AppProto, PayloadMap};
 
 /// A reply code and a command that mail does not have.
 pub(super) fn recognise(peek: &Peek<'_>) -> Verdict {
@@ -55,6 +55,7 @@ pub(super) fn expected(said: &[u8], own: Addr) -> Option<Expected> {
     Some(Expected {
         at,
         proto: AppProto::FtpData,
+        payloads: PayloadMap::default(),
     })
 }
 

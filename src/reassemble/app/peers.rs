@@ -4,7 +4,7 @@ use super::expect::{Endpoint, Expected};
 use super::octets::{contains, either, u8_at, u16_at, u32_at, u32_le};
 use super::peek::Verdict::{Is, More, No};
 use super::peek::{Confidence, Peek, Verdict};
-use crate::model::{Addr, AppProto};
+use crate::model::{Addr, AppProto, PayloadMap};
 
 /// A bencoded dictionary with a kind of message, whatever its first key.
 pub(super) fn dht(peek: &Peek<'_>) -> Verdict {
@@ -153,6 +153,7 @@ pub(super) fn expected(request: &[u8], own: Addr, port: u16) -> Option<Expected>
     is_request(request).then_some(Expected {
         at,
         proto: AppProto::Tftp,
+        payloads: PayloadMap::default(),
     })
 }
 

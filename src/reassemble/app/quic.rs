@@ -78,6 +78,10 @@ impl Quic {
                 is_found |= self.tell(ctx, half);
             }
         }
+        if let Some(name) = google(b) {
+            ctx.known().name(name);
+            is_found = true;
+        }
         !is_found && self.datagrams < DATAGRAMS_MAX
     }
 
@@ -113,6 +117,25 @@ impl Quic {
         }
         true
     }
+}
+
+/// The server's name in a client's hello of Google's QUIC up to Q046, whose handshake is in the clear: the tag CHLO, how many tags
+/// there are, each with where its value ends, the values.
+fn google(b: &[u8]) -> Option<&[u8]> {
+    let head = &b[..b.len().min(GOOGLE_HEAD)];
+    let at = head.windows(4).position(|w| w == b"CHLO")?;
+    let hello = &b[at..];
+    let tags = usize::from(u16::from_le_bytes(hello.get(4..6)?.try_into().ok()?));
+    let (tags, values) = hello.get(8..)?.split_at_checked(tags * 8)?;
+    let mut begins = 0;
+    for tag in tags.chunks_exact(8) {
+        let ends = u32::from_le_bytes([tag[4], tag[5], tag[6], tag[7]]) as usize;
+        if tag.starts_with(b"SNI\0") {
+            return values.get(begins..ends);
+        }
+        begins = ends;
+    }
+    None
 }
 
 /// The parts of a version that Initial packets depend on.
@@ -387,6 +410,8 @@ const PACKETS_MAX: usize = 8;
 const DATAGRAMS_MAX: u8 = 16;
 /// Pieces of a hello that wait.
 const RANGES_MAX: usize = 64;
+/// How far in a datagram a hello of Google's QUIC begins at the latest.
+const GOOGLE_HEAD: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -458,6 +483,29 @@ mod tests {
             half: 0,
             before: b"",
         })
+    }
+
+    #[test]
+    fn the_name_in_a_hello_of_googles() {
+        let mut hello = vec![0xc3];
+        hello.extend(b"Q046\x50\x01\x02\x03\x04\x05\x06\x07\x08\0\0\0\x01");
+        hello.extend([0x77; 12]);
+        hello.extend(
+            b"\xa0\x01\x00\x60CHLO\x02\0\0\0PAD\0\x05\0\0\0SNI\0\x14\0\0\0-----www.example.com",
+        );
+        let mut rig = Rig::default();
+        assert!(!Quic::default().datagram(&mut rig.ctx(), 0, &hello));
+        let name = rig.known.as_ref().map(|k| k.server_name.clone());
+        assert_eq!(name.as_deref(), Some(&b"www.example.com"[..]));
+        for end in 0..hello.len() {
+            assert_eq!(google(&hello[..end]), None);
+        }
+        // more tags than there are, and a value that ends before it begins
+        hello[38] = 0xff;
+        assert_eq!(google(&hello), None);
+        hello[38] = 2;
+        hello[46] = 0xff;
+        assert_eq!(google(&hello), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::expect::{Endpoint, Expected};
 use super::octets::{begins, begins_text, contains, either, line, one_of};
 use super::peek::{Confidence, Peek, Verdict};
-use crate::model::{Addr, AppProto};
+use crate::model::{Addr, AppProto, Codec, PayloadMap};
 
 /// A method with an address of its schemes, or a status line.
 pub(super) fn sip(peek: &Peek<'_>) -> Verdict {
@@ -43,7 +43,7 @@ pub(super) fn expected(message: &[u8], mut each: impl FnMut(Expected)) {
     if !contains(message, b"m=") {
         return;
     }
-    let mut addr = None;
+    let (mut addr, mut medium) = (None, None::<Medium>);
     let mut lines = message;
     for _ in 0..LINES_MAX {
         let Some(said) = line(lines) else { break };
@@ -53,25 +53,69 @@ pub(super) fn expected(message: &[u8], mut each: impl FnMut(Expected)) {
             .map_or(lines.len(), |n| n + 1);
         lines = &lines[end..];
         if let Some(text) = said.strip_prefix(b"c=IN IP") {
-            addr = connection(text).or(addr);
+            let told = connection(text);
+            match &mut medium {
+                // behind its medium it is of that alone (RFC 8866 section 5.7)
+                Some(medium) => medium.addr = told.or(medium.addr),
+                None => addr = told.or(addr),
+            }
+        } else if let Some(text) = said.strip_prefix(b"a=rtpmap:") {
+            if let (Some(medium), Some((kind, codec, clock))) = (&mut medium, payload(text)) {
+                medium.payloads.add(kind, codec, clock);
+            }
+        } else if said.starts_with(b"m=") {
+            medium.take().inspect(|m| m.expect(&mut each));
+            let media = [&b"m=audio "[..], b"m=video "];
+            let rest = media.iter().find_map(|m| said.strip_prefix(*m));
+            medium = Some(Medium {
+                addr,
+                port: rest.and_then(port_of),
+                payloads: PayloadMap::default(),
+            });
         }
-        let media = [&b"m=audio "[..], b"m=video "];
-        let Some(rest) = media.iter().find_map(|m| said.strip_prefix(*m)) else {
-            continue;
-        };
-        let Some((addr, port)) = addr.zip(port_of(rest)) else {
-            continue;
+    }
+    medium.inspect(|m| m.expect(&mut each));
+}
+
+/// A medium of a session's description.
+struct Medium {
+    addr: Option<Addr>,
+    port: Option<u16>,
+    payloads: PayloadMap,
+}
+
+impl Medium {
+    fn expect(&self, mut each: impl FnMut(Expected)) {
+        let Some((addr, port)) = self.addr.zip(self.port) else {
+            return;
         };
         for (port, proto) in [
             (port, AppProto::Rtp),
             (port.wrapping_add(1), AppProto::Rtcp),
         ] {
             if port != 0 {
-                let at = Endpoint { addr, port };
-                each(Expected { at, proto });
+                let (at, payloads) = (Endpoint { addr, port }, self.payloads);
+                each(Expected {
+                    at,
+                    proto,
+                    payloads,
+                });
             }
         }
     }
+}
+
+/// `111 opus/48000/2` (RFC 8866 section 6.6).
+fn payload(text: &[u8]) -> Option<(u8, Codec, u32)> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (kind, rest) = text.trim().split_once(' ')?;
+    let mut parts = rest.trim_start().split('/');
+    let (name, clock) = (parts.next()?, parts.next()?);
+    Some((
+        kind.parse().ok()?,
+        Codec::of_name(name.as_bytes()),
+        clock.trim().parse().ok()?,
+    ))
 }
 
 /// `4 192.0.2.1` or `6 2001:db8::1`, a time to live behind a slash.
@@ -166,6 +210,34 @@ mod tests {
         for end in 0..message.len() {
             expected(&message[..end], |e| assert_eq!(e.at.port & !1, 8000));
         }
+        let message = b"c=IN IP4 10.0.0.1\r\nm=audio 8000 RTP/AVP 111 96\r\na=rtpmap:111 opus/48000/2\r\na=rtpmap:96 x-new/8000\r\n\
+            a=rtpmap:97 \r\na=rtpmap:0 PCMU/8000\r\nm=video 9000 RTP/AVP 97\r\nc=IN IP4 10.0.0.2\r\na=rtpmap:97 H264/90000\r\n";
+        let mut found = vec![];
+        expected(message, |e| {
+            let codec = |n| e.payloads.get(n).map(|p| (p.codec, p.clock));
+            found.push((
+                e.at.addr,
+                e.at.port,
+                [codec(111), codec(96), codec(97), codec(0)],
+            ));
+        });
+        let audio = [
+            Some((Codec::Opus, 48_000)),
+            Some((Codec::Other, 8000)),
+            None,
+            None,
+        ];
+        let video = [None, None, Some((Codec::H264, 90_000)), None];
+        let end = |n| Addr::from_v4([10, 0, 0, n]);
+        assert_eq!(
+            found,
+            [
+                (end(1), 8000, audio),
+                (end(1), 8001, audio),
+                (end(2), 9000, video),
+                (end(2), 9001, video)
+            ]
+        );
         expected(b"m=audio 8000 RTP/AVP 8\r\n", |_| panic!("where?"));
         expected(b"c=IN IP4 nowhere\r\nm=audio 8000 RTP/AVP 8\r\n", |_| {
             panic!("where?")

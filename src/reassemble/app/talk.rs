@@ -9,7 +9,7 @@ use super::message::{Visitor, Wishes};
 use super::peek::Confidence;
 use super::reader::Reader;
 use crate::ledger::{Outcome, Tally};
-use crate::model::{Addr, AppProto, prefetch};
+use crate::model::{Addr, AppProto, PayloadMap, prefetch};
 use crate::reassemble::settings::{AppSettings, Settings};
 use crate::reassemble::stream::{Piece, Segment, Stream, Streams};
 
@@ -23,6 +23,8 @@ pub struct Talk {
     confidence: u8,
     /// What is known of it is counted.
     is_named: bool,
+    /// Octets of it came twice with different data.
+    conflicts: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -121,6 +123,12 @@ impl Talk {
         }
     }
 
+    /// Whether octets of it came twice with different data, as far as it was listened to.
+    #[inline]
+    pub fn conflicts(&self) -> bool {
+        self.conflicts
+    }
+
     /// What it said of itself.
     #[inline]
     pub fn known(&self) -> Option<&Known> {
@@ -200,6 +208,12 @@ impl Apps {
     /// Bytes that are kept to be read, and segments that wait.
     pub fn bytes(&self) -> usize {
         self.bytes + self.streams.bytes()
+    }
+
+    /// What the dynamic payload types of media stand for that a half sends, where another conversation described them.
+    pub fn payloads(&self, ends: &Ends, half: usize) -> Option<&PayloadMap> {
+        let (to, from) = (endpoint(ends, 1 - half), endpoint(ends, half));
+        self.expectations.payloads([to, from])
     }
 
     /// Hears a datagram: the payload of UDP, or what is behind an IP header.
@@ -337,6 +351,7 @@ impl Apps {
         };
         act(&mut self.streams, &mut open.stream, tally, &mut each);
         (talk.proto, talk.confidence) = said;
+        talk.conflicts |= open.stream.is_conflicting();
         goes_on
     }
 
@@ -441,13 +456,16 @@ impl Apps {
 
 /// What another conversation announced of this one, if its first bytes are no reason to doubt it.
 pub(super) fn look_up(expectations: &Expectations, heard: &Heard<'_>) -> Option<AppProto> {
-    let Ends { addrs, ports, .. } = heard.ends;
-    let end = |n: usize| Endpoint {
-        addr: addrs[n],
-        port: ports[n],
-    };
-    let found = expectations.find([end(0), end(1)], heard.time_ns);
+    let ends = [0, 1].map(|n| endpoint(&heard.ends, n));
+    let found = expectations.find(ends, heard.time_ns);
     found.filter(|p| may_be(*p, heard.segment.bytes))
+}
+
+fn endpoint(ends: &Ends, half: usize) -> Endpoint {
+    Endpoint {
+        addr: ends.addrs[half],
+        port: ends.ports[half],
+    }
 }
 
 /// Whether it prepares what is spoken then: that is looked for a while longer.

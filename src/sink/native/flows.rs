@@ -4,8 +4,8 @@
 use super::block::{Block, Cell, Order, fill};
 use crate::batch::{Batch, Bundle, RowRef};
 use crate::model::{
-    Addr, AppSource, AsPath, COUNTRY_IDS, ConversationSide, FlowBatch, Half, Handshake, MplsStack,
-    NameTable, Origin, Provenance, SamplingSource, TextRef, TunnelKind, country,
+    Addr, AppSource, AsPath, COUNTRY_IDS, Codec, ConversationSide, FlowBatch, Half, Handshake,
+    MplsStack, NameTable, Origin, Provenance, SamplingSource, TextRef, TunnelKind, country,
 };
 use std::ops::Range;
 
@@ -430,6 +430,11 @@ pub(super) const COLUMNS: &[Column] = &[
     group!(quality.tls_version: "UInt16"),
     group!(quality.dns_rcode: "UInt8"),
     group!(quality.rtp_payload: "UInt8"),
+    column!("codec": "LowCardinality(String)", |r, out| {
+        r.metered(out, |b| b.quality.as_ref().map(|g| g.codec.as_slice()), Codec::ALL.len(), |n| {
+            Codec::from_number(n).name()
+        })
+    }),
     column!("handshake": "LowCardinality(String)", |r, out| {
         r.metered(out, |b| b.quality.as_ref().map(|g| g.handshake.as_slice()), Handshake::ALL.len(), |n| {
             Handshake::from_number(n).name()

@@ -1,8 +1,8 @@
 //! One flow row as a line of JSON: canonical names, always in the same order, what is not known left out.
 
 use crate::model::{
-    Addr, AppSource, ConversationSide, Field, FieldValue, FlowBatch, FlowRow, Half, Handshake,
-    Measure, Names, Origin, RowFlags, SamplingSource, TunnelKind, app_id_len, country,
+    Addr, AppSource, Codec, ConversationSide, Field, FieldValue, FlowBatch, FlowRow, Half,
+    Handshake, Measure, Names, Origin, RowFlags, SamplingSource, TunnelKind, app_id_len, country,
 };
 use std::fmt::Write;
 
@@ -174,6 +174,10 @@ fn metered(o: &mut Object, batch: &FlowBatch, row: FlowRow<'_>) {
         if let Some(value) = row.measure(m) {
             o.number(m.name(), value);
         }
+    }
+    let codec = Codec::from_number(quality.codec[i]);
+    if codec != Codec::None {
+        o.plain("codec", codec.name());
     }
     let handshake = Handshake::from_number(quality.handshake[i]);
     if handshake != Handshake::None {
@@ -355,6 +359,7 @@ mod tests {
             .push(Measure::RttUs.bit() | Measure::Retransmits.bit());
         q.rtt_us.push(1500);
         q.lost.push(7);
+        q.codec.push(Codec::Opus as u8);
         q.handshake.push(Handshake::Complete as u8);
         let t = b.tunnel_mut();
         t.tunnel_kind.push(TunnelKind::Vxlan as u8);
@@ -364,7 +369,7 @@ mod tests {
         let text = line(&b, b.row(0), &Names::default());
         let want = concat!(
             r#""received_at_ms":0,"tunnel_kind":"vxlan","tunnel_id":42,"tunnel_src":"192.0.2.1","#,
-            r#""conversation":"0000000000000abc","rtt_us":1500,"retransmits":0,"handshake":"complete","sampling_source""#,
+            r#""conversation":"0000000000000abc","rtt_us":1500,"retransmits":0,"codec":"opus","handshake":"complete","sampling_source""#,
         );
         assert!(text.contains(want), "{text}");
     }

@@ -56,6 +56,7 @@ migrations! {
     15, "0015_unknown_share.sql";
     16, "0016_quality.sql";
     17, "0017_detections.sql";
+    18, "0018_codec.sql";
 }
 
 impl Migration {

@@ -155,8 +155,4 @@ const EXPLAINED: &[(&str, &str)] = &[
         "nd-tls_multiple_synack_different_seq.pcapng",
         "A SYN-ACK with another number is a new answer here; tshark goes on from the first number.",
     ),
-    (
-        "ark-wireshark-retrans.pcap",
-        "Each frame was captured three or four times; a copy of the SYN that comes behind data begins another conversation.",
-    ),
 ];
