@@ -195,7 +195,7 @@ impl Service {
 impl Offers {
     /// Counts a session; the place of its port, `None` where there is none.
     fn session(&mut self, now_ms: i64, proto: u8, port: u16) -> Option<usize> {
-        let n = usize::from(self.n);
+        let n = usize::from(self.n).min(PORTS);
         let is_it = |p: &Port| p.port == port && p.proto == proto;
         let at = match self.ports[..n].iter().position(is_it) {
             Some(at) if now_ms.saturating_sub(self.ports[at].last_ms) > MONTH_MS => {

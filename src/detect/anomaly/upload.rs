@@ -235,7 +235,7 @@ impl Usual {
             if self.hour != 0 {
                 self.learn(self.hour, self.sent);
                 // hours without a byte, as far as they change anything
-                let idle = self.hour.max(hour - HOURS_MAX) + 1..hour;
+                let idle = self.hour.max(hour - HOURS_MAX).saturating_add(1)..hour;
                 idle.for_each(|h| self.learn(h, 0));
             }
             (self.hour, self.sent) = (hour, 0);

@@ -149,7 +149,7 @@ impl Volume {
         if now <= self.newest {
             return;
         }
-        if now - self.closed >= OPEN as i64 {
+        if now.saturating_sub(self.closed) >= OPEN as i64 {
             // nothing was told for long: what was open says nothing of it
             self.open.iter_mut().for_each(|o| *o = [0; OPEN]);
             self.series
