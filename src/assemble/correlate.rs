@@ -1,10 +1,11 @@
 //! The thread in which detectors judge what all shards see, and what they know over a restart.
 
-use super::StateDirectory;
+use super::{StateDirectory, days};
 use crate::config::Config;
 use crate::detect::anomaly::{Detectors, Settings};
 use crate::model::Detection;
 use crate::shard::{Lookout, Sighted};
+use crate::sink::clickhouse::Connection;
 use anyhow::Result;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rand::Rng;
@@ -27,6 +28,7 @@ pub(super) struct Judges {
 pub(super) fn prepare(
     config: &Config,
     state: &Arc<StateDirectory>,
+    connection: &Connection,
 ) -> Result<Option<(Lookout, Judges)>> {
     if !config.detect.enabled || config.sink.kind.discards() {
         return Ok(None);
@@ -38,6 +40,7 @@ pub(super) fn prepare(
     let fresh = || Detectors::new(&settings).map_err(anyhow::Error::msg);
     let (to, input) = bounded(QUEUE);
     let lookout = Lookout::new(to);
+    days::watch(config, connection, lookout.guest())?;
     let judges = Judges {
         both: [restored(&settings, state)?, fresh()?],
         input,

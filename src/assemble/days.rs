@@ -4,56 +4,49 @@ use crate::config::Config;
 use crate::detect::anomaly::{DaysSeen, Seen, Sighting, UploadSettings, ranges};
 use crate::model::{Addr, RowPlace};
 use crate::receive::route::Moment;
-use crate::shard::{Lookout, Sighted};
+use crate::shard::{Guest, Sighted};
 use crate::sink::clickhouse::Connection;
 use crate::sink::schema::{SlowUploads, slow_uploads};
 use anyhow::Result;
-use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use std::net::IpAddr;
-use std::sync::{Arc, Weak};
 use std::thread::Builder;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// The thread that asks. It ends by itself when this is dropped; from then on it hands nothing over.
-#[derive(Debug)]
-pub(super) struct Days {
-    _stop: Sender<()>,
-    _lookout: Arc<Lookout>,
-}
-
-impl Days {
-    /// Starts it.
-    ///
-    /// # Errors
-    /// When the thread cannot be started.
-    pub fn start(config: &Config, connection: &Connection, lookout: &Lookout) -> Result<Days> {
-        let (stop, stopped) = bounded::<()>(0);
-        let lookout = Arc::new(lookout.clone());
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let (connection, to) = (connection.clone(), Arc::downgrade(&lookout));
-        let sql = question(&config.detect.inside, &config.detect.upload);
-        let work = move || {
-            let mut pause = FIRST;
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(pause) {
-                pause = ROUND;
-                let asked = async { tokio::time::timeout(PATIENCE, ask(&connection, &sql)).await };
-                let answer = runtime.block_on(asked);
-                match answer.unwrap_or_else(|_| Err(anyhow::anyhow!("it takes too long"))) {
-                    Ok(rows) => tell(&to, rows),
-                    Err(error) => {
-                        tracing::info!("the store does not say what was sent over days: {error}");
-                    }
+/// Starts the thread that asks. It ends by itself when the shards are gone, and holds up nobody.
+///
+/// # Errors
+/// When the thread cannot be started.
+pub(super) fn watch(config: &Config, connection: &Connection, to: Guest) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let connection = connection.clone();
+    let sql = question(&config.detect.inside, &config.detect.upload);
+    let work = move || {
+        let mut pause = FIRST;
+        while rests(&to, pause) {
+            pause = ROUND;
+            let asked = async { tokio::time::timeout(PATIENCE, ask(&connection, &sql)).await };
+            let answer = runtime.block_on(asked);
+            match answer.unwrap_or_else(|_| Err(anyhow::anyhow!("it takes too long"))) {
+                Ok(rows) => tell(&to, &rows),
+                Err(error) => {
+                    tracing::info!("the store does not say what was sent over days: {error}");
                 }
             }
-        };
-        Builder::new().name("days".into()).spawn(work)?;
-        Ok(Days {
-            _stop: stop,
-            _lookout: lookout,
-        })
+        }
+    };
+    Builder::new().name("days".into()).spawn(work)?;
+    Ok(())
+}
+
+/// Waits; false where nobody judges any more.
+fn rests(to: &Guest, pause: Duration) -> bool {
+    let until = Instant::now() + pause;
+    while Instant::now() < until && !to.is_over() {
+        std::thread::sleep(LOOK);
     }
+    !to.is_over()
 }
 
 #[derive(clickhouse::Row, serde::Deserialize)]
@@ -80,20 +73,20 @@ async fn ask(connection: &Connection, sql: &str) -> Result<Vec<Row>> {
     Ok(connection.reach().await?.query(sql).fetch_all().await?)
 }
 
-fn tell(to: &Weak<Lookout>, rows: Vec<Row>) {
+fn tell(to: &Guest, rows: &[Row]) {
     let now_ms = Moment::now().wall_ns.div_euclid(1_000_000);
     let sightings: Vec<Sighting> = rows.iter().filter_map(|r| sighting(now_ms, r)).collect();
-    if let Some(lookout) = to.upgrade()
-        && !sightings.is_empty()
-    {
-        let dropped = lookout.tell(Sighted {
-            now_ms,
-            of_files: false,
-            sightings,
-        });
-        if dropped > 0 {
-            tracing::warn!("detectors are busy: {dropped} uploads over days are judged next time");
-        }
+    if sightings.is_empty() {
+        return;
+    }
+    let sighted = Sighted {
+        now_ms,
+        of_files: false,
+        sightings,
+    };
+    match to.tell(sighted) {
+        None | Some(0) => {}
+        Some(n) => tracing::warn!("detectors are busy: {n} uploads over days wait for next time"),
     }
 }
 
@@ -117,6 +110,8 @@ fn sighting(now_ms: i64, r: &Row) -> Option<Sighting> {
 
 /// When the store is asked first, and how often then.
 const FIRST: Duration = Duration::from_secs(900);
+/// How often it is looked whether there still is somebody who judges.
+const LOOK: Duration = Duration::from_millis(500);
 const ROUND: Duration = Duration::from_secs(6 * 3_600);
 /// How long the store may think; it is told to stop before.
 const PATIENCE: Duration = Duration::from_secs(180);

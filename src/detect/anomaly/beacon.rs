@@ -163,10 +163,8 @@ impl Calls {
         let (rhythm, size) = (Spread::of(pauses), Spread::of(sizes));
         let score = (rhythm.score() + size.score()) / 2.0;
         let strict = if self.n < MANY { STRICT } else { LOOSE };
-        // of few pauses, half may be alike by chance
-        let even = self.n >= MANY || rhythm.width <= WIDTH * rhythm.median;
         let steady = rhythm.deviation() <= strict && rhythm.longest <= LONGEST * rhythm.median;
-        if rhythm.median < s.pause_min_ms as f64 || score < s.score || !steady || !even {
+        if rhythm.median < s.pause_min_ms as f64 || score < s.score || !steady {
             return;
         }
         self.tell(ctx, f, score, &rhythm, strict);
@@ -232,8 +230,6 @@ struct Spread {
     /// Median of the deviations from the median.
     mad: f64,
     skew: f64,
-    /// Between the quartiles.
-    width: f64,
     longest: f64,
 }
 
@@ -253,7 +249,6 @@ impl Spread {
             median,
             mad: at(&off, 0.5),
             skew,
-            width,
             longest: at(&values, 1.0),
         }
     }
@@ -277,8 +272,6 @@ const ONCE_MS: i64 = 3_600_000;
 const MANY: u32 = 16;
 const STRICT: f64 = 0.1;
 const LOOSE: f64 = 0.35;
-/// Between the quartiles of few pauses, in parts of the median.
-const WIDTH: f64 = 0.3;
 /// A pause is not longer than so many medians: people come back after a while, programs do not sleep longer.
 const LONGEST: f64 = 4.0;
 const FORGET_MS: i64 = 6 * 3_600_000;

@@ -89,7 +89,7 @@ impl Incidents {
         let handle = self.report(now_ms, finding)?;
         self.fact(handle, "path", path.join("; "));
         if let Some(incident) = self.open.get_mut(&handle.0) {
-            incident.told.attack = attack;
+            incident.told.attack = attack.into_iter().map(Into::into).collect();
         }
         Some(handle)
     }

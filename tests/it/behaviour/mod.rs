@@ -194,20 +194,13 @@ fn quality() -> String {
             judged(scene, &Settings::default()).len()
         })
         .sum();
-    let mut weeks = BTreeMap::<&str, usize>::new();
-    for seed in 1..=SEEDS {
-        let mut scene = Scene::new(seed, 1);
-        weeks::ordinary(&mut scene);
-        for d in judged(scene, &Settings::default()) {
-            *weeks.entry(d.kind.name()).or_default() += 1;
-        }
-    }
-    let weeks = weeks.iter().map(|(kind, n)| format!("{n} times `{kind}`"));
-    let weeks: Vec<String> = weeks.collect();
-    let weeks = match weeks.is_empty() {
-        true => "nothing".to_owned(),
-        false => weeks.join(", "),
-    };
+    let weeks: usize = (1..=SEEDS)
+        .map(|seed| {
+            let mut scene = Scene::new(seed, 1);
+            weeks::ordinary(&mut scene);
+            judged(scene, &Settings::default()).len()
+        })
+        .sum();
     table
         + &format!(
             "\nOrdinary traffic alone (200 hosts, ten minutes, {SEEDS} seeds): {quiet} incidents; three weeks of two exporters, with \
@@ -364,8 +357,9 @@ fn a_chain_is_one_incident() {
         at("brute_force") < upload && at("lateral_movement") < upload,
         "{path}"
     );
-    assert_eq!(chain.attack.first(), Some(&"T1046"));
-    assert!(chain.attack.contains(&"T1110.001") && chain.attack.contains(&"T1567"));
+    assert_eq!(chain.attack.first().map(|a| &**a), Some("T1046"));
+    let has = |id: &str| chain.attack.iter().any(|a| a == id);
+    assert!(has("T1110.001") && has("T1567"));
     let id = format!("{:016x}", chain.id);
     let parts = found
         .iter()
