@@ -112,14 +112,7 @@ impl Service {
         if self.began_ms == i64::MIN {
             self.began_ms = ctx.now_ms;
         }
-        let worked = match (f.proto, f.metered) {
-            (6, true) => f.handshake == Handshake::Complete,
-            (6, false) => f.tcp_flags.is_some_and(|t| t & 0x12 == 0x12) && f.packets > 2,
-            (17, true) => f.back_packets > 0,
-            (17, false) => answered,
-            _ => return,
-        };
-        if !worked || is_group(&f.dst) || f.src == f.dst {
+        if !worked(f, answered) || is_group(&f.dst) || f.src == f.dst {
             return;
         }
         let ends = f.ends();
@@ -225,6 +218,17 @@ impl Offers {
         p.sessions = p.sessions.saturating_add(1);
         p.last_ms = now_ms;
         Some(at)
+    }
+}
+
+/// Whether somebody answered.
+fn worked(f: &FlowSeen, answered: bool) -> bool {
+    match (f.proto, f.metered) {
+        (6, true) => f.handshake == Handshake::Complete,
+        (6, false) => f.tcp_flags.is_some_and(|t| t & 0x12 == 0x12) && f.packets > 2,
+        (17, true) => f.back_packets > 0,
+        (17, false) => answered,
+        _ => false,
     }
 }
 

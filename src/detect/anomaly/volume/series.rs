@@ -184,10 +184,6 @@ impl Series {
         let what = self.what.words(ctx);
         let mut seen = figure(RATE, rate(x), Some(rate(bound)));
         seen.baseline = Some(rate(mean));
-        let basis = match usual.n {
-            0 => format!("this hour of {DAYS} or more other working days"),
-            n => format!("this hour of the week, {n} buckets of five minutes"),
-        };
         let mut blind = vec!["a holiday is a day like any other".to_owned()];
         if usual.n == 0 {
             blind.push("this hour of the week was not seen twice yet".to_owned());
@@ -218,7 +214,10 @@ impl Series {
                     Some(settings.buckets.into()),
                 ),
             ],
-            facts: vec![("series", format!("{what}: {way}")), ("usual", basis)],
+            facts: vec![
+                ("series", format!("{what}: {way}")),
+                ("usual", usual.basis()),
+            ],
             counterfactual: match self.above > 0 {
                 true => format!("less than {:.0} bit/s in one of these buckets", rate(bound)),
                 false => format!("more than {:.0} bit/s in one of these buckets", rate(bound)),
@@ -245,6 +244,16 @@ impl What {
             NET_FROM => format!("from network {}", ctx.names.get(self.id)),
             NET_TO => format!("to network {}", ctx.names.get(self.id)),
             _ => "everything".to_owned(),
+        }
+    }
+}
+
+impl Usual {
+    /// What it is learned from.
+    fn basis(&self) -> String {
+        match self.n {
+            0 => format!("this hour of {DAYS} or more other working days"),
+            n => format!("this hour of the week, {n} buckets of five minutes"),
         }
     }
 }
