@@ -1,6 +1,9 @@
 //! `flowhouse rules`: what signature rules say, and what they find in captures.
 
+mod list;
+
 use super::replay::{As, ReplayArguments};
+use super::rule_costs::{self, TopArguments};
 use super::signatures::SignatureArguments;
 use crate::detect::signature::{self, Loaded, Report, RuleSet};
 use anyhow::{Result, bail};
@@ -31,6 +34,9 @@ enum Action {
         #[arg(long)]
         strict: bool,
     },
+    /// List the rules that load, by number, class, metadata or message
+    #[command(after_help = LIST_EXAMPLES)]
+    List(list::ListArguments),
     /// Show how rules were compiled
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain {
@@ -55,6 +61,9 @@ enum Action {
         #[arg(required = true, value_name = "CAPTURE")]
         captures: Vec<PathBuf>,
     },
+    /// Show which rules cost most
+    #[command(after_help = TOP_EXAMPLES)]
+    Top(TopArguments),
 }
 
 /// The rules, and what they are read against.
@@ -91,6 +100,8 @@ pub fn run(arguments: &RulesArguments) -> Result<()> {
             }
             Ok(())
         }
+        Action::Top(arguments) => rule_costs::top(arguments),
+        Action::List(arguments) => list::run(arguments),
         Action::Explain { files, sid } => explain(&files.load()?.set, sid),
         Action::Test {
             signatures,
@@ -177,6 +188,11 @@ const CHECK_EXAMPLES: &str = "Examples:
   flowhouse rules check --json --set HOME_NET=10.0.0.0/8 local.rules
   flowhouse rules check --strict --warnings rules/";
 
+const LIST_EXAMPLES: &str = "Examples:
+  flowhouse rules list --classtype trojan-activity rules/
+  flowhouse rules list --metadata mitre_technique_id=T1071 --json rules/*.rules | jq '.[].sid'
+  flowhouse rules list --message 'cobalt strike' rules/";
+
 const EXPLAIN_EXAMPLES: &str = "Examples:
   flowhouse rules explain --sid 2100498 rules/
   flowhouse rules explain local.rules";
@@ -184,3 +200,8 @@ const EXPLAIN_EXAMPLES: &str = "Examples:
 const TEST_EXAMPLES: &str = "Examples:
   flowhouse rules test --rules local.rules capture.pcap
   flowhouse rules test --rules my.rules --out found/ -k none --set stream.midstream=true *.pcap";
+
+const TOP_EXAMPLES: &str = "Examples:
+  flowhouse rules test --rules my.rules --costs costs.ndjson capture.pcap
+  flowhouse rules top costs.ndjson
+  flowhouse rules top --by hits --count 5 costs.ndjson";

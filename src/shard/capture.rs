@@ -1,8 +1,8 @@
 //! Frames to rows, for one shard.
 
 use super::{Back, Ring, RulesChange, Sealed};
-use crate::detect::anomaly::{ArpSeen, Feed, Sighting, of_rows};
-use crate::detect::signature::engine::{Alert, Engine};
+use crate::detect::anomaly::{ArpSeen, Feed, Namer, Sighting, of_rows};
+use crate::detect::signature::engine::{Alert, Demoted, Engine};
 use crate::dissect::{Dissected, Dissector, FrameHead, Reason, glance};
 use crate::ledger::{Book, Outcome, Tally};
 use crate::meter::Meter;
@@ -25,6 +25,7 @@ pub struct CaptureShard {
     /// What detectors look at beside rows; nobody where there are none.
     feed: Option<Feed>,
     sightings: Vec<Sighting>,
+    namer: Namer,
     back: Back,
     open: FlowBatch,
     opened_ns: i64,
@@ -67,6 +68,7 @@ impl CaptureShard {
             ring: None,
             feed: None,
             sightings: vec![],
+            namer: Namer::default(),
             back,
             open: FlowBatch::new(),
             opened_ns: 0,
@@ -120,6 +122,19 @@ impl CaptureShard {
         }
     }
 
+    /// Rules that cost more than they may since this was asked last.
+    pub fn take_demotions(&mut self) -> Vec<Demoted> {
+        match &mut self.rules {
+            Some(rules) if rules.has_demotions() => rules.take_demotions(),
+            _ => vec![],
+        }
+    }
+
+    /// What matches packets with rules.
+    pub fn rules(&self) -> Option<&Engine> {
+        self.rules.as_deref()
+    }
+
     /// Tells detectors what it sees: rows, and what `feed` reads from packets.
     pub fn with_feed(mut self, feed: Feed) -> Self {
         self.feed = Some(feed);
@@ -164,7 +179,11 @@ impl CaptureShard {
     /// Looks at a frame that comes [`crate::meter::AHEAD`] frames after the next one, so that what it needs is at hand then.
     #[inline]
     pub fn comes(&mut self, link_type: u16, bytes: &[u8]) {
-        self.meter.comes(glance(link_type, bytes).as_ref());
+        let glance = glance(link_type, bytes);
+        self.meter.comes(glance.as_ref());
+        if let Some(rules) = &mut self.rules {
+            rules.comes(glance.as_ref());
+        }
     }
 
     /// Meters a frame that its reader counted. Its time was passed with [`CaptureShard::advance`].
@@ -273,10 +292,13 @@ impl CaptureShard {
             return;
         }
         let fresh = self.back.fresh_batch();
-        let batch = std::mem::replace(&mut self.open, fresh);
+        let mut batch = std::mem::replace(&mut self.open, fresh);
         if self.feed.is_some() {
             let places = self.meter.take_places();
-            of_rows(&batch, &places, &mut self.sightings);
+            let end = batch.len();
+            self.back.enrich(&mut batch, end, &mut self.book);
+            let names = (&**self.back.tables().names(), &mut self.namer);
+            of_rows(&batch, &places, names, &mut self.sightings);
         }
         self.back.take(batch, now_ns, &mut self.book);
     }
@@ -287,7 +309,8 @@ impl CaptureShard {
         if !self.open.is_empty() {
             self.back.finish_rows(&mut self.open, &mut self.book);
             if self.feed.is_some() {
-                of_rows(&self.open, &places, &mut self.sightings);
+                let names = (&**self.back.tables().names(), &mut self.namer);
+                of_rows(&self.open, &places, names, &mut self.sightings);
             }
             use_rows(&self.open, &places, &self.back);
         }
