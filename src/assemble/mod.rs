@@ -12,6 +12,7 @@ mod captures;
 mod collector;
 mod correlate;
 mod day_budget;
+mod days;
 mod desk;
 mod embedded;
 mod findings;
