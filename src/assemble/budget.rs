@@ -4,12 +4,15 @@ use crate::batch::RowRef;
 use crate::config::Config;
 use crate::decode;
 use crate::detect::anomaly::{Detectors, Feed};
+use crate::detect::signature::Hits;
+use crate::detect::signature::engine::Engine;
+use crate::detect::signature::state::Shared;
 use crate::enrich::Memory;
 use crate::ledger::Book;
 use crate::meter::Meter;
 use crate::model::{CoreColumns, FLOW_BATCH_ROWS, FlowBatch, Learned, NetworkRow, UsageRow};
 use crate::reassemble::app::Apps;
-use crate::shard;
+use crate::shard::{self, Ring};
 use crate::sink::spool::{Mode, positions};
 use anyhow::{Result, bail};
 
@@ -164,6 +167,7 @@ fn items(config: &Config, shards: usize) -> Vec<Item> {
         ("usage", config.usage.memory_max().saturating_mul(all)),
         ("bundles", bundle(config).saturating_mul(bundles)),
         ("detectors", detectors(config, captures)),
+        ("rules", rules(config, captures)),
         ("SNMP", config.snmp.memory_max()),
         ("in flight", sections),
         ("spool", spool(config)),
@@ -179,6 +183,20 @@ fn detectors(config: &Config, captures: usize) -> usize {
             .saturating_add(Feed::memory_max().saturating_mul(captures)),
         false => 0,
     }
+}
+
+/// What rules keep of conversations and hosts, and of packets for captures of detections. What they take themselves nobody knows before they
+/// are loaded.
+fn rules(config: &Config, captures: usize) -> usize {
+    let s = &config.signatures;
+    if s.rules.is_empty() || captures == 0 {
+        return 0;
+    }
+    let each = Engine::memory_max(&s.engine)
+        .saturating_add(Hits::memory_max(s))
+        .saturating_add(Ring::memory_max(s.packets_bytes_max));
+    let together = Shared::memory_max(&s.limits);
+    each.saturating_mul(captures).saturating_add(together)
 }
 
 /// Shards for packets.
@@ -272,6 +290,12 @@ const LIMITS: &[(&str, Limit)] = limits![
     reassemble.app.names_max,
     reassemble.app.bytes_max,
     reassemble.app.expected_max,
+    signatures.incidents_max,
+    signatures.packets_bytes_max,
+    signatures.limits.state_entries_max,
+    signatures.engine.flows_max,
+    signatures.engine.raw_bytes_max,
+    signatures.engine.talk_bytes_max,
     detect.places_max,
     detect.incidents_max,
     meter.flows_max,
@@ -317,6 +341,7 @@ mod tests {
         let mut config: Config = toml::from_str(&format!("{text}\n{access}")).expect(text);
         config.capture.interfaces = vec!["eth1".into()];
         config.capture.watch_directory = Some("/captures".into());
+        config.signatures.rules = vec!["/rules".into()];
         config
     }
 

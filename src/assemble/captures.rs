@@ -1,8 +1,9 @@
 //! The threads that read interfaces, and the shards that meter what they read.
 
-use super::Opened;
+use super::{Alarms, Opened};
 use crate::config::Config;
 use crate::detect::anomaly::Feed;
+use crate::detect::signature::engine::Maker;
 use crate::dissect::Dissector;
 use crate::ledger::Book;
 use crate::meter::Meter;
@@ -20,6 +21,14 @@ use rand::Rng;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::thread::{Builder, JoinHandle};
+
+/// What makes the backs of shards, where their threads go, detectors, rules, and what becomes of what those raise.
+type Ways<'a, B> = (
+    B,
+    &'a mut Vec<JoinHandle<()>>,
+    Option<Lookout>,
+    (Option<Maker>, &'a Alarms),
+);
 
 /// A thread that ends when its input does, or with a fault.
 type Reader = JoinHandle<Result<(), receive::Error>>;
@@ -93,7 +102,7 @@ impl Readers {
         config: &Config,
         changes: Vec<Receiver<Change>>,
         outbox: &Outbox,
-        (back, threads, lookout): (impl Fn() -> Back, &mut Vec<JoinHandle<()>>, Option<Lookout>),
+        (back, threads, lookout, (rules, alarms)): Ways<'_, impl Fn() -> Back>,
     ) -> Result<(Captured, Vec<Reader>)> {
         let all = changes.len();
         let live = all - usize::from(self.watches);
@@ -110,12 +119,16 @@ impl Readers {
         let cells = captured.shards.iter().zip(from).zip(changes);
         for (n, ((cell, from), changes)) in cells.enumerate() {
             let mut shard = capture_shard(config, back());
+            if let Some(rules) = &rules {
+                shard = shard.with_rules(rules.engine());
+            }
             if lookout.is_some() {
                 shard = shard.with_feed(Feed::new(rand::rng().random()));
             }
             let worker = |shard| {
                 CaptureWorker::new(shard, cell.clone())
                     .with_lookout(lookout.clone())
+                    .with_alarm(alarms.one(config))
                     .with_changes(changes.clone())
             };
             let worker = if n < live {

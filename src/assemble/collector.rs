@@ -3,8 +3,8 @@
 use super::findings::Telling;
 use super::housekeeper::{DECODE_FILES, SIDES_FILES, saved_state};
 use super::{
-    Embedded, Gate, Housekeeper, Opened, Readers, Reconciler, Reloader, StateDirectory, View,
-    budget, correlate,
+    Alarms, Embedded, Gate, Housekeeper, Opened, Readers, Reconciler, Reloader, StateDirectory,
+    View, budget, correlate,
 };
 use crate::aggregate::Usage;
 use crate::batch::{Crowding, Identity, Sealer};
@@ -40,6 +40,7 @@ pub struct Collector {
     poller: Arc<Poller>,
     reconciler: Option<Reconciler>,
     telling: Telling,
+    alarms: Alarms,
     view: Arc<View>,
     state: Arc<StateDirectory>,
     addresses: Vec<SocketAddr>,
@@ -60,7 +61,7 @@ impl Collector {
         let (connection, store) = connect(&opened.config)?;
         let (shards, meters) = shards_of(&opened.config);
         let intake = Intake::new(&opened.config.receive);
-        let (reloader, mut changes) = Reloader::new(&mut opened, &intake, (shards, meters));
+        let (reloader, mut changes) = Reloader::new(&mut opened, &intake, (shards, meters))?;
         let (config, state) = (&opened.config, Arc::new(opened.state));
         let (listeners, server) = (opened.listeners, opened.server);
         let control_address = server.address();
@@ -74,18 +75,16 @@ impl Collector {
         let cells: Vec<Cell> = (0..shards).map(|_| Cell::default()).collect();
         let tables = tables(config, &state, reloader.polled().clone())?;
         let of_meters = changes.split_off(shards);
-        let shard = |n, mine: &dyn Fn(Addr) -> bool| {
-            let mut shard = export_shard(config, tables.clone(), sealers.one(), &before, mine)?;
-            shard.back().declare_if(n == 0);
-            shard.back().owned(&intake, n, shards);
-            Ok(shard)
+        let shard = |mine: &dyn Fn(Addr) -> bool| {
+            export_shard(config, tables.clone(), sealers.one(), &before, mine)
         };
         let (lookout, judges) = correlate::prepare(config)?.unzip();
         let workers = workers(shard, config, &intake, (&cells, &lookout), changes)?;
         let (senders, mut shards) = start_shards(workers, &outbox, config.receive.queue)?;
         let back = || Back::new(tables.clone(), usage(config), sealers.one());
-        let (captured, readers) =
-            readers.run(config, of_meters, &outbox, (back, &mut shards, lookout))?;
+        let (alarms, found) = Alarms::start(config, state.path(), meters)?;
+        let ways = (back, &mut shards, lookout, (reloader.rules(), &alarms));
+        let (captured, readers) = readers.run(config, of_meters, &outbox, ways)?;
         let view = Arc::new(View::new(
             &listeners,
             (cells, captured),
@@ -94,11 +93,12 @@ impl Collector {
             outbox.stats().clone(),
             Arc::new(reloader),
         ));
+        view.lost(alarms.lost());
         let control = server.start(view.clone())?;
         let poller = poll(config, &state, &view)?;
         let reconciler = Reconciler::start(config, &connection, &view)?;
         let way = (sealers.one(), outbox.clone());
-        let telling = Telling::start(config, (state.path(), &tables), way, &connection, &view)?;
+        let telling = Telling::start(config, (&state, &tables), found, way, (&connection, &view))?;
         shards.extend(judges.map(|j| j.start(telling.found.clone())).transpose()?);
         tell_address(config, control_address);
         let housekeeper = Housekeeper::start(view.clone(), state.clone(), sealers.one(), outbox)?;
@@ -115,6 +115,7 @@ impl Collector {
             poller,
             reconciler,
             telling,
+            alarms,
             view,
             state,
             addresses,
@@ -190,6 +191,7 @@ impl Collector {
                 in_order = false;
             }
         }
+        self.alarms.stop();
         self.telling.stop();
         // its last bundle carries the outcomes of receive; its outbox is the last one
         self.housekeeper.stop();
@@ -424,7 +426,7 @@ fn export_shard(
 
 /// A worker for each cell.
 fn workers(
-    shard: impl Fn(usize, &dyn Fn(Addr) -> bool) -> Result<ExportShard>,
+    shard: impl Fn(&dyn Fn(Addr) -> bool) -> Result<ExportShard>,
     config: &Config,
     intake: &Arc<Intake>,
     (cells, lookout): (&[Cell], &Option<Lookout>),
@@ -434,7 +436,9 @@ fn workers(
     let pairs = cells.iter().zip(changes).enumerate();
     pairs
         .map(|(n, (cell, changes))| {
-            let mut shard = shard(n, &|a| intake.shard(a, shards) == n)?;
+            let mut shard = shard(&|a| intake.shard(a, shards) == n)?;
+            shard.back().declare_if(n == 0);
+            shard.back().owned(intake, n, shards);
             if lookout.is_some() {
                 shard = shard.with_sightings();
             }

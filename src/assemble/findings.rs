@@ -4,8 +4,8 @@
     reason = "hits are published once a tick, read by control"
 )]
 
-use super::View;
 use super::desk::{Desk, Watch};
+use super::{StateDirectory, View};
 use crate::batch::{DetectionRow, Extra, Sealer};
 use crate::config::Config;
 use crate::detect::suppression::Suppressions;
@@ -16,7 +16,7 @@ use crate::receive::route::Moment;
 use crate::sink::clickhouse::Connection;
 use crate::sink::{Outbox, ndjson};
 use anyhow::{Result, anyhow};
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -96,6 +96,11 @@ impl Findings {
     }
 }
 
+/// The way to the thread of findings.
+pub(super) fn channel() -> (Sender<Vec<Detection>>, Receiver<Vec<Detection>>) {
+    bounded(FOUND_MAX)
+}
+
 /// The thread that takes what is found, and what tells people. Ends in order: after those who find, before the sink.
 #[derive(Debug)]
 pub(super) struct Telling {
@@ -113,14 +118,14 @@ impl Telling {
     /// Which file, folder or thread is at fault.
     pub fn start(
         config: &Config,
-        (state, tables): (&Path, &Arc<Tables>),
+        (state, tables): (&StateDirectory, &Arc<Tables>),
+        (found, taken): (Sender<Vec<Detection>>, Receiver<Vec<Detection>>),
         (sealer, outbox): (Sealer, Outbox),
-        connection: &Connection,
-        view: &View,
+        (connection, view): (&Connection, &View),
     ) -> Result<Telling> {
         let notifier = match config.notify.targets.is_empty() {
             true => None,
-            false => Some(Arc::new(notifier(config, state, tables)?)),
+            false => Some(Arc::new(notifier(config, state.path(), tables)?)),
         };
         let suppressions = Suppressions::new(&config.suppressions);
         let mut findings = Findings::new(suppressions, sealer, outbox, notifier.clone());
@@ -134,7 +139,6 @@ impl Telling {
                 Some(desk.watch(after_min, notifier.clone())?)
             }
         };
-        let (found, taken) = bounded::<Vec<Detection>>(FOUND_MAX);
         let work = move || {
             for found in taken {
                 findings.take(found, Moment::now().wall_ns);

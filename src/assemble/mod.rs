@@ -5,6 +5,8 @@
 //! manager hears), the order of starting and stopping. Never: a byte of data. Stop is end of stream: only receive is told,
 //! everything else ends when its input does.
 
+mod alarms;
+mod alert_log;
 mod budget;
 mod captures;
 mod collector;
@@ -17,13 +19,16 @@ mod heap;
 mod housekeeper;
 mod notifier;
 mod opened;
+mod pcaps;
 mod progress;
 pub(crate) mod query;
 mod reconciler;
 mod reload;
+pub(crate) mod rules;
 mod state;
 mod view;
 
+use alarms::Alarms;
 pub use budget::refuse as refuse_budget;
 use captures::{Captured, Readers};
 pub use collector::{Collector, spool_dir};
@@ -34,6 +39,7 @@ pub use heap::return_large_memory;
 use housekeeper::Housekeeper;
 pub use notifier::Notifier;
 pub use opened::{Opened, Origin};
+pub use pcaps::{pcap_dir, pcap_file};
 pub use progress::{Pace, Progress};
 use reconciler::Reconciler;
 pub use reload::{LIVE, Reloader};

@@ -178,7 +178,17 @@ impl Opened {
     fn check_files(&self) -> Result<()> {
         let store = self.config.clickhouse.iter().flat_map(|c| c.files());
         let snmp = self.config.snmp.files();
-        for file in self.config.control.files().chain(store).chain(snmp) {
+        let rules = &self.config.signatures;
+        let rules = rules.rules.iter().chain(&rules.threshold_file);
+        let rules = rules.filter(|r| r.is_file());
+        for file in self
+            .config
+            .control
+            .files()
+            .chain(store)
+            .chain(snmp)
+            .chain(rules)
+        {
             readable(file)?;
         }
         if let Some(spool) = self.spool() {

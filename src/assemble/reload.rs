@@ -4,14 +4,16 @@
     reason = "one reload at a time; no datagram passes this lock"
 )]
 
-use super::{Notifier, Opened, budget, opened::Origin};
+use super::{Notifier, Opened, budget, opened::Origin, rules};
 use crate::config::{self, Config, Keys};
 use crate::control::{self, Access, Reloads};
+use crate::detect::signature::engine::Maker;
 use crate::enrich::{self, Polled, Tables};
 use crate::receive::{Intake, route::Moment};
 use crate::rights::{self, Capability};
-use crate::shard::Change;
+use crate::shard::{Change, RulesChange};
 use crate::snmp::{self, Poller};
+use anyhow::anyhow;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -33,6 +35,9 @@ pub const LIVE: &[&str] = &[
     "receive.exporters_max",
     "receive.exporters_new_per_minute_max",
     "shutdown_grace_s",
+    "signatures.rules",
+    "signatures.threshold_file",
+    "signatures.variables.",
     "snmp.",
 ];
 
@@ -61,6 +66,8 @@ pub struct Reloader {
 struct InForce {
     config: Config,
     keys: Keys,
+    /// Rules, where packets are captured.
+    signatures: Option<Maker>,
 }
 
 /// Everything that can fail, done before anything changes.
@@ -70,15 +77,20 @@ struct Prepared {
     changes: Vec<config::Change>,
     tables: Tables,
     rules: control::Rules,
+    signatures: RulesChange,
 }
 
 impl Reloader {
     /// The reloader of what was opened, and the ends of its channels of shards for exports and for packets.
+    ///
+    /// # Errors
+    /// When rules cannot be loaded.
     pub(super) fn new(
         opened: &mut Opened,
         intake: &Arc<Intake>,
         (exports, captures): (usize, usize),
-    ) -> (Reloader, Vec<Receiver<Change>>) {
+    ) -> anyhow::Result<(Reloader, Vec<Receiver<Change>>)> {
+        let signatures = signatures(&opened.config, captures)?;
         let (senders, receivers) = (0..exports + captures)
             .map(|_| bounded(CHANGES_MAX))
             .unzip();
@@ -87,6 +99,7 @@ impl Reloader {
             force: Mutex::new(InForce {
                 config: opened.config.clone(),
                 keys: opened.keys.clone(),
+                signatures,
             }),
             shards: senders,
             exports,
@@ -101,7 +114,13 @@ impl Reloader {
             last_failed: AtomicBool::new(false),
             read_at_s: AtomicU64::new(now_s()),
         };
-        (reloader, receivers)
+        Ok((reloader, receivers))
+    }
+
+    /// The rules in force, if there are any.
+    pub(super) fn rules(&self) -> Option<Maker> {
+        let force = self.force.lock().unwrap_or_else(PoisonError::into_inner);
+        force.signatures.clone()
     }
 
     /// What exporters answer when they are asked for their interfaces.
@@ -208,12 +227,32 @@ impl Reloader {
             tls_client_ca_file: force.config.control.tls_client_ca_file.clone(),
             ..config.control.clone()
         });
+        let signatures = self.reread(force, &config).map_err(at)?;
         Ok(Prepared {
+            signatures,
             rules: rules.map_err(|e| unchanged(format!("{name}: {e}")))?,
             config,
             keys,
             changes,
             tables,
+        })
+    }
+
+    /// Rules as the files have them now, made beside those that run.
+    fn reread(&self, force: &InForce, new: &Config) -> Result<RulesChange, String> {
+        if self.shards.len() == self.exports {
+            return Ok(RulesChange::AsBefore);
+        }
+        // limits change with a restart
+        let mut config = force.config.clone();
+        let (old, new) = (&mut config.signatures, &new.signatures);
+        old.rules.clone_from(&new.rules);
+        old.variables.clone_from(&new.variables);
+        old.threshold_file.clone_from(&new.threshold_file);
+        Ok(match rules::load(&config, force.signatures.as_ref())? {
+            Some(maker) => RulesChange::To(Box::new(maker)),
+            None if force.signatures.is_some() => RulesChange::Off,
+            None => RulesChange::AsBefore,
         })
     }
 
@@ -234,7 +273,9 @@ impl Reloader {
         let of_shards = |key: &str| key.starts_with("enrich.") || key.starts_with("batch.");
         // the files that the configuration names may have changed when it has not
         let told = live.iter().any(|c| of_shards(&c.key)) || new.config.enrich.reads_files();
-        let late = told && !self.tell_shards(new.tables, &new.config.batch);
+        let back = told.then(|| (Arc::new(new.tables), new.config.batch.clone()));
+        let is_for_shards = told || !matches!(new.signatures, RulesChange::AsBefore);
+        let late = is_for_shards && !self.tell_shards(back, &new.signatures);
         let mut text = format!("reloaded: {} change(s)\n", live.len());
         for change in &live {
             tracing::info!("reload: {change}");
@@ -250,6 +291,15 @@ impl Reloader {
             tracing::warn!("reload: {why}");
             text += &format!("{why}\n");
         }
+        match new.signatures {
+            RulesChange::AsBefore => {}
+            RulesChange::Off => force.signatures = None,
+            RulesChange::To(maker) => {
+                let (n, generation) = (maker.program().len(), maker.program().generation());
+                text += &format!("{n} rules, generation {generation}\n");
+                force.signatures = Some(*maker);
+            }
+        }
         if new.changes.is_empty() {
             tracing::info!("reload: the configuration is as before");
         }
@@ -258,11 +308,15 @@ impl Reloader {
     }
 
     /// Whether all shards have taken it over.
-    fn tell_shards(&self, tables: Tables, batch: &crate::batch::Settings) -> bool {
+    fn tell_shards(
+        &self,
+        back: Option<(Arc<Tables>, crate::batch::Settings)>,
+        rules: &RulesChange,
+    ) -> bool {
         let (done, all_done) = bounded::<()>(0);
         let change = Change {
-            tables: Arc::new(tables),
-            batch: batch.clone(),
+            back,
+            rules: rules.clone(),
             done,
         };
         for shard in &self.shards {
@@ -279,6 +333,9 @@ impl InForce {
     fn adopt(&mut self, new: Config) {
         let old = &mut self.config;
         old.enrich = new.enrich;
+        old.signatures.rules = new.signatures.rules;
+        old.signatures.variables = new.signatures.variables;
+        old.signatures.threshold_file = new.signatures.threshold_file;
         old.batch = new.batch;
         old.snmp = new.snmp;
         old.shutdown_grace_s = new.shutdown_grace_s;
@@ -290,6 +347,19 @@ impl std::fmt::Debug for Reloader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reloader").finish_non_exhaustive()
     }
+}
+
+/// The rules that a configuration names, if there is something to match with them.
+fn signatures(config: &Config, captures: usize) -> anyhow::Result<Option<Maker>> {
+    if captures > 0 {
+        return rules::load(config, None).map_err(|why| anyhow!(why));
+    }
+    if !config.signatures.rules.is_empty() {
+        tracing::warn!(
+            "signatures.rules: no interface is captured and no folder is watched, so there are no packets to match; see [capture]"
+        );
+    }
+    Ok(None)
 }
 
 /// Whether a change of this key is in force without a restart.

@@ -1,11 +1,13 @@
 //! What is known of everything, read from the published cells.
 
+use super::alarms::Lost;
 use super::desk::Desk;
 use super::findings::Hits;
 use super::reconciler::Latest;
 use super::{Captured, Pace, Reloader};
 use crate::aggregate::{Bandwidth, Histogram, QUALITY_MEASURES, Quality, QualityMeasure};
 use crate::control;
+use crate::detect::signature::HitCounts;
 use crate::ledger::{Book, Gauges, Law, Outcome, laws};
 use crate::model::Addr;
 use crate::notify;
@@ -32,6 +34,7 @@ pub struct View {
     reconciliation: OnceLock<Latest>,
     desk: OnceLock<Desk>,
     told: OnceLock<(Hits, Option<Arc<notify::Notifier>>)>,
+    lost: OnceLock<Lost>,
 }
 
 /// All counts at one moment. Under load threads publish one after the other, so the laws hold to within what they published
@@ -82,6 +85,7 @@ impl View {
             reconciliation: OnceLock::new(),
             desk: OnceLock::new(),
             told: OnceLock::new(),
+            lost: OnceLock::new(),
         }
     }
 
@@ -101,6 +105,38 @@ impl View {
     pub(super) fn told(&self, hits: Hits, notifier: Option<Arc<notify::Notifier>>) {
         // set once, at the start
         let _ = self.told.set((hits, notifier));
+    }
+
+    /// From here on what the disk refused of alerts is counted.
+    pub(super) fn lost(&self, lost: Lost) {
+        // set once, at the start
+        let _ = self.lost.set(lost);
+    }
+
+    /// What rules found.
+    fn signatures(&self) -> Option<control::Signatures> {
+        let (mut all, mut generation) = (HitCounts::default(), 0);
+        for cell in &self.captured.shards {
+            cell.with(|s| {
+                all.merge(&s.hits);
+                generation = generation.max(s.generation);
+            });
+        }
+        let rules = self.reloader.rules().map_or(0, |m| m.program().len());
+        if rules == 0 && all.all == 0 {
+            return None;
+        }
+        let top = all.top(TOP_RULES).into_iter();
+        let top = top.map(|((gid, sid), n, text)| (format!("{gid}:{sid}"), text.to_owned(), n));
+        let top: Vec<_> = top.collect();
+        let named: u64 = top.iter().map(|t| t.2).sum();
+        Some(control::Signatures {
+            generation,
+            rules: rules as u64,
+            other: all.all.saturating_sub(named),
+            top,
+            classes: all.classes.into_iter().collect(),
+        })
     }
 
     fn detections(&self) -> control::Detections {
@@ -198,6 +234,9 @@ impl View {
             });
         }
         book.other().merge(&sink.outcomes);
+        if let Some(lost) = self.lost.get() {
+            lost.book(book.other());
+        }
         Totals {
             book,
             gauges,
@@ -324,6 +363,7 @@ impl control::Source for View {
                 endpoints: sink.endpoints.into_iter().map(endpoint).collect(),
             },
             detections: self.detections(),
+            signatures: self.signatures(),
             bandwidth: self.bandwidth(),
             store_restarts: self.store_restarts.load(Relaxed),
             not_ready,
@@ -358,6 +398,9 @@ impl control::Source for View {
         self.desk()?.step(id, step)
     }
 }
+
+/// Rules that have a metric of their own.
+const TOP_RULES: usize = 20;
 
 fn listener(r: &ReceiveStats) -> control::Listener {
     control::Listener {

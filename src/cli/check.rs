@@ -1,6 +1,7 @@
 //! `flowhouse check`: everything that would stop `run`, found before it does.
 
 use super::text;
+use crate::assemble::rules::summary;
 use crate::assemble::{StateDirectory, refuse_budget, spool_dir, state_dir};
 use crate::config::{Config, Fault};
 use crate::control::{self, Rules};
@@ -101,6 +102,10 @@ fn look(config: &Config, offline: bool, report: &mut Report) -> Result<()> {
         report.warn("names", doubt)?;
     }
     keys_and_accounts(config, offline, report)?;
+    if !config.signatures.rules.is_empty() {
+        let rules = rules(config, report);
+        report.tell("rules", "signatures.rules", rules)?;
+    }
     if offline {
         return report.tell("spool", "spool.free_bytes_min", floor(config));
     }
@@ -215,6 +220,33 @@ impl Report {
         format!("{}:{space}{fault}", file.display())
     }
 }
+
+/// Whether rules load, and which do not.
+fn rules(config: &Config, report: &mut Report) -> Result<String> {
+    let fault = |why: String| anyhow!("signatures.rules: {why}");
+    let loaded = config.signatures.files().load_whole().map_err(fault)?;
+    if config.capture.shards_all(1) == 0 {
+        report.warn("rules", "signatures.rules: no interface is captured and no folder is watched, so there are no packets to match")?;
+    }
+    let (refused, never) = (&loaded.set.refused, loaded.set.report().warnings);
+    let never = never.iter().filter(|w| w.never_fires).count();
+    let notes = loaded.notes.iter().cloned();
+    let first = refused.iter().take(REFUSED_SHOWN).map(ToString::to_string);
+    for text in notes.chain(first) {
+        report.warn("rules", text)?;
+    }
+    let more = match never {
+        0 => String::new(),
+        n => format!(", {n} reasons why a rule can never fire"),
+    };
+    let summary = summary(&loaded.set);
+    Ok(format!(
+        "{summary}{more} (`flowhouse rules check` has all of it)"
+    ))
+}
+
+/// Refused rules that are named one by one.
+const REFUSED_SHOWN: usize = 10;
 
 /// Whether the free-space floor can be kept at all on the file system of the spool.
 fn floor(config: &Config) -> Result<String> {

@@ -72,6 +72,10 @@ const TABLES: [(&str, &str, What, Limit); 3] = [
     ),
 ];
 
+/// The starter rules, and what their classes mean.
+const RULES: &str = include_str!("../../deploy/rules/flowhouse.rules");
+const CLASSES: &str = include_str!("../../deploy/rules/classification.config");
+
 /// How long the first rows may take; then something is wrong.
 const FIRST_ROWS: Duration = Duration::from_secs(30);
 
@@ -226,6 +230,14 @@ fn prepare(data: &Path) -> Result<()> {
     let packets = packets::folder(data);
     std::fs::create_dir_all(&packets)
         .with_context(|| format!("cannot make {}", packets.display()))?;
+    let rules = data.join("rules");
+    std::fs::create_dir_all(&rules)?;
+    for (name, text) in [
+        ("flowhouse.rules", RULES),
+        ("classification.config", CLASSES),
+    ] {
+        std::fs::write(rules.join(name), text)?;
+    }
     std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o755))?;
     Ok(())
 }
@@ -238,6 +250,7 @@ fn config(data: &Path, url: &str, key: &str) -> Config {
     config.receive.listeners = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
     config.capture.watch_directory = Some(packets::folder(data));
     config.capture.watch_delete = true;
+    config.signatures.rules = vec![data.join("rules/flowhouse.rules")];
     // a demo is short: conversations are told while it lasts
     config.capture.watch_idle_s = 2;
     (config.meter.active_s, config.meter.idle_s) = (10, 5);

@@ -301,7 +301,7 @@ impl<'a> Replay<'a> {
                 false => shard,
             }
         };
-        let maker = self.arguments.signatures.load()?;
+        let maker = self.arguments.signatures.load(&self.config.reassemble)?;
         let capture = || {
             let dissector = Dissector::new(&self.config.dissect);
             // nobody can attack a file, and the result is the same each time
@@ -313,7 +313,7 @@ impl<'a> Replay<'a> {
             let fragments = Fragments::new(&reassemble.fragments);
             let shard = CaptureShard::new(dissector, fragments, meter, back(), book());
             let shard = match &maker {
-                Some(maker) => shard.with_rules(maker.engine(reassemble)),
+                Some(maker) => shard.with_rules(maker.engine()),
                 None => shard,
             };
             match detects {

@@ -2,12 +2,10 @@
 
 use super::replay::{As, ReplayArguments};
 use super::signatures::SignatureArguments;
-use crate::detect::signature::{
-    Classifications, Context, References, Report, RuleSet, Source, Tuning,
-};
-use anyhow::{Context as _, Result, bail};
+use crate::detect::signature::{self, Loaded, Report, RuleSet};
+use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Reads signature rules in Suricata's language: which load, which do not and why, what they mean, and what they find.
 #[derive(Debug, Args)]
@@ -82,7 +80,7 @@ pub fn run(arguments: &RulesArguments) -> Result<()> {
             warnings,
             strict,
         } => {
-            let report = files.load()?.0.report();
+            let report = files.load()?.set.report();
             if *json {
                 super::say(serde_json::to_string(&report)?)?;
             } else {
@@ -93,7 +91,7 @@ pub fn run(arguments: &RulesArguments) -> Result<()> {
             }
             Ok(())
         }
-        Action::Explain { files, sid } => explain(&files.load()?.0, sid),
+        Action::Explain { files, sid } => explain(&files.load()?.set, sid),
         Action::Test {
             signatures,
             out,
@@ -156,85 +154,21 @@ fn text(report: &Report, warnings: bool) -> String {
 
 impl Files {
     /// Reads the rules, and what changes how they alert.
-    pub(super) fn load(&self) -> Result<(RuleSet, Tuning)> {
-        let (context, tuning) = self.context()?;
-        let mut texts = vec![];
-        for path in self.rule_files()? {
-            let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
-            texts.push((path.display().to_string(), bytes));
-        }
-        let sources = texts.iter().map(|(file, bytes)| Source { file, bytes });
-        let set = RuleSet::load(&sources.collect::<Vec<_>>(), &context);
-        Ok((set, tuning))
-    }
-
-    fn rule_files(&self) -> Result<Vec<PathBuf>> {
-        let mut files = vec![];
-        for path in &self.files {
-            if !path.is_dir() {
-                files.push(path.clone());
-                continue;
-            }
-            let entries = std::fs::read_dir(path).with_context(|| path.display().to_string())?;
-            let paths = entries.map(|e| e.map(|e| e.path()));
-            let mut inside: Vec<PathBuf> = paths.collect::<Result<_, _>>()?;
-            inside.retain(|p| p.extension().is_some_and(|e| e == "rules"));
-            inside.sort();
-            files.append(&mut inside);
-        }
-        Ok(files)
-    }
-
-    fn context(&self) -> Result<(Context, Tuning)> {
-        let (mut context, mut tuning) = (Context::default(), Tuning::default());
-        for pair in &self.set {
-            let Some((key, value)) = pair.split_once('=') else {
-                bail!("--set {pair}: write KEY=VALUE");
-            };
-            let taken = context.variables.set(key.trim(), value, &context.settings);
-            if !taken.map_err(|reason| anyhow::anyhow!("--set {pair}: {reason}"))? {
-                eprintln!("flowhouse: --set {pair}: rules have no such variable; it is left out");
-            }
-        }
-        if let Some(text) = self.beside("classification.config")? {
-            let (read, faults) = Classifications::read(&text);
-            tell("classification.config", &faults);
-            context.classifications = read;
-        }
-        if let Some(text) = self.beside("reference.config")? {
-            let (read, faults) = References::read(&text);
-            tell("reference.config", &faults);
-            context.references = read;
-        }
-        if let Some(path) = &self.threshold {
-            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-            let (read, faults) = Tuning::read(&text, &context.variables, &context.settings);
-            tell(&path.display().to_string(), &faults);
-            tuning = read;
-        }
-        Ok((context, tuning))
-    }
-
-    /// A file beside the first rules, if it is there.
-    fn beside(&self, name: &str) -> Result<Option<String>> {
-        let first = self.files.first().map_or(Path::new("."), PathBuf::as_path);
-        let folder = if first.is_dir() {
-            first
-        } else {
-            first.parent().unwrap_or(Path::new("."))
+    pub(super) fn load(&self) -> Result<Loaded> {
+        let pair = |pair: &String| match pair.split_once('=') {
+            Some((key, value)) => Ok((key.trim().to_owned(), value.to_owned())),
+            None => bail!("--set {pair}: write KEY=VALUE"),
         };
-        let path = folder.join(name);
-        if !path.is_file() {
-            return Ok(None);
-        }
-        let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
-        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
-    }
-}
-
-fn tell(file: &str, faults: &[(u32, String)]) {
-    for (line, reason) in faults {
-        eprintln!("flowhouse: {file}:{line}: {reason}");
+        let files = signature::Files {
+            rules: self.files.clone(),
+            variables: self.set.iter().map(pair).collect::<Result<_>>()?,
+            threshold: self.threshold.clone(),
+            settings: signature::Settings::default(),
+        };
+        let loaded = files.load().map_err(anyhow::Error::msg)?;
+        let notes = loaded.notes.iter();
+        notes.for_each(|note| eprintln!("flowhouse: {note}"));
+        Ok(loaded)
     }
 }
 

@@ -1,8 +1,7 @@
 //! The rules of `replay` and `rules test`: options of Suricata to an engine, alerts to lines.
 
 use super::rules::Files;
-use crate::detect::signature::engine::{Alert, Engine, Program};
-use crate::detect::signature::state::Shared;
+use crate::detect::signature::engine::{Alert, Maker, Program};
 use crate::detect::signature::{EngineSettings, Settings};
 use crate::reassemble;
 use anyhow::{Context, Result, bail};
@@ -12,7 +11,6 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// Rules, and how packets are matched with them.
 #[derive(Clone, Debug, Default, Args)]
@@ -41,14 +39,6 @@ pub enum Checks {
     None,
 }
 
-/// What makes engines for shards.
-pub(super) struct Maker {
-    program: Arc<Program>,
-    shared: Arc<Shared>,
-    rules: Settings,
-    engine: EngineSettings,
-}
-
 impl SignatureArguments {
     /// Files of rules that stand among `files` are rules, too.
     pub fn with(&mut self, files: &mut Vec<PathBuf>) {
@@ -63,7 +53,7 @@ impl SignatureArguments {
     ///
     /// # Errors
     /// When a file cannot be read or a setting means nothing.
-    pub(super) fn load(&self) -> Result<Option<Maker>> {
+    pub(super) fn load(&self, reassemble: &reassemble::Settings) -> Result<Option<Maker>> {
         if self.rules.is_empty() {
             return Ok(None);
         }
@@ -90,18 +80,15 @@ impl SignatureArguments {
             set,
             threshold,
         };
-        let (set, tuning) = files.load()?;
-        for refused in &set.refused {
+        let loaded = files.load()?;
+        for refused in &loaded.set.refused {
             eprintln!("flowhouse: {refused}");
         }
         let rules = Settings::default();
-        let program = Program::new(&set, &tuning, &rules).map_err(anyhow::Error::msg)?;
-        Ok(Some(Maker {
-            program: Arc::new(program),
-            shared: Arc::new(Shared::new(&rules, 0)),
-            rules,
-            engine,
-        }))
+        let program = Program::new(&loaded.set, &loaded.tuning, &rules);
+        let program = program.map_err(anyhow::Error::msg)?;
+        let settings = (&rules, &engine);
+        Ok(Some(Maker::new(program, settings, reassemble, 0)))
     }
 }
 
@@ -140,20 +127,6 @@ fn size(text: &str) -> Result<usize> {
         0 => 16 << 20,
         bytes => bytes,
     })
-}
-
-impl Maker {
-    /// An engine for a shard.
-    pub fn engine(&self, reassemble: &reassemble::Settings) -> Engine {
-        Engine::new(
-            self.program.clone(),
-            self.shared.clone(),
-            &self.rules,
-            &self.engine,
-            reassemble,
-            0,
-        )
-    }
 }
 
 /// Takes what rules raise: lines of `alerts.ndjson`, and how many of each rule.

@@ -48,6 +48,8 @@ pub struct Config {
     pub enrich: enrich::Settings,
     /// `[detect]`: detectors of behaviour.
     pub detect: detect::anomaly::Settings,
+    /// `[signatures]`: rules that packets are matched with.
+    pub signatures: detect::signature::LiveSettings,
     /// `[snmp]`: names, speeds and counters of interfaces, asked from exporters.
     pub snmp: snmp::Settings,
     /// `[usage]`
@@ -140,6 +142,7 @@ impl Default for Config {
             meter: Default::default(),
             enrich: Default::default(),
             detect: Default::default(),
+            signatures: Default::default(),
             snmp: Default::default(),
             usage: Default::default(),
             batch: Default::default(),
@@ -316,6 +319,7 @@ impl Config {
             faults.push(Fault::of(text.into()));
         }
         faults.extend(self.detect.faults().into_iter().map(Fault::of));
+        faults.extend(self.signatures.faults().into_iter().map(Fault::of));
         faults.extend(self.faults_of_places().into_iter().map(Fault::of));
         if let Some(c) = &self.clickhouse {
             faults.extend(c.faults().into_iter().map(Fault::of));

@@ -1,9 +1,9 @@
 //! Incidents over HTTP: the list, one of them, its history, and the steps of its life.
 
-use super::Detections;
 use super::access::Peer;
 use super::families::Page;
 use super::server::Pages;
+use super::{Detections, Signatures};
 use axum::Json;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -227,6 +227,44 @@ pub(super) fn metrics(page: &mut Page, d: &Detections) {
         let rows = labels.iter().zip(&d.times);
         page.gauge(name, help, rows.filter_map(|(l, t)| Some((&l[..], of(t)?))));
     }
+}
+
+/// What rules found, as metrics.
+pub(super) fn signatures(page: &mut Page, s: &Signatures) {
+    let none = &[][..];
+    page.gauge(
+        "flowhouse_signature_rules",
+        "Rules that packets are matched with.",
+        [(none, s.rules as f64)],
+    );
+    page.gauge(
+        "flowhouse_signature_generation",
+        "Which load of the rules is in force: it grows with each reload.",
+        [(none, s.generation as f64)],
+    );
+    let classes = s.classes.iter().map(|((severity, category), n)| {
+        let labels = [
+            ("severity", severity.to_string()),
+            ("category", category.clone()),
+        ];
+        (labels, *n as f64)
+    });
+    let classes: Vec<_> = classes.collect();
+    page.counter(
+        "flowhouse_signature_hits_total",
+        "Alerts of rules, by severity (1 is the gravest) and category.",
+        classes.iter().map(|(l, n)| (&l[..], *n)),
+    );
+    let label =
+        |rule: &str, text: &str| [("rule", rule.to_owned()), ("signature", text.to_owned())];
+    let top = s.top.iter().map(|(rule, text, n)| (label(rule, text), *n));
+    let other = (s.other > 0).then(|| (label("other", ""), s.other));
+    let top: Vec<_> = top.chain(other).collect();
+    page.gauge(
+        "flowhouse_signature_rule_hits",
+        "Alerts since the start of the rules that raised most, and of all others together.",
+        top.iter().map(|(l, n)| (&l[..], *n as f64)),
+    );
 }
 
 /// Longest name and reason, bytes.

@@ -55,6 +55,9 @@ pub fn render(
         measured::reconciliation(&mut page, reconciliation);
     }
     detections::metrics(&mut page, &s.detections);
+    if let Some(signatures) = &s.signatures {
+        detections::signatures(&mut page, signatures);
+    }
     reloads(&mut page, s.reloads);
     page.text()
 }

@@ -28,5 +28,5 @@ pub use server::{Running, Server};
 pub use settings::Settings;
 pub use snapshot::{
     Bandwidth, Capture, Detections, Endpoint, Histogram, LifeTimes, Listener, Meter, Reconciled,
-    Reconciliation, Reloads, Shard, Sink, Snapshot, Snmp, Source, Spool,
+    Reconciliation, Reloads, Shard, Signatures, Sink, Snapshot, Snmp, Source, Spool,
 };

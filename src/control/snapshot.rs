@@ -71,6 +71,21 @@ pub struct Detections {
     pub times: Vec<LifeTimes>,
 }
 
+/// What rules found, since the start.
+#[derive(Clone, Debug, Default)]
+pub struct Signatures {
+    /// Which load of the rules is in force.
+    pub generation: u64,
+    /// Rules in force.
+    pub rules: u64,
+    /// Hits by severity and category.
+    pub classes: Vec<((u8, String), u64)>,
+    /// The rules that hit most: group and number, text, hits.
+    pub top: Vec<(String, String, u64)>,
+    /// Hits of all others.
+    pub other: u64,
+}
+
 /// How long it took to deal with incidents of one severity lately.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct LifeTimes {
@@ -115,6 +130,8 @@ pub struct Snapshot {
     pub reconciliation: Option<Reconciliation>,
     /// What became of detections.
     pub detections: Detections,
+    /// What rules found; none without rules.
+    pub signatures: Option<Signatures>,
     /// Bandwidth since the start.
     pub bandwidth: Bandwidth,
     /// Reloads of the configuration.

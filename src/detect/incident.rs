@@ -8,6 +8,7 @@ use crate::model::{
     Addr, Detection, DetectionKind, EVIDENCE_FLOWS_MAX, Entity, EntityRole, Evidence, EvidenceFlow,
     Figure, PEERS_MAX, Severity,
 };
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// What a detector reports.
@@ -115,7 +116,8 @@ impl Incidents {
             .iter()
             .map(|d| format!("{} {:016x}", d.kind.name(), d.id));
         let names: Vec<String> = names.collect();
-        let mut attack: Vec<&'static str> = way.iter().flat_map(|d| d.attack.clone()).collect();
+        let mut attack: Vec<Cow<'static, str>> =
+            way.iter().flat_map(|d| d.attack.clone()).collect();
         let mut incident = Incident::new(now_ms, f);
         if !names.is_empty() {
             incident.follows(&names.join(", "), &mut attack);
@@ -295,8 +297,9 @@ impl Incident {
                     flows: vec![],
                     counterfactual: f.counterfactual,
                     blind: f.blind,
+                    matches: vec![],
                 },
-                attack: f.kind.attack().to_vec(),
+                attack: f.kind.attack().iter().map(|t| (*t).into()).collect(),
             },
             told_ms: None,
             changed: true,
@@ -306,12 +309,12 @@ impl Incident {
     }
 
     /// It goes on from what its source did before.
-    fn follows(&mut self, names: &str, before: &mut Vec<&'static str>) {
+    fn follows(&mut self, names: &str, before: &mut Vec<Cow<'static, str>>) {
         before.append(&mut self.told.attack);
         let mut seen = vec![];
         before.retain(|id| {
             let fresh = !seen.contains(id);
-            seen.push(*id);
+            seen.push(id.clone());
             fresh
         });
         self.told.attack = std::mem::take(before);

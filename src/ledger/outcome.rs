@@ -278,6 +278,14 @@ outcomes! {
     RuleTalksRefused = "rule_talks_refused";
     /// Times that a rule was given up because confirming it took more steps than it may.
     RulesGivenUp = "rules_given_up";
+    /// Alerts that rules raised.
+    RuleAlerts = "rule_alerts";
+    /// Alerts that are in no detection, because as many detections of rules as may be were open or were begun that day.
+    RuleAlertsRefused = "rule_alerts_refused";
+    /// Alerts that are not in the file of alerts, because the disk was too slow or refused them.
+    RuleAlertsUnlogged = "rule_alerts_unlogged";
+    /// Captures of detections that were not written, because the disk was too slow or refused them.
+    PcapsRefused = "pcaps_refused";
 }
 
 #[cfg(test)]

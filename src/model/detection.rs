@@ -1,12 +1,18 @@
 //! What signatures, detectors and policies find: one row an incident, which grows.
 
 use super::Addr;
+use std::borrow::Cow;
 
 /// Most addresses that a detection names; [`Detection::peers_total`] has how many there were.
 pub const PEERS_MAX: usize = 100;
 
 /// Most flows that the evidence of a detection has.
 pub const EVIDENCE_FLOWS_MAX: usize = 10;
+
+/// Most places of matches that it has, and bytes of each.
+pub const EVIDENCE_MATCHES_MAX: usize = 16;
+/// See [`EVIDENCE_MATCHES_MAX`].
+pub const EVIDENCE_MATCH_BYTES_MAX: usize = 64;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $name:literal, $engine:ident, $severity:ident, $title:literal, [$($attack:literal),*];)*) => {
@@ -301,6 +307,21 @@ pub struct Evidence {
     pub counterfactual: String,
     /// What could not be judged, and why.
     pub blind: Vec<String>,
+    /// Where a rule found what it looked for, at most [`EVIDENCE_MATCHES_MAX`] places.
+    pub matches: Vec<EvidenceMatch>,
+}
+
+/// A place in a buffer at which a condition of a rule held.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EvidenceMatch {
+    /// Name of the buffer.
+    pub buffer: &'static str,
+    /// First byte; of a stream, from its start.
+    pub offset: u64,
+    /// How many bytes matched.
+    pub length: u32,
+    /// The first of them, at most [`EVIDENCE_MATCH_BYTES_MAX`].
+    pub bytes: Vec<u8>,
 }
 
 /// An incident as far as it is known. Later versions of the same id replace earlier ones.
@@ -341,7 +362,7 @@ pub struct Detection {
     /// Why.
     pub evidence: Evidence,
     /// Ids of techniques of MITRE ATT&CK; of a chain, in the order in which they were seen.
-    pub attack: Vec<&'static str>,
+    pub attack: Vec<Cow<'static, str>>,
 }
 
 impl Detection {

@@ -34,8 +34,9 @@ pub use columns::{
 };
 pub use datagram::Datagram;
 pub use detection::{
-    Detection, DetectionEngine, DetectionKind, EVIDENCE_FLOWS_MAX, Entity, EntityRole, Evidence,
-    EvidenceFlow, Figure, PEERS_MAX, Severity,
+    Detection, DetectionEngine, DetectionKind, EVIDENCE_FLOWS_MAX, EVIDENCE_MATCH_BYTES_MAX,
+    EVIDENCE_MATCHES_MAX, Entity, EntityRole, Evidence, EvidenceFlow, EvidenceMatch, Figure,
+    PEERS_MAX, Severity,
 };
 pub use field::Field;
 pub use flow_batch::{FLOW_BATCH_ROWS, FlowBatch, TEXT_ARENA_MAX, TEXT_VALUE_MAX};

@@ -1,6 +1,6 @@
 //! Frames to rows, for one shard.
 
-use super::{Back, Sealed};
+use super::{Back, Ring, RulesChange, Sealed};
 use crate::detect::anomaly::{ArpSeen, Feed, Sighting, of_rows};
 use crate::detect::signature::engine::{Alert, Engine};
 use crate::dissect::{Dissected, Dissector, FrameHead, Reason, glance};
@@ -20,6 +20,8 @@ pub struct CaptureShard {
     meter: Meter,
     /// Matches packets with rules; nothing where there are none.
     rules: Option<Box<Engine>>,
+    /// The latest packets, for detections of rules.
+    ring: Option<Ring>,
     /// What detectors look at beside rows; nobody where there are none.
     feed: Option<Feed>,
     sightings: Vec<Sighting>,
@@ -62,6 +64,7 @@ impl CaptureShard {
             strays: vec![],
             meter,
             rules: None,
+            ring: None,
             feed: None,
             sightings: vec![],
             back,
@@ -75,6 +78,38 @@ impl CaptureShard {
     pub fn with_rules(mut self, engine: Engine) -> Self {
         self.rules = Some(Box::new(engine));
         self
+    }
+
+    /// Keeps the latest packets as long as there are rules.
+    pub fn with_ring(mut self, ring: Ring) -> Self {
+        self.ring = Some(ring);
+        self
+    }
+
+    /// The latest packets.
+    pub fn ring(&mut self) -> Option<&mut Ring> {
+        self.ring.as_mut()
+    }
+
+    /// Goes on with other rules.
+    pub fn change_rules(&mut self, change: &RulesChange) {
+        match (change, &mut self.rules) {
+            (RulesChange::AsBefore, _) => {}
+            (RulesChange::Off, rules) => *rules = None,
+            (RulesChange::To(maker), Some(engine)) => engine.replace(maker.program().clone()),
+            (RulesChange::To(maker), rules) => *rules = Some(Box::new(maker.engine())),
+        }
+    }
+
+    /// Which load of the rules is in force; 0: none.
+    pub fn generation(&self) -> u64 {
+        self.rules.as_ref().map_or(0, |r| r.generation())
+    }
+
+    /// Whether rules raised something.
+    #[inline]
+    pub fn has_alerts(&self) -> bool {
+        self.rules.as_ref().is_some_and(|r| r.has_alerts())
     }
 
     /// What rules raised since this was asked last.
@@ -140,6 +175,9 @@ impl CaptureShard {
             Dissected::Ip(packet) => {
                 tally.one(Outcome::FramesDissected);
                 if let Some(rules) = &mut self.rules {
+                    if let Some(ring) = &mut self.ring {
+                        ring.keep(&head, bytes, &packet);
+                    }
                     rules.packet(&packet, self.book.other());
                 }
                 if packet.fragment.is_none() {

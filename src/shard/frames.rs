@@ -1,6 +1,6 @@
 //! The thread of a capture shard.
 
-use super::{CaptureShard, Cell, Change, Lookout, Sealed, Sighted, Stray};
+use super::{Alarm, CaptureShard, Cell, Change, Lookout, Sealed, Sighted, Stray};
 use crate::batch::Bundle;
 use crate::dissect::{FrameHead, RouteKey};
 use crate::ledger::Outcome;
@@ -18,6 +18,7 @@ pub struct CaptureWorker {
     cell: Cell,
     lookout: Option<Lookout>,
     looked_ns: i64,
+    alarm: Option<Alarm>,
     strays: Strays,
     /// Rows are of files: the time of their packets is not the one at which they arrived here.
     reads_files: bool,
@@ -51,6 +52,7 @@ impl CaptureWorker {
             cell,
             lookout: None,
             looked_ns: 0,
+            alarm: None,
             strays: Strays {
                 to: vec![],
                 from: bounded(0).1,
@@ -77,6 +79,15 @@ impl CaptureWorker {
     /// Lets detectors see its rows and packets.
     pub fn with_lookout(mut self, lookout: Option<Lookout>) -> Self {
         self.lookout = lookout;
+        self
+    }
+
+    /// Takes care of what rules raise.
+    pub fn with_alarm(mut self, mut alarm: Alarm) -> Self {
+        if let Some(ring) = alarm.take_ring() {
+            self.shard = self.shard.with_ring(ring);
+        }
+        self.alarm = Some(alarm);
         self
     }
 
@@ -110,8 +121,11 @@ impl CaptureWorker {
             let began = Instant::now();
             self.clock(batch.now_ns(), output);
             while let Ok(change) = self.changes.try_recv() {
-                self.seal(output, false);
-                self.shard.back().reconfigure(&change.tables, &change.batch);
+                if let Some((tables, batch)) = &change.back {
+                    self.seal(output, false);
+                    self.shard.back().reconfigure(tables, batch);
+                }
+                self.shard.change_rules(&change.rules);
             }
             while let Ok(stray) = self.strays.from.try_recv() {
                 self.stray(&stray, output);
@@ -119,6 +133,8 @@ impl CaptureWorker {
             self.frames(&batch, output);
             if batch.is_end() {
                 self.end_conversations(output);
+                self.raised(false);
+                self.alarm(true);
             } else if batch.is_empty() && !self.reads_files {
                 self.advance(batch.now_ns(), output);
             }
@@ -133,6 +149,11 @@ impl CaptureWorker {
         let from = std::mem::replace(&mut self.strays.from, bounded(0).1);
         from.iter().for_each(|stray| self.stray(&stray, output));
         self.end_conversations(output);
+        self.raised(true);
+        if let Some(mut alarm) = self.alarm.take() {
+            alarm.finish(&mut self.shard);
+            self.alarm = Some(alarm);
+        }
         self.seal(output, true);
         self.look(true);
         self.publish();
@@ -180,6 +201,7 @@ impl CaptureWorker {
             wire_len: f.original,
         };
         self.shard.frame(head, f.captured);
+        self.raised(false);
         while let Some(stray) = self.shard.take_stray() {
             if let Some(mine) = self.strays.send(stray) {
                 self.shard.stray(&mine);
@@ -234,9 +256,33 @@ impl CaptureWorker {
         if self.shard.due(self.now_ns) {
             self.seal(output, false);
         }
+        self.raised(false);
         self.look(self.now_ns - self.looked_ns >= STEP_NS);
         if self.now_ns - self.published_ns >= PUBLISH_NS {
+            self.alarm(false);
             self.publish();
+        }
+    }
+
+    /// Takes what rules raised.
+    #[inline]
+    fn raised(&mut self, waits: bool) {
+        if self.shard.has_alerts() {
+            let alerts = self.shard.take_alerts();
+            if let Some(alarm) = &mut self.alarm {
+                alarm.take(alerts, &mut self.shard, waits);
+            }
+        }
+    }
+
+    /// Tells what rules found.
+    fn alarm(&mut self, all: bool) {
+        let now_ns = match self.reads_files {
+            true => self.file_ns,
+            false => self.now_ns,
+        };
+        if let Some(alarm) = &mut self.alarm {
+            alarm.tick(now_ns, all, &mut self.shard);
         }
     }
 
@@ -282,8 +328,14 @@ impl CaptureWorker {
         let (rows_sent, bundles, busy_ns, queue) =
             (self.rows_sent, self.bundles, self.busy_ns, self.queue);
         let quality = self.shard.back().quality().clone();
+        let generation = self.shard.generation();
+        let hits = self.alarm.as_ref().map(Alarm::counts);
         let book = self.shard.book();
         self.cell.with(|stats| {
+            stats.generation = generation;
+            if let Some(hits) = hits.filter(|h| h.all != stats.hits.all) {
+                stats.hits.clone_from(hits);
+            }
             stats.book.clone_from(book);
             stats.rows_open = rows_open;
             stats.rows_sent = rows_sent;

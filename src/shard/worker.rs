@@ -1,9 +1,10 @@
 //! The thread of a shard.
 
-use super::{ExportShard, Lookout, Sighted, Stages};
+use super::{ExportShard, Lookout, RulesChange, Sighted, Stages};
 use crate::aggregate::{Bandwidth, Quality, Series};
 use crate::batch::{self, Bundle, Content};
 use crate::decode::{self, Faults, Snapshot};
+use crate::detect::signature::HitCounts;
 use crate::enrich::Tables;
 use crate::ledger::{Book, Outcome};
 use crate::receive::DatagramBatch;
@@ -49,6 +50,10 @@ pub struct ShardStats {
     pub conversations: u64,
     /// What packets told of quality since the start.
     pub quality: Quality,
+    /// How often rules hit.
+    pub hits: HitCounts,
+    /// Which load of the rules is in force; 0: none.
+    pub generation: u64,
     /// Rows that are not handed to the sink yet.
     pub rows_open: u64,
     /// Rows handed to the sink, in all.
@@ -150,10 +155,10 @@ impl Cell {
 /// What a reload changes in a shard, between two batches of datagrams.
 #[derive(Clone, Debug)]
 pub struct Change {
-    /// Tables fresh from the settings, taught by nobody.
-    pub tables: Arc<Tables>,
-    /// When bundles are sealed.
-    pub batch: batch::Settings,
+    /// Tables fresh from the settings, taught by nobody, and when bundles are sealed; none where that stays as it is.
+    pub back: Option<(Arc<Tables>, batch::Settings)>,
+    /// Rules, for shards of packets.
+    pub rules: RulesChange,
     /// Dropped once the change is in force.
     pub done: Sender<()>,
 }
@@ -239,12 +244,15 @@ impl Worker {
     }
 
     fn change(&mut self, change: &Change, output: &mut dyn FnMut(Bundle)) {
+        let Some((tables, batch)) = &change.back else {
+            return;
+        };
         // rows that wait refer to the names of the tables before
         match self.stages {
             Stages::Full => self.seal(output, false),
             Stages::Decode => self.shard.drop_batch(),
         }
-        self.shard.back().reconfigure(&change.tables, &change.batch);
+        self.shard.back().reconfigure(tables, batch);
     }
 
     /// Follows the clock of the data: ahead, or back when it was set. Batches of several listeners may come a little out of

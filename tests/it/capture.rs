@@ -51,7 +51,7 @@ fn program(name: &str) -> String {
     }
 }
 
-fn send(file: &Path, more: &[&str]) {
+pub fn send(file: &Path, more: &[&str]) {
     send_on("sender0", file, more);
 }
 

@@ -36,6 +36,7 @@ pub fn scan(id: u64, version: u32, now_ms: i64, ago_s: i64) -> Detection {
         detected_ms: first_ms + 4_000,
         count: 100 * u64::from(version),
         evidence: Evidence {
+            matches: vec![],
             figures: vec![Figure {
                 name: "ports without an answer",
                 observed: 100.0,
@@ -57,7 +58,7 @@ pub fn scan(id: u64, version: u32, now_ms: i64, ago_s: i64) -> Detection {
             counterfactual: "86 fewer ports without an answer".into(),
             blind: vec![],
         },
-        attack: vec!["T1046"],
+        attack: vec!["T1046".into()],
     }
 }
 
@@ -73,7 +74,7 @@ pub fn beacon(id: u64, now_ms: i64) -> Detection {
             Addr::from_v4([198, 51, 100, 7]),
         ),
         peers: vec![],
-        attack: vec!["T1071", "T1573"],
+        attack: vec!["T1071".into(), "T1573".into()],
         ..scan(id, 1, now_ms, 60)
     }
 }

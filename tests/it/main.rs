@@ -37,6 +37,7 @@ mod reconciliation;
 mod refusals;
 mod replay;
 mod report;
+mod rules_live;
 mod schema;
 mod signature;
 mod simulation;

@@ -3,6 +3,7 @@
 //! Owns: the questions to the store for people (`show`), the steps of a life, what a suppression would hide.
 //! Never: finds anything: detectors do.
 
+mod pcap;
 mod show;
 
 use super::connection::ConnectionArguments;
@@ -32,6 +33,8 @@ enum Action {
     List(ListArguments),
     /// One incident: figures and thresholds, what is usual, flows, what would silence it, and the SQL to go on with
     Show(OneArguments),
+    /// The packets of a detection of a rule, from where the collector keeps them: a capture file
+    Pcap(pcap::PcapArguments),
     /// What became of an incident, step by step
     History(OneArguments),
     /// Somebody looks at it
@@ -144,6 +147,7 @@ const EXAMPLES: &str = "Examples:
   flowhouse detections list
   flowhouse detections list --severity high --entity 10.1.0.0/16 --last 1d
   flowhouse detections show 3fa9
+  flowhouse detections pcap 3fa9 -c /etc/flowhouse/flowhouse.toml -o 3fa9.pcap
   flowhouse detections ack 3fa9 --why 'looking at the host'
   flowhouse detections benign 3fa9 --why 'scanner of the security team, ticket 4711'
   flowhouse detections would-hide 'kind=port_scan entity=10.1.2.3'
@@ -164,6 +168,7 @@ pub fn run(arguments: &DetectionsArguments) -> Result<()> {
                 false => super::say(show::text(&incident, &show::flows(&reader, &incident))),
             }
         }
+        Action::Pcap(p) => pcap::run(p),
         Action::History(one) => history(one),
         Action::Ack(c) => change(c, "acknowledged"),
         Action::Benign(c) => change(c, "benign"),

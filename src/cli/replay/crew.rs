@@ -4,6 +4,7 @@ use super::super::signatures::Alerts;
 use super::summary::ShardUsage;
 use crate::batch::Bundle;
 use crate::detect::anomaly::{Detectors, Sighting};
+use crate::detect::signature::{Hits, LiveSettings};
 use crate::dissect::{FrameHead, route};
 use crate::ledger::{Book, Outcome};
 use crate::meter::AHEAD;
@@ -28,6 +29,7 @@ pub(super) struct Crew {
     traffic_ns: i64,
     /// What becomes of what rules raise.
     alerts: Option<Alerts>,
+    hits: Hits,
     judge: Option<Judge>,
 }
 
@@ -78,6 +80,11 @@ impl Crew {
             export_ns: 0,
             traffic_ns: i64::MIN,
             alerts: None,
+            hits: Hits::new(&LiveSettings {
+                // nobody is told of them while they come
+                incidents_per_day_max: u32::MAX,
+                ..LiveSettings::default()
+            }),
         }
     }
 
@@ -102,7 +109,10 @@ impl Crew {
         if by_time {
             raised.sort_by_key(|a| (a.pair(), a.flow));
         }
-        raised.iter().for_each(|a| alerts.take(a));
+        for alert in &raised {
+            alerts.take(alert);
+            self.hits.take(alert);
+        }
     }
 
     /// How many of them give rows.
@@ -133,6 +143,7 @@ impl Crew {
     pub(super) fn finish(&mut self, to: &mut To) {
         self.exports.iter_mut().for_each(ExportShard::finish);
         self.end_conversations(u64::MAX, to);
+        self.hits.finish();
         to.last(self);
     }
 
@@ -155,7 +166,7 @@ impl Crew {
     /// What was found, in order of time.
     pub(super) fn detections(&self) -> Vec<&Detection> {
         let found = self.judge.iter().flat_map(|j| j.found.values());
-        let mut found: Vec<&Detection> = found.collect();
+        let mut found: Vec<&Detection> = found.chain(self.hits.ready()).collect();
         found.sort_by_key(|d| (d.first_ms, d.id));
         found
     }

@@ -74,9 +74,11 @@ pub struct Alert<'a> {
 pub struct Found<'a> {
     /// Name of the buffer.
     pub buffer: &'a str,
-    /// First byte.
-    pub offset: usize,
-    /// Bytes there, printable ones as they are, others as dots.
+    /// First byte; of a stream, from its start.
+    pub offset: u64,
+    /// How many bytes.
+    pub length: u32,
+    /// The first bytes there, printable ones as they are, others as dots.
     #[serde(serialize_with = "printable")]
     pub bytes: &'a [u8],
 }
@@ -430,6 +432,7 @@ mod tests {
             matches: vec![Found {
                 buffer: "tls.sni",
                 offset: 2,
+                length: 2,
                 bytes: b"ex",
             }],
             ..base
@@ -440,7 +443,7 @@ mod tests {
         );
         assert_eq!(
             got["matches"],
-            json!([{"buffer": "tls.sni", "offset": 2, "bytes": "ex"}])
+            json!([{"buffer": "tls.sni", "offset": 2, "length": 2, "bytes": "ex"}])
         );
         assert_eq!(
             (&got["vlan"], &got["in_iface"]),

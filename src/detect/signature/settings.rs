@@ -1,6 +1,8 @@
 //! Limits on rule text, so that a rule file cannot cost more than it says.
 
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// What one rule, and one file of rules, may be at most. Past a limit the rule is refused and the reason names it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,5 +96,117 @@ impl Default for EngineSettings {
             body_step_bytes: 32 << 10,
             alert_bytes_max: 4_096,
         }
+    }
+}
+
+/// Rules of a running collector, and what becomes of what they raise.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LiveSettings {
+    /// Files of rules, folders with `*.rules`, or patterns with `*` and `?` in their last part. `classification.config` and `reference.config`
+    /// beside the first are read. Default none: packets are matched with nothing.
+    pub rules: Vec<PathBuf>,
+    /// Variables of rule headers, by Suricata's names without their group: `HOME_NET = "10.0.0.0/8"`. Default: Suricata's stock values.
+    pub variables: BTreeMap<String, String>,
+    /// A `threshold.config`. Default none.
+    pub threshold_file: Option<PathBuf>,
+    /// A file to which every alert is appended as a line of EVE. Default none.
+    pub alerts_file: Option<PathBuf>,
+    /// Bytes after which that file is renamed to `.1` (those before to `.2` and so on) and begun anew. Default 100,000,000.
+    pub alerts_file_bytes_max: u64,
+    /// Such files that are kept beside the one that is written (count). Default 9.
+    pub alerts_files_max: u32,
+    /// Seconds of silence after which the hits of a rule between two hosts are over; the same again is another detection. Default 3,600.
+    pub incident_gap_s: u32,
+    /// Such detections that are open at a time, of a shard (count); alerts past it are in no detection, counted. Default 16,384.
+    pub incidents_max: usize,
+    /// New ones a day, of a shard (count); likewise. Default 10,000.
+    pub incidents_per_day_max: u32,
+    /// Bytes of the latest packets that a shard keeps for the captures of detections; 0: there are no such captures. Default 16,777,216.
+    pub packets_bytes_max: usize,
+    /// Where a capture of each detection is written. Default: `pcaps` in the state directory.
+    pub pcap_directory: Option<PathBuf>,
+    /// Bytes of one such capture. Default 262,144.
+    pub pcap_bytes_max: usize,
+    /// Such captures that are kept (count); the oldest goes. Default 2,000.
+    pub pcaps_max: usize,
+    /// Seconds after an alert whose packets of the same conversation are in it, too. Default 5.
+    pub pcap_after_s: u32,
+    /// `[signatures.limits]`
+    pub limits: Settings,
+    /// `[signatures.engine]`
+    pub engine: EngineSettings,
+}
+
+impl Default for LiveSettings {
+    fn default() -> Self {
+        Self {
+            rules: vec![],
+            variables: BTreeMap::new(),
+            threshold_file: None,
+            alerts_file: None,
+            alerts_file_bytes_max: 100_000_000,
+            alerts_files_max: 9,
+            incident_gap_s: 3_600,
+            incidents_max: 16_384,
+            incidents_per_day_max: 10_000,
+            packets_bytes_max: 16 << 20,
+            pcap_directory: None,
+            pcap_bytes_max: 256 << 10,
+            pcaps_max: 2_000,
+            pcap_after_s: 5,
+            limits: Settings::default(),
+            engine: EngineSettings::default(),
+        }
+    }
+}
+
+impl LiveSettings {
+    /// Which files, and with what they are read.
+    pub fn files(&self) -> super::Files {
+        let variables = self.variables.iter();
+        super::Files {
+            rules: self.rules.clone(),
+            variables: variables.map(|(k, v)| (k.clone(), v.clone())).collect(),
+            threshold: self.threshold_file.clone(),
+            settings: self.limits.clone(),
+        }
+    }
+
+    /// What is wrong; each text begins with the key.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = vec![];
+        let places = self.rules.iter().map(|r| ("signatures.rules", r));
+        let others = [
+            ("signatures.threshold_file", &self.threshold_file),
+            ("signatures.alerts_file", &self.alerts_file),
+            ("signatures.pcap_directory", &self.pcap_directory),
+        ];
+        let others = others
+            .into_iter()
+            .filter_map(|(k, p)| Some((k, p.as_ref()?)));
+        for (key, path) in places.chain(others).filter(|(_, p)| !p.is_absolute()) {
+            faults.push(format!(
+                "{key} must be an absolute path: {path:?} would be another file wherever the collector is started from"
+            ));
+        }
+        let least = [
+            ("alerts_file_bytes_max", self.alerts_file_bytes_max),
+            ("incidents_max", self.incidents_max as u64),
+            ("limits.match_steps_max", self.limits.match_steps_max.into()),
+            ("engine.flows_max", self.engine.flows_max as u64),
+            ("engine.chunk_bytes", self.engine.chunk_bytes as u64),
+            ("pcaps_max", self.pcaps_max as u64),
+        ];
+        let zero = least.iter().filter(|(_, n)| *n == 0);
+        faults.extend(zero.map(|(key, _)| format!("signatures.{key} must be at least 1")));
+        let most = [
+            ("alerts_files_max", self.alerts_files_max, 1_000),
+            ("pcap_after_s", self.pcap_after_s, 600),
+            ("incident_gap_s", self.incident_gap_s, 86_400),
+        ];
+        let above = most.iter().filter(|(_, n, most)| n > most);
+        faults.extend(above.map(|(key, _, m)| format!("signatures.{key} must be at most {m}")));
+        faults
     }
 }

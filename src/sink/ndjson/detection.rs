@@ -1,6 +1,6 @@
 //! `detections.ndjson`: one line an incident.
 
-use crate::model::{Detection, Evidence, EvidenceFlow, Figure};
+use crate::model::{Detection, Evidence, EvidenceFlow, EvidenceMatch, Figure};
 use serde_json::{Map, Value, json};
 
 /// A detection as JSON: the fields of the line, in their order. Numbers with fractions have at most six decimals.
@@ -30,7 +30,10 @@ pub fn detection(d: &Detection) -> Value {
     put("detected_ms", d.detected_ms.into());
     put("count", d.count.into());
     put("evidence", evidence(&d.evidence));
-    put("attack", d.attack.iter().copied().collect());
+    put(
+        "attack",
+        d.attack.iter().map(|t| Value::from(&**t)).collect(),
+    );
     Value::Object(o)
 }
 
@@ -43,14 +46,29 @@ pub fn evidence(e: &Evidence) -> Value {
     let ids = e.flows.iter().map(|f| Value::from(&*f.community_id));
     let mut ids: Vec<Value> = ids.collect();
     ids.dedup();
-    json!({
+    let mut told = json!({
         "figures": e.figures.iter().map(figure).collect::<Vec<_>>(),
         "facts": facts,
         "flows": e.flows.iter().map(flow).collect::<Vec<_>>(),
         "community_ids": ids,
         "counterfactual": e.counterfactual,
         "blind": e.blind,
-    })
+    });
+    if !e.matches.is_empty() {
+        told["matches"] = e.matches.iter().map(place).collect();
+    }
+    told
+}
+
+/// A place at which a rule held: the bytes as hexadecimal digits, and as text with dots for what is none.
+fn place(m: &EvidenceMatch) -> Value {
+    let hex: String = m.bytes.iter().map(|b| format!("{b:02x}")).collect();
+    let shown = |b: &u8| match b {
+        b' '..=b'~' => *b as char,
+        _ => '.',
+    };
+    let text: String = m.bytes.iter().map(shown).collect();
+    json!({"buffer": m.buffer, "offset": m.offset, "length": m.length, "bytes": hex, "text": text})
 }
 
 fn figure(f: &Figure) -> Value {
@@ -118,7 +136,7 @@ mod tests {
                 }],
                 ..Evidence::default()
             },
-            attack: vec!["T1046"],
+            attack: vec!["T1046".into()],
         };
         let line = detection(&d).to_string();
         assert!(line.starts_with(

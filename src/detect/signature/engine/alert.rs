@@ -5,7 +5,7 @@ use super::super::rule::Rule;
 use super::flow::Counts;
 use super::program::{PRIORITY, Program};
 use crate::detect::eve;
-use crate::model::Addr;
+use crate::model::{Addr, EvidenceMatch};
 use std::sync::Arc;
 
 /// One hit of a rule.
@@ -49,14 +49,19 @@ pub struct Alert {
     pub said: Vec<(&'static str, Vec<u8>)>,
     /// The packet, from its IP header on.
     pub packet: Vec<u8>,
-    /// Where it matched: ranges in the buffer of the last condition.
-    pub spans: Vec<(usize, usize)>,
+    /// Where it matched, in the order of its conditions.
+    pub matches: Vec<EvidenceMatch>,
 }
 
 impl Alert {
     /// The rule.
     pub fn rule(&self) -> &Rule {
         &self.program.rules[self.rule as usize].rule
+    }
+
+    /// Which load of the rules it is from, from 1; 0 where rules are loaded once.
+    pub fn generation(&self) -> u64 {
+        self.program.generation
     }
 
     /// How grave it is, from 1.
@@ -107,7 +112,7 @@ impl Alert {
             tx_id: self.transaction,
             rule,
             action: self.action,
-            generation: None,
+            generation: Some(self.program.generation).filter(|n| *n > 0),
             app: self.app(),
             app_proto: (!self.application.is_empty()).then_some(self.application),
             to_server: self.direction.map(|d| d == 0),
@@ -116,7 +121,7 @@ impl Alert {
             stream: self.is_stream,
             packet: &self.packet,
             link_type: LINK_RAW,
-            matches: vec![],
+            matches: self.matches.iter().map(found).collect(),
         };
         alert.write(out);
     }
@@ -156,6 +161,15 @@ impl Alert {
             }),
             _ => eve::App::None,
         }
+    }
+}
+
+fn found(m: &EvidenceMatch) -> eve::Found<'_> {
+    eve::Found {
+        buffer: m.buffer,
+        offset: m.offset,
+        length: m.length,
+        bytes: &m.bytes,
     }
 }
 

@@ -68,6 +68,14 @@ impl Desk {
         }
     }
 
+    /// Goes on with other rules.
+    pub fn replace(&mut self, program: Arc<Program>) {
+        self.marks = Marks::new(program.len(), program.patterns());
+        self.list.clear();
+        self.found.clear();
+        self.program = program;
+    }
+
     /// Tries the rules about packets and addresses.
     pub fn packet(
         &mut self,
@@ -348,7 +356,7 @@ impl Desk {
             is_stream,
             said: scene.unit.map(told).unwrap_or_default(),
             packet: packet.map(|p| kept(p.packet())).unwrap_or_default(),
-            spans: self.trial.spans.clone(),
+            matches: self.trial.matches(&c.rule),
         };
         self.hits.push(Hit {
             rule: n,

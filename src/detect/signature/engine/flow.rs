@@ -182,6 +182,17 @@ impl Flows {
         &mut self.flows[place as usize]
     }
 
+    /// Rules have other numbers from here on.
+    pub fn renumber(&mut self, moved: &[Option<u32>]) {
+        for flow in &mut self.flows {
+            let halves = flow.session.iter_mut().flat_map(|c| &mut c.raw);
+            halves.for_each(|raw| raw.renumber(moved));
+            for unit in flow.talk.iter_mut().flat_map(|t| t.units()) {
+                unit.renumber(moved);
+            }
+        }
+    }
+
     /// Whether one has to give way before another fits.
     pub fn is_full(&self) -> bool {
         self.len() >= self.flows_max

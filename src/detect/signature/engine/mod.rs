@@ -10,6 +10,7 @@ mod desk;
 mod finder;
 mod flow;
 mod hyperscan;
+mod maker;
 mod packet;
 mod patterns;
 mod ports;
@@ -22,6 +23,7 @@ mod unit;
 
 pub use alert::Alert;
 pub use flow::Counts;
+pub use maker::Maker;
 pub use program::Program;
 
 use super::settings::{EngineSettings, Settings};
@@ -75,9 +77,32 @@ impl Engine {
         }
     }
 
+    /// Goes on with other rules, between two packets. Conversations keep their bits, counters and rates; what they said and is not whole is looked
+    /// at again, and rules that stayed as they are do not match it twice.
+    pub fn replace(&mut self, program: Arc<Program>) {
+        let moved = self.desk.program.moved_to(&program);
+        self.flows.renumber(&moved);
+        self.desk.replace(program);
+    }
+
+    /// Bytes that an engine takes at most, apart from its rules and what all shards remember together.
+    pub fn memory_max(settings: &EngineSettings) -> usize {
+        let flows = settings
+            .flows_max
+            .saturating_mul(size_of::<Flow>() + FLOW_MORE_BYTES);
+        flows
+            .saturating_add(settings.raw_bytes_max)
+            .saturating_add(settings.talk_bytes_max)
+    }
+
     /// What was raised since this was asked last, in order.
     pub fn take_alerts(&mut self) -> Vec<Alert> {
         std::mem::take(&mut self.desk.alerts)
+    }
+
+    /// Which load of the rules is in force.
+    pub fn generation(&self) -> u64 {
+        self.desk.program.generation()
     }
 
     /// Whether something was raised.
@@ -414,6 +439,9 @@ impl Engine {
         tally.one(Outcome::RuleTalksRefused);
     }
 }
+
+/// Bytes of an entry of the index, of a connection, and of what a conversation remembers.
+const FLOW_MORE_BYTES: usize = 512;
 
 /// Hears pieces of a stream.
 struct Hearing<'a> {

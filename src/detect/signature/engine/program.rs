@@ -33,6 +33,8 @@ pub struct Program {
     pub(super) plain: HashMap<&'static str, [Vec<u32>; 2]>,
     /// Of bits and counters.
     pub(super) names: Names,
+    /// Which load of the rules this is, from 1; 0 where they are loaded once.
+    pub(super) generation: u64,
 }
 
 /// A rule, and what the engine has to know of it at once.
@@ -115,12 +117,56 @@ impl Program {
     /// # Errors
     /// When there are more contents than a finder takes.
     pub fn new(set: &RuleSet, tuning: &Tuning, settings: &Settings) -> Result<Self, String> {
+        Self::named(set, tuning, settings, Names::default())
+    }
+
+    /// As [`Program::new`], to go on in the place of another: what conversations remember of that keeps its meaning.
+    ///
+    /// # Errors
+    /// As [`Program::new`].
+    pub fn following(
+        set: &RuleSet,
+        tuning: &Tuning,
+        settings: &Settings,
+        before: Option<&Program>,
+    ) -> Result<Self, String> {
+        let names = before.map(|p| p.names.clone()).unwrap_or_default();
+        let generation = before.map_or(0, |p| p.generation) + 1;
+        Ok(Program {
+            generation,
+            ..Self::named(set, tuning, settings, names)?
+        })
+    }
+
+    /// Which load of the rules this is, from 1; 0 where they are loaded once.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Where the rules of this one are in another.
+    pub(super) fn moved_to(&self, other: &Program) -> Vec<Option<u32>> {
+        let places = other.rules.iter().enumerate();
+        let places: HashMap<&str, u32> = places
+            .map(|(n, c)| (c.rule.raw.as_str(), n as u32))
+            .collect();
+        let rules = self.rules.iter();
+        rules
+            .map(|c| places.get(c.rule.raw.as_str()).copied())
+            .collect()
+    }
+
+    fn named(
+        set: &RuleSet,
+        tuning: &Tuning,
+        settings: &Settings,
+        mut names: Names,
+    ) -> Result<Self, String> {
         let mut rules: Vec<Rule> = set.rules.clone();
         rules.sort_by_key(order);
-        let (mut making, mut names, mut compiled) = (Making::default(), Names::default(), vec![]);
+        let (mut making, mut compiled) = (Making::default(), vec![]);
         for (n, rule) in rules.into_iter().enumerate() {
             let n = u32::try_from(n).map_err(|e| e.to_string())?;
-            let made = Compiled::new(rule, n, &mut names, tuning, settings)?;
+            let made = Compiled::new(rule, &mut names, tuning, settings)?;
             making.add(n, &made);
             compiled.push(made);
         }
@@ -272,6 +318,7 @@ impl Making {
             plain: self.application,
             names,
             rules,
+            generation: 0,
         })
     }
 }
@@ -279,7 +326,6 @@ impl Making {
 impl Compiled {
     fn new(
         rule: Rule,
-        number: u32,
         names: &mut Names,
         tuning: &Tuning,
         settings: &Settings,
@@ -304,7 +350,7 @@ impl Compiled {
         Ok(Compiled {
             kind,
             memory: Memory::of(&rule, names),
-            rates: Rates::of(&rule, tuning, number).0,
+            rates: Rates::of(&rule, tuning, number_of(&rule)).0,
             transforms: transforms.collect::<Result<_, _>>()?,
             in_packets,
             in_streams,
@@ -334,6 +380,12 @@ impl Compiled {
         };
         Some((group, pattern))
     }
+}
+
+/// A number that a rule keeps as long as its text: FNV-1a with 64 bits (Fowler, Noll and Vo).
+fn number_of(rule: &Rule) -> u64 {
+    let step = |h: u64, b: u8| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3);
+    rule.raw.bytes().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
 /// Passes before alerts; who sets bits before who asks; the graver before the others; then as the files have them.

@@ -74,6 +74,13 @@ impl Raw {
         self.seen = self.bytes.len();
     }
 
+    /// Rules have other numbers from here on, or are gone. What is in the chunk is looked for again.
+    pub fn renumber(&mut self, moved: &[Option<u32>]) {
+        self.found.clear();
+        self.seen = self.known;
+        renumber(&mut self.matched, moved);
+    }
+
     /// Memory that it takes.
     pub fn room(&self) -> usize {
         self.bytes.capacity()
@@ -100,4 +107,10 @@ impl Raw {
             self.bytes = Vec::new();
         }
     }
+}
+
+/// Gives rules of a list the numbers that they have now.
+pub(super) fn renumber(list: &mut Vec<u32>, moved: &[Option<u32>]) {
+    let of = |n: u32| moved.get(n as usize).copied().flatten();
+    *list = list.iter().filter_map(|n| of(*n)).collect();
 }

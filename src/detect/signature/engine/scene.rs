@@ -12,7 +12,7 @@ use super::packet::Headers;
 use super::program::Compiled;
 use super::raw::Chunk;
 use super::unit::Unit;
-use crate::model::Addr;
+use crate::model::{Addr, EVIDENCE_MATCH_BYTES_MAX, EVIDENCE_MATCHES_MAX, EvidenceMatch};
 
 /// What is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -238,8 +238,9 @@ pub(super) struct Trial {
     pub matcher: Matcher,
     pub scratch: Scratch,
     decoded: Vec<u8>,
-    /// Where the last group matched: for the alert.
-    pub spans: Vec<(usize, usize)>,
+    /// Where groups matched, for the alert: the group, the place, the length, and its first bytes in `kept`.
+    places: Vec<(u16, u64, u32, u32)>,
+    kept: Vec<u8>,
 }
 
 impl Trial {
@@ -248,7 +249,8 @@ impl Trial {
             matcher,
             scratch: Scratch::default(),
             decoded: vec![],
-            spans: vec![],
+            places: vec![],
+            kept: vec![],
         }
     }
 
@@ -269,7 +271,8 @@ impl Trial {
             return Held::No;
         }
         self.matcher.reset(&c.rule);
-        self.spans.clear();
+        self.places.clear();
+        self.kept.clear();
         for (n, group) in c.rule.groups.iter().enumerate() {
             match self.group(c, n, group, scene) {
                 Held::Yes => {}
@@ -280,9 +283,43 @@ impl Trial {
         held
     }
 
+    /// Where the rule that was tried last matched.
+    pub fn matches(&self, rule: &Rule) -> Vec<EvidenceMatch> {
+        let mut from = 0;
+        let of = |&(group, offset, length, kept): &(u16, u64, u32, u32)| {
+            let bytes = &self.kept[from..from + kept as usize];
+            from += kept as usize;
+            let group = rule.groups.get(usize::from(group));
+            EvidenceMatch {
+                buffer: group.map_or("", |g| g.buffer.name()),
+                offset,
+                length,
+                bytes: bytes.to_vec(),
+            }
+        };
+        self.places.iter().map(of).collect()
+    }
+
+    /// Remembers where a group matched in `bytes`, which begin there.
+    fn keep(&mut self, n: usize, bytes: &[u8], start: u64) {
+        for &(from, to) in &self.matcher.spans {
+            let Some(found) = bytes.get(from..to) else {
+                continue;
+            };
+            if self.places.len() >= EVIDENCE_MATCHES_MAX {
+                break;
+            }
+            let first = &found[..found.len().min(EVIDENCE_MATCH_BYTES_MAX)];
+            self.kept.extend_from_slice(first);
+            let place = start + from as u64;
+            self.places
+                .push((n as u16, place, found.len() as u32, first.len() as u32));
+        }
+    }
+
     fn group(&mut self, c: &Compiled, n: usize, group: &Group, scene: &Scene<'_>) -> Held {
         match group.buffer.info().kind {
-            BufferKind::Payload => self.payload(c, group, scene),
+            BufferKind::Payload => self.payload(c, n, group, scene),
             BufferKind::PacketHeader => {
                 let header = scene.packet.and_then(|h| h.header(group.buffer.name()));
                 header.map_or(Held::No, |bytes| self.run(c, n, group, bytes))
@@ -325,17 +362,19 @@ impl Trial {
         }
     }
 
-    fn payload(&mut self, c: &Compiled, group: &Group, scene: &Scene<'_>) -> Held {
+    fn payload(&mut self, c: &Compiled, n: usize, group: &Group, scene: &Scene<'_>) -> Held {
         match scene.payload {
             Payload::None => Held::No,
-            Payload::Packet(bytes) => self.outcome(|m| m.run(group, bytes)),
+            Payload::Packet(bytes) => self.outcome((n, bytes, 0), |m| m.run(group, bytes)),
             Payload::Stream(chunk) => {
                 let (fresh, start) = (chunk.fresh(), chunk.fresh_start());
-                let held = self.outcome(|m| m.run_in_stream(group, fresh, start));
+                let look = |m: &mut Matcher| m.run_in_stream(group, fresh, start);
+                let held = self.outcome((n, fresh, start), look);
                 if held != Held::No || chunk.known == 0 || c.is_absolute {
                     return held;
                 }
-                let held = self.outcome(|m| m.run_in_stream(group, chunk.bytes, chunk.start));
+                let look = |m: &mut Matcher| m.run_in_stream(group, chunk.bytes, chunk.start);
+                let held = self.outcome((n, chunk.bytes, chunk.start), look);
                 let spans = &self.matcher.spans;
                 let crosses = spans.iter().any(|s| s.0 < chunk.known)
                     && spans.iter().any(|s| s.1 > chunk.known);
@@ -350,20 +389,24 @@ impl Trial {
     fn run(&mut self, c: &Compiled, n: usize, group: &Group, bytes: &[u8]) -> Held {
         let transforms = &c.transforms[n];
         if transforms.is_empty() {
-            return self.outcome(|m| m.run(group, bytes));
+            return self.outcome((n, bytes, 0), |m| m.run(group, bytes));
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         let changed = transforms.apply(bytes, &mut scratch);
-        let held = self.outcome(|m| m.run(group, changed));
+        let held = self.outcome((n, changed, 0), |m| m.run(group, changed));
         self.scratch = scratch;
         held
     }
 
-    fn outcome(&mut self, run: impl FnOnce(&mut Matcher) -> Outcome) -> Held {
+    /// Runs a group on bytes, which begin at a place.
+    fn outcome(
+        &mut self,
+        (n, bytes, start): (usize, &[u8], u64),
+        run: impl FnOnce(&mut Matcher) -> Outcome,
+    ) -> Held {
         match run(&mut self.matcher) {
             Outcome::Matched => {
-                self.spans.clear();
-                self.spans.extend_from_slice(&self.matcher.spans);
+                self.keep(n, bytes, start);
                 Held::Yes
             }
             Outcome::Failed => Held::No,

@@ -1,6 +1,7 @@
 //! What one side of a transaction says, by buffer: what rules about transactions are tried with.
 
 use super::super::buffer::Buffer;
+use super::raw::renumber;
 
 /// One side of one transaction.
 #[derive(Debug, Default)]
@@ -33,6 +34,13 @@ impl Unit {
             transaction,
             ..Self::default()
         }
+    }
+
+    /// Rules have other numbers from here on. What was said is looked at again.
+    pub fn renumber(&mut self, moved: &[Option<u32>]) {
+        self.waiting.clear();
+        (self.known, self.is_begun) = (0, false);
+        renumber(&mut self.matched, moved);
     }
 
     /// Memory that it takes beside itself.

@@ -57,7 +57,7 @@ pub(super) struct Window {
 impl Rates {
     /// Those of a rule: its own, as far as the file `threshold.config` does not replace them, and those of the file. `number` tells the
     /// rules of a set apart. Faults are lines of the file that say nothing for this rule because something precedes them.
-    pub fn of(rule: &Rule, tuning: &Tuning, number: u32) -> (Self, Vec<String>) {
+    pub fn of(rule: &Rule, tuning: &Tuning, number: u64) -> (Self, Vec<String>) {
         let is =
             |gid: u32, sid: u32| (gid == 0 || gid == rule.gid) && (sid == 0 || sid == rule.sid);
         let suppressions = tuning.suppressions.iter().filter(|s| is(s.gid, s.sid));
@@ -117,8 +117,8 @@ impl Rates {
         verdict
     }
 
-    fn push(&mut self, threshold: Threshold, kind: LimitKind, number: u32) {
-        let number = RATE | u64::from(number);
+    fn push(&mut self, threshold: Threshold, kind: LimitKind, number: u64) {
+        let number = RATE | number;
         self.limits.push(Limit {
             number,
             threshold,
@@ -126,7 +126,7 @@ impl Rates {
         });
     }
 
-    fn push_filter(&mut self, filter: &Filter, number: u32) {
+    fn push_filter(&mut self, filter: &Filter, number: u64) {
         let kind = match filter.kind {
             FilterKind::Alerts => LimitKind::Threshold,
             FilterKind::Action(action, seconds) => LimitKind::Rate(action, seconds),

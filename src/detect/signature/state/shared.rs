@@ -69,6 +69,13 @@ impl Shared {
             .sum()
     }
 
+    /// Bytes that it takes at most.
+    pub fn memory_max(settings: &Settings) -> usize {
+        let entries = settings.state_entries_max.max(STRIPES * WAYS);
+        // a power of two
+        entries.saturating_mul(2 * size_of::<Option<Slot>>())
+    }
+
     /// Bytes that it takes when all of it is used.
     pub fn bytes_max(&self) -> usize {
         STRIPES * self.buckets * WAYS * size_of::<Option<Slot>>()
@@ -192,7 +199,7 @@ const WAYS: usize = 8;
 /// Tells the bits of pairs from those of hosts.
 const PAIR: u64 = 1 << 32;
 /// Tells rates from bits.
-pub(super) const RATE: u64 = 1 << 33;
+pub(super) const RATE: u64 = 1 << 63;
 
 #[cfg(test)]
 mod tests {
