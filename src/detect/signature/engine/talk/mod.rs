@@ -10,11 +10,14 @@ mod ssh;
 mod tls;
 mod uri;
 
+pub(super) use tls::told_later;
+
 use super::super::buffer::Buffer;
 use super::super::settings::EngineSettings;
 use super::unit::Unit;
+use super::wanted::Wanted;
 use crate::ledger::Tally;
-use crate::model::AppProto;
+use crate::model::{AppProto, prefetch};
 use crate::reassemble::app::{Ears, Heard, Listener, Message, Visitor};
 use crate::reassemble::stream::Piece;
 
@@ -41,6 +44,8 @@ pub(super) struct Said {
     ftp: ftp::Ftp,
     smb: smb::Smb,
     file: Vec<u8>,
+    /// The protocol is one of which nothing is read here.
+    is_unread: bool,
 }
 
 /// How much of bodies is kept, and when they are looked at.
@@ -48,6 +53,7 @@ pub(super) struct Said {
 struct Limits {
     body_max: usize,
     body_step: usize,
+    wanted: Wanted,
 }
 
 impl Default for Limits {
@@ -56,19 +62,27 @@ impl Default for Limits {
         Limits {
             body_max: settings.body_bytes_max,
             body_step: settings.body_step_bytes,
+            wanted: Wanted::default(),
         }
     }
 }
 
 impl Talk {
-    /// A conversation of which nothing was heard.
-    pub fn new(settings: &EngineSettings) -> Self {
+    /// A conversation of which nothing was heard, and of which this is wanted.
+    pub fn new(settings: &EngineSettings, wanted: &Wanted) -> Self {
         let mut talk = Talk::default();
         talk.said.limits = Limits {
             body_max: settings.body_bytes_max,
             body_step: settings.body_step_bytes,
+            wanted: *wanted,
         };
         talk
+    }
+
+    /// What is wanted of what it says from here on.
+    #[inline]
+    pub fn want(&mut self, wanted: &Wanted) {
+        self.said.limits.wanted = *wanted;
     }
 
     /// The application protocol in Suricata's word; empty while it is not known.
@@ -87,6 +101,18 @@ impl Talk {
             AppProto::Ssh => self.said.is_encrypted_ssh(),
             _ => false,
         }
+    }
+
+    /// Whether nothing that still comes is read.
+    pub fn is_mute(&self) -> bool {
+        self.listener.is_done() || self.said.is_unread && self.listener.is_settled()
+    }
+
+    /// Calls what it keeps into the cache, as far as bytes in order need it.
+    #[inline]
+    pub fn call(&self) {
+        self.listener.call();
+        prefetch(&self.said.units);
     }
 
     /// Memory that it takes, about.
@@ -182,7 +208,10 @@ impl Visitor for Sink<'_> {
             Message::TlsCertificate { place, der } => said.certificate(half, *place, der),
             Message::Dns(dns) => said.dns(half, dns.bytes),
             // the protocol may be told with these very bytes: they are read when it is known
-            Message::Other(bytes) => said.http.unread.push((half, bytes.to_vec())),
+            Message::Other(bytes) if said.proto == AppProto::Unknown => {
+                said.http.unread.push((half, bytes.to_vec()));
+            }
+            Message::Other(bytes) => said.bytes(half, bytes),
         }
     }
 }
@@ -196,7 +225,7 @@ impl Said {
             AppProto::Ftp => self.ftp(half, bytes),
             AppProto::FtpData => self.ftp_data(half, bytes),
             AppProto::Smb | AppProto::NetbiosSsn => self.smb(half, bytes),
-            _ => {}
+            _ => self.is_unread = true,
         }
     }
 
@@ -219,7 +248,8 @@ impl Said {
         let transaction = self.begun[direction];
         self.begun[direction] += 1;
         let at = self.units.len();
-        self.units.push(Unit::new(direction, transaction));
+        self.units
+            .push(Unit::new(direction, transaction, self.limits.wanted));
         &mut self.units[at]
     }
 
