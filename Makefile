@@ -38,6 +38,7 @@ memcheck:
 		--test-threads=1 detect::signature::engine::
 
 bench: prepare-test
+	@bash .ci/prepare bench
 	cargo build --release --locked
 	@bash .ci/prepare engine target/release/flowhouse
 	cargo bench --locked --bench decode --bench enrich --bench aggregate --bench encode --bench shard --bench spool

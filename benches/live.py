@@ -278,6 +278,9 @@ def main():
     parser.add_argument("--gso", action="store_true", help="let the sender use UDP_SEGMENT")
     arguments = parser.parse_args()
     targets = arguments.targets or ["flowhouse-decode", "flowhouse-encode", "nfcapd"]
+    for target in [t for t in targets if t.startswith("nf") and not shutil.which(t.split("-")[0], path=os.environ.get("PATH", "") + ":/usr/sbin")]:
+        print(f"{target} is not installed and left out", file=sys.stderr)
+        targets.remove(target)
     unknown = [t for t in targets if t not in KINDS]
     if unknown:
         parser.error(f"unknown target {unknown[0]}; there are {', '.join(KINDS)}")

@@ -131,6 +131,8 @@ impl Desk {
                 match desk.look(&after_min, notifier.as_deref()) {
                     Ok(()) => said.clear(),
                     Err(error) if error.to_string() == said => {}
+                    // the sink tells of a store that lacks them: at a first start they are just being made
+                    Err(error) if lacks_tables(&error) => {}
                     Err(error) => {
                         said = error.to_string();
                         tracing::info!("the store does not say which incidents wait: {said}");
@@ -153,6 +155,14 @@ impl Desk {
         *self.times.lock().unwrap_or_else(PoisonError::into_inner) = times;
         Ok(())
     }
+}
+
+/// Whether the store says that it has no such table or database.
+fn lacks_tables(error: &anyhow::Error) -> bool {
+    let said = format!("{error:#}");
+    ["(UNKNOWN_TABLE)", "(UNKNOWN_DATABASE)"]
+        .iter()
+        .any(|name| said.contains(name))
 }
 
 fn times_of(row: &Map<String, Value>) -> LifeTimes {
@@ -242,3 +252,18 @@ const TIMES_S: f64 = 30.0 * 86_400.0;
 const ESCALATED_S: f64 = 2.0 * 86_400.0;
 /// Incidents that are escalated in one round.
 const ESCALATED_MAX: f64 = 1_000.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_that_are_not_made_yet_are_waited_for_quietly() {
+        let said = |text: &str| anyhow::anyhow!("bad response: {text}").context("asking");
+        let missing = "Code: 60. DB::Exception: Unknown table (UNKNOWN_TABLE) (version 26.9.2.1)";
+        assert!(lacks_tables(&said(missing)));
+        assert!(!lacks_tables(&said(
+            "Code: 241. DB::Exception: Memory (MEMORY_LIMIT_EXCEEDED)"
+        )));
+    }
+}

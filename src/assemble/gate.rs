@@ -51,16 +51,20 @@ impl Gate {
         let (connection, stopped) = (connection.clone(), stop.clone());
         let (apply, refused) = (config.schema_apply, refusal.clone());
         let work = move || {
+            let refuse = |error| {
+                let _ = refused.set(format!("the store at {}: {error}", connection.url));
+            };
             match wait_for_schema(&connection, apply, &stopped, sink.stats()) {
                 Ok(false) => {}
                 Ok(true) => {
                     if let Err(error) = sink.release(&connection) {
                         tracing::error!("nothing can be delivered: {error}");
                     }
+                    if let Err(error) = keep_schema(&connection, apply, &stopped, &sink) {
+                        refuse(error);
+                    }
                 }
-                Err(error) => {
-                    let _ = refused.set(format!("the store at {}: {error}", connection.url));
-                }
+                Err(error) => refuse(error),
             }
             Some(sink)
         };
@@ -134,6 +138,37 @@ fn wait_for_schema(
     Ok(true)
 }
 
+/// Whenever the store says that the database is gone, waits for the schema as at the start: nothing may be sent while there are tables and
+/// not yet all of their views. Until told to stop. A table that is missing in a database which is there is left to the operator: the
+/// migrations are noted as applied.
+fn keep_schema(
+    connection: &Connection,
+    apply: bool,
+    stop: &AtomicBool,
+    sink: &Sink,
+) -> Result<(), sink::Error> {
+    while !stop.load(Ordering::Relaxed) {
+        std::thread::sleep(LOOK);
+        if !sink.stats().take_database_gone() {
+            continue;
+        }
+        tracing::warn!(
+            "the database {} is gone: waiting for it and its tables",
+            connection.database
+        );
+        sink.hold(true);
+        while sink.is_sending() && !stop.load(Ordering::Relaxed) {
+            std::thread::sleep(LOOK);
+        }
+        if wait_for_schema(connection, apply, stop, sink.stats())? {
+            // what was under way said it again
+            sink.stats().take_database_gone();
+            sink.hold(false);
+        }
+    }
+    Ok(())
+}
+
 fn prepare(
     connection: &Connection,
     apply: bool,
@@ -174,6 +209,9 @@ async fn given_up(stop: &AtomicBool) {
 
 /// Time after which a fault that stays is told again.
 const QUIET: Duration = Duration::from_secs(60);
+
+/// Time between two looks whether the database is gone.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How long the store may still answer once the end has begun.
 const LAST_WORD: Duration = Duration::from_secs(2);

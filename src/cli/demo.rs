@@ -14,7 +14,7 @@ use crate::sink::ndjson;
 use crate::store::{SpawnOptions, spawn};
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use packets::{Metered, Mirror};
+use packets::{Captures, Metered, Mirror};
 use serde_json::json;
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -94,6 +94,7 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
     super::run::log_to_stderr_from("warn");
     let store_dir = arguments.data.join("store");
     prepare(&arguments.data)?;
+    let captures = Captures::new(&arguments.data)?;
     let begun = format!(
         "starting the embedded ClickHouse in {} ...",
         store_dir.display()
@@ -101,7 +102,9 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
     arguments.tell(begun)?;
     let store =
         spawn(&SpawnOptions::new(&store_dir)).context("the embedded ClickHouse did not start")?;
-    let config = config(&arguments.data, &store.url, &store.key);
+    let mut config = config(&arguments.data, &store.url, &store.key);
+    config.capture.watch_directory = Some(captures.watched());
+    config.signatures.rules = vec![starter_rules(&captures)?];
     // keeps its rights: it listens on loopback, and its exporters are threads of the same process
     let collector = Collector::start(Opened::open(&config, Origin::default())?)?;
     let to = *collector.addresses().first().context("no listener")?;
@@ -113,7 +116,12 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
     ))?;
     let stop = super::stop_on_signal()?;
     let per_second = (arguments.rate / 100).clamp(2, 1_000);
-    let mirror = Mirror::begin(&arguments.data, per_second, stop.clone());
+    let reader = Reader::new(collector.connection())?;
+    // an earlier demo's rows; none where the schema is only being applied
+    let before = rows(&reader).unwrap_or(0.0);
+    let metered_before = packets::metered(&reader).unwrap_or_default();
+    let began = Instant::now();
+    let mirror = Mirror::begin(&captures, per_second, stop.clone());
     let exporters: Vec<_> = exporters(to, arguments)
         .into_iter()
         .map(|plan| {
@@ -121,11 +129,7 @@ pub fn run(arguments: &DemoArguments) -> Result<()> {
             std::thread::spawn(move || sender::send(&plan, &stop, |_| ()))
         })
         .collect();
-    let reader = Reader::new(collector.connection())?;
-    let before = rows(&reader).unwrap_or(0.0);
-    let metered_before = packets::metered(&reader).unwrap_or_default();
-    let began = Instant::now();
-    let shown = show(&collector, (&reader, began), arguments, &stop);
+    let shown = show(&collector, (&reader, began, before), arguments, &stop);
     stop.store(true, Ordering::Relaxed);
     let mut sent = Report::default();
     for thread in exporters {
@@ -224,22 +228,40 @@ fn ask(reader: &Reader, began: Instant, what: What, limit: Limit) -> Result<Answ
     Ok(top::ask(reader, &question)?.over(began.elapsed().as_secs_f64()))
 }
 
-/// The folder, enterable for the account that the store changes to when this is root.
+/// The folder, enterable for the account that the store changes to when this is root. One that is there already stays as it is.
 fn prepare(data: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    let packets = packets::folder(data);
-    std::fs::create_dir_all(&packets)
-        .with_context(|| format!("cannot make {}", packets.display()))?;
-    let rules = data.join("rules");
-    std::fs::create_dir_all(&rules)?;
+    let closed = |mode: u32| mode & 0o001 == 0;
+    if let Ok(found) = std::fs::metadata(data) {
+        if nix::unistd::geteuid().is_root() && closed(found.permissions().mode()) {
+            bail!(
+                "{} is closed to the account that the store changes to: choose another folder with --data, or open it (chmod o+x)",
+                data.display()
+            );
+        }
+        return Ok(());
+    }
+    let made = std::fs::create_dir_all(data)
+        .and_then(|()| std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o755)));
+    made.with_context(|| {
+        format!(
+            "cannot make {}: choose another folder with --data",
+            data.display()
+        )
+    })
+}
+
+/// Writes the starter rules beside the captures.
+fn starter_rules(captures: &Captures) -> Result<PathBuf> {
+    let folder = captures.rules();
+    std::fs::create_dir(&folder)?;
     for (name, text) in [
         ("flowhouse.rules", RULES),
         ("classification.config", CLASSES),
     ] {
-        std::fs::write(rules.join(name), text)?;
+        std::fs::write(folder.join(name), text)?;
     }
-    std::fs::set_permissions(data, std::fs::Permissions::from_mode(0o755))?;
-    Ok(())
+    Ok(folder.join("flowhouse.rules"))
 }
 
 fn config(data: &Path, url: &str, key: &str) -> Config {
@@ -248,9 +270,7 @@ fn config(data: &Path, url: &str, key: &str) -> Config {
         ..Config::default()
     };
     config.receive.listeners = vec![SocketAddr::from(([127, 0, 0, 1], 0))];
-    config.capture.watch_directory = Some(packets::folder(data));
     config.capture.watch_delete = true;
-    config.signatures.rules = vec![data.join("rules/flowhouse.rules")];
     // a demo is short: conversations are told while it lasts
     config.capture.watch_idle_s = 2;
     (config.meter.active_s, config.meter.idle_s) = (10, 5);
@@ -280,6 +300,7 @@ fn exporters(to: SocketAddr, arguments: &DemoArguments) -> Vec<Plan> {
             exporters: 1,
             habits: Habits {
                 sampling,
+                answered: true,
                 ..Habits::default()
             },
             rate: (arguments.rate / 3).max(1),
@@ -302,11 +323,11 @@ fn rows(reader: &Reader) -> Result<f64> {
 /// Prints the tables until the time is over; how long the first rows took.
 fn show(
     collector: &Collector,
-    (reader, began): (&Reader, Instant),
+    (reader, began, before): (&Reader, Instant, f64),
     arguments: &DemoArguments,
     stop: &AtomicBool,
 ) -> Result<Duration> {
-    wait_for_rows(collector, reader, stop)?;
+    wait_for_rows(collector, (reader, before), stop)?;
     let first = began.elapsed();
     let took = first.as_secs_f64();
     arguments.tell(format!("first rows in ClickHouse after {took:.1} s\n"))?;
@@ -337,13 +358,17 @@ fn show(
     }
 }
 
-fn wait_for_rows(collector: &Collector, reader: &Reader, stop: &AtomicBool) -> Result<()> {
+fn wait_for_rows(
+    collector: &Collector,
+    (reader, before): (&Reader, f64),
+    stop: &AtomicBool,
+) -> Result<()> {
     let until = Instant::now() + FIRST_ROWS;
     let mut last = None;
     while Instant::now() < until && !stop.load(Ordering::Relaxed) {
         // until the schema is there the query fails, which is no fault
-        match reader.row("SELECT count() AS n FROM usage_1m") {
-            Ok(row) if number(&row, "n") > 0.0 => return Ok(()),
+        match rows(reader) {
+            Ok(now) if now > before => return Ok(()),
             Ok(_) => {}
             Err(error) => last = Some(error),
         }

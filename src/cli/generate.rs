@@ -62,6 +62,10 @@ pub struct GenerateArguments {
     /// Report each flow twice, metered at ingress and at egress (v9, IPFIX).
     #[arg(long)]
     both_directions: bool,
+    /// Flows come with their answers, from a network in which nothing is amiss (detectors stay silent); without it each flow is
+    /// by itself, between few busy and many rare hosts.
+    #[arg(long)]
+    answered: bool,
     /// The plain layouts of the benches (v9 24 fields, IPFIX 25 fields): no options data, no texts.
     #[arg(long)]
     load: bool,
@@ -200,6 +204,7 @@ fn habits(arguments: &GenerateArguments) -> Habits {
         templates_every: arguments.templates_every,
         templates: arguments.templates,
         both_directions: arguments.both_directions,
+        answered: arguments.answered,
         ..Habits::default()
     }
 }

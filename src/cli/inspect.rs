@@ -149,6 +149,7 @@ const NOTABLE: &[Outcome] = &[
     Outcome::DatagramsRejectedHeader,
     Outcome::CountsWrong,
     Outcome::LengthsWrong,
+    Outcome::SetsOverrun,
     Outcome::SetsRejectedLength,
     Outcome::SetsRejectedTemplate,
     Outcome::SetsRejectedRecord,

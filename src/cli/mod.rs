@@ -26,6 +26,7 @@ mod top;
 
 use crate::config::Config;
 use crate::ledger::Law;
+use crate::secret::without_user_info;
 use crate::sink::clickhouse::Connection;
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
@@ -135,7 +136,8 @@ fn load_config(path: Option<&Path>) -> Result<Config> {
             let name = path.map_or_else(String::new, |p| p.display().to_string());
             for fault in &faults {
                 let space = if fault.line == 0 { " " } else { "" };
-                eprintln!("{name}:{space}{fault}");
+                let said = format!("{name}:{space}{fault}");
+                eprintln!("{}", without_user_info(&said));
             }
             bail!("the configuration has {} fault(s)", faults.len())
         }

@@ -24,7 +24,7 @@ enum Action {
     )]
     Print {
         /// Database that the script makes and fills
-        #[arg(long, value_name = "NAME", default_value = "flowhouse")]
+        #[arg(long, value_name = "NAME", default_value = "flowhouse", value_parser = database_name)]
         database: String,
         /// Print the form for this cluster: replicated local tables, distributed ones to read from
         #[arg(long, value_name = "NAME", value_parser = cluster_name)]
@@ -79,10 +79,29 @@ impl StoreArguments {
 }
 
 fn cluster_name(text: &str) -> Result<String, String> {
-    let connection = Connection {
-        cluster: Some(text.to_owned()),
-        ..Connection::default()
-    };
+    let cluster = Some(text.to_owned());
+    proven(
+        text,
+        Connection {
+            cluster,
+            ..Connection::default()
+        },
+    )
+}
+
+fn database_name(text: &str) -> Result<String, String> {
+    let database = text.to_owned();
+    proven(
+        text,
+        Connection {
+            database,
+            ..Connection::default()
+        },
+    )
+}
+
+/// A text, where a connection that has it is without fault.
+fn proven(text: &str, connection: Connection) -> Result<String, String> {
     match connection.faults().pop() {
         Some(fault) => Err(fault.trim_start_matches("clickhouse.").to_owned()),
         None => Ok(text.to_owned()),

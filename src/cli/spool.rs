@@ -283,11 +283,15 @@ fn verify(directory: &Path, as_json: bool) -> Result<()> {
     for folder in [directory.to_owned(), directory.join(QUARANTINE)] {
         for (path, _) in files(&folder) {
             let check = || -> Option<String> {
-                let bytes = fs::read(&path);
+                // no more is read than a header says that there is
+                let bytes = read_file(&path, 0).and_then(|found| {
+                    format::check_end(&found.header, found.len).map_err(Unreadable::Damaged)?;
+                    Ok(fs::read(&path)?)
+                });
                 match bytes {
                     Ok(bytes) => format::image(&bytes).err().map(|d| d.to_string()),
                     // delivered meanwhile
-                    Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+                    Err(Unreadable::Io(e)) if e.kind() == std::io::ErrorKind::NotFound => None,
                     Err(e) => Some(e.to_string()),
                 }
             };

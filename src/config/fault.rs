@@ -287,7 +287,17 @@ fn describe(text: &str, at: usize, message: &str) -> Fault {
     let before = &text[..at];
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-    let message = message.trim().replace('\n', "; ");
+    let mut message = message.trim().replace('\n', "; ");
+    for (theirs, ours) in TYPES {
+        if let Some(begins) = message.strip_suffix(theirs) {
+            message = format!("{begins}{ours}");
+        }
+    }
+    if let Some((begins, name)) = message.split_once("expected struct ")
+        && !name.contains(' ')
+    {
+        message = format!("{begins}expected a section");
+    }
     let known = |(said, _): &&(&str, &str)| message.contains(said);
     let cure = CURES.iter().find(known).map(|(_, cure)| (*cure).to_owned());
     Fault {
@@ -317,16 +327,26 @@ const CURES: &[(&str, &str)] = &[
         "write true or false, without quotation marks",
     ),
     (
-        "expected usize",
-        "write a whole number from 0, without unit and quotation marks",
-    ),
-    (
-        "expected u",
+        "expected a whole number",
         "write a whole number from 0, without unit and quotation marks",
     ),
     ("expected path string", "write a text in quotation marks"),
     ("expected a string", "write a text in quotation marks"),
+    ("wanted string or table", "write a text in quotation marks"),
+    (
+        "expected a section",
+        "write its name in brackets on a line of its own, and its keys on the lines below",
+    ),
     ("duplicate key", "keep one of the two"),
+];
+
+/// Types of this program in the parser's words, and what they are to somebody who writes a file.
+const TYPES: &[(&str, &str)] = &[
+    ("expected usize", "expected a whole number"),
+    ("expected u8", "expected a whole number up to 255"),
+    ("expected u16", "expected a whole number up to 65535"),
+    ("expected u32", "expected a whole number up to 4294967295"),
+    ("expected u64", "expected a whole number"),
 ];
 
 /// For `unknown field/variant X, expected one of ...`: the known name that is nearest to X, and for a field the table
@@ -371,6 +391,27 @@ mod tests {
     struct Outer {
         inner: Inner,
         other: Inner,
+    }
+
+    #[test]
+    fn types_are_named_in_words_of_files() {
+        let cases = [
+            (
+                "inner = 3",
+                "invalid type: integer `3`, expected a section",
+                "in brackets",
+            ),
+            (
+                "[inner]\nrows_max = -1",
+                "invalid value: integer `-1`, expected a whole number up to 4294967295",
+                "whole number from 0",
+            ),
+        ];
+        for (text, message, cure) in cases {
+            let (_, faults) = parse::<Outer>(text);
+            assert_eq!(faults[0].message, message);
+            assert!(faults[0].cure.contains(cure), "{faults:?}");
+        }
     }
 
     #[test]

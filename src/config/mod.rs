@@ -16,6 +16,7 @@ use crate::{
     rights, shard, sink, snmp,
 };
 use serde::Deserialize;
+use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -183,7 +184,7 @@ impl Config {
                 ..Fault::of(format!("cannot be read: {e}"))
             }
         };
-        let text = std::fs::read(path).map_err(unread).and_then(decoded);
+        let text = bytes_of(path).map_err(unread).and_then(decoded);
         let text = match text {
             Ok(text) => text,
             Err(fault) => return (None, vec![fault]),
@@ -372,6 +373,31 @@ impl Config {
         }
     }
 }
+
+/// The bytes of a configuration's file. It is read more than once, at the start and whenever it changes: what a pipe had is gone by then, and
+/// a device never ends.
+///
+/// # Errors
+/// When it is no regular file, is too large, or cannot be read.
+pub fn bytes_of(path: &Path) -> io::Result<Vec<u8>> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other(
+            "it is no regular file, and a configuration is read more than once: write it into one",
+        ));
+    }
+    let mut bytes = vec![];
+    let file = std::fs::File::open(path)?;
+    file.take(BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > BYTES_MAX {
+        true => Err(io::Error::other(format!(
+            "it has more than {BYTES_MAX} bytes"
+        ))),
+        false => Ok(bytes),
+    }
+}
+
+/// Largest configuration that is read, bytes.
+const BYTES_MAX: u64 = 16 << 20;
 
 /// What a flow row takes in the spool, bytes: what `flowhouse size` reckons with.
 const SPOOLED_BYTES_PER_ROW: u64 = 62;

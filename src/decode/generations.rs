@@ -38,6 +38,11 @@ impl<K: Hash + Eq + Clone, V> Generations<K, V> {
         gone
     }
 
+    /// Looks at an entry, which is no use of it.
+    pub fn get(&self, key: &K) -> Option<&V> {
+        self.young.get(key).or_else(|| self.old.get(key))
+    }
+
     /// Takes an entry out; put back, it is as if just used.
     pub fn remove(&mut self, key: &K) -> Option<V> {
         self.young.remove(key).or_else(|| self.old.remove(key))

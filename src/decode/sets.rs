@@ -232,6 +232,7 @@ impl Job<'_> {
                 break;
             }
             if at + length > end {
+                self.tally.one(Outcome::SetsOverrun);
                 self.fault(at, Reason::SetOverrun);
                 self.suspended = true;
             }

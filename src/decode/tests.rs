@@ -40,6 +40,10 @@ impl Bench {
 
     fn send_at(&mut self, port: u16, received_s: i64, sets: &[(u16, Vec<u8>)]) -> &mut Self {
         let payload = message(self.sequence, sets);
+        self.send_payload(port, received_s, &payload)
+    }
+
+    fn send_payload(&mut self, port: u16, received_s: i64, payload: &[u8]) -> &mut Self {
         self.number += 1;
         let d = Datagram {
             source: Addr::from_v4([192, 0, 2, 1]),
@@ -48,7 +52,7 @@ impl Bench {
             number: self.number,
             frame: self.number * 10,
             cut: false,
-            payload: &payload,
+            payload,
         };
         self.decoder
             .decode(&d, &mut self.out, &mut self.learned, &mut self.book);
@@ -192,6 +196,42 @@ fn running_totals_become_deltas() {
     );
     assert!(b.out.row(0).has(Field::Bytes));
     assert!(b.out.core.flags[0] & RowFlags::FROM_TOTAL != 0);
+}
+
+#[test]
+fn a_total_that_falls_in_one_direction_is_another_flow_in_both() {
+    let mut b = Bench::new(Settings::default());
+    let fields = [
+        (0, 7, 2),
+        (0, 85, 2),
+        (0, 86, 2),
+        (29305, 85, 2),
+        (29305, 86, 2),
+    ];
+    b.send(1, &[template(256, &fields)]);
+    for record in [
+        [80, 100, 5, 10, 1],
+        [80, 150, 7, 30, 2],
+        [80, 20, 1, 40, 3],
+        [80, 30, 2, 5, 1],
+    ] {
+        b.send(1, &[(256, words(&record))]);
+    }
+    let bytes: Vec<u64> = b.rows().iter().map(|r| r.0).collect();
+    assert_eq!(bytes, [100, 10, 50, 20, 20, 40, 30, 5]);
+}
+
+#[test]
+fn a_set_that_runs_past_its_message_is_used_and_counted() {
+    let mut b = Bench::new(Settings::default());
+    b.send(1, &[template(256, &[(0, 7, 2)]), (256, vec![0, 80])]);
+    let whole = b.count(Outcome::SetsOverrun);
+    let mut payload = message(b.sequence, &[(256, vec![0, 81])]);
+    let at = payload.len() - 4;
+    payload[at..at + 2].copy_from_slice(&9_999u16.to_be_bytes());
+    b.send_payload(1, 1000, &payload);
+    assert_eq!(b.out.core.src_port, [80, 81]);
+    assert_eq!((whole, b.count(Outcome::SetsOverrun)), (0, 1));
 }
 
 #[test]

@@ -152,11 +152,17 @@ impl Counters {
                 sides.value(Side::RevBytes, i),
                 sides.value(Side::RevPackets, i),
             );
-            if special.byte_totals || special.packet_totals {
+            let running = special.byte_totals || special.packet_totals;
+            let returned = reverse_total(sides, i);
+            if running && let Some(returned) = returned {
+                let key = key(special, (sides, i), owner, (out, row));
+                self.forget_fallen(key, [totals(special, out, row), returned]);
+            }
+            if running {
                 let key = key(special, (sides, i), owner, (out, row));
                 self.total(special, (key, row), out, tally);
             }
-            if let Some(total) = reverse_total(sides, i) {
+            if let Some(total) = returned {
                 let mut key = key(special, (sides, i), owner, (out, row));
                 key.reverse = true;
                 let delta = self.delta(key, (total, row), out, tally);
@@ -202,18 +208,27 @@ impl Counters {
         out: &mut FlowBatch,
         tally: &mut Tally,
     ) {
-        let Some(group) = &out.counters else { return };
-        let value = |on, column: &Vec<u64>| if on { column[row] } else { 0 };
-        let total = (
-            value(special.byte_totals, &group.bytes_total),
-            value(special.packet_totals, &group.packets_total),
-        );
+        let total = totals(special, out, row);
         let (bytes, packets) = self.delta(key, (total, row), out, tally);
         if special.byte_totals {
             out.core.bytes[row] = bytes;
         }
         if special.packet_totals {
             out.core.packets[row] = packets;
+        }
+    }
+
+    /// Forgets a flow of which one direction's totals fell: it is another one, in both directions.
+    fn forget_fallen(&mut self, key: FlowKey, totals: [(u64, u64); 2]) {
+        let keys = [false, true].map(|reverse| FlowKey { reverse, ..key });
+        let fell = keys.iter().zip(totals).any(|(key, total)| {
+            let last = self.totals.get(key);
+            last.is_some_and(|l| total.0 < l.counted.0 || total.1 < l.counted.1)
+        });
+        if fell {
+            for key in &keys {
+                self.totals.remove(key);
+            }
         }
     }
 
@@ -398,6 +413,18 @@ fn time_of(out: &FlowBatch, row: usize, field: Field) -> Option<i64> {
 fn rest(totals: [(u64, u64); 2], counted: [(u64, u64); 2]) -> [(u64, u64); 2] {
     let less = |t: (u64, u64), n: (u64, u64)| (t.0.saturating_sub(n.0), t.1.saturating_sub(n.1));
     [less(totals[0], counted[0]), less(totals[1], counted[1])]
+}
+
+/// Bytes and packets that a record says have passed since its flow began; 0 for what it does not say.
+fn totals(special: &Special, out: &FlowBatch, row: usize) -> (u64, u64) {
+    let Some(group) = &out.counters else {
+        return (0, 0);
+    };
+    let value = |on, column: &Vec<u64>| if on { column[row] } else { 0 };
+    (
+        value(special.byte_totals, &group.bytes_total),
+        value(special.packet_totals, &group.packets_total),
+    )
 }
 
 fn reverse_total(sides: &Sides, i: usize) -> Option<(u64, u64)> {

@@ -1,7 +1,7 @@
 //! An exporting process.
 
 use super::sampled::Packets;
-use super::traffic::{Site, draw};
+use super::traffic::{Site, conversation, draw};
 use super::{Flow, Passed, Random, sflow, template, v5};
 use crate::model::Addr;
 
@@ -41,6 +41,9 @@ pub struct Habits {
     pub datagram_max: usize,
     /// Report each flow twice: metered where it comes in, and where it goes out (element 61); NetFlow 9 and IPFIX only.
     pub both_directions: bool,
+    /// Flows come with their answers, between clients and servers of a network in which nothing is amiss; else each by itself, from
+    /// few busy and many rare hosts.
+    pub answered: bool,
     /// Agent address in sFlow datagrams.
     pub agent: Addr,
 }
@@ -55,6 +58,7 @@ impl Default for Habits {
             templates: 2,
             datagram_max: 1400,
             both_directions: false,
+            answered: false,
             agent: Addr::from_v4([192, 0, 2, 1]),
         }
     }
@@ -119,6 +123,7 @@ pub struct Exporter {
     pub(super) template: template::State,
     pub(super) sflow: sflow::State,
     twin: Option<Flow>,
+    answer: Option<Flow>,
     passed: Passed,
 }
 
@@ -137,6 +142,7 @@ impl Exporter {
             template: template::State::default(),
             sflow: sflow::State::default(),
             twin: None,
+            answer: None,
             passed: Passed::new(),
         }
     }
@@ -195,7 +201,7 @@ impl Exporter {
         self.datagrams = 0;
         self.template = template::State::default();
         self.sflow = sflow::State::default();
-        self.twin = None;
+        (self.twin, self.answer) = (None, None);
     }
 
     pub(super) fn site(&self) -> Site {
@@ -245,7 +251,15 @@ impl Exporter {
     /// The next flow that passed it.
     fn drawn(&mut self, v6_percent: u64, now_ms: i64) -> Flow {
         let site = self.site();
-        let mut flow = draw(&mut self.random, &site, v6_percent, now_ms);
+        let mut flow = match self.answer.take() {
+            Some(answer) => answer,
+            None if self.habits.answered => {
+                let [there, back] = conversation(&mut self.random, &site, v6_percent, now_ms);
+                self.answer = Some(back);
+                there
+            }
+            None => draw(&mut self.random, &site, v6_percent, now_ms),
+        };
         flow.start_ms = flow.start_ms.max(self.boot_ms);
         flow.end_ms = flow.end_ms.max(flow.start_ms);
         if self.profile == Profile::SflowSwitch && self.samples() {

@@ -58,6 +58,8 @@ outcomes! {
     LengthsWrong = "lengths_wrong";
     /// Sets (v5: one a datagram; sFlow: samples) seen.
     Sets = "sets";
+    /// Sets whose length runs past their message: the whole records up to its end are used, and the set is counted below as well.
+    SetsOverrun = "sets_overrun";
     /// Sets decoded.
     SetsDecoded = "sets_decoded";
     /// Sets rejected: their length is impossible.

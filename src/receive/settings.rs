@@ -12,7 +12,7 @@ pub struct Settings {
     /// too; where the kernel has no IPv6 it means `0.0.0.0:port`. Default: ports 2055, 4739 and 6343.
     pub listeners: Vec<SocketAddr>,
     /// Kernel receive buffer of each socket in bytes, as asked for (the kernel books about twice that for its own
-    /// overhead). It bridges the moments in which this process does not run. Default 32 MiB.
+    /// overhead). It bridges the moments in which this process does not run. At most 1,073,741,823. Default 32 MiB.
     pub receive_buffer: usize,
     /// Datagrams handed to a shard together, 1 to 1,024. Default 64.
     pub batch: usize,
@@ -63,6 +63,11 @@ impl Settings {
         if !(1..=BATCH_MAX).contains(&self.batch) {
             faults.push(format!("receive.batch must be 1 to {BATCH_MAX}"));
         }
+        if self.receive_buffer > BUFFER_MAX {
+            faults.push(format!(
+                "receive.receive_buffer must be at most {BUFFER_MAX}: the kernel grants no more"
+            ));
+        }
         let least = [
             ("queue", self.queue as u64),
             ("exporters_max", self.exporters_max as u64),
@@ -90,6 +95,8 @@ impl Settings {
     }
 }
 
+/// What `setsockopt` of Linux grants: half of the largest `int` (`__sock_set_rcvbuf`).
+const BUFFER_MAX: usize = (i32::MAX / 2) as usize;
 const BATCH_MAX: usize = 1_024;
 /// The roster hears once a minute who is alive; less than a few minutes would forget exporters that send.
 const IDLE_MIN_SECONDS: u64 = 300;
@@ -112,6 +119,11 @@ mod tests {
             ..Settings::default()
         };
         assert_eq!(batch.faults().len(), 2);
+        let buffer = Settings {
+            receive_buffer: 1 << 30,
+            ..Settings::default()
+        };
+        assert!(buffer.faults()[0].contains("at most 1073741823"));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use serde::Deserializer;
 use serde::de::{self, Visitor};
+use std::borrow::Cow;
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -32,6 +33,29 @@ pub enum Error {
     /// There is nothing in its first line.
     #[error("has no password in its first line")]
     Empty,
+}
+
+/// A text without what stands before the host of an address in it: a user and a password, perhaps.
+pub fn without_user_info(text: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, address) = rest.split_at(at + 3);
+        let ends = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`');
+        let end = address.find(ends).unwrap_or(address.len());
+        out += before;
+        rest = match address[..end].rfind('@') {
+            Some(host) => {
+                out += "***";
+                &address[host..]
+            }
+            None => address,
+        };
+    }
+    if out.is_empty() {
+        return text.into();
+    }
+    (out + rest).into()
 }
 
 impl Secret {
@@ -142,6 +166,21 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn what_stands_before_a_host_is_not_shown() {
+        for (text, shown) in [
+            ("no address: a@b", "no address: a@b"),
+            ("at http://store:8123/x", "at http://store:8123/x"),
+            ("http://me:hunter2@store", "http://***@store"),
+            (
+                "\"https://me:p/w@2@a:1\", then http://b and http://x@c",
+                "\"https://***@a:1\", then http://b and http://***@c",
+            ),
+        ] {
+            assert_eq!(without_user_info(text), shown);
+        }
+    }
 
     #[test]
     fn a_file_that_everybody_may_read_is_refused_and_never_quoted() {

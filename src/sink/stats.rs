@@ -37,6 +37,7 @@ pub struct Stats {
     latency: [AtomicU64; LATENCY_BOUNDS.len() + 1],
     latency_ns: AtomicU64,
     ready: AtomicBool,
+    database_gone: AtomicBool,
     beats: AtomicU64,
     crowding: Arc<Crowding>,
     errors: Mutex<Errors>,
@@ -264,6 +265,16 @@ impl Stats {
             *errors.by_code.entry(code.to_owned()).or_default() += 1;
         }
         errors.last = Some(text.to_owned());
+    }
+
+    /// The store says that it has no such database.
+    pub(super) fn lose_database(&self) {
+        self.database_gone.store(true, Relaxed);
+    }
+
+    /// Whether the store said that it has no such database, since the last call.
+    pub fn take_database_gone(&self) -> bool {
+        self.database_gone.swap(false, Relaxed)
     }
 
     /// Counts failures of these codes from 0 on, not from the first one: a counter that begins at 1 shows no increase.

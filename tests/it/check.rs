@@ -474,3 +474,19 @@ fn json_says_the_same() {
     let first = json["findings"][0]["text"].as_str().expect("a text");
     assert_has(first, &["flowhouse.toml:2:1", "listners"]);
 }
+
+/// It is read more than once, and a pipe gives what it has only once: that is said, and waited for is nothing.
+#[test]
+fn a_configuration_is_a_regular_file() {
+    let dir = directory();
+    let pipe = dir.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    for file in [&*pipe, Path::new("/dev/zero"), dir.path()] {
+        let mut command = Command::new(exe());
+        let out = command.args(["check", "--offline", "-c"]).arg(file);
+        let out = out.output().expect("it runs");
+        let said = String::from_utf8_lossy(&out.stdout).into_owned();
+        assert_eq!(out.status.code(), Some(1), "{said}");
+        assert!(said.contains("it is no regular file"), "{said}");
+    }
+}

@@ -121,5 +121,27 @@ fn state_and_spool_are_for_their_account_and_group() {
                 .iter()
                 .any(|p| p.extension().is_some_and(|e| e == "fhs"))
         );
+        // without a spool they are neither delivered nor touched, and that is said
+        let bundles = || {
+            let paths = all(&spool).into_iter();
+            paths.filter(|p| p.extension().is_some_and(|e| e == "fhs"))
+        };
+        let (left, off) = (
+            bundles().count(),
+            format!("{config}[spool]\nmode = \"off\"\n"),
+        );
+        let collector = Collector::start_with(dir.path(), &off, |c| {
+            if !user.is_empty() {
+                c.args(["--user", user]);
+            }
+        });
+        let said = format!("WARN {left} bundles of an earlier run stay in");
+        assert!(
+            collector.said.iter().any(|l| l.contains(&said)),
+            "{said}: {:?}",
+            collector.said
+        );
+        collector.kill();
+        assert_eq!(bundles().count(), left);
     }
 }

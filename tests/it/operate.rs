@@ -274,6 +274,14 @@ fn a_bad_file_changes_nothing_and_says_why() {
         status == 422 && text.contains("cannot be read by user"),
         "{text}"
     );
+    // a pipe is not waited for
+    let all = nix::sys::stat::Mode::from_bits_truncate(0o666);
+    nix::unistd::mkfifo(&file, all).expect("a pipe");
+    let (status, text) = collector.reload();
+    assert!(
+        status == 422 && text.contains("is no regular file"),
+        "{text}"
+    );
     assert_laws(&collector.stop());
 }
 

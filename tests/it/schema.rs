@@ -101,3 +101,23 @@ fn views_know_what_they_were_given_before_the_store_was_restarted() {
         store.run();
     }
 }
+
+#[test]
+fn a_name_that_is_none_is_not_printed() {
+    for name in ["x; DROP DATABASE y", "", "a`b", "a-b"] {
+        let out = Command::new(exe())
+            .args(["schema", "print", "--database", name])
+            .output()
+            .expect("it runs");
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(
+            (out.status.code(), out.stdout.len()),
+            (Some(2), 0),
+            "{said}"
+        );
+        assert!(
+            said.contains("database must be a name of letters"),
+            "{said}"
+        );
+    }
+}

@@ -1,6 +1,7 @@
 //! The spool of a running collector: what was accepted is stored once, whatever is killed, away, full or damaged.
 
 use crate::harness::{Collector, Sql, Store, assert_laws, directory, eventually, exe, run, total};
+use crate::torture::proxy::{Act, Proxy};
 use flowhouse::generate::sender::{Plan, send};
 use flowhouse::generate::{Habits, Profile};
 use flowhouse::sink::spool::format;
@@ -404,6 +405,11 @@ fn the_quarantine_can_be_sent_without_the_collector() {
     let before = files(dir.path(), "quarantine");
     assert_eq!(cli(dir.path(), &send).0, Some(1));
     assert_eq!(files(dir.path(), "quarantine"), before);
+    // the page of a network that asks for a login takes nothing
+    let proxy = Proxy::start(&store.address, |_, _| Act::Page(0));
+    let to_page = send.map(|word| if word == url { &proxy.url } else { word });
+    assert_eq!(cli(dir.path(), &to_page).0, Some(1));
+    assert_eq!(files(dir.path(), "quarantine"), before);
     sql.rows("ALTER TABLE flows ADD COLUMN tcp_flags UInt16");
     let first = before[0].to_str().expect("a name");
     let one = [&send[..], &[first]].concat();
@@ -486,6 +492,26 @@ fn only_files_of_the_quarantine_are_replayed() {
     }
     assert_eq!(files(dir.path(), ""), before);
     assert!(files(dir.path(), "replay").is_empty());
+}
+
+/// Its header says where it ends: nothing behind that is read.
+#[test]
+fn a_file_that_goes_on_behind_its_end_is_damaged() {
+    let dir = directory();
+    let store = Store::planned(dir.path());
+    let collector = Collector::start(dir.path(), &config(&store, ""));
+    let rows = export(collector.udp[0], 500);
+    spooled(dir.path(), &collector, rows);
+    collector.kill();
+    let all = files(dir.path(), "");
+    assert_eq!(cli(dir.path(), &["verify"]).0, Some(0));
+    // far more than the memory of any machine; on disk it takes nothing
+    let long = fs::File::options().write(true).open(&all[0]);
+    let long = long.expect("a file");
+    long.set_len(1 << 42).expect("sparse");
+    let (code, said) = cli(dir.path(), &["verify"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("goes on behind its last body"), "{said}");
 }
 
 /// Many small bundles on an empty disk: one by one, and usage stays.

@@ -28,8 +28,8 @@ pub struct Metered {
 
 impl Mirror {
     /// Begins to write; `per_second` conversations begin in a second.
-    pub fn begin(data: &Path, per_second: u64, stop: Arc<AtomicBool>) -> Mirror {
-        let (folder, open) = (folder(data), data.join("packets.open"));
+    pub fn begin(captures: &Captures, per_second: u64, stop: Arc<AtomicBool>) -> Mirror {
+        let (folder, open) = (captures.watched(), captures.0.join("open"));
         Mirror(std::thread::spawn(move || {
             write_all(&folder, &open, per_second, &stop)
         }))
@@ -45,9 +45,45 @@ impl Mirror {
     }
 }
 
-/// The folder that is watched.
-pub fn folder(data: &Path) -> PathBuf {
-    data.join("packets")
+/// A folder of this run alone for its capture files, which the collector deletes; gone when this is dropped.
+pub struct Captures(PathBuf);
+
+impl Captures {
+    /// Makes one that did not exist below `data`.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn new(data: &Path) -> Result<Captures> {
+        let number = Moment::now().wall_ns;
+        let captures = Captures(data.join(format!("mirror-{}-{number}", std::process::id())));
+        let cure = || {
+            format!(
+                "cannot make {}: choose a folder of your own with --data",
+                captures.0.display()
+            )
+        };
+        fs::create_dir(&captures.0).with_context(cure)?;
+        fs::create_dir(captures.watched()).with_context(cure)?;
+        Ok(captures)
+    }
+
+    /// Where rules for them may stand; not made yet.
+    pub fn rules(&self) -> PathBuf {
+        self.0.join("rules")
+    }
+
+    /// The folder that is watched.
+    pub fn watched(&self) -> PathBuf {
+        self.0.join("packets")
+    }
+}
+
+impl Drop for Captures {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_dir_all(&self.0) {
+            tracing::warn!("{} stays: {error}", self.0.display());
+        }
+    }
 }
 
 /// What of the mirrored traffic is stored.

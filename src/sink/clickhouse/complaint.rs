@@ -30,7 +30,16 @@ impl Complaints {
         };
         let (table, rows) = (section.table.name(), section.rows);
         let (code, error) = (&fault.code, &fault.text);
-        if fault.needs_operator() {
+        if fault.lacking {
+            tracing::error!(
+                table,
+                rows,
+                failures,
+                code,
+                error,
+                "a table of ours is gone: its rows wait until it is there again"
+            );
+        } else if fault.needs_operator() {
             tracing::error!(
                 table,
                 rows,

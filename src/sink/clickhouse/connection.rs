@@ -2,7 +2,9 @@
 
 use super::secret::quiet;
 use super::tls::{Material, explain, knock};
+use super::verdict::exception_code;
 use crate::sink::Error;
+use clickhouse::error::Error as StoreError;
 use clickhouse::{Client, Compression};
 use serde::Deserialize;
 use std::fmt;
@@ -294,12 +296,26 @@ impl Connection {
     }
 }
 
-/// Whether the store answers and lets us in. It may lack the database yet.
-pub(super) async fn ask(client: &Client) -> Result<(), clickhouse::error::Error> {
-    match client.query("SELECT 1").execute().await {
-        Err(clickhouse::error::Error::BadResponse(said)) if said.contains(NO_DATABASE) => Ok(()),
-        answer => answer,
+/// Whether it is ClickHouse that answers, and lets us in. It may lack the database yet.
+pub(super) async fn ask(client: &Client) -> Result<(), StoreError> {
+    let mut rows = client.query("SELECT 1").fetch_bytes("TabSeparated")?;
+    let mut said = vec![];
+    while said.len() < ANSWER_MAX {
+        match rows.next().await {
+            Ok(Some(more)) => said.extend_from_slice(&more),
+            Ok(None) => break,
+            Err(StoreError::BadResponse(e)) if exception_code(&e) == Some(NO_DATABASE) => {
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
     }
+    if said == b"1\n" {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&said);
+    let shown: String = said.trim().chars().take(ANSWER_SHOWN).collect();
+    Err(StoreError::BadResponse(format!("200 OK: {shown}")))
 }
 
 /// Whether a text is scheme, host and perhaps port, and nothing else: a user or a password in it would be logged.
@@ -331,7 +347,11 @@ impl fmt::Debug for Connection {
     }
 }
 
-const NO_DATABASE: &str = "Code: 81.";
+/// The store's code for a database that is not there.
+pub(super) const NO_DATABASE: u32 = 81;
+/// Bytes of an answer that are looked at: more than the right one has.
+const ANSWER_MAX: usize = 1_024;
+const ANSWER_SHOWN: usize = 200;
 const DEFAULT_USER: &str = "default";
 const USER_VARIABLE: &str = "FLOWHOUSE_CLICKHOUSE_USER";
 const DEFAULT_URL: &str = "http://127.0.0.1:8123";

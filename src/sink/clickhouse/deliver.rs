@@ -4,11 +4,11 @@ use super::complaint::Complaints;
 use super::endpoints::{Endpoints, Route};
 use super::section::End;
 use super::verdict::{Fault, Verdict, judge};
+use super::wire::Patience;
 use crate::batch::Table;
 use crate::sink::blocks::Blocks;
 use crate::sink::native::{Compression, EncodedSection};
 use crate::sink::{Settings, Stats};
-use bytes::Bytes;
 use clickhouse::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -45,7 +45,7 @@ impl Delivery {
         };
         while untried() {
             let route = self.endpoints.route(Table::Flows, "");
-            if route.client().query("SELECT 1").execute().await.is_ok() {
+            if super::connection::ask(route.client()).await.is_ok() {
                 return self.stats.set_ready();
             }
             tokio::time::sleep(GREET_PAUSE).await;
@@ -85,8 +85,7 @@ impl Delivery {
             // one block is written as one part: this cannot be, unless rows were deleted since
             Ok(n) => End::Hopeless(format!("the store has {n} of its {} rows", section.rows)),
             Err(fault) => {
-                self.stats.failed(&fault.code, &fault.text);
-                self.complaints.report(section, &fault);
+                self.note(section, &fault);
                 End::Later
             }
         }
@@ -125,8 +124,7 @@ impl Delivery {
                 section.table.name()
             ))),
             Err(fault) => {
-                self.stats.failed(&fault.code, &fault.text);
-                self.complaints.report(section, &fault);
+                self.note(section, &fault);
                 Err(End::Later)
             }
         }
@@ -142,16 +140,18 @@ impl Delivery {
             "SELECT concat(toString(serverUUID()), '/', toString(uuid)), \
             toUInt64OrZero(extract(engine_full, 'non_replicated_deduplication_window = ([0-9]+)')), \
             toUInt64(ifNull((SELECT max(max_block_number) FROM system.parts \
-            WHERE database = currentDatabase() AND table = '{name}' AND active), 0)) \
-            FROM system.tables WHERE database = currentDatabase() AND name = '{name}' \
-            AND engine LIKE '%MergeTree' AND engine NOT LIKE 'Replicated%' AND engine NOT LIKE 'Shared%'"
+            WHERE database = currentDatabase() AND table = '{name}' AND active), 0)), \
+            toUInt8(engine LIKE '%MergeTree' AND engine NOT LIKE 'Replicated%' AND engine NOT LIKE 'Shared%') \
+            FROM system.tables WHERE database = currentDatabase() AND name = '{name}'"
         );
         let patience = Duration::from_secs(self.settings.insert_timeout_s);
         let query = route.client().query(&sql);
-        let answer = query.fetch_optional::<(String, u64, u64)>();
+        let answer = query.fetch_optional::<(String, u64, u64, u8)>();
         let answer = tokio::time::timeout(patience, answer).await;
         match answer.unwrap_or(Err(Error::TimedOut)) {
-            Ok(row) => Ok(row.map(|(place, window, taken)| Blocks {
+            Ok(None) => Err(Fault::of_lacking(name)),
+            Ok(Some((.., 0))) => Ok(None),
+            Ok(Some((place, window, taken, _))) => Ok(Some(Blocks {
                 place,
                 window,
                 taken,
@@ -160,9 +160,17 @@ impl Delivery {
         }
     }
 
-    fn failed(&self, section: &EncodedSection, fault: Fault) -> End {
+    /// Counts and tells a failure.
+    fn note(&self, section: &EncodedSection, fault: &Fault) {
         self.stats.failed(&fault.code, &fault.text);
-        self.complaints.report(section, &fault);
+        if fault.lacks_database() {
+            self.stats.lose_database();
+        }
+        self.complaints.report(section, fault);
+    }
+
+    fn failed(&self, section: &EncodedSection, fault: Fault) -> End {
+        self.note(section, &fault);
         if fault.is_crowded() {
             self.stats.crowded("the store has too many parts");
         }
@@ -187,39 +195,20 @@ impl Delivery {
     ) -> Result<(), Error> {
         let (table, columns) = (route.table(), &section.columns);
         let sql = format!("INSERT INTO {table} ({columns}) FORMAT Native");
-        let seconds = |s| Some(Duration::from_secs(s));
-        let mut insert = route
-            .client()
-            .insert_formatted_with(sql)
-            .with_timeouts(
-                seconds(self.settings.send_timeout_s),
-                seconds(self.settings.insert_timeout_s),
-            )
-            .with_setting(TOKEN, &section.token);
+        let patience = Patience {
+            send: Duration::from_secs(self.settings.send_timeout_s),
+            end: Duration::from_secs(self.settings.insert_timeout_s),
+        };
         let unknown = self.unknown.load(Relaxed);
-        for (n, (name, value)) in SETTINGS.iter().enumerate() {
-            if unknown >> n & 1 == 0 {
-                insert = insert.with_setting(*name, *value);
-            }
-        }
+        let known = SETTINGS.iter().enumerate();
+        let known = known.filter(|(n, _)| unknown >> n & 1 == 0);
+        let mut settings = vec![(TOKEN, &*section.token)];
+        settings.extend(known.map(|(_, setting)| *setting));
         if section.compression == Compression::Lz4 {
-            // the frames are ours, made once: to the client they are plain bytes
-            insert = insert.with_setting("decompress", "1");
+            settings.push(("decompress", "1"));
         }
-        let mut at = 0;
-        while at < section.body.len() {
-            let end = (at + CHUNK).min(section.body.len());
-            let chunk: Bytes = section.body.slice(at..end);
-            if let Err(error) = insert.send(chunk).await {
-                // "channel closed" hides what happened to the connection; the end knows
-                return match error {
-                    Error::TimedOut => Err(error),
-                    _ => insert.end().await.and(Err(error)),
-                };
-            }
-            at = end;
-        }
-        insert.end().await
+        let body = section.body.clone();
+        route.insert(&sql, &settings, body, patience).await
     }
 
     /// Stops sending a setting; false where it is none that can be left out, or already is.
@@ -264,8 +253,5 @@ const SETTINGS: [(&str, &str); 4] = [
     ("deduplicate_blocks_in_dependent_materialized_views", "1"),
     ("max_insert_threads", "1"),
 ];
-
-/// Bytes handed to the connection at once.
-const CHUNK: usize = 1 << 20;
 
 const GREET_PAUSE: Duration = Duration::from_millis(500);

@@ -5,10 +5,13 @@
 //! deduplication log; endpoints that do not are left alone.
 
 use super::Connection;
+use super::connection::NO_DATABASE;
 use super::tls::{Material, explain};
-use super::verdict::bars_the_way;
+use super::verdict::{bars_the_way, exception_code, status};
+use super::wire::{Patience, Wire};
 use crate::batch::Table;
 use crate::sink::{EndpointState, Error, Stats};
+use bytes::Bytes;
 use clickhouse::Client;
 use clickhouse::error::Error as StoreError;
 use std::sync::Arc;
@@ -38,6 +41,7 @@ struct Endpoint {
 #[derive(Clone, Debug)]
 struct State {
     client: Client,
+    wire: Wire,
     phase: Phase,
     failures: u32,
     /// Takes nothing before this: it refused an INSERT for a reason of its own.
@@ -69,17 +73,24 @@ pub struct Route<'a> {
     endpoints: &'a Endpoints,
     endpoint: &'a Endpoint,
     client: Client,
+    wire: Wire,
     table: String,
 }
 
 impl Endpoints {
     /// The endpoints of a connection; reads its files, connects only when used.
     pub fn new(connection: &Connection, stats: Arc<Stats>) -> Result<Arc<Self>, Error> {
+        // an address with a password in it would be logged
+        if let Some(faults) = connection.faults().into_iter().next() {
+            return Err(Error::Unreachable { faults });
+        }
         let material = connection.material()?;
         let base = material.client(connection)?;
+        let wire = material.wire(connection)?;
         let endpoint = |url: String| {
             let state = State {
                 client: connection.client_of(&base, &url),
+                wire: wire.clone(),
                 phase: Phase::Unknown,
                 failures: 0,
                 aside_until: None,
@@ -126,12 +137,16 @@ impl Endpoints {
             let n = self.turn.fetch_add(1, Relaxed) % usable().count().max(1);
             usable().nth(n).unwrap_or(&shard[0])
         });
-        let client = endpoint.state.borrow().client.clone();
+        let (client, wire) = {
+            let state = endpoint.state.borrow();
+            (state.client.clone(), state.wire.clone())
+        };
         let suffix = self.connection.cluster.as_ref().map_or("", |_| "_local");
         Route {
             endpoints: self,
             endpoint,
-            client: self.with_quorum(client),
+            client,
+            wire,
             table: format!("{}{suffix}", table.name()),
         }
     }
@@ -229,7 +244,9 @@ impl Endpoints {
         );
         let row: Option<(String, String)> = match client.query(&sql).fetch_optional().await {
             // no such database yet
-            Err(StoreError::BadResponse(said)) if said.contains("Code: 81.") => None,
+            Err(StoreError::BadResponse(said)) if exception_code(&said) == Some(NO_DATABASE) => {
+                None
+            }
             answer => answer?,
         };
         Ok(row.map(|(engine, place)| {
@@ -244,16 +261,18 @@ impl Endpoints {
     fn refresh(&self) {
         let fresh = self.connection.material().and_then(|m| {
             let changed = *self.material.borrow() != m;
-            let client = changed.then(|| m.client(&self.connection)).transpose()?;
-            Ok(client.map(|c| (m, c)))
+            let both = || Ok((m.client(&self.connection)?, m.wire(&self.connection)?));
+            let both = changed.then(both).transpose()?;
+            Ok(both.map(|b| (m, b)))
         });
         match fresh {
-            Ok(Some((material, base))) => {
+            Ok(Some((material, (base, wire)))) => {
                 tracing::info!("password or certificates have changed: connecting anew");
                 self.material.send_replace(material);
                 for endpoint in self.shards.iter().flatten() {
                     let client = self.connection.client_of(&base, &endpoint.url);
-                    endpoint.state.send_modify(|s| s.client = client);
+                    let state = &endpoint.state;
+                    state.send_modify(|s| (s.client, s.wire) = (client, wire.clone()));
                 }
                 self.file_fault.send_replace(None);
             }
@@ -288,15 +307,6 @@ impl Endpoints {
                 let most = Duration::from_secs(self.connection.health_backoff_max_s);
                 (FIRST_PAUSE * (1 << (n - 1).min(16))).min(most)
             }
-        }
-    }
-
-    fn with_quorum(&self, client: Client) -> Client {
-        match &self.connection.insert_quorum {
-            None => client,
-            Some(quorum) => client
-                .with_setting("insert_quorum", quorum)
-                .with_setting("insert_quorum_parallel", "1"),
         }
     }
 
@@ -341,6 +351,25 @@ impl Endpoints {
 }
 
 impl Route<'_> {
+    /// Sends an INSERT, with the quorum that is wanted.
+    pub(super) async fn insert(
+        &self,
+        sql: &str,
+        settings: &[(&str, &str)],
+        body: Bytes,
+        patience: Patience,
+    ) -> Result<(), StoreError> {
+        let mut all = settings.to_vec();
+        if let Some(quorum) = &self.endpoints.connection.insert_quorum {
+            all.extend([
+                ("insert_quorum", &**quorum),
+                ("insert_quorum_parallel", "1"),
+            ]);
+        }
+        let wire = &self.wire;
+        wire.insert(self.url(), sql, &all, body, patience).await
+    }
+
     /// The client of the endpoint.
     pub fn client(&self) -> &Client {
         &self.client
@@ -415,26 +444,23 @@ fn blame(error: &StoreError) -> Blame {
     match error {
         StoreError::Network(_) | StoreError::TimedOut => Blame::Way,
         StoreError::BadResponse(said) if is_authentication(said) => Blame::Way,
-        StoreError::BadResponse(said) => {
-            let code = said.split_once("Code: ").map(|(_, rest)| rest);
-            let code = code.and_then(|c| c.split(|c: char| !c.is_ascii_digit()).next());
-            match code.and_then(|c| c.parse().ok()) {
-                Some(code) if REPLICAS_OWN.contains(&code) => Blame::Replica,
-                Some(_) => Blame::Rows,
-                // a proxy that found nobody behind it, or lets nobody through
-                None if said.starts_with('5') || bars_the_way(said) => Blame::Way,
-                None => Blame::Rows,
-            }
-        }
+        StoreError::BadResponse(said) => match exception_code(said) {
+            Some(code) if REPLICAS_OWN.contains(&code) => Blame::Replica,
+            Some(_) => Blame::Rows,
+            // a proxy that found nobody behind it, or lets nobody through
+            None if bars_the_way(said) || matches!(status(said), Some(500..)) => Blame::Way,
+            None => Blame::Rows,
+        },
         _ => Blame::Rows,
     }
 }
 
 /// Whether the store says that it does not know user or password.
 pub(super) fn is_authentication(said: &str) -> bool {
-    ["Code: 516.", "Code: 194.", "Code: 193.", "401 "]
-        .iter()
-        .any(|mark| said.contains(mark) && (*mark != "401 " || said.starts_with(mark)))
+    match exception_code(said) {
+        Some(code) => [516, 194, 193].contains(&code),
+        None => status(said) == Some(401),
+    }
 }
 
 /// Whether a replica takes part in the deduplication log of its shard. Without knowing better only the first one does.
@@ -461,8 +487,22 @@ fn shard_of(token: &str, shards: usize) -> usize {
 const NOT_SHARED: &str = "its table is not a replica of the first endpoint's (no Replicated engine, another server), so \
     it would not know which rows are there already: use the cluster form of the schema (clickhouse.cluster)";
 
-/// Memory, read-only by right or by a lost Keeper session, disk, Keeper, replicas, quorum, too many queries.
-const REPLICAS_OWN: [u32; 11] = [164, 202, 225, 241, 242, 243, 279, 285, 286, 319, 999];
+/// No such table or database, memory, read-only by right or by a lost Keeper session, disk, Keeper, replicas, quorum, too many queries.
+const REPLICAS_OWN: [u32; 13] = [
+    60,
+    NO_DATABASE,
+    164,
+    202,
+    225,
+    241,
+    242,
+    243,
+    279,
+    285,
+    286,
+    319,
+    999,
+];
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 

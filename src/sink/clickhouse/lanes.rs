@@ -121,6 +121,11 @@ impl Lanes {
         self.held = held;
     }
 
+    /// Whether an attempt is under way.
+    pub(super) fn is_flying(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+
     /// Takes a bundle. Sections with a load are live; open ones without must have a file.
     pub(super) fn accept(&mut self, number: u64, entry: Entry, loads: Vec<Option<Arc<Load>>>) {
         let now = Instant::now();

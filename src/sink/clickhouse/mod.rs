@@ -20,6 +20,7 @@ mod secret;
 mod section;
 mod tls;
 mod verdict;
+mod wire;
 mod writer;
 
 use super::fate::Fate;
@@ -160,6 +161,16 @@ impl Sink {
         self.runtime.spawn(post.run());
         self.runtime.spawn(delivery.greet());
         Ok(())
+    }
+
+    /// Sends nothing more, or goes on. What is under way ends as it does: see [`Self::is_sending`].
+    pub fn hold(&self, held: bool) {
+        self.shared.with(|lanes| lanes.hold(held));
+    }
+
+    /// Whether something is under way to the store.
+    pub fn is_sending(&self) -> bool {
+        self.shared.look(Lanes::is_flying)
     }
 
     /// What it did so far; the cell lives on after the sink.

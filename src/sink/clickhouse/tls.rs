@@ -2,11 +2,12 @@
 
 use super::Connection;
 use super::secret::{Secret, bounded, password, private};
+use super::wire::{Connector, Wire};
 use crate::sink::Error;
 use clickhouse::Client;
 use hyper_rustls::{FixedServerNameResolver, HttpsConnectorBuilder};
-use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Builder, Client as HyperClient};
 use hyper_util::rt::TokioExecutor;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -82,36 +83,44 @@ impl Material {
 
     /// A client with a connection pool of its own; it gets its address later.
     pub(super) fn client(&self, connection: &Connection) -> Result<Client, Error> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(KEEPALIVE));
-        tcp.set_connect_timeout(Some(Duration::from_secs(connection.connect_timeout_s)));
-        let mut pool = HyperClient::builder(TokioExecutor::new());
-        // the store closes idle connections after 3 s or more
-        pool.pool_idle_timeout(POOL_IDLE)
-            .pool_timer(hyper_util::rt::TokioTimer::new());
-        let client = if connection.uses_tls() {
-            let https = HttpsConnectorBuilder::new().with_tls_config(self.tls(connection)?);
-            let https = https.https_or_http();
-            let https = match server_name(connection)? {
-                None => https.enable_http1().wrap_connector(tcp),
-                Some(name) => {
-                    let resolver = FixedServerNameResolver::new(name);
-                    https
-                        .with_server_name_resolver(resolver)
-                        .enable_http1()
-                        .wrap_connector(tcp)
-                }
-            };
-            Client::with_http_client(pool.build(https))
-        } else {
-            Client::with_http_client(pool.build(tcp))
+        let client = match self.connector(connection)? {
+            Connector::Plain(tcp) => Client::with_http_client(pool().build(tcp)),
+            Connector::Tls(https) => Client::with_http_client(pool().build(https)),
         };
         Ok(match &self.password {
             Some(password) => client.with_password(password.reveal()),
             None => client,
         })
+    }
+
+    /// What sends INSERTs, with a connection pool of its own.
+    pub(super) fn wire(&self, connection: &Connection) -> Result<Wire, Error> {
+        let connector = self.connector(connection)?;
+        let password = self.password.clone();
+        Ok(Wire::new(connector, &pool(), connection, password))
+    }
+
+    fn connector(&self, connection: &Connection) -> Result<Connector, Error> {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_keepalive(Some(KEEPALIVE));
+        tcp.set_connect_timeout(Some(Duration::from_secs(connection.connect_timeout_s)));
+        if !connection.uses_tls() {
+            return Ok(Connector::Plain(tcp));
+        }
+        let https = HttpsConnectorBuilder::new().with_tls_config(self.tls(connection)?);
+        let https = https.https_or_http();
+        Ok(Connector::Tls(match server_name(connection)? {
+            None => https.enable_http1().wrap_connector(tcp),
+            Some(name) => {
+                let resolver = FixedServerNameResolver::new(name);
+                https
+                    .with_server_name_resolver(resolver)
+                    .enable_http1()
+                    .wrap_connector(tcp)
+            }
+        }))
     }
 
     fn tls(&self, connection: &Connection) -> Result<ClientConfig, Error> {
@@ -175,6 +184,14 @@ impl Material {
         }
         Ok(roots)
     }
+}
+
+fn pool() -> Builder {
+    let mut pool = HyperClient::builder(TokioExecutor::new());
+    // the store closes idle connections after 3 s or more
+    pool.pool_idle_timeout(POOL_IDLE)
+        .pool_timer(hyper_util::rt::TokioTimer::new());
+    pool
 }
 
 /// The value, or nothing and one fault more.
@@ -248,6 +265,13 @@ pub(super) fn explain(error: &clickhouse::error::Error, connection: &Connection)
     {
         let cure_here = "it was not ClickHouse that answered but a proxy or another server: mend clickhouse.url or the proxy";
         cure = cure.or_else(|| Some(cure_here.into()));
+    }
+    if let clickhouse::error::Error::BadResponse(said) = error
+        && super::verdict::lacks_tables(said)
+    {
+        let cure_here = "the store lacks the database or a table of ours, and rows wait until it is there again: `flowhouse schema apply`, \
+                         or bring it back from a copy";
+        cure = Some(cure_here.into());
     }
     match cure {
         Some(cure) => format!("{cure} ({text})"),

@@ -1,5 +1,6 @@
 //! What an error of the store means for the rows that were sent.
 
+use super::connection::NO_DATABASE;
 use clickhouse::error::Error;
 
 /// A failed attempt.
@@ -13,6 +14,8 @@ pub(super) struct Fault {
     pub(super) text: String,
     /// Whether it was not the store that said it, but what lets nobody through to it.
     barred: bool,
+    /// Whether the store lacks the database or the table.
+    pub(super) lacking: bool,
     /// Whether the store surely has none of the rows that were sent.
     pub(super) untouched: bool,
 }
@@ -43,6 +46,17 @@ impl Fault {
         let locked_out = ["164", "192", "193", "194", "497", "516"].contains(&self.code.as_str());
         locked_out || self.barred
     }
+
+    /// Whether there is no database at all.
+    pub(super) fn lacks_database(&self) -> bool {
+        self.lacking && self.code == NO_DATABASE.to_string()
+    }
+
+    /// The store lacks a table.
+    pub(super) fn of_lacking(table: &str) -> Fault {
+        let said = format!("Code: 60. DB::Exception: Table {table} does not exist");
+        judge(&Error::BadResponse(said.clone()), &said)
+    }
 }
 
 /// The labels of failures that are known beforehand; a store may say others, too.
@@ -69,10 +83,13 @@ pub(super) fn judge(error: &Error, text: &str) -> Fault {
             Some(code) => (code.to_string(), judge_code(code, text)),
             None => (HTTP.into(), judge_status(text)),
         },
+        // a user or a password that cannot be sent
+        Error::InvalidParams(_) => ("other".into(), Verdict::NotSent),
         _ => ("other".into(), Verdict::Refused),
     };
     let text = text.chars().take(TEXT_MAX).collect();
     let barred = matches!(error, Error::BadResponse(said) if bars_the_way(said));
+    let lacking = matches!(error, Error::BadResponse(said) if lacks_tables(said));
     let untouched = match error {
         Error::BadResponse(said) => leaves_nothing(said, &verdict),
         _ => verdict == Verdict::NotSent,
@@ -82,6 +99,7 @@ pub(super) fn judge(error: &Error, text: &str) -> Fault {
         verdict,
         text,
         barred,
+        lacking,
         untouched,
     }
 }
@@ -95,7 +113,7 @@ fn leaves_nothing(said: &str, verdict: &Verdict) -> bool {
             let ours = code == TOO_MANY_PARTS && *verdict == Verdict::Refused;
             (before || ours) && !said.contains(IN_A_VIEW)
         }
-        None => *verdict != Verdict::Silence,
+        None => *verdict != Verdict::Silence && !matches!(status(said), Some(408 | 425 | 429)),
     }
 }
 
@@ -106,7 +124,7 @@ fn judge_code(code: u32, text: &str) -> Verdict {
         TOO_MANY_PARTS if text.contains("Too many partitions for single INSERT block") => {
             Verdict::Refused
         }
-        _ if PASSING.contains(&code) => Verdict::Again,
+        _ if PASSING.contains(&code) || LACKING.contains(&code) => Verdict::Again,
         _ => Verdict::Refused,
     }
 }
@@ -114,21 +132,24 @@ fn judge_code(code: u32, text: &str) -> Verdict {
 /// Judges an answer without an exception: it comes from a proxy, or its body was cut.
 fn judge_status(text: &str) -> Verdict {
     match status(text) {
-        _ if bars_the_way(text) => Verdict::Again,
+        // what says that all is well may have passed it on
+        Some(..300 | 500..) | None => Verdict::Silence,
         Some(408 | 425 | 429) => Verdict::Again,
-        Some(500..) | None => Verdict::Silence,
+        _ if bars_the_way(text) => Verdict::Again,
         Some(_) => Verdict::Refused,
     }
 }
 
 /// Whether a proxy, or what else answers at this address, keeps everybody from the store: it knows no such user, forbids
-/// it, has no such path, or belongs to another host. The store says such things with a code of its own.
+/// it, has no such path, belongs to another host, sends us elsewhere, or has a page of its own. The store says such things with a code of
+/// its own, and that all is well with headers of its own.
 pub(super) fn bars_the_way(text: &str) -> bool {
-    exception_code(text).is_none() && matches!(status(text), Some(401 | 403 | 404 | 407 | 421))
+    let status = status(text).filter(|_| exception_code(text).is_none());
+    matches!(status, Some(..=399 | 401 | 403 | 404 | 407 | 421))
 }
 
-/// The status that the text of an answer begins with, where the answer had no text.
-fn status(text: &str) -> Option<u16> {
+/// The status that the text of an answer begins with which is not the store's.
+pub(super) fn status(text: &str) -> Option<u16> {
     text.get(..3)?.parse().ok()
 }
 
@@ -145,13 +166,17 @@ fn never_connected(error: &(dyn std::error::Error + 'static)) -> bool {
     false
 }
 
-/// The number in `Code: N.`, wherever it stands.
-fn exception_code(text: &str) -> Option<u32> {
-    let (_, rest) = text.split_once("Code: ")?;
-    let end = rest
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(rest.len());
-    rest[..end].parse().ok()
+/// The number in the `Code: N.` that what the store says begins with. Further behind it is somebody else's: a page of a proxy may
+/// have such words, too.
+pub(super) fn exception_code(text: &str) -> Option<u32> {
+    let rest = text.strip_prefix("Code: ")?;
+    let digits = rest.split('.').next()?;
+    digits.parse().ok()
+}
+
+/// Whether the store says that a database or a table is not there. Rows go into tables of ours alone: it was dropped, or is not made yet.
+pub(super) fn lacks_tables(text: &str) -> bool {
+    exception_code(text).is_some_and(|code| LACKING.contains(&code))
 }
 
 /// The first name in quotes.
@@ -174,6 +199,9 @@ const PASSING: [u32; 21] = [
     159, 164, 192, 193, 194, 202, 209, 210, 241, 242, 243, 252, 254, 279, 285, 286, 319, 425, 497,
     516, 999,
 ];
+
+/// No such table, no such database.
+const LACKING: [u32; 2] = [60, NO_DATABASE];
 
 /// Codes of what the store finds wrong before it writes anything: it cannot read the rows, or has no such table, column or user.
 const BEFORE_WRITING: [u32; 17] = [
@@ -203,7 +231,12 @@ mod tests {
             let text = format!("Code: {code}. DB::Exception: whatever");
             assert_eq!(verdict(&text), Verdict::Again, "{code}");
         }
-        for code in [6, 16, 27, 33, 44, 47, 53, 60, 62, 117, 4711] {
+        for code in [60, 81] {
+            let text = format!("Code: {code}. DB::Exception: whatever");
+            let fault = judge(&Error::BadResponse(text.clone()), &text);
+            assert_eq!((fault.verdict, fault.lacking), (Verdict::Again, true));
+        }
+        for code in [6, 16, 27, 33, 44, 47, 53, 62, 117, 4711] {
             let text = format!("Code: {code}. DB::Exception: whatever");
             assert_eq!(verdict(&text), Verdict::Refused, "{code}");
         }
@@ -244,6 +277,8 @@ mod tests {
             "Code: 241. DB::Exception: Memory limit exceeded",
             "Code: 9999. DB::Exception: An error of a version to come",
             "503 Service Unavailable",
+            "429 Too Many Requests",
+            "200 OK: <html>Log in</html>",
         ] {
             assert!(!untouched(text), "{text}");
         }
@@ -274,6 +309,7 @@ mod tests {
             "403 Forbidden",
             "404 Not Found",
             "421 Misdirected Request",
+            "302 Found: <p>Code: 27. DB::Exception",
         ] {
             let fault = fault(text);
             assert_eq!(fault.verdict, Verdict::Again, "{text}");
@@ -288,10 +324,15 @@ mod tests {
             assert_eq!(fault.verdict, Verdict::Again, "{text}");
             assert!(!fault.needs_operator(), "{text}: it passes");
         }
-        // the store's own, which has a code
+        for text in ["200 OK: <html>Log in</html>", "204 No Content"] {
+            let fault = fault(text);
+            assert_eq!(fault.verdict, Verdict::Silence, "{text}");
+            assert!(fault.needs_operator(), "{text}");
+        }
+        // words of the store on a page of somebody else's
         assert_eq!(
-            verdict("404 Code: 60. DB::Exception: no table"),
-            Verdict::Refused
+            verdict("502 Bad Gateway: <p>Code: 27. DB::Exception: rows"),
+            Verdict::Silence
         );
     }
 }

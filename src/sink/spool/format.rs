@@ -406,6 +406,7 @@ pub fn image(bytes: &[u8]) -> Result<(Header, Vec<Slot>), Damage> {
     let slots = bytes.get(at..at + SLOT * header.sections.len());
     let slots = slots_of(slots.ok_or_else(short)?);
     check_length(&header, &slots, bytes.len() as u64)?;
+    check_end(&header, bytes.len() as u64)?;
     for (s, slot) in header.sections.iter().zip(&slots) {
         if slot.state.is_open() {
             let body = &bytes[s.body_at as usize..s.body_end() as usize];
@@ -438,6 +439,23 @@ pub fn check_length(header: &Header, slots: &[Slot], len: u64) -> Result<(), Dam
             Err(damage(len, what))
         }
         _ => Ok(()),
+    }
+}
+
+/// Whether a file of `len` bytes ends where its last body does, or before: what is shed is cut off.
+///
+/// # Errors
+/// Where it should have ended.
+pub fn check_end(header: &Header, len: u64) -> Result<(), Damage> {
+    let slots = header.slots_at + (SLOT * header.sections.len()) as u64;
+    let ends = header.sections.iter().map(SectionHeader::body_end);
+    let end = ends.max().unwrap_or(0).max(slots);
+    match len > end {
+        true => Err(damage(
+            end,
+            format!("the file goes on behind its last body, to byte {len}"),
+        )),
+        false => Ok(()),
     }
 }
 

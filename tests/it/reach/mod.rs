@@ -3,6 +3,7 @@
 mod gateway;
 
 use crate::harness::{Collector, Sql, Store, assert_laws, directory, eventually, exe, total};
+use crate::torture::proxy::{Act, Proxy};
 use flowhouse::generate::sender::{Plan, send};
 use flowhouse::generate::{Habits, Profile};
 use gateway::{Authority, Gateway, Mode, write};
@@ -236,6 +237,28 @@ fn the_password_is_told_to_nobody() {
         "{text}"
     );
     said.push(text);
+    // another fault keeps the section from being looked at as a whole
+    for other in [
+        "health_interval_s = \"x\"\n",
+        "nonsense = 1\n",
+        "urls = 3\n",
+        "[sink]\nbackoff_ms = \"x\"\n",
+        "[[clickhouse.shards]]\n",
+    ] {
+        let (fine, text) = check(
+            dir.path(),
+            &format!("[clickhouse]\nurl = {within:?}\n{other}"),
+        );
+        assert!(!fine, "{text}");
+        said.push(text);
+    }
+    let listed = format!("[clickhouse]\nurls = {within:?}\n");
+    let (fine, text) = check(dir.path(), &listed);
+    assert!(!fine && text.contains("***@"), "{text}");
+    said.push(text);
+    let (fine, text) = flowhouse(&["schema", "status", "--url", &within], &[]);
+    assert!(!fine && text.contains("clickhouse.url must be"), "{text}");
+    said.push(text);
     let status = ["schema", "status", "--url", &url];
     for (password, works) in [(secret, true), (WRONG, false)] {
         let (fine, text) = flowhouse(&status, &[("FLOWHOUSE_CLICKHOUSE_PASSWORD", password)]);
@@ -307,6 +330,86 @@ fn a_replica_takes_over_and_gives_back() {
     let ledger = collector.stop();
     assert_laws(&ledger);
     assert_eq!(total(&ledger, "rows_acknowledged"), total(&ledger, "rows"));
+}
+
+/// What answers instead of the store with status 200 acknowledges nothing, before the tables are there and after.
+#[test]
+fn rows_wait_behind_pages_of_somebody_else() {
+    const SOMEBODY: &str = "it was not ClickHouse that answered";
+    let dir = directory();
+    let store = Store::start(dir.path());
+    let proxy = Proxy::start(&store.address, |_, _| Act::Pass);
+    let key = store.key_file();
+    let config = format!(
+        "[clickhouse]\nurl = {:?}\npassword_file = {key:?}\nhealth_interval_s = 1\nhealth_backoff_max_s = 1\n",
+        proxy.url
+    );
+    proxy.close(true);
+    let (fine, said) = check(dir.path(), &config);
+    assert!(!fine && said.contains(SOMEBODY), "{said}");
+    let collector = Collector::start(dir.path(), &format!("{LISTEN}{config}"));
+    export(&collector);
+    refused(&collector, SOMEBODY);
+    assert_eq!(total(&collector.ledger(), "rows_acknowledged"), 0);
+    proxy.close(false);
+    delivered(&collector, &store.sql());
+
+    proxy.close(true);
+    let before = total(&collector.ledger(), "rows_acknowledged");
+    export(&collector);
+    refused(&collector, SOMEBODY);
+    let up = || collector.metric("flowhouse_sink_endpoint_up");
+    eventually("the endpoint is away", || up() == 0.0);
+    assert_eq!(total(&collector.ledger(), "rows_acknowledged"), before);
+    proxy.close(false);
+    delivered(&collector, &store.sql());
+    let ledger = collector.stop();
+    assert_laws(&ledger);
+    assert_eq!(total(&ledger, "rows_acknowledged"), total(&ledger, "rows"));
+}
+
+/// A table that is gone is waited for; a database that is gone is made anew.
+#[test]
+fn rows_wait_for_tables_that_are_gone() {
+    let dir = directory();
+    let store = Store::start(dir.path());
+    let sql = store.sql();
+    let (url, key) = (format!("http://{}", store.address), store.key_file());
+    let config = format!(
+        "[sink]\nbackoff_ms = 1\nbackoff_max_ms = 5\n[clickhouse]\nurl = {url:?}\npassword_file = {key:?}\n"
+    );
+    let collector = Collector::start(dir.path(), &format!("{LISTEN}{config}"));
+    export(&collector);
+    delivered(&collector, &sql);
+
+    sql.rows("DETACH TABLE flows");
+    export(&collector);
+    refused(
+        &collector,
+        "the store lacks the database or a table of ours",
+    );
+    let failed = || collector.metric("flowhouse_sink_insert_errors_total");
+    // more often than rows may be refused
+    eventually("it was tried again and again", || failed() >= 20.0);
+    sql.rows("ATTACH TABLE flows");
+    delivered(&collector, &sql);
+
+    let before = total(&collector.ledger(), "rows_acknowledged");
+    sql.rows("DROP DATABASE flowhouse");
+    export(&collector);
+    let rows = total(&collector.ledger(), "rows");
+    collector.settle(rows);
+    let rows = total(&collector.ledger(), "rows_acknowledged");
+    assert_eq!(sql.numbers("SELECT count() FROM flows"), [rows - before]);
+    let ledger = collector.stop();
+    assert_laws(&ledger);
+    let aside = [
+        "rows_quarantined",
+        "usage_rows_quarantined",
+        "other_rows_quarantined",
+        "rows_shed",
+    ];
+    assert_eq!(aside.map(|o| total(&ledger, o)), [0; 4]);
 }
 
 /// Two servers with tables of their own share no deduplication log: rows wait for the first one.

@@ -2,17 +2,18 @@
 
 use super::{bundle, sealer};
 use crate::harness::eventually;
+use crate::torture::proxy::{broken, page};
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use flowhouse::sink::clickhouse::{Connection, Sink};
 use flowhouse::sink::native::Compression;
 use flowhouse::sink::{Outbox, Settings, Snapshot, hop, spool};
-use http_body_util::channel::Channel;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
@@ -44,6 +45,9 @@ struct Double {
     taken: Arc<Mutex<BTreeMap<String, usize>>>,
     /// Statements that are no INSERT.
     asked: Arc<Mutex<Vec<String>>>,
+    /// Whether somebody else answers everything, and how often that was.
+    closed: Arc<AtomicBool>,
+    pages: Arc<AtomicUsize>,
 }
 
 async fn answer(
@@ -51,6 +55,9 @@ async fn answer(
     Query(parameters): Query<HashMap<String, String>>,
     body: Bytes,
 ) -> Response {
+    if double.closed.load(Relaxed) {
+        return page(double.pages.fetch_add(1, Relaxed));
+    }
     let Some(token) = parameters.get("insert_deduplication_token").cloned() else {
         let statement = parameters.get("query").cloned().unwrap_or_default();
         let statement = statement + &String::from_utf8_lossy(&body);
@@ -69,7 +76,7 @@ async fn answer(
         *double.taken.lock().await.entry(token).or_default() += 1;
     }
     match reply {
-        Reply::Done => ().into_response(),
+        Reply::Done => [("X-ClickHouse-Summary", "{}")].into_response(),
         Reply::Exception(code, text) => {
             let text = format!("Code: {code}. DB::Exception: {text} (version 26.9.2.1)");
             (
@@ -82,13 +89,7 @@ async fn answer(
         Reply::Status(code) => StatusCode::from_u16(code)
             .expect("a status")
             .into_response(),
-        Reply::DoneButCut => {
-            let (mut sender, body) = Channel::<Bytes, std::io::Error>::new(2);
-            let part = Bytes::from_static(b"never whole");
-            sender.send_data(part).await.expect("there is room");
-            sender.abort(std::io::Error::other("cut"));
-            Body::new(body).into_response()
-        }
+        Reply::DoneButCut => broken(),
         Reply::Silence => std::future::pending().await,
     }
 }
@@ -116,6 +117,8 @@ fn stage_in_doubt(script: Script, settings: Settings, doubt: &spool::Settings) -
         attempts: Arc::default(),
         taken: Arc::default(),
         asked: Arc::default(),
+        closed: Arc::default(),
+        pages: Arc::default(),
     };
     let app = Router::new().fallback(answer).with_state(double.clone());
     let app = app.layer(axum::extract::DefaultBodyLimit::disable());
@@ -232,6 +235,55 @@ fn a_proxy_that_lets_nobody_through_costs_no_rows() {
         (200, 0),
         "{end:?}"
     );
+    assert!(taken.values().all(|n| *n == 1), "{taken:?}");
+}
+
+/// A network that asks for a login, a maintenance page, a proxy that is lost: none of it is the store's, whatever words it has.
+#[test]
+fn what_is_not_the_stores_own_answer_ends_no_row() {
+    let stage = stage(|_, _| Reply::Done, quick());
+    stage.double.closed.store(true, Relaxed);
+    stage.send(3);
+    let stats = stage.sink.stats().clone();
+    eventually("every page was shown often", || {
+        stats.snapshot().errors["http"] >= 60
+    });
+    let closed = stats.snapshot();
+    assert_eq!(
+        (closed.inserts, closed.rows_open, closed.rows_taken),
+        (0, 300, 300),
+        "{closed:?}"
+    );
+    eventually("it says so", || {
+        let now = stats.snapshot();
+        let said = |s: &String| s.contains("it was not ClickHouse that answered");
+        !now.ready && now.last_error.as_ref().is_some_and(said) && now.endpoints[0].state == "down"
+    });
+    stage.double.closed.store(false, Relaxed);
+    let (end, taken, attempts) = stage.stop(LONG);
+    assert_eq!(end.rows_acknowledged, 300, "{end:?}");
+    assert_eq!(attempts.len(), 7, "flows, usage, and the exporter once");
+    assert!(taken.values().all(|n| *n == 1), "{taken:?}");
+}
+
+/// More often than rows may be refused, and none of them is given up: it is not about them.
+#[test]
+fn tables_that_are_gone_are_waited_for() {
+    let script: Script = |_, attempt| match attempt {
+        1..=7 => Reply::Exception(60, "Table flowhouse.flows does not exist"),
+        8..=14 => Reply::Exception(81, "Database flowhouse does not exist"),
+        _ => Reply::Done,
+    };
+    assert!(quick().refusals_max < 7);
+    let stage = stage(script, quick());
+    stage.send(2);
+    let stats = stage.sink.stats().clone();
+    eventually("it says so", || {
+        let last = stats.snapshot().last_error;
+        last.is_some_and(|e| e.contains("the store lacks the database or a table of ours"))
+    });
+    let (end, taken, _) = stage.stop(LONG);
+    assert_eq!(end.rows_acknowledged, 200, "{end:?}");
     assert!(taken.values().all(|n| *n == 1), "{taken:?}");
 }
 

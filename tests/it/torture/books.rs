@@ -162,6 +162,65 @@ pub fn usage(sql: &Sql) {
     }
 }
 
+/// Sums of a table by exporter.
+fn sums(sql: &Sql, table: &str, flows: &str, only: &str) -> BTreeMap<String, Vec<u64>> {
+    let rows = sql.rows(&format!(
+        "SELECT exporter, sum(bytes), sum(packets), {flows}, sum(est_bytes), sum(est_packets)
+         FROM {table} WHERE {only} GROUP BY exporter"
+    ));
+    let number = |n: &String| n.parse().expect("a number");
+    let sums = |r: Vec<String>| (r[0].clone(), r[1..].iter().map(number).collect());
+    rows.into_iter().map(sums).collect()
+}
+
+/// So have those between networks, and talkers with all others. Those of the ten seconds before a kill of the collector went with it, of
+/// sources and destinations alike: then there is less of them, the same at every resolution.
+pub fn talkers(sql: &Sql, killed: bool) {
+    let flows = sums(sql, "flows", "count()", "1");
+    for resolution in ["1m", "5m", "1h"] {
+        let between = sums(
+            sql,
+            &format!("network_usage_{resolution}"),
+            "sum(flows)",
+            "1",
+        );
+        assert_eq!(between, flows, "network_usage_{resolution}");
+    }
+    let role = |resolution: &str, role: &str| {
+        let only = format!("role = '{role}'");
+        sums(sql, &format!("talkers_{resolution}"), "sum(flows)", &only)
+    };
+    let talkers = role("1m", "source");
+    for resolution in ["1m", "5m", "1h"] {
+        for side in ["source", "destination"] {
+            assert_eq!(
+                role(resolution, side),
+                talkers,
+                "talkers_{resolution}, {side}"
+            );
+        }
+    }
+    if !killed {
+        assert_eq!(talkers, flows, "talkers");
+    }
+    let none = vec![0; 5];
+    let mut missing = BTreeMap::new();
+    for (exporter, all) in &flows {
+        let talked = talkers.get(exporter).unwrap_or(&none);
+        let within = talked.iter().zip(all).all(|(t, f)| t <= f);
+        assert!(within, "{exporter}: {talked:?} of {all:?}");
+        missing.insert(exporter.clone(), all[0] - talked[0]);
+    }
+    // as `docs/delivery.md` asks for it
+    let asked = sql.sums(
+        "SELECT u.exporter, u.bytes - t.bytes AS missing
+         FROM (SELECT exporter, sum(bytes) AS bytes FROM flowhouse.usage_once GROUP BY exporter) AS u
+         LEFT JOIN (SELECT exporter, sum(bytes) AS bytes FROM flowhouse.talkers_1m WHERE role = 'source' GROUP BY exporter) AS t
+         ON t.exporter = u.exporter",
+    );
+    assert_eq!(asked, missing);
+}
+
 /// What the table `ledger` says became of rows.
 pub fn told(sql: &Sql) -> BTreeMap<String, u64> {
     let rows = sql.rows(

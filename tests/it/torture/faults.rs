@@ -44,8 +44,12 @@ const CROWDED: &str = "too many parts";
 
 #[test]
 fn errors_that_pass_cost_nothing() {
-    let scripts: [(&str, Script); 6] = [
+    let scripts: [(&str, Script); 8] = [
         ("a proxy's 503", |_, _| Act::Status(503)),
+        ("pages of somebody else", |n, _| Act::Page(n as usize)),
+        ("a table that is gone", |_, _| {
+            Act::Exception(60, "Table flowhouse.flows does not exist")
+        }),
         ("memory", |_, _| {
             Act::Exception(241, "Memory limit (total) exceeded")
         }),

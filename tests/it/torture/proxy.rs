@@ -5,8 +5,11 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{Request, StatusCode};
 use axum::response::{IntoResponse, Response};
+use hyper::body::Frame;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -23,6 +26,8 @@ pub enum Act {
     Exception(u32, &'static str),
     /// Not to the store: a status without a word.
     Status(u16),
+    /// Not to the store: one of the pages that somebody else has ([`page`]).
+    Page(usize),
     /// To the store; the answer breaks off.
     CutReply,
     /// To the store; there is no answer.
@@ -47,6 +52,8 @@ struct Shared {
     inserts: AtomicU64,
     /// INSERTs that were not passed.
     faults: AtomicU64,
+    /// Whether somebody else answers everything.
+    closed: AtomicBool,
 }
 
 impl Proxy {
@@ -62,6 +69,7 @@ impl Proxy {
             script: watch::Sender::new(script),
             inserts: AtomicU64::new(0),
             faults: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
         });
         let app = Router::new().fallback(serve).with_state(shared.clone());
         let app = app.layer(axum::extract::DefaultBodyLimit::disable());
@@ -81,6 +89,11 @@ impl Proxy {
         self.shared.script.send_replace(script);
     }
 
+    /// Whether from now on a page of somebody else's answers whatever is asked.
+    pub fn close(&self, closed: bool) {
+        self.shared.closed.store(closed, Relaxed);
+    }
+
     /// INSERTs that did not simply pass.
     pub fn faults(&self) -> u64 {
         self.shared.faults.load(Relaxed)
@@ -92,6 +105,9 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Res
     let Ok(body) = axum::body::to_bytes(body, usize::MAX).await else {
         return StatusCode::BAD_REQUEST.into_response();
     };
+    if shared.closed.load(Relaxed) {
+        return page(shared.faults.fetch_add(1, Relaxed) as usize);
+    }
     let path = parts.uri.path_and_query().map_or("/", |p| p.as_str());
     let mut head = format!("{} {path} HTTP/1.1\r\nconnection: close\r\n", parts.method);
     for (name, value) in &parts.headers {
@@ -119,6 +135,7 @@ async fn serve(State(shared): State<Arc<Shared>>, request: Request<Body>) -> Res
         Act::Status(code) => StatusCode::from_u16(code)
             .expect("a status")
             .into_response(),
+        Act::Page(n) => page(n),
         Act::CutReply => {
             pass(&shared, &head, body).await;
             broken()
@@ -161,11 +178,55 @@ fn reset(stream: TcpStream) {
     }
 }
 
-/// An answer that never gets whole: the connection ends within it.
-fn broken() -> Response {
-    let mut response = Body::from("never whole").into_response();
-    response.headers_mut().insert("content-length", 1000.into());
-    response
+/// An answer of the store that never gets whole: the connection ends within it.
+pub fn broken() -> Response {
+    let response = Response::builder()
+        .header("X-ClickHouse-Summary", "{}")
+        .header("content-length", 1000);
+    response.body(Body::new(Broken(0))).expect("an answer")
+}
+
+/// The beginning of a body, and then an error; in between what there is goes out.
+struct Broken(u8);
+
+impl hyper::body::Body for Broken {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        self.0 += 1;
+        match self.0 {
+            1 => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"never whole"))))),
+            2 => {
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            _ => Poll::Ready(Some(Err(std::io::Error::other("cut")))),
+        }
+    }
+}
+
+/// What others than ClickHouse answer: a login page, words of ClickHouse without its headers, nothing at all, the way elsewhere, a gateway
+/// with nobody behind it, one with too much to do.
+pub fn page(n: usize) -> Response {
+    let answers = [
+        (StatusCode::OK, "<html>Log in</html>"),
+        (
+            StatusCode::OK,
+            "Code: 241. DB::Exception: Memory limit (version 26.9.2.1)",
+        ),
+        (StatusCode::NO_CONTENT, ""),
+        (StatusCode::FOUND, ""),
+        (
+            StatusCode::BAD_GATEWAY,
+            "<p>Code: 27. DB::Exception: Cannot parse input</p>",
+        ),
+        (StatusCode::TOO_MANY_REQUESTS, ""),
+    ];
+    answers[n % answers.len()].into_response()
 }
 
 fn exception(code: u32, text: &str) -> Response {
@@ -223,4 +284,23 @@ fn unchunk(mut body: &[u8]) -> Option<Vec<u8>> {
         out.extend_from_slice(body.get(end + 2..end + 2 + size)?);
         body = body.get(end + 4 + size..)?;
     }
+}
+
+#[test]
+fn a_broken_answer_begins_and_ends_too_early() {
+    use std::io::{Read, Write};
+    let proxy = Proxy::start("127.0.0.1:1", |_, _| Act::CutReply);
+    let address = proxy.url.trim_start_matches("http://");
+    let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+    let request =
+        "POST /?query=INSERT%20INTO%20flows HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut answer = vec![];
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(
+        answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nnever whole"),
+        "{answer}"
+    );
+    assert!(answer.contains("content-length: 1000\r\n"), "{answer}");
 }

@@ -17,6 +17,8 @@ pub struct World {
     pub exporters: Option<Exporters>,
     config: String,
     launcher: Vec<String>,
+    /// Whether a collector was killed.
+    killed: bool,
 }
 
 /// The books after the end; the store still runs.
@@ -52,7 +54,7 @@ impl World {
         };
         let config = format!(
             "shutdown_grace_s = 60\n{config}\n{receive}listeners = [\"{listen}\"]\n[shard]\nshards = 2\n{batch}\
-             [clickhouse]\nurl = \"{}\"\nkey_file = {:?}\n",
+             [clickhouse]\nurl = \"{}\"\nkey_file = {:?}\n{NETWORKS}",
             url(&store),
             store.key_file(),
         );
@@ -63,6 +65,7 @@ impl World {
             exporters: None,
             config,
             launcher: launcher.iter().map(|&word| word.to_owned()).collect(),
+            killed: false,
         };
         world.run();
         world.exporters = Some(Exporters::start(listen, RATE));
@@ -79,6 +82,7 @@ impl World {
     pub fn kill_collector(&mut self) {
         // dropping it kills it
         self.collector = None;
+        self.killed = true;
     }
 
     /// Changes the rate of the exporters.
@@ -200,7 +204,9 @@ impl Closed {
 
     /// Every rollup has the sums of the flows.
     pub fn assert_usage(&self) {
-        books::usage(&self.world.store.sql());
+        let sql = self.world.store.sql();
+        books::usage(&sql);
+        books::talkers(&sql, self.world.killed);
     }
 }
 
@@ -215,6 +221,10 @@ fn free_port() -> SocketAddr {
     let socket = UdpSocket::bind((address, 0)).expect("a free port");
     socket.local_addr().expect("bound")
 }
+
+/// Every address is in one of them.
+const NETWORKS: &str = "[[enrich.networks.list]]\nprefix = \"0.0.0.0/1\"\nname = \"low\"\n\
+    [[enrich.networks.list]]\nprefix = \"128.0.0.0/1\"\nname = \"high\"\n";
 
 /// Flow records a second, all exporters together.
 pub const RATE: u64 = 6_000;
