@@ -43,6 +43,7 @@ bench: prepare-test
 	@bash .ci/prepare engine target/release/flowhouse
 	cargo bench --locked --bench decode --bench enrich --bench aggregate --bench encode --bench shard --bench spool
 	python3 benches/packets.py
+	[ "$$(id -u)" != 0 ] || python3 benches/capture.py
 	python3 benches/live.py
 	python3 benches/store.py
 	python3 benches/store.py --discard --rate 200000 --exporters 4 --seconds 20

@@ -6,7 +6,7 @@
 Packets of `flowhouse generate --packets` (or of --pcap) are replayed by tcpreplay at each rate, in packets/s (0: as fast as it goes), from one namespace into
 the other, in which one program at a time captures: `flowhouse run` (everything on, rows encoded and dropped), then tcpdump. The
 capturing program is pinned to core 1, tcpreplay to core 0; both rings in the kernel have 64 MiB. A rate is loss-free when nothing was
-dropped in all runs. With what is told of it goes the rate that tcpreplay really came to. Needs root and tcpreplay; FLOWHOUSE names the binary.
+dropped in all runs. With what is told of it goes the rate that tcpreplay really came to, and the CPU of the thread that reads the interface alone. Needs root and tcpreplay; FLOWHOUSE names the binary.
 """
 import argparse
 import os
@@ -84,8 +84,9 @@ class Capture:
         """Frames captured, frames dropped, CPU seconds."""
         time.sleep(1.5)
         counted = self.metrics() if self.target == "flowhouse" else {}
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        cpu = (int(fields[11]) + int(fields[12])) / TICKS
+        cpu = seconds(Path(f"/proc/{self.process.pid}/stat"))
+        threads = Path(f"/proc/{self.process.pid}/task").iterdir()
+        self.reader = sum(seconds(t / "stat") for t in threads if (t / "comm").read_text().startswith("capture-"))
         self.process.send_signal(signal.SIGINT)
         self.process.wait(60)
         if self.target == "flowhouse":
@@ -94,6 +95,12 @@ class Capture:
         text = self.log.read_text()
         numbers = [int(n) for n in re.findall(r"(\d+) packets (?:captured|dropped by kernel)", text)]
         return numbers[0], numbers[1], cpu
+
+
+def seconds(stat):
+    """CPU seconds of a process or thread."""
+    fields = stat.read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def send(pcap, rate, seconds):
@@ -120,14 +127,14 @@ def main():
             subprocess.run([FLOWHOUSE, "generate", "--packets", "--rate", "10000", "--flows", "20000", "--pcap", str(pcap)],
                            check=True, stdout=subprocess.DEVNULL)
         network()
-        print(f"{'':<10} {'wanted':>9} {'sent/s':>9} {'sent':>10} {'captured':>10} {'dropped':>9} {'CPU s/M':>8}")
+        print(f"{'':<10} {'wanted':>9} {'sent/s':>9} {'sent':>10} {'captured':>10} {'dropped':>9} {'CPU s/M':>8} {'reader':>7}")
         for rate in map(int, given.rates.split(",")):
             for target in ("flowhouse", "tcpdump"):
                 for _ in range(given.runs):
                     capture = Capture(target, directory)
                     sent, came = send(pcap, rate, given.seconds)
                     captured, dropped, cpu = capture.end()
-                    print(f"{target:<10} {rate:>9} {came:>9.0f} {sent:>10} {captured:>10.0f} {dropped:>9.0f} {cpu / max(captured, 1) * 1e6:>8.2f}", flush=True)
+                    print(f"{target:<10} {rate:>9} {came:>9.0f} {sent:>10} {captured:>10.0f} {dropped:>9.0f} {cpu / max(captured, 1) * 1e6:>8.2f} {capture.reader / max(captured, 1) * 1e6:>7.2f}", flush=True)
     finally:
         for space in (SENSOR, SENDER):
             ip("netns", "del", space, check=False)
