@@ -194,6 +194,8 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "ring",
             "rustls",
             "rustls_native_certs",
+            // mail: its form and SMTP
+            "lettre",
             "crossbeam_channel",
             "serde",
             "serde_json",

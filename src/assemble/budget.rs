@@ -167,6 +167,7 @@ fn items(config: &Config, shards: usize) -> Vec<Item> {
         ("usage", config.usage.memory_max().saturating_mul(all)),
         ("bundles", bundle(config).saturating_mul(bundles)),
         ("detectors", detectors(config, captures)),
+        ("notices", config.notify.memory_max()),
         ("rules", rules(config, captures)),
         ("SNMP", config.snmp.memory_max()),
         ("in flight", sections),

@@ -99,7 +99,7 @@ impl Collector {
         let reconciler = Reconciler::start(config, &connection, &view)?;
         let way = (sealers.one(), outbox.clone());
         let telling = Telling::start(config, (&state, &tables), found, way, (&connection, &view))?;
-        shards.extend(judges.map(|j| j.start(telling.found.clone())).transpose()?);
+        shards.extend(judges.map(|j| j.start(&telling, &view)).transpose()?);
         tell_address(config, control_address);
         let housekeeper = Housekeeper::start(view.clone(), state.clone(), sealers.one(), outbox)?;
         let addresses = listeners.iter().map(Listener::address).collect();

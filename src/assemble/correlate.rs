@@ -1,6 +1,7 @@
 //! The thread in which detectors judge what all shards see, and what they know over a restart.
 
-use super::{StateDirectory, days};
+use super::findings::Telling;
+use super::{StateDirectory, View, days};
 use crate::config::Config;
 use crate::detect::anomaly::{Detectors, Settings};
 use crate::model::Detection;
@@ -10,6 +11,7 @@ use anyhow::Result;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rand::Rng;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::{Builder, JoinHandle};
 
 /// Detectors that wait for facts.
@@ -18,6 +20,8 @@ pub(super) struct Judges {
     /// Of live traffic and exporters, and of files, whose time is another one.
     both: [Detectors; 2],
     input: Receiver<Sighted>,
+    /// Incidents beyond what detectors may find on a day, published.
+    beyond: Arc<AtomicU64>,
     state: Arc<StateDirectory>,
 }
 
@@ -44,6 +48,7 @@ pub(super) fn prepare(
     let judges = Judges {
         both: [restored(&settings, state)?, fresh()?],
         input,
+        beyond: Arc::default(),
         state: state.clone(),
     };
     Ok(Some((lookout, judges)))
@@ -72,7 +77,9 @@ impl Judges {
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start(mut self, found: Sender<Vec<Detection>>) -> Result<JoinHandle<()>> {
+    pub fn start(mut self, telling: &Telling, view: &View) -> Result<JoinHandle<()>> {
+        let found = telling.found.clone();
+        view.judged(self.beyond.clone());
         // a disk that is slow must not hold up who judges
         let (to, written) = bounded::<Vec<u8>>(1);
         let state = self.state.clone();
@@ -91,6 +98,7 @@ impl Judges {
                 sighted.sightings.iter().for_each(|s| detectors.observe(s));
                 detectors.pass(sighted.now_ms);
                 hand(detectors, &found);
+                self.publish();
                 let due = sighted.now_ms.saturating_sub(kept_ms) >= KEEP_MS;
                 if !sighted.of_files && due {
                     kept_ms = sighted.now_ms;
@@ -104,6 +112,7 @@ impl Judges {
                 detectors.finish();
                 hand(detectors, &found);
             }
+            self.publish();
             let _ = to.send(last);
             drop(to);
             if keeper.join().is_err() {
@@ -111,6 +120,17 @@ impl Judges {
             }
         };
         Ok(Builder::new().name("detect".into()).spawn(work)?)
+    }
+}
+
+impl Judges {
+    fn publish(&self) {
+        let beyond = self.both.iter().map(Detectors::held_back).sum::<u64>();
+        if beyond > 0 && self.beyond.swap(beyond, Relaxed) == 0 {
+            tracing::warn!(
+                "detectors found more incidents on one day than detect.incidents_per_day_max: further ones are counted, and not kept"
+            );
+        }
     }
 }
 

@@ -1,19 +1,21 @@
-//! Incidents in the store, for who asks over HTTP, and for escalation and metrics.
+//! Incidents in the store, for who asks over HTTP, and for escalation, metrics, and telling what people do with them.
 #![expect(
     clippy::disallowed_types,
     reason = "written once a minute, read by control"
 )]
 
+use super::steps::Steps;
 use crate::assemble::query::{Bound, Reader, number, text};
 use crate::control::{Asked, LifeTimes, NoAnswer, Step};
 use crate::model::Severity;
-use crate::notify::{Event, Level, Notice, Notifier};
+use crate::notify::{self, Event, Level, Notice, Notifier};
 use crate::sink::clickhouse::Connection;
-use crate::sink::schema::incidents::{CHANGE, HISTORY, LIST, ONE, STATES, TIMES, incident};
+use crate::sink::schema::incidents::{BUDGET, CHANGE, HISTORY, LIST, ONE, STATES, TIMES, incident};
 use anyhow::Result;
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::Duration;
@@ -22,19 +24,21 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub(super) struct Desk {
     connection: Connection,
+    grafana_url: Option<String>,
     times: Arc<Mutex<Vec<LifeTimes>>>,
 }
 
-/// The thread that looks once a minute. It ends by itself when this is dropped: nothing waits for it.
+/// The thread that looks again and again. It ends by itself when this is dropped: nothing waits for it.
 #[derive(Debug)]
 pub(super) struct Watch {
     _stop: Sender<()>,
 }
 
 impl Desk {
-    pub fn new(connection: &Connection) -> Desk {
+    pub fn new(connection: &Connection, grafana_url: Option<String>) -> Desk {
         Desk {
             connection: connection.clone(),
+            grafana_url,
             times: Arc::default(),
         }
     }
@@ -60,6 +64,7 @@ impl Desk {
             ("last", Bound::Number(asked.last_s as f64)),
             ("open", flag(!asked.all && asked.state.is_empty())),
             ("hidden", flag(asked.hidden)),
+            ("held", flag(asked.held_back)),
             ("states", words(&asked.state)),
             ("kinds", words(&asked.kind)),
             (
@@ -73,9 +78,21 @@ impl Desk {
         Ok(rows.iter().map(incident).collect())
     }
 
+    /// As [`crate::control::Source::incident_budget`].
+    pub fn budget(&self, last_s: u64) -> Result<Value, NoAnswer> {
+        let last = [("last", Bound::Number(last_s as f64))];
+        let rows = self.reader()?.rows_with(BUDGET, &last).map_err(away)?;
+        Ok(rows.into_iter().map(Value::Object).collect())
+    }
+
     /// As [`crate::control::Source::incident`].
     pub fn one(&self, id: &str) -> Result<Value, NoAnswer> {
-        self.find(&self.reader()?, id)
+        let mut found = self.find(&self.reader()?, id)?;
+        let link = |url: &String| notify::link(url, &found);
+        if let Some(link) = self.grafana_url.as_ref().and_then(link) {
+            found["link"] = link.into();
+        }
+        Ok(found)
     }
 
     /// As [`crate::control::Source::incident_history`].
@@ -113,22 +130,28 @@ impl Desk {
         Reader::new(&self.connection).map_err(away)
     }
 
-    /// Starts the thread that escalates what nobody looked at, and asks how long things take.
+    /// Starts the thread that escalates what nobody looked at, tells what people did, and asks how long things take. Up to where it has told is
+    /// kept below `state`.
     ///
     /// # Errors
     /// When it cannot be started.
     pub fn watch(
         &self,
-        after_min: BTreeMap<Level, u64>,
+        settings: &notify::Settings,
+        state: &Path,
         notifier: Option<Arc<Notifier>>,
     ) -> Result<Watch> {
         let (stop, stopped) = bounded::<()>(0);
-        let desk = self.clone();
+        let (desk, after_min) = (self.clone(), settings.escalate_after_min.clone());
+        let mut steps = notifier.clone().map(|n| Steps::open(state, n));
         let work = move || {
-            let (mut pause, mut said) = (FIRST, String::new());
+            let (mut pause, mut said, mut round) = (FIRST, String::new(), 0_u32);
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(pause) {
                 pause = ROUND;
-                match desk.look(&after_min, notifier.as_deref()) {
+                let is_long = round % LONG_ROUND == 0;
+                round = round.wrapping_add(1);
+                let after_min = is_long.then_some(&after_min);
+                match desk.look(after_min, steps.as_mut(), notifier.as_deref()) {
                     Ok(()) => said.clear(),
                     Err(error) if error.to_string() == said => {}
                     // the sink tells of a store that lacks them: at a first start they are just being made
@@ -144,8 +167,22 @@ impl Desk {
         Ok(Watch { _stop: stop })
     }
 
-    fn look(&self, after_min: &BTreeMap<Level, u64>, notifier: Option<&Notifier>) -> Result<()> {
+    fn look(
+        &self,
+        after_min: Option<&BTreeMap<Level, u64>>,
+        steps: Option<&mut Steps>,
+        notifier: Option<&Notifier>,
+    ) -> Result<()> {
+        if after_min.is_none() && steps.is_none() {
+            return Ok(());
+        }
         let reader = Reader::new(&self.connection)?;
+        if let Some(steps) = steps {
+            steps.tell(&reader)?;
+        }
+        let Some(after_min) = after_min else {
+            return Ok(());
+        };
         for (level, minutes) in after_min {
             escalate(&reader, *level, *minutes, notifier)?;
         }
@@ -190,6 +227,7 @@ fn escalate(
         ("last", Bound::Number(ESCALATED_S)),
         ("open", Bound::Number(1.0)),
         ("hidden", Bound::Number(0.0)),
+        ("held", Bound::Number(0.0)),
         ("states", Bound::Texts(vec!["new".into()])),
         ("kinds", none()),
         (
@@ -243,9 +281,10 @@ fn away(error: anyhow::Error) -> NoAnswer {
     NoAnswer::Away(format!("the store cannot be asked: {error:#}"))
 }
 
-/// When the store is asked first, and how often then.
+/// When the store is asked first, and how often then what people did; for the rest each fourth time.
 const FIRST: Duration = Duration::from_secs(5);
-const ROUND: Duration = Duration::from_secs(60);
+const ROUND: Duration = Duration::from_secs(15);
+const LONG_ROUND: u32 = 4;
 /// Over which time metrics of a life are taken: 30 days.
 const TIMES_S: f64 = 30.0 * 86_400.0;
 /// What is older is not escalated any more: two days.

@@ -4,11 +4,12 @@
     reason = "hits are published once a tick, read by control"
 )]
 
+use super::day_budget::{Budget, DAILY_BUDGET};
 use super::desk::{Desk, Watch};
 use super::{StateDirectory, View};
 use crate::batch::{DetectionRow, Extra, Sealer};
 use crate::config::Config;
-use crate::detect::suppression::Suppressions;
+use crate::detect::suppression::{self, Suppressions};
 use crate::enrich::Tables;
 use crate::model::{Addr, Detection, Severity};
 use crate::notify::{Event, Notice, Notifier};
@@ -22,17 +23,31 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
-/// Names of suppressions and how often each was hit.
-pub type Hits = Arc<Mutex<Vec<(String, u64)>>>;
+/// What people are not told, published.
+pub type Untold = Arc<Mutex<Hidden>>;
 
-/// Asks suppressions, seals rows, tells people.
+/// Suppressions of a configuration that was read again, until they are taken over.
+pub type Renewed = Arc<Mutex<Option<Vec<suppression::Settings>>>>;
+
+/// What people are not told, counted since the start.
+#[derive(Clone, Debug, Default)]
+pub struct Hidden {
+    /// Names of suppressions and how often each was hit.
+    pub suppressed: Vec<(String, u64)>,
+    /// Incidents that the budget of a day held back, by severity.
+    pub held_back: Vec<(&'static str, u64)>,
+}
+
+/// Asks suppressions and the budget of the day, seals rows, tells people.
 #[derive(Debug)]
 pub struct Findings {
     suppressions: Suppressions,
+    budget: Budget,
     sealer: Sealer,
     outbox: Outbox,
     notifier: Option<Arc<Notifier>>,
-    hits: Hits,
+    untold: Untold,
+    renewed: Renewed,
     /// The worst that people were told of an incident.
     told: BTreeMap<u64, Severity>,
 }
@@ -41,23 +56,33 @@ impl Findings {
     /// None yet.
     pub fn new(
         suppressions: Suppressions,
+        budget: Budget,
         sealer: Sealer,
         outbox: Outbox,
         notifier: Option<Arc<Notifier>>,
     ) -> Findings {
-        Findings {
+        let findings = Findings {
             suppressions,
+            budget,
             sealer,
             outbox,
             notifier,
-            hits: Hits::default(),
+            untold: Untold::default(),
+            renewed: Renewed::default(),
             told: BTreeMap::new(),
-        }
+        };
+        findings.publish();
+        findings
     }
 
-    /// Where hits are published.
-    pub fn hits(&self) -> Hits {
-        self.hits.clone()
+    /// Takes over suppressions that come while it runs.
+    pub fn following(self, renewed: Renewed) -> Findings {
+        Findings { renewed, ..self }
+    }
+
+    /// Where it is published what people are not told.
+    pub fn untold(&self) -> Untold {
+        self.untold.clone()
     }
 
     /// Takes new versions of incidents. Those of one call are one bundle; it waits where the sink has no room.
@@ -66,23 +91,23 @@ impl Findings {
             return;
         }
         let now_ms = now_ns / 1_000_000;
-        let row = |detection: Detection| {
-            let hidden_by = self.suppressions.hidden_by(&detection, now_ms);
-            DetectionRow {
-                detection,
-                hidden_by,
+        let renewed = self
+            .renewed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(settings) = renewed {
+            self.suppressions.replace(&settings);
+        }
+        let (mut detections, mut notices) = (vec![], vec![]);
+        for detection in found {
+            let row = self.row(detection, now_ms);
+            if row.hidden_by.is_empty() {
+                notices.push(notice(&mut self.told, &row.detection));
             }
-        };
-        let detections: Vec<DetectionRow> = found.into_iter().map(row).collect();
-        let hits = self
-            .suppressions
-            .hits()
-            .map(|(name, n)| (name.to_owned(), n));
-        *self.hits.lock().unwrap_or_else(PoisonError::into_inner) = hits.collect();
-        let shown = detections.iter().filter(|r| r.hidden_by.is_empty());
-        let notices: Vec<Notice> = shown
-            .map(|r| notice(&mut self.told, &r.detection))
-            .collect();
+            detections.push(row);
+        }
+        self.publish();
         let extra = Extra {
             detections,
             ..Extra::default()
@@ -93,6 +118,30 @@ impl Findings {
         if let Some(notifier) = &self.notifier {
             notices.into_iter().for_each(|n| notifier.tell(n));
         }
+    }
+}
+
+impl Findings {
+    /// A version as it is stored: with what keeps it from people, if anything does.
+    fn row(&mut self, detection: Detection, now_ms: i64) -> DetectionRow {
+        let mut hidden_by = self.suppressions.hidden_by(&detection, now_ms);
+        let is_known = self.told.contains_key(&detection.id);
+        if hidden_by.is_empty() && !is_known && !self.budget.has_room(&detection, now_ms) {
+            hidden_by = DAILY_BUDGET.to_owned();
+        }
+        DetectionRow {
+            detection,
+            hidden_by,
+        }
+    }
+
+    fn publish(&self) {
+        let hits = self.suppressions.hits();
+        let hidden = Hidden {
+            suppressed: hits.map(|(name, n)| (name.to_owned(), n)).collect(),
+            held_back: self.budget.held_back(),
+        };
+        *self.untold.lock().unwrap_or_else(PoisonError::into_inner) = hidden;
     }
 }
 
@@ -128,15 +177,16 @@ impl Telling {
             false => Some(Arc::new(notifier(config, state.path(), tables)?)),
         };
         let suppressions = Suppressions::new(&config.suppressions);
-        let mut findings = Findings::new(suppressions, sealer, outbox, notifier.clone());
-        view.told(findings.hits(), notifier.clone());
+        let budget = Budget::new(&config.notify.per_day_max);
+        let findings = Findings::new(suppressions, budget, sealer, outbox, notifier.clone());
+        let mut findings = findings.following(view.reloader().suppressions().clone());
+        view.told(findings.untold(), notifier.clone());
         let watch = match config.sink.kind.discards() {
             true => None,
             false => {
-                let desk = Desk::new(connection);
+                let desk = Desk::new(connection, config.notify.grafana_url.clone());
                 view.ask_at(desk.clone());
-                let after_min = config.notify.escalate_after_min.clone();
-                Some(desk.watch(after_min, notifier.clone())?)
+                Some(desk.watch(&config.notify, state.path(), notifier.clone())?)
             }
         };
         let work = move || {

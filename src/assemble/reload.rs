@@ -4,6 +4,7 @@
     reason = "one reload at a time; no datagram passes this lock"
 )]
 
+use super::findings::Renewed;
 use super::{Notifier, Opened, budget, opened::Origin, rules};
 use crate::config::{self, Config, Keys};
 use crate::control::{self, Access, Reloads};
@@ -39,6 +40,7 @@ pub const LIVE: &[&str] = &[
     "signatures.threshold_file",
     "signatures.variables.",
     "snmp.",
+    "suppressions",
 ];
 
 /// Reads the file again and swaps what can be swapped, all of it or nothing.
@@ -55,6 +57,8 @@ pub struct Reloader {
     /// What exporters answer when they are asked for their interfaces; it outlives every reload.
     polled: Arc<Polled>,
     poller: OnceLock<Arc<Poller>>,
+    /// For who asks them.
+    suppressions: Renewed,
     grace_s: AtomicU64,
     succeeded: AtomicU64,
     failed: AtomicU64,
@@ -108,6 +112,7 @@ impl Reloader {
             access: opened.server.access(),
             polled: Arc::default(),
             poller: OnceLock::new(),
+            suppressions: Renewed::default(),
             grace_s: AtomicU64::new(opened.config.shutdown_grace_s),
             succeeded: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -126,6 +131,11 @@ impl Reloader {
     /// What exporters answer when they are asked for their interfaces.
     pub fn polled(&self) -> &Arc<Polled> {
         &self.polled
+    }
+
+    /// Where suppressions wait that the configuration has now.
+    pub(super) fn suppressions(&self) -> &Renewed {
+        &self.suppressions
     }
 
     /// Who asks them, once it runs.
@@ -267,6 +277,12 @@ impl Reloader {
         {
             poller.reconfigure(&new.config.snmp);
         }
+        let mut suppressions = self
+            .suppressions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *suppressions = Some(new.config.suppressions.clone());
+        drop(suppressions);
         if let Some(log) = &self.origin.log {
             log(new.config.log_level);
         }

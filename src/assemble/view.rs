@@ -2,7 +2,7 @@
 
 use super::alarms::Lost;
 use super::desk::Desk;
-use super::findings::Hits;
+use super::findings::Untold;
 use super::reconciler::Latest;
 use super::{Captured, Pace, Reloader};
 use crate::aggregate::{Bandwidth, Histogram, QUALITY_MEASURES, Quality, QualityMeasure};
@@ -33,7 +33,8 @@ pub struct View {
     reloader: Arc<Reloader>,
     reconciliation: OnceLock<Latest>,
     desk: OnceLock<Desk>,
-    told: OnceLock<(Hits, Option<Arc<notify::Notifier>>)>,
+    told: OnceLock<(Untold, Option<Arc<notify::Notifier>>)>,
+    beyond: OnceLock<Arc<AtomicU64>>,
     lost: OnceLock<Lost>,
 }
 
@@ -85,6 +86,7 @@ impl View {
             reconciliation: OnceLock::new(),
             desk: OnceLock::new(),
             told: OnceLock::new(),
+            beyond: OnceLock::new(),
             lost: OnceLock::new(),
         }
     }
@@ -102,9 +104,15 @@ impl View {
     }
 
     /// From here on it is known what became of detections.
-    pub(super) fn told(&self, hits: Hits, notifier: Option<Arc<notify::Notifier>>) {
+    pub(super) fn told(&self, untold: Untold, notifier: Option<Arc<notify::Notifier>>) {
         // set once, at the start
-        let _ = self.told.set((hits, notifier));
+        let _ = self.told.set((untold, notifier));
+    }
+
+    /// From here on it is known how many incidents were beyond what detectors may find.
+    pub(super) fn judged(&self, beyond: Arc<AtomicU64>) {
+        // set once, at the start
+        let _ = self.beyond.set(beyond);
     }
 
     /// From here on what the disk refused of alerts is counted.
@@ -140,14 +148,17 @@ impl View {
     }
 
     fn detections(&self) -> control::Detections {
-        let (hits, notifier) = match self.told.get() {
-            Some((hits, notifier)) => (Some(hits), notifier.as_ref()),
+        let (untold, notifier) = match self.told.get() {
+            Some((untold, notifier)) => (Some(untold), notifier.as_ref()),
             None => (None, None),
         };
-        let suppressed = hits.map(|h| h.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let untold = untold.map(|h| h.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        let untold = untold.unwrap_or_default();
         let targets = notifier.map_or(vec![], |n| n.counts()).into_iter();
         control::Detections {
-            suppressed: suppressed.unwrap_or_default(),
+            suppressed: untold.suppressed,
+            held_back: untold.held_back,
+            beyond: self.beyond.get().map(|n| n.load(Relaxed)),
             targets: targets
                 .map(|c| (c.target, [c.sent, c.failed, c.dropped, c.waiting]))
                 .collect(),
@@ -384,6 +395,10 @@ impl control::Source for View {
 
     fn incidents(&self, asked: &control::Asked) -> Result<Value, control::NoAnswer> {
         self.desk()?.list(asked)
+    }
+
+    fn incident_budget(&self, last_s: u64) -> Result<Value, control::NoAnswer> {
+        self.desk()?.budget(last_s)
     }
 
     fn incident(&self, id: &str) -> Result<Value, control::NoAnswer> {

@@ -6,7 +6,7 @@ mod summary;
 use super::connection::ConnectionArguments;
 use super::signatures::{Alerts, SignatureArguments};
 use crate::aggregate::{self, Reference};
-use crate::assemble::Findings;
+use crate::assemble::{Budget, Findings};
 use crate::batch::{Identity, Sealer};
 use crate::config::Config;
 use crate::decode::{self, Decoder};
@@ -261,7 +261,9 @@ impl<'a> Replay<'a> {
     fn incidents(&self, crew: &Crew, shift_ms: i64, outbox: &Outbox) {
         let sealer = Sealer::new(self.config.batch.clone(), identity(), Arc::default());
         let suppressions = Suppressions::new(&self.config.suppressions);
-        let mut findings = Findings::new(suppressions, sealer, outbox.clone(), None);
+        // nobody is told of a past that is replayed, however much of it there is
+        let budget = Budget::default();
+        let mut findings = Findings::new(suppressions, budget, sealer, outbox.clone(), None);
         let moved = |d: &Detection| {
             let mut d = d.clone();
             d.shift_times(shift_ms);

@@ -166,6 +166,11 @@ fn text(report: &Report, warnings: bool) -> String {
 impl Files {
     /// Reads the rules, and what changes how they alert.
     pub(super) fn load(&self) -> Result<Loaded> {
+        self.load_with(vec![])
+    }
+
+    /// Reads these rules with names, and then those of the files.
+    pub(super) fn load_with(&self, texts: Vec<(String, Vec<u8>)>) -> Result<Loaded> {
         let pair = |pair: &String| match pair.split_once('=') {
             Some((key, value)) => Ok((key.trim().to_owned(), value.to_owned())),
             None => bail!("--set {pair}: write KEY=VALUE"),
@@ -176,7 +181,7 @@ impl Files {
             threshold: self.threshold.clone(),
             settings: signature::Settings::default(),
         };
-        let loaded = files.load().map_err(anyhow::Error::msg)?;
+        let loaded = files.load_with(texts).map_err(anyhow::Error::msg)?;
         let notes = loaded.notes.iter();
         notes.for_each(|note| eprintln!("flowhouse: {note}"));
         Ok(loaded)

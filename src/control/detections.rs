@@ -23,6 +23,8 @@ pub struct Asked {
     pub all: bool,
     /// Those that are suppressed, too.
     pub hidden: bool,
+    /// Only those that the budget of a day held back.
+    pub held_back: bool,
     /// States.
     pub state: String,
     /// Kinds.
@@ -33,6 +35,20 @@ pub struct Asked {
     pub entity: String,
     /// Most incidents.
     pub rows: u32,
+}
+
+/// How far back a page looks.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Back {
+    /// Seconds.
+    last_s: u64,
+}
+
+impl Default for Back {
+    fn default() -> Self {
+        Back { last_s: 7 * 86_400 }
+    }
 }
 
 /// A step in the life of an incident.
@@ -65,6 +81,7 @@ impl Default for Asked {
             last_s: 7 * 86_400,
             all: false,
             hidden: false,
+            held_back: false,
             state: String::new(),
             kind: String::new(),
             severity: "low".into(),
@@ -106,6 +123,12 @@ pub(super) async fn list(State(pages): State<Arc<Pages>>, asked: Query<Asked>) -
         Some(fault) => answer(Err(NoAnswer::Wrong(fault))),
         None => blocking(pages, move |p| p.source.incidents(&asked)).await,
     }
+}
+
+/// What was told and what was held back.
+pub(super) async fn budget(State(pages): State<Arc<Pages>>, back: Query<Back>) -> Response {
+    let last_s = back.last_s;
+    blocking(pages, move |p| p.source.incident_budget(last_s)).await
 }
 
 pub(super) async fn one(State(pages): State<Arc<Pages>>, Path(id): Path<String>) -> Response {
@@ -161,6 +184,12 @@ fn answer(of: Result<Value, NoAnswer>) -> Response {
 
 /// What became of detections, as metrics.
 pub(super) fn metrics(page: &mut Page, d: &Detections) {
+    untold(page, d);
+    told(page, d);
+}
+
+/// What people are not told.
+fn untold(page: &mut Page, d: &Detections) {
     let hidden = d.suppressed.iter();
     let hidden: Vec<_> = hidden
         .map(|(name, n)| ([("suppression", name.clone())], *n as f64))
@@ -170,6 +199,23 @@ pub(super) fn metrics(page: &mut Page, d: &Detections) {
         "Versions of incidents that a suppression kept from people.",
         hidden.iter().map(|(l, n)| (&l[..], *n)),
     );
+    let held_back: Vec<_> = (d.held_back.iter())
+        .map(|(severity, n)| ([("severity", (*severity).to_owned())], *n as f64))
+        .collect();
+    page.counter(
+        "flowhouse_detections_held_back_total",
+        "Incidents that the budget of a day kept from people.",
+        held_back.iter().map(|(l, n)| (&l[..], *n)),
+    );
+    page.counter(
+        "flowhouse_detections_beyond_total",
+        "Incidents beyond detect.incidents_per_day_max, neither stored nor told.",
+        d.beyond.iter().map(|n| (&[][..], *n as f64)),
+    );
+}
+
+/// What they are told, and how long things take.
+fn told(page: &mut Page, d: &Detections) {
     let labels: Vec<_> = (d.targets.iter())
         .map(|t| [("target", t.0.clone())])
         .collect();

@@ -146,6 +146,7 @@ fn router(pages: Arc<Pages>) -> Router {
         .route("/ledger.json", get(ledger))
         .route("/exporters", get(exporters))
         .route("/detections", get(detections::list))
+        .route("/detections/budget", get(detections::budget))
         .route("/detections/{id}", get(detections::one))
         .route("/detections/{id}/history", get(detections::history))
         .route("/detections/{id}/state", post(detections::step))

@@ -31,6 +31,14 @@ pub trait Source: Send + Sync + 'static {
         Err(no_store())
     }
 
+    /// What people were told and what was held back, by day and severity: an array.
+    ///
+    /// # Errors
+    /// As [`Source::incidents`].
+    fn incident_budget(&self, _last_s: u64) -> Result<Value, NoAnswer> {
+        Err(no_store())
+    }
+
     /// One incident by its id, with its evidence.
     ///
     /// # Errors
@@ -65,6 +73,10 @@ fn no_store() -> NoAnswer {
 pub struct Detections {
     /// Suppressions and how often each was hit.
     pub suppressed: Vec<(String, u64)>,
+    /// Incidents that the budget of a day held back, by severity.
+    pub held_back: Vec<(&'static str, u64)>,
+    /// Incidents beyond what detectors may find on a day; `None` where there are no detectors.
+    pub beyond: Option<u64>,
     /// Of each target: its name, notices delivered, tries that failed, notices given up, notices that wait.
     pub targets: Vec<(String, [u64; 4])>,
     /// How long it takes, by severity.

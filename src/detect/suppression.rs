@@ -158,6 +158,9 @@ impl Settings {
         if self.name.is_empty() || self.name.len() > NAME_BYTES_MAX {
             return at("name", format!("it needs 1 to {NAME_BYTES_MAX} bytes"));
         }
+        if self.name.starts_with('(') {
+            return at("name", "it cannot begin with a bracket".into());
+        }
         if self.why.is_empty() {
             return at("why", format!("{} needs a reason", self.name));
         }
@@ -193,6 +196,16 @@ impl Suppressions {
         Suppressions {
             each: each.collect(),
         }
+    }
+
+    /// Takes others in their place; those of the same name keep their hits.
+    pub fn replace(&mut self, settings: &[Settings]) {
+        let mut new = Suppressions::new(settings);
+        for s in &mut new.each {
+            let before = self.each.iter().find(|o| o.name == s.name);
+            s.hits = before.map_or(0, |o| o.hits);
+        }
+        *self = new;
     }
 
     /// The first one that hides a detection at `now_ms`, which counts as a hit; empty where none does.

@@ -1,6 +1,7 @@
 //! What waits for a target: one file a notice, so that a restart forgets none.
 
 use super::Notice;
+use super::settings::NOTICE_BYTES_MAX;
 use std::collections::VecDeque;
 use std::fs;
 use std::io::Write;
@@ -10,24 +11,40 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub(super) struct Queue {
     dir: PathBuf,
-    /// Number and time of each, as the name of its file says.
-    waiting: VecDeque<(u64, i64)>,
+    waiting: VecDeque<Waiting>,
     next: u64,
     max: usize,
+    /// Of all files, and how many there may be.
+    bytes: u64,
+    bytes_max: u64,
 }
+
+/// One file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Waiting {
+    /// Number and time, as the name of the file says.
+    name: (u64, i64),
+    bytes: u64,
+}
+
+/// Memory for each notice that waits; the list doubles when it grows.
+pub(super) const WAITING_BYTES: usize = 2 * size_of::<Waiting>();
 
 impl Queue {
     /// Opens the folder, and finds what waits since an earlier run.
     ///
     /// # Errors
     /// When the folder cannot be made or read.
-    pub fn open(dir: &Path, max: usize) -> std::io::Result<Queue> {
+    pub fn open(dir: &Path, max: usize, bytes_max: u64) -> std::io::Result<Queue> {
         fs::create_dir_all(dir)?;
         let mut waiting = vec![];
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
             match entry.file_name().to_str().and_then(numbers) {
-                Some(found) => waiting.push(found),
+                Some(name) => waiting.push(Waiting {
+                    name,
+                    bytes: entry.metadata()?.len(),
+                }),
                 // half of a file of a run that was killed
                 None if entry.path().extension().is_some_and(|e| e == "part") => {
                     fs::remove_file(entry.path())?;
@@ -36,8 +53,10 @@ impl Queue {
             }
         }
         waiting.sort_unstable();
-        let next = waiting.last().map_or(0, |w| w.0 + 1);
+        let next = waiting.last().map_or(0, |w| w.name.0 + 1);
         Ok(Queue {
+            bytes: waiting.iter().map(|w| w.bytes).sum(),
+            bytes_max,
             dir: dir.to_owned(),
             waiting: waiting.into(),
             next,
@@ -50,35 +69,43 @@ impl Queue {
     /// # Errors
     /// When there is no room for it, or it cannot be written.
     pub fn push(&mut self, notice: &Notice, now_ms: i64) -> Result<(), String> {
-        if self.waiting.len() >= self.max {
+        let mut text = notice.stored().to_string();
+        if text.len() > NOTICE_BYTES_MAX {
+            text = notice.shortened().stored().to_string();
+        }
+        let bytes = text.len() as u64;
+        if self.waiting.len() >= self.max || self.bytes.saturating_add(bytes) > self.bytes_max {
             return Err("too many notices wait".into());
         }
         let name = (self.next, now_ms);
         let part = self.dir.join(format!("{}.part", self.next));
         let write = || -> std::io::Result<()> {
             let mut file = fs::File::create(&part)?;
-            file.write_all(notice.stored().to_string().as_bytes())?;
+            file.write_all(text.as_bytes())?;
             file.sync_data()?;
             fs::rename(&part, self.path(name))
         };
         write().map_err(|e| format!("{}: {e}", part.display()))?;
         self.next += 1;
-        self.waiting.push_back(name);
+        self.waiting.push_back(Waiting { name, bytes });
+        self.bytes += bytes;
         Ok(())
     }
 
     /// The oldest one and when it came; `None` in place of the notice where its file is damaged.
     pub fn first(&self) -> Option<(Option<Notice>, i64)> {
-        let &name = self.waiting.front()?;
+        let name = self.waiting.front()?.name;
         let notice = fs::read(self.path(name)).ok();
         Some((notice.and_then(|text| Notice::read(&text)), name.1))
     }
 
     /// Forgets the oldest one.
     pub fn pop(&mut self) {
-        if let Some(name) = self.waiting.pop_front()
-            && let Err(error) = fs::remove_file(self.path(name))
-        {
+        let Some(done) = self.waiting.pop_front() else {
+            return;
+        };
+        self.bytes = self.bytes.saturating_sub(done.bytes);
+        if let Err(error) = fs::remove_file(self.path(done.name)) {
             tracing::warn!(
                 "a notice that is done with stays in {}: {error}",
                 self.dir.display()
@@ -109,7 +136,7 @@ mod tests {
     #[test]
     fn it_is_bounded_and_outlives_a_restart() {
         let dir = tempfile::tempdir().expect("a folder");
-        let mut q = Queue::open(dir.path(), 12).expect("opened");
+        let mut q = Queue::open(dir.path(), 12, 1 << 20).expect("opened");
         let mut n = notice();
         for count in 0..12 {
             n.incident["count"] = count.into();
@@ -119,7 +146,7 @@ mod tests {
         q.pop();
         fs::write(dir.path().join("99.part"), "half").expect("written");
         fs::write(dir.path().join("readme"), "other").expect("written");
-        let mut q = Queue::open(dir.path(), 12).expect("opened");
+        let mut q = Queue::open(dir.path(), 12, 1 << 20).expect("opened");
         assert_eq!(q.len(), 11);
         for count in 1..12 {
             let (notice, at_ms) = q.first().expect("one");
@@ -132,5 +159,23 @@ mod tests {
         q.push(&n, 6).expect("written");
         fs::write(dir.path().join("12-6.json"), "damaged").expect("written");
         assert_eq!(q.first(), Some((None, 6)));
+    }
+    #[test]
+    fn bytes_on_disk_are_bounded_and_what_is_too_long_is_shortened() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut n = notice();
+        let one = n.stored().to_string().len() as u64;
+        let mut q = Queue::open(dir.path(), 100, 2 * one).expect("opened");
+        q.push(&n, 1).expect("written");
+        q.push(&n, 2).expect("written");
+        assert!(q.push(&n, 3).is_err());
+        let mut q = Queue::open(dir.path(), 100, 2 * one).expect("opened");
+        assert!(q.push(&n, 3).is_err());
+        q.pop();
+        n.incident["evidence"]["facts"]["much"] = "x".repeat(NOTICE_BYTES_MAX).into();
+        q.push(&n, 4).expect("written, shortened");
+        q.pop();
+        let (short, _) = q.first().expect("one");
+        assert_eq!(short.expect("whole").incident["shortened"], true);
     }
 }

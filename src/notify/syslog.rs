@@ -69,7 +69,7 @@ impl Syslog {
         let message = self.message(notice, now_ms);
         if matches!(self.transport, Transport::Udp) {
             let message = match message.len() > UDP_BYTES_MAX {
-                true => self.message(&shortened(notice), now_ms),
+                true => self.message(&notice.shortened(), now_ms),
                 false => message,
             };
             return datagram(&self.place, message.as_bytes()).map_err(later);
@@ -198,17 +198,6 @@ pub(super) fn place(text: &str) -> Option<(&str, u16)> {
     (!host.is_empty() && port != 0).then_some((host, port))
 }
 
-/// A notice without what makes it long.
-fn shortened(notice: &Notice) -> Notice {
-    let mut short = notice.clone();
-    if let Some(o) = short.incident.as_object_mut() {
-        o.remove("evidence");
-        o.remove("peers");
-        o.insert("shortened".into(), true.into());
-    }
-    short
-}
-
 /// A field of the header: printable ASCII without spaces, `-` where there is none.
 fn header(text: &str, max: usize) -> String {
     let kept: String = text
@@ -247,7 +236,7 @@ mod tests {
             "{said}"
         );
         assert_eq!(header("", 5), "-");
-        let short = shortened(&notice());
+        let short = notice().shortened();
         assert_eq!(short.incident["shortened"], true);
         assert!(short.incident.get("evidence").is_none());
     }

@@ -1,9 +1,10 @@
 //! Targets: who is told of what, and the threads that tell them.
 
+use super::email::Email;
 use super::hours::day;
 use super::http::Http;
 use super::queue::Queue;
-use super::settings::{Kind, network};
+use super::settings::{HANDED_MAX, Kind, network};
 use super::syslog::Syslog;
 use super::{Event, Fault, Notice, Settings, Target};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
@@ -21,6 +22,7 @@ pub type ZoneOf = Arc<dyn Fn(IpAddr) -> String + Send + Sync>;
 pub struct Notifier {
     lanes: Vec<Lane>,
     zone_of: ZoneOf,
+    grafana_url: Option<String>,
 }
 
 /// What became of the notices of one target since the start.
@@ -77,7 +79,7 @@ impl Notifier {
         let mut lanes = vec![];
         for target in &settings.targets {
             let dir = dir.join(&target.name);
-            let queue = Queue::open(&dir, settings.queue_max);
+            let queue = Queue::open(&dir, settings.queue_max, settings.queue_bytes_max);
             let (sender, notices) = bounded(HANDED_MAX);
             let (alive, ended) = bounded(0);
             let cell = Arc::new(Cell::default());
@@ -110,11 +112,20 @@ impl Notifier {
                 ended,
             });
         }
-        Ok(Notifier { lanes, zone_of })
+        Ok(Notifier {
+            lanes,
+            zone_of,
+            grafana_url: settings.grafana_url.clone(),
+        })
     }
 
     /// Tells all targets that want to know. Never waits: what a target has no room for is counted as dropped.
-    pub fn tell(&self, notice: Notice) {
+    pub fn tell(&self, mut notice: Notice) {
+        if let Some(url) = &self.grafana_url
+            && let Some(link) = super::link(url, &notice.incident)
+        {
+            notice.incident["link"] = link.into();
+        }
         let (now_ms, notice) = (now_ms(), Arc::new(notice));
         for lane in &self.lanes {
             let wants = wants(&lane.target, &notice, now_ms, &self.zone_of);
@@ -163,6 +174,9 @@ fn wants(target: &Target, notice: &Notice, now_ms: i64, zone_of: &ZoneOf) -> boo
     let event = match notice.event {
         Event::Grown => target.kind == Kind::Alertmanager && !target.only_escalated,
         Event::Escalated => true,
+        Event::Acknowledged => target.steps,
+        // who was told that something burns wants to hear that it does not
+        Event::Closed => target.steps || target.kind == Kind::Alertmanager,
         Event::New | Event::Raised => !target.only_escalated,
     };
     event
@@ -188,12 +202,14 @@ fn has((first, bits): (IpAddr, u8), ip: IpAddr) -> bool {
 enum Way {
     Http(Http),
     Syslog(Syslog),
+    Email(Box<Email>),
 }
 
 impl Way {
     fn new(target: &Target, host: &str) -> Result<Way, String> {
         match target.kind {
             Kind::Syslog => Syslog::new(target, host).map(Way::Syslog),
+            Kind::Email => Email::new(target, host).map(|e| Way::Email(Box::new(e))),
             Kind::Webhook | Kind::Alertmanager => Http::new(target).map(Way::Http),
         }
     }
@@ -202,6 +218,7 @@ impl Way {
         match self {
             Way::Http(http) => http.send(notice, now_ms),
             Way::Syslog(syslog) => syslog.send(notice, now_ms),
+            Way::Email(email) => email.send(notice, now_ms),
         }
     }
 }
@@ -360,8 +377,6 @@ fn now_ms() -> i64 {
     since.map_or(0, |d| d.as_millis() as i64)
 }
 
-/// Notices that may be on their way to a thread.
-const HANDED_MAX: usize = 1_024;
 /// How long the end waits for a thread: longer than a try takes.
 const END_PATIENCE: Duration = Duration::from_secs(12);
 /// Longest sleep of a thread.
@@ -439,6 +454,13 @@ mod tests {
             0,
             &zone_of
         ));
+        let of = |event| Notice { event, ..notice() };
+        let (looked, ended) = (of(Event::Acknowledged), of(Event::Closed));
+        assert!(!wants(&target(""), &ended, 0, &zone_of));
+        assert!(wants(&target("steps = true"), &ended, 0, &zone_of));
+        assert!(wants(&target("steps = true"), &looked, 0, &zone_of));
+        assert!(wants(&alertmanager, &ended, 0, &zone_of));
+        assert!(!wants(&alertmanager, &looked, 0, &zone_of));
     }
 
     #[test]

@@ -285,6 +285,20 @@ fn from_a_row_to_its_end() {
     let closed = &json(&config, &["list", "--state", "closed"])[0];
     assert_eq!(closed["grew_since"], true);
 
+    // what is harmless is proposed as a suppression that can be read
+    let said = say(
+        &config,
+        &["benign", "feed", "--who", "ann", "--why", "\"ours\""],
+    );
+    let proposed = said.split("A suppression of it:").nth(1).expect("one");
+    let proposed: flowhouse::config::Config = toml::from_str(proposed).expect("TOML");
+    let proposed = &proposed.suppressions[0];
+    assert_eq!(
+        (proposed.fault(), proposed.why.as_str()),
+        (None, "\"ours\"")
+    );
+    assert_eq!(proposed.rule, "kind=beacon entity=10.9.9.9");
+
     // suppressions
     let would = json(&config, &["would-hide", "kind=port_scan entity=10.1.2.3"]);
     assert_eq!(
@@ -360,6 +374,74 @@ fn the_past_is_searched_for_indicators() {
     assert_eq!(of("10.1.0.0/16").0, 2);
     assert_eq!(of("2001:db8::/64").0, 1);
     assert_eq!(found.as_array().map(Vec::len), Some(6));
+}
+
+#[test]
+fn the_past_is_searched_for_what_rules_are_about() {
+    let dir = directory();
+    let (store, config) = world(dir.path());
+    store.sql().run(
+        "INSERT INTO flowhouse.flows (received_at, src_addr, dst_addr, src_port, dst_port, proto, bytes, packets, server_name, app_proto, conversation_side) VALUES \
+         (now() - 60, '10.1.2.3', '192.0.2.53', 40000, 53, 17, 90, 1, 'c2.evil.example', 'dns', 'initiator'), \
+         (now() - 60, '192.0.2.53', '10.1.2.3', 53, 40000, 17, 200, 1, 'c2.evil.example', 'dns', 'responder'), \
+         (now() - 50, '10.1.2.4', '192.0.2.53', 40000, 53, 17, 90, 1, 'notevil.example', 'dns', 'initiator'), \
+         (now() - 40, '10.1.2.5', '192.0.2.9', 40001, 443, 6, 5000, 9, 'c2.evil.example', 'tls', 'initiator'), \
+         (now() - 30, '10.1.2.6', '198.51.100.7', 40002, 4444, 6, 70000, 80, '', '', '')",
+    );
+    let rules = dir.path().join("local.rules");
+    std::fs::write(
+        &rules,
+        "alert dns $HOME_NET any -> any any (msg:\"evil name\"; dns.query; dotprefix; content:\".evil.example\"; nocase; endswith; sid:1;)\n\
+         alert tls $HOME_NET any -> $EXTERNAL_NET any (msg:\"evil server\"; flow:established,to_server; tls.sni; content:\"c2.\"; startswith; sid:2;)\n\
+         alert tcp any any -> [198.51.100.0/24,!198.51.100.9] 4000:5000 (msg:\"much to there\"; flow.bytes_toserver:>50000; sid:3;)\n\
+         alert tcp any any -> any any (msg:\"payload\"; content:\"evil\"; sid:4;)\n\
+         alert udp any any -> 203.0.113.9 any (msg:\"nobody\"; sid:5;)\n",
+    )
+    .expect("written");
+    let hunt = |arguments: &[&str]| {
+        let mut hunt = Command::new(exe());
+        hunt.arg("hunt").args(arguments).arg("-c").arg(&config);
+        hunt.output().expect("it runs")
+    };
+    let file = rules.display().to_string();
+    let out = hunt(&["--rule", &file, "--json", "--set", "HOME_NET=10.0.0.0/8"]);
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(
+        said.contains("local.rules:4: sid 4: cannot be asked of flows: `pkt_data` is not stored"),
+        "{said}"
+    );
+    let found: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    let all = found.as_array().expect("a list").iter();
+    let told: Vec<_> = all
+        .map(|h| {
+            (
+                h["sid"].as_u64(),
+                h["flows"].as_u64(),
+                h["sources"][0].as_str(),
+            )
+        })
+        .collect();
+    let expected = [(1, "10.1.2.3"), (2, "10.1.2.5"), (3, "10.1.2.6")];
+    let expected = expected.map(|(sid, source)| (Some(sid), Some(1), Some(source)));
+    assert_eq!(told, expected, "{found}");
+    assert_eq!(found[0]["names"][0], "c2.evil.example");
+    // the query that is printed is one, and a rule may stand on the command line
+    let rule = "alert tcp any any -> 198.51.100.7 any (msg:\"there\"; sid:7;)";
+    let out = hunt(&["--rule", rule, "--sql"]);
+    let query = String::from_utf8(out.stdout).expect("text");
+    let query = query.replace("{last:UInt64}", "3600").replace(';', "");
+    let rows = store.sql().rows(&query);
+    assert_eq!(rows.len(), 1, "{query}");
+    let out = String::from_utf8(hunt(&["--rule", rule]).stdout).expect("text");
+    assert!(
+        out.contains("1 of 1 rules would have found something."),
+        "{out}"
+    );
+    let out = hunt(&[
+        "--rule",
+        "alert tcp any any -> any any (content:\"x\"; sid:8;)",
+    ]);
+    assert_eq!(out.status.code(), Some(1));
 }
 
 #[test]

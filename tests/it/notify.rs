@@ -16,7 +16,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 /// A process that ends with its test.
-struct Running(Child);
+pub struct Running(pub Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -25,31 +25,31 @@ impl Drop for Running {
     }
 }
 
-fn notifier(dir: &Path, targets: &str) -> Notifier {
+pub fn notifier(dir: &Path, targets: &str) -> Notifier {
     let settings: Settings = toml::from_str(targets).expect("settings");
     assert_eq!(settings.faults(), Vec::<String>::new());
     let zone_of = Arc::new(|_| String::new());
     Notifier::start(&settings, &dir.join("notify"), "sensor", zone_of).expect("it starts")
 }
 
-fn notice(id: u64) -> Notice {
+pub fn notice(id: u64) -> Notice {
     Notice {
         event: Event::New,
         incident: ndjson::detection(&scan(id, 1, 1_795_737_600_000, 60)),
     }
 }
 
-fn counts(of: &Notifier) -> Counts {
+pub fn counts(of: &Notifier) -> Counts {
     of.counts().remove(0)
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let free = TcpListener::bind("127.0.0.1:0").expect("a port");
     free.local_addr().expect("its address").port()
 }
 
 /// An HTTP server that answers with each of these in turn, and then with 200: headers in small letters and bodies.
-fn server(answers: &'static [u16]) -> (String, Receiver<(String, String)>) {
+pub fn server(answers: &'static [u16]) -> (String, Receiver<(String, String)>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}/in", listener.local_addr().expect("an address"));
     let (sender, requests) = channel();

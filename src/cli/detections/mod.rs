@@ -3,6 +3,7 @@
 //! Owns: the questions to the store for people (`show`), the steps of a life, what a suppression would hide.
 //! Never: finds anything: detectors do.
 
+mod budget;
 mod pcap;
 mod show;
 
@@ -55,6 +56,8 @@ enum Action {
     WouldHide(WouldHideArguments),
     /// The suppressions of the configuration: what each has hidden, and until when
     Suppressions(AskArguments),
+    /// What people were told of each day, and what the budget of the day held back
+    Budget(AskArguments),
     /// How long it takes to know, to look, and to end, by severity
     Times(AskArguments),
 }
@@ -88,6 +91,9 @@ struct ListArguments {
     /// Those that suppressions keep from people, too
     #[arg(long)]
     hidden: bool,
+    /// Only those that the budget of a day held back
+    #[arg(long)]
+    held_back: bool,
     /// Only in this state; may be given several times
     #[arg(long, value_name = "STATE", value_parser = incidents::STATES)]
     state: Vec<String>,
@@ -151,6 +157,7 @@ const EXAMPLES: &str = "Examples:
   flowhouse detections ack 3fa9 --why 'looking at the host'
   flowhouse detections benign 3fa9 --why 'scanner of the security team, ticket 4711'
   flowhouse detections would-hide 'kind=port_scan entity=10.1.2.3'
+  flowhouse detections budget --last 30d
   flowhouse detections times --last 30d";
 
 /// Runs the subcommand.
@@ -161,8 +168,12 @@ pub fn run(arguments: &DetectionsArguments) -> Result<()> {
     match &arguments.action {
         Action::List(list) => self::list(list),
         Action::Show(one) => {
-            let (_, reader) = open(&one.place)?;
-            let incident = find(&reader, &one.id)?;
+            let (config, reader) = open(&one.place)?;
+            let mut incident = find(&reader, &one.id)?;
+            let link = |url: &String| crate::notify::link(url, &incident);
+            if let Some(link) = config.notify.grafana_url.as_ref().and_then(link) {
+                incident["link"] = link.into();
+            }
             match one.place.json {
                 true => super::say(serde_json::to_string_pretty(&incident)?),
                 false => super::say(show::text(&incident, &show::flows(&reader, &incident))),
@@ -179,6 +190,7 @@ pub fn run(arguments: &DetectionsArguments) -> Result<()> {
         Action::Reopen(c) => change(c, "new"),
         Action::WouldHide(w) => would_hide(w),
         Action::Suppressions(ask) => suppressions(ask),
+        Action::Budget(ask) => budget::run(ask),
         Action::Times(ask) => times(ask),
     }
 }
@@ -195,6 +207,7 @@ fn list(list: &ListArguments) -> Result<()> {
         ("last", Bound::Number(list.ask.last as f64)),
         ("open", flag(!list.all && list.state.is_empty())),
         ("hidden", flag(list.hidden)),
+        ("held", flag(list.held_back)),
         ("states", Bound::Texts(list.state.clone())),
         (
             "kinds",
@@ -215,8 +228,12 @@ fn list(list: &ListArguments) -> Result<()> {
     match rows.is_empty() {
         true => super::say(
             "No incident fits (--all shows those that have ended, --hidden those that are suppressed).",
-        ),
-        false => super::say(table(&rows)),
+        )?,
+        false => super::say(table(&rows))?,
+    }
+    match list.held_back || list.hidden {
+        true => Ok(()),
+        false => budget::remark(&reader, &values),
     }
 }
 
@@ -230,6 +247,7 @@ fn table(rows: &Rows) -> String {
         vec![
             field(r, "id"),
             field(r, "severity"),
+            field(r, "confidence") + " %",
             field(r, "state") + grew,
             field(r, "kind"),
             field(r, "entity"),
@@ -241,6 +259,7 @@ fn table(rows: &Rows) -> String {
     let header = [
         "id",
         "severity",
+        "sure",
         "state",
         "kind",
         "about",
@@ -248,7 +267,7 @@ fn table(rows: &Rows) -> String {
         "what",
         "count",
     ];
-    text::table(&header, 7, rows.iter().map(line))
+    text::table(&header, 8, rows.iter().map(line))
 }
 
 /// The one incident whose id begins so, in the form of `detections.ndjson` with its life.
@@ -318,13 +337,36 @@ fn change(change: &ChangeArguments, state: &str) -> Result<()> {
         ))?;
     }
     if state == "benign" {
-        let rule = show::rule(&found[0]);
-        super::say(format!(
-            "A suppression would be `{rule}`; what it would have hidden: flowhouse detections would-hide '{rule}'"
-        ))?;
+        propose(&reader, &found[0], &change.why)?;
     }
     Ok(())
 }
+
+/// The suppression that would keep what is harmless from people, ready for the configuration, and how to see what it would hide.
+fn propose(reader: &Reader, incident: &Value, why: &str) -> Result<()> {
+    let rule = show::rule(incident);
+    let until = reader.row("SELECT toString(toDate(now()) + 90) AS until")?;
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let name: String = rule
+        .split_whitespace()
+        .filter_map(|part| part.split_once('='))
+        .map(|(_, value)| value.chars().map(plain).collect::<String>())
+        .collect::<Vec<_>>()
+        .join("-");
+    let name: String = name.chars().take(NAME_MAX).collect();
+    let why = if why.is_empty() { "?" } else { why };
+    let quoted = |text: &str| toml::Value::from(text::printable(text)).to_string();
+    super::say(format!(
+        "What it would have hidden: flowhouse detections would-hide '{rule}'\nA suppression of it:\n\n[[suppressions]]\nname = {}\nrule = {}\nwhy = {}\nuntil = {}",
+        quoted(&name),
+        quoted(&rule),
+        quoted(why),
+        quoted(&field(&until, "until"))
+    ))
+}
+
+/// Longest name that is proposed for a suppression.
+const NAME_MAX: usize = 60;
 
 /// Who is at the keyboard, also behind sudo.
 fn account() -> String {
@@ -373,11 +415,12 @@ fn would_hide(w: &WouldHideArguments) -> Result<()> {
 }
 
 /// Every incident of the last seconds.
-fn all_of(last: u64) -> [(&'static str, Bound); 8] {
+fn all_of(last: u64) -> [(&'static str, Bound); 9] {
     [
         ("last", Bound::Number(last as f64)),
         ("open", flag(false)),
         ("hidden", flag(true)),
+        ("held", flag(false)),
         ("states", Bound::Texts(vec![])),
         ("kinds", Bound::Texts(vec![])),
         ("severity", Bound::Number(0.0)),

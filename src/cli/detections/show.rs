@@ -2,6 +2,7 @@
 
 use crate::assemble::query::{Reader, Rows, number, text as field};
 use crate::cli::text;
+use crate::sink::schema::incidents::HELD_BACK;
 use serde_json::{Map, Value};
 use std::net::IpAddr;
 
@@ -85,15 +86,18 @@ pub fn sql(incident: &Value) -> Option<String> {
     // records of long flows come when these are over
     let from = incident["first_ms"].as_i64()? / 1000 - BEFORE_S;
     let to = incident["last_ms"].as_i64()? / 1000 + AFTER_S;
-    let shown = |a: &str| format!("replaceRegexpOne(toString({a}), '^::ffff:([0-9.]+)$', '\\\\1')");
+    // both directions of a conversation are one line, which names the service: the lower port
+    let of = |if_lower: &str, else_: &str| {
+        format!("replaceOne(toString(if(src_port < dst_port, {if_lower}, {else_})), '::ffff:', '')")
+    };
     Some(format!(
-        "SELECT {} AS src, {} AS dst, dst_port, proto, app, count() AS flows, sum(packets) AS packets, sum(bytes) AS bytes,\n    \
-         any(community_id) AS community_id\n\
+        "SELECT {} AS src,\n    {} AS dst,\n    least(src_port, dst_port) AS port, proto, app, count() AS flows,\n    \
+         sum(packets) AS packets_all, sum(bytes) AS volume, any(community_id) AS community\n\
          FROM flows\n\
          WHERE received_at BETWEEN toDateTime('{}', 'UTC') AND toDateTime('{}', 'UTC')\n    AND {about}\n\
-         GROUP BY src_addr, dst_addr, dst_port, proto, app\nORDER BY flows DESC, bytes DESC, src, dst, dst_port\nLIMIT 10",
-        shown("src_addr"),
-        shown("dst_addr"),
+         GROUP BY src, dst, port, proto, app\nORDER BY flows DESC, volume DESC, src, dst, port\nLIMIT 10",
+        of("dst_addr", "src_addr"),
+        of("src_addr", "dst_addr"),
         written(from),
         written(to),
     ))
@@ -110,10 +114,20 @@ pub fn text(incident: &Value, flows: &Rows) -> String {
         listed("Flows that show it", evidence_flows(evidence)),
         listed("Flows in the store", stored(flows)),
         silence(incident),
-        sql(incident).map_or(String::new(), |sql| format!("To go on\n{sql}")),
+        further(incident),
     ];
     let parts = parts.into_iter().filter(|p| !p.is_empty());
     parts.collect::<Vec<_>>().join("\n\n")
+}
+
+/// Where to look next: the dashboard, and the query of its flows.
+fn further(incident: &Value) -> String {
+    let link = incident["link"].as_str().map(text::printable);
+    let parts: Vec<String> = link.into_iter().chain(sql(incident)).collect();
+    match parts.is_empty() {
+        true => String::new(),
+        false => format!("To go on\n{}", parts.join("\n")),
+    }
 }
 
 fn head(i: &Value) -> String {
@@ -155,8 +169,10 @@ fn head(i: &Value) -> String {
         state += "; it grew since";
     }
     lines.push(state);
-    if i.get("hidden_by").is_some() {
-        lines.push(format!("hidden by the suppression {}", get("hidden_by")));
+    match i["hidden_by"].as_str() {
+        None => {}
+        Some(HELD_BACK) => lines.push("held back by the budget of its day".into()),
+        Some(_) => lines.push(format!("hidden by the suppression {}", get("hidden_by"))),
     }
     let attack = i["attack"]
         .as_array()
@@ -240,11 +256,11 @@ fn stored(flows: &Rows) -> Vec<Vec<String>> {
     let line = |r: &Map<String, Value>| {
         vec![
             field(r, "src"),
-            format!("{} {}", field(r, "dst"), field(r, "dst_port")),
-            field(r, "community_id"),
+            format!("{} {}", field(r, "dst"), field(r, "port")),
+            field(r, "community"),
             field(r, "proto"),
-            text::count(number(r, "packets")),
-            text::bytes(number(r, "bytes")),
+            text::count(number(r, "packets_all")),
+            text::bytes(number(r, "volume")),
         ]
     };
     flows.iter().map(line).collect()

@@ -36,9 +36,16 @@ impl Files {
     /// # Errors
     /// Which file cannot be read, or which variable cannot be so.
     pub fn load(&self) -> Result<Loaded, String> {
+        self.load_with(vec![])
+    }
+
+    /// As [`Files::load`], with these rules, which have names, before those of the files.
+    ///
+    /// # Errors
+    /// As [`Files::load`].
+    pub fn load_with(&self, mut texts: Vec<(String, Vec<u8>)>) -> Result<Loaded, String> {
         let mut loaded = Loaded::default();
         let context = self.context(&mut loaded)?;
-        let mut texts = vec![];
         for path in self.rule_files()? {
             let bytes = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
             texts.push((path.display().to_string(), bytes));

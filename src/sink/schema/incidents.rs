@@ -13,6 +13,9 @@ pub const STATES: [&str; 7] = [
     "closed",
 ];
 
+/// In place of the name of a suppression: enough people were told of that day. No suppression can be called so.
+pub const HELD_BACK: &str = "(daily budget)";
+
 /// Most incidents of one answer.
 pub const LISTED_MAX: u32 = 100_000;
 
@@ -32,20 +35,21 @@ macro_rules! row {
     };
 }
 
-/// Incidents, those first that ask for somebody. Placeholders: `last` (seconds), `open` and `hidden` (0 or 1), `states` and `kinds`
-/// (empty for all), `severity` (the least), `network` (of the entity or a peer, empty for all), `rows`.
+/// Incidents, those first that ask for somebody. Placeholders: `last` (seconds), `open` and `hidden` (0 or 1), `held` (1: only what the
+/// budget of a day held back), `states` and `kinds` (empty for all), `severity` (the least), `network` (of the entity or a peer, empty for all), `rows`.
 pub const LIST: &str = concat!(
     row!(""),
     "updated_at >= now64(3) - toIntervalSecond({last:UInt64})
     AND (is_open OR {open:UInt8} = 0)
-    AND (hidden_by = '' OR {hidden:UInt8} = 1)
+    AND (hidden_by = '' OR {hidden:UInt8} = 1 OR {held:UInt8} = 1)
+    AND (hidden_by = '(daily budget)' OR {held:UInt8} = 0)
     AND (empty({states:Array(String)}) OR has({states:Array(String)}, incidents.state))
     AND (empty({kinds:Array(String)}) OR has({kinds:Array(String)}, toString(incidents.kind)))
     AND toInt8(incidents.severity) >= {severity:Int8}
     AND ({network:String} = '' OR arrayExists(
         a -> isIPAddressInRange(replaceRegexpOne(toString(a), '^::ffff:([0-9.]+)$', '\\\\1'), if({network:String} = '', '::/0', {network:String})),
         arrayPushBack(incidents.peers, entity_addr)))
-ORDER BY is_open DESC, incidents.severity DESC, last_ms DESC, id
+ORDER BY is_open DESC, incidents.severity DESC, incidents.confidence DESC, last_ms DESC, id
 LIMIT {rows:UInt32}"
 );
 
@@ -71,6 +75,20 @@ ORDER BY at, what";
 /// A step in the life of an incident: placeholders `id` (all digits), `state`, `who`, `why` and `via`.
 pub const CHANGE: &str = "INSERT INTO detection_states (id, state, who, why, via) SELECT reinterpretAsUInt64(reverse(unhex({id:String}))), \
      {state:String}, {who:String}, {why:String}, {via:String}";
+
+/// Steps that people took after `after_us` (microseconds of the store's clock, as text), the oldest first. The newest ones are left for the next
+/// time: of two that are written at once the later one may be seen first.
+pub const STEPS: &str = "SELECT lower(leftPad(hex(t.id), 16, '0')) AS id, toUnixTimestamp64Micro(t.at) AS at_us, toString(t.state) AS state, t.who AS who,
+    t.why AS why
+FROM detection_states AS t
+WHERE t.via != 'escalation' AND toUnixTimestamp64Micro(t.at) > toInt64({after_us:String}) AND t.at <= now64(6) - toIntervalSecond(2)
+ORDER BY t.at, id LIMIT 1000";
+
+/// What people were told, what the budget of the day held back, and what suppressions hid, by day and severity, over the last seconds (`last`).
+pub const BUDGET: &str = "SELECT toString(toDate(i.told_at)) AS day, toString(i.severity) AS severity, countIf(i.hidden_by = '') AS told,
+    countIf(i.hidden_by = '(daily budget)') AS held_back, countIf(i.hidden_by NOT IN ('', '(daily budget)')) AS suppressed
+FROM incidents AS i WHERE i.told_at >= now64(3) - toIntervalSecond({last:UInt64})
+GROUP BY toDate(i.told_at), i.severity ORDER BY day DESC, i.severity DESC";
 
 /// Ids of incidents that somebody once said are true ones.
 pub const CONFIRMED: &str = "SELECT DISTINCT lower(leftPad(hex(t.id), 16, '0')) AS id FROM detection_states AS t WHERE t.state = 'true' LIMIT 1000000";
@@ -121,4 +139,16 @@ pub fn incident(row: &Map<String, Value>) -> Value {
         o.insert("changed_ms".into(), row["changed_ms"].clone());
     }
     Value::Object(o)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_budget_is_called_the_same_in_queries() {
+        let name = format!("'{HELD_BACK}'");
+        assert_eq!(BUDGET.matches(&name).count(), 2);
+        assert_eq!(LIST.matches(&name).count(), 1);
+    }
 }

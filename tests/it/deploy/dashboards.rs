@@ -79,8 +79,11 @@ fn panels_have_titles_units_and_places() {
                 variable["name"]
             );
         }
-        // links lead to dashboards and variables that there are
-        for link in text(&format!("{DIR}/{name}")).split("/d/").skip(1) {
+        // links lead to dashboards and variables that there are, and those in notices do
+        let incident = serde_json::json!({"id": "0a", "first_ms": 1});
+        let told = flowhouse::notify::link("https://grafana.example", &incident);
+        let all = text(&format!("{DIR}/{name}")) + &told.expect("a link");
+        for link in all.split("/d/").skip(1) {
             let link = link.split('"').next().expect("its end");
             let (uid, query) = link.split_once('?').expect("a query");
             let target = dashboards.iter().find(|d| d.1["uid"] == uid);
@@ -355,7 +358,9 @@ fn raw_scans_are_named() {
 /// Whether a query reads flows one by one: the table, in whatever form it is named, or a view over it. `x.flows` is a column of the alias x.
 fn reads_flows(sql: &str) -> bool {
     let is_name = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
-    let text = sql.to_lowercase().replace(['`', '"'], "");
+    // what stands in quotes is no name
+    let unquoted: String = sql.split('\'').step_by(2).collect();
+    let text = unquoted.to_lowercase().replace(['`', '"'], "");
     text.split(|c: char| !is_name(c)).any(|name| {
         let (of, name) = name.rsplit_once('.').unwrap_or(("flowhouse", name));
         let view = name.starts_with("flows_") || name == "flow_sightings";
@@ -381,6 +386,7 @@ fn raw_scans_are_known_by_any_form() {
     for sql in [
         "SELECT flow_records FROM usage_1m",
         "SELECT sum(u.flows) FROM usage_1m AS u",
+        "SELECT JSONExtractArrayRaw(evidence, 'flows') FROM incidents",
     ] {
         assert!(!reads_flows(sql), "{sql}");
     }
@@ -468,11 +474,14 @@ fn fill(store: &Store, dir: &std::path::Path) {
 
 /// Two incidents of one entity, of which one grew and was judged.
 fn incidents(sql: &Sql) {
-    let evidence = r#"{"figures":[{"name":"ports","observed":100,"threshold":15}],"counterfactual":"86 fewer","community_ids":["1:x="],"blind":[]}"#;
+    let evidence = r#"{"figures":[{"name":"ports","observed":100,"threshold":15}],"facts":{"method":"syn"},"counterfactual":"86 fewer","community_ids":["1:x="],
+        "flows":[{"src_addr":"10.1.2.3","src_port":4,"dst_addr":"192.0.2.1","dst_port":22,"proto":6,"packets":1,"bytes":40,"start_ms":1,"community_id":"1:x="}],
+        "blind":["answers were not seen"]}"#;
     for (id, version, kind, severity) in [
         (10, 1, "port_scan", "medium"),
         (10, 2, "port_scan", "medium"),
         (11, 1, "beacon", "high"),
+        (12, 1, "detector_degraded", "medium"),
     ] {
         sql.run(&format!(
             "INSERT INTO flowhouse.detection_events (id, version, engine, kind, detector, severity, confidence, title, entity_type, entity, entity_addr, \
@@ -481,9 +490,9 @@ fn incidents(sql: &Sql) {
              now() - 60, now() - 30, now() - 50, 7, '{evidence}', ['T1046'], now() - 20)"
         ));
     }
-    for state in ["acknowledged", "true"] {
+    for (id, state) in [(10, "acknowledged"), (10, "true"), (11, "closed")] {
         sql.run(&format!(
-            "INSERT INTO flowhouse.detection_states (id, state, who, why, via) VALUES (10, '{state}', 'ann', '', 'cli')"
+            "INSERT INTO flowhouse.detection_states (id, state, who, why, via) VALUES ({id}, '{state}', 'ann', '', 'cli')"
         ));
     }
 }
@@ -513,8 +522,11 @@ const REPLAYED: &[&str] = &[
     "sflow/ak-sflow-1140.pcap",
 ];
 
-/// Panels that are about less than all generated traffic: faults, templates, what is in the wrong class, what went out where it came in.
+/// Panels that are about less than all generated traffic: faults, templates, what is in the wrong class, what went out where it came in, and flows of
+/// those that incidents are about.
 const SOME_GENERATED: &[&str] = &[
+    "Flows in the store",
+    "Its flows, by application",
     "Losses and faults",
     "Templates",
     "in the wrong class",
@@ -523,6 +535,8 @@ const SOME_GENERATED: &[&str] = &[
 
 /// Panels that need what the largest replayed exporter, one of NetFlow 5, does not have: templates, egress, speeds, named networks.
 const SOME_REPLAYED: &[&str] = &[
+    "Flows in the store",
+    "Its flows, by application",
     "Losses and faults",
     "Doubts about the data",
     "in the wrong class",

@@ -90,6 +90,8 @@ fn on_a_page(outcomes: &[flowhouse::ledger::Outcome]) -> std::collections::BTree
         },
         detections: Detections {
             suppressed: vec![("known".into(), 0)],
+            held_back: vec![("low", 0)],
+            beyond: Some(0),
             targets: vec![("soc".into(), [0; 4])],
             times: vec![LifeTimes {
                 severity: "high".into(),

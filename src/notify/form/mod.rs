@@ -1,7 +1,11 @@
 //! What is told, in the forms that receivers know.
 
+mod alertmanager;
+mod ecs;
+mod ocsf;
+
 use super::settings::{Format, Level};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// Why somebody is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,8 +16,12 @@ pub enum Event {
     Raised,
     /// It goes on. Only Alertmanager asks for that.
     Grown,
-    /// Nobody looked at it in time.
+    /// Nobody looked at it in time, or somebody wants others to look.
     Escalated,
+    /// Somebody looks at it, or says that it is one.
+    Acknowledged,
+    /// It has ended: it is over, benign, or none.
+    Closed,
 }
 
 /// One telling of one incident.
@@ -26,7 +34,25 @@ pub struct Notice {
 }
 
 impl Event {
-    const ALL: [Event; 4] = [Event::New, Event::Raised, Event::Grown, Event::Escalated];
+    const ALL: [Event; 6] = [
+        Event::New,
+        Event::Raised,
+        Event::Grown,
+        Event::Escalated,
+        Event::Acknowledged,
+        Event::Closed,
+    ];
+
+    /// What people are told of a step to this state; `None` for what is none.
+    pub fn of_state(state: &str) -> Option<Event> {
+        match state {
+            "new" => Some(Event::New),
+            "acknowledged" | "true" => Some(Event::Acknowledged),
+            "escalated" => Some(Event::Escalated),
+            "benign" | "false" | "closed" => Some(Event::Closed),
+            _ => None,
+        }
+    }
 
     /// Its word.
     pub const fn name(self) -> &'static str {
@@ -35,19 +61,37 @@ impl Event {
             Event::Raised => "raised",
             Event::Grown => "grown",
             Event::Escalated => "escalated",
+            Event::Acknowledged => "acknowledged",
+            Event::Closed => "closed",
         }
     }
 }
 
 impl Notice {
-    /// The same for the same telling, however often it is sent.
+    /// The same for the same telling, however often it is sent, and by whichever collector.
     pub fn key(&self) -> String {
         let version = &self.incident["version"];
-        format!("{}-{version}-{}", self.text("id"), self.event.name())
+        let mut key = format!("{}-{version}-{}", self.text("id"), self.event.name());
+        // people may do the same twice
+        if let Some(at) = self.incident["changed_ms"].as_i64() {
+            key += &format!("-{at}");
+        }
+        key
+    }
+
+    /// The same without what makes it long: evidence and peers.
+    pub(in crate::notify) fn shortened(&self) -> Notice {
+        let mut short = self.clone();
+        if let Some(o) = short.incident.as_object_mut() {
+            o.remove("evidence");
+            o.remove("peers");
+            o.insert("shortened".into(), true.into());
+        }
+        short
     }
 
     /// Reads what [`Notice::stored`] wrote; `None` where it is something else.
-    pub(super) fn read(text: &[u8]) -> Option<Notice> {
+    pub(in crate::notify) fn read(text: &[u8]) -> Option<Notice> {
         let mut value: Value = serde_json::from_slice(text).ok()?;
         let name = value["event"].as_str()?.to_owned();
         Some(Notice {
@@ -57,7 +101,7 @@ impl Notice {
     }
 
     /// As it waits on disk, and as webhooks get it in their own form.
-    pub(super) fn stored(&self) -> Value {
+    pub(in crate::notify) fn stored(&self) -> Value {
         json!({"event": self.event.name(), "key": self.key(), "incident": self.incident})
     }
 
@@ -67,7 +111,7 @@ impl Notice {
     }
 
     /// Addresses and networks of the entity, as text.
-    pub(super) fn entities(&self) -> Vec<String> {
+    pub(in crate::notify) fn entities(&self) -> Vec<String> {
         let value = self.incident["entity"]["value"]
             .as_str()
             .unwrap_or_default();
@@ -77,7 +121,7 @@ impl Notice {
         parts.map(str::to_owned).collect()
     }
 
-    pub(super) fn text(&self, key: &str) -> String {
+    pub(in crate::notify) fn text(&self, key: &str) -> String {
         match &self.incident[key] {
             Value::String(s) => s.clone(),
             Value::Null => String::new(),
@@ -89,7 +133,7 @@ impl Notice {
         self.incident[key].as_i64().unwrap_or_default()
     }
 
-    fn strings(&self, key: &str) -> Vec<&str> {
+    pub(in crate::notify) fn strings(&self, key: &str) -> Vec<&str> {
         let all = self.incident[key].as_array().into_iter().flatten();
         all.filter_map(Value::as_str).collect()
     }
@@ -108,7 +152,7 @@ impl Notice {
     }
 
     /// The incident in a form.
-    pub(super) fn form(&self, format: Format) -> Value {
+    pub(in crate::notify) fn form(&self, format: Format) -> Value {
         match format {
             Format::Json => self.stored(),
             Format::Ecs => self.ecs(),
@@ -117,7 +161,7 @@ impl Notice {
     }
 
     /// Figures that decided, one a line.
-    fn reasons(&self) -> String {
+    pub(in crate::notify) fn reasons(&self) -> String {
         let figures = self.incident["evidence"]["figures"]
             .as_array()
             .into_iter()
@@ -146,130 +190,21 @@ impl Notice {
             false => (entity, other),
         }
     }
-
-    /// Elastic Common Schema, fields of 8.11.
-    fn ecs(&self) -> Value {
-        let (source, destination) = self.ends();
-        let time = |key: &str| rfc3339(self.number(key));
-        let mut o = json!({
-            "@timestamp": time("detected_ms"),
-            "ecs": {"version": "8.11.0"},
-            "message": self.text("title"),
-            "event": {
-                "kind": "alert", "category": ["intrusion_detection"], "type": ["info"], "action": self.text("kind"),
-                "id": self.text("id"), "severity": severity_number(self.severity()), "start": time("first_ms"), "end": time("last_ms"),
-                "provider": "flowhouse", "dataset": "flowhouse.detections", "reason": self.reasons(),
-            },
-            "rule": {"name": self.text("detector"), "category": self.text("kind"), "ruleset": self.text("engine")},
-            "threat": {"framework": "MITRE ATT&CK", "technique": {"id": self.strings("attack")}},
-            "network": {"community_id": self.community_ids()},
-            "related": {"ip": self.addresses()},
-            "observer": {"vendor": "Flowhouse", "product": "flowhouse", "type": "ids"},
-            "flowhouse": {"event": self.event.name(), "incident": self.incident},
-        });
-        for (key, ip) in [("source", source), ("destination", destination)] {
-            if let Some(ip) = ip {
-                o[key] = json!({"ip": ip, "address": ip});
-            }
-        }
-        if let Some(sid) = self.incident["sid"].as_u64() {
-            o["rule"]["id"] = sid.to_string().into();
-        }
-        o
-    }
-
-    /// OCSF 1.4, class Detection Finding.
-    fn ocsf(&self) -> Value {
-        let activity = match self.event {
-            Event::New => 1,
-            _ => 2,
-        };
-        let signature = self.incident["engine"] == "signature";
-        let attacks = self.strings("attack").into_iter();
-        let attacks = attacks.map(|t| json!({"version": "15", "technique": {"uid": t}}));
-        let observable =
-            |ip: String| json!({"name": "ip", "type_id": 2, "type": "IP Address", "value": ip});
-        json!({
-            "class_uid": 2004, "class_name": "Detection Finding", "category_uid": 2, "category_name": "Findings",
-            "activity_id": activity, "type_uid": 200_400 + activity, "status_id": 1, "is_alert": true,
-            "severity_id": ocsf_severity(self.severity()), "severity": self.text("severity"),
-            "confidence_score": self.number("confidence"), "time": self.number("detected_ms"),
-            "start_time": self.number("first_ms"), "end_time": self.number("last_ms"), "count": self.number("count"),
-            "message": self.reasons(),
-            "metadata": {"version": "1.4.0", "uid": self.key(), "product": {"name": "Flowhouse", "vendor_name": "Flowhouse", "version": env!("CARGO_PKG_VERSION")}},
-            "finding_info": {
-                "uid": self.text("id"), "title": self.text("title"), "types": [self.text("kind")],
-                "first_seen_time": self.number("first_ms"), "last_seen_time": self.number("last_ms"),
-                "created_time": self.number("detected_ms"),
-                "analytic": {"name": self.text("detector"), "type_id": if signature { 1 } else { 2 }},
-                "attacks": attacks.collect::<Vec<_>>(),
-            },
-            "observables": self.addresses().into_iter().map(observable).collect::<Vec<_>>(),
-            "evidences": self.evidences(),
-        })
-    }
-
-    fn evidences(&self) -> Vec<Value> {
-        let flows = self.incident["evidence"]["flows"]
-            .as_array()
-            .into_iter()
-            .flatten();
-        let one = |f: &Value| {
-            json!({
-                "src_endpoint": {"ip": f["src_addr"], "port": f["src_port"]},
-                "dst_endpoint": {"ip": f["dst_addr"], "port": f["dst_port"]},
-                "connection_info": {"protocol_num": f["proto"], "community_uid": f["community_id"]},
-            })
-        };
-        flows.map(one).collect()
-    }
-
-    /// What `/api/v2/alerts` of Alertmanager takes. The labels name the incident, so that what is told again is the same alert; it ends when
-    /// nothing was heard of it for an hour.
-    pub(super) fn alertmanager(&self, now_ms: i64) -> Value {
-        let mut labels = Map::new();
-        let mut label = |key: &str, value: String| labels.insert(key.into(), value.into());
-        label("alertname", format!("Flowhouse_{}", self.text("kind")));
-        for key in ["id", "kind", "severity", "engine", "detector"] {
-            label(if key == "id" { "incident" } else { key }, self.text(key));
-        }
-        label(
-            "entity",
-            self.incident["entity"]["value"]
-                .as_str()
-                .unwrap_or_default()
-                .into(),
-        );
-        if self.event == Event::Escalated {
-            label("escalated", "yes".into());
-        }
-        let annotations = json!({
-            "summary": self.text("title"),
-            "description": self.reasons(),
-            "attack": self.strings("attack").join(", "),
-            "counterfactual": self.incident["evidence"]["counterfactual"].as_str().unwrap_or_default(),
-        });
-        json!([{
-            "labels": labels,
-            "annotations": annotations,
-            "startsAt": rfc3339(self.number("first_ms")),
-            "endsAt": rfc3339(now_ms.saturating_add(ALERT_HOLD_MS)),
-        }])
-    }
 }
 
-/// Of ECS: higher is worse.
-fn severity_number(level: Level) -> u8 {
-    level as u8 + 1
-}
-
-/// Of OCSF.
-fn ocsf_severity(level: Level) -> u8 {
-    level as u8 + 2
+/// Where the dashboard of an incident is, below the address of Grafana; `None` where the incident has no id.
+pub fn link(grafana: &str, incident: &Value) -> Option<String> {
+    let id = incident["id"].as_str()?;
+    let from = incident["first_ms"].as_i64().unwrap_or_default() - LINK_BEFORE_MS;
+    let grafana = grafana.trim_end_matches('/');
+    // an incident that goes on is looked at up to now
+    Some(format!(
+        "{grafana}/d/flowhouse-incident?var-incident={id}&from={from}&to=now"
+    ))
 }
 
 /// `2026-11-27T21:05:00.123Z`, by the days of the civil calendar.
-pub(super) fn rfc3339(ms: i64) -> String {
+pub(in crate::notify) fn rfc3339(ms: i64) -> String {
     let (day, rest) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
     // years begin in March here, so that a leap day is the last one
     let since = day + 719_468;
@@ -293,11 +228,11 @@ pub(super) fn rfc3339(ms: i64) -> String {
     )
 }
 
-/// How long an alert lasts after it was told last.
-const ALERT_HOLD_MS: i64 = 3_600_000;
+/// What a dashboard shows of the time before an incident.
+const LINK_BEFORE_MS: i64 = 600_000;
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::notify) mod tests {
     use super::*;
 
     pub fn notice() -> Notice {
@@ -343,10 +278,12 @@ pub(super) mod tests {
             (&2004.into(), &200_401.into())
         );
         assert_eq!(ocsf["severity_id"], 4);
-        assert_eq!(
-            ocsf["finding_info"]["attacks"][0]["technique"]["uid"],
-            "T1498.001"
-        );
+        let attack = &ocsf["finding_info"]["attacks"][0];
+        assert_eq!(attack["technique"]["uid"], "T1498");
+        assert_eq!(attack["sub_technique"]["uid"], "T1498.001");
+        let technique = &ecs["threat"]["technique"];
+        assert_eq!(technique["id"][0], "T1498");
+        assert_eq!(technique["subtechnique"]["id"][0], "T1498.001");
         assert_eq!(ocsf["evidences"][0]["dst_endpoint"]["port"], 80);
         let alert = notice().alertmanager(1_795_737_700_000);
         assert_eq!(alert[0]["labels"]["alertname"], "Flowhouse_syn_flood");
@@ -355,6 +292,34 @@ pub(super) mod tests {
             alert[0]["annotations"]["description"],
             "half-open: 900 (threshold 100)"
         );
+    }
+
+    #[test]
+    fn what_people_do_is_told_in_every_form() {
+        let mut n = notice();
+        n.event = Event::of_state("benign").expect("an event");
+        for (key, value) in [("state", "benign"), ("who", "ann"), ("why", "ours")] {
+            n.incident[key] = value.into();
+        }
+        n.incident["changed_ms"] = 1_795_737_700_000_i64.into();
+        n.incident["link"] = link("https://g.example/", &n.incident).into();
+        assert_eq!(n.key(), "000000000000000a-2-closed-1795737700000");
+        let ocsf = n.form(Format::Ocsf);
+        assert_eq!(
+            [&ocsf["activity_id"], &ocsf["type_uid"], &ocsf["status_id"]],
+            [3, 200_403, 3]
+        );
+        assert_eq!(
+            (&ocsf["is_alert"], &ocsf["comment"]),
+            (&false.into(), &"ours".into())
+        );
+        let alert = n.alertmanager(1_795_737_700_000);
+        assert_eq!(alert[0]["endsAt"], "2026-11-27T00:01:40.000Z");
+        let url = "https://g.example/d/flowhouse-incident?var-incident=000000000000000a&from=1795737000000&to=now";
+        assert_eq!(alert[0]["generatorURL"], url);
+        assert_eq!(n.form(Format::Ecs)["event"]["url"], url);
+        assert_eq!(ocsf["finding_info"]["src_url"], url);
+        assert_eq!(Event::of_state("gone"), None);
     }
 
     #[test]

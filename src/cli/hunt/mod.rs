@@ -1,4 +1,7 @@
-//! `flowhouse hunt`: whether the stored past knows indicators.
+//! `flowhouse hunt`: whether the stored past knows indicators, and what rules would have found in it.
+
+mod lookup;
+mod rules;
 
 use super::connection::ConnectionArguments;
 use super::text;
@@ -10,16 +13,32 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-/// Looks for indicators in the stored flows: who spoke with them, when first and last, and how much.
+/// Looks for indicators, or for what signature rules are about, in the stored flows: who spoke with them, when first and last, and how much.
 ///
 /// An indicator a line: an address, a network, a domain (with all names below it), a JA4 fingerprint or a Community ID; what follows a `#` or
 /// a comma is no part of it. Domains and JA4 are known of flows that name them: metered packets, and exporters that send names.
+///
+/// A rule is asked of flows where they say all that it asks for: addresses, ports, protocols, sizes of flows, ICMP types, and the names of DNS, TLS
+/// and HTTP. Others are refused, with the reason. Of a conversation the first name is stored, and names in lower case.
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct HuntArguments {
     /// File of indicators; may be given several times
-    #[arg(long = "indicator", value_name = "FILE", required = true)]
+    #[arg(
+        long = "indicator",
+        value_name = "FILE",
+        required_unless_present = "rules"
+    )]
     files: Vec<PathBuf>,
+    /// A signature rule, or a file or folder of them; may be given several times
+    #[arg(long = "rule", value_name = "RULE", conflicts_with = "files")]
+    rules: Vec<String>,
+    /// Of the rules only that of this number; may be given several times
+    #[arg(long, value_name = "SID", requires = "rules")]
+    sid: Vec<u32>,
+    /// A variable of rule headers: HOME_NET=10.0.0.0/8
+    #[arg(long, value_name = "KEY=VALUE", requires = "rules")]
+    set: Vec<String>,
     /// How far back: 1h, 7d, 90d
     #[arg(long, value_name = "TIME", default_value = "90d", value_parser = super::duration_seconds)]
     last: u64,
@@ -39,7 +58,10 @@ pub struct HuntArguments {
 const EXAMPLES: &str = "Examples:
   flowhouse hunt --indicator iocs.txt
   flowhouse hunt --indicator iocs.txt --last 30d --json | jq '.[].indicator'
-  flowhouse hunt --indicator iocs.txt --sql";
+  flowhouse hunt --indicator iocs.txt --sql
+  flowhouse hunt --rule 'alert tls any any -> any any (tls.sni; content:\"c2.example\"; sid:1;)'
+  flowhouse hunt --rule emerging-dns.rules --last 30d
+  flowhouse hunt --rule local.rules --sid 1000001 --sql";
 
 /// Most indicators of one hunt.
 const INDICATORS_MAX: usize = 100_000;
@@ -55,6 +77,9 @@ struct Indicators(BTreeMap<&'static str, Vec<String>>);
 /// # Errors
 /// When a file cannot be read or has a line that is no indicator, and when the store cannot be asked.
 pub fn run(arguments: &HuntArguments) -> Result<()> {
+    if !arguments.rules.is_empty() {
+        return rules::run(arguments);
+    }
     let mut indicators = Indicators::default();
     for file in &arguments.files {
         let name = file.display().to_string();
@@ -112,11 +137,12 @@ pub fn run(arguments: &HuntArguments) -> Result<()> {
 }
 
 fn hosts(row: &Map<String, Value>) -> Vec<String> {
-    let all = row
-        .get("hosts")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
+    listed(row, "hosts")
+}
+
+/// Addresses of a row, as people write them.
+fn listed(row: &Map<String, Value>, key: &str) -> Vec<String> {
+    let all = row.get(key).and_then(Value::as_array).into_iter().flatten();
     let one = |v: &Value| address(&Map::from_iter([("a".to_owned(), v.clone())]), "a");
     all.map(one).collect()
 }

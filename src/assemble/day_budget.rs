@@ -1,0 +1,117 @@
+//! How many incidents people are told of on a day.
+
+use crate::model::{Detection, Severity};
+use crate::notify::Level;
+use crate::sink::schema::incidents::HELD_BACK;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Stored with incidents that are kept from people because enough were told of that day. No suppression can be called so.
+pub const DAILY_BUDGET: &str = HELD_BACK;
+
+/// What is left of a day (UTC), by severity.
+#[derive(Clone, Debug, Default)]
+pub struct Budget {
+    per_day_max: BTreeMap<Severity, u32>,
+    day: i64,
+    spent: BTreeMap<Severity, u32>,
+    /// Incidents of this day that were held back: each counts once.
+    held: BTreeSet<(Severity, u64)>,
+    held_back: BTreeMap<Severity, u64>,
+}
+
+impl Budget {
+    /// A budget by severity; one that is not named has no limit.
+    pub fn new(per_day_max: &BTreeMap<Level, u32>) -> Budget {
+        let of = |level: &Level| {
+            let named = Severity::ALL.iter().find(|s| s.name() == level.name());
+            named.copied()
+        };
+        let all = per_day_max.iter().filter_map(|(l, n)| Some((of(l)?, *n)));
+        Budget {
+            per_day_max: all.collect(),
+            day: i64::MIN,
+            ..Budget::default()
+        }
+    }
+
+    /// Whether people may be told of one more incident, which is spent then. Held back, it is asked for again with each version: it may have become
+    /// more severe, or another day have begun.
+    pub(super) fn has_room(&mut self, d: &Detection, now_ms: i64) -> bool {
+        let day = now_ms.div_euclid(DAY_MS);
+        if day != self.day {
+            self.day = day;
+            self.spent.clear();
+            self.held.clear();
+        }
+        let Some(&max) = self.per_day_max.get(&d.severity) else {
+            return true;
+        };
+        let spent = self.spent.entry(d.severity).or_default();
+        if *spent < max {
+            *spent += 1;
+            return true;
+        }
+        let is_fresh = self.held.len() >= HELD_MAX || self.held.insert((d.severity, d.id));
+        if is_fresh {
+            *self.held_back.entry(d.severity).or_default() += 1;
+        }
+        false
+    }
+
+    /// How many were held back since the start, by severity; those without a limit are left out.
+    pub(super) fn held_back(&self) -> Vec<(&'static str, u64)> {
+        let of = |s: &Severity| self.held_back.get(s).copied().unwrap_or_default();
+        let all = self.per_day_max.keys().map(|s| (s.name(), of(s)));
+        all.collect()
+    }
+}
+
+const DAY_MS: i64 = 86_400_000;
+/// Incidents that are remembered as held back; beyond them versions are counted.
+const HELD_MAX: usize = 65_536;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Addr, DetectionKind, Entity, EntityRole, Evidence};
+
+    fn detection(id: u64, severity: Severity) -> Detection {
+        Detection {
+            id,
+            version: 1,
+            kind: DetectionKind::PortScan,
+            detector: "scan.vertical".into(),
+            sid: None,
+            severity,
+            confidence: 80,
+            title: "TCP port scan".into(),
+            entity: Entity::Host(Addr::from_v4([192, 0, 2, 1])),
+            role: EntityRole::Source,
+            peers: vec![],
+            peers_total: 0,
+            first_ms: 1,
+            last_ms: 2,
+            detected_ms: 2,
+            count: 15,
+            evidence: Evidence::default(),
+            attack: vec![],
+        }
+    }
+
+    #[test]
+    fn a_day_has_so_many_of_each_severity() {
+        let mut budget = Budget::new(&[(Level::Low, 2), (Level::Medium, 1)].into());
+        let (low, medium) = (Severity::Low, Severity::Medium);
+        let mut ask = |id, severity, day| budget.has_room(&detection(id, severity), day * DAY_MS);
+        assert!(ask(1, low, 5) && ask(2, low, 5) && !ask(3, low, 5) && !ask(3, low, 5));
+        // it becomes more severe, and of that severity one is left
+        assert!(ask(3, medium, 5) && !ask(4, medium, 5));
+        // what has no limit is told
+        for id in 10..1_000 {
+            assert!(ask(id, Severity::Critical, 5));
+        }
+        // tomorrow there is room again
+        assert!(ask(4, medium, 6));
+        assert_eq!(budget.held_back(), [("low", 1), ("medium", 1)]);
+    }
+}
