@@ -1,5 +1,7 @@
 //! `flowhouse rules`: what signature rules say, and what they find in captures.
 
+mod list;
+
 use super::replay::{As, ReplayArguments};
 use super::signatures::SignatureArguments;
 use crate::detect::signature::{self, Loaded, Report, RuleSet};
@@ -31,6 +33,9 @@ enum Action {
         #[arg(long)]
         strict: bool,
     },
+    /// List the rules that load, by number, class, metadata or message
+    #[command(after_help = LIST_EXAMPLES)]
+    List(list::ListArguments),
     /// Show how rules were compiled
     #[command(after_help = EXPLAIN_EXAMPLES)]
     Explain {
@@ -91,6 +96,7 @@ pub fn run(arguments: &RulesArguments) -> Result<()> {
             }
             Ok(())
         }
+        Action::List(arguments) => list::run(arguments),
         Action::Explain { files, sid } => explain(&files.load()?.set, sid),
         Action::Test {
             signatures,
@@ -176,6 +182,11 @@ const CHECK_EXAMPLES: &str = "Examples:
   flowhouse rules check /etc/suricata/rules/*.rules
   flowhouse rules check --json --set HOME_NET=10.0.0.0/8 local.rules
   flowhouse rules check --strict --warnings rules/";
+
+const LIST_EXAMPLES: &str = "Examples:
+  flowhouse rules list --classtype trojan-activity rules/
+  flowhouse rules list --metadata mitre_technique_id=T1071 --json rules/*.rules | jq '.[].sid'
+  flowhouse rules list --message 'cobalt strike' rules/";
 
 const EXPLAIN_EXAMPLES: &str = "Examples:
   flowhouse rules explain --sid 2100498 rules/

@@ -33,6 +33,7 @@ mod pipeline;
 mod quality;
 mod reach;
 mod reading;
+mod readings;
 mod reconciliation;
 mod refusals;
 mod replay;

@@ -51,9 +51,6 @@ impl Ear<'_> {
         visitor: &mut dyn Visitor,
     ) -> bool {
         let (mut ctx, reader) = self.ctx(tally, visitor);
-        if let (Some(Reader::Announcer(_)), true) = (&reader, ctx.wishes.all) {
-            ctx.visitor.message(half, &Message::Other(bytes));
-        }
         match reader {
             Some(reader @ Reader::Announcer(_)) => {
                 let goes_on = reader.bytes(&mut ctx, half, bytes);

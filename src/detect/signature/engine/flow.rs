@@ -5,7 +5,7 @@ use super::raw::Raw;
 use super::session::Session;
 use super::talk::Talk;
 use crate::model::{Addr, PacketView, Transport};
-use crate::reassemble::stream::Stream;
+use crate::reassemble::stream::{Other, Stream};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 use std::cmp::Reverse;
@@ -66,6 +66,8 @@ pub(super) struct Connection {
     pub raw: [Raw; 2],
     /// Nothing more comes of a half.
     pub ended: [bool; 2],
+    /// Octets for which others stand and that were not looked at.
+    pub others: Vec<Other>,
 }
 
 /// What is counted of a conversation, by direction.

@@ -11,6 +11,7 @@ mod finder;
 mod flow;
 mod hyperscan;
 mod maker;
+mod other;
 mod packet;
 mod patterns;
 mod ports;
@@ -24,6 +25,7 @@ mod unit;
 pub use alert::Alert;
 pub use flow::Counts;
 pub use maker::Maker;
+pub use other::Conflict;
 pub use program::Program;
 
 use super::settings::{EngineSettings, Settings};
@@ -53,6 +55,8 @@ pub struct Engine {
     /// Bytes that are kept of what conversations said.
     talk_bytes: usize,
     desk: Desk,
+    /// Octets that were sent twice with different data, since this was asked last.
+    conflicts: Vec<Conflict>,
 }
 
 impl Engine {
@@ -69,11 +73,12 @@ impl Engine {
         Engine {
             settings: settings.clone(),
             flows: Flows::new(settings.flows_max, seed),
-            streams: Streams::new(&reassemble.streams),
+            streams: Streams::new(&reassemble.streams).with_others(),
             ears: Ears::new(&reassemble.app),
             raw_bytes: 0,
             talk_bytes: 0,
             desk: Desk::new(program, shared, rules, settings.alert_bytes_max),
+            conflicts: vec![],
         }
     }
 
@@ -105,10 +110,15 @@ impl Engine {
         self.desk.program.generation()
     }
 
-    /// Whether something was raised.
+    /// Octets that were sent twice with different data, since this was asked last.
+    pub fn take_conflicts(&mut self) -> Vec<Conflict> {
+        std::mem::take(&mut self.conflicts)
+    }
+
+    /// Whether something was raised, or sent twice with different data.
     #[inline]
     pub fn has_alerts(&self) -> bool {
-        !self.desk.alerts.is_empty()
+        !self.desk.alerts.is_empty() || !self.conflicts.is_empty()
     }
 
     /// Conversations that are kept.
@@ -321,6 +331,10 @@ impl Engine {
             tally,
             &mut |piece, tally| hearing.piece(flow, &piece, p.time_ns, tally),
         );
+        let others = self.streams.take_others();
+        if !others.is_empty() {
+            self.found_others(flow, c, others);
+        }
     }
 
     /// No more of a half comes.
@@ -385,6 +399,10 @@ impl Engine {
         if raw.is_fresh() {
             self.desk.stream(flow, raw, direction, established, tally);
         }
+        if is_whole && c.others.iter().any(|o| usize::from(o.half) == direction) {
+            self.look_at_others(flow, c, direction);
+        }
+        let raw = &mut c.raw[direction];
         if !is_whole || raw.len() == 0 {
             return;
         }
