@@ -7,6 +7,7 @@ use crate::detect::signature::{HitCounts, Hits};
 use crate::ledger::{Outcome, Tally};
 use crate::model::Detection;
 use crossbeam_channel::{Sender, TrySendError};
+use std::collections::VecDeque;
 
 /// Where what rules raise goes. A shard waits for none of them before its end.
 #[derive(Clone, Debug)]
@@ -36,12 +37,19 @@ pub struct Alarm {
     hits: Hits,
     ways: AlarmWays,
     ring: Option<Ring>,
+    /// Captures that nobody had room for yet.
+    later: VecDeque<Kept>,
 }
 
 impl Alarm {
     /// With nothing raised; `ring` for a shard that keeps packets.
     pub fn new(hits: Hits, ways: AlarmWays, ring: Option<Ring>) -> Self {
-        Alarm { hits, ways, ring }
+        Alarm {
+            hits,
+            ways,
+            ring,
+            later: VecDeque::new(),
+        }
     }
 
     /// Keeps packets from here on.
@@ -112,12 +120,22 @@ impl Alarm {
         let Some(to) = &self.ways.captures else {
             return;
         };
-        let refused = ready.into_iter().filter_map(|k| hand(to, k, waits));
-        let refused = refused.count() as u64;
+        self.later.extend(ready);
+        while let Some(kept) = self.later.pop_front() {
+            if let Some(kept) = hand(to, kept, waits) {
+                self.later.push_front(kept);
+                break;
+            }
+        }
+        let refused = self.later.len().saturating_sub(LATER_MAX);
+        self.later.truncate(LATER_MAX);
         let tally: &mut Tally = shard.book().other();
-        tally.add(Outcome::PcapsRefused, refused);
+        tally.add(Outcome::PcapsRefused, refused as u64);
     }
 }
+
+/// Captures that wait for room.
+const LATER_MAX: usize = 256;
 
 /// Hands something over; gives it back where nobody has room for it.
 fn hand<T>(to: &Sender<T>, what: T, waits: bool) -> Option<T> {

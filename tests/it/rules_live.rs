@@ -99,6 +99,8 @@ fn captures_of_a_folder_raise_what_they_raise_offline() {
         .filter(|l| l.starts_with("flowhouse_signature_rule_hits{"));
     assert_eq!(top.count(), 21, "the first twenty, and all others");
 
+    // rows that are acknowledged have found the schema
+    collector.settle(1);
     let sql = Sql::new(
         collector.store.as_ref().expect("a store"),
         &dir.path().join("store"),
