@@ -1,7 +1,7 @@
 # Two commands for everybody: `make demo` and `make test`. The rest is for those who build Flowhouse.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture bench fuzz prepare-demo prepare-test engine clean
+.PHONY: help demo test torture bench fuzz memcheck prepare-demo prepare-test engine clean
 
 help:
 	@echo "make demo    install what is missing, build, run the collector on generated traffic, show the results;"
@@ -11,6 +11,7 @@ help:
 	@echo "             books (release build; 40 minutes; the variables are in tests/it/torture/mod.rs)"
 	@echo "make bench   benchmarks, with the rivals' figures of the same run"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS (60) each"
+	@echo "make memcheck   the tests of what calls the library of C that looks for contents, under valgrind"
 
 demo: prepare-demo
 	cargo build --release --locked
@@ -28,6 +29,13 @@ torture: prepare-test
 	cargo test --locked --test it --no-run
 	@bash .ci/prepare engine "$$FLOWHOUSE_EXE"
 	cargo test --locked --test it torture:: -- --include-ignored --nocapture --test-threads=1
+
+# What rules are looked for with is called without the compiler's proof: every access of it is watched, and what it leaks.
+memcheck:
+	cargo test --locked --lib --no-run
+	valgrind --quiet --error-exitcode=9 --leak-check=full --show-leak-kinds=definite \
+		"$$(cargo test --locked --lib --no-run --message-format=json 2>/dev/null | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')" \
+		--test-threads=1 detect::signature::engine::
 
 bench: prepare-test
 	cargo build --release --locked

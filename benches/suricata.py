@@ -1,31 +1,72 @@
 #!/usr/bin/env python3
-"""Rules on packets, Flowhouse and Suricata side by side on one core: processor time, and packets of each second of it.
+"""Rules on packets, Flowhouse and Suricata side by side on one core: processor time, packets of each second of it, memory, and what was raised.
 
-    python3 benches/suricata.py target/release/flowhouse packets.pcap rules.rules [runs]
+    python3 benches/suricata.py target/release/flowhouse packets.pcap RULES [--runs N] [--cache FILE]
+    python3 benches/suricata.py --loop 50 packets.pcap CAPTURE...
 
-What loading costs is measured on a capture of one packet and taken off. Suricata runs with its stock configuration, one worker, and writes a line an alert and
-nothing else, which is its cheapest way; Flowhouse writes EVE. Processor time is what counts: it is the same on a machine that does other things beside. Alerts of both are counted, too.
+RULES is a file or a folder with `*.rules`. What loading costs is measured on a capture of one packet and taken off. Suricata runs with its stock
+configuration, one worker, and writes a line an alert and nothing else, which is its cheapest way; Flowhouse writes EVE. Processor time is what counts: it
+is nearly the same on a machine that does other things beside. Programs run in turns. Alerts of both are counted by rule, and what differs is listed.
+
+`--loop` makes one capture of several (Ethernet, the old form of pcap), each as often as is said, an hour of packet time apart so that every conversation
+begins anew.
 """
+import argparse
+import collections
 import json
 import os
 import pathlib
+import re
 import statistics
 import struct
 import subprocess
 import sys
 import tempfile
 
+HOUR = 3600
+
+
+def packets_of(path):
+    """Time in seconds, what is left of it, bytes, and length of each packet."""
+    data = pathlib.Path(path).read_bytes()
+    order = {b"\xd4\xc3\xb2\xa1": "<", b"\xa1\xb2\xc3\xd4": ">"}.get(data[:4])
+    if order is None or struct.unpack_from(order + "I", data, 20)[0] != 1:
+        return
+    at = 24
+    while at + 16 <= len(data):
+        seconds, rest, captured, length = struct.unpack_from(order + "IIII", data, at)
+        yield seconds, rest, data[at + 16 : at + 16 + captured], length
+        at += 16 + captured
+
+
+def loop(target, times, captures):
+    read = [list(packets_of(c)) for c in captures]
+    read = [packets for packets in read if packets]
+    now = 1_700_000_000
+    with open(target, "wb") as out:
+        out.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1))
+        for _ in range(times):
+            for packets in read:
+                first = packets[0][0]
+                for seconds, rest, data, length in packets:
+                    # a capture that spans days would let others end within it
+                    at = now + min(max(seconds - first, 0), HOUR)
+                    out.write(struct.pack("<IIII", at, rest, len(data), length) + data)
+                now += 2 * HOUR
+    print(f"{sum(map(len, read)) * times} packets of {len(read)} captures")
+
 
 def head(source, target):
-    """A capture of the first packet alone; how many packets there are in all."""
-    data = memoryview(pathlib.Path(source).read_bytes())
-    at, packets = 24, 0
-    while at + 16 <= len(data):
-        length = struct.unpack_from("<I", data, at + 8)[0]
-        at += 16 + length
-        packets += 1
-        if packets == 1:
-            target.write_bytes(data[:at])
+    """A capture of the first packet alone; how many packets there are in all. What is read is let go: what this process had counts for those that it starts."""
+    packets = 0
+    with open(source, "rb") as capture:
+        start = capture.read(24)
+        while len(header := capture.read(16)) == 16:
+            length = struct.unpack_from("<I", header, 8)[0]
+            packet = capture.read(length)
+            packets += 1
+            if packets == 1:
+                target.write_bytes(start + header + packet)
     return packets
 
 
@@ -38,37 +79,86 @@ def seconds(command):
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
-def main():
-    binary, capture, rules = sys.argv[1:4]
-    runs = int(sys.argv[4]) if len(sys.argv) > 4 else 3
+def sids_of_suricata(path):
+    return collections.Counter(int(m[1]) for m in re.finditer(r"\[\d+:(\d+):\d+\]", path.read_text(errors="replace")))
+
+
+def sids_of_flowhouse(path):
+    with open(path) as lines:
+        return collections.Counter(json.loads(line)["alert"]["signature_id"] for line in lines)
+
+
+def compare(arguments):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="rules-", dir="/dev/shm"))
+    rules = pathlib.Path(arguments.rules)
+    if rules.is_dir():
+        whole = folder / "all.rules"
+        whole.write_bytes(b"\n".join(f.read_bytes() for f in sorted(rules.glob("*.rules"))))
+        for name in ("classification.config", "reference.config"):
+            if (rules / name).exists():
+                (folder / name).write_bytes((rules / name).read_bytes())
+        rules = whole
     one = folder / "one.pcap"
-    packets = head(capture, one)
+    packets = head(arguments.capture, one)
     quiet = ["--set", "outputs.1.eve-log.enabled=no", "--set", "outputs.7.stats.enabled=no", "--set", "stats.enabled=no"]
+    networks = []
+    for name in ("HOME_NET", "EXTERNAL_NET"):
+        networks += ["--set", f"vars.address-groups.{name}=any"] if arguments.any else []
+    out = {name: folder / name for name in ("suricata", "flowhouse")}
+    for place in out.values():
+        place.mkdir()
+    log = out["suricata"] / "fast.log"
 
     def suricata(file):
-        out = folder / "suricata"
-        out.mkdir(exist_ok=True)
-        (out / "fast.log").unlink(missing_ok=True)
-        return ["suricata", "-r", file, "-S", rules, "-l", str(out), "--runmode", "single", "-k", "none", *quiet]
+        log.unlink(missing_ok=True)
+        return ["suricata", "-r", str(file), "-S", str(rules), "-l", str(out["suricata"]), "--runmode", "single", "-k", "none", *quiet, *networks]
 
     def flowhouse(file):
-        return [binary, "rules", "test", "--rules", rules, "-k", "none", "--shards", "1", "--out", str(folder / "flowhouse"), file]
+        cache = ["--rule-cache", arguments.cache] if arguments.cache else []
+        return [arguments.flowhouse, "rules", "test", "--rules", str(rules), "-k", "none", "--shards", "1", "--out", str(out["flowhouse"]), *cache, *networks, str(file)]
 
-    for name, command, lines in (("suricata", suricata, "suricata/fast.log"), ("flowhouse", flowhouse, "flowhouse/alerts.ndjson")):
-        load = statistics.median(seconds(command(str(one)))[0] for _ in range(runs))
-        all_of_it = [seconds(command(capture)) for _ in range(runs)]
-        cost = statistics.median(s for s, _ in all_of_it) - load
-        written = (folder / lines).read_text().splitlines() if (folder / lines).exists() else []
+    programs = {"suricata": suricata, "flowhouse": flowhouse}
+    load, cost = ({name: [] for name in programs} for _ in range(2))
+    for _ in range(arguments.runs):
+        for name, command in programs.items():
+            load[name].append(seconds(command(one)))
+            cost[name].append(seconds(command(arguments.capture)))
+    raised = {"suricata": sids_of_suricata(log) if log.exists() else collections.Counter(), "flowhouse": sids_of_flowhouse(out["flowhouse"] / "alerts.ndjson")}
+    speed = {}
+    for name in programs:
+        loading = statistics.median(s for s, _ in load[name])
+        spent = statistics.median(s for s, _ in cost[name]) - loading
+        speed[name] = packets / spent / 1e6
         print(json.dumps({
             "engine": name,
             "packets": packets,
-            "load_cpu_s": round(load, 2),
-            "cpu_s": round(cost, 2),
-            "mpps_a_core": round(packets / cost / 1e6, 3),
-            "memory_mib": round(max(m for _, m in all_of_it)),
-            "alerts": len(written),
+            "load_cpu_s": round(loading, 2),
+            "cpu_s": round(spent, 2),
+            "mpps_a_core": round(speed[name], 3),
+            "memory_loaded_mib": round(max(m for _, m in load[name])),
+            "memory_mib": round(max(m for _, m in cost[name])),
+            "alerts": sum(raised[name].values()),
         }), flush=True)
+    print(json.dumps({"ratio": round(speed["flowhouse"] / speed["suricata"], 2)}))
+    ours, theirs = raised["flowhouse"], raised["suricata"]
+    for sid in sorted(ours | theirs):
+        if ours[sid] != theirs[sid]:
+            print(json.dumps({"sid": sid, "flowhouse": ours[sid], "suricata": theirs[sid]}))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--loop", type=int, metavar="TIMES")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--cache", help="keep what Flowhouse compiled in this file")
+    parser.add_argument("--any", action="store_true", help="HOME_NET and EXTERNAL_NET are any")
+    parser.add_argument("files", nargs="+")
+    arguments = parser.parse_args()
+    if arguments.loop:
+        loop(arguments.files[0], arguments.loop, arguments.files[1:])
+        return
+    arguments.flowhouse, arguments.capture, arguments.rules = arguments.files
+    compare(arguments)
 
 
 if __name__ == "__main__":

@@ -93,7 +93,8 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "aho_corasick",
             // Hyperscan, where the system has it
             "libloading",
-            "hashbrown",
+            // one content looked for when a rule is confirmed
+            "memchr",
             "foldhash",
             "ring",
             "md5",

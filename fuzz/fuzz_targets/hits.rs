@@ -31,7 +31,7 @@ fuzz_target!(|bytes: &[u8]| {
     let (rules, frames) = bytes.split_at(cut.map_or(0, |n| n + 2));
     let sources = [RULES.as_bytes(), rules].map(|bytes| Source { file: "f", bytes });
     let set = RuleSet::load(&sources, &context);
-    let Ok(program) = Program::new(&set, &Tuning::default(), &context.settings) else {
+    let Ok(program) = Program::new(&set, &Tuning::default(), &context.settings, None) else {
         return;
     };
     let settings = EngineSettings {

@@ -1,7 +1,7 @@
 //! Rules of a running collector: read, arranged, and told of in the log.
 
 use crate::config::Config;
-use crate::detect::signature::engine::{Maker, Program};
+use crate::detect::signature::engine::{Cache, Maker, Program};
 use crate::detect::signature::{Loaded, RuleSet};
 use rand::Rng;
 
@@ -19,8 +19,13 @@ pub fn load(config: &Config, before: Option<&Maker>) -> Result<Option<Maker>, St
     let loaded = settings.files().load_whole().map_err(fault)?;
     let program = before.map(|m| &**m.program());
     let limits = &settings.limits;
+    let cache = settings.rule_cache_file.as_ref().map(Cache::at);
+    let (set, tuning) = (&loaded.set, &loaded.tuning);
     let program =
-        Program::following(&loaded.set, &loaded.tuning, limits, program).map_err(fault)?;
+        Program::following(set, tuning, limits, program, cache.as_ref()).map_err(fault)?;
+    for fault in program.cache_use().faults() {
+        tracing::warn!("signatures.rule_cache_file is {fault}");
+    }
     tell(&loaded, program.generation());
     Ok(Some(match before {
         Some(before) => before.with(program),

@@ -13,6 +13,7 @@ mod packets;
 mod reconciled;
 mod replay;
 mod report;
+mod rule_costs;
 mod rules;
 mod run;
 mod schema;

@@ -125,7 +125,9 @@ pub fn run(mut arguments: ReplayArguments) -> Result<()> {
 /// # Errors
 /// When a file cannot be read or is no capture, and when the output fails.
 pub fn alerts(arguments: &ReplayArguments) -> Result<()> {
-    let config = super::load_config(arguments.config.as_deref())?;
+    let mut config = super::load_config(arguments.config.as_deref())?;
+    // nobody asked for what hosts do
+    config.detect.enabled = false;
     let replay = Replay::new(&config, arguments)?;
     let mut crew = replay.crew(usize::from(arguments.shards))?;
     let mut to = To::files(None);
@@ -336,9 +338,15 @@ impl<'a> Replay<'a> {
             settings.exporters_max,
         );
         Ok(match maker {
-            Some(_) => crew.with_alerts(Alerts::create(self.arguments.out.as_deref())?),
+            Some(_) => crew.with_alerts(self.alerts_to()?),
             None => crew,
         })
+    }
+
+    /// Who takes what rules raise and cost.
+    fn alerts_to(&self) -> Result<Alerts> {
+        let alerts = Alerts::create(self.arguments.out.as_deref())?;
+        Ok(alerts.with_costs(self.arguments.signatures.costs.as_deref()))
     }
 
     /// Reads all files, with progress on a terminal.

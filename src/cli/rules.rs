@@ -3,6 +3,7 @@
 mod list;
 
 use super::replay::{As, ReplayArguments};
+use super::rule_costs::{self, TopArguments};
 use super::signatures::SignatureArguments;
 use crate::detect::signature::{self, Loaded, Report, RuleSet};
 use anyhow::{Result, bail};
@@ -60,6 +61,9 @@ enum Action {
         #[arg(required = true, value_name = "CAPTURE")]
         captures: Vec<PathBuf>,
     },
+    /// Show which rules cost most
+    #[command(after_help = TOP_EXAMPLES)]
+    Top(TopArguments),
 }
 
 /// The rules, and what they are read against.
@@ -96,6 +100,7 @@ pub fn run(arguments: &RulesArguments) -> Result<()> {
             }
             Ok(())
         }
+        Action::Top(arguments) => rule_costs::top(arguments),
         Action::List(arguments) => list::run(arguments),
         Action::Explain { files, sid } => explain(&files.load()?.set, sid),
         Action::Test {
@@ -195,3 +200,8 @@ const EXPLAIN_EXAMPLES: &str = "Examples:
 const TEST_EXAMPLES: &str = "Examples:
   flowhouse rules test --rules local.rules capture.pcap
   flowhouse rules test --rules my.rules --out found/ -k none --set stream.midstream=true *.pcap";
+
+const TOP_EXAMPLES: &str = "Examples:
+  flowhouse rules test --rules my.rules --costs costs.ndjson capture.pcap
+  flowhouse rules top costs.ndjson
+  flowhouse rules top --by hits --count 5 costs.ndjson";

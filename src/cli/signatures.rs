@@ -1,8 +1,9 @@
 //! The rules of `replay` and `rules test`: options of Suricata to an engine, alerts to lines.
 
+use super::rule_costs::RuleCosts;
 use super::rules::Files;
-use crate::detect::signature::engine::{Alert, Maker, Program};
-use crate::detect::signature::{EngineSettings, Settings};
+use crate::detect::signature::engine::{Alert, Cache, Demoted, Maker, Program, RuleCost};
+use crate::detect::signature::{EngineSettings, Rule, Settings};
 use crate::reassemble;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -27,6 +28,12 @@ pub struct SignatureArguments {
     /// A threshold.config
     #[arg(long, value_name = "FILE")]
     pub threshold: Option<PathBuf>,
+    /// Write what each rule cost and gave into this file, for `rules top`
+    #[arg(long, value_name = "FILE")]
+    pub costs: Option<PathBuf>,
+    /// Keep what was compiled of the rules in this file, so that they are ready sooner the next time
+    #[arg(long, value_name = "FILE")]
+    pub rule_cache: Option<PathBuf>,
 }
 
 /// Which checksums are checked.
@@ -85,8 +92,14 @@ impl SignatureArguments {
             eprintln!("flowhouse: {refused}");
         }
         let rules = Settings::default();
-        let program = Program::new(&loaded.set, &loaded.tuning, &rules);
+        let cache = self.rule_cache.as_ref().map(Cache::at);
+        let program = Program::new(&loaded.set, &loaded.tuning, &rules, cache.as_ref());
         let program = program.map_err(anyhow::Error::msg)?;
+        if let Some(cache) = &cache {
+            for fault in program.cache_use().faults() {
+                eprintln!("flowhouse: {}: {fault}", cache.path.display());
+            }
+        }
         let settings = (&rules, &engine);
         Ok(Some(Maker::new(program, settings, reassemble, 0)))
     }
@@ -137,6 +150,8 @@ pub(super) struct Alerts {
     line: Vec<u8>,
     by_rule: BTreeMap<(u32, u32), (u64, String)>,
     fault: Option<std::io::Error>,
+    costs: RuleCosts,
+    costs_to: Option<PathBuf>,
 }
 
 impl Alerts {
@@ -154,6 +169,22 @@ impl Alerts {
             alerts.ambiguous = create("alerts_ambiguous.ndjson")?;
         }
         Ok(alerts)
+    }
+
+    /// Writes what rules cost, too, if there is somewhere to write it.
+    pub fn with_costs(mut self, path: Option<&Path>) -> Self {
+        self.costs_to = path.map(Path::to_owned);
+        self
+    }
+
+    /// Takes what a rule cost in one shard.
+    pub fn cost(&mut self, rule: &Rule, cost: &RuleCost) {
+        self.costs.add(rule, cost);
+    }
+
+    /// Says that a rule cost too much.
+    pub fn demoted(&self, demoted: &Demoted) {
+        eprintln!("flowhouse: rule {demoted}");
     }
 
     /// Takes one.
@@ -186,6 +217,9 @@ impl Alerts {
         }
         for out in [&mut self.out, &mut self.ambiguous].into_iter().flatten() {
             out.flush().context("alerts.ndjson")?;
+        }
+        if let Some(path) = &self.costs_to {
+            self.costs.write(path)?;
         }
         let line = |((gid, sid), (count, message)): (&(u32, u32), &(u64, String))| {
             format!("{count:>8}  {gid}:{sid}  {message}")

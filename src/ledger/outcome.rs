@@ -278,6 +278,8 @@ outcomes! {
     RuleTalksRefused = "rule_talks_refused";
     /// Times that a rule was given up because confirming it took more steps than it may.
     RulesGivenUp = "rules_given_up";
+    /// Times that a rule was not tried for a while because it had cost more than its budget.
+    RulesDemoted = "rules_demoted";
     /// Alerts that rules raised.
     RuleAlerts = "rule_alerts";
     /// Alerts that are in no detection, because as many detections of rules as may be were open or were begun that day.

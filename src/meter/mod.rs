@@ -7,7 +7,6 @@
 mod ahead;
 mod flow;
 mod hear;
-mod index;
 mod key;
 mod rows;
 mod rtp;

@@ -1,10 +1,9 @@
 //! The arena of conversations: who is found, who is due, who gives way.
 
 use super::flow::{Facts, Flow, NO_PLACE, Stage};
-use super::index::Index;
 use super::key::FlowKey;
 use super::wheel::{TURN, Wheel};
-use crate::model::prefetch;
+use crate::model::{Index, prefetch};
 use foldhash::fast::FixedState;
 
 /// Conversations in fixed places, with an index by key and two wheels by time: of those in doubt and of the others.

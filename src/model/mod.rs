@@ -14,6 +14,7 @@ mod detection;
 mod field;
 mod flow_batch;
 mod flow_row;
+mod index;
 mod learned;
 mod measure;
 mod names;
@@ -41,6 +42,7 @@ pub use detection::{
 pub use field::Field;
 pub use flow_batch::{FLOW_BATCH_ROWS, FlowBatch, TEXT_ARENA_MAX, TEXT_VALUE_MAX};
 pub use flow_row::{FieldValue, FlowRow, app_id_len, error_of, scale, variance};
+pub use index::Index;
 pub use learned::{CounterSource, InterfaceCounters, Learned};
 pub use measure::Measure;
 pub use names::{COUNTRY_IDS, NameTable, Names, country, country_id};

@@ -510,6 +510,12 @@ impl Stream {
         self.halves.iter().any(|h| h.state != State::Closed)
     }
 
+    /// Whether a half has everything up to a sequence number, and nothing waits.
+    pub fn is_whole(&self, half: usize, seq: u32) -> bool {
+        let h = &self.halves[half];
+        h.head == NONE && (h.state == State::Closed || h.seq == seq)
+    }
+
     /// Whether octets came twice with different data: a sign of evasion.
     pub fn is_conflicting(&self) -> bool {
         self.halves.iter().any(|h| h.conflicting)

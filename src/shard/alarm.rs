@@ -93,6 +93,9 @@ impl Alarm {
 
     /// Lets time pass, by the clock of the packets. `all` that has changed is told at the end of a capture.
     pub(super) fn tick(&mut self, now_ns: i64, all: bool, shard: &mut CaptureShard) {
+        for demoted in shard.take_demotions() {
+            tracing::warn!("rules: {demoted}");
+        }
         self.hits.tick(now_ns.div_euclid(1_000_000), all);
         let ready = self.hits.take_ready();
         if !ready.is_empty()

@@ -2,7 +2,7 @@
 
 use super::{Back, Ring, RulesChange, Sealed};
 use crate::detect::anomaly::{ArpSeen, Feed, Sighting, of_rows};
-use crate::detect::signature::engine::{Alert, Conflict, Engine};
+use crate::detect::signature::engine::{Alert, Conflict, Demoted, Engine};
 use crate::dissect::{Dissected, Dissector, FrameHead, Reason, glance};
 use crate::ledger::{Book, Outcome, Tally};
 use crate::meter::Meter;
@@ -133,6 +133,19 @@ impl CaptureShard {
         }
     }
 
+    /// Rules that cost more than they may since this was asked last.
+    pub fn take_demotions(&mut self) -> Vec<Demoted> {
+        match &mut self.rules {
+            Some(rules) if rules.has_demotions() => rules.take_demotions(),
+            _ => vec![],
+        }
+    }
+
+    /// What matches packets with rules.
+    pub fn rules(&self) -> Option<&Engine> {
+        self.rules.as_deref()
+    }
+
     /// Tells detectors what it sees: rows, and what `feed` reads from packets.
     pub fn with_feed(mut self, feed: Feed) -> Self {
         self.feed = Some(feed);
@@ -177,7 +190,11 @@ impl CaptureShard {
     /// Looks at a frame that comes [`crate::meter::AHEAD`] frames after the next one, so that what it needs is at hand then.
     #[inline]
     pub fn comes(&mut self, link_type: u16, bytes: &[u8]) {
-        self.meter.comes(glance(link_type, bytes).as_ref());
+        let glance = glance(link_type, bytes);
+        self.meter.comes(glance.as_ref());
+        if let Some(rules) = &mut self.rules {
+            rules.comes(glance.as_ref());
+        }
     }
 
     /// Meters a frame that its reader counted. Its time was passed with [`CaptureShard::advance`].

@@ -6,10 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 /// Ways that are not as they should be yet, each with its reason. The list may only become shorter.
-const FAILING: &[(&str, &str)] = &[(
-    "a word beyond what the window allows: the packet for itself",
-    "windows are not followed: a segment far ahead is taken for one of the stream, whose gap never closes",
-)];
+const FAILING: &[(&str, &str)] = &[];
 
 #[derive(Deserialize)]
 struct Way {

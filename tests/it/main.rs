@@ -11,6 +11,7 @@ mod check;
 mod config;
 mod conformance;
 mod control;
+mod costs;
 mod decode;
 mod demo;
 mod deploy;

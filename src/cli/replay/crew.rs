@@ -4,6 +4,7 @@ use super::super::signatures::Alerts;
 use super::summary::ShardUsage;
 use crate::batch::Bundle;
 use crate::detect::anomaly::{Detectors, Sighting};
+use crate::detect::signature::engine::Engine;
 use crate::detect::signature::{Hits, LiveSettings};
 use crate::dissect::{FrameHead, route};
 use crate::ledger::{Book, Outcome};
@@ -94,9 +95,14 @@ impl Crew {
         self
     }
 
-    /// Who took what rules raised.
+    /// Who took what rules raised, and what they cost.
     pub(in crate::cli) fn take_alerts(&mut self) -> Option<Alerts> {
-        self.alerts.take()
+        let mut alerts = self.alerts.take()?;
+        let engines = self.captures.iter().filter_map(CaptureShard::rules);
+        for (rule, cost) in engines.flat_map(Engine::costs) {
+            alerts.cost(rule, cost);
+        }
+        Some(alerts)
     }
 
     /// Takes what rules raised: what time raised is brought into one order.
@@ -120,6 +126,9 @@ impl Crew {
                 self.hits.take(alert);
             }
         }
+        let shards = self.captures.iter_mut();
+        let demoted = shards.flat_map(CaptureShard::take_demotions);
+        demoted.for_each(|d| alerts.demoted(&d));
     }
 
     /// How many of them give rows.

@@ -3,6 +3,7 @@
 
 use super::rule::*;
 use super::settings::Settings;
+use memchr::{memchr2_iter, memmem};
 
 /// What came of a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub enum Outcome {
 pub struct Matcher {
     steps_max: u32,
     steps: u32,
+    /// What was done since [`Matcher::take_work`] was called last: steps, and the bytes that they went through.
+    work: u64,
     gave_up: bool,
     /// Place in its stream of the first byte that is looked at; places that a rule counts from the start count from the
     /// start of the stream.
@@ -50,6 +53,7 @@ impl Matcher {
         Self {
             steps_max: settings.match_steps_max,
             steps: 0,
+            work: 0,
             gave_up: false,
             stream_start: 0,
             dce_little: false,
@@ -65,6 +69,11 @@ impl Matcher {
         self.variables.resize(rule.variables.len(), 0);
         self.decoded.clear();
         self.steps = 0;
+    }
+
+    /// What was done since this was called last.
+    pub fn take_work(&mut self) -> u64 {
+        std::mem::take(&mut self.work)
     }
 
     /// Runs the steps of a group on a buffer.
@@ -95,6 +104,7 @@ impl Matcher {
             return Rest::Dead;
         }
         self.steps += 1;
+        self.work += 1;
         let next = match step {
             Step::Content(content) => return self.content(content, after, bytes, end),
             Step::Pcre(pcre) => return self.pcre(pcre, after, bytes, end),
@@ -133,6 +143,8 @@ impl Matcher {
         let retry = counted_from(after);
         loop {
             let found = find(content, bytes, from, to);
+            let until = found.unwrap_or(to.min(bytes.len()));
+            self.work += until.saturating_sub(from) as u64 / WORK_BYTES;
             if content.negated {
                 return match found {
                     Some(_) => lost,
@@ -203,6 +215,7 @@ impl Matcher {
             let Some(rest) = bytes.get(start..) else {
                 return lost;
             };
+            self.work += PCRE_WORK + rest.len() as u64 / PCRE_WORK_BYTES;
             let found = match pcre.regex.find(rest) {
                 Ok(found) => found.map(|m| (start + m.start(), start + m.end())),
                 Err(_) => {
@@ -423,8 +436,37 @@ fn find(content: &Content, bytes: &[u8], from: usize, to: usize) -> Option<usize
         let at = window.len().checked_sub(pattern.len())?;
         return (to >= bytes.len() && same(&window[at..])).then_some(from + at);
     }
-    let at = window.windows(pattern.len().max(1)).position(same)?;
-    Some(from + at)
+    if pattern.is_empty() {
+        return None;
+    }
+    if !content.nocase {
+        return memmem::find(window, pattern).map(|at| from + at);
+    }
+    find_nocase(window, pattern).map(|at| from + at)
+}
+
+/// The first place of a pattern in any case of ASCII letters: its rarest byte is looked for, the others are compared.
+fn find_nocase(window: &[u8], pattern: &[u8]) -> Option<usize> {
+    let key = (0..pattern.len()).min_by_key(|at| commonness(pattern[*at]))?;
+    let last = window.len().checked_sub(pattern.len())?;
+    let places = &window[key..=last + key];
+    let (low, high) = (
+        pattern[key].to_ascii_lowercase(),
+        pattern[key].to_ascii_uppercase(),
+    );
+    memchr2_iter(low, high, places)
+        .find(|at| window[*at..*at + pattern.len()].eq_ignore_ascii_case(pattern))
+}
+
+/// How often a byte is found, about: text is what is looked through most.
+fn commonness(byte: u8) -> u8 {
+    match byte {
+        b' ' | b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' | 0 => 4,
+        b'a'..=b'z' | b'A'..=b'Z' | b'/' | b'.' | b'0' | b'1' => 3,
+        b'2'..=b'9' | b'-' | b'=' | b':' | b'\r' | b'\n' | 0xff => 2,
+        0x20..=0x7e => 1,
+        _ => 0,
+    }
 }
 
 fn masked(number: u64, mask: Option<u32>) -> u64 {
@@ -480,6 +522,12 @@ pub(super) fn base64_of(text: &[u8]) -> Vec<u8> {
     }
     out
 }
+
+/// Bytes that a content is looked for in that are a piece of work.
+const WORK_BYTES: u64 = 64;
+/// Pieces of work that a regular expression is at least, and bytes for one more.
+const PCRE_WORK: u64 = 8;
+const PCRE_WORK_BYTES: u64 = 16;
 
 #[cfg(test)]
 mod tests {
@@ -632,6 +680,31 @@ mod tests {
             outcome("pcre:\"/^(a+)+$/\";", &[&bytes[..60], b"!"].concat()),
             Outcome::GivenUp
         );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_case_is_found_where_comparing_finds_it(
+            window in "[abAB:/ ]{0,40}",
+            pattern in "[abAB:/ ]{1,4}",
+        ) {
+            let (window, pattern) = (window.as_bytes(), pattern.as_bytes());
+            let mut places = window.windows(pattern.len());
+            let want = places.position(|w| w.eq_ignore_ascii_case(pattern));
+            proptest::prop_assert_eq!(find_nocase(window, pattern), want);
+        }
+    }
+
+    #[test]
+    fn work_grows_with_the_bytes_that_are_gone_through() {
+        let made = rule("tcp", "content:\"x\";").unwrap();
+        let mut matcher = Matcher::new(&Settings::default());
+        let mut work = |bytes: &[u8]| {
+            matcher.reset(&made);
+            matcher.run(&made.groups[0], bytes);
+            matcher.take_work()
+        };
+        assert_eq!((work(b"x"), work(&[b'a'; 640])), (1, 11));
     }
 
     #[test]

@@ -80,6 +80,13 @@ pub struct EngineSettings {
     pub body_step_bytes: usize,
     /// Bytes of payload that an alert keeps.
     pub alert_bytes_max: usize,
+    /// Work that confirming rules on one packet, part of a stream or transaction may be; rules past it are not tried on it, counted. A
+    /// piece of work is a step of a rule, or 64 bytes that a content is looked for in. Default 2,000,000.
+    pub look_work_max: u64,
+    /// Work that one rule may be in `rule_work_window_s`; past it the rule is not tried for as long. Default 20,000,000.
+    pub rule_work_max: u64,
+    /// Seconds of packet time for `rule_work_max`. Default 10.
+    pub rule_work_window_s: u32,
 }
 
 impl Default for EngineSettings {
@@ -95,6 +102,9 @@ impl Default for EngineSettings {
             body_bytes_max: 100 << 10,
             body_step_bytes: 32 << 10,
             alert_bytes_max: 4_096,
+            look_work_max: 2_000_000,
+            rule_work_max: 20_000_000,
+            rule_work_window_s: 10,
         }
     }
 }
@@ -110,6 +120,8 @@ pub struct LiveSettings {
     pub variables: BTreeMap<String, String>,
     /// A `threshold.config`. Default none.
     pub threshold_file: Option<PathBuf>,
+    /// A file with what was compiled of the rules, so that they are ready sooner at the next start or reload. Default none.
+    pub rule_cache_file: Option<PathBuf>,
     /// A file to which every alert is appended as a line of EVE. Default none.
     pub alerts_file: Option<PathBuf>,
     /// Bytes after which that file is renamed to `.1` (those before to `.2` and so on) and begun anew. Default 100,000,000.
@@ -144,6 +156,7 @@ impl Default for LiveSettings {
             rules: vec![],
             variables: BTreeMap::new(),
             threshold_file: None,
+            rule_cache_file: None,
             alerts_file: None,
             alerts_file_bytes_max: 100_000_000,
             alerts_files_max: 9,
@@ -179,6 +192,7 @@ impl LiveSettings {
         let places = self.rules.iter().map(|r| ("signatures.rules", r));
         let others = [
             ("signatures.threshold_file", &self.threshold_file),
+            ("signatures.rule_cache_file", &self.rule_cache_file),
             ("signatures.alerts_file", &self.alerts_file),
             ("signatures.pcap_directory", &self.pcap_directory),
         ];

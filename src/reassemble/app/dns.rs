@@ -1,6 +1,6 @@
 //! DNS over UDP and TCP (RFC 1035, RFC 7766), multicast DNS (RFC 6762), LLMNR (RFC 4795).
 
-use super::known::Ctx;
+use super::known::{Ctx, Known};
 use super::message::Message;
 use super::peek::{Confidence, Peek, Verdict, Wire};
 use crate::ledger::Outcome;
@@ -60,7 +60,14 @@ pub(super) fn message(ctx: &mut Ctx<'_>, half: usize, bytes: &[u8]) {
         kind,
     };
     let time_ns = ctx.time_ns;
-    let known = ctx.known();
+    if let Some(known) = ctx.names() {
+        answered(known, &dns, time_ns);
+    }
+    ctx.visitor.message(half, &Message::Dns(&dns));
+}
+
+/// Keeps the name that a message asks for, and how long its answer took.
+fn answered(known: &mut Known, dns: &Dns<'_>, time_ns: i64) {
     known.name(dns.name);
     if dns.is_answer {
         let asked = known
@@ -77,7 +84,6 @@ pub(super) fn message(ctx: &mut Ctx<'_>, half: usize, bytes: &[u8]) {
         known.asked.rotate_right(1);
         known.asked[0] = Some((dns.id, time_ns));
     }
-    ctx.visitor.message(half, &Message::Dns(&dns));
 }
 
 /// Both directions of DNS over TCP: messages behind their length (RFC 1035 section 4.2.2).

@@ -136,18 +136,19 @@ pub(super) fn with_head(
     is_answer: bool,
     told: impl FnOnce(&Head<'_>, bool),
 ) -> bool {
-    let mut fields = vec![httparse::EMPTY_HEADER; 32.min(headers_max)];
+    let mut fields = [httparse::EMPTY_HEADER; 32];
+    let most = headers_max.min(fields.len());
     let line_end = next_line(b, 0, is_answer).map_or(b.len(), |l| l.0);
     let mut first = words_of(&b[..line_end]);
     let count = if is_answer {
-        let mut r = httparse::Response::new(&mut fields);
+        let mut r = httparse::Response::new(&mut fields[..most]);
         let config = httparse::ParserConfig::default().parse_response(&mut r, b);
         config
             .ok()
             .filter(|s| s.is_complete())
             .map(|_| r.headers.len())
     } else {
-        let mut r = httparse::Request::new(&mut fields);
+        let mut r = httparse::Request::new(&mut fields[..most]);
         let parsed = r.parse(b);
         if parsed.is_ok_and(|s| s.is_complete()) {
             let version: &[u8] = if r.version == Some(0) {

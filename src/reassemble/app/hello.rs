@@ -10,6 +10,8 @@ use tls_parser::{parse_tls_handshake_client_hello, parse_tls_handshake_server_he
 /// First message of a client.
 #[derive(Clone, Debug)]
 pub struct ClientHello<'a> {
+    /// The message without its handshake header.
+    pub body: &'a [u8],
     /// Version field of the message.
     pub version: u16,
     /// Its random octets.
@@ -44,6 +46,7 @@ impl<'a> ClientHello<'a> {
     pub fn read(body: &'a [u8], carrier: char) -> Option<Self> {
         let (_, hello) = parse_tls_handshake_client_hello(body).ok()?;
         Some(ClientHello {
+            body,
             version: hello.version.0,
             random: hello.random,
             session_id: hello.session_id.unwrap_or_default(),

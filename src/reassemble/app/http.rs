@@ -245,8 +245,8 @@ impl Http {
             self.answered(head)
         } else {
             self.client.get_or_insert(half);
-            if let Some(host) = head.host() {
-                ctx.known().name(host);
+            if let (Some(known), Some(host)) = (ctx.names(), head.host()) {
+                known.name(host);
             }
             ctx.visitor.message(half, &Message::HttpRequest(head));
             self.asked(head)
@@ -651,7 +651,7 @@ mod tests {
 
     #[test]
     fn what_the_grammar_forbids_is_read_nevertheless() {
-        let mut rig = rig();
+        let mut rig = Rig::default();
         play(
             &mut rig,
             &[(

@@ -236,8 +236,8 @@ fn told(ctx: &mut Ctx<'_>, half: usize, head: &Head<'_>) {
         ctx.visitor.message(half, &Message::HttpResponse(head));
         return;
     }
-    if let Some(host) = head.host() {
-        ctx.known().name(host);
+    if let (Some(known), Some(host)) = (ctx.names(), head.host()) {
+        known.name(host);
     }
     ctx.visitor.message(half, &Message::HttpRequest(head));
 }

@@ -66,6 +66,11 @@ impl Ctx<'_> {
     pub fn known(&mut self) -> &mut Known {
         self.known.get_or_insert_default()
     }
+
+    /// What conversations are named by; nothing where all messages are told, since whoever wants those names nothing.
+    pub fn names(&mut self) -> Option<&mut Known> {
+        (!self.wishes.all).then(|| &mut **self.known.get_or_insert_default())
+    }
 }
 
 /// Queries that may be open at a time; of more the oldest is forgotten.

@@ -7,9 +7,9 @@ use super::known::{Ctx, Known};
 use super::message::{Visitor, Wishes};
 use super::peek::Confidence;
 use super::reader::Reader;
-use super::talk::{Heard, Peeking, look_up};
+use super::talk::{Heard, Peeking, look_up, opens};
 use crate::ledger::Tally;
-use crate::model::AppProto;
+use crate::model::{AppProto, prefetch};
 use crate::reassemble::settings::AppSettings;
 use crate::reassemble::stream::Piece;
 
@@ -17,19 +17,26 @@ use crate::reassemble::stream::Piece;
 #[derive(Debug)]
 pub struct Ears {
     settings: AppSettings,
+    wishes: Wishes,
     expectations: Expectations,
 }
 
 impl Ears {
-    /// Nothing heard yet.
-    pub fn new(settings: &AppSettings) -> Self {
+    /// Nothing heard yet. Bodies are unpacked and told where somebody wants them.
+    pub fn new(settings: &AppSettings, bodies: bool) -> Self {
         Ears {
             settings: settings.clone(),
+            wishes: Wishes { all: true, bodies },
             expectations: Expectations::new(
                 settings.expected_max,
                 i64::from(settings.expected_wait_s) * 1_000_000_000,
             ),
         }
+    }
+
+    /// Whether bodies of messages that begin from here on are unpacked and told.
+    pub fn want_bodies(&mut self, bodies: bool) {
+        self.wishes.bodies = bodies;
     }
 }
 
@@ -47,6 +54,21 @@ impl Listener {
     /// The protocol, as far as it is known.
     pub fn proto(&self) -> AppProto {
         self.said.0
+    }
+
+    /// Whether the protocol is known for good, and none of which messages are told apart.
+    pub fn is_settled(&self) -> bool {
+        let told_apart = matches!(
+            self.said.0,
+            AppProto::Unknown | AppProto::Dns | AppProto::Mdns | AppProto::Llmnr
+        );
+        self.reader.is_none() && !told_apart && !opens(self.said.0)
+    }
+
+    /// Calls what it keeps into the cache, as far as bytes in order need it.
+    #[inline]
+    pub fn call(&self) {
+        prefetch(self);
     }
 
     /// Whether nothing more is told.
@@ -125,7 +147,7 @@ impl Listener {
             said: &mut self.said,
             heard,
             settings: &ears.settings,
-            wishes: EVERYTHING,
+            wishes: ears.wishes,
             expectations: &mut ears.expectations,
         };
         self.is_done = !act(&mut ear);
@@ -140,7 +162,7 @@ impl Listener {
     ) {
         let mut ctx = Ctx {
             settings: &ears.settings,
-            wishes: EVERYTHING,
+            wishes: ears.wishes,
             known: &mut self.known,
             tally,
             visitor,
@@ -151,9 +173,3 @@ impl Listener {
         dns::message(&mut ctx, heard.half, heard.segment.bytes);
     }
 }
-
-/// What a visitor of [`Listener`] gets.
-const EVERYTHING: Wishes = Wishes {
-    all: true,
-    bodies: true,
-};

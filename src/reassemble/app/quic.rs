@@ -111,8 +111,10 @@ impl Quic {
             return head[0] != 1;
         };
         if let Some(hello) = ClientHello::read(body, 'q') {
-            // QUIC has no other (RFC 9001 section 4.2)
-            ctx.known().tls_version = 0x0304;
+            if let Some(known) = ctx.names() {
+                // QUIC has no other (RFC 9001 section 4.2)
+                known.tls_version = 0x0304;
+            }
             client_hello(ctx, half, &hello);
         }
         true

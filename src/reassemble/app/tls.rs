@@ -153,7 +153,9 @@ pub(super) fn message(ctx: &mut Ctx<'_>, half: usize, kind: u8, body: &[u8]) -> 
             let Some(hello) = ServerHello::read(body) else {
                 return true;
             };
-            ctx.known().tls_version = hello.version;
+            if let Some(known) = ctx.names() {
+                known.tls_version = hello.version;
+            }
             ctx.visitor.message(half, &Message::TlsServerHello(&hello));
             // what follows is encrypted
             hello.version >= TLS_1_3
@@ -169,8 +171,7 @@ pub(super) fn message(ctx: &mut Ctx<'_>, half: usize, kind: u8, body: &[u8]) -> 
 
 /// Keeps what a hello says.
 pub(super) fn client_hello(ctx: &mut Ctx<'_>, half: usize, hello: &ClientHello<'_>) {
-    let known = ctx.known();
-    if known.ja4.is_empty() {
+    if let Some(known) = ctx.names().filter(|k| k.ja4.is_empty()) {
         known.ja4 = hello.ja4().into_bytes();
         if let Some(name) = hello.server_name() {
             known.name(name);
@@ -195,7 +196,7 @@ fn certificates(ctx: &mut Ctx<'_>, half: usize, body: &[u8]) {
         }
         // the server's comes first
         if place == 0
-            && ctx.known().cert_expires_s.is_none()
+            && ctx.names().is_some_and(|k| k.cert_expires_s.is_none())
             && let Ok((_, certificate)) = X509Certificate::from_der(der)
         {
             let expires = certificate.validity().not_after.timestamp();

@@ -3,16 +3,19 @@
 use super::super::buffer::Buffer;
 use super::super::header::Action;
 use super::super::matcher::Matcher;
-use super::super::settings::Settings;
+use super::super::settings::{EngineSettings, Settings};
 use super::super::state::{FlowState, Moment, Shared, Verdict};
 use super::alert::{self, Alert};
+use super::costs::Costs;
 use super::flow::{Counts, Flow};
 use super::packet::Headers;
 use super::patterns::Marks;
-use super::program::{Compiled, Kind, Program, Wire};
+use super::program::{Compiled, Kind, Program};
 use super::raw::{Chunk, Raw};
 use super::scene::{Held, Payload, Scene, Trial};
+use super::talk::told_later;
 use super::unit::Unit;
+use super::wire::Wire;
 use crate::ledger::{Outcome, Tally};
 use crate::model::{PacketView, Transport};
 use std::sync::Arc;
@@ -32,6 +35,7 @@ pub(super) struct Desk {
     alert_bytes_max: usize,
     /// The hits of the first reading, while another one is looked at: that changes nothing.
     first: Option<Vec<Hit>>,
+    pub costs: Costs,
 }
 
 /// A rule that matched, before it is known whether it alerts.
@@ -55,9 +59,15 @@ pub(super) struct At<'a> {
 }
 
 impl Desk {
-    /// With nothing found. `kept` bytes of a payload stay with an alert.
-    pub fn new(program: Arc<Program>, shared: Arc<Shared>, rules: &Settings, kept: usize) -> Self {
+    /// With nothing found.
+    pub fn new(
+        program: Arc<Program>,
+        shared: Arc<Shared>,
+        rules: &Settings,
+        settings: &EngineSettings,
+    ) -> Self {
         Desk {
+            costs: Costs::new(program.len(), settings),
             marks: Marks::new(program.len(), program.patterns()),
             program,
             shared,
@@ -66,13 +76,19 @@ impl Desk {
             trial: Trial::new(Matcher::new(rules)),
             hits: vec![],
             alerts: vec![],
-            alert_bytes_max: kept,
+            alert_bytes_max: settings.alert_bytes_max,
             first: None,
         }
     }
 
     /// Goes on with other rules.
-    pub fn replace(&mut self, program: Arc<Program>) {
+    pub fn replace(
+        &mut self,
+        program: Arc<Program>,
+        moved: &[Option<u32>],
+        settings: &EngineSettings,
+    ) {
+        self.costs = self.costs.moved(moved, program.len(), settings);
         self.marks = Marks::new(program.len(), program.patterns());
         self.list.clear();
         self.found.clear();
@@ -86,16 +102,27 @@ impl Desk {
         flow: Option<(&mut Flow, &At<'_>)>,
         tally: &mut Tally,
     ) {
-        let program = self.program.clone();
-        let rules = &program.packets[Wire::of(p.proto) as usize];
         // a fragment is looked at as such: its ports are those of what it is a part of
-        let (src, dst) = match p.fragment {
+        let ports = match p.fragment {
             Some(_) => (0, 0),
             None => p.ports(),
         };
+        let ports = [ports.0, ports.1];
+        // of other protocols, and of fragments, rules see headers alone
+        let has_payload = matches!(p.proto, 1 | 6 | 17 | 58 | 132) && p.fragment.is_none();
+        let encrypted = flow.as_ref().is_some_and(|(f, _)| f.is_encrypted);
+        let looks = has_payload && !encrypted;
+        self.mark_packet(p, ports, flow.as_ref().map(|(f, at)| (&**f, *at)), looks);
+        if self.marks.is_empty() {
+            if let Some((flow, at)) = flow {
+                flow.addresses_done[at.direction] = true;
+            }
+            return;
+        }
+        let program = self.program.clone();
         let mut scene = Scene {
             addrs: [p.src, p.dst],
-            ports: [src, dst],
+            ports,
             proto: p.proto,
             version: p.version,
             direction: None,
@@ -103,33 +130,15 @@ impl Desk {
             is_rebuilt: p.frames > 1,
             application: "",
             packet: Some(Headers { p }),
-            payload: Payload::Packet(p.payload()),
+            payload: match looks {
+                true => Payload::Packet(p.payload()),
+                false => Payload::None,
+            },
             unit: None,
             counts: None,
             events: &[],
             time_ns: p.time_ns,
         };
-        self.marks.clear();
-        let addresses_first = match &flow {
-            Some((flow, at)) => !flow.addresses_done[at.direction],
-            None => true,
-        };
-        if addresses_first {
-            let found = program.addresses.of(p.src, p.dst);
-            found.for_each(|n| self.marks.mark(n));
-        }
-        let encrypted = flow.as_ref().is_some_and(|(f, _)| f.is_encrypted);
-        // of other protocols, and of fragments, rules see headers alone
-        let has_payload = matches!(p.proto, 1 | 6 | 17 | 58 | 132) && p.fragment.is_none();
-        if encrypted || !has_payload {
-            scene.payload = Payload::None;
-        } else {
-            rules.payload.scan(p.payload(), &mut self.marks);
-            if !flow.as_ref().is_some_and(|(_, at)| at.in_stream) {
-                rules.alien.scan(p.payload(), &mut self.marks);
-            }
-        }
-        rules.plain.of(dst).iter().for_each(|n| self.marks.mark(*n));
         let (mut in_stream, mut state) = (false, None);
         let counts;
         let mut about = About::default();
@@ -149,6 +158,32 @@ impl Desk {
         self.run(&program, &scene, about, state, in_stream, tally);
     }
 
+    /// Marks the rules that may match a packet; `looks` says whether they see its payload.
+    fn mark_packet(
+        &mut self,
+        p: &PacketView<'_>,
+        ports: [u16; 2],
+        flow: Option<(&Flow, &At<'_>)>,
+        looks: bool,
+    ) {
+        let (program, marks) = (&self.program, &mut self.marks);
+        let rules = &program.packets[Wire::of(p.proto) as usize];
+        marks.clear();
+        if flow.is_none_or(|(flow, at)| !flow.addresses_done[at.direction]) {
+            let found = program.addresses.of(p.src, p.dst);
+            found.for_each(|n| marks.mark(n));
+        }
+        if looks && p.payload_len > 0 {
+            let direction = flow.map_or(0, |(_, at)| at.direction);
+            rules.payload[direction].scan(p.payload(), ports, marks);
+            if !flow.is_some_and(|(_, at)| at.in_stream) {
+                rules.alien[direction].scan(p.payload(), ports, marks);
+            }
+        }
+        let plain = rules.plain.of(ports[1]).iter();
+        plain.for_each(|n| marks.mark(*n));
+    }
+
     /// Tries the rules about streams with the chunk of a direction. A rule matches a chunk once.
     pub fn stream(
         &mut self,
@@ -158,20 +193,23 @@ impl Desk {
         established: bool,
         tally: &mut Tally,
     ) {
-        let program = self.program.clone();
-        let (mut found, mut matched, from) = raw.take(program.stream.longest());
-        let chunk = raw.chunk();
+        let (groups, ports) = (&self.program.stream[direction], flow.ports(direction));
         self.marks.clear();
-        found.iter().for_each(|n| self.marks.mark(*n));
-        program.stream.scan(&chunk.bytes[from..], &mut self.marks);
-        found.clear();
-        found.extend_from_slice(self.marks.sorted());
-        program
-            .stream_plain
-            .iter()
-            .for_each(|n| self.marks.mark(*n));
+        groups.scan(raw.unseen(groups.longest(ports)), ports, &mut self.marks);
+        let plain = &self.program.stream_plain;
+        if self.marks.is_empty() && plain.is_empty() && !raw.has_rules() {
+            raw.looked();
+            return;
+        }
+        let mut rules = raw.take();
+        rules.found.iter().for_each(|n| self.marks.mark(*n));
+        rules.found.clear();
+        rules.found.extend_from_slice(self.marks.sorted());
+        plain.iter().for_each(|n| self.marks.mark(*n));
+        let program = self.program.clone();
+        let chunk = raw.chunk();
         let counts = flow.counts;
-        let application = flow.talk.as_ref().map_or("", |t| t.application());
+        let application = flow.heard;
         let scene = Scene {
             application,
             payload: Payload::Stream(chunk),
@@ -180,10 +218,10 @@ impl Desk {
         let mut about = About::of(flow, flow.last_frame);
         about.application = application;
         self.collect();
-        self.list.retain(|n| !matched.contains(n));
+        self.list.retain(|n| !rules.matched.contains(n));
         self.run(&program, &scene, about, Some(&mut flow.state), false, tally);
-        matched.append(&mut self.found);
-        raw.put(found, matched);
+        rules.matched.append(&mut self.found);
+        raw.put(rules);
     }
 
     /// From here on another reading is looked at.
@@ -249,18 +287,18 @@ impl Desk {
                 unit: Some(unit),
                 ..flow_scene(flow, direction, established, &counts)
             };
+            self.costs.candidate(n);
             if !scene.admits(c) {
                 continue;
             }
-            match self.trial.holds(c, &scene, Some(&flow.state), &self.shared) {
+            match self.confirm(n, c, &scene, Some(&flow.state), tally) {
                 Held::Yes => {
                     matched.push(n);
                     self.matched(&program, n, &scene, about, Some(&mut flow.state));
                 }
                 Held::NotYet => again.push(n),
                 Held::No if c.grows && !unit.is_whole => again.push(n),
-                Held::No => {}
-                Held::GivenUp => Self::give_up(tally),
+                Held::No | Held::GivenUp => {}
             }
         }
         self.list = list;
@@ -299,6 +337,7 @@ impl Desk {
     }
 
     fn collect(&mut self) {
+        self.costs.look();
         self.list.clear();
         self.list.extend_from_slice(self.marks.sorted());
     }
@@ -320,23 +359,48 @@ impl Desk {
             let c = &program.rules[n as usize];
             // what is in the stream is looked at there
             let elsewhere = is_packet && in_stream && c.in_streams && !c.in_packets;
-            if elsewhere && looks_at_payload(c) || !scene.admits(c) {
+            if elsewhere && looks_at_payload(c) {
                 continue;
             }
-            match self.trial.holds(c, scene, state.as_deref(), &self.shared) {
+            self.costs.candidate(n);
+            if !scene.admits(c) {
+                continue;
+            }
+            match self.confirm(n, c, scene, state.as_deref(), tally) {
                 Held::Yes => {
                     self.found.push(n);
                     self.matched(program, n, scene, about, state.as_deref_mut());
                 }
-                Held::No | Held::NotYet => {}
-                Held::GivenUp => Self::give_up(tally),
+                Held::No | Held::NotYet | Held::GivenUp => {}
             }
         }
         self.list = list;
     }
 
-    fn give_up(tally: &mut Tally) {
-        tally.one(Outcome::RulesGivenUp);
+    /// Tries a rule whose header holds, as long as that may cost more.
+    fn confirm(
+        &mut self,
+        n: u32,
+        c: &Compiled,
+        scene: &Scene<'_>,
+        state: Option<&FlowState>,
+        tally: &mut Tally,
+    ) -> Held {
+        let now_ns = scene.time_ns;
+        if !self.costs.may_try(n, now_ns) {
+            tally.one(Outcome::RulesGivenUp);
+            return Held::GivenUp;
+        }
+        let began = self.costs.clock();
+        let held = self.trial.holds(c, scene, state, &self.shared);
+        let work = self.trial.take_work();
+        if self.costs.tried(n, work, began, held, now_ns) {
+            tally.one(Outcome::RulesDemoted);
+        }
+        if held == Held::GivenUp {
+            tally.one(Outcome::RulesGivenUp);
+        }
+        held
     }
 
     /// A rule matched: what it remembers is changed at once, whether it alerts is judged with the others of the packet.
@@ -462,9 +526,10 @@ impl About {
 
 /// What an alert keeps of a side of a transaction.
 fn told(unit: &Unit) -> Vec<(&'static str, Vec<u8>)> {
+    let later = told_later(unit);
     let of = |name: &&'static str| {
         let buffer = Buffer::sticky(name)?;
-        let value = unit.values(buffer).next()?;
+        let value = unit.values(buffer).chain(later.values(buffer)).next()?;
         Some((*name, value[..value.len().min(TOLD_MAX)].to_vec()))
     };
     alert::TOLD.iter().filter_map(of).collect()

@@ -2,6 +2,7 @@
 //! same.
 
 use super::hyperscan::{Database, Scratch};
+use super::shelf::Shelf;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 /// Finds which of some contents are in a buffer.
@@ -23,8 +24,8 @@ impl Finder {
     ///
     /// # Errors
     /// When there are more contents than a finder takes.
-    pub fn new(contents: &[Vec<u8>]) -> Result<Self, String> {
-        match Database::new(contents) {
+    pub fn new(contents: &[Vec<u8>], shelf: &mut Shelf) -> Result<Self, String> {
+        match shelf.database(contents) {
             Some(database) => {
                 let count = u32::try_from(contents.len()).map_err(|e| e.to_string())?;
                 Ok(Finder(How::Library(database, count)))
@@ -93,7 +94,10 @@ mod tests {
             .iter()
             .map(|c| c.to_vec())
             .collect();
-        for finder in [Finder::new(&contents), Finder::own(&contents)] {
+        for finder in [
+            Finder::new(&contents, &mut Shelf::default()),
+            Finder::own(&contents),
+        ] {
             let finder = finder.unwrap();
             assert_eq!(found(&finder, b"..ABc(.*)\0\xff"), [0, 1, 2, 3].into());
             assert_eq!(found(&finder, b"abcd"), [0, 1, 5].into());
@@ -104,7 +108,7 @@ mod tests {
     #[test]
     fn a_workplace_that_is_not_fit_hides_nothing() {
         let contents = vec![b"abc".to_vec(), b"d".to_vec()];
-        let finder = Finder::new(&contents).unwrap();
+        let finder = Finder::new(&contents, &mut Shelf::default()).unwrap();
         let mut all = BTreeSet::new();
         finder.find(b"abcd", &mut Workplace::default(), &mut |n| {
             all.insert(n);
@@ -114,7 +118,8 @@ mod tests {
 
     #[test]
     fn one_workplace_serves_several() {
-        let of = |text: &str| Finder::new(&[text.as_bytes().to_vec()]).unwrap();
+        let of =
+            |text: &str| Finder::new(&[text.as_bytes().to_vec()], &mut Shelf::default()).unwrap();
         let finders = [of("one"), of("two"), of(&"three".repeat(50))];
         let mut place = Workplace::default();
         finders.iter().for_each(|f| place.fit(f));
@@ -132,7 +137,7 @@ mod tests {
             bytes in proptest::collection::vec(0u8..4, 0..200),
         ) {
             let contents: Vec<Vec<u8>> = contents.into_iter().collect();
-            let (library, own) = (Finder::new(&contents).unwrap(), Finder::own(&contents).unwrap());
+            let (library, own) = (Finder::new(&contents, &mut Shelf::default()).unwrap(), Finder::own(&contents).unwrap());
             prop_assert_eq!(found(&library, &bytes), found(&own, &bytes));
         }
     }

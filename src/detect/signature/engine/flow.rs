@@ -2,18 +2,17 @@
 
 use super::super::state::FlowState;
 use super::raw::Raw;
-use super::session::Session;
+use super::session::{Session, Stage};
 use super::talk::Talk;
-use crate::model::{Addr, PacketView, Transport};
+use crate::model::{Addr, Glance, Index, PacketView, Transport, prefetch};
 use crate::reassemble::stream::{Other, Stream};
 use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 
 /// The two ends in order, the protocol, and what keeps equal addresses of different networks apart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     pub ends: [(Addr, u16); 2],
     pub proto: u8,
@@ -41,6 +40,12 @@ pub(super) struct Flow {
     pub talk_room: usize,
     /// There was no room to hear it.
     pub is_deaf: bool,
+    /// Nothing that it still says is read.
+    pub is_mute: bool,
+    /// It said something that rules were not tried with.
+    pub has_news: bool,
+    /// The application protocol as it was heard.
+    pub heard: &'static str,
     pub state: FlowState,
     /// The application protocol as rules about packets see it.
     pub application: &'static str,
@@ -56,6 +61,24 @@ impl Flow {
         let [a, b] = self.key.ends;
         if self.first_asked { [a, b] } else { [b, a] }
     }
+
+    /// Takes back a talk that heard something.
+    pub fn hears(&mut self, talk: Box<Talk>) {
+        (self.heard, self.is_mute) = (talk.application(), talk.is_mute());
+        self.has_news = true;
+        self.talk = Some(talk);
+    }
+
+    /// Source and destination port in a direction.
+    #[inline]
+    pub fn ports(&self, direction: usize) -> [u16; 2] {
+        let [a, b] = self.key.ends.map(|e| e.1);
+        if self.first_asked == (direction == 0) {
+            [a, b]
+        } else {
+            [b, a]
+        }
+    }
 }
 
 /// What a TCP connection keeps.
@@ -68,6 +91,21 @@ pub(super) struct Connection {
     pub ended: [bool; 2],
     /// Octets for which others stand and that were not looked at.
     pub others: Vec<Other>,
+}
+
+impl Connection {
+    /// Whether all was seen of both sides, and nothing of it waits to be looked at: nothing can lie across an edge any more.
+    pub fn is_over(&self) -> bool {
+        let is_done = |half: usize| {
+            let all = self.session.stage == Stage::Reset
+                || self
+                    .session
+                    .end(half)
+                    .is_none_or(|end| self.stream.is_whole(half, end));
+            all && !self.raw[half].is_fresh()
+        };
+        is_done(0) && is_done(1)
+    }
 }
 
 /// What is counted of a conversation, by direction.
@@ -129,21 +167,40 @@ impl Key {
             };
             (src_port, dst_port) = (number, number);
         }
-        let (src, dst) = ((p.src, src_port), (p.dst, dst_port));
-        let is_first = src <= dst;
-        let ends = if is_first { [src, dst] } else { [dst, src] };
-        let vlans = p.envelope.vlans.as_slice();
         let tunnels = p.envelope.tunnels.as_slice();
-        let scope = vlans.iter().take(2).fold(0, |s, v| s << 12 | u32::from(*v));
+        let scope = scope(p.envelope.vlans.as_slice());
         let scope = tunnels
             .last()
             .map_or(scope, |t| scope ^ t.id.rotate_left(8) ^ t.kind as u32);
-        let key = Key {
-            ends,
-            proto: p.proto,
-            scope,
-        };
-        (key, is_first)
+        Self::between((p.src, src_port), (p.dst, dst_port), p.proto, scope)
+    }
+
+    /// The key that a packet probably has.
+    #[inline]
+    pub fn probably(g: &Glance) -> Self {
+        let (src, dst) = ((g.src, g.src_port), (g.dst, g.dst_port));
+        Self::between(src, dst, g.proto, scope(g.vlans())).0
+    }
+
+    /// The key between two ends, and whether the first is the lower one.
+    #[inline]
+    fn between(src: (Addr, u16), dst: (Addr, u16), proto: u8, scope: u32) -> (Self, bool) {
+        // numbers are compared in fewer steps than octets
+        let number = |end: (Addr, u16)| (u128::from_be_bytes(end.0.0), end.1);
+        let is_first = number(src) <= number(dst);
+        let ends = if is_first { [src, dst] } else { [dst, src] };
+        (Key { ends, proto, scope }, is_first)
+    }
+
+    #[inline]
+    fn hash(&self, state: &FixedState) -> u64 {
+        let mut hasher = state.build_hasher();
+        let [a, b] = self.ends;
+        hasher.write_u128(u128::from_ne_bytes(a.0.0));
+        hasher.write_u128(u128::from_ne_bytes(b.0.0));
+        let ports = u64::from(a.1) << 24 | u64::from(b.1) << 8 | u64::from(self.proto);
+        hasher.write_u64(ports << 24 ^ u64::from(self.scope));
+        hasher.finish()
     }
 }
 
@@ -152,7 +209,7 @@ impl Key {
 pub(super) struct Flows {
     flows: Vec<Flow>,
     free: Vec<u32>,
-    index: HashTable<u32>,
+    index: Index,
     state: FixedState,
     /// When each is to be looked at, nanoseconds; one entry each, which may be too early.
     due: BinaryHeap<Reverse<(i64, u32)>>,
@@ -164,7 +221,7 @@ impl Flows {
         Flows {
             flows: vec![],
             free: vec![],
-            index: HashTable::new(),
+            index: Index::new(),
             state: FixedState::with_seed(seed),
             due: BinaryHeap::new(),
             flows_max: flows_max.max(1),
@@ -175,11 +232,43 @@ impl Flows {
         self.flows.len() - self.free.len()
     }
 
-    pub fn find(&self, key: &Key) -> Option<u32> {
-        let same = |n: &u32| self.flows[*n as usize].key == *key;
-        self.index.find(self.state.hash_one(key), same).copied()
+    #[inline]
+    pub fn hash(&self, key: &Key) -> u64 {
+        key.hash(&self.state)
     }
 
+    #[inline]
+    pub fn find(&self, key: &Key) -> Option<u32> {
+        self.index
+            .find(self.hash(key), |n| self.flows[n as usize].key == *key)
+    }
+
+    /// Calls for the cell of a hash.
+    #[inline]
+    pub fn call_cell(&self, hash: u64) {
+        self.index.call(hash);
+    }
+
+    /// The place of a hash, most likely.
+    #[inline]
+    pub fn likely(&self, hash: u64) -> Option<u32> {
+        self.index.likely(hash)
+    }
+
+    /// Calls for a conversation.
+    #[inline]
+    pub fn call(&self, place: u32) {
+        if let Some(flow) = self.peek(place) {
+            prefetch(flow);
+        }
+    }
+
+    #[inline]
+    pub fn peek(&self, place: u32) -> Option<&Flow> {
+        self.flows.get(place as usize)
+    }
+
+    #[inline]
     pub fn get(&mut self, place: u32) -> &mut Flow {
         &mut self.flows[place as usize]
     }
@@ -191,6 +280,7 @@ impl Flows {
             halves.for_each(|raw| raw.renumber(moved));
             for unit in flow.talk.iter_mut().flat_map(|t| t.units()) {
                 unit.renumber(moved);
+                flow.has_news = true;
             }
         }
     }
@@ -213,9 +303,7 @@ impl Flows {
                 (self.flows.len() - 1) as u32
             }
         };
-        let (state, flows) = (&self.state, &self.flows);
-        let hash = |n: &u32| state.hash_one(flows[*n as usize].key);
-        self.index.insert_unique(state.hash_one(key), place, hash);
+        self.index.insert(self.hash(&key), place);
         self.due.push(Reverse((due, place)));
         place
     }
@@ -223,10 +311,7 @@ impl Flows {
     /// Takes one out. Its entry among those that are due must be gone.
     pub fn remove(&mut self, place: u32) -> Flow {
         let flow = std::mem::take(&mut self.flows[place as usize]);
-        let hash = self.state.hash_one(flow.key);
-        if let Ok(entry) = self.index.find_entry(hash, |n| *n == place) {
-            entry.remove();
-        }
+        self.index.remove(self.hash(&flow.key), place);
         self.free.push(place);
         flow
     }
@@ -264,9 +349,14 @@ impl Flows {
     }
 }
 
+/// What keeps equal addresses of different networks apart.
+#[inline]
+fn scope(vlans: &[u16]) -> u32 {
+    vlans.iter().take(2).fold(0, |s, v| s << 12 | u32::from(*v))
+}
+
 /// How long a conversation may be silent, nanoseconds: Suricata's stock time-outs.
 fn quiet(flow: &Flow) -> i64 {
-    use super::session::Stage;
     let both = flow.counts.packets.iter().all(|n| *n > 0);
     let seconds = match (&flow.session, flow.key.proto) {
         (Some(c), _) if c.session.stage == Stage::Established => 600,

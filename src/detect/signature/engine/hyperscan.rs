@@ -18,6 +18,9 @@ struct Functions {
     alloc_scratch: unsafe extern "C" fn(*const c_void, *mut *mut c_void) -> c_int,
     free_scratch: unsafe extern "C" fn(*mut c_void) -> c_int,
     scan: Scan,
+    serialize: unsafe extern "C" fn(*const c_void, *mut *mut c_char, *mut usize) -> c_int,
+    deserialize: unsafe extern "C" fn(*const c_char, usize, *mut *mut c_void) -> c_int,
+    version: unsafe extern "C" fn() -> *const c_char,
     /// Keeps the functions above where they are.
     _library: Library,
 }
@@ -103,6 +106,38 @@ impl Database {
             functions,
             compiled,
         })
+    }
+
+    /// A database that [`Database::to_bytes`] gave, of this version of the library on a processor of this kind. The bytes have to be those:
+    /// the library proves their length, version, platform and checksum, not what the database makes it do.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let functions = functions()?;
+        let mut compiled = null_mut();
+        // SAFETY: as many bytes as are said, which the function copies what it needs of, and a place for the result.
+        let code = unsafe {
+            (functions.deserialize)(bytes.as_ptr().cast(), bytes.len(), &raw mut compiled)
+        };
+        (code == 0 && !compiled.is_null()).then_some(Database {
+            functions,
+            compiled,
+        })
+    }
+
+    /// It as bytes.
+    pub fn to_bytes(&self) -> Option<Vec<u8>> {
+        let (mut start, mut length) = (null_mut(), 0);
+        // SAFETY: the database is alive, and there are two places for results.
+        let code =
+            unsafe { (self.functions.serialize)(self.compiled, &raw mut start, &raw mut length) };
+        if code != 0 || start.is_null() {
+            return None;
+        }
+        // SAFETY: the function gave so many bytes at that place, and nobody else has them.
+        let bytes = unsafe { std::slice::from_raw_parts(start.cast::<u8>(), length) }.to_vec();
+        // SAFETY: they come from `malloc`, which the library takes memory from unless it is told otherwise, which nobody does; they are not
+        // used any more.
+        unsafe { free(start.cast()) };
+        Some(bytes)
     }
 
     /// Says the number of each content that is in the bytes. `false`: it could not look, or not to the end.
@@ -200,6 +235,19 @@ unsafe extern "C" fn on_match(
     0
 }
 
+unsafe extern "C" {
+    /// Of the C library that the process has (ISO C, 7.22.3.3), whose `malloc` the library calls, too.
+    fn free(memory: *mut c_void);
+}
+
+/// The version of the library; none where it is not there.
+pub(super) fn version() -> Option<String> {
+    let functions = functions()?;
+    // SAFETY: the function takes nothing and gives a text that ends with a zero and stays as long as the library does.
+    let text = unsafe { std::ffi::CStr::from_ptr((functions.version)()) };
+    Some(text.to_string_lossy().into_owned())
+}
+
 /// The library, opened once.
 fn functions() -> Option<Arc<Functions>> {
     static FUNCTIONS: OnceLock<Option<Arc<Functions>>> = OnceLock::new();
@@ -223,6 +271,9 @@ fn open() -> Option<Functions> {
             alloc_scratch: *library.get(b"hs_alloc_scratch\0").ok()?,
             free_scratch: *library.get(b"hs_free_scratch\0").ok()?,
             scan: *library.get(b"hs_scan\0").ok()?,
+            serialize: *library.get(b"hs_serialize_database\0").ok()?,
+            deserialize: *library.get(b"hs_deserialize_database\0").ok()?,
+            version: *library.get(b"hs_version\0").ok()?,
             _library: library,
         })
     }

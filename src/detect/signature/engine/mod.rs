@@ -4,11 +4,14 @@
 //! confirmation of rules. Never: dissecting, putting segments in order, parsing (that is `reassemble`), files.
 
 mod addresses;
+mod ahead;
 mod alert;
+mod costs;
 mod dates;
 mod desk;
 mod finder;
 mod flow;
+mod groups;
 mod hyperscan;
 mod maker;
 mod other;
@@ -19,25 +22,32 @@ mod program;
 mod raw;
 mod scene;
 mod session;
+mod shelf;
 mod talk;
 mod unit;
+mod wanted;
+mod wire;
 
 pub use alert::Alert;
+pub use costs::{Demoted, RuleCost};
 pub use flow::Counts;
 pub use maker::Maker;
 pub use other::Conflict;
 pub use program::Program;
+pub use shelf::{Cache, CacheUse};
 
+use super::rule::Rule;
 use super::settings::{EngineSettings, Settings};
 use super::state::Shared;
 use crate::ledger::{Outcome, Tally};
-use crate::model::{PacketView, TcpHeader, Transport};
+use crate::model::{Glance, PacketView, TcpHeader, Transport};
 use crate::reassemble::app::{Ears, Ends, Heard};
 use crate::reassemble::settings::Settings as ReassembleSettings;
 use crate::reassemble::stream::{Piece, Segment, Streams};
+use ahead::Ahead;
 use desk::{At, Desk};
 use flow::{Connection, Flow, Flows, Key};
-use packet::has_right_checksum;
+use packet::{has_right_checksum, shift};
 use raw::Chunk;
 use session::{Part, Session, Stage};
 use std::sync::Arc;
@@ -46,8 +56,15 @@ use talk::Talk;
 /// Matches the packets of one shard with rules.
 #[derive(Debug)]
 pub struct Engine {
-    settings: EngineSettings,
     flows: Flows,
+    ahead: Ahead,
+    reading: Reading,
+}
+
+/// What works with one conversation.
+#[derive(Debug)]
+struct Reading {
+    settings: EngineSettings,
     streams: Streams,
     ears: Ears,
     /// Bytes of streams that are kept.
@@ -70,24 +87,30 @@ impl Engine {
         reassemble: &ReassembleSettings,
         seed: u64,
     ) -> Self {
+        let bodies = program.wanted.has_bodies();
         Engine {
-            settings: settings.clone(),
             flows: Flows::new(settings.flows_max, seed),
-            streams: Streams::new(&reassemble.streams).with_others(),
-            ears: Ears::new(&reassemble.app),
-            raw_bytes: 0,
-            talk_bytes: 0,
-            desk: Desk::new(program, shared, rules, settings.alert_bytes_max),
-            conflicts: vec![],
+            ahead: Ahead::default(),
+            reading: Reading {
+                settings: settings.clone(),
+                streams: Streams::new(&reassemble.streams).with_others(),
+                ears: Ears::new(&reassemble.app, bodies),
+                raw_bytes: 0,
+                talk_bytes: 0,
+                desk: Desk::new(program, shared, rules, settings),
+                conflicts: vec![],
+            },
         }
     }
 
     /// Goes on with other rules, between two packets. Conversations keep their bits, counters and rates; what they said and is not whole is looked
     /// at again, and rules that stayed as they are do not match it twice.
     pub fn replace(&mut self, program: Arc<Program>) {
-        let moved = self.desk.program.moved_to(&program);
+        let reading = &mut self.reading;
+        let moved = reading.desk.program.moved_to(&program);
         self.flows.renumber(&moved);
-        self.desk.replace(program);
+        reading.ears.want_bodies(program.wanted.has_bodies());
+        reading.desk.replace(program, &moved, &reading.settings);
     }
 
     /// Bytes that an engine takes at most, apart from its rules and what all shards remember together.
@@ -102,23 +125,49 @@ impl Engine {
 
     /// What was raised since this was asked last, in order.
     pub fn take_alerts(&mut self) -> Vec<Alert> {
-        std::mem::take(&mut self.desk.alerts)
+        std::mem::take(&mut self.reading.desk.alerts)
     }
 
     /// Which load of the rules is in force.
     pub fn generation(&self) -> u64 {
-        self.desk.program.generation()
+        self.reading.desk.program.generation()
     }
 
     /// Octets that were sent twice with different data, since this was asked last.
     pub fn take_conflicts(&mut self) -> Vec<Conflict> {
-        std::mem::take(&mut self.conflicts)
+        std::mem::take(&mut self.reading.conflicts)
     }
 
     /// Whether something was raised, or sent twice with different data.
     #[inline]
     pub fn has_alerts(&self) -> bool {
-        !self.desk.alerts.is_empty() || !self.conflicts.is_empty()
+        !self.reading.desk.alerts.is_empty() || !self.reading.conflicts.is_empty()
+    }
+
+    /// What each rule cost and gave so far, in the order in which they are tried.
+    pub fn costs(&self) -> impl Iterator<Item = (&Rule, &RuleCost)> {
+        let desk = &self.reading.desk;
+        let rules = desk.program.rules.iter().map(|c| &c.rule);
+        rules.zip(&desk.costs.list)
+    }
+
+    /// Whether rules were demoted.
+    #[inline]
+    pub fn has_demotions(&self) -> bool {
+        !self.reading.desk.costs.demotions.is_empty()
+    }
+
+    /// Rules that were demoted since this was asked last: they cost more than they may and are not tried for a while.
+    pub fn take_demotions(&mut self) -> Vec<Demoted> {
+        let desk = &mut self.reading.desk;
+        let demotions = std::mem::take(&mut desk.costs.demotions);
+        let of = |d: costs::Demotion| Demoted {
+            program: desk.program.clone(),
+            rule: d.rule,
+            time_ns: d.time_ns,
+            work: d.work,
+        };
+        demotions.into_iter().map(of).collect()
     }
 
     /// Conversations that are kept.
@@ -140,11 +189,17 @@ impl Engine {
         }
     }
 
+    /// Looks at a packet that comes 18 packets after the next one, so that what it needs is at hand then.
+    #[inline]
+    pub fn comes(&mut self, glance: Option<&Glance>) {
+        self.ahead.comes(glance, &self.flows);
+    }
+
     /// Takes a packet, whole or a fragment. Its time must have been passed.
     pub fn packet(&mut self, p: &PacketView<'_>, tally: &mut Tally) {
         if p.fragment.is_some() {
-            self.desk.packet(p, None, tally);
-            self.desk.settle(None);
+            self.reading.desk.packet(p, None, tally);
+            self.reading.desk.settle(None);
             return;
         }
         let (key, is_first) = Key::of(p);
@@ -152,19 +207,17 @@ impl Engine {
             Some(place) => place,
             None => self.begin(key, is_first, p, tally),
         };
-        // a flow is taken out while it is worked with
-        let mut flow = std::mem::take(self.flows.get(place));
+        let flow = self.flows.get(place);
         let renewed = p.tcp().is_some_and(|t| {
             let side = usize::from(flow.first_asked != is_first);
             let session = flow.session.as_ref().map(|c| &c.session);
             session.is_some_and(|s| s.is_renewed_by(side, &t))
         });
         if renewed {
-            self.close(&mut flow, tally);
-            flow = new_flow(key, is_first, p);
+            self.reading.close(flow, tally);
+            *flow = new_flow(key, is_first, p);
         }
-        self.flow_packet(&mut flow, is_first, p, tally);
-        *self.flows.get(place) = flow;
+        self.reading.flow_packet(flow, is_first, p, tally);
     }
 
     fn begin(&mut self, key: Key, is_first: bool, p: &PacketView<'_>, tally: &mut Tally) -> u32 {
@@ -180,12 +233,12 @@ impl Engine {
 
     /// A conversation is over.
     fn end(&mut self, place: u32, tally: &mut Tally) {
-        let mut flow = std::mem::take(self.flows.get(place));
-        self.close(&mut flow, tally);
-        *self.flows.get(place) = flow;
+        self.reading.close(self.flows.get(place), tally);
         self.flows.remove(place);
     }
+}
 
+impl Reading {
     fn flow_packet(
         &mut self,
         flow: &mut Flow,
@@ -214,14 +267,19 @@ impl Engine {
                             direction = 1;
                         }
                         at.in_stream = true;
+                        let mut session = session.from(direction);
+                        session.window(direction, &t, shift(p, &t));
                         flow.session = Some(Box::new(Connection {
-                            session: session.from(direction),
+                            session,
                             ..Connection::default()
                         }));
                     }
                 } else if let Some(c) = flow.session.as_mut().filter(|_| right) {
                     at.established = c.session.is_established();
                     at.in_stream = c.session.segment(direction, &t, p.payload_len) == Part::Stream;
+                    if at.in_stream {
+                        c.session.window(direction, &t, shift(p, &t));
+                    }
                 }
             }
             None => {
@@ -238,11 +296,8 @@ impl Engine {
         }
         // packets see the protocol once what told it was acknowledged
         let is_syn = p.tcp().is_some_and(|t| t.has(TcpHeader::SYN));
-        if flow.told_by != direction
-            && !is_syn
-            && let Some(talk) = &flow.talk
-        {
-            flow.application = talk.application();
+        if flow.told_by != direction && !is_syn {
+            flow.application = flow.heard;
         }
         match flow.session.take() {
             Some(mut connection) => {
@@ -257,15 +312,18 @@ impl Engine {
     /// A packet of a conversation without a stream.
     fn datagram(&mut self, flow: &mut Flow, at: &At<'_>, tally: &mut Tally) {
         let p = at.p;
-        if matches!(p.transport, Transport::Ports { .. }) && p.payload_len > 0 && !flow.is_deaf {
-            let mut talk = flow
-                .talk
-                .take()
-                .unwrap_or_else(|| Box::new(Talk::new(&self.settings)));
+        let is_heard = !flow.is_deaf && !flow.is_mute;
+        if matches!(p.transport, Transport::Ports { .. }) && p.payload_len > 0 && is_heard {
+            let wanted = &self.desk.program.wanted;
+            let talk = flow.talk.take();
+            let mut talk = talk.unwrap_or_else(|| Box::new(Talk::new(&self.settings, wanted)));
+            talk.want(&self.desk.program.wanted);
             let heard = heard(flow, at.direction, p.time_ns, p.payload());
             talk.datagram(&mut self.ears, &heard, tally);
-            flow.application = talk.application();
-            flow.talk = Some(talk);
+            flow.hears(talk);
+        }
+        if p.payload_len > 0 {
+            flow.application = flow.heard;
         }
         self.desk.packet(p, Some((&mut *flow, at)), tally);
         self.units(flow, Some(at), None, tally);
@@ -277,7 +335,7 @@ impl Engine {
         let other = 1 - direction;
         if p.payload_len > 0 && c.raw[other].is_fresh() {
             // the answer to it comes: what was asked is whole where messages take turns
-            let turns = matches!(flow.application, "http" | "dns");
+            let turns = matches!(flow.application, "http" | "dns") || flow.is_encrypted;
             self.look_at(flow, c, other, turns, tally);
         }
         self.desk.packet(p, Some((&mut *flow, at)), tally);
@@ -297,6 +355,12 @@ impl Engine {
         if (fin || reset) && !c.ended[direction] {
             self.end_half(flow, c, direction, tally);
             self.units(flow, Some(at), Some(c), tally);
+        }
+        if c.session.stage >= Stage::Ended && c.is_over() {
+            for raw in &mut c.raw {
+                self.raw_bytes = self.raw_bytes.saturating_sub(raw.room());
+                *raw = raw::Raw::default();
+            }
         }
     }
 
@@ -320,7 +384,7 @@ impl Engine {
         let mut hearing = Hearing {
             ears: &mut self.ears,
             settings: &self.settings,
-            keeps: self.desk.program.looks_at_streams(),
+            program: &self.desk.program,
             raw: &mut c.raw,
             raw_bytes: &mut self.raw_bytes,
         };
@@ -343,7 +407,7 @@ impl Engine {
         if let Some(mut talk) = flow.talk.take() {
             let heard = heard(flow, half, flow.last_ns, b"");
             talk.end(&mut self.ears, &heard, tally);
-            flow.talk = Some(talk);
+            flow.hears(talk);
         }
     }
 
@@ -364,7 +428,7 @@ impl Engine {
         let mut hearing = Hearing {
             ears: &mut self.ears,
             settings: &self.settings,
-            keeps: self.desk.program.looks_at_streams(),
+            program: &self.desk.program,
             raw: &mut c.raw,
             raw_bytes: &mut self.raw_bytes,
         };
@@ -406,7 +470,7 @@ impl Engine {
         if !is_whole || raw.len() == 0 {
             return;
         }
-        let kept = match self.raw_bytes > self.settings.raw_bytes_max {
+        let kept = match flow.is_encrypted || self.raw_bytes > self.settings.raw_bytes_max {
             true => 0,
             false => self.settings.overlap_bytes,
         };
@@ -423,12 +487,15 @@ impl Engine {
         c: Option<&mut Connection>,
         tally: &mut Tally,
     ) {
+        if !std::mem::take(&mut flow.has_news) {
+            return;
+        }
         let Some(mut talk) = flow.talk.take() else {
             return;
         };
-        let application = talk.application();
+        let application = flow.heard;
         let mut units = std::mem::take(talk.units());
-        for unit in &mut units {
+        for unit in units.iter_mut().filter(|u| !u.is_still()) {
             let raw = c.as_ref().map(|c| c.raw[unit.direction].chunk());
             let chunk = raw.map(|r| Chunk { known: 0, ..r });
             let established = match &c {
@@ -439,6 +506,11 @@ impl Engine {
                 .unit(flow, unit, application, (at, chunk, established), tally);
         }
         units.retain(|u| !u.is_whole);
+        if flow.is_mute && units.is_empty() {
+            self.talk_bytes = self.talk_bytes.saturating_sub(flow.talk_room);
+            flow.talk_room = 0;
+            return;
+        }
         *talk.units() = units;
         self.keep(flow, talk, tally);
     }
@@ -465,8 +537,7 @@ const FLOW_MORE_BYTES: usize = 512;
 struct Hearing<'a> {
     ears: &'a mut Ears,
     settings: &'a EngineSettings,
-    /// Rules look at streams.
-    keeps: bool,
+    program: &'a Program,
     raw: &'a mut [raw::Raw; 2],
     raw_bytes: &'a mut usize,
 }
@@ -475,24 +546,26 @@ impl Hearing<'_> {
     fn piece(&mut self, flow: &mut Flow, piece: &Piece<'_>, time_ns: i64, tally: &mut Tally) {
         let half = usize::from(piece.half);
         flow.counts.stream[half] += piece.bytes.len() as u64;
-        if self.keeps && !flow.is_encrypted {
+        let keeps = !flow.is_encrypted && self.program.looks_at_stream(half, flow.ports(half));
+        if keeps {
             let before = self.raw[half].room();
             self.raw[half].push(piece.offset, piece.gap, piece.bytes);
             *self.raw_bytes = (*self.raw_bytes + self.raw[half].room()).saturating_sub(before);
         }
-        if flow.is_deaf {
+        if flow.is_deaf || flow.is_mute {
             return;
         }
-        let talk = flow.talk.take();
-        let mut talk = talk.unwrap_or_else(|| Box::new(Talk::new(self.settings)));
-        let before = talk.application();
+        let (before, talk) = (flow.heard, flow.talk.take());
+        let mut talk =
+            talk.unwrap_or_else(|| Box::new(Talk::new(self.settings, &self.program.wanted)));
+        talk.want(&self.program.wanted);
         let heard = heard(flow, half, time_ns, piece.bytes);
         talk.piece(self.ears, &heard, piece, tally);
         flow.is_encrypted = talk.is_encrypted();
-        if before.is_empty() && !talk.application().is_empty() {
+        flow.hears(talk);
+        if before.is_empty() && !flow.heard.is_empty() {
             flow.told_by = half;
         }
-        flow.talk = Some(talk);
     }
 }
 

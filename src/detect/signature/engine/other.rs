@@ -6,7 +6,7 @@ use super::alert::Alert;
 use super::flow::{Connection, Counts, Flow};
 use super::raw::Chunk;
 use super::talk::Talk;
-use super::{Engine, heard};
+use super::{Reading, heard};
 use crate::ledger::Tally;
 use crate::model::Addr;
 use crate::reassemble::stream::{Other, Piece};
@@ -34,7 +34,7 @@ pub struct Conflict {
     pub rules: Vec<(u32, u32, String)>,
 }
 
-impl Engine {
+impl Reading {
     /// Octets of a connection for which others stand: they are looked at with what is there.
     #[cold]
     pub(super) fn found_others(&mut self, flow: &Flow, c: &mut Connection, others: Vec<Other>) {
@@ -109,7 +109,7 @@ impl Engine {
         self.desk
             .other_stream(flow, chunk, direction, established, tally);
         if chunk.start == 0 && !chunk.bytes.is_empty() {
-            let mut talk = Talk::new(&self.settings);
+            let mut talk = Talk::new(&self.settings, &self.desk.program.wanted);
             let heard = heard(flow, direction, flow.last_ns, chunk.bytes);
             let piece = Piece {
                 half: direction as u8,

@@ -1,7 +1,7 @@
 //! Conditions on the headers of one packet.
 
 use super::super::rule::{FlagMode, FlagTest};
-use crate::model::{PacketView, Transport};
+use crate::model::{PacketView, TcpHeader, Transport};
 
 /// What rules ask of a packet's headers.
 #[derive(Clone, Copy, Debug)]
@@ -216,6 +216,15 @@ fn option_number(name: &str) -> Option<u8> {
         "rtralt" => 148,
         _ => return None,
     })
+}
+
+/// By how much a SYN says that windows are shifted; none where that was not captured.
+pub(super) fn shift(p: &PacketView<'_>, t: &TcpHeader) -> Option<Option<u8>> {
+    if !t.has(TcpHeader::SYN) || p.bytes.len() < p.payload_at as usize {
+        return None;
+    }
+    let option = Headers { p }.tcp_option(3);
+    Some(option.and_then(|o| o.first().copied()))
 }
 
 /// Whether the checksum of the transport is right, or cannot be told because bytes are missing.

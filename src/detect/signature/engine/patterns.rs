@@ -1,6 +1,7 @@
 //! Many contents looked for at once: which rules may match a buffer.
 
 use super::finder::{Finder, Workplace};
+use super::shelf::Shelf;
 use std::collections::BTreeMap;
 
 /// Contents of rules and what finds them.
@@ -9,8 +10,9 @@ pub(super) struct Patterns {
     finder: Option<Finder>,
     /// Rules of each pattern.
     rules: Vec<Vec<u32>>,
-    /// Bytes of the longest.
+    /// Bytes of the longest and of the shortest.
     longest: usize,
+    shortest: usize,
 }
 
 /// Patterns in the making.
@@ -27,16 +29,18 @@ impl Gathering {
     }
 
     /// Makes the finder.
-    pub fn build(self) -> Result<Patterns, String> {
+    pub fn build(self, shelf: &mut Shelf) -> Result<Patterns, String> {
         if self.0.is_empty() {
             return Ok(Patterns::default());
         }
         let (patterns, rules): (Vec<_>, Vec<_>) = self.0.into_iter().unzip();
         let longest = patterns.iter().map(Vec::len).max().unwrap_or(0);
+        let shortest = patterns.iter().map(Vec::len).min().unwrap_or(0);
         Ok(Patterns {
-            finder: Some(Finder::new(&patterns)?),
+            finder: Some(Finder::new(&patterns, shelf)?),
             rules,
             longest,
+            shortest,
         })
     }
 }
@@ -53,8 +57,15 @@ impl Patterns {
     }
 
     /// Marks the rules whose contents are in the bytes.
+    #[inline]
     pub fn scan(&self, bytes: &[u8], marks: &mut Marks) {
-        let Some(finder) = &self.finder else { return };
+        let Some(finder) = self
+            .finder
+            .as_ref()
+            .filter(|_| bytes.len() >= self.shortest)
+        else {
+            return;
+        };
         let mut place = std::mem::take(&mut marks.place);
         finder.find(bytes, &mut place, &mut |n| {
             let rules = &self.rules[n as usize];
@@ -109,6 +120,12 @@ impl Marks {
         }
     }
 
+    /// Whether none are marked.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     /// Those that are marked, in their order.
     pub fn sorted(&mut self) -> &[u32] {
         self.list.sort_unstable();
@@ -127,7 +144,7 @@ mod tests {
         gathering.add(b"ABC", 1);
         gathering.add(b"bc", 0);
         gathering.add(b"x", 3);
-        let patterns = gathering.build().unwrap();
+        let patterns = gathering.build(&mut Shelf::default()).unwrap();
         let mut marks = Marks::new(4, std::iter::once(&patterns));
         for _ in 0..2 {
             marks.clear();

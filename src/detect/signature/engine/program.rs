@@ -10,8 +10,12 @@ use super::super::settings::Settings;
 use super::super::state::{Memory, Names, Rates};
 use super::super::transform::Transforms;
 use super::addresses::Addresses;
+use super::groups::{Gatherings, Groups};
 use super::patterns::{Gathering, Patterns};
 use super::ports::Ports;
+use super::shelf::{Cache, CacheUse, Shelf};
+use super::wanted::Wanted;
+use super::wire::{PacketRules, WIRES, Wire, wires};
 use std::collections::HashMap;
 
 /// A set of rules that packets can be matched with.
@@ -24,17 +28,23 @@ pub struct Program {
     /// Rules about packets, by [`Wire`].
     pub(super) packets: [PacketRules; WIRES],
     /// What is looked for in the streams of TCP.
-    pub(super) stream: Patterns,
+    /// By direction.
+    pub(super) stream: [Groups; 2],
     /// Rules about streams that nothing can be looked for of.
     pub(super) stream_plain: Vec<u32>,
     /// Ways to look at buffers, by buffer.
     pub(super) views: Vec<Vec<View>>,
     /// Rules about transactions that nothing can be looked for of, by protocol and direction.
     pub(super) plain: HashMap<&'static str, [Vec<u32>; 2]>,
+    /// What anybody asks for of what conversations say.
+    pub(super) wanted: Wanted,
+    /// Rules about transactions look at streams, too.
+    units_look_at_streams: bool,
     /// Of bits and counters.
     pub(super) names: Names,
     /// Which load of the rules this is, from 1; 0 where they are loaded once.
     pub(super) generation: u64,
+    cache_use: CacheUse,
 }
 
 /// A rule, and what the engine has to know of it at once.
@@ -71,27 +81,6 @@ pub(super) enum Kind {
     Transaction,
 }
 
-/// What rules about packets are kept apart by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wire {
-    Tcp,
-    Udp,
-    Icmp,
-    Other,
-}
-
-pub(super) const WIRES: usize = 4;
-
-/// Rules about packets of one protocol.
-#[derive(Debug, Default)]
-pub(super) struct PacketRules {
-    /// Of rules that look at every packet.
-    pub payload: Patterns,
-    /// Of rules that look at packets that are in no stream.
-    pub alien: Patterns,
-    pub plain: Ports,
-}
-
 /// One way to look at a buffer: through transforms.
 #[derive(Debug)]
 pub(super) struct View {
@@ -99,25 +88,23 @@ pub(super) struct View {
     pub patterns: [Patterns; 2],
 }
 
-impl Wire {
-    /// Of a protocol number.
-    pub fn of(proto: u8) -> Self {
-        match proto {
-            6 => Self::Tcp,
-            17 => Self::Udp,
-            1 | 58 => Self::Icmp,
-            _ => Self::Other,
-        }
-    }
-}
-
 impl Program {
-    /// Arranges the rules of a set.
+    /// Arranges the rules of a set, with what was compiled earlier where there is a cache of it.
     ///
     /// # Errors
     /// When there are more contents than a finder takes.
-    pub fn new(set: &RuleSet, tuning: &Tuning, settings: &Settings) -> Result<Self, String> {
-        Self::named(set, tuning, settings, Names::default())
+    pub fn new(
+        set: &RuleSet,
+        tuning: &Tuning,
+        settings: &Settings,
+        cache: Option<&Cache>,
+    ) -> Result<Self, String> {
+        Self::named(set, tuning, settings, Names::default(), cache)
+    }
+
+    /// What came of the cache.
+    pub fn cache_use(&self) -> &CacheUse {
+        &self.cache_use
     }
 
     /// As [`Program::new`], to go on in the place of another: what conversations remember of that keeps its meaning.
@@ -129,12 +116,13 @@ impl Program {
         tuning: &Tuning,
         settings: &Settings,
         before: Option<&Program>,
+        cache: Option<&Cache>,
     ) -> Result<Self, String> {
         let names = before.map(|p| p.names.clone()).unwrap_or_default();
         let generation = before.map_or(0, |p| p.generation) + 1;
         Ok(Program {
             generation,
-            ..Self::named(set, tuning, settings, names)?
+            ..Self::named(set, tuning, settings, names, cache)?
         })
     }
 
@@ -160,6 +148,7 @@ impl Program {
         tuning: &Tuning,
         settings: &Settings,
         mut names: Names,
+        cache: Option<&Cache>,
     ) -> Result<Self, String> {
         let mut rules: Vec<Rule> = set.rules.clone();
         rules.sort_by_key(order);
@@ -170,7 +159,8 @@ impl Program {
             making.add(n, &made);
             compiled.push(made);
         }
-        making.finish(compiled, names, settings)
+        let shelf = cache.map_or_else(Shelf::default, Shelf::open);
+        making.finish(compiled, names, settings, shelf)
     }
 
     /// How many rules there are.
@@ -185,14 +175,21 @@ impl Program {
 
     /// All that is looked for, wherever.
     pub(super) fn patterns(&self) -> impl Iterator<Item = &Patterns> {
-        let packets = self.packets.iter().flat_map(|p| [&p.payload, &p.alien]);
+        let packets = self
+            .packets
+            .iter()
+            .flat_map(|p| p.payload.iter().chain(&p.alien));
+        let groups = packets.chain(&self.stream).flat_map(Groups::patterns);
         let views = self.views.iter().flatten().flat_map(|v| &v.patterns);
-        packets.chain([&self.stream]).chain(views)
+        groups.chain(views)
     }
 
-    /// Whether any rule looks at streams.
-    pub(super) fn looks_at_streams(&self) -> bool {
-        !self.stream.is_empty() || !self.stream_plain.is_empty()
+    /// Whether any rule may look at a stream in this direction between these ports.
+    #[inline]
+    pub(super) fn looks_at_stream(&self, direction: usize, ports: [u16; 2]) -> bool {
+        self.units_look_at_streams
+            || !self.stream_plain.is_empty()
+            || self.stream[direction].concern(ports)
     }
 }
 
@@ -203,10 +200,10 @@ type ViewInMaking = (Vec<Transform>, [Gathering; 2]);
 #[derive(Default)]
 struct Making {
     addresses: Vec<u32>,
-    payload: [Gathering; WIRES],
-    alien: [Gathering; WIRES],
+    payload: [[Gatherings; 2]; WIRES],
+    alien: [[Gatherings; 2]; WIRES],
     plain: [Vec<u32>; WIRES],
-    stream: Gathering,
+    stream: [Gatherings; 2],
     stream_plain: Vec<u32>,
     views: HashMap<usize, Vec<ViewInMaking>>,
     application: HashMap<&'static str, [Vec<u32>; 2]>,
@@ -224,29 +221,29 @@ impl Making {
     fn add_packet(&mut self, n: u32, c: &Compiled) {
         let first = c.first().filter(|(g, _)| g.buffer == Buffer::PAYLOAD);
         let looks = c.rule.groups.iter().any(|g| g.buffer == Buffer::PAYLOAD);
+        let header = &c.rule.header;
+        let add = |groups: &mut [Gatherings; 2], pattern: &[u8]| {
+            directions(&c.rule).for_each(|d| groups[d].add(pattern, n, header));
+        };
         if looks && c.in_streams {
             match first {
-                Some((_, pattern)) => self.stream.add(pattern, n),
+                Some((_, pattern)) => add(&mut self.stream, pattern),
                 None => self.stream_plain.push(n),
             }
         }
-        for wire in wires(c.rule.header.protocol) {
+        for wire in wires(header.protocol) {
             match first {
                 Some((_, pattern)) if c.in_packets || *wire != Wire::Tcp => {
-                    self.payload[*wire as usize].add(pattern, n);
+                    add(&mut self.payload[*wire as usize], pattern);
                 }
-                Some((_, pattern)) => self.alien[*wire as usize].add(pattern, n),
+                Some((_, pattern)) => add(&mut self.alien[*wire as usize], pattern),
                 None => self.plain[*wire as usize].push(n),
             }
         }
     }
 
     fn add_transaction(&mut self, n: u32, c: &Compiled) {
-        let directions = match c.rule.flow.direction {
-            None => 0..2,
-            Some(FlowDirection::ToServer) => 0..1,
-            Some(FlowDirection::ToClient) => 1..2,
-        };
+        let directions = directions(&c.rule);
         let first = c.first().filter(|(g, _)| {
             let kind = g.buffer.info().kind;
             matches!(kind, BufferKind::Application | BufferKind::Many)
@@ -277,11 +274,13 @@ impl Making {
         rules: Vec<Compiled>,
         names: Names,
         settings: &Settings,
+        mut shelf: Shelf,
     ) -> Result<Program, String> {
+        let shelf = &mut shelf;
         let mut views: Vec<Vec<View>> = (0..Buffer::COUNT).map(|_| vec![]).collect();
         for (buffer, made) in self.views {
             for (transforms, [to_server, to_client]) in made {
-                let patterns = [to_server.build()?, to_client.build()?];
+                let patterns = [to_server.build(shelf)?, to_client.build(shelf)?];
                 let view = View {
                     transforms: Transforms::new(&transforms, settings)?,
                     patterns,
@@ -304,21 +303,24 @@ impl Making {
         let patterns = self.payload.into_iter().zip(self.alien);
         for (at, ((payload, alien), plain)) in patterns.zip(self.plain).enumerate() {
             packets[at] = PacketRules {
-                payload: payload.build()?,
-                alien: alien.build()?,
+                payload: build(payload, shelf)?,
+                alien: build(alien, shelf)?,
                 plain: Ports::new(plain, |n| &rules[n as usize].rule.header),
             };
         }
         Ok(Program {
             addresses: Addresses::new(headers(&self.addresses)),
             packets,
-            stream: self.stream.build()?,
+            stream: build(self.stream, shelf)?,
             stream_plain: self.stream_plain,
             views,
             plain: self.application,
+            wanted: Wanted::of(rules.iter().map(|c| &c.rule)),
+            units_look_at_streams: rules.iter().any(looks_at_stream),
             names,
             rules,
             generation: 0,
+            cache_use: std::mem::take(shelf).close(),
         })
     }
 }
@@ -382,6 +384,28 @@ impl Compiled {
     }
 }
 
+fn build(
+    [to_server, to_client]: [Gatherings; 2],
+    shelf: &mut Shelf,
+) -> Result<[Groups; 2], String> {
+    Ok([to_server.build(shelf)?, to_client.build(shelf)?])
+}
+
+/// The directions that a rule is about.
+fn directions(rule: &Rule) -> std::ops::Range<usize> {
+    match rule.flow.direction {
+        None => 0..2,
+        Some(FlowDirection::ToServer) => 0..1,
+        Some(FlowDirection::ToClient) => 1..2,
+    }
+}
+
+/// Whether a rule about transactions looks at the stream beside.
+fn looks_at_stream(c: &Compiled) -> bool {
+    let mut groups = c.rule.groups.iter();
+    c.kind == Kind::Transaction && groups.any(|g| g.buffer == Buffer::PAYLOAD)
+}
+
 /// A number that a rule keeps as long as its text: FNV-1a with 64 bits (Fowler, Noll and Vo).
 fn number_of(rule: &Rule) -> u64 {
     let step = |h: u64, b: u8| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3);
@@ -403,20 +427,6 @@ fn order(rule: &Rule) -> (u8, u8, u8) {
         (true, true) => 3,
     };
     (action, bits, rule.about.priority.unwrap_or(PRIORITY))
-}
-
-/// Which kinds of packets a protocol is of.
-fn wires(protocol: Protocol) -> &'static [Wire] {
-    match protocol {
-        Protocol::Packet | Protocol::Ip | Protocol::Ipv4 | Protocol::Ipv6 => {
-            &[Wire::Tcp, Wire::Udp, Wire::Icmp, Wire::Other]
-        }
-        Protocol::Tcp | Protocol::TcpPacket | Protocol::TcpStream => &[Wire::Tcp],
-        Protocol::Udp => &[Wire::Udp],
-        Protocol::Sctp => &[Wire::Other],
-        Protocol::Icmp | Protocol::Icmpv4 | Protocol::Icmpv6 => &[Wire::Icmp],
-        Protocol::Application(_) => &[Wire::Tcp, Wire::Udp],
-    }
 }
 
 /// The application protocols of a rule: that of its header, else those that fill its buffers.

@@ -1,5 +1,7 @@
 //! The bytes of one direction of a stream, in chunks as rules look at them.
 
+use crate::model::prefetch;
+
 /// What came and was not looked at, and what lies before it.
 #[derive(Debug, Default)]
 pub(super) struct Raw {
@@ -7,12 +9,20 @@ pub(super) struct Raw {
     /// Place in the stream of the first byte.
     start: u64,
     /// Where the chunk begins: what is before it was looked at for the last time.
-    known: usize,
+    known: u32,
     /// Up to where contents were looked for.
-    seen: usize,
-    /// Rules whose content is in the chunk, and those that matched.
-    found: Vec<u32>,
-    matched: Vec<u32>,
+    seen: u32,
+    /// Rules whose content is in the chunk, and those that matched, where there are any.
+    rules: Option<Box<Rules>>,
+}
+
+/// Rules that a chunk is about.
+#[derive(Debug, Default)]
+pub(super) struct Rules {
+    /// Those whose content is in it.
+    pub found: Vec<u32>,
+    /// Those that matched.
+    pub matched: Vec<u32>,
 }
 
 /// A chunk that is to be looked at.
@@ -44,41 +54,68 @@ impl Raw {
         if gap > 0 || self.bytes.is_empty() {
             self.bytes.clear();
             (self.start, self.known, self.seen) = (offset, 0, 0);
-            self.found.clear();
-            self.matched.clear();
+            self.rules = None;
         }
         self.bytes.extend_from_slice(bytes);
     }
 
     /// Bytes of the chunk.
+    #[inline]
     pub fn len(&self) -> usize {
-        self.bytes.len() - self.known
+        self.bytes.len() - self.known as usize
     }
 
     /// Whether something came since it was looked at.
+    #[inline]
     pub fn is_fresh(&self) -> bool {
-        self.seen < self.bytes.len()
+        (self.seen as usize) < self.bytes.len()
     }
 
-    /// The rules whose content is in the chunk and those that matched, to be given back with [`Raw::put`]; and where contents
-    /// that end in what is new may begin, if they are at most so long.
-    pub fn take(&mut self, longest: usize) -> (Vec<u32>, Vec<u32>, usize) {
-        let from = self.seen.saturating_sub(longest);
-        let (found, matched) = (&mut self.found, &mut self.matched);
-        (std::mem::take(found), std::mem::take(matched), from)
+    /// What contents of at most this length that end in what is new are in.
+    #[inline]
+    pub fn unseen(&self, longest: usize) -> &[u8] {
+        &self.bytes[(self.seen as usize).saturating_sub(longest)..]
+    }
+
+    /// The rules that the chunk is about, to be given back with [`Raw::put`].
+    #[inline]
+    pub fn take(&mut self) -> Box<Rules> {
+        self.rules.take().unwrap_or_default()
+    }
+
+    /// Whether rules were found before.
+    #[inline]
+    pub fn has_rules(&self) -> bool {
+        self.rules.is_some()
     }
 
     /// Gives back what [`Raw::take`] gave.
-    pub fn put(&mut self, found: Vec<u32>, matched: Vec<u32>) {
-        (self.found, self.matched) = (found, matched);
-        self.seen = self.bytes.len();
+    pub fn put(&mut self, rules: Box<Rules>) {
+        self.rules = Some(rules);
+        self.looked();
+    }
+
+    /// Contents were looked for up to its end.
+    #[inline]
+    pub fn looked(&mut self) {
+        self.seen = self.bytes.len() as u32;
+    }
+
+    /// Calls the place where the next bytes go into the cache.
+    #[inline]
+    pub fn call(&self) {
+        if let Some(last) = self.bytes.last() {
+            prefetch(last);
+        }
     }
 
     /// Rules have other numbers from here on, or are gone. What is in the chunk is looked for again.
     pub fn renumber(&mut self, moved: &[Option<u32>]) {
-        self.found.clear();
         self.seen = self.known;
-        renumber(&mut self.matched, moved);
+        if let Some(rules) = &mut self.rules {
+            rules.found.clear();
+            renumber(&mut rules.matched, moved);
+        }
     }
 
     /// Memory that it takes.
@@ -90,7 +127,7 @@ impl Raw {
     pub fn chunk(&self) -> Chunk<'_> {
         Chunk {
             bytes: &self.bytes,
-            known: self.known,
+            known: self.known as usize,
             start: self.start,
         }
     }
@@ -98,11 +135,13 @@ impl Raw {
     /// The chunk was looked at for the last time; so many bytes are kept.
     pub fn looked_at(&mut self, kept: usize) {
         let drop = self.bytes.len().saturating_sub(kept);
-        self.bytes.drain(..drop);
+        if drop > 0 {
+            self.bytes.drain(..drop);
+        }
         self.start += drop as u64;
-        (self.known, self.seen) = (self.bytes.len(), self.bytes.len());
-        self.found.clear();
-        self.matched.clear();
+        self.known = self.bytes.len() as u32;
+        self.looked();
+        self.rules = None;
         if kept == 0 {
             self.bytes = Vec::new();
         }

@@ -254,6 +254,11 @@ impl Trial {
         }
     }
 
+    /// The work since this was called last.
+    pub fn take_work(&mut self) -> u64 {
+        self.matcher.take_work()
+    }
+
     /// Whether a rule holds whose header does.
     pub fn holds(
         &mut self,

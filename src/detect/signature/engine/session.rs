@@ -33,6 +33,10 @@ pub(super) struct Session {
     is_fast: bool,
     /// The side that was asked sent a SYN of its own.
     is_split: bool,
+    /// By how much the windows of each side are shifted (RFC 7323 section 2.2), where its SYN was seen; none: not at all.
+    shifts: [Option<Option<u8>>; 2],
+    /// Up to where each side may send, as the other one said, and how wide that window was.
+    allowed: [Option<(u32, u32)>; 2],
 }
 
 /// What a segment is to its connection.
@@ -93,7 +97,7 @@ impl Session {
         let part = match self.stage {
             Stage::Opening => self.opening(side, t, len),
             Stage::Answered => self.answered(side, t, len),
-            Stage::Established => self.established(side, t),
+            Stage::Established => self.established(side, t, len),
             Stage::Ended if !t.has(TcpHeader::SYN) => Part::Stream,
             Stage::Ended | Stage::Reset => Part::Alien,
         };
@@ -103,9 +107,48 @@ impl Session {
         part
     }
 
+    /// Takes in what a segment says of the window of its sender; `shift` is that of the option of a SYN, if there is one, where its
+    /// options were captured.
+    pub fn window(&mut self, side: usize, t: &TcpHeader, shift: Option<Option<u8>>) {
+        let syn = t.has(TcpHeader::SYN);
+        if syn {
+            self.shifts[side] = shift;
+        }
+        if !t.has(TcpHeader::ACK) || t.has(TcpHeader::RST) {
+            return;
+        }
+        let shift = match self.shifts {
+            _ if syn => 0,
+            [Some(Some(_)), Some(Some(_))] => self.shifts[side].flatten().unwrap_or(0),
+            [Some(_), Some(_)] => 0,
+            // not known: as wide as any may be
+            _ => SHIFT_MAX,
+        };
+        let width = u32::from(t.window) << shift.min(SHIFT_MAX);
+        let edge = t.ack.wrapping_add(width);
+        let allowed = &mut self.allowed[1 - side];
+        // a window does not shrink (RFC 9293 section 3.8.6.2.1)
+        if allowed.is_none_or(|(now, _)| edge.wrapping_sub(now) as i32 > 0) {
+            *allowed = Some((edge, width));
+        }
+    }
+
+    /// Whether a segment lies far beyond what the other side has room for: a window is left for what was not captured.
+    fn is_beyond_window(&self, side: usize, t: &TcpHeader, len: u32) -> bool {
+        let Some((edge, width)) = self.allowed[side].filter(|_| len > 0) else {
+            return false;
+        };
+        i64::from(t.seq.wrapping_sub(edge) as i32) > i64::from(width)
+    }
+
     /// Whether data flows, or flowed.
     pub fn is_established(&self) -> bool {
         self.stage >= Stage::Established
+    }
+
+    /// Sequence number behind the last octet that a side sent.
+    pub fn end(&self, side: usize) -> Option<u32> {
+        self.next[side]
     }
 
     /// Whether a SYN begins another connection between the same ends.
@@ -176,8 +219,8 @@ impl Session {
         Part::Stream
     }
 
-    fn established(&mut self, side: usize, t: &TcpHeader) -> Part {
-        if t.has(TcpHeader::SYN) {
+    fn established(&mut self, side: usize, t: &TcpHeader, len: u32) -> Part {
+        if t.has(TcpHeader::SYN) || self.is_beyond_window(side, t, len) {
             return Part::Alien;
         }
         // what acknowledges far more than was sent is of another connection, or of nobody
@@ -227,3 +270,5 @@ impl Session {
 
 /// The widest window (RFC 7323 section 2.3), about.
 const WINDOW_MAX: i32 = 1 << 30;
+/// The widest shift of a window (RFC 7323 section 2.3).
+const SHIFT_MAX: u8 = 14;

@@ -2,6 +2,8 @@
 
 use super::super::buffer::Buffer;
 use super::raw::renumber;
+use super::wanted::Wanted;
+use std::borrow::Cow;
 
 /// One side of one transaction.
 #[derive(Debug, Default)]
@@ -13,7 +15,11 @@ pub(super) struct Unit {
     bytes: Vec<u8>,
     values: Vec<(Buffer, u32, u32)>,
     numbers: Vec<(&'static str, u64)>,
-    words: Vec<(&'static str, String)>,
+    words: Vec<(&'static str, Cow<'static, str>)>,
+    /// What anybody asks for.
+    wanted: Wanted,
+    /// What alerts may tell of, as it came.
+    later: Vec<Later>,
     /// Values that rules were tried with.
     pub known: usize,
     /// Nothing more comes.
@@ -24,16 +30,61 @@ pub(super) struct Unit {
     pub matched: Vec<u32>,
     /// Rules were tried with it at least once.
     pub is_begun: bool,
+    /// How often it changed, and what it was when rules were tried last.
+    changes: u32,
+    tried: (u32, bool),
+}
+
+/// What is read when an alert tells of it, because no rule looks into it.
+#[derive(Debug)]
+pub(super) enum Later {
+    /// A client's hello, and what carried it.
+    ClientHello(char, Vec<u8>),
+    /// What JA3S is made of.
+    ServerHello(String),
+    /// The first certificate of a chain.
+    Certificate(Vec<u8>),
 }
 
 impl Unit {
-    /// One with nothing said.
-    pub fn new(direction: usize, transaction: u64) -> Self {
+    /// One with nothing said, of which this is wanted.
+    pub fn new(direction: usize, transaction: u64, wanted: Wanted) -> Self {
         Unit {
             direction,
             transaction,
+            wanted,
             ..Self::default()
         }
+    }
+
+    /// What anybody asks for.
+    #[inline]
+    pub fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+
+    /// Whether anybody asks for a buffer.
+    #[inline]
+    pub fn wants(&self, buffer: Buffer) -> bool {
+        self.wanted.has(buffer)
+    }
+
+    /// Keeps something for alerts; more of it than one side ever has is left out.
+    pub fn keep(&mut self, later: Later) {
+        if self.later.len() < LATER_MAX {
+            self.later.push(later);
+        }
+    }
+
+    /// What was kept for alerts.
+    pub fn kept(&self) -> &[Later] {
+        &self.later
+    }
+
+    /// Whether nothing changed since rules were tried with it.
+    #[inline]
+    pub fn is_still(&self) -> bool {
+        self.is_begun && self.tried == (self.changes, self.is_whole)
     }
 
     /// Rules have other numbers from here on. What was said is looked at again.
@@ -45,13 +96,26 @@ impl Unit {
 
     /// Memory that it takes beside itself.
     pub fn room(&self) -> usize {
-        self.bytes.capacity()
+        let kept = self.later.iter().map(|l| match l {
+            Later::ClientHello(_, bytes) | Later::Certificate(bytes) => bytes.capacity(),
+            Later::ServerHello(text) => text.capacity(),
+        });
+        self.bytes.capacity() + kept.sum::<usize>()
     }
 
     /// Says what a buffer holds; of a buffer of several values, one more.
     pub fn add(&mut self, buffer: Buffer, bytes: &[u8]) {
+        if !self.wants(buffer) {
+            return;
+        }
         if self.values.len() >= VALUES_MAX || self.bytes.len() + bytes.len() > BYTES_MAX {
             return;
+        }
+        self.changes = self.changes.wrapping_add(1);
+        if self.values.is_empty() {
+            // what one side says mostly
+            self.values.reserve(VALUES_FEW);
+            self.bytes.reserve(bytes.len().max(BYTES_FEW));
         }
         let start = self.bytes.len();
         self.bytes.extend_from_slice(bytes);
@@ -67,6 +131,7 @@ impl Unit {
 
     fn remove(&mut self, buffer: Buffer) {
         if let Some(at) = self.values.iter().position(|v| v.0 == buffer) {
+            self.changes = self.changes.wrapping_add(1);
             let (_, from, to) = self.values.remove(at);
             self.known -= usize::from(at < self.known);
             // the last one gives its room back
@@ -86,11 +151,13 @@ impl Unit {
 
     /// Says a number.
     pub fn number(&mut self, name: &'static str, number: u64) {
+        self.changes = self.changes.wrapping_add(1);
         self.numbers.push((name, number));
     }
 
     /// Says a word.
-    pub fn word(&mut self, name: &'static str, word: impl Into<String>) {
+    pub fn word(&mut self, name: &'static str, word: impl Into<Cow<'static, str>>) {
+        self.changes = self.changes.wrapping_add(1);
         self.words.push((name, word.into()));
     }
 
@@ -114,6 +181,7 @@ impl Unit {
     pub fn looked_at(&mut self) {
         self.known = self.values.len();
         self.is_begun = true;
+        self.tried = (self.changes, self.is_whole);
     }
 
     /// The numbers of that name.
@@ -129,7 +197,7 @@ impl Unit {
         self.words
             .iter()
             .filter(move |w| w.0 == name)
-            .map(|w| w.1.as_str())
+            .map(|w| w.1.as_ref())
     }
 }
 
@@ -137,3 +205,8 @@ impl Unit {
 const BYTES_MAX: usize = 1 << 20;
 /// Values likewise.
 const VALUES_MAX: usize = 1024;
+/// Room that is taken at once.
+const VALUES_FEW: usize = 12;
+const BYTES_FEW: usize = 256;
+/// Things that are kept for alerts.
+const LATER_MAX: usize = 4;

@@ -136,8 +136,14 @@ pub(super) mod testing {
 
     /// Compiles a rule with these options.
     pub fn rule(header: &str, options: &str) -> Result<Rule, String> {
+        rule_of(&format!(
+            "alert {header} any any -> any any (msg:\"t\"; {options} sid:1;)"
+        ))
+    }
+
+    /// Compiles a rule.
+    pub fn rule_of(text: &str) -> Result<Rule, String> {
         let context = Context::default();
-        let text = format!("alert {header} any any -> any any (msg:\"t\"; {options} sid:1;)");
         match read(text.as_bytes(), &context.settings).remove(0) {
             Entry::Rule(text) => compile(&text, &context).map_err(|f| f.to_string()),
             Entry::Fault(fault, _) => Err(fault.to_string()),

@@ -4,6 +4,7 @@ use super::super::super::buffer::Buffer;
 use super::super::unit::Unit;
 use super::{FILE, Said, mime, uri};
 use crate::reassemble::app::Head;
+use std::borrow::Cow;
 
 /// What is kept of a connection.
 #[derive(Debug, Default)]
@@ -37,7 +38,7 @@ impl Http {
 struct Fields<'a> {
     line: &'a [u8],
     raw: &'a [u8],
-    list: Vec<(&'a [u8], Vec<u8>)>,
+    list: Vec<(&'a [u8], Cow<'a, [u8]>)>,
 }
 
 impl<'a> Fields<'a> {
@@ -48,15 +49,16 @@ impl<'a> Fields<'a> {
             [b'\r', b'\n', ..] => 2,
             rest => rest.len().min(1),
         };
-        let mut list: Vec<(&[u8], Vec<u8>)> = vec![];
+        let mut list: Vec<(&'a [u8], Cow<'a, [u8]>)> = Vec::with_capacity(head.headers.len());
         for (name, value) in head.headers {
-            let same = |f: &&mut (&[u8], Vec<u8>)| f.0.eq_ignore_ascii_case(name);
+            let same = |f: &&mut (&[u8], Cow<'_, [u8]>)| f.0.eq_ignore_ascii_case(name);
             match list.iter_mut().find(same) {
                 Some((_, all)) => {
+                    let all = all.to_mut();
                     all.extend_from_slice(b", ");
                     all.extend_from_slice(value);
                 }
-                None => list.push((name, value.to_vec())),
+                None => list.push((name, Cow::Borrowed(value))),
             }
         }
         Fields {
@@ -71,34 +73,13 @@ impl<'a> Fields<'a> {
             .list
             .iter()
             .find(|f| f.0.eq_ignore_ascii_case(name.as_bytes()));
-        found.map(|f| f.1.as_slice())
+        found.map(|f| f.1.as_ref())
     }
 
     /// The buffers that requests and answers share.
     fn tell(&self, unit: &mut Unit, cookie: &str, each: Buffer) {
-        let is_cookie = |n: &[u8]| n.eq_ignore_ascii_case(cookie.as_bytes());
-        let (mut header, mut names) = (vec![], b"\r\n".to_vec());
-        let mut start = [self.line, b"\r\n"].concat();
-        for (name, value) in &self.list {
-            let line = [name, &b": "[..], value].concat();
-            names.extend_from_slice(name);
-            names.extend_from_slice(b"\r\n");
-            start.extend_from_slice(&line);
-            start.extend_from_slice(b"\r\n");
-            unit.add(each, &line);
-            if !is_cookie(name) {
-                header.extend_from_slice(&line);
-                header.extend_from_slice(b"\r\n");
-            }
-        }
-        names.extend_from_slice(b"\r\n");
-        start.extend_from_slice(b"\r\n");
-        if !header.is_empty() {
-            unit.add(HEADER, &header);
-        }
+        self.tell_lines(unit, cookie, each);
         unit.add(HEADER_RAW, self.raw);
-        unit.add(HEADER_NAMES, &names);
-        unit.add(START, &start);
         if let Some(value) = self.get(cookie) {
             unit.add(COOKIE, value);
         }
@@ -107,6 +88,41 @@ impl<'a> Fields<'a> {
                 unit.add(*buffer, value);
             }
         }
+    }
+
+    /// The buffers that are put together of all fields.
+    fn tell_lines(&self, unit: &mut Unit, cookie: &str, each: Buffer) {
+        if ![HEADER, HEADER_NAMES, START, each]
+            .iter()
+            .any(|b| unit.wants(*b))
+        {
+            return;
+        }
+        let is_cookie = |n: &[u8]| n.eq_ignore_ascii_case(cookie.as_bytes());
+        let (mut header, mut names) = (vec![], b"\r\n".to_vec());
+        let mut start = [self.line, b"\r\n"].concat();
+        let mut line = vec![];
+        for (name, value) in &self.list {
+            line.clear();
+            line.extend_from_slice(name);
+            line.extend_from_slice(b": ");
+            line.extend_from_slice(value);
+            names.extend_from_slice(name);
+            names.extend_from_slice(b"\r\n");
+            unit.add(each, &line);
+            line.extend_from_slice(b"\r\n");
+            start.extend_from_slice(&line);
+            if !is_cookie(name) {
+                header.extend_from_slice(&line);
+            }
+        }
+        names.extend_from_slice(b"\r\n");
+        start.extend_from_slice(b"\r\n");
+        if !header.is_empty() {
+            unit.add(HEADER, &header);
+        }
+        unit.add(HEADER_NAMES, &names);
+        unit.add(START, &start);
     }
 }
 
@@ -123,7 +139,9 @@ impl Said {
         let unit = self.begin(half);
         unit.add(METHOD, method);
         unit.add(URI_RAW, target);
-        unit.add(URI, &uri::normal(target));
+        if unit.wants(URI) {
+            unit.add(URI, &uri::normal(target));
+        }
         unit.add(PROTOCOL, version);
         unit.add(REQUEST_LINE, fields.line);
         let of_field = fields.get("host");
@@ -174,7 +192,7 @@ impl Said {
     pub(super) fn body(&mut self, half: usize, bytes: &[u8]) {
         let limits = self.limits;
         let body = &mut self.http.bodies[half];
-        if !body.is_open || bytes.is_empty() {
+        if !body.is_open || bytes.is_empty() || !limits.wanted.has_body(half) {
             return;
         }
         let room = limits.body_max.saturating_sub(body.bytes.len());

@@ -13,11 +13,14 @@ mod ssh;
 mod tls;
 mod uri;
 
+pub(super) use tls::told_later;
+
 use super::super::buffer::Buffer;
 use super::super::settings::EngineSettings;
 use super::unit::Unit;
+use super::wanted::Wanted;
 use crate::ledger::Tally;
-use crate::model::AppProto;
+use crate::model::{AppProto, prefetch};
 use crate::reassemble::app::{Ears, Heard, Listener, Message, Visitor};
 use crate::reassemble::stream::Piece;
 
@@ -48,6 +51,8 @@ pub(super) struct Said {
     /// Bytes come in order, and no datagrams.
     is_stream: bool,
     file: Vec<u8>,
+    /// The protocol is one of which nothing is read here.
+    is_unread: bool,
 }
 
 /// How much of bodies is kept, and when they are looked at.
@@ -55,6 +60,7 @@ pub(super) struct Said {
 struct Limits {
     body_max: usize,
     body_step: usize,
+    wanted: Wanted,
 }
 
 impl Default for Limits {
@@ -63,19 +69,27 @@ impl Default for Limits {
         Limits {
             body_max: settings.body_bytes_max,
             body_step: settings.body_step_bytes,
+            wanted: Wanted::default(),
         }
     }
 }
 
 impl Talk {
-    /// A conversation of which nothing was heard.
-    pub fn new(settings: &EngineSettings) -> Self {
+    /// A conversation of which nothing was heard, and of which this is wanted.
+    pub fn new(settings: &EngineSettings, wanted: &Wanted) -> Self {
         let mut talk = Talk::default();
         talk.said.limits = Limits {
             body_max: settings.body_bytes_max,
             body_step: settings.body_step_bytes,
+            wanted: *wanted,
         };
         talk
+    }
+
+    /// What is wanted of what it says from here on.
+    #[inline]
+    pub fn want(&mut self, wanted: &Wanted) {
+        self.said.limits.wanted = *wanted;
     }
 
     /// The application protocol in Suricata's word; empty while it is not known.
@@ -94,6 +108,18 @@ impl Talk {
             AppProto::Ssh => self.said.is_encrypted_ssh(),
             _ => false,
         }
+    }
+
+    /// Whether nothing that still comes is read.
+    pub fn is_mute(&self) -> bool {
+        self.listener.is_done() || self.said.is_unread && self.listener.is_settled()
+    }
+
+    /// Calls what it keeps into the cache, as far as bytes in order need it.
+    #[inline]
+    pub fn call(&self) {
+        self.listener.call();
+        prefetch(&self.said.units);
     }
 
     /// Memory that it takes, about.
@@ -191,7 +217,10 @@ impl Visitor for Sink<'_> {
             Message::TlsCertificate { place, der } => said.certificate(half, *place, der),
             Message::Dns(dns) => said.dns(half, dns.bytes),
             // the protocol may be told with these very bytes: they are read when it is known
-            Message::Other(bytes) => said.http.unread.push((half, bytes.to_vec())),
+            Message::Other(bytes) if said.proto == AppProto::Unknown => {
+                said.http.unread.push((half, bytes.to_vec()));
+            }
+            Message::Other(bytes) => said.bytes(half, bytes),
         }
     }
 }
@@ -210,7 +239,7 @@ impl Said {
             AppProto::Krb5 if self.is_stream => self.kerberos_stream(half, bytes),
             AppProto::Krb5 => self.kerberos(half, bytes),
             AppProto::Snmp => self.snmp(half, bytes),
-            _ => {}
+            _ => self.is_unread = true,
         }
     }
 
@@ -233,7 +262,8 @@ impl Said {
         let transaction = self.begun[direction];
         self.begun[direction] += 1;
         let at = self.units.len();
-        self.units.push(Unit::new(direction, transaction));
+        self.units
+            .push(Unit::new(direction, transaction, self.limits.wanted));
         &mut self.units[at]
     }
 

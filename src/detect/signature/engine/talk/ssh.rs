@@ -50,8 +50,14 @@ impl Said {
         let unit = self.open(half);
         unit.add(PROTO, proto);
         unit.add(SOFTWARE, software);
-        unit.word("ssh.protoversion", String::from_utf8_lossy(proto));
-        unit.word("ssh.softwareversion", String::from_utf8_lossy(software));
+        unit.word(
+            "ssh.protoversion",
+            String::from_utf8_lossy(proto).into_owned(),
+        );
+        unit.word(
+            "ssh.softwareversion",
+            String::from_utf8_lossy(software).into_owned(),
+        );
     }
 
     /// Packets in the clear (RFC 4253 section 6): what the side offers, up to its new keys.

@@ -1,6 +1,8 @@
 //! TLS: hellos and certificates.
 
 use super::super::super::buffer::Buffer;
+use super::super::unit::{Later, Unit};
+use super::super::wanted::Wanted;
 use super::Said;
 use crate::reassemble::app::{Certificate, ClientHello, ServerHello};
 
@@ -14,9 +16,13 @@ impl Said {
             unit.add(QUIC_SNI, name);
         }
         hello.alpn().for_each(|name| unit.add(ALPN, name));
-        unit.add(JA3_HASH, hello.ja3().as_bytes());
-        unit.add(JA3_STRING, hello.ja3_text().as_bytes());
-        unit.add(JA4, hello.ja4().as_bytes());
+        if fingerprints(unit, hello) {
+            let kept = hello.body.len().min(HELLO_MAX);
+            unit.keep(Later::ClientHello(
+                hello.carrier,
+                hello.body[..kept].to_vec(),
+            ));
+        }
         version(unit, hello.highest_version());
         unit.word("ssl_state", "client_hello");
         unit.is_whole = true;
@@ -27,7 +33,11 @@ impl Said {
         let unit = self.open(half);
         let text = hello.ja3s_text();
         unit.add(JA3S_STRING, text.as_bytes());
-        unit.add(JA3S_HASH, md5_hex(text.as_bytes()).as_bytes());
+        if unit.wants(JA3S_HASH) {
+            unit.add(JA3S_HASH, md5_hex(text.as_bytes()).as_bytes());
+        } else {
+            unit.keep(Later::ServerHello(text));
+        }
         random(unit, &hello.random);
         version(unit, hello.version);
         unit.word("ssl_state", "server_hello");
@@ -41,14 +51,14 @@ impl Said {
         if place > 0 {
             return;
         }
+        if !unit.wanted().certificates {
+            unit.keep(Later::Certificate(der.to_vec()));
+            return;
+        }
         let Some(c) = Certificate::read(der) else {
             return;
         };
-        unit.add(SUBJECT, c.subject.as_bytes());
-        unit.add(ISSUER, c.issuer.as_bytes());
-        unit.add(SERIAL, c.serial.as_bytes());
-        unit.add(FINGERPRINT, c.fingerprint.as_bytes());
-        c.names.iter().for_each(|n| unit.add(NAMES, n.as_bytes()));
+        names(unit, &c);
         unit.number("tls_cert_notbefore", c.not_before_s.max(0) as u64);
         unit.number("tls_cert_notafter", c.not_after_s.max(0) as u64);
         let expired = c.not_after_s < now_s;
@@ -60,7 +70,52 @@ impl Said {
     }
 }
 
-fn random(unit: &mut super::Unit, bytes: &[u8]) {
+/// What alerts tell of a side and was kept as it came, as buffers.
+pub(in super::super) fn told_later(unit: &Unit) -> Unit {
+    let mut told = Unit::new(unit.direction, unit.transaction, Wanted::default());
+    for kept in unit.kept() {
+        match kept {
+            Later::ClientHello(carrier, body) => {
+                if let Some(hello) = ClientHello::read(body, *carrier) {
+                    fingerprints(&mut told, &hello);
+                }
+            }
+            Later::ServerHello(text) => {
+                told.add(JA3S_STRING, text.as_bytes());
+                told.add(JA3S_HASH, md5_hex(text.as_bytes()).as_bytes());
+            }
+            Later::Certificate(der) => {
+                if let Some(c) = Certificate::read(der) {
+                    names(&mut told, &c);
+                }
+            }
+        }
+    }
+    told
+}
+
+/// Says the fingerprints that are wanted; returns whether some are not.
+fn fingerprints(unit: &mut Unit, hello: &ClientHello<'_>) -> bool {
+    let mut all = true;
+    let mut say = |buffer, text: &dyn Fn() -> String| match unit.wants(buffer) {
+        true => unit.add(buffer, text().as_bytes()),
+        false => all = false,
+    };
+    say(JA3_HASH, &|| hello.ja3());
+    say(JA3_STRING, &|| hello.ja3_text());
+    say(JA4, &|| hello.ja4());
+    !all
+}
+
+fn names(unit: &mut Unit, c: &Certificate) {
+    unit.add(SUBJECT, c.subject.as_bytes());
+    unit.add(ISSUER, c.issuer.as_bytes());
+    unit.add(SERIAL, c.serial.as_bytes());
+    unit.add(FINGERPRINT, c.fingerprint.as_bytes());
+    c.names.iter().for_each(|n| unit.add(NAMES, n.as_bytes()));
+}
+
+fn random(unit: &mut Unit, bytes: &[u8]) {
     unit.add(RANDOM, bytes);
     if let Some((time, rest)) = bytes.split_at_checked(4) {
         unit.add(RANDOM_TIME, time);
@@ -68,7 +123,7 @@ fn random(unit: &mut super::Unit, bytes: &[u8]) {
     }
 }
 
-fn version(unit: &mut super::Unit, version: u16) {
+fn version(unit: &mut Unit, version: u16) {
     let (plain, ssl) = match version {
         0x0002 => ("", "sslv2"),
         0x0300 => ("", "sslv3"),
@@ -105,3 +160,5 @@ const ISSUER: Buffer = Buffer::named("tls.cert_issuer");
 const SERIAL: Buffer = Buffer::named("tls.cert_serial");
 const FINGERPRINT: Buffer = Buffer::named("tls.cert_fingerprint");
 const NAMES: Buffer = Buffer::named("tls.subjectaltname");
+/// Bytes of a hello that are kept for alerts.
+const HELLO_MAX: usize = 4_096;

@@ -2,6 +2,9 @@
 
 /// Path and query, decoded once; of a target with scheme and host these are left out.
 pub(super) fn normal(raw: &[u8]) -> Vec<u8> {
+    if is_plain(raw) {
+        return raw.to_vec();
+    }
     let target = without_host(raw);
     let (target, fragment) = cut(target, b'#');
     let (path, query) = cut(target, b'?');
@@ -15,6 +18,16 @@ pub(super) fn normal(raw: &[u8]) -> Vec<u8> {
         out.extend_from_slice(fragment);
     }
     out
+}
+
+/// Whether there is nothing to do: no sign that is decoded or turned, no host, no empty or dotted segment.
+fn is_plain(raw: &[u8]) -> bool {
+    let is_odd = |b: &u8| !b.is_ascii_graphic() || matches!(b, b'%' | b'\\' | b'#' | b'+' | b':');
+    let path = raw.split(|b| *b == b'?').next().unwrap_or_default();
+    let mut pairs = path.windows(2);
+    path.first() == Some(&b'/')
+        && !raw.iter().any(is_odd)
+        && !pairs.any(|p| matches!(p, b"//" | b"/." | b"/;"))
 }
 
 /// The host of a target that has one.

@@ -1,15 +1,21 @@
 //! From hashes to places in the arena: open addressing with linear probing, at most half full.
 
-use crate::model::prefetch;
+use super::prefetch;
 
-/// Cells of 64 bits: the upper half of the hash, and the place plus one; 0 is empty. A removal moves later cells of the
+/// Where things of a hash are in an arena. Cells of 64 bits: the upper half of the hash, and the place plus one; 0 is empty. A removal moves later cells of the
 /// run back, so there are no tombstones and the time of a search never grows with age. It grows with what is in it: few
 /// conversations lie in few pages, which the processor finds at once.
 #[derive(Debug)]
-pub(super) struct Index {
+pub struct Index {
     cells: Vec<u64>,
     mask: usize,
     count: usize,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Index {
