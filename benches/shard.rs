@@ -3,7 +3,8 @@
 //! 100,000 prefixes, 2,000 name rules, 200 port and 200 address rules, 500 interfaces, two QoS policies.
 //!
 //! `cargo bench --bench shard [-- v5|v9|ipfix] [many]`: medians of seven rounds of CPU time. `many`: 10,000 exporters of four
-//! templates beside four of four, in turn, so that what else runs meets both. `talkers`: the whole path with talkers and without, in turn.
+//! templates beside four of four, in turn, so that what else runs meets both. `talkers`: the whole path with talkers and without, in turn;
+//! `detectors`: with all detectors and without.
 
 mod everything;
 mod load;
@@ -11,6 +12,7 @@ mod load;
 use flowhouse::aggregate::{Settings, Usage};
 use flowhouse::batch::{Identity, Sealer, Table};
 use flowhouse::decode::{CALLED_AHEAD, Decoder};
+use flowhouse::detect::anomaly::{self as detect, Detectors};
 use flowhouse::enrich::Tables;
 use flowhouse::ledger::Book;
 use flowhouse::shard::{Back, ExportShard};
@@ -43,6 +45,9 @@ fn main() {
     );
     if has("talkers") {
         return talkers();
+    }
+    if has("detectors") {
+        return detectors();
     }
     let plain = Arc::new(Tables::new(&Default::default()).expect("default tables"));
     let all = !PROFILES.iter().any(|(name, _)| has(name));
@@ -121,6 +126,64 @@ fn talkers() {
     }
 }
 
+/// The whole path without detectors and with all of them, in turn: medians of CPU time. Zones and rules are set, so that policy is judged, too.
+fn detectors() {
+    let plain = Arc::new(Tables::new(&Default::default()).expect("default tables"));
+    for (name, profile) in PROFILES {
+        let mut load = Load::new(
+            profile,
+            Shape {
+                exporters: 4,
+                templates: 2,
+                datagrams: 40_000,
+            },
+        );
+        for compression in [Compression::None, Compression::Lz4] {
+            let mut runs = [false, true].map(|on| {
+                let mut run = Run::new(plain.clone(), true, Some(compression));
+                if on {
+                    let shard = shard(plain.clone(), &Settings::default());
+                    run.shard = shard.with_sightings();
+                    run.detectors = Some(Detectors::new(&judged()).expect("settings"));
+                }
+                (on, run)
+            });
+            for round in 0..=ROUNDS {
+                for (_, run) in &mut runs {
+                    run.round(&mut load, round);
+                }
+            }
+            for (on, run) in &mut runs {
+                run.times.sort();
+                let ns = run.times[ROUNDS / 2].as_nanos() as f64 / load.records as f64;
+                println!(
+                    "{name:<8} {compression:?} detectors {on}: {:.2} M records/s, {ns:.1} ns/record, {} incidents",
+                    1e3 / ns,
+                    run.found,
+                );
+            }
+        }
+    }
+}
+
+/// Everything that detectors can judge.
+fn judged() -> detect::Settings {
+    let zone = |name: &str, network: &str| detect::ZoneSettings {
+        name: name.into(),
+        networks: vec![network.into()],
+    };
+    let mut settings = detect::Settings::default();
+    settings.policy.zones = vec![zone("a", "10.1.0.0/16"), zone("b", "10.2.0.0/16")];
+    settings.policy.allow = vec![detect::AllowSettings {
+        from: "a".into(),
+        to: "b".into(),
+        ports: vec!["443/tcp".into()],
+        applications: vec![],
+    }];
+    settings.policy.cleartext = vec!["telnet".into()];
+    settings
+}
+
 /// Which names there are.
 #[derive(Clone, Copy)]
 enum Names {
@@ -163,6 +226,8 @@ struct Run {
     shard: ExportShard,
     full: bool,
     encoder: Option<Encoder>,
+    detectors: Option<Detectors>,
+    found: usize,
     times: Vec<Duration>,
     rows: u64,
     usage_rows: u64,
@@ -175,6 +240,8 @@ impl Run {
             shard: shard(tables, &Settings::default()),
             full,
             encoder: compression.map(Encoder::new),
+            detectors: None,
+            found: 0,
             times: Vec::new(),
             rows: 0,
             usage_rows: 0,
@@ -204,6 +271,11 @@ impl Run {
                 continue;
             }
             self.shard.close_batch(NOW_MS * 1_000_000);
+            if let Some(detectors) = &mut self.detectors {
+                let seen = self.shard.take_sightings();
+                seen.iter().for_each(|s| detectors.observe(s));
+                self.found += detectors.take().len();
+            }
             if self.shard.rows_open() >= BUNDLE_ROWS || self.shard.due(NOW_MS * 1_000_000) {
                 self.seal();
             }

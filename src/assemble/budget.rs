@@ -298,6 +298,7 @@ const LIMITS: &[(&str, Limit)] = limits![
     signatures.engine.talk_bytes_max,
     detect.places_max,
     detect.incidents_max,
+    detect.volume.series_max,
     meter.flows_max,
     meter.media_max,
     decode.exporters_max,

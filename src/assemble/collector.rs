@@ -78,7 +78,7 @@ impl Collector {
         let shard = |mine: &dyn Fn(Addr) -> bool| {
             export_shard(config, tables.clone(), sealers.one(), &before, mine)
         };
-        let (lookout, judges) = correlate::prepare(config)?.unzip();
+        let (lookout, judges) = correlate::prepare(config, &state, &connection)?.unzip();
         let workers = workers(shard, config, &intake, (&cells, &lookout), changes)?;
         let (senders, mut shards) = start_shards(workers, &outbox, config.receive.queue)?;
         let back = || Back::new(tables.clone(), usage(config), sealers.one());

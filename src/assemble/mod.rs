@@ -11,6 +11,7 @@ mod budget;
 mod captures;
 mod collector;
 mod correlate;
+mod days;
 mod desk;
 mod embedded;
 mod findings;

@@ -5,6 +5,7 @@ use crate::decode::End;
 use anyhow::{Context, Result, bail};
 use std::fs::{self, File, TryLockError};
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
@@ -128,9 +129,33 @@ impl StateDirectory {
     /// # Errors
     /// When the file system refuses.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let mut open = File::options();
+        self.write_as(open.write(true).create(true).truncate(true), name, bytes)
+    }
+
+    /// The same for a file that nobody else may read.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    pub fn write_private(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        // a file that is there already keeps the rights that it has
+        self.remove(&format!("{name}.new"));
+        let mut open = File::options();
+        self.write_as(open.write(true).create_new(true).mode(0o600), name, bytes)
+    }
+
+    /// Puts a file that cannot be used beside, where people find it and nothing reads it.
+    pub fn set_aside(&self, name: &str) {
+        let beside = self.path.join(format!("{name}.damaged"));
+        if let Err(error) = fs::rename(self.path.join(name), &beside) {
+            tracing::warn!("cannot rename {name} to {}: {error}", beside.display());
+        }
+    }
+
+    fn write_as(&self, open: &mut fs::OpenOptions, name: &str, bytes: &[u8]) -> Result<()> {
         let (to, temporary) = (self.path.join(name), self.path.join(format!("{name}.new")));
         let write = || -> std::io::Result<()> {
-            let mut f = File::create(&temporary)?;
+            let mut f = open.open(&temporary)?;
             f.write_all(bytes)?;
             f.sync_all()?;
             fs::rename(&temporary, &to)?;

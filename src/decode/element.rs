@@ -27,6 +27,8 @@ pub enum Kind {
     Frame,
     /// IEEE 754, 4 or 8 bytes (RFC 7011 section 6.2).
     Float,
+    /// 12 bytes: an access list, an entry of it and an extended entry, each a hash (Cisco NSEL); the last two are the number.
+    Rule,
 }
 
 /// How a time is counted.
@@ -84,6 +86,7 @@ pub enum Target {
     NatEvent,
     FirewallEvent,
     FwExtEvent,
+    FwRule,
     FlowId,
     SrcMac,
     DstMac,
@@ -201,6 +204,7 @@ impl Element {
             Kind::Time(_) => length == 8,
             Kind::Text | Kind::Frame => length > 0,
             Kind::Float => matches!(length, 4 | 8),
+            Kind::Rule => length == 12,
         }
     }
 }
@@ -370,6 +374,7 @@ pub const ELEMENTS: &[Element] = elements! {
     0/352 "" U, T::L2Bytes;
     0/371 "user_name" X, T::UserName;
     0/460 "" X, T::ServerName;
+    0/33000 "" Kind::Rule, T::FwRule;
     0/33002 "fw_ext_event" U, T::FwExtEvent;
     0/40000 "user_name" X, T::UserName;
     0/40001 "nat_src_addr" A, T::NatSrcAddr;

@@ -336,6 +336,7 @@ mod tests {
                     Kind::Address if e.accepts(4) => 4,
                     Kind::Address => 16,
                     Kind::Mac => 6,
+                    Kind::Rule => 12,
                     Kind::Mpls(_) => 3,
                     Kind::Text => 1 + pick * 4,
                     Kind::AppId => 1 + pick,

@@ -122,6 +122,7 @@ places! {
     NatEvent = U8 nat_mut().nat_event;
     FirewallEvent = U8 firewall_mut().firewall_event;
     FwExtEvent = U16 firewall_mut().fw_ext_event;
+    FwRule = U64 firewall_mut().rule;
     FlowId = U64 firewall_mut().flow_id;
     EventMs = Time firewall_mut().event_ms;
     SrcMac = U64 layer2_mut().src_mac;

@@ -141,8 +141,10 @@ columns! {
 }
 
 columns! {
-    /// Firewall events (NSEL, elements 233, 33002, 148, 323).
+    /// Firewall events (NSEL, elements 233, 33000, 33002, 148, 323).
     FirewallColumns {
+        /// Element 33000: the rule, by the two hashes that the firewall prints beside it; 0: none. Not stored.
+        rule: u64,
         /// Element 148.
         flow_id: u64,
         /// Elements 323, 322: ms since 1970 UTC.

@@ -124,6 +124,12 @@ kinds! {
     PolicySegmentation = "policy_segmentation", Policy, Medium, "Traffic between zones that is not allowed", ["T1021"];
     /// A firewall denied much.
     PolicyDenied = "policy_denied", Policy, Low, "Denied by a firewall", [];
+    /// A class of traffic is used by whom it is not meant for.
+    PolicyDscp = "policy_dscp", Policy, Low, "DSCP that is not theirs", [];
+    /// What a policy allows, or a firewall has a rule for, and nobody uses.
+    PolicyUnused = "policy_unused", Policy, Low, "Rules that nothing uses", [];
+    /// One source goes from stage to stage.
+    AttackChain = "attack_chain", Anomaly, Critical, "An attack goes on", [];
     /// Detectors lost state.
     DetectorDegraded = "detector_degraded", Anomaly, Medium, "A detector is degraded", [];
 }

@@ -23,6 +23,11 @@ impl NameTable {
         self.0.get(id as usize).map_or("", |n| n)
     }
 
+    /// The name of an id, to be kept.
+    pub fn shared(&self, id: u32) -> Option<&Arc<str>> {
+        self.0.get(id as usize)
+    }
+
     /// All names, in order of their ids.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
         self.0.iter().map(|n| &**n)

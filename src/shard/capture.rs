@@ -1,7 +1,7 @@
 //! Frames to rows, for one shard.
 
 use super::{Back, Ring, RulesChange, Sealed};
-use crate::detect::anomaly::{ArpSeen, Feed, Sighting, of_rows};
+use crate::detect::anomaly::{ArpSeen, Feed, Namer, Sighting, of_rows};
 use crate::detect::signature::engine::{Alert, Conflict, Demoted, Engine};
 use crate::dissect::{Dissected, Dissector, FrameHead, Reason, glance};
 use crate::ledger::{Book, Outcome, Tally};
@@ -27,6 +27,7 @@ pub struct CaptureShard {
     /// What detectors look at beside rows; nobody where there are none.
     feed: Option<Feed>,
     sightings: Vec<Sighting>,
+    namer: Namer,
     back: Back,
     open: FlowBatch,
     opened_ns: i64,
@@ -70,6 +71,7 @@ impl CaptureShard {
             conflicts: vec![],
             feed: None,
             sightings: vec![],
+            namer: Namer::default(),
             back,
             open: FlowBatch::new(),
             opened_ns: 0,
@@ -309,10 +311,13 @@ impl CaptureShard {
             return;
         }
         let fresh = self.back.fresh_batch();
-        let batch = std::mem::replace(&mut self.open, fresh);
+        let mut batch = std::mem::replace(&mut self.open, fresh);
         if self.feed.is_some() {
             let places = self.meter.take_places();
-            of_rows(&batch, &places, &mut self.sightings);
+            let end = batch.len();
+            self.back.enrich(&mut batch, end, &mut self.book);
+            let names = (&**self.back.tables().names(), &mut self.namer);
+            of_rows(&batch, &places, names, &mut self.sightings);
         }
         self.back.take(batch, now_ns, &mut self.book);
     }
@@ -323,7 +328,8 @@ impl CaptureShard {
         if !self.open.is_empty() {
             self.back.finish_rows(&mut self.open, &mut self.book);
             if self.feed.is_some() {
-                of_rows(&self.open, &places, &mut self.sightings);
+                let names = (&**self.back.tables().names(), &mut self.namer);
+                of_rows(&self.open, &places, names, &mut self.sightings);
             }
             use_rows(&self.open, &places, &self.back);
         }

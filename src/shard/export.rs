@@ -2,7 +2,7 @@
 
 use super::{Back, Sealed};
 use crate::decode::{Decoder, End, Faults, StateError};
-use crate::detect::anomaly::{Sighting, of_rows};
+use crate::detect::anomaly::{Namer, Sighting, of_rows};
 use crate::ledger::{Book, Outcome};
 use crate::model::{Addr, Datagram, FlowBatch, Learned};
 
@@ -16,6 +16,7 @@ pub struct ExportShard {
     learned: Vec<Learned>,
     /// What detectors look at; nothing where there are none.
     sightings: Option<Vec<Sighting>>,
+    namer: Namer,
     book: Book,
 }
 
@@ -29,6 +30,7 @@ impl ExportShard {
             opened_ns: 0,
             learned: vec![],
             sightings: None,
+            namer: Namer::default(),
             book,
         }
     }
@@ -110,9 +112,12 @@ impl ExportShard {
             return;
         }
         let fresh = self.back.fresh_batch();
-        let batch = std::mem::replace(&mut self.open, fresh);
+        let mut batch = std::mem::replace(&mut self.open, fresh);
         if let Some(sightings) = &mut self.sightings {
-            of_rows(&batch, &[], sightings);
+            let end = batch.len();
+            self.back.enrich(&mut batch, end, &mut self.book);
+            let names = self.back.tables().names();
+            of_rows(&batch, &[], (names, &mut self.namer), sightings);
         }
         self.back.take(batch, now_ns, &mut self.book);
     }
@@ -133,7 +138,8 @@ impl ExportShard {
         if !self.open.is_empty() {
             self.back.finish_rows(&mut self.open, &mut self.book);
             if let Some(sightings) = &mut self.sightings {
-                of_rows(&self.open, &[], sightings);
+                let names = self.back.tables().names();
+                of_rows(&self.open, &[], (names, &mut self.namer), sightings);
             }
             use_rows(&self.open, &self.back);
         }

@@ -2,6 +2,7 @@
 
 use crate::detect::anomaly::Sighting;
 use crossbeam_channel::{Sender, TrySendError};
+use std::sync::{Arc, Weak};
 
 /// Facts of a shard up to a time.
 #[derive(Debug)]
@@ -16,12 +17,34 @@ pub struct Sighted {
 
 /// The way to the detectors. A shard never waits for them.
 #[derive(Clone, Debug)]
-pub struct Lookout(Sender<Sighted>);
+pub struct Lookout(Arc<Sender<Sighted>>);
+
+/// A way for somebody for whom detectors do not wait: it ends with the shards.
+#[derive(Clone, Debug)]
+pub struct Guest(Weak<Sender<Sighted>>);
+
+impl Guest {
+    /// Hands facts over; returns how many found no room, `None` where nobody judges any more.
+    #[must_use]
+    pub fn tell(&self, sighted: Sighted) -> Option<u64> {
+        Some(Lookout(self.0.upgrade()?).tell(sighted))
+    }
+
+    /// Whether nobody judges any more.
+    pub fn is_over(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+}
 
 impl Lookout {
     /// A way.
     pub fn new(to: Sender<Sighted>) -> Self {
-        Lookout(to)
+        Lookout(Arc::new(to))
+    }
+
+    /// The same way for somebody who comes and goes.
+    pub fn guest(&self) -> Guest {
+        Guest(Arc::downgrade(&self.0))
     }
 
     /// Hands facts over; returns how many found no room and are gone.
@@ -61,5 +84,9 @@ mod tests {
         let lookout = Lookout::new(to);
         assert_eq!([lookout.tell(sighted()), lookout.tell(sighted())], [0, 3]);
         assert_eq!(from.try_iter().count(), 1);
+        let guest = lookout.guest();
+        assert_eq!((guest.tell(sighted()), guest.is_over()), (Some(0), false));
+        drop(lookout);
+        assert_eq!((guest.tell(sighted()), guest.is_over()), (None, true));
     }
 }

@@ -67,7 +67,7 @@ impl Fields {
                 }));
             }
             Kind::Time(clock) => self.time(name, clock, number(bytes), moment),
-            Kind::Frame | Kind::Float => {}
+            Kind::Frame | Kind::Float | Kind::Rule => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! State of a fixed size: sets of eight places, of which the least suspicious gives way.
 
+use super::keep::Kept;
 use super::keyed::{Key, Keyed};
 
 /// What an arena holds of a key.
@@ -110,6 +111,36 @@ impl<K: Key, V: Held> Arena<K, V> {
         self.index.fill(0);
         self.slots.clear();
         self.shares.fill(0);
+    }
+
+    /// Writes every entry that would be a loss.
+    pub fn put(&self, out: &mut Vec<u8>)
+    where
+        K: Kept,
+        V: Kept,
+    {
+        let held = || self.slots.iter().filter(|(_, v)| !v.is_light());
+        (held().count() as u64).put(out);
+        for (key, value) in held() {
+            key.put(out);
+            value.put(out);
+        }
+    }
+
+    /// Takes back what was written, as far as there is room for it.
+    pub fn get(&mut self, keyed: &Keyed, from: &mut &[u8]) -> Option<()>
+    where
+        K: Kept,
+        V: Kept,
+    {
+        for _ in 0..u64::get(from)? {
+            let (key, value) = (K::get(from)?, V::get(from)?);
+            if let Some(place) = self.entry(keyed, &key) {
+                *place = value;
+            }
+        }
+        (self.evicted, self.refused) = (0, 0);
+        Some(())
     }
 
     fn set(&self, keyed: &Keyed, key: &K) -> usize {

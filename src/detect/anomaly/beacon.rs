@@ -5,7 +5,8 @@
 //! so are services whose rhythm is their use (time, names).
 
 use super::arena::{Arena, Held};
-use super::keyed::Recent;
+use super::keep::kept;
+use super::keyed::{Keyed, Recent};
 use super::sighting::{FlowSeen, Side};
 use super::{Ctx, evidence, figure, is_group};
 use crate::detect::incident::{Finding, Growth, Handle};
@@ -29,6 +30,8 @@ struct Calls {
     back: u64,
     handle: Option<Handle>,
 }
+
+kept!(Calls { ring, n, first_ms, last_ms, latest_ms, bytes, back; handle });
 
 impl Held for Calls {
     fn suspicion(&self) -> u32 {
@@ -64,6 +67,16 @@ impl Beacon {
 
     pub fn clear(&mut self) {
         self.pairs.clear();
+    }
+
+    pub fn put(&self, out: &mut Vec<u8>) {
+        self.once.put(out);
+        self.pairs.put(out);
+    }
+
+    pub fn get(&mut self, keyed: &Keyed, from: &mut &[u8]) -> Option<()> {
+        self.once.get(from)?;
+        self.pairs.get(keyed, from)
     }
 
     pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {

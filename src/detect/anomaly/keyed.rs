@@ -1,5 +1,6 @@
 //! Hashes that an attacker cannot foresee, and counting by them.
 
+use super::keep::Kept;
 use crate::model::Addr;
 use foldhash::quality::FixedState;
 use std::hash::{BuildHasher, Hash};
@@ -68,7 +69,7 @@ pub(super) fn network(addr: &Addr) -> Addr {
 /// How many different things there were: linear counting (Whang, Vander-Zanden and Taylor, 1990) with 64 bits a word.
 /// Nearly exact up to half as many as there are bits; it ends at about five times as many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Distinct<const WORDS: usize>([u64; WORDS]);
+pub(super) struct Distinct<const WORDS: usize>(pub(super) [u64; WORDS]);
 
 impl<const WORDS: usize> Default for Distinct<WORDS> {
     fn default() -> Self {
@@ -144,6 +145,22 @@ impl Recent {
         let places = self.places(hash);
         let all = |bits: &[u64]| places.iter().all(|b| bits[b / 64] >> (b % 64) & 1 == 1);
         self.bits.iter().any(|b| all(b))
+    }
+
+    /// Writes it.
+    pub fn put(&self, out: &mut Vec<u8>) {
+        self.began_ms.put(out);
+        self.bits[0].put(out);
+        self.bits[1].put(out);
+    }
+
+    /// Takes back what was written with as many bits.
+    pub fn get(&mut self, from: &mut &[u8]) -> Option<()> {
+        let began_ms = Kept::get(from)?;
+        let bits: [Vec<u64>; 2] = [Kept::get(from)?, Kept::get(from)?];
+        let same = bits.iter().zip(&self.bits).all(|(a, b)| a.len() == b.len());
+        (self.began_ms, self.bits) = same.then_some((began_ms, bits))?;
+        Some(())
     }
 
     fn places(&self, hash: u64) -> [usize; 2] {

@@ -4,7 +4,8 @@
 //! fan-out over administrative ports goes by hosts in an hour, since what is usual for a host is not known to a replay.
 
 use super::arena::{Arena, Held};
-use super::keyed::Distinct;
+use super::keep::kept;
+use super::keyed::{Distinct, Keyed};
 use super::sighting::{CallSeen, FlowSeen, PairSeen, Side};
 use super::{Ctx, evidence, figure};
 use crate::detect::incident::{Finding, Growth, Handle};
@@ -34,6 +35,8 @@ struct Doors {
     hosts: Distinct<4>,
     handle: Option<Handle>,
 }
+
+kept!(Doors { began_ms, first_ms, last_ms, hosts; handle });
 
 impl Held for Calls {
     fn suspicion(&self) -> u32 {
@@ -77,6 +80,14 @@ impl Lateral {
     pub fn clear(&mut self) {
         self.pairs.clear();
         self.hosts.clear();
+    }
+
+    pub fn put(&self, out: &mut Vec<u8>) {
+        self.hosts.put(out);
+    }
+
+    pub fn get(&mut self, keyed: &Keyed, from: &mut &[u8]) -> Option<()> {
+        self.hosts.get(keyed, from)
     }
 
     pub fn call(&mut self, ctx: &mut Ctx<'_>, c: &CallSeen) {

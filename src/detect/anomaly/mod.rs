@@ -14,31 +14,45 @@ mod dns;
 mod feed;
 mod flood;
 mod icmp;
+mod keep;
 mod keyed;
 mod lateral;
+mod namer;
 mod odd;
 mod payload;
+mod policy;
+mod profile;
 mod reflectors;
 mod scan;
+mod service;
 mod settings;
 mod sighting;
+mod silent;
+mod snapshot;
 mod upload;
+mod volume;
 mod zones;
 
 pub use feed::Feed;
+pub use namer::Namer;
+pub use policy::{AllowSettings, DscpSettings, PolicySettings, RuleSettings, ZoneSettings};
+pub use profile::Profile;
 pub use settings::{
-    BeaconSettings, BruteForceSettings, DnsSettings, FloodSettings, ScanSettings, Settings,
-    UploadSettings,
+    BeaconSettings, BruteForceSettings, DnsSettings, FloodSettings, ScanSettings, ServiceSettings,
+    Settings, UploadSettings, VolumeSettings,
 };
 pub use sighting::{
-    ArpSeen, Burst, BurstKind, CallSeen, DeniedSeen, DnsSeen, EchoSeen, FlowSeen, OddSeen,
-    PairSeen, Seen, Side, Sighting, of_rows,
+    ArpSeen, Burst, BurstKind, CallSeen, DaysSeen, DeniedSeen, DnsSeen, EchoSeen, FlowSeen,
+    OddSeen, PairSeen, Seen, Side, Sighting, of_rows,
 };
 
 use super::incident::{Finding, Incidents};
 use crate::model::{Addr, Detection, DetectionKind, Entity, EntityRole, EvidenceFlow, Figure};
+pub(super) use keep::Kept;
 use keyed::{Keyed, Recent};
+use namer::Called;
 use zones::Zones;
+pub use zones::ranges;
 
 /// What a detector works with.
 struct Ctx<'a> {
@@ -46,6 +60,7 @@ struct Ctx<'a> {
     settings: &'a Settings,
     keyed: &'a Keyed,
     zones: &'a Zones,
+    names: &'a Called,
     incidents: &'a mut Incidents,
 }
 
@@ -55,6 +70,7 @@ pub struct Detectors {
     settings: Settings,
     keyed: Keyed,
     zones: Zones,
+    names: Called,
     incidents: Incidents,
     parts: Parts,
     /// Questions and answers of rows that have no direction of their own.
@@ -63,6 +79,8 @@ pub struct Detectors {
     second: i64,
     lost_told: u64,
     lost_ms: i64,
+    /// Why state was not taken over, until it is told.
+    forgot: Option<String>,
 }
 
 #[derive(Debug)]
@@ -77,6 +95,10 @@ struct Parts {
     lateral: lateral::Lateral,
     beacon: beacon::Beacon,
     upload: upload::Upload,
+    service: service::Service,
+    volume: volume::Volume,
+    silent: silent::Silent,
+    policy: policy::Policy,
 }
 
 impl Detectors {
@@ -93,6 +115,7 @@ impl Detectors {
         Ok(Detectors {
             keyed: Keyed::new(settings.hash_seed),
             zones,
+            names: Called::new(),
             incidents: Incidents::new(
                 settings.incident_gap_s,
                 settings.incidents_max,
@@ -110,6 +133,10 @@ impl Detectors {
                 lateral: lateral::Lateral::new(places),
                 beacon: beacon::Beacon::new(places),
                 upload: upload::Upload::new(places),
+                service: service::Service::new(places),
+                volume: volume::Volume::new(settings.volume.series_max.min(SERIES_MAX)),
+                silent: silent::Silent::new(),
+                policy: policy::Policy::new(places, &settings.policy)?,
             },
             answers: Recent::new(ANSWERS_LOG2, ANSWERS_MS),
             settings: settings.clone(),
@@ -117,6 +144,7 @@ impl Detectors {
             second: i64::MIN,
             lost_told: 0,
             lost_ms: i64::MIN,
+            forgot: None,
         })
     }
 
@@ -134,6 +162,11 @@ impl Detectors {
             lateral::Lateral::bytes(places),
             beacon::Beacon::bytes(places),
             upload::Upload::bytes(places),
+            service::Service::bytes(places),
+            volume::Volume::bytes(settings.volume.series_max.min(SERIES_MAX)),
+            silent::Silent::bytes(),
+            policy::Policy::bytes(places),
+            Called::bytes(),
             Recent::bytes(ANSWERS_LOG2),
             settings.incidents_max.saturating_mul(INCIDENT_BYTES),
         ];
@@ -143,6 +176,10 @@ impl Detectors {
     /// Takes a fact. Facts come in the order of the input.
     pub fn observe(&mut self, s: &Sighting) {
         self.pass(s.now_ms);
+        if let Seen::Name(number, name) = &s.seen {
+            self.names.learn(*number, name);
+            return;
+        }
         let (mut ctx, parts, answers) = self.split();
         match &s.seen {
             Seen::Flow(f) => flow(&mut ctx, parts, answers, f),
@@ -154,6 +191,8 @@ impl Detectors {
             Seen::Denied(d) => parts.brute_force.denied(&mut ctx, d),
             Seen::Call(c) => parts.lateral.call(&mut ctx, c),
             Seen::Heartbleed(p) => lateral::Lateral::heartbleed(&mut ctx, p),
+            Seen::Days(d) => parts.upload.days(&mut ctx, d),
+            Seen::Name(..) => {}
         }
     }
 
@@ -194,7 +233,7 @@ impl Detectors {
     }
 
     /// Entries that gave way and keys that found no room, of each detector.
-    pub fn lost(&self) -> [(&'static str, u64, u64); 10] {
+    pub fn lost(&self) -> [(&'static str, u64, u64); 15] {
         let p = &self.parts;
         [
             ("scan", p.scan.lost()),
@@ -207,14 +246,37 @@ impl Detectors {
             ("lateral", p.lateral.lost()),
             ("beacon", p.beacon.lost()),
             ("upload", p.upload.lost()),
+            ("service", p.service.lost()),
+            ("volume", p.volume.lost()),
+            ("silent", p.silent.lost()),
+            ("policy", p.policy.lost()),
+            ("names", (0, self.names.refused())),
         ]
         .map(|(name, (evicted, refused))| (name, evicted, refused))
     }
 
+    /// Says that what was known before a restart is lost.
+    pub fn forgot(&mut self, why: &str) {
+        self.forgot = Some(why.to_owned());
+    }
+
     fn tick(&mut self) {
         self.degraded();
+        if let Some(why) = self.forgot.take() {
+            let finding = Finding {
+                detector: "anomaly.state",
+                about: "what was known before the start is lost".to_owned(),
+                count: 1,
+                facts: vec![("why", why)],
+                ..degraded(self.now_ms)
+            };
+            self.incidents.report(self.now_ms, finding);
+        }
         let (mut ctx, parts, _) = self.split();
         parts.flood.tick(&mut ctx);
+        parts.volume.tick(&mut ctx);
+        parts.silent.tick(&mut ctx);
+        parts.policy.tick(&mut ctx);
         let now_ms = self.now_ms;
         self.incidents.tick(now_ms);
     }
@@ -232,22 +294,12 @@ impl Detectors {
         let facts = lost.iter().filter(|l| l.1 + l.2 > 0);
         let facts = facts.map(|l| (l.0, format!("{} gave way, {} found no room", l.1, l.2)));
         let finding = Finding {
-            kind: DetectionKind::DetectorDegraded,
-            detector: "anomaly.places",
-            entity: Entity::Collector,
-            role: EntityRole::Victim,
-            severity: None,
-            confidence: 100,
             about: "places are taken".to_owned(),
-            first_ms: self.now_ms,
-            last_ms: self.now_ms,
             count: fresh,
-            peers: vec![],
-            peers_total: 0,
             figures: vec![figure("entries lost", all as f64, Some(LOST_MIN as f64))],
             facts: facts.collect(),
             counterfactual: "more places (`detect.places_max`), or fewer hosts".to_owned(),
-            blind: vec!["what was known of the entries that are lost".to_owned()],
+            ..degraded(self.now_ms)
         };
         self.incidents.report(self.now_ms, finding);
     }
@@ -264,6 +316,10 @@ impl Detectors {
         p.lateral.clear();
         p.beacon.clear();
         p.upload.clear();
+        p.service.clear();
+        p.volume.clear();
+        p.silent.clear();
+        p.policy.clear();
         (self.now_ms, self.second) = (i64::MIN, i64::MIN);
     }
 
@@ -273,9 +329,32 @@ impl Detectors {
             settings: &self.settings,
             keyed: &self.keyed,
             zones: &self.zones,
+            names: &self.names,
             incidents: &mut self.incidents,
         };
         (ctx, &mut self.parts, &mut self.answers)
+    }
+}
+
+/// That detectors know less than they did.
+fn degraded(now_ms: i64) -> Finding {
+    Finding {
+        kind: DetectionKind::DetectorDegraded,
+        detector: "anomaly.places",
+        entity: Entity::Collector,
+        role: EntityRole::Victim,
+        severity: None,
+        confidence: 100,
+        about: String::new(),
+        first_ms: now_ms,
+        last_ms: now_ms,
+        count: 1,
+        peers: vec![],
+        peers_total: 0,
+        figures: vec![figure("times", 1.0, Some(1.0))],
+        facts: vec![],
+        counterfactual: "a state file that can be read".to_owned(),
+        blind: vec!["what was known of what is lost".to_owned()],
     }
 }
 
@@ -303,8 +382,12 @@ fn flow(ctx: &mut Ctx<'_>, parts: &mut Parts, answers: &mut Recent, f: &FlowSeen
         parts.brute_force.flow(ctx, f);
         parts.beacon.flow(ctx, f);
         parts.lateral.flow(ctx, f);
+        parts.service.flow(ctx, f, answered);
     }
     parts.upload.flow(ctx, f);
+    parts.silent.flow(ctx, f);
+    parts.volume.flow(ctx, f);
+    parts.policy.flow(ctx, f);
 }
 
 /// A flow as evidence.
@@ -357,6 +440,7 @@ const TCP: u8 = 6;
 const UDP: u8 = 17;
 const PLACES_MIN: usize = 4_096;
 const PLACES_MAX: usize = 1 << 22;
+const SERIES_MAX: usize = 1 << 20;
 /// Where the clock goes back by more, another capture begins.
 const STEP_MS: i64 = 3_600_000;
 const ANSWERS_LOG2: u32 = 22;

@@ -8,7 +8,8 @@
 //! Of a source little is kept until four contacts failed, then it has a place in a smaller table.
 
 use super::arena::{Arena, Held};
-use super::keyed::Distinct;
+use super::keep::{Kept, kept};
+use super::keyed::{Distinct, Keyed};
 use super::sighting::{FlowSeen, Side};
 use super::{Ctx, evidence, is_group};
 use crate::detect::incident::{Finding, Growth, Handle};
@@ -64,6 +65,53 @@ struct Slot<K> {
     worked: Distinct<4>,
 }
 
+kept!(Source {
+    last_ms,
+    failed,
+    walk,
+    tried,
+    worked,
+    early
+});
+kept!(Detail { first_ms, last_ms, contacts, hosts, ports, all_hosts; handle });
+
+impl Kept for Contact {
+    fn put(&self, out: &mut Vec<u8>) {
+        (self.proto, self.port, self.failed).put(out);
+    }
+    fn get(from: &mut &[u8]) -> Option<Self> {
+        let (proto, port, failed) = Kept::get(from)?;
+        // how it was tried is told by what comes next
+        Some(Contact {
+            proto,
+            port,
+            failed,
+            method: "",
+        })
+    }
+}
+
+impl<K: Kept> Kept for Slot<K> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.key.put(out);
+        (self.weight, self.quick_ms).put(out);
+        (self.failed, self.quick, self.worked).put(out);
+    }
+    fn get(from: &mut &[u8]) -> Option<Self> {
+        let key = K::get(from)?;
+        let (weight, quick_ms) = Kept::get(from)?;
+        let (failed, quick, worked) = Kept::get(from)?;
+        Some(Slot {
+            key,
+            weight,
+            quick_ms,
+            failed,
+            quick,
+            worked,
+        })
+    }
+}
+
 const EARLY: usize = 3;
 const SLOTS: usize = 4;
 
@@ -109,6 +157,16 @@ impl Scan {
     pub fn clear(&mut self) {
         self.sources.clear();
         self.details.clear();
+    }
+
+    pub fn put(&self, out: &mut Vec<u8>) {
+        self.sources.put(out);
+        self.details.put(out);
+    }
+
+    pub fn get(&mut self, keyed: &Keyed, from: &mut &[u8]) -> Option<()> {
+        self.sources.get(keyed, from)?;
+        self.details.get(keyed, from)
     }
 
     pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, answered: bool) {

@@ -1,15 +1,47 @@
 //! What can be set about detectors. Start values and where they come from stand in the file of each detector.
 
+use super::policy::PolicySettings;
+use super::profile::Profile;
 use crate::model::DetectionKind;
 use serde::Deserialize;
 use std::net::IpAddr;
 
+/// Thresholds, each with the value that holds where neither the profile nor the configuration says more, and what a configuration
+/// gives of them.
+macro_rules! thresholds {
+    ($(#[$doc:meta])* $name:ident, $given:ident { $($(#[$text:meta])* pub $key:ident: $kind:ty = $value:expr,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $name { $($(#[$text])* pub $key: $kind,)* }
+
+        impl Default for $name {
+            fn default() -> Self {
+                $name { $($key: $value,)* }
+            }
+        }
+
+        #[derive(Clone, Debug, Default, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        struct $given { $($key: Option<$kind>,)* }
+
+        impl $given {
+            /// What is given, and of the profile what is not.
+            fn over(self, profile: $name) -> $name {
+                $name { $($key: self.$key.unwrap_or(profile.$key),)* }
+            }
+        }
+    };
+}
+
 /// All detectors. Times are of the data, not of the collector's clock.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(from = "Given")]
 pub struct Settings {
     /// Whether detectors run. Default true.
     pub enabled: bool,
+    /// What kind of network it is: `small_office`, `campus`, `data_centre` or `provider`. It sets the thresholds below and
+    /// `off`; what stands in the file goes before it. Default `campus`.
+    pub profile: Profile,
     /// Networks that are inside, as `ADDRESS/BITS`. Default: the private ones of RFC 1918, RFC 4193 and RFC 6598, and link-local ones.
     pub inside: Vec<String>,
     /// Kinds of detections that are never told, by their words. Default none.
@@ -18,7 +50,7 @@ pub struct Settings {
     pub allow_sources: Vec<IpAddr>,
     /// Domains below which names may be as long and many as they like (DNS tunnels). Default: lookups of reputation of known makers.
     pub allow_domains: Vec<String>,
-    /// Places of the largest tables (count); the others have their share of it. Default 65,536, about 115 MB in all with all incidents.
+    /// Places of the largest tables (count); the others have their share of it. Default 65,536, about 150 MB in all with all incidents.
     pub places_max: usize,
     /// An incident that was silent for so long is over; the same again is another one, seconds. Default 3,600.
     pub incident_gap_s: u32,
@@ -38,9 +70,68 @@ pub struct Settings {
     pub dns: DnsSettings,
     /// `[detect.upload]`
     pub upload: UploadSettings,
+    /// `[detect.service]`
+    pub service: ServiceSettings,
+    /// `[detect.volume]`
+    pub volume: VolumeSettings,
+    /// `[detect.policy]`
+    pub policy: PolicySettings,
     /// Key of all hashes: secret in `run`, constant in `replay`; not configured.
     #[serde(skip)]
     pub hash_seed: u64,
+}
+
+/// What a configuration says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Given {
+    profile: Profile,
+    enabled: Option<bool>,
+    inside: Option<Vec<String>>,
+    off: Option<Vec<String>>,
+    allow_sources: Option<Vec<IpAddr>>,
+    allow_domains: Option<Vec<String>>,
+    places_max: Option<usize>,
+    incident_gap_s: Option<u32>,
+    incidents_max: Option<usize>,
+    incidents_per_day_max: Option<u32>,
+    scan: ScanGiven,
+    flood: FloodGiven,
+    brute_force: BruteForceGiven,
+    beacon: BeaconGiven,
+    dns: DnsGiven,
+    upload: UploadGiven,
+    service: ServiceGiven,
+    volume: VolumeGiven,
+    policy: PolicySettings,
+}
+
+impl From<Given> for Settings {
+    fn from(g: Given) -> Self {
+        let p = g.profile.settings();
+        Settings {
+            enabled: g.enabled.unwrap_or(p.enabled),
+            profile: g.profile,
+            inside: g.inside.unwrap_or(p.inside),
+            off: g.off.unwrap_or(p.off),
+            allow_sources: g.allow_sources.unwrap_or(p.allow_sources),
+            allow_domains: g.allow_domains.unwrap_or(p.allow_domains),
+            places_max: g.places_max.unwrap_or(p.places_max),
+            incident_gap_s: g.incident_gap_s.unwrap_or(p.incident_gap_s),
+            incidents_max: g.incidents_max.unwrap_or(p.incidents_max),
+            incidents_per_day_max: g.incidents_per_day_max.unwrap_or(p.incidents_per_day_max),
+            scan: g.scan.over(p.scan),
+            flood: g.flood.over(p.flood),
+            brute_force: g.brute_force.over(p.brute_force),
+            beacon: g.beacon.over(p.beacon),
+            dns: g.dns.over(p.dns),
+            upload: g.upload.over(p.upload),
+            service: g.service.over(p.service),
+            volume: g.volume.over(p.volume),
+            policy: g.policy,
+            hash_seed: 0,
+        }
+    }
 }
 
 impl Default for Settings {
@@ -48,6 +139,7 @@ impl Default for Settings {
         let words = |w: &[&str]| w.iter().map(|w| (*w).to_owned()).collect();
         Settings {
             enabled: true,
+            profile: Profile::default(),
             inside: words(&INSIDE),
             off: vec![],
             allow_sources: vec![],
@@ -62,6 +154,9 @@ impl Default for Settings {
             beacon: BeaconSettings::default(),
             dns: DnsSettings::default(),
             upload: UploadSettings::default(),
+            service: ServiceSettings::default(),
+            volume: VolumeSettings::default(),
+            policy: PolicySettings::default(),
             hash_seed: 0,
         }
     }
@@ -84,6 +179,15 @@ impl Settings {
         ];
         let wrong = shares.iter().filter(|(_, v)| !(0.0..=1.0).contains(v));
         faults.extend(wrong.map(|(key, _)| format!("{key} must be 0 to 1")));
+        let policy = super::policy::Policy::new(64, &self.policy);
+        faults.extend(policy.err());
+        let days = [
+            ("detect.service.known_days", self.service.known_days),
+            ("detect.policy.unused_days", self.policy.unused_days),
+            ("detect.upload.days", self.upload.days),
+        ];
+        let wrong = days.iter().filter(|(_, v)| !(1..=DAYS_MAX).contains(v));
+        faults.extend(wrong.map(|(key, _)| format!("{key} must be 1 to {DAYS_MAX}")));
         if self.places_max == 0 {
             faults.push("detect.places_max must be at least 1".to_owned());
         }
@@ -91,165 +195,130 @@ impl Settings {
     }
 }
 
-/// When contacts that fail are a scan.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ScanSettings {
-    /// Ports of one host that fail within five minutes (count). Default 10.
-    pub ports_quick: u32,
-    /// Ports of one host that fail in whatever time (count). Default 30.
-    pub ports_slow: u32,
-    /// UDP ports of one host without an answer (count). Default 20.
-    pub ports_udp: u32,
-    /// Hosts that fail on one port of a known service (count). Default 15.
-    pub hosts: u32,
-    /// Hosts that fail on one port of no known service (count). Default 50.
-    pub hosts_unknown_port: u32,
-    /// Hosts that are pinged within five minutes (count). Default 20.
-    pub hosts_pinged: u32,
-    /// Hosts that one asks for by ARP within a minute (count). Default 30.
-    pub hosts_arp: u32,
-    /// Of first contacts, those that fail, at least (0 to 1). Default 0.8.
-    pub failed_share: f64,
-    /// A source that is silent for so long is forgotten, seconds. Default 21,600.
-    pub memory_s: u32,
-}
-
-impl Default for ScanSettings {
-    fn default() -> Self {
-        ScanSettings {
-            ports_quick: 10,
-            ports_slow: 30,
-            ports_udp: 20,
-            hosts: 15,
-            hosts_unknown_port: 50,
-            hosts_pinged: 20,
-            hosts_arp: 30,
-            failed_share: 0.8,
-            memory_s: 21_600,
-        }
+thresholds! {
+    /// When contacts that fail are a scan.
+    ScanSettings, ScanGiven {
+        /// Ports of one host that fail within five minutes (count). Default 10.
+        pub ports_quick: u32 = 10,
+        /// Ports of one host that fail in whatever time (count). Default 30.
+        pub ports_slow: u32 = 30,
+        /// UDP ports of one host without an answer (count). Default 20.
+        pub ports_udp: u32 = 20,
+        /// Hosts that fail on one port of a known service (count). Default 15.
+        pub hosts: u32 = 15,
+        /// Hosts that fail on one port of no known service (count). Default 50.
+        pub hosts_unknown_port: u32 = 50,
+        /// Hosts that are pinged within five minutes (count). Default 20.
+        pub hosts_pinged: u32 = 20,
+        /// Hosts that one asks for by ARP within a minute (count). Default 30.
+        pub hosts_arp: u32 = 30,
+        /// Of first contacts, those that fail, at least (0 to 1). Default 0.8.
+        pub failed_share: f64 = 0.8,
+        /// A source that is silent for so long is forgotten, seconds. Default 21,600.
+        pub memory_s: u32 = 21_600,
     }
 }
 
-/// When packets are a flood.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct FloodSettings {
-    /// Connections that stay half open, within three seconds (count); of flows within a minute five times as many. Default 300.
-    pub half_open: u32,
-    /// Hosts that answer what nobody asked, within a minute (count). Default 20.
-    pub reflectors: u32,
-    /// Packets a second to one host without an answer, of many sources (count). Default 500.
-    pub packets_many_sources: u32,
-    /// Packets a second to one host without an answer (count). Default 20,000.
-    pub packets: u32,
-    /// Bytes a second to one host without an answer. Default 125,000,000.
-    pub bytes: u64,
-}
-
-impl Default for FloodSettings {
-    fn default() -> Self {
-        FloodSettings {
-            half_open: 300,
-            reflectors: 20,
-            packets_many_sources: 500,
-            packets: 20_000,
-            bytes: 125_000_000,
-        }
+thresholds! {
+    /// When packets are a flood.
+    FloodSettings, FloodGiven {
+        /// Connections that stay half open, within three seconds (count); of flows within a minute five times as many. Default 300.
+        pub half_open: u32 = 300,
+        /// Hosts that answer what nobody asked, within a minute (count). Default 20.
+        pub reflectors: u32 = 20,
+        /// Packets a second to one host without an answer, of many sources (count). Default 500.
+        pub packets_many_sources: u32 = 500,
+        /// Packets a second to one host without an answer (count). Default 20,000.
+        pub packets: u32 = 20_000,
+        /// Bytes a second to one host without an answer. Default 125,000,000.
+        pub bytes: u64 = 125_000_000,
     }
 }
 
-/// When sessions are guesses.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct BruteForceSettings {
-    /// Sessions of the shape of a failed login, within ten minutes (count). Default 9.
-    pub sessions: u32,
-    /// The same on a port of no known service (count). Default 40.
-    pub sessions_unknown_port: u32,
-    /// Refusals that a server told in the clear, within ten minutes (count). Default 10.
-    pub refusals: u32,
-    /// Hosts that one tries, each seldom, within an hour (count). Default 10.
-    pub spray_hosts: u32,
-    /// Deviation of the bytes of the sessions, in parts of their mean. Default 0.35.
-    pub bytes_cv_max: f64,
-}
-
-impl Default for BruteForceSettings {
-    fn default() -> Self {
-        BruteForceSettings {
-            sessions: 9,
-            sessions_unknown_port: 40,
-            refusals: 10,
-            spray_hosts: 10,
-            bytes_cv_max: 0.35,
-        }
+thresholds! {
+    /// When sessions are guesses.
+    BruteForceSettings, BruteForceGiven {
+        /// Sessions of the shape of a failed login, within ten minutes (count). Default 9.
+        pub sessions: u32 = 9,
+        /// The same on a port of no known service (count). Default 40.
+        pub sessions_unknown_port: u32 = 40,
+        /// Refusals that a server told in the clear, within ten minutes (count). Default 10.
+        pub refusals: u32 = 10,
+        /// Hosts that one tries, each seldom, within an hour (count). Default 10.
+        pub spray_hosts: u32 = 10,
+        /// Deviation of the bytes of the sessions, in parts of their mean. Default 0.35.
+        pub bytes_cv_max: f64 = 0.35,
     }
 }
 
-/// When connections are a beacon.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct BeaconSettings {
-    /// Connections at least (count). Default 8.
-    pub connections: u32,
-    /// Score of rhythm and sizes at least (0 to 1). Default 0.85.
-    pub score: f64,
-    /// Pause between two connections at least, ms. Default 1,500.
-    pub pause_min_ms: i64,
-}
-
-impl Default for BeaconSettings {
-    fn default() -> Self {
-        BeaconSettings {
-            connections: 8,
-            score: 0.85,
-            pause_min_ms: 1_500,
-        }
+thresholds! {
+    /// When connections are a beacon.
+    BeaconSettings, BeaconGiven {
+        /// Connections at least (count). Default 8.
+        pub connections: u32 = 8,
+        /// Score of rhythm and sizes at least (0 to 1). Default 0.85.
+        pub score: f64 = 0.85,
+        /// Pause between two connections at least, ms. Default 1,500.
+        pub pause_min_ms: i64 = 1_500,
     }
 }
 
-/// When names are a tunnel, or generated.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DnsSettings {
-    /// Different names below one domain within ten minutes (count). Default 40.
-    pub names: u32,
-    /// Bytes of a name before its domain, on average. Default 30.
-    pub name_bytes: f64,
-    /// Names of record types that hardly anybody asks for, or of text (count). Default 20.
-    pub odd_names: u32,
-    /// Domains that do not exist, asked for within five minutes (count). Default 20.
-    pub missing_domains: u32,
-}
-
-impl Default for DnsSettings {
-    fn default() -> Self {
-        DnsSettings {
-            names: 40,
-            name_bytes: 30.0,
-            odd_names: 20,
-            missing_domains: 20,
-        }
+thresholds! {
+    /// When names are a tunnel, or generated.
+    DnsSettings, DnsGiven {
+        /// Different names below one domain within ten minutes (count). Default 40.
+        pub names: u32 = 40,
+        /// Bytes of a name before its domain, on average. Default 30.
+        pub name_bytes: f64 = 30.0,
+        /// Names of record types that hardly anybody asks for, or of text (count). Default 20.
+        pub odd_names: u32 = 20,
+        /// Domains that do not exist, asked for within five minutes (count). Default 20.
+        pub missing_domains: u32 = 20,
     }
 }
 
-/// When uploads are large.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct UploadSettings {
-    /// Bytes from a host inside to one outside within an hour. Default 50,000,000.
-    pub bytes: u64,
-    /// Bytes sent for each that came back. Default 5.
-    pub ratio: f64,
+thresholds! {
+    /// When uploads are large.
+    UploadSettings, UploadGiven {
+        /// Bytes from a host inside to one outside within an hour. Default 50,000,000.
+        pub bytes: u64 = 50_000_000,
+        /// Bytes sent for each that came back. Default 5.
+        pub ratio: f64 = 5.0,
+        /// Bytes from a host inside to one outside within `days`, on three days at least; asked of the store. Default 200,000,000.
+        pub slow_bytes: u64 = 200_000_000,
+        /// Days of that (1 to 365). Default 7.
+        pub days: u32 = 7,
+    }
 }
 
-impl Default for UploadSettings {
-    fn default() -> Self {
-        UploadSettings {
-            bytes: 50_000_000,
-            ratio: 5.0,
-        }
+thresholds! {
+    /// When a service is new.
+    ServiceSettings, ServiceGiven {
+        /// Sessions on a port (count). Default 3.
+        pub sessions: u32 = 3,
+        /// Days that the host, and the collector, knew nothing of it (1 to 365). Default 7.
+        pub known_days: u32 = 7,
+    }
+}
+
+thresholds! {
+    /// When volume is unusual, and an exporter silent.
+    VolumeSettings, VolumeGiven {
+        /// Deviations from what is usual at this hour of the week. Default 6.
+        pub deviations: f64 = 6.0,
+        /// How much more than usual, in parts of it. Default 0.5.
+        pub rise: f64 = 0.5,
+        /// How much less than usual, in parts of it. Default 0.7.
+        pub fall: f64 = 0.7,
+        /// The least difference, bits a second. Default 5,000,000.
+        pub least_bits_s: u64 = 5_000_000,
+        /// Buckets of five minutes in a row (count). Default 3.
+        pub buckets: u32 = 3,
+        /// Interfaces, applications, classes and networks, of all exporters, that are watched (count); past it new ones are counted as
+        /// lost. Default 4,096, which take 9 MB.
+        pub series_max: usize = 4_096,
+        /// Silence of an exporter that is told, seconds. Default 300.
+        pub silent_s: u32 = 300,
     }
 }
 
@@ -276,3 +345,5 @@ const ALLOWED_DOMAINS: [&str; 9] = [
     "surbl.org",
     "uribl.com",
 ];
+
+const DAYS_MAX: u32 = 365;

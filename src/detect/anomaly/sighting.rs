@@ -1,8 +1,10 @@
 //! What detectors look at: small facts out of rows and packets, each at its place in the order of the input.
 
+use super::namer::Namer;
 use crate::model::{
-    Addr, ConversationSide, Field, FlowBatch, Handshake, Origin, RowFlags, RowPlace,
+    Addr, ConversationSide, Field, FlowBatch, Handshake, Names, Origin, RowFlags, RowPlace,
 };
+use std::sync::Arc;
 
 /// A fact with its place among those of all shards and the clock of the data.
 #[derive(Clone, Debug)]
@@ -36,6 +38,10 @@ pub enum Seen {
     Call(CallSeen),
     /// A TLS heartbeat that asks for more than it sends.
     Heartbleed(PairSeen),
+    /// What a number in later rows is called.
+    Name(u64, Arc<str>),
+    /// What one host sent to a place in past days, by the store.
+    Days(DaysSeen),
 }
 
 /// Which side of its conversation a row is of.
@@ -95,8 +101,36 @@ pub struct FlowSeen {
     pub spoken: u8,
     /// Exporter.
     pub exporter: Addr,
-    /// Named networks of the ends, ids in the tables of names.
-    pub nets: (u32, u32),
+    /// Ingress and egress interface; 0 where nobody says.
+    pub interfaces: (u32, u32),
+    /// Metered where it left, by element 61.
+    pub at_egress: bool,
+    /// DSCP; `None` where nobody says.
+    pub dscp: Option<u8>,
+    /// Version of TLS as in its records; 0 where there is none.
+    pub tls_version: u16,
+    /// Event of a firewall (element 233): 1 created, 2 deleted, 3 denied.
+    pub firewall_event: u8,
+    /// The rule that it comes from, by its hashes; 0: none.
+    pub firewall_rule: u64,
+    /// Application on top, the number of its name; so are the others. 0: none.
+    pub app: u64,
+    /// Protocol spoken.
+    pub app_proto: u64,
+    /// QoS class.
+    pub class: u64,
+    /// Named networks of the ends.
+    pub nets: (u64, u64),
+}
+
+/// Who began a flow, with whom, and at which port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ends {
+    pub client: Addr,
+    pub server: Addr,
+    pub port: u16,
+    /// Whether the row goes from client to server.
+    pub forth: bool,
 }
 
 impl FlowSeen {
@@ -108,6 +142,28 @@ impl FlowSeen {
     /// Bytes times the sampling interval.
     pub fn est_bytes(&self) -> u64 {
         self.bytes.saturating_mul(u64::from(self.interval.max(1)))
+    }
+
+    /// Who began: as packets tell, or a SYN without an answer, else whose port is the larger one.
+    pub(super) fn ends(&self) -> Ends {
+        let has_ports = matches!(self.proto, 6 | 17 | 132);
+        let alone = self.proto == 6 && self.tcp_flags.is_some_and(|t| t & 0x12 == 0x02);
+        let forth = match self.side {
+            Side::Initiator => true,
+            Side::Responder => false,
+            Side::Unknown => !has_ports || alone || self.dst_port <= self.src_port,
+        };
+        let (client, server, port) = match forth {
+            true => (self.src, self.dst, self.dst_port),
+            false => (self.dst, self.src, self.src_port),
+        };
+        let port = if has_ports { port } else { 0 };
+        Ends {
+            client,
+            server,
+            port,
+            forth,
+        }
     }
 
     /// How long it lasted, ms.
@@ -260,6 +316,25 @@ pub struct CallSeen {
     pub time_ms: i64,
 }
 
+/// What a host inside sent to one outside on so many days.
+#[derive(Clone, Copy, Debug)]
+pub struct DaysSeen {
+    /// Who sent.
+    pub src: Addr,
+    /// To whom.
+    pub dst: Addr,
+    /// Bytes sent, times the sampling interval.
+    pub sent: u64,
+    /// Bytes that came back.
+    pub came: u64,
+    /// Days on which something was sent.
+    pub days: u32,
+    /// First flow, ms since 1970 UTC.
+    pub first_ms: i64,
+    /// Last flow.
+    pub last_ms: i64,
+}
+
 /// Two hosts at a time.
 #[derive(Clone, Copy, Debug)]
 pub struct PairSeen {
@@ -273,8 +348,14 @@ pub struct PairSeen {
     pub time_ms: i64,
 }
 
-/// Tells the rows of a batch. `places` has the place of each, or is empty where all belong to the frame that they came in.
-pub fn of_rows(batch: &FlowBatch, places: &[RowPlace], out: &mut Vec<Sighting>) {
+/// Tells the rows of a batch. `places` has the place of each, or is empty where all belong to the frame that they came in;
+/// `names` are those that its rows refer to.
+pub fn of_rows(
+    batch: &FlowBatch,
+    places: &[RowPlace],
+    (names, namer): (&Names, &mut Namer),
+    out: &mut Vec<Sighting>,
+) {
     let mut i = 0;
     while i < batch.len() {
         let place = places.get(i).copied();
@@ -286,6 +367,15 @@ pub fn of_rows(batch: &FlowBatch, places: &[RowPlace], out: &mut Vec<Sighting>) 
             Origin::Packets => p.exported_at_ms,
             _ => p.received_at_ns.div_euclid(1_000_000),
         };
+        namer.name(batch, i, names, &mut flow);
+        for (number, name) in namer.fresh(now_ms) {
+            let seen = Seen::Name(number, name);
+            out.push(Sighting {
+                place,
+                now_ms,
+                seen,
+            });
+        }
         i += 1;
         if flow.side == Side::Initiator {
             flow.back_bytes = Some(0);
@@ -339,8 +429,15 @@ fn of_row(batch: &FlowBatch, i: usize) -> FlowSeen {
         metered,
         goes_on: c.flow_end_reason[i] == ACTIVE_TIMEOUT,
         exporter: p.exporter,
+        interfaces: (c.in_if[i], c.out_if[i]),
+        at_egress: has(Field::Direction) && c.direction[i] == 1,
+        dscp: has(Field::Tos).then_some(c.tos[i] >> 2),
         ..FlowSeen::default()
     };
+    if let Some(firewall) = &batch.firewall {
+        flow.firewall_event = firewall.firewall_event[i];
+        flow.firewall_rule = firewall.rule[i];
+    }
     if let Some(link) = &batch.link {
         flow.icmp = link.icmp_type_code[i];
     }
@@ -350,6 +447,7 @@ fn of_row(batch: &FlowBatch, i: usize) -> FlowSeen {
     }
     if let Some(q) = &batch.quality {
         flow.conversation = q.conversation[i];
+        flow.tls_version = q.tls_version[i];
         flow.handshake = Handshake::from_number(q.handshake[i]);
         flow.side = match ConversationSide::from_number(q.conversation_side[i]) {
             ConversationSide::Initiator => Side::Initiator,
@@ -359,9 +457,6 @@ fn of_row(batch: &FlowBatch, i: usize) -> FlowSeen {
     }
     if let Some(spoken) = &batch.spoken {
         flow.spoken = spoken.spoken[i];
-    }
-    if let Some(nets) = &batch.nets {
-        flow.nets = (nets.src_net[i], nets.dst_net[i]);
     }
     flow
 }

@@ -1,17 +1,28 @@
-//! Uploads: much from a host inside to a place outside, and little back; and conversations with pools of miners.
+//! Uploads: much from a host inside to a place outside, and little back; the same over days; and conversations with pools of miners.
 //!
-//! Without a history of a month, what is new cannot be told from what is usual: the start values are those of `large_upload`, of
-//! low severity, and say so.
+//! Of every host it is learned what it sends outside at each hour of the day (mean and mean deviation, weight of two weeks), and which places it
+//! sent to within a month. What is usual for the host is not told; what goes to a place that nobody of it knew a week ago is a
+//! loss of data. As long as less than a week was seen, the fixed start values hold, of low severity, and the evidence says so.
+//! The start values are those of Slips (100 MB an hour) halved, and a ratio of five.
 
 use super::arena::{Arena, Held};
-use super::sighting::{FlowSeen, Side};
+use super::keep::{Kept, kept};
+use super::keyed::{Keyed, Recent, network};
+use super::sighting::{DaysSeen, FlowSeen, Side};
 use super::{Ctx, evidence, figure};
 use crate::detect::incident::{Finding, Growth, Handle};
 use crate::model::{Addr, AppProto, DetectionKind, Entity, EntityRole};
+use std::collections::BTreeMap;
 
 #[derive(Debug)]
 pub(super) struct Upload {
     pairs: Arena<(Addr, Addr), Sums>,
+    hosts: Arena<Addr, Usual>,
+    /// Places of each host within two weeks to a month.
+    places: Recent,
+    /// Slow ones that were told, and when.
+    slow: BTreeMap<(Addr, Addr), i64>,
+    began_ms: i64,
 }
 
 #[derive(Debug, Default)]
@@ -21,8 +32,37 @@ struct Sums {
     last_ms: i64,
     sent: u64,
     came: u64,
+    /// When the place was new to the host.
+    new_ms: i64,
     handle: Option<Handle>,
 }
+
+/// What a host sends outside, by the hour of the day.
+#[derive(Debug, Default)]
+struct Usual {
+    hour: i64,
+    last_ms: i64,
+    sent: u64,
+    hours: [Hour; 24],
+    learned: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Hour {
+    mean: f32,
+    deviation: f32,
+    n: u8,
+}
+
+kept!(Sums { began_ms, first_ms, last_ms, sent, came, new_ms; handle });
+kept!(Hour { mean, deviation, n });
+kept!(Usual {
+    hour,
+    last_ms,
+    sent,
+    hours,
+    learned
+});
 
 impl Held for Sums {
     fn suspicion(&self) -> u32 {
@@ -40,42 +80,197 @@ impl Held for Sums {
     }
 }
 
+impl Held for Usual {
+    fn suspicion(&self) -> u32 {
+        self.learned
+    }
+    fn last_ms(&self) -> i64 {
+        self.last_ms
+    }
+}
+
 impl Upload {
     pub fn new(places: usize) -> Self {
         Upload {
             pairs: Arena::new(places / 8),
+            hosts: Arena::new(places / 16),
+            places: Recent::new(PLACES_LOG2, PLACES_MS),
+            slow: BTreeMap::new(),
+            began_ms: i64::MIN,
         }
     }
 
     pub fn bytes(places: usize) -> usize {
         Arena::<(Addr, Addr), Sums>::bytes(places / 8)
+            + Arena::<Addr, Usual>::bytes(places / 16)
+            + Recent::bytes(PLACES_LOG2)
+            + SLOW_MAX * 2 * size_of::<((Addr, Addr), i64)>()
     }
 
     pub fn lost(&self) -> (u64, u64) {
-        self.pairs.lost()
+        let (a, b) = (self.pairs.lost(), self.hosts.lost());
+        (a.0 + b.0, a.1 + b.1)
     }
 
     pub fn clear(&mut self) {
         self.pairs.clear();
+        self.hosts.clear();
+        self.slow.clear();
+        self.began_ms = i64::MIN;
+    }
+
+    pub fn put(&self, out: &mut Vec<u8>) {
+        self.began_ms.put(out);
+        self.places.put(out);
+        self.pairs.put(out);
+        self.hosts.put(out);
+        let slow = self.slow.iter().map(|(pair, ms)| (pair.0, pair.1, *ms));
+        slow.collect::<Vec<(Addr, Addr, i64)>>().put(out);
+    }
+
+    pub fn get(&mut self, keyed: &Keyed, from: &mut &[u8]) -> Option<()> {
+        self.began_ms = Kept::get(from)?;
+        self.places.get(from)?;
+        self.pairs.get(keyed, from)?;
+        self.hosts.get(keyed, from)?;
+        let slow: Vec<(Addr, Addr, i64)> = Kept::get(from)?;
+        self.slow = slow.into_iter().map(|(a, b, ms)| ((a, b), ms)).collect();
+        Some(())
     }
 
     pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
         mining(ctx, f);
+        if self.began_ms == i64::MIN {
+            self.began_ms = ctx.now_ms;
+        }
+        let back = f.back_bytes.unwrap_or(0);
+        if f.est_bytes().max(back) < LEAST {
+            return;
+        }
         let out = ctx.zones.is_inside(&f.src) && !ctx.zones.is_inside(&f.dst);
         let home = !ctx.zones.is_inside(&f.src) && ctx.zones.is_inside(&f.dst);
-        let back = f.back_bytes.unwrap_or(0);
-        if !(out || home) || f.est_bytes().max(back) < LEAST {
+        if !(out || home) {
             return;
         }
         let (key, sent, came) = match out {
             true => ((f.src, f.dst), f.est_bytes(), back),
             false => ((f.dst, f.src), back, f.est_bytes()),
         };
+        let is_new = sent > 0 && self.is_new(ctx, key);
+        let usual = match sent {
+            0 => None,
+            _ => self
+                .hosts
+                .entry(ctx.keyed, &key.0)
+                .map(|u| u.add(ctx.now_ms, sent)),
+        };
+        let known_ms = ctx.now_ms.saturating_sub(self.began_ms);
         if let Some(sums) = self.pairs.entry(ctx.keyed, &key) {
             sums.add(ctx, f, sent, came);
-            sums.judge(ctx, f, key);
+            if is_new {
+                sums.new_ms = ctx.now_ms;
+            }
+            sums.judge(ctx, f, key, (known_ms, usual.flatten()));
         }
     }
+
+    /// Takes what the store says of past days.
+    pub fn days(&mut self, ctx: &mut Ctx<'_>, d: &DaysSeen) {
+        let s = &ctx.settings.upload;
+        let ratio = d.sent as f64 / d.came.max(1) as f64;
+        let is_it = d.sent >= s.slow_bytes && d.days >= SLOW_DAYS && ratio >= s.ratio;
+        let both = ctx.zones.is_inside(&d.src) && !ctx.zones.is_inside(&d.dst);
+        let again_ms = i64::from(s.days) * DAY_MS;
+        self.slow
+            .retain(|_, told| ctx.now_ms.saturating_sub(*told) < again_ms);
+        let told = self.slow.contains_key(&(d.src, d.dst)) || self.slow.len() >= SLOW_MAX;
+        if !is_it || !both || told || ctx.settings.allow_sources.contains(&d.src.to_ip()) {
+            return;
+        }
+        self.slow.insert((d.src, d.dst), ctx.now_ms);
+        let finding = Finding {
+            kind: DetectionKind::Exfiltration,
+            detector: "upload.slow",
+            entity: Entity::Host(d.src),
+            role: EntityRole::Source,
+            severity: None,
+            confidence: 55,
+            about: format!("{} to {} within {} days", d.src, d.dst, s.days),
+            first_ms: d.first_ms,
+            last_ms: d.last_ms,
+            count: d.days.into(),
+            peers: vec![d.dst],
+            peers_total: 1,
+            figures: vec![
+                figure(
+                    "bytes sent within these days",
+                    d.sent as f64,
+                    Some(s.slow_bytes as f64),
+                ),
+                figure(RATIO, ratio, Some(s.ratio)),
+                figure("days with traffic", d.days.into(), Some(SLOW_DAYS.into())),
+            ],
+            facts: vec![("days", s.days.to_string())],
+            counterfactual: format!("fewer than {} bytes, or more that came back", s.slow_bytes),
+            blind: vec!["days that the store does not have any more".to_owned()],
+        };
+        ctx.incidents.report(ctx.now_ms, finding);
+    }
+
+    /// Whether a host never sent to the network of a place, as far as is known; from now on it did.
+    fn is_new(&mut self, ctx: &Ctx<'_>, (src, dst): (Addr, Addr)) -> bool {
+        self.places.pass(ctx.now_ms);
+        let hash = ctx.keyed.hash(&(src, network(&dst)));
+        let known = self.places.has(hash);
+        self.places.add(hash);
+        !known
+    }
+}
+
+impl Usual {
+    /// Adds bytes of this hour; what hours of this time of day had on average, and what is still usual, where enough are known.
+    fn add(&mut self, now_ms: i64, sent: u64) -> Option<(f64, f64)> {
+        let hour = now_ms.div_euclid(WINDOW_MS);
+        if self.hour != hour {
+            if self.hour != 0 {
+                self.learn(self.hour, self.sent);
+                // hours without a byte, as far as they change anything
+                let idle = self.hour.max(hour - HOURS_MAX).saturating_add(1)..hour;
+                idle.for_each(|h| self.learn(h, 0));
+            }
+            (self.hour, self.sent) = (hour, 0);
+        }
+        self.sent = self.sent.saturating_add(sent);
+        self.last_ms = now_ms;
+        // what begins at an hour one day begins a little before it on another
+        let around = (hour - 1..=hour + 1).map(|h| &self.hours[slot(h)]);
+        let mut known = around.filter(|h| h.n >= DAYS_KNOWN).peekable();
+        known.peek()?;
+        let bound = |h: &Hour| f64::from(h.mean) * USUAL_MEAN + USUAL * f64::from(h.deviation);
+        let all = known.map(|h| (f64::from(h.mean), bound(h)));
+        Some(all.fold((0.0, 0.0), |a, b| (a.0.max(b.0), a.1.max(b.1))))
+    }
+
+    fn learn(&mut self, hour: i64, sent: u64) {
+        let h = &mut self.hours[slot(hour)];
+        let mut x = sent as f32;
+        if h.n >= DAYS_KNOWN {
+            // one large upload is no habit
+            x = x.min(h.mean + CUT * h.deviation.max(h.mean));
+        }
+        h.n = h.n.saturating_add(1);
+        let off = x - h.mean;
+        h.mean += (1.0 / f32::from(h.n)).max(WEIGHT) * off;
+        if h.n > 1 {
+            let weight = (1.0 / f32::from(h.n - 1)).max(WEIGHT);
+            h.deviation += weight * (off.abs() - h.deviation);
+        }
+        self.learned = self.learned.saturating_add(1);
+    }
+}
+
+fn slot(hour: i64) -> usize {
+    hour.rem_euclid(24) as usize
 }
 
 impl Sums {
@@ -84,6 +279,7 @@ impl Sums {
             *self = Sums {
                 began_ms: ctx.now_ms,
                 first_ms: f.start_ms,
+                new_ms: self.new_ms,
                 handle: self.handle,
                 ..Sums::default()
             };
@@ -93,7 +289,13 @@ impl Sums {
         self.came = self.came.saturating_add(came);
     }
 
-    fn judge(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, (src, dst): (Addr, Addr)) {
+    fn judge(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        f: &FlowSeen,
+        (src, dst): (Addr, Addr),
+        (known_ms, usual): (i64, Option<(f64, f64)>),
+    ) {
         if let Some(handle) = self.handle {
             let growth = Growth {
                 last_ms: f.end_ms,
@@ -113,38 +315,75 @@ impl Sums {
         if self.sent < s.bytes || ratio < s.ratio {
             return;
         }
+        let is_new = known_ms >= KNOWN_MS && ctx.now_ms.saturating_sub(self.new_ms) < DAY_MS;
+        let bound = usual.map(|u| u.1);
+        if !is_new && bound.is_some_and(|b| (self.sent as f64) < b) {
+            return;
+        }
+        let finding = self.finding(ctx, f, (src, dst), (known_ms, is_new, usual));
+        self.handle = ctx.incidents.report(ctx.now_ms, finding);
+        if let Some(handle) = self.handle {
+            ctx.incidents.show(handle, evidence(f));
+        }
+    }
+
+    fn finding(
+        &self,
+        ctx: &Ctx<'_>,
+        f: &FlowSeen,
+        (src, dst): (Addr, Addr),
+        (known_ms, is_new, usual): (i64, bool, Option<(f64, f64)>),
+    ) -> Finding {
+        let s = &ctx.settings.upload;
+        let ratio = self.sent as f64 / self.came.max(1) as f64;
+        let bound = usual.map(|u| u.1);
+        let (kind, detector, confidence) = match is_new {
+            true => (DetectionKind::Exfiltration, "upload.new_place", 70),
+            false => (DetectionKind::LargeUpload, "upload.ratio", 50),
+        };
+        let mut sent = figure(
+            SENT,
+            self.sent as f64,
+            Some(bound.unwrap_or(0.0).max(s.bytes as f64)),
+        );
+        sent.baseline = usual.map(|u| u.0);
         let mut blind = super::sampled(f.interval);
-        blind.push("whether this host sends so much usually is not known".to_owned());
-        let finding = Finding {
-            kind: DetectionKind::LargeUpload,
-            detector: "upload.ratio",
+        if usual.is_none() {
+            blind.push("whether this host sends so much usually is not known".to_owned());
+        }
+        if known_ms < KNOWN_MS {
+            blind.push("whether this place is new to it is not known".to_owned());
+        }
+        let place = match is_new {
+            true => "nothing was sent there within two weeks before",
+            false => "known, or not known for how long",
+        };
+        Finding {
+            kind,
+            detector,
             entity: Entity::Host(src),
             role: EntityRole::Source,
             severity: None,
-            confidence: 50,
+            confidence,
             about: format!("{src} to {dst}"),
             first_ms: self.first_ms,
             last_ms: f.end_ms,
             count: 1,
             peers: vec![dst],
             peers_total: 1,
-            figures: vec![
-                figure(SENT, self.sent as f64, Some(s.bytes as f64)),
-                figure("bytes sent for each that came back", ratio, Some(s.ratio)),
-            ],
-            facts: vec![],
+            figures: vec![sent, figure(RATIO, ratio, Some(s.ratio))],
+            facts: vec![("place", place.to_owned())],
             counterfactual: format!("fewer than {} bytes, or more that came back", s.bytes),
             blind,
-        };
-        self.handle = ctx.incidents.report(ctx.now_ms, finding);
-        if let Some(handle) = self.handle {
-            ctx.incidents.show(handle, evidence(f));
         }
     }
 }
 
 /// A conversation that speaks a protocol of mining pools.
 fn mining(ctx: &mut Ctx<'_>, f: &FlowSeen) {
+    if f.spoken == 0 {
+        return;
+    }
     let miners = [AppProto::Stratum, AppProto::Monero, AppProto::Ethereum];
     let Some(proto) = miners.iter().find(|p| **p as u8 == f.spoken) else {
         return;
@@ -177,6 +416,56 @@ fn mining(ctx: &mut Ctx<'_>, f: &FlowSeen) {
 }
 
 const SENT: &str = "bytes sent within an hour";
+const RATIO: &str = "bytes sent for each that came back";
 const WINDOW_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 86_400_000;
 /// Smaller rows make no large upload.
 const LEAST: u64 = 4_096;
+const PLACES_LOG2: u32 = 22;
+/// Kept twice as long at most.
+const PLACES_MS: i64 = 15 * DAY_MS;
+/// From so long on it is known what is new.
+const KNOWN_MS: i64 = 7 * DAY_MS;
+/// Days from which on it is known what is usual at an hour.
+const DAYS_KNOWN: u8 = 7;
+/// Hours of silence that are learned.
+const HOURS_MAX: i64 = 14 * 24;
+/// Of two weeks of days.
+const WEIGHT: f32 = 1.0 / 14.0;
+const CUT: f32 = 3.0;
+/// Half as much again as the mean is usual, and so many mean deviations more.
+const USUAL_MEAN: f64 = 1.5;
+const USUAL: f64 = 6.0;
+const SLOW_DAYS: u32 = 3;
+const SLOW_MAX: usize = 4_096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_that_sends_every_night_is_known_for_it() {
+        let mut u = Usual::default();
+        let mut bounds = vec![];
+        for hour in 1..=400i64 {
+            let night = hour % 24 == 2;
+            let sent = if night { 500_000_000 } else { 1_000_000 };
+            let usual = u.add(hour * WINDOW_MS, sent);
+            assert_eq!(usual.is_some(), hour >= 6 * 24 + 2, "{hour}");
+            if let Some((_, bound)) = usual.filter(|_| hour > 200) {
+                bounds.push((hour % 24, bound));
+            }
+        }
+        for (hour, bound) in bounds {
+            match hour {
+                1..=3 => assert!(bound > 700e6, "{hour}: {bound}"),
+                _ => assert!(bound < 2e6, "{hour}: {bound}"),
+            }
+        }
+        // one large upload is no habit, and nights of silence count
+        let before = u.hours[12].mean;
+        u.add((400 + 20) * WINDOW_MS, 1);
+        u.learn(12, 900_000_000);
+        assert!(u.hours[12].mean < 2.0 * before);
+    }
+}

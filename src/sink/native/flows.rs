@@ -481,6 +481,7 @@ mod tests {
             "app_id_sent",
             "booked_from_ms",
             "booked_to_ms",
+            "rule",
         ];
         for name in groups.concat().iter().filter(|n| !inner.contains(n)) {
             assert!(

@@ -4,6 +4,7 @@ mod form;
 pub mod incidents;
 mod reconciliation;
 mod statements;
+mod uploads;
 
 use super::Error;
 use clickhouse::Client;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 pub use form::Form;
 pub use reconciliation::{reconciliation, reconciliation_summary};
 pub use statements::statements;
+pub use uploads::{SlowUploads, slow_uploads};
 
 /// One file of `schemas/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

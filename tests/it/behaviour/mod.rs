@@ -2,13 +2,17 @@
 //! found in ordinary traffic; and the number of shards makes no difference.
 
 mod attacks;
+mod exported;
+mod rules;
 mod scenarios;
+mod stored;
+mod weeks;
 
 use crate::harness::{corpus, directory, exe};
 use attacks::Scene;
 use flowhouse::detect::anomaly::{Detectors, Settings};
 use flowhouse::model::Detection;
-use scenarios::{Attack, STRIKE_MS};
+use scenarios::{Attack, INSIDE, STRIKE_MS};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,9 +21,14 @@ use std::process::Command;
 
 /// What a replay of a capture finds, as text and as lines.
 fn found(capture: &Path, shards: &str) -> (String, Vec<Value>) {
+    found_by(capture, shards, "packets")
+}
+
+/// The same of what is in it: packets, or what an exporter sent.
+fn found_by(capture: &Path, shards: &str, what: &str) -> (String, Vec<Value>) {
     let dir = directory();
     let done = Command::new(exe())
-        .args(["replay", "--as", "packets", "--shards", shards, "--out"])
+        .args(["replay", "--as", what, "--shards", shards, "--out"])
         .args([dir.path(), capture])
         .output()
         .expect("replay runs");
@@ -90,8 +99,8 @@ fn attacks_are_found_and_ordinary_traffic_is_silent() {
 }
 
 /// What detectors find in a scene.
-fn judged(scene: Scene) -> Vec<Detection> {
-    let mut detectors = Detectors::new(&Settings::default()).expect("defaults");
+fn judged(scene: Scene, settings: &Settings) -> Vec<Detection> {
+    let mut detectors = Detectors::new(settings).expect("settings");
     let mut found = BTreeMap::new();
     let mut take = |detectors: &mut Detectors| {
         for d in detectors.take() {
@@ -121,16 +130,18 @@ fn score(attack: &Attack, interval: u32) -> Score {
     let mut score = Score::default();
     for seed in 1..=SEEDS {
         let mut scene = Scene::new(seed, interval);
-        scene.office(20);
+        let mut settings = Settings::default();
+        (attack.tune)(&mut settings);
+        (attack.background)(&mut scene);
         (attack.inject)(&mut scene);
-        let found = judged(scene);
+        let found = judged(scene, &settings);
         let is_it =
             |d: &&Detection| d.kind.name() == attack.kind && d.entity.addr() == Some(attack.entity);
         if let Some(d) = found.iter().find(is_it) {
             score.found += 1;
             score
                 .seconds
-                .push((d.detected_ms - STRIKE_MS).max(0) / 1000);
+                .push((d.detected_ms - attack.strike_ms).max(0) / 1000);
         }
         score.extra += found.iter().filter(|d| !is_it(d)).count();
     }
@@ -141,6 +152,8 @@ fn score(attack: &Attack, interval: u32) -> Score {
 /// The table of `docs/detection-quality.md`.
 fn quality() -> String {
     let mut table = String::from(QUALITY);
+    // runs, found, found beside it; by sampling
+    let mut sums = [[0; 3]; 3];
     for attack in scenarios::all() {
         let intervals: &[u32] = if attack.in_rows {
             &[1, 100, 1000]
@@ -149,8 +162,12 @@ fn quality() -> String {
         };
         let mut cells = vec![];
         let mut extra = 0;
-        for &interval in intervals {
+        for (sum, &interval) in sums.iter_mut().zip(intervals) {
             let score = score(&attack, interval);
+            let runs = SEEDS as usize;
+            for (sum, more) in sum.iter_mut().zip([runs, score.found, score.extra]) {
+                *sum += more;
+            }
             let time = score.seconds.get(score.seconds.len() / 2);
             let time = time.map_or(String::new(), |s| format!(", {s} s"));
             cells.push(format!("{} of {SEEDS}{time}", score.found));
@@ -164,16 +181,30 @@ fn quality() -> String {
             cells.join(" | ")
         );
     }
+    table += "\n| | every packet | 1:100 | 1:1000 |\n| --- | --- | --- | --- |\n";
+    let rate = |part: usize, whole: usize| format!("{:.3}", part as f64 / whole.max(1) as f64);
+    let recall = sums.map(|[runs, found, _]| rate(found, runs));
+    let precision = sums.map(|[_, found, extra]| rate(found, found + extra));
+    table += &format!("| recall | {} |\n", recall.join(" | "));
+    table += &format!("| precision | {} |\n", precision.join(" | "));
     let quiet: usize = (1..=SEEDS)
         .map(|seed| {
             let mut scene = Scene::new(seed, 1);
             scene.office(200);
-            judged(scene).len()
+            judged(scene, &Settings::default()).len()
+        })
+        .sum();
+    let weeks: usize = (1..=SEEDS)
+        .map(|seed| {
+            let mut scene = Scene::new(seed, 1);
+            weeks::ordinary(&mut scene);
+            judged(scene, &Settings::default()).len()
         })
         .sum();
     table
         + &format!(
-            "\nOrdinary traffic alone (200 hosts, ten minutes, {SEEDS} seeds): {quiet} incidents.\n"
+            "\nOrdinary traffic alone (200 hosts, ten minutes, {SEEDS} seeds): {quiet} incidents; three weeks of two exporters, with \
+             nights, weekends and a backup each night: {weeks}.\n"
         )
 }
 
@@ -192,9 +223,10 @@ fn what_is_written_of_quality_is_what_is_measured() {
 const QUALITY: &str = "# Quality of detection
 
 Made by `FLOWHOUSE_GOLDEN=write cargo test --test it behaviour::`, which also holds it against the code. Each attack is put into ten minutes of made-up office traffic
-(20 hosts: pages, names, time; one connection in twenty fails), with three seeds, at default settings. A cell says in how many of the runs the attack was found
+(20 hosts: pages, names, time; one connection in twenty fails), or into weeks of two exporters where a baseline is needed, with three
+seeds, at default settings (rules of policy set as the name says). A cell says in how many of the runs the attack was found
 with the right kind about the right host, and the median time from its first packet to the first word; `-` where rows of exporters cannot show it. The last column
-counts incidents beside the right one, over all cells. \"1:100\" and \"1:1000\" are rows of an exporter that samples one packet in so many.
+counts incidents beside the right one, over all cells; many of them are true as well (an upload after a beacon), and count against precision all the same. \"1:100\" and \"1:1000\" are rows of an exporter that samples one packet in so many.
 
 On the real captures of `behaviour` (23 attacks, 38 of ordinary traffic) every attack that has to be found is found once, and nothing is found in ordinary traffic:
 the test `attacks_are_found_and_ordinary_traffic_is_silent`.
@@ -262,5 +294,108 @@ fn a_flood_of_invented_sources_hides_nobody() {
     }
     assert!(found.iter().any(|d| d.kind.name() == "syn_flood"));
     let most = Detectors::memory_max(&Settings::default());
-    assert!(most < 128 << 20, "{most} bytes");
+    assert!(most < 152 << 20, "{most} bytes");
+}
+
+/// One source that looks around, guesses, moves on and takes away is one incident, whose steps say that they are part of it.
+#[test]
+fn a_chain_is_one_incident() {
+    let mut scene = Scene::new(5, 1);
+    scene.office(20);
+    let (server, outside) = (scenarios::SERVER, scenarios::OUTSIDE);
+    for n in 0..60 {
+        scene.syn(STRIKE_MS + 50 * n, INSIDE, server, 1 + n as u16);
+    }
+    let mut session = |at_ms, dst, port, packets: u64, bytes, back| {
+        scene.tcp(attacks::Tcp {
+            at_ms,
+            src: INSIDE,
+            dst,
+            port,
+            packets,
+            bytes,
+            back,
+            life_ms: 2_500,
+            handshake: flowhouse::model::Handshake::Complete,
+        });
+    };
+    for n in 0..30 {
+        session(STRIKE_MS + 60_000 + 3_000 * n, server, 22, 22, 3_700, 3_700);
+    }
+    for n in 0..20 {
+        let dst = attacks::ip(10, 0, 3, n as u8);
+        session(STRIKE_MS + 200_000 + 5_000 * n, dst, 445, 40, 9_000, 12_000);
+    }
+    for n in 0..20 {
+        session(
+            STRIKE_MS + 400_000 + 5_000 * n,
+            outside,
+            443,
+            7_000,
+            10_000_000,
+            100_000,
+        );
+    }
+    let found = judged(scene, &Settings::default());
+    let chains: Vec<&Detection> = found
+        .iter()
+        .filter(|d| d.kind.name() == "attack_chain")
+        .collect();
+    let [chain] = chains[..] else {
+        panic!("{found:#?}");
+    };
+    assert_eq!(chain.entity.addr(), Some(INSIDE));
+    let path = chain.evidence.facts.iter().find(|f| f.0 == "path");
+    let path = &path.expect("it has a path").1;
+    let at = |step: &str| {
+        path.find(step)
+            .unwrap_or_else(|| panic!("{step} is not in {path}"))
+    };
+    let upload = at("large_upload");
+    assert_eq!(at("port_scan"), 0, "{path}");
+    assert!(
+        at("brute_force") < upload && at("lateral_movement") < upload,
+        "{path}"
+    );
+    assert_eq!(chain.attack.first().map(|a| &**a), Some("T1046"));
+    let has = |id: &str| chain.attack.iter().any(|a| a == id);
+    assert!(has("T1110.001") && has("T1567"));
+    let id = format!("{:016x}", chain.id);
+    let parts = found
+        .iter()
+        .filter(|d| d.evidence.facts.contains(&("part_of", id.clone())));
+    assert!(parts.count() >= 2);
+}
+
+/// What a host sends every night is usual from the second week on.
+#[test]
+fn a_backup_that_comes_every_night_is_told_in_the_first_week_alone() {
+    let mut scene = Scene::new(3, 1);
+    const DAY_MS: i64 = 86_400_000;
+    for day in 0..21 {
+        for n in 0..24 {
+            let at_ms = attacks::BEGIN_MS + DAY_MS * day + 3_600_000 * n;
+            scene.tcp(attacks::Tcp {
+                at_ms,
+                src: INSIDE,
+                dst: attacks::ip(203, 0, 113, 9),
+                port: 443,
+                packets: 100_000,
+                bytes: if n == 2 { 300_000_000 } else { 2_000_000 },
+                back: 100_000,
+                life_ms: 600_000,
+                handshake: flowhouse::model::Handshake::Complete,
+            });
+        }
+    }
+    let found = judged(scene, &Settings::default());
+    let late = attacks::BEGIN_MS + 8 * DAY_MS;
+    let uploads = |d: &&Detection| ["large_upload", "exfiltration"].contains(&d.kind.name());
+    assert!(found.iter().filter(uploads).count() >= 5);
+    let after: Vec<_> = found
+        .iter()
+        .filter(uploads)
+        .filter(|d| d.first_ms > late)
+        .collect();
+    assert!(after.is_empty(), "{after:?}");
 }

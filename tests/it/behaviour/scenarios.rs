@@ -1,7 +1,7 @@
 //! Attacks by kind: what each puts into a scene, and what has to be found.
 
 use super::attacks::{BEGIN_MS, Scene, Tcp, ip};
-use flowhouse::detect::anomaly::BurstKind;
+use flowhouse::detect::anomaly::{BurstKind, Settings};
 use flowhouse::model::{Addr, Handshake};
 
 /// An attack: its name, the kind that is to be found, about whom, and what it puts into a scene.
@@ -12,16 +12,21 @@ pub struct Attack {
     /// Whether rows can show it; else packets alone do.
     pub in_rows: bool,
     pub inject: fn(&mut Scene),
+    /// What there is beside it.
+    pub background: fn(&mut Scene),
+    pub strike_ms: i64,
+    /// What has to be set for it.
+    pub tune: fn(&mut Settings),
 }
 
-const INSIDE: Addr = Addr::from_v4([10, 0, 9, 9]);
-const OUTSIDE: Addr = Addr::from_v4([198, 51, 100, 7]);
-const SERVER: Addr = Addr::from_v4([10, 0, 2, 80]);
+pub const INSIDE: Addr = Addr::from_v4([10, 0, 9, 9]);
+pub const OUTSIDE: Addr = Addr::from_v4([198, 51, 100, 7]);
+pub const SERVER: Addr = Addr::from_v4([10, 0, 2, 80]);
 
 /// When attacks begin: ordinary traffic was there before.
 pub const STRIKE_MS: i64 = BEGIN_MS + 120_000;
 
-fn attack(
+pub fn attack(
     name: &'static str,
     kind: &'static str,
     entity: Addr,
@@ -34,6 +39,9 @@ fn attack(
         entity,
         in_rows,
         inject,
+        background: |s| s.office(20),
+        strike_ms: STRIKE_MS,
+        tune: |_| {},
     }
 }
 
@@ -42,6 +50,8 @@ pub fn all() -> Vec<Attack> {
     all.extend(floods());
     all.extend(sessions());
     all.extend(packets());
+    all.extend(super::weeks::all());
+    all.extend(super::rules::all());
     all
 }
 

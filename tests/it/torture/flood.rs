@@ -11,13 +11,13 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// A capture that is written frame by frame.
-struct Tape {
+pub(super) struct Tape {
     out: BufWriter<File>,
-    micros: u64,
+    pub(super) micros: u64,
 }
 
 impl Tape {
-    fn new(path: &Path) -> Self {
+    pub(super) fn new(path: &Path) -> Self {
         let mut out = BufWriter::with_capacity(1 << 20, File::create(path).expect("a file"));
         for word in [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 65_535, 1] {
             out.write_all(&word.to_le_bytes()).expect("room");
@@ -44,7 +44,7 @@ impl Tape {
         self.out.write_all(&frame).expect("room");
     }
 
-    fn tcp(
+    pub(super) fn tcp(
         &mut self,
         from: (u32, u16),
         to: (u32, u16),
@@ -60,13 +60,13 @@ impl Tape {
         self.packet(from, to, 6, &l4);
     }
 
-    fn open(&mut self, from: (u32, u16), to: (u32, u16)) {
+    pub(super) fn open(&mut self, from: (u32, u16), to: (u32, u16)) {
         self.tcp(from, to, (99, 0), 2, b"");
         self.tcp(to, from, (499, 100), 0x12, b"");
         self.tcp(from, to, (100, 500), 0x10, b"");
     }
 
-    fn end(mut self) {
+    pub(super) fn end(mut self) {
         self.out.flush().expect("room");
     }
 }

@@ -6,6 +6,7 @@
 //! after it, and a steady load of FLOWHOUSE_STEADY_RATE records a second (100,000) for FLOWHOUSE_STEADY_MINUTES (10). FLOWHOUSE_EXE
 //! names another binary, FLOWHOUSE_STORE_MEMORY the bytes that the store may take.
 
+mod adversary;
 mod books;
 mod damage;
 mod disk;

@@ -3,11 +3,15 @@
 //! Detectors report what crosses a threshold and add to it what belongs to it; the same kind about the same entity is the
 //! same incident until it was silent for long.
 
+mod chain;
+
+use super::anomaly::Kept;
 use super::community_id;
 use crate::model::{
     Addr, Detection, DetectionKind, EVIDENCE_FLOWS_MAX, Entity, EntityRole, Evidence, EvidenceFlow,
     Figure, PEERS_MAX, Severity,
 };
+use chain::Link;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -62,6 +66,10 @@ pub struct Incidents {
     day: i64,
     today: u32,
     held_back: u64,
+    /// What sources did within days, also where that is over.
+    links: BTreeMap<Addr, Vec<Link>>,
+    /// Versions of incidents that were told before a restart.
+    earlier: BTreeMap<u64, u32>,
 }
 
 #[derive(Debug)]
@@ -89,6 +97,8 @@ impl Incidents {
             day: i64::MIN,
             today: 0,
             held_back: 0,
+            links: BTreeMap::new(),
+            earlier: BTreeMap::new(),
         }
     }
 
@@ -123,6 +133,13 @@ impl Incidents {
             incident.follows(&names.join(", "), &mut attack);
         }
         let id = incident.told.id;
+        if let Some(chain) = self.chain(now_ms, &mut incident.told) {
+            let words = format!("{:016x}", chain.0);
+            incident.told.evidence.facts.push(("part_of", words));
+        }
+        if let Some(version) = self.earlier.remove(&id) {
+            incident.told.version = version;
+        }
         self.by_key.insert(key, id);
         self.open.insert(id, incident);
         Some(Handle(id))
@@ -153,6 +170,19 @@ impl Incidents {
                 figure.observed = observed;
                 incident.changed = true;
             }
+        }
+    }
+
+    /// Sets a fact of an incident to what it is by now.
+    pub(super) fn fact(&mut self, handle: Handle, name: &'static str, text: String) {
+        if let Some(incident) = self.open.get_mut(&handle.0) {
+            let facts = &mut incident.told.evidence.facts;
+            match facts.iter_mut().find(|f| f.0 == name) {
+                Some(fact) if fact.1 == text => return,
+                Some(fact) => fact.1 = text,
+                None => facts.push((name, text)),
+            }
+            incident.changed = true;
         }
     }
 
@@ -214,6 +244,23 @@ impl Incidents {
     /// The versions since this was called last.
     pub(super) fn take(&mut self) -> Vec<Detection> {
         std::mem::take(&mut self.ready)
+    }
+
+    /// Writes which versions were told.
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        self.put_links(out);
+        let told = self.open.iter().map(|(id, i)| (*id, i.told.version));
+        let earlier = self.earlier.iter().map(|(id, version)| (*id, *version));
+        told.chain(earlier).collect::<Vec<(u64, u32)>>().put(out);
+    }
+
+    /// Takes back which versions were told; room for another one each, for what was told since it was written.
+    pub(super) fn get(&mut self, from: &mut &[u8]) -> Option<()> {
+        self.get_links(from)?;
+        let told: Vec<(u64, u32)> = Kept::get(from)?;
+        let told = told.into_iter().take(self.open_max);
+        self.earlier = told.map(|(id, v)| (id, v.saturating_add(AHEAD))).collect();
+        Some(())
     }
 
     /// Incidents that the budget of the day held back.
@@ -340,6 +387,12 @@ impl Incident {
                 None => {}
             }
         }
+        for (name, text) in f.facts {
+            match told.evidence.facts.iter_mut().find(|o| o.0 == name) {
+                Some(fact) => add_words(&mut fact.1, &text),
+                None => told.evidence.facts.push((name, text)),
+            }
+        }
         f.peers.into_iter().for_each(|p| self.add_peer(p));
         self.changed = true;
     }
@@ -378,6 +431,15 @@ fn stage(kind: DetectionKind) -> u8 {
     }
 }
 
+/// Adds a text to others, once, as long as there is room for it.
+fn add_words(fact: &mut String, text: &str) {
+    let known = fact.split("; ").any(|f| f == text);
+    if !known && fact.len() + text.len() < WORDS_MAX {
+        fact.push_str("; ");
+        fact.push_str(text);
+    }
+}
+
 fn with_id(mut flow: EvidenceFlow) -> EvidenceFlow {
     let (src, dst) = ((flow.src, flow.src_port), (flow.dst, flow.dst_port));
     flow.community_id = community_id(0, flow.proto, src, dst);
@@ -393,4 +455,8 @@ fn id_of(kind: DetectionKind, entity: &Entity, first_ms: i64) -> u64 {
 
 /// An incident that goes on is told again after so long.
 const TELL_AGAIN_MS: i64 = 10_000;
+/// Versions that may have been told between the last writing and a crash: one in ten seconds.
+const AHEAD: u32 = 1_000;
 const FIGURES_MAX: usize = 16;
+/// Bytes of one fact.
+const WORDS_MAX: usize = 512;

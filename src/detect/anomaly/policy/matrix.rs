@@ -1,0 +1,295 @@
+//! Zones and what may go between them.
+
+use super::super::namer::number_of;
+use super::super::sighting::{Ends, FlowSeen};
+use super::super::zones;
+use super::settings::{AllowSettings, PolicySettings};
+use crate::detect::anomaly::keep::kept;
+use crate::model::Addr;
+
+/// The matrix.
+#[derive(Debug)]
+pub(super) struct Matrix {
+    /// Names; the last one is `outside`.
+    names: Vec<String>,
+    /// Prefixes, and by name of network, each with its zone, in the order of the settings.
+    places: Vec<(Place, u16)>,
+    pub cells: Vec<Cell>,
+    judge_outside: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    Prefix(u128, u32),
+    Network(u64),
+}
+
+/// What one zone may begin with another, and whether somebody does.
+#[derive(Debug)]
+pub(super) struct Cell {
+    pub words: String,
+    from: u16,
+    to: u16,
+    ports: Vec<(u8, u16, u16)>,
+    applications: Vec<u64>,
+    pub used: Used,
+}
+
+/// How often something was used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Used {
+    pub flows: u64,
+    pub first_ms: i64,
+    pub last_ms: i64,
+}
+
+kept!(Used {
+    flows,
+    first_ms,
+    last_ms
+});
+
+impl Used {
+    pub fn by(&mut self, f: &FlowSeen) {
+        if self.flows == 0 {
+            self.first_ms = f.start_ms;
+        }
+        self.flows += 1;
+        self.first_ms = self.first_ms.min(f.start_ms);
+        self.last_ms = self.last_ms.max(f.end_ms);
+    }
+}
+
+impl Matrix {
+    /// Reads it.
+    pub fn new(s: &PolicySettings) -> Result<Self, String> {
+        let mut names: Vec<String> = vec![];
+        let mut places = vec![];
+        for (n, zone) in s.zones.iter().enumerate() {
+            if zone.name.trim().is_empty() || zone.name == OUTSIDE || names.contains(&zone.name) {
+                return Err(format!(
+                    "zones: `{}` is no name of a zone of its own",
+                    zone.name
+                ));
+            }
+            if n >= ZONES_MAX {
+                return Err(format!("zones: more than {ZONES_MAX}"));
+            }
+            names.push(zone.name.clone());
+            for text in &zone.networks {
+                let place = match text.contains('/') {
+                    true => zones::parse(text)
+                        .map(|(net, bits)| Place::Prefix(net, bits))
+                        .ok_or_else(|| {
+                            format!("zones: `{text}` is no network, like 192.0.2.0/24")
+                        })?,
+                    false => Place::Network(number_of(text)),
+                };
+                places.push((place, n as u16));
+            }
+        }
+        names.push(OUTSIDE.to_owned());
+        let mut matrix = Matrix {
+            names,
+            places,
+            cells: vec![],
+            judge_outside: s.judge_outside,
+        };
+        for allow in &s.allow {
+            let cell = matrix.cell(allow)?;
+            matrix.cells.push(cell);
+        }
+        Ok(matrix)
+    }
+
+    /// The number of a zone by its name.
+    pub fn zone(&self, name: &str) -> Result<u16, String> {
+        let at = self.names.iter().position(|n| n == name);
+        at.map(|n| n as u16)
+            .ok_or_else(|| format!("`{name}` is no zone"))
+    }
+
+    pub fn name(&self, zone: u16) -> &str {
+        self.names.get(usize::from(zone)).map_or("", |n| n)
+    }
+
+    /// The zone of an address with the named network that it is in.
+    pub fn zone_of(&self, addr: &Addr, net: u64) -> u16 {
+        let n = u128::from_be_bytes(addr.0);
+        let found = self.places.iter().find(|(place, _)| match place {
+            Place::Prefix(prefix, bits) => zones::bits_of(n, *bits) == *prefix,
+            Place::Network(name) => net != 0 && *name == net,
+        });
+        found.map_or((self.names.len() - 1) as u16, |f| f.1)
+    }
+
+    /// Whether a flow breaks the matrix: then from which zone to which.
+    pub fn judge(&mut self, f: &FlowSeen, ends: &Ends) -> Option<(u16, u16)> {
+        if self.cells.is_empty() && self.places.is_empty() {
+            return None;
+        }
+        let nets = if ends.forth {
+            f.nets
+        } else {
+            (f.nets.1, f.nets.0)
+        };
+        let from = self.zone_of(&ends.client, nets.0);
+        let to = self.zone_of(&ends.server, nets.1);
+        let between = |c: &&mut Cell| (c.from, c.to) == (from, to);
+        let mut named = false;
+        for cell in self.cells.iter_mut().filter(between) {
+            named = true;
+            if cell.allows(f, ends.port) {
+                cell.used.by(f);
+                return None;
+            }
+        }
+        let outside = (self.names.len() - 1) as u16;
+        let judged = self.judge_outside || from != outside && to != outside;
+        (judged && (from != to || named)).then_some((from, to))
+    }
+
+    fn cell(&self, a: &AllowSettings) -> Result<Cell, String> {
+        let within = |e: String| format!("allow: {e}");
+        let ports = a.ports.iter().map(|p| ports(p)).collect::<Result<_, _>>();
+        let applications = a.applications.iter().map(|a| number_of(a)).collect();
+        let what = match (a.ports.is_empty(), a.applications.is_empty()) {
+            (true, true) => "everything".to_owned(),
+            (false, true) => a.ports.join(", "),
+            (true, false) => a.applications.join(", "),
+            (false, false) => format!("{} as {}", a.ports.join(", "), a.applications.join(", ")),
+        };
+        Ok(Cell {
+            words: format!("{} to {}: {what}", a.from, a.to),
+            from: self.zone(&a.from).map_err(within)?,
+            to: self.zone(&a.to).map_err(within)?,
+            ports: ports.map_err(within)?,
+            applications,
+            used: Used::default(),
+        })
+    }
+}
+
+impl Cell {
+    fn allows(&self, f: &FlowSeen, port: u16) -> bool {
+        let fits = |(proto, low, high): &(u8, u16, u16)| {
+            let same = match *proto {
+                ANY => matches!(f.proto, 6 | 17),
+                // both versions
+                1 => matches!(f.proto, 1 | 58),
+                proto => proto == f.proto,
+            };
+            same && (*low..=*high).contains(&port)
+        };
+        let of = |a: &u64| *a == f.app || *a == f.app_proto;
+        (self.ports.is_empty() || self.ports.iter().any(fits))
+            && (self.applications.is_empty() || self.applications.iter().any(of))
+    }
+}
+
+/// `443/tcp`, `53`, `8000-8010/tcp`, `icmp`, or a number of a protocol as `proto/47`.
+fn ports(text: &str) -> Result<(u8, u16, u16), String> {
+    let fault =
+        || format!("`{text}` is no port, like 443/tcp, 53, 8000-8010/tcp, icmp or proto/47");
+    if text == "icmp" {
+        return Ok((1, 0, u16::MAX));
+    }
+    if let Some(number) = text.strip_prefix("proto/") {
+        let proto = number.parse().ok().filter(|n| *n != ANY);
+        return Ok((proto.ok_or_else(fault)?, 0, u16::MAX));
+    }
+    let (range, proto) = match text.split_once('/') {
+        Some((range, "tcp")) => (range, 6),
+        Some((range, "udp")) => (range, 17),
+        Some((range, "sctp")) => (range, 132),
+        Some(_) => return Err(fault()),
+        None => (text, ANY),
+    };
+    let (low, high) = range.split_once('-').unwrap_or((range, range));
+    let number = |t: &str| t.trim().parse::<u16>().map_err(|_| fault());
+    let (low, high) = (number(low)?, number(high)?);
+    match low <= high {
+        true => Ok((proto, low, high)),
+        false => Err(fault()),
+    }
+}
+
+/// TCP and UDP.
+const ANY: u8 = 255;
+const ZONES_MAX: usize = 1_024;
+/// The zone of what is in no other.
+const OUTSIDE: &str = "outside";
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::ZoneSettings;
+    use super::*;
+
+    fn policy() -> PolicySettings {
+        let zone = |name: &str, network: &str| ZoneSettings {
+            name: name.into(),
+            networks: vec![network.into()],
+        };
+        let allow = |from: &str, to: &str, port: &str| AllowSettings {
+            from: from.into(),
+            to: to.into(),
+            ports: vec![port.into()],
+            applications: vec![],
+        };
+        PolicySettings {
+            zones: vec![zone("office", "10.1.0.0/16"), zone("servers", "lab")],
+            allow: vec![
+                allow("office", "servers", "443/tcp"),
+                allow("office", "servers", "53"),
+            ],
+            ..PolicySettings::default()
+        }
+    }
+
+    fn flow(src: [u8; 4], dst: [u8; 4], port: u16, nets: (u64, u64)) -> FlowSeen {
+        FlowSeen {
+            src: Addr::from_v4(src),
+            dst: Addr::from_v4(dst),
+            src_port: 50_000,
+            dst_port: port,
+            proto: 6,
+            nets,
+            ..FlowSeen::default()
+        }
+    }
+
+    #[test]
+    fn what_no_cell_allows_breaks_the_matrix_in_both_directions() {
+        let mut m = Matrix::new(&policy()).expect("a matrix");
+        let lab = number_of("lab");
+        let mut judge = |f: &FlowSeen| m.judge(f, &f.ends());
+        let (office, server) = ([10, 1, 0, 1], [192, 0, 2, 1]);
+        assert_eq!(judge(&flow(office, server, 443, (0, lab))), None);
+        assert_eq!(judge(&flow(office, server, 445, (0, lab))), Some((0, 1)));
+        let mut back = flow(server, office, 50_000, (lab, 0));
+        back.src_port = 443;
+        assert_eq!(judge(&back), None);
+        back.src_port = 445;
+        assert_eq!(judge(&back), Some((0, 1)));
+        assert_eq!(judge(&flow(server, office, 443, (lab, 0))), Some((1, 0)));
+        // within a zone, and with what is in none
+        assert_eq!(judge(&flow(office, [10, 1, 0, 2], 445, (0, 0))), None);
+        assert_eq!(judge(&flow(office, [8, 8, 8, 8], 445, (0, 0))), None);
+        assert_eq!((m.cells[0].used.flows, m.cells[1].used.flows), (2, 0));
+    }
+
+    #[test]
+    fn ports_and_zones_that_cannot_be_are_refused() {
+        assert_eq!(ports("8000-8010/tcp"), Ok((6, 8_000, 8_010)));
+        assert_eq!(ports("proto/47"), Ok((47, 0, 65_535)));
+        for wrong in ["", "x", "443/ip", "9-1", "70000", "proto/255"] {
+            assert!(ports(wrong).is_err(), "{wrong}");
+        }
+        let mut wrong = policy();
+        wrong.allow[0].to = "nowhere".into();
+        assert!(Matrix::new(&wrong).is_err());
+        let mut twice = policy();
+        twice.zones[1].name = "office".into();
+        assert!(Matrix::new(&twice).is_err());
+    }
+}

@@ -1,0 +1,221 @@
+//! Scenes over weeks: volume by the hour of the week, services, uploads, exporters that fall silent.
+
+use super::attacks::{Scene, Tcp, ip};
+use super::scenarios::{Attack, INSIDE, OUTSIDE, SERVER, attack};
+use flowhouse::detect::anomaly::{DaysSeen, FlowSeen, Seen};
+use flowhouse::model::{Addr, Handshake};
+
+pub const FIRST: Addr = Addr::from_v4([192, 0, 2, 1]);
+pub const SECOND: Addr = Addr::from_v4([192, 0, 2, 2]);
+
+/// A Monday, 0 o'clock UTC.
+const MONDAY_MS: i64 = 1_704_067_200_000;
+const DAY_MS: i64 = 86_400_000;
+const BUCKET_MS: i64 = 300_000;
+/// A Tuesday in the fourth week, 10 o'clock.
+const LATE_MS: i64 = MONDAY_MS + 22 * DAY_MS + 10 * 3_600_000;
+const AFTER_MS: i64 = 3 * 3_600_000;
+const HTTPS: u64 = 77;
+
+pub fn all() -> Vec<Attack> {
+    let late = |name, kind, entity, inject| Attack {
+        background: weeks,
+        strike_ms: LATE_MS,
+        ..attack(name, kind, entity, true, inject)
+    };
+    vec![
+        late(
+            "an interface carries three times as much",
+            "volume_anomaly",
+            FIRST,
+            |s| {
+                for n in 0..12 {
+                    carry(
+                        s,
+                        LATE_MS + n * BUCKET_MS,
+                        FIRST,
+                        (1, 2),
+                        160_000_000 * 300 / 8,
+                    );
+                }
+            },
+        ),
+        late(
+            "an interface carries nothing any more",
+            "volume_anomaly",
+            FIRST,
+            |s| {
+                let gone = |f: &FlowSeen| {
+                    f.exporter == FIRST && f.interfaces.0 == 3 && f.start_ms >= LATE_MS
+                };
+                s.seen
+                    .retain(|(_, seen)| !matches!(seen, Seen::Flow(f) if gone(f)));
+            },
+        ),
+        late(
+            "a server of three weeks offers a shell",
+            "new_service",
+            SERVER,
+            |s| {
+                for n in 0..9 {
+                    session(s, LATE_MS + 60_000 * n, OUTSIDE, SERVER, 4_444, 4_000);
+                }
+            },
+        ),
+        late(
+            "80 MB to a place that nobody knew",
+            "exfiltration",
+            INSIDE,
+            |s| {
+                for n in 0..16 {
+                    let at_ms = LATE_MS + 60_000 * n + s.dice.within(0, 50_000);
+                    upload(s, at_ms, INSIDE, OUTSIDE, 5_000_000);
+                }
+            },
+        ),
+        Attack {
+            in_rows: false,
+            ..late(
+                "40 MB a day to one place, on seven days",
+                "exfiltration",
+                INSIDE,
+                |s| {
+                    let days = DaysSeen {
+                        src: INSIDE,
+                        dst: OUTSIDE,
+                        sent: 280_000_000,
+                        came: 3_000_000,
+                        days: 7,
+                        first_ms: LATE_MS - 7 * DAY_MS,
+                        last_ms: LATE_MS,
+                    };
+                    s.seen.push((LATE_MS, Seen::Days(days)));
+                },
+            )
+        },
+        Attack {
+            background: hours,
+            strike_ms: MONDAY_MS + AFTER_MS,
+            ..attack(
+                "one of two exporters falls silent",
+                "exporter_silent",
+                SECOND,
+                true,
+                |s| {
+                    let gone =
+                        |f: &FlowSeen| f.exporter == SECOND && f.start_ms >= MONDAY_MS + AFTER_MS;
+                    s.seen
+                        .retain(|(_, seen)| !matches!(seen, Seen::Flow(f) if gone(f)));
+                },
+            )
+        },
+    ]
+}
+
+/// Three weeks without an attack.
+pub fn ordinary(s: &mut Scene) {
+    weeks(s);
+}
+
+/// More than three weeks of two exporters with three interfaces: days, nights and weekends; pages of a server; a backup each night.
+fn weeks(s: &mut Scene) {
+    s.seen.push((MONDAY_MS, Seen::Name(HTTPS, "https".into())));
+    let buckets = (LATE_MS + AFTER_MS - MONDAY_MS) / BUCKET_MS;
+    for n in 0..buckets {
+        let at_ms = MONDAY_MS + n * BUCKET_MS;
+        let (day, hour) = (n / 288 % 7, n / 12 % 24);
+        let busy = (7..19).contains(&hour) && day < 5;
+        let mbit = if busy { 40 } else { 8 };
+        for (exporter, interfaces) in [(FIRST, (1, 2)), (FIRST, (3, 2)), (SECOND, (1, 2))] {
+            let noise = s.dice.within(85, 116);
+            carry(
+                s,
+                at_ms,
+                exporter,
+                interfaces,
+                (mbit * noise * 10_000) as u64 * 300 / 8,
+            );
+        }
+        if n % 12 == 0 {
+            let client = ip(10, 0, 1, s.dice.within(1, 20) as u8);
+            for k in 0..4 {
+                session(s, at_ms + 1_000 * k, client, SERVER, 443, 9_000);
+            }
+        }
+        if n % 288 == 24 {
+            for k in 0..10 {
+                let at_ms = at_ms + 30_000 * k + s.dice.within(0, 28_000);
+                upload(s, at_ms, INSIDE, ip(203, 0, 113, 9), 4_000_000);
+            }
+        }
+    }
+}
+
+/// Hours of two exporters that tell something every ten seconds.
+fn hours(s: &mut Scene) {
+    for n in 0..(AFTER_MS + 3_600_000) / 10_000 {
+        for exporter in [FIRST, SECOND] {
+            let at_ms = MONDAY_MS + 10_000 * n + s.dice.within(0, 4_000);
+            carry(s, at_ms, exporter, (1, 2), 50_000_000);
+        }
+    }
+}
+
+/// Bytes through an exporter.
+fn carry(s: &mut Scene, at_ms: i64, exporter: Addr, interfaces: (u32, u32), bytes: u64) {
+    let interval = s.interval;
+    // a packet of a thousand bytes in so many is seen; of that many the noise is small
+    let packets = bytes / 1_000 / u64::from(interval);
+    let noise = (packets as f64).sqrt() as i64;
+    let packets = packets.saturating_add_signed(if interval > 1 {
+        s.dice.within(-noise, noise + 1)
+    } else {
+        0
+    });
+    let row = FlowSeen {
+        src: ip(203, 0, 113, 80),
+        dst: ip(10, 0, 1, 9),
+        src_port: 443,
+        dst_port: 50_000,
+        proto: 6,
+        tcp_flags: Some(0x18),
+        bytes: packets * 1_000,
+        packets,
+        interval,
+        start_ms: at_ms,
+        end_ms: at_ms + 59_000,
+        exporter,
+        interfaces,
+        app: HTTPS,
+        ..FlowSeen::default()
+    };
+    s.seen.push((at_ms + 60_000, Seen::Flow(row)));
+}
+
+fn session(s: &mut Scene, at_ms: i64, src: Addr, dst: Addr, port: u16, bytes: u64) {
+    s.tcp(Tcp {
+        at_ms,
+        src,
+        dst,
+        port,
+        packets: 12,
+        bytes,
+        back: 8 * bytes,
+        life_ms: 900,
+        handshake: Handshake::Complete,
+    });
+}
+
+fn upload(s: &mut Scene, at_ms: i64, src: Addr, dst: Addr, bytes: u64) {
+    s.tcp(Tcp {
+        at_ms,
+        src,
+        dst,
+        port: 443,
+        packets: bytes / 1_400,
+        bytes,
+        back: bytes / 40,
+        life_ms: 20_000,
+        handshake: Handshake::Complete,
+    });
+}

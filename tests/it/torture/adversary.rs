@@ -1,0 +1,161 @@
+//! A flood of invented sources that is to hide a slow scanner, a beacon and somebody who guesses passwords: all three are found,
+//! and memory is at the end what it was when the tables had filled.
+
+use super::flood::Tape;
+use crate::harness::{directory, exe};
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const SECONDS: u64 = 600;
+const SERVER: u32 = 0x0a01_0050;
+const SCANNER: u32 = 0xc633_6407;
+const GUESSER: u32 = 0xcb00_7109;
+const SICK: u32 = 0x0a00_0909;
+const HOME: u32 = 0xc000_0207;
+
+/// A session of TCP with so many exchanges of data.
+fn session(tape: &mut Tape, from: (u32, u16), to: (u32, u16), exchanges: u32, size: usize) {
+    tape.open(from, to);
+    let data = vec![b'x'; size];
+    let (mut there, mut back) = (100, 500);
+    for _ in 0..exchanges {
+        tape.tcp(from, to, (there, back), 0x18, &data);
+        there += size as u32;
+        tape.tcp(to, from, (back, there), 0x18, &data);
+        back += size as u32;
+    }
+    tape.tcp(from, to, (there, back), 0x11, b"");
+    tape.tcp(to, from, (back, there + 1), 0x11, b"");
+    tape.tcp(from, to, (there + 1, back + 1), 0x10, b"");
+}
+
+/// The three, as much of each as belongs to this second.
+fn hidden(tape: &mut Tape, second: u64) {
+    let n = second as u32;
+    if second.is_multiple_of(15) {
+        // one host after the other, four a minute
+        tape.tcp(
+            (SCANNER, 40_000 + n as u16),
+            (0x0a00_0300 + n / 15, 3389),
+            (n, 0),
+            2,
+            b"",
+        );
+    }
+    if second.is_multiple_of(20) {
+        session(tape, (SICK, 30_000 + n as u16), (HOME, 443), 3, 200);
+    }
+    if second.is_multiple_of(5) && n < 400 {
+        session(
+            tape,
+            (GUESSER, 50_000 + n as u16),
+            (0x0a00_0216, 22),
+            9,
+            150,
+        );
+    }
+}
+
+fn capture(path: &Path, sources: u64) {
+    let mut tape = Tape::new(path);
+    let (start, per_second) = (tape.micros, sources / SECONDS);
+    for second in 0..SECONDS {
+        tape.micros = start + second * 1_000_000;
+        hidden(&mut tape, second);
+        for n in 0..per_second {
+            tape.micros = start + second * 1_000_000 + n * 1_000_000 / per_second;
+            let word = (second * per_second + n) as u32;
+            // each address once; none of them inside
+            let from = word.wrapping_mul(0x9e37_79b1) | 1 << 28;
+            // a quarter goes to the whole network
+            let to = if n % 4 == 0 {
+                SERVER & !0xff | word & 0xff
+            } else {
+                SERVER
+            };
+            tape.tcp(
+                (from, (n % 60_000) as u16 + 1024),
+                (to, 80),
+                (word, 0),
+                2,
+                b"",
+            );
+        }
+    }
+    tape.end();
+}
+
+/// What is found, and the most memory of its own in the first half, while tables fill, and in the second, bytes.
+fn watched(dir: &Path, file: &Path) -> (Vec<Value>, u64, u64) {
+    let out = dir.join("out");
+    let mut child = Command::new(exe())
+        .args(["replay", "--as", "packets", "--out"])
+        .args([&out, file])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it runs");
+    let status = format!("/proc/{}/status", child.id());
+    let mut samples: Vec<u64> = vec![];
+    while child.try_wait().expect("a child").is_none() {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let anonymous = text.lines().find_map(|l| l.strip_prefix("RssAnon:"));
+        let kib = anonymous.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
+        samples.extend(kib.map(|k| k << 10));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(child.wait().expect("a child").success());
+    let text = fs::read_to_string(out.join("detections.ndjson")).expect("detections");
+    let found = text.lines().map(|l| serde_json::from_str(l).expect("JSON"));
+    let tenths = samples.chunks(samples.len().div_ceil(10).max(1));
+    let tenths: Vec<u64> = tenths
+        .map(|t| t.iter().max().map_or(0, |b| b >> 20))
+        .collect();
+    println!("MiB by tenths of the time: {tenths:?}");
+    let half = samples.len() / 2;
+    let most = |part: &[u64]| part.iter().copied().max().unwrap_or(0);
+    let (before, after) = (most(&samples[..half.max(1)]), most(&samples[half..]));
+    (found.collect(), before, after)
+}
+
+fn all_three_are_found(sources: u64) {
+    let dir = directory();
+    let file = dir.path().join("adversary.pcap");
+    capture(&file, sources);
+    let (found, before, after) = watched(dir.path(), &file);
+    fs::remove_file(&file).expect("removed");
+    println!(
+        "{sources} sources: {} MiB, then {} MiB",
+        before >> 20,
+        after >> 20
+    );
+    for (kind, entity) in [
+        ("host_sweep_tcp", "198.51.100.7"),
+        ("brute_force", "203.0.113.9"),
+        ("beacon", "10.0.9.9"),
+        ("syn_flood", "10.1.0.80"),
+    ] {
+        let is_it = |d: &&Value| d["kind"] == kind && d["entity"]["value"] == entity;
+        assert_eq!(found.iter().filter(is_it).count(), 1, "{kind}: {found:#?}");
+    }
+    // four incidents of three attackers and a victim, and hardly more
+    assert!(found.len() <= 8, "{found:#?}");
+    // of a small process, what the system hands out in pieces weighs more than a twentieth
+    let more = before / 20 + if sources < 1_000_000 { 4 << 20 } else { 0 };
+    assert!(after <= before + more, "{before} bytes, then {after}");
+}
+
+#[test]
+fn many_invented_sources_hide_nobody() {
+    all_three_are_found(600_000);
+}
+
+/// The long form.
+#[test]
+#[ignore = "minutes, a gigabyte of capture"]
+fn ten_million_sources_hide_nobody() {
+    all_three_are_found(10_000_000);
+}
