@@ -21,6 +21,7 @@ pub(super) fn start(
     lost: Arc<AtomicU64>,
 ) -> Result<(Sender<Vec<Alert>>, JoinHandle<()>)> {
     let mut log = Log::open(path, settings)?;
+    let mut other = Log::later(&ambiguous(path), settings);
     let (to, from) = bounded::<Vec<Alert>>(WAITING_MAX);
     let work = move || {
         let (mut line, mut failing) = (vec![], false);
@@ -28,13 +29,18 @@ pub(super) fn start(
             for alert in &alerts {
                 line.clear();
                 alert.write(&mut line);
+                let log = if alert.is_ambiguous {
+                    &mut other
+                } else {
+                    &mut log
+                };
                 lost.fetch_add(u64::from(log.write(&line).is_err()), Relaxed);
             }
             if !from.is_empty() {
                 continue;
             }
             // said once, not for each alert
-            match log.flush() {
+            match log.flush().and_then(|()| other.flush()) {
                 Err(error) if !failing => {
                     tracing::error!("{}: {error}; alerts are lost, counted", log.path.display());
                     failing = true;
@@ -45,6 +51,15 @@ pub(super) fn start(
         }
     };
     Ok((to, Builder::new().name("alerts".into()).spawn(work)?))
+}
+
+/// The file of what holds only in the other reading of overlapping data: `alerts_ambiguous.ndjson` beside `alerts.ndjson`.
+fn ambiguous(path: &Path) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let end = path
+        .extension()
+        .map(|e| format!(".{}", e.to_string_lossy()));
+    path.with_file_name(format!("{stem}_ambiguous{}", end.unwrap_or_default()))
 }
 
 /// The file that is written, and those before it.
@@ -58,14 +73,19 @@ struct Log {
 }
 
 impl Log {
-    fn open(path: &Path, settings: &LiveSettings) -> Result<Log> {
-        let mut log = Log {
+    /// One that is made with its first line.
+    fn later(path: &Path, settings: &LiveSettings) -> Log {
+        Log {
             path: path.to_owned(),
             out: None,
             bytes: 0,
             bytes_max: settings.alerts_file_bytes_max,
             files_max: settings.alerts_files_max,
-        };
+        }
+    }
+
+    fn open(path: &Path, settings: &LiveSettings) -> Result<Log> {
+        let mut log = Log::later(path, settings);
         let cure = || {
             let me = nix::unistd::geteuid();
             let path = path.display();

@@ -146,6 +146,7 @@ fn size(text: &str) -> Result<usize> {
 #[derive(Debug, Default)]
 pub(super) struct Alerts {
     out: Option<BufWriter<File>>,
+    ambiguous: Option<BufWriter<File>>,
     line: Vec<u8>,
     by_rule: BTreeMap<(u32, u32), (u64, String)>,
     fault: Option<std::io::Error>,
@@ -159,9 +160,13 @@ impl Alerts {
         let mut alerts = Self::default();
         if let Some(folder) = folder {
             std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-            let path = folder.join("alerts.ndjson");
-            let file = File::create(&path).with_context(|| path.display().to_string())?;
-            alerts.out = Some(BufWriter::new(file));
+            let create = |name: &str| {
+                let path = folder.join(name);
+                let file = File::create(&path).with_context(|| path.display().to_string())?;
+                anyhow::Ok(Some(BufWriter::new(file)))
+            };
+            alerts.out = create("alerts.ndjson")?;
+            alerts.ambiguous = create("alerts_ambiguous.ndjson")?;
         }
         Ok(alerts)
     }
@@ -185,9 +190,15 @@ impl Alerts {
     /// Takes one.
     pub fn take(&mut self, alert: &Alert) {
         let rule = alert.rule();
-        let counted = self.by_rule.entry((rule.gid, rule.sid));
-        counted.or_insert_with(|| (0, rule.about.message.clone())).0 += 1;
-        if let Some(out) = &mut self.out {
+        if !alert.is_ambiguous {
+            let counted = self.by_rule.entry((rule.gid, rule.sid));
+            counted.or_insert_with(|| (0, rule.about.message.clone())).0 += 1;
+        }
+        let out = match alert.is_ambiguous {
+            true => &mut self.ambiguous,
+            false => &mut self.out,
+        };
+        if let Some(out) = out {
             self.line.clear();
             alert.write(&mut self.line);
             if let Err(error) = out.write_all(&self.line) {
@@ -204,7 +215,7 @@ impl Alerts {
         if let Some(fault) = self.fault.take() {
             return Err(fault).context("alerts.ndjson");
         }
-        if let Some(mut out) = self.out.take() {
+        for out in [&mut self.out, &mut self.ambiguous].into_iter().flatten() {
             out.flush().context("alerts.ndjson")?;
         }
         if let Some(path) = &self.costs_to {

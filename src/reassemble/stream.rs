@@ -41,6 +41,17 @@ pub struct Segment<'a> {
     pub len: u32,
 }
 
+/// Octets that were sent for a place for which others stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Other {
+    /// Which direction.
+    pub half: u8,
+    /// Place of the first byte in the stream.
+    pub at: u64,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
 /// The two directions of a connection.
 #[derive(Clone, Debug, Default)]
 pub struct Stream {
@@ -108,6 +119,8 @@ pub struct Streams {
     /// Bytes that wait, and bytes that the nodes have room for.
     bytes: usize,
     room: usize,
+    /// Octets for which others stand, where somebody wants them.
+    others: Option<Vec<Other>>,
 }
 
 /// A segment that waits.
@@ -127,6 +140,31 @@ impl Streams {
             free: NONE,
             bytes: 0,
             room: 0,
+            others: None,
+        }
+    }
+
+    /// Keeps octets for which others stand until they are taken.
+    pub fn with_others(mut self) -> Self {
+        self.others = Some(vec![]);
+        self
+    }
+
+    /// The octets of the latest segment, and of what waited, for which others stand.
+    pub fn take_others(&mut self) -> Vec<Other> {
+        self.others.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn lose(&mut self, half: usize, at: u64, bytes: &[u8]) {
+        let Some(others) = &mut self.others else {
+            return;
+        };
+        if others.len() < OTHERS_MAX {
+            others.push(Other {
+                half: half as u8,
+                at,
+                bytes: bytes.to_vec(),
+            });
         }
     }
 
@@ -225,7 +263,14 @@ impl Streams {
         if at < next && h.differs(at, s.bytes) {
             tally.one(Outcome::SegmentConflicts);
             h.conflicting = true;
+            // what was sent before the first octet is no reading of anything
+            let skipped = (-at).max(0) as usize;
+            let known = (next - at).min(s.bytes.len() as i64).max(0) as usize;
+            if let Some(bytes) = s.bytes.get(skipped..known) {
+                self.lose(half, at.max(0) as u64, bytes);
+            }
         }
+        let h = &mut stream.halves[half];
         if end <= next {
             return;
         }
@@ -251,7 +296,7 @@ impl Streams {
             tally.one(Outcome::SegmentsRefused);
             return;
         } else {
-            self.put(h, at, bytes, tally);
+            self.put(h, half, at, bytes, tally);
         }
         self.hand_out(stream, half, tally, each);
         loop {
@@ -347,7 +392,7 @@ impl Streams {
     }
 
     /// Lets bytes wait, where others are not there already.
-    fn put(&mut self, h: &mut Half, mut at: u64, mut bytes: &[u8], tally: &mut Tally) {
+    fn put(&mut self, h: &mut Half, half: usize, mut at: u64, mut bytes: &[u8], tally: &mut Tally) {
         let (mut before, mut here) = (NONE, h.head);
         while !bytes.is_empty() {
             let end = at + bytes.len() as u64;
@@ -372,6 +417,16 @@ impl Streams {
             if old != new {
                 tally.one(Outcome::SegmentConflicts);
                 h.conflicting = true;
+                if let Some(others) = &mut self.others
+                    && others.len() < OTHERS_MAX
+                {
+                    let lost = if at < node.at { old } else { new };
+                    others.push(Other {
+                        half: half as u8,
+                        at: from,
+                        bytes: lost.to_vec(),
+                    });
+                }
             }
             if at < node.at {
                 // it starts before: its octets lie on top
@@ -509,6 +564,9 @@ fn hash(bytes: &[u8]) -> u32 {
 
 /// Segments of a half that are remembered.
 const PASSED: usize = 4;
+
+/// Octets for which others stand that are kept until they are taken.
+const OTHERS_MAX: usize = 16;
 
 /// Nowhere.
 const NONE: u32 = u32::MAX;

@@ -64,7 +64,12 @@ impl Alarm {
 
     /// Takes what a shard raised.
     pub(super) fn take(&mut self, alerts: Vec<Alert>, shard: &mut CaptureShard, waits: bool) {
-        for alert in &alerts {
+        for conflict in shard.take_conflicts() {
+            let taken = self.hits.conflict(&conflict);
+            let tally = shard.book().other();
+            tally.add(Outcome::RuleAlertsRefused, u64::from(!taken));
+        }
+        for alert in alerts.iter().filter(|a| !a.is_ambiguous) {
             let taken = self.hits.take(alert);
             let tally = shard.book().other();
             tally.one(Outcome::RuleAlerts);
@@ -78,7 +83,7 @@ impl Alarm {
                 Some((_, false)) => {}
             }
         }
-        let Some(lines) = &self.ways.lines else {
+        let Some(lines) = self.ways.lines.as_ref().filter(|_| !alerts.is_empty()) else {
             return;
         };
         let lost = hand(lines, alerts, waits).map_or(0, |alerts| alerts.len() as u64);

@@ -2,7 +2,7 @@
 
 use super::{Back, Ring, RulesChange, Sealed};
 use crate::detect::anomaly::{ArpSeen, Feed, Namer, Sighting, of_rows};
-use crate::detect::signature::engine::{Alert, Demoted, Engine};
+use crate::detect::signature::engine::{Alert, Conflict, Demoted, Engine};
 use crate::dissect::{Dissected, Dissector, FrameHead, Reason, glance};
 use crate::ledger::{Book, Outcome, Tally};
 use crate::meter::Meter;
@@ -22,6 +22,8 @@ pub struct CaptureShard {
     rules: Option<Box<Engine>>,
     /// The latest packets, for detections of rules.
     ring: Option<Ring>,
+    /// Fragments that say different things.
+    conflicts: Vec<Conflict>,
     /// What detectors look at beside rows; nobody where there are none.
     feed: Option<Feed>,
     sightings: Vec<Sighting>,
@@ -66,6 +68,7 @@ impl CaptureShard {
             meter,
             rules: None,
             ring: None,
+            conflicts: vec![],
             feed: None,
             sightings: vec![],
             namer: Namer::default(),
@@ -111,7 +114,17 @@ impl CaptureShard {
     /// Whether rules raised something.
     #[inline]
     pub fn has_alerts(&self) -> bool {
-        self.rules.as_ref().is_some_and(|r| r.has_alerts())
+        let rules = self.rules.as_ref();
+        rules.is_some_and(|r| r.has_alerts()) || !self.conflicts.is_empty()
+    }
+
+    /// Octets that were sent twice with different data, since this was asked last.
+    pub fn take_conflicts(&mut self) -> Vec<Conflict> {
+        let mut all = std::mem::take(&mut self.conflicts);
+        if let Some(rules) = &mut self.rules {
+            all.append(&mut rules.take_conflicts());
+        }
+        all
     }
 
     /// What rules raised since this was asked last.
@@ -204,6 +217,7 @@ impl CaptureShard {
                     meter(&mut self.meter, &mut self.feed, &packet, out, book);
                     return;
                 }
+                let before = self.book.other().count(Outcome::FragmentConflicts);
                 let found = match self.fragments.add(&packet, self.book.other()) {
                     Added::Waiting => None,
                     Added::Refused => {
@@ -221,6 +235,11 @@ impl CaptureShard {
                         take_whole(&g, whole, &mut self.strays)
                     }
                 };
+                if self.book.other().count(Outcome::FragmentConflicts) > before
+                    && self.rules.is_some()
+                {
+                    self.conflicts.push(of_fragments(&packet));
+                }
                 if let Some(whole) = found {
                     if let Some(rules) = &mut self.rules {
                         rules.packet(&whole, self.book.other());
@@ -391,6 +410,22 @@ fn meter(
     let opened = meter.packet(packet, out, book);
     if let Some(feed) = feed {
         feed.packet(packet, opened);
+    }
+}
+
+/// Fragments of a packet that say different things: the last one that came.
+#[cold]
+fn of_fragments(p: &PacketView<'_>) -> Conflict {
+    Conflict {
+        time_ns: p.time_ns,
+        addrs: [p.src, p.dst],
+        ports: [0, 0],
+        proto: p.proto,
+        direction: None,
+        flow: None,
+        offset: p.fragment.map_or(0, |f| u64::from(f.offset)),
+        readings: [vec![], vec![]],
+        rules: vec![],
     }
 }
 

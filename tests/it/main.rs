@@ -35,6 +35,7 @@ mod pipeline;
 mod quality;
 mod reach;
 mod reading;
+mod readings;
 mod reconciliation;
 mod refusals;
 mod replay;

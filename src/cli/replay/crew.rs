@@ -110,6 +110,11 @@ impl Crew {
         let Some(alerts) = &mut self.alerts else {
             return;
         };
+        for shard in &mut self.captures {
+            for conflict in shard.take_conflicts() {
+                self.hits.conflict(&conflict);
+            }
+        }
         let shards = self.captures.iter_mut();
         let mut raised: Vec<_> = shards.flat_map(CaptureShard::take_alerts).collect();
         if by_time {
@@ -117,7 +122,9 @@ impl Crew {
         }
         for alert in &raised {
             alerts.take(alert);
-            self.hits.take(alert);
+            if !alert.is_ambiguous {
+                self.hits.take(alert);
+            }
         }
         let shards = self.captures.iter_mut();
         let demoted = shards.flat_map(CaptureShard::take_demotions);

@@ -102,6 +102,12 @@ impl Buffer {
         Self::position(|b| b.pcre_flag == Some(flag))
     }
 
+    /// Every buffer.
+    #[cfg(test)]
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        (0..BUFFERS.len()).map(|n| Self(n as u16))
+    }
+
     /// Every name of a buffer that a rule may use.
     pub(super) fn names() -> impl Iterator<Item = &'static str> {
         BUFFERS.iter().flat_map(|b| {

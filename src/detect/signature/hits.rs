@@ -2,7 +2,7 @@
 //!
 //! A pair is seen by one shard alone, so its incidents need no other.
 
-use super::engine::Alert;
+use super::engine::{Alert, Conflict};
 use super::rule::Rule;
 use super::settings::LiveSettings;
 use crate::detect::community_id;
@@ -96,6 +96,34 @@ impl Hits {
         let id = open.told.id;
         self.open.insert(key, open);
         Some((id, true))
+    }
+
+    /// Takes octets that were sent twice with different data: all of one pair are one incident. False where there is no room.
+    pub fn conflict(&mut self, conflict: &Conflict) -> bool {
+        let now_ms = conflict.time_ns.div_euclid(1_000_000);
+        let [src, dst] = conflict.addrs;
+        let (client, server) = match conflict.direction {
+            Some(1) => (dst, src),
+            _ => (src, dst),
+        };
+        let key = Key {
+            gid: 0,
+            sid: 0,
+            client,
+            server,
+        };
+        let open = self.open.get_mut(&key);
+        if let Some(open) = open.filter(|o| now_ms - o.told.last_ms <= self.gap_ms) {
+            open.again(conflict, now_ms);
+            return true;
+        }
+        self.close(key);
+        if self.open.len() >= self.open_max || !self.is_within_budget(now_ms) {
+            return false;
+        }
+        self.open
+            .insert(key, Open::of_conflict(key, conflict, now_ms));
+        true
     }
 
     /// Lets time pass: what is new or has changed for a while, or `all` that has, is given out, what was silent for long is over.
@@ -285,6 +313,95 @@ impl Open {
         open
     }
 
+    fn of_conflict(key: Key, conflict: &Conflict, now_ms: i64) -> Self {
+        let kind = DetectionKind::OverlapEvasion;
+        let shown = |bytes: &[u8]| {
+            let text = bytes.iter().map(|b| match b {
+                b' '..=b'~' => *b as char,
+                _ => '.',
+            });
+            text.collect::<String>()
+        };
+        let [first, other] = [0, 1].map(|n| shown(&conflict.readings[n]));
+        let mut facts = vec![
+            ("place in the stream", conflict.offset.to_string()),
+            ("first reading", first),
+            ("other reading", other),
+        ];
+        facts.retain(|(_, text)| !text.is_empty());
+        let mut open = Open {
+            told: Detection {
+                id: key.id(now_ms),
+                version: 0,
+                kind,
+                detector: match conflict.flow {
+                    Some(_) => "overlap.segments".into(),
+                    None => "overlap.fragments".into(),
+                },
+                sid: None,
+                severity: kind.severity(),
+                confidence: 60,
+                title: kind.title().to_owned(),
+                entity: Entity::Pair(key.client, key.server),
+                role: EntityRole::Source,
+                peers: vec![key.server],
+                peers_total: 1,
+                first_ms: now_ms,
+                last_ms: now_ms,
+                detected_ms: now_ms,
+                count: 0,
+                evidence: Evidence {
+                    facts,
+                    ..Evidence::default()
+                },
+                attack: kind.attack().iter().map(|t| (*t).into()).collect(),
+            },
+            flows: vec![],
+            told_ms: None,
+            changed: false,
+        };
+        open.again(conflict, now_ms);
+        open
+    }
+
+    fn again(&mut self, conflict: &Conflict, now_ms: i64) {
+        let told = &mut self.told;
+        told.first_ms = told.first_ms.min(now_ms);
+        told.last_ms = told.last_ms.max(now_ms);
+        told.count += 1;
+        self.changed = true;
+        if !conflict.rules.is_empty() {
+            let rules = conflict.rules.iter().take(REFERENCES_MAX);
+            let rules: Vec<String> = rules.map(|(g, s, m)| format!("{g}:{s} {m}")).collect();
+            told.severity = Severity::Critical;
+            told.confidence = 90;
+            told.evidence.facts.retain(|f| f.0 != ONLY_OTHER);
+            told.evidence.facts.push((ONLY_OTHER, rules.join(", ")));
+        }
+        let (number, counts) = conflict.flow.unwrap_or_default();
+        let flows = &mut told.evidence.flows;
+        if !self.flows.contains(&number) && flows.len() < EVIDENCE_FLOWS_MAX {
+            self.flows.push(number);
+            let ends = [0, 1].map(|n| (conflict.addrs[n], conflict.ports[n]));
+            let (from, to) = match conflict.direction {
+                Some(1) => (ends[1], ends[0]),
+                _ => (ends[0], ends[1]),
+            };
+            let began_ms = counts.began_ns.div_euclid(1_000_000);
+            flows.push(EvidenceFlow {
+                src: from.0,
+                dst: to.0,
+                src_port: from.1,
+                dst_port: to.1,
+                proto: conflict.proto,
+                bytes: counts.bytes.iter().sum(),
+                packets: counts.packets.iter().sum(),
+                start_ms: if began_ms > 0 { began_ms } else { now_ms },
+                community_id: community_id(0, conflict.proto, from, to),
+            });
+        }
+    }
+
     fn grow(&mut self, alert: &Alert, now_ms: i64) {
         let told = &mut self.told;
         told.first_ms = told.first_ms.min(now_ms);
@@ -408,6 +525,8 @@ fn floor(text: &str, most: usize) -> usize {
         .unwrap_or(0)
 }
 
+/// Rules that hold in the other reading alone.
+const ONLY_OTHER: &str = "rules of the other reading";
 /// An incident that goes on is told again after so long.
 const TELL_AGAIN_MS: i64 = 10_000;
 /// Severities and categories that are counted apart, and rules.

@@ -1,7 +1,7 @@
 //! What makes a rule slow, or keeps it from ever firing.
 
 use super::buffer::{Buffer, BufferKind};
-use super::rule::{FastPattern, Rule, Step};
+use super::rule::{FastPattern, Rule, Step, Test};
 use serde::Serialize;
 use std::fmt;
 
@@ -29,6 +29,10 @@ pub enum Warning {
     SharedSid(String, u32),
     /// The rule neither alerts nor changes anything.
     NoEffect,
+    /// An event is asked that nothing here raises.
+    NeverRaised(String),
+    /// A buffer or a fact of an application protocol is asked that no parser here tells.
+    NeverTold(String),
 }
 
 impl Warning {
@@ -36,7 +40,11 @@ impl Warning {
     pub fn never_fires(&self) -> bool {
         matches!(
             self,
-            Self::NeverLongEnough | Self::BitNeverSet(_) | Self::NoEffect
+            Self::NeverLongEnough
+                | Self::BitNeverSet(_)
+                | Self::NoEffect
+                | Self::NeverRaised(_)
+                | Self::NeverTold(_)
         )
     }
 }
@@ -62,6 +70,10 @@ impl fmt::Display for Warning {
                 "has the sid of {file}:{line}: Suricata keeps the first only"
             ),
             Self::NoEffect => f.write_str("never fires: it raises no alert and changes nothing"),
+            Self::NeverRaised(event) => {
+                write!(f, "never fires: nothing here raises the event {event}")
+            }
+            Self::NeverTold(name) => write!(f, "never fires: no parser here tells {name}"),
         }
     }
 }
@@ -102,6 +114,7 @@ pub(super) fn of(rule: &Rule) -> Vec<Warning> {
     {
         warnings.push(Warning::NeverLongEnough);
     }
+    warnings.extend(never_told(rule));
     if rule.noalert && rule.changes.is_empty() {
         warnings.push(Warning::NoEffect);
     }
@@ -129,6 +142,32 @@ impl Rule {
     }
 }
 
+/// What a rule asks that nobody tells.
+fn never_told(rule: &Rule) -> impl Iterator<Item = Warning> {
+    let buffers = rule.groups.iter().map(|g| g.buffer);
+    let of_parsers = |b: &Buffer| {
+        let kind = b.info().kind;
+        matches!(kind, BufferKind::Application | BufferKind::Many)
+    };
+    let buffers = buffers.filter(of_parsers).map(Buffer::name);
+    let buffers = buffers
+        .filter(|name| UNTOLD.contains(name))
+        .map(|name| Warning::NeverTold(name.to_owned()));
+    let tests = rule.tests.iter().filter_map(|test| match test {
+        Test::Event("app-layer-event", name) => {
+            (!RAISED.contains(&name.as_str())).then(|| Warning::NeverRaised(name.clone()))
+        }
+        Test::Event(kind, name) => Some(Warning::NeverRaised(format!("{kind}:{name}"))),
+        Test::Number(name, _) | Test::Word(name, ..) | Test::Flag(name) => {
+            let is_of_parsers =
+                !super::keyword::protocols_of(name).is_empty() || name.starts_with("file");
+            (is_of_parsers && !TOLD.contains(name)).then(|| Warning::NeverTold((*name).to_owned()))
+        }
+        _ => None,
+    });
+    buffers.chain(tests).collect::<Vec<_>>().into_iter()
+}
+
 fn relative_name(step: &Step) -> Option<String> {
     let name = match step {
         Step::Content(c) if c.distance.is_some() || c.within.is_some() => "content",
@@ -141,3 +180,121 @@ fn relative_name(step: &Step) -> Option<String> {
 }
 
 const PREFILTER_MIN: usize = 3;
+/// Events that are raised.
+const RAISED: &[&str] = &["http.request_auth_unrecognized"];
+/// Buffers that no parser fills.
+pub(super) const UNTOLD: &[&str] = &[
+    "dcerpc.stub_data",
+    "dnp3.data",
+    "file.name",
+    "http2.header_name",
+    "ike.key_exchange_payload",
+    "ike.nonce_payload",
+    "ike.vendor",
+    "pgsql.query",
+    "quic.cyu.hash",
+    "quic.cyu.string",
+    "quic.ua",
+    "quic.version",
+    "rfb.name",
+    "smb.named_pipe",
+    "smb.ntlmssp_domain",
+    "smb.ntlmssp_user",
+    "smb.share",
+];
+/// Facts beside buffers that parsers tell.
+const TOLD: &[&str] = &[
+    "dns.opcode",
+    "dns.rcode",
+    "dns.rrtype",
+    "tls_cert_notafter",
+    "tls_cert_notbefore",
+    "tls_cert_expired",
+    "tls_cert_valid",
+    "tls.version",
+    "ssl_state",
+    "ssl_version",
+    "ssh.protoversion",
+    "ssh.softwareversion",
+    "krb5_msg_type",
+    "krb5.msg_type",
+    "krb5_err_code",
+    "krb5.ticket_encryption",
+    "krb5.weak_encryption",
+    "snmp.version",
+    "snmp.pdu_type",
+    "mqtt.type",
+    "mqtt.qos",
+    "mqtt.protocol_version",
+    "mqtt.connect.flags",
+    "mqtt.connack.session_present",
+    "mqtt.reason_code",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::super::keyword::testing::rule;
+    use super::*;
+
+    const PARSERS: &[&str] = &[
+        include_str!("engine/talk/asn.rs"),
+        include_str!("engine/talk/dns.rs"),
+        include_str!("engine/talk/ftp.rs"),
+        include_str!("engine/talk/http.rs"),
+        include_str!("engine/talk/mail.rs"),
+        include_str!("engine/talk/mime.rs"),
+        include_str!("engine/talk/mod.rs"),
+        include_str!("engine/talk/mqtt.rs"),
+        include_str!("engine/talk/sip.rs"),
+        include_str!("engine/talk/ssh.rs"),
+        include_str!("engine/talk/tls.rs"),
+    ];
+
+    #[test]
+    fn every_buffer_is_filled_by_a_parser_or_known_not_to_be() {
+        let is_filled = |name: &str| {
+            let named = format!("Buffer::named(\"{name}\")");
+            PARSERS.iter().any(|text| text.contains(&named))
+        };
+        let mut seen = 0;
+        for buffer in Buffer::all() {
+            let info = buffer.info();
+            if matches!(info.kind, BufferKind::Application | BufferKind::Many) {
+                let name = buffer.name();
+                assert_ne!(is_filled(name), UNTOLD.contains(&name), "{name}");
+                seen += 1;
+            }
+        }
+        assert!(seen > 80, "{seen}");
+    }
+
+    #[test]
+    fn every_fact_that_is_told_is_in_a_parser() {
+        for name in TOLD.iter().chain(RAISED) {
+            let quoted = format!("\"{name}\"");
+            let is_there = PARSERS.iter().any(|text| text.contains(&quoted));
+            assert!(is_there, "{name}");
+        }
+    }
+
+    #[test]
+    fn rules_about_what_nobody_tells_never_fire() {
+        let never = |protocol: &str, options: &str| {
+            let rule = rule(protocol, options).expect(options);
+            rule.warnings.iter().any(Warning::never_fires)
+        };
+        assert!(never("smb", "smb.share; content:\"abcd\";"));
+        assert!(never("ip", "decode-event:ipv4.pkt_too_small;"));
+        assert!(never("ip", "app-layer-event:http.no_such_thing;"));
+        assert!(never("modbus", "modbus:function 3;"));
+        assert!(!never(
+            "ip",
+            "app-layer-event:http.request_auth_unrecognized;"
+        ));
+        assert!(!never(
+            "krb5",
+            "krb5_cname; content:\"abcd\"; krb5_msg_type:30;"
+        ));
+        assert!(!never("dns", "dns.query; content:\"abcd\"; dns.opcode:4;"));
+    }
+}

@@ -47,6 +47,8 @@ pub struct Alert {
     pub is_stream: bool,
     /// What the side of the transaction said that the line tells, by the name of its buffer.
     pub said: Vec<(&'static str, Vec<u8>)>,
+    /// It holds only in the other reading of octets that were sent twice with different data.
+    pub is_ambiguous: bool,
     /// The packet, from its IP header on.
     pub packet: Vec<u8>,
     /// Where it matched, in the order of its conditions.

@@ -33,6 +33,8 @@ pub(super) struct Desk {
     hits: Vec<Hit>,
     pub alerts: Vec<Alert>,
     alert_bytes_max: usize,
+    /// The hits of the first reading, while another one is looked at: that changes nothing.
+    first: Option<Vec<Hit>>,
     pub costs: Costs,
 }
 
@@ -75,6 +77,7 @@ impl Desk {
             hits: vec![],
             alerts: vec![],
             alert_bytes_max: settings.alert_bytes_max,
+            first: None,
         }
     }
 
@@ -219,6 +222,35 @@ impl Desk {
         self.run(&program, &scene, about, Some(&mut flow.state), false, tally);
         rules.matched.append(&mut self.found);
         raw.put(rules);
+    }
+
+    /// From here on another reading is looked at.
+    pub fn begin_other(&mut self) {
+        self.first = Some(std::mem::take(&mut self.hits));
+    }
+
+    /// That is over: what would alert in it. Passes, thresholds and suppressions are not asked.
+    pub fn end_other(&mut self) -> Vec<Alert> {
+        let first = self.first.take().unwrap_or_default();
+        let hits = std::mem::replace(&mut self.hits, first);
+        let alerts = hits.into_iter().map(|h| h.alert);
+        alerts.filter(|a| a.action != Action::Pass).collect()
+    }
+
+    /// As [`Desk::stream`], of another reading.
+    pub fn other_stream(
+        &mut self,
+        flow: &mut Flow,
+        chunk: Chunk<'_>,
+        direction: usize,
+        established: bool,
+        tally: &mut Tally,
+    ) {
+        let mut raw = Raw::default();
+        raw.push(chunk.start, 0, chunk.bytes);
+        if raw.is_fresh() {
+            self.stream(flow, &mut raw, direction, established, tally);
+        }
     }
 
     /// Tries the rules about transactions with one side of one.
@@ -381,7 +413,7 @@ impl Desk {
         state: Option<&mut FlowState>,
     ) {
         let c = &program.rules[n as usize];
-        if !c.memory.changes_nothing() {
+        if !c.memory.changes_nothing() && self.first.is_none() {
             let moment = Moment::new(scene.time_ns, scene.addrs[0], scene.addrs[1]);
             c.memory.apply(&moment, state, &self.shared);
         }
@@ -421,6 +453,7 @@ impl Desk {
             said: scene.unit.map(told).unwrap_or_default(),
             packet: packet.map(|p| kept(p.packet())).unwrap_or_default(),
             matches: self.trial.matches(&c.rule),
+            is_ambiguous: self.first.is_some(),
         };
         self.hits.push(Hit {
             rule: n,

@@ -5,7 +5,7 @@ use super::raw::Raw;
 use super::session::{Session, Stage};
 use super::talk::Talk;
 use crate::model::{Addr, Glance, Index, PacketView, Transport, prefetch};
-use crate::reassemble::stream::Stream;
+use crate::reassemble::stream::{Other, Stream};
 use foldhash::fast::FixedState;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -89,6 +89,8 @@ pub(super) struct Connection {
     pub raw: [Raw; 2],
     /// Nothing more comes of a half.
     pub ended: [bool; 2],
+    /// Octets for which others stand and that were not looked at.
+    pub others: Vec<Other>,
 }
 
 impl Connection {

@@ -14,6 +14,7 @@ mod flow;
 mod groups;
 mod hyperscan;
 mod maker;
+mod other;
 mod packet;
 mod patterns;
 mod ports;
@@ -31,6 +32,7 @@ pub use alert::Alert;
 pub use costs::{Demoted, RuleCost};
 pub use flow::Counts;
 pub use maker::Maker;
+pub use other::Conflict;
 pub use program::Program;
 pub use shelf::{Cache, CacheUse};
 
@@ -70,6 +72,8 @@ struct Reading {
     /// Bytes that are kept of what conversations said.
     talk_bytes: usize,
     desk: Desk,
+    /// Octets that were sent twice with different data, since this was asked last.
+    conflicts: Vec<Conflict>,
 }
 
 impl Engine {
@@ -89,11 +93,12 @@ impl Engine {
             ahead: Ahead::default(),
             reading: Reading {
                 settings: settings.clone(),
-                streams: Streams::new(&reassemble.streams),
+                streams: Streams::new(&reassemble.streams).with_others(),
                 ears: Ears::new(&reassemble.app, bodies),
                 raw_bytes: 0,
                 talk_bytes: 0,
                 desk: Desk::new(program, shared, rules, settings),
+                conflicts: vec![],
             },
         }
     }
@@ -128,10 +133,15 @@ impl Engine {
         self.reading.desk.program.generation()
     }
 
-    /// Whether something was raised.
+    /// Octets that were sent twice with different data, since this was asked last.
+    pub fn take_conflicts(&mut self) -> Vec<Conflict> {
+        std::mem::take(&mut self.reading.conflicts)
+    }
+
+    /// Whether something was raised, or sent twice with different data.
     #[inline]
     pub fn has_alerts(&self) -> bool {
-        !self.reading.desk.alerts.is_empty()
+        !self.reading.desk.alerts.is_empty() || !self.reading.conflicts.is_empty()
     }
 
     /// What each rule cost and gave so far, in the order in which they are tried.
@@ -385,6 +395,10 @@ impl Reading {
             tally,
             &mut |piece, tally| hearing.piece(flow, &piece, p.time_ns, tally),
         );
+        let others = self.streams.take_others();
+        if !others.is_empty() {
+            self.found_others(flow, c, others);
+        }
     }
 
     /// No more of a half comes.
@@ -449,6 +463,10 @@ impl Reading {
         if raw.is_fresh() {
             self.desk.stream(flow, raw, direction, established, tally);
         }
+        if is_whole && c.others.iter().any(|o| usize::from(o.half) == direction) {
+            self.look_at_others(flow, c, direction);
+        }
+        let raw = &mut c.raw[direction];
         if !is_whole || raw.len() == 0 {
             return;
         }

@@ -1,10 +1,13 @@
 //! What conversations say, as buffers of transactions. A protocol is a file here.
 
+mod asn;
 mod dns;
 mod ftp;
 mod http;
 mod mail;
 mod mime;
+mod mqtt;
+mod sip;
 mod smb;
 mod ssh;
 mod tls;
@@ -43,6 +46,10 @@ pub(super) struct Said {
     ssh: ssh::Ssh,
     ftp: ftp::Ftp,
     smb: smb::Smb,
+    kerberos: asn::Kerberos,
+    mqtt: mqtt::Mqtt,
+    /// Bytes come in order, and no datagrams.
+    is_stream: bool,
     file: Vec<u8>,
     /// The protocol is one of which nothing is read here.
     is_unread: bool,
@@ -119,7 +126,8 @@ impl Talk {
     pub fn room(&self) -> usize {
         let units = self.said.units.iter().map(Unit::room).sum::<usize>();
         let kept = self.said.file.capacity() + self.said.http.room() + self.said.mail.room();
-        self.listener.room() + units + kept + self.said.smb.room()
+        let more = self.said.kerberos.room() + self.said.mqtt.room();
+        self.listener.room() + units + kept + self.said.smb.room() + more
     }
 
     /// Sides of transactions that rules are to be tried with.
@@ -136,6 +144,7 @@ impl Talk {
         tally: &mut Tally,
     ) {
         self.said.time_ns = heard.time_ns;
+        self.said.is_stream = true;
         let before = self.listener.proto();
         self.listener.piece(
             ears,
@@ -225,6 +234,11 @@ impl Said {
             AppProto::Ftp => self.ftp(half, bytes),
             AppProto::FtpData => self.ftp_data(half, bytes),
             AppProto::Smb | AppProto::NetbiosSsn => self.smb(half, bytes),
+            AppProto::Sip => self.sip(half, bytes),
+            AppProto::Mqtt => self.mqtt(half, bytes),
+            AppProto::Krb5 if self.is_stream => self.kerberos_stream(half, bytes),
+            AppProto::Krb5 => self.kerberos(half, bytes),
+            AppProto::Snmp => self.snmp(half, bytes),
             _ => self.is_unread = true,
         }
     }

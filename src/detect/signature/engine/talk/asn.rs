@@ -1,0 +1,223 @@
+//! Protocols in ASN.1's basic encoding (X.690): Kerberos (RFC 4120) and SNMP (RFC 1157, 3416, 3412).
+
+use super::super::super::buffer::Buffer;
+use super::Said;
+
+/// What is kept of a connection: Kerberos over TCP, whose messages have their length before them.
+#[derive(Debug, Default)]
+pub(super) struct Kerberos {
+    waiting: [Vec<u8>; 2],
+}
+
+impl Kerberos {
+    /// Memory that it takes beside itself.
+    pub fn room(&self) -> usize {
+        self.waiting.iter().map(Vec::capacity).sum()
+    }
+}
+
+/// Tag, value, and what follows.
+type Tlv<'a> = (u8, &'a [u8], &'a [u8]);
+
+impl Said {
+    /// Bytes of a connection of Kerberos (RFC 4120 section 7.2.2).
+    pub(super) fn kerberos_stream(&mut self, half: usize, bytes: &[u8]) {
+        let mut waiting = std::mem::take(&mut self.kerberos.waiting[half]);
+        waiting.extend_from_slice(bytes);
+        let mut rest = &waiting[..];
+        while let Some((len, tail)) = rest.split_first_chunk::<4>() {
+            let len = u32::from_be_bytes(*len) as usize;
+            if len > MESSAGE_MAX {
+                rest = &[];
+                break;
+            }
+            let Some((message, tail)) = tail.split_at_checked(len) else {
+                break;
+            };
+            self.kerberos(half, message);
+            rest = tail;
+        }
+        self.kerberos.waiting[half] = rest.to_vec();
+    }
+
+    /// A message of Kerberos. A transaction is what a server answers, as with Suricata.
+    pub(super) fn kerberos(&mut self, half: usize, message: &[u8]) {
+        let Some((tag @ (AS_REP | TGS_REP | ERROR), body, _)) = tlv(message) else {
+            return;
+        };
+        let Some((SEQUENCE, fields, _)) = tlv(body) else {
+            return;
+        };
+        let unit = self.begin(half);
+        unit.is_whole = true;
+        let kind = u64::from(tag & 0x1f);
+        unit.number("krb5_msg_type", kind);
+        unit.number("krb5.msg_type", kind);
+        for (tag, value) in fields_of(fields) {
+            match (kind, tag) {
+                (30, 6) => {
+                    if let Some(code) = integer(value) {
+                        unit.word("krb5_err_code", code.to_string());
+                    }
+                }
+                (30, 8) | (11 | 13, 4) => names(value, |n| unit.add(CNAME, n)),
+                (30, 10) => names(value, |n| unit.add(SNAME, n)),
+                // the ticket: APPLICATION 1, with the name of the service in its third field
+                (11 | 13, 5) => {
+                    let ticket = tlv(value).and_then(|t| tlv(t.1)).map_or(&[][..], |t| t.1);
+                    for (tag, value) in fields_of(ticket) {
+                        match tag {
+                            2 => names(value, |n| unit.add(SNAME, n)),
+                            3 => encryption(value, "krb5.ticket_encryption", unit),
+                            _ => {}
+                        }
+                    }
+                }
+                (11 | 13, 6) => {
+                    let kind = fields_of(tlv(value).map_or(&[][..], |t| t.1)).next();
+                    let kind = kind.and_then(|(_, v)| integer(v));
+                    if kind.is_some_and(is_weak) {
+                        unit.word("krb5.weak_encryption", "weak");
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A message of SNMP.
+    pub(super) fn snmp(&mut self, half: usize, message: &[u8]) {
+        let Some((SEQUENCE, body, _)) = tlv(message) else {
+            return;
+        };
+        let Some((INTEGER, version, rest)) = tlv(body) else {
+            return;
+        };
+        let Some(version) = number(version) else {
+            return;
+        };
+        let unit = self.begin(half);
+        unit.is_whole = true;
+        // 0 is version 1, 1 is 2c
+        unit.number(
+            "snmp.version",
+            if version < 2 { version + 1 } else { version },
+        );
+        let Some((tag, value, rest)) = tlv(rest) else {
+            return;
+        };
+        if tag == OCTETS {
+            unit.add(COMMUNITY, value);
+            let kind = tlv(rest).and_then(|(tag, _, _)| PDUS.get(usize::from(tag & 0x1f)));
+            if let Some(kind) = kind {
+                unit.word("snmp.pdu_type", *kind);
+            }
+            return;
+        }
+        // version 3: what the security model says, with the user in its fourth field
+        let parameters = tlv(rest).filter(|t| t.0 == OCTETS).and_then(|t| tlv(t.1));
+        let mut fields = parameters.map_or(&[][..], |p| p.1);
+        for _ in 0..3 {
+            fields = tlv(fields).map_or(&[][..], |f| f.2);
+        }
+        if let Some((OCTETS, user, _)) = tlv(fields) {
+            unit.add(USM, user);
+        }
+    }
+}
+
+/// Whether a type of encryption is weak: DES, RC4 and their kin (RFC 3961, RFC 8429).
+fn is_weak(kind: u64) -> bool {
+    matches!(kind, 1..=7 | 23..=24)
+}
+
+fn encryption(value: &[u8], name: &'static str, unit: &mut super::super::unit::Unit) {
+    let kind = fields_of(tlv(value).map_or(&[][..], |t| t.1)).next();
+    if let Some(kind) = kind.and_then(|(_, v)| integer(v)) {
+        unit.word(name, kind.to_string());
+        unit.word(name, if is_weak(kind) { "weak" } else { "strong" });
+    }
+}
+
+/// The texts of a name: its second field.
+fn names(value: &[u8], mut each: impl FnMut(&[u8])) {
+    let Some((SEQUENCE, fields, _)) = tlv(value) else {
+        return;
+    };
+    let texts = fields_of(fields).find(|f| f.0 == 1);
+    let Some((SEQUENCE, mut rest, _)) = texts.and_then(|t| tlv(t.1)) else {
+        return;
+    };
+    for _ in 0..NAMES_MAX {
+        let Some((_, text, tail)) = tlv(rest) else {
+            return;
+        };
+        each(text);
+        rest = tail;
+    }
+}
+
+/// Fields with numbers of their own: the number and what is in it.
+fn fields_of(mut bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    std::iter::from_fn(move || {
+        let (tag, value, rest) = tlv(bytes)?;
+        bytes = rest;
+        Some((tag & 0x1f, value))
+    })
+    .take(FIELDS_MAX)
+}
+
+fn integer(value: &[u8]) -> Option<u64> {
+    tlv(value)
+        .filter(|t| t.0 == INTEGER)
+        .and_then(|t| number(t.1))
+}
+
+/// A number that is not negative.
+fn number(bytes: &[u8]) -> Option<u64> {
+    let good = !bytes.is_empty() && bytes.len() <= 8 && bytes[0] < 0x80;
+    good.then(|| bytes.iter().fold(0, |n, b| n << 8 | u64::from(*b)))
+}
+
+fn tlv(bytes: &[u8]) -> Option<Tlv<'_>> {
+    let (&[tag, first], mut rest) = bytes.split_first_chunk::<2>()?;
+    let mut len = usize::from(first);
+    if first & 0x80 != 0 {
+        let count = usize::from(first & 0x7f);
+        let (digits, tail) = rest
+            .split_at_checked(count)
+            .filter(|_| (1..=4).contains(&count))?;
+        len = digits.iter().fold(0, |n, b| n << 8 | usize::from(*b));
+        rest = tail;
+    }
+    let (value, rest) = rest.split_at_checked(len)?;
+    Some((tag, value, rest))
+}
+
+const CNAME: Buffer = Buffer::named("krb5.cname");
+const SNAME: Buffer = Buffer::named("krb5.sname");
+const COMMUNITY: Buffer = Buffer::named("snmp.community");
+const USM: Buffer = Buffer::named("snmp.usm");
+const INTEGER: u8 = 2;
+const OCTETS: u8 = 4;
+const SEQUENCE: u8 = 0x30;
+/// Tags of the answers (RFC 4120 section 5.10).
+const AS_REP: u8 = 0x6b;
+const TGS_REP: u8 = 0x6d;
+const ERROR: u8 = 0x7e;
+/// Names of the units by their tags (RFC 3416 section 3), as rules have them.
+const PDUS: [&str; 9] = [
+    "get_request",
+    "get_next_request",
+    "response",
+    "set_request",
+    "trap_v1",
+    "get_bulk_request",
+    "inform_request",
+    "trap_v2",
+    "report",
+];
+const FIELDS_MAX: usize = 32;
+const NAMES_MAX: usize = 16;
+/// Bytes of a message of Kerberos.
+const MESSAGE_MAX: usize = 1 << 16;
