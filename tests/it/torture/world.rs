@@ -109,6 +109,18 @@ impl World {
         harness::eventually("all are known", || sql.numbers(exporters) == [3]);
     }
 
+    /// Waits until it is known how far the tables of sums have come: from then on no doubt about them is kept aside for its age.
+    pub fn weighable(&self) {
+        let marks = self.path().join("state/spool/marks");
+        harness::eventually("it is known how far tables have come", || {
+            let text = std::fs::read_to_string(&marks).unwrap_or_default();
+            let tables = ["usage_1m", "talkers_1m", "network_usage_1m", "ledger"];
+            tables
+                .iter()
+                .all(|t| text.contains(&format!("blocks {t} ")))
+        });
+    }
+
     /// Where everything is.
     pub fn path(&self) -> &Path {
         self.dir.path()
