@@ -83,7 +83,7 @@ const FIRST_ROWS: Duration = Duration::from_secs(30);
 const SWITCH_SAMPLING: u32 = 10;
 
 /// The router samples 1 in this many packets, which its options data say: the tables show the error of that.
-const ROUTER_SAMPLING: u32 = 100;
+const ROUTER_SAMPLING: u32 = 10;
 
 /// Runs the subcommand.
 ///

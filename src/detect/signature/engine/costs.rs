@@ -165,6 +165,12 @@ impl Costs {
         self.list[rule as usize].candidates += 1;
     }
 
+    /// A rule holds in what is usually read; what holds in another reading alone costs, and is told elsewhere.
+    #[inline]
+    pub fn hit(&mut self, rule: u32) {
+        self.list[rule as usize].hits += 1;
+    }
+
     /// The time, where it is to be taken.
     #[inline]
     pub fn clock(&mut self) -> Option<Instant> {
@@ -185,7 +191,6 @@ impl Costs {
         let cost = &mut self.list[rule as usize];
         cost.confirmations += 1;
         cost.work += work;
-        cost.hits += u64::from(held == Held::Yes);
         cost.given_up += u64::from(held == Held::GivenUp);
         if let Some(began) = began {
             cost.sampled += 1;
@@ -240,6 +245,7 @@ mod tests {
         let s = |n: i64| n * 1_000_000_000;
         costs.tried(0, 30, None, Held::No, s(1));
         // another window
+        costs.hit(0);
         costs.tried(0, 30, None, Held::Yes, s(12));
         costs.look();
         assert!(costs.may_try(0, s(13)) && costs.demotions.is_empty());
@@ -274,6 +280,7 @@ mod tests {
     #[test]
     fn what_stays_keeps_what_it_cost() {
         let mut costs = costs();
+        costs.hit(1);
         costs.tried(1, 60, None, Held::Yes, 0);
         let settings = EngineSettings::default();
         let mut costs = costs.moved(&[None, Some(2)], 3, &settings);

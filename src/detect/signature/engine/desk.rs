@@ -394,6 +394,9 @@ impl Desk {
         let began = self.costs.clock();
         let held = self.trial.holds(c, scene, state, &self.shared);
         let work = self.trial.take_work();
+        if held == Held::Yes && self.first.is_none() {
+            self.costs.hit(n);
+        }
         if self.costs.tried(n, work, began, held, now_ns) {
             tally.one(Outcome::RulesDemoted);
         }

@@ -49,7 +49,7 @@ use desk::{At, Desk};
 use flow::{Connection, Flow, Flows, Key};
 use packet::{has_right_checksum, shift};
 use raw::Chunk;
-use session::{Part, Session, Stage};
+use session::{Part, Session, Stage, is_answer};
 use std::sync::Arc;
 use talk::Talk;
 
@@ -131,11 +131,6 @@ impl Engine {
     /// Which load of the rules is in force.
     pub fn generation(&self) -> u64 {
         self.reading.desk.program.generation()
-    }
-
-    /// Octets that were sent twice with different data, since this was asked last.
-    pub fn take_conflicts(&mut self) -> Vec<Conflict> {
-        std::mem::take(&mut self.reading.conflicts)
     }
 
     /// Whether something was raised, or sent twice with different data.
@@ -395,10 +390,7 @@ impl Reading {
             tally,
             &mut |piece, tally| hearing.piece(flow, &piece, p.time_ns, tally),
         );
-        let others = self.streams.take_others();
-        if !others.is_empty() {
-            self.found_others(flow, c, others);
-        }
+        self.found_others(flow, c);
     }
 
     /// No more of a half comes.
@@ -602,9 +594,4 @@ fn heard<'a>(flow: &Flow, half: usize, time_ns: i64, bytes: &'a [u8]) -> Heard<'
         },
         next: [None; 2],
     }
-}
-
-/// Whether bytes that were seen first of a connection are those of who was asked.
-fn is_answer(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"HTTP/1.") || matches!(bytes, [22, 3, _, _, _, 2, ..])
 }

@@ -6,7 +6,7 @@ use super::alert::Alert;
 use super::flow::{Connection, Counts, Flow};
 use super::raw::Chunk;
 use super::talk::Talk;
-use super::{Reading, heard};
+use super::{Engine, Reading, heard};
 use crate::ledger::Tally;
 use crate::model::Addr;
 use crate::reassemble::stream::{Other, Piece};
@@ -34,11 +34,18 @@ pub struct Conflict {
     pub rules: Vec<(u32, u32, String)>,
 }
 
+impl Engine {
+    /// Octets that were sent twice with different data, since this was asked last.
+    pub fn take_conflicts(&mut self) -> Vec<Conflict> {
+        std::mem::take(&mut self.reading.conflicts)
+    }
+}
+
 impl Reading {
     /// Octets of a connection for which others stand: they are looked at with what is there.
-    #[cold]
-    pub(super) fn found_others(&mut self, flow: &Flow, c: &mut Connection, others: Vec<Other>) {
-        if flow.is_encrypted {
+    pub(super) fn found_others(&mut self, flow: &Flow, c: &mut Connection) {
+        let others = self.streams.take_others();
+        if others.is_empty() || flow.is_encrypted {
             return;
         }
         let room = OTHERS_MAX.saturating_sub(c.others.len());

@@ -268,6 +268,11 @@ impl Session {
     }
 }
 
+/// Whether bytes that were seen first of a connection are those of who was asked.
+pub(super) fn is_answer(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"HTTP/1.") || matches!(bytes, [22, 3, _, _, _, 2, ..])
+}
+
 /// The widest window (RFC 7323 section 2.3), about.
 const WINDOW_MAX: i32 = 1 << 30;
 /// The widest shift of a window (RFC 7323 section 2.3).
