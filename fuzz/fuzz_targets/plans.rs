@@ -46,6 +46,7 @@ fn field(pick: u8, width: u8) -> Option<(u16, u16)> {
         Kind::Text | Kind::AppId => 1 + u16::from(width % 9),
         Kind::Time(_) if e.accepts(8) => 8,
         Kind::Time(_) => 4,
+        Kind::Rule => 12,
         Kind::Frame => return None,
     };
     (e.pen == 0 && e.number < 0x8000).then_some((e.number, length))
