@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use crossbeam_channel::{Sender, bounded};
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -26,6 +27,7 @@ pub(super) fn start(
     let work = move || {
         let (mut line, mut failing) = (vec![], false);
         for alerts in &from {
+            let mut failed = None;
             for alert in &alerts {
                 line.clear();
                 alert.write(&mut line);
@@ -34,19 +36,26 @@ pub(super) fn start(
                 } else {
                     &mut log
                 };
-                lost.fetch_add(u64::from(log.write(&line).is_err()), Relaxed);
+                if let Err(error) = log.write(&line) {
+                    lost.fetch_add(log.give_up(), Relaxed);
+                    failed = Some(error);
+                }
             }
-            if !from.is_empty() {
-                continue;
+            let settles = from.is_empty();
+            for log in [&mut log, &mut other].into_iter().filter(|_| settles) {
+                if let Err(error) = log.flush() {
+                    lost.fetch_add(log.give_up(), Relaxed);
+                    failed = Some(error);
+                }
             }
-            // said once, not for each alert
-            match log.flush().and_then(|()| other.flush()) {
-                Err(error) if !failing => {
+            match failed {
+                // said once, not for each alert
+                Some(error) if !failing => {
                     tracing::error!("{}: {error}; alerts are lost, counted", log.path.display());
                     failing = true;
                 }
-                Err(_) => {}
-                Ok(()) => failing = false,
+                Some(_) => {}
+                None => failing &= !settles,
             }
         }
     };
@@ -70,6 +79,8 @@ struct Log {
     bytes: u64,
     bytes_max: u64,
     files_max: u32,
+    /// Lines of which it is not known yet whether the file has them.
+    unsettled: u64,
 }
 
 impl Log {
@@ -81,6 +92,7 @@ impl Log {
             bytes: 0,
             bytes_max: settings.alerts_file_bytes_max,
             files_max: settings.alerts_files_max,
+            unsettled: 0,
         }
     }
 
@@ -100,14 +112,31 @@ impl Log {
     fn reopen(&mut self) -> std::io::Result<()> {
         let file = OpenOptions::new()
             .create(true)
+            .read(true)
             .append(true)
             .open(&self.path)?;
         self.bytes = file.metadata()?.len();
-        self.out = Some(BufWriter::new(file));
+        let mut last = *b"\n";
+        if self.bytes > 0 {
+            file.read_at(&mut last, self.bytes - 1)?;
+        }
+        let mut out = BufWriter::new(file);
+        if last != *b"\n" {
+            // a full disk or a kill has cut a line off
+            out.write_all(b"\n")?;
+            self.bytes += 1;
+        }
+        self.out = Some(out);
         Ok(())
     }
 
     fn write(&mut self, line: &[u8]) -> std::io::Result<()> {
+        let put = self.put(line);
+        self.unsettled += 1;
+        put
+    }
+
+    fn put(&mut self, line: &[u8]) -> std::io::Result<()> {
         if self.bytes > 0 && self.bytes + line.len() as u64 > self.bytes_max {
             self.turn()?;
         }
@@ -123,12 +152,16 @@ impl Log {
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        let flushed = self.out.as_mut().map_or(Ok(()), Write::flush);
-        if flushed.is_err() {
-            // what is in the buffer cannot be written; the next line begins anew
-            self.out = None;
-        }
-        flushed
+        self.out.as_mut().map_or(Ok(()), Write::flush)?;
+        self.unsettled = 0;
+        Ok(())
+    }
+
+    /// Begins anew after a fault; how many lines are lost by that, or at most a few more: of the last ones the file may have some.
+    fn give_up(&mut self) -> u64 {
+        // what is in the buffer is not tried again
+        self.out.take().map(BufWriter::into_parts);
+        std::mem::take(&mut self.unsettled)
     }
 
     /// Names the file as one that is full, and begins another.
@@ -188,5 +221,29 @@ mod tests {
             (read("alerts.ndjson.1").len(), read("alerts.ndjson").len()),
             (50, 1)
         );
+    }
+
+    #[test]
+    fn lines_that_a_full_disk_refuses_are_counted_and_the_next_one_is_whole() {
+        let full = Path::new("/dev/full");
+        let mut log = Log::open(full, &LiveSettings::default()).expect("opened");
+        for _ in 0..3 {
+            log.write(b"line\n").expect("kept in memory");
+        }
+        assert!(log.flush().is_err());
+        assert_eq!((log.give_up(), log.give_up()), (3, 0));
+        // one that is longer than the buffer is refused at once
+        assert!(log.write(&[b'x'; 10_000]).is_err());
+        assert_eq!(log.give_up(), 1);
+
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("alerts.ndjson");
+        std::fs::write(&path, "one\ntw").expect("written");
+        let mut log = Log::open(&path, &LiveSettings::default()).expect("opened");
+        log.write(b"three\n").expect("written");
+        log.flush().expect("flushed");
+        assert_eq!(log.give_up(), 0);
+        let text = std::fs::read_to_string(&path).expect("read");
+        assert_eq!(text, "one\ntw\nthree\n");
     }
 }

@@ -69,8 +69,11 @@ impl Files {
         for entry in std::fs::read_dir(folder)? {
             let entry = entry?;
             let path = entry.path();
-            if path.extension().is_some_and(|e| e == "pcap") {
-                found.push((entry.metadata()?.modified()?, path));
+            match own(&path) {
+                Some("pcap") => found.push((entry.metadata()?.modified()?, path)),
+                // a kill came before it had its name
+                Some("part") => std::fs::remove_file(path)?,
+                _ => {}
             }
         }
         found.sort();
@@ -103,6 +106,13 @@ impl Files {
             }
         }
     }
+}
+
+/// The ending of a file that was written here; others in the folder are somebody else's and stay.
+fn own(path: &Path) -> Option<&str> {
+    let id = path.file_stem()?.to_str()?;
+    let is_id = id.len() == 16 && u64::from_str_radix(id, 16).is_ok();
+    path.extension()?.to_str().filter(|_| is_id)
 }
 
 /// A capture with nanoseconds (the format of libpcap, draft-ietf-opsawg-pcap).
@@ -161,10 +171,16 @@ mod tests {
         let mut files = Files::open(folder.path(), 2).expect("opened");
         (1..4).for_each(|id| files.write(&kept(id)).expect("written"));
         let there = |id| pcap_file(folder.path(), id).exists();
+        let theirs = folder.path().join("theirs.pcap");
+        let part = pcap_file(folder.path(), 9).with_extension("part");
+        for file in [&theirs, &part] {
+            std::fs::write(file, "").expect("written");
+        }
         assert_eq!([1, 2, 3].map(there), [false, true, true]);
         let mut files = Files::open(folder.path(), 2).expect("opened");
         files.write(&kept(4)).expect("written");
         assert_eq!([2, 3, 4].map(there), [false, true, true]);
+        assert_eq!((theirs.exists(), part.exists()), (true, false));
         let bytes = std::fs::read(pcap_file(folder.path(), 4)).expect("read");
         assert_eq!(bytes[..8], [0x4d, 0x3c, 0xb2, 0xa1, 2, 0, 4, 0]);
         assert_eq!(
