@@ -74,8 +74,7 @@ struct Key {
     /// 0 for IPv6, where it is no part of the key.
     proto: u8,
     version: u8,
-    vlan: u16,
-    tunnel: u32,
+    scope: u32,
 }
 
 #[derive(Debug, Default)]
@@ -299,7 +298,6 @@ impl<'a> Part<'a> {
         if data.is_empty() || end > PAYLOAD_MAX || header_len > HEADER_MAX {
             return None;
         }
-        let tunnel = packet.envelope.tunnels.as_slice().last();
         Some(Part {
             key: Key {
                 src: packet.src,
@@ -307,13 +305,7 @@ impl<'a> Part<'a> {
                 id: fragment.id,
                 proto: if packet.version == 4 { next } else { 0 },
                 version: packet.version,
-                vlan: packet
-                    .envelope
-                    .vlans
-                    .as_slice()
-                    .first()
-                    .map_or(0, |v| v + 1),
-                tunnel: tunnel.map_or(0, |t| t.id.wrapping_add(1)),
+                scope: packet.envelope.scope(),
             },
             header: bytes.get(..header_len)?,
             data,
