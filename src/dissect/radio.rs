@@ -4,7 +4,7 @@ use super::walk::{Next, Notes};
 use super::wire::{array_at, mac_at, u8_at, u16_at, u32_at, u32_le_at};
 
 /// An 802.11 frame (802.11-2020 section 9.3.2): only data frames that are not encrypted lead on. Of an aggregate the
-/// first frame is taken.
+/// first frame is taken, the others are [`behind`] it.
 pub(super) fn frame<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
     body(bytes, at, 1, notes)
 }
@@ -37,9 +37,25 @@ fn body<N: Notes>(bytes: &[u8], at: usize, align: usize, notes: &mut N) -> Next 
         }
     }
     size = size.next_multiple_of(align);
-    // addresses and length of the first frame in it
-    size += if aggregate { 14 } else { 0 };
+    if aggregate {
+        notes.aggregate(at + size);
+        size += SUBFRAME_HEAD;
+    }
     Next::Llc(at + size)
+}
+
+/// Where the frame behind one of an aggregate starts (A-MSDU, 802.11-2020 section 9.3.2.2): two addresses and a length, then as
+/// many octets of LLC, and padding to four octets.
+pub fn behind(bytes: &[u8], at: usize) -> Option<usize> {
+    let size = usize::from(u16_at(bytes, at + 12)?);
+    let next = at + (SUBFRAME_HEAD + size).next_multiple_of(4);
+    (size > 0 && next < bytes.len()).then_some(next)
+}
+
+/// What a frame of an aggregate carries.
+pub(super) fn subframe<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
+    notes.addresses(mac_at(bytes, at), mac_at(bytes, at + 6));
+    Next::Llc(at + SUBFRAME_HEAD)
 }
 
 /// The header of radiotap.org, little-endian.
@@ -105,6 +121,8 @@ pub(super) fn swapped<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next 
     }
 }
 
+/// Two addresses and a length.
+const SUBFRAME_HEAD: usize = 14;
 const PROTECTED: u8 = 0x40;
 /// Another word of presence bits follows.
 const EXTENDED: u32 = 1 << 31;

@@ -94,7 +94,9 @@ impl<'a> Frames<'a> {
             )
         } else {
             let (_, header) = parse_pcap_header(bytes).ok()?;
-            let read: PcapReader = if header.is_modified_format() {
+            let read: PcapReader = if header.is_modified_format() && header.is_bigendian() {
+                modified_big_endian
+            } else if header.is_modified_format() {
                 parse_pcap_frame_modified
             } else if header.is_bigendian() {
                 parse_pcap_frame_be
@@ -362,6 +364,27 @@ fn resolution(code: u8) -> u64 {
     }
 }
 
+/// A record of Kuznetzov's variant in big-endian order, which the parser does not know: interface, protocol and kind of
+/// packet in eight octets behind the usual head.
+fn modified_big_endian(
+    bytes: &[u8],
+) -> pcap_parser::nom::IResult<&[u8], LegacyPcapBlock<'_>, pcap_parser::PcapError<&[u8]>> {
+    let short = || pcap_parser::nom::Err::Incomplete(pcap_parser::nom::Needed::Unknown);
+    let (head, rest) = bytes.split_at_checked(MODIFIED_HEAD).ok_or_else(short)?;
+    let word = |at: usize| number(&head[at..at + 4], true);
+    let (data, after) = rest
+        .split_at_checked(word(8) as usize)
+        .ok_or_else(short)?;
+    let block = LegacyPcapBlock {
+        ts_sec: word(0),
+        ts_usec: word(4),
+        caplen: word(8),
+        origlen: word(12),
+        data,
+    };
+    Ok((after, block))
+}
+
 /// Whether a section is big-endian, by its byte-order magic.
 fn section_order(block: &[u8]) -> Option<bool> {
     match block.get(8..12)? {
@@ -389,6 +412,8 @@ const OLD_PACKET_BLOCK: u32 = 2;
 const BLOCK_MIN: usize = 12;
 /// Most interfaces of a section that are kept; frames of others are left out and counted.
 const INTERFACES_MAX: usize = 65_536;
+/// Bytes before the data of a record of the modified format.
+const MODIFIED_HEAD: usize = 24;
 /// Bytes of a record's head and of the headers of its frame.
 const HEADS: usize = 128;
 

@@ -3,11 +3,12 @@
 use super::{Back, Ring, RulesChange, Sealed};
 use crate::detect::anomaly::{ArpSeen, Feed, Namer, Sighting, of_rows};
 use crate::detect::signature::engine::{Alert, Conflict, Demoted, Engine};
-use crate::dissect::{Dissected, Dissector, FrameHead, Reason, glance};
+use crate::dissect::{Dissected, Dissector, FrameHead, Reason, behind, glance, link_name};
 use crate::ledger::{Book, Outcome, Tally};
 use crate::meter::Meter;
 use crate::model::{Addr, Envelope, FlowBatch, Learned, PacketView, RowPlace};
 use crate::reassemble::fragment::{Added, Fragments, Gathered};
+use std::collections::BTreeSet;
 
 /// Dissect, meter and everything behind it: the twin of [`super::ExportShard`] over frames. Online and offline run this code.
 #[derive(Debug)]
@@ -17,6 +18,7 @@ pub struct CaptureShard {
     again: Dissector,
     fragments: Fragments,
     strays: Vec<Stray>,
+    links_unknown: BTreeSet<u16>,
     meter: Meter,
     /// Matches packets with rules; nothing where there are none.
     rules: Option<Box<Engine>>,
@@ -34,12 +36,13 @@ pub struct CaptureShard {
     book: Book,
 }
 
-/// A packet that fragments gave and that turned out to be a tunnel: the conversation in it may be another shard's.
+/// A packet whose conversation may be another shard's: one that fragments gave and that turned out to be a tunnel, or one that
+/// came behind another one in a frame.
 #[derive(Debug)]
 pub struct Stray {
     head: FrameHead,
-    outer: Envelope,
-    counts: (u32, u32),
+    /// What fragments were wrapped in, and how many there were with how many bytes; of a frame in an aggregate nothing.
+    joined: Option<(Envelope, (u32, u32))>,
     bytes: Vec<u8>,
     ends: (Addr, Addr),
 }
@@ -65,6 +68,7 @@ impl CaptureShard {
             dissector,
             fragments,
             strays: vec![],
+            links_unknown: BTreeSet::new(),
             meter,
             rules: None,
             ring: None,
@@ -202,6 +206,36 @@ impl CaptureShard {
     /// Meters a frame that its reader counted. Its time was passed with [`CaptureShard::advance`].
     #[inline]
     pub fn frame(&mut self, head: FrameHead, bytes: &[u8]) {
+        self.first(head, bytes);
+        if let Some(at) = self.dissector.aggregate() {
+            self.others(head, bytes, at);
+        }
+    }
+
+    /// Takes the packets behind the first one of an aggregate; they are strays, for their addresses are others.
+    #[cold]
+    fn others(&mut self, head: FrameHead, bytes: &[u8], mut at: usize) {
+        while let Some(next) = behind(bytes, at) {
+            at = next;
+            let Dissected::Ip(packet) = self.again.subframe(head, bytes, at) else {
+                self.book.other().one(Outcome::SubframesNotIp);
+                continue;
+            };
+            let end = behind(bytes, at).unwrap_or(bytes.len());
+            self.strays.push(Stray {
+                head,
+                joined: None,
+                bytes: bytes[at..end].to_vec(),
+                ends: (packet.src.min(packet.dst), packet.src.max(packet.dst)),
+            });
+        }
+        // they are taken from the end
+        self.strays.reverse();
+    }
+
+    /// Meters a frame, of an aggregate the first one in it.
+    #[inline]
+    fn first(&mut self, head: FrameHead, bytes: &[u8]) {
         let tally = self.book.other();
         match self.dissector.frame(head, bytes) {
             Dissected::Ip(packet) => {
@@ -250,6 +284,9 @@ impl CaptureShard {
             }
             other => {
                 count(&other, tally);
+                if let Dissected::Rejected(Reason::LinkType) = other {
+                    name_link(&mut self.links_unknown, head.link_type);
+                }
                 if let (Dissected::Arp(a), Some(feed)) = (&other, &mut self.feed) {
                     feed.arp(ArpSeen {
                         operation: a.operation,
@@ -269,11 +306,19 @@ impl CaptureShard {
         self.strays.pop()
     }
 
-    /// Meters a packet that another shard put together.
-    pub fn stray(&mut self, stray: &Stray) {
-        let (tally, s) = (self.book.other(), stray);
-        tally.one(Outcome::FragmentsRerouted);
-        let inside = self.again.whole(s.head, &s.outer, s.counts, &s.bytes);
+    /// Meters a packet that another shard found.
+    pub fn stray(&mut self, s: &Stray) {
+        let tally = self.book.other();
+        let inside = match &s.joined {
+            Some((outer, counts)) => {
+                tally.one(Outcome::FragmentsRerouted);
+                self.again.whole(s.head, outer, *counts, &s.bytes)
+            }
+            None => {
+                tally.one(Outcome::Subframes);
+                self.again.subframe(s.head, &s.bytes, 0)
+            }
+        };
         if let Dissected::Ip(packet) = inside {
             if let Some(rules) = &mut self.rules {
                 rules.packet(&packet, self.book.other());
@@ -444,8 +489,7 @@ fn take_whole<'a>(
     }
     strays.push(Stray {
         head: head_of(g, g.envelope.link_type),
-        outer: g.envelope.clone(),
-        counts: (g.frames, g.ip_len),
+        joined: Some((g.envelope.clone(), (g.frames, g.ip_len))),
         bytes: g.bytes.to_vec(),
         ends: (packet.src.min(packet.dst), packet.src.max(packet.dst)),
     });
@@ -460,6 +504,15 @@ fn head_of(g: &Gathered<'_>, link_type: u16) -> FrameHead {
         interface: g.interface,
         link_type,
         wire_len: g.wire_len,
+    }
+}
+
+/// Names a link type that is not known when it is met first.
+#[cold]
+fn name_link(links: &mut BTreeSet<u16>, link_type: u16) {
+    if links.len() < LINKS_MAX && links.insert(link_type) {
+        let name = link_name(link_type);
+        tracing::warn!("frames of link type {link_type} ({name}) are not looked into");
     }
 }
 
@@ -485,5 +538,7 @@ fn count(dissected: &Dissected<'_>, tally: &mut Tally) {
     tally.one(Outcome::FramesDissected);
 }
 
+/// Most link types that are named as not known.
+const LINKS_MAX: usize = 64;
 /// Below it a type is the length of an 802.3 frame.
 const LENGTHS: u16 = 0x0600;
