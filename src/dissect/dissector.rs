@@ -112,7 +112,12 @@ impl Dissector {
     }
 
     /// Dissects a frame of an aggregate that starts at `at`.
-    pub fn subframe<'a>(&'a mut self, head: FrameHead, bytes: &'a [u8], at: usize) -> Dissected<'a> {
+    pub fn subframe<'a>(
+        &'a mut self,
+        head: FrameHead,
+        bytes: &'a [u8],
+        at: usize,
+    ) -> Dissected<'a> {
         clear(&mut self.envelope, head.link_type);
         let mut reached = Reached::new(&mut self.envelope, self.depth);
         let next = radio::subframe(bytes, at, &mut reached);
@@ -457,6 +462,7 @@ mod tests {
         let gtp = [0x34, 255, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0x85, 1, 0, 0, 0];
         let erspan = [0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 1, 0, 5, 0, 0, 0, 0];
         let l2tp = [0x00, 2, 0, 1, 0, 2, 0xff, 3, 0, 0x21];
+        let tzsp = [1, 0, 0, 1, 0, 10, 1, 200, 1];
         let capwap = [0, 0x10, 0x02, 0, 0, 0, 0, 0];
         for (way, bytes, kind, id) in [
             (Ok(4), [&[][..], packet], TunnelKind::IpIp, 0),
@@ -473,6 +479,7 @@ mod tests {
             (Err(6081), [&geneve, &frame], TunnelKind::Geneve, 9),
             (Err(2152), [&gtp, packet], TunnelKind::Gtp, 7),
             (Err(1701), [&l2tp, packet], TunnelKind::Other, 0x1_0002),
+            (Err(37_008), [&tzsp, &frame], TunnelKind::Other, 0),
             (Err(5247), [&capwap, &frame], TunnelKind::Other, 0),
         ] {
             let outer = around(1, way, bytes[0], bytes[1]);

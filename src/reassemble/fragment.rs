@@ -512,6 +512,10 @@ fn fragment_header(packet: &[u8]) -> Option<usize> {
                 next = *packet.get(at)?;
                 at += (usize::from(*packet.get(at + 1)?) + 1) * 8;
             }
+            AUTHENTICATION => {
+                next = *packet.get(at)?;
+                at += (usize::from(*packet.get(at + 1)?) + 2) * 4;
+            }
             _ => return None,
         }
     }
@@ -555,6 +559,8 @@ fn finish_v6(packet: &mut [u8], head: usize, next: u8) -> bool {
 
 const NS: i64 = 1_000_000_000;
 const IPV6_SIZE: usize = 40;
+/// Authentication header (RFC 4302), which counts in words.
+const AUTHENTICATION: u8 = 51;
 const FRAGMENT: u8 = 44;
 /// Most extension headers before that of the fragment.
 const EXTENSIONS_MAX: usize = 16;
