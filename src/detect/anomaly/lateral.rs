@@ -7,7 +7,7 @@ use super::arena::{Arena, Held};
 use super::keep::kept;
 use super::keyed::{Distinct, Keyed};
 use super::sighting::{CallSeen, FlowSeen, PairSeen, Side};
-use super::{Ctx, evidence, figure};
+use super::{Ctx, Hashes, evidence, figure};
 use crate::detect::incident::{Finding, Growth, Handle};
 use crate::model::{Addr, DetectionKind, Entity, EntityRole, Handshake};
 
@@ -91,7 +91,7 @@ impl Lateral {
     }
 
     pub fn call(&mut self, ctx: &mut Ctx<'_>, c: &CallSeen) {
-        if ctx.settings.allow_sources.contains(&c.client.to_ip()) {
+        if ctx.is_allowed(&c.client) {
             return;
         }
         let Some(calls) = self.pairs.entry(ctx.keyed, &(c.client, c.server)) else {
@@ -117,21 +117,20 @@ impl Lateral {
         }
     }
 
-    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
+    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes) {
+        if f.proto != 6 || !DOORS.contains(&f.dst_port) || f.src == f.dst {
+            return;
+        }
         let opened = match f.metered {
             true => f.handshake == Handshake::Complete && f.side == Side::Initiator,
             false => f.tcp_flags.is_some_and(|t| t & 0x12 == 0x12),
         };
         let inside = |a: &Addr| ctx.zones.is_inside(a);
-        if f.proto != 6 || !opened || f.src == f.dst || !DOORS.contains(&f.dst_port) {
+        if !opened || !inside(&f.src) || !inside(&f.dst) || ctx.is_allowed(&f.src) {
             return;
         }
-        if !inside(&f.src) || !inside(&f.dst) || ctx.settings.allow_sources.contains(&f.src.to_ip())
-        {
-            return;
-        }
-        if let Some(doors) = self.hosts.entry(ctx.keyed, &f.src) {
-            doors.open(ctx, f);
+        if let Some(doors) = self.hosts.entry_at(ctx.keyed, h.src, &f.src) {
+            doors.open(ctx, f, h.dst);
         }
     }
 
@@ -173,7 +172,8 @@ impl Calls {
 }
 
 impl Doors {
-    fn open(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
+    /// Counts a door; `to` is the hash of whose it is.
+    fn open(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, to: u64) {
         if ctx.now_ms.saturating_sub(self.began_ms) > WINDOW_MS {
             *self = Doors {
                 began_ms: ctx.now_ms,
@@ -182,7 +182,7 @@ impl Doors {
             };
         }
         self.last_ms = ctx.now_ms;
-        if !self.hosts.add(ctx.keyed.hash(&f.dst)) {
+        if !self.hosts.add(to) {
             return;
         }
         let hosts = self.hosts.count();
