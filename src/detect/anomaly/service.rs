@@ -123,11 +123,9 @@ impl Service {
         // ports that are drawn by lot say nothing where nothing else tells who began
         let is_drawn = ends.port == 0 || ends.port >= DRAWN && !(f.metered && f.proto == 6);
         self.lately.pass(ctx.now_ms);
-        if ctx.zones.is_inside(&ends.client) {
-            if !self.lately.has(client) {
-                self.lately.add(client);
-                self.is_there(ctx, &ends.client, client);
-            }
+        if ctx.zones.is_inside(&ends.client) && !self.lately.has(client) {
+            self.lately.add(client);
+            self.is_there(ctx, &ends.client, client);
         }
         // of an exporter's two rows of a connection one counts
         let counts = f.proto == 17 || ends.forth;
