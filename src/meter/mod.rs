@@ -321,19 +321,6 @@ impl Meter {
         self.table.insert(flow, way.hash, second)
     }
 
-    /// The place of a conversation that a packet answers from another network.
-    #[inline(never)]
-    fn asked_elsewhere(&mut self, way: &Way, p: &PacketView<'_>) -> Option<u32> {
-        let tcps = &self.tcps;
-        let fits = |flow: &Flow, half: usize| match (p.tcp(), tcps.get(flow.tcp as usize)) {
-            (Some(t), Some(tcp)) => flow.stage != Stage::Closed && tcp.is_answered_by(half, &t),
-            (t, _) => t.is_none(),
-        };
-        let place = self.table.asked_elsewhere(way, fits)?;
-        self.table.tie(place, way);
-        Some(place)
-    }
-
     /// The place of a conversation; of a new one where a SYN says that the one before is over.
     #[inline]
     fn renewed(

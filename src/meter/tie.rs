@@ -6,10 +6,11 @@
 //! direction alone was seen. Where there are several of them, or TCP acknowledges something else, it stands alone; and a tie ends
 //! as soon as one of the two networks has both directions.
 
-use super::flow::Flow;
+use super::Meter;
+use super::flow::{Flow, Stage};
 use super::key::Way;
 use super::table::Table;
-use crate::model::Index;
+use crate::model::{Index, PacketView};
 
 /// Finds conversations whatever they are wrapped in. Nothing is kept as long as all of them are wrapped in the same.
 #[derive(Debug, Default)]
@@ -61,6 +62,21 @@ impl Ties {
     fn all(&self, bare: impl FnOnce() -> u64) -> impl Iterator<Item = u32> + '_ {
         let index = self.index.as_ref().map(|index| (index, bare()));
         index.into_iter().flat_map(|(index, bare)| index.all(bare))
+    }
+}
+
+impl Meter {
+    /// The place of a conversation that a packet answers from another network.
+    #[inline(never)]
+    pub(super) fn asked_elsewhere(&mut self, way: &Way, p: &PacketView<'_>) -> Option<u32> {
+        let tcps = &self.tcps;
+        let fits = |flow: &Flow, half: usize| match (p.tcp(), tcps.get(flow.tcp as usize)) {
+            (Some(t), Some(tcp)) => flow.stage != Stage::Closed && tcp.is_answered_by(half, &t),
+            (t, _) => t.is_none(),
+        };
+        let place = self.table.asked_elsewhere(way, fits)?;
+        self.table.tie(place, way);
+        Some(place)
     }
 }
 

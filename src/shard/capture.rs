@@ -212,6 +212,11 @@ impl CaptureShard {
         }
     }
 
+    /// Link types of frames that nobody reads.
+    pub fn links_unknown(&self) -> &BTreeSet<u16> {
+        &self.links_unknown
+    }
+
     /// Takes the packets behind the first one of an aggregate; they are strays, for their addresses are others.
     #[cold]
     fn others(&mut self, head: FrameHead, bytes: &[u8], mut at: usize) {
