@@ -211,7 +211,7 @@ fn header_clock_ns(payload: &[u8]) -> i64 {
 
 fn read_capture(
     path: &Path,
-    bytes: &[u8],
+    bytes: &FileBytes,
     selection: &Selection,
     counts: &mut Counts,
     each: &mut impl FnMut(Found<'_>),
@@ -230,7 +230,12 @@ fn read_capture(
     };
     file.first_frame = file.counts.frames;
     let mut ahead = VecDeque::with_capacity(FRAMES_AHEAD + 1);
+    let mut called = 0;
     loop {
+        if frames.at() >= called {
+            bytes.call(called, CALLED_BYTES);
+            called += CALLED_BYTES;
+        }
         while ahead.len() <= FRAMES_AHEAD
             && let Some(frame) = frames.next()
         {
@@ -264,6 +269,9 @@ fn read_capture(
         ));
     }
 }
+
+/// Bytes of a file that are mapped at a time: fewer than the caches have.
+const CALLED_BYTES: usize = 1 << 20;
 
 /// One capture file while it is read.
 struct OneFile<'s, 'b, F> {

@@ -11,7 +11,7 @@ use super::flow::{Counts, Flow};
 use super::packet::Headers;
 use super::patterns::Marks;
 use super::program::{Compiled, Kind, Program};
-use super::raw::{Chunk, Raw};
+use super::raw::{Chunk, Raw, Spare};
 use super::scene::{Held, Payload, Scene, Trial};
 use super::talk::told_later;
 use super::unit::Unit;
@@ -247,7 +247,7 @@ impl Desk {
         tally: &mut Tally,
     ) {
         let mut raw = Raw::default();
-        raw.push(chunk.start, 0, chunk.bytes);
+        raw.push(chunk.start, 0, chunk.bytes, &mut Spare::default());
         if raw.is_fresh() {
             self.stream(flow, &mut raw, direction, established, tally);
         }

@@ -21,6 +21,7 @@ pub(super) struct Key {
 
 /// One conversation. Direction 0 is that of who asked.
 #[derive(Debug, Default)]
+#[repr(align(64))]
 pub(super) struct Flow {
     pub key: Key,
     /// Its number: the same wherever it is computed.
@@ -263,6 +264,18 @@ impl Flows {
         }
     }
 
+    /// Calls for what a conversation keeps elsewhere.
+    #[inline]
+    pub fn call_kept(&self, place: u32) {
+        let Some(flow) = self.peek(place) else { return };
+        if let Some(connection) = &flow.session {
+            prefetch(&**connection);
+        }
+        if let Some(talk) = flow.talk.as_ref().filter(|_| !flow.is_mute) {
+            talk.call();
+        }
+    }
+
     #[inline]
     pub fn peek(&self, place: u32) -> Option<&Flow> {
         self.flows.get(place as usize)
@@ -316,6 +329,13 @@ impl Flows {
         flow
     }
 
+    /// Whether one is to be looked at.
+    #[inline]
+    pub fn is_due(&self, now_ns: i64) -> bool {
+        let first = self.due.peek();
+        first.is_some_and(|Reverse((due, _))| *due <= now_ns)
+    }
+
     /// The conversations that were silent for too long, in order of their keys; of all, where `now_ns` is none.
     pub fn over(&mut self, now_ns: Option<i64>) -> Vec<u32> {
         let mut over = vec![];
@@ -331,7 +351,7 @@ impl Flows {
                 _ => over.push(place),
             }
         }
-        over.sort_unstable_by_key(|n| (self.flows[*n as usize].key, *n));
+        over.sort_by_cached_key(|n| (self.flows[*n as usize].key, *n));
         over
     }
 

@@ -9,6 +9,7 @@ mod alert;
 mod costs;
 mod dates;
 mod desk;
+mod ends;
 mod finder;
 mod flow;
 mod groups;
@@ -48,7 +49,7 @@ use ahead::Ahead;
 use desk::{At, Desk};
 use flow::{Connection, Flow, Flows, Key};
 use packet::{has_right_checksum, shift};
-use raw::Chunk;
+use raw::{Chunk, Spare};
 use session::{Part, Session, Stage, is_answer};
 use std::sync::Arc;
 use talk::Talk;
@@ -69,6 +70,7 @@ struct Reading {
     ears: Ears,
     /// Bytes of streams that are kept.
     raw_bytes: usize,
+    spare: Spare,
     /// Bytes that are kept of what conversations said.
     talk_bytes: usize,
     desk: Desk,
@@ -96,6 +98,7 @@ impl Engine {
                 streams: Streams::new(&reassemble.streams).with_others(),
                 ears: Ears::new(&reassemble.app, bodies),
                 raw_bytes: 0,
+                spare: Spare::default(),
                 talk_bytes: 0,
                 desk: Desk::new(program, shared, rules, settings),
                 conflicts: vec![],
@@ -172,15 +175,28 @@ impl Engine {
 
     /// Lets time pass: conversations that were silent for too long are over.
     pub fn advance(&mut self, now_ns: i64, tally: &mut Tally) {
-        for place in self.flows.over(Some(now_ns)) {
-            self.end(place, tally);
+        if self.flows.is_due(now_ns) {
+            let over = self.flows.over(Some(now_ns));
+            self.end_all(&over, tally);
         }
     }
 
     /// The end of the input: all conversations are over.
     pub fn finish(&mut self, tally: &mut Tally) {
-        for place in self.flows.over(None) {
-            self.end(place, tally);
+        let over = self.flows.over(None);
+        self.end_all(&over, tally);
+    }
+
+    /// Conversations are over, in this order; what a later one needs is called for.
+    fn end_all(&mut self, over: &[u32], tally: &mut Tally) {
+        for (n, place) in over.iter().enumerate() {
+            if let Some(later) = over.get(n + 2 * END_AHEAD) {
+                self.flows.call(*later);
+            }
+            if let Some(soon) = over.get(n + END_AHEAD) {
+                self.flows.call_kept(*soon);
+            }
+            self.end(*place, tally);
         }
     }
 
@@ -352,11 +368,23 @@ impl Reading {
             self.units(flow, Some(at), Some(c), tally);
         }
         if c.session.stage >= Stage::Ended && c.is_over() {
-            for raw in &mut c.raw {
-                self.raw_bytes = self.raw_bytes.saturating_sub(raw.room());
-                *raw = raw::Raw::default();
-            }
+            self.leave(flow, c);
         }
+    }
+
+    /// Nothing more comes of a connection: of what it said nothing is kept.
+    fn leave(&mut self, flow: &mut Flow, c: &mut Connection) {
+        for raw in &mut c.raw {
+            self.raw_bytes = self.raw_bytes.saturating_sub(raw.room());
+            self.spare.take(raw);
+        }
+        let waits = |t: &mut Box<Talk>| !t.units().is_empty();
+        if c.ended != [true; 2] || flow.talk.as_mut().is_none_or(waits) {
+            return;
+        }
+        (flow.talk, flow.is_mute) = (None, true);
+        self.talk_bytes = self.talk_bytes.saturating_sub(flow.talk_room);
+        flow.talk_room = 0;
     }
 
     /// Puts a segment into its stream, and hears what is in order.
@@ -382,6 +410,7 @@ impl Reading {
             program: &self.desk.program,
             raw: &mut c.raw,
             raw_bytes: &mut self.raw_bytes,
+            spare: &mut self.spare,
         };
         self.streams.segment(
             &mut c.stream,
@@ -423,6 +452,7 @@ impl Reading {
             program: &self.desk.program,
             raw: &mut c.raw,
             raw_bytes: &mut self.raw_bytes,
+            spare: &mut self.spare,
         };
         let time_ns = flow.last_ns;
         self.streams.end(&mut c.stream, tally, &mut |piece, tally| {
@@ -437,6 +467,7 @@ impl Reading {
         for half in 0..2 {
             self.look_at(flow, &mut c, half, true, tally);
             self.raw_bytes -= c.raw[half].room().min(self.raw_bytes);
+            self.spare.take(&mut c.raw[half]);
         }
         self.desk.settle(Some(flow));
     }
@@ -467,7 +498,7 @@ impl Reading {
             false => self.settings.overlap_bytes,
         };
         let before = raw.room();
-        raw.looked_at(kept);
+        raw.looked_at(kept, &mut self.spare);
         self.raw_bytes = (self.raw_bytes + raw.room()).saturating_sub(before);
     }
 
@@ -486,6 +517,10 @@ impl Reading {
             return;
         };
         let application = flow.heard;
+        if talk.units().is_empty() {
+            self.settle_talk(flow, talk, tally);
+            return;
+        }
         let mut units = std::mem::take(talk.units());
         for unit in units.iter_mut().filter(|u| !u.is_still()) {
             let raw = c.as_ref().map(|c| c.raw[unit.direction].chunk());
@@ -498,12 +533,19 @@ impl Reading {
                 .unit(flow, unit, application, (at, chunk, established), tally);
         }
         units.retain(|u| !u.is_whole);
-        if flow.is_mute && units.is_empty() {
+        if !units.is_empty() {
+            *talk.units() = units;
+        }
+        self.settle_talk(flow, talk, tally);
+    }
+
+    /// Rules were tried with what was said: it is kept, where more may come.
+    fn settle_talk(&mut self, flow: &mut Flow, mut talk: Box<Talk>, tally: &mut Tally) {
+        if flow.is_mute && talk.units().is_empty() {
             self.talk_bytes = self.talk_bytes.saturating_sub(flow.talk_room);
             flow.talk_room = 0;
             return;
         }
-        *talk.units() = units;
         self.keep(flow, talk, tally);
     }
 
@@ -522,6 +564,8 @@ impl Reading {
     }
 }
 
+/// How many conversations ahead memory is called for when they end.
+const END_AHEAD: usize = 6;
 /// Bytes of an entry of the index, of a connection, and of what a conversation remembers.
 const FLOW_MORE_BYTES: usize = 512;
 
@@ -532,6 +576,7 @@ struct Hearing<'a> {
     program: &'a Program,
     raw: &'a mut [raw::Raw; 2],
     raw_bytes: &'a mut usize,
+    spare: &'a mut Spare,
 }
 
 impl Hearing<'_> {
@@ -541,7 +586,7 @@ impl Hearing<'_> {
         let keeps = !flow.is_encrypted && self.program.looks_at_stream(half, flow.ports(half));
         if keeps {
             let before = self.raw[half].room();
-            self.raw[half].push(piece.offset, piece.gap, piece.bytes);
+            self.raw[half].push(piece.offset, piece.gap, piece.bytes, self.spare);
             *self.raw_bytes = (*self.raw_bytes + self.raw[half].room()).saturating_sub(before);
         }
         if flow.is_deaf || flow.is_mute {

@@ -48,14 +48,53 @@ impl<'a> Chunk<'a> {
     }
 }
 
+/// Memory of chunks that were let go, for those that come.
+#[derive(Debug, Default)]
+pub(super) struct Spare(Vec<Vec<u8>>);
+
+impl Spare {
+    /// Makes room for so many bytes more.
+    #[inline]
+    fn fit(&mut self, bytes: &mut Vec<u8>, more: usize) {
+        let needed = bytes.len() + more;
+        if needed > bytes.capacity() {
+            self.grow(bytes, needed);
+        }
+    }
+
+    fn grow(&mut self, bytes: &mut Vec<u8>, needed: usize) {
+        if needed > USUAL {
+            bytes.reserve(needed - bytes.len());
+        } else if needed <= SMALL {
+            let room = needed.next_power_of_two().max(SMALLEST);
+            bytes.reserve_exact(room - bytes.len());
+        } else {
+            let spare = self.0.pop();
+            let mut room = spare.unwrap_or_else(|| Vec::with_capacity(USUAL));
+            room.extend_from_slice(bytes);
+            *bytes = room;
+        }
+    }
+
+    /// Takes the memory of a chunk.
+    pub fn take(&mut self, raw: &mut Raw) {
+        let mut bytes = std::mem::take(raw).bytes;
+        if bytes.capacity() == USUAL && self.0.len() < SPARE_MAX {
+            bytes.clear();
+            self.0.push(bytes);
+        }
+    }
+}
+
 impl Raw {
     /// Takes bytes at a place of the stream.
-    pub fn push(&mut self, offset: u64, gap: u32, bytes: &[u8]) {
+    pub fn push(&mut self, offset: u64, gap: u32, bytes: &[u8], spare: &mut Spare) {
         if gap > 0 || self.bytes.is_empty() {
             self.bytes.clear();
             (self.start, self.known, self.seen) = (offset, 0, 0);
             self.rules = None;
         }
+        spare.fit(&mut self.bytes, bytes.len());
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -133,7 +172,7 @@ impl Raw {
     }
 
     /// The chunk was looked at for the last time; so many bytes are kept.
-    pub fn looked_at(&mut self, kept: usize) {
+    pub fn looked_at(&mut self, kept: usize, spare: &mut Spare) {
         let drop = self.bytes.len().saturating_sub(kept);
         if drop > 0 {
             self.bytes.drain(..drop);
@@ -143,13 +182,58 @@ impl Raw {
         self.looked();
         self.rules = None;
         if kept == 0 {
-            self.bytes = Vec::new();
+            let mut looked = std::mem::take(self);
+            (self.start, self.known, self.seen) = (looked.start, looked.known, looked.seen);
+            spare.take(&mut looked);
         }
     }
 }
+
+/// Bytes of the memory that most chunks have in the end: one, what is kept before it, and a segment.
+const USUAL: usize = 5 << 10;
+/// Bytes of memory that an allocator has at hand, mostly.
+const SMALL: usize = 1 << 10;
+const SMALLEST: usize = 64;
+/// Spare memory of so many chunks is kept.
+const SPARE_MAX: usize = 512;
 
 /// Gives rules of a list the numbers that they have now.
 pub(super) fn renumber(list: &mut Vec<u32>, moved: &[Option<u32>]) {
     let of = |n: u32| moved.get(n as usize).copied().flatten();
     *list = list.iter().filter_map(|n| of(*n)).collect();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_grows_and_its_memory_is_used_again() {
+        let mut spare = Spare::default();
+        let mut raw = Raw::default();
+        let mut said = vec![];
+        for n in 0..40u8 {
+            let bytes = vec![n; 10 * usize::from(n)];
+            raw.push(said.len() as u64, 0, &bytes, &mut spare);
+            said.extend(bytes);
+            assert_eq!(raw.chunk().bytes, said);
+        }
+        raw.looked_at(4_000, &mut spare);
+        let chunk = raw.chunk();
+        assert_eq!((chunk.bytes, chunk.known), (&said[3_800..], 4_000));
+        assert_eq!((chunk.start, raw.len(), raw.is_fresh()), (3_800, 0, false));
+        // larger than what is kept for others
+        assert!(raw.room() > USUAL);
+        spare.take(&mut raw);
+        assert_eq!((raw.room(), spare.0.len()), (0, 0));
+        for _ in 0..2 {
+            raw.push(0, 0, &[1; 2_000], &mut spare);
+            assert_eq!((raw.room(), spare.0.len()), (USUAL, 0));
+            spare.take(&mut raw);
+            assert_eq!((raw.room(), spare.0.len()), (0, 1));
+        }
+        raw.push(0, 0, &[1; 2_000], &mut spare);
+        raw.looked_at(0, &mut spare);
+        assert_eq!((raw.room(), raw.chunk().start, spare.0.len()), (0, 2_000, 1));
+    }
 }

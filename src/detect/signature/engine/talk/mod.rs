@@ -42,17 +42,32 @@ pub(super) struct Said {
     limits: Limits,
     time_ns: i64,
     http: http::Http,
+    /// Of protocols that few conversations speak.
+    more: Option<Box<More>>,
+    /// Bytes come in order, and no datagrams.
+    is_stream: bool,
+    file: Vec<u8>,
+    /// The protocol is one of which nothing is read here.
+    is_unread: bool,
+}
+
+/// What the parts of protocols keep that few conversations speak.
+#[derive(Debug, Default)]
+struct More {
     mail: mail::Mail,
     ssh: ssh::Ssh,
     ftp: ftp::Ftp,
     smb: smb::Smb,
     kerberos: asn::Kerberos,
     mqtt: mqtt::Mqtt,
-    /// Bytes come in order, and no datagrams.
-    is_stream: bool,
-    file: Vec<u8>,
-    /// The protocol is one of which nothing is read here.
-    is_unread: bool,
+}
+
+impl More {
+    /// Memory that it takes.
+    fn room(&self) -> usize {
+        let kept = self.mail.room() + self.smb.room() + self.kerberos.room() + self.mqtt.room();
+        size_of::<Self>() + kept
+    }
 }
 
 /// How much of bodies is kept, and when they are looked at.
@@ -118,16 +133,15 @@ impl Talk {
     /// Calls what it keeps into the cache, as far as bytes in order need it.
     #[inline]
     pub fn call(&self) {
-        self.listener.call();
-        prefetch(&self.said.units);
+        prefetch(self);
     }
 
     /// Memory that it takes, about.
     pub fn room(&self) -> usize {
         let units = self.said.units.iter().map(Unit::room).sum::<usize>();
-        let kept = self.said.file.capacity() + self.said.http.room() + self.said.mail.room();
-        let more = self.said.kerberos.room() + self.said.mqtt.room();
-        self.listener.room() + units + kept + self.said.smb.room() + more
+        let kept = self.said.file.capacity() + self.said.http.room();
+        let more = self.said.more.as_ref().map_or(0, |m| m.room());
+        self.listener.room() + units + kept + more
     }
 
     /// Sides of transactions that rules are to be tried with.
@@ -226,6 +240,11 @@ impl Visitor for Sink<'_> {
 }
 
 impl Said {
+    /// What the part of a rarer protocol keeps.
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+
     /// Bytes of a protocol that is read here.
     fn bytes(&mut self, half: usize, bytes: &[u8]) {
         match self.proto {
@@ -262,6 +281,10 @@ impl Said {
         let transaction = self.begun[direction];
         self.begun[direction] += 1;
         let at = self.units.len();
+        if self.units.capacity() == 0 {
+            // most conversations have one at a time
+            self.units.reserve_exact(1);
+        }
         self.units
             .push(Unit::new(direction, transaction, self.limits.wanted));
         &mut self.units[at]
