@@ -7,7 +7,7 @@ use super::super::settings::{EngineSettings, Settings};
 use super::super::state::{FlowState, Moment, Shared, Verdict};
 use super::alert::{self, Alert};
 use super::costs::Costs;
-use super::flow::{Counts, Flow};
+use super::flow::{Counts, Flow, Key};
 use super::packet::Headers;
 use super::patterns::Marks;
 use super::program::{Compiled, Kind, Program};
@@ -447,7 +447,7 @@ impl Desk {
                 _ => None,
             }),
             application: about.application,
-            flow: about.flow,
+            flow: about.flow.map(|(key, began_ns)| key.number(began_ns)),
             direction: scene.direction,
             transaction: about.transaction,
             counts: scene.counts.copied(),
@@ -512,7 +512,8 @@ impl Desk {
 struct About {
     frame: u64,
     application: &'static str,
-    flow: Option<u64>,
+    /// What the number of the conversation is made of.
+    flow: Option<(Key, i64)>,
     transaction: Option<u64>,
 }
 
@@ -521,7 +522,7 @@ impl About {
         About {
             frame,
             application: flow.application,
-            flow: Some(flow.id),
+            flow: Some((flow.key, flow.counts.began_ns)),
             transaction: None,
         }
     }

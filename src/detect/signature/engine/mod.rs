@@ -111,7 +111,7 @@ impl Engine {
     pub fn replace(&mut self, program: Arc<Program>) {
         let reading = &mut self.reading;
         let moved = reading.desk.program.moved_to(&program);
-        self.flows.renumber(&moved);
+        self.flows.renumber(&moved, &program.wanted);
         reading.ears.want_bodies(program.wanted.has_bodies());
         reading.desk.replace(program, &moved, &reading.settings);
     }
@@ -307,7 +307,7 @@ impl Reading {
         }
         // packets see the protocol once what told it was acknowledged
         let is_syn = p.tcp().is_some_and(|t| t.has(TcpHeader::SYN));
-        if flow.told_by != direction && !is_syn {
+        if usize::from(flow.told_by) != direction && !is_syn {
             flow.application = flow.heard;
         }
         match flow.session.take() {
@@ -328,7 +328,6 @@ impl Reading {
             let wanted = &self.desk.program.wanted;
             let talk = flow.talk.take();
             let mut talk = talk.unwrap_or_else(|| Box::new(Talk::new(&self.settings, wanted)));
-            talk.want(&self.desk.program.wanted);
             let heard = heard(flow, at.direction, p.time_ns, p.payload());
             talk.datagram(&mut self.ears, &heard, tally);
             flow.hears(talk);
@@ -366,9 +365,19 @@ impl Reading {
         if (fin || reset) && !c.ended[direction] {
             self.end_half(flow, c, direction, tally);
             self.units(flow, Some(at), Some(c), tally);
+            self.rest(c);
         }
         if c.session.stage >= Stage::Ended && c.is_over() {
             self.leave(flow, c);
+        }
+    }
+
+    /// One side is done, and mostly the other one soon is: what is kept of the streams takes little.
+    fn rest(&mut self, c: &mut Connection) {
+        for raw in &mut c.raw {
+            let before = raw.room();
+            self.spare.shrink(raw);
+            self.raw_bytes = (self.raw_bytes + raw.room()).saturating_sub(before);
         }
     }
 
@@ -383,8 +392,7 @@ impl Reading {
             return;
         }
         (flow.talk, flow.is_mute) = (None, true);
-        self.talk_bytes = self.talk_bytes.saturating_sub(flow.talk_room);
-        flow.talk_room = 0;
+        self.forget_talk(flow);
     }
 
     /// Puts a segment into its stream, and hears what is in order.
@@ -435,8 +443,7 @@ impl Reading {
     /// What still waits is heard, and nothing more is kept.
     fn close(&mut self, flow: &mut Flow, tally: &mut Tally) {
         self.say_last(flow, tally);
-        self.talk_bytes = self.talk_bytes.saturating_sub(flow.talk_room);
-        flow.talk_room = 0;
+        self.forget_talk(flow);
     }
 
     fn say_last(&mut self, flow: &mut Flow, tally: &mut Tally) {
@@ -518,7 +525,10 @@ impl Reading {
         };
         let application = flow.heard;
         if talk.units().is_empty() {
-            self.settle_talk(flow, talk, tally);
+            match flow.is_mute || talk.is_to_be_counted() {
+                true => self.settle_talk(flow, talk, tally),
+                false => flow.talk = Some(talk),
+            }
             return;
         }
         let mut units = std::mem::take(talk.units());
@@ -542,24 +552,30 @@ impl Reading {
     /// Rules were tried with what was said: it is kept, where more may come.
     fn settle_talk(&mut self, flow: &mut Flow, mut talk: Box<Talk>, tally: &mut Tally) {
         if flow.is_mute && talk.units().is_empty() {
-            self.talk_bytes = self.talk_bytes.saturating_sub(flow.talk_room);
-            flow.talk_room = 0;
+            self.forget_talk(flow);
             return;
         }
         self.keep(flow, talk, tally);
     }
 
+    /// What was counted for what a conversation said is free.
+    fn forget_talk(&mut self, flow: &mut Flow) {
+        let room = std::mem::take(&mut flow.talk_room);
+        self.talk_bytes = self.talk_bytes.saturating_sub(room as usize);
+    }
+
     /// Keeps what a conversation said, as long as there is room.
     fn keep(&mut self, flow: &mut Flow, talk: Box<Talk>, tally: &mut Tally) {
-        let room = talk.room();
-        self.talk_bytes = (self.talk_bytes + room).saturating_sub(flow.talk_room);
+        let room = u32::try_from(talk.room()).unwrap_or(u32::MAX);
+        self.forget_talk(flow);
+        self.talk_bytes += room as usize;
         flow.talk_room = room;
         if self.talk_bytes <= self.settings.talk_bytes_max {
             flow.talk = Some(talk);
             return;
         }
-        self.talk_bytes = self.talk_bytes.saturating_sub(room);
-        (flow.talk_room, flow.is_deaf) = (0, true);
+        self.forget_talk(flow);
+        flow.is_deaf = true;
         tally.one(Outcome::RuleTalksRefused);
     }
 }
@@ -595,13 +611,12 @@ impl Hearing<'_> {
         let (before, talk) = (flow.heard, flow.talk.take());
         let mut talk =
             talk.unwrap_or_else(|| Box::new(Talk::new(self.settings, &self.program.wanted)));
-        talk.want(&self.program.wanted);
         let heard = heard(flow, half, time_ns, piece.bytes);
         talk.piece(self.ears, &heard, piece, tally);
         flow.is_encrypted = talk.is_encrypted();
         flow.hears(talk);
         if before.is_empty() && !flow.heard.is_empty() {
-            flow.told_by = half;
+            flow.told_by = half as u8;
         }
     }
 }
@@ -609,7 +624,6 @@ impl Hearing<'_> {
 fn new_flow(key: Key, is_first: bool, p: &PacketView<'_>) -> Flow {
     Flow {
         key,
-        id: key.number(p.time_ns),
         first_asked: is_first,
         counts: Counts {
             began_ns: p.time_ns,

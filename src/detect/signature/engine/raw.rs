@@ -50,7 +50,10 @@ impl<'a> Chunk<'a> {
 
 /// Memory of chunks that were let go, for those that come.
 #[derive(Debug, Default)]
-pub(super) struct Spare(Vec<Vec<u8>>);
+pub(super) struct Spare {
+    usual: Vec<Vec<u8>>,
+    small: Vec<Vec<u8>>,
+}
 
 impl Spare {
     /// Makes room for so many bytes more.
@@ -65,23 +68,46 @@ impl Spare {
     fn grow(&mut self, bytes: &mut Vec<u8>, needed: usize) {
         if needed > USUAL {
             bytes.reserve(needed - bytes.len());
-        } else if needed <= SMALL {
+        } else if needed <= SMALL / 2 {
             let room = needed.next_power_of_two().max(SMALLEST);
             bytes.reserve_exact(room - bytes.len());
         } else {
-            let spare = self.0.pop();
-            let mut room = spare.unwrap_or_else(|| Vec::with_capacity(USUAL));
-            room.extend_from_slice(bytes);
-            *bytes = room;
+            self.move_to(if needed <= SMALL { SMALL } else { USUAL }, bytes);
+        }
+    }
+
+    /// Moves bytes into memory of another size.
+    fn move_to(&mut self, room: usize, bytes: &mut Vec<u8>) {
+        let spare = match room {
+            SMALL => self.small.pop(),
+            _ => self.usual.pop(),
+        };
+        let mut moved = spare.unwrap_or_else(|| Vec::with_capacity(room));
+        moved.extend_from_slice(bytes);
+        self.keep(std::mem::replace(bytes, moved));
+    }
+
+    fn keep(&mut self, mut bytes: Vec<u8>) {
+        let (list, most) = match bytes.capacity() {
+            USUAL => (&mut self.usual, USUAL_MAX),
+            SMALL => (&mut self.small, SMALL_MAX),
+            _ => return,
+        };
+        if list.len() < most {
+            bytes.clear();
+            list.push(bytes);
         }
     }
 
     /// Takes the memory of a chunk.
     pub fn take(&mut self, raw: &mut Raw) {
-        let mut bytes = std::mem::take(raw).bytes;
-        if bytes.capacity() == USUAL && self.0.len() < SPARE_MAX {
-            bytes.clear();
-            self.0.push(bytes);
+        self.keep(std::mem::take(raw).bytes);
+    }
+
+    /// Takes the memory that a chunk does not need while nothing comes.
+    pub fn shrink(&mut self, raw: &mut Raw) {
+        if raw.bytes.capacity() == USUAL && raw.bytes.len() <= SMALL {
+            self.move_to(SMALL, &mut raw.bytes);
         }
     }
 }
@@ -191,11 +217,12 @@ impl Raw {
 
 /// Bytes of the memory that most chunks have in the end: one, what is kept before it, and a segment.
 const USUAL: usize = 5 << 10;
-/// Bytes of memory that an allocator has at hand, mostly.
+/// Bytes of the memory that what is kept before a chunk has.
 const SMALL: usize = 1 << 10;
 const SMALLEST: usize = 64;
-/// Spare memory of so many chunks is kept.
-const SPARE_MAX: usize = 512;
+/// Pieces of spare memory that are kept, of each size.
+const USUAL_MAX: usize = 512;
+const SMALL_MAX: usize = 2_048;
 
 /// Gives rules of a list the numbers that they have now.
 pub(super) fn renumber(list: &mut Vec<u32>, moved: &[Option<u32>]) {
@@ -225,15 +252,32 @@ mod tests {
         // larger than what is kept for others
         assert!(raw.room() > USUAL);
         spare.take(&mut raw);
-        assert_eq!((raw.room(), spare.0.len()), (0, 0));
+        assert_eq!((raw.room(), spare.usual.len()), (0, 0));
         for _ in 0..2 {
             raw.push(0, 0, &[1; 2_000], &mut spare);
-            assert_eq!((raw.room(), spare.0.len()), (USUAL, 0));
+            assert_eq!((raw.room(), spare.usual.len()), (USUAL, 0));
             spare.take(&mut raw);
-            assert_eq!((raw.room(), spare.0.len()), (0, 1));
+            assert_eq!((raw.room(), spare.usual.len()), (0, 1));
         }
         raw.push(0, 0, &[1; 2_000], &mut spare);
         raw.looked_at(0, &mut spare);
-        assert_eq!((raw.room(), raw.chunk().start, spare.0.len()), (0, 2_000, 1));
+        assert_eq!((raw.room(), raw.chunk().start), (0, 2_000));
+        assert_eq!(spare.usual.len(), 1);
+    }
+
+    #[test]
+    fn a_chunk_that_waits_takes_little() {
+        let mut spare = Spare::default();
+        let mut raw = Raw::default();
+        raw.push(0, 0, &[1; 2_000], &mut spare);
+        spare.shrink(&mut raw);
+        assert_eq!(raw.room(), USUAL);
+        raw.looked_at(1_000, &mut spare);
+        spare.shrink(&mut raw);
+        assert_eq!((raw.room(), raw.chunk().bytes), (SMALL, &[1; 1_000][..]));
+        assert_eq!((raw.chunk().start, spare.usual.len()), (1_000, 1));
+        raw.push(2_000, 0, &[2; 100], &mut spare);
+        assert_eq!((raw.room(), raw.chunk().bytes.len()), (USUAL, 1_100));
+        assert_eq!((spare.usual.len(), spare.small.len()), (0, 1));
     }
 }
