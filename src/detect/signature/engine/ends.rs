@@ -94,7 +94,8 @@ impl Ends {
 /// One byte more, whatever its case.
 #[inline]
 fn step(hash: u64, byte: u8) -> u64 {
-    (hash ^ u64::from(byte.to_ascii_lowercase())).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    (hash ^ u64::from(byte.to_ascii_lowercase()))
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
         .rotate_left(23)
 }
 

@@ -264,7 +264,8 @@ mod tests {
 
     #[test]
     fn sets_for_which_there_is_no_room_are_looked_for_beside_the_others() {
-        let of = |header: &str| rule_of(&format!("alert {header} (content:\"x\"; sid:1;)")).unwrap();
+        let of =
+            |header: &str| rule_of(&format!("alert {header} (content:\"x\"; sid:1;)")).unwrap();
         let (few, any) = (of("tcp any any -> any 80"), of("tcp any any -> any any"));
         for (wide, is_whole) in [(3, true), (WHOLE_MAX + 1, false)] {
             let mut making = Gatherings::default();

@@ -49,10 +49,7 @@ impl Gathering {
 
     /// With all that another one has.
     pub fn with(mut self, other: &Gathering) -> Self {
-        let pairs = [
-            (&mut self.all, &other.all),
-            (&mut self.ends, &other.ends),
-        ];
+        let pairs = [(&mut self.all, &other.all), (&mut self.ends, &other.ends)];
         for (mine, theirs) in pairs {
             for (pattern, rules) in theirs {
                 let all = mine.entry(pattern.clone()).or_default();

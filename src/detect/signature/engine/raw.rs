@@ -48,12 +48,9 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// Memory of chunks that were let go, for those that come.
+/// Memory of chunks that were let go, for those that come: a list for each size.
 #[derive(Debug, Default)]
-pub(super) struct Spare {
-    usual: Vec<Vec<u8>>,
-    small: Vec<Vec<u8>>,
-}
+pub(super) struct Spare([Vec<Vec<u8>>; SIZES.len()]);
 
 impl Spare {
     /// Makes room for so many bytes more.
@@ -66,34 +63,27 @@ impl Spare {
     }
 
     fn grow(&mut self, bytes: &mut Vec<u8>, needed: usize) {
-        if needed > USUAL {
-            bytes.reserve(needed - bytes.len());
-        } else if needed <= SMALL / 2 {
-            let room = needed.next_power_of_two().max(SMALLEST);
-            bytes.reserve_exact(room - bytes.len());
-        } else {
-            self.move_to(if needed <= SMALL { SMALL } else { USUAL }, bytes);
+        match SIZES.iter().position(|size| needed <= *size) {
+            Some(0) if needed <= SIZES[0] / 2 => {
+                let room = needed.next_power_of_two().max(SMALLEST);
+                bytes.reserve_exact(room - bytes.len());
+            }
+            Some(size) => self.move_to(size, bytes),
+            None => bytes.reserve(needed - bytes.len()),
         }
     }
 
     /// Moves bytes into memory of another size.
-    fn move_to(&mut self, room: usize, bytes: &mut Vec<u8>) {
-        let spare = match room {
-            SMALL => self.small.pop(),
-            _ => self.usual.pop(),
-        };
-        let mut moved = spare.unwrap_or_else(|| Vec::with_capacity(room));
+    fn move_to(&mut self, size: usize, bytes: &mut Vec<u8>) {
+        let spare = self.0[size].pop();
+        let mut moved = spare.unwrap_or_else(|| Vec::with_capacity(SIZES[size]));
         moved.extend_from_slice(bytes);
         self.keep(std::mem::replace(bytes, moved));
     }
 
     fn keep(&mut self, mut bytes: Vec<u8>) {
-        let (list, most) = match bytes.capacity() {
-            USUAL => (&mut self.usual, USUAL_MAX),
-            SMALL => (&mut self.small, SMALL_MAX),
-            _ => return,
-        };
-        if list.len() < most {
+        let size = SIZES.iter().position(|size| bytes.capacity() == *size);
+        if let Some(list) = size.map(|n| &mut self.0[n]).filter(|l| l.len() < SPARE_MAX) {
             bytes.clear();
             list.push(bytes);
         }
@@ -106,8 +96,9 @@ impl Spare {
 
     /// Takes the memory that a chunk does not need while nothing comes.
     pub fn shrink(&mut self, raw: &mut Raw) {
-        if raw.bytes.capacity() == USUAL && raw.bytes.len() <= SMALL {
-            self.move_to(SMALL, &mut raw.bytes);
+        let fits = SIZES.iter().position(|size| raw.bytes.len() <= *size);
+        if let Some(size) = fits.filter(|n| SIZES[*n] < raw.bytes.capacity()) {
+            self.move_to(size, &mut raw.bytes);
         }
     }
 }
@@ -215,14 +206,11 @@ impl Raw {
     }
 }
 
-/// Bytes of the memory that most chunks have in the end: one, what is kept before it, and a segment.
-const USUAL: usize = 5 << 10;
-/// Bytes of the memory that what is kept before a chunk has.
-const SMALL: usize = 1 << 10;
+/// Sizes of memory: what is kept before a chunk, a short chunk, and the most that one has mostly: itself, what is before it, a segment.
+const SIZES: [usize; 3] = [1 << 10, 2 << 10, 5 << 10];
 const SMALLEST: usize = 64;
-/// Pieces of spare memory that are kept, of each size.
-const USUAL_MAX: usize = 512;
-const SMALL_MAX: usize = 2_048;
+/// Pieces of spare memory that are kept, of each size: 16 MiB together.
+const SPARE_MAX: usize = 2_048;
 
 /// Gives rules of a list the numbers that they have now.
 pub(super) fn renumber(list: &mut Vec<u32>, moved: &[Option<u32>]) {
@@ -250,34 +238,38 @@ mod tests {
         assert_eq!((chunk.bytes, chunk.known), (&said[3_800..], 4_000));
         assert_eq!((chunk.start, raw.len(), raw.is_fresh()), (3_800, 0, false));
         // larger than what is kept for others
-        assert!(raw.room() > USUAL);
+        assert!(raw.room() > SIZES[2]);
         spare.take(&mut raw);
-        assert_eq!((raw.room(), spare.usual.len()), (0, 0));
+        assert_eq!((raw.room(), spared(&spare)), (0, [1, 1, 0]));
         for _ in 0..2 {
-            raw.push(0, 0, &[1; 2_000], &mut spare);
-            assert_eq!((raw.room(), spare.usual.len()), (USUAL, 0));
+            raw.push(0, 0, &[1; 3_000], &mut spare);
+            assert_eq!((raw.room(), spare.0[2].len()), (SIZES[2], 0));
             spare.take(&mut raw);
-            assert_eq!((raw.room(), spare.usual.len()), (0, 1));
+            assert_eq!((raw.room(), spare.0[2].len()), (0, 1));
         }
-        raw.push(0, 0, &[1; 2_000], &mut spare);
+        raw.push(0, 0, &[1; 3_000], &mut spare);
         raw.looked_at(0, &mut spare);
-        assert_eq!((raw.room(), raw.chunk().start), (0, 2_000));
-        assert_eq!(spare.usual.len(), 1);
+        assert_eq!((raw.room(), raw.chunk().start), (0, 3_000));
+        assert_eq!(spare.0[2].len(), 1);
     }
 
     #[test]
     fn a_chunk_that_waits_takes_little() {
         let mut spare = Spare::default();
         let mut raw = Raw::default();
-        raw.push(0, 0, &[1; 2_000], &mut spare);
+        raw.push(0, 0, &[1; 3_000], &mut spare);
         spare.shrink(&mut raw);
-        assert_eq!(raw.room(), USUAL);
+        assert_eq!(raw.room(), SIZES[2]);
         raw.looked_at(1_000, &mut spare);
         spare.shrink(&mut raw);
-        assert_eq!((raw.room(), raw.chunk().bytes), (SMALL, &[1; 1_000][..]));
-        assert_eq!((raw.chunk().start, spare.usual.len()), (1_000, 1));
-        raw.push(2_000, 0, &[2; 100], &mut spare);
-        assert_eq!((raw.room(), raw.chunk().bytes.len()), (USUAL, 1_100));
-        assert_eq!((spare.usual.len(), spare.small.len()), (0, 1));
+        assert_eq!((raw.room(), raw.chunk().bytes), (SIZES[0], &[1; 1_000][..]));
+        assert_eq!((raw.chunk().start, spared(&spare)), (2_000, [0, 0, 1]));
+        raw.push(3_000, 0, &[2; 100], &mut spare);
+        assert_eq!((raw.room(), raw.chunk().bytes.len()), (SIZES[1], 1_100));
+        assert_eq!(spared(&spare), [1, 0, 1]);
+    }
+
+    fn spared(spare: &Spare) -> [usize; 3] {
+        spare.0.each_ref().map(Vec::len)
     }
 }
