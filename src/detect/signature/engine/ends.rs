@@ -2,13 +2,14 @@
 //! the last byte on, which is sooner done than a search, and takes nothing to compile.
 
 use super::patterns::Marks;
-use hashbrown::HashMap;
+use foldhash::fast::FixedState;
+use std::collections::HashMap;
 
 /// Ends of values, in any case of ASCII letters, and the rules that ask for them.
 #[derive(Debug, Default)]
 pub(super) struct Ends {
     list: Vec<End>,
-    by_hash: HashMap<u64, Vec<u32>, foldhash::fast::FixedState>,
+    by_hash: HashMap<u64, Vec<u32>, FixedState>,
     /// Which hashes there may be: a bit each, more than there are ends.
     filter: Vec<u64>,
     /// Which lengths there are, a bit each.

@@ -59,6 +59,22 @@ pub(super) struct Flow {
 const _: () = assert!(size_of::<Flow>() == 192);
 
 impl Flow {
+    /// One that a packet begins, whose source is the first end of the key, or not.
+    pub fn new(key: Key, is_first: bool, p: &PacketView<'_>) -> Self {
+        Flow {
+            key,
+            first_asked: is_first,
+            counts: Counts {
+                began_ns: p.time_ns,
+                ..Counts::default()
+            },
+            told_by: 2,
+            last_ns: p.time_ns,
+            last_frame: p.frame,
+            ..Flow::default()
+        }
+    }
+
     /// Its number: the same wherever it is computed.
     pub fn id(&self) -> u64 {
         self.key.number(self.counts.began_ns)

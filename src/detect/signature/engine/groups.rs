@@ -75,10 +75,9 @@ impl Gatherings {
             }
         }
         let [a, b] = narrow;
-        let mut room = WHOLE_MAX;
         // most packets are told apart by their destination
-        let b = b.build(&self.wide, &mut room, shelf)?;
-        let a = a.build(&self.wide, &mut room, shelf)?;
+        let b = b.build(&self.wide, shelf)?;
+        let a = a.build(&self.wide, shelf)?;
         Ok(Groups {
             wide: self.wide.build(shelf)?,
             narrow: [a, b],
@@ -129,18 +128,13 @@ impl Sets {
     }
 
     /// Makes what finds them; the largest have what is looked for at all ports in them, as far as there is room.
-    fn build(
-        self,
-        wide: &Gathering,
-        room: &mut usize,
-        shelf: &mut Shelf,
-    ) -> Result<ByPort, String> {
+    fn build(self, wide: &Gathering, shelf: &mut Shelf) -> Result<ByPort, String> {
         let mut order: Vec<usize> = (0..self.list.len()).collect();
         order.sort_by_key(|n| std::cmp::Reverse(self.list[*n].len()));
         let mut whole = vec![false; self.list.len()];
         for n in order {
-            if wide.len() <= *room {
-                *room -= wide.len();
+            if let Some(left) = shelf.room.checked_sub(wide.len()) {
+                shelf.room = left;
                 whole[n] = true;
             }
         }
@@ -226,12 +220,11 @@ fn few(set: &RangeSet) -> Option<Vec<u16>> {
 const PORTS_MAX: usize = 16;
 /// Sets of patterns by source, and by destination; of more there is one.
 const SETS_MAX: usize = 1_024;
-/// Contents of rules about many ports that are in sets of few ports, too: more would take long to compile.
-const WHOLE_MAX: usize = 4_096;
 
 #[cfg(test)]
 mod tests {
     use super::super::super::keyword::testing::rule_of;
+    use super::super::shelf::TWICE_MAX;
     use super::*;
 
     #[test]
@@ -267,7 +260,7 @@ mod tests {
         let of =
             |header: &str| rule_of(&format!("alert {header} (content:\"x\"; sid:1;)")).unwrap();
         let (few, any) = (of("tcp any any -> any 80"), of("tcp any any -> any any"));
-        for (wide, is_whole) in [(3, true), (WHOLE_MAX + 1, false)] {
+        for (wide, is_whole) in [(3, true), (TWICE_MAX + 1, false)] {
             let mut making = Gatherings::default();
             making.add(b"narrow", 0, &few.header);
             for n in 0..wide {

@@ -14,6 +14,7 @@ mod finder;
 mod flow;
 mod groups;
 mod hyperscan;
+mod keep;
 mod maker;
 mod other;
 mod packet;
@@ -226,7 +227,7 @@ impl Engine {
         });
         if renewed {
             self.reading.close(flow, tally);
-            *flow = new_flow(key, is_first, p);
+            *flow = Flow::new(key, is_first, p);
         }
         self.reading.flow_packet(flow, is_first, p, tally);
     }
@@ -239,7 +240,7 @@ impl Engine {
             tally.one(Outcome::RuleFlowsEvicted);
             self.end(place, tally);
         }
-        self.flows.insert(new_flow(key, is_first, p))
+        self.flows.insert(Flow::new(key, is_first, p))
     }
 
     /// A conversation is over.
@@ -370,29 +371,6 @@ impl Reading {
         if c.session.stage >= Stage::Ended && c.is_over() {
             self.leave(flow, c);
         }
-    }
-
-    /// One side is done, and mostly the other one soon is: what is kept of the streams takes little.
-    fn rest(&mut self, c: &mut Connection) {
-        for raw in &mut c.raw {
-            let before = raw.room();
-            self.spare.shrink(raw);
-            self.raw_bytes = (self.raw_bytes + raw.room()).saturating_sub(before);
-        }
-    }
-
-    /// Nothing more comes of a connection: of what it said nothing is kept.
-    fn leave(&mut self, flow: &mut Flow, c: &mut Connection) {
-        for raw in &mut c.raw {
-            self.raw_bytes = self.raw_bytes.saturating_sub(raw.room());
-            self.spare.take(raw);
-        }
-        let waits = |t: &mut Box<Talk>| !t.units().is_empty();
-        if c.ended != [true; 2] || flow.talk.as_mut().is_none_or(waits) {
-            return;
-        }
-        (flow.talk, flow.is_mute) = (None, true);
-        self.forget_talk(flow);
     }
 
     /// Puts a segment into its stream, and hears what is in order.
@@ -548,36 +526,6 @@ impl Reading {
         }
         self.settle_talk(flow, talk, tally);
     }
-
-    /// Rules were tried with what was said: it is kept, where more may come.
-    fn settle_talk(&mut self, flow: &mut Flow, mut talk: Box<Talk>, tally: &mut Tally) {
-        if flow.is_mute && talk.units().is_empty() {
-            self.forget_talk(flow);
-            return;
-        }
-        self.keep(flow, talk, tally);
-    }
-
-    /// What was counted for what a conversation said is free.
-    fn forget_talk(&mut self, flow: &mut Flow) {
-        let room = std::mem::take(&mut flow.talk_room);
-        self.talk_bytes = self.talk_bytes.saturating_sub(room as usize);
-    }
-
-    /// Keeps what a conversation said, as long as there is room.
-    fn keep(&mut self, flow: &mut Flow, talk: Box<Talk>, tally: &mut Tally) {
-        let room = u32::try_from(talk.room()).unwrap_or(u32::MAX);
-        self.forget_talk(flow);
-        self.talk_bytes += room as usize;
-        flow.talk_room = room;
-        if self.talk_bytes <= self.settings.talk_bytes_max {
-            flow.talk = Some(talk);
-            return;
-        }
-        self.forget_talk(flow);
-        flow.is_deaf = true;
-        tally.one(Outcome::RuleTalksRefused);
-    }
 }
 
 /// How many conversations ahead memory is called for when they end.
@@ -618,21 +566,6 @@ impl Hearing<'_> {
         if before.is_empty() && !flow.heard.is_empty() {
             flow.told_by = half as u8;
         }
-    }
-}
-
-fn new_flow(key: Key, is_first: bool, p: &PacketView<'_>) -> Flow {
-    Flow {
-        key,
-        first_asked: is_first,
-        counts: Counts {
-            began_ns: p.time_ns,
-            ..Counts::default()
-        },
-        told_by: 2,
-        last_ns: p.time_ns,
-        last_frame: p.frame,
-        ..Flow::default()
     }
 }
 

@@ -308,6 +308,8 @@ impl Making {
             };
             list.iter().flat_map(of).flatten().collect()
         };
+        // most bytes go through streams: they are the first to be searched once where that takes room
+        let stream = build(self.stream, shelf)?;
         let mut packets: [PacketRules; WIRES] = Default::default();
         let patterns = self.payload.into_iter().zip(self.alien);
         for (at, ((payload, alien), plain)) in patterns.zip(self.plain).enumerate() {
@@ -320,7 +322,7 @@ impl Making {
         Ok(Program {
             addresses: Addresses::new(headers(&self.addresses)),
             packets,
-            stream: build(self.stream, shelf)?,
+            stream,
             stream_plain: self.stream_plain,
             views,
             plain: self.application,
