@@ -21,7 +21,7 @@ pub use back::{Back, FACTS_MAX, Sealed};
 pub use capture::{CaptureShard, Stray};
 pub use export::ExportShard;
 pub use frames::CaptureWorker;
-pub use lookout::{Guest, Lookout, Sighted};
+pub use lookout::{Guest, Lookout, Sighted, Sights};
 pub use recent::{Kept, KeptFrame, Ring, RingSettings};
 pub use settings::{SHARDS_MAX, Settings, Stages};
 pub use worker::{Cell, Change, ShardStats, State, Worker};
