@@ -39,7 +39,7 @@ pub use day_budget::Budget;
 pub use embedded::Embedded;
 pub use findings::{Findings, Renewed};
 use gate::Gate;
-pub use heap::{lie_in_large_pages, return_large_memory};
+pub use heap::return_large_memory;
 use housekeeper::Housekeeper;
 pub use notifier::Notifier;
 pub use opened::{Opened, Origin};

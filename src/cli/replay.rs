@@ -6,7 +6,7 @@ mod summary;
 use super::connection::ConnectionArguments;
 use super::signatures::{Alerts, SignatureArguments};
 use crate::aggregate::{self, Reference};
-use crate::assemble::{Budget, Findings, lie_in_large_pages};
+use crate::assemble::{Budget, Findings};
 use crate::batch::{Identity, Sealer};
 use crate::config::Config;
 use crate::decode::{self, Decoder};
@@ -99,9 +99,6 @@ const KEPT_DAYS_MAX: i64 = 15;
 /// So often progress is told.
 const PROGRESS_BYTES: u64 = 1 << 20;
 
-/// Bytes of the heap that lie in large pages, if there is so much in it: a quarter of a million conversations have room.
-const HEAP_BYTES: usize = 1 << 30;
-
 const SECOND_NS: i64 = 1_000_000_000;
 
 /// Runs the subcommand.
@@ -109,7 +106,6 @@ const SECOND_NS: i64 = 1_000_000_000;
 /// # Errors
 /// When a file cannot be read or is no capture, and when the output or the store fails.
 pub fn run(mut arguments: ReplayArguments) -> Result<()> {
-    lie_in_large_pages(HEAP_BYTES);
     let mut files = std::mem::take(&mut arguments.files);
     arguments.signatures.with(&mut files);
     arguments.files = files;
@@ -129,7 +125,6 @@ pub fn run(mut arguments: ReplayArguments) -> Result<()> {
 /// # Errors
 /// When a file cannot be read or is no capture, and when the output fails.
 pub fn alerts(arguments: &ReplayArguments) -> Result<()> {
-    lie_in_large_pages(HEAP_BYTES);
     let mut config = super::load_config(arguments.config.as_deref())?;
     // nobody asked for what hosts do
     config.detect.enabled = false;
