@@ -6,7 +6,7 @@ use crate::batch::Bundle;
 use crate::detect::anomaly::{Detectors, Sighting};
 use crate::detect::signature::engine::Engine;
 use crate::detect::signature::{Hits, LiveSettings};
-use crate::dissect::{FrameHead, route};
+use crate::dissect::{FrameHead, link_name, route};
 use crate::ledger::{Book, Outcome};
 use crate::meter::AHEAD;
 use crate::model::{Addr, Datagram, Detection};
@@ -15,7 +15,7 @@ use crate::shard::{Back, CaptureShard, ExportShard};
 use crate::sink::Outbox;
 use crate::sink::ndjson::Writer;
 use anyhow::Result;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Shards for export datagrams and for traffic, none or as many of each.
 pub(super) struct Crew {
@@ -107,7 +107,8 @@ impl Crew {
 
     /// Takes what rules raised: what time raised is brought into one order.
     fn raised(&mut self, by_time: bool) {
-        let Some(alerts) = &mut self.alerts else {
+        let is_quiet = self.captures.iter().all(CaptureShard::is_quiet);
+        let Some(alerts) = self.alerts.as_mut().filter(|_| !is_quiet) else {
             return;
         };
         for shard in &mut self.captures {
@@ -136,6 +137,13 @@ impl Crew {
         self.exports.len() + self.captures.len()
     }
 
+    /// Makes no rows: traffic is for rules alone.
+    pub(in crate::cli) fn without_rows(mut self) -> Self {
+        let shards = self.captures.into_iter();
+        self.captures = shards.map(CaptureShard::without_rows).collect();
+        self
+    }
+
     /// All times of rows are moved; one shard tells the store what is configured.
     pub(super) fn moved_by(&mut self, shift_ms: i64) {
         let exports = self.exports.iter_mut().map(ExportShard::back);
@@ -161,6 +169,11 @@ impl Crew {
         self.end_conversations(u64::MAX, to);
         self.hits.finish();
         to.last(self);
+        let links = self.captures.iter().flat_map(CaptureShard::links_unknown);
+        for link in links.collect::<BTreeSet<_>>() {
+            let name = link_name(*link);
+            eprintln!("frames of link type {link} ({name}) are not looked into");
+        }
     }
 
     /// What all of them counted and booked.
