@@ -28,6 +28,8 @@ use crate::reassemble::stream::Piece;
 #[derive(Debug, Default)]
 pub(super) struct Talk {
     listener: Listener,
+    /// Pieces that were heard.
+    pieces: u8,
     said: Said,
 }
 
@@ -42,17 +44,32 @@ pub(super) struct Said {
     limits: Limits,
     time_ns: i64,
     http: http::Http,
+    /// Of protocols that few conversations speak.
+    more: Option<Box<More>>,
+    /// Bytes come in order, and no datagrams.
+    is_stream: bool,
+    file: Vec<u8>,
+    /// The protocol is one of which nothing is read here.
+    is_unread: bool,
+}
+
+/// What the parts of protocols keep that few conversations speak.
+#[derive(Debug, Default)]
+struct More {
     mail: mail::Mail,
     ssh: ssh::Ssh,
     ftp: ftp::Ftp,
     smb: smb::Smb,
     kerberos: asn::Kerberos,
     mqtt: mqtt::Mqtt,
-    /// Bytes come in order, and no datagrams.
-    is_stream: bool,
-    file: Vec<u8>,
-    /// The protocol is one of which nothing is read here.
-    is_unread: bool,
+}
+
+impl More {
+    /// Memory that it takes.
+    fn room(&self) -> usize {
+        let kept = self.mail.room() + self.smb.room() + self.kerberos.room() + self.mqtt.room();
+        size_of::<Self>() + kept
+    }
 }
 
 /// How much of bodies is kept, and when they are looked at.
@@ -118,16 +135,23 @@ impl Talk {
     /// Calls what it keeps into the cache, as far as bytes in order need it.
     #[inline]
     pub fn call(&self) {
-        self.listener.call();
+        prefetch(&self.listener);
         prefetch(&self.said.units);
+    }
+
+    /// Whether its memory is to be counted, where there is nothing else to do: at the first piece of a stream and then at one in so many,
+    /// because looking at all that it keeps takes as long as hearing a piece. Datagrams are heard whole.
+    #[inline]
+    pub fn is_to_be_counted(&self) -> bool {
+        self.pieces % COUNTED == u8::from(self.pieces > 0)
     }
 
     /// Memory that it takes, about.
     pub fn room(&self) -> usize {
         let units = self.said.units.iter().map(Unit::room).sum::<usize>();
-        let kept = self.said.file.capacity() + self.said.http.room() + self.said.mail.room();
-        let more = self.said.kerberos.room() + self.said.mqtt.room();
-        self.listener.room() + units + kept + self.said.smb.room() + more
+        let kept = self.said.file.capacity() + self.said.http.room();
+        let more = self.said.more.as_ref().map_or(0, |m| m.room());
+        self.listener.room() + units + kept + more
     }
 
     /// Sides of transactions that rules are to be tried with.
@@ -145,6 +169,7 @@ impl Talk {
     ) {
         self.said.time_ns = heard.time_ns;
         self.said.is_stream = true;
+        self.pieces = self.pieces.wrapping_add(1);
         let before = self.listener.proto();
         self.listener.piece(
             ears,
@@ -226,6 +251,11 @@ impl Visitor for Sink<'_> {
 }
 
 impl Said {
+    /// What the part of a rarer protocol keeps.
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+
     /// Bytes of a protocol that is read here.
     fn bytes(&mut self, half: usize, bytes: &[u8]) {
         match self.proto {
@@ -262,6 +292,10 @@ impl Said {
         let transaction = self.begun[direction];
         self.begun[direction] += 1;
         let at = self.units.len();
+        if self.units.capacity() == 0 {
+            // most conversations have one at a time
+            self.units.reserve_exact(1);
+        }
         self.units
             .push(Unit::new(direction, transaction, self.limits.wanted));
         &mut self.units[at]
@@ -286,5 +320,7 @@ impl Said {
 }
 
 const FILE: Buffer = Buffer::named("file.data");
+/// Of so many pieces the memory is counted once.
+const COUNTED: u8 = 8;
 /// Sides of transactions that may be open at a time.
 const OPEN_MAX: usize = 128;

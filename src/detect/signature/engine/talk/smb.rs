@@ -21,7 +21,7 @@ impl Smb {
 impl Said {
     /// Bytes of a connection.
     pub(super) fn smb(&mut self, half: usize, bytes: &[u8]) {
-        let mut waiting = std::mem::take(&mut self.smb.waiting[half]);
+        let mut waiting = std::mem::take(&mut self.more().smb.waiting[half]);
         waiting.extend_from_slice(bytes);
         let mut rest = &waiting[..];
         // session messages (RFC 1002 section 4.3.1)
@@ -36,7 +36,7 @@ impl Said {
             rest = &rest[4 + len..];
         }
         let rest = if rest.len() > WAITING_MAX { &[] } else { rest };
-        self.smb.waiting[half] = rest.to_vec();
+        self.more().smb.waiting[half] = rest.to_vec();
     }
 
     fn smb_message(&mut self, half: usize, message: &[u8]) {
@@ -141,16 +141,16 @@ impl Said {
         let room = self
             .limits
             .body_max
-            .saturating_sub(self.smb.files[half].len());
-        self.smb.files[half].extend_from_slice(&bytes[..bytes.len().min(room)]);
-        let file = std::mem::take(&mut self.smb.files[half]);
+            .saturating_sub(self.more().smb.files[half].len());
+        self.more().smb.files[half].extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let file = std::mem::take(&mut self.more().smb.files[half]);
         self.tell_file(half, &file, false);
-        self.smb.files[half] = file;
+        self.more().smb.files[half] = file;
     }
 
     /// A file is closed.
     fn smb_close(&mut self) {
-        self.smb.files.iter_mut().for_each(Vec::clear);
+        self.more().smb.files.iter_mut().for_each(Vec::clear);
         self.units.iter_mut().for_each(|u| u.is_whole = true);
     }
 }
