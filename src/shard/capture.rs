@@ -250,6 +250,10 @@ impl CaptureShard {
             }
             other => {
                 count(&other, tally);
+                if let (Dissected::Rejected(_), Some(rules)) = (&other, &mut self.rules) {
+                    let at = (head.time_ns, head.frame);
+                    rules.frame(head.link_type, bytes, at, self.book.other());
+                }
                 if let (Dissected::Arp(a), Some(feed)) = (&other, &mut self.feed) {
                     feed.arp(ArpSeen {
                         operation: a.operation,

@@ -124,11 +124,14 @@ impl Alert<'_> {
         }
         let is_icmp = matches!(self.proto, 1 | 58);
         let has_ports = matches!(self.proto, 6 | 17 | 132);
-        map.serialize_entry("src_ip", &address(self.src))?;
-        optional(map, "src_port", has_ports.then_some(self.ports.0))?;
-        map.serialize_entry("dest_ip", &address(self.dst))?;
-        optional(map, "dest_port", has_ports.then_some(self.ports.1))?;
-        map.serialize_entry("proto", &proto_name(self.proto))?;
+        // a frame without a packet has none
+        if !(self.src.is_unspecified() && self.dst.is_unspecified()) {
+            map.serialize_entry("src_ip", &address(self.src))?;
+            optional(map, "src_port", has_ports.then_some(self.ports.0))?;
+            map.serialize_entry("dest_ip", &address(self.dst))?;
+            optional(map, "dest_port", has_ports.then_some(self.ports.1))?;
+            map.serialize_entry("proto", &proto_name(self.proto))?;
+        }
         optional(map, "icmp_type", is_icmp.then_some(self.ports.0))?;
         optional(map, "icmp_code", is_icmp.then_some(self.ports.1))?;
         if !self.flowbits.is_empty() || !self.flowints.is_empty() {

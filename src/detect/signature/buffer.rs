@@ -219,7 +219,8 @@ const SIP: &[&str] = &["sip"];
 const KRB5: &[&str] = &["krb5"];
 const MQTT: &[&str] = &["mqtt"];
 const QUIC: &[&str] = &["quic"];
-const FILES: &[&str] = &["http", "http2", "smtp", "ftp", "ftp-data", "smb", "nfs"];
+/// Protocols that carry files.
+pub(super) const FILES: &[&str] = &["http", "http2", "smtp", "ftp", "ftp-data", "smb", "nfs"];
 
 #[rustfmt::skip]
 const BUFFERS: &[BufferInfo] = &[
@@ -333,6 +334,8 @@ const BUFFERS: &[BufferInfo] = &[
     header("ipv6.hdr"),
     header("icmpv4.hdr"),
     header("icmpv6.hdr"),
+    header("ip.src"),
+    header("ip.dst"),
 ];
 
 #[cfg(test)]

@@ -36,6 +36,8 @@ pub(super) struct Desk {
     /// The hits of the first reading, while another one is looked at: that changes nothing.
     first: Option<Vec<Hit>>,
     pub costs: Costs,
+    /// Whether checksums are looked at.
+    checksums: bool,
 }
 
 /// A rule that matched, before it is known whether it alerts.
@@ -70,10 +72,11 @@ impl Desk {
             costs: Costs::new(program.len(), settings),
             marks: Marks::new(program.len(), program.patterns()),
             program,
-            shared,
+            shared: shared.clone(),
             list: vec![],
             found: vec![],
-            trial: Trial::new(Matcher::new(rules)),
+            trial: Trial::new(Matcher::new(rules), shared.clone()),
+            checksums: settings.checksums,
             hits: vec![],
             alerts: vec![],
             alert_bytes_max: settings.alert_bytes_max,
@@ -119,6 +122,36 @@ impl Desk {
             }
             return;
         }
+        self.try_packet(p, ports, flow, (looks, &[]), tally);
+    }
+
+    /// Tries the rules about what was raised of a packet.
+    pub fn raised(
+        &mut self,
+        p: &PacketView<'_>,
+        flow: Option<(&mut Flow, &At<'_>)>,
+        events: &[&'static str],
+        tally: &mut Tally,
+    ) {
+        self.marks.clear();
+        let rules = events.iter().filter_map(|e| self.program.events.get(*e));
+        rules.flatten().for_each(|n| self.marks.mark(*n));
+        if self.marks.is_empty() {
+            return;
+        }
+        let ports = p.ports();
+        self.try_packet(p, [ports.0, ports.1], flow, (true, events), tally);
+    }
+
+    /// Tries the rules that are marked with a packet.
+    fn try_packet(
+        &mut self,
+        p: &PacketView<'_>,
+        ports: [u16; 2],
+        flow: Option<(&mut Flow, &At<'_>)>,
+        (looks, events): (bool, &[&'static str]),
+        tally: &mut Tally,
+    ) {
         let program = self.program.clone();
         let mut scene = Scene {
             addrs: [p.src, p.dst],
@@ -136,7 +169,8 @@ impl Desk {
             },
             unit: None,
             counts: None,
-            events: &[],
+            events,
+            checksums: self.checksums,
             time_ns: p.time_ns,
         };
         let (mut in_stream, mut state) = (false, None);
@@ -227,11 +261,13 @@ impl Desk {
     /// From here on another reading is looked at.
     pub fn begin_other(&mut self) {
         self.first = Some(std::mem::take(&mut self.hits));
+        self.trial.is_other = true;
     }
 
     /// That is over: what would alert in it. Passes, thresholds and suppressions are not asked.
     pub fn end_other(&mut self) -> Vec<Alert> {
         let first = self.first.take().unwrap_or_default();
+        self.trial.is_other = false;
         let hits = std::mem::replace(&mut self.hits, first);
         let alerts = hits.into_iter().map(|h| h.alert);
         alerts.filter(|a| a.action != Action::Pass).collect()
@@ -392,7 +428,7 @@ impl Desk {
             return Held::GivenUp;
         }
         let began = self.costs.clock();
-        let held = self.trial.holds(c, scene, state, &self.shared);
+        let held = self.trial.holds(c, scene, state);
         let work = self.trial.take_work();
         if held == Held::Yes && self.first.is_none() {
             self.costs.hit(n);
@@ -489,6 +525,11 @@ impl Desk {
                     Verdict::Alert => {}
                 }
             }
+            if c.rule.bypass
+                && let Some(flow) = flow.as_deref_mut()
+            {
+                flow.is_passed = true;
+            }
             if c.rule.header.action == Action::Pass {
                 if let Some(flow) = flow.as_deref_mut().filter(|_| hit.is_of_flow) {
                     flow.is_passed = true;
@@ -566,6 +607,7 @@ fn flow_scene<'a>(
         unit: None,
         counts: Some(counts),
         events: &[],
+        checksums: true,
         time_ns: flow.last_ns,
     }
 }

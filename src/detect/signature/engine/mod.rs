@@ -9,6 +9,7 @@ mod alert;
 mod costs;
 mod dates;
 mod desk;
+mod events;
 mod finder;
 mod flow;
 mod groups;
@@ -40,7 +41,7 @@ use super::rule::Rule;
 use super::settings::{EngineSettings, Settings};
 use super::state::Shared;
 use crate::ledger::{Outcome, Tally};
-use crate::model::{Glance, PacketView, TcpHeader, Transport};
+use crate::model::{Addr, Envelope, Glance, PacketView, TcpHeader, Transport};
 use crate::reassemble::app::{Ears, Ends, Heard};
 use crate::reassemble::settings::Settings as ReassembleSettings;
 use crate::reassemble::stream::{Piece, Segment, Streams};
@@ -52,6 +53,11 @@ use raw::Chunk;
 use session::{Part, Session, Stage, is_answer};
 use std::sync::Arc;
 use talk::Talk;
+
+/// What is raised of packets and streams, by the names that rules have for it.
+pub(super) fn packet_events() -> impl Iterator<Item = &'static str> {
+    events::RAISED.iter().chain(session::RAISED).copied()
+}
 
 /// Matches the packets of one shard with rules.
 #[derive(Debug)]
@@ -74,6 +80,8 @@ struct Reading {
     desk: Desk,
     /// Octets that were sent twice with different data, since this was asked last.
     conflicts: Vec<Conflict>,
+    /// What is odd about the packet that is looked at, by Suricata's names of events.
+    odd: Vec<&'static str>,
 }
 
 impl Engine {
@@ -99,6 +107,7 @@ impl Engine {
                 talk_bytes: 0,
                 desk: Desk::new(program, shared, rules, settings),
                 conflicts: vec![],
+                odd: vec![],
             },
         }
     }
@@ -194,6 +203,7 @@ impl Engine {
     pub fn packet(&mut self, p: &PacketView<'_>, tally: &mut Tally) {
         if p.fragment.is_some() {
             self.reading.desk.packet(p, None, tally);
+            self.reading.odd(p, None, tally);
             self.reading.desk.settle(None);
             return;
         }
@@ -213,6 +223,22 @@ impl Engine {
             *flow = new_flow(key, is_first, p);
         }
         self.reading.flow_packet(flow, is_first, p, tally);
+    }
+
+    /// Takes a frame in which no packet was found: rules may ask why.
+    pub fn frame(&mut self, link_type: u16, bytes: &[u8], at: (i64, u64), tally: &mut Tally) {
+        if link_type != ETHERNET || self.reading.desk.program.events.is_empty() {
+            return;
+        }
+        let mut odd = vec![];
+        events::of_frame(bytes, &mut |event| odd.push(event));
+        if odd.is_empty() {
+            return;
+        }
+        let envelope = Envelope::default();
+        let p = no_packet(bytes, &envelope, at);
+        self.reading.desk.raised(&p, None, &odd, tally);
+        self.reading.desk.settle(None);
     }
 
     fn begin(&mut self, key: Key, is_first: bool, p: &PacketView<'_>, tally: &mut Tally) -> u32 {
@@ -250,9 +276,19 @@ impl Reading {
         };
         match p.tcp() {
             Some(t) => {
+                if t.ack != 0 && !t.has(TcpHeader::ACK) {
+                    self.odd.push("stream.pkt_broken_ack");
+                }
                 let right = !self.settings.checksums || has_right_checksum(p);
                 if right && flow.session.is_none() {
                     let begun = Session::begin(&t, p.payload_len, self.settings.midstream);
+                    if begun.is_none() {
+                        self.odd.extend(match t.flags {
+                            f if f & TcpHeader::RST != 0 => Some("stream.rst_but_no_session"),
+                            f if f & TcpHeader::FIN != 0 => Some("stream.fin_but_no_session"),
+                            _ => None,
+                        });
+                    }
                     if let Some((session, reversed)) = begun {
                         let answers = session.is_midstream && is_answer(p.payload());
                         if (reversed || answers) && direction == 0 && flow.counts.packets[1] == 0 {
@@ -271,7 +307,8 @@ impl Reading {
                     }
                 } else if let Some(c) = flow.session.as_mut().filter(|_| right) {
                     at.established = c.session.is_established();
-                    at.in_stream = c.session.segment(direction, &t, p.payload_len) == Part::Stream;
+                    let part = c.session.segment(direction, &t, p.payload_len, &mut self.odd);
+                    at.in_stream = part == Part::Stream;
                     if at.in_stream {
                         c.session.window(direction, &t, shift(p, &t));
                     }
@@ -287,6 +324,7 @@ impl Reading {
         flow.counts.bytes[direction] += u64::from(p.ip_len);
         (flow.last_ns, flow.last_frame) = (p.time_ns, p.frame);
         if flow.is_passed {
+            self.odd.clear();
             return;
         }
         // packets see the protocol once what told it was acknowledged
@@ -301,7 +339,28 @@ impl Reading {
             }
             None => self.datagram(flow, &at, tally),
         }
+        self.odd(p, Some((&mut *flow, &at)), tally);
         self.desk.settle(Some(flow));
+    }
+
+    /// Tries the rules about what is odd about a packet, beside what its connection has found so.
+    fn odd(
+        &mut self,
+        p: &PacketView<'_>,
+        flow: Option<(&mut Flow, &At<'_>)>,
+        tally: &mut Tally,
+    ) {
+        if self.desk.program.events.is_empty() {
+            self.odd.clear();
+            return;
+        }
+        let mut odd = std::mem::take(&mut self.odd);
+        events::of_packet(p, &mut |event| odd.push(event));
+        if !odd.is_empty() {
+            self.desk.raised(p, flow, &odd, tally);
+            odd.clear();
+        }
+        self.odd = odd;
     }
 
     /// A packet of a conversation without a stream.
@@ -382,6 +441,7 @@ impl Reading {
             program: &self.desk.program,
             raw: &mut c.raw,
             raw_bytes: &mut self.raw_bytes,
+            odd: &mut self.odd,
         };
         self.streams.segment(
             &mut c.stream,
@@ -423,6 +483,7 @@ impl Reading {
             program: &self.desk.program,
             raw: &mut c.raw,
             raw_bytes: &mut self.raw_bytes,
+            odd: &mut self.odd,
         };
         let time_ns = flow.last_ns;
         self.streams.end(&mut c.stream, tally, &mut |piece, tally| {
@@ -434,6 +495,8 @@ impl Reading {
             }
         }
         self.units(flow, None, Some(&mut c), tally);
+        // there is no packet that it could be raised of
+        self.odd.clear();
         for half in 0..2 {
             self.look_at(flow, &mut c, half, true, tally);
             self.raw_bytes -= c.raw[half].room().min(self.raw_bytes);
@@ -532,12 +595,16 @@ struct Hearing<'a> {
     program: &'a Program,
     raw: &'a mut [raw::Raw; 2],
     raw_bytes: &'a mut usize,
+    odd: &'a mut Vec<&'static str>,
 }
 
 impl Hearing<'_> {
     fn piece(&mut self, flow: &mut Flow, piece: &Piece<'_>, time_ns: i64, tally: &mut Tally) {
         let half = usize::from(piece.half);
         flow.counts.stream[half] += piece.bytes.len() as u64;
+        if piece.gap > 0 {
+            self.odd.push("stream.reassembly_seq_gap");
+        }
         let keeps = !flow.is_encrypted && self.program.looks_at_stream(half, flow.ports(half));
         if keeps {
             let before = self.raw[half].room();
@@ -560,6 +627,39 @@ impl Hearing<'_> {
         }
     }
 }
+
+/// A frame without a packet, as rules see it.
+fn no_packet<'a>(bytes: &'a [u8], envelope: &'a Envelope, at: (i64, u64)) -> PacketView<'a> {
+    PacketView {
+        time_ns: at.0,
+        frame: at.1,
+        interface: 0,
+        wire_len: bytes.len() as u32,
+        frames: 1,
+        bytes,
+        envelope,
+        src: Addr::UNSPECIFIED,
+        dst: Addr::UNSPECIFIED,
+        ip_len: 0,
+        ip_id: 0,
+        flow_label: 0,
+        network_at: 0,
+        transport_at: 0,
+        payload_at: 0,
+        end: 0,
+        payload_len: 0,
+        version: 0,
+        tos: 0,
+        ttl: 0,
+        proto: 0,
+        fragment: None,
+        transport: Transport::None,
+        cut: true,
+    }
+}
+
+/// LINKTYPE_ETHERNET.
+const ETHERNET: u16 = 1;
 
 fn new_flow(key: Key, is_first: bool, p: &PacketView<'_>) -> Flow {
     Flow {

@@ -32,6 +32,8 @@ pub struct Program {
     pub(super) stream: [Groups; 2],
     /// Rules about streams that nothing can be looked for of.
     pub(super) stream_plain: Vec<u32>,
+    /// Rules about what decoders and streams raise, by event.
+    pub(super) events: HashMap<String, Vec<u32>>,
     /// Ways to look at buffers, by buffer.
     pub(super) views: Vec<Vec<View>>,
     /// Rules about transactions that nothing can be looked for of, by protocol and direction.
@@ -205,6 +207,7 @@ struct Making {
     plain: [Vec<u32>; WIRES],
     stream: [Gatherings; 2],
     stream_plain: Vec<u32>,
+    events: HashMap<String, Vec<u32>>,
     views: HashMap<usize, Vec<ViewInMaking>>,
     application: HashMap<&'static str, [Vec<u32>; 2]>,
 }
@@ -219,6 +222,10 @@ impl Making {
     }
 
     fn add_packet(&mut self, n: u32, c: &Compiled) {
+        if let Some(event) = event_of(&c.rule) {
+            self.events.entry(event.to_owned()).or_default().push(n);
+            return;
+        }
         let first = c.first().filter(|(g, _)| g.buffer == Buffer::PAYLOAD);
         let looks = c.rule.groups.iter().any(|g| g.buffer == Buffer::PAYLOAD);
         let header = &c.rule.header;
@@ -313,6 +320,7 @@ impl Making {
             packets,
             stream: build(self.stream, shelf)?,
             stream_plain: self.stream_plain,
+            events: self.events,
             views,
             plain: self.application,
             wanted: Wanted::of(rules.iter().map(|c| &c.rule)),
@@ -382,6 +390,14 @@ impl Compiled {
         };
         Some((group, pattern))
     }
+}
+
+/// What a rule waits for that decoders or streams raise.
+fn event_of(rule: &Rule) -> Option<&str> {
+    rule.tests.iter().find_map(|t| match t {
+        Test::Event(kind, name) if *kind != "app-layer-event" => Some(name.as_str()),
+        _ => None,
+    })
 }
 
 fn build(
@@ -458,9 +474,14 @@ fn applications(rule: &Rule) -> Vec<&'static str> {
     }
     for test in &rule.tests {
         match test {
-            Test::Number(name, _) | Test::Word(name, ..) | Test::Flag(name) => {
+            Test::Number(name, _)
+            | Test::Word(name, ..)
+            | Test::Flag(name)
+            | Test::AnyNumber(name, _)
+            | Test::Digest(name, ..) => {
                 narrow(super::super::keyword::protocols_of(name), &mut all);
             }
+            Test::Modbus(_) => narrow(&["modbus"], &mut all),
             Test::Event("app-layer-event", name) => {
                 let family = name.split_once('.').map(|(family, _)| family);
                 if let Some(known) = family.and_then(super::super::header::application) {
@@ -477,11 +498,13 @@ fn applications(rule: &Rule) -> Vec<&'static str> {
 
 fn is_of_transaction(test: &Test) -> bool {
     match test {
-        Test::Number(name, _) | Test::Word(name, ..) | Test::Flag(name) => {
-            !super::super::keyword::protocols_of(name).is_empty()
-                || matches!(*name, "filesize" | "fileext" | "filemagic" | "tls.store")
-        }
+        Test::Number(name, _)
+        | Test::Word(name, ..)
+        | Test::Flag(name)
+        | Test::AnyNumber(name, _)
+        | Test::Digest(name, ..) => !super::super::keyword::protocols_of(name).is_empty(),
         Test::Event(kind, _) => *kind == "app-layer-event",
+        Test::Modbus(_) => true,
         _ => false,
     }
 }
@@ -540,10 +563,13 @@ fn where_it_looks(rule: &Rule) -> (bool, bool) {
 fn is_of_packet(test: &Test) -> bool {
     match test {
         Test::Number(name, _) => {
-            !name.starts_with("flow.") && super::super::keyword::protocols_of(name).is_empty()
+            !name.starts_with("flow.")
+                && *name != "l3_proto"
+                && super::super::keyword::protocols_of(name).is_empty()
         }
         Test::TcpFlags(_) | Test::FragmentBits(_) | Test::SameIp => true,
-        Test::Word(name, ..) => matches!(*name, "ipopts" | "rpc"),
+        Test::Event(kind, _) => *kind != "app-layer-event",
+        Test::Word(name, ..) => matches!(*name, "ipopts" | "rpc") || name.ends_with("-csum"),
         _ => false,
     }
 }

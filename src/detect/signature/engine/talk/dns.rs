@@ -13,6 +13,17 @@ impl Said {
         let is_answer = header[2] & 0x80 != 0;
         let unit = self.begin(half);
         unit.is_whole = true;
+        if header[3] & 0x40 != 0 {
+            unit.word("dns.z_flag_set", "");
+        }
+        if header[2] >> 3 & 15 > OPCODE_MAX {
+            unit.word("dns.invalid_opcode", "");
+        }
+        match (half, is_answer) {
+            (0, true) => unit.word("dns.not_request", ""),
+            (1, false) => unit.word("dns.not_response", ""),
+            _ => {}
+        }
         unit.number("dns.opcode", u64::from(header[2] >> 3 & 15));
         if is_answer {
             unit.number("dns.rcode", u64::from(header[3] & 15));
@@ -21,6 +32,7 @@ impl Said {
         for _ in 0..word(4).min(RECORDS_MAX) {
             let mut name = vec![];
             let Some(end) = read_name(bytes, at, &mut name) else {
+                unit.word("dns.malformed_data", "");
                 return;
             };
             let Some(kind) = bytes.get(end..end + 4) else {
@@ -37,6 +49,7 @@ impl Said {
         for _ in 0..word(6).min(RECORDS_MAX) {
             let mut name = vec![];
             let Some(end) = read_name(bytes, at, &mut name) else {
+                unit.word("dns.malformed_data", "");
                 return;
             };
             let Some(fixed) = bytes.get(end..end + 10) else {
@@ -89,5 +102,7 @@ const ANSWER_NAME: Buffer = Buffer::named("dns.answer.name");
 const ANSWERS: Buffer = Buffer::named("dns.answers.rrname");
 /// Records of one section that are read.
 const RECORDS_MAX: u16 = 256;
+/// The highest number of an operation that is assigned (IANA, "DNS OpCodes").
+const OPCODE_MAX: u8 = 6;
 const LABELS_MAX: usize = 255;
 const NAME_MAX: usize = 1025;

@@ -2,9 +2,11 @@
 
 use super::super::super::buffer::Buffer;
 use super::super::unit::Unit;
-use super::{FILE, Said, mime, uri};
+use super::{FILE, Said, heads, mime, uri};
 use crate::reassemble::app::Head;
+use super::files::{self, FileFacts};
 use std::borrow::Cow;
+use std::collections::VecDeque;
 
 /// What is kept of a connection.
 #[derive(Debug, Default)]
@@ -12,6 +14,8 @@ pub(super) struct Http {
     bodies: [Body; 2],
     /// Bytes that came with the message that told the protocol.
     pub unread: Vec<(usize, Vec<u8>)>,
+    /// Names of what was asked for and not answered yet, where rules ask for names of files.
+    asked: VecDeque<Vec<u8>>,
 }
 
 /// The body of one direction.
@@ -25,12 +29,16 @@ struct Body {
     /// What parts the files of a form.
     boundary: Option<Vec<u8>>,
     is_open: bool,
+    /// The name of the file, and what is known of all of it.
+    name: Vec<u8>,
+    facts: FileFacts,
 }
 
 impl Http {
     /// Memory that it takes beside itself.
     pub fn room(&self) -> usize {
-        self.bodies.iter().map(|b| b.bytes.capacity()).sum()
+        let asked = self.asked.iter().map(Vec::capacity).sum::<usize>();
+        asked + self.bodies.iter().map(|b| b.bytes.capacity()).sum::<usize>()
     }
 }
 
@@ -136,6 +144,15 @@ impl Said {
         let body = &mut self.http.bodies[half];
         body.is_file = matches!(method, b"POST" | b"PUT");
         body.boundary = mime::boundary(content_type);
+        if self.limits.wanted.files {
+            let path = uri::normal(target);
+            let end = path.iter().position(|b| *b == b'?').unwrap_or(path.len());
+            body.name = path[..end].to_vec();
+            if self.http.asked.len() < ASKED_MAX {
+                self.http.asked.push_back(body.name.clone());
+            }
+        }
+        let port = self.ports[1];
         let unit = self.begin(half);
         unit.add(METHOD, method);
         unit.add(URI_RAW, target);
@@ -166,6 +183,7 @@ impl Said {
             unit.word("http.request_auth_unrecognized", "");
         }
         fields.tell(unit, "cookie", REQUEST_HEADER);
+        heads::of_request(unit, head, port);
     }
 
     /// An answer.
@@ -175,6 +193,12 @@ impl Said {
         self.begin_message(half);
         let body = &mut self.http.bodies[half];
         (body.is_file, body.boundary) = (true, None);
+        if self.limits.wanted.files && !status.starts_with(b"1") {
+            let asked = self.http.asked.pop_front().unwrap_or_default();
+            let field = fields.get("content-disposition").unwrap_or_default();
+            body.name = files::name_in(field, b"filename").unwrap_or(asked);
+        }
+        let is_asked = self.begun[1] < self.begun[0];
         let unit = self.begin(half);
         unit.add(PROTOCOL, version);
         unit.add(STAT_CODE, status);
@@ -186,6 +210,7 @@ impl Said {
             }
         }
         fields.tell(unit, "set-cookie", RESPONSE_HEADER);
+        heads::of_answer(unit, head, is_asked);
     }
 
     /// A part of a body.
@@ -194,6 +219,12 @@ impl Said {
         let body = &mut self.http.bodies[half];
         if !body.is_open || bytes.is_empty() || !limits.wanted.has_body(half) {
             return;
+        }
+        if limits.wanted.files && body.is_file && body.boundary.is_none() {
+            if body.facts.is_empty() {
+                body.facts = FileFacts::new(&limits.wanted);
+            }
+            body.facts.take(bytes);
         }
         let room = limits.body_max.saturating_sub(body.bytes.len());
         body.bytes
@@ -210,18 +241,31 @@ impl Said {
             return;
         }
         self.tell_body(half);
-        self.http.bodies[half].is_open = false;
-        self.http.bodies[half].bytes.clear();
+        let body = &mut self.http.bodies[half];
+        body.is_open = false;
         let is = |u: &&mut Unit| u.direction == half && !u.is_whole;
         if let Some(unit) = self.units.iter_mut().rfind(is) {
+            if !body.facts.is_empty() {
+                std::mem::take(&mut body.facts).tell(unit);
+            }
+            // of what was left out nothing is known
+            let is_all = unit.wanted().files && body.bytes.len() < self.limits.body_max;
+            if let Some(boundary) = body.boundary.take().filter(|_| is_all) {
+                for (name, content) in mime::named_files(&body.bytes, &boundary) {
+                    files::whole(unit, &name, content);
+                }
+            }
             unit.is_whole = true;
         }
+        body.bytes.clear();
     }
 
     fn begin_message(&mut self, half: usize) {
         self.body_end(half);
         let body = &mut self.http.bodies[half];
         (body.known, body.is_open) = (0, true);
+        body.facts = FileFacts::default();
+        body.name.clear();
         body.bytes.clear();
     }
 
@@ -233,6 +277,7 @@ impl Said {
         body.known = body.bytes.len();
         let bytes = std::mem::take(&mut body.bytes);
         let (is_file, boundary) = (body.is_file, body.boundary.clone());
+        let name = std::mem::take(&mut body.name);
         let is = |u: &&mut Unit| u.direction == half && !u.is_whole;
         if let Some(unit) = self.units.iter_mut().rfind(is) {
             unit.replace(
@@ -251,10 +296,14 @@ impl Said {
                     }
                     files.iter().skip(1).for_each(|f| unit.add(FILE, f));
                 }
-                None if is_file => unit.replace(FILE, &bytes),
+                None if is_file => {
+                    files::begins(unit, &name);
+                    unit.replace(FILE, &bytes);
+                }
                 None => {}
             }
         }
+        self.http.bodies[half].name = name;
         self.http.bodies[half].bytes = bytes;
     }
 }
@@ -322,6 +371,8 @@ const STAT_CODE: Buffer = Buffer::named("http.stat_code");
 const STAT_MSG: Buffer = Buffer::named("http.stat_msg");
 const RESPONSE_LINE: Buffer = Buffer::named("http.response_line");
 
+/// Requests without an answer of which the names are kept.
+const ASKED_MAX: usize = 128;
 const SHARED: &[(&str, Buffer)] = &[
     ("connection", Buffer::named("http.connection")),
     ("content-type", Buffer::named("http.content_type")),

@@ -1,12 +1,17 @@
 //! What conversations say, as buffers of transactions. A protocol is a file here.
 
 mod asn;
+mod dce;
 mod dns;
+mod files;
 mod ftp;
+mod heads;
 mod http;
+mod industry;
 mod mail;
 mod mime;
 mod mqtt;
+mod remote;
 mod sip;
 mod smb;
 mod ssh;
@@ -20,7 +25,7 @@ use super::super::settings::EngineSettings;
 use super::unit::Unit;
 use super::wanted::Wanted;
 use crate::ledger::Tally;
-use crate::model::{AppProto, prefetch};
+use crate::model::{Addr, AppProto, prefetch};
 use crate::reassemble::app::{Ears, Heard, Listener, Message, Visitor};
 use crate::reassemble::stream::Piece;
 
@@ -41,6 +46,9 @@ pub(super) struct Said {
     begun: [u64; 2],
     limits: Limits,
     time_ns: i64,
+    /// The client's address, and the ports of both.
+    client: Addr,
+    ports: [u16; 2],
     http: http::Http,
     mail: mail::Mail,
     ssh: ssh::Ssh,
@@ -48,6 +56,9 @@ pub(super) struct Said {
     smb: smb::Smb,
     kerberos: asn::Kerberos,
     mqtt: mqtt::Mqtt,
+    dce: dce::Dce,
+    industry: industry::Industry,
+    remote: remote::Remote,
     /// Bytes come in order, and no datagrams.
     is_stream: bool,
     file: Vec<u8>,
@@ -126,7 +137,8 @@ impl Talk {
     pub fn room(&self) -> usize {
         let units = self.said.units.iter().map(Unit::room).sum::<usize>();
         let kept = self.said.file.capacity() + self.said.http.room() + self.said.mail.room();
-        let more = self.said.kerberos.room() + self.said.mqtt.room();
+        let more = self.said.kerberos.room() + self.said.mqtt.room() + self.said.dce.room();
+        let more = more + self.said.industry.room() + self.said.remote.room();
         self.listener.room() + units + kept + self.said.smb.room() + more
     }
 
@@ -143,7 +155,7 @@ impl Talk {
         piece: &Piece<'_>,
         tally: &mut Tally,
     ) {
-        self.said.time_ns = heard.time_ns;
+        self.said.hears(heard);
         self.said.is_stream = true;
         let before = self.listener.proto();
         self.listener.piece(
@@ -158,7 +170,7 @@ impl Talk {
 
     /// Takes a datagram.
     pub fn datagram(&mut self, ears: &mut Ears, heard: &Heard<'_>, tally: &mut Tally) {
-        self.said.time_ns = heard.time_ns;
+        self.said.hears(heard);
         let before = self.listener.proto();
         self.listener
             .datagram(ears, heard, tally, &mut Sink::of(&mut self.said, before));
@@ -167,7 +179,7 @@ impl Talk {
 
     /// No more of a half comes.
     pub fn end(&mut self, ears: &mut Ears, heard: &Heard<'_>, tally: &mut Tally) {
-        self.said.time_ns = heard.time_ns;
+        self.said.hears(heard);
         let proto = self.listener.proto();
         self.listener
             .end(ears, heard, tally, &mut Sink::of(&mut self.said, proto));
@@ -226,6 +238,12 @@ impl Visitor for Sink<'_> {
 }
 
 impl Said {
+    fn hears(&mut self, heard: &Heard<'_>) {
+        self.time_ns = heard.time_ns;
+        self.client = heard.ends.addrs[0];
+        self.ports = heard.ends.ports;
+    }
+
     /// Bytes of a protocol that is read here.
     fn bytes(&mut self, half: usize, bytes: &[u8]) {
         match self.proto {
@@ -239,6 +257,15 @@ impl Said {
             AppProto::Krb5 if self.is_stream => self.kerberos_stream(half, bytes),
             AppProto::Krb5 => self.kerberos(half, bytes),
             AppProto::Snmp => self.snmp(half, bytes),
+            AppProto::Dcerpc if self.is_stream => self.dce_stream(half, bytes),
+            AppProto::Dcerpc => self.dce_datagram(half, bytes),
+            AppProto::Modbus => self.modbus(half, bytes),
+            AppProto::Dnp3 => self.dnp3(half, bytes),
+            AppProto::Enip => self.enip(half, bytes),
+            AppProto::Nfs => self.nfs(half, bytes),
+            AppProto::Rfb => self.rfb(half, bytes),
+            AppProto::Ike => self.ike(half, bytes),
+            AppProto::Dhcp => self.dhcp(half, bytes),
             _ => self.is_unread = true,
         }
     }
