@@ -1,8 +1,9 @@
 //! Frames to rows, for one shard.
 
+use super::found::Found;
 use super::{Back, Ring, RulesChange, Sealed};
 use crate::detect::anomaly::{ArpSeen, Feed, Namer, Sighting, of_rows};
-use crate::detect::signature::engine::{Alert, Conflict, Demoted, Engine};
+use crate::detect::signature::engine::{Alert, Conflict, CostLine, Demoted, Engine};
 use crate::dissect::{Dissected, Dissector, FrameHead, Reason, glance};
 use crate::ledger::{Book, Outcome, Tally};
 use crate::meter::Meter;
@@ -22,6 +23,8 @@ pub struct CaptureShard {
     rules: Option<Box<Engine>>,
     /// The latest packets, for detections of rules.
     ring: Option<Ring>,
+    /// Conversations that rules have hit.
+    found: Found,
     /// Fragments that say different things.
     conflicts: Vec<Conflict>,
     /// What detectors look at beside rows; nobody where there are none.
@@ -33,6 +36,9 @@ pub struct CaptureShard {
     opened_ns: i64,
     book: Book,
 }
+
+/// Rules whose costs are published.
+const COST_LINES_MAX: usize = 1_000;
 
 /// A packet that fragments gave and that turned out to be a tunnel: the conversation in it may be another shard's.
 #[derive(Debug)]
@@ -68,6 +74,7 @@ impl CaptureShard {
             meter,
             rules: None,
             ring: None,
+            found: Found::default(),
             conflicts: vec![],
             feed: None,
             sightings: vec![],
@@ -89,6 +96,17 @@ impl CaptureShard {
     pub fn with_ring(mut self, ring: Ring) -> Self {
         self.ring = Some(ring);
         self
+    }
+
+    /// Conversations that rules have hit.
+    pub(super) fn found(&mut self) -> &mut Found {
+        &mut self.found
+    }
+
+    /// The rules that cost most so far.
+    pub(super) fn dearest_rules(&self) -> Vec<CostLine> {
+        let rules = self.rules.as_ref();
+        rules.map_or(vec![], |r| r.dearest(COST_LINES_MAX))
     }
 
     /// The latest packets.
@@ -309,6 +327,7 @@ impl CaptureShard {
 
     /// Ends the open batch: its rows are named, booked and handed to the sealer.
     pub fn close_batch(&mut self, now_ns: i64) {
+        self.found.attach(&mut self.open);
         if self.open.is_empty() {
             self.open.clear();
             self.back.forget_open();

@@ -181,7 +181,8 @@ impl Datasets {
                 _ => Ok(known.clone()),
             };
         }
-        let kind = kind.ok_or_else(|| format!("`{name}` has no type: no rule before gives it one"))?;
+        let kind =
+            kind.ok_or_else(|| format!("`{name}` has no type: no rule before gives it one"))?;
         let values = match file {
             Some(file) => self.read(file, kind, scores, settings)?,
             None => HashMap::default(),

@@ -98,6 +98,7 @@ fn kind(buffer: Buffer) -> &'static str {
         BufferKind::Application => "once a transaction",
         BufferKind::Many => "any one of several",
         BufferKind::Decoded => "what was decoded before",
+        BufferKind::Told => "for alerts",
     }
 }
 

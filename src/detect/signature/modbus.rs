@@ -69,7 +69,8 @@ impl Modbus {
             None => (false, value),
         };
         let known = CATEGORIES.iter().find(|c| **c == word);
-        let known = known.ok_or_else(|| format!("`{word}` is none of {}", CATEGORIES.join(", ")))?;
+        let known =
+            known.ok_or_else(|| format!("`{word}` is none of {}", CATEGORIES.join(", ")))?;
         self.category = Some((negated, known));
         Ok(())
     }
@@ -107,8 +108,10 @@ impl Modbus {
         let number = Number::parse(value, u16::MAX.into())?;
         match key {
             "address" => access.address = Some(number),
-            "value" if access.writes && access.address.is_some() => access.value = Some(number),
-            "value" => return Err("a value is asked of what is written to an address".to_owned()),
+            "value" if access.writes && matches!(access.address, Some(Number::Equal(_))) => {
+                access.value = Some(number);
+            }
+            "value" => return Err("a value is asked of what is written to one address".to_owned()),
             other => return Err(format!("`{other}` is not known here: address, value")),
         }
         Ok(())
@@ -127,7 +130,9 @@ impl Modbus {
         self.unit.is_none_or(|n| n.holds(unit.into()))
             && self.function.is_none_or(|f| f == function)
             && self.subfunction.is_none_or(|s| word(0) == Some(s))
-            && self.category.is_none_or(|(negated, c)| is_of(c, function) != negated)
+            && self
+                .category
+                .is_none_or(|(negated, c)| is_of(c, function) != negated)
             && self.access.as_ref().is_none_or(|a| a.holds(function, pdu))
     }
 }
@@ -137,7 +142,9 @@ impl Access {
         let accesses = accesses(function, pdu);
         accesses.iter().any(|(writes, table, from, count, values)| {
             let of_table = *writes == self.writes && self.table.is_none_or(|t| t == *table);
-            let range = u64::from(*from)..u64::from(*from) + u64::from(*count);
+            // tables are numbered from 1, messages from 0
+            let first = u64::from(*from) + 1;
+            let range = first..first + u64::from(*count);
             let at = |n: u64| self.address.is_none_or(|a| a.holds(n));
             of_table
                 && match self.value {
@@ -206,7 +213,14 @@ fn number(text: &str) -> Result<u16, String> {
         .map_err(|_| format!("`{text}` is no number up to {}", u16::MAX))
 }
 
-const CATEGORIES: &[&str] = &["assigned", "unassigned", "public", "user", "reserved", "all"];
+const CATEGORIES: &[&str] = &[
+    "assigned",
+    "unassigned",
+    "public",
+    "user",
+    "reserved",
+    "all",
+];
 const TABLES: &[&str] = &["discretes", "coils", "input", "holding"];
 /// Coils of one request (section 6.11).
 const BITS_MAX: u16 = 0x7b0;
@@ -227,17 +241,22 @@ mod tests {
         assert!(holds("unit 1, function 6", 1, &write) && !holds("unit 2", 1, &write));
         assert!(holds("unit 1<>5, function !user", 2, &write));
         assert!(holds("access write", 1, &write) && !holds("access read", 1, &write));
-        let exact = "access write holding, address 100, value 5";
+        let exact = "access write holding, address 101, value 5";
         assert!(holds(exact, 1, &write));
-        assert!(!holds("access write holding, address 100, value <5", 1, &write));
-        assert!(!holds("access write coils, address 100", 1, &write));
+        assert!(!holds(
+            "access write holding, address 101, value <5",
+            1,
+            &write
+        ));
+        assert!(!holds("access write coils, address 101", 1, &write));
         let read = [3, 0, 10, 0, 5];
-        assert!(holds("access read holding, address 14", 1, &read));
-        assert!(!holds("access read holding, address 15", 1, &read));
-        assert!(holds("access read holding, address >13", 1, &read));
+        assert!(holds("access read holding, address 15", 1, &read));
+        assert!(!holds("access read holding, address 16", 1, &read));
+        assert!(!holds("access read holding, address 10", 1, &read));
+        assert!(holds("access read holding, address >14", 1, &read));
         let coils = [15, 0, 3, 0, 2, 1, 0b10];
-        assert!(holds("access write coils, address 4, value 1", 1, &coils));
-        assert!(!holds("access write coils, address 3, value 1", 1, &coils));
+        assert!(holds("access write coils, address 5, value 1", 1, &coils));
+        assert!(!holds("access write coils, address 4, value 1", 1, &coils));
         assert!(holds("function 8, subfunction 4", 1, &[8, 0, 4, 0, 0]));
         assert!(holds("function reserved", 1, &[90]));
         assert!(!holds("access write", 1, &[]) && !holds("function 6", 1, &[6][..0]));
@@ -246,9 +265,18 @@ mod tests {
     #[test]
     fn what_cannot_be_asked() {
         for text in [
-            "", "function", "function many", "function 300", "access", "access write input",
-            "access read holding, value 5", "unit 256", "subfunction 4", "colour red",
+            "",
+            "function",
+            "function many",
+            "function 300",
+            "access",
+            "access write input",
+            "access read holding, value 5",
+            "unit 256",
+            "subfunction 4",
+            "colour red",
             "access write holding, value 5",
+            "access write holding, address >5, value 5",
         ] {
             assert!(Modbus::parse(text).is_err(), "{text}");
         }

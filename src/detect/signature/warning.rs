@@ -199,8 +199,8 @@ const PREFILTER_MIN: usize = 3;
 #[rustfmt::skip]
 const RAISED: &[&str] = &[
     "http.request_auth_unrecognized", "http.request_line_leading_whitespace", "http.method_delim_non_compliant",
-    "http.request_line_missing_protocol", "http.uri_delim_non_compliant", "http.missing_host_header", "http.host_header_ambiguous",
-    "http.request_header_host_invalid", "http.request_uri_host_invalid", "http.request_server_port_tcp_port_mismatch",
+    "http.uri_delim_non_compliant", "http.missing_host_header", "http.host_header_ambiguous",
+    "http.request_header_host_invalid", "http.request_uri_host_invalid", 
     "http.unable_to_match_response_to_request", "http.response_invalid_protocol", "http.response_invalid_status",
     "http.response_chunked_old_proto", "http.response_abnormal_transfer_encoding", "http.response_multipart_byteranges",
     "http.request_field_missing_colon", "http.request_header_repetition", "http.invalid_request_field_folding",
@@ -234,8 +234,6 @@ const TOLD: &[&str] = &[
     "rfb.sectype",
     "rfb.secresult",
     "ike.exchtype",
-    "ike.init_spi",
-    "ike.resp_spi",
     "ike.key_exchange_payload_length",
     "ike.nonce_payload_length",
     "dhcp.leasetime",

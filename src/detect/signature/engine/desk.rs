@@ -5,15 +5,15 @@ use super::super::header::Action;
 use super::super::matcher::Matcher;
 use super::super::settings::{EngineSettings, Settings};
 use super::super::state::{FlowState, Moment, Shared, Verdict};
-use super::alert::{self, Alert};
+use super::alert::Alert;
 use super::costs::Costs;
 use super::flow::{Counts, Flow};
 use super::packet::Headers;
 use super::patterns::Marks;
 use super::program::{Compiled, Kind, Program};
 use super::raw::{Chunk, Raw};
+use super::said;
 use super::scene::{Held, Payload, Scene, Trial};
-use super::talk::told_later;
 use super::unit::Unit;
 use super::wire::Wire;
 use crate::ledger::{Outcome, Tally};
@@ -36,8 +36,6 @@ pub(super) struct Desk {
     /// The hits of the first reading, while another one is looked at: that changes nothing.
     first: Option<Vec<Hit>>,
     pub costs: Costs,
-    /// Whether checksums are looked at.
-    checksums: bool,
 }
 
 /// A rule that matched, before it is known whether it alerts.
@@ -76,7 +74,6 @@ impl Desk {
             list: vec![],
             found: vec![],
             trial: Trial::new(Matcher::new(rules), shared.clone()),
-            checksums: settings.checksums,
             hits: vec![],
             alerts: vec![],
             alert_bytes_max: settings.alert_bytes_max,
@@ -168,9 +165,9 @@ impl Desk {
                 false => Payload::None,
             },
             unit: None,
+            other: None,
             counts: None,
             events,
-            checksums: self.checksums,
             time_ns: p.time_ns,
         };
         let (mut in_stream, mut state) = (false, None);
@@ -289,11 +286,11 @@ impl Desk {
         }
     }
 
-    /// Tries the rules about transactions with one side of one.
+    /// Tries the rules about transactions with one side of one; alerts tell of the other side, too.
     pub fn unit(
         &mut self,
         flow: &mut Flow,
-        unit: &mut Unit,
+        (unit, other): (&mut Unit, Option<&Unit>),
         application: &'static str,
         (at, chunk, established): (Option<&At<'_>>, Option<Chunk<'_>>, bool),
         tally: &mut Tally,
@@ -321,6 +318,7 @@ impl Desk {
                 packet,
                 payload,
                 unit: Some(unit),
+                other,
                 ..flow_scene(flow, direction, established, &counts)
             };
             self.costs.candidate(n);
@@ -489,7 +487,7 @@ impl Desk {
             counts: scene.counts.copied(),
             payload: kept(payload),
             is_stream,
-            said: scene.unit.map(told).unwrap_or_default(),
+            said: said::of(scene),
             packet: packet.map(|p| kept(p.packet())).unwrap_or_default(),
             matches: self.trial.matches(&c.rule),
             is_ambiguous: self.first.is_some(),
@@ -568,17 +566,6 @@ impl About {
     }
 }
 
-/// What an alert keeps of a side of a transaction.
-fn told(unit: &Unit) -> Vec<(&'static str, Vec<u8>)> {
-    let later = told_later(unit);
-    let of = |name: &&'static str| {
-        let buffer = Buffer::sticky(name)?;
-        let value = unit.values(buffer).chain(later.values(buffer)).next()?;
-        Some((*name, value[..value.len().min(TOLD_MAX)].to_vec()))
-    };
-    alert::TOLD.iter().filter_map(of).collect()
-}
-
 fn looks_at_payload(c: &Compiled) -> bool {
     let mut groups = c.rule.groups.iter();
     groups.any(|g| g.buffer == Buffer::PAYLOAD)
@@ -605,12 +592,9 @@ fn flow_scene<'a>(
         packet: None,
         payload: Payload::None,
         unit: None,
+        other: None,
         counts: Some(counts),
         events: &[],
-        checksums: true,
         time_ns: flow.last_ns,
     }
 }
-
-/// Bytes of one value that an alert keeps.
-const TOLD_MAX: usize = 2_048;

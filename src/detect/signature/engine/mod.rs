@@ -15,12 +15,14 @@ mod flow;
 mod groups;
 mod hyperscan;
 mod maker;
+mod odd;
 mod other;
 mod packet;
 mod patterns;
 mod ports;
 mod program;
 mod raw;
+mod said;
 mod scene;
 mod session;
 mod shelf;
@@ -30,7 +32,7 @@ mod wanted;
 mod wire;
 
 pub use alert::Alert;
-pub use costs::{Demoted, RuleCost};
+pub use costs::{CostLine, Demoted, RuleCost};
 pub use flow::Counts;
 pub use maker::Maker;
 pub use other::Conflict;
@@ -41,7 +43,7 @@ use super::rule::Rule;
 use super::settings::{EngineSettings, Settings};
 use super::state::Shared;
 use crate::ledger::{Outcome, Tally};
-use crate::model::{Addr, Envelope, Glance, PacketView, TcpHeader, Transport};
+use crate::model::{Glance, PacketView, TcpHeader, Transport};
 use crate::reassemble::app::{Ears, Ends, Heard};
 use crate::reassemble::settings::Settings as ReassembleSettings;
 use crate::reassemble::stream::{Piece, Segment, Streams};
@@ -53,6 +55,7 @@ use raw::Chunk;
 use session::{Part, Session, Stage, is_answer};
 use std::sync::Arc;
 use talk::Talk;
+use unit::Unit;
 
 /// What is raised of packets and streams, by the names that rules have for it.
 pub(super) fn packet_events() -> impl Iterator<Item = &'static str> {
@@ -155,6 +158,19 @@ impl Engine {
         rules.zip(&desk.costs.list)
     }
 
+    /// The rules that cost most so far, at most so many; those that were never looked at are left out.
+    pub fn dearest(&self, most: usize) -> Vec<CostLine> {
+        let mut all: Vec<_> = self
+            .costs()
+            .filter(|(_, cost)| **cost != RuleCost::default())
+            .collect();
+        all.sort_by_key(|(_, cost)| std::cmp::Reverse((cost.work, cost.candidates)));
+        let of = |(rule, cost): &(&Rule, &RuleCost)| {
+            CostLine::new((rule.gid, rule.sid, rule.rev), &rule.about.message, cost)
+        };
+        all.iter().take(most).map(of).collect()
+    }
+
     /// Whether rules were demoted.
     #[inline]
     pub fn has_demotions(&self) -> bool {
@@ -170,6 +186,7 @@ impl Engine {
             rule: d.rule,
             time_ns: d.time_ns,
             work: d.work,
+            work_max: desk.costs.rule_max,
         };
         demotions.into_iter().map(of).collect()
     }
@@ -223,22 +240,6 @@ impl Engine {
             *flow = new_flow(key, is_first, p);
         }
         self.reading.flow_packet(flow, is_first, p, tally);
-    }
-
-    /// Takes a frame in which no packet was found: rules may ask why.
-    pub fn frame(&mut self, link_type: u16, bytes: &[u8], at: (i64, u64), tally: &mut Tally) {
-        if link_type != ETHERNET || self.reading.desk.program.events.is_empty() {
-            return;
-        }
-        let mut odd = vec![];
-        events::of_frame(bytes, &mut |event| odd.push(event));
-        if odd.is_empty() {
-            return;
-        }
-        let envelope = Envelope::default();
-        let p = no_packet(bytes, &envelope, at);
-        self.reading.desk.raised(&p, None, &odd, tally);
-        self.reading.desk.settle(None);
     }
 
     fn begin(&mut self, key: Key, is_first: bool, p: &PacketView<'_>, tally: &mut Tally) -> u32 {
@@ -307,7 +308,9 @@ impl Reading {
                     }
                 } else if let Some(c) = flow.session.as_mut().filter(|_| right) {
                     at.established = c.session.is_established();
-                    let part = c.session.segment(direction, &t, p.payload_len, &mut self.odd);
+                    let part = c
+                        .session
+                        .segment(direction, &t, p.payload_len, &mut self.odd);
                     at.in_stream = part == Part::Stream;
                     if at.in_stream {
                         c.session.window(direction, &t, shift(p, &t));
@@ -341,26 +344,6 @@ impl Reading {
         }
         self.odd(p, Some((&mut *flow, &at)), tally);
         self.desk.settle(Some(flow));
-    }
-
-    /// Tries the rules about what is odd about a packet, beside what its connection has found so.
-    fn odd(
-        &mut self,
-        p: &PacketView<'_>,
-        flow: Option<(&mut Flow, &At<'_>)>,
-        tally: &mut Tally,
-    ) {
-        if self.desk.program.events.is_empty() {
-            self.odd.clear();
-            return;
-        }
-        let mut odd = std::mem::take(&mut self.odd);
-        events::of_packet(p, &mut |event| odd.push(event));
-        if !odd.is_empty() {
-            self.desk.raised(p, flow, &odd, tally);
-            odd.clear();
-        }
-        self.odd = odd;
     }
 
     /// A packet of a conversation without a stream.
@@ -550,17 +533,37 @@ impl Reading {
         };
         let application = flow.heard;
         let mut units = std::mem::take(talk.units());
-        for unit in units.iter_mut().filter(|u| !u.is_still()) {
+        for at_unit in 0..units.len() {
+            let (before, rest) = units.split_at_mut(at_unit);
+            let Some((unit, after)) = rest.split_first_mut() else {
+                break;
+            };
+            if unit.is_still() {
+                continue;
+            }
             let raw = c.as_ref().map(|c| c.raw[unit.direction].chunk());
             let chunk = raw.map(|r| Chunk { known: 0, ..r });
             let established = match &c {
                 Some(c) => c.session.is_established(),
                 None => at.is_some_and(|a| a.established),
             };
+            let is = |u: &&Unit| u.direction != unit.direction && u.transaction == unit.transaction;
+            let other = before.iter().chain(&*after).find(is);
+            let other = match unit.direction {
+                1 => other.or_else(|| talk.asked(unit.transaction)),
+                _ => other,
+            };
+            let seen = (at, chunk, established);
             self.desk
-                .unit(flow, unit, application, (at, chunk, established), tally);
+                .unit(flow, (unit, other), application, seen, tally);
         }
-        units.retain(|u| !u.is_whole);
+        let mut n = 0;
+        while n < units.len() {
+            match units[n].is_whole {
+                true => talk.keep(units.remove(n)),
+                false => n += 1,
+            }
+        }
         if flow.is_mute && units.is_empty() {
             self.talk_bytes = self.talk_bytes.saturating_sub(flow.talk_room);
             flow.talk_room = 0;
@@ -627,39 +630,6 @@ impl Hearing<'_> {
         }
     }
 }
-
-/// A frame without a packet, as rules see it.
-fn no_packet<'a>(bytes: &'a [u8], envelope: &'a Envelope, at: (i64, u64)) -> PacketView<'a> {
-    PacketView {
-        time_ns: at.0,
-        frame: at.1,
-        interface: 0,
-        wire_len: bytes.len() as u32,
-        frames: 1,
-        bytes,
-        envelope,
-        src: Addr::UNSPECIFIED,
-        dst: Addr::UNSPECIFIED,
-        ip_len: 0,
-        ip_id: 0,
-        flow_label: 0,
-        network_at: 0,
-        transport_at: 0,
-        payload_at: 0,
-        end: 0,
-        payload_len: 0,
-        version: 0,
-        tos: 0,
-        ttl: 0,
-        proto: 0,
-        fragment: None,
-        transport: Transport::None,
-        cut: true,
-    }
-}
-
-/// LINKTYPE_ETHERNET.
-const ETHERNET: u16 = 1;
 
 fn new_flow(key: Key, is_first: bool, p: &PacketView<'_>) -> Flow {
     Flow {

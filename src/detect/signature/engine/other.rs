@@ -132,7 +132,7 @@ impl Reading {
             let application = talk.application();
             for unit in talk.units() {
                 let seen = (None, Some(chunk), established);
-                self.desk.unit(flow, unit, application, seen, tally);
+                self.desk.unit(flow, (unit, None), application, seen, tally);
             }
         }
         self.desk.end_other()

@@ -144,7 +144,11 @@ impl<'a> Headers<'a> {
 
     /// Source (0) or destination (1) address as it was sent.
     fn address(&self, end: usize) -> Option<&'a [u8]> {
-        let (first, size) = if self.p.version == 4 { (12, 4) } else { (8, 16) };
+        let (first, size) = if self.p.version == 4 {
+            (12, 4)
+        } else {
+            (8, 16)
+        };
         let at = self.p.network_at as usize + first + end * size;
         self.p.bytes.get(at..at + size)
     }
@@ -243,9 +247,15 @@ pub(super) fn checksum(p: &PacketView<'_>, keyword: &str) -> Option<bool> {
     }
     match proto {
         None => {
-            let header = p.bytes.get(p.network_at as usize..p.transport_at as usize)?;
+            let header = p
+                .bytes
+                .get(p.network_at as usize..p.transport_at as usize)?;
             Some(folded(sum_of(header)) == 0xffff)
         }
+        // there is no whole header
+        Some(_) if p.segment().len() < 8 => None,
+        // none was made
+        Some(17) if p.segment().get(6..8) == Some(&[0, 0]) => None,
         // its sum knows no addresses
         Some(1) => Some(folded(sum_of(p.segment())) == 0xffff),
         Some(_) => Some(has_right_checksum(p)),

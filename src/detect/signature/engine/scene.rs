@@ -14,8 +14,8 @@ use super::packet::{Headers, checksum};
 use super::program::Compiled;
 use super::raw::Chunk;
 use super::unit::Unit;
-use std::sync::Arc;
 use crate::model::{Addr, EVIDENCE_MATCH_BYTES_MAX, EVIDENCE_MATCHES_MAX, EvidenceMatch};
+use std::sync::Arc;
 
 /// What is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -36,11 +36,11 @@ pub(super) struct Scene<'a> {
     pub packet: Option<Headers<'a>>,
     pub payload: Payload<'a>,
     pub unit: Option<&'a Unit>,
+    /// The other side of its transaction, for alerts.
+    pub other: Option<&'a Unit>,
     pub counts: Option<&'a Counts>,
     /// What decoders and the stream raised.
     pub events: &'a [&'static str],
-    /// Whether checksums are looked at.
-    pub checksums: bool,
     pub time_ns: i64,
 }
 
@@ -215,8 +215,7 @@ impl Scene<'_> {
         match name {
             name if name.ends_with("-csum") => {
                 let right = self.packet.and_then(|h| checksum(h.p, name));
-                // where checksums are not looked at all of them are right
-                return yes(right.is_some_and(|right| (right || !self.checksums) != negated));
+                return yes(right.is_some_and(|right| right != negated));
             }
             "ipopts" => {
                 return yes(self
@@ -342,12 +341,7 @@ impl Trial {
     }
 
     /// Whether a rule holds whose header does.
-    pub fn holds(
-        &mut self,
-        c: &Compiled,
-        scene: &Scene<'_>,
-        state: Option<&FlowState>,
-    ) -> Held {
+    pub fn holds(&mut self, c: &Compiled, scene: &Scene<'_>, state: Option<&FlowState>) -> Held {
         let mut held = scene.passes(&c.rule);
         if held == Held::No || held == Held::GivenUp {
             return held;
@@ -424,6 +418,7 @@ impl Trial {
                 self.decoded = bytes;
                 held
             }
+            BufferKind::Told => Held::No,
             BufferKind::Application | BufferKind::Many => {
                 let Some(unit) = scene.unit else {
                     return Held::No;

@@ -136,7 +136,9 @@ impl Session {
                     Some("stream.3whs_synack_resend_with_different_ack")
                 }
                 (true, true, 1) if !is_first(1) => Some("stream.3whs_synack_resend_with_diff_seq"),
-                (true, true, 0) if !self.is_split => Some("stream.3whs_synack_toserver_on_syn_recv"),
+                (true, true, 0) if !self.is_split => {
+                    Some("stream.3whs_synack_toserver_on_syn_recv")
+                }
                 (true, false, 1) => Some("stream.3whs_syn_toclient_on_syn_recv"),
                 (true, false, 0) if !is_first(0) => {
                     Some("stream.3whs_syn_resend_diff_seq_on_syn_recv")
@@ -166,7 +168,7 @@ impl Session {
         match (t.has(TcpHeader::SYN), t.has(TcpHeader::ACK), side) {
             (true, true, 0) => odd.push("stream.est_synack_toserver"),
             (true, true, _) => {
-                let other = self.first[0].is_some_and(|first| first != t.ack);
+                let other = self.acked[0].is_some_and(|acked| acked != t.ack);
                 odd.push(match (other, is_first) {
                     (true, _) => "stream.est_synack_resend_with_different_ack",
                     (false, false) => "stream.est_synack_resend_with_diff_seq",
@@ -183,8 +185,10 @@ impl Session {
                         false => "stream.est_packet_out_of_window",
                     });
                 }
-                let beyond = self.next[1 - side].map(|n| t.ack.wrapping_sub(n) as i32);
-                if ack && self.first[1 - side].is_some() && beyond.is_some_and(|n| n > 0) {
+                // what the other side has no room to send
+                let beyond =
+                    self.allowed[1 - side].map(|(edge, _)| t.ack.wrapping_sub(edge) as i32);
+                if ack && beyond.is_some_and(|n| n > 1) {
                     odd.push("stream.pkt_invalid_ack");
                     odd.push("stream.est_invalid_ack");
                 }

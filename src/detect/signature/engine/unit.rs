@@ -24,6 +24,8 @@ pub(super) struct Unit {
     later: Vec<Later>,
     /// Values that rules were tried with.
     pub known: usize,
+    /// Bytes of its body, as far as bodies are unpacked.
+    pub body_bytes: u64,
     /// The lowest byte of numbers goes first, as a header of DCE/RPC says.
     pub dce_little: bool,
     /// Nothing more comes.
@@ -208,6 +210,12 @@ impl Unit {
     pub fn parts(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         let of = self.parts.iter().filter(move |d| d.0 == name);
         of.map(|d| d.1.as_slice())
+    }
+
+    /// What is odd about it: words that say nothing else.
+    pub fn events(&self) -> impl Iterator<Item = &'static str> {
+        let empty = self.words.iter().filter(|w| w.1.is_empty());
+        empty.map(|w| w.0).filter(|name| name.starts_with("http."))
     }
 
     /// The words of that name.

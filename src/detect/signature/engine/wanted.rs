@@ -2,7 +2,7 @@
 
 use super::super::buffer::Buffer;
 use super::super::rule::{Rule, Test};
-use super::alert::TOLD;
+use super::said::TOLD;
 
 /// Buffers that rules look into or alerts tell of.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +62,7 @@ impl Wanted {
         wanted.files |= wanted.has(FILE_NAME);
         wanted.certificates |= OF_CERTIFICATES.iter().any(|b| wanted.has(*b));
         let told = TOLD.iter().filter(|name| !TOLD_LATER.contains(name));
-        told.filter_map(|name| Buffer::sticky(name))
+        told.filter_map(|name| Buffer::told(name))
             .for_each(|b| wanted.add(b));
         wanted
     }

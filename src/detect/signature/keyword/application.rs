@@ -19,8 +19,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     word("smb.version"), word("cip_service"), 
     word("snmp.pdu_type"), word("mqtt.type"), word("mqtt.flags"), word("mqtt.qos"),
     word("mqtt.reason_code"), word("mqtt.connect.flags"), word("mqtt.connack.session_present"), word("http2.frametype"),
-    word("http2.errorcode"), word("http2.settings"), word("http2.size_update"), word("ike.init_spi"), word("ike.resp_spi"),
-    word("ike.chosen_sa_attribute"), word("ftpdata_command"),
+    word("http2.errorcode"), word("http2.settings"), word("http2.size_update"), word("ike.chosen_sa_attribute"), word("ftpdata_command"),
     flag("tls_cert_expired"), flag("tls_cert_valid"), flag("ftpbounce"), flag("krb5.weak_encryption"), Keyword { name: "tls.store", value: Need::None, apply: store },
     Keyword { name: "tls_store", value: Need::None, apply: store },
     date("tls_cert_notbefore"), date("tls_cert_notafter"),
@@ -100,7 +99,9 @@ fn words(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
     let name = own_name(option);
     draft.need(protocols_of(name), name)?;
     let text = option.text().into_owned();
-    let (negated, text) = match text.strip_prefix('!') {
+    // of flags each has its own
+    let of_flags = matches!(name, "mqtt.flags" | "mqtt.connect.flags");
+    let (negated, text) = match text.strip_prefix('!').filter(|_| !of_flags) {
         Some(rest) => (true, rest),
         None => (false, text.as_str()),
     };

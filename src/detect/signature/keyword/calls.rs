@@ -166,14 +166,45 @@ mod tests {
     fn calls_and_their_near_misses() {
         let uuid = "367abb81-9844-35f1-ad32-98f038001003";
         let with = |rest: &str| format!("dce_iface:{uuid}{rest};");
-        takes("dcerpc", &[&with(""), &with(",>1,any_frag"), "dce_opnum:1,3-15,0-2;"]);
+        takes(
+            "dcerpc",
+            &[&with(""), &with(",>1,any_frag"), "dce_opnum:1,3-15,0-2;"],
+        );
         takes("smb", &[&with(", =2")]);
-        takes("dnp3", &["dnp3_func:write;", "dnp3_func:129;", "dnp3_ind:device_restart, need_time;", "dnp3_obj:60,2;"]);
+        takes(
+            "dnp3",
+            &[
+                "dnp3_func:write;",
+                "dnp3_func:129;",
+                "dnp3_ind:device_restart, need_time;",
+                "dnp3_obj:60,2;",
+            ],
+        );
         takes("nfs", &["nfs_procedure:6;", "nfs.version:>2;"]);
         takes("modbus", &["modbus:function 3;"]);
         takes("enip", &["enip_command:99;"]);
-        refuses("dcerpc", &["dce_iface:367abb81;", &with(",1"), &with(",<2,<3"), "dce_opnum:5-1;", "dce_opnum:many;"]);
-        refuses("dnp3", &["dnp3_func:jump;", "dnp3_ind:sunshine;", "dnp3_obj:60;", "dnp3_obj:60,300;"]);
-        refuses("http", &["dce_opnum:1;", "modbus:function 3;", "nfs_procedure:6;"]);
+        refuses(
+            "dcerpc",
+            &[
+                "dce_iface:367abb81;",
+                &with(",1"),
+                &with(",<2,<3"),
+                "dce_opnum:5-1;",
+                "dce_opnum:many;",
+            ],
+        );
+        refuses(
+            "dnp3",
+            &[
+                "dnp3_func:jump;",
+                "dnp3_ind:sunshine;",
+                "dnp3_obj:60;",
+                "dnp3_obj:60,300;",
+            ],
+        );
+        refuses(
+            "http",
+            &["dce_opnum:1;", "modbus:function 3;", "nfs_procedure:6;"],
+        );
     }
 }

@@ -90,8 +90,7 @@ fn read_words(draft: &Draft<'_>, words: &[String]) -> Result<Words, String> {
         match key {
             "type" => {
                 let kind = ValueKind::parse(value);
-                let unknown =
-                    || format!("`{value}` is no type: string, md5, sha256, ipv4, ip");
+                let unknown = || format!("`{value}` is no type: string, md5, sha256, ipv4, ip");
                 read.kind = Some(kind.ok_or_else(unknown)?);
             }
             "load" => read.file = Some(draft.context.folder.join(value)),

@@ -49,7 +49,9 @@ fn requires(_: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
                 }
                 if !fits {
                     let [a, b, c] = VERSION;
-                    return Err(format!("asks for version {value}: this is {a}.{b}.{c}'s language"));
+                    return Err(format!(
+                        "asks for version {value}: this is {a}.{b}.{c}'s language"
+                    ));
                 }
             }
             // keywords of later versions ask so for what only those know
@@ -108,7 +110,14 @@ fn bypass(draft: &mut Draft<'_>, _: &OptionText) -> Result<(), String> {
 /// Holds where there is a file. `direction, scope`, both checked.
 fn filestore(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
     let words = super::parts(option);
-    let directions = ["request", "response", "both", "to_server", "to_client", "to_both"];
+    let directions = [
+        "request",
+        "response",
+        "both",
+        "to_server",
+        "to_client",
+        "to_both",
+    ];
     let scopes = ["file", "tx", "ssn", "flow"];
     let good = |w: &String| directions.contains(&w.as_str()) || scopes.contains(&w.as_str());
     if option.value.is_some() && (words.len() > 2 || !words.iter().all(good)) {

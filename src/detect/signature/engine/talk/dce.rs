@@ -224,10 +224,7 @@ impl Said {
         unit.is_whole = true;
         unit.dce_little = little;
         unit.number("dce_opnum", number(68).into());
-        unit.word(
-            "dce_iface",
-            format!("{} {}", text_of(&uuid), number(60)),
-        );
+        unit.word("dce_iface", format!("{} {}", text_of(&uuid), number(60)));
         let len = usize::from(number(74)).min(message.len() - 80);
         if len > 0 {
             unit.add(STUB, &message[80..80 + len]);
@@ -238,7 +235,9 @@ impl Said {
 /// A UUID in the order of its text.
 fn uuid_of(bytes: &[u8], little: bool) -> [u8; 16] {
     let mut uuid = [0; 16];
-    uuid.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    uuid.iter_mut()
+        .zip(bytes)
+        .for_each(|(to, from)| *to = *from);
     if little {
         uuid[..4].reverse();
         uuid[4..6].reverse();

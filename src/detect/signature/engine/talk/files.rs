@@ -133,7 +133,10 @@ mod tests {
             name("attachment; filename=\"a b.exe\"; x=y").as_deref(),
             Some(&b"a b.exe"[..])
         );
-        assert_eq!(name("form-data; FileName=a.b;").as_deref(), Some(&b"a.b"[..]));
+        assert_eq!(
+            name("form-data; FileName=a.b;").as_deref(),
+            Some(&b"a.b"[..])
+        );
         assert_eq!(name("form-data; myfilename=a"), None);
         assert_eq!(name("form-data; filename=\"\""), None);
     }

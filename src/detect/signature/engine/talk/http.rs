@@ -2,9 +2,10 @@
 
 use super::super::super::buffer::Buffer;
 use super::super::unit::Unit;
+use super::files::{self, FileFacts};
+use super::upgrade::Upgrade;
 use super::{FILE, Said, heads, mime, uri};
 use crate::reassemble::app::Head;
-use super::files::{self, FileFacts};
 use std::borrow::Cow;
 use std::collections::VecDeque;
 
@@ -38,7 +39,12 @@ impl Http {
     /// Memory that it takes beside itself.
     pub fn room(&self) -> usize {
         let asked = self.asked.iter().map(Vec::capacity).sum::<usize>();
-        asked + self.bodies.iter().map(|b| b.bytes.capacity()).sum::<usize>()
+        asked
+            + self
+                .bodies
+                .iter()
+                .map(|b| b.bytes.capacity())
+                .sum::<usize>()
     }
 }
 
@@ -152,7 +158,9 @@ impl Said {
                 self.http.asked.push_back(body.name.clone());
             }
         }
-        let port = self.ports[1];
+        if method == b"CONNECT" && head.stream == 0 {
+            self.upgrade = Upgrade::Asked;
+        }
         let unit = self.begin(half);
         unit.add(METHOD, method);
         unit.add(URI_RAW, target);
@@ -183,7 +191,7 @@ impl Said {
             unit.word("http.request_auth_unrecognized", "");
         }
         fields.tell(unit, "cookie", REQUEST_HEADER);
-        heads::of_request(unit, head, port);
+        heads::of_request(unit, head);
     }
 
     /// An answer.
@@ -198,6 +206,14 @@ impl Said {
             let field = fields.get("content-disposition").unwrap_or_default();
             body.name = files::name_in(field, b"filename").unwrap_or(asked);
         }
+        if self.upgrade == Upgrade::Asked {
+            let agreed = status.starts_with(b"2");
+            self.upgrade = if agreed {
+                Upgrade::Agreed
+            } else {
+                Upgrade::None
+            };
+        }
         let is_asked = self.begun[1] < self.begun[0];
         let unit = self.begin(half);
         unit.add(PROTOCOL, version);
@@ -211,6 +227,31 @@ impl Said {
         }
         fields.tell(unit, "set-cookie", RESPONSE_HEADER);
         heads::of_answer(unit, head, is_asked);
+        if self.limits.wanted.events {
+            self.share_events();
+        }
+    }
+
+    /// What is odd about a transaction is asked of both its sides: each gets what the other one said.
+    fn share_events(&mut self) {
+        let Some(answer) = self.units.last() else {
+            return;
+        };
+        let transaction = answer.transaction;
+        let mut asked = self.units.iter().chain(&self.asked);
+        let asked = asked.find(|u| u.direction == 0 && u.transaction == transaction);
+        let asked: Vec<_> = asked.map(|u| u.events().collect()).unwrap_or_default();
+        let answered: Vec<_> = answer.events().collect();
+        if !answered.is_empty() {
+            let mut unit = Unit::new(0, transaction, self.limits.wanted);
+            unit.is_whole = true;
+            answered.iter().for_each(|e| unit.word(e, ""));
+            let at = self.units.len() - 1;
+            self.units.insert(at, unit);
+        }
+        if let Some(answer) = self.units.last_mut() {
+            asked.iter().for_each(|e| answer.word(e, ""));
+        }
     }
 
     /// A part of a body.
@@ -225,6 +266,10 @@ impl Said {
                 body.facts = FileFacts::new(&limits.wanted);
             }
             body.facts.take(bytes);
+        }
+        let is = |u: &&mut Unit| u.direction == half && !u.is_whole;
+        if let Some(unit) = self.units.iter_mut().rfind(is) {
+            unit.body_bytes += bytes.len() as u64;
         }
         let room = limits.body_max.saturating_sub(body.bytes.len());
         body.bytes

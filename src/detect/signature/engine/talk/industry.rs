@@ -42,7 +42,8 @@ impl Said {
             }
             if half == 0 {
                 unit.part("modbus", message.to_vec());
-            } else if message[7] & 0x80 != 0 && message.get(8).is_none_or(|c| !(1..=12).contains(c)) {
+            } else if message[7] & 0x80 != 0 && message.get(8).is_none_or(|c| !(1..=12).contains(c))
+            {
                 unit.word("modbus.invalid_exception_code", "");
             }
         });
@@ -110,7 +111,9 @@ impl Said {
             let set = (0..16).filter(|n| bits >> n & 1 != 0);
             set.for_each(|n| unit.number("dnp3_ind", n));
         }
-        let mut rest = bytes.get(if is_answer { 4 } else { 2 }..).unwrap_or_default();
+        let mut rest = bytes
+            .get(if is_answer { 4 } else { 2 }..)
+            .unwrap_or_default();
         while let Some(head) = rest.first_chunk::<3>() {
             let [group, variation, qualifier] = *head;
             let object = u64::from(group) << 8 | u64::from(variation);

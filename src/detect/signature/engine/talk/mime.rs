@@ -34,7 +34,10 @@ pub(super) fn named_files<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<(Vec<u8>, 
         let value = field(head, "content-disposition")?;
         Some((name_in(&value, b"filename")?, content))
     };
-    parts(body, boundary).into_iter().filter_map(named).collect()
+    parts(body, boundary)
+        .into_iter()
+        .filter_map(named)
+        .collect()
 }
 
 /// Head and content of each part.

@@ -16,8 +16,10 @@ mod sip;
 mod smb;
 mod ssh;
 mod tls;
+mod upgrade;
 mod uri;
 
+pub(super) use dns::records as dns_records;
 pub(super) use tls::told_later;
 
 use super::super::buffer::Buffer;
@@ -28,6 +30,8 @@ use crate::ledger::Tally;
 use crate::model::{Addr, AppProto, prefetch};
 use crate::reassemble::app::{Ears, Heard, Listener, Message, Visitor};
 use crate::reassemble::stream::Piece;
+use std::collections::VecDeque;
+use upgrade::Upgrade;
 
 /// A conversation that is read.
 #[derive(Debug, Default)]
@@ -41,14 +45,15 @@ pub(super) struct Talk {
 pub(super) struct Said {
     /// Sides of transactions that are open.
     pub units: Vec<Unit>,
+    /// What clients asked and was not answered yet: alerts about the answers tell of it.
+    asked: VecDeque<Unit>,
     proto: AppProto,
     /// Transactions that were begun, by direction.
     begun: [u64; 2],
     limits: Limits,
     time_ns: i64,
-    /// The client's address, and the ports of both.
+    /// The client's address.
     client: Addr,
-    ports: [u16; 2],
     http: http::Http,
     mail: mail::Mail,
     ssh: ssh::Ssh,
@@ -59,6 +64,9 @@ pub(super) struct Said {
     dce: dce::Dce,
     industry: industry::Industry,
     remote: remote::Remote,
+    /// On the way to TLS, and what the conversation was before.
+    upgrade: Upgrade,
+    was: &'static str,
     /// Bytes come in order, and no datagrams.
     is_stream: bool,
     file: Vec<u8>,
@@ -106,6 +114,7 @@ impl Talk {
     /// The application protocol in Suricata's word; empty while it is not known.
     pub fn application(&self) -> &'static str {
         match self.listener.proto() {
+            AppProto::Unknown if !self.said.was.is_empty() => self.said.was,
             AppProto::Unknown if self.listener.is_done() => "failed",
             AppProto::NetbiosSsn => "smb",
             proto => proto.name(),
@@ -135,11 +144,45 @@ impl Talk {
 
     /// Memory that it takes, about.
     pub fn room(&self) -> usize {
-        let units = self.said.units.iter().map(Unit::room).sum::<usize>();
+        let asked = self.said.asked.iter();
+        let units = self.said.units.iter().chain(asked);
+        let units = units.map(Unit::room).sum::<usize>();
         let kept = self.said.file.capacity() + self.said.http.room() + self.said.mail.room();
         let more = self.said.kerberos.room() + self.said.mqtt.room() + self.said.dce.room();
         let more = more + self.said.industry.room() + self.said.remote.room();
         self.listener.room() + units + kept + self.said.smb.room() + more
+    }
+
+    /// Keeps what a client asked until its answer is whole; what has no answer goes with time.
+    pub fn keep(&mut self, unit: Unit) {
+        let asked = &mut self.said.asked;
+        let pairs = matches!(
+            self.said.proto,
+            AppProto::Http | AppProto::Http2 | AppProto::Tls | AppProto::Dns | AppProto::Ssh
+        );
+        match unit.direction {
+            0 if pairs => {
+                if asked.len() >= ASKED_MAX {
+                    asked.pop_front();
+                }
+                asked.push_back(unit);
+            }
+            1 => {
+                while asked
+                    .front()
+                    .is_some_and(|u| u.transaction <= unit.transaction)
+                {
+                    asked.pop_front();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What was asked with a transaction that is answered.
+    pub fn asked(&self, transaction: u64) -> Option<&Unit> {
+        let mut asked = self.said.asked.iter();
+        asked.find(|u| u.transaction == transaction)
     }
 
     /// Sides of transactions that rules are to be tried with.
@@ -187,8 +230,31 @@ impl Talk {
         self.said.end(heard.half);
     }
 
+    /// What follows is TLS: it is heard from the start.
+    #[cold]
+    fn upgrade(&mut self) {
+        let was = self.application();
+        self.listener = Listener::default();
+        let mut units = std::mem::take(&mut self.said.units);
+        units.iter_mut().for_each(|u| u.is_whole = true);
+        self.said = Said {
+            units,
+            was,
+            begun: self.said.begun,
+            limits: self.said.limits,
+            time_ns: self.said.time_ns,
+            client: self.said.client,
+            is_stream: true,
+            ..Said::default()
+        };
+    }
+
     /// What was heard while the protocol was not known yet is read now that it is.
     fn told(&mut self) {
+        if self.said.upgrade == Upgrade::Agreed {
+            self.upgrade();
+            return;
+        }
         self.said.proto = self.listener.proto();
         let kept = std::mem::take(&mut self.said.http.unread);
         for (half, bytes) in kept {
@@ -241,15 +307,22 @@ impl Said {
     fn hears(&mut self, heard: &Heard<'_>) {
         self.time_ns = heard.time_ns;
         self.client = heard.ends.addrs[0];
-        self.ports = heard.ends.ports;
     }
 
     /// Bytes of a protocol that is read here.
     fn bytes(&mut self, half: usize, bytes: &[u8]) {
         match self.proto {
             AppProto::Ssh => self.ssh(half, bytes),
-            AppProto::Smtp => self.mail(half, bytes),
-            AppProto::Ftp => self.ftp(half, bytes),
+            AppProto::Smtp => {
+                self.look_for_upgrade(half, bytes);
+                self.mail(half, bytes);
+            }
+            AppProto::Ftp => {
+                self.look_for_upgrade(half, bytes);
+                self.ftp(half, bytes);
+            }
+            // nothing else of them is read
+            AppProto::Imap | AppProto::Pop3 => self.look_for_upgrade(half, bytes),
             AppProto::FtpData => self.ftp_data(half, bytes),
             AppProto::Smb | AppProto::NetbiosSsn => self.smb(half, bytes),
             AppProto::Sip => self.sip(half, bytes),
@@ -312,6 +385,8 @@ impl Said {
     }
 }
 
+/// Requests of a conversation that are kept for their answers.
+const ASKED_MAX: usize = 16;
 const FILE: Buffer = Buffer::named("file.data");
 /// Sides of transactions that may be open at a time.
 const OPEN_MAX: usize = 128;

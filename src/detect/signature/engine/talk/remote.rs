@@ -126,8 +126,8 @@ impl Said {
         let unit = self.begin(half);
         unit.is_whole = true;
         unit.number("ike.exchtype", head[18].into());
-        unit.word("ike.init_spi", hex(&head[..8]));
-        unit.word("ike.resp_spi", hex(&head[8..16]));
+        unit.add(IKE_INITIATOR, hex(&head[..8]).as_bytes());
+        unit.add(IKE_RESPONDER, hex(&head[8..16]).as_bytes());
         let (mut next, mut rest) = (head[16], &message[28..]);
         for _ in 0..PAYLOADS_MAX {
             if next == 0 || encrypted {
@@ -138,19 +138,17 @@ impl Said {
             };
             let len = usize::from(u16::from_be_bytes([generic[2], generic[3]]));
             let Some(body) = rest.get(4..len) else { return };
+            // Suricata 7 tells these of version 1 alone
             match (major, next) {
-                (1, 4) | (2, 34) => {
-                    // version 2 has the group before it
-                    let data = body.get(if major == 2 { 4 } else { 0 }..);
-                    let data = data.unwrap_or_default();
-                    unit.add(IKE_KEY, data);
-                    unit.number("ike.key_exchange_payload_length", data.len() as u64);
+                (1, 4) => {
+                    unit.add(IKE_KEY, body);
+                    unit.number("ike.key_exchange_payload_length", body.len() as u64);
                 }
-                (1, 10) | (2, 40) => {
+                (1, 10) => {
                     unit.add(IKE_NONCE, body);
                     unit.number("ike.nonce_payload_length", body.len() as u64);
                 }
-                (1, 13) | (2, 43) => unit.add(IKE_VENDOR, body),
+                (1, 13) => unit.add(IKE_VENDOR, hex(body).as_bytes()),
                 _ => {}
             }
             (next, rest) = (generic[0], &rest[len..]);
@@ -235,6 +233,8 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 const RFB_NAME: Buffer = Buffer::named("rfb.name");
+const IKE_INITIATOR: Buffer = Buffer::named("ike.init_spi");
+const IKE_RESPONDER: Buffer = Buffer::named("ike.resp_spi");
 const IKE_KEY: Buffer = Buffer::named("ike.key_exchange_payload");
 const IKE_NONCE: Buffer = Buffer::named("ike.nonce_payload");
 const IKE_VENDOR: Buffer = Buffer::named("ike.vendor");

@@ -327,11 +327,9 @@ impl Said {
         let Some(path) = self.smb.trees.take(of) else {
             return;
         };
-        // as Suricata has it: without the first of its backslashes
-        let name = path.get(1..).filter(|n| !n.is_empty()).unwrap_or(&path);
         let unit = self.begin(0);
         unit.is_whole = true;
-        unit.add(if is_pipe { PIPE } else { SHARE }, name);
+        unit.add(if is_pipe { PIPE } else { SHARE }, &path);
     }
 
     /// Who logs on: the third message of NTLM ([MS-NLMP] 2.2.1.3), wherever in the blob it is.
@@ -340,7 +338,8 @@ impl Said {
         if !wanted.has(USER) && !wanted.has(DOMAIN) {
             return;
         }
-        let Some(message) = memchr::memmem::find(blob, b"NTLMSSP\0\x03").and_then(|n| blob.get(n..))
+        let Some(message) =
+            memchr::memmem::find(blob, b"NTLMSSP\0\x03").and_then(|n| blob.get(n..))
         else {
             return;
         };

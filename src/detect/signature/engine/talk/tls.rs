@@ -59,8 +59,6 @@ impl Said {
             return;
         };
         names(unit, &c);
-        unit.number("tls_cert_notbefore", c.not_before_s.max(0) as u64);
-        unit.number("tls_cert_notafter", c.not_after_s.max(0) as u64);
         let expired = c.not_after_s < now_s;
         if expired {
             unit.word("tls_cert_expired", "");
@@ -113,6 +111,8 @@ fn names(unit: &mut Unit, c: &Certificate) {
     unit.add(SERIAL, c.serial.as_bytes());
     unit.add(FINGERPRINT, c.fingerprint.as_bytes());
     c.names.iter().for_each(|n| unit.add(NAMES, n.as_bytes()));
+    unit.number("tls_cert_notbefore", c.not_before_s.max(0) as u64);
+    unit.number("tls_cert_notafter", c.not_after_s.max(0) as u64);
 }
 
 fn random(unit: &mut Unit, bytes: &[u8]) {
