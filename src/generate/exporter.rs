@@ -279,17 +279,20 @@ impl Exporter {
         let least = if flow.is_v6() { 60 } else { 40 };
         let packets = Packets::new(flow, least, &mut self.random);
         packets.pass(flow, &mut self.passed);
-        (flow.bytes, flow.packets) = (0, 0);
-        let lengths = &mut self.sflow.lengths;
-        packets.sample(self.habits.sampling, &mut self.random, |at_ms, bytes| {
+        let whole = flow.clone();
+        (flow.bytes, flow.packets, flow.tcp_flags) = (0, 0, 0);
+        let seen = &mut self.sflow.seen;
+        packets.sample(self.habits.sampling, &mut self.random, |n, at_ms, bytes| {
             if flow.packets == 0 {
                 flow.start_ms = at_ms;
             }
+            let flags = packets.flags(&whole, n);
             flow.end_ms = at_ms;
             flow.packets += 1;
             flow.bytes += bytes;
+            flow.tcp_flags |= flags;
             if self.profile == Profile::SflowSwitch {
-                lengths.push(bytes);
+                seen.push((bytes, flags));
             }
         });
         flow.packets > 0

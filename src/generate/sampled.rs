@@ -60,8 +60,8 @@ impl Packets {
         }
     }
 
-    /// Draws 1 in `interval` of them, each by chance, and calls `see(at_ms, bytes)` in order.
-    pub fn sample(&self, interval: u32, random: &mut Random, mut see: impl FnMut(i64, u64)) {
+    /// Draws 1 in `interval` of them, each by chance, and calls `see(n, at_ms, bytes)` in order.
+    pub fn sample(&self, interval: u32, random: &mut Random, mut see: impl FnMut(u64, i64, u64)) {
         let missed = (1.0 - 1.0 / f64::from(interval.max(2))).ln();
         let mut at = 0u64;
         loop {
@@ -70,8 +70,20 @@ impl Packets {
             if at >= self.count {
                 return;
             }
-            see(self.at_ms(at), self.lengths[at as usize % CYCLE]);
+            see(at, self.at_ms(at), self.lengths[at as usize % CYCLE]);
             at += 1;
+        }
+    }
+
+    /// TCP flags of the packet `n` of a flow: its first one opens, or answers that, its last one ends it, and the others go on.
+    pub fn flags(&self, flow: &Flow, n: u64) -> u8 {
+        let all = flow.tcp_flags;
+        let on = all & !(SYN | FIN | RST);
+        match n {
+            0 if all & SYN != 0 && flow.source_port < flow.destination_port => SYN | ACK,
+            0 if all & SYN != 0 => SYN,
+            n if n + 1 == self.count => on | all & (FIN | RST),
+            _ => on,
         }
     }
 
@@ -101,6 +113,10 @@ impl Packets {
 /// Packets after which the lengths come again.
 const CYCLE: usize = 12;
 const MINUTE_MS: i64 = 60_000;
+const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
 
 #[cfg(test)]
 mod tests {
@@ -131,7 +147,7 @@ mod tests {
                 "{flow:?}"
             );
             packets += all.count;
-            all.sample(50, &mut random, |at_ms, bytes| {
+            all.sample(50, &mut random, |_, at_ms, bytes| {
                 assert!((flow.start_ms..=flow.end_ms).contains(&at_ms) && bytes >= 60);
                 seen += 1;
             });

@@ -10,9 +10,9 @@ pub(super) struct State {
     /// Bytes and packets of the uplink, in and out, as the samples make them.
     uplink: [(u64, u64); 2],
     counted: u32,
-    /// The flow whose packets are sampled, and the lengths of those that are to come, where it really samples.
+    /// The flow whose packets are sampled, and the lengths and TCP flags of those that are to come, where it really samples.
     pub flow: Option<Flow>,
-    pub lengths: Vec<u64>,
+    pub seen: Vec<(u64, u8)>,
 }
 
 pub(super) fn write(e: &mut Exporter, now_ms: i64, out: &mut Export) {
@@ -50,14 +50,15 @@ pub(super) fn write(e: &mut Exporter, now_ms: i64, out: &mut Export) {
 fn packet(e: &mut Exporter, now_ms: i64) -> Flow {
     if e.samples() {
         let flow = match e.sflow.flow.take() {
-            Some(flow) if !e.sflow.lengths.is_empty() => flow,
+            Some(flow) if !e.sflow.seen.is_empty() => flow,
             _ => e.flow(now_ms),
         };
-        let bytes = e.sflow.lengths.pop().unwrap_or_default();
+        let (bytes, tcp_flags) = e.sflow.seen.pop().unwrap_or_default();
         e.sflow.flow = Some(flow.clone());
         return Flow {
             bytes,
             packets: 1,
+            tcp_flags,
             ..flow
         };
     }

@@ -164,7 +164,11 @@ impl Calls {
         let score = (rhythm.score() + size.score()) / 2.0;
         let strict = if self.n < MANY { STRICT } else { LOOSE };
         let steady = rhythm.deviation() <= strict && rhythm.longest <= LONGEST * rhythm.median;
-        if rhythm.median < s.pause_min_ms as f64 || score < s.score || !steady {
+        // of few pauses half are alike by chance in one of some dozens of series
+        let steady = steady && (self.n >= MANY || rhythm.alike >= ALIKE);
+        // who sends much each time does not call home: uploads are judged by what they send
+        let calls = size.median < CALL_MAX;
+        if rhythm.median < s.pause_min_ms as f64 || score < s.score || !steady || !calls {
             return;
         }
         self.tell(ctx, f, score, &rhythm, strict);
@@ -231,6 +235,8 @@ struct Spread {
     mad: f64,
     skew: f64,
     longest: f64,
+    /// Share of the values that are the median within `NEAR` of it.
+    alike: f64,
 }
 
 impl Spread {
@@ -245,11 +251,13 @@ impl Spread {
             true => (q1 + q3 - 2.0 * median) / width,
             false => 0.0,
         };
+        let alike = off.partition_point(|d| *d <= NEAR * median);
         Spread {
             median,
             mad: at(&off, 0.5),
             skew,
             longest: at(&values, 1.0),
+            alike: alike as f64 / off.len() as f64,
         }
     }
 
@@ -272,6 +280,11 @@ const ONCE_MS: i64 = 3_600_000;
 const MANY: u32 = 16;
 const STRICT: f64 = 0.1;
 const LOOSE: f64 = 0.35;
+/// Of fewer, so large a share of the pauses is nearly the same: all but a call that was missed.
+const ALIKE: f64 = 0.86;
+/// Bytes of one call.
+const CALL_MAX: f64 = 1_048_576.0;
+const NEAR: f64 = 0.15;
 /// A pause is not longer than so many medians: people come back after a while, programs do not sleep longer.
 const LONGEST: f64 = 4.0;
 const FORGET_MS: i64 = 6 * 3_600_000;
@@ -295,5 +308,10 @@ mod tests {
             30.0, 1200.0, 90.0, 40_000.0, 300.0, 7000.0, 100.0, 60_000.0,
         ]);
         assert!(people.score() < 0.7 && people.deviation() > LOOSE);
+        // a job that does ten things one after the other: half of the pauses are alike, the others are not
+        let job = Spread::of(vec![30.0, 31.0, 29.0, 28.0, 31.5, 6.0, 54.0, 48.0, 12.0]);
+        assert!(job.score() > 0.8 && job.deviation() < STRICT && job.alike < ALIKE);
+        let missed = Spread::of(vec![60.0, 60.0, 61.0, 120.0, 59.0, 60.0, 60.0, 58.0]);
+        assert!(missed.alike >= ALIKE);
     }
 }

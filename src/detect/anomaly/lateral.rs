@@ -1,20 +1,26 @@
 //! Work on other hosts inside the network: remote calls that run programs, and one host that opens many doors.
 //!
 //! The calls are those that BZAR (MITRE) maps to techniques: services, scheduled tasks, WMI, replication of the directory. A
-//! fan-out over administrative ports goes by hosts in an hour, since what is usual for a host is not known to a replay.
+//! fan-out over administrative ports goes by the hosts in an hour that this source did not come to in the weeks before. Once a week was
+//! seen, one that never opened such a door needs fewer of them, and one that administers needs more new ones than it usually has hosts
+//! in its busiest hour.
 
 use super::arena::{Arena, Held};
-use super::keep::kept;
-use super::keyed::{Distinct, Keyed};
+use super::keep::{Kept, kept};
+use super::keyed::{Distinct, Keyed, Recent};
 use super::sighting::{CallSeen, FlowSeen, PairSeen, Side};
-use super::{Ctx, evidence, figure};
+use super::{Ctx, evidence};
 use crate::detect::incident::{Finding, Growth, Handle};
-use crate::model::{Addr, DetectionKind, Entity, EntityRole, Handshake};
+use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure, Handshake};
 
 #[derive(Debug)]
 pub(super) struct Lateral {
     pairs: Arena<(Addr, Addr), Calls>,
     hosts: Arena<Addr, Doors>,
+    /// Source, destination and port within two weeks to a month.
+    edges: Recent,
+    /// Since when.
+    began_ms: i64,
 }
 
 /// Calls of a client to a server.
@@ -26,17 +32,21 @@ struct Calls {
     began_ms: i64,
 }
 
-/// Administrative doors that a host opened.
+/// Administrative doors that a host opened within an hour.
 #[derive(Debug, Default)]
 struct Doors {
     began_ms: i64,
     first_ms: i64,
     last_ms: i64,
     hosts: Distinct<4>,
+    /// Of these, the ones that it did not come to in the weeks before.
+    fresh: Distinct<4>,
+    /// Hosts of its busiest hour before, halved every two weeks.
+    usual: f32,
     handle: Option<Handle>,
 }
 
-kept!(Doors { began_ms, first_ms, last_ms, hosts; handle });
+kept!(Doors { began_ms, first_ms, last_ms, hosts, fresh, usual; handle });
 
 impl Held for Calls {
     fn suspicion(&self) -> u32 {
@@ -65,11 +75,15 @@ impl Lateral {
         Lateral {
             pairs: Arena::new(places / 32),
             hosts: Arena::new(places / 32),
+            edges: Recent::new(EDGES_LOG2, EDGES_MS),
+            began_ms: i64::MIN,
         }
     }
 
     pub fn bytes(places: usize) -> usize {
-        Arena::<(Addr, Addr), Calls>::bytes(places / 32) + Arena::<Addr, Doors>::bytes(places / 32)
+        Arena::<(Addr, Addr), Calls>::bytes(places / 32)
+            + Arena::<Addr, Doors>::bytes(places / 32)
+            + Recent::bytes(EDGES_LOG2)
     }
 
     pub fn lost(&self) -> (u64, u64) {
@@ -80,14 +94,21 @@ impl Lateral {
     pub fn clear(&mut self) {
         self.pairs.clear();
         self.hosts.clear();
+        self.edges = Recent::new(EDGES_LOG2, EDGES_MS);
+        self.began_ms = i64::MIN;
     }
 
     pub fn put(&self, out: &mut Vec<u8>) {
         self.hosts.put(out);
+        self.edges.put(out);
+        self.began_ms.put(out);
     }
 
     pub fn get(&mut self, keyed: &Keyed, from: &mut &[u8]) -> Option<()> {
-        self.hosts.get(keyed, from)
+        self.hosts.get(keyed, from)?;
+        self.edges.get(from)?;
+        self.began_ms = Kept::get(from)?;
+        Some(())
     }
 
     pub fn call(&mut self, ctx: &mut Ctx<'_>, c: &CallSeen) {
@@ -130,8 +151,18 @@ impl Lateral {
         {
             return;
         }
+        if self.began_ms == i64::MIN {
+            self.began_ms = ctx.now_ms;
+        }
+        self.edges.pass(ctx.now_ms);
+        let edge = ctx.keyed.hash(&(f.src, f.dst, f.dst_port));
+        let past = Past {
+            is_known: self.edges.has(edge),
+            is_long: ctx.now_ms.saturating_sub(self.began_ms) >= LEARN_MS,
+        };
+        self.edges.add(edge);
         if let Some(doors) = self.hosts.entry(ctx.keyed, &f.src) {
-            doors.open(ctx, f);
+            doors.open(ctx, f, past);
         }
     }
 
@@ -172,58 +203,97 @@ impl Calls {
     }
 }
 
+/// What is known of the weeks before.
+#[derive(Clone, Copy)]
+struct Past {
+    /// Whether the source came to this port of this host.
+    is_known: bool,
+    /// Whether enough was seen to say what is usual.
+    is_long: bool,
+}
+
 impl Doors {
-    fn open(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
-        if ctx.now_ms.saturating_sub(self.began_ms) > WINDOW_MS {
+    fn open(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, past: Past) {
+        let age_ms = ctx.now_ms.saturating_sub(self.began_ms);
+        if age_ms > WINDOW_MS {
+            // an hour that was told is not usual
+            let busiest = match self.handle {
+                None => self.hosts.count() as f32,
+                Some(_) => 0.0,
+            };
+            let halves = age_ms as f32 / EDGES_MS as f32;
             *self = Doors {
                 began_ms: ctx.now_ms,
                 first_ms: f.start_ms,
+                usual: busiest.max(self.usual * 0.5f32.powf(halves)),
                 ..Doors::default()
             };
         }
         self.last_ms = ctx.now_ms;
-        if !self.hosts.add(ctx.keyed.hash(&f.dst)) {
+        let host = ctx.keyed.hash(&f.dst);
+        self.hosts.add(host);
+        // a host whose doors were opened one after the other is as new as it was at the first
+        if past.is_known || !self.fresh.add(host) {
             return;
         }
-        let hosts = self.hosts.count();
+        let fresh = self.fresh.count();
         if let Some(handle) = self.handle {
             let growth = Growth {
                 last_ms: f.end_ms,
                 count: 1,
                 peer: Some(f.dst),
-                peers_total: hosts.into(),
+                peers_total: fresh.into(),
             };
             if ctx.incidents.grow(handle, &growth) {
                 ctx.incidents.show(handle, evidence(f));
                 return;
             }
         }
-        if hosts < HOSTS {
-            return;
+        let wanted = match self.usual {
+            _ if !past.is_long => HOSTS,
+            usual if usual < 1.0 => HOSTS_OF_NONE,
+            usual => HOSTS.max(usual.ceil() as u32),
+        };
+        if fresh >= wanted {
+            self.tell(ctx, f, past, wanted);
         }
+    }
+
+    fn tell(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, past: Past, wanted: u32) {
+        let fresh = self.fresh.count();
+        let blind = match past.is_long {
+            true => vec![],
+            false => {
+                vec![
+                    "what this host does usually is not known: less than a week was seen"
+                        .to_owned(),
+                ]
+            }
+        };
         let finding = Finding {
             kind: DetectionKind::LateralMovement,
             detector: "lateral.fan_out",
             entity: Entity::Host(f.src),
             role: EntityRole::Source,
             severity: None,
-            confidence: 55,
-            about: format!("{} to {hosts} hosts", f.src),
+            confidence: if past.is_long { 75 } else { 55 },
+            about: format!("{} to {fresh} hosts", f.src),
             first_ms: self.first_ms,
             last_ms: f.end_ms,
-            count: hosts.into(),
+            count: fresh.into(),
             peers: vec![f.dst],
-            peers_total: hosts.into(),
-            figures: vec![figure(
-                "hosts on administrative ports within an hour",
-                hosts.into(),
-                Some(HOSTS.into()),
-            )],
+            peers_total: fresh.into(),
+            figures: vec![Figure {
+                name: "new hosts on administrative ports within an hour",
+                observed: fresh.into(),
+                threshold: Some(wanted.into()),
+                baseline: past.is_long.then_some(self.usual.into()),
+            }],
             facts: vec![],
             counterfactual: format!(
-                "fewer than {HOSTS} hosts within an hour, or the source in allow_sources"
+                "fewer than {wanted} hosts within an hour that it did not come to before, or the source in allow_sources"
             ),
-            blind: vec!["what this host does usually is not known".to_owned()],
+            blind,
         };
         self.handle = ctx.incidents.report(ctx.now_ms, finding);
         if let Some(handle) = self.handle {
@@ -279,5 +349,10 @@ const OPERATIONS: [(&str, u16, &str); 12] = [
 
 const DOORS: [u16; 8] = [22, 135, 139, 445, 3389, 5985, 5986, 47_001];
 const HOSTS: u32 = 15;
+/// Of a host that in weeks opened none.
+const HOSTS_OF_NONE: u32 = 8;
+const LEARN_MS: i64 = 7 * 86_400_000;
+const EDGES_MS: i64 = 14 * 86_400_000;
+const EDGES_LOG2: u32 = 20;
 const WINDOW_MS: i64 = 3_600_000;
 const CHALLENGES: u32 = 30;

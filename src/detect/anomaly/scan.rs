@@ -520,10 +520,13 @@ fn contact(f: &FlowSeen, answered: bool) -> Option<Contact> {
                 Handshake::None => {}
             }
             let few = f.packets <= 5;
+            let forward = !f.metered && f.dst_port < f.src_port;
             match flags {
                 // with a reset where somebody answered a half-open probe
                 0x02 | 0x06 if few => of(f.dst_port, true, "syn"),
-                _ if flags & 0x12 == 0x12 && !f.metered && f.dst_port < f.src_port => {
+                _ if flags & 0x12 == 0x12 && forward => of(f.dst_port, false, "connect"),
+                // of a sampled connection any segment may be what was seen, its first as well: who acknowledges was answered
+                _ if flags & 0x14 == 0x10 && forward && f.interval > 1 => {
                     of(f.dst_port, false, "connect")
                 }
                 // many exporters send no flags at all
@@ -538,7 +541,8 @@ fn contact(f: &FlowSeen, answered: bool) -> Option<Contact> {
             }
         }
         UDP => {
-            let quiet = f.packets <= 3 && !answered && f.back_packets == 0;
+            // where packets are sampled, an answer that was not seen says nothing
+            let quiet = f.packets <= 3 && !answered && f.back_packets == 0 && f.interval <= 1;
             let traced = (TRACEROUTE.0..=TRACEROUTE.1).contains(&f.dst_port);
             let backwards = !f.metered && f.src_port < f.dst_port && f.src_port < 1024;
             match (quiet, answered || f.back_packets > 0) {
@@ -550,7 +554,7 @@ fn contact(f: &FlowSeen, answered: bool) -> Option<Contact> {
         }
         ICMP | ICMPV6 if matches!(f.icmp >> 8, 8 | 128) => {
             let answered = answered || f.back_packets > 0;
-            Some(Contact {
+            (answered || f.interval <= 1).then_some(Contact {
                 proto: ICMP,
                 port: 0,
                 failed: !answered,

@@ -2,7 +2,8 @@
 //!
 //! Of every host it is learned what it sends outside at each hour of the day (mean and mean deviation, weight of two weeks), and which places it
 //! sent to within a month. What is usual for the host is not told; what goes to a place that nobody of it knew a week ago is a
-//! loss of data. As long as less than a week was seen, the fixed start values hold, of low severity, and the evidence says so.
+//! loss of data. As long as less than a week was seen, the fixed start values hold, of low severity, and the evidence says so. What was estimated
+//! of sampled packets counts less two standard deviations.
 //! The start values are those of Slips (100 MB an hour) halved, and a ratio of five.
 
 use super::arena::{Arena, Held};
@@ -11,7 +12,7 @@ use super::keyed::{Keyed, Recent, network};
 use super::sighting::{DaysSeen, FlowSeen, Side};
 use super::{Ctx, evidence, figure};
 use crate::detect::incident::{Finding, Growth, Handle};
-use crate::model::{Addr, AppProto, DetectionKind, Entity, EntityRole};
+use crate::model::{Addr, AppProto, DetectionKind, Entity, EntityRole, variance};
 use std::collections::BTreeMap;
 
 #[derive(Debug)]
@@ -32,6 +33,8 @@ struct Sums {
     last_ms: i64,
     sent: u64,
     came: u64,
+    /// Of `sent`, where it was estimated of sampled packets.
+    variance: f64,
     /// When the place was new to the host.
     new_ms: i64,
     handle: Option<Handle>,
@@ -54,7 +57,7 @@ struct Hour {
     n: u8,
 }
 
-kept!(Sums { began_ms, first_ms, last_ms, sent, came, new_ms; handle });
+kept!(Sums { began_ms, first_ms, last_ms, sent, came, variance, new_ms; handle });
 kept!(Hour { mean, deviation, n });
 kept!(Usual {
     hour,
@@ -287,6 +290,9 @@ impl Sums {
         self.last_ms = ctx.now_ms;
         self.sent = self.sent.saturating_add(sent);
         self.came = self.came.saturating_add(came);
+        if sent > 0 {
+            self.variance += variance(f.bytes, f.packets, f.interval);
+        }
     }
 
     fn judge(
@@ -311,13 +317,14 @@ impl Sums {
             self.handle = None;
         }
         let s = &ctx.settings.upload;
-        let ratio = self.sent as f64 / self.came.max(1) as f64;
-        if self.sent < s.bytes || ratio < s.ratio {
+        let sure = self.sent as f64 - 2.0 * self.variance.sqrt();
+        let ratio = sure / self.came.max(1) as f64;
+        if sure < s.bytes as f64 || ratio < s.ratio {
             return;
         }
         let is_new = known_ms >= KNOWN_MS && ctx.now_ms.saturating_sub(self.new_ms) < DAY_MS;
         let bound = usual.map(|u| u.1);
-        if !is_new && bound.is_some_and(|b| (self.sent as f64) < b) {
+        if !is_new && bound.is_some_and(|b| sure < b) {
             return;
         }
         let finding = self.finding(ctx, f, (src, dst), (known_ms, is_new, usual));

@@ -87,17 +87,13 @@ impl Scene {
     }
 
     pub fn tcp(&mut self, t: Tcp) {
-        let packets = self.sampled(t.packets);
-        if packets == 0 {
-            return;
+        if self.interval > 1 {
+            return self.tcp_sampled(t);
         }
+        let packets = t.packets;
         let src_port = self.dice.within(32_768, 60_999) as u16;
         let open = t.handshake == Handshake::Complete;
-        // of a connection that stands, one packet in some is its first
-        let lone_syn =
-            packets == 1 && self.interval > 1 && self.dice.within(0, t.packets as i64) == 0;
-        let flags = if open && !lone_syn { 0x1b } else { 0x02 };
-        let metered = self.interval == 1;
+        let flags = if open { 0x1b } else { 0x02 };
         let row = FlowSeen {
             src: t.src,
             dst: t.dst,
@@ -105,33 +101,66 @@ impl Scene {
             dst_port: t.port,
             proto: 6,
             tcp_flags: Some(flags),
-            bytes: t.bytes * packets / t.packets,
+            bytes: t.bytes,
             packets,
-            interval: self.interval,
-            back_bytes: metered.then_some(t.back),
-            back_packets: if metered {
-                u64::from(t.back > 0) * t.packets
-            } else {
-                0
-            },
+            interval: 1,
+            back_bytes: Some(t.back),
+            back_packets: u64::from(t.back > 0) * packets,
             start_ms: t.at_ms,
             end_ms: t.at_ms + t.life_ms,
             conversation: self.dice.next(),
-            handshake: if metered {
-                t.handshake
-            } else {
-                Handshake::None
-            },
-            side: if metered {
-                Side::Initiator
-            } else {
-                Side::Unknown
-            },
-            metered,
+            handshake: t.handshake,
+            side: Side::Initiator,
+            metered: true,
             ..FlowSeen::default()
         };
         self.seen
             .push((t.at_ms + t.life_ms + 2_000, Seen::Flow(row)));
+    }
+
+    /// What a sampling exporter tells of both directions: flags are those of the packets that it saw.
+    fn tcp_sampled(&mut self, t: Tcp) {
+        let port = self.dice.within(32_768, 60_999) as u16;
+        let open = t.handshake == Handshake::Complete;
+        let there = ([(t.src, port), (t.dst, t.port)], t.bytes, 0x02);
+        let back = ([(t.dst, t.port), (t.src, port)], t.back, 0x12);
+        for (ends, bytes, first) in [there, back] {
+            let mut row = (0, 0);
+            for n in 0..if bytes > 0 { t.packets } else { 0 } {
+                if self.dice.within(0, i64::from(self.interval)) != 0 {
+                    continue;
+                }
+                row.0 += 1;
+                row.1 |= match n {
+                    0 => first,
+                    n if open && n + 1 == t.packets => 0x11,
+                    _ if open => 0x18,
+                    _ => first,
+                };
+            }
+            let (packets, flags) = row;
+            if packets == 0 {
+                continue;
+            }
+            let [(src, src_port), (dst, dst_port)] = ends;
+            let row = FlowSeen {
+                src,
+                dst,
+                src_port,
+                dst_port,
+                proto: 6,
+                tcp_flags: Some(flags),
+                bytes: bytes * packets / t.packets,
+                packets,
+                interval: self.interval,
+                start_ms: t.at_ms,
+                end_ms: t.at_ms + t.life_ms,
+                conversation: self.dice.next(),
+                ..FlowSeen::default()
+            };
+            self.seen
+                .push((t.at_ms + t.life_ms + 2_000, Seen::Flow(row)));
+        }
     }
 
     /// A probe that nobody answers.
@@ -157,44 +186,37 @@ impl Scene {
         bytes: u64,
         answered: bool,
     ) {
-        let seen = self.sampled(packets);
-        if seen == 0 {
-            return;
-        }
         let metered = self.interval == 1;
-        let [(src, src_port), (dst, dst_port)] = ends;
-        let row = FlowSeen {
-            src,
-            dst,
-            src_port,
-            dst_port,
-            proto: 17,
-            bytes: bytes * seen / packets,
-            packets: seen,
-            interval: self.interval,
-            back_bytes: metered.then_some(if answered { bytes } else { 0 }),
-            back_packets: u64::from(metered && answered) * packets,
-            start_ms: at_ms,
-            end_ms: at_ms + 10,
-            conversation: self.dice.next(),
-            side: if metered {
-                Side::Initiator
-            } else {
-                Side::Unknown
-            },
-            metered,
-            ..FlowSeen::default()
-        };
-        self.seen.push((at_ms + 1_000, Seen::Flow(row.clone())));
-        if answered && !metered {
-            let back = FlowSeen {
-                src: dst,
-                dst: src,
-                src_port: dst_port,
-                dst_port: src_port,
-                ..row
+        let [there, back] = ends;
+        for (ends, comes) in [([there, back], true), ([back, there], answered && !metered)] {
+            let seen = if comes { self.sampled(packets) } else { 0 };
+            if seen == 0 {
+                continue;
+            }
+            let [(src, src_port), (dst, dst_port)] = ends;
+            let row = FlowSeen {
+                src,
+                dst,
+                src_port,
+                dst_port,
+                proto: 17,
+                bytes: bytes * seen / packets,
+                packets: seen,
+                interval: self.interval,
+                back_bytes: metered.then_some(if answered { bytes } else { 0 }),
+                back_packets: u64::from(metered && answered) * packets,
+                start_ms: at_ms,
+                end_ms: at_ms + 10,
+                conversation: self.dice.next(),
+                side: if metered {
+                    Side::Initiator
+                } else {
+                    Side::Unknown
+                },
+                metered,
+                ..FlowSeen::default()
             };
-            self.seen.push((at_ms + 1_000, Seen::Flow(back)));
+            self.seen.push((at_ms + 1_000, Seen::Flow(row)));
         }
     }
 

@@ -16,6 +16,7 @@ const BUCKET_MS: i64 = 300_000;
 const LATE_MS: i64 = MONDAY_MS + 22 * DAY_MS + 10 * 3_600_000;
 const AFTER_MS: i64 = 3 * 3_600_000;
 const HTTPS: u64 = 77;
+const ADMIN: Addr = Addr::from_v4([10, 0, 1, 50]);
 
 pub fn all() -> Vec<Attack> {
     let late = |name, kind, entity, inject| Attack {
@@ -73,6 +74,17 @@ pub fn all() -> Vec<Attack> {
                 }
             },
         ),
+        late(
+            "remote logins on 12 hosts, by one that never did so in weeks",
+            "lateral_movement",
+            INSIDE,
+            |s| {
+                for n in 0..12 {
+                    let host = ip(10, 0, 9, 1 + n as u8);
+                    session(s, LATE_MS + 200_000 * n, INSIDE, host, 3389, 4_000);
+                }
+            },
+        ),
         Attack {
             in_rows: false,
             ..late(
@@ -117,7 +129,8 @@ pub fn ordinary(s: &mut Scene) {
     weeks(s);
 }
 
-/// More than three weeks of two exporters with three interfaces: days, nights and weekends; pages of a server; a backup each night.
+/// More than three weeks of two exporters with three interfaces: days, nights and weekends; pages of a server; a backup each night; somebody
+/// who administers some hosts an hour, and after two weeks all of them at once.
 fn weeks(s: &mut Scene) {
     s.seen.push((MONDAY_MS, Seen::Name(HTTPS, "https".into())));
     let buckets = (LATE_MS + AFTER_MS - MONDAY_MS) / BUCKET_MS;
@@ -142,12 +155,26 @@ fn weeks(s: &mut Scene) {
                 session(s, at_ms + 1_000 * k, client, SERVER, 443, 9_000);
             }
         }
+        if busy && n % 12 == 3 {
+            administer(s, at_ms, hour, 4);
+        }
+        if n % 288 == 180 && n > 14 * 288 && busy {
+            administer(s, at_ms, 0, 40);
+        }
         if n % 288 == 24 {
             for k in 0..10 {
                 let at_ms = at_ms + 30_000 * k + s.dice.within(0, 28_000);
                 upload(s, at_ms, INSIDE, ip(203, 0, 113, 9), 4_000_000);
             }
         }
+    }
+}
+
+/// Remote logins on so many hosts of one floor, of which each hour of the day has its own.
+fn administer(s: &mut Scene, at_ms: i64, hour: i64, hosts: i64) {
+    for n in 0..hosts {
+        let host = ip(10, 0, 8, (1 + (4 * hour + n) % 48) as u8);
+        session(s, at_ms + 10_000 * n, ADMIN, host, 22, 4_000);
     }
 }
 

@@ -4,7 +4,8 @@
 //! of three seconds (half-open connections, volume) and of a minute (answers that nobody asked for). Nothing is kept of
 //! sources, for they are invented. Rates of volume are those of FastNetMon (20,000 packets and 1,000 Mbit a second); the rest
 //! goes by what each protocol makes impossible: connections that nobody completes, answers without questions.
-//! Rows of exporters come once in their life, so that they are counted in windows of a minute.
+//! Rows of exporters come once in their life, so that they are counted in windows of a minute. Where they come from sampled packets, what
+//! counts is what so few samples are enough for: their number less two standard deviations (Poisson), and of fewer than ten nothing.
 
 mod victim;
 
@@ -111,6 +112,10 @@ impl Flood {
                     (BurstKind::SynAck, f.src_port)
                 }
                 flags if flags & 0x12 == 0x12 && f.dst_port < f.src_port => {
+                    (BurstKind::Completed, 0)
+                }
+                // of a sampled connection any segment may be what was seen: who acknowledges was answered
+                flags if flags & 0x14 == 0x10 && f.interval > 1 && f.dst_port < f.src_port => {
                     (BurstKind::Completed, 0)
                 }
                 _ => return,

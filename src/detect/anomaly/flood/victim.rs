@@ -200,6 +200,27 @@ impl Victim {
         self.packets as f64 / self.seconds()
     }
 
+    /// What part of a count is sure, where only one packet in so many was seen: 1 where all were.
+    fn sure(&self, counted: u64) -> f64 {
+        let interval = u64::from(self.interval);
+        if interval <= 1 {
+            return 1.0;
+        }
+        let seen = counted as f64 / interval as f64;
+        if seen < SAMPLES_MIN {
+            return 0.0;
+        }
+        1.0 - 2.0 / seen.sqrt()
+    }
+
+    /// By how much two counts of hosts may differ by chance: nothing where all packets were seen.
+    fn chance(&self, one: u32, other: u32) -> u32 {
+        match self.interval {
+            0 | 1 => 0,
+            _ => (3.0 * (f64::from(one) + f64::from(other)).sqrt()) as u32,
+        }
+    }
+
     pub fn fresh_in(&self, now_ms: i64) -> bool {
         now_ms.saturating_sub(self.last_ms) < 5_000
     }
@@ -210,22 +231,28 @@ impl Victim {
         let half_open = u64::from(s.half_open) * u64::from(scale);
         let sources = self.syn_sources.count();
         let is_scan = sources < MANY_SOURCES && self.syn_ports.count() >= SCANNED_PORTS;
-        let syn = self.syns >= half_open && self.completed * 5 < self.syns && !is_scan;
-        let alone = |all: u32, own: u32| all.saturating_sub(own);
+        let part = |counted: u64| counted as f64 * self.sure(counted);
+        let opened = part(self.syns) >= half_open as f64;
+        let syn = opened && self.completed * 5 < self.syns && !is_scan;
+        let alone = |all: u32, own: u32| all.saturating_sub(own + self.chance(all, own));
         let unasked = alone(self.reflectors.count(), self.asked.count());
-        let large = self.reflected_bytes >= LARGE_BYTES && unasked >= FEW_REFLECTORS;
-        let udp = unasked >= s.reflectors && self.reflected >= 2 * u64::from(s.reflectors) || large;
+        let reflected = self.sure(self.reflected);
+        let large = self.reflected_bytes as f64 * reflected >= LARGE_BYTES as f64
+            && unasked >= FEW_REFLECTORS;
+        let many_answers = self.reflected as f64 * reflected >= f64::from(2 * s.reflectors);
+        let udp = unasked >= s.reflectors && many_answers || large;
         let unopened = alone(self.acking.count(), self.opened.count());
         // stray answers come from few hosts, and nobody sends them by mistake
         let syn_ack = unopened >= s.reflectors / 2 && self.syn_acks >= u64::from(s.reflectors);
         let quiet = self.sent * 20 < self.packets;
-        let (rate, many) = (self.rate(), self.sources.count() >= MANY_SOURCES);
-        let bytes_rate = self.bytes as f64 / self.seconds();
+        let sure = self.sure(self.packets);
+        let (rate, many) = (sure * self.rate(), self.sources.count() >= MANY_SOURCES);
+        let bytes_rate = sure * self.bytes as f64 / self.seconds();
         let volume = quiet
             && (rate >= f64::from(s.packets)
                 || bytes_rate >= s.bytes as f64
                 || many && rate >= f64::from(s.packets_many_sources));
-        let pings = self.icmp as f64 / self.seconds() >= f64::from(s.packets_many_sources);
+        let pings = part(self.icmp) / self.seconds() >= f64::from(s.packets_many_sources);
         // a stream goes to one port
         let scattered = quiet
             && self.udp_ports.count() >= SCATTERED
@@ -440,6 +467,8 @@ const UNOPENED: &str = "hosts that answered a SYN that was not sent, in a minute
 const RATE: &str = "packets a second";
 const BYTES_RATE: &str = "bytes a second";
 const CLIENTS: &str = "clients that ask for leases in the window";
+/// Of fewer sampled packets nothing is concluded.
+const SAMPLES_MIN: f64 = 10.0;
 /// The window of answers that nobody asked for.
 const LONG_MS: i64 = 60_000;
 /// So many ports of few sources are a scan.
