@@ -236,6 +236,7 @@ impl CaptureShard {
                     return;
                 }
                 let before = self.book.other().count(Outcome::FragmentConflicts);
+                let mut overlaps = false;
                 let found = match self.fragments.add(&packet, self.book.other()) {
                     Added::Waiting => None,
                     Added::Refused => {
@@ -244,6 +245,7 @@ impl CaptureShard {
                         None
                     }
                     Added::Whole(g) => {
+                        overlaps = g.overlapping;
                         let whole = self.again.whole(
                             head_of(&g, head.link_type),
                             g.envelope,
@@ -257,6 +259,9 @@ impl CaptureShard {
                     && self.rules.is_some()
                 {
                     self.conflicts.push(of_fragments(&packet));
+                }
+                if let (true, Some(rules)) = (overlaps, &mut self.rules) {
+                    rules.fragments_overlap(&packet, self.book.other());
                 }
                 if let Some(whole) = found {
                     if let Some(rules) = &mut self.rules {

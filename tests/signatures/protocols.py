@@ -427,6 +427,14 @@ def odd_ipv4(client):
 
 
 @way
+def odd_fragments(client):
+    whole = summed(client, SERVER, 17, struct.pack("!HHHH", 40_000, 9, 48, 0) + bytes(range(40)), 6)
+    def part(first, last, more):
+        return ip(client, SERVER, 17, whole[first:last], 77, (0x2000 if more else 0) | first // 8)
+    return [part(0, 32, True), part(24, 48, False), ip(client, SERVER, 17, bytes(64), 78, 0x1FFF)]
+
+
+@way
 def odd_udp(client):
     return [
         ip(client, SERVER, 17, struct.pack("!HHHH", 40_000, 9, 200, 0) + b"data"),
@@ -520,6 +528,54 @@ def files_to_tls(client):
     )
 
 
+# What lines of alerts say: keys as the checks of suricata-verify name them, and values. How many lines of Suricata's file fit is in filters.json.
+FILTERS = [
+    {"alert.signature_id": 400, "http.hostname": "www.example.com", "http.url": "/files/report.pdf?x=1", "http.http_method": "GET"},
+    {"alert.signature_id": 400, "http.protocol": "HTTP/1.1", "http.status": 200, "http.length": 44, "http.http_content_type": "application/pdf"},
+    {"alert.signature_id": 400, "direction": "to_client", "tx_id": 0, "app_proto": "http", "not-has-key": "http.http_refer"},
+    {"alert.signature_id": 400, "files[0].filename": "/files/report.pdf", "files[0].size": 44, "files[0].state": "CLOSED", "files.__len": 1},
+    {"alert.signature_id": 412, "files[0].filename": "Invoice.EXE", "http.url": "/get.php"},
+    {"alert.signature_id": 415, "smtp.helo": "a.example", "smtp.mail_from": "<a@example.com>", "smtp.rcpt_to[0]": "<b@example.com>"},
+    {"alert.signature_id": 500, "dns.query[0].rrname": "listed.example", "dns.query[0].rrtype": "A", "dns.query[0].type": "query"},
+    {"alert.signature_id": 507, "dns.query[0].z": True, "dns.query[0].opcode": 0, "dns.version": 2},
+    {"alert.signature_id": 900, "tls.sni": "mx.inside.example", "app_proto": "tls", "dest_port": 25},
+    {"alert.signature_id": 903, "tls.sni": "web.inside.example", "tls.version": "TLS 1.2", "direction": "to_client"},
+    {"alert.signature_id": 722, "icmp_type": 180, "icmp_code": 0, "proto": "IPv6-ICMP", "not-has-key": "src_port"},
+    {"alert.signature_id": 703, "not-has-key": "src_ip", "has-key": "pcap_cnt"},
+    {"event_type": "alert", "alert.signature_id": 602, "http.url.__startswith": "/", "pkt_src": "wire/pcap"},
+    {"event_type": "alert", "app_proto": "dns", "dns.query[0].rrname.__contains": "example"},
+    {"event_type": "alert", "alert.action": "allowed", "alert.severity": 3, "alert.gid": 1, "app_proto": "smb", "proto": "TCP", "dest_port": 445},
+    {"event_type": "alert", "flow.src_ip": "10.8.0.13", "flow.dest_port": 80},
+]
+
+
+def value_of(event, key):
+    for part in key.replace("]", "").replace("[", ".").split("."):
+        if part == "__len":
+            return len(event)
+        try:
+            event = event[int(part)] if isinstance(event, list) else event[part]
+        except (KeyError, IndexError, TypeError, ValueError):
+            return None
+    return event
+
+
+def fits(event, wanted):
+    for key, value in wanted.items():
+        if key in ("has-key", "not-has-key"):
+            if (value_of(event, value) is not None) != (key == "has-key"):
+                return False
+        elif key.endswith(".__startswith"):
+            if not str(value_of(event, key.rsplit(".", 1)[0])).startswith(value):
+                return False
+        elif key.endswith(".__contains"):
+            if value not in str(value_of(event, key.rsplit(".", 1)[0])):
+                return False
+        elif value_of(event, key) != value:
+            return False
+    return True
+
+
 def main():
     timed = []
     for number, build in enumerate(ways, 1):
@@ -538,8 +594,11 @@ def main():
     if len(sys.argv) > 1:
         # the alerts of Suricata, to be kept
         counts = {}
-        for line in open(sys.argv[1], encoding="utf-8"):
-            event = json.loads(line)
+        events = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
+        events = [event for event in events if event["event_type"] == "alert"]
+        filters = [{"match": wanted, "count": sum(fits(event, wanted) for event in events)} for wanted in FILTERS]
+        (HERE / "filters.json").write_text("[\n" + ",\n".join(json.dumps(f) for f in filters) + "\n]\n")
+        for event in events:
             if event["event_type"] == "alert":
                 sid = str(event["alert"]["signature_id"])
                 counts[sid] = counts.get(sid, 0) + 1

@@ -214,7 +214,6 @@ const RAISED: &[&str] = &[
 ];
 /// Buffers that no parser fills.
 pub(super) const UNTOLD: &[&str] = &[
-    "http2.header_name",
     "pgsql.query",
     "quic.cyu.hash",
     "quic.cyu.string",
@@ -254,6 +253,8 @@ const TOLD: &[&str] = &[
     "tls_cert_expired",
     "tls_cert_valid",
     "tls.version",
+    "tls.cert_chain_len",
+    "tls_cert_chain_len",
     "ssl_state",
     "ssl_version",
     "ssh.protoversion",

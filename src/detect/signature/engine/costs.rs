@@ -130,6 +130,20 @@ impl Demoted {
     }
 }
 
+#[cfg(test)]
+impl Demoted {
+    /// A demotion of the first rule, which might have cost 10.
+    pub(in super::super) fn testing(program: &Arc<Program>, time_ns: i64, work: u64) -> Self {
+        Demoted {
+            program: program.clone(),
+            rule: 0,
+            time_ns,
+            work,
+            work_max: 10,
+        }
+    }
+}
+
 impl std::fmt::Display for Demoted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let rule = self.rule();

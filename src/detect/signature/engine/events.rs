@@ -10,6 +10,13 @@ pub(super) fn of_packet(p: &PacketView<'_>, say: &mut impl FnMut(&'static str)) 
         6 => ipv6(p, packet, say),
         _ => false,
     };
+    let end = p.fragment.map_or(0, |f| f.offset + p.payload_len);
+    if is_whole && end > PACKET_MAX {
+        say(match p.version {
+            4 => "decoder.ipv4.frag_pkt_too_large",
+            _ => "decoder.ipv6.frag_pkt_too_large",
+        });
+    }
     if !is_whole || p.fragment.is_some_and(|f| f.offset > 0) {
         return;
     }
@@ -476,6 +483,8 @@ const DESTINATION: [&str; 2] = [
 ];
 /// Options of IPv4 that are known: record route, quick start, time stamp, security, loose route, commercial security, stream, strict route, router alert.
 const KNOWN_OPTIONS: &[u8] = &[7, 25, 68, 130, 131, 134, 136, 137, 148];
+/// Octets that a packet may have.
+const PACKET_MAX: u32 = 65_535;
 const HEADERS_MAX: usize = 32;
 const VLANS_MAX: usize = 3;
 
@@ -496,6 +505,7 @@ pub(in super::super) const RAISED: &[&str] = &[
     "decoder.ipv6.exthdr_dupl_dh", "decoder.ipv6.exthdr_dupl_rh", "decoder.ipv6.rh_type_0", "decoder.ipv6.exthdr_dupl_fh",
     "decoder.ipv6.exthdr_dupl_ah", "decoder.ipv6.exthdr_ah_res_not_null", "decoder.ipv6.exthdr_dupl_eh",
     "decoder.ipv6.fh_non_zero_reserved_field", "decoder.ipv6.exthdr_useless_fh", "decoder.ipv6.frag_invalid_length",
+    "decoder.ipv4.frag_pkt_too_large", "decoder.ipv6.frag_pkt_too_large", "decoder.ipv4.frag_overlap", "decoder.ipv6.frag_overlap",
     "decoder.ipv6.exthdr_invalid_optlen", "decoder.ipv6.zero_len_padn", "decoder.ipv6.hopopts_unknown_opt",
     "decoder.ipv6.hopopts_only_padding", "decoder.ipv6.dstopts_unknown_opt", "decoder.ipv6.dstopts_only_padding",
 ];

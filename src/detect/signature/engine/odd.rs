@@ -24,6 +24,18 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// The fragment with which a packet is whole whose fragments overlapped.
+    pub fn fragments_overlap(&mut self, p: &PacketView<'_>, tally: &mut Tally) {
+        let event = match p.version {
+            4 => "decoder.ipv4.frag_overlap",
+            _ => "decoder.ipv6.frag_overlap",
+        };
+        self.reading.desk.raised(p, None, &[event], tally);
+        self.reading.desk.settle(None);
+    }
+}
+
 impl Reading {
     /// Tries the rules about what is odd about a packet, beside what its connection has found so.
     pub(super) fn odd(

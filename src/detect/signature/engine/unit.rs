@@ -24,6 +24,8 @@ pub(super) struct Unit {
     later: Vec<Later>,
     /// Values that rules were tried with.
     pub known: usize,
+    /// Certificates of its chain.
+    pub certificates: u32,
     /// Bytes of its body, as far as bodies are unpacked.
     pub body_bytes: u64,
     /// The lowest byte of numbers goes first, as a header of DCE/RPC says.

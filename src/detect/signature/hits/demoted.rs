@@ -82,3 +82,40 @@ impl Open {
         self.changed = true;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::signature::engine::Program;
+    use crate::detect::signature::{Context, LiveSettings, RuleSet, Settings, Source, Tuning};
+    use std::sync::Arc;
+
+    #[test]
+    fn demotions_of_a_rule_are_one_incident_that_grows() {
+        let bytes = b"alert tcp any any -> any any (msg:\"dear\"; pcre:\"/a+b/\"; sid:7; rev:2;)";
+        let set = RuleSet::load(&[Source { file: "t", bytes }], &Context::default());
+        let settings = Settings::default();
+        let program = Program::new(&set, &Tuning::default(), &settings, None).expect("a program");
+        let program = Arc::new(program);
+        let demoted = |second: i64, work| Demoted::testing(&program, second * 1_000_000_000, work);
+        let mut hits = Hits::new(&LiveSettings::default());
+        assert!(hits.demoted(&demoted(100, 50)) && hits.demoted(&demoted(130, 40)));
+        hits.tick(200_000, true);
+        let ready = hits.take_ready();
+        let [d] = &ready[..] else {
+            panic!("{ready:?}");
+        };
+        assert_eq!(
+            (d.kind.name(), d.sid, d.count),
+            ("rule_demoted", Some(7), 2)
+        );
+        assert_eq!((d.first_ms, d.last_ms), (100_000, 130_000));
+        assert_eq!(d.entity, Entity::Collector);
+        let figure = &d.evidence.figures[0];
+        assert_eq!((figure.observed, figure.threshold), (50.0, Some(10.0)));
+        // after the silence that ends incidents it is another one
+        assert!(hits.demoted(&demoted(100_000, 60)));
+        hits.finish();
+        assert_ne!(hits.take_ready()[0].id, d.id);
+    }
+}

@@ -51,12 +51,13 @@ pub(super) fn begins(bytes: &[u8]) -> bool {
 impl Said {
     /// Whether a message has begun whose rest is still to come.
     pub(super) fn waits_for_dce(&self, half: usize) -> bool {
-        !self.dce.waiting[half].is_empty()
+        let kept = self.dce.peek();
+        kept.is_some_and(|d| !d.waiting[half].is_empty())
     }
 
     /// Bytes of a connection of its own, or of a pipe.
     pub(super) fn dce_stream(&mut self, half: usize, bytes: &[u8]) {
-        let mut waiting = std::mem::take(&mut self.dce.waiting[half]);
+        let mut waiting = std::mem::take(&mut self.dce.get().waiting[half]);
         waiting.extend_from_slice(bytes);
         let mut rest = &waiting[..];
         while let Some(head) = rest.first_chunk::<16>() {
@@ -74,7 +75,7 @@ impl Said {
             rest = tail;
         }
         let rest = if rest.len() > WAITING_MAX { &[] } else { rest };
-        self.dce.waiting[half] = rest.to_vec();
+        self.dce.get().waiting[half] = rest.to_vec();
     }
 
     /// A message over a connection, or in a pipe.
@@ -104,7 +105,7 @@ impl Said {
                 }
             }
             RESPONSE => {
-                let calls = &mut self.dce.calls;
+                let calls = &mut self.dce.get().calls;
                 let at = calls.iter().position(|c| c.0 == head.call);
                 let last = head.flags & LAST != 0;
                 let operation = at.map(|at| match last {
@@ -121,11 +122,11 @@ impl Said {
     }
 
     fn call(&mut self, half: usize, head: &Head, operation: u16, stub: &[u8]) {
-        if self.dce.calls.len() >= CALLS_MAX {
-            self.dce.calls.remove(0);
+        if self.dce.get().calls.len() >= CALLS_MAX {
+            self.dce.get().calls.remove(0);
         }
         if head.flags & FIRST != 0 {
-            self.dce.calls.push((head.call, operation));
+            self.dce.get().calls.push((head.call, operation));
         }
         self.stub(half, head, Some(operation), stub);
     }
@@ -133,10 +134,10 @@ impl Said {
     /// Stub data of a fragment; with the last one all of it is told.
     fn stub(&mut self, half: usize, head: &Head, operation: Option<u16>, stub: &[u8]) {
         if head.flags & FIRST != 0 {
-            self.dce.stubs[half].clear();
+            self.dce.get().stubs[half].clear();
         }
         let limit = self.limits.body_max;
-        let kept = &mut self.dce.stubs[half];
+        let kept = &mut self.dce.get().stubs[half];
         let room = limit.saturating_sub(kept.len());
         kept.extend_from_slice(&stub[..stub.len().min(room)]);
         if head.flags & LAST == 0 {
@@ -145,6 +146,7 @@ impl Said {
         let stub = std::mem::take(kept);
         let granted: Vec<_> = self
             .dce
+            .get()
             .interfaces
             .iter()
             .filter(|i| i.is_granted)
@@ -168,7 +170,7 @@ impl Said {
     fn bind(&mut self, list: &[u8], little: bool) {
         let count = list.first().copied().unwrap_or(0);
         let mut rest = list.get(4..).unwrap_or_default();
-        self.dce.asked.clear();
+        self.dce.get().asked.clear();
         for _ in 0..count {
             let Some(item) = rest.first_chunk::<24>() else {
                 return;
@@ -180,9 +182,9 @@ impl Said {
                 version: short(&item[20..], little).unwrap_or(0),
                 is_granted: false,
             };
-            self.dce.asked.push(context);
-            if self.dce.interfaces.len() < INTERFACES_MAX {
-                self.dce.interfaces.push(interface);
+            self.dce.get().asked.push(context);
+            if self.dce.get().interfaces.len() < INTERFACES_MAX {
+                self.dce.get().interfaces.push(interface);
             }
             let size = 24 + 20 * usize::from(item[2]);
             rest = rest.get(size..).unwrap_or_default();
@@ -196,14 +198,14 @@ impl Said {
         let at = (2 + address).next_multiple_of(4);
         let count = body.get(at).copied().unwrap_or(0);
         let results = body.get(at + 4..).unwrap_or_default();
-        let asked = std::mem::take(&mut self.dce.asked);
+        let asked = std::mem::take(&mut self.dce.get().asked);
         for (context, result) in asked
             .iter()
             .zip(results.chunks_exact(24))
             .take(count.into())
         {
             let is = |i: &&mut Interface| i.context == *context;
-            if let Some(i) = self.dce.interfaces.iter_mut().rfind(is) {
+            if let Some(i) = self.dce.get().interfaces.iter_mut().rfind(is) {
                 i.is_granted = short(result, little) == Some(0);
             }
         }

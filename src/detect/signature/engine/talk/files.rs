@@ -12,7 +12,8 @@ use std::fmt;
 #[derive(Debug, Default)]
 pub(super) struct FileFacts {
     bytes: u64,
-    digests: Digests,
+    /// None where rules ask for none.
+    digests: Option<Box<Digests>>,
 }
 
 /// Digests in the making: those that rules ask for.
@@ -35,18 +36,20 @@ impl FileFacts {
         let [md5, sha1, sha256] = wanted.digests;
         FileFacts {
             bytes: 0,
-            digests: Digests {
-                md5: md5.then(Md5::new),
-                sha1: sha1.then(|| Context::new(&SHA1_FOR_LEGACY_USE_ONLY)),
-                sha256: sha256.then(|| Context::new(&SHA256)),
-            },
+            digests: (md5 || sha1 || sha256).then(|| {
+                Box::new(Digests {
+                    md5: md5.then(Md5::new),
+                    sha1: sha1.then(|| Context::new(&SHA1_FOR_LEGACY_USE_ONLY)),
+                    sha256: sha256.then(|| Context::new(&SHA256)),
+                })
+            }),
         }
     }
 
     /// Further bytes of it.
     pub fn take(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
-        let d = &mut self.digests;
+        let Some(d) = &mut self.digests else { return };
         d.md5.iter_mut().for_each(|md5| md5.update(bytes));
         let shas = d.sha1.iter_mut().chain(&mut d.sha256);
         shas.for_each(|sha| sha.update(bytes));
@@ -60,7 +63,7 @@ impl FileFacts {
     /// It is whole: its size and its digests are known.
     pub fn tell(&mut self, unit: &mut Unit) {
         unit.number("filesize", self.bytes);
-        let d = std::mem::take(&mut self.digests);
+        let Some(d) = self.digests.take() else { return };
         if let Some(md5) = d.md5 {
             unit.part("filemd5", md5.finalize().to_vec());
         }

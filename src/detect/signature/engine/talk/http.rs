@@ -191,6 +191,7 @@ impl Said {
             unit.word("http.request_auth_unrecognized", "");
         }
         fields.tell(unit, "cookie", REQUEST_HEADER);
+        header_names(unit, head);
         heads::of_request(unit, head);
     }
 
@@ -226,6 +227,7 @@ impl Said {
             }
         }
         fields.tell(unit, "set-cookie", RESPONSE_HEADER);
+        header_names(unit, head);
         heads::of_answer(unit, head, is_asked);
         if self.limits.wanted.events {
             self.share_events();
@@ -353,6 +355,15 @@ impl Said {
     }
 }
 
+/// The names of the fields of HTTP/2, each.
+fn header_names(unit: &mut Unit, head: &Head<'_>) {
+    if head.stream > 0 && unit.wants(HEADER_NAME) {
+        head.headers
+            .iter()
+            .for_each(|(name, _)| unit.add(HEADER_NAME, name));
+    }
+}
+
 /// The three parts of a start line, as it was sent; none where there is no line.
 fn words(line: &[u8]) -> Option<[&[u8]; 3]> {
     if line.is_empty() {
@@ -412,6 +423,7 @@ const HOST: Buffer = Buffer::named("http.host");
 const HOST_RAW: Buffer = Buffer::named("http.host.raw");
 const REQUEST_HEADER: Buffer = Buffer::named("http.request_header");
 const RESPONSE_HEADER: Buffer = Buffer::named("http.response_header");
+const HEADER_NAME: Buffer = Buffer::named("http2.header_name");
 const STAT_CODE: Buffer = Buffer::named("http.stat_code");
 const STAT_MSG: Buffer = Buffer::named("http.stat_msg");
 const RESPONSE_LINE: Buffer = Buffer::named("http.response_line");

@@ -58,12 +58,12 @@ pub(super) struct Said {
     mail: mail::Mail,
     ssh: ssh::Ssh,
     ftp: ftp::Ftp,
-    smb: smb::Smb,
+    smb: Rare<smb::Smb>,
     kerberos: asn::Kerberos,
     mqtt: mqtt::Mqtt,
-    dce: dce::Dce,
-    industry: industry::Industry,
-    remote: remote::Remote,
+    dce: Rare<dce::Dce>,
+    industry: Rare<industry::Industry>,
+    remote: Rare<remote::Remote>,
     /// On the way to TLS, and what the conversation was before.
     upgrade: Upgrade,
     was: &'static str,
@@ -72,6 +72,25 @@ pub(super) struct Said {
     file: Vec<u8>,
     /// The protocol is one of which nothing is read here.
     is_unread: bool,
+}
+
+/// What few conversations keep: made when it is needed.
+#[derive(Debug, Default)]
+struct Rare<T>(Option<Box<T>>);
+
+impl<T: Default> Rare<T> {
+    fn get(&mut self) -> &mut T {
+        self.0.get_or_insert_default()
+    }
+
+    fn peek(&self) -> Option<&T> {
+        self.0.as_deref()
+    }
+
+    /// Memory that it takes, with what `more` says that it keeps.
+    fn room(&self, more: impl Fn(&T) -> usize) -> usize {
+        self.peek().map_or(0, |kept| size_of::<T>() + more(kept))
+    }
 }
 
 /// How much of bodies is kept, and when they are looked at.
@@ -144,13 +163,16 @@ impl Talk {
 
     /// Memory that it takes, about.
     pub fn room(&self) -> usize {
-        let asked = self.said.asked.iter();
-        let units = self.said.units.iter().chain(asked);
-        let units = units.map(Unit::room).sum::<usize>();
-        let kept = self.said.file.capacity() + self.said.http.room() + self.said.mail.room();
-        let more = self.said.kerberos.room() + self.said.mqtt.room() + self.said.dce.room();
-        let more = more + self.said.industry.room() + self.said.remote.room();
-        self.listener.room() + units + kept + self.said.smb.room() + more
+        let said = &self.said;
+        let units = said.units.iter().chain(&said.asked).map(Unit::room);
+        let units = units.sum::<usize>() + said.asked.len() * size_of::<Unit>();
+        let kept = said.file.capacity() + said.http.room() + said.mail.room();
+        let more = said.kerberos.room() + said.mqtt.room();
+        let rare = said.smb.room(smb::Smb::room)
+            + said.dce.room(dce::Dce::room)
+            + said.industry.room(industry::Industry::room)
+            + said.remote.room(remote::Remote::room);
+        self.listener.room() + units + kept + more + rare
     }
 
     /// Keeps what a client asked until its answer is whole; what has no answer goes with time.
@@ -262,10 +284,15 @@ impl Talk {
         }
         if self.listener.is_done() {
             // nothing more comes of what TLS says in the clear
-            self.said
-                .units
-                .iter_mut()
-                .for_each(|u| u.is_whole |= self.said.proto == AppProto::Tls);
+            let is_tls = self.said.proto == AppProto::Tls;
+            for unit in self.said.units.iter_mut().filter(|u| is_tls && !u.is_whole) {
+                if unit.certificates > 0 {
+                    let count = u64::from(unit.certificates);
+                    unit.number("tls.cert_chain_len", count);
+                    unit.number("tls_cert_chain_len", count);
+                }
+                unit.is_whole = true;
+            }
         }
     }
 }

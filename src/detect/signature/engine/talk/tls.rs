@@ -48,6 +48,7 @@ impl Said {
         let now_s = self.time_ns.div_euclid(1_000_000_000);
         let unit = self.open(half);
         unit.add(CERTS, der);
+        unit.certificates += 1;
         if place > 0 {
             return;
         }
