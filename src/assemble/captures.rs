@@ -181,8 +181,9 @@ impl Readers {
 
 fn capture_shard(config: &Config, back: Back) -> CaptureShard {
     let dissector = Dissector::new(&config.dissect);
-    let fragments = Fragments::new(&config.reassemble.fragments);
-    let apps = Apps::new(&config.reassemble, Wishes::default());
+    let reassemble = config.reassemble.keyed(rand::rng().random());
+    let fragments = Fragments::new(&reassemble.fragments);
+    let apps = Apps::new(&reassemble, Wishes::default());
     let meter = Meter::new(&config.meter, rand::rng().random()).with_apps(apps);
     let book = Book::new(ACCOUNTS_MAX);
     CaptureShard::new(dissector, fragments, meter, back, book)

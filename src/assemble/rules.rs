@@ -31,12 +31,8 @@ pub fn load(config: &Config, before: Option<&Maker>) -> Result<Option<Maker>, St
         Some(before) => before.with(program),
         None => {
             let seed = rand::rng().random();
-            Maker::new(
-                program,
-                (limits, &settings.engine),
-                &config.reassemble,
-                seed,
-            )
+            let reassemble = config.reassemble.keyed(seed);
+            Maker::new(program, (limits, &settings.engine), &reassemble, seed)
         }
     }))
 }

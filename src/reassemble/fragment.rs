@@ -128,7 +128,7 @@ impl Fragments {
     pub fn new(settings: &FragmentSettings) -> Self {
         Fragments {
             settings: settings.clone(),
-            waiting: HashMap::with_hasher(FixedState::default()),
+            waiting: HashMap::with_hasher(FixedState::with_seed(settings.hash_seed)),
             slots: Vec::new(),
             free: Vec::new(),
             ends: None,
@@ -209,7 +209,7 @@ impl Fragments {
             slots, out, other, ..
         } = self;
         let partial = &slots[slot as usize];
-        let conflicting = partial.overlapping && partial.conflicts();
+        let conflicting = partial.overlapping && partial.conflicts(other);
         if !partial.whole(out, partial.by_policy()) {
             tally.add(Outcome::FragmentsRejected, frames);
             return Added::Refused;
@@ -418,18 +418,21 @@ impl Partial {
         })
     }
 
-    /// Whether two fragments say different things of the same octets.
-    fn conflicts(&self) -> bool {
-        let data = |p: &Piece, from: u32, to: u32| {
-            let at = p.at + from - p.offset;
-            &self.store[at as usize..(at + to - from) as usize]
-        };
-        self.pieces.iter().enumerate().any(|(i, a)| {
-            let behind = self.pieces[i + 1..].iter();
-            behind.take_while(|b| b.offset < a.end()).any(|b| {
-                let to = a.end().min(b.end());
-                data(a, b.offset, to) != data(b, b.offset, to)
-            })
+    /// Whether two fragments of a whole packet say different things of the same octets: one of them then says something else than the first
+    /// in order, whose octets are laid into `octets`.
+    fn conflicts(&self, octets: &mut Vec<u8>) -> bool {
+        octets.clear();
+        self.pieces.iter().any(|p| {
+            let data = &self.store[p.at as usize..(p.at + p.len) as usize];
+            let shared = octets
+                .len()
+                .saturating_sub(p.offset as usize)
+                .min(data.len());
+            let (known, new) = data.split_at(shared);
+            let from = p.offset as usize;
+            let differs = octets.get(from..from + shared) != Some(known);
+            octets.extend_from_slice(new);
+            differs
         })
     }
 

@@ -14,6 +14,17 @@ pub struct Settings {
     pub app: AppSettings,
 }
 
+impl Settings {
+    /// The same with a key of all hashes: a secret in `run`. Without one, as in `replay`, it is a constant.
+    pub fn keyed(&self, hash_seed: u64) -> Settings {
+        let mut keyed = self.clone();
+        keyed.fragments.hash_seed = hash_seed;
+        keyed.streams.hash_seed = hash_seed;
+        keyed.app.hash_seed = hash_seed;
+        keyed
+    }
+}
+
 /// `[reassemble.app]`: what is read of what conversations say.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -43,6 +54,9 @@ pub struct AppSettings {
     pub expected_max: usize,
     /// Seconds of packet time that they are waited for. Default 180.
     pub expected_wait_s: u32,
+    /// Key of hashes ([`Settings::keyed`]); not configured.
+    #[serde(skip)]
+    pub hash_seed: u64,
 }
 
 impl Default for AppSettings {
@@ -59,6 +73,7 @@ impl Default for AppSettings {
             inflation_max: 200,
             expected_max: 1 << 14,
             expected_wait_s: 180,
+            hash_seed: 0,
         }
     }
 }
@@ -71,10 +86,15 @@ pub struct StreamSettings {
     pub depth_max: u64,
     /// Bytes of a direction that wait; past it the gap before them is given up. Default 256 KiB.
     pub waiting_max: usize,
+    /// Segments of a direction that wait; past it the gap before them is given up. Default 1,024.
+    pub segments_max: u32,
     /// How far ahead a segment may be and wait, bytes. Default 1 MiB.
     pub ahead_max: u32,
-    /// Bytes that wait, of a shard; past it gaps are given up. Default 64 MiB.
+    /// Memory of what waits, of a shard; past it gaps are given up. Default 64 MiB.
     pub bytes_max: usize,
+    /// Key of hashes ([`Settings::keyed`]); not configured.
+    #[serde(skip)]
+    pub hash_seed: u64,
 }
 
 impl Default for StreamSettings {
@@ -82,8 +102,10 @@ impl Default for StreamSettings {
         StreamSettings {
             depth_max: 1 << 20,
             waiting_max: 256 << 10,
+            segments_max: 1024,
             ahead_max: 1 << 20,
             bytes_max: 64 << 20,
+            hash_seed: 0,
         }
     }
 }
@@ -100,6 +122,9 @@ pub struct FragmentSettings {
     pub pieces_max: usize,
     /// Seconds of packet time that fragments wait, from the first (RFC 8200 section 4.5). Default 60.
     pub wait_s: u32,
+    /// Key of hashes ([`Settings::keyed`]); not configured.
+    #[serde(skip)]
+    pub hash_seed: u64,
 }
 
 impl Default for FragmentSettings {
@@ -109,6 +134,7 @@ impl Default for FragmentSettings {
             bytes_max: 16 << 20,
             pieces_max: 2048,
             wait_s: 60,
+            hash_seed: 0,
         }
     }
 }

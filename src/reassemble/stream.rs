@@ -65,10 +65,12 @@ struct Half {
     seq: u32,
     /// Bytes that are handed out or given up.
     next: u64,
-    /// First segment that waits, by offset.
+    /// First and last segment that wait, by offset.
     head: u32,
-    /// Bytes that wait.
+    tail: u32,
+    /// Bytes that wait, and in how many segments.
     waiting: u32,
+    segments: u32,
     state: State,
     conflicting: bool,
     /// The last segments that were handed out, in a ring.
@@ -101,7 +103,9 @@ impl Default for Half {
             seq: 0,
             next: 0,
             head: NONE,
+            tail: NONE,
             waiting: 0,
+            segments: 0,
             state: State::Unseen,
             conflicting: false,
             passed: Default::default(),
@@ -116,9 +120,10 @@ pub struct Streams {
     settings: StreamSettings,
     nodes: Vec<Node>,
     free: u32,
-    /// Bytes that wait, and bytes that the nodes have room for.
+    /// Memory of what waits, and of what the nodes have room for.
     bytes: usize,
     room: usize,
+    state: FixedState,
     /// Octets for which others stand, where somebody wants them.
     others: Option<Vec<Other>>,
 }
@@ -131,6 +136,14 @@ struct Node {
     data: Vec<u8>,
 }
 
+impl Node {
+    /// Place behind its last byte.
+    #[inline]
+    fn end(&self) -> u64 {
+        self.at + self.data.len() as u64
+    }
+}
+
 impl Streams {
     /// An empty pool with these bounds.
     pub fn new(settings: &StreamSettings) -> Self {
@@ -140,6 +153,7 @@ impl Streams {
             free: NONE,
             bytes: 0,
             room: 0,
+            state: FixedState::with_seed(settings.hash_seed),
             others: None,
         }
     }
@@ -168,7 +182,7 @@ impl Streams {
         }
     }
 
-    /// Bytes that wait.
+    /// Memory of what waits.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
@@ -204,7 +218,7 @@ impl Streams {
         if ahead == 0 && h.head == NONE && s.bytes.len() == s.len as usize {
             // the usual way: nothing waits, nothing is missing
             let offset = h.next;
-            h.remember(offset, s.bytes);
+            h.remember(&self.state, offset, s.bytes);
             h.pass(u64::from(s.len));
             each(
                 Piece {
@@ -260,7 +274,7 @@ impl Streams {
         let at = h.next as i64 + i64::from(ahead);
         let end = at + i64::from(s.len);
         let next = h.next as i64;
-        if at < next && h.differs(at, s.bytes) {
+        if at < next && h.differs(&self.state, at, s.bytes) {
             tally.one(Outcome::SegmentConflicts);
             h.conflicting = true;
             // what was sent before the first octet is no reading of anything
@@ -281,7 +295,7 @@ impl Streams {
         };
         let at = at.max(next) as u64;
         if at == h.next && h.head == NONE {
-            h.remember(at, bytes);
+            h.remember(&self.state, at, bytes);
             h.pass(bytes.len() as u64);
             each(
                 Piece {
@@ -301,7 +315,8 @@ impl Streams {
         self.hand_out(stream, half, tally, each);
         loop {
             let h = &stream.halves[half];
-            let many = h.waiting as usize > self.settings.waiting_max;
+            let many = h.waiting as usize > self.settings.waiting_max
+                || h.segments > self.settings.segments_max;
             if h.head == NONE || !many && self.bytes <= self.settings.bytes_max {
                 break;
             }
@@ -343,7 +358,7 @@ impl Streams {
         let node = &self.nodes[h.head as usize];
         let gap = node.at - h.next;
         tally.one(Outcome::StreamGaps);
-        h.remember(node.at, &node.data);
+        h.remember(&self.state, node.at, &node.data);
         each(
             Piece {
                 half: half as u8,
@@ -375,7 +390,7 @@ impl Streams {
             }
             let known = (h.next - node.at) as usize;
             if let Some(bytes) = node.data.get(known..).filter(|b| !b.is_empty()) {
-                h.remember(h.next, bytes);
+                h.remember(&self.state, h.next, bytes);
                 each(
                     Piece {
                         half: half as u8,
@@ -394,6 +409,10 @@ impl Streams {
     /// Lets bytes wait, where others are not there already.
     fn put(&mut self, h: &mut Half, half: usize, mut at: u64, mut bytes: &[u8], tally: &mut Tally) {
         let (mut before, mut here) = (NONE, h.head);
+        // mostly it comes behind all that wait
+        if h.tail != NONE && self.nodes[h.tail as usize].end() <= at {
+            (before, here) = (h.tail, NONE);
+        }
         while !bytes.is_empty() {
             let end = at + bytes.len() as u64;
             if here == NONE {
@@ -401,7 +420,7 @@ impl Streams {
                 return;
             }
             let node = &mut self.nodes[here as usize];
-            let node_end = node.at + node.data.len() as u64;
+            let node_end = node.end();
             if node_end <= at {
                 (before, here) = (here, node.next);
                 continue;
@@ -472,8 +491,12 @@ impl Streams {
             NONE => h.head = place,
             before => self.nodes[before as usize].next = place,
         }
+        if next == NONE {
+            h.tail = place;
+        }
         h.waiting += bytes.len() as u32;
-        self.bytes += bytes.len();
+        h.segments += 1;
+        self.bytes += bytes.len() + NODE_BYTES;
         place
     }
 
@@ -481,8 +504,12 @@ impl Streams {
         let place = h.head;
         let node = &mut self.nodes[place as usize];
         h.head = node.next;
+        if h.head == NONE {
+            h.tail = NONE;
+        }
         h.waiting -= node.data.len() as u32;
-        self.bytes -= node.data.len();
+        h.segments -= 1;
+        self.bytes -= node.data.len() + NODE_BYTES;
         node.data.clear();
         // memory of what is free is bounded like what waits
         if self.room > self.settings.bytes_max {
@@ -532,7 +559,7 @@ impl Half {
 
     /// Keeps what is needed to know a segment again that is handed out.
     #[inline]
-    fn remember(&mut self, at: u64, bytes: &[u8]) {
+    fn remember(&mut self, state: &FixedState, at: u64, bytes: &[u8]) {
         // a single octet is what asks whether the other side lives, and may be any
         if bytes.len() < 2 {
             return;
@@ -540,26 +567,22 @@ impl Half {
         self.passed[usize::from(self.passed_at)] = Passed {
             at,
             len: bytes.len() as u32,
-            hash: hash(bytes),
+            hash: state.hash_one(bytes) as u32,
         };
         self.passed_at = (self.passed_at + 1) % PASSED as u8;
     }
 
     /// Whether bytes at an offset are others than those that were handed out there, of segments that they cover whole.
     #[cold]
-    fn differs(&self, at: i64, bytes: &[u8]) -> bool {
+    fn differs(&self, state: &FixedState, at: i64, bytes: &[u8]) -> bool {
         self.passed.iter().any(|p| {
             let from = usize::try_from(p.at as i64 - at);
             let same = from
                 .ok()
                 .and_then(|from| bytes.get(from..)?.get(..p.len as usize));
-            p.len > 0 && same.is_some_and(|same| hash(same) != p.hash)
+            p.len > 0 && same.is_some_and(|same| state.hash_one(same) as u32 != p.hash)
         })
     }
-}
-
-fn hash(bytes: &[u8]) -> u32 {
-    FixedState::default().hash_one(bytes) as u32
 }
 
 /// Segments of a half that are remembered.
@@ -567,6 +590,9 @@ const PASSED: usize = 4;
 
 /// Octets for which others stand that are kept until they are taken.
 const OTHERS_MAX: usize = 16;
+
+/// What a segment that waits takes beside its bytes: its node, and what an allocation costs.
+const NODE_BYTES: usize = size_of::<Node>() + 32;
 
 /// Nowhere.
 const NONE: u32 = u32::MAX;
@@ -690,6 +716,42 @@ mod tests {
         let (stream, out, tally) = play(&mut pool, &many);
         assert_eq!((out.end, tally.count(Outcome::StreamsCut)), (300, 1));
         assert!(stream.is_open(), "the other side may go on");
+    }
+
+    /// Octets one by one behind a missing one, in order, every second one, and backwards: neither memory nor the way through them grows.
+    #[test]
+    fn tiny_segments_that_wait_are_bounded_by_their_number_and_what_they_really_take() {
+        const MANY: u32 = 50_000;
+        let ascending: Vec<u32> = (1..MANY).collect();
+        let second = ascending.iter().map(|n| 2 * n).collect();
+        let backwards = ascending.iter().rev().copied().collect();
+        for order in [ascending, second, backwards] {
+            let mut pool = streams(|_| {});
+            let (mut stream, mut tally) = (Stream::default(), Tally::default());
+            let begin = Segment {
+                syn: true,
+                seq: u32::MAX,
+                ..Default::default()
+            };
+            pool.segment(&mut stream, 0, &begin, &mut tally, &mut |_, _| {});
+            let segments_max = pool.settings.segments_max;
+            for seq in order {
+                pool.segment(
+                    &mut stream,
+                    0,
+                    &segment(seq, b"x"),
+                    &mut tally,
+                    &mut |_, _| {},
+                );
+                let waits = pool.bytes();
+                assert!(waits <= segments_max as usize * (NODE_BYTES + 1), "{waits}");
+            }
+            assert!(tally.count(Outcome::StreamGaps) > 0);
+            let places = pool.nodes.len();
+            assert!(places <= segments_max as usize + 1, "{places}");
+            pool.end(&mut stream, &mut tally, &mut |_, _| {});
+            assert_eq!(pool.bytes(), 0);
+        }
     }
 
     #[test]

@@ -40,10 +40,10 @@ pub(crate) struct Expectations {
 }
 
 impl Expectations {
-    /// Nothing expected yet.
-    pub fn new(max: usize, wait_ns: i64) -> Self {
+    /// Nothing expected yet. `hash_seed` is a secret in `run` and a constant in `replay`.
+    pub fn new(max: usize, wait_ns: i64, hash_seed: u64) -> Self {
         Expectations {
-            by_end: HashMap::with_hasher(FixedState::default()),
+            by_end: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
             order: VecDeque::new(),
             max,
             wait_ns,
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_was_announced_is_found_for_a_while() {
-        let mut kept = Expectations::new(4, 100);
+        let mut kept = Expectations::new(4, 100, 0);
         assert!(!kept.add(data(5), 0));
         assert_eq!(kept.find([end(1), end(5)], 100), Some(AppProto::FtpData));
         assert_eq!(kept.find([end(5), end(1)], 101), None);
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn the_oldest_gives_way() {
-        let mut kept = Expectations::new(2, 100);
+        let mut kept = Expectations::new(2, 100, 0);
         assert!(!kept.add(data(1), 0));
         assert!(!kept.add(data(2), 1));
         assert!(kept.add(data(3), 2));
@@ -149,12 +149,12 @@ mod tests {
         // those that are past do not count
         assert!(!kept.add(data(4), 300));
         assert_eq!(kept.order.len(), 1);
-        assert!(!Expectations::new(0, 100).add(data(1), 0));
+        assert!(!Expectations::new(0, 100, 0).add(data(1), 0));
     }
 
     #[test]
     fn renewing_is_bounded_too() {
-        let mut kept = Expectations::new(8, 1000);
+        let mut kept = Expectations::new(8, 1000, 0);
         for n in 0..100 {
             kept.add(data(7), n);
         }

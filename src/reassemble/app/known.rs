@@ -110,7 +110,7 @@ pub(super) mod tests {
                     addrs: [Addr::from_v4([10, 0, 0, 1]), Addr::from_v4([10, 0, 0, 2])],
                     ports: [40_000, 21],
                 },
-                expectations: Expectations::new(16, 1_000_000_000),
+                expectations: Expectations::new(16, 1_000_000_000, 0),
             }
         }
     }

@@ -30,6 +30,7 @@ impl Ears {
             expectations: Expectations::new(
                 settings.expected_max,
                 i64::from(settings.expected_wait_s) * 1_000_000_000,
+                settings.hash_seed,
             ),
         }
     }

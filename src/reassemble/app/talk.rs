@@ -186,6 +186,7 @@ impl Apps {
             expectations: Expectations::new(
                 settings.app.expected_max,
                 i64::from(settings.app.expected_wait_s) * 1_000_000_000,
+                settings.app.hash_seed,
             ),
         }
     }
