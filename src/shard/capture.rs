@@ -255,9 +255,8 @@ impl CaptureShard {
                         take_whole(&g, whole, &mut self.strays)
                     }
                 };
-                if self.book.other().count(Outcome::FragmentConflicts) > before
-                    && self.rules.is_some()
-                {
+                let after = self.book.other().count(Outcome::FragmentConflicts);
+                if after > before && self.rules.is_some() {
                     self.conflicts.push(of_fragments(&packet));
                 }
                 if let (true, Some(rules)) = (overlaps, &mut self.rules) {

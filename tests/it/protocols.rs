@@ -19,6 +19,7 @@ const OTHERWISE: &[(u64, u64, &str)] = &[
     ),
     (408, 1, "likewise"),
     (902, 1, "Suricata does not follow FTP to TLS"),
+    (903, 3, "likewise"),
 ];
 
 #[test]
@@ -67,9 +68,9 @@ fn lines_say_what_those_of_suricata_say() {
         let wanted = filter["match"].as_object().expect("a match");
         let count = lines.iter().filter(|l| fits(l, wanted)).count() as u64;
         if filter["count"] != count {
-            let line = lines
-                .iter()
-                .find(|l| l["alert"]["signature_id"] == wanted["alert.signature_id"]);
+            let sid = wanted.get("alert.signature_id").unwrap_or(&Value::Null);
+            let is = |l: &&Value| l["alert"]["signature_id"] == *sid;
+            let line = lines.iter().find(is);
             wrong.push(format!("{filter}: {count} of {line:?}"));
         }
         assert!(filter["count"] != 0, "{filter} asks for nothing");

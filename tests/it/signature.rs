@@ -277,7 +277,7 @@ fn list_chooses_rules_by_what_they_say_of_themselves() {
     assert_eq!(listed(&[]), [1, 2]);
     assert_eq!(listed(&["--metadata", "mitre_technique_id=T1071"]), [1]);
     assert_eq!(listed(&["--metadata", "signature_severity"]), [1, 2]);
-    assert_eq!(listed(&["--metadata", "signature_severity=None"]), []);
+    assert!(listed(&["--metadata", "signature_severity=None"]).is_empty());
     assert_eq!(listed(&["--classtype", "misc-attack"]), [2]);
     assert_eq!(listed(&["--sid", "1", "--sid", "3"]), [1]);
     assert_eq!(listed(&["--message", "rule 2"]), [2]);

@@ -350,17 +350,10 @@ impl Chain<'_> {
         }
         let size = match kind {
             0 | 43 | 60 => 8 + usize::from(rest[1]) * 8,
-            44 => 8,
-            50 => 8,
+            44 | 50 => 8,
             51 => (usize::from(rest[1]) + 2) * 4,
-            1 => {
-                say("decoder.ipv6.icmpv4");
-                return None;
-            }
-            // what carries data, and headers of mobility, HIP and SHIM6
-            4 | 6 | 17 | 41 | 47 | 58 | 132 | 135 | 139 | 140 => return None,
             _ => {
-                say("decoder.ipv6.unknown_next_header");
+                of_payload(kind, say);
                 return None;
             }
         };
@@ -432,6 +425,16 @@ impl Chain<'_> {
             say(event);
         }
         self.seen |= bit;
+    }
+}
+
+/// What stands behind the extension headers and should not.
+fn of_payload(kind: u8, say: &mut impl FnMut(&'static str)) {
+    match kind {
+        1 => say("decoder.ipv6.icmpv4"),
+        // what carries data, and headers of mobility, HIP and SHIM6
+        4 | 6 | 17 | 41 | 47 | 58 | 132 | 135 | 139 | 140 => {}
+        _ => say("decoder.ipv6.unknown_next_header"),
     }
 }
 

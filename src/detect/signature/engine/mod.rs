@@ -13,6 +13,7 @@ mod events;
 mod finder;
 mod flow;
 mod groups;
+mod hearing;
 mod hyperscan;
 mod maker;
 mod odd;
@@ -28,6 +29,7 @@ mod session;
 mod shelf;
 mod talk;
 mod unit;
+mod units;
 mod wanted;
 mod wire;
 
@@ -44,18 +46,17 @@ use super::settings::{EngineSettings, Settings};
 use super::state::Shared;
 use crate::ledger::{Outcome, Tally};
 use crate::model::{Glance, PacketView, TcpHeader, Transport};
-use crate::reassemble::app::{Ears, Ends, Heard};
+use crate::reassemble::app::Ears;
 use crate::reassemble::settings::Settings as ReassembleSettings;
-use crate::reassemble::stream::{Piece, Segment, Streams};
+use crate::reassemble::stream::{Segment, Streams};
 use ahead::Ahead;
 use desk::{At, Desk};
 use flow::{Connection, Flow, Flows, Key};
+use hearing::{Hearing, heard};
 use packet::{has_right_checksum, shift};
-use raw::Chunk;
 use session::{Part, Session, Stage, is_answer};
 use std::sync::Arc;
 use talk::Talk;
-use unit::Unit;
 
 /// What is raised of packets and streams, by the names that rules have for it.
 pub(super) fn packet_events() -> impl Iterator<Item = &'static str> {
@@ -282,29 +283,8 @@ impl Reading {
                 }
                 let right = !self.settings.checksums || has_right_checksum(p);
                 if right && flow.session.is_none() {
-                    let begun = Session::begin(&t, p.payload_len, self.settings.midstream);
-                    if begun.is_none() {
-                        self.odd.extend(match t.flags {
-                            f if f & TcpHeader::RST != 0 => Some("stream.rst_but_no_session"),
-                            f if f & TcpHeader::FIN != 0 => Some("stream.fin_but_no_session"),
-                            _ => None,
-                        });
-                    }
-                    if let Some((session, reversed)) = begun {
-                        let answers = session.is_midstream && is_answer(p.payload());
-                        if (reversed || answers) && direction == 0 && flow.counts.packets[1] == 0 {
-                            flow.first_asked = !flow.first_asked;
-                            flow.counts.packets.swap(0, 1);
-                            flow.counts.bytes.swap(0, 1);
-                            direction = 1;
-                        }
-                        at.in_stream = true;
-                        let mut session = session.from(direction);
-                        session.window(direction, &t, shift(p, &t));
-                        flow.session = Some(Box::new(Connection {
-                            session,
-                            ..Connection::default()
-                        }));
+                    if let Some(begun) = self.begin_session(flow, direction, p, &t) {
+                        (direction, at.in_stream) = (begun, true);
                     }
                 } else if let Some(c) = flow.session.as_mut().filter(|_| right) {
                     at.established = c.session.is_established();
@@ -344,6 +324,39 @@ impl Reading {
         }
         self.odd(p, Some((&mut *flow, &at)), tally);
         self.desk.settle(Some(flow));
+    }
+
+    /// A segment may begin a connection: the direction in which it goes then.
+    fn begin_session(
+        &mut self,
+        flow: &mut Flow,
+        mut direction: usize,
+        p: &PacketView<'_>,
+        t: &TcpHeader,
+    ) -> Option<usize> {
+        let Some((session, reversed)) = Session::begin(t, p.payload_len, self.settings.midstream)
+        else {
+            self.odd.extend(match t.flags {
+                f if f & TcpHeader::RST != 0 => Some("stream.rst_but_no_session"),
+                f if f & TcpHeader::FIN != 0 => Some("stream.fin_but_no_session"),
+                _ => None,
+            });
+            return None;
+        };
+        let answers = session.is_midstream && is_answer(p.payload());
+        if (reversed || answers) && direction == 0 && flow.counts.packets[1] == 0 {
+            flow.first_asked = !flow.first_asked;
+            flow.counts.packets.swap(0, 1);
+            flow.counts.bytes.swap(0, 1);
+            direction = 1;
+        }
+        let mut session = session.from(direction);
+        session.window(direction, t, shift(p, t));
+        flow.session = Some(Box::new(Connection {
+            session,
+            ..Connection::default()
+        }));
+        Some(direction)
     }
 
     /// A packet of a conversation without a stream.
@@ -516,120 +529,10 @@ impl Reading {
         raw.looked_at(kept);
         self.raw_bytes = (self.raw_bytes + raw.room()).saturating_sub(before);
     }
-
-    /// Tries the rules about transactions with what was said since.
-    fn units(
-        &mut self,
-        flow: &mut Flow,
-        at: Option<&At<'_>>,
-        c: Option<&mut Connection>,
-        tally: &mut Tally,
-    ) {
-        if !std::mem::take(&mut flow.has_news) {
-            return;
-        }
-        let Some(mut talk) = flow.talk.take() else {
-            return;
-        };
-        let application = flow.heard;
-        let mut units = std::mem::take(talk.units());
-        for at_unit in 0..units.len() {
-            let (before, rest) = units.split_at_mut(at_unit);
-            let Some((unit, after)) = rest.split_first_mut() else {
-                break;
-            };
-            if unit.is_still() {
-                continue;
-            }
-            let raw = c.as_ref().map(|c| c.raw[unit.direction].chunk());
-            let chunk = raw.map(|r| Chunk { known: 0, ..r });
-            let established = match &c {
-                Some(c) => c.session.is_established(),
-                None => at.is_some_and(|a| a.established),
-            };
-            let is = |u: &&Unit| u.direction != unit.direction && u.transaction == unit.transaction;
-            let other = before.iter().chain(&*after).find(is);
-            let other = match unit.direction {
-                1 => other.or_else(|| talk.asked(unit.transaction)),
-                _ => other,
-            };
-            let seen = (at, chunk, established);
-            self.desk
-                .unit(flow, (unit, other), application, seen, tally);
-        }
-        let mut n = 0;
-        while n < units.len() {
-            match units[n].is_whole {
-                true => talk.keep(units.remove(n)),
-                false => n += 1,
-            }
-        }
-        if flow.is_mute && units.is_empty() {
-            self.talk_bytes = self.talk_bytes.saturating_sub(flow.talk_room);
-            flow.talk_room = 0;
-            return;
-        }
-        *talk.units() = units;
-        self.keep(flow, talk, tally);
-    }
-
-    /// Keeps what a conversation said, as long as there is room.
-    fn keep(&mut self, flow: &mut Flow, talk: Box<Talk>, tally: &mut Tally) {
-        let room = talk.room();
-        self.talk_bytes = (self.talk_bytes + room).saturating_sub(flow.talk_room);
-        flow.talk_room = room;
-        if self.talk_bytes <= self.settings.talk_bytes_max {
-            flow.talk = Some(talk);
-            return;
-        }
-        self.talk_bytes = self.talk_bytes.saturating_sub(room);
-        (flow.talk_room, flow.is_deaf) = (0, true);
-        tally.one(Outcome::RuleTalksRefused);
-    }
 }
 
 /// Bytes of an entry of the index, of a connection, and of what a conversation remembers.
 const FLOW_MORE_BYTES: usize = 512;
-
-/// Hears pieces of a stream.
-struct Hearing<'a> {
-    ears: &'a mut Ears,
-    settings: &'a EngineSettings,
-    program: &'a Program,
-    raw: &'a mut [raw::Raw; 2],
-    raw_bytes: &'a mut usize,
-    odd: &'a mut Vec<&'static str>,
-}
-
-impl Hearing<'_> {
-    fn piece(&mut self, flow: &mut Flow, piece: &Piece<'_>, time_ns: i64, tally: &mut Tally) {
-        let half = usize::from(piece.half);
-        flow.counts.stream[half] += piece.bytes.len() as u64;
-        if piece.gap > 0 {
-            self.odd.push("stream.reassembly_seq_gap");
-        }
-        let keeps = !flow.is_encrypted && self.program.looks_at_stream(half, flow.ports(half));
-        if keeps {
-            let before = self.raw[half].room();
-            self.raw[half].push(piece.offset, piece.gap, piece.bytes);
-            *self.raw_bytes = (*self.raw_bytes + self.raw[half].room()).saturating_sub(before);
-        }
-        if flow.is_deaf || flow.is_mute {
-            return;
-        }
-        let (before, talk) = (flow.heard, flow.talk.take());
-        let mut talk =
-            talk.unwrap_or_else(|| Box::new(Talk::new(self.settings, &self.program.wanted)));
-        talk.want(&self.program.wanted);
-        let heard = heard(flow, half, time_ns, piece.bytes);
-        talk.piece(self.ears, &heard, piece, tally);
-        flow.is_encrypted = talk.is_encrypted();
-        flow.hears(talk);
-        if before.is_empty() && !flow.heard.is_empty() {
-            flow.told_by = half;
-        }
-    }
-}
 
 fn new_flow(key: Key, is_first: bool, p: &PacketView<'_>) -> Flow {
     Flow {
@@ -644,24 +547,5 @@ fn new_flow(key: Key, is_first: bool, p: &PacketView<'_>) -> Flow {
         last_ns: p.time_ns,
         last_frame: p.frame,
         ..Flow::default()
-    }
-}
-
-fn heard<'a>(flow: &Flow, half: usize, time_ns: i64, bytes: &'a [u8]) -> Heard<'a> {
-    let ends = flow.ends();
-    Heard {
-        ends: Ends {
-            proto: flow.key.proto,
-            addrs: ends.map(|e| e.0),
-            ports: ends.map(|e| e.1),
-        },
-        half,
-        time_ns,
-        segment: Segment {
-            bytes,
-            len: bytes.len() as u32,
-            ..Segment::default()
-        },
-        next: [None; 2],
     }
 }

@@ -50,6 +50,12 @@ impl Reading {
         }
         let mut odd = std::mem::take(&mut self.odd);
         events::of_packet(p, &mut |event| odd.push(event));
+        if odd.iter().any(|e| e.ends_with(".trunc_pkt")) {
+            // Suricata reads nothing else of it, not even its addresses
+            let nothing = no_packet(p.bytes, p.envelope, (p.time_ns, p.frame));
+            self.desk.raised(&nothing, None, &odd, tally);
+            odd.clear();
+        }
         if !odd.is_empty() {
             self.desk.raised(p, flow, &odd, tally);
             odd.clear();
