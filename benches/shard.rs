@@ -4,7 +4,7 @@
 //!
 //! `cargo bench --bench shard [-- v5|v9|ipfix] [many]`: medians of seven rounds of CPU time. `many`: 10,000 exporters of four
 //! templates beside four of four, in turn, so that what else runs meets both. `talkers`: the whole path with talkers and without, in turn;
-//! `detectors`: with all detectors and without.
+//! `detectors`: with all detectors and without, in 40 s.
 
 mod everything;
 mod load;
@@ -14,6 +14,7 @@ use flowhouse::batch::{Identity, Sealer, Table};
 use flowhouse::decode::{CALLED_AHEAD, Decoder};
 use flowhouse::detect::anomaly::{self as detect, Detectors};
 use flowhouse::enrich::Tables;
+use flowhouse::generate::Habits;
 use flowhouse::ledger::Book;
 use flowhouse::shard::{Back, ExportShard};
 use flowhouse::sink::native::{Compression, Encoder};
@@ -22,6 +23,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const ROUNDS: usize = 7;
+const DETECTORS_ROUNDS: usize = 5;
+/// Records a second that the whole path is to reach with all detectors.
+const BAR: u64 = 1_200_000;
 const BUNDLE_ROWS: u64 = 100_000;
 
 fn main() {
@@ -47,7 +51,8 @@ fn main() {
         return talkers();
     }
     if has("detectors") {
-        return detectors();
+        let all = !PROFILES.iter().any(|(name, _)| has(name));
+        return detectors(&|name| all || has(name));
     }
     let plain = Arc::new(Tables::new(&Default::default()).expect("default tables"));
     let all = !PROFILES.iter().any(|(name, _)| has(name));
@@ -126,40 +131,62 @@ fn talkers() {
     }
 }
 
-/// The whole path without detectors and with all of them, in turn: medians of CPU time. Zones and rules are set, so that policy is judged, too.
-fn detectors() {
+/// The whole path without detectors and with all of them, in turn, on datagrams that both see once: medians of CPU time, and how much of it
+/// judges. Time goes on as it would at the rate of the bar. Zones and rules are set, so that policy is judged, too. `busy` is the load of the
+/// other forms, many hosts of which most get no answer; in `calm` nothing is amiss.
+fn detectors(wanted: &dyn Fn(&str) -> bool) {
     let plain = Arc::new(Tables::new(&Default::default()).expect("default tables"));
-    for (name, profile) in PROFILES {
-        let mut load = Load::new(
-            profile,
-            Shape {
-                exporters: 4,
-                templates: 2,
-                datagrams: 40_000,
-            },
-        );
-        for compression in [Compression::None, Compression::Lz4] {
-            let mut runs = [false, true].map(|on| {
-                let mut run = Run::new(plain.clone(), true, Some(compression));
-                if on {
-                    let shard = shard(plain.clone(), &Settings::default());
-                    run.shard = shard.with_sightings();
-                    run.detectors = Some(Detectors::new(&judged()).expect("settings"));
+    let shape = Shape {
+        exporters: 4,
+        templates: 2,
+        datagrams: 40_000,
+    };
+    for (name, profile) in PROFILES.iter().filter(|(name, _)| wanted(name)) {
+        for (network, answered) in [("busy", false), ("calm", true)] {
+            let habits = Habits {
+                answered,
+                ..Habits::default()
+            };
+            for compression in [Compression::None, Compression::Lz4] {
+                let mut load = Load::with(*profile, shape, habits);
+                let mut runs = [false, true].map(|on| {
+                    let mut run = Run::new(plain.clone(), true, Some(compression));
+                    if on {
+                        let shard = shard(plain.clone(), &Settings::default());
+                        run.shard = shard.with_sightings();
+                        run.detectors = Some(Detectors::new(&judged()).expect("settings"));
+                    }
+                    (run, vec![])
+                });
+                let mut clock = Clock {
+                    began_ns: NOW_MS * 1_000_000,
+                    step_ns: (load.records * 1_000_000_000 / BAR / shape.datagrams as u64) as i64,
+                };
+                for round in 0..=DETECTORS_ROUNDS {
+                    for (run, each) in &mut runs {
+                        run.pass(&load, round, clock);
+                        let per_record = |t: &Duration| t.as_nanos() as f64 / load.records as f64;
+                        each.extend(run.times.last().map(per_record));
+                    }
+                    clock.began_ns += clock.step_ns * shape.datagrams as i64;
+                    let at_ms = |i: usize| clock.at(i) / 1_000_000;
+                    load.draw(shape.datagrams, at_ms);
                 }
-                (on, run)
-            });
-            for round in 0..=ROUNDS {
-                for (_, run) in &mut runs {
-                    run.round(&mut load, round);
-                }
-            }
-            for (on, run) in &mut runs {
-                run.times.sort();
-                let ns = run.times[ROUNDS / 2].as_nanos() as f64 / load.records as f64;
+                let median = |ns: &mut Vec<f64>| {
+                    ns.sort_by(f64::total_cmp);
+                    ns[ns.len() / 2]
+                };
+                let [(_, off), (run, on)] = &mut runs;
+                let (off, on) = (median(off), median(on));
+                let rows = run.rows as f64;
                 println!(
-                    "{name:<8} {compression:?} detectors {on}: {:.2} M records/s, {ns:.1} ns/record, {} incidents",
-                    1e3 / ns,
+                    "{name:<5} {network} {compression:<4?}: {:.2} M records/s without ({off:.0} ns), {:.2} M with all detectors ({on:.0} ns, of which \
+                     judging {:.0}); {} versions of incidents, {} held back",
+                    1e3 / off,
+                    1e3 / on,
+                    run.judging.as_nanos() as f64 / rows,
                     run.found,
+                    run.detectors.as_ref().map_or(0, Detectors::held_back),
                 );
             }
         }
@@ -221,12 +248,27 @@ const STAGES: [(&str, bool, Names, Option<Compression>); 6] = [
     ),
 ];
 
+/// When datagrams are received.
+#[derive(Clone, Copy)]
+struct Clock {
+    began_ns: i64,
+    step_ns: i64,
+}
+
+impl Clock {
+    fn at(&self, datagram: usize) -> i64 {
+        self.began_ns + datagram as i64 * self.step_ns
+    }
+}
+
 /// A shard and what it took.
 struct Run {
     shard: ExportShard,
     full: bool,
     encoder: Option<Encoder>,
     detectors: Option<Detectors>,
+    /// What detectors took of the time.
+    judging: Duration,
     found: usize,
     times: Vec<Duration>,
     rows: u64,
@@ -241,6 +283,7 @@ impl Run {
             full,
             encoder: compression.map(Encoder::new),
             detectors: None,
+            judging: Duration::ZERO,
             found: 0,
             times: Vec::new(),
             rows: 0,
@@ -251,6 +294,16 @@ impl Run {
 
     /// The load once; before the first time, which only warms, its announcements.
     fn round(&mut self, load: &mut Load, round: usize) {
+        let clock = Clock {
+            began_ns: NOW_MS * 1_000_000,
+            step_ns: 0,
+        };
+        self.pass(load, round, clock);
+        load.advance();
+    }
+
+    /// The load once, at times of its own.
+    fn pass(&mut self, load: &Load, round: usize, clock: Clock) {
         if round == 0 {
             for (i, d) in load.announcements.iter().enumerate() {
                 self.shard.datagram(&d.datagram(i as u64));
@@ -262,7 +315,8 @@ impl Run {
             if let Some(coming) = load.datagrams.get(i + CALLED_AHEAD) {
                 self.shard.call(&coming.source);
             }
-            self.shard.datagram(&d.datagram(i as u64));
+            let now_ns = clock.at(i);
+            self.shard.datagram(&d.datagram_at(i as u64, now_ns));
             if !self.shard.is_full() {
                 continue;
             }
@@ -270,30 +324,40 @@ impl Run {
                 self.shard.drop_batch();
                 continue;
             }
-            self.shard.close_batch(NOW_MS * 1_000_000);
-            if let Some(detectors) = &mut self.detectors {
-                let seen = self.shard.take_sightings();
-                seen.iter().for_each(|s| detectors.observe(s));
-                self.found += detectors.take().len();
-            }
-            if self.shard.rows_open() >= BUNDLE_ROWS || self.shard.due(NOW_MS * 1_000_000) {
-                self.seal();
+            self.shard.close_batch(now_ns);
+            self.judge();
+            if self.shard.rows_open() >= BUNDLE_ROWS || self.shard.due(now_ns) {
+                self.seal(now_ns);
             }
         }
         if self.full {
-            self.seal();
+            self.seal(clock.at(load.datagrams.len()));
         } else {
             self.shard.drop_batch();
         }
         if round > 0 {
             self.times.push(cpu_time() - began);
         }
-        load.advance();
+    }
+
+    /// What detectors do with a batch; their thread of a collector does the same.
+    fn judge(&mut self) {
+        let Some(detectors) = &mut self.detectors else {
+            return;
+        };
+        let began = cpu_time();
+        let seen = self.shard.take_sightings();
+        detectors.observe_all(&seen);
+        self.found += detectors.take().len();
+        drop(seen);
+        self.judging += cpu_time() - began;
     }
 
     /// Each sealed bundle is encoded and thrown away, as the sink would.
-    fn seal(&mut self) {
-        let Some(bundle) = self.shard.seal(NOW_MS * 1_000_000, false) else {
+    fn seal(&mut self, now_ns: i64) {
+        let sealed = self.shard.seal(now_ns, false);
+        self.judge();
+        let Some(bundle) = sealed else {
             return;
         };
         self.bundles += 1;

@@ -40,6 +40,7 @@ pub struct Load {
     sequence_at: usize,
     /// By exporter: how far a round takes its sequence number.
     units: Vec<u32>,
+    exporters: Vec<Exporter>,
 }
 
 /// The clock of the exporters.
@@ -58,10 +59,15 @@ impl Load {
 
     /// The same bytes for the same shape.
     pub fn new(profile: Profile, shape: Shape) -> Load {
+        Load::with(profile, shape, Habits::default())
+    }
+
+    /// The same of exporters with other habits.
+    pub fn with(profile: Profile, shape: Shape, habits: Habits) -> Load {
         let habits = Habits {
             templates: shape.templates,
             templates_every: CYCLE,
-            ..Habits::default()
+            ..habits
         };
         let mut export = Export::default();
         let mut load = Load {
@@ -74,8 +80,8 @@ impl Load {
                 _ => 8,
             },
             units: vec![0; shape.exporters as usize],
+            exporters: Vec::new(),
         };
-        let mut exporters = Vec::new();
         for n in 0..shape.exporters {
             let mut exporter = Exporter::new(profile, habits, n, 7, NOW_MS);
             exporter.next(NOW_MS, &mut export);
@@ -87,16 +93,25 @@ impl Load {
             }
             announcement.grow(load.sequence_at, skipped);
             load.announcements.push(announcement);
-            exporters.push(exporter);
+            load.exporters.push(exporter);
         }
-        for i in 0..shape.datagrams {
-            let n = i % exporters.len();
-            exporters[n].next(NOW_MS, &mut export);
-            load.units[n] += export.units;
-            load.records += export.flows.len() as u64;
-            load.datagrams.push(Sent::new(n as u32, &export));
-        }
+        load.draw(shape.datagrams, |_| NOW_MS);
         load
+    }
+
+    /// What the exporters send next, each datagram at its time; sequence numbers go on by themselves.
+    pub fn draw(&mut self, datagrams: usize, now_ms: impl Fn(usize) -> i64) {
+        let mut export = Export::default();
+        self.units.fill(0);
+        self.records = 0;
+        self.datagrams.clear();
+        for i in 0..datagrams {
+            let n = i % self.exporters.len();
+            self.exporters[n].next(now_ms(i), &mut export);
+            self.units[n] += export.units;
+            self.records += export.flows.len() as u64;
+            self.datagrams.push(Sent::new(n as u32, &export));
+        }
     }
 
     /// Lets the sequence numbers go on, for the next round.
@@ -126,10 +141,15 @@ impl Sent {
 
     /// As it is received.
     pub fn datagram(&self, number: u64) -> Datagram<'_> {
+        self.datagram_at(number, NOW_MS * 1_000_000)
+    }
+
+    /// As it is received at a time.
+    pub fn datagram_at(&self, number: u64, received_at_ns: i64) -> Datagram<'_> {
         Datagram {
             source: self.source,
             port: 9_000,
-            received_at_ns: NOW_MS * 1_000_000,
+            received_at_ns,
             number,
             frame: 0,
             cut: false,

@@ -3,7 +3,7 @@
 use crate::batch::RowRef;
 use crate::config::Config;
 use crate::decode;
-use crate::detect::anomaly::{Detectors, Feed};
+use crate::detect::anomaly::{Detectors, Feed, Sighting};
 use crate::detect::signature::Hits;
 use crate::detect::signature::engine::Engine;
 use crate::detect::signature::state::Shared;
@@ -24,6 +24,9 @@ const PAST_MEMORY_MAX: usize = 4;
 
 /// Bytes of the texts of a fact: a name and a description of 64 bytes each.
 const FACT_TEXT_BYTES: usize = 2 * (64 + 16);
+
+/// Bytes of a fact for detectors; messages of DNS have a name beside it.
+const SIGHTING_BYTES: usize = size_of::<Sighting>() + 64;
 
 /// Bytes of a bundle that waits on disk.
 const SPOOLED_BYTES: usize = 450;
@@ -177,13 +180,18 @@ fn items(config: &Config, shards: usize) -> Vec<Item> {
     items.into_iter().map(item).collect()
 }
 
-/// Detectors, and what each capture shard reads for them.
+/// Detectors, those of files apart; what waits for them; what each capture shard reads for them; what they know on its way to the disk.
 fn detectors(config: &Config, captures: usize) -> usize {
-    match config.detect.enabled {
-        true => Detectors::memory_max(&config.detect)
-            .saturating_add(Feed::memory_max().saturating_mul(captures)),
-        false => 0,
+    if !config.detect.enabled {
+        return 0;
     }
+    let times = 1 + usize::from(config.capture.watch_directory.is_some());
+    let waiting = config.detect.waiting_max.saturating_mul(SIGHTING_BYTES);
+    Detectors::memory_max(&config.detect)
+        .saturating_mul(times)
+        .saturating_add(Detectors::saved_max(&config.detect))
+        .saturating_add(waiting)
+        .saturating_add(Feed::memory_max().saturating_mul(captures))
 }
 
 /// What rules keep of conversations and hosts, and of packets for captures of detections. What they take themselves nobody knows before they
@@ -300,6 +308,7 @@ const LIMITS: &[(&str, Limit)] = limits![
     signatures.engine.talk_bytes_max,
     detect.places_max,
     detect.incidents_max,
+    detect.waiting_max,
     detect.volume.series_max,
     meter.flows_max,
     meter.media_max,

@@ -5,10 +5,10 @@ use super::{StateDirectory, View, days};
 use crate::config::Config;
 use crate::detect::anomaly::{Detectors, Settings};
 use crate::model::Detection;
-use crate::shard::{Lookout, Sighted};
+use crate::shard::{Lookout, Sights};
 use crate::sink::clickhouse::Connection;
 use anyhow::Result;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Sender, bounded};
 use rand::Rng;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,9 +17,11 @@ use std::thread::{Builder, JoinHandle};
 /// Detectors that wait for facts.
 #[derive(Debug)]
 pub(super) struct Judges {
-    /// Of live traffic and exporters, and of files, whose time is another one.
-    both: [Detectors; 2],
-    input: Receiver<Sighted>,
+    /// Of live traffic and exporters.
+    live: Detectors,
+    /// Of files, whose time is another one, where they are read.
+    of_files: Option<Detectors>,
+    input: Sights,
     /// Incidents beyond what detectors may find on a day, published.
     beyond: Arc<AtomicU64>,
     state: Arc<StateDirectory>,
@@ -42,11 +44,12 @@ pub(super) fn prepare(
         ..config.detect.clone()
     };
     let fresh = || Detectors::new(&settings).map_err(anyhow::Error::msg);
-    let (to, input) = bounded(QUEUE);
-    let lookout = Lookout::new(to);
+    let (lookout, input) = Lookout::new(settings.waiting_max);
+    let files = config.capture.watch_directory.is_some();
     days::watch(config, connection, lookout.guest())?;
     let judges = Judges {
-        both: [restored(&settings, state)?, fresh()?],
+        live: restored(&settings, state)?,
+        of_files: files.then(fresh).transpose()?,
         input,
         beyond: Arc::default(),
         state: state.clone(),
@@ -93,9 +96,12 @@ impl Judges {
         let keeper = Builder::new().name("detect-keep".into()).spawn(keep)?;
         let work = move || {
             let mut kept_ms = i64::MIN;
-            for sighted in &self.input {
-                let detectors = &mut self.both[usize::from(sighted.of_files)];
-                sighted.sightings.iter().for_each(|s| detectors.observe(s));
+            while let Some(sighted) = self.input.next() {
+                let detectors = match &mut self.of_files {
+                    Some(detectors) if sighted.of_files => detectors,
+                    _ => &mut self.live,
+                };
+                detectors.observe_all(&sighted.sightings);
                 detectors.pass(sighted.now_ms);
                 hand(detectors, &found);
                 self.publish();
@@ -103,12 +109,12 @@ impl Judges {
                 if !sighted.of_files && due {
                     kept_ms = sighted.now_ms;
                     if to.is_empty() {
-                        let _ = to.try_send(self.both[0].save());
+                        let _ = to.try_send(self.live.save());
                     }
                 }
             }
-            let last = self.both[0].save();
-            for detectors in &mut self.both {
+            let last = self.live.save();
+            for detectors in self.all() {
                 detectors.finish();
                 hand(detectors, &found);
             }
@@ -124,8 +130,12 @@ impl Judges {
 }
 
 impl Judges {
-    fn publish(&self) {
-        let beyond = self.both.iter().map(Detectors::held_back).sum::<u64>();
+    fn all(&mut self) -> impl Iterator<Item = &mut Detectors> {
+        std::iter::once(&mut self.live).chain(&mut self.of_files)
+    }
+
+    fn publish(&mut self) {
+        let beyond = self.all().map(|d| d.held_back()).sum::<u64>();
         if beyond > 0 && self.beyond.swap(beyond, Relaxed) == 0 {
             tracing::warn!(
                 "detectors found more incidents on one day than detect.incidents_per_day_max: further ones are counted, and not kept"
@@ -147,8 +157,6 @@ fn hand(detectors: &mut Detectors, found: &Sender<Vec<Detection>>) {
     let _ = found.send(fresh);
 }
 
-/// Batches of facts that may wait; when so many do, what comes is dropped and counted.
-const QUEUE: usize = 256;
 /// What detectors know, in the state directory, and how often it is written, ms of the data's clock.
 const FILE: &str = "detectors";
 const KEEP_MS: i64 = 300_000;

@@ -1,7 +1,8 @@
 //! What shards hand to detectors.
 
 use crate::detect::anomaly::Sighting;
-use crossbeam_channel::{Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
 /// Facts of a shard up to a time.
@@ -17,11 +18,25 @@ pub struct Sighted {
 
 /// The way to the detectors. A shard never waits for them.
 #[derive(Clone, Debug)]
-pub struct Lookout(Arc<Sender<Sighted>>);
+pub struct Lookout(Arc<Way>);
+
+#[derive(Debug)]
+struct Way {
+    to: Sender<Sighted>,
+    waiting: Arc<AtomicUsize>,
+    waiting_max: usize,
+}
+
+/// Where facts come in.
+#[derive(Debug)]
+pub struct Sights {
+    from: Receiver<Sighted>,
+    waiting: Arc<AtomicUsize>,
+}
 
 /// A way for somebody for whom detectors do not wait: it ends with the shards.
 #[derive(Clone, Debug)]
-pub struct Guest(Weak<Sender<Sighted>>);
+pub struct Guest(Weak<Way>);
 
 impl Guest {
     /// Hands facts over; returns how many found no room, `None` where nobody judges any more.
@@ -37,9 +52,16 @@ impl Guest {
 }
 
 impl Lookout {
-    /// A way.
-    pub fn new(to: Sender<Sighted>) -> Self {
-        Lookout(Arc::new(to))
+    /// A way, on which at most so many facts wait, and where it ends.
+    pub fn new(waiting_max: usize) -> (Self, Sights) {
+        let (to, from) = bounded(QUEUE);
+        let waiting: Arc<AtomicUsize> = Arc::default();
+        let way = Way {
+            to,
+            waiting: waiting.clone(),
+            waiting_max,
+        };
+        (Lookout(Arc::new(way)), Sights { from, waiting })
     }
 
     /// The same way for somebody who comes and goes.
@@ -47,16 +69,37 @@ impl Lookout {
         Guest(Arc::downgrade(&self.0))
     }
 
-    /// Hands facts over; returns how many found no room and are gone.
+    /// Hands facts over; returns how many found no room and are gone. Where none waits there is room for any number.
     #[must_use]
     pub fn tell(&self, sighted: Sighted) -> u64 {
-        match self.0.try_send(sighted) {
-            Err(TrySendError::Full(sighted)) => sighted.sightings.len() as u64,
+        let (way, n) = (&self.0, sighted.sightings.len());
+        let before = way.waiting.fetch_add(n, Relaxed);
+        let sent = match n > 0 && before > 0 && before.saturating_add(n) > way.waiting_max {
+            true => Err(TrySendError::Full(sighted)),
+            false => way.to.try_send(sighted),
+        };
+        if sent.is_err() {
+            way.waiting.fetch_sub(n, Relaxed);
+        }
+        match sent {
+            Err(TrySendError::Full(_)) => n as u64,
             // who judges has ended, or has all of it
             Err(TrySendError::Disconnected(_)) | Ok(()) => 0,
         }
     }
 }
+
+impl Sights {
+    /// The next facts; `None` when all shards are gone.
+    pub fn next(&self) -> Option<Sighted> {
+        let sighted = self.from.recv().ok()?;
+        self.waiting.fetch_sub(sighted.sightings.len(), Relaxed);
+        Some(sighted)
+    }
+}
+
+/// Batches that may wait.
+const QUEUE: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -75,18 +118,29 @@ mod tests {
             now_ms: 1,
             seen: Seen::Flow(FlowSeen::default()),
         };
-        let (to, from) = crossbeam_channel::bounded(1);
-        let sighted = || Sighted {
+        let sighted = |n| Sighted {
             now_ms: 1,
             of_files: false,
-            sightings: vec![sighting(); 3],
+            sightings: vec![sighting(); n],
         };
-        let lookout = Lookout::new(to);
-        assert_eq!([lookout.tell(sighted()), lookout.tell(sighted())], [0, 3]);
-        assert_eq!(from.try_iter().count(), 1);
+        let (lookout, sights) = Lookout::new(5);
+        let tell = |n| lookout.tell(sighted(n));
+        assert_eq!(
+            [tell(3), tell(3), tell(2), tell(0), tell(1)],
+            [0, 3, 0, 0, 1]
+        );
+        assert_eq!(sights.next().map(|s| s.sightings.len()), Some(3));
+        assert_eq!([tell(4), tell(3)], [4, 0]);
+        let rest: Vec<usize> = (0..3)
+            .filter_map(|_| Some(sights.next()?.sightings.len()))
+            .collect();
+        assert_eq!(rest, [2, 0, 3]);
+        // more at once than may wait
+        assert_eq!([tell(9), tell(1)], [0, 1]);
         let guest = lookout.guest();
-        assert_eq!((guest.tell(sighted()), guest.is_over()), (Some(0), false));
+        assert_eq!((guest.tell(sighted(0)), guest.is_over()), (Some(0), false));
         drop(lookout);
-        assert_eq!((guest.tell(sighted()), guest.is_over()), (None, true));
+        assert_eq!((guest.tell(sighted(1)), guest.is_over()), (None, true));
+        assert_eq!(std::iter::from_fn(|| sights.next()).count(), 2);
     }
 }

@@ -22,7 +22,7 @@ pub use back::{Back, FACTS_MAX, Sealed};
 pub use capture::{CaptureShard, Stray};
 pub use export::ExportShard;
 pub use frames::CaptureWorker;
-pub use lookout::{Guest, Lookout, Sighted};
+pub use lookout::{Guest, Lookout, Sighted, Sights};
 /// Bytes that a shard takes at most for the conversations that rules have hit.
 pub const FOUND_BYTES_MAX: usize = found::Found::BYTES_MAX;
 pub use recent::{Kept, KeptFrame, Ring, RingSettings};

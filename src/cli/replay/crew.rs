@@ -304,9 +304,8 @@ impl Judge {
     fn look(&mut self, frame: u64) {
         self.waiting.sort_by_key(|s| s.place);
         let reached = self.waiting.partition_point(|s| s.place.frame <= frame);
-        for sighting in self.waiting.drain(..reached) {
-            self.detectors.observe(&sighting);
-        }
+        self.detectors.observe_all(&self.waiting[..reached]);
+        self.waiting.drain(..reached);
         if frame == u64::MAX {
             self.detectors.finish();
         }

@@ -2,6 +2,7 @@
 
 use super::keep::Kept;
 use super::keyed::{Key, Keyed};
+use crate::model::prefetch;
 
 /// What an arena holds of a key.
 pub(super) trait Held: Default {
@@ -13,13 +14,20 @@ pub(super) trait Held: Default {
     fn is_light(&self) -> bool {
         self.suspicion() <= 1
     }
+    /// Calls for what is needed first of it.
+    fn call(&self) {
+        prefetch(self);
+    }
+    /// Calls for what says how much would be lost with it.
+    fn call_weight(&self) {
+        self.call();
+    }
 }
 
 /// A table of at most so many keys. Nothing grows past it: memory is reserved when it is made, and touched as it fills.
 #[derive(Debug)]
 pub(super) struct Arena<K, V> {
-    /// Place in `slots` and 1; 0 where there is none. Eight belong together.
-    index: Vec<u32>,
+    index: Vec<Set>,
     slots: Vec<(K, V)>,
     /// Entries by prefix, so that none has more than its share.
     shares: Vec<u32>,
@@ -28,16 +36,25 @@ pub(super) struct Arena<K, V> {
     refused: u64,
 }
 
+/// Eight ways, which lie within one cache line: of each the place in `slots` and 1 (0 where there is none) and, above it, a part of
+/// the hash of its key, so that others need not be looked at.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(align(32))]
+struct Set([u32; WAYS]);
+
 const WAYS: usize = 8;
+/// Bits of a way that are a place; the tables of detectors have 2^22 at most.
+const PLACE_BITS: u32 = 24;
+const PLACE: u32 = (1 << PLACE_BITS) - 1;
 /// Prefixes that are counted apart.
 const SHARES: usize = 4096;
 
 impl<K: Key, V: Held> Arena<K, V> {
     /// Room for `capacity` keys, rounded up to a power of two.
     pub fn new(capacity: usize) -> Self {
-        let capacity = capacity.max(64).next_power_of_two();
+        let capacity = rounded(capacity);
         Arena {
-            index: vec![0; capacity],
+            index: vec![Set::default(); capacity / WAYS],
             slots: Vec::with_capacity(capacity),
             shares: vec![0; SHARES],
             share_max: (capacity / K::SHARE) as u32,
@@ -48,13 +65,18 @@ impl<K: Key, V: Held> Arena<K, V> {
 
     /// Most bytes that an arena of `capacity` keys takes.
     pub fn bytes(capacity: usize) -> usize {
-        capacity.max(64).next_power_of_two() * (size_of::<(K, V)>() + 4) + SHARES * 4
+        rounded(capacity) * (size_of::<(K, V)>() + 4) + SHARES * 4
     }
 
     /// Keys that are held.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Most keys that are held.
+    pub fn capacity(&self) -> usize {
+        self.index.len() * WAYS
     }
 
     /// Entries that gave way, and keys that found no room.
@@ -64,41 +86,78 @@ impl<K: Key, V: Held> Arena<K, V> {
 
     /// What is held of a key.
     pub fn find(&mut self, keyed: &Keyed, key: &K) -> Option<&mut V> {
-        let set = self.set(keyed, key);
-        let slots = &self.slots;
-        let place = self.index[set..set + WAYS]
-            .iter()
-            .filter(|&&i| i != 0)
-            .find(|&&i| slots[i as usize - 1].0 == *key)?;
-        let slot = *place as usize - 1;
+        self.find_at(keyed.hash(key), key)
+    }
+
+    /// What is held of a key whose hash is known.
+    #[inline]
+    pub fn find_at(&mut self, hash: u64, key: &K) -> Option<&mut V> {
+        let slot = self.slot_of(hash, key)?;
         Some(&mut self.slots[slot].1)
     }
 
     /// What is held of a key, made where there is nothing yet; `None` where its prefix has its share.
     pub fn entry(&mut self, keyed: &Keyed, key: &K) -> Option<&mut V> {
-        let set = self.set(keyed, key);
-        let mut free = None;
-        for at in set..set + WAYS {
-            match self.index[at] {
-                0 => free = free.or(Some(at)),
-                i if self.slots[i as usize - 1].0 == *key => {
-                    return Some(&mut self.slots[i as usize - 1].1);
-                }
-                _ => {}
+        self.entry_at(keyed, keyed.hash(key), key)
+    }
+
+    /// The same of a key whose hash is known.
+    #[inline]
+    pub fn entry_at(&mut self, keyed: &Keyed, hash: u64, key: &K) -> Option<&mut V> {
+        let slot = self.place(keyed, hash, key)?;
+        Some(&mut self.slots[slot].1)
+    }
+
+    /// The number of the place of a key, which stays as long as it is held; made where there is none yet.
+    #[inline]
+    pub fn place(&mut self, keyed: &Keyed, hash: u64, key: &K) -> Option<usize> {
+        match self.slot_of(hash, key) {
+            Some(slot) => Some(slot),
+            None => self.make(keyed, hash, key),
+        }
+    }
+
+    /// What is held at a place.
+    #[inline]
+    pub fn at(&mut self, place: usize) -> Option<(&K, &mut V)> {
+        self.slots.get_mut(place).map(|(k, v)| (&*k, v))
+    }
+
+    /// Calls for the ways of a hash.
+    #[inline]
+    pub fn call(&self, hash: u64) {
+        prefetch(&self.index[self.set(hash)]);
+    }
+
+    /// Calls for what is held of a hash, whose ways were called for before; whether there is something.
+    #[inline]
+    pub fn call_held(&self, hash: u64) -> bool {
+        let tag = tag_of(hash);
+        for &way in &self.index[self.set(hash)].0 {
+            if way != 0
+                && way & !PLACE == tag
+                && let Some((key, value)) = self.slots.get((way & PLACE) as usize - 1)
+            {
+                prefetch(key);
+                value.call();
+                return true;
             }
         }
-        let share = share_of(keyed, key);
-        let is_rich = self.shares[share] >= self.share_max;
-        let slot = match free.filter(|_| !is_rich) {
-            Some(at) => {
-                self.slots.push((*key, V::default()));
-                self.index[at] = self.slots.len() as u32;
-                self.slots.len() - 1
+        false
+    }
+
+    /// The same; where nothing is held, for what may have to give way.
+    #[inline]
+    pub fn call_room(&self, hash: u64) {
+        let ways = &self.index[self.set(hash)].0;
+        if self.call_held(hash) || ways[WAYS - 1] == 0 {
+            return;
+        }
+        for &way in ways {
+            if let Some((_, value)) = self.slots.get((way & PLACE) as usize - 1) {
+                value.call_weight();
             }
-            None => self.evict(keyed, set, is_rich.then_some(share), key)?,
-        };
-        self.shares[share] += 1;
-        Some(&mut self.slots[slot].1)
+        }
     }
 
     /// Every entry, in no order.
@@ -108,7 +167,7 @@ impl<K: Key, V: Held> Arena<K, V> {
 
     /// Forgets everything, keeps the memory.
     pub fn clear(&mut self) {
-        self.index.fill(0);
+        self.index.fill(Set::default());
         self.slots.clear();
         self.shares.fill(0);
     }
@@ -143,21 +202,56 @@ impl<K: Key, V: Held> Arena<K, V> {
         Some(())
     }
 
-    fn set(&self, keyed: &Keyed, key: &K) -> usize {
-        let sets = self.index.len() / WAYS;
-        (keyed.hash(key) as usize & (sets - 1)) * WAYS
+    #[inline]
+    fn set(&self, hash: u64) -> usize {
+        hash as usize & (self.index.len() - 1)
+    }
+
+    #[inline]
+    fn slot_of(&self, hash: u64, key: &K) -> Option<usize> {
+        let tag = tag_of(hash);
+        for &way in &self.index[self.set(hash)].0 {
+            if way & !PLACE != tag || way & PLACE == 0 {
+                continue;
+            }
+            let slot = (way & PLACE) as usize - 1;
+            if self.slots[slot].0 == *key {
+                return Some(slot);
+            }
+        }
+        None
+    }
+
+    /// A place for a key that has none.
+    #[inline(never)]
+    fn make(&mut self, keyed: &Keyed, hash: u64, key: &K) -> Option<usize> {
+        let set = self.set(hash);
+        let share = share_of(keyed, key);
+        let is_rich = self.shares[share] >= self.share_max;
+        let free = self.index[set].0.iter().position(|&way| way == 0);
+        let slot = match free.filter(|_| !is_rich) {
+            Some(at) => {
+                self.slots.push((*key, V::default()));
+                self.index[set].0[at] = tag_of(hash) | self.slots.len() as u32;
+                self.slots.len() - 1
+            }
+            None => self.evict(keyed, hash, is_rich.then_some(share), key)?,
+        };
+        self.shares[share] += 1;
+        Some(slot)
     }
 
     /// Makes room in a set, among those of one prefix where it has its share already.
     #[cold]
-    fn evict(&mut self, keyed: &Keyed, set: usize, of: Option<usize>, key: &K) -> Option<usize> {
-        let slots = &self.slots;
-        let held = self.index[set..set + WAYS].iter().filter(|&&i| i != 0);
+    fn evict(&mut self, keyed: &Keyed, hash: u64, of: Option<usize>, key: &K) -> Option<usize> {
+        let (set, slots) = (self.set(hash), &self.slots);
+        let ways = self.index[set].0.iter().enumerate();
+        let held = ways.filter(|(_, way)| **way != 0);
         let victim = held
-            .map(|&i| i as usize - 1)
-            .filter(|&s| of.is_none_or(|share| share_of(keyed, &slots[s].0) == share))
-            .min_by_key(|&s| (slots[s].1.suspicion(), slots[s].1.last_ms(), s));
-        let Some(slot) = victim else {
+            .map(|(at, way)| (at, (way & PLACE) as usize - 1))
+            .filter(|(_, s)| of.is_none_or(|share| share_of(keyed, &slots[*s].0) == share))
+            .min_by_key(|(_, s)| (slots[*s].1.suspicion(), slots[*s].1.last_ms(), *s));
+        let Some((at, slot)) = victim else {
             self.refused += 1;
             return None;
         };
@@ -165,8 +259,19 @@ impl<K: Key, V: Held> Arena<K, V> {
         let before = share_of(keyed, &self.slots[slot].0);
         self.shares[before] = self.shares[before].saturating_sub(1);
         self.slots[slot] = (*key, V::default());
+        self.index[set].0[at] = tag_of(hash) | (slot + 1) as u32;
         Some(slot)
     }
+}
+
+fn rounded(capacity: usize) -> usize {
+    capacity.max(64).next_power_of_two()
+}
+
+/// The part of a hash that a way has, above its place.
+#[inline]
+fn tag_of(hash: u64) -> u32 {
+    (hash >> 32) as u32 & !PLACE
 }
 
 fn share_of<K: Key>(keyed: &Keyed, key: &K) -> usize {

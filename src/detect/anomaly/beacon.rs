@@ -105,11 +105,12 @@ impl Beacon {
         let key = (f.src, f.dst, f.dst_port);
         let hash = ctx.keyed.hash(&key);
         self.once.pass(ctx.now_ms);
-        if self.pairs.find(ctx.keyed, &key).is_none() && !self.once.has(hash) {
+        // most speak once, and the bits say it sooner than the table
+        if !self.once.has(hash) && self.pairs.find_at(hash, &key).is_none() {
             self.once.add(hash);
             return;
         }
-        if let Some(calls) = self.pairs.entry(ctx.keyed, &key) {
+        if let Some(calls) = self.pairs.entry_at(ctx.keyed, hash, &key) {
             calls.add(ctx, f);
             calls.judge(ctx, f);
         }

@@ -189,7 +189,7 @@ impl BruteForce {
             true => f.handshake == Handshake::Complete,
             false => f.tcp_flags.is_some_and(|t| t & 0x12 == 0x12),
         };
-        if !opened || ctx.settings.allow_sources.contains(&f.src.to_ip()) {
+        if !opened || ctx.is_allowed(&f.src) {
             return;
         }
         let Some(shape) = SHAPES.iter().find(|s| s.port == f.dst_port) else {
@@ -220,7 +220,7 @@ impl BruteForce {
 
     /// A refusal that the server told.
     pub fn denied(&mut self, ctx: &mut Ctx<'_>, d: &DeniedSeen) {
-        if ctx.settings.allow_sources.contains(&d.client.to_ip()) {
+        if ctx.is_allowed(&d.client) {
             return;
         }
         let spray_hosts = ctx.settings.brute_force.spray_hosts;
@@ -309,6 +309,13 @@ impl Pair {
         let cv_max = ctx.settings.brute_force.bytes_cv_max;
         let deviation = self.deviation();
         if recent < wanted || deviation > cv_max {
+            return;
+        }
+        let entity = Entity::Host(f.src);
+        if ctx
+            .incidents
+            .refuses(ctx.now_ms, DetectionKind::BruteForce, &entity)
+        {
             return;
         }
         let first_ms = self

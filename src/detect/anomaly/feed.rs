@@ -3,29 +3,26 @@
 //! Floods are counted by the second here, names of DNS, echo messages, ARP, odd flags, refusals and calls are read from
 //! single packets. Nothing is kept of a packet but that.
 
+use super::bursts::Bursts;
 use super::sighting::{ArpSeen, Burst, BurstKind, EchoSeen, OddSeen, Seen, Sighting};
 use super::{payload, reflectors};
 use crate::model::{Addr, PacketView, RowPlace, TcpHeader, Transport};
-use foldhash::fast::FixedState;
-use std::collections::HashMap;
 
 /// Reads packets for one shard.
 #[derive(Debug)]
 pub struct Feed {
-    bursts: HashMap<BurstKey, Burst, FixedState>,
+    bursts: Bursts,
     second: i64,
     frame: u64,
     out: Vec<Sighting>,
     lost: u64,
 }
 
-type BurstKey = (Addr, Addr, BurstKind, u16, u16);
-
 impl Feed {
     /// A feed that has seen nothing. `hash_seed` is a secret in `run` and a constant in `replay`.
     pub fn new(hash_seed: u64) -> Self {
         Feed {
-            bursts: HashMap::with_hasher(FixedState::with_seed(hash_seed)),
+            bursts: Bursts::new(hash_seed),
             second: i64::MIN,
             frame: 0,
             out: vec![],
@@ -35,8 +32,7 @@ impl Feed {
 
     /// Most bytes that it takes.
     pub const fn memory_max() -> usize {
-        BURSTS_MAX * 2 * (size_of::<BurstKey>() + size_of::<Burst>())
-            + SIGHTINGS_MAX * size_of::<Sighting>()
+        Bursts::bytes() + SIGHTINGS_MAX * size_of::<Sighting>()
     }
 
     /// Lets time pass up to the next frame.
@@ -188,36 +184,31 @@ impl Feed {
         src_port: u16,
         dst_port: u16,
     ) {
-        let time_ms = ms(p.time_ns);
-        if self.bursts.len() >= BURSTS_MAX {
+        if self.bursts.is_full() {
             self.end_second();
         }
-        let key = (src, dst, kind, src_port, dst_port);
-        let burst = self.bursts.entry(key).or_insert(Burst {
+        let time_ms = ms(p.time_ns);
+        self.bursts.add(&Burst {
             src,
             dst,
             kind,
             src_port,
             dst_port,
-            bytes: 0,
-            packets: 0,
+            bytes: u64::from(p.ip_len),
+            packets: p.frames.max(1),
             first_ms: time_ms,
             last_ms: time_ms,
         });
-        burst.bytes += u64::from(p.ip_len);
-        burst.packets = burst.packets.saturating_add(p.frames.max(1));
-        burst.first_ms = burst.first_ms.min(time_ms);
-        burst.last_ms = burst.last_ms.max(time_ms);
     }
 
     #[cold]
     fn end_second(&mut self) {
-        let mut bursts: Vec<Burst> = self.bursts.drain().map(|(_, b)| b).collect();
-        bursts.sort_unstable();
-        for b in bursts {
+        let bursts = self.bursts.take();
+        for b in &bursts {
             // told for the second, whoever saw what of it
-            self.tell(self.second * 1_000 + 999, Seen::Burst(b));
+            self.tell(self.second * 1_000 + 999, Seen::Burst(*b));
         }
+        self.bursts.give_back(bursts);
     }
 
     fn tell(&mut self, now_ms: i64, seen: Seen) {
@@ -259,7 +250,5 @@ fn ms(ns: i64) -> i64 {
 const UDP: u8 = 17;
 /// FIN, SYN, RST, PSH, ACK, URG.
 const SIX: u16 = 0x3f;
-/// Ends that are counted apart within a second; past it they are told at once.
-const BURSTS_MAX: usize = 16_384;
 /// Facts that wait to be taken.
 const SIGHTINGS_MAX: usize = 65_536;

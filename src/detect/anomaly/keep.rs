@@ -1,6 +1,6 @@
 //! State that outlives a restart: to bytes and back, without trust in what is read.
 
-use super::keyed::Distinct;
+use super::keyed::{Counted, Distinct};
 use crate::model::Addr;
 
 /// What can be written and read back. Reading takes nothing for granted: `None` where bytes are missing or make no sense.
@@ -155,6 +155,15 @@ impl<const WORDS: usize> Kept for Distinct<WORDS> {
     }
 }
 
+impl<const WORDS: usize> Kept for Counted<WORDS> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.bits().put(out);
+    }
+    fn get(from: &mut &[u8]) -> Option<Self> {
+        Distinct::get(from).map(Self::from)
+    }
+}
+
 /// Puts a frame around state: what it is, which form it has, how long it is, and a sum over it.
 pub(super) fn seal(body: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(body.len() + HEAD);
@@ -201,7 +210,7 @@ fn sum(bytes: &[u8]) -> u64 {
 
 const MAGIC: &[u8] = b"flowhouse detectors\n";
 /// Grows with each change of what is written.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 const HEAD: usize = MAGIC.len() + 4 + 8 + 8;
 
 #[cfg(test)]

@@ -90,11 +90,59 @@ impl<const WORDS: usize> Distinct<WORDS> {
 
     /// How many there were, about.
     pub fn count(&self) -> u32 {
-        let bits = (WORDS * 64) as f64;
-        let ones: u32 = self.0.iter().map(|w| w.count_ones()).sum();
-        let zeros = (bits - f64::from(ones)).max(0.5);
-        (bits * (bits / zeros).ln()).round() as u32
+        about(WORDS, self.ones())
     }
+
+    fn ones(&self) -> u32 {
+        self.0.iter().map(|w| w.count_ones()).sum()
+    }
+}
+
+/// The same where it is asked for with every thing that is added: bits that are set are counted as they are set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Counted<const WORDS: usize> {
+    bits: Distinct<WORDS>,
+    ones: u32,
+}
+
+impl<const WORDS: usize> Default for Counted<WORDS> {
+    fn default() -> Self {
+        Distinct::default().into()
+    }
+}
+
+impl<const WORDS: usize> From<Distinct<WORDS>> for Counted<WORDS> {
+    fn from(bits: Distinct<WORDS>) -> Self {
+        let ones = bits.ones();
+        Counted { bits, ones }
+    }
+}
+
+impl<const WORDS: usize> Counted<WORDS> {
+    /// Adds the hash of a thing; returns whether it is new.
+    #[inline]
+    pub fn add(&mut self, hash: u64) -> bool {
+        let fresh = self.bits.add(hash);
+        self.ones += u32::from(fresh);
+        fresh
+    }
+
+    /// How many there were, about.
+    pub fn count(&self) -> u32 {
+        about(WORDS, self.ones)
+    }
+
+    /// The bits alone.
+    pub fn bits(&self) -> &Distinct<WORDS> {
+        &self.bits
+    }
+}
+
+/// How many things set so many bits of so many words.
+fn about(words: usize, ones: u32) -> u32 {
+    let bits = (words * 64) as f64;
+    let zeros = (bits - f64::from(ones)).max(0.5);
+    (bits * (bits / zeros).ln()).round() as u32
 }
 
 /// What was there within a time: two generations of bits, of which the older is forgotten.
@@ -164,8 +212,9 @@ impl Recent {
     }
 
     fn places(&self, hash: u64) -> [usize; 2] {
-        let bits = self.bits[0].len() * 64;
-        [hash as usize % bits, (hash >> 32) as usize % bits]
+        // a power of two
+        let mask = self.bits[0].len() * 64 - 1;
+        [hash as usize & mask, (hash >> 32) as usize & mask]
     }
 }
 
@@ -177,11 +226,13 @@ mod tests {
     fn few_are_counted_well_and_many_about() {
         let keyed = Keyed::new(3);
         for n in [0u32, 1, 10, 15, 100, 400, 1000] {
-            let mut d = Distinct::<8>::default();
+            let (mut d, mut counted) = (Distinct::<8>::default(), Counted::<8>::default());
             (0..n).for_each(|i| {
-                d.add(keyed.hash(&i));
-                d.add(keyed.hash(&i));
+                let fresh = d.add(keyed.hash(&i));
+                assert_eq!(counted.add(keyed.hash(&i)), fresh);
+                assert!(!d.add(keyed.hash(&i)) && !counted.add(keyed.hash(&i)));
             });
+            assert_eq!((counted, counted.count()), (d.into(), d.count()));
             let off = f64::from(d.count().abs_diff(n));
             assert!(off <= (0.12 * f64::from(n)).max(1.0), "{n}: {}", d.count());
         }

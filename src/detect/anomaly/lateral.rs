@@ -9,7 +9,7 @@ use super::arena::{Arena, Held};
 use super::keep::{Kept, kept};
 use super::keyed::{Distinct, Keyed, Recent};
 use super::sighting::{CallSeen, FlowSeen, PairSeen, Side};
-use super::{Ctx, evidence};
+use super::{Ctx, Hashes, evidence};
 use crate::detect::incident::{Finding, Growth, Handle};
 use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure, Handshake};
 
@@ -112,7 +112,7 @@ impl Lateral {
     }
 
     pub fn call(&mut self, ctx: &mut Ctx<'_>, c: &CallSeen) {
-        if ctx.settings.allow_sources.contains(&c.client.to_ip()) {
+        if ctx.is_allowed(&c.client) {
             return;
         }
         let Some(calls) = self.pairs.entry(ctx.keyed, &(c.client, c.server)) else {
@@ -138,17 +138,16 @@ impl Lateral {
         }
     }
 
-    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
+    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes) {
+        if f.proto != 6 || !DOORS.contains(&f.dst_port) || f.src == f.dst {
+            return;
+        }
         let opened = match f.metered {
             true => f.handshake == Handshake::Complete && f.side == Side::Initiator,
             false => f.tcp_flags.is_some_and(|t| t & 0x12 == 0x12),
         };
         let inside = |a: &Addr| ctx.zones.is_inside(a);
-        if f.proto != 6 || !opened || f.src == f.dst || !DOORS.contains(&f.dst_port) {
-            return;
-        }
-        if !inside(&f.src) || !inside(&f.dst) || ctx.settings.allow_sources.contains(&f.src.to_ip())
-        {
+        if !opened || !inside(&f.src) || !inside(&f.dst) || ctx.is_allowed(&f.src) {
             return;
         }
         if self.began_ms == i64::MIN {
@@ -161,8 +160,8 @@ impl Lateral {
             is_long: ctx.now_ms.saturating_sub(self.began_ms) >= LEARN_MS,
         };
         self.edges.add(edge);
-        if let Some(doors) = self.hosts.entry(ctx.keyed, &f.src) {
-            doors.open(ctx, f, past);
+        if let Some(doors) = self.hosts.entry_at(ctx.keyed, h.src, &f.src) {
+            doors.open(ctx, (f, h.dst), past);
         }
     }
 
@@ -213,7 +212,8 @@ struct Past {
 }
 
 impl Doors {
-    fn open(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, past: Past) {
+    /// Counts a door with the hash of whose it is.
+    fn open(&mut self, ctx: &mut Ctx<'_>, (f, host): (&FlowSeen, u64), past: Past) {
         let age_ms = ctx.now_ms.saturating_sub(self.began_ms);
         if age_ms > WINDOW_MS {
             // an hour that was told is not usual
@@ -230,7 +230,6 @@ impl Doors {
             };
         }
         self.last_ms = ctx.now_ms;
-        let host = ctx.keyed.hash(&f.dst);
         self.hosts.add(host);
         // a host whose doors were opened one after the other is as new as it was at the first
         if past.is_known || !self.fresh.add(host) {

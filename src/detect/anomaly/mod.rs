@@ -10,6 +10,7 @@ mod arena;
 mod arp;
 mod beacon;
 mod brute_force;
+mod bursts;
 mod dns;
 mod feed;
 mod flood;
@@ -62,6 +63,32 @@ struct Ctx<'a> {
     zones: &'a Zones,
     names: &'a Called,
     incidents: &'a mut Incidents,
+}
+
+impl Ctx<'_> {
+    /// Whether an address may scan, guess and sweep.
+    #[inline]
+    fn is_allowed(&self, addr: &Addr) -> bool {
+        let allowed = &self.settings.allow_sources;
+        !allowed.is_empty() && allowed.contains(&addr.to_ip())
+    }
+}
+
+/// Hashes of the ends of a row, for which many detectors ask.
+#[derive(Clone, Copy, Debug, Default)]
+struct Hashes {
+    src: u64,
+    dst: u64,
+}
+
+impl Hashes {
+    #[inline]
+    fn of(keyed: &Keyed, src: &Addr, dst: &Addr) -> Self {
+        Hashes {
+            src: keyed.hash(src),
+            dst: keyed.hash(dst),
+        }
+    }
 }
 
 /// All detectors.
@@ -152,13 +179,24 @@ impl Detectors {
     pub fn memory_max(settings: &Settings) -> usize {
         let places = settings.places_max.clamp(PLACES_MIN, PLACES_MAX);
         let parts = [
-            scan::Scan::bytes(places),
             flood::Flood::bytes(places),
             brute_force::BruteForce::bytes(places),
             dns::Dns::bytes(places),
             icmp::Icmp::bytes(places),
             arp::Arp::bytes(places),
             odd::Odd::bytes(places),
+            Recent::bytes(ANSWERS_LOG2),
+            settings.incidents_max.saturating_mul(INCIDENT_BYTES),
+        ];
+        let kept = Self::saved_max(settings);
+        parts.into_iter().fold(kept, usize::saturating_add)
+    }
+
+    /// Most bytes of what outlives a restart, of all that they take.
+    pub fn saved_max(settings: &Settings) -> usize {
+        let places = settings.places_max.clamp(PLACES_MIN, PLACES_MAX);
+        let parts = [
+            scan::Scan::bytes(places),
             lateral::Lateral::bytes(places),
             beacon::Beacon::bytes(places),
             upload::Upload::bytes(places),
@@ -167,14 +205,39 @@ impl Detectors {
             silent::Silent::bytes(),
             policy::Policy::bytes(places),
             Called::bytes(),
-            Recent::bytes(ANSWERS_LOG2),
-            settings.incidents_max.saturating_mul(INCIDENT_BYTES),
         ];
         parts.into_iter().fold(0, usize::saturating_add)
     }
 
     /// Takes a fact. Facts come in the order of the input.
     pub fn observe(&mut self, s: &Sighting) {
+        self.observe_all(std::slice::from_ref(s));
+    }
+
+    /// Takes facts, in the order of the input. What detectors know of hosts lies all over their memory, so that what rows need is
+    /// called into the cache some rows before: first where it is, then itself.
+    pub fn observe_all(&mut self, all: &[Sighting]) {
+        let mut hashes = [Hashes::default(); FAR];
+        for n in 0..all.len() + FAR {
+            if let Some(s) = n.checked_sub(FAR).map(|i| &all[i]) {
+                self.take_fact(s, hashes[n % FAR]);
+            }
+            if n >= NEAR
+                && let Some(f) = all.get(n - NEAR).and_then(row)
+            {
+                self.parts.call(f, hashes[(n - NEAR) % FAR], true);
+            }
+            if let Some(f) = all.get(n).and_then(row) {
+                let h = Hashes::of(&self.keyed, &f.src, &f.dst);
+                hashes[n % FAR] = h;
+                self.parts.call(f, h, false);
+            }
+        }
+    }
+
+    /// `h` is of a row.
+    #[inline]
+    fn take_fact(&mut self, s: &Sighting, h: Hashes) {
         self.pass(s.now_ms);
         if let Seen::Name(number, name) = &s.seen {
             self.names.learn(*number, name);
@@ -182,7 +245,7 @@ impl Detectors {
         }
         let (mut ctx, parts, answers) = self.split();
         match &s.seen {
-            Seen::Flow(f) => flow(&mut ctx, parts, answers, f),
+            Seen::Flow(f) => flow(&mut ctx, parts, answers, (f, h)),
             Seen::Burst(b) => parts.flood.burst(&mut ctx, b),
             Seen::Dns(d) => parts.dns.message(&mut ctx, d),
             Seen::Echo(e) => parts.icmp.echo(&mut ctx, e),
@@ -358,14 +421,34 @@ fn degraded(now_ms: i64) -> Finding {
     }
 }
 
-/// A row goes to all detectors that look at rows.
-fn flow(ctx: &mut Ctx<'_>, parts: &mut Parts, answers: &mut Recent, f: &FlowSeen) {
+impl Parts {
+    /// Calls for what most rows need, first for where it is, then for itself.
+    #[inline]
+    fn call(&self, f: &FlowSeen, h: Hashes, found: bool) {
+        if !f.metered {
+            self.flood.call(h, found);
+        }
+        self.scan.call(h, found);
+    }
+}
+
+/// The row that a fact is.
+#[inline]
+fn row(s: &Sighting) -> Option<&FlowSeen> {
+    match &s.seen {
+        Seen::Flow(f) => Some(f),
+        _ => None,
+    }
+}
+
+/// A row, with the hashes of its ends, goes to all detectors that look at rows.
+fn flow(ctx: &mut Ctx<'_>, parts: &mut Parts, answers: &mut Recent, (f, h): (&FlowSeen, Hashes)) {
     let mut answered = false;
     if f.metered && f.proto == TCP {
-        parts.flood.stray(ctx, f);
+        parts.flood.stray(ctx, f, h);
     }
     if !f.metered {
-        parts.flood.flow(ctx, f);
+        parts.flood.flow(ctx, f, h);
         if f.proto != TCP {
             // the ports of echo messages say which way they go
             let (src_port, dst_port) = match f.proto {
@@ -378,13 +461,13 @@ fn flow(ctx: &mut Ctx<'_>, parts: &mut Parts, answers: &mut Recent, f: &FlowSeen
     }
     // sources that speak to a victim may be invented, and their number is no reason to forget others
     if !parts.flood.is_victim(&f.dst) {
-        parts.scan.flow(ctx, f, answered);
+        parts.scan.flow(ctx, f, h, answered);
         parts.brute_force.flow(ctx, f);
         parts.beacon.flow(ctx, f);
-        parts.lateral.flow(ctx, f);
-        parts.service.flow(ctx, f, answered);
+        parts.lateral.flow(ctx, f, h);
+        parts.service.flow(ctx, f, h, answered);
     }
-    parts.upload.flow(ctx, f);
+    parts.upload.flow(ctx, f, h);
     parts.silent.flow(ctx, f);
     parts.volume.flow(ctx, f);
     parts.policy.flow(ctx, f);
@@ -436,6 +519,9 @@ fn is_group(addr: &Addr) -> bool {
     }
 }
 
+/// Rows, or packets, ahead of the one that is judged, for which it is called where what they need is, and for that itself.
+const FAR: usize = 16;
+const NEAR: usize = 8;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const PLACES_MIN: usize = 4_096;

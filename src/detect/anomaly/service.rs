@@ -8,7 +8,7 @@ use super::arena::{Arena, Held};
 use super::keep::{Kept, kept};
 use super::keyed::{Distinct, Keyed, Recent};
 use super::sighting::FlowSeen;
-use super::{Ctx, evidence, figure, is_group};
+use super::{Ctx, Hashes, evidence, figure, is_group};
 use crate::detect::incident::Finding;
 use crate::model::{Addr, DetectionKind, Entity, EntityRole, Handshake, Severity};
 
@@ -108,7 +108,7 @@ impl Service {
         self.hosts.get(keyed, from)
     }
 
-    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, answered: bool) {
+    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes, answered: bool) {
         if self.began_ms == i64::MIN {
             self.began_ms = ctx.now_ms;
         }
@@ -116,15 +116,16 @@ impl Service {
             return;
         }
         let ends = f.ends();
+        let (client, server) = match ends.forth {
+            true => (h.src, h.dst),
+            false => (h.dst, h.src),
+        };
         // ports that are drawn by lot say nothing where nothing else tells who began
         let is_drawn = ends.port == 0 || ends.port >= DRAWN && !(f.metered && f.proto == 6);
         self.lately.pass(ctx.now_ms);
-        if ctx.zones.is_inside(&ends.client) {
-            let hash = ctx.keyed.hash(&ends.client);
-            if !self.lately.has(hash) {
-                self.lately.add(hash);
-                self.is_there(ctx, &ends.client);
-            }
+        if ctx.zones.is_inside(&ends.client) && !self.lately.has(client) {
+            self.lately.add(client);
+            self.is_there(ctx, &ends.client, client);
         }
         // of an exporter's two rows of a connection one counts
         let counts = f.proto == 17 || ends.forth;
@@ -136,7 +137,7 @@ impl Service {
             return;
         }
         let learned = ctx.now_ms.saturating_sub(self.began_ms);
-        let Some(offers) = self.hosts.entry(ctx.keyed, &ends.server) else {
+        let Some(offers) = self.hosts.entry_at(ctx.keyed, server, &ends.server) else {
             return;
         };
         if offers.first_ms == 0 {
@@ -147,7 +148,7 @@ impl Service {
             return;
         };
         let cell = usize::from(f.proto == 17) << 16 | usize::from(ends.port);
-        self.offered[cell].add(ctx.keyed.hash(&ends.server));
+        self.offered[cell].add(server);
         let elsewhere = self.offered[cell].count().saturating_sub(1);
         let s = &ctx.settings.service;
         let port = offers.ports[at];
@@ -175,8 +176,8 @@ impl Service {
         }
     }
 
-    fn is_there(&mut self, ctx: &Ctx<'_>, host: &Addr) {
-        if let Some(offers) = self.hosts.entry(ctx.keyed, host) {
+    fn is_there(&mut self, ctx: &Ctx<'_>, host: &Addr, hash: u64) {
+        if let Some(offers) = self.hosts.entry_at(ctx.keyed, hash, host) {
             if offers.first_ms == 0 {
                 offers.first_ms = ctx.now_ms;
             }

@@ -50,7 +50,7 @@ pub struct Settings {
     pub allow_sources: Vec<IpAddr>,
     /// Domains below which names may be as long and many as they like (DNS tunnels). Default: lookups of reputation of known makers.
     pub allow_domains: Vec<String>,
-    /// Places of the largest tables (count); the others have their share of it. Default 65,536, about 150 MB in all with all incidents.
+    /// Places of the largest tables (count); the others have their share of it. Default 65,536, about 170 MB in all with all incidents.
     pub places_max: usize,
     /// An incident that was silent for so long is over; the same again is another one, seconds. Default 3,600.
     pub incident_gap_s: u32,
@@ -58,6 +58,8 @@ pub struct Settings {
     pub incidents_max: usize,
     /// Incidents a day that are told (count); those past it are counted. Default 10,000.
     pub incidents_per_day_max: u32,
+    /// Rows and other facts that wait for detectors (count); past it what comes is dropped and counted. Default 262,144, 70 MB.
+    pub waiting_max: usize,
     /// `[detect.scan]`
     pub scan: ScanSettings,
     /// `[detect.flood]`
@@ -95,6 +97,7 @@ struct Given {
     incident_gap_s: Option<u32>,
     incidents_max: Option<usize>,
     incidents_per_day_max: Option<u32>,
+    waiting_max: Option<usize>,
     scan: ScanGiven,
     flood: FloodGiven,
     brute_force: BruteForceGiven,
@@ -120,6 +123,7 @@ impl From<Given> for Settings {
             incident_gap_s: g.incident_gap_s.unwrap_or(p.incident_gap_s),
             incidents_max: g.incidents_max.unwrap_or(p.incidents_max),
             incidents_per_day_max: g.incidents_per_day_max.unwrap_or(p.incidents_per_day_max),
+            waiting_max: g.waiting_max.unwrap_or(p.waiting_max),
             scan: g.scan.over(p.scan),
             flood: g.flood.over(p.flood),
             brute_force: g.brute_force.over(p.brute_force),
@@ -148,6 +152,7 @@ impl Default for Settings {
             incident_gap_s: 3_600,
             incidents_max: 4_096,
             incidents_per_day_max: 10_000,
+            waiting_max: 262_144,
             scan: ScanSettings::default(),
             flood: FloodSettings::default(),
             brute_force: BruteForceSettings::default(),

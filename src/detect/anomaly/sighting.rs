@@ -356,6 +356,7 @@ pub fn of_rows(
     (names, namer): (&Names, &mut Namer),
     out: &mut Vec<Sighting>,
 ) {
+    out.reserve(batch.len());
     let mut i = 0;
     while i < batch.len() {
         let place = places.get(i).copied();

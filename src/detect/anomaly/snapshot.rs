@@ -139,6 +139,32 @@ mod tests {
     }
 
     #[test]
+    fn the_budget_of_a_day_is_that_of_the_day() {
+        let settings = Settings {
+            incidents_per_day_max: 1,
+            ..Settings::default()
+        };
+        let mut before = Detectors::new(&settings).expect("defaults");
+        (0..9).for_each(|n| before.observe(&call(n)));
+        let mut after = Detectors::restore(&settings, &before.save()).expect("state");
+        let other = |n: i64| {
+            let mut s = call(n);
+            if let Seen::Flow(f) = &mut s.seen {
+                f.src = Addr::from_v4([10, 0, 0, 77]);
+            }
+            s
+        };
+        (10..20).for_each(|n| after.observe(&other(n)));
+        after.finish();
+        assert!(after.take().is_empty());
+        assert!(after.held_back() > 0);
+        // the next day has its own
+        (1_440..1_450).for_each(|n| after.observe(&other(n)));
+        after.finish();
+        assert!(!after.take().is_empty());
+    }
+
+    #[test]
     fn what_is_damaged_is_refused() {
         let saved = Detectors::new(&Settings::default())
             .expect("defaults")

@@ -10,7 +10,7 @@ use super::arena::{Arena, Held};
 use super::keep::{Kept, kept};
 use super::keyed::{Keyed, Recent, network};
 use super::sighting::{DaysSeen, FlowSeen, Side};
-use super::{Ctx, evidence, figure};
+use super::{Ctx, Hashes, evidence, figure};
 use crate::detect::incident::{Finding, Growth, Handle};
 use crate::model::{Addr, AppProto, DetectionKind, Entity, EntityRole, variance};
 use std::collections::BTreeMap;
@@ -141,7 +141,7 @@ impl Upload {
         Some(())
     }
 
-    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
+    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes) {
         mining(ctx, f);
         if self.began_ms == i64::MIN {
             self.began_ms = ctx.now_ms;
@@ -150,21 +150,20 @@ impl Upload {
         if f.est_bytes().max(back) < LEAST {
             return;
         }
-        let out = ctx.zones.is_inside(&f.src) && !ctx.zones.is_inside(&f.dst);
-        let home = !ctx.zones.is_inside(&f.src) && ctx.zones.is_inside(&f.dst);
-        if !(out || home) {
+        let out = ctx.zones.is_inside(&f.src);
+        if out == ctx.zones.is_inside(&f.dst) {
             return;
         }
-        let (key, sent, came) = match out {
-            true => ((f.src, f.dst), f.est_bytes(), back),
-            false => ((f.dst, f.src), back, f.est_bytes()),
+        let (key, host, sent, came) = match out {
+            true => ((f.src, f.dst), h.src, f.est_bytes(), back),
+            false => ((f.dst, f.src), h.dst, back, f.est_bytes()),
         };
         let is_new = sent > 0 && self.is_new(ctx, key);
         let usual = match sent {
             0 => None,
             _ => self
                 .hosts
-                .entry(ctx.keyed, &key.0)
+                .entry_at(ctx.keyed, host, &key.0)
                 .map(|u| u.add(ctx.now_ms, sent)),
         };
         let known_ms = ctx.now_ms.saturating_sub(self.began_ms);
@@ -187,7 +186,7 @@ impl Upload {
         self.slow
             .retain(|_, told| ctx.now_ms.saturating_sub(*told) < again_ms);
         let told = self.slow.contains_key(&(d.src, d.dst)) || self.slow.len() >= SLOW_MAX;
-        if !is_it || !both || told || ctx.settings.allow_sources.contains(&d.src.to_ip()) {
+        if !is_it || !both || told || ctx.is_allowed(&d.src) {
             return;
         }
         self.slow.insert((d.src, d.dst), ctx.now_ms);
@@ -327,7 +326,14 @@ impl Sums {
         if !is_new && bound.is_some_and(|b| sure < b) {
             return;
         }
-        let finding = self.finding(ctx, f, (src, dst), (known_ms, is_new, usual));
+        let kind = match is_new {
+            true => DetectionKind::Exfiltration,
+            false => DetectionKind::LargeUpload,
+        };
+        if ctx.incidents.refuses(ctx.now_ms, kind, &Entity::Host(src)) {
+            return;
+        }
+        let finding = self.finding(ctx, f, (src, dst), (kind, known_ms, is_new, usual));
         self.handle = ctx.incidents.report(ctx.now_ms, finding);
         if let Some(handle) = self.handle {
             ctx.incidents.show(handle, evidence(f));
@@ -339,14 +345,14 @@ impl Sums {
         ctx: &Ctx<'_>,
         f: &FlowSeen,
         (src, dst): (Addr, Addr),
-        (known_ms, is_new, usual): (i64, bool, Option<(f64, f64)>),
+        (kind, known_ms, is_new, usual): (DetectionKind, i64, bool, Option<(f64, f64)>),
     ) -> Finding {
         let s = &ctx.settings.upload;
         let ratio = self.sent as f64 / self.came.max(1) as f64;
         let bound = usual.map(|u| u.1);
-        let (kind, detector, confidence) = match is_new {
-            true => (DetectionKind::Exfiltration, "upload.new_place", 70),
-            false => (DetectionKind::LargeUpload, "upload.ratio", 50),
+        let (detector, confidence) = match is_new {
+            true => ("upload.new_place", 70),
+            false => ("upload.ratio", 50),
         };
         let mut sent = figure(
             SENT,

@@ -1,53 +1,52 @@
 //! What is inside.
 
 use crate::model::Addr;
-use std::cell::Cell;
 use std::net::IpAddr;
 
-/// Networks that are inside.
+/// Networks that are inside, each with its mask.
 #[derive(Clone, Debug)]
 pub(super) struct Zones {
-    networks: Vec<(u128, u32)>,
-    /// The last two that were asked for: detectors ask for both ends of a flow in turn.
-    last: Cell<[(Addr, bool); 2]>,
+    v4: Vec<(u32, u32)>,
+    networks: Vec<(u128, u128)>,
+    /// A network holds all addresses of IPv4.
+    all_v4: bool,
 }
 
 impl Zones {
     /// Reads networks, as `ADDRESS/BITS`.
     pub fn new(inside: &[String]) -> Result<Self, String> {
-        let mut networks = vec![];
-        for text in inside {
-            let network =
-                parse(text).ok_or_else(|| format!("`{text}` is no network, like 192.0.2.0/24"))?;
-            networks.push(network);
-        }
-        let zones = Zones {
-            networks,
-            last: Cell::default(),
+        let mut zones = Zones {
+            v4: vec![],
+            networks: vec![],
+            all_v4: false,
         };
-        let inside = zones.look(&Addr::UNSPECIFIED);
-        zones.last.set([(Addr::UNSPECIFIED, inside); 2]);
+        for text in inside {
+            let (net, bits) =
+                parse(text).ok_or_else(|| format!("`{text}` is no network, like 192.0.2.0/24"))?;
+            let mask = bits_of(u128::MAX, bits);
+            match bits {
+                0..=96 if bits_of(MAPPED, bits) == net => zones.all_v4 = true,
+                97.. if net >> 32 == MAPPED >> 32 => zones.v4.push((net as u32, mask as u32)),
+                _ => {}
+            }
+            zones.networks.push((net, mask));
+        }
         Ok(zones)
     }
 
     /// Whether an address is inside.
     #[inline]
     pub fn is_inside(&self, addr: &Addr) -> bool {
-        let last = self.last.get();
-        if let Some((_, inside)) = last.iter().find(|(a, _)| a == addr) {
-            return *inside;
-        }
-        let inside = self.look(addr);
-        self.last.set([(*addr, inside), last[0]]);
-        inside
-    }
-
-    fn look(&self, addr: &Addr) -> bool {
         let n = u128::from_be_bytes(addr.0);
-        let within = |(net, bits): &(u128, u32)| bits_of(n, *bits) == *net;
-        self.networks.iter().any(within)
+        match addr.is_v4() {
+            true => self.all_v4 || self.v4.iter().any(|(net, mask)| n as u32 & mask == *net),
+            false => self.networks.iter().any(|(net, mask)| n & mask == *net),
+        }
     }
 }
+
+/// What IPv4 is mapped to: `::ffff:0:0/96`.
+const MAPPED: u128 = 0xffff_0000_0000;
 
 pub(super) fn parse(text: &str) -> Option<(u128, u32)> {
     let (addr, bits) = text.split_once('/')?;
@@ -88,7 +87,15 @@ mod tests {
         for wrong in ["10.0.0.0", "10.0.0.0/33", "x/8"] {
             assert!(Zones::new(&[wrong.to_owned()]).is_err());
         }
-        let all = Zones::new(&["::/0".into()]).expect("all");
-        assert!(all.is_inside(&Addr::from_v4([1, 2, 3, 4])));
+        for (all, v6) in [
+            ("::/0", true),
+            ("0.0.0.0/0", false),
+            ("::ffff:0:0/96", false),
+        ] {
+            let all = Zones::new(&[all.into()]).expect("all");
+            assert!(all.is_inside(&Addr::from_v4([1, 2, 3, 4])));
+            let other = Addr::from("2001:db8::1".parse::<IpAddr>().expect("address"));
+            assert_eq!(all.is_inside(&other), v6);
+        }
     }
 }

@@ -88,7 +88,7 @@ impl Incidents {
         };
         let handle = self.report(now_ms, finding)?;
         self.fact(handle, "path", path.join("; "));
-        if let Some(incident) = self.open.get_mut(&handle.0) {
+        if let Some(incident) = self.open.get_mut(handle) {
             incident.told.attack = attack.into_iter().map(Into::into).collect();
         }
         Some(handle)

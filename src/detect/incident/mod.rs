@@ -4,6 +4,7 @@
 //! same incident until it was silent for long.
 
 mod chain;
+mod open;
 
 use super::anomaly::Kept;
 use super::community_id;
@@ -12,6 +13,7 @@ use crate::model::{
     Figure, PEERS_MAX, Severity,
 };
 use chain::Link;
+use open::Open;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
@@ -49,14 +51,17 @@ pub(super) struct Growth {
     pub peers_total: u64,
 }
 
-/// Which incident, of its time.
+/// Which incident, of its time, and where it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Handle(u64);
+pub(super) struct Handle {
+    id: u64,
+    place: u32,
+}
 
 /// All incidents that are open, and those whose new versions nobody took yet.
 #[derive(Debug)]
 pub struct Incidents {
-    open: BTreeMap<u64, Incident>,
+    open: Open,
     by_key: BTreeMap<(DetectionKind, Entity), u64>,
     ready: Vec<Detection>,
     off: Vec<DetectionKind>,
@@ -78,6 +83,8 @@ struct Incident {
     /// Clock when a version was given out last; `None` where none was.
     told_ms: Option<i64>,
     changed: bool,
+    /// Once as many flows are shown as may be: bytes of the smallest.
+    least_shown: Option<u64>,
 }
 
 impl Incidents {
@@ -85,7 +92,7 @@ impl Incidents {
     pub(super) fn new(gap_s: u32, open_max: usize, per_day_max: u32, off: &[String]) -> Self {
         let kinds = DetectionKind::ALL.iter().copied();
         Incidents {
-            open: BTreeMap::new(),
+            open: Open::default(),
             by_key: BTreeMap::new(),
             ready: vec![],
             off: kinds
@@ -109,10 +116,11 @@ impl Incidents {
         }
         let key = (f.kind, f.entity.clone());
         if let Some(&id) = self.by_key.get(&key)
-            && let Some(incident) = self.open.get_mut(&id)
+            && let Some(handle) = self.open.handle(id)
+            && let Some(incident) = self.open.get_mut(handle)
         {
             incident.merge(f);
-            return Some(Handle(id));
+            return Some(handle);
         }
         if !self.is_within_budget(now_ms) {
             self.held_back += 1;
@@ -134,20 +142,35 @@ impl Incidents {
         }
         let id = incident.told.id;
         if let Some(chain) = self.chain(now_ms, &mut incident.told) {
-            let words = format!("{:016x}", chain.0);
+            let words = format!("{:016x}", chain.id);
             incident.told.evidence.facts.push(("part_of", words));
         }
         if let Some(version) = self.earlier.remove(&id) {
             incident.told.version = version;
         }
         self.by_key.insert(key, id);
-        self.open.insert(id, incident);
-        Some(Handle(id))
+        Some(self.open.insert(id, incident))
+    }
+
+    /// Whether a finding would be refused: nobody wants to hear of its kind, or the budget of the day is used up, which counts it as held back.
+    /// Asked before a finding is put into words.
+    pub(super) fn refuses(&mut self, now_ms: i64, kind: DetectionKind, entity: &Entity) -> bool {
+        if self.off.contains(&kind) {
+            return true;
+        }
+        if self.today < self.per_day_max || now_ms.div_euclid(DAY_MS) != self.day {
+            return false;
+        }
+        if self.by_key.contains_key(&(kind, entity.clone())) {
+            return false;
+        }
+        self.held_back += 1;
+        true
     }
 
     /// Adds to an incident; false where it is over.
     pub(super) fn grow(&mut self, handle: Handle, g: &Growth) -> bool {
-        let Some(incident) = self.open.get_mut(&handle.0) else {
+        let Some(incident) = self.open.get_mut(handle) else {
             return false;
         };
         let told = &mut incident.told;
@@ -164,7 +187,7 @@ impl Incidents {
 
     /// Sets a figure of an incident to what it is by now.
     pub(super) fn figure(&mut self, handle: Handle, name: &str, observed: f64) {
-        if let Some(incident) = self.open.get_mut(&handle.0) {
+        if let Some(incident) = self.open.get_mut(handle) {
             let figures = &mut incident.told.evidence.figures;
             if let Some(figure) = figures.iter_mut().find(|f| f.name == name) {
                 figure.observed = observed;
@@ -175,7 +198,7 @@ impl Incidents {
 
     /// Sets a fact of an incident to what it is by now.
     pub(super) fn fact(&mut self, handle: Handle, name: &'static str, text: String) {
-        if let Some(incident) = self.open.get_mut(&handle.0) {
+        if let Some(incident) = self.open.get_mut(handle) {
             let facts = &mut incident.told.evidence.facts;
             match facts.iter_mut().find(|f| f.0 == name) {
                 Some(fact) if fact.1 == text => return,
@@ -188,20 +211,10 @@ impl Incidents {
 
     /// Shows a flow as evidence: the first ones, and later ones that are larger.
     pub(super) fn show(&mut self, handle: Handle, flow: EvidenceFlow) {
-        let Some(incident) = self.open.get_mut(&handle.0) else {
+        let Some(incident) = self.open.get_mut(handle) else {
             return;
         };
-        let flows = &mut incident.told.evidence.flows;
-        if flows.len() < EVIDENCE_FLOWS_MAX {
-            flows.push(with_id(flow));
-            incident.changed = true;
-            return;
-        }
-        let smallest = (0..flows.len()).min_by_key(|&i| (flows[i].bytes, std::cmp::Reverse(i)));
-        if let Some(i) = smallest.filter(|&i| flows[i].bytes < flow.bytes) {
-            flows[i] = with_id(flow);
-            incident.changed = true;
-        }
+        incident.show(flow);
     }
 
     /// Lets time pass: what is new or has changed for a while is given out, what was silent for long is over.
@@ -209,29 +222,29 @@ impl Incidents {
         let over = |i: &Incident| {
             now_ms.saturating_sub(i.told.last_ms.max(i.told.detected_ms)) > self.gap_ms
         };
-        let closed: Vec<u64> = self
-            .open
-            .iter()
-            .filter(|(_, i)| over(i))
-            .map(|(id, _)| *id)
-            .collect();
-        for incident in self.open.values_mut().filter(|i| i.changed) {
+        let closed = self.open.iter().filter(|i| over(i));
+        let closed: Vec<u64> = closed.map(|i| i.told.id).collect();
+        let ready = &mut self.ready;
+        self.open.each(|incident| {
             let due = incident
                 .told_ms
                 .is_none_or(|told| now_ms.saturating_sub(told) >= TELL_AGAIN_MS);
-            if due {
+            if incident.changed && due {
                 incident.told_ms = Some(now_ms);
-                self.ready.push(incident.tell());
+                ready.push(incident.tell());
             }
-        }
+        });
         closed.into_iter().for_each(|id| self.close(id));
     }
 
     /// Gives out all changes.
     pub(super) fn flush(&mut self) {
-        for incident in self.open.values_mut().filter(|i| i.changed) {
-            self.ready.push(incident.tell());
-        }
+        let ready = &mut self.ready;
+        self.open.each(|incident| {
+            if incident.changed {
+                ready.push(incident.tell());
+            }
+        });
     }
 
     /// All incidents are over.
@@ -246,16 +259,18 @@ impl Incidents {
         std::mem::take(&mut self.ready)
     }
 
-    /// Writes which versions were told.
+    /// Writes which versions were told, and how much of the day's budget is used.
     pub(super) fn put(&self, out: &mut Vec<u8>) {
+        (self.day, self.today).put(out);
         self.put_links(out);
-        let told = self.open.iter().map(|(id, i)| (*id, i.told.version));
+        let told = self.open.iter().map(|i| (i.told.id, i.told.version));
         let earlier = self.earlier.iter().map(|(id, version)| (*id, *version));
         told.chain(earlier).collect::<Vec<(u64, u32)>>().put(out);
     }
 
     /// Takes back which versions were told; room for another one each, for what was told since it was written.
     pub(super) fn get(&mut self, from: &mut &[u8]) -> Option<()> {
+        (self.day, self.today) = Kept::get(from)?;
         self.get_links(from)?;
         let told: Vec<(u64, u32)> = Kept::get(from)?;
         let told = told.into_iter().take(self.open_max);
@@ -279,13 +294,13 @@ impl Incidents {
                 && d.entity.addr() == source
                 && (1..stage).contains(&self::stage(d.kind))
         };
-        let mut way: Vec<&Detection> = self.open.values().map(|i| &i.told).filter(before).collect();
+        let mut way: Vec<&Detection> = self.open.iter().map(|i| &i.told).filter(before).collect();
         way.sort_by_key(|d| (d.first_ms, d.id));
         way
     }
 
     fn is_within_budget(&mut self, now_ms: i64) -> bool {
-        let day = now_ms.div_euclid(86_400_000);
+        let day = now_ms.div_euclid(DAY_MS);
         if day != self.day {
             (self.day, self.today) = (day, 0);
         }
@@ -294,17 +309,14 @@ impl Incidents {
     }
 
     fn close_oldest(&mut self) {
-        let oldest = self
-            .open
-            .iter()
-            .min_by_key(|(id, i)| (i.told.last_ms, **id));
-        if let Some(id) = oldest.map(|(id, _)| *id) {
+        let oldest = self.open.iter().min_by_key(|i| (i.told.last_ms, i.told.id));
+        if let Some(id) = oldest.map(|i| i.told.id) {
             self.close(id);
         }
     }
 
     fn close(&mut self, id: u64) {
-        if let Some(mut incident) = self.open.remove(&id) {
+        if let Some(mut incident) = self.open.remove(id) {
             if incident.changed {
                 self.ready.push(incident.tell());
             }
@@ -350,6 +362,7 @@ impl Incident {
             },
             told_ms: None,
             changed: true,
+            least_shown: None,
         };
         f.peers.into_iter().for_each(|p| incident.add_peer(p));
         incident
@@ -397,9 +410,31 @@ impl Incident {
         self.changed = true;
     }
 
+    /// Shows a flow: the first ones, and later ones that are larger.
+    fn show(&mut self, flow: EvidenceFlow) {
+        let flows = &mut self.told.evidence.flows;
+        let smallest = |flows: &[EvidenceFlow]| {
+            let at = (0..flows.len()).min_by_key(|&i| (flows[i].bytes, std::cmp::Reverse(i)));
+            at.map(|i| (i, flows[i].bytes))
+        };
+        if self.least_shown.is_some_and(|least| flow.bytes <= least) {
+            return;
+        }
+        match smallest(flows).filter(|_| flows.len() >= EVIDENCE_FLOWS_MAX) {
+            None => flows.push(with_id(flow)),
+            Some((i, least)) if least < flow.bytes => flows[i] = with_id(flow),
+            Some(_) => return,
+        }
+        if flows.len() >= EVIDENCE_FLOWS_MAX {
+            self.least_shown = smallest(flows).map(|s| s.1);
+        }
+        self.changed = true;
+    }
+
     fn add_peer(&mut self, peer: Addr) {
         let peers = &mut self.told.peers;
-        if let Err(at) = peers.binary_search(&peer)
+        let number = |a: &Addr| u128::from_be_bytes(a.0);
+        if let Err(at) = peers.binary_search_by_key(&number(&peer), number)
             && peers.len() < PEERS_MAX
         {
             peers.insert(at, peer);
@@ -453,6 +488,7 @@ fn id_of(kind: DetectionKind, entity: &Entity, first_ms: i64) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
+const DAY_MS: i64 = 86_400_000;
 /// An incident that goes on is told again after so long.
 const TELL_AGAIN_MS: i64 = 10_000;
 /// Versions that may have been told between the last writing and a crash: one in ten seconds.

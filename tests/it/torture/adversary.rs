@@ -3,6 +3,7 @@
 
 use super::flood::Tape;
 use crate::harness::{directory, exe};
+use flowhouse::detect::anomaly::{Detectors, Feed, Settings, Sighting};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -88,50 +89,57 @@ fn capture(path: &Path, sources: u64) {
     tape.end();
 }
 
-/// What is found, and the most memory of its own in the first half, while tables fill, and in the second, bytes.
-fn watched(dir: &Path, file: &Path) -> (Vec<Value>, u64, u64) {
-    let out = dir.join("out");
-    let mut child = Command::new(exe())
-        .args(["replay", "--as", "packets", "--out"])
-        .args([&out, file])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("it runs");
-    let status = format!("/proc/{}/status", child.id());
-    let mut samples: Vec<u64> = vec![];
-    while child.try_wait().expect("a child").is_none() {
-        let text = fs::read_to_string(&status).unwrap_or_default();
-        let anonymous = text.lines().find_map(|l| l.strip_prefix("RssAnon:"));
-        let kib = anonymous.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
-        samples.extend(kib.map(|k| k << 10));
-        std::thread::sleep(Duration::from_millis(20));
+/// What a replay found, and its own memory, looked at again and again, bytes.
+struct Watched {
+    found: Vec<Value>,
+    samples: Vec<u64>,
+}
+
+impl Watched {
+    fn new(dir: &Path, file: &Path, detects: bool) -> Self {
+        let (out, config) = (dir.join("out"), dir.join("flowhouse.toml"));
+        fs::write(&config, format!("[detect]\nenabled = {detects}\n")).expect("written");
+        let mut child = Command::new(exe())
+            .args(["replay", "--as", "packets", "-c"])
+            .arg(config)
+            .arg("--out")
+            .args([&out, file])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it runs");
+        let status = format!("/proc/{}/status", child.id());
+        let mut samples: Vec<u64> = vec![];
+        while child.try_wait().expect("a child").is_none() {
+            let text = fs::read_to_string(&status).unwrap_or_default();
+            let anonymous = text.lines().find_map(|l| l.strip_prefix("RssAnon:"));
+            let kib = anonymous.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
+            samples.extend(kib.map(|k| k << 10));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(child.wait().expect("a child").success());
+        let text = fs::read_to_string(out.join("detections.ndjson")).unwrap_or_default();
+        let found = text.lines().map(|l| serde_json::from_str(l).expect("JSON"));
+        let found = found.collect();
+        fs::remove_dir_all(&out).expect("removed");
+        let tenths = samples.chunks(samples.len().div_ceil(10).max(1));
+        let tenths: Vec<u64> = tenths.map(|t| most(t) >> 20).collect();
+        println!("detectors {detects}, MiB by tenths of the time: {tenths:?}");
+        Watched { found, samples }
     }
-    assert!(child.wait().expect("a child").success());
-    let text = fs::read_to_string(out.join("detections.ndjson")).expect("detections");
-    let found = text.lines().map(|l| serde_json::from_str(l).expect("JSON"));
-    let tenths = samples.chunks(samples.len().div_ceil(10).max(1));
-    let tenths: Vec<u64> = tenths
-        .map(|t| t.iter().max().map_or(0, |b| b >> 20))
-        .collect();
-    println!("MiB by tenths of the time: {tenths:?}");
-    let half = samples.len() / 2;
-    let most = |part: &[u64]| part.iter().copied().max().unwrap_or(0);
-    let (before, after) = (most(&samples[..half.max(1)]), most(&samples[half..]));
-    (found.collect(), before, after)
+}
+
+fn most(samples: &[u64]) -> u64 {
+    samples.iter().copied().max().unwrap_or(0)
 }
 
 fn all_three_are_found(sources: u64) {
     let dir = directory();
     let file = dir.path().join("adversary.pcap");
     capture(&file, sources);
-    let (found, before, after) = watched(dir.path(), &file);
+    let Watched { found, samples } = Watched::new(dir.path(), &file, true);
+    let without = Watched::new(dir.path(), &file, false);
     fs::remove_file(&file).expect("removed");
-    println!(
-        "{sources} sources: {} MiB, then {} MiB",
-        before >> 20,
-        after >> 20
-    );
     for (kind, entity) in [
         ("host_sweep_tcp", "198.51.100.7"),
         ("brute_force", "203.0.113.9"),
@@ -143,9 +151,25 @@ fn all_three_are_found(sources: u64) {
     }
     // four incidents of three attackers and a victim, and hardly more
     assert!(found.len() <= 8, "{found:#?}");
+    // while tables fill, and then
+    let (before, after) = samples.split_at(samples.len() / 2);
+    let (before, after) = (most(before), most(after));
     // of a small process, what the system hands out in pieces weighs more than a twentieth
     let more = before / 20 + if sources < 1_000_000 { 4 << 20 } else { 0 };
     assert!(after <= before + more, "{before} bytes, then {after}");
+    // what detectors take is what the budget says
+    let taken = before.max(after).saturating_sub(most(&without.samples));
+    let settings = Settings::default();
+    let waiting = settings.waiting_max * size_of::<Sighting>();
+    let budget = Detectors::memory_max(&settings) + Feed::memory_max() + waiting;
+    println!(
+        "{sources} sources: {} MiB, then {}; detectors take {} of {}",
+        before >> 20,
+        after >> 20,
+        taken >> 20,
+        budget >> 20
+    );
+    assert!(taken <= budget as u64, "{taken} bytes of {budget}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod victim;
 use super::arena::Arena;
 use super::keyed::network;
 use super::sighting::{Burst, BurstKind, FlowSeen, Side};
-use super::{Ctx, is_group, reflectors};
+use super::{Ctx, FAR, Hashes, NEAR, is_group, reflectors};
 use crate::model::Addr;
 use victim::{CARPET_HOSTS, MANY_SOURCES, SOME_MAX, Victim};
 
@@ -24,6 +24,8 @@ pub(super) struct Flood {
     bursts: Vec<Burst>,
     /// Victims of now, and until when.
     victims: Vec<(Addr, i64)>,
+    /// A bit for each of them: most addresses are told from them by it alone.
+    marks: Box<[u64; MARKS / 64]>,
 }
 
 /// Destinations that are watched by one kind of input.
@@ -33,31 +35,30 @@ struct Watch {
     short_ms: i64,
     /// How many half-open connections count as one of the setting.
     scale: u32,
-    touched: Vec<Addr>,
+    /// A bit for each place of `hosts` to which something came since they were judged.
+    touched: Vec<u64>,
 }
 
 impl Flood {
     pub fn new(places: usize) -> Self {
-        let watch = |short_ms, scale| Watch {
-            hosts: Arena::new(places / 8),
-            short_ms,
-            scale,
-            touched: vec![],
-        };
         Flood {
-            packets: watch(3_000, 1),
-            flows: watch(60_000, 5),
+            packets: Watch::new(places / 8, 3_000, 1),
+            flows: Watch::new(places / 8, 60_000, 5),
             nets: Arena::new(places / 32),
             bursts: vec![],
             victims: vec![],
+            marks: Box::new([0; MARKS / 64]),
         }
     }
 
     pub fn bytes(places: usize) -> usize {
         let some = (places / 4 + places / 32) * SOME_MAX * size_of::<Addr>();
-        2 * Arena::<Addr, Victim>::bytes(places / 8)
+        2 * Watch::bytes(places / 8)
             + Arena::<Addr, Victim>::bytes(places / 32)
             + some
+            + BURSTS_MAX * size_of::<Burst>()
+            + VICTIMS_MAX * size_of::<(Addr, i64)>()
+            + MARKS / 8
     }
 
     pub fn lost(&self) -> (u64, u64) {
@@ -66,17 +67,25 @@ impl Flood {
     }
 
     pub fn clear(&mut self) {
-        self.packets.hosts.clear();
-        self.flows.hosts.clear();
+        self.packets.clear();
+        self.flows.clear();
         self.nets.clear();
         self.bursts.clear();
         self.victims.clear();
+        self.mark();
     }
 
     /// Whether an address is, or was just, flooded: then who seems to speak to it may be invented.
+    #[inline]
     pub fn is_victim(&self, addr: &Addr) -> bool {
-        let is_there = |a: &Addr| self.victims.binary_search_by_key(a, |v| v.0).is_ok();
-        !self.victims.is_empty() && (is_there(addr) || is_there(&network(addr)))
+        !self.victims.is_empty() && (self.is_doubted(addr) || self.is_doubted(&network(addr)))
+    }
+
+    #[inline]
+    fn is_doubted(&self, addr: &Addr) -> bool {
+        let at = mark_of(addr);
+        self.marks[at / 64] >> (at % 64) & 1 == 1
+            && self.victims.binary_search_by_key(addr, |v| v.0).is_ok()
     }
 
     /// For a while, who speaks to an address, or to a network, is not believed.
@@ -88,6 +97,21 @@ impl Flood {
         }
     }
 
+    /// Marks who is a victim by now.
+    fn mark(&mut self) {
+        self.marks.fill(0);
+        for (addr, _) in &self.victims {
+            let at = mark_of(addr);
+            self.marks[at / 64] |= 1 << (at % 64);
+        }
+    }
+
+    /// Calls for what a row of an exporter will need, first for where it is, then for itself.
+    #[inline]
+    pub fn call(&self, h: Hashes, found: bool) {
+        self.flows.call(h, found);
+    }
+
     pub fn burst(&mut self, ctx: &mut Ctx<'_>, burst: &Burst) {
         self.bursts.push(*burst);
         if self.bursts.len() >= BURSTS_MAX {
@@ -96,7 +120,7 @@ impl Flood {
     }
 
     /// Counts a row of an exporter.
-    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
+    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes) {
         let service = |port: u16| {
             if reflectors::name(port).is_some() {
                 port
@@ -140,11 +164,11 @@ impl Flood {
             first_ms: f.start_ms,
             last_ms: f.end_ms,
         };
-        self.flows.count(ctx, &burst, f.interval);
+        self.flows.count(ctx, &burst, f.interval, h);
     }
 
     /// Counts a metered row of TCP that begins in the middle and ends there: of a connection that never was.
-    pub fn stray(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
+    pub fn stray(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes) {
         let flags = f.tcp_flags.unwrap_or(0);
         if f.side != Side::Initiator || flags & 0x02 != 0 || f.packets > 2 || f.back_packets > 1 {
             return;
@@ -160,7 +184,7 @@ impl Flood {
             first_ms: f.start_ms,
             last_ms: f.end_ms,
         };
-        self.flows.count(ctx, &burst, 1);
+        self.flows.count(ctx, &burst, 1, h);
     }
 
     /// A second of the data's clock is over.
@@ -169,48 +193,56 @@ impl Flood {
         self.victims.retain(|v| v.1 > ctx.now_ms);
         let mut struck: Vec<Addr> = vec![];
         for watch in [&mut self.packets, &mut self.flows] {
-            let mut touched = std::mem::take(&mut watch.touched);
-            touched.sort_unstable();
-            touched.dedup();
-            for addr in &touched {
-                let scale = watch.scale;
-                let Some(victim) = watch.hosts.find(ctx.keyed, addr) else {
-                    continue;
-                };
-                if victim.judge(ctx, addr, scale) {
-                    struck.push(*addr);
+            let scale = watch.scale;
+            for (addr, place) in watch.take_touched() {
+                if let Some((_, victim)) = watch.hosts.at(place)
+                    && victim.judge(ctx, &addr, scale)
+                {
+                    struck.push(addr);
                 }
             }
-            touched.clear();
-            watch.touched = touched;
         }
         let until = ctx.now_ms + VICTIM_MS;
         struck.into_iter().for_each(|a| self.doubt(a, until));
         self.judge_networks(ctx);
+        self.mark();
     }
 
-    /// Counts the packets of the second, in an order that does not depend on who saw them.
+    /// Counts the packets of the second, in an order that does not depend on who saw them. What those that come next need is called for.
     fn count(&mut self, ctx: &mut Ctx<'_>) {
         let mut bursts = std::mem::take(&mut self.bursts);
         bursts.sort_unstable();
-        for b in &bursts {
-            self.packets.count(ctx, b, 1);
-            if matches!(b.kind, BurstKind::Syn | BurstKind::Udp | BurstKind::Icmp)
-                && !is_group(&b.dst)
-            {
-                let net = network(&b.dst);
-                if let Some(v) = self.nets.entry(ctx.keyed, &net) {
-                    v.begin(ctx.now_ms, b, self.packets.short_ms);
-                    v.arrives(ctx, b);
-                    v.hosts.add(ctx.keyed.hash(&b.dst));
-                }
-                if let Some(v) = self.nets.find(ctx.keyed, &network(&b.src)) {
-                    v.sent += u64::from(b.packets);
-                }
+        let mut hashes = [Hashes::default(); FAR];
+        for n in 0..bursts.len() + FAR {
+            if let Some(b) = n.checked_sub(FAR).map(|i| &bursts[i]) {
+                self.count_burst(ctx, b, hashes[n % FAR]);
+            }
+            if n >= NEAR && n - NEAR < bursts.len() {
+                self.packets.call(hashes[(n - NEAR) % FAR], true);
+            }
+            if let Some(b) = bursts.get(n) {
+                hashes[n % FAR] = Hashes::of(ctx.keyed, &b.src, &b.dst);
+                self.packets.call(hashes[n % FAR], false);
             }
         }
         bursts.clear();
         self.bursts = bursts;
+    }
+
+    fn count_burst(&mut self, ctx: &mut Ctx<'_>, b: &Burst, h: Hashes) {
+        self.packets.count(ctx, b, 1, h);
+        if !matches!(b.kind, BurstKind::Syn | BurstKind::Udp | BurstKind::Icmp) || is_group(&b.dst)
+        {
+            return;
+        }
+        if let Some(v) = self.nets.entry(ctx.keyed, &network(&b.dst)) {
+            v.begin(ctx.now_ms, b, self.packets.short_ms);
+            v.arrives(ctx, b, h.src);
+            v.hosts.add(h.dst);
+        }
+        if let Some(v) = self.nets.find(ctx.keyed, &network(&b.src)) {
+            v.sent += u64::from(b.packets);
+        }
     }
 
     fn judge_networks(&mut self, ctx: &mut Ctx<'_>) {
@@ -244,29 +276,84 @@ impl Flood {
 }
 
 impl Watch {
-    fn count(&mut self, ctx: &mut Ctx<'_>, b: &Burst, interval: u32) {
+    fn new(places: usize, short_ms: i64, scale: u32) -> Self {
+        let hosts = Arena::new(places);
+        Watch {
+            touched: vec![0; hosts.capacity().div_ceil(64)],
+            hosts,
+            short_ms,
+            scale,
+        }
+    }
+
+    fn bytes(places: usize) -> usize {
+        // a bit, and who was touched
+        let each = size_of::<(Addr, usize)>() + 1;
+        Arena::<Addr, Victim>::bytes(places) + places.next_power_of_two() * each
+    }
+
+    fn clear(&mut self) {
+        self.hosts.clear();
+        self.touched.fill(0);
+    }
+
+    #[inline]
+    fn call(&self, h: Hashes, found: bool) {
+        match found {
+            false => [h.dst, h.src].iter().for_each(|h| self.hosts.call(*h)),
+            true => {
+                self.hosts.call_room(h.dst);
+                self.hosts.call_held(h.src);
+            }
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, ctx: &mut Ctx<'_>, b: &Burst, interval: u32, h: Hashes) {
         if is_group(&b.dst) || b.src == b.dst {
             return;
         }
-        if let Some(v) = self.hosts.entry(ctx.keyed, &b.dst) {
+        let place = self.hosts.place(ctx.keyed, h.dst, &b.dst);
+        if let Some(place) = place
+            && let Some((_, v)) = self.hosts.at(place)
+        {
             v.begin(ctx.now_ms, b, self.short_ms);
             v.interval = v.interval.max(interval);
-            v.arrives(ctx, b);
-            self.touched.push(b.dst);
-        }
-        if self.touched.len() >= TOUCHED_MAX {
-            self.touched.sort_unstable();
-            self.touched.dedup();
+            v.arrives(ctx, b, h.src);
+            self.touched[place / 64] |= 1 << (place % 64);
         }
         // who only sends is no victim, and may be invented
-        if let Some(v) = self.hosts.find(ctx.keyed, &b.src) {
-            v.leaves(ctx, b);
+        if let Some(v) = self.hosts.find_at(h.src, &b.src) {
+            v.leaves(ctx, b, h.dst);
         }
     }
+
+    /// To whom something came since this was called last, in order of addresses, with their places.
+    fn take_touched(&mut self) -> Vec<(Addr, usize)> {
+        let mut all = vec![];
+        for (n, word) in self.touched.iter_mut().enumerate() {
+            let mut bits = std::mem::take(word);
+            while bits != 0 {
+                let place = n * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                all.extend(self.hosts.at(place).map(|(addr, _)| (*addr, place)));
+            }
+        }
+        all.sort_unstable();
+        all
+    }
+}
+
+/// The mark of an address. Who finds others with the same mark costs a search, and no more.
+#[inline]
+fn mark_of(addr: &Addr) -> usize {
+    let n = u128::from_be_bytes(addr.0);
+    let folded = (n as u64 ^ (n >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (folded >> 32) as usize % MARKS
 }
 
 /// For so long, who speaks to a victim is not believed.
 const VICTIM_MS: i64 = 300_000;
 const VICTIMS_MAX: usize = 1_024;
 const BURSTS_MAX: usize = 262_144;
-const TOUCHED_MAX: usize = 65_536;
+const MARKS: usize = 16_384;

@@ -6,10 +6,11 @@ use super::super::sighting::{Burst, BurstKind};
 use super::super::{Ctx, reflectors, sampled};
 use crate::detect::anomaly::FloodSettings;
 use crate::detect::incident::{Finding, Growth, Handle};
-use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure};
+use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure, prefetch};
 
-/// What comes to a destination.
+/// What comes to a destination; what nearly every packet changes comes first.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub(super) struct Victim {
     pub short_began_ms: i64,
     pub long_began_ms: i64,
@@ -17,30 +18,30 @@ pub(super) struct Victim {
     pub last_ms: i64,
     pub syns: u64,
     pub completed: u64,
-    pub syn_sources: Distinct<16>,
-    pub syn_ports: Distinct<2>,
     pub packets: u64,
     pub bytes: u64,
-    pub sources: Distinct<16>,
     pub sent: u64,
     /// Of `packets`, those of ICMP.
     pub icmp: u64,
-    pub udp_ports: Distinct<4>,
     pub leases: u64,
     /// Within the long window: answers of services, and questions to them.
     pub reflected: u64,
     pub reflected_bytes: u64,
+    pub syn_acks: u64,
+    pub ports: [(u16, u64); 3],
+    pub interval: u32,
+    told: [Told; CLASSES],
+    pub udp_ports: Distinct<4>,
+    pub sources: Distinct<16>,
+    pub syn_ports: Distinct<2>,
+    pub syn_sources: Distinct<16>,
     pub reflectors: Distinct<16>,
     pub asked: Distinct<16>,
-    pub ports: [(u16, u64); 3],
-    pub syn_acks: u64,
     pub acking: Distinct<16>,
     pub opened: Distinct<16>,
     /// Of a network: who is hit.
     pub hosts: Distinct<4>,
     pub some: Vec<Addr>,
-    pub interval: u32,
-    told: [Told; CLASSES],
 }
 
 /// An incident of a class, and what was not added to it yet.
@@ -78,6 +79,18 @@ impl Held for Victim {
     }
     fn is_light(&self) -> bool {
         self.suspicion() < 100
+    }
+    fn call(&self) {
+        prefetch(&self.short_began_ms);
+        prefetch(&self.syns);
+        prefetch(&self.ports);
+        prefetch(&self.told);
+    }
+    fn call_weight(&self) {
+        prefetch(&self.last_ms);
+        prefetch(&self.syns);
+        prefetch(&self.syn_acks);
+        prefetch(&self.told);
     }
 }
 
@@ -118,8 +131,9 @@ impl Victim {
         self.last_ms = self.last_ms.max(b.last_ms);
     }
 
-    pub fn arrives(&mut self, ctx: &Ctx<'_>, b: &Burst) {
-        let (n, source) = (u64::from(b.packets), ctx.keyed.hash(&b.src));
+    /// Counts what comes; `source` is the hash of who sends it.
+    pub fn arrives(&mut self, ctx: &Ctx<'_>, b: &Burst, source: u64) {
+        let n = u64::from(b.packets);
         let mut fresh = |class: Class| self.told[class as usize].fresh += n;
         match b.kind {
             BurstKind::Completed => {
@@ -161,10 +175,11 @@ impl Victim {
         }
     }
 
-    pub fn leaves(&mut self, ctx: &Ctx<'_>, b: &Burst) {
+    /// Counts what it sends; `to` is the hash of whom.
+    pub fn leaves(&mut self, ctx: &Ctx<'_>, b: &Burst, to: u64) {
         match b.kind {
             BurstKind::Syn => {
-                self.opened.add(ctx.keyed.hash(&b.dst));
+                self.opened.add(to);
             }
             BurstKind::Udp => {
                 self.sent += u64::from(b.packets);

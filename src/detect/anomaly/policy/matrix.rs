@@ -20,7 +20,8 @@ pub(super) struct Matrix {
 
 #[derive(Clone, Copy, Debug)]
 enum Place {
-    Prefix(u128, u32),
+    /// With its mask.
+    Prefix(u128, u128),
     Network(u64),
 }
 
@@ -79,7 +80,7 @@ impl Matrix {
             for text in &zone.networks {
                 let place = match text.contains('/') {
                     true => zones::parse(text)
-                        .map(|(net, bits)| Place::Prefix(net, bits))
+                        .map(|(net, bits)| Place::Prefix(net, zones::bits_of(u128::MAX, bits)))
                         .ok_or_else(|| {
                             format!("zones: `{text}` is no network, like 192.0.2.0/24")
                         })?,
@@ -117,7 +118,7 @@ impl Matrix {
     pub fn zone_of(&self, addr: &Addr, net: u64) -> u16 {
         let n = u128::from_be_bytes(addr.0);
         let found = self.places.iter().find(|(place, _)| match place {
-            Place::Prefix(prefix, bits) => zones::bits_of(n, *bits) == *prefix,
+            Place::Prefix(prefix, mask) => n & mask == *prefix,
             Place::Network(name) => net != 0 && *name == net,
         });
         found.map_or((self.names.len() - 1) as u16, |f| f.1)

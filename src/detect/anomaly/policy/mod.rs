@@ -243,12 +243,16 @@ impl Policy {
             }
             breaks.handle = None;
         }
+        let (kind, entity) = (DetectionKind::PolicySegmentation, Entity::Host(ends.client));
+        if ctx.incidents.refuses(ctx.now_ms, kind, &entity) {
+            return;
+        }
         let (from, to) = (self.matrix.name(from), self.matrix.name(to));
         let service = service(f.proto, ends.port);
         let finding = Finding {
-            kind: DetectionKind::PolicySegmentation,
+            kind,
             detector: "policy.matrix",
-            entity: Entity::Host(ends.client),
+            entity,
             role: EntityRole::Source,
             severity: None,
             confidence: 90,

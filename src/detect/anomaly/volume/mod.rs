@@ -27,6 +27,8 @@ pub(super) struct Volume {
     newest: i64,
     /// All before are closed.
     closed: i64,
+    /// The exporter of the row before, and its part of keys: most rows come from the same one as the row before.
+    latest: (Addr, u64),
     refused: u64,
 }
 
@@ -40,6 +42,7 @@ impl Volume {
             series_max,
             newest: i64::MIN,
             closed: i64::MIN,
+            latest: (Addr::UNSPECIFIED, part_of(&Addr::UNSPECIFIED)),
             refused: 0,
         }
     }
@@ -75,13 +78,11 @@ impl Volume {
         open.resize(series.len(), [0; OPEN]);
         (self.newest, self.closed) = (newest, closed);
         for (series, open) in series.into_iter().zip(open).take(self.series_max) {
-            let at = self.place(key(&series.what));
+            let key = key(&series.what);
+            let at = self.place(key);
             self.series.push(series);
             self.open.push(open);
-            self.index[at] = (
-                key(&self.series[self.series.len() - 1].what),
-                self.series.len() as u32,
-            );
+            self.index[at] = (key, self.series.len() as u32);
         }
         Some(())
     }
@@ -95,15 +96,19 @@ impl Volume {
         self.begin(now);
         let oldest = self.closed.max(now - OPEN as i64 + 1);
         let bucket = |ms: i64| ms.div_euclid(BUCKET_MS).clamp(oldest, now.max(oldest));
-        let life = (bucket(f.start_ms), bucket(f.end_ms));
+        let shares = Shares::of(f, bytes, (bucket(f.start_ms), bucket(f.end_ms)));
+        if self.latest.0 != f.exporter {
+            self.latest = (f.exporter, part_of(&f.exporter));
+        }
+        let part = self.latest.1;
         let mut add = |kind: u8, id: u64| {
-            let what = What {
+            let what = || What {
                 kind,
                 exporter: f.exporter,
                 id,
             };
-            if let Some(at) = self.find(what, now) {
-                spread(&mut self.open[at], f, bytes, life);
+            if let Some(series) = self.find(key_with(part, kind, id), now, what) {
+                shares.add_to(&mut self.open[series]);
             }
         };
         add(ALL, 0);
@@ -164,7 +169,7 @@ impl Volume {
     }
 
     fn close(&mut self, ctx: &mut Ctx<'_>, bucket: i64) {
-        let at = bucket.rem_euclid(OPEN as i64) as usize;
+        let at = place_of(bucket);
         let mut alive: Vec<Addr> = vec![];
         for (s, open) in self.series.iter().zip(&self.open) {
             if s.what.kind == ALL && open[at] > 0 {
@@ -194,13 +199,12 @@ impl Volume {
         }
     }
 
-    /// The place of a series, made where there is none; `None` where there is no room.
+    /// The place of a series by its key, made where there is none; `None` where there is no room.
     #[inline]
-    fn find(&mut self, what: What, now: i64) -> Option<usize> {
-        let key = key(&what);
+    fn find(&mut self, key: u64, now: i64, what: impl FnOnce() -> What) -> Option<usize> {
         let at = self.place(key);
         match self.index[at].1 {
-            0 => self.make(what, now, at),
+            0 => self.make(what(), now, at),
             n => Some(n as usize - 1),
         }
     }
@@ -248,34 +252,79 @@ impl Volume {
 
 /// The key of a series; what exporters send has no part in it but for their address and interface numbers, and a clash costs no
 /// more than two series that are one.
-#[inline]
 fn key(what: &What) -> u64 {
-    let n = u128::from_be_bytes(what.exporter.0);
-    let fold = |h: u64, n: u64| (h ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
-    let h = fold(fold(u64::from(what.kind) + 1, n as u64), (n >> 64) as u64);
-    let h = fold(h, what.id);
+    key_with(part_of(&what.exporter), what.kind, what.id)
+}
+
+/// The part of an exporter in its keys.
+fn part_of(exporter: &Addr) -> u64 {
+    let n = u128::from_be_bytes(exporter.0);
+    fold(fold(1, n as u64), (n >> 64) as u64)
+}
+
+#[inline]
+fn key_with(part: u64, kind: u8, id: u64) -> u64 {
+    let h = fold(part ^ u64::from(kind) << 56, id);
     (h ^ h >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) | 1
 }
 
-/// Adds bytes to the buckets of a life, what does not divide to the last.
 #[inline]
-fn spread(open: &mut [u64; OPEN], f: &FlowSeen, bytes: u64, (first, last): (i64, i64)) {
-    let at = |bucket: i64| bucket.rem_euclid(OPEN as i64) as usize;
-    if first >= last {
-        open[at(last)] = open[at(last)].saturating_add(bytes);
-        return;
+fn fold(h: u64, n: u64) -> u64 {
+    (h ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31)
+}
+
+/// The bytes of a flow in the buckets of its life; what does not divide belongs to the last.
+struct Shares {
+    first: i64,
+    last: i64,
+    /// By place of the bucket.
+    bytes: [u64; OPEN],
+}
+
+impl Shares {
+    #[inline]
+    fn of(f: &FlowSeen, bytes: u64, (first, last): (i64, i64)) -> Self {
+        let mut shares = Shares {
+            first: first.min(last),
+            last,
+            bytes: [0; OPEN],
+        };
+        let mut left = bytes;
+        if first < last {
+            let life = f.life_ms().max(1) as u64;
+            for bucket in first..last {
+                let (from, to) = (bucket * BUCKET_MS, (bucket + 1) * BUCKET_MS);
+                let part = to.saturating_sub(f.start_ms.max(from)).max(0) as u64;
+                let share = part_of_life(bytes, part.min(life), life).min(left);
+                left -= share;
+                shares.bytes[place_of(bucket)] = share;
+            }
+        }
+        shares.bytes[place_of(last)] = left;
+        shares
     }
-    let life = f.life_ms().max(1) as u128;
-    let mut left = bytes;
-    for bucket in first..last {
-        let (from, to) = (bucket * BUCKET_MS, (bucket + 1) * BUCKET_MS);
-        let part = to.saturating_sub(f.start_ms.max(from)).max(0) as u128;
-        let share = (u128::from(bytes) * part.min(life) / life) as u64;
-        let share = share.min(left);
-        left -= share;
-        open[at(bucket)] = open[at(bucket)].saturating_add(share);
+
+    #[inline]
+    fn add_to(&self, open: &mut [u64; OPEN]) {
+        for bucket in self.first..=self.last {
+            let at = place_of(bucket);
+            open[at] = open[at].saturating_add(self.bytes[at]);
+        }
     }
-    open[at(last)] = open[at(last)].saturating_add(left);
+}
+
+/// `bytes` times `part` by `life`, which is `part` at least.
+#[inline]
+fn part_of_life(bytes: u64, part: u64, life: u64) -> u64 {
+    match bytes.checked_mul(part) {
+        Some(product) => product / life,
+        None => (u128::from(bytes) * u128::from(part) / u128::from(life)) as u64,
+    }
+}
+
+#[inline]
+fn place_of(bucket: i64) -> usize {
+    bucket.rem_euclid(OPEN as i64) as usize
 }
 
 const ALL: u8 = 0;
@@ -305,9 +354,16 @@ mod tests {
             ..FlowSeen::default()
         };
         let mut open = [0; OPEN];
-        spread(&mut open, &f, 1_000_003, (0, 2));
+        Shares::of(&f, 1_000_003, (0, 2)).add_to(&mut open);
         assert_eq!(open.iter().sum::<u64>(), 1_000_003);
         assert!(open[0] > 490_000 && open[1] > 490_000 && open[2] < 1_000);
+        let mut other = [0; OPEN];
+        Shares::of(&f, u64::MAX, (0, 2)).add_to(&mut other);
+        assert_eq!(other.iter().sum::<u64>(), u64::MAX);
+        assert!(other[0] > u64::MAX / 100 * 49);
+        let mut other = [0; OPEN];
+        Shares::of(&f, 7, (9, 9)).add_to(&mut other);
+        assert_eq!(other[1], 7);
     }
 
     #[test]
@@ -318,14 +374,18 @@ mod tests {
             exporter: Addr::from_v4([192, 0, 2, 1]),
             id,
         };
+        let mut find = |id: u64, now: i64| {
+            let what = what(id);
+            v.find(key(&what), now, || what)
+        };
         for id in 1..=16 {
-            assert_eq!(v.find(what(id), 0), Some(id as usize - 1));
+            assert_eq!(find(id, 0), Some(id as usize - 1));
         }
-        assert_eq!(v.find(what(3), 0), Some(2));
-        assert_eq!(v.find(what(17), 1), None);
+        assert_eq!(find(3, 0), Some(2));
+        assert_eq!(find(17, 1), None);
+        assert_eq!(find(17, STALE + 1), Some(0));
+        assert_eq!(find(16, STALE + 1), Some(15));
+        assert_eq!(find(1, STALE + 2), Some(1), "it had to come again");
         assert_eq!(v.lost().1, 1);
-        assert_eq!(v.find(what(17), STALE + 1), Some(0));
-        assert_eq!(v.find(what(16), STALE + 1), Some(15));
-        assert_eq!(v.find(what(1), STALE + 2), Some(1), "it had to come again");
     }
 }

@@ -7,13 +7,16 @@
 //!
 //! Of a source little is kept until four contacts failed, then it has a place in a smaller table.
 
+mod contact;
+
 use super::arena::{Arena, Held};
 use super::keep::{Kept, kept};
-use super::keyed::{Distinct, Keyed};
-use super::sighting::{FlowSeen, Side};
-use super::{Ctx, evidence, is_group};
+use super::keyed::{Counted, Distinct, Keyed};
+use super::sighting::FlowSeen;
+use super::{Ctx, Hashes, evidence, is_group};
 use crate::detect::incident::{Finding, Growth, Handle};
-use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure, Handshake, Severity};
+use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure, Severity, prefetch};
+use contact::{Contact, ICMP, UDP, contact};
 
 #[derive(Debug)]
 pub(super) struct Scan {
@@ -21,23 +24,14 @@ pub(super) struct Scan {
     details: Arena<Addr, Detail>,
 }
 
-/// A first contact.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Contact {
-    pub proto: u8,
-    pub port: u16,
-    pub failed: bool,
-    /// How it was tried.
-    pub method: &'static str,
-}
-
-/// Any source.
+/// Any source; what every contact changes comes first.
 #[derive(Debug, Default)]
+#[repr(C)]
 struct Source {
     last_ms: i64,
     failed: u32,
     walk: f32,
-    tried: Distinct<4>,
+    tried: Counted<4>,
     worked: Distinct<2>,
     early: [(Addr, Contact, i64); EARLY],
 }
@@ -50,7 +44,7 @@ struct Detail {
     contacts: u32,
     hosts: [Slot<Addr>; SLOTS],
     ports: [Slot<(u8, u16)>; SLOTS],
-    all_hosts: Distinct<16>,
+    all_hosts: Counted<16>,
     handle: Option<Handle>,
 }
 
@@ -60,9 +54,9 @@ struct Slot<K> {
     key: K,
     weight: u32,
     quick_ms: i64,
-    failed: Distinct<32>,
-    quick: Distinct<8>,
-    worked: Distinct<4>,
+    failed: Counted<32>,
+    quick: Counted<8>,
+    worked: Counted<4>,
 }
 
 kept!(Source {
@@ -74,22 +68,6 @@ kept!(Source {
     early
 });
 kept!(Detail { first_ms, last_ms, contacts, hosts, ports, all_hosts; handle });
-
-impl Kept for Contact {
-    fn put(&self, out: &mut Vec<u8>) {
-        (self.proto, self.port, self.failed).put(out);
-    }
-    fn get(from: &mut &[u8]) -> Option<Self> {
-        let (proto, port, failed) = Kept::get(from)?;
-        // how it was tried is told by what comes next
-        Some(Contact {
-            proto,
-            port,
-            failed,
-            method: "",
-        })
-    }
-}
 
 impl<K: Kept> Kept for Slot<K> {
     fn put(&self, out: &mut Vec<u8>) {
@@ -121,6 +99,13 @@ impl Held for Source {
     }
     fn last_ms(&self) -> i64 {
         self.last_ms
+    }
+    fn call(&self) {
+        prefetch(&self.last_ms);
+        prefetch(&self.worked);
+    }
+    fn call_weight(&self) {
+        prefetch(&self.last_ms);
     }
 }
 
@@ -169,21 +154,29 @@ impl Scan {
         self.details.get(keyed, from)
     }
 
-    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, answered: bool) {
+    /// Calls for what a source will need, first for where it is, then for itself.
+    #[inline]
+    pub fn call(&self, h: Hashes, found: bool) {
+        match found {
+            false => self.sources.call(h.src),
+            true => self.sources.call_room(h.src),
+        }
+    }
+
+    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes, answered: bool) {
         let Some(contact) = contact(f, answered) else {
             return;
         };
-        if is_group(&f.dst) || f.src == f.dst || ctx.settings.allow_sources.contains(&f.src.to_ip())
-        {
+        if is_group(&f.dst) || f.src == f.dst || ctx.is_allowed(&f.src) {
             return;
         }
         let memory_ms = i64::from(ctx.settings.scan.memory_s) * 1000;
         let hash = ctx.keyed.hash(&(f.dst, contact.proto, contact.port));
         if !contact.failed {
-            self.worked(ctx, f, contact, hash);
+            self.worked(ctx, f, contact, (hash, h));
             return;
         }
-        let Some(source) = self.sources.entry(ctx.keyed, &f.src) else {
+        let Some(source) = self.sources.entry_at(ctx.keyed, h.src, &f.src) else {
             return;
         };
         if ctx.now_ms.saturating_sub(source.last_ms) > memory_ms {
@@ -202,39 +195,42 @@ impl Scan {
         if n < EARLY {
             return;
         }
-        let (walk, early) = (source.walk, source.early);
-        let is_new = self.details.find(ctx.keyed, &f.src).is_none();
-        let Some(detail) = self.details.entry(ctx.keyed, &f.src) else {
+        let (walk, early) = (source.walk, &source.early);
+        let Some(detail) = self.details.entry_at(ctx.keyed, h.src, &f.src) else {
             return;
         };
-        if is_new || ctx.now_ms.saturating_sub(detail.last_ms) > memory_ms {
+        // one that was just made has no contacts
+        if detail.contacts == 0 || ctx.now_ms.saturating_sub(detail.last_ms) > memory_ms {
             *detail = Detail {
                 first_ms: early[0].2,
                 ..Detail::default()
             };
-            for (dst, c, at) in &early {
-                detail.add(ctx, *dst, c, *at);
+            for (dst, c, at) in early {
+                detail.add(ctx, (*dst, ctx.keyed.hash(dst)), c, *at);
             }
         }
-        if detail.add(ctx, f.dst, &contact, f.start_ms) || detail.handle.is_some() {
+        if detail.add(ctx, (f.dst, h.dst), &contact, f.start_ms) || detail.handle.is_some() {
             detail.judge(ctx, f, &contact, walk);
         }
     }
 
     /// A first contact that worked speaks for the source.
-    fn worked(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, contact: Contact, hash: u64) {
-        let Some(source) = self.sources.find(ctx.keyed, &f.src) else {
+    fn worked(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        f: &FlowSeen,
+        contact: Contact,
+        (hash, h): (u64, Hashes),
+    ) {
+        let Some(source) = self.sources.find_at(h.src, &f.src) else {
             // whoever never failed needs no place
             return;
         };
         if source.worked.add(hash) {
             source.walk = (source.walk - STEP).max(-WALK_MAX);
         }
-        if let Some(detail) = self.details.find(ctx.keyed, &f.src) {
-            let (host, port) = (
-                ctx.keyed.hash(&f.dst),
-                ctx.keyed.hash(&(contact.proto, contact.port)),
-            );
+        if let Some(detail) = self.details.find_at(h.src, &f.src) {
+            let (host, port) = (h.dst, ctx.keyed.hash(&(contact.proto, contact.port)));
             let mine = |s: &&mut Slot<Addr>| s.weight > 0 && s.key == f.dst;
             if let Some(slot) = detail.hosts.iter_mut().find(mine) {
                 slot.worked.add(port);
@@ -252,13 +248,13 @@ impl Scan {
 }
 
 impl Detail {
-    /// Adds a contact that failed; false where its host and port were there.
-    fn add(&mut self, ctx: &Ctx<'_>, dst: Addr, c: &Contact, at_ms: i64) -> bool {
+    /// Adds a contact that failed, of a host with its hash; false where its host and port were there.
+    fn add(&mut self, ctx: &Ctx<'_>, (dst, host): (Addr, u64), c: &Contact, at_ms: i64) -> bool {
         self.last_ms = ctx.now_ms;
         self.contacts = self.contacts.saturating_add(1);
         self.first_ms = self.first_ms.min(at_ms);
         let key = (c.proto, c.port);
-        let (host, port) = (ctx.keyed.hash(&dst), ctx.keyed.hash(&key));
+        let port = ctx.keyed.hash(&key);
         self.all_hosts.add(host);
         let by_host = slot_of(&mut self.hosts, dst, at_ms).is_some_and(|s| s.add(port, at_ms));
         let by_port = slot_of(&mut self.ports, key, at_ms).is_some_and(|s| s.add(host, at_ms));
@@ -283,10 +279,16 @@ impl Detail {
             return;
         }
         let found = self.vertical(ctx, f, c).or_else(|| self.horizontal(ctx, c));
-        let Some((kind, detector, figures, counterfactual)) = found else {
+        let Some(found) = found else {
             return;
         };
-        let finding = self.finding(ctx, f, c, (kind, detector, figures, counterfactual));
+        if ctx
+            .incidents
+            .refuses(ctx.now_ms, found.kind, &Entity::Host(f.src))
+        {
+            return;
+        }
+        let finding = self.finding(ctx, f, c, &found);
         self.handle = ctx.incidents.report(ctx.now_ms, finding);
         if let Some(handle) = self.handle {
             ctx.incidents.show(handle, evidence(f));
@@ -327,16 +329,15 @@ impl Detail {
             true => (DetectionKind::PortScanUdp, "scan.vertical_udp"),
             false => (DetectionKind::PortScan, "scan.vertical"),
         };
-        let threshold = if quickly { wanted } else { s.ports_slow };
-        Some((
+        Some(Found {
             kind,
             detector,
-            vec![
-                figure(PORTS, all, threshold),
-                share_figure(share, s.failed_share),
-            ],
-            format!("fewer than {threshold} ports of one host, or more of them open"),
-        ))
+            ports: true,
+            n: all,
+            threshold: if quickly { wanted } else { s.ports_slow },
+            share,
+            share_min: s.failed_share,
+        })
     }
 
     /// One port of many hosts.
@@ -372,16 +373,19 @@ impl Detail {
         if !enough || share < share_min {
             return None;
         }
-        Some((
+        Some(Found {
             kind,
             detector,
-            vec![figure(HOSTS, hosts, wanted), share_figure(share, share_min)],
-            format!("fewer than {wanted} hosts on this port, or more of them that answer"),
-        ))
+            ports: false,
+            n: hosts,
+            threshold: wanted,
+            share,
+            share_min,
+        })
     }
 
-    fn finding(&self, ctx: &Ctx<'_>, f: &FlowSeen, c: &Contact, found: Found) -> Finding {
-        let (kind, detector, figures, counterfactual) = found;
+    fn finding(&self, ctx: &Ctx<'_>, f: &FlowSeen, c: &Contact, found: &Found) -> Finding {
+        let (kind, detector) = (found.kind, found.detector);
         let inside = ctx.zones.is_inside(&f.src);
         let mut facts = vec![
             ("method", c.method.to_owned()),
@@ -419,20 +423,48 @@ impl Detail {
             count: u64::from(self.contacts),
             peers: peers.collect(),
             peers_total: u64::from(self.all_hosts.count()),
-            figures,
+            figures: found.figures(),
             facts,
-            counterfactual,
+            counterfactual: found.counterfactual(),
             blind: super::sampled(f.interval),
         }
     }
 }
 
-type Found = (DetectionKind, &'static str, Vec<Figure>, String);
+/// What a source does, by which figures.
+struct Found {
+    kind: DetectionKind,
+    detector: &'static str,
+    /// Many ports of one host, else one port of many hosts.
+    ports: bool,
+    n: u32,
+    threshold: u32,
+    share: f64,
+    share_min: f64,
+}
+
+impl Found {
+    fn figures(&self) -> Vec<Figure> {
+        let name = if self.ports { PORTS } else { HOSTS };
+        vec![
+            figure(name, self.n, self.threshold),
+            share_figure(self.share, self.share_min),
+        ]
+    }
+
+    fn counterfactual(&self) -> String {
+        let n = self.threshold;
+        match self.ports {
+            true => format!("fewer than {n} ports of one host, or more of them open"),
+            false => format!("fewer than {n} hosts on this port, or more of them that answer"),
+        }
+    }
+}
 
 impl<K> Slot<K> {
     fn add(&mut self, hash: u64, at_ms: i64) -> bool {
         if at_ms.saturating_sub(self.quick_ms) > QUICK_MS {
-            self.quick = Distinct::default();
+            self.quick = Counted::default();
             self.quick_ms = at_ms;
         }
         self.weight = self.weight.saturating_add(1);
@@ -496,80 +528,6 @@ fn share_figure(observed: f64, threshold: f64) -> Figure {
     }
 }
 
-/// The first contact that a row is, and whether it failed.
-fn contact(f: &FlowSeen, answered: bool) -> Option<Contact> {
-    let of = |port: u16, failed: bool, method| {
-        Some(Contact {
-            proto: f.proto,
-            port,
-            failed,
-            method,
-        })
-    };
-    if f.side == Side::Responder || f.goes_on {
-        return None;
-    }
-    match f.proto {
-        TCP => {
-            let flags = f.tcp_flags? & SIX;
-            match f.handshake {
-                Handshake::Complete => return of(f.dst_port, false, "connect"),
-                // who acknowledges was answered, though that was not seen
-                Handshake::Unanswered if flags & 0x10 != 0 => return None,
-                Handshake::Refused | Handshake::Unanswered => return of(f.dst_port, true, "syn"),
-                Handshake::None => {}
-            }
-            let few = f.packets <= 5;
-            let forward = !f.metered && f.dst_port < f.src_port;
-            match flags {
-                // with a reset where somebody answered a half-open probe
-                0x02 | 0x06 if few => of(f.dst_port, true, "syn"),
-                _ if flags & 0x12 == 0x12 && forward => of(f.dst_port, false, "connect"),
-                // of a sampled connection any segment may be what was seen, its first as well: who acknowledges was answered
-                _ if flags & 0x14 == 0x10 && forward && f.interval > 1 => {
-                    of(f.dst_port, false, "connect")
-                }
-                // many exporters send no flags at all
-                0x00 if few && f.metered => of(f.dst_port, true, "null"),
-                0x01 if few => of(f.dst_port, true, "fin"),
-                0x29 if few => of(f.dst_port, true, "xmas"),
-                0x11 if f.packets == 1 && f.metered && f.back_packets <= 1 => {
-                    of(f.dst_port, true, "maimon")
-                }
-                0x10 if f.packets == 1 && is_reset(f) => of(f.dst_port, true, "ack"),
-                _ => None,
-            }
-        }
-        UDP => {
-            // where packets are sampled, an answer that was not seen says nothing
-            let quiet = f.packets <= 3 && !answered && f.back_packets == 0 && f.interval <= 1;
-            let traced = (TRACEROUTE.0..=TRACEROUTE.1).contains(&f.dst_port);
-            let backwards = !f.metered && f.src_port < f.dst_port && f.src_port < 1024;
-            match (quiet, answered || f.back_packets > 0) {
-                _ if traced || backwards => None,
-                (true, _) => of(f.dst_port, true, "udp"),
-                (_, true) => of(f.dst_port, false, "udp"),
-                _ => None,
-            }
-        }
-        ICMP | ICMPV6 if matches!(f.icmp >> 8, 8 | 128) => {
-            let answered = answered || f.back_packets > 0;
-            (answered || f.interval <= 1).then_some(Contact {
-                proto: ICMP,
-                port: 0,
-                failed: !answered,
-                method: "echo",
-            })
-        }
-        _ => None,
-    }
-}
-
-/// Whether all that came back is a segment without data.
-fn is_reset(f: &FlowSeen) -> bool {
-    f.metered && f.back_packets == 1 && f.back_bytes.is_some_and(|b| b <= 60)
-}
-
 const PORTS: &str = "ports of one host that failed";
 const HOSTS: &str = "hosts that failed on one port";
 /// ln 4: what one contact says, with probabilities of 0.8 and 0.2.
@@ -580,13 +538,6 @@ const ACCEPTED: f32 = 4.595;
 const WALK_MAX: f32 = 9.0;
 const QUICK_MS: i64 = 300_000;
 const TRIED_FULL: u32 = 500;
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const ICMP: u8 = 1;
-const ICMPV6: u8 = 58;
-const SIX: u16 = 0x3f;
-/// Ports that traceroute counts up from (its manual page), as many as it has hops and probes.
-const TRACEROUTE: (u16, u16) = (33_434, 33_625);
 /// Services above 1023 that are looked for.
 const SERVICES: [u16; 26] = [
     1080, 1433, 1521, 1723, 2049, 2222, 2375, 3128, 3306, 3389, 4444, 5038, 5060, 5432, 5555, 5900,

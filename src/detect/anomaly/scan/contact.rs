@@ -1,0 +1,113 @@
+//! Which rows are a first contact, and which of them failed.
+
+use super::super::keep::Kept;
+use super::super::sighting::{FlowSeen, Side};
+use crate::model::Handshake;
+
+/// A first contact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Contact {
+    pub proto: u8,
+    pub port: u16,
+    pub failed: bool,
+    /// How it was tried.
+    pub method: &'static str,
+}
+
+impl Kept for Contact {
+    fn put(&self, out: &mut Vec<u8>) {
+        (self.proto, self.port, self.failed).put(out);
+    }
+    fn get(from: &mut &[u8]) -> Option<Self> {
+        let (proto, port, failed) = Kept::get(from)?;
+        // how it was tried is told by what comes next
+        Some(Contact {
+            proto,
+            port,
+            failed,
+            method: "",
+        })
+    }
+}
+
+/// The first contact that a row is, and whether it failed.
+pub(super) fn contact(f: &FlowSeen, answered: bool) -> Option<Contact> {
+    let of = |port: u16, failed: bool, method| {
+        Some(Contact {
+            proto: f.proto,
+            port,
+            failed,
+            method,
+        })
+    };
+    if f.side == Side::Responder || f.goes_on {
+        return None;
+    }
+    match f.proto {
+        TCP => {
+            let flags = f.tcp_flags? & SIX;
+            match f.handshake {
+                Handshake::Complete => return of(f.dst_port, false, "connect"),
+                // who acknowledges was answered, though that was not seen
+                Handshake::Unanswered if flags & 0x10 != 0 => return None,
+                Handshake::Refused | Handshake::Unanswered => return of(f.dst_port, true, "syn"),
+                Handshake::None => {}
+            }
+            let few = f.packets <= 5;
+            let forward = !f.metered && f.dst_port < f.src_port;
+            match flags {
+                // with a reset where somebody answered a half-open probe
+                0x02 | 0x06 if few => of(f.dst_port, true, "syn"),
+                _ if flags & 0x12 == 0x12 && forward => of(f.dst_port, false, "connect"),
+                // of a sampled connection any segment may be what was seen, its first as well: who acknowledges was answered
+                _ if flags & 0x14 == 0x10 && forward && f.interval > 1 => {
+                    of(f.dst_port, false, "connect")
+                }
+                // many exporters send no flags at all
+                0x00 if few && f.metered => of(f.dst_port, true, "null"),
+                0x01 if few => of(f.dst_port, true, "fin"),
+                0x29 if few => of(f.dst_port, true, "xmas"),
+                0x11 if f.packets == 1 && f.metered && f.back_packets <= 1 => {
+                    of(f.dst_port, true, "maimon")
+                }
+                0x10 if f.packets == 1 && is_reset(f) => of(f.dst_port, true, "ack"),
+                _ => None,
+            }
+        }
+        UDP => {
+            // where packets are sampled, an answer that was not seen says nothing
+            let quiet = f.packets <= 3 && !answered && f.back_packets == 0 && f.interval <= 1;
+            let traced = (TRACEROUTE.0..=TRACEROUTE.1).contains(&f.dst_port);
+            let backwards = !f.metered && f.src_port < f.dst_port && f.src_port < 1024;
+            match (quiet, answered || f.back_packets > 0) {
+                _ if traced || backwards => None,
+                (true, _) => of(f.dst_port, true, "udp"),
+                (_, true) => of(f.dst_port, false, "udp"),
+                _ => None,
+            }
+        }
+        ICMP | ICMPV6 if matches!(f.icmp >> 8, 8 | 128) => {
+            let answered = answered || f.back_packets > 0;
+            (answered || f.interval <= 1).then_some(Contact {
+                proto: ICMP,
+                port: 0,
+                failed: !answered,
+                method: "echo",
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Whether all that came back is a segment without data.
+fn is_reset(f: &FlowSeen) -> bool {
+    f.metered && f.back_packets == 1 && f.back_bytes.is_some_and(|b| b <= 60)
+}
+
+const TCP: u8 = 6;
+pub(super) const UDP: u8 = 17;
+pub(super) const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+const SIX: u16 = 0x3f;
+/// Ports that traceroute counts up from (its manual page), as many as it has hops and probes.
+const TRACEROUTE: (u16, u16) = (33_434, 33_625);
