@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """Rules on packets, Flowhouse and Suricata side by side on one core: processor time, packets of each second of it, memory, and what was raised.
 
-    python3 benches/suricata.py target/release/flowhouse packets.pcap RULES [--runs N] [--cache FILE]
+    python3 benches/suricata.py target/release/flowhouse packets.pcap RULES [--runs N] [--cache FILE] [--peers NAME,...]
     python3 benches/suricata.py --loop 50 packets.pcap CAPTURE...
 
-RULES is a file or a folder with `*.rules`. What loading costs is measured on a capture of one packet and taken off. Suricata runs with its stock
-configuration, one worker, and writes a line an alert and nothing else, which is its cheapest way; Flowhouse writes EVE. Processor time is what counts: it
-is nearly the same on a machine that does other things beside. Programs run in turns. Alerts of both are counted by rule, and what differs is listed.
+RULES is a file or a folder with `*.rules`. What loading costs is measured on a capture of one packet and taken off. Suricata runs with one worker, in up
+to three ways: `stock`, its configuration as Debian has it, a line an alert and nothing else, which is its cheapest way; `roomy`, the same with memory for
+more than 65,536 conversations and their streams; `eve`, as `stock`, but alerts, transactions of HTTP, DNS and TLS, and flows go to its EVE log. Flowhouse
+writes its alerts as EVE. Processor time is what counts: it is nearly the same on a machine that does other things beside. Programs run in turns. Alerts
+are counted by rule, and what differs from `stock` is listed.
 
 `--loop` makes one capture of several (Ethernet, the old form of pcap), each as often as is said, an hour of packet time apart so that every conversation
 begins anew.
@@ -24,6 +26,13 @@ import sys
 import tempfile
 
 HOUR = 3600
+STOCK = pathlib.Path("/etc/suricata/suricata.yaml")
+OUTPUTS = {
+    "stock": "  - fast: {enabled: yes, filename: fast.log, append: no}\n",
+    "roomy": "  - fast: {enabled: yes, filename: fast.log, append: no}\n",
+    "eve": "  - eve-log: {enabled: yes, filetype: regular, filename: eve.json, append: no, types: [alert, http, dns, tls, flow]}\n",
+}
+ROOMY = ["flow.memcap=512mb", "flow.hash-size=262144", "flow.prealloc=50000", "stream.memcap=512mb", "stream.reassembly.memcap=1gb"]
 
 
 def packets_of(path):
@@ -79,13 +88,26 @@ def seconds(command):
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
-def sids_of_suricata(path):
-    return collections.Counter(int(m[1]) for m in re.finditer(r"\[\d+:(\d+):\d+\]", path.read_text(errors="replace")))
+def configuration(peer, folder):
+    """The stock configuration with other outputs."""
+    text = STOCK.read_text()
+    text = re.sub(r"(?ms)^outputs:\n.*?(?=^[a-z])", f"outputs:\n{OUTPUTS[peer]}", text, count=1)
+    text = re.sub(r"(?ms)^stats:\n.*?(?=^[a-z])", "stats: {enabled: no}\n", text, count=1)
+    made = folder / f"{peer}.yaml"
+    made.write_text(text)
+    return made
 
 
-def sids_of_flowhouse(path):
+def sids_of_suricata(folder):
+    fast, eve = folder / "fast.log", folder / "eve.json"
+    if fast.exists():
+        return collections.Counter(int(m[1]) for m in re.finditer(r"\[\d+:(\d+):\d+\]", fast.read_text(errors="replace")))
+    return sids_of_eve(eve) if eve.exists() else collections.Counter()
+
+
+def sids_of_eve(path):
     with open(path) as lines:
-        return collections.Counter(json.loads(line)["alert"]["signature_id"] for line in lines)
+        return collections.Counter(json.loads(line)["alert"]["signature_id"] for line in lines if '"alert"' in line)
 
 
 def compare(arguments):
@@ -100,30 +122,36 @@ def compare(arguments):
         rules = whole
     one = folder / "one.pcap"
     packets = head(arguments.capture, one)
-    quiet = ["--set", "outputs.1.eve-log.enabled=no", "--set", "outputs.7.stats.enabled=no", "--set", "stats.enabled=no"]
     networks = []
     for name in ("HOME_NET", "EXTERNAL_NET"):
         networks += ["--set", f"vars.address-groups.{name}=any"] if arguments.any else []
-    out = {name: folder / name for name in ("suricata", "flowhouse")}
-    for place in out.values():
-        place.mkdir()
-    log = out["suricata"] / "fast.log"
 
-    def suricata(file):
-        log.unlink(missing_ok=True)
-        return ["suricata", "-r", str(file), "-S", str(rules), "-l", str(out["suricata"]), "--runmode", "single", "-k", "none", *quiet, *networks]
+    def suricata(peer):
+        place = folder / peer
+        place.mkdir()
+        made = configuration(peer, folder)
+        room = [part for value in ROOMY for part in ("--set", value)] if peer == "roomy" else []
+
+        def command(file):
+            for name in ("fast.log", "eve.json"):
+                (place / name).unlink(missing_ok=True)
+            return ["suricata", "-c", str(made), "-r", str(file), "-S", str(rules), "-l", str(place), "--runmode", "single", "-k", "none", *room, *networks]
+
+        return command
 
     def flowhouse(file):
         cache = ["--rule-cache", arguments.cache] if arguments.cache else []
-        return [arguments.flowhouse, "rules", "test", "--rules", str(rules), "-k", "none", "--shards", "1", "--out", str(out["flowhouse"]), *cache, *networks, str(file)]
+        return [arguments.flowhouse, "rules", "test", "--rules", str(rules), "-k", "none", "--shards", "1", "--out", str(folder / "flowhouse"), *cache, *networks, str(file)]
 
-    programs = {"suricata": suricata, "flowhouse": flowhouse}
+    programs = {peer: suricata(peer) for peer in arguments.peers.split(",")}
+    programs["flowhouse"] = flowhouse
     load, cost = ({name: [] for name in programs} for _ in range(2))
     for _ in range(arguments.runs):
         for name, command in programs.items():
             load[name].append(seconds(command(one)))
             cost[name].append(seconds(command(arguments.capture)))
-    raised = {"suricata": sids_of_suricata(log) if log.exists() else collections.Counter(), "flowhouse": sids_of_flowhouse(out["flowhouse"] / "alerts.ndjson")}
+    raised = {peer: sids_of_suricata(folder / peer) for peer in programs if peer != "flowhouse"}
+    raised["flowhouse"] = sids_of_eve(folder / "flowhouse" / "alerts.ndjson")
     speed = {}
     for name in programs:
         loading = statistics.median(s for s, _ in load[name])
@@ -139,11 +167,11 @@ def compare(arguments):
             "memory_mib": round(max(m for _, m in cost[name])),
             "alerts": sum(raised[name].values()),
         }), flush=True)
-    print(json.dumps({"ratio": round(speed["flowhouse"] / speed["suricata"], 2)}))
-    ours, theirs = raised["flowhouse"], raised["suricata"]
-    for sid in sorted(ours | theirs):
-        if ours[sid] != theirs[sid]:
-            print(json.dumps({"sid": sid, "flowhouse": ours[sid], "suricata": theirs[sid]}))
+    print(json.dumps({"ratio": {peer: round(speed["flowhouse"] / speed[peer], 2) for peer in programs if peer != "flowhouse"}}))
+    ours, peer = raised["flowhouse"], next(iter(programs))
+    for sid in sorted(ours | raised[peer]):
+        if ours[sid] != raised[peer][sid]:
+            print(json.dumps({"sid": sid, "flowhouse": ours[sid], peer: raised[peer][sid]}))
 
 
 def main():
@@ -151,6 +179,7 @@ def main():
     parser.add_argument("--loop", type=int, metavar="TIMES")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--cache", help="keep what Flowhouse compiled in this file")
+    parser.add_argument("--peers", default="stock", metavar="NAME,...", help="ways to run Suricata: stock, roomy, eve")
     parser.add_argument("--any", action="store_true", help="HOME_NET and EXTERNAL_NET are any")
     parser.add_argument("files", nargs="+")
     arguments = parser.parse_args()

@@ -129,7 +129,8 @@ pub fn alerts(arguments: &ReplayArguments) -> Result<()> {
     // nobody asked for what hosts do
     config.detect.enabled = false;
     let replay = Replay::new(&config, arguments)?;
-    let mut crew = replay.crew(usize::from(arguments.shards))?;
+    let crew = replay.crew(usize::from(arguments.shards))?;
+    let mut crew = crew.without_rows();
     let mut to = To::files(None);
     let counts = replay.read(|found| crew.take(&found, &mut to));
     crew.finish(&mut to);
@@ -141,7 +142,8 @@ pub fn alerts(arguments: &ReplayArguments) -> Result<()> {
             }
         }
     }
-    notes(&counts, &crew.end().0);
+    counts.notes.iter().for_each(|n| eprintln!("{n}"));
+    eprintln!("{} frames", counts.frames);
     Ok(())
 }
 

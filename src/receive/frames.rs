@@ -119,6 +119,11 @@ impl<'a> Frames<'a> {
         })
     }
 
+    /// The byte at which the next frame is looked for.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
     /// Why the frames ended, if not with the file.
     pub fn fault(&self) -> Option<Fault> {
         self.fault

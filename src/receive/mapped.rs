@@ -4,7 +4,7 @@
     reason = "memmap2 cannot know who else writes to the file"
 )]
 
-use memmap2::Mmap;
+use memmap2::{Advice, Mmap};
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Deref;
@@ -44,6 +44,17 @@ impl FileBytes {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         Ok(FileBytes::Read(bytes))
+    }
+}
+
+impl FileBytes {
+    /// Has the system map bytes that are read soon, many pages with one call: otherwise there is a fault for every few of
+    /// them. A system that cannot (before Linux 5.14) maps them one by one.
+    pub fn call(&self, from: usize, len: usize) {
+        let len = len.min(self.len().saturating_sub(from));
+        if let (FileBytes::Mapped(map), true) = (self, len > 0) {
+            let _ = map.advise_range(Advice::PopulateRead, from, len);
+        }
     }
 }
 

@@ -18,7 +18,8 @@ pub struct CaptureShard {
     again: Dissector,
     fragments: Fragments,
     strays: Vec<Stray>,
-    meter: Meter,
+    /// Makes rows; nobody where rules alone are asked.
+    meter: Option<Meter>,
     /// Matches packets with rules; nothing where there are none.
     rules: Option<Box<Engine>>,
     /// The latest packets, for detections of rules.
@@ -71,7 +72,7 @@ impl CaptureShard {
             dissector,
             fragments,
             strays: vec![],
-            meter,
+            meter: Some(meter),
             rules: None,
             ring: None,
             found: Found::default(),
@@ -84,6 +85,12 @@ impl CaptureShard {
             opened_ns: 0,
             book,
         }
+    }
+
+    /// Makes no rows: packets are for rules alone.
+    pub fn without_rows(mut self) -> Self {
+        self.meter = None;
+        self
     }
 
     /// Matches packets with rules, too.
@@ -134,6 +141,13 @@ impl CaptureShard {
     pub fn has_alerts(&self) -> bool {
         let rules = self.rules.as_ref();
         rules.is_some_and(|r| r.has_alerts()) || !self.conflicts.is_empty()
+    }
+
+    /// Whether rules raised nothing, and none was demoted.
+    #[inline]
+    pub fn is_quiet(&self) -> bool {
+        let rules = self.rules.as_ref();
+        !self.has_alerts() && !rules.is_some_and(|r| r.has_demotions())
     }
 
     /// Octets that were sent twice with different data, since this was asked last.
@@ -197,7 +211,8 @@ impl CaptureShard {
             feed.advance(now_ns, frame);
         }
         let (out, book) = (&mut self.open, &mut self.book);
-        let done = self.meter.advance(now_ns, frame, out, book);
+        let meter = self.meter.as_mut();
+        let done = meter.is_none_or(|m| m.advance(now_ns, frame, out, book));
         if done && !self.fragments.is_empty() {
             self.give_up(now_ns);
         }
@@ -211,7 +226,9 @@ impl CaptureShard {
     #[inline]
     pub fn comes(&mut self, link_type: u16, bytes: &[u8]) {
         let glance = glance(link_type, bytes);
-        self.meter.comes(glance.as_ref());
+        if let Some(meter) = &mut self.meter {
+            meter.comes(glance.as_ref());
+        }
         if let Some(rules) = &mut self.rules {
             rules.comes(glance.as_ref());
         }
@@ -320,7 +337,9 @@ impl CaptureShard {
         if let Some(feed) = &mut self.feed {
             feed.finish();
         }
-        self.meter.finish(frame, &mut self.open, &mut self.book)
+        let (out, book) = (&mut self.open, &mut self.book);
+        let meter = self.meter.as_mut();
+        meter.is_none_or(|m| m.finish(frame, out, book))
     }
 
     /// Whether the open batch has to be closed before the next frame.
@@ -340,7 +359,7 @@ impl CaptureShard {
         let fresh = self.back.fresh_batch();
         let mut batch = std::mem::replace(&mut self.open, fresh);
         if self.feed.is_some() {
-            let places = self.meter.take_places();
+            let places = self.take_places();
             let end = batch.len();
             self.back.enrich(&mut batch, end, &mut self.book);
             let names = (&**self.back.tables().names(), &mut self.namer);
@@ -351,7 +370,7 @@ impl CaptureShard {
 
     /// Takes the rows of the open batch out, named and booked, with where each belongs, instead of sealing them (`replay`).
     pub fn take_rows(&mut self, use_rows: impl FnOnce(&FlowBatch, &[RowPlace], &Back)) {
-        let places = self.meter.take_places();
+        let places = self.take_places();
         if !self.open.is_empty() {
             self.back.finish_rows(&mut self.open, &mut self.book);
             if self.feed.is_some() {
@@ -400,14 +419,19 @@ impl CaptureShard {
         &mut self.back
     }
 
-    /// The flow table.
-    pub fn meter(&self) -> &Meter {
-        &self.meter
+    /// Conversations that are metered.
+    pub fn flows(&self) -> usize {
+        self.meter.as_ref().map_or(0, Meter::flows)
     }
 
     /// The counts.
     pub fn book(&mut self) -> &mut Book {
         &mut self.book
+    }
+
+    fn take_places(&mut self) -> Vec<RowPlace> {
+        let meter = self.meter.as_mut();
+        meter.map(Meter::take_places).unwrap_or_default()
     }
 
     /// Meters what is left of packets whose fragments do not come.
@@ -428,13 +452,14 @@ impl CaptureShard {
 /// Meters a packet, and lets detectors look at it.
 #[inline]
 fn meter(
-    meter: &mut Meter,
+    meter: &mut Option<Meter>,
     feed: &mut Option<Feed>,
     packet: &PacketView<'_>,
     out: &mut FlowBatch,
     book: &mut Book,
 ) {
-    let opened = meter.packet(packet, out, book);
+    let meter = meter.as_mut();
+    let opened = meter.and_then(|m| m.packet(packet, out, book));
     if let Some(feed) = feed {
         feed.packet(packet, opened);
     }

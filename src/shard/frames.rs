@@ -326,7 +326,7 @@ impl CaptureWorker {
 
     fn publish(&mut self) {
         self.published_ns = self.now_ns;
-        let (rows_open, flows) = (self.shard.rows_open(), self.shard.meter().flows() as u64);
+        let (rows_open, flows) = (self.shard.rows_open(), self.shard.flows() as u64);
         let fragments = self.shard.fragments_waiting();
         let (rows_sent, bundles, busy_ns, queue) =
             (self.rows_sent, self.bundles, self.busy_ns, self.queue);

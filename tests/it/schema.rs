@@ -102,6 +102,32 @@ fn views_know_what_they_were_given_before_the_store_was_restarted() {
     }
 }
 
+/// The one that held the lock is gone; two wait for it to be void, and one of them gets it.
+#[test]
+fn of_two_that_wait_one_applies() {
+    let dir = directory();
+    let store = Store::start(dir.path());
+    let sql = store.sql();
+    let config = configure(dir.path(), &store.config());
+    sql.run("CREATE DATABASE IF NOT EXISTS flowhouse");
+    sql.run(
+        "CREATE TABLE flowhouse.schema_lock (holder String, released UInt8, at DateTime64(3, 'UTC') DEFAULT now64(3)) \
+         ENGINE = MergeTree ORDER BY at",
+    );
+    sql.run("INSERT INTO flowhouse.schema_lock SELECT 'gone', 0, now64(3) - INTERVAL 50 SECOND");
+    let apply = || {
+        let mut apply = Command::new(exe());
+        apply.args(["schema", "apply", "-c"]).arg(&config);
+        apply.spawn().expect("it runs")
+    };
+    let both = [apply(), apply()];
+    for mut one in both {
+        assert!(one.wait().expect("it ends").success());
+    }
+    let twice = "SELECT count() - uniqExact(version) FROM flowhouse.schema_migrations";
+    assert_eq!(sql.numbers(twice), [0]);
+}
+
 #[test]
 fn a_name_that_is_none_is_not_printed() {
     for name in ["x; DROP DATABASE y", "", "a`b", "a-b"] {

@@ -277,6 +277,41 @@ fn damaged_bodies_and_older_columns() {
     );
 }
 
+/// Somebody removes a file below a running collector: its rows are counted, all others get through.
+#[test]
+fn a_file_that_is_gone_stops_nothing() {
+    let dir = directory();
+    let mut store = Store::planned(dir.path());
+    let config = format!(
+        "{}[sink]\nbackoff_ms = 1\nbackoff_max_ms = 5\n",
+        config(&store, "")
+    );
+    let collector = Collector::start(dir.path(), &config);
+    let rows = export(collector.udp[0], 2_000);
+    spooled(dir.path(), &collector, rows);
+    collector.kill();
+    let collector = Collector::start(dir.path(), &config);
+    let flows_of = |path: &PathBuf| -> u64 {
+        let (header, _) = format::image(&fs::read(path).expect("readable")).expect("sound");
+        header.sections.iter().map(|s| s.flow_rows()).sum()
+    };
+    let all = files(dir.path(), "");
+    let victim = all.iter().find(|p| flows_of(p) > 0).expect("flows");
+    let gone = flows_of(victim);
+    fs::remove_file(victim).expect("removed");
+    store.run();
+    let more = export(collector.udp[0], 1_000);
+    eventually("the rest is delivered", || {
+        let ledger = collector.ledger();
+        let stored = total(&ledger, "rows_acknowledged");
+        stored + total(&ledger, "rows_damaged") == rows + more
+    });
+    let ledger = collector.stop();
+    assert_laws(&ledger);
+    assert_eq!(total(&ledger, "rows_damaged"), gone);
+    assert_once(&store.sql(), rows + more - gone);
+}
+
 #[test]
 fn what_the_store_refuses_is_kept_and_replayed() {
     let dir = directory();
@@ -298,7 +333,14 @@ fn what_the_store_refuses_is_kept_and_replayed() {
     store
         .sql()
         .rows("ALTER TABLE flows ADD COLUMN tcp_flags UInt16");
-    assert_eq!(cli(dir.path(), &["replay"]).0, Some(0));
+    // one that is damaged keeps no other back
+    let damaged = dir
+        .path()
+        .join("state/spool/quarantine/00000000000fffff-0.fhs");
+    fs::write(&damaged, b"").expect("written");
+    let (code, said) = cli(dir.path(), &["replay"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("cannot be replayed"), "{said}");
     eventually("they are delivered", || {
         total(&collector.ledger(), "rows_acknowledged") == rows
     });
@@ -306,7 +348,7 @@ fn what_the_store_refuses_is_kept_and_replayed() {
     assert_laws(&ledger);
     assert_eq!(total(&ledger, "rows_replayed"), rows);
     assert_once(&store.sql(), rows);
-    assert!(files(dir.path(), "quarantine").is_empty());
+    assert_eq!(files(dir.path(), "quarantine"), [damaged]);
 }
 
 /// Inserts every file of a folder as `flowhouse spool export` says in its lines.

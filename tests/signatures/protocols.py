@@ -543,9 +543,9 @@ FILTERS = [
     {"alert.signature_id": 722, "icmp_type": 180, "icmp_code": 0, "proto": "IPv6-ICMP", "not-has-key": "src_port"},
     {"alert.signature_id": 703, "not-has-key": "src_ip", "has-key": "pcap_cnt"},
     {"event_type": "alert", "alert.signature_id": 602, "http.url.__startswith": "/", "pkt_src": "wire/pcap"},
-    {"event_type": "alert", "app_proto": "dns", "dns.query[0].rrname.__contains": "example"},
+    {"alert.signature_id": 504, "app_proto": "dns", "dns.query[0].rrname.__contains": "example"},
     {"event_type": "alert", "alert.action": "allowed", "alert.severity": 3, "alert.gid": 1, "app_proto": "smb", "proto": "TCP", "dest_port": 445},
-    {"event_type": "alert", "flow.src_ip": "10.8.0.13", "flow.dest_port": 80},
+    {"alert.signature_id": 401, "flow.src_ip": "10.8.0.13", "flow.dest_port": 80},
 ]
 
 

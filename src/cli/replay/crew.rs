@@ -107,7 +107,8 @@ impl Crew {
 
     /// Takes what rules raised: what time raised is brought into one order.
     fn raised(&mut self, by_time: bool) {
-        let Some(alerts) = &mut self.alerts else {
+        let is_quiet = self.captures.iter().all(CaptureShard::is_quiet);
+        let Some(alerts) = self.alerts.as_mut().filter(|_| !is_quiet) else {
             return;
         };
         for shard in &mut self.captures {
@@ -134,6 +135,13 @@ impl Crew {
     /// How many of them give rows.
     pub(super) fn lanes(&self) -> usize {
         self.exports.len() + self.captures.len()
+    }
+
+    /// Makes no rows: traffic is for rules alone.
+    pub(in crate::cli) fn without_rows(mut self) -> Self {
+        let shards = self.captures.into_iter();
+        self.captures = shards.map(CaptureShard::without_rows).collect();
+        self
     }
 
     /// All times of rows are moved; one shard tells the store what is configured.

@@ -28,14 +28,16 @@ impl Chosen<'_> {
         if files.is_empty() {
             return crate::cli::say("the quarantine is empty: nothing to replay");
         }
-        let (go, stay) = self.sort(files)?;
+        let (go, stay, damaged) = self.sort(files);
         if to.url.is_some() {
             // what the options leave open stands in the configuration, if one is named
             let base = match config {
                 Some(path) => crate::cli::default_connection(&crate::cli::load_config(Some(path))?),
                 None => Connection::default(),
             };
-            send(&go, &to.over(base))?;
+            if !go.is_empty() {
+                send(&go, &to.over(base))?;
+            }
         } else if !go.is_empty() {
             self.hand_over(&go)?;
         }
@@ -50,7 +52,14 @@ impl Chosen<'_> {
                 ))?;
             }
         }
+        for why in &damaged {
+            crate::cli::say(format!("left: {why}"))?;
+        }
         match stay.len() {
+            0 if !damaged.is_empty() => bail!(
+                "{} file(s) stay in the quarantine, because they cannot be read: `flowhouse spool verify` says where they are damaged",
+                damaged.len()
+            ),
             0 => Ok(()),
             n => bail!(
                 "{n} file(s) stay in the quarantine, because ClickHouse may have their rows. `--may-double` sends them all the same, \
@@ -83,12 +92,17 @@ impl Chosen<'_> {
         Ok(self.named.to_vec())
     }
 
-    /// What can go, and what stays because the store may have it and nobody can ask.
-    fn sort(&self, files: Vec<PathBuf>) -> Result<(Vec<Replayed>, Vec<Replayed>)> {
-        let (mut go, mut stay) = (vec![], vec![]);
+    /// What can go, what stays because the store may have it and nobody can ask, and why others cannot be replayed.
+    fn sort(&self, files: Vec<PathBuf>) -> (Vec<Replayed>, Vec<Replayed>, Vec<String>) {
+        let (mut go, mut stay, mut damaged) = (vec![], vec![], vec![]);
         for path in files {
-            let found = read_file(&path, 0)
-                .with_context(|| format!("{} cannot be replayed", path.display()))?;
+            let found = match read_file(&path, 0) {
+                Ok(found) => found,
+                Err(why) => {
+                    damaged.push(format!("{} cannot be replayed: {why}", path.display()));
+                    continue;
+                }
+            };
             let risky = found.header.sections.iter().enumerate();
             let risky = risky
                 .filter(|(n, s)| s.table.is_sum() && found.may_be_there(*n))
@@ -98,7 +112,7 @@ impl Chosen<'_> {
                 false => stay.push((path, found)),
             }
         }
-        Ok((go, stay))
+        (go, stay, damaged)
     }
 
     fn hand_over(&self, go: &[Replayed]) -> Result<()> {

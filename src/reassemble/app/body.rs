@@ -189,13 +189,22 @@ fn header(b: &[u8]) -> Option<usize> {
 impl Body {
     /// A body begins with this content coding.
     pub fn start(&mut self, ctx: &Ctx<'_>, coding: &[u8]) {
+        if !ctx.wishes.bodies || coding.is_empty() {
+            *self = Body {
+                coding: match ctx.wishes.bodies {
+                    true => Coding::Plain,
+                    false => Coding::Unread,
+                },
+                ..Body::default()
+            };
+            return;
+        }
         let lower = coding.to_ascii_lowercase();
         let is = |token: &[u8], name: &[u8]| token.windows(name.len()).any(|w| w == name);
         let tokens = || lower.split(|b| *b == b',').map(<[u8]>::trim_ascii);
         let packed = tokens().filter(|t| is(t, b"gzip") || is(t, b"deflate"));
         let layers: Vec<Inflate> = packed.take(LAYERS_MAX).map(|_| Inflate::new()).collect();
         let coding = match () {
-            () if !ctx.wishes.bodies => Coding::Unread,
             () if !layers.is_empty() => Coding::Packed(layers),
             () if tokens().any(|t| t == b"br") => {
                 let sink = Sink::default();
@@ -206,8 +215,7 @@ impl Body {
         };
         *self = Body {
             coding,
-            raw: 0,
-            plain: 0,
+            ..Body::default()
         };
     }
 

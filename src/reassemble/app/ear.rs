@@ -90,23 +90,32 @@ impl Ear<'_> {
         if before == 0 {
             p.out = 0;
         }
-        p.kept[half].extend_from_slice(&piece.bytes[..n]);
+        // the first bytes of a half mostly tell, and are kept where they do not
+        if before > 0 {
+            p.kept[half].extend_from_slice(&piece.bytes[..n]);
+        }
+        let mut first: [&[u8]; 2] = [&p.kept[0], &p.kept[1]];
+        if before == 0 {
+            first[half] = &piece.bytes[..n];
+        }
         let peek = Peek {
             transport: Wire::Tcp,
             src_port: self.heard.ends.ports[0],
             dst_port: self.heard.ends.ports[1],
-            first: [&p.kept[0], &p.kept[1]],
+            first,
             half,
             before: b"",
         };
-        match find(&peek, &mut p.out) {
-            Finding::Is(proto, sure) => {
-                *self.said = (proto, sure.0);
-                self.begin(half, &piece.bytes[n..], tally, visitor)
-            }
-            Finding::None => goes_on && p.kept[1 - half].is_empty(),
-            Finding::More => goes_on,
+        let found = find(&peek, &mut p.out);
+        if let Finding::Is(proto, sure) = found {
+            *self.said = (proto, sure.0);
+            let rest = if before == 0 { 0 } else { n };
+            return self.begin(half, &piece.bytes[rest..], tally, visitor);
         }
+        if before == 0 {
+            p.kept[half].extend_from_slice(&piece.bytes[..n]);
+        }
+        goes_on && (matches!(found, Finding::More) || p.kept[1 - half].is_empty())
     }
 
     /// No more bytes of the half that is heard come.
@@ -164,17 +173,25 @@ impl Ear<'_> {
             let before = Box::new([head(0), head(1)]);
             self.known.get_or_insert_default().before = Some(before);
         }
-        p.before_ns[half] = self.heard.time_ns;
-        p.before[half].clear();
-        p.before[half].extend_from_slice(&fresh[..fresh.len().min(BEFORE)]);
-        let peeks_on = p.rounds < ROUNDS;
-        match found {
+        let told = match found {
             Finding::Is(proto, sure) if !opens(self.said.0) || sure >= Confidence::LIKELY => {
+                Some((proto, sure))
+            }
+            _ => None,
+        };
+        if told.is_none_or(|(proto, _)| opens(proto)) {
+            p.before_ns[half] = self.heard.time_ns;
+            p.before[half].clear();
+            p.before[half].extend_from_slice(&fresh[..fresh.len().min(BEFORE)]);
+        }
+        let peeks_on = p.rounds < ROUNDS;
+        match told {
+            Some((proto, sure)) => {
                 *self.said = (proto, sure.0);
                 *self.reader = Reader::of_datagrams(proto);
                 self.read(half, fresh, tally, visitor) || opens(proto) && peeks_on
             }
-            _ => peeks_on,
+            None => peeks_on,
         }
     }
 }

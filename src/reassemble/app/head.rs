@@ -26,17 +26,24 @@ impl<'a> Head<'a> {
     }
 
     /// All values of the fields of this name, joined by commas.
-    pub(super) fn all(&self, name: &str) -> Vec<u8> {
+    pub(super) fn all(&self, name: &str) -> Cow<'a, [u8]> {
         let same = |h: &&(&[u8], &[u8])| h.0.eq_ignore_ascii_case(name.as_bytes());
-        let values: Vec<&[u8]> = self.headers.iter().filter(same).map(|h| h.1).collect();
-        values.join(&b","[..])
+        let mut values = self.headers.iter().filter(same).map(|h| h.1);
+        let mut all = Cow::Borrowed(values.next().unwrap_or_default());
+        for more in values {
+            let all = all.to_mut();
+            all.push(b',');
+            all.extend_from_slice(more);
+        }
+        all
     }
 
     /// How a body ends; `None` where the head does not say. Readers differ in what they take for a coding or a number, and
     /// senders know: what some of them would read is read.
     pub(super) fn framing(&self) -> Option<Framing> {
-        let coding = self.all("transfer-encoding").to_ascii_lowercase();
-        if coding.windows(7).any(|w| w == b"chunked") {
+        let coding = self.all("transfer-encoding");
+        let mut places = coding.windows(7);
+        if places.any(|w| w.eq_ignore_ascii_case(b"chunked")) {
             return Some(Framing::Chunks);
         }
         let text = self.header("content-length")?;

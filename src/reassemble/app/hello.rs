@@ -214,13 +214,11 @@ impl ServerHello {
 
     /// The text that JA3S is the MD5 of.
     pub fn ja3s_text(&self) -> String {
-        let kinds: Vec<_> = self.extensions.iter().map(u16::to_string).collect();
-        format!(
-            "{},{},{}",
-            self.legacy_version,
-            self.cipher,
-            kinds.join("-")
-        )
+        let mut text = format!("{},{},", self.legacy_version, self.cipher);
+        for (n, kind) in self.extensions.iter().enumerate() {
+            let _ = write!(text, "{}{kind}", if n > 0 { "-" } else { "" });
+        }
+        text
     }
 }
 

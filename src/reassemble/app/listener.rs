@@ -9,7 +9,7 @@ use super::peek::Confidence;
 use super::reader::Reader;
 use super::talk::{Heard, Peeking, look_up, opens};
 use crate::ledger::Tally;
-use crate::model::{AppProto, prefetch};
+use crate::model::AppProto;
 use crate::reassemble::settings::AppSettings;
 use crate::reassemble::stream::Piece;
 
@@ -19,6 +19,8 @@ pub struct Ears {
     settings: AppSettings,
     wishes: Wishes,
     expectations: Expectations,
+    /// For conversations that tell their protocol at once, one after the other.
+    peeking: Option<Box<Peeking>>,
 }
 
 impl Ears {
@@ -32,6 +34,7 @@ impl Ears {
                 i64::from(settings.expected_wait_s) * 1_000_000_000,
                 settings.hash_seed,
             ),
+            peeking: None,
         }
     }
 
@@ -44,7 +47,8 @@ impl Ears {
 /// A conversation that is told in whole: every message, with bodies, from bytes in order.
 #[derive(Debug, Default)]
 pub struct Listener {
-    peeking: Peeking,
+    /// Where the first bytes did not tell yet.
+    peeking: Option<Box<Peeking>>,
     reader: Option<Reader>,
     known: Option<Box<Known>>,
     said: (AppProto, u8),
@@ -64,12 +68,6 @@ impl Listener {
             AppProto::Unknown | AppProto::Dns | AppProto::Mdns | AppProto::Llmnr
         );
         self.reader.is_none() && !told_apart && !opens(self.said.0)
-    }
-
-    /// Calls what it keeps into the cache, as far as bytes in order need it.
-    #[inline]
-    pub fn call(&self) {
-        prefetch(self);
     }
 
     /// Whether nothing more is told.
@@ -130,19 +128,23 @@ impl Listener {
 
     /// Memory that it takes beside itself, about.
     pub fn room(&self) -> usize {
-        self.peeking.room() + self.reader.as_ref().map_or(0, Reader::room)
+        let peeking = self.peeking.as_ref().map_or(0, |p| p.room());
+        peeking + self.reader.as_ref().map_or(0, Reader::room)
     }
 
     fn hear(&mut self, ears: &mut Ears, heard: &Heard<'_>, act: impl FnOnce(&mut Ear<'_>) -> bool) {
         if self.is_done {
             return;
         }
-        let is_new = self.peeking.rounds == 0 && self.said.0 == AppProto::Unknown;
+        let own = self.peeking.take();
+        let is_unheard = own.as_ref().is_none_or(|p| p.rounds == 0);
+        let is_new = is_unheard && self.said.0 == AppProto::Unknown;
         if is_new && let Some(proto) = look_up(&ears.expectations, heard) {
             self.said = (proto, Confidence::LIKELY.0);
         }
+        let mut peeking = own.or_else(|| ears.peeking.take()).unwrap_or_default();
         let mut ear = Ear {
-            peeking: &mut self.peeking,
+            peeking: &mut peeking,
             reader: &mut self.reader,
             known: &mut self.known,
             said: &mut self.said,
@@ -152,6 +154,13 @@ impl Listener {
             expectations: &mut ears.expectations,
         };
         self.is_done = !act(&mut ear);
+        let is_told = self.said.0 != AppProto::Unknown && !opens(self.said.0);
+        if is_told || self.is_done {
+            peeking.reset();
+            ears.peeking = Some(peeking);
+        } else {
+            self.peeking = Some(peeking);
+        }
     }
 
     fn dns(

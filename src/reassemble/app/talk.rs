@@ -156,6 +156,13 @@ impl Peeking {
         let kept = self.kept.iter().chain(&self.before);
         kept.map(Vec::capacity).sum()
     }
+
+    /// As new, with its memory.
+    pub fn reset(&mut self) {
+        self.kept.iter_mut().for_each(Vec::clear);
+        self.before.iter_mut().for_each(Vec::clear);
+        (self.out, self.rounds) = (0, 0);
+    }
 }
 
 impl Open {
@@ -165,9 +172,7 @@ impl Open {
 
     /// As new, with its memory.
     fn reset(&mut self) {
-        self.peeking.kept.iter_mut().for_each(Vec::clear);
-        self.peeking.before.iter_mut().for_each(Vec::clear);
-        (self.peeking.out, self.peeking.rounds) = (0, 0);
+        self.peeking.reset();
         (self.stream, self.reader, self.room) = (Stream::default(), None, 0);
     }
 }

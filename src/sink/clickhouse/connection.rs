@@ -325,8 +325,16 @@ fn is_address(url: &str) -> bool {
         .or_else(|| url.strip_prefix("https://"));
     rest.is_some_and(|r| {
         let host = r.strip_suffix('/').unwrap_or(r);
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
-        !host.is_empty() && host.chars().all(plain)
+        // an address of IPv6 stands in brackets
+        let (name, port) = match host.strip_prefix('[').map(|v6| v6.split_once(']')) {
+            Some(Some((v6, port))) if v6.parse::<std::net::Ipv6Addr>().is_ok() => (v6, port),
+            Some(_) => return false,
+            None => host.split_at(host.find(':').unwrap_or(host.len())),
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
+        let is_port = |p: &str| p.parse::<u16>().is_ok_and(|p| p > 0);
+        let has_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+        !name.is_empty() && name.chars().all(plain) && has_port
     })
 }
 

@@ -7,7 +7,7 @@
 use super::Connection;
 use super::connection::NO_DATABASE;
 use super::tls::{Material, explain};
-use super::verdict::{bars_the_way, exception_code, status};
+use super::verdict::{exception_code, status};
 use super::wire::{Patience, Wire};
 use crate::batch::Table;
 use crate::sink::{EndpointState, Error, Stats};
@@ -43,8 +43,10 @@ struct State {
     client: Client,
     wire: Wire,
     phase: Phase,
+    /// Questions in a row that it did not answer.
     failures: u32,
-    /// Takes nothing before this: it refused an INSERT for a reason of its own.
+    /// INSERTs in a row that did not get through for a reason of its own, or of the way there, and until when it takes none.
+    refusals: u32,
     aside_until: Option<Instant>,
     holds: Holds,
     why: Option<String>,
@@ -93,6 +95,7 @@ impl Endpoints {
                 wire: wire.clone(),
                 phase: Phase::Unknown,
                 failures: 0,
+                refusals: 0,
                 aside_until: None,
                 holds: Holds::Unknown,
                 why: None,
@@ -208,18 +211,7 @@ impl Endpoints {
         let asked = tokio::time::timeout(patience, self.ask(&client)).await;
         let mut gone = None;
         match asked.unwrap_or(Err(StoreError::TimedOut)) {
-            Ok(holds) => endpoint.state.send_modify(|s| {
-                if s.phase == Phase::Down {
-                    tracing::info!(endpoint = endpoint.url, "endpoint answers again");
-                }
-                s.phase = Phase::Up;
-                s.holds = holds.unwrap_or(s.holds.clone());
-                // that it answers mends nothing of what made it refuse rows: an INSERT that it takes does
-                if s.aside_until.is_none() {
-                    s.failures = 0;
-                    s.why = None;
-                }
-            }),
+            Ok(holds) => answers(endpoint, holds),
             Err(e) => {
                 let why = explain(&e, &self.connection);
                 gone = self.down(endpoint, &why).then_some(why);
@@ -293,6 +285,8 @@ impl Endpoints {
             gone = s.phase != Phase::Down;
             s.phase = Phase::Down;
             s.failures = s.failures.saturating_add(1);
+            // once it answers again it is tried at once
+            (s.refusals, s.aside_until) = (0, None);
             s.why = Some(why.to_owned());
         });
         gone
@@ -311,7 +305,6 @@ impl Endpoints {
     }
 
     fn states(&self) -> Vec<EndpointState> {
-        let now = Instant::now();
         let shards = self.shards.iter().enumerate();
         let all = shards.flat_map(|(number, shard)| {
             shard.iter().enumerate().map(move |(n, endpoint)| {
@@ -321,7 +314,7 @@ impl Endpoints {
                     Phase::Unknown => "unknown",
                     Phase::Down => "down",
                     Phase::Up if refused => "refused",
-                    Phase::Up if !s.is_well(now) => "aside",
+                    Phase::Up if s.refusals > 0 => "aside",
                     Phase::Up => "up",
                 };
                 let why = if refused {
@@ -348,6 +341,22 @@ impl Endpoints {
             }
         }
     }
+}
+
+/// Notes that an endpoint answers, and what it holds, if it said so.
+fn answers(endpoint: &Endpoint, holds: Option<Holds>) {
+    endpoint.state.send_modify(|s| {
+        if s.phase == Phase::Down {
+            tracing::info!(endpoint = endpoint.url, "endpoint answers again");
+        }
+        s.phase = Phase::Up;
+        s.holds = holds.unwrap_or(s.holds.clone());
+        s.failures = 0;
+        // that it answers mends nothing of what made it refuse rows: an INSERT that it takes does
+        if s.refusals == 0 {
+            s.why = None;
+        }
+    });
 }
 
 impl Route<'_> {
@@ -389,11 +398,12 @@ impl Route<'_> {
     pub fn succeeded(&self) {
         let spotless = {
             let s = self.endpoint.state.borrow();
-            s.phase == Phase::Up && s.failures == 0 && s.aside_until.is_none()
+            s.phase == Phase::Up && s.failures == 0 && s.refusals == 0
         };
         if !spotless {
             self.endpoint.state.send_modify(|s| {
-                (s.phase, s.failures, s.aside_until, s.why) = (Phase::Up, 0, None, None);
+                (s.phase, s.failures, s.refusals) = (Phase::Up, 0, 0);
+                (s.aside_until, s.why) = (None, None);
             });
             self.endpoints.publish();
         }
@@ -403,20 +413,15 @@ impl Route<'_> {
     /// cure where there is one.
     pub fn failed(&self, error: &StoreError) -> String {
         let text = explain(error, &self.endpoints.connection);
-        match blame(error) {
-            Blame::Rows => return text,
-            Blame::Way => {
-                if self.endpoints.down(self.endpoint, &text) {
-                    tracing::warn!(endpoint = self.endpoint.url, "endpoint is away: {text}");
-                }
-            }
-            Blame::Replica => self.endpoint.state.send_modify(|s| {
-                s.failures = s.failures.saturating_add(1);
-                let pause = self.endpoints.pause(s.failures);
-                s.aside_until = Some(Instant::now() + pause);
-                s.why = Some(text.clone());
-            }),
+        if blame(error) == Blame::Rows {
+            return text;
         }
+        // whether it is away altogether the next question tells
+        self.endpoint.state.send_modify(|s| {
+            s.refusals = s.refusals.saturating_add(1);
+            s.aside_until = Some(Instant::now() + self.endpoints.pause(s.refusals));
+            s.why = Some(text.clone());
+        });
         self.endpoint.nudge.notify_one();
         self.endpoints.publish();
         text
@@ -434,22 +439,18 @@ impl State {
 enum Blame {
     /// The rows', or every replica would say the same.
     Rows,
-    /// The way there, or the process at its end.
-    Way,
-    /// This replica's alone: another one may take the section.
-    Replica,
+    /// This replica's, or that of the way there: another one may take the section.
+    Endpoint,
 }
 
 fn blame(error: &StoreError) -> Blame {
     match error {
-        StoreError::Network(_) | StoreError::TimedOut => Blame::Way,
-        StoreError::BadResponse(said) if is_authentication(said) => Blame::Way,
+        StoreError::Network(_) | StoreError::TimedOut => Blame::Endpoint,
+        StoreError::BadResponse(said) if is_authentication(said) => Blame::Endpoint,
         StoreError::BadResponse(said) => match exception_code(said) {
-            Some(code) if REPLICAS_OWN.contains(&code) => Blame::Replica,
-            Some(_) => Blame::Rows,
-            // a proxy that found nobody behind it, or lets nobody through
-            None if bars_the_way(said) || matches!(status(said), Some(500..)) => Blame::Way,
-            None => Blame::Rows,
+            Some(code) if !REPLICAS_OWN.contains(&code) => Blame::Rows,
+            // no word of the store's: a proxy found nobody behind it, lets nobody through, or has limits of its own
+            _ => Blame::Endpoint,
         },
         _ => Blame::Rows,
     }
@@ -553,6 +554,30 @@ mod tests {
         assert_eq!(url(&e, "t"), "http://a");
         let states: Vec<_> = e.states().iter().map(|s| s.state).collect();
         assert_eq!(states, ["up", "aside", "up"]);
+    }
+
+    /// A proxy that lets questions through and no INSERT.
+    #[test]
+    fn who_answers_and_takes_no_rows_stands_aside() {
+        let e = endpoints(&[&["a", "b"]], None);
+        (0..2).for_each(|n| holds(&e, n, Holds::Replicated));
+        for said in ["502 Bad Gateway", "403 Forbidden", "413 Payload Too Large"] {
+            let route = e.route(Table::Flows, "t");
+            assert_eq!(route.url(), "http://a");
+            for _ in 0..9 {
+                route.failed(&StoreError::BadResponse(said.into()));
+                answers(&e.shards[0][0], None);
+                assert_eq!(url(&e, "t"), "http://b", "{said}");
+                assert_eq!(e.states()[0].state, "aside");
+            }
+            route.succeeded();
+        }
+        // one that is away is tried at once when it is back
+        e.route(Table::Flows, "t").failed(&StoreError::TimedOut);
+        e.down(&e.shards[0][0], "no answer");
+        assert_eq!(e.states()[0].state, "down");
+        answers(&e.shards[0][0], None);
+        assert_eq!(url(&e, "t"), "http://a");
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub(super) enum Body {
 pub(super) struct Lane {
     pub(super) doubt: Vec<Waiting>,
     pub(super) aside: Vec<Waiting>,
+    /// What cannot be read: no reason to keep others waiting.
+    pub(super) unread: Vec<Waiting>,
     pub(super) live: VecDeque<(Key, Arc<Load>)>,
     pub(super) backlog: VecDeque<Key>,
     pub(super) in_flight: usize,
@@ -45,7 +47,11 @@ pub(super) struct Lane {
 impl Lane {
     /// Sections that are not in flight.
     pub(super) fn waiting(&self) -> usize {
-        self.doubt.len() + self.aside.len() + self.live.len() + self.backlog.len()
+        self.doubt.len()
+            + self.aside.len()
+            + self.unread.len()
+            + self.live.len()
+            + self.backlog.len()
     }
 
     /// The next section, if the window has room; one that has to be read needs `room` for that.
@@ -74,7 +80,7 @@ impl Lane {
         if self.in_flight + self.doubt.len() >= window {
             return None;
         }
-        if let Some(next) = ready(&mut self.aside) {
+        if let Some(next) = ready(&mut self.aside).or_else(|| ready(&mut self.unread)) {
             return Some(next);
         }
         if self.aside.len() >= ASIDE_MAX {

@@ -253,6 +253,19 @@ impl Lanes {
         let entry = self.bundles.get_mut(&key.0)?;
         let section = entry.sections.get_mut(key.1)?;
         let lanes = self.tables.get_mut(&section.table)?;
+        if end == End::Unread {
+            // the store has nothing to do with it, nor have others of the table
+            section.unread = section.unread.saturating_add(1);
+            lanes.unread.push(Waiting {
+                key,
+                retry_at: now + pause(&self.settings, section.unread),
+                load: None,
+            });
+            lanes.in_flight -= 1;
+            self.in_flight.remove(&key);
+            return None;
+        }
+        section.unread = 0;
         let finished = match &end {
             End::Finished(state) => Some(*state),
             _ => None,
@@ -361,8 +374,10 @@ impl Lanes {
             lanes.backlog.retain(|k| !is_it(k));
             keys.extend(lanes.live.iter().map(|l| &l.0).filter(|k| is_it(k)));
             lanes.live.retain(|l| !is_it(&l.0));
-            keys.extend(lanes.aside.iter().map(|w| &w.key).filter(|k| is_it(k)));
-            lanes.aside.retain(|w| !is_it(&w.key));
+            for list in [&mut lanes.aside, &mut lanes.unread] {
+                keys.extend(list.iter().map(|w| &w.key).filter(|k| is_it(k)));
+                list.retain(|w| !is_it(&w.key));
+            }
         }
         let mut shed = Shed {
             number,
@@ -401,6 +416,7 @@ impl Lanes {
             lane.backlog.retain(stays);
             lane.live.retain(|l| stays(&l.0));
             lane.aside.retain(|w| stays(&w.key));
+            lane.unread.retain(|w| stays(&w.key));
         }
         for number in &chosen {
             if let Some(entry) = self.bundles.remove(number) {
@@ -429,6 +445,12 @@ impl Lanes {
         Some((section.table, section.rows.into()))
     }
 
+    /// How often the body of a section could not be read.
+    pub(super) fn unread(&self, key: Key) -> u32 {
+        let section = self.bundles.get(&key.0).and_then(|e| e.sections.get(key.1));
+        section.map_or(0, |s| s.unread)
+    }
+
     /// State of a section, and since when.
     pub(super) fn slot(&self, key: Key) -> Option<Slot> {
         Some(self.bundles.get(&key.0)?.sections.get(key.1)?.slot)
@@ -442,7 +464,7 @@ impl Lanes {
         // what was tried and does not stand aside is in front, and is not more than can be in flight
         let tried = lane.live.iter().map(|l| &l.0).take(self.window);
         let tried = tried.chain(lane.backlog.iter().take(self.window));
-        let tried = tried.chain(lane.aside.iter().map(|w| &w.key));
+        let tried = tried.chain(lane.aside.iter().chain(&lane.unread).map(|w| &w.key));
         let may_be_there = |key: &Key| self.slot(*key).is_some_and(|s| s.state.may_be_there());
         lane.doubt.is_empty() && !tried.into_iter().any(may_be_there)
     }
@@ -500,7 +522,8 @@ impl Lanes {
     /// When the next section may be picked that cannot be picked now.
     pub(super) fn next_at(&self, now: Instant) -> Option<Instant> {
         let of_table = |l: &Lane| {
-            let waiting = l.doubt.iter().chain(&l.aside).map(|w| w.retry_at);
+            let later = l.doubt.iter().chain(&l.aside).chain(&l.unread);
+            let waiting = later.map(|w| w.retry_at);
             let fresh = !l.live.is_empty() || !l.backlog.is_empty();
             let earliest = waiting.chain(fresh.then_some(now)).min()?;
             let paused = l.paused_until.unwrap_or(now);
@@ -750,6 +773,42 @@ mod tests {
         spooled(&mut lanes, 2, &[(Table::Usage1m, SENT)]);
         let pick = lanes.pick(now, 600_001).expect("sums");
         assert_eq!((pick.key, pick.job), ((2, 0), Job::Send));
+    }
+
+    /// However many cannot be read, in doubt or not: what can be has its turn, and the store is not blamed.
+    #[test]
+    fn what_cannot_be_read_stops_nothing() {
+        let (mut lanes, mut now) = (lanes(2), later());
+        for n in 1..=100 {
+            let slot = if n % 2 == 0 { SENT } else { UNSENT };
+            spooled(&mut lanes, n, &[(Table::Flows, slot)]);
+        }
+        for n in 101..=110 {
+            live(&mut lanes, n);
+        }
+        let mut done = 0;
+        for _ in 0..10_000 {
+            now += Duration::from_millis(1);
+            let Some(pick) = lanes.pick(now, 1) else {
+                continue;
+            };
+            let (key, how) = (
+                pick.key,
+                if pick.load.is_some() {
+                    End::Finished(State::Done)
+                } else {
+                    End::Unread
+                },
+            );
+            done += usize::from(how != End::Unread);
+            assert_eq!(lanes.end(key, pick.load, how, now, 1), None);
+            if done == 10 {
+                break;
+            }
+        }
+        assert_eq!((done, lanes.tables[&Table::Flows].failures), (10, 0));
+        assert!(lanes.unread((2, 0)) > 0 && !lanes.is_sure_of(Table::Flows));
+        assert_eq!(lanes.len(), 100);
     }
 
     #[test]

@@ -226,12 +226,17 @@ impl Post {
         }
     }
 
-    /// A body that cannot be read: again later where the disk refuses, set aside where it is damaged. One that was sent before may
-    /// be in the store; of flows it is asked.
+    /// A body that cannot be read: again some times where the disk refuses, while others pass; set aside where it is damaged, or the disk goes
+    /// on refusing. One that was sent before may be in the store; of flows it is asked.
     async fn unreadable(&self, key: Key, before: Slot, error: &Unreadable) {
-        if !matches!(error, Unreadable::Damaged(_)) {
-            tracing::warn!(bundle = key.0, %error, "cannot read from the spool, trying again");
-            self.close(key, None, true, End::Later);
+        let tries = self.shared.look(|lanes| lanes.unread(key));
+        if let Unreadable::Io(io) = error
+            && (is_short_of_something(io) || tries < READS_MAX)
+        {
+            if tries == 0 {
+                tracing::warn!(bundle = key.0, %error, "cannot read from the spool, trying again");
+            }
+            self.close(key, None, true, End::Unread);
             return;
         }
         let outline = match before.state {
@@ -308,6 +313,23 @@ impl Post {
         state
     }
 }
+
+/// Whether it is the process or the machine that lacks something: the file may be as good as ever.
+fn is_short_of_something(error: &std::io::Error) -> bool {
+    use nix::errno::Errno;
+    let lacks = [
+        Errno::EMFILE,
+        Errno::ENFILE,
+        Errno::ENOMEM,
+        Errno::EINTR,
+        Errno::EAGAIN,
+    ];
+    let code = error.raw_os_error();
+    code.is_some_and(|code| lacks.iter().any(|e| *e as i32 == code))
+}
+
+/// Times that a body is tried to be read before its rows are set aside.
+const READS_MAX: u32 = 6;
 
 /// Time between two looks at how far tables have come.
 const LOOK: Duration = Duration::from_secs(60);

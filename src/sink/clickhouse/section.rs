@@ -35,8 +35,10 @@ pub(super) enum End {
     Retry,
     /// The store was asked and has none of these rows.
     Absent,
-    /// Nothing was done: its body cannot be read, or the store does not say whether it has it.
+    /// Nothing was done: the store does not say whether it has it.
     Later,
+    /// Nothing was done: its body cannot be read now.
+    Unread,
     /// It can neither be sent nor be called delivered.
     Hopeless(String),
 }
@@ -53,7 +55,7 @@ impl End {
             } if before.state == State::Unsent => State::Unsent,
             End::Again { .. } | End::Refused { .. } => State::Failed,
             End::Absent => State::Unsent,
-            End::NotSent | End::Retry | End::Later | End::Hopeless(_) => before.state,
+            End::NotSent | End::Retry | End::Later | End::Unread | End::Hopeless(_) => before.state,
         };
         before.becomes(state, now_ms)
     }
@@ -67,6 +69,8 @@ pub(super) struct Section {
     pub(super) slot: Slot,
     pub(super) failures: u32,
     pub(super) refusals: u32,
+    /// How often its body could not be read, since it was read last.
+    pub(super) unread: u32,
     /// Given up because the process had to end: its state tells nobody.
     pub(super) lost: bool,
 }
@@ -79,6 +83,7 @@ impl Section {
             slot,
             failures: 0,
             refusals: 0,
+            unread: 0,
             lost: false,
         }
     }

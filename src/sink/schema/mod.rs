@@ -329,32 +329,65 @@ async fn run(client: &Client, statement: &str) -> Result<(), Error> {
 struct Lock {
     holder: String,
     table: String,
+    /// Says now and then that it is still held.
+    renewal: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        if let Some(task) = &self.renewal {
+            task.abort();
+        }
+    }
 }
 
 impl Lock {
     async fn acquire(client: &Client, form: &Form) -> Result<Self, Error> {
-        let lock = Lock {
+        let mut lock = Lock {
             holder: uuid::Uuid::new_v4().to_string(),
             table: form.target("schema_lock"),
+            renewal: None,
         };
         lock.write(client, 0).await?;
+        // who came first is who wrote first; whoever waits goes on saying so, and keeps its place
         let first = format!(
-            "SELECT holder FROM schema_lock WHERE at > now64(3) - INTERVAL {LOCK_S} SECOND
-            GROUP BY holder HAVING max(released) = 0 ORDER BY min(at), holder LIMIT 1"
+            "SELECT holder FROM schema_lock GROUP BY holder
+            HAVING max(released) = 0 AND max(at) > now64(3) - INTERVAL {LOCK_S} SECOND ORDER BY min(at), holder LIMIT 1"
         );
-        let patience = Instant::now() + Duration::from_secs(2 * LOCK_S);
-        while Instant::now() < patience {
+        let (began, mut said) = (Instant::now(), Instant::now());
+        // a row of somebody earlier may be on its way
+        tokio::time::sleep(SETTLE).await;
+        while began.elapsed() < Duration::from_secs(2 * LOCK_S) {
             let holder: Option<String> = client
                 .query(&first)
                 .fetch_optional()
                 .await
                 .map_err(|e| Error::statement(&first, e))?;
-            if holder.is_none_or(|h| h == lock.holder) {
+            if holder.is_some_and(|h| h == lock.holder) {
+                lock.renew(client.clone());
                 return Ok(lock);
+            }
+            if said.elapsed() > RENEW {
+                lock.write(client, 0).await?;
+                said = Instant::now();
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
+        lock.release(client).await?;
         Err(Error::SchemaLocked)
+    }
+
+    /// A migration may take longer than a lock is valid.
+    fn renew(&mut self, client: Client) {
+        let sql = self.row(0);
+        self.renewal = Some(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(RENEW).await;
+                if let Err(error) = run(&client, &sql).await {
+                    tracing::warn!("cannot renew the lock of the migrations: {error}");
+                }
+            }
+        }));
     }
 
     async fn release(self, client: &Client) -> Result<(), Error> {
@@ -362,14 +395,23 @@ impl Lock {
     }
 
     async fn write(&self, client: &Client, released: u8) -> Result<(), Error> {
+        run(client, &self.row(released)).await
+    }
+
+    fn row(&self, released: u8) -> String {
         let (table, holder) = (&self.table, &self.holder);
-        let sql = format!("INSERT INTO {table} (holder, released) VALUES ('{holder}', {released})");
-        run(client, &sql).await
+        format!("INSERT INTO {table} (holder, released) VALUES ('{holder}', {released})")
     }
 }
 
 /// Seconds after which the lock of a process that vanished is void.
 const LOCK_S: u64 = 60;
+
+/// Time after which whoever holds it, or waits for it, says so again.
+const RENEW: Duration = Duration::from_secs(LOCK_S / 4);
+
+/// Longest time that a row takes from its time to where others see it.
+const SETTLE: Duration = Duration::from_millis(500);
 
 /// Unknown table, unknown database.
 const NOTHING_THERE: [&str; 2] = ["Code: 60.", "Code: 81."];

@@ -109,10 +109,13 @@ impl Disk {
             let name = path.file_name().map(|n| n.to_string_lossy().into_owned());
             let name = name.unwrap_or_default();
             if name.ends_with(TEMPORARY) {
-                fs::remove_file(&path).map_err(fault)?;
+                if let Err(error) = fs::remove_file(&path) {
+                    tracing::warn!("cannot remove {}: {error}", path.display());
+                }
             } else if let Some(stem) = name.strip_suffix(SUFFIX) {
                 let number = u64::from_str_radix(stem, 16).ok();
-                let number = number.filter(|n| *n < NUMBER_MAX);
+                // one that is written otherwise would not be found again
+                let number = number.filter(|n| *n < NUMBER_MAX && self.path(*n) == path);
                 match number.ok_or_else(|| none("no number of a bundle in its name")) {
                     // its books are closed already
                     Ok(number) if kept.gone.contains(&number) => self.remove(number, false),

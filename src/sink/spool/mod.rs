@@ -144,11 +144,16 @@ mod tests {
         fs::write(name(u64::MAX), b"the last number there is").expect("a file");
         nix::unistd::mkfifo(&name(7), nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
         std::os::unix::fs::symlink("/dev/zero", name(8)).expect("a link");
+        // these are numbers, but not as they are written
+        for odd in ["63", "+000000000000065", "00000000000000AB"] {
+            fs::write(dir.path().join(format!("{odd}{SUFFIX}")), b"").expect("a file");
+        }
+        fs::create_dir(dir.path().join("x.tmp")).expect("a folder");
         let spool = open(dir.path()).expect("a spool");
         assert_eq!(spool.waiting(), (0, 0));
         // a number that wraps would overwrite what waits
         assert!((9..1 << 62).contains(&spool.next), "{}", spool.next);
         let aside = fs::read_dir(dir.path().join(CORRUPT)).expect("a folder");
-        assert_eq!(aside.count(), 3);
+        assert_eq!(aside.count(), 6);
     }
 }

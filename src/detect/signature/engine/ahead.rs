@@ -1,7 +1,7 @@
 //! What a few packets to come will need, called into the cache step by step. It decides nothing.
 
 use super::flow::{Flows, Key};
-use crate::model::{Glance, prefetch};
+use crate::model::Glance;
 
 /// Conversations of packets to come, in the order in which they come.
 #[derive(Debug, Default)]
@@ -28,13 +28,8 @@ impl Ahead {
         if let Some(place) = self.places[second] {
             flows.call(place);
         }
-        if let Some(flow) = self.places[before(2)].and_then(|place| flows.peek(place)) {
-            if let Some(connection) = &flow.session {
-                prefetch(&**connection);
-            }
-            if let Some(talk) = flow.talk.as_ref().filter(|_| !flow.is_mute) {
-                talk.call();
-            }
+        if let Some(place) = self.places[before(2)] {
+            flows.call_kept(place);
         }
         if let Some(flow) = self.places[before(3)].and_then(|place| flows.peek(place))
             && let Some(connection) = &flow.session

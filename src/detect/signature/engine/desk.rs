@@ -7,11 +7,11 @@ use super::super::settings::{EngineSettings, Settings};
 use super::super::state::{FlowState, Moment, Shared, Verdict};
 use super::alert::Alert;
 use super::costs::Costs;
-use super::flow::{Counts, Flow};
+use super::flow::{Counts, Flow, Key};
 use super::packet::Headers;
 use super::patterns::Marks;
 use super::program::{Compiled, Kind, Program};
-use super::raw::{Chunk, Raw};
+use super::raw::{Chunk, Raw, Spare};
 use super::said;
 use super::scene::{Held, Payload, Scene, Trial};
 use super::unit::Unit;
@@ -280,7 +280,7 @@ impl Desk {
         tally: &mut Tally,
     ) {
         let mut raw = Raw::default();
-        raw.push(chunk.start, 0, chunk.bytes);
+        raw.push(chunk.start, 0, chunk.bytes, &mut Spare::default());
         if raw.is_fresh() {
             self.stream(flow, &mut raw, direction, established, tally);
         }
@@ -481,7 +481,7 @@ impl Desk {
                 _ => None,
             }),
             application: about.application,
-            flow: about.flow,
+            flow: about.flow.map(|(key, began_ns)| key.number(began_ns)),
             direction: scene.direction,
             transaction: about.transaction,
             counts: scene.counts.copied(),
@@ -551,7 +551,8 @@ impl Desk {
 struct About {
     frame: u64,
     application: &'static str,
-    flow: Option<u64>,
+    /// What the number of the conversation is made of.
+    flow: Option<(Key, i64)>,
     transaction: Option<u64>,
 }
 
@@ -560,7 +561,7 @@ impl About {
         About {
             frame,
             application: flow.application,
-            flow: Some(flow.id),
+            flow: Some((flow.key, flow.counts.began_ns)),
             transaction: None,
         }
     }

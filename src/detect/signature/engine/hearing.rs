@@ -2,7 +2,7 @@
 
 use super::flow::Flow;
 use super::program::Program;
-use super::raw;
+use super::raw::{self, Spare};
 use super::talk::Talk;
 use crate::detect::signature::settings::EngineSettings;
 use crate::ledger::Tally;
@@ -16,6 +16,7 @@ pub(super) struct Hearing<'a> {
     pub program: &'a Program,
     pub raw: &'a mut [raw::Raw; 2],
     pub raw_bytes: &'a mut usize,
+    pub spare: &'a mut Spare,
     pub odd: &'a mut Vec<&'static str>,
 }
 
@@ -29,7 +30,7 @@ impl Hearing<'_> {
         let keeps = !flow.is_encrypted && self.program.looks_at_stream(half, flow.ports(half));
         if keeps {
             let before = self.raw[half].room();
-            self.raw[half].push(piece.offset, piece.gap, piece.bytes);
+            self.raw[half].push(piece.offset, piece.gap, piece.bytes, self.spare);
             *self.raw_bytes = (*self.raw_bytes + self.raw[half].room()).saturating_sub(before);
         }
         if flow.is_deaf || flow.is_mute {
@@ -38,13 +39,12 @@ impl Hearing<'_> {
         let (before, talk) = (flow.heard, flow.talk.take());
         let mut talk =
             talk.unwrap_or_else(|| Box::new(Talk::new(self.settings, &self.program.wanted)));
-        talk.want(&self.program.wanted);
         let heard = heard(flow, half, time_ns, piece.bytes);
         talk.piece(self.ears, &heard, piece, tally);
         flow.is_encrypted = talk.is_encrypted();
         flow.hears(talk);
         if before.is_empty() && !flow.heard.is_empty() {
-            flow.told_by = half;
+            flow.told_by = half as u8;
         }
     }
 }

@@ -9,12 +9,14 @@ mod alert;
 mod costs;
 mod dates;
 mod desk;
+mod ends;
 mod events;
 mod finder;
 mod flow;
 mod groups;
 mod hearing;
 mod hyperscan;
+mod keep;
 mod maker;
 mod odd;
 mod other;
@@ -54,6 +56,7 @@ use desk::{At, Desk};
 use flow::{Connection, Flow, Flows, Key};
 use hearing::{Hearing, heard};
 use packet::{has_right_checksum, shift};
+use raw::Spare;
 use session::{Part, Session, Stage, is_answer};
 use std::sync::Arc;
 use talk::Talk;
@@ -79,6 +82,7 @@ struct Reading {
     ears: Ears,
     /// Bytes of streams that are kept.
     raw_bytes: usize,
+    spare: Spare,
     /// Bytes that are kept of what conversations said.
     talk_bytes: usize,
     desk: Desk,
@@ -108,6 +112,7 @@ impl Engine {
                 streams: Streams::new(&reassemble.streams).with_others(),
                 ears: Ears::new(&reassemble.app, bodies),
                 raw_bytes: 0,
+                spare: Spare::default(),
                 talk_bytes: 0,
                 desk: Desk::new(program, shared, rules, settings),
                 conflicts: vec![],
@@ -121,7 +126,7 @@ impl Engine {
     pub fn replace(&mut self, program: Arc<Program>) {
         let reading = &mut self.reading;
         let moved = reading.desk.program.moved_to(&program);
-        self.flows.renumber(&moved);
+        self.flows.renumber(&moved, &program.wanted);
         reading.ears.want_bodies(program.wanted.has_bodies());
         reading.desk.replace(program, &moved, &reading.settings);
     }
@@ -199,15 +204,28 @@ impl Engine {
 
     /// Lets time pass: conversations that were silent for too long are over.
     pub fn advance(&mut self, now_ns: i64, tally: &mut Tally) {
-        for place in self.flows.over(Some(now_ns)) {
-            self.end(place, tally);
+        if self.flows.is_due(now_ns) {
+            let over = self.flows.over(Some(now_ns));
+            self.end_all(&over, tally);
         }
     }
 
     /// The end of the input: all conversations are over.
     pub fn finish(&mut self, tally: &mut Tally) {
-        for place in self.flows.over(None) {
-            self.end(place, tally);
+        let over = self.flows.over(None);
+        self.end_all(&over, tally);
+    }
+
+    /// Conversations are over, in this order; what a later one needs is called for.
+    fn end_all(&mut self, over: &[u32], tally: &mut Tally) {
+        for (n, place) in over.iter().enumerate() {
+            if let Some(later) = over.get(n + 2 * END_AHEAD) {
+                self.flows.call(*later);
+            }
+            if let Some(soon) = over.get(n + END_AHEAD) {
+                self.flows.call_kept(*soon);
+            }
+            self.end(*place, tally);
         }
     }
 
@@ -238,7 +256,7 @@ impl Engine {
         });
         if renewed {
             self.reading.close(flow, tally);
-            *flow = new_flow(key, is_first, p);
+            *flow = Flow::new(key, is_first, p);
         }
         self.reading.flow_packet(flow, is_first, p, tally);
     }
@@ -251,7 +269,7 @@ impl Engine {
             tally.one(Outcome::RuleFlowsEvicted);
             self.end(place, tally);
         }
-        self.flows.insert(new_flow(key, is_first, p))
+        self.flows.insert(Flow::new(key, is_first, p))
     }
 
     /// A conversation is over.
@@ -312,7 +330,7 @@ impl Reading {
         }
         // packets see the protocol once what told it was acknowledged
         let is_syn = p.tcp().is_some_and(|t| t.has(TcpHeader::SYN));
-        if flow.told_by != direction && !is_syn {
+        if usize::from(flow.told_by) != direction && !is_syn {
             flow.application = flow.heard;
         }
         match flow.session.take() {
@@ -367,7 +385,6 @@ impl Reading {
             let wanted = &self.desk.program.wanted;
             let talk = flow.talk.take();
             let mut talk = talk.unwrap_or_else(|| Box::new(Talk::new(&self.settings, wanted)));
-            talk.want(&self.desk.program.wanted);
             let heard = heard(flow, at.direction, p.time_ns, p.payload());
             talk.datagram(&mut self.ears, &heard, tally);
             flow.hears(talk);
@@ -405,12 +422,10 @@ impl Reading {
         if (fin || reset) && !c.ended[direction] {
             self.end_half(flow, c, direction, tally);
             self.units(flow, Some(at), Some(c), tally);
+            self.rest(c);
         }
         if c.session.stage >= Stage::Ended && c.is_over() {
-            for raw in &mut c.raw {
-                self.raw_bytes = self.raw_bytes.saturating_sub(raw.room());
-                *raw = raw::Raw::default();
-            }
+            self.leave(flow, c);
         }
     }
 
@@ -438,6 +453,7 @@ impl Reading {
             raw: &mut c.raw,
             raw_bytes: &mut self.raw_bytes,
             odd: &mut self.odd,
+            spare: &mut self.spare,
         };
         self.streams.segment(
             &mut c.stream,
@@ -462,8 +478,7 @@ impl Reading {
     /// What still waits is heard, and nothing more is kept.
     fn close(&mut self, flow: &mut Flow, tally: &mut Tally) {
         self.say_last(flow, tally);
-        self.talk_bytes = self.talk_bytes.saturating_sub(flow.talk_room);
-        flow.talk_room = 0;
+        self.forget_talk(flow);
     }
 
     fn say_last(&mut self, flow: &mut Flow, tally: &mut Tally) {
@@ -480,6 +495,7 @@ impl Reading {
             raw: &mut c.raw,
             raw_bytes: &mut self.raw_bytes,
             odd: &mut self.odd,
+            spare: &mut self.spare,
         };
         let time_ns = flow.last_ns;
         self.streams.end(&mut c.stream, tally, &mut |piece, tally| {
@@ -496,6 +512,7 @@ impl Reading {
         for half in 0..2 {
             self.look_at(flow, &mut c, half, true, tally);
             self.raw_bytes -= c.raw[half].room().min(self.raw_bytes);
+            self.spare.take(&mut c.raw[half]);
         }
         self.desk.settle(Some(flow));
     }
@@ -526,26 +543,12 @@ impl Reading {
             false => self.settings.overlap_bytes,
         };
         let before = raw.room();
-        raw.looked_at(kept);
+        raw.looked_at(kept, &mut self.spare);
         self.raw_bytes = (self.raw_bytes + raw.room()).saturating_sub(before);
     }
 }
 
+/// How many conversations ahead memory is called for when they end.
+const END_AHEAD: usize = 6;
 /// Bytes of an entry of the index, of a connection, and of what a conversation remembers.
 const FLOW_MORE_BYTES: usize = 512;
-
-fn new_flow(key: Key, is_first: bool, p: &PacketView<'_>) -> Flow {
-    Flow {
-        key,
-        id: key.number(p.time_ns),
-        first_asked: is_first,
-        counts: Counts {
-            began_ns: p.time_ns,
-            ..Counts::default()
-        },
-        told_by: 2,
-        last_ns: p.time_ns,
-        last_frame: p.frame,
-        ..Flow::default()
-    }
-}

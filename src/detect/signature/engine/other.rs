@@ -93,7 +93,7 @@ impl Reading {
             ports: [from.1, to.1],
             proto: flow.key.proto,
             direction: Some(direction),
-            flow: Some((flow.id, flow.counts)),
+            flow: Some((flow.id(), flow.counts)),
             offset,
             readings,
             rules: only

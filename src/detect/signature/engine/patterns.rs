@@ -1,5 +1,6 @@
 //! Many contents looked for at once: which rules may match a buffer.
 
+use super::ends::Ends;
 use super::finder::{Finder, Workplace};
 use super::shelf::Shelf;
 use std::collections::BTreeMap;
@@ -10,45 +11,89 @@ pub(super) struct Patterns {
     finder: Option<Finder>,
     /// Rules of each pattern.
     rules: Vec<Vec<u32>>,
+    /// What values have to end with.
+    ends: Ends,
     /// Bytes of the longest and of the shortest.
     longest: usize,
     shortest: usize,
 }
 
 /// Patterns in the making.
-#[derive(Debug, Default)]
-pub(super) struct Gathering(BTreeMap<Vec<u8>, Vec<u32>>);
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gathering {
+    all: Contents,
+    ends: Contents,
+}
+
+/// Contents in lower case, and the rules of each.
+type Contents = BTreeMap<Vec<u8>, Vec<u32>>;
 
 impl Gathering {
     /// A rule is to be looked at where these bytes are, in whatever case.
     pub fn add(&mut self, pattern: &[u8], rule: u32) {
-        let rules = self.0.entry(pattern.to_ascii_lowercase()).or_default();
-        if rules.last() != Some(&rule) {
-            rules.push(rule);
+        add(&mut self.all, pattern, rule);
+    }
+
+    /// A rule is to be looked at where a value ends with these bytes, in whatever case.
+    pub fn add_end(&mut self, pattern: &[u8], rule: u32) {
+        match Ends::fit(pattern) {
+            true => add(&mut self.ends, pattern, rule),
+            false => self.add(pattern, rule),
         }
+    }
+
+    /// Patterns in it.
+    pub fn len(&self) -> usize {
+        self.all.len() + self.ends.len()
+    }
+
+    /// With all that another one has.
+    pub fn with(mut self, other: &Gathering) -> Self {
+        let pairs = [(&mut self.all, &other.all), (&mut self.ends, &other.ends)];
+        for (mine, theirs) in pairs {
+            for (pattern, rules) in theirs {
+                let all = mine.entry(pattern.clone()).or_default();
+                all.extend_from_slice(rules);
+                all.sort_unstable();
+                all.dedup();
+            }
+        }
+        self
     }
 
     /// Makes the finder.
     pub fn build(self, shelf: &mut Shelf) -> Result<Patterns, String> {
-        if self.0.is_empty() {
-            return Ok(Patterns::default());
+        let ends = Ends::new(self.ends.into_iter());
+        if self.all.is_empty() {
+            return Ok(Patterns {
+                ends,
+                ..Patterns::default()
+            });
         }
-        let (patterns, rules): (Vec<_>, Vec<_>) = self.0.into_iter().unzip();
+        let (patterns, rules): (Vec<_>, Vec<_>) = self.all.into_iter().unzip();
         let longest = patterns.iter().map(Vec::len).max().unwrap_or(0);
         let shortest = patterns.iter().map(Vec::len).min().unwrap_or(0);
         Ok(Patterns {
             finder: Some(Finder::new(&patterns, shelf)?),
             rules,
+            ends,
             longest,
             shortest,
         })
     }
 }
 
+fn add(contents: &mut Contents, pattern: &[u8], rule: u32) {
+    let rules = contents.entry(pattern.to_ascii_lowercase()).or_default();
+    if rules.last() != Some(&rule) {
+        rules.push(rule);
+    }
+}
+
 impl Patterns {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.finder.is_none()
+        self.finder.is_none() && self.ends.is_empty()
     }
 
     /// Bytes of the longest of them.
@@ -59,6 +104,7 @@ impl Patterns {
     /// Marks the rules whose contents are in the bytes.
     #[inline]
     pub fn scan(&self, bytes: &[u8], marks: &mut Marks) {
+        self.ends.mark(bytes, marks);
         let Some(finder) = self
             .finder
             .as_ref()

@@ -4,6 +4,7 @@ use super::super::buffer::{Buffer, BufferKind};
 use super::super::header::{Action, Direction, Protocol};
 use super::super::list::RangeSet;
 use super::super::lists::Tuning;
+use super::super::number::Number;
 use super::super::rule::*;
 use super::super::rule_set::RuleSet;
 use super::super::settings::Settings;
@@ -273,7 +274,15 @@ impl Making {
             views.push((group.transforms.clone(), Default::default()));
             views.len() - 1
         });
-        directions.for_each(|d| views[at].1[d].add(pattern, n));
+        // what a value ends with is told by its end, but that of one that grows
+        let at_end = !c.grows && c.is_at_end(group);
+        for d in directions {
+            let gathering = &mut views[at].1[d];
+            match at_end {
+                true => gathering.add_end(pattern, n),
+                false => gathering.add(pattern, n),
+            }
+        }
     }
 
     fn finish(
@@ -306,6 +315,8 @@ impl Making {
             };
             list.iter().flat_map(of).flatten().collect()
         };
+        // most bytes go through streams: they are the first to be searched once where that takes room
+        let stream = build(self.stream, shelf)?;
         let mut packets: [PacketRules; WIRES] = Default::default();
         let patterns = self.payload.into_iter().zip(self.alien);
         for (at, ((payload, alien), plain)) in patterns.zip(self.plain).enumerate() {
@@ -318,7 +329,7 @@ impl Making {
         Ok(Program {
             addresses: Addresses::new(headers(&self.addresses)),
             packets,
-            stream: build(self.stream, shelf)?,
+            stream,
             stream_plain: self.stream_plain,
             events: self.events,
             views,
@@ -369,6 +380,20 @@ impl Compiled {
             is_absolute: rule.groups.iter().any(|g| g.steps.iter().any(is_absolute)),
             rule,
         })
+    }
+
+    /// Whether a value has to end with all of the content that is looked for first.
+    fn is_at_end(&self, group: &Group) -> bool {
+        let place = self.rule.prefilter.and_then(|(_, s)| group.steps.get(s));
+        let Some(Step::Content(content)) = place else {
+            return false;
+        };
+        if matches!(content.fast_pattern, Some(FastPattern::Part(..))) {
+            return false;
+        }
+        let length = content.pattern.len() as u64;
+        let is_all = |s: &Step| matches!(s, Step::Length(Number::Equal(n)) if *n == length);
+        content.endswith || group.steps.iter().any(is_all)
     }
 
     /// The content that is looked for first, and its group.

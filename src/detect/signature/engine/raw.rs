@@ -48,14 +48,70 @@ impl<'a> Chunk<'a> {
     }
 }
 
+/// Memory of chunks that were let go, for those that come: a list for each size.
+#[derive(Debug, Default)]
+pub(super) struct Spare([Vec<Vec<u8>>; SIZES.len()]);
+
+impl Spare {
+    /// Makes room for so many bytes more.
+    #[inline]
+    fn fit(&mut self, bytes: &mut Vec<u8>, more: usize) {
+        let needed = bytes.len() + more;
+        if needed > bytes.capacity() {
+            self.grow(bytes, needed);
+        }
+    }
+
+    fn grow(&mut self, bytes: &mut Vec<u8>, needed: usize) {
+        match SIZES.iter().position(|size| needed <= *size) {
+            Some(0) if needed <= SIZES[0] / 2 => {
+                let room = needed.next_power_of_two().max(SMALLEST);
+                bytes.reserve_exact(room - bytes.len());
+            }
+            Some(size) => self.move_to(size, bytes),
+            None => bytes.reserve(needed - bytes.len()),
+        }
+    }
+
+    /// Moves bytes into memory of another size.
+    fn move_to(&mut self, size: usize, bytes: &mut Vec<u8>) {
+        let spare = self.0[size].pop();
+        let mut moved = spare.unwrap_or_else(|| Vec::with_capacity(SIZES[size]));
+        moved.extend_from_slice(bytes);
+        self.keep(std::mem::replace(bytes, moved));
+    }
+
+    fn keep(&mut self, mut bytes: Vec<u8>) {
+        let size = SIZES.iter().position(|size| bytes.capacity() == *size);
+        if let Some(list) = size.map(|n| &mut self.0[n]).filter(|l| l.len() < SPARE_MAX) {
+            bytes.clear();
+            list.push(bytes);
+        }
+    }
+
+    /// Takes the memory of a chunk.
+    pub fn take(&mut self, raw: &mut Raw) {
+        self.keep(std::mem::take(raw).bytes);
+    }
+
+    /// Takes the memory that a chunk does not need while nothing comes.
+    pub fn shrink(&mut self, raw: &mut Raw) {
+        let fits = SIZES.iter().position(|size| raw.bytes.len() <= *size);
+        if let Some(size) = fits.filter(|n| SIZES[*n] < raw.bytes.capacity()) {
+            self.move_to(size, &mut raw.bytes);
+        }
+    }
+}
+
 impl Raw {
     /// Takes bytes at a place of the stream.
-    pub fn push(&mut self, offset: u64, gap: u32, bytes: &[u8]) {
+    pub fn push(&mut self, offset: u64, gap: u32, bytes: &[u8], spare: &mut Spare) {
         if gap > 0 || self.bytes.is_empty() {
             self.bytes.clear();
             (self.start, self.known, self.seen) = (offset, 0, 0);
             self.rules = None;
         }
+        spare.fit(&mut self.bytes, bytes.len());
         self.bytes.extend_from_slice(bytes);
     }
 
@@ -133,7 +189,7 @@ impl Raw {
     }
 
     /// The chunk was looked at for the last time; so many bytes are kept.
-    pub fn looked_at(&mut self, kept: usize) {
+    pub fn looked_at(&mut self, kept: usize, spare: &mut Spare) {
         let drop = self.bytes.len().saturating_sub(kept);
         if drop > 0 {
             self.bytes.drain(..drop);
@@ -143,13 +199,77 @@ impl Raw {
         self.looked();
         self.rules = None;
         if kept == 0 {
-            self.bytes = Vec::new();
+            let mut looked = std::mem::take(self);
+            (self.start, self.known, self.seen) = (looked.start, looked.known, looked.seen);
+            spare.take(&mut looked);
         }
     }
 }
+
+/// Sizes of memory: what is kept before a chunk, a short chunk, and the most that one has mostly: itself, what is before it, a segment.
+const SIZES: [usize; 3] = [1 << 10, 2 << 10, 5 << 10];
+const SMALLEST: usize = 64;
+/// Pieces of spare memory that are kept, of each size: 16 MiB together.
+const SPARE_MAX: usize = 2_048;
 
 /// Gives rules of a list the numbers that they have now.
 pub(super) fn renumber(list: &mut Vec<u32>, moved: &[Option<u32>]) {
     let of = |n: u32| moved.get(n as usize).copied().flatten();
     *list = list.iter().filter_map(|n| of(*n)).collect();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_grows_and_its_memory_is_used_again() {
+        let mut spare = Spare::default();
+        let mut raw = Raw::default();
+        let mut said = vec![];
+        for n in 0..40u8 {
+            let bytes = vec![n; 10 * usize::from(n)];
+            raw.push(said.len() as u64, 0, &bytes, &mut spare);
+            said.extend(bytes);
+            assert_eq!(raw.chunk().bytes, said);
+        }
+        raw.looked_at(4_000, &mut spare);
+        let chunk = raw.chunk();
+        assert_eq!((chunk.bytes, chunk.known), (&said[3_800..], 4_000));
+        assert_eq!((chunk.start, raw.len(), raw.is_fresh()), (3_800, 0, false));
+        // larger than what is kept for others
+        assert!(raw.room() > SIZES[2]);
+        spare.take(&mut raw);
+        assert_eq!((raw.room(), spared(&spare)), (0, [1, 1, 0]));
+        for _ in 0..2 {
+            raw.push(0, 0, &[1; 3_000], &mut spare);
+            assert_eq!((raw.room(), spare.0[2].len()), (SIZES[2], 0));
+            spare.take(&mut raw);
+            assert_eq!((raw.room(), spare.0[2].len()), (0, 1));
+        }
+        raw.push(0, 0, &[1; 3_000], &mut spare);
+        raw.looked_at(0, &mut spare);
+        assert_eq!((raw.room(), raw.chunk().start), (0, 3_000));
+        assert_eq!(spare.0[2].len(), 1);
+    }
+
+    #[test]
+    fn a_chunk_that_waits_takes_little() {
+        let mut spare = Spare::default();
+        let mut raw = Raw::default();
+        raw.push(0, 0, &[1; 3_000], &mut spare);
+        spare.shrink(&mut raw);
+        assert_eq!(raw.room(), SIZES[2]);
+        raw.looked_at(1_000, &mut spare);
+        spare.shrink(&mut raw);
+        assert_eq!((raw.room(), raw.chunk().bytes), (SIZES[0], &[1; 1_000][..]));
+        assert_eq!((raw.chunk().start, spared(&spare)), (2_000, [0, 0, 1]));
+        raw.push(3_000, 0, &[2; 100], &mut spare);
+        assert_eq!((raw.room(), raw.chunk().bytes.len()), (SIZES[1], 1_100));
+        assert_eq!(spared(&spare), [1, 0, 1]);
+    }
+
+    fn spared(spare: &Spare) -> [usize; 3] {
+        spare.0.each_ref().map(Vec::len)
+    }
 }

@@ -55,8 +55,10 @@ impl CacheUse {
 }
 
 /// Databases at hand while rules are arranged.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shelf {
+    /// Contents that may still be compiled twice, so that one search finds what several would.
+    pub room: usize,
     cache: Option<Cache>,
     kept: HashMap<Key, Vec<u8>>,
     /// What this set of rules needs.
@@ -65,6 +67,18 @@ pub(super) struct Shelf {
 }
 
 type Key = [u8; 32];
+
+impl Default for Shelf {
+    fn default() -> Self {
+        Shelf {
+            room: TWICE_MAX,
+            cache: None,
+            kept: HashMap::new(),
+            needed: vec![],
+            used: CacheUse::default(),
+        }
+    }
+}
 
 impl Shelf {
     /// With what the file has.
@@ -226,6 +240,8 @@ fn write(cache: &Cache, databases: &[(Key, Vec<u8>)]) -> std::io::Result<()> {
     std::fs::rename(&fresh, &cache.path)
 }
 
+/// Contents of a set of rules that are compiled twice: a tenth of a second.
+pub(super) const TWICE_MAX: usize = 4_096;
 /// Changes with the form of the file.
 const MAGIC: &str = "flowhouse rules 1\n";
 

@@ -3,6 +3,7 @@
 use super::super::buffer::Buffer;
 use super::raw::renumber;
 use super::wanted::Wanted;
+use crate::reassemble::app::ServerHello;
 use std::borrow::Cow;
 
 /// One side of one transaction.
@@ -48,8 +49,8 @@ pub(super) struct Unit {
 pub(super) enum Later {
     /// A client's hello, and what carried it.
     ClientHello(char, Vec<u8>),
-    /// What JA3S is made of.
-    ServerHello(String),
+    /// A server's hello.
+    ServerHello(Box<ServerHello>),
     /// The first certificate of a chain.
     Certificate(Vec<u8>),
 }
@@ -106,7 +107,9 @@ impl Unit {
     pub fn room(&self) -> usize {
         let kept = self.later.iter().map(|l| match l {
             Later::ClientHello(_, bytes) | Later::Certificate(bytes) => bytes.capacity(),
-            Later::ServerHello(text) => text.capacity(),
+            Later::ServerHello(hello) => {
+                size_of::<ServerHello>() + hello.random.capacity() + 2 * hello.extensions.capacity()
+            }
         });
         self.bytes.capacity() + kept.sum::<usize>()
     }

@@ -4,9 +4,8 @@ use super::Reading;
 use super::desk::At;
 use super::flow::{Connection, Flow};
 use super::raw::Chunk;
-use super::talk::Talk;
 use super::unit::Unit;
-use crate::ledger::{Outcome, Tally};
+use crate::ledger::Tally;
 
 impl Reading {
     /// Tries the rules about transactions with what was said since.
@@ -24,6 +23,13 @@ impl Reading {
             return;
         };
         let application = flow.heard;
+        if talk.units().is_empty() {
+            match flow.is_mute || talk.is_to_be_counted() {
+                true => self.settle_talk(flow, talk, tally),
+                false => flow.talk = Some(talk),
+            }
+            return;
+        }
         let mut units = std::mem::take(talk.units());
         for at_unit in 0..units.len() {
             let (before, rest) = units.split_at_mut(at_unit);
@@ -56,26 +62,9 @@ impl Reading {
                 false => n += 1,
             }
         }
-        if flow.is_mute && units.is_empty() {
-            self.talk_bytes = self.talk_bytes.saturating_sub(flow.talk_room);
-            flow.talk_room = 0;
-            return;
+        if !units.is_empty() {
+            *talk.units() = units;
         }
-        *talk.units() = units;
-        self.keep(flow, talk, tally);
-    }
-
-    /// Keeps what a conversation said, as long as there is room.
-    fn keep(&mut self, flow: &mut Flow, talk: Box<Talk>, tally: &mut Tally) {
-        let room = talk.room();
-        self.talk_bytes = (self.talk_bytes + room).saturating_sub(flow.talk_room);
-        flow.talk_room = room;
-        if self.talk_bytes <= self.settings.talk_bytes_max {
-            flow.talk = Some(talk);
-            return;
-        }
-        self.talk_bytes = self.talk_bytes.saturating_sub(room);
-        (flow.talk_room, flow.is_deaf) = (0, true);
-        tally.one(Outcome::RuleTalksRefused);
+        self.settle_talk(flow, talk, tally);
     }
 }

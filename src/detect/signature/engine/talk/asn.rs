@@ -22,7 +22,7 @@ type Tlv<'a> = (u8, &'a [u8], &'a [u8]);
 impl Said {
     /// Bytes of a connection of Kerberos (RFC 4120 section 7.2.2).
     pub(super) fn kerberos_stream(&mut self, half: usize, bytes: &[u8]) {
-        let mut waiting = std::mem::take(&mut self.kerberos.waiting[half]);
+        let mut waiting = std::mem::take(&mut self.more().kerberos.waiting[half]);
         waiting.extend_from_slice(bytes);
         let mut rest = &waiting[..];
         while let Some((len, tail)) = rest.split_first_chunk::<4>() {
@@ -37,7 +37,7 @@ impl Said {
             self.kerberos(half, message);
             rest = tail;
         }
-        self.kerberos.waiting[half] = rest.to_vec();
+        self.more().kerberos.waiting[half] = rest.to_vec();
     }
 
     /// A message of Kerberos. A transaction is what a server answers, as with Suricata.

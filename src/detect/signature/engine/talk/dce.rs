@@ -51,13 +51,13 @@ pub(super) fn begins(bytes: &[u8]) -> bool {
 impl Said {
     /// Whether a message has begun whose rest is still to come.
     pub(super) fn waits_for_dce(&self, half: usize) -> bool {
-        let kept = self.dce.peek();
-        kept.is_some_and(|d| !d.waiting[half].is_empty())
+        let more = self.more.as_ref();
+        more.is_some_and(|m| !m.dce.waiting[half].is_empty())
     }
 
     /// Bytes of a connection of its own, or of a pipe.
     pub(super) fn dce_stream(&mut self, half: usize, bytes: &[u8]) {
-        let mut waiting = std::mem::take(&mut self.dce.get().waiting[half]);
+        let mut waiting = std::mem::take(&mut self.more().dce.waiting[half]);
         waiting.extend_from_slice(bytes);
         let mut rest = &waiting[..];
         while let Some(head) = rest.first_chunk::<16>() {
@@ -75,7 +75,7 @@ impl Said {
             rest = tail;
         }
         let rest = if rest.len() > WAITING_MAX { &[] } else { rest };
-        self.dce.get().waiting[half] = rest.to_vec();
+        self.more().dce.waiting[half] = rest.to_vec();
     }
 
     /// A message over a connection, or in a pipe.
@@ -105,7 +105,7 @@ impl Said {
                 }
             }
             RESPONSE => {
-                let calls = &mut self.dce.get().calls;
+                let calls = &mut self.more().dce.calls;
                 let at = calls.iter().position(|c| c.0 == head.call);
                 let last = head.flags & LAST != 0;
                 let operation = at.map(|at| match last {
@@ -122,11 +122,11 @@ impl Said {
     }
 
     fn call(&mut self, half: usize, head: &Head, operation: u16, stub: &[u8]) {
-        if self.dce.get().calls.len() >= CALLS_MAX {
-            self.dce.get().calls.remove(0);
+        if self.more().dce.calls.len() >= CALLS_MAX {
+            self.more().dce.calls.remove(0);
         }
         if head.flags & FIRST != 0 {
-            self.dce.get().calls.push((head.call, operation));
+            self.more().dce.calls.push((head.call, operation));
         }
         self.stub(half, head, Some(operation), stub);
     }
@@ -134,10 +134,10 @@ impl Said {
     /// Stub data of a fragment; with the last one all of it is told.
     fn stub(&mut self, half: usize, head: &Head, operation: Option<u16>, stub: &[u8]) {
         if head.flags & FIRST != 0 {
-            self.dce.get().stubs[half].clear();
+            self.more().dce.stubs[half].clear();
         }
         let limit = self.limits.body_max;
-        let kept = &mut self.dce.get().stubs[half];
+        let kept = &mut self.more().dce.stubs[half];
         let room = limit.saturating_sub(kept.len());
         kept.extend_from_slice(&stub[..stub.len().min(room)]);
         if head.flags & LAST == 0 {
@@ -145,8 +145,8 @@ impl Said {
         }
         let stub = std::mem::take(kept);
         let granted: Vec<_> = self
+            .more()
             .dce
-            .get()
             .interfaces
             .iter()
             .filter(|i| i.is_granted)
@@ -170,7 +170,7 @@ impl Said {
     fn bind(&mut self, list: &[u8], little: bool) {
         let count = list.first().copied().unwrap_or(0);
         let mut rest = list.get(4..).unwrap_or_default();
-        self.dce.get().asked.clear();
+        self.more().dce.asked.clear();
         for _ in 0..count {
             let Some(item) = rest.first_chunk::<24>() else {
                 return;
@@ -182,9 +182,9 @@ impl Said {
                 version: short(&item[20..], little).unwrap_or(0),
                 is_granted: false,
             };
-            self.dce.get().asked.push(context);
-            if self.dce.get().interfaces.len() < INTERFACES_MAX {
-                self.dce.get().interfaces.push(interface);
+            self.more().dce.asked.push(context);
+            if self.more().dce.interfaces.len() < INTERFACES_MAX {
+                self.more().dce.interfaces.push(interface);
             }
             let size = 24 + 20 * usize::from(item[2]);
             rest = rest.get(size..).unwrap_or_default();
@@ -198,14 +198,14 @@ impl Said {
         let at = (2 + address).next_multiple_of(4);
         let count = body.get(at).copied().unwrap_or(0);
         let results = body.get(at + 4..).unwrap_or_default();
-        let asked = std::mem::take(&mut self.dce.get().asked);
+        let asked = std::mem::take(&mut self.more().dce.asked);
         for (context, result) in asked
             .iter()
             .zip(results.chunks_exact(24))
             .take(count.into())
         {
             let is = |i: &&mut Interface| i.context == *context;
-            if let Some(i) = self.dce.get().interfaces.iter_mut().rfind(is) {
+            if let Some(i) = self.more().dce.interfaces.iter_mut().rfind(is) {
                 i.is_granted = short(result, little) == Some(0);
             }
         }

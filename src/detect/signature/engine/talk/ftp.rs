@@ -14,7 +14,7 @@ pub(super) struct Ftp {
 impl Said {
     /// Bytes of a control connection.
     pub(super) fn ftp(&mut self, half: usize, bytes: &[u8]) {
-        let mut waiting = std::mem::take(&mut self.ftp.waiting[half]);
+        let mut waiting = std::mem::take(&mut self.more().ftp.waiting[half]);
         waiting.extend_from_slice(bytes);
         let mut rest = &waiting[..];
         let client = self.client;
@@ -41,7 +41,7 @@ impl Said {
         }
         let is_long = rest.len() > LINE_MAX;
         let rest = if is_long { &[] } else { rest };
-        self.ftp.waiting[half] = rest.to_vec();
+        self.more().ftp.waiting[half] = rest.to_vec();
         if is_long {
             let unit = self.begin(half);
             unit.is_whole = true;
@@ -59,7 +59,7 @@ impl Said {
     pub(super) fn ftp_data(&mut self, half: usize, bytes: &[u8]) {
         let room = self.limits.body_max.saturating_sub(self.file.len());
         self.file.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        let fresh = self.file.len() - self.ftp.looked_at;
+        let fresh = self.file.len() - self.more().ftp.looked_at;
         if fresh >= self.limits.body_step || room <= bytes.len() && fresh > 0 {
             self.tell_ftp_data(half, false);
         }
@@ -74,7 +74,7 @@ impl Said {
     }
 
     fn tell_ftp_data(&mut self, half: usize, is_whole: bool) {
-        self.ftp.looked_at = self.file.len();
+        self.more().ftp.looked_at = self.file.len();
         let file = std::mem::take(&mut self.file);
         self.tell_file(half, &file, is_whole);
         self.file = file;

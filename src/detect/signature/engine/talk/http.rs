@@ -259,8 +259,11 @@ impl Said {
     /// A part of a body.
     pub(super) fn body(&mut self, half: usize, bytes: &[u8]) {
         let limits = self.limits;
+        if !limits.wanted.has_body(half) {
+            return;
+        }
         let body = &mut self.http.bodies[half];
-        if !body.is_open || bytes.is_empty() || !limits.wanted.has_body(half) {
+        if !body.is_open || bytes.is_empty() {
             return;
         }
         if limits.wanted.files && body.is_file && body.boundary.is_none() {

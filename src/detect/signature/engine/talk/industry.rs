@@ -83,7 +83,7 @@ impl Said {
             let Some((&transport, segment)) = data.split_first() else {
                 return;
             };
-            let fragment = &mut said.industry.get().fragment[half];
+            let fragment = &mut said.more().industry.fragment[half];
             if transport & 0x40 != 0 {
                 fragment.clear();
             }
@@ -143,7 +143,7 @@ impl Said {
         size: impl Fn(&[u8]) -> Option<usize>,
         mut take: impl FnMut(&mut Self, &[u8]),
     ) {
-        let mut waiting = std::mem::take(&mut self.industry.get().waiting[half]);
+        let mut waiting = std::mem::take(&mut self.more().industry.waiting[half]);
         waiting.extend_from_slice(bytes);
         let mut rest = &waiting[..];
         while let Some(size) = size(rest) {
@@ -154,7 +154,7 @@ impl Said {
             rest = tail;
         }
         let rest = if rest.len() > MESSAGE_MAX { &[] } else { rest };
-        self.industry.get().waiting[half] = rest.to_vec();
+        self.more().industry.waiting[half] = rest.to_vec();
     }
 }
 

@@ -28,16 +28,16 @@ impl Said {
         if half == 1 {
             return;
         }
-        let mut waiting = std::mem::take(&mut self.mail.waiting);
+        let mut waiting = std::mem::take(&mut self.more().mail.waiting);
         waiting.extend_from_slice(bytes);
         let mut rest = &waiting[..];
         while !rest.is_empty() {
-            if self.mail.chunk > 0 {
-                let n = self.mail.chunk.min(rest.len());
+            if self.more().mail.chunk > 0 {
+                let n = self.more().mail.chunk.min(rest.len());
                 self.keep(&rest[..n]);
-                self.mail.chunk -= n;
+                self.more().mail.chunk -= n;
                 rest = &rest[n..];
-                if self.mail.chunk == 0 && self.mail.is_last_chunk {
+                if self.more().mail.chunk == 0 && self.more().mail.is_last_chunk {
                     self.mail_end();
                 }
                 continue;
@@ -47,14 +47,14 @@ impl Said {
             };
             let (line, tail) = rest.split_at(end + 1);
             rest = tail;
-            if self.mail.in_message {
+            if self.more().mail.in_message {
                 self.mail_line(line);
             } else {
                 self.mail_command(line.trim_ascii_end());
             }
         }
         let rest = if rest.len() > LINE_MAX { &[] } else { rest };
-        self.mail.waiting = rest.to_vec();
+        self.more().mail.waiting = rest.to_vec();
     }
 
     fn mail_command(&mut self, line: &[u8]) {
@@ -71,15 +71,15 @@ impl Said {
                 self.open(0).add(TO, address(value(8)));
             }
             b"DATA" => {
-                self.mail.in_message = true;
-                self.mail.message.clear();
-                self.mail.looked_at = 0;
+                self.more().mail.in_message = true;
+                self.more().mail.message.clear();
+                self.more().mail.looked_at = 0;
             }
             u if u.starts_with(b"BDAT ") => {
                 let text = String::from_utf8_lossy(value(5)).to_ascii_uppercase();
                 let size = text.split(' ').next().and_then(|n| n.parse().ok());
-                self.mail.chunk = size.unwrap_or(0);
-                self.mail.is_last_chunk = text.ends_with("LAST");
+                self.more().mail.chunk = size.unwrap_or(0);
+                self.more().mail.is_last_chunk = text.ends_with("LAST");
             }
             b"QUIT" | b"RSET" => self.open(0).is_whole = true,
             _ => {}
@@ -88,7 +88,7 @@ impl Said {
 
     fn mail_line(&mut self, line: &[u8]) {
         if line.trim_ascii_end() == b"." && line.starts_with(b".") {
-            self.mail.in_message = false;
+            self.more().mail.in_message = false;
             self.mail_end();
             return;
         }
@@ -98,28 +98,28 @@ impl Said {
             _ => line,
         };
         self.keep(line);
-        if self.mail.message.len() - self.mail.looked_at >= self.limits.body_step {
+        if self.more().mail.message.len() - self.more().mail.looked_at >= self.limits.body_step {
             self.tell_mail(false);
         }
     }
 
     fn keep(&mut self, bytes: &[u8]) {
         // what is encoded is longer than what it says
-        let room = (2 * self.limits.body_max).saturating_sub(self.mail.message.len());
+        let room = (2 * self.limits.body_max).saturating_sub(self.more().mail.message.len());
         let part = &bytes[..bytes.len().min(room)];
-        self.mail.message.extend_from_slice(part);
+        self.more().mail.message.extend_from_slice(part);
     }
 
     fn mail_end(&mut self) {
         self.tell_mail(true);
-        self.mail.message.clear();
-        self.mail.looked_at = 0;
+        self.more().mail.message.clear();
+        self.more().mail.looked_at = 0;
     }
 
     fn tell_mail(&mut self, is_whole: bool) {
-        self.mail.looked_at = self.mail.message.len();
+        self.more().mail.looked_at = self.more().mail.message.len();
         let mut contents = vec![];
-        mime::contents(&self.mail.message, 0, &mut contents);
+        mime::contents(&self.more().mail.message, 0, &mut contents);
         let limit = self.limits.body_max;
         let unit = self.open(0);
         for (name, content) in contents.iter().filter(|c| is_whole && !c.0.is_empty()) {

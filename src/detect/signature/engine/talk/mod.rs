@@ -37,6 +37,8 @@ use upgrade::Upgrade;
 #[derive(Debug, Default)]
 pub(super) struct Talk {
     listener: Listener,
+    /// Pieces that were heard.
+    pieces: u8,
     said: Said,
 }
 
@@ -55,41 +57,38 @@ pub(super) struct Said {
     /// The client's address.
     client: Addr,
     http: http::Http,
-    mail: mail::Mail,
-    ssh: ssh::Ssh,
-    ftp: ftp::Ftp,
-    smb: Rare<smb::Smb>,
-    kerberos: asn::Kerberos,
-    mqtt: mqtt::Mqtt,
-    dce: Rare<dce::Dce>,
-    industry: Rare<industry::Industry>,
-    remote: Rare<remote::Remote>,
-    /// On the way to TLS, and what the conversation was before.
-    upgrade: Upgrade,
-    was: &'static str,
+    /// Of protocols that few conversations speak.
+    more: Option<Box<More>>,
     /// Bytes come in order, and no datagrams.
     is_stream: bool,
     file: Vec<u8>,
     /// The protocol is one of which nothing is read here.
     is_unread: bool,
+    /// On the way to TLS, and what the conversation was before.
+    upgrade: Upgrade,
+    was: &'static str,
 }
 
-/// What few conversations keep: made when it is needed.
+/// What the parts of protocols keep that few conversations speak.
 #[derive(Debug, Default)]
-struct Rare<T>(Option<Box<T>>);
+struct More {
+    mail: mail::Mail,
+    ssh: ssh::Ssh,
+    ftp: ftp::Ftp,
+    smb: smb::Smb,
+    kerberos: asn::Kerberos,
+    mqtt: mqtt::Mqtt,
+    dce: dce::Dce,
+    industry: industry::Industry,
+    remote: remote::Remote,
+}
 
-impl<T: Default> Rare<T> {
-    fn get(&mut self) -> &mut T {
-        self.0.get_or_insert_default()
-    }
-
-    fn peek(&self) -> Option<&T> {
-        self.0.as_deref()
-    }
-
-    /// Memory that it takes, with what `more` says that it keeps.
-    fn room(&self, more: impl Fn(&T) -> usize) -> usize {
-        self.peek().map_or(0, |kept| size_of::<T>() + more(kept))
+impl More {
+    /// Memory that it takes.
+    fn room(&self) -> usize {
+        let kept = self.mail.room() + self.smb.room() + self.kerberos.room() + self.mqtt.room();
+        let rare = self.dce.room() + self.industry.room() + self.remote.room();
+        size_of::<Self>() + kept + rare
     }
 }
 
@@ -157,8 +156,15 @@ impl Talk {
     /// Calls what it keeps into the cache, as far as bytes in order need it.
     #[inline]
     pub fn call(&self) {
-        self.listener.call();
+        prefetch(&self.listener);
         prefetch(&self.said.units);
+    }
+
+    /// Whether its memory is to be counted, where there is nothing else to do: at the first piece of a stream and then at one in so many,
+    /// because looking at all that it keeps takes as long as hearing a piece. Datagrams are heard whole.
+    #[inline]
+    pub fn is_to_be_counted(&self) -> bool {
+        self.pieces % COUNTED == u8::from(self.pieces > 0)
     }
 
     /// Memory that it takes, about.
@@ -166,13 +172,9 @@ impl Talk {
         let said = &self.said;
         let units = said.units.iter().chain(&said.asked).map(Unit::room);
         let units = units.sum::<usize>() + said.asked.len() * size_of::<Unit>();
-        let kept = said.file.capacity() + said.http.room() + said.mail.room();
-        let more = said.kerberos.room() + said.mqtt.room();
-        let rare = said.smb.room(smb::Smb::room)
-            + said.dce.room(dce::Dce::room)
-            + said.industry.room(industry::Industry::room)
-            + said.remote.room(remote::Remote::room);
-        self.listener.room() + units + kept + more + rare
+        let kept = said.file.capacity() + said.http.room();
+        let more = said.more.as_ref().map_or(0, |m| m.room());
+        self.listener.room() + units + kept + more
     }
 
     /// Keeps what a client asked until its answer is whole; what has no answer goes with time.
@@ -222,6 +224,7 @@ impl Talk {
     ) {
         self.said.hears(heard);
         self.said.is_stream = true;
+        self.pieces = self.pieces.wrapping_add(1);
         let before = self.listener.proto();
         self.listener.piece(
             ears,
@@ -336,6 +339,11 @@ impl Said {
         self.client = heard.ends.addrs[0];
     }
 
+    /// What the part of a rarer protocol keeps.
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
+    }
+
     /// Bytes of a protocol that is read here.
     fn bytes(&mut self, half: usize, bytes: &[u8]) {
         match self.proto {
@@ -389,6 +397,10 @@ impl Said {
         let transaction = self.begun[direction];
         self.begun[direction] += 1;
         let at = self.units.len();
+        if self.units.capacity() == 0 {
+            // most conversations have one at a time
+            self.units.reserve_exact(1);
+        }
         self.units
             .push(Unit::new(direction, transaction, self.limits.wanted));
         &mut self.units[at]
@@ -415,5 +427,7 @@ impl Said {
 /// Requests of a conversation that are kept for their answers.
 const ASKED_MAX: usize = 16;
 const FILE: Buffer = Buffer::named("file.data");
+/// Of so many pieces the memory is counted once.
+const COUNTED: u8 = 8;
 /// Sides of transactions that may be open at a time.
 const OPEN_MAX: usize = 128;

@@ -23,7 +23,7 @@ impl Mqtt {
 impl Said {
     /// Bytes of a connection.
     pub(super) fn mqtt(&mut self, half: usize, bytes: &[u8]) {
-        let mut waiting = std::mem::take(&mut self.mqtt.waiting[half]);
+        let mut waiting = std::mem::take(&mut self.more().mqtt.waiting[half]);
         waiting.extend_from_slice(bytes);
         let mut rest = &waiting[..];
         while let Some((&first, tail)) = rest.split_first() {
@@ -39,19 +39,19 @@ impl Said {
             self.mqtt_packet(half, first, body);
             rest = tail;
         }
-        self.mqtt.waiting[half] = rest.to_vec();
+        self.more().mqtt.waiting[half] = rest.to_vec();
     }
 
     fn mqtt_packet(&mut self, half: usize, first: u8, body: &[u8]) {
         let kind = first >> 4;
         let mut reader = Reader(body);
-        let before = self.mqtt.is_connected;
-        self.mqtt.is_connected |= kind == 1;
+        let before = self.more().mqtt.is_connected;
+        self.more().mqtt.is_connected |= kind == 1;
         if kind == 1 {
             let version = reader.text().and_then(|_| reader.byte());
-            self.mqtt.version = version.unwrap_or(0);
+            self.more().mqtt.version = version.unwrap_or(0);
         }
-        let version = self.mqtt.version;
+        let version = self.more().mqtt.version;
         let unit = self.begin(half);
         unit.is_whole = true;
         match kind {

@@ -29,7 +29,7 @@ struct Rfb {
 impl Said {
     /// Bytes of RFB.
     pub(super) fn rfb(&mut self, half: usize, bytes: &[u8]) {
-        let mut waiting = std::mem::take(&mut self.remote.get().waiting[half]);
+        let mut waiting = std::mem::take(&mut self.more().remote.waiting[half]);
         waiting.extend_from_slice(bytes);
         let mut at = 0;
         while let Some(taken) = self.rfb_step(half, &waiting[at..]) {
@@ -40,13 +40,13 @@ impl Said {
         }
         waiting.drain(..at.min(waiting.len()));
         if waiting.len() <= WAITING_MAX {
-            self.remote.get().waiting[half] = waiting;
+            self.more().remote.waiting[half] = waiting;
         }
     }
 
     /// Takes the next message of a side; returns its length, or none where it is not all there.
     fn rfb_step(&mut self, half: usize, rest: &[u8]) -> Option<usize> {
-        let rfb = &mut self.remote.get().rfb;
+        let rfb = &mut self.more().remote.rfb;
         let long = |at: usize| {
             let b = rest.get(at..at + 4)?;
             Some(u32::from_be_bytes([b[0], b[1], b[2], b[3]]))
@@ -88,7 +88,7 @@ impl Said {
                         4
                     }
                 };
-                self.remote.get().rfb.steps[1] = 4;
+                self.more().remote.rfb.steps[1] = 4;
                 return Some(result).filter(|n| *n > 0).or(Some(0));
             }
             // sizes, the format of pixels, the name
@@ -103,13 +103,13 @@ impl Said {
             _ => rest.len(),
         };
         rest.get(..taken)?;
-        let next = &mut self.remote.get().rfb.steps[half];
+        let next = &mut self.more().remote.rfb.steps[half];
         *next = next.saturating_add(1);
         Some(taken)
     }
 
     fn rfb_chosen(&mut self, kind: u32) {
-        self.remote.get().rfb.chosen = Some(kind);
+        self.more().remote.rfb.chosen = Some(kind);
         let unit = self.begin(0);
         unit.is_whole = true;
         unit.number("rfb.sectype", kind.into());
@@ -197,7 +197,7 @@ impl Said {
         if !self.is_stream {
             return self.nfs_call(half, bytes);
         }
-        let mut waiting = std::mem::take(&mut self.remote.get().waiting[half]);
+        let mut waiting = std::mem::take(&mut self.more().remote.waiting[half]);
         waiting.extend_from_slice(bytes);
         let mut rest = &waiting[..];
         // the mark of a record (RFC 5531 section 11)
@@ -210,7 +210,7 @@ impl Said {
             rest = &rest[4 + len..];
         }
         let rest = if rest.len() > RECORD_MAX { &[] } else { rest };
-        self.remote.get().waiting[half] = rest.to_vec();
+        self.more().remote.waiting[half] = rest.to_vec();
     }
 
     fn nfs_call(&mut self, half: usize, record: &[u8]) {

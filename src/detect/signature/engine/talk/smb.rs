@@ -62,7 +62,7 @@ impl Smb {
 impl Said {
     /// Bytes of a connection.
     pub(super) fn smb(&mut self, half: usize, bytes: &[u8]) {
-        let mut waiting = std::mem::take(&mut self.smb.get().waiting[half]);
+        let mut waiting = std::mem::take(&mut self.more().smb.waiting[half]);
         waiting.extend_from_slice(bytes);
         let mut rest = &waiting[..];
         // session messages (RFC 1002 section 4.3.1)
@@ -77,7 +77,7 @@ impl Said {
             rest = &rest[4 + len..];
         }
         let rest = if rest.len() > WAITING_MAX { &[] } else { rest };
-        self.smb.get().waiting[half] = rest.to_vec();
+        self.more().smb.waiting[half] = rest.to_vec();
     }
 
     fn smb_message(&mut self, half: usize, message: &[u8]) {
@@ -147,10 +147,10 @@ impl Said {
             // READ_ANDX: whose answer has its length at 10, offset at 12, high part of the length at 14
             (0x2e, 0) => {
                 let fid = file(4).unwrap_or(0);
-                self.smb.get().reads.push(of, fid);
+                self.more().smb.reads.push(of, fid);
             }
             (0x2e, 1) if params.len() >= 24 => {
-                let fid = self.smb.get().reads.take(of).unwrap_or(0);
+                let fid = self.more().smb.reads.take(of).unwrap_or(0);
                 let bytes = part(word(12), long(10, 14)).unwrap_or_default();
                 self.smb_file(half, fid, bytes);
             }
@@ -164,11 +164,11 @@ impl Said {
             (0xa2, 0) => {
                 let padded = data_at + usize::from(is_unicode && data_at % 2 == 1);
                 let name = part(Some(padded), word(5)).unwrap_or_default();
-                self.smb.get().creates.push(of, plain(name));
+                self.more().smb.creates.push(of, plain(name));
             }
             (0xa2, 1) => {
-                if let Some(name) = self.smb.get().creates.take(of) {
-                    self.smb.get().names.push(file(5).unwrap_or(0), name);
+                if let Some(name) = self.more().smb.creates.take(of) {
+                    self.more().smb.names.push(file(5).unwrap_or(0), name);
                 }
             }
             // TRANSACTION, in pipes: count and offset of the data
@@ -239,18 +239,18 @@ impl Said {
             // CREATE: place and length of the name; the answer has the number of the file
             (5, 0) => {
                 let name = part(short(44), short(46)).unwrap_or_default();
-                self.smb.get().creates.push(of, plain(name));
+                self.more().smb.creates.push(of, plain(name));
             }
             (5, 1) => {
-                if let Some(name) = self.smb.get().creates.take(of) {
-                    self.smb.get().names.push(file(64), name);
+                if let Some(name) = self.more().smb.creates.take(of) {
+                    self.more().smb.names.push(file(64), name);
                 }
             }
             (6, 0) => self.smb_close(),
             // READ: whose answer has its offset at 2, its length at 4
-            (8, 0) => self.smb.get().reads.push(of, file(16)),
+            (8, 0) => self.more().smb.reads.push(of, file(16)),
             (8, 1) => {
-                let fid = self.smb.get().reads.take(of).unwrap_or(0);
+                let fid = self.more().smb.reads.take(of).unwrap_or(0);
                 let from = body.get(2).map(|n| usize::from(*n));
                 self.smb_file(half, fid, part(from, long(4)).unwrap_or_default());
             }
@@ -277,28 +277,28 @@ impl Said {
         }
         let wanted = self.limits.wanted;
         if wanted.files {
-            if self.smb.get().facts[half].is_empty() {
-                self.smb.get().facts[half] = FileFacts::new(&wanted);
+            if self.more().smb.facts[half].is_empty() {
+                self.more().smb.facts[half] = FileFacts::new(&wanted);
             }
-            self.smb.get().facts[half].take(bytes);
+            self.more().smb.facts[half].take(bytes);
         }
         let room = self
             .limits
             .body_max
-            .saturating_sub(self.smb.get().files[half].len());
-        self.smb.get().files[half].extend_from_slice(&bytes[..bytes.len().min(room)]);
-        let file = std::mem::take(&mut self.smb.get().files[half]);
+            .saturating_sub(self.more().smb.files[half].len());
+        self.more().smb.files[half].extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let file = std::mem::take(&mut self.more().smb.files[half]);
         self.tell_file(half, &file, false);
-        self.smb.get().files[half] = file;
-        let name = self.smb.get().names.get(fid).cloned().unwrap_or_default();
+        self.more().smb.files[half] = file;
+        let name = self.more().smb.names.get(fid).cloned().unwrap_or_default();
         files::begins(self.open(half), &name);
     }
 
     /// A file is closed.
     fn smb_close(&mut self) {
         for half in 0..2 {
-            self.smb.get().files[half].clear();
-            let mut facts = std::mem::take(&mut self.smb.get().facts[half]);
+            self.more().smb.files[half].clear();
+            let mut facts = std::mem::take(&mut self.more().smb.facts[half]);
             if !facts.is_empty() {
                 facts.tell(self.open(half));
             }
@@ -319,12 +319,12 @@ impl Said {
     fn smb_tree(&mut self, of: u64, path: Vec<u8>) {
         let wanted = self.limits.wanted;
         if wanted.has(SHARE) || wanted.has(PIPE) {
-            self.smb.get().trees.push(of, path);
+            self.more().smb.trees.push(of, path);
         }
     }
 
     fn smb_tree_answer(&mut self, of: u64, is_pipe: bool) {
-        let Some(path) = self.smb.get().trees.take(of) else {
+        let Some(path) = self.more().smb.trees.take(of) else {
             return;
         };
         let unit = self.begin(0);

@@ -20,7 +20,7 @@ struct Half {
 impl Said {
     /// Bytes of a connection.
     pub(super) fn ssh(&mut self, half: usize, bytes: &[u8]) {
-        let h = &mut self.ssh.halves[half];
+        let h = &mut self.more().ssh.halves[half];
         if h.is_done || h.waiting.len() + bytes.len() > WAITING_MAX {
             h.is_done = true;
             return;
@@ -32,12 +32,12 @@ impl Said {
                 let line: Vec<u8> = waiting.drain(..=end).collect();
                 let line = line.trim_ascii_end();
                 if line.starts_with(b"SSH-") {
-                    self.ssh.halves[half].has_line = true;
+                    self.more().ssh.halves[half].has_line = true;
                     self.ssh_line(half, line);
                     break;
                 }
             }
-            self.ssh.halves[half].waiting = waiting;
+            self.more().ssh.halves[half].waiting = waiting;
         }
         self.ssh_packets(half);
     }
@@ -63,7 +63,7 @@ impl Said {
     /// Packets in the clear (RFC 4253 section 6): what the side offers, up to its new keys.
     fn ssh_packets(&mut self, half: usize) {
         loop {
-            let h = &mut self.ssh.halves[half];
+            let h = &mut self.more().ssh.halves[half];
             let Some(head) = h.waiting.first_chunk::<6>().filter(|_| h.has_line) else {
                 return;
             };
@@ -90,7 +90,8 @@ impl Said {
 
     /// Whether both sides encrypt.
     pub(super) fn is_encrypted_ssh(&self) -> bool {
-        self.ssh.halves.iter().all(|h| h.is_done)
+        let more = self.more.as_ref();
+        more.is_some_and(|m| m.ssh.halves.iter().all(|h| h.is_done))
     }
 
     /// What a side offers (RFC 4253 section 7.1), and its HASSH.

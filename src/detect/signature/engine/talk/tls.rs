@@ -31,12 +31,14 @@ impl Said {
     /// What a server chose.
     pub(super) fn server_hello(&mut self, half: usize, hello: &ServerHello) {
         let unit = self.open(half);
-        let text = hello.ja3s_text();
-        unit.add(JA3S_STRING, text.as_bytes());
+        if unit.wants(JA3S_STRING) {
+            unit.add(JA3S_STRING, hello.ja3s_text().as_bytes());
+        }
         if unit.wants(JA3S_HASH) {
+            let text = hello.ja3s_text();
             unit.add(JA3S_HASH, md5_hex(text.as_bytes()).as_bytes());
         } else {
-            unit.keep(Later::ServerHello(text));
+            unit.keep(Later::ServerHello(Box::new(hello.clone())));
         }
         random(unit, &hello.random);
         version(unit, hello.version);
@@ -79,7 +81,8 @@ pub(in super::super) fn told_later(unit: &Unit) -> Unit {
                     fingerprints(&mut told, &hello);
                 }
             }
-            Later::ServerHello(text) => {
+            Later::ServerHello(hello) => {
+                let text = hello.ja3s_text();
                 told.add(JA3S_STRING, text.as_bytes());
                 told.add(JA3S_HASH, md5_hex(text.as_bytes()).as_bytes());
             }
