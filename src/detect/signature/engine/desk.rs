@@ -523,9 +523,7 @@ impl Desk {
                     Verdict::Alert => {}
                 }
             }
-            if c.rule.bypass
-                && let Some(flow) = flow.as_deref_mut()
-            {
+            if let Some(flow) = flow.as_deref_mut().filter(|_| c.rule.bypass) {
                 flow.is_passed = true;
             }
             if c.rule.header.action == Action::Pass {
