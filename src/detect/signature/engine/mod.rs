@@ -17,6 +17,7 @@ mod groups;
 mod hearing;
 mod hyperscan;
 mod keep;
+mod kinds;
 mod maker;
 mod odd;
 mod other;

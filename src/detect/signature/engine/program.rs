@@ -12,6 +12,7 @@ use super::super::state::{Memory, Names, Rates};
 use super::super::transform::Transforms;
 use super::addresses::Addresses;
 use super::groups::{Gatherings, Groups};
+use super::kinds::{event_of, is_of_packet, is_of_transaction};
 use super::patterns::{Gathering, Patterns};
 use super::ports::Ports;
 use super::shelf::{Cache, CacheUse, Shelf};
@@ -417,14 +418,6 @@ impl Compiled {
     }
 }
 
-/// What a rule waits for that decoders or streams raise.
-fn event_of(rule: &Rule) -> Option<&str> {
-    rule.tests.iter().find_map(|t| match t {
-        Test::Event(kind, name) if *kind != "app-layer-event" => Some(name.as_str()),
-        _ => None,
-    })
-}
-
 fn build(
     [to_server, to_client]: [Gatherings; 2],
     shelf: &mut Shelf,
@@ -521,19 +514,6 @@ fn applications(rule: &Rule) -> Vec<&'static str> {
     all
 }
 
-fn is_of_transaction(test: &Test) -> bool {
-    match test {
-        Test::Number(name, _)
-        | Test::Word(name, ..)
-        | Test::Flag(name)
-        | Test::AnyNumber(name, _)
-        | Test::Digest(name, ..) => !super::super::keyword::protocols_of(name).is_empty(),
-        Test::Event(kind, _) => *kind == "app-layer-event",
-        Test::Modbus(_) => true,
-        _ => false,
-    }
-}
-
 /// Whether a rule is about addresses and ports and nothing else: Suricata tries such a rule once a direction of a flow, but with every packet where
 /// a list of addresses has a negated item.
 fn is_about_addresses(rule: &Rule) -> bool {
@@ -583,20 +563,6 @@ fn where_it_looks(rule: &Rule) -> (bool, bool) {
         buffer == Buffer::PAYLOAD && (c.offset.is_some() || c.depth.is_some() || c.startswith)
     });
     (placed, true)
-}
-
-fn is_of_packet(test: &Test) -> bool {
-    match test {
-        Test::Number(name, _) => {
-            !name.starts_with("flow.")
-                && *name != "l3_proto"
-                && super::super::keyword::protocols_of(name).is_empty()
-        }
-        Test::TcpFlags(_) | Test::FragmentBits(_) | Test::SameIp => true,
-        Test::Event(kind, _) => *kind != "app-layer-event",
-        Test::Word(name, ..) => matches!(*name, "ipopts" | "rpc") || name.ends_with("-csum"),
-        _ => false,
-    }
 }
 
 /// Whether a step counts from the start of what is looked at, or asks for its length.
