@@ -3,13 +3,13 @@
 use super::super::signatures::Alerts;
 use super::summary::ShardUsage;
 use crate::batch::Bundle;
-use crate::detect::anomaly::{Detectors, Sighting};
+use crate::detect::anomaly::{Detectors, Seen, Sighting};
 use crate::detect::signature::engine::Engine;
 use crate::detect::signature::{Hits, LiveSettings};
 use crate::dissect::{FrameHead, route};
 use crate::ledger::{Book, Outcome};
 use crate::meter::AHEAD;
-use crate::model::{Addr, Datagram, Detection};
+use crate::model::{Addr, Datagram, Detection, RowPlace};
 use crate::receive::{FRAMES_AHEAD, Found, Frame};
 use crate::shard::{Back, CaptureShard, ExportShard};
 use crate::sink::Outbox;
@@ -200,10 +200,19 @@ impl Crew {
         let Some(judge) = &mut self.judge else { return };
         let exports = self.exports.iter_mut().map(ExportShard::take_sightings);
         let captures = self.captures.iter_mut().map(CaptureShard::take_sightings);
+        let alone = exports.len() == 0 && captures.len() == 1;
+        let mut upto = None;
         for mut seen in exports.chain(captures) {
+            if alone {
+                // where one shard tells all, what comes behind a row belongs behind it
+                let mut rows = seen.iter().rev();
+                upto = rows
+                    .find(|s| matches!(s.seen, Seen::Flow(_)))
+                    .map(|s| s.place);
+            }
             judge.waiting.append(&mut seen);
         }
-        judge.look(frame);
+        judge.look(frame, upto);
     }
 
     fn datagram(&mut self, d: &Datagram<'_>, to: &mut To) {
@@ -309,9 +318,11 @@ impl Crew {
 }
 
 impl Judge {
-    fn look(&mut self, frame: u64) {
+    /// Judges what belongs to frames up to `frame`, or before the row of a place.
+    fn look(&mut self, frame: u64, upto: Option<RowPlace>) {
         self.waiting.sort_by_key(|s| s.place);
-        let reached = self.waiting.partition_point(|s| s.place.frame <= frame);
+        let is_told = |s: &Sighting| s.place.frame <= frame || Some(s.place) <= upto;
+        let reached = self.waiting.partition_point(is_told);
         self.detectors.observe_all(&self.waiting[..reached]);
         self.waiting.drain(..reached);
         if frame == u64::MAX {

@@ -14,6 +14,10 @@ pub(super) trait Held: Default {
     fn is_light(&self) -> bool {
         self.suspicion() <= 1
     }
+    /// Makes it what nothing is known of.
+    fn forget(&mut self) {
+        *self = Self::default();
+    }
     /// Calls for what is needed first of it.
     fn call(&self) {
         prefetch(self);
@@ -129,35 +133,31 @@ impl<K: Key, V: Held> Arena<K, V> {
         prefetch(&self.index[self.set(hash)]);
     }
 
-    /// Calls for what is held of a hash, whose ways were called for before; whether there is something.
+    /// Calls for what is held of a hash, whose ways were called for before; it where there is something.
     #[inline]
-    pub fn call_held(&self, hash: u64) -> bool {
-        let tag = tag_of(hash);
-        for &way in &self.index[self.set(hash)].0 {
-            if way != 0
-                && way & !PLACE == tag
-                && let Some((key, value)) = self.slots.get((way & PLACE) as usize - 1)
-            {
-                prefetch(key);
-                value.call();
-                return true;
-            }
-        }
-        false
+    pub fn call_held(&self, hash: u64) -> Option<&V> {
+        let ways = &self.index[self.set(hash)];
+        let way = ways.0[ways.first(tag_of(hash))?];
+        let (key, value) = self.slots.get((way & PLACE) as usize - 1)?;
+        prefetch(key);
+        value.call();
+        Some(value)
     }
 
     /// The same; where nothing is held, for what may have to give way.
     #[inline]
-    pub fn call_room(&self, hash: u64) {
+    pub fn call_room(&self, hash: u64) -> Option<&V> {
+        let held = self.call_held(hash);
         let ways = &self.index[self.set(hash)].0;
-        if self.call_held(hash) || ways[WAYS - 1] == 0 {
-            return;
+        if held.is_some() || ways[WAYS - 1] == 0 {
+            return held;
         }
         for &way in ways {
             if let Some((_, value)) = self.slots.get((way & PLACE) as usize - 1) {
                 value.call_weight();
             }
         }
+        None
     }
 
     /// Every entry, in no order.
@@ -209,15 +209,15 @@ impl<K: Key, V: Held> Arena<K, V> {
 
     #[inline]
     fn slot_of(&self, hash: u64, key: &K) -> Option<usize> {
-        let tag = tag_of(hash);
-        for &way in &self.index[self.set(hash)].0 {
-            if way & !PLACE != tag || way & PLACE == 0 {
-                continue;
-            }
+        let set = &self.index[self.set(hash)];
+        let mut likely = set.likely(tag_of(hash));
+        while likely != 0 {
+            let way = set.0[likely.trailing_zeros() as usize];
             let slot = (way & PLACE) as usize - 1;
             if self.slots[slot].0 == *key {
                 return Some(slot);
             }
+            likely &= likely - 1;
         }
         None
     }
@@ -258,7 +258,9 @@ impl<K: Key, V: Held> Arena<K, V> {
         self.evicted += u64::from(!self.slots[slot].1.is_light());
         let before = share_of(keyed, &self.slots[slot].0);
         self.shares[before] = self.shares[before].saturating_sub(1);
-        self.slots[slot] = (*key, V::default());
+        let (held, value) = &mut self.slots[slot];
+        *held = *key;
+        value.forget();
         self.index[set].0[at] = tag_of(hash) | (slot + 1) as u32;
         Some(slot)
     }
@@ -268,10 +270,27 @@ fn rounded(capacity: usize) -> usize {
     capacity.max(64).next_power_of_two()
 }
 
-/// The part of a hash that a way has, above its place.
+impl Set {
+    /// A bit for each way that has a tag.
+    #[inline]
+    fn likely(&self, tag: u32) -> u32 {
+        let bit = |(n, way): (usize, &u32)| u32::from(way & !PLACE == tag) << n;
+        self.0.iter().enumerate().map(bit).sum()
+    }
+
+    /// The first way that has a tag.
+    #[inline]
+    fn first(&self, tag: u32) -> Option<usize> {
+        let likely = self.likely(tag);
+        (likely != 0).then_some(likely.trailing_zeros() as usize)
+    }
+}
+
+/// The part of a hash that a way has, above its place; never 0, so that a way without a place has none.
 #[inline]
 fn tag_of(hash: u64) -> u32 {
-    (hash >> 32) as u32 & !PLACE
+    let tag = (hash >> 32) as u32 & !PLACE;
+    if tag == 0 { 1 << PLACE_BITS } else { tag }
 }
 
 fn share_of<K: Key>(keyed: &Keyed, key: &K) -> usize {

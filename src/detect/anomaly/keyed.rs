@@ -1,7 +1,7 @@
 //! Hashes that an attacker cannot foresee, and counting by them.
 
 use super::keep::Kept;
-use crate::model::Addr;
+use crate::model::{Addr, prefetch};
 use foldhash::quality::FixedState;
 use std::hash::{BuildHasher, Hash};
 
@@ -78,6 +78,12 @@ impl<const WORDS: usize> Default for Distinct<WORDS> {
 }
 
 impl<const WORDS: usize> Distinct<WORDS> {
+    /// Calls for the place of a hash.
+    #[inline]
+    pub fn call(&self, hash: u64) {
+        prefetch(&self.0[(hash >> 32) as usize % (WORDS * 64) / 64]);
+    }
+
     /// Adds the hash of a thing; returns whether it is new.
     #[inline]
     pub fn add(&mut self, hash: u64) -> bool {
@@ -186,6 +192,14 @@ impl Recent {
     pub fn add(&mut self, hash: u64) {
         for bit in self.places(hash) {
             self.bits[0][bit / 64] |= 1 << (bit % 64);
+        }
+    }
+
+    /// Calls for the places of a hash.
+    #[inline]
+    pub fn call(&self, hash: u64) {
+        for bit in self.places(hash) {
+            self.bits.iter().for_each(|b| prefetch(&b[bit / 64]));
         }
     }
 

@@ -48,7 +48,9 @@ pub use sighting::{
 };
 
 use super::incident::{Finding, Incidents};
-use crate::model::{Addr, Detection, DetectionKind, Entity, EntityRole, EvidenceFlow, Figure};
+use crate::model::{
+    Addr, Detection, DetectionKind, Entity, EntityRole, EvidenceFlow, Figure, prefetch,
+};
 pub(super) use keep::Kept;
 use keyed::{Keyed, Recent};
 use namer::Called;
@@ -79,6 +81,9 @@ impl Ctx<'_> {
 struct Hashes {
     src: u64,
     dst: u64,
+    /// Of a row that has no direction of its own: of itself, and of what answers it.
+    there: u64,
+    back: u64,
 }
 
 impl Hashes {
@@ -87,8 +92,30 @@ impl Hashes {
         Hashes {
             src: keyed.hash(src),
             dst: keyed.hash(dst),
+            ..Hashes::default()
         }
     }
+
+    #[inline]
+    fn of_row(keyed: &Keyed, f: &FlowSeen) -> Self {
+        let mut hashes = Hashes::of(keyed, &f.src, &f.dst);
+        if has_no_direction(f) {
+            // the ports of echo messages say which way they go
+            let (src_port, dst_port) = match f.proto {
+                UDP => (f.src_port, f.dst_port),
+                _ => (0, 0),
+            };
+            hashes.there = keyed.hash(&(f.src, src_port, f.dst, dst_port));
+            hashes.back = keyed.hash(&(f.dst, dst_port, f.src, src_port));
+        }
+        hashes
+    }
+}
+
+/// Whether question and answer are rows of their own that look the same.
+#[inline]
+fn has_no_direction(f: &FlowSeen) -> bool {
+    !f.metered && f.proto != TCP
 }
 
 /// All detectors.
@@ -219,6 +246,9 @@ impl Detectors {
     pub fn observe_all(&mut self, all: &[Sighting]) {
         let mut hashes = [Hashes::default(); FAR];
         for n in 0..all.len() + FAR {
+            if let Some(coming) = all.get(n + NEAR) {
+                prefetch(coming);
+            }
             if let Some(s) = n.checked_sub(FAR).map(|i| &all[i]) {
                 self.take_fact(s, hashes[n % FAR]);
             }
@@ -228,9 +258,13 @@ impl Detectors {
                 self.parts.call(f, hashes[(n - NEAR) % FAR], true);
             }
             if let Some(f) = all.get(n).and_then(row) {
-                let h = Hashes::of(&self.keyed, &f.src, &f.dst);
+                let h = Hashes::of_row(&self.keyed, f);
                 hashes[n % FAR] = h;
                 self.parts.call(f, h, false);
+                if has_no_direction(f) {
+                    self.answers.call(h.there);
+                    self.answers.call(h.back);
+                }
             }
         }
     }
@@ -425,10 +459,12 @@ impl Parts {
     /// Calls for what most rows need, first for where it is, then for itself.
     #[inline]
     fn call(&self, f: &FlowSeen, h: Hashes, found: bool) {
-        if !f.metered {
+        if !f.metered && flood::counts(f) {
             self.flood.call(h, found);
         }
-        self.scan.call(h, found);
+        if scan::may_be_first(f) {
+            self.scan.call(h, found);
+        }
     }
 }
 
@@ -449,15 +485,10 @@ fn flow(ctx: &mut Ctx<'_>, parts: &mut Parts, answers: &mut Recent, (f, h): (&Fl
     }
     if !f.metered {
         parts.flood.flow(ctx, f, h);
-        if f.proto != TCP {
-            // the ports of echo messages say which way they go
-            let (src_port, dst_port) = match f.proto {
-                UDP => (f.src_port, f.dst_port),
-                _ => (0, 0),
-            };
-            answered = answers.has(ctx.keyed.hash(&(f.dst, dst_port, f.src, src_port)));
-            answers.add(ctx.keyed.hash(&(f.src, src_port, f.dst, dst_port)));
-        }
+    }
+    if has_no_direction(f) {
+        answered = answers.has(h.back);
+        answers.add(h.there);
     }
     // sources that speak to a victim may be invented, and their number is no reason to forget others
     if !parts.flood.is_victim(&f.dst) {

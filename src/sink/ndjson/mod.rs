@@ -108,9 +108,12 @@ impl Writer {
         self.file("ledger.json", format!("{:#}\n", ledger(book, gauges)))
     }
 
-    /// Writes every line whose frame all shards have reached, in order of frames.
+    /// Writes every line whose frame all shards have reached, in order of frames; of one shard every line, for nothing comes before it any more.
     fn write(&mut self) -> Result<(), Error> {
-        let all = self.lanes.iter().map(|l| l.reached).min().unwrap_or(0);
+        let all = match self.lanes.len() {
+            1 => u64::MAX,
+            _ => self.lanes.iter().map(|l| l.reached).min().unwrap_or(0),
+        };
         loop {
             let heads = self.lanes.iter().enumerate();
             let heads = heads.filter_map(|(n, l)| Some((l.lines.front()?.0, n)));

@@ -14,7 +14,7 @@ use super::keyed::network;
 use super::sighting::{Burst, BurstKind, FlowSeen, Side};
 use super::{Ctx, FAR, Hashes, NEAR, is_group, reflectors};
 use crate::model::Addr;
-use victim::{CARPET_HOSTS, MANY_SOURCES, SOME_MAX, Victim};
+use victim::{CARPET_HOSTS, MANY_SOURCES, Victim};
 
 #[derive(Debug)]
 pub(super) struct Flood {
@@ -52,10 +52,8 @@ impl Flood {
     }
 
     pub fn bytes(places: usize) -> usize {
-        let some = (places / 4 + places / 32) * SOME_MAX * size_of::<Addr>();
         2 * Watch::bytes(places / 8)
             + Arena::<Addr, Victim>::bytes(places / 32)
-            + some
             + BURSTS_MAX * size_of::<Burst>()
             + VICTIMS_MAX * size_of::<(Addr, i64)>()
             + MARKS / 8
@@ -302,7 +300,9 @@ impl Watch {
         match found {
             false => [h.dst, h.src].iter().for_each(|h| self.hosts.call(*h)),
             true => {
-                self.hosts.call_room(h.dst);
+                if let Some(victim) = self.hosts.call_room(h.dst) {
+                    victim.sources.call(h.src);
+                }
                 self.hosts.call_held(h.src);
             }
         }
@@ -342,6 +342,12 @@ impl Watch {
         all.sort_unstable();
         all
     }
+}
+
+/// Whether a row of an exporter may be counted: not those in the midst of a connection.
+#[inline]
+pub(super) fn counts(f: &FlowSeen) -> bool {
+    f.proto != 6 || f.interval > 1 || f.tcp_flags.is_some_and(|t| t & 0x02 != 0)
 }
 
 /// The mark of an address. Who finds others with the same mark costs a search, and no more.

@@ -41,7 +41,27 @@ pub(super) struct Victim {
     pub opened: Distinct<16>,
     /// Of a network: who is hit.
     pub hosts: Distinct<4>,
-    pub some: Vec<Addr>,
+    pub some: Few,
+}
+
+/// The first few of many.
+#[derive(Debug, Default)]
+pub(super) struct Few {
+    n: u8,
+    addrs: [Addr; SOME_MAX],
+}
+
+impl Few {
+    fn push(&mut self, addr: Addr) {
+        if let Some(place) = self.addrs.get_mut(usize::from(self.n)) {
+            *place = addr;
+            self.n += 1;
+        }
+    }
+
+    fn to_vec(&self) -> Vec<Addr> {
+        self.addrs[..usize::from(self.n)].to_vec()
+    }
 }
 
 /// An incident of a class, and what was not added to it yet.
@@ -80,6 +100,13 @@ impl Held for Victim {
     fn is_light(&self) -> bool {
         self.suspicion() < 100
     }
+    fn forget(&mut self) {
+        self.begin_short();
+        self.begin_long();
+        (self.short_began_ms, self.long_began_ms) = (0, 0);
+        (self.first_ms, self.last_ms) = (0, 0);
+        self.told = Default::default();
+    }
     fn call(&self) {
         prefetch(&self.short_began_ms);
         prefetch(&self.syns);
@@ -98,37 +125,39 @@ impl Victim {
     /// Starts windows anew that are over.
     pub fn begin(&mut self, now_ms: i64, b: &Burst, short_ms: i64) {
         if now_ms.saturating_sub(self.short_began_ms) >= short_ms {
-            *self = Victim {
-                short_began_ms: now_ms,
-                first_ms: b.first_ms,
-                last_ms: b.last_ms,
-                some: std::mem::take(&mut self.some),
-                // what is of the long window stays
-                long_began_ms: self.long_began_ms,
-                reflected: self.reflected,
-                reflected_bytes: self.reflected_bytes,
-                reflectors: self.reflectors,
-                asked: self.asked,
-                ports: self.ports,
-                syn_acks: self.syn_acks,
-                acking: self.acking,
-                opened: self.opened,
-                told: self.told,
-                ..Victim::default()
-            };
-            self.some.clear();
+            self.begin_short();
+            self.short_began_ms = now_ms;
+            (self.first_ms, self.last_ms) = (b.first_ms, b.last_ms);
         }
         if now_ms.saturating_sub(self.long_began_ms) >= LONG_MS {
+            self.begin_long();
             self.long_began_ms = now_ms;
-            (self.reflected, self.reflected_bytes, self.syn_acks) = (0, 0, 0);
-            self.reflectors = Distinct::default();
-            self.asked = Distinct::default();
-            self.acking = Distinct::default();
-            self.opened = Distinct::default();
-            self.ports = Default::default();
         }
         self.first_ms = self.first_ms.min(b.first_ms);
         self.last_ms = self.last_ms.max(b.last_ms);
+    }
+
+    /// Forgets what is of the short window.
+    fn begin_short(&mut self) {
+        (self.syns, self.completed) = (0, 0);
+        (self.packets, self.bytes, self.icmp) = (0, 0, 0);
+        (self.sent, self.leases, self.interval) = (0, 0, 0);
+        self.udp_ports = Distinct::default();
+        self.sources = Distinct::default();
+        self.syn_ports = Distinct::default();
+        self.syn_sources = Distinct::default();
+        self.hosts = Distinct::default();
+        self.some.n = 0;
+    }
+
+    /// Forgets what is of the long one.
+    fn begin_long(&mut self) {
+        (self.reflected, self.reflected_bytes, self.syn_acks) = (0, 0, 0);
+        self.reflectors = Distinct::default();
+        self.asked = Distinct::default();
+        self.acking = Distinct::default();
+        self.opened = Distinct::default();
+        self.ports = Default::default();
     }
 
     /// Counts what comes; `source` is the hash of who sends it.
@@ -170,7 +199,7 @@ impl Victim {
                 }
             }
         }
-        if self.sources.add(source) && self.some.len() < SOME_MAX {
+        if self.sources.add(source) {
             self.some.push(b.src);
         }
     }
@@ -422,7 +451,7 @@ impl Victim {
             first_ms: self.first_ms.min(ctx.now_ms),
             last_ms: self.last_ms,
             count,
-            peers: self.some.clone(),
+            peers: self.some.to_vec(),
             peers_total: u64::from(self.sources.count()),
             figures,
             facts,
@@ -447,7 +476,7 @@ impl Victim {
             first_ms: self.first_ms,
             last_ms: self.last_ms,
             count,
-            peers: self.some.clone(),
+            peers: self.some.to_vec(),
             peers_total: u64::from(self.sources.count()),
             figures: vec![
                 Figure {

@@ -30,6 +30,14 @@ impl Kept for Contact {
     }
 }
 
+/// Whether a row may be a first contact: what is told soonest.
+#[inline]
+pub(in super::super) fn may_be_first(f: &FlowSeen) -> bool {
+    let flags = f.tcp_flags.unwrap_or(0) & SIX;
+    let goes_on = f.proto == TCP && !f.metered && flags & 0x12 == 0x10 && f.interval <= 1;
+    f.side != Side::Responder && !f.goes_on && !goes_on
+}
+
 /// The first contact that a row is, and whether it failed.
 pub(super) fn contact(f: &FlowSeen, answered: bool) -> Option<Contact> {
     let of = |port: u16, failed: bool, method| {

@@ -16,6 +16,7 @@ use super::sighting::FlowSeen;
 use super::{Ctx, Hashes, evidence, is_group};
 use crate::detect::incident::{Finding, Growth, Handle};
 use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure, Severity, prefetch};
+pub(super) use contact::may_be_first;
 use contact::{Contact, ICMP, UDP, contact};
 
 #[derive(Debug)]
@@ -159,7 +160,9 @@ impl Scan {
     pub fn call(&self, h: Hashes, found: bool) {
         match found {
             false => self.sources.call(h.src),
-            true => self.sources.call_room(h.src),
+            true => {
+                self.sources.call_room(h.src);
+            }
         }
     }
 
@@ -199,12 +202,13 @@ impl Scan {
         let Some(detail) = self.details.entry_at(ctx.keyed, h.src, &f.src) else {
             return;
         };
-        // one that was just made has no contacts
-        if detail.contacts == 0 || ctx.now_ms.saturating_sub(detail.last_ms) > memory_ms {
-            *detail = Detail {
-                first_ms: early[0].2,
-                ..Detail::default()
-            };
+        let silent_ms = ctx.now_ms.saturating_sub(detail.last_ms);
+        if detail.contacts > 0 && silent_ms > memory_ms {
+            detail.forget();
+        }
+        // nothing is known of it, or nothing any more
+        if detail.contacts == 0 {
+            detail.first_ms = early[0].2;
             for (dst, c, at) in early {
                 detail.add(ctx, (*dst, ctx.keyed.hash(dst)), c, *at);
             }
