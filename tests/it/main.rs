@@ -33,6 +33,7 @@ mod ours;
 mod packets;
 mod peers;
 mod pipeline;
+mod protocols;
 mod quality;
 mod reach;
 mod reading;
