@@ -203,6 +203,7 @@ fn rules(config: &Config, captures: usize) -> usize {
     }
     let each = Engine::memory_max(&s.engine)
         .saturating_add(Hits::memory_max(s))
+        .saturating_add(crate::shard::FOUND_BYTES_MAX)
         .saturating_add(Ring::memory_max(s.packets_bytes_max));
     let together = Shared::memory_max(&s.limits);
     each.saturating_mul(captures).saturating_add(together)

@@ -8,6 +8,7 @@ use super::{Captured, Pace, Reloader};
 use crate::aggregate::{Bandwidth, Histogram, QUALITY_MEASURES, Quality, QualityMeasure};
 use crate::control;
 use crate::detect::signature::HitCounts;
+use crate::detect::signature::engine::CostLine;
 use crate::ledger::{Book, Gauges, Law, Outcome, laws};
 use crate::model::Addr;
 use crate::notify;
@@ -16,6 +17,7 @@ use crate::receive::{Intake, Listener, Published, ReceiveStats};
 use crate::shard::{Cell, ShardStats};
 use crate::sink::{EndpointState, LATENCY_BOUNDS, Snapshot, Stats};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, PoisonError};
 
@@ -387,6 +389,27 @@ impl control::Source for View {
 
     fn reload(&self) -> Result<String, String> {
         self.reloader.reload()
+    }
+
+    fn rule_costs(&self) -> String {
+        let mut all: BTreeMap<(u32, u32), CostLine> = BTreeMap::new();
+        for cell in &self.captured.shards {
+            cell.with(|s| {
+                for line in &s.costs {
+                    let rule = (line.gid, line.sid);
+                    match all.get_mut(&rule) {
+                        Some(known) => known.add(line),
+                        None => {
+                            all.insert(rule, line.clone());
+                        }
+                    }
+                }
+            });
+        }
+        let mut lines: Vec<_> = all.into_values().collect();
+        lines.sort_by_key(|l| std::cmp::Reverse((l.work, l.candidates)));
+        let text = lines.iter().filter_map(|l| serde_json::to_string(l).ok());
+        text.map(|line| line + "\n").collect()
     }
 
     fn ledger_json(&self) -> String {

@@ -2,10 +2,9 @@
 
 use super::text;
 use crate::detect::signature::Rule;
-use crate::detect::signature::engine::RuleCost;
+use crate::detect::signature::engine::{CostLine as Line, RuleCost};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -13,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Which rules cost most, of what `--costs` wrote.
 #[derive(Debug, Args)]
 pub struct TopArguments {
-    /// What `rules test --costs FILE` or `replay --costs FILE` wrote
+    /// What `rules test --costs FILE` or `replay --costs FILE` wrote, or what a running collector says at `/rules/costs`
     #[arg(required = true, value_name = "FILE")]
     file: PathBuf,
     /// What the order goes by
@@ -43,22 +42,6 @@ enum By {
     GivenUp,
 }
 
-/// One rule.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Line {
-    gid: u32,
-    sid: u32,
-    rev: u32,
-    msg: String,
-    candidates: u64,
-    confirmations: u64,
-    hits: u64,
-    given_up: u64,
-    work: u64,
-    ns: u64,
-    demotions: u64,
-}
-
 /// The costs of all rules of all shards.
 #[derive(Debug, Default)]
 pub(super) struct RuleCosts(BTreeMap<(u32, u32), (u32, String, RuleCost)>);
@@ -81,19 +64,7 @@ impl RuleCosts {
     pub fn write(&self, path: &Path) -> Result<()> {
         let mut lines = String::new();
         for ((gid, sid), (rev, msg, cost)) in &self.0 {
-            let line = Line {
-                gid: *gid,
-                sid: *sid,
-                rev: *rev,
-                msg: msg.clone(),
-                candidates: cost.candidates,
-                confirmations: cost.confirmations,
-                hits: cost.hits,
-                given_up: cost.given_up,
-                work: cost.work,
-                ns: cost.ns(),
-                demotions: cost.demotions,
-            };
+            let line = Line::new((*gid, *sid, *rev), msg, cost);
             let _ = writeln!(lines, "{}", serde_json::to_string(&line)?);
         }
         std::fs::write(path, lines).with_context(|| path.display().to_string())

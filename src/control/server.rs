@@ -145,6 +145,7 @@ fn router(pages: Arc<Pages>) -> Router {
         .route("/readyz", get(readyz))
         .route("/ledger.json", get(ledger))
         .route("/exporters", get(exporters))
+        .route("/rules/costs", get(rule_costs))
         .route("/detections", get(detections::list))
         .route("/detections/budget", get(detections::budget))
         .route("/detections/{id}", get(detections::one))
@@ -221,6 +222,11 @@ async fn reload(
     }
 }
 
+/// What rules cost, a line of JSON each.
+async fn rule_costs(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, NDJSON)], pages.source.rule_costs())
+}
+
 async fn exporters(State(pages): State<Arc<Pages>>) -> impl IntoResponse {
     pages.observe();
     let text = format!("{:#}\n", pages.inventory.json());
@@ -239,6 +245,7 @@ fn now_ms() -> i64 {
 /// How often the inventory looks by itself.
 const WATCH_EVERY: Duration = Duration::from_secs(10);
 
+const NDJSON: &str = "application/x-ndjson";
 const JSON: &str = "application/json";
 
 const INDEX: &str = "<!doctype html>
@@ -247,6 +254,7 @@ const INDEX: &str = "<!doctype html>
 <ul>
 <li><a href=\"/metrics\">/metrics</a>: everything counted, for Prometheus</li>
 <li><a href=\"/ledger.json\">/ledger.json</a>: what became of every datagram, set, record and row, and whether it adds up</li>
+<li><a href=\"/rules/costs\">/rules/costs</a>: what the rules on packets cost that cost most, a line of JSON each</li>
 <li><a href=\"/exporters\">/exporters</a>: who sends, since when, and what was counted of it</li>
 <li><a href=\"/detections\">/detections</a>: incidents that are open; <code>/detections/ID</code> and <code>/detections/ID/history</code> for one of them,
 <code>POST /detections/ID/state</code> for a step of its life</li>

@@ -14,6 +14,11 @@ pub trait Source: Send + Sync + 'static {
     /// `ledger.json` now.
     fn ledger_json(&self) -> String;
 
+    /// The rules that cost most, a line of JSON each.
+    fn rule_costs(&self) -> String {
+        String::new()
+    }
+
     /// Reads the configuration again; may take seconds.
     ///
     /// # Errors

@@ -261,6 +261,17 @@ columns! {
 }
 
 columns! {
+    /// What was found of a flow.
+    FoundColumns {
+        /// Ids of detections that it belongs to, the first ones; 0: none.
+        detections: [u64; DETECTIONS_MAX],
+    }
+}
+
+/// Detections that a row of a flow names.
+pub const DETECTIONS_MAX: usize = 4;
+
+columns! {
     /// MPLS label stack (elements 70-79, sFlow sampled headers).
     MplsColumns {
         /// The stack, top first.

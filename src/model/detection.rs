@@ -58,6 +58,8 @@ kinds! {
     Signature = "signature", Signature, Medium, "Signature", [];
     /// Fragments or segments overlap so that hosts read different things.
     OverlapEvasion = "overlap_evasion", Signature, High, "Overlapping data read in two ways", ["T1027"];
+    /// A rule costs more than it may and is not tried for a while.
+    RuleDemoted = "rule_demoted", Signature, Low, "A rule costs more than it may", [];
     /// Many TCP ports of few hosts.
     PortScan = "port_scan", Anomaly, Medium, "TCP port scan", ["T1046"];
     /// Many UDP ports of few hosts.

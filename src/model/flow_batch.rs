@@ -118,6 +118,8 @@ groups! {
     spoken, spoken_mut: SpokenColumns;
     /// Tunnels.
     tunnel, tunnel_mut: TunnelColumns;
+    /// Detections.
+    found, found_mut: FoundColumns;
     /// Texts.
     texts, texts_mut: TextColumns;
 }

@@ -29,9 +29,9 @@ pub use addr::Addr;
 pub use app_proto::AppProto;
 pub use codec::{Codec, Payload, PayloadMap};
 pub use columns::{
-    AsPath, BgpColumns, CoreColumns, CounterColumns, EgressColumns, FirewallColumns, Layer2Columns,
-    LinkColumns, MplsColumns, MplsStack, NatColumns, NetColumns, QualityColumns, SpokenColumns,
-    TextColumns, TextRef, TunnelColumns,
+    AsPath, BgpColumns, CoreColumns, CounterColumns, DETECTIONS_MAX, EgressColumns,
+    FirewallColumns, FoundColumns, Layer2Columns, LinkColumns, MplsColumns, MplsStack, NatColumns,
+    NetColumns, QualityColumns, SpokenColumns, TextColumns, TextRef, TunnelColumns,
 };
 pub use datagram::Datagram;
 pub use detection::{

@@ -73,6 +73,10 @@ impl Alarm {
             let taken = self.hits.take(alert);
             let tally = shard.book().other();
             tally.one(Outcome::RuleAlerts);
+            if let Some((id, _)) = taken {
+                shard.found().mark(alert, id);
+            }
+            let tally = shard.book().other();
             match taken {
                 None => tally.one(Outcome::RuleAlertsRefused),
                 Some((id, true)) => {
@@ -95,6 +99,9 @@ impl Alarm {
     pub(super) fn tick(&mut self, now_ns: i64, all: bool, shard: &mut CaptureShard) {
         for demoted in shard.take_demotions() {
             tracing::warn!("rules: {demoted}");
+            if !self.hits.demoted(&demoted) {
+                shard.book().other().one(Outcome::RuleAlertsRefused);
+            }
         }
         self.hits.tick(now_ns.div_euclid(1_000_000), all);
         let ready = self.hits.take_ready();
@@ -103,6 +110,7 @@ impl Alarm {
         {
             self.hits.give_back(ready);
         }
+        shard.found().forget(now_ns.div_euclid(1_000_000));
         self.captures(if all { i64::MAX } else { now_ns }, shard, false);
     }
 

@@ -1,8 +1,9 @@
 //! Frames to rows, for one shard.
 
+use super::found::Found;
 use super::{Back, Ring, RulesChange, Sealed};
 use crate::detect::anomaly::{ArpSeen, Feed, Namer, Sighting, of_rows};
-use crate::detect::signature::engine::{Alert, Conflict, Demoted, Engine};
+use crate::detect::signature::engine::{Alert, Conflict, CostLine, Demoted, Engine};
 use crate::dissect::{Dissected, Dissector, FrameHead, Reason, glance};
 use crate::ledger::{Book, Outcome, Tally};
 use crate::meter::Meter;
@@ -23,6 +24,8 @@ pub struct CaptureShard {
     rules: Option<Box<Engine>>,
     /// The latest packets, for detections of rules.
     ring: Option<Ring>,
+    /// Conversations that rules have hit.
+    found: Found,
     /// Fragments that say different things.
     conflicts: Vec<Conflict>,
     /// What detectors look at beside rows; nobody where there are none.
@@ -34,6 +37,9 @@ pub struct CaptureShard {
     opened_ns: i64,
     book: Book,
 }
+
+/// Rules whose costs are published.
+const COST_LINES_MAX: usize = 1_000;
 
 /// A packet that fragments gave and that turned out to be a tunnel: the conversation in it may be another shard's.
 #[derive(Debug)]
@@ -69,6 +75,7 @@ impl CaptureShard {
             meter: Some(meter),
             rules: None,
             ring: None,
+            found: Found::default(),
             conflicts: vec![],
             feed: None,
             sightings: vec![],
@@ -96,6 +103,17 @@ impl CaptureShard {
     pub fn with_ring(mut self, ring: Ring) -> Self {
         self.ring = Some(ring);
         self
+    }
+
+    /// Conversations that rules have hit.
+    pub(super) fn found(&mut self) -> &mut Found {
+        &mut self.found
+    }
+
+    /// The rules that cost most so far.
+    pub(super) fn dearest_rules(&self) -> Vec<CostLine> {
+        let rules = self.rules.as_ref();
+        rules.map_or(vec![], |r| r.dearest(COST_LINES_MAX))
     }
 
     /// The latest packets.
@@ -235,6 +253,7 @@ impl CaptureShard {
                     return;
                 }
                 let before = self.book.other().count(Outcome::FragmentConflicts);
+                let mut overlaps = false;
                 let found = match self.fragments.add(&packet, self.book.other()) {
                     Added::Waiting => None,
                     Added::Refused => {
@@ -243,6 +262,7 @@ impl CaptureShard {
                         None
                     }
                     Added::Whole(g) => {
+                        overlaps = g.overlapping;
                         let whole = self.again.whole(
                             head_of(&g, head.link_type),
                             g.envelope,
@@ -252,10 +272,12 @@ impl CaptureShard {
                         take_whole(&g, whole, &mut self.strays)
                     }
                 };
-                if self.book.other().count(Outcome::FragmentConflicts) > before
-                    && self.rules.is_some()
-                {
+                let after = self.book.other().count(Outcome::FragmentConflicts);
+                if after > before && self.rules.is_some() {
                     self.conflicts.push(of_fragments(&packet));
+                }
+                if let (true, Some(rules)) = (overlaps, &mut self.rules) {
+                    rules.fragments_overlap(&packet, self.book.other());
                 }
                 if let Some(whole) = found {
                     if let Some(rules) = &mut self.rules {
@@ -267,6 +289,10 @@ impl CaptureShard {
             }
             other => {
                 count(&other, tally);
+                if let (Dissected::Rejected(_), Some(rules)) = (&other, &mut self.rules) {
+                    let at = (head.time_ns, head.frame);
+                    rules.frame(head.link_type, bytes, at, self.book.other());
+                }
                 if let (Dissected::Arp(a), Some(feed)) = (&other, &mut self.feed) {
                     feed.arp(ArpSeen {
                         operation: a.operation,
@@ -324,6 +350,7 @@ impl CaptureShard {
 
     /// Ends the open batch: its rows are named, booked and handed to the sealer.
     pub fn close_batch(&mut self, now_ns: i64) {
+        self.found.attach(&mut self.open);
         if self.open.is_empty() {
             self.open.clear();
             self.back.forget_open();

@@ -27,6 +27,7 @@ pub struct CaptureWorker {
     /// The latest of the clocks that batches were sent at.
     now_ns: i64,
     published_ns: i64,
+    costs_ns: i64,
     rows_sent: u64,
     bundles: u64,
     busy_ns: u64,
@@ -63,6 +64,7 @@ impl CaptureWorker {
             file_ns: i64::MIN,
             now_ns: 0,
             published_ns: 0,
+            costs_ns: i64::MIN / 2,
             rows_sent: 0,
             bundles: 0,
             busy_ns: 0,
@@ -253,10 +255,11 @@ impl CaptureWorker {
     }
 
     fn after_batch(&mut self, output: &mut dyn FnMut(Bundle)) {
+        // before rows leave, which carry what was found
+        self.raised(false);
         if self.shard.due(self.now_ns) {
             self.seal(output, false);
         }
-        self.raised(false);
         self.look(self.now_ns - self.looked_ns >= STEP_NS);
         if self.now_ns - self.published_ns >= PUBLISH_NS {
             self.alarm(false);
@@ -330,8 +333,14 @@ impl CaptureWorker {
         let quality = self.shard.back().quality().clone();
         let generation = self.shard.generation();
         let hits = self.alarm.as_ref().map(Alarm::counts);
+        let dear = self.now_ns - self.costs_ns >= COSTS_NS;
+        let costs = dear.then(|| self.shard.dearest_rules());
+        if dear {
+            self.costs_ns = self.now_ns;
+        }
         let book = self.shard.book();
         self.cell.with(|stats| {
+            stats.costs = costs.unwrap_or_else(|| std::mem::take(&mut stats.costs));
             stats.generation = generation;
             if let Some(hits) = hits.filter(|h| h.all != stats.hits.all) {
                 stats.hits.clone_from(hits);
@@ -368,5 +377,7 @@ impl Strays {
 const STEP_NS: i64 = 1_000_000_000;
 /// Where the packets of files go back by more, another capture begins.
 const FILE_STEP_NS: i64 = 3_600 * STEP_NS;
+/// Nanoseconds after which the costs of rules are published.
+const COSTS_NS: i64 = 5 * STEP_NS;
 /// Nanoseconds after which counts are published.
 const PUBLISH_NS: i64 = 100_000_000;

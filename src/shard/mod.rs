@@ -10,6 +10,7 @@ mod alarm;
 mod back;
 mod capture;
 mod export;
+mod found;
 mod frames;
 mod lookout;
 mod recent;
@@ -22,6 +23,8 @@ pub use capture::{CaptureShard, Stray};
 pub use export::ExportShard;
 pub use frames::CaptureWorker;
 pub use lookout::{Guest, Lookout, Sighted, Sights};
+/// Bytes that a shard takes at most for the conversations that rules have hit.
+pub const FOUND_BYTES_MAX: usize = found::Found::BYTES_MAX;
 pub use recent::{Kept, KeptFrame, Ring, RingSettings};
 pub use settings::{SHARDS_MAX, Settings, Stages};
 pub use worker::{Cell, Change, ShardStats, State, Worker};

@@ -5,6 +5,7 @@ use crate::aggregate::{Bandwidth, Quality, Series};
 use crate::batch::{self, Bundle, Content};
 use crate::decode::{self, Faults, Snapshot};
 use crate::detect::signature::HitCounts;
+use crate::detect::signature::engine::CostLine;
 use crate::enrich::Tables;
 use crate::ledger::{Book, Outcome};
 use crate::receive::DatagramBatch;
@@ -52,6 +53,8 @@ pub struct ShardStats {
     pub quality: Quality,
     /// How often rules hit.
     pub hits: HitCounts,
+    /// What the rules cost that cost most.
+    pub costs: Vec<CostLine>,
     /// Which load of the rules is in force; 0: none.
     pub generation: u64,
     /// Rows that are not handed to the sink yet.

@@ -32,6 +32,7 @@ mod ours;
 mod packets;
 mod peers;
 mod pipeline;
+mod protocols;
 mod quality;
 mod reach;
 mod reading;

@@ -114,6 +114,16 @@ fn captures_of_a_folder_raise_what_they_raise_offline() {
     };
     eventually("detections are in the store", || counts() == by_sid(&want));
     a_detection_says_why(&sql, &dir.path().join("flowhouse.toml"));
+    flows_carry_their_detections(&sql);
+    eventually("costs of rules are told", || {
+        let page = collector.page("/rules/costs").1;
+        let lines: Vec<Value> = page
+            .lines()
+            .map(|l| serde_json::from_str(l).expect("JSON"))
+            .collect();
+        let hits: u64 = lines.iter().filter_map(|l| l["hits"].as_u64()).sum();
+        hits >= want.len() as u64 && lines.iter().all(|l| l["work"].is_u64())
+    });
     let ledger = collector.stop();
     assert_laws(&ledger);
     assert_eq!(total(&ledger, "rule_alerts"), want.len() as u64);
@@ -124,6 +134,20 @@ fn captures_of_a_folder_raise_what_they_raise_offline() {
     ] {
         assert_eq!(total(&ledger, lost), 0, "{lost}");
     }
+}
+
+/// Each detection of a rule has the rows of its conversation.
+fn flows_carry_their_detections(sql: &Sql) {
+    let one = |question: &str| sql.rows(question)[0][0].clone();
+    let of_flows = "SELECT DISTINCT arrayJoin(detections) AS id FROM flows";
+    eventually("flows name all detections of rules", || {
+        let all = one("SELECT toString(uniqExact(id)) FROM detections WHERE engine = 'signature'");
+        all != "0" && all == one(&format!("SELECT toString(count()) FROM ({of_flows})"))
+    });
+    let question = format!(
+        "SELECT toString(count()) FROM ({of_flows}) WHERE id NOT IN (SELECT id FROM detections)"
+    );
+    assert_eq!(one(&question), "0", "none that is not there");
 }
 
 /// The one about the password of a proxy: its bytes, its class, and its packets, on which the rule fires again.

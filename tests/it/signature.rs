@@ -242,3 +242,49 @@ fn run(rule: &Rule, bytes: &[u8]) {
         );
     }
 }
+
+#[test]
+fn list_chooses_rules_by_what_they_say_of_themselves() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("a.rules");
+    let rule = |sid: u32, about: &str| {
+        format!(
+            "alert tcp any any -> any any (msg:\"Rule {sid}\"; content:\"abcd\"; {about} sid:{sid};)\n"
+        )
+    };
+    let text = [
+        rule(
+            1,
+            "metadata:mitre_technique_id T1071, signature_severity Major;",
+        ),
+        rule(
+            2,
+            "classtype:misc-attack; metadata:signature_severity Minor;",
+        ),
+        rule(3, "bufferlen:3;"),
+    ];
+    std::fs::write(&file, text.concat()).expect("it is written");
+    let listed = |arguments: &[&str]| -> Vec<u64> {
+        let arguments = [&["list", "--json"], arguments].concat();
+        let output = rules(&arguments, &[&file]);
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{told}");
+        let all: Vec<Value> = serde_json::from_slice(&output.stdout).expect("an array");
+        let sids = all.iter().map(|r| r["sid"].as_u64().expect("a sid"));
+        sids.collect()
+    };
+    // what is refused is not listed
+    assert_eq!(listed(&[]), [1, 2]);
+    assert_eq!(listed(&["--metadata", "mitre_technique_id=T1071"]), [1]);
+    assert_eq!(listed(&["--metadata", "signature_severity"]), [1, 2]);
+    assert!(listed(&["--metadata", "signature_severity=None"]).is_empty());
+    assert_eq!(listed(&["--classtype", "misc-attack"]), [2]);
+    assert_eq!(listed(&["--sid", "1", "--sid", "3"]), [1]);
+    assert_eq!(listed(&["--message", "rule 2"]), [2]);
+    let output = rules(&["list"], &[&file]);
+    let table = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        table.contains("Rule 1") && table.contains("a.rules:1"),
+        "{table}"
+    );
+}

@@ -138,6 +138,9 @@ impl Lookup {
             "ja4.hash" => ("ja4", ""),
             _ => return Err(format!("`{name}` is not stored with flows")),
         };
+        if !group.lists.is_empty() {
+            return Err(format!("`{name}` is looked up in a list"));
+        }
         let mut text = column.to_owned();
         for transform in &group.transforms {
             match transform {
@@ -233,7 +236,12 @@ fn asked(test: &Test, rule: &Rule) -> Result<String, String> {
         }
         Test::StreamSize(..) => Err("it asks for the size of a stream (stream_size)".into()),
         Test::FragmentBits(_) => Err("it asks for flags of fragments".into()),
-        Test::Word(keyword, ..) | Test::Event(keyword, _) | Test::Flag(keyword) => Err(format!(
+        Test::Modbus(_) => Err("it asks for what Modbus says".into()),
+        Test::Word(keyword, ..)
+        | Test::Event(keyword, _)
+        | Test::Flag(keyword)
+        | Test::AnyNumber(keyword, _)
+        | Test::Digest(keyword, ..) => Err(format!(
             "`{keyword}` is of a packet or a message, and not stored"
         )),
     }

@@ -1,9 +1,8 @@
 //! What an alert says of the application layer.
 
-use super::text::{lossless, optional, text};
+use super::text::{lossless, optional, seconds, text};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
-use std::borrow::Cow;
 
 /// What the application layer says of the transaction.
 #[derive(Debug, Clone, Default)]
@@ -14,9 +13,13 @@ pub enum App<'a> {
     /// HTTP.
     Http(Http<'a>),
     /// DNS.
-    Dns(Dns<'a>),
+    Dns(Dns),
     /// TLS.
     Tls(Tls<'a>),
+    /// SSH: the client and the server.
+    Ssh([SshSide<'a>; 2]),
+    /// SMTP.
+    Smtp(Smtp<'a>),
 }
 
 /// A transaction of HTTP.
@@ -46,19 +49,74 @@ pub struct Http<'a> {
     pub length: u64,
 }
 
+/// A transaction of DNS.
+#[derive(Debug, Clone, Default)]
+pub struct Dns {
+    /// What was asked.
+    pub query: Option<DnsMessage>,
+    /// What was answered.
+    pub answer: Option<DnsMessage>,
+}
+
 /// A message of DNS.
 #[derive(Debug, Clone, Default)]
-pub struct Dns<'a> {
-    /// Whether it answers.
-    pub is_answer: bool,
+pub struct DnsMessage {
     /// Id.
     pub id: u16,
-    /// Name that is asked for.
+    /// The second word of its header.
+    pub flags: u16,
+    /// Names and types that are asked for.
+    pub questions: Vec<(Vec<u8>, u16)>,
+    /// Records of the answer.
+    pub answers: Vec<DnsAnswer>,
+}
+
+/// A record of DNS.
+#[derive(Debug, Clone, Default)]
+pub struct DnsAnswer {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// Its type.
+    pub kind: u16,
+    /// How long it holds, seconds.
+    pub ttl: u32,
+    /// Its data as text, where that is known.
+    pub data: Option<Vec<u8>>,
+}
+
+/// One side of SSH.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SshSide<'a> {
+    /// Version of the protocol.
+    pub protocol: &'a [u8],
+    /// Software.
+    pub software: &'a [u8],
+}
+
+/// A transaction of SMTP.
+#[derive(Debug, Clone, Default)]
+pub struct Smtp<'a> {
+    /// What the client calls itself.
+    pub helo: &'a [u8],
+    /// Who sends.
+    pub mail_from: &'a [u8],
+    /// To whom.
+    pub rcpt_to: Vec<&'a [u8]>,
+}
+
+/// A file.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct File<'a> {
+    /// Its name.
     pub name: &'a [u8],
-    /// Type that is asked for, as text (`A`).
-    pub kind: Cow<'a, str>,
-    /// Response code as text (`NOERROR`); of an answer.
-    pub rcode: Cow<'a, str>,
+    /// All of it came.
+    pub is_closed: bool,
+    /// MD5, where it was made.
+    pub md5: Option<&'a [u8]>,
+    /// Bytes so far.
+    pub size: u64,
+    /// Number of its transaction.
+    pub tx_id: Option<u64>,
 }
 
 /// A session of TLS.
@@ -74,8 +132,12 @@ pub struct Tls<'a> {
     pub fingerprint: &'a str,
     /// Server name that was asked for.
     pub sni: &'a [u8],
-    /// Version (`TLS 1.2`).
+    /// Version (`1.2`).
     pub version: &'a str,
+    /// From when the certificate holds, seconds since 1970 UTC.
+    pub not_before_s: Option<u64>,
+    /// Until when.
+    pub not_after_s: Option<u64>,
     /// JA3, its text and its hash.
     pub ja3: (&'a str, &'a str),
     /// JA3S, likewise.
@@ -110,7 +172,14 @@ impl Serialize for Tls<'_> {
         text(&mut map, "serial", self.serial.as_bytes())?;
         text(&mut map, "fingerprint", self.fingerprint.as_bytes())?;
         text(&mut map, "sni", self.sni)?;
-        text(&mut map, "version", self.version.as_bytes())?;
+        map.serialize_entry("version", &tls_version(self.version))?;
+        for (key, time_s) in [
+            ("notbefore", self.not_before_s),
+            ("notafter", self.not_after_s),
+        ] {
+            let time = time_s.and_then(|s| i64::try_from(s).ok());
+            optional(&mut map, key, time.map(seconds))?;
+        }
         for (key, (string, hash)) in [("ja3", self.ja3), ("ja3s", self.ja3s)] {
             if !hash.is_empty() {
                 map.serialize_entry(key, &Fingerprint { hash, string })?;
@@ -127,35 +196,62 @@ struct Fingerprint<'a> {
     string: &'a str,
 }
 
-/// DNS as version 2 of Suricata's record has it in alerts: a list of queries, or an answer.
-pub(super) struct Queries<'a>(pub &'a Dns<'a>, pub Option<u64>);
+/// As Suricata names it; what nobody said is undetermined.
+fn tls_version(version: &str) -> String {
+    match version {
+        "" => "UNDETERMINED".to_owned(),
+        version => format!("TLS {version}"),
+    }
+}
 
-impl Serialize for Queries<'_> {
+impl Serialize for File<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("version", &2)?;
-        match self.0.is_answer {
-            true => map.serialize_entry("answer", &Query(self.0, None))?,
-            false => map.serialize_entry("query", &[Query(self.0, self.1)])?,
+        map.serialize_entry("filename", &lossless(self.name))?;
+        map.serialize_entry("gaps", &false)?;
+        map.serialize_entry("state", if self.is_closed { "CLOSED" } else { "UNKNOWN" })?;
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        optional(&mut map, "md5", self.md5.map(hex))?;
+        map.serialize_entry("stored", &false)?;
+        map.serialize_entry("size", &self.size)?;
+        optional(&mut map, "tx_id", self.tx_id)?;
+        map.end()
+    }
+}
+
+impl Serialize for SshSide<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        text(&mut map, "proto_version", self.protocol)?;
+        text(&mut map, "software_version", self.software)?;
+        map.end()
+    }
+}
+
+/// Both sides of SSH, as far as they spoke.
+pub(super) struct Ssh<'a>(pub &'a [SshSide<'a>; 2]);
+
+impl Serialize for Ssh<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (key, side) in ["client", "server"].into_iter().zip(self.0) {
+            optional(&mut map, key, (!side.protocol.is_empty()).then_some(side))?;
         }
         map.end()
     }
 }
 
-struct Query<'a>(&'a Dns<'a>, Option<u64>);
-
-impl Serialize for Query<'_> {
+impl Serialize for Smtp<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let dns = self.0;
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("type", if dns.is_answer { "answer" } else { "query" })?;
-        map.serialize_entry("id", &dns.id)?;
-        map.serialize_entry("rrname", &lossless(dns.name))?;
-        map.serialize_entry("rrtype", &dns.kind)?;
-        if dns.is_answer {
-            map.serialize_entry("rcode", &dns.rcode)?;
+        let path = |address: &[u8]| format!("<{}>", lossless(address));
+        text(&mut map, "helo", self.helo)?;
+        let from = (!self.mail_from.is_empty()).then(|| path(self.mail_from));
+        optional(&mut map, "mail_from", from)?;
+        if !self.rcpt_to.is_empty() {
+            let to: Vec<_> = self.rcpt_to.iter().map(|a| path(a)).collect();
+            map.serialize_entry("rcpt_to", &to)?;
         }
-        optional(&mut map, "tx_id", self.1)?;
         map.end()
     }
 }

@@ -4,14 +4,16 @@
 //! is `allowed`); `matches` says where the rule found what it looked for.
 
 mod app;
+mod dns;
 mod text;
 
-pub use app::{App, Dns, Http, Tls};
+pub use app::{App, Dns, DnsAnswer, DnsMessage, File, Http, Smtp, SshSide, Tls};
 
 use super::community_id::community_id;
 use super::signature::{Action, End, Rule};
 use crate::model::Addr;
-use app::Queries;
+use app::Ssh;
+use dns::Transaction;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use text::{address, base64_text, optional, printable, printable_text, proto_name, timestamp};
@@ -51,6 +53,8 @@ pub struct Alert<'a> {
     pub generation: Option<u64>,
     /// What the application layer says.
     pub app: App<'a>,
+    /// Files of the transaction, as far as anybody asks for them.
+    pub files: Vec<File<'a>>,
     /// The protocol of the application layer.
     pub app_proto: Option<&'a str>,
     /// Whether the packet goes to the server.
@@ -124,13 +128,17 @@ impl Alert<'_> {
         }
         let is_icmp = matches!(self.proto, 1 | 58);
         let has_ports = matches!(self.proto, 6 | 17 | 132);
-        map.serialize_entry("src_ip", &address(self.src))?;
-        optional(map, "src_port", has_ports.then_some(self.ports.0))?;
-        map.serialize_entry("dest_ip", &address(self.dst))?;
-        optional(map, "dest_port", has_ports.then_some(self.ports.1))?;
-        map.serialize_entry("proto", &proto_name(self.proto))?;
+        // a frame without a packet has none
+        if !(self.src.is_unspecified() && self.dst.is_unspecified()) {
+            map.serialize_entry("src_ip", &address(self.src))?;
+            optional(map, "src_port", has_ports.then_some(self.ports.0))?;
+            map.serialize_entry("dest_ip", &address(self.dst))?;
+            optional(map, "dest_port", has_ports.then_some(self.ports.1))?;
+            map.serialize_entry("proto", &proto_name(self.proto))?;
+        }
         optional(map, "icmp_type", is_icmp.then_some(self.ports.0))?;
         optional(map, "icmp_code", is_icmp.then_some(self.ports.1))?;
+        map.serialize_entry("pkt_src", "wire/pcap")?;
         if !self.flowbits.is_empty() || !self.flowints.is_empty() {
             map.serialize_entry("metadata", &Remembered(self))?;
         }
@@ -147,8 +155,13 @@ impl Serialize for Alert<'_> {
         match &self.app {
             App::None => {}
             App::Http(http) => map.serialize_entry("http", http)?,
-            App::Dns(dns) => map.serialize_entry("dns", &Queries(dns, self.tx_id))?,
+            App::Dns(dns) => map.serialize_entry("dns", &Transaction(dns, self.tx_id))?,
             App::Tls(tls) => map.serialize_entry("tls", tls)?,
+            App::Ssh(sides) => map.serialize_entry("ssh", &Ssh(sides))?,
+            App::Smtp(smtp) => map.serialize_entry("smtp", smtp)?,
+        }
+        if !self.files.is_empty() {
+            map.serialize_entry("files", &self.files)?;
         }
         optional(&mut map, "app_proto", self.app_proto)?;
         let direction = |to_server| if to_server { "to_server" } else { "to_client" };
@@ -264,8 +277,11 @@ impl Serialize for FlowCounters {
         map.serialize_entry("start", &timestamp(self.start_ns))?;
         map.serialize_entry("src_ip", &address(self.client.0))?;
         map.serialize_entry("dest_ip", &address(self.server.0))?;
-        map.serialize_entry("src_port", &self.client.1)?;
-        map.serialize_entry("dest_port", &self.server.1)?;
+        // conversations of ICMP and the like have none
+        if (self.client.1, self.server.1) != (0, 0) {
+            map.serialize_entry("src_port", &self.client.1)?;
+            map.serialize_entry("dest_port", &self.server.1)?;
+        }
         map.end()
     }
 }
@@ -313,6 +329,7 @@ mod tests {
             action: rule.header.action,
             generation: None,
             app: App::None,
+            files: vec![],
             app_proto: Some("http"),
             to_server: Some(true),
             flow: Some(FlowCounters {
@@ -357,7 +374,7 @@ mod tests {
         });
         let expected = json!({
             "timestamp": "2023-11-14T22:13:20.060000+0000", "flow_id": 7, "pcap_cnt": 7, "event_type": "alert",
-            "src_ip": "10.0.0.1", "src_port": 1111, "dest_ip": "10.0.0.2", "dest_port": 80, "proto": "TCP",
+            "src_ip": "10.0.0.1", "src_port": 1111, "dest_ip": "10.0.0.2", "dest_port": 80, "proto": "TCP", "pkt_src": "wire/pcap",
             "metadata": {"flowbits": ["foo"]}, "community_id": "1:O66jebaKYx/KRIqoORaXNoppi+Q=", "tx_id": 0,
             "alert": {
                 "action": "allowed", "intended_action": "drop", "gid": 1, "signature_id": 1, "rev": 3, "signature": "h", "category": "", "severity": 1,
@@ -385,10 +402,13 @@ mod tests {
             proto: 1,
             ports: (8, 0),
             app: App::Dns(Dns {
-                id: 4660,
-                name: b"evil.com",
-                kind: "A".into(),
-                ..Dns::default()
+                query: Some(DnsMessage {
+                    id: 4660,
+                    flags: 0x0100,
+                    questions: vec![(b"evil.com".to_vec(), 1)],
+                    answers: vec![],
+                }),
+                answer: None,
             }),
             flow: None,
             app_proto: None,
@@ -410,9 +430,47 @@ mod tests {
         ] {
             assert!(got.get(absent).is_none(), "{absent}");
         }
-        let query =
-            json!([{"type": "query", "id": 4660, "rrname": "evil.com", "rrtype": "A", "tx_id": 0}]);
+        let query = json!([{"type": "query", "id": 4660, "rrname": "evil.com", "rrtype": "A", "tx_id": 0, "opcode": 0}]);
         assert_eq!(got["dns"], json!({"version": 2, "query": query}));
+        let answer = DnsMessage {
+            id: 4660,
+            flags: 0x8180,
+            questions: vec![(b"evil.com".to_vec(), 1)],
+            answers: vec![DnsAnswer {
+                name: b"evil.com".to_vec(),
+                kind: 1,
+                ttl: 60,
+                data: Some(b"192.0.2.1".to_vec()),
+            }],
+        };
+        let got = line(&Alert {
+            app: App::Dns(Dns {
+                query: None,
+                answer: Some(answer),
+            }),
+            ..base.clone()
+        });
+        let answer = json!({
+            "version": 2, "type": "answer", "id": 4660, "flags": "8180", "qr": true, "rd": true, "ra": true, "opcode": 0,
+            "rrname": "evil.com", "rrtype": "A", "rcode": "NOERROR",
+            "answers": [{"rrname": "evil.com", "rrtype": "A", "ttl": 60, "rdata": "192.0.2.1"}], "grouped": {"A": ["192.0.2.1"]},
+        });
+        assert_eq!(got["dns"], json!({"version": 2, "answer": answer}));
+        let file = File {
+            name: b"a.exe",
+            is_closed: true,
+            size: 3,
+            tx_id: Some(0),
+            ..File::default()
+        };
+        let got = line(&Alert {
+            files: vec![file],
+            ..base.clone()
+        });
+        assert_eq!(
+            got["files"],
+            json!([{"filename": "a.exe", "gaps": false, "state": "CLOSED", "stored": false, "size": 3, "tx_id": 0}])
+        );
         let six = Addr::from("2001:db8::1".parse::<std::net::IpAddr>().unwrap());
         let got = line(&Alert {
             src: six,
@@ -421,7 +479,7 @@ mod tests {
         assert_eq!(got["src_ip"], "2001:0db8:0000:0000:0000:0000:0000:0001");
         let tls = Tls {
             sni: b"a.example",
-            version: "TLS 1.2",
+            version: "1.2",
             ja3: ("771,1", "ab"),
             ..Tls::default()
         };

@@ -95,6 +95,13 @@ pub(super) fn timestamp(time_ns: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}+0000")
 }
 
+/// A time in whole seconds without a zone: `2026-01-02T03:04:05`.
+pub(super) fn seconds(time_s: i64) -> String {
+    let mut text = timestamp(time_s.saturating_mul(1_000_000_000));
+    text.truncate("2026-01-02T03:04:05".len());
+    text
+}
+
 /// Year, month and day of a day since 1970, in eras of 400 years that begin with a March.
 fn date(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;

@@ -21,6 +21,8 @@ pub enum BufferKind {
     Many,
     /// What was decoded by an earlier step of the same rule.
     Decoded,
+    /// What alerts tell of and rules cannot name.
+    Told,
 }
 
 /// What is known of a buffer.
@@ -89,7 +91,14 @@ impl Buffer {
 
     /// The sticky buffer of that name.
     pub(super) fn sticky(name: &str) -> Option<Self> {
-        Self::position(|b| b.name == name || b.sticky.contains(&name))
+        Self::position(|b| {
+            b.kind != BufferKind::Told && (b.name == name || b.sticky.contains(&name))
+        })
+    }
+
+    /// The buffer of that name, those that rules cannot name with them.
+    pub(super) fn told(name: &str) -> Option<Self> {
+        Self::position(|b| b.name == name)
     }
 
     /// The buffer whose legacy modifier has that name.
@@ -110,7 +119,8 @@ impl Buffer {
 
     /// Every name of a buffer that a rule may use.
     pub(super) fn names() -> impl Iterator<Item = &'static str> {
-        BUFFERS.iter().flat_map(|b| {
+        let all = BUFFERS.iter().filter(|b| b.kind != BufferKind::Told);
+        all.flat_map(|b| {
             [b.name]
                 .into_iter()
                 .chain(b.sticky.iter().chain(b.modifier).copied())
@@ -219,7 +229,8 @@ const SIP: &[&str] = &["sip"];
 const KRB5: &[&str] = &["krb5"];
 const MQTT: &[&str] = &["mqtt"];
 const QUIC: &[&str] = &["quic"];
-const FILES: &[&str] = &["http", "http2", "smtp", "ftp", "ftp-data", "smb", "nfs"];
+/// Protocols that carry files.
+pub(super) const FILES: &[&str] = &["http", "http2", "smtp", "ftp", "ftp-data", "smb", "nfs"];
 
 #[rustfmt::skip]
 const BUFFERS: &[BufferInfo] = &[
@@ -315,6 +326,8 @@ const BUFFERS: &[BufferInfo] = &[
     app("quic.sni", &[], QUIC, 's'),
     app("quic.ua", &[], QUIC, 's'),
     app("quic.version", &[], QUIC, 'b'),
+    app("ike.init_spi", &[], &["ike"], 'b'),
+    app("ike.resp_spi", &[], &["ike"], 'b'),
     app("ike.nonce_payload", &[], &["ike"], 'b'),
     app("ike.key_exchange_payload", &[], &["ike"], 'b'),
     many("ike.vendor", &[], &["ike"], 'b'),
@@ -333,6 +346,9 @@ const BUFFERS: &[BufferInfo] = &[
     header("ipv6.hdr"),
     header("icmpv4.hdr"),
     header("icmpv6.hdr"),
+    header("ip.src"),
+    header("ip.dst"),
+    row("dns.message", &[], &[], DNS, 'b', BufferKind::Told),
 ];
 
 #[cfg(test)]

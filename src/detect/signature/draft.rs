@@ -1,6 +1,7 @@
 //! A rule while its options are read, and the checks that need the whole of it.
 
 use super::buffer::{Buffer, BufferKind, Case};
+use super::dataset::{Datasets, Listed};
 use super::error::Fault;
 use super::header::{Header, Protocol};
 use super::keyword;
@@ -22,6 +23,10 @@ pub struct Context {
     pub classifications: Classifications,
     /// Systems of references.
     pub references: References,
+    /// Lists of values that rules name.
+    pub datasets: Datasets,
+    /// Where files are looked for that rules name: beside the file of the rules.
+    pub folder: std::path::PathBuf,
 }
 
 /// A rule in the making.
@@ -82,6 +87,7 @@ impl<'a> Draft<'a> {
             threshold: None,
             detection_filter: None,
             noalert: false,
+            bypass: false,
             prefilter: None,
             variables: vec![],
             warnings: vec![],
@@ -131,7 +137,22 @@ impl<'a> Draft<'a> {
 
     /// Adds a condition on the buffer that is set.
     pub fn push(&mut self, step: Step) -> Result<(), String> {
-        let group = match &mut self.active {
+        let group = self.active_group();
+        self.push_to(group, step)
+    }
+
+    /// Adds a list that the buffer that is set is looked up in.
+    pub fn push_list(&mut self, list: Listed) -> Result<(), String> {
+        if self.active.is_none() {
+            return Err("needs a sticky buffer before it".to_owned());
+        }
+        let group = self.active_group();
+        self.rule.groups[group].lists.push(list);
+        Ok(())
+    }
+
+    fn active_group(&mut self) -> usize {
+        match &mut self.active {
             None => self.group(Buffer::PAYLOAD, vec![], false),
             Some(active) => match active.group {
                 Some(group) => group,
@@ -145,8 +166,7 @@ impl<'a> Draft<'a> {
                     group
                 }
             },
-        };
-        self.push_to(group, step)
+        }
     }
 
     /// Adds a condition on a buffer that the keyword itself names, as legacy keywords do; that one may be set.
@@ -287,6 +307,7 @@ impl<'a> Draft<'a> {
                     buffer,
                     transforms,
                     steps: vec![],
+                    lists: vec![],
                 });
                 self.rule.groups.len() - 1
             }
@@ -338,7 +359,9 @@ impl<'a> Draft<'a> {
 
     fn finish(mut self) -> Result<Rule, Whole> {
         self.buffer_was_used()?;
-        self.rule.groups.retain(|g| !g.steps.is_empty());
+        self.rule
+            .groups
+            .retain(|g| !g.steps.is_empty() || !g.lists.is_empty());
         if self.rule.sid == 0 {
             return Err(("sid".to_owned(), "the rule has no sid".to_owned()));
         }

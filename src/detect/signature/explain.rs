@@ -2,6 +2,7 @@
 
 use super::buffer::{Buffer, BufferKind};
 use super::content::text_of;
+use super::dataset::{Dataset, Listed};
 use super::list::{RangeSet, address_of};
 use super::rule::*;
 use std::fmt::Write as _;
@@ -84,6 +85,8 @@ impl Rule {
             ));
             let steps = group.steps.iter();
             lines.extend(steps.map(|s| format!("             {}", step_text(s, self))));
+            let lists = group.lists.iter().map(list_text);
+            lines.extend(lists.map(|l| format!("             {l}")));
         }
     }
 }
@@ -95,6 +98,7 @@ fn kind(buffer: Buffer) -> &'static str {
         BufferKind::Application => "once a transaction",
         BufferKind::Many => "any one of several",
         BufferKind::Decoded => "what was decoded before",
+        BufferKind::Told => "for alerts",
     }
 }
 
@@ -176,7 +180,28 @@ fn test_text(test: &Test) -> String {
         }
         Test::Event(kind, name) => format!("{kind} {name}"),
         Test::Flag(name) => (*name).to_owned(),
+        Test::AnyNumber(name, numbers) => {
+            let all: Vec<_> = numbers.iter().map(ToString::to_string).collect();
+            format!("{name} {}", all.join(" or "))
+        }
+        Test::Digest(name, negated, list) => {
+            let not = if *negated { "none of " } else { "" };
+            format!("{name} {not}the {} in {}", list.len(), list.name)
+        }
         other => format!("{other:?}"),
+    }
+}
+
+fn list_text(listed: &Listed) -> String {
+    let of = |list: &Dataset| format!("the list {} ({} from its file)", list.name, list.len());
+    match listed {
+        Listed::IsIn(list) => format!("is in {}", of(list)),
+        Listed::IsNotIn(list) => format!("is not in {}", of(list)),
+        Listed::Add(list) => format!("is new in {}", of(list)),
+        Listed::Remove(list) => format!("is taken out of {}", of(list)),
+        Listed::Score(list, compare, score) => {
+            format!("score {compare:?} {score} in {}", of(list))
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! A pair is seen by one shard alone, so its incidents need no other.
 
+mod demoted;
+
 use super::engine::{Alert, Conflict};
 use super::rule::Rule;
 use super::settings::LiveSettings;

@@ -4,6 +4,7 @@
 
 mod buffer;
 mod content;
+mod dataset;
 mod draft;
 pub mod engine;
 mod error;
@@ -15,6 +16,7 @@ mod keyword;
 mod list;
 mod lists;
 mod matcher;
+mod modbus;
 mod number;
 mod rule;
 mod rule_set;
@@ -27,6 +29,7 @@ mod warning;
 
 pub use buffer::{Buffer, BufferInfo, BufferKind};
 pub use content::{bytes_of, text_of};
+pub use dataset::{Dataset, Datasets, Listed, ValueKind};
 pub use draft::Context;
 pub use error::{Fault, Refused};
 pub use files::{Files, Loaded};
@@ -38,6 +41,7 @@ pub use lists::{
     Classification, Classifications, Filter, FilterKind, References, Suppression, Tuning,
 };
 pub use matcher::{Matcher, Outcome};
+pub use modbus::Modbus;
 pub use number::Number;
 pub use rule::*;
 pub use rule_set::{Doubt, Report, RuleSet, Source};

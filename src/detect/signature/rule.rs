@@ -1,10 +1,13 @@
 //! A rule as an engine runs it: header, conditions on packets, steps by buffer, state, and what it says of itself.
 
 use super::buffer::Buffer;
+use super::dataset::{Dataset, Listed};
 use super::header::Header;
+use super::modbus::Modbus;
 use super::number::Number;
 use super::warning::Warning;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// A rule, proven. A packet or transaction matches when the header and all conditions hold.
 #[derive(Debug, Clone)]
@@ -35,6 +38,8 @@ pub struct Rule {
     pub detection_filter: Option<Threshold>,
     /// Whether a match raises no alert.
     pub noalert: bool,
+    /// Whether nothing more of the flow is looked at after a match.
+    pub bypass: bool,
     /// The content that is looked for first: index into `groups`, and into its steps.
     pub prefilter: Option<(usize, usize)>,
     /// Names of the variables that steps extract, in order of their number.
@@ -83,6 +88,8 @@ pub struct Group {
     pub transforms: Vec<Transform>,
     /// Must all hold, in order.
     pub steps: Vec<Step>,
+    /// Lists that the whole buffer is looked up in, or added to, once the steps hold.
+    pub lists: Vec<Listed>,
 }
 
 /// A change of a buffer before it is looked at.
@@ -443,6 +450,12 @@ pub enum Test {
     ApplicationProtocol(bool, String),
     /// A header's presence, by the keyword that asks for it.
     Flag(&'static str),
+    /// One of several conditions on a number, by the keyword that asks for it.
+    AnyNumber(&'static str, Vec<Number>),
+    /// A digest of a file is in a list, or in none where negated, by the keyword that asks for it.
+    Digest(&'static str, bool, Arc<Dataset>),
+    /// What a message of Modbus asks for.
+    Modbus(Modbus),
 }
 
 /// How flags are compared.

@@ -7,6 +7,7 @@ use super::syntax::{Entry, Place, read};
 use super::warning::Warning;
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 
 /// A file of rules.
 #[derive(Debug, Clone, Copy)]
@@ -60,14 +61,22 @@ pub struct Doubt {
     pub reason: String,
 }
 
+/// The folder of a file of rules.
+fn folder_of(file: &str) -> PathBuf {
+    let folder = Path::new(file).parent();
+    folder.map_or_else(PathBuf::new, Path::to_owned)
+}
+
 impl RuleSet {
     /// Reads rules. Of several with one gid and sid the highest revision stays. Rules of one revision that differ in their
     /// header alone all stay: lists of addresses are spread over rules so.
     pub fn load(sources: &[Source<'_>], context: &Context) -> Self {
         let (mut set, mut known) = (Self::default(), HashMap::new());
+        let mut context = context.clone();
         for source in sources {
+            context.folder = folder_of(source.file);
             for entry in read(source.bytes, &context.settings) {
-                set.take(source.file, entry, context, &mut known);
+                set.take(source.file, entry, &context, &mut known);
             }
         }
         set.warn_of_bits();

@@ -32,8 +32,10 @@ pub struct Settings {
     pub variables_max: usize,
     /// Steps that confirming one rule on one buffer may take before it is given up and counted.
     pub match_steps_max: u32,
-    /// Bits of hosts and windows of thresholds that are remembered beside flows, for all rules; past it those that end first go, counted.
+    /// Bits of hosts, windows of thresholds and values that rules add to lists, for all rules; past it those that end first go, counted.
     pub state_entries_max: usize,
+    /// Bytes of all files with lists of values (`dataset`, `datarep`, `filemd5` and its kin) together.
+    pub list_bytes_max: u64,
 }
 
 impl Default for Settings {
@@ -52,6 +54,7 @@ impl Default for Settings {
             variables_max: 64,
             match_steps_max: 10_000,
             state_entries_max: 131_072,
+            list_bytes_max: 64 << 20,
         }
     }
 }

@@ -33,6 +33,10 @@ pub enum Warning {
     NeverRaised(String),
     /// A buffer or a fact of an application protocol is asked that no parser here tells.
     NeverTold(String),
+    /// A list is to be written to a file: what rules add to it is kept in memory alone.
+    NotSaved(String),
+    /// A keyword that asks for something that a sensor does not do.
+    NotDone(&'static str, &'static str),
 }
 
 impl Warning {
@@ -74,6 +78,11 @@ impl fmt::Display for Warning {
                 write!(f, "never fires: nothing here raises the event {event}")
             }
             Self::NeverTold(name) => write!(f, "never fires: no parser here tells {name}"),
+            Self::NotSaved(name) => write!(
+                f,
+                "what is added to the list {name} is kept in memory and not written to a file"
+            ),
+            Self::NotDone(keyword, why) => write!(f, "{keyword} does nothing here: {why}"),
         }
     }
 }
@@ -157,10 +166,16 @@ fn never_told(rule: &Rule) -> impl Iterator<Item = Warning> {
         Test::Event("app-layer-event", name) => {
             (!RAISED.contains(&name.as_str())).then(|| Warning::NeverRaised(name.clone()))
         }
-        Test::Event(kind, name) => Some(Warning::NeverRaised(format!("{kind}:{name}"))),
-        Test::Number(name, _) | Test::Word(name, ..) | Test::Flag(name) => {
-            let is_of_parsers =
-                !super::keyword::protocols_of(name).is_empty() || name.starts_with("file");
+        Test::Event(kind, name) => {
+            let is_raised = super::engine::packet_events().any(|e| e == name);
+            (!is_raised).then(|| Warning::NeverRaised(format!("{kind}:{name}")))
+        }
+        Test::Number(name, _)
+        | Test::Word(name, ..)
+        | Test::Flag(name)
+        | Test::AnyNumber(name, _)
+        | Test::Digest(name, ..) => {
+            let is_of_parsers = !super::keyword::protocols_of(name).is_empty();
             (is_of_parsers && !TOLD.contains(name)).then(|| Warning::NeverTold((*name).to_owned()))
         }
         _ => None,
@@ -181,29 +196,55 @@ fn relative_name(step: &Step) -> Option<String> {
 
 const PREFILTER_MIN: usize = 3;
 /// Events that are raised.
-const RAISED: &[&str] = &["http.request_auth_unrecognized"];
+#[rustfmt::skip]
+const RAISED: &[&str] = &[
+    "http.request_auth_unrecognized", "http.request_line_leading_whitespace", "http.method_delim_non_compliant",
+    "http.uri_delim_non_compliant", "http.missing_host_header", "http.host_header_ambiguous",
+    "http.request_header_host_invalid", "http.request_uri_host_invalid", 
+    "http.unable_to_match_response_to_request", "http.response_invalid_protocol", "http.response_invalid_status",
+    "http.response_chunked_old_proto", "http.response_abnormal_transfer_encoding", "http.response_multipart_byteranges",
+    "http.request_field_missing_colon", "http.request_header_repetition", "http.invalid_request_field_folding",
+    "http.invalid_content_length_field_in_request", "http.duplicate_content_length_field_in_request",
+    "http.response_field_missing_colon", "http.response_header_repetition", "http.invalid_response_field_folding",
+    "http.invalid_content_length_field_in_response", "http.duplicate_content_length_field_in_response",
+    "modbus.invalid_protocol_id", "modbus.invalid_length", "modbus.invalid_function_code", "modbus.invalid_exception_code",
+    "dhcp.truncated_options", "dhcp.malformed_options", "dns.z_flag_set", "dns.invalid_opcode", "dns.not_request", "dns.not_response",
+    "dns.malformed_data", "ftp.request_command_too_long", "ftp.response_command_too_long", "krb5.weak_encryption",
+    "mqtt.double_connect", "mqtt.missing_connect",
+];
 /// Buffers that no parser fills.
 pub(super) const UNTOLD: &[&str] = &[
-    "dcerpc.stub_data",
-    "dnp3.data",
-    "file.name",
-    "http2.header_name",
-    "ike.key_exchange_payload",
-    "ike.nonce_payload",
-    "ike.vendor",
     "pgsql.query",
     "quic.cyu.hash",
     "quic.cyu.string",
     "quic.ua",
     "quic.version",
-    "rfb.name",
-    "smb.named_pipe",
-    "smb.ntlmssp_domain",
-    "smb.ntlmssp_user",
-    "smb.share",
 ];
 /// Facts beside buffers that parsers tell.
 const TOLD: &[&str] = &[
+    "dce_iface",
+    "dce_opnum",
+    "dnp3_func",
+    "dnp3_ind",
+    "dnp3_obj",
+    "enip_command",
+    "nfs_procedure",
+    "nfs_version",
+    "rfb.sectype",
+    "rfb.secresult",
+    "ike.exchtype",
+    "ike.key_exchange_payload_length",
+    "ike.nonce_payload_length",
+    "dhcp.leasetime",
+    "dhcp.rebinding_time",
+    "dhcp.renewal_time",
+    "mqtt.flags",
+    "ftpbounce",
+    "filesize",
+    "filestore",
+    "filemd5",
+    "filesha1",
+    "filesha256",
     "dns.opcode",
     "dns.rcode",
     "dns.rrtype",
@@ -212,6 +253,8 @@ const TOLD: &[&str] = &[
     "tls_cert_expired",
     "tls_cert_valid",
     "tls.version",
+    "tls.cert_chain_len",
+    "tls_cert_chain_len",
     "ssl_state",
     "ssl_version",
     "ssh.protoversion",
@@ -238,14 +281,20 @@ mod tests {
 
     const PARSERS: &[&str] = &[
         include_str!("engine/talk/asn.rs"),
+        include_str!("engine/talk/dce.rs"),
         include_str!("engine/talk/dns.rs"),
+        include_str!("engine/talk/files.rs"),
         include_str!("engine/talk/ftp.rs"),
+        include_str!("engine/talk/heads.rs"),
         include_str!("engine/talk/http.rs"),
+        include_str!("engine/talk/industry.rs"),
         include_str!("engine/talk/mail.rs"),
         include_str!("engine/talk/mime.rs"),
         include_str!("engine/talk/mod.rs"),
         include_str!("engine/talk/mqtt.rs"),
+        include_str!("engine/talk/remote.rs"),
         include_str!("engine/talk/sip.rs"),
+        include_str!("engine/talk/smb.rs"),
         include_str!("engine/talk/ssh.rs"),
         include_str!("engine/talk/tls.rs"),
     ];
@@ -283,10 +332,14 @@ mod tests {
             let rule = rule(protocol, options).expect(options);
             rule.warnings.iter().any(Warning::never_fires)
         };
-        assert!(never("smb", "smb.share; content:\"abcd\";"));
-        assert!(never("ip", "decode-event:ipv4.pkt_too_small;"));
+        assert!(never("pgsql", "pgsql.query; content:\"abcd\";"));
+        assert!(!never("smb", "smb.share; content:\"abcd\";"));
+        assert!(never("ip", "decode-event:ipv4.no_such_thing;"));
+        assert!(!never("pkthdr", "decode-event:ipv4.pkt_too_small;"));
+        assert!(!never("tcp", "stream-event:est_syn_resend;"));
         assert!(never("ip", "app-layer-event:http.no_such_thing;"));
-        assert!(never("modbus", "modbus:function 3;"));
+        assert!(!never("modbus", "modbus:function 3;"));
+        assert!(never("enip", "cip_service:1;"));
         assert!(!never(
             "ip",
             "app-layer-event:http.request_auth_unrecognized;"

@@ -158,7 +158,7 @@ pub(super) fn recognise(peek: &Peek<'_>) -> Verdict {
         _ => peek.bytes(),
     };
     // the name service of NetBIOS has the same form (RFC 1002 section 4.2)
-    if peek.has_port(137) || !is_message(bytes) {
+    if peek.has_port(137) || !is_message(bytes, peek.has_port(53)) {
         return Verdict::No;
     }
     let known = [
@@ -172,15 +172,16 @@ pub(super) fn recognise(peek: &Peek<'_>) -> Verdict {
     }
 }
 
-/// Whether a message may start so.
-fn is_message(b: &[u8]) -> bool {
+/// Whether a message may start so; on the usual port also one whose flags nobody uses.
+fn is_message(b: &[u8], is_usual: bool) -> bool {
     let Some(header) = b.first_chunk::<HEADER>() else {
         return false;
     };
     let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     let (flags, [questions, answers, authorities, additional]) = (word(2), [4, 6, 8, 10].map(word));
     let (is_answer, opcode, rcode) = (flags >> 15 == 1, flags >> 11 & 15, flags & 15);
-    let known = matches!(opcode, 0..=2 | 4..=6) && rcode <= 11 && flags & 0x40 == 0;
+    let used = matches!(opcode, 0..=2 | 4..=6) && flags & 0x40 == 0;
+    let known = rcode <= 11 && (used || is_usual);
     let few = questions <= 32 && answers <= 512 && authorities <= 512 && additional <= 512;
     let asks = is_answer || rcode == 0 && questions > 0;
     if !known || !few || !asks || questions == 0 && answers == 0 && authorities == 0 {

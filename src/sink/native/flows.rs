@@ -4,8 +4,9 @@
 use super::block::{Block, Cell, Order, fill};
 use crate::batch::{Batch, Bundle, RowRef};
 use crate::model::{
-    Addr, AppSource, AsPath, COUNTRY_IDS, Codec, ConversationSide, FlowBatch, Half, Handshake,
-    MplsStack, NameTable, Origin, Provenance, SamplingSource, TextRef, TunnelKind, country,
+    Addr, AppSource, AsPath, COUNTRY_IDS, Codec, ConversationSide, DETECTIONS_MAX, FlowBatch, Half,
+    Handshake, MplsStack, NameTable, Origin, Provenance, SamplingSource, TextRef, TunnelKind,
+    country,
 };
 use std::ops::Range;
 
@@ -227,6 +228,19 @@ impl<'a> Rows<'a> {
         numbers > 0
     }
 
+    fn detections(&self, out: &mut Block) -> bool {
+        let pick = |b: &'a FlowBatch| b.found.as_ref().map(|g| g.detections.as_slice());
+        let ids = |row: [u64; DETECTIONS_MAX]| row.into_iter().filter(|id| *id != 0);
+        let rows = self.sorted(pick).map(|(_, row)| row);
+        let counts = rows.clone().map(|row| ids(row).count());
+        let all: usize = counts.clone().sum();
+        if all > 0 {
+            out.offsets(self.len(), counts);
+            out.cells(all, rows.flat_map(ids));
+        }
+        all > 0
+    }
+
     /// An array of tuples: offsets, then each part of the tuple as a column of its own.
     fn mpls(&self, out: &mut Block) -> bool {
         let pick = |b: &'a FlowBatch| b.mpls.as_ref().map(|g| g.mpls.as_slice());
@@ -406,6 +420,7 @@ pub(super) const COLUMNS: &[Column] = &[
         r.countries(out, |b| b.nets.as_ref().map(|g| g.dst_country.as_slice()))
     }),
     column!("egress_class": "LowCardinality(String)", |r, out| r.egress_class(out)),
+    column!("detections": "Array(UInt64)", |r, out| r.detections(out)),
     text!(user_name),
     text!(server_name),
     text!(app_name),
@@ -473,6 +488,7 @@ mod tests {
             EgressColumns::NAMES,
             QualityColumns::NAMES,
             TunnelColumns::NAMES,
+            FoundColumns::NAMES,
             TextColumns::NAMES,
         ];
         let stored = |name: &&str| COLUMNS.iter().any(|c| c.name == *name);

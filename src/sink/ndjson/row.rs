@@ -143,6 +143,14 @@ fn metered(o: &mut Object, batch: &FlowBatch, row: FlowRow<'_>) {
             o.field("ja4", FieldValue::Text(ja4));
         }
     }
+    if let Some(found) = &batch.found {
+        let ids = found.detections[i].iter().filter(|id| **id != 0);
+        if ids.clone().next().is_some() {
+            o.list("detections", ids, |out, id| {
+                let _ = write!(out, "{id}");
+            });
+        }
+    }
     if let Some(tunnel) = &batch.tunnel
         && tunnel.tunnel_kind[i] != 0
     {

@@ -4,6 +4,7 @@ use super::super::header::Action;
 use super::super::rule::Rule;
 use super::flow::Counts;
 use super::program::{PRIORITY, Program};
+use super::said::{self, Said};
 use crate::detect::eve;
 use crate::model::{Addr, EvidenceMatch};
 use std::sync::Arc;
@@ -45,8 +46,8 @@ pub struct Alert {
     pub payload: Vec<u8>,
     /// Whether that is of a stream.
     pub is_stream: bool,
-    /// What the side of the transaction said that the line tells, by the name of its buffer.
-    pub said: Vec<(&'static str, Vec<u8>)>,
+    /// What the sides of the transaction said that the line tells, by direction.
+    pub(super) said: [Said; 2],
     /// It holds only in the other reading of octets that were sent twice with different data.
     pub is_ambiguous: bool,
     /// The packet, from its IP header on.
@@ -88,6 +89,7 @@ impl Alert {
             Some(1) => (ends[1], ends[0]),
             _ => (ends[0], ends[1]),
         };
+        let side = self.direction.unwrap_or(0).min(1);
         let rule = self.rule();
         let counters = self.counts.map(|c| eve::FlowCounters {
             packets: (c.packets[0], c.packets[1]),
@@ -115,7 +117,8 @@ impl Alert {
             rule,
             action: self.action,
             generation: Some(self.program.generation).filter(|n| *n > 0),
-            app: self.app(),
+            app: said::app(self.application, &self.said, side),
+            files: said::files(&self.said[side], self.transaction),
             app_proto: (!self.application.is_empty()).then_some(self.application),
             to_server: self.direction.map(|d| d == 0),
             flow: counters,
@@ -126,43 +129,6 @@ impl Alert {
             matches: self.matches.iter().map(found).collect(),
         };
         alert.write(out);
-    }
-
-    fn value(&self, name: &str) -> &[u8] {
-        let found = self.said.iter().find(|s| s.0 == name);
-        found.map_or(&[], |s| &s.1)
-    }
-
-    fn app(&self) -> eve::App<'_> {
-        let text = |name: &str| std::str::from_utf8(self.value(name)).unwrap_or_default();
-        match self.application {
-            _ if self.said.is_empty() => eve::App::None,
-            "http" | "http2" => eve::App::Http(eve::Http {
-                hostname: self.value("http.host"),
-                port: None,
-                url: self.value("http.uri.raw"),
-                user_agent: self.value("http.user_agent"),
-                content_type: self.value("http.content_type"),
-                referer: self.value("http.referer"),
-                method: self.value("http.method"),
-                protocol: self.value("http.protocol"),
-                status: text("http.stat_code").parse().ok(),
-                redirect: self.value("http.location"),
-                length: 0,
-            }),
-            "tls" => eve::App::Tls(eve::Tls {
-                subject: text("tls.cert_subject"),
-                issuer: text("tls.cert_issuer"),
-                serial: text("tls.cert_serial"),
-                fingerprint: text("tls.cert_fingerprint"),
-                sni: self.value("tls.sni"),
-                version: "",
-                ja3: (text("ja3.hash"), text("ja3.string")),
-                ja3s: (text("ja3s.hash"), text("ja3s.string")),
-                ja4: text("ja4.hash"),
-            }),
-            _ => eve::App::None,
-        }
     }
 }
 
@@ -175,27 +141,5 @@ fn found(m: &EvidenceMatch) -> eve::Found<'_> {
     }
 }
 
-/// Buffers of which alerts keep what was said.
-pub(super) const TOLD: &[&str] = &[
-    "http.host",
-    "http.uri.raw",
-    "http.user_agent",
-    "http.content_type",
-    "http.referer",
-    "http.method",
-    "http.protocol",
-    "http.stat_code",
-    "http.location",
-    "tls.cert_subject",
-    "tls.cert_issuer",
-    "tls.cert_serial",
-    "tls.cert_fingerprint",
-    "tls.sni",
-    "ja3.hash",
-    "ja3.string",
-    "ja3s.hash",
-    "ja3s.string",
-    "ja4.hash",
-];
 /// LINKTYPE_RAW: the packet begins with its IP header.
 const LINK_RAW: u16 = 101;

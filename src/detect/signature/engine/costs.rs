@@ -7,6 +7,7 @@ use super::super::rule::Rule;
 use super::super::settings::EngineSettings;
 use super::program::Program;
 use super::scene::Held;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -51,6 +52,64 @@ impl RuleCost {
     }
 }
 
+/// What one rule cost and gave, as a line tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CostLine {
+    /// Group of the rule.
+    pub gid: u32,
+    /// Its number.
+    pub sid: u32,
+    /// Its revision.
+    pub rev: u32,
+    /// The text of its alerts.
+    pub msg: String,
+    /// As in [`RuleCost`], and so are those that follow.
+    pub candidates: u64,
+    /// Times that its conditions were tried.
+    pub confirmations: u64,
+    /// Times that they held.
+    pub hits: u64,
+    /// Times that they were not tried to the end.
+    pub given_up: u64,
+    /// Work that they were.
+    pub work: u64,
+    /// Nanoseconds of all confirmations.
+    pub ns: u64,
+    /// Times that it was demoted.
+    pub demotions: u64,
+}
+
+impl CostLine {
+    /// That of a rule.
+    pub fn new(rule: (u32, u32, u32), msg: &str, cost: &RuleCost) -> Self {
+        let (gid, sid, rev) = rule;
+        CostLine {
+            gid,
+            sid,
+            rev,
+            msg: msg.to_owned(),
+            candidates: cost.candidates,
+            confirmations: cost.confirmations,
+            hits: cost.hits,
+            given_up: cost.given_up,
+            work: cost.work,
+            ns: cost.ns(),
+            demotions: cost.demotions,
+        }
+    }
+
+    /// Adds what the same rule cost another shard.
+    pub fn add(&mut self, other: &CostLine) {
+        self.candidates += other.candidates;
+        self.confirmations += other.confirmations;
+        self.hits += other.hits;
+        self.given_up += other.given_up;
+        self.work += other.work;
+        self.ns += other.ns;
+        self.demotions += other.demotions;
+    }
+}
+
 /// A rule that cost more than it may.
 #[derive(Clone, Debug)]
 pub struct Demoted {
@@ -60,12 +119,28 @@ pub struct Demoted {
     pub time_ns: i64,
     /// What it had cost since its window began: more than `rule_work_max`.
     pub work: u64,
+    /// `rule_work_max`.
+    pub work_max: u64,
 }
 
 impl Demoted {
     /// The rule.
     pub fn rule(&self) -> &Rule {
         &self.program.rules[self.rule as usize].rule
+    }
+}
+
+#[cfg(test)]
+impl Demoted {
+    /// A demotion of the first rule, which might have cost 10.
+    pub(in super::super) fn testing(program: &Arc<Program>, time_ns: i64, work: u64) -> Self {
+        Demoted {
+            program: program.clone(),
+            rule: 0,
+            time_ns,
+            work,
+            work_max: 10,
+        }
     }
 }
 
@@ -112,7 +187,7 @@ pub(super) struct Costs {
     /// Work for what is looked at now.
     round: u64,
     round_max: u64,
-    rule_max: u64,
+    pub rule_max: u64,
     window_ns: i64,
 }
 

@@ -5,15 +5,15 @@ use super::super::header::Action;
 use super::super::matcher::Matcher;
 use super::super::settings::{EngineSettings, Settings};
 use super::super::state::{FlowState, Moment, Shared, Verdict};
-use super::alert::{self, Alert};
+use super::alert::Alert;
 use super::costs::Costs;
 use super::flow::{Counts, Flow, Key};
 use super::packet::Headers;
 use super::patterns::Marks;
 use super::program::{Compiled, Kind, Program};
 use super::raw::{Chunk, Raw, Spare};
+use super::said;
 use super::scene::{Held, Payload, Scene, Trial};
-use super::talk::told_later;
 use super::unit::Unit;
 use super::wire::Wire;
 use crate::ledger::{Outcome, Tally};
@@ -70,10 +70,10 @@ impl Desk {
             costs: Costs::new(program.len(), settings),
             marks: Marks::new(program.len(), program.patterns()),
             program,
-            shared,
+            shared: shared.clone(),
             list: vec![],
             found: vec![],
-            trial: Trial::new(Matcher::new(rules)),
+            trial: Trial::new(Matcher::new(rules), shared.clone()),
             hits: vec![],
             alerts: vec![],
             alert_bytes_max: settings.alert_bytes_max,
@@ -119,6 +119,36 @@ impl Desk {
             }
             return;
         }
+        self.try_packet(p, ports, flow, (looks, &[]), tally);
+    }
+
+    /// Tries the rules about what was raised of a packet.
+    pub fn raised(
+        &mut self,
+        p: &PacketView<'_>,
+        flow: Option<(&mut Flow, &At<'_>)>,
+        events: &[&'static str],
+        tally: &mut Tally,
+    ) {
+        self.marks.clear();
+        let rules = events.iter().filter_map(|e| self.program.events.get(*e));
+        rules.flatten().for_each(|n| self.marks.mark(*n));
+        if self.marks.is_empty() {
+            return;
+        }
+        let ports = p.ports();
+        self.try_packet(p, [ports.0, ports.1], flow, (true, events), tally);
+    }
+
+    /// Tries the rules that are marked with a packet.
+    fn try_packet(
+        &mut self,
+        p: &PacketView<'_>,
+        ports: [u16; 2],
+        flow: Option<(&mut Flow, &At<'_>)>,
+        (looks, events): (bool, &[&'static str]),
+        tally: &mut Tally,
+    ) {
         let program = self.program.clone();
         let mut scene = Scene {
             addrs: [p.src, p.dst],
@@ -135,8 +165,9 @@ impl Desk {
                 false => Payload::None,
             },
             unit: None,
+            other: None,
             counts: None,
-            events: &[],
+            events,
             time_ns: p.time_ns,
         };
         let (mut in_stream, mut state) = (false, None);
@@ -227,11 +258,13 @@ impl Desk {
     /// From here on another reading is looked at.
     pub fn begin_other(&mut self) {
         self.first = Some(std::mem::take(&mut self.hits));
+        self.trial.is_other = true;
     }
 
     /// That is over: what would alert in it. Passes, thresholds and suppressions are not asked.
     pub fn end_other(&mut self) -> Vec<Alert> {
         let first = self.first.take().unwrap_or_default();
+        self.trial.is_other = false;
         let hits = std::mem::replace(&mut self.hits, first);
         let alerts = hits.into_iter().map(|h| h.alert);
         alerts.filter(|a| a.action != Action::Pass).collect()
@@ -253,11 +286,11 @@ impl Desk {
         }
     }
 
-    /// Tries the rules about transactions with one side of one.
+    /// Tries the rules about transactions with one side of one; alerts tell of the other side, too.
     pub fn unit(
         &mut self,
         flow: &mut Flow,
-        unit: &mut Unit,
+        (unit, other): (&mut Unit, Option<&Unit>),
         application: &'static str,
         (at, chunk, established): (Option<&At<'_>>, Option<Chunk<'_>>, bool),
         tally: &mut Tally,
@@ -285,6 +318,7 @@ impl Desk {
                 packet,
                 payload,
                 unit: Some(unit),
+                other,
                 ..flow_scene(flow, direction, established, &counts)
             };
             self.costs.candidate(n);
@@ -392,7 +426,7 @@ impl Desk {
             return Held::GivenUp;
         }
         let began = self.costs.clock();
-        let held = self.trial.holds(c, scene, state, &self.shared);
+        let held = self.trial.holds(c, scene, state);
         let work = self.trial.take_work();
         if held == Held::Yes && self.first.is_none() {
             self.costs.hit(n);
@@ -453,7 +487,7 @@ impl Desk {
             counts: scene.counts.copied(),
             payload: kept(payload),
             is_stream,
-            said: scene.unit.map(told).unwrap_or_default(),
+            said: said::of(scene),
             packet: packet.map(|p| kept(p.packet())).unwrap_or_default(),
             matches: self.trial.matches(&c.rule),
             is_ambiguous: self.first.is_some(),
@@ -488,6 +522,9 @@ impl Desk {
                     Verdict::Acting(action) => hit.alert.action = action,
                     Verdict::Alert => {}
                 }
+            }
+            if let Some(flow) = flow.as_deref_mut().filter(|_| c.rule.bypass) {
+                flow.is_passed = true;
             }
             if c.rule.header.action == Action::Pass {
                 if let Some(flow) = flow.as_deref_mut().filter(|_| hit.is_of_flow) {
@@ -528,17 +565,6 @@ impl About {
     }
 }
 
-/// What an alert keeps of a side of a transaction.
-fn told(unit: &Unit) -> Vec<(&'static str, Vec<u8>)> {
-    let later = told_later(unit);
-    let of = |name: &&'static str| {
-        let buffer = Buffer::sticky(name)?;
-        let value = unit.values(buffer).chain(later.values(buffer)).next()?;
-        Some((*name, value[..value.len().min(TOLD_MAX)].to_vec()))
-    };
-    alert::TOLD.iter().filter_map(of).collect()
-}
-
 fn looks_at_payload(c: &Compiled) -> bool {
     let mut groups = c.rule.groups.iter();
     groups.any(|g| g.buffer == Buffer::PAYLOAD)
@@ -565,11 +591,9 @@ fn flow_scene<'a>(
         packet: None,
         payload: Payload::None,
         unit: None,
+        other: None,
         counts: Some(counts),
         events: &[],
         time_ns: flow.last_ns,
     }
 }
-
-/// Bytes of one value that an alert keeps.
-const TOLD_MAX: usize = 2_048;

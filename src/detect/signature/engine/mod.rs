@@ -10,28 +10,34 @@ mod costs;
 mod dates;
 mod desk;
 mod ends;
+mod events;
 mod finder;
 mod flow;
 mod groups;
+mod hearing;
 mod hyperscan;
 mod keep;
+mod kinds;
 mod maker;
+mod odd;
 mod other;
 mod packet;
 mod patterns;
 mod ports;
 mod program;
 mod raw;
+mod said;
 mod scene;
 mod session;
 mod shelf;
 mod talk;
 mod unit;
+mod units;
 mod wanted;
 mod wire;
 
 pub use alert::Alert;
-pub use costs::{Demoted, RuleCost};
+pub use costs::{CostLine, Demoted, RuleCost};
 pub use flow::Counts;
 pub use maker::Maker;
 pub use other::Conflict;
@@ -43,17 +49,23 @@ use super::settings::{EngineSettings, Settings};
 use super::state::Shared;
 use crate::ledger::{Outcome, Tally};
 use crate::model::{Glance, PacketView, TcpHeader, Transport};
-use crate::reassemble::app::{Ears, Ends, Heard};
+use crate::reassemble::app::Ears;
 use crate::reassemble::settings::Settings as ReassembleSettings;
-use crate::reassemble::stream::{Piece, Segment, Streams};
+use crate::reassemble::stream::{Segment, Streams};
 use ahead::Ahead;
 use desk::{At, Desk};
 use flow::{Connection, Flow, Flows, Key};
+use hearing::{Hearing, heard};
 use packet::{has_right_checksum, shift};
-use raw::{Chunk, Spare};
+use raw::Spare;
 use session::{Part, Session, Stage, is_answer};
 use std::sync::Arc;
 use talk::Talk;
+
+/// What is raised of packets and streams, by the names that rules have for it.
+pub(super) fn packet_events() -> impl Iterator<Item = &'static str> {
+    events::RAISED.iter().chain(session::RAISED).copied()
+}
 
 /// Matches the packets of one shard with rules.
 #[derive(Debug)]
@@ -77,6 +89,8 @@ struct Reading {
     desk: Desk,
     /// Octets that were sent twice with different data, since this was asked last.
     conflicts: Vec<Conflict>,
+    /// What is odd about the packet that is looked at, by Suricata's names of events.
+    odd: Vec<&'static str>,
 }
 
 impl Engine {
@@ -103,6 +117,7 @@ impl Engine {
                 talk_bytes: 0,
                 desk: Desk::new(program, shared, rules, settings),
                 conflicts: vec![],
+                odd: vec![],
             },
         }
     }
@@ -150,6 +165,19 @@ impl Engine {
         rules.zip(&desk.costs.list)
     }
 
+    /// The rules that cost most so far, at most so many; those that were never looked at are left out.
+    pub fn dearest(&self, most: usize) -> Vec<CostLine> {
+        let mut all: Vec<_> = self
+            .costs()
+            .filter(|(_, cost)| **cost != RuleCost::default())
+            .collect();
+        all.sort_by_key(|(_, cost)| std::cmp::Reverse((cost.work, cost.candidates)));
+        let of = |(rule, cost): &(&Rule, &RuleCost)| {
+            CostLine::new((rule.gid, rule.sid, rule.rev), &rule.about.message, cost)
+        };
+        all.iter().take(most).map(of).collect()
+    }
+
     /// Whether rules were demoted.
     #[inline]
     pub fn has_demotions(&self) -> bool {
@@ -165,6 +193,7 @@ impl Engine {
             rule: d.rule,
             time_ns: d.time_ns,
             work: d.work,
+            work_max: desk.costs.rule_max,
         };
         demotions.into_iter().map(of).collect()
     }
@@ -211,6 +240,7 @@ impl Engine {
     pub fn packet(&mut self, p: &PacketView<'_>, tally: &mut Tally) {
         if p.fragment.is_some() {
             self.reading.desk.packet(p, None, tally);
+            self.reading.odd(p, None, tally);
             self.reading.desk.settle(None);
             return;
         }
@@ -267,28 +297,20 @@ impl Reading {
         };
         match p.tcp() {
             Some(t) => {
+                if t.ack != 0 && !t.has(TcpHeader::ACK) {
+                    self.odd.push("stream.pkt_broken_ack");
+                }
                 let right = !self.settings.checksums || has_right_checksum(p);
                 if right && flow.session.is_none() {
-                    let begun = Session::begin(&t, p.payload_len, self.settings.midstream);
-                    if let Some((session, reversed)) = begun {
-                        let answers = session.is_midstream && is_answer(p.payload());
-                        if (reversed || answers) && direction == 0 && flow.counts.packets[1] == 0 {
-                            flow.first_asked = !flow.first_asked;
-                            flow.counts.packets.swap(0, 1);
-                            flow.counts.bytes.swap(0, 1);
-                            direction = 1;
-                        }
-                        at.in_stream = true;
-                        let mut session = session.from(direction);
-                        session.window(direction, &t, shift(p, &t));
-                        flow.session = Some(Box::new(Connection {
-                            session,
-                            ..Connection::default()
-                        }));
+                    if let Some(begun) = self.begin_session(flow, direction, p, &t) {
+                        (direction, at.in_stream) = (begun, true);
                     }
                 } else if let Some(c) = flow.session.as_mut().filter(|_| right) {
                     at.established = c.session.is_established();
-                    at.in_stream = c.session.segment(direction, &t, p.payload_len) == Part::Stream;
+                    let part = c
+                        .session
+                        .segment(direction, &t, p.payload_len, &mut self.odd);
+                    at.in_stream = part == Part::Stream;
                     if at.in_stream {
                         c.session.window(direction, &t, shift(p, &t));
                     }
@@ -304,6 +326,7 @@ impl Reading {
         flow.counts.bytes[direction] += u64::from(p.ip_len);
         (flow.last_ns, flow.last_frame) = (p.time_ns, p.frame);
         if flow.is_passed {
+            self.odd.clear();
             return;
         }
         // packets see the protocol once what told it was acknowledged
@@ -318,7 +341,41 @@ impl Reading {
             }
             None => self.datagram(flow, &at, tally),
         }
+        self.odd(p, Some((&mut *flow, &at)), tally);
         self.desk.settle(Some(flow));
+    }
+
+    /// A segment may begin a connection: the direction in which it goes then.
+    fn begin_session(
+        &mut self,
+        flow: &mut Flow,
+        mut direction: usize,
+        p: &PacketView<'_>,
+        t: &TcpHeader,
+    ) -> Option<usize> {
+        let Some((session, reversed)) = Session::begin(t, p.payload_len, self.settings.midstream)
+        else {
+            self.odd.extend(match t.flags {
+                f if f & TcpHeader::RST != 0 => Some("stream.rst_but_no_session"),
+                f if f & TcpHeader::FIN != 0 => Some("stream.fin_but_no_session"),
+                _ => None,
+            });
+            return None;
+        };
+        let answers = session.is_midstream && is_answer(p.payload());
+        if (reversed || answers) && direction == 0 && flow.counts.packets[1] == 0 {
+            flow.first_asked = !flow.first_asked;
+            flow.counts.packets.swap(0, 1);
+            flow.counts.bytes.swap(0, 1);
+            direction = 1;
+        }
+        let mut session = session.from(direction);
+        session.window(direction, t, shift(p, t));
+        flow.session = Some(Box::new(Connection {
+            session,
+            ..Connection::default()
+        }));
+        Some(direction)
     }
 
     /// A packet of a conversation without a stream.
@@ -396,6 +453,7 @@ impl Reading {
             program: &self.desk.program,
             raw: &mut c.raw,
             raw_bytes: &mut self.raw_bytes,
+            odd: &mut self.odd,
             spare: &mut self.spare,
         };
         self.streams.segment(
@@ -437,6 +495,7 @@ impl Reading {
             program: &self.desk.program,
             raw: &mut c.raw,
             raw_bytes: &mut self.raw_bytes,
+            odd: &mut self.odd,
             spare: &mut self.spare,
         };
         let time_ns = flow.last_ns;
@@ -449,6 +508,8 @@ impl Reading {
             }
         }
         self.units(flow, None, Some(&mut c), tally);
+        // there is no packet that it could be raised of
+        self.odd.clear();
         for half in 0..2 {
             self.look_at(flow, &mut c, half, true, tally);
             self.raw_bytes -= c.raw[half].room().min(self.raw_bytes);
@@ -486,104 +547,9 @@ impl Reading {
         raw.looked_at(kept, &mut self.spare);
         self.raw_bytes = (self.raw_bytes + raw.room()).saturating_sub(before);
     }
-
-    /// Tries the rules about transactions with what was said since.
-    fn units(
-        &mut self,
-        flow: &mut Flow,
-        at: Option<&At<'_>>,
-        c: Option<&mut Connection>,
-        tally: &mut Tally,
-    ) {
-        if !std::mem::take(&mut flow.has_news) {
-            return;
-        }
-        let Some(mut talk) = flow.talk.take() else {
-            return;
-        };
-        let application = flow.heard;
-        if talk.units().is_empty() {
-            match flow.is_mute || talk.is_to_be_counted() {
-                true => self.settle_talk(flow, talk, tally),
-                false => flow.talk = Some(talk),
-            }
-            return;
-        }
-        let mut units = std::mem::take(talk.units());
-        for unit in units.iter_mut().filter(|u| !u.is_still()) {
-            let raw = c.as_ref().map(|c| c.raw[unit.direction].chunk());
-            let chunk = raw.map(|r| Chunk { known: 0, ..r });
-            let established = match &c {
-                Some(c) => c.session.is_established(),
-                None => at.is_some_and(|a| a.established),
-            };
-            self.desk
-                .unit(flow, unit, application, (at, chunk, established), tally);
-        }
-        units.retain(|u| !u.is_whole);
-        if !units.is_empty() {
-            *talk.units() = units;
-        }
-        self.settle_talk(flow, talk, tally);
-    }
 }
 
 /// How many conversations ahead memory is called for when they end.
 const END_AHEAD: usize = 6;
 /// Bytes of an entry of the index, of a connection, and of what a conversation remembers.
 const FLOW_MORE_BYTES: usize = 512;
-
-/// Hears pieces of a stream.
-struct Hearing<'a> {
-    ears: &'a mut Ears,
-    settings: &'a EngineSettings,
-    program: &'a Program,
-    raw: &'a mut [raw::Raw; 2],
-    raw_bytes: &'a mut usize,
-    spare: &'a mut Spare,
-}
-
-impl Hearing<'_> {
-    fn piece(&mut self, flow: &mut Flow, piece: &Piece<'_>, time_ns: i64, tally: &mut Tally) {
-        let half = usize::from(piece.half);
-        flow.counts.stream[half] += piece.bytes.len() as u64;
-        let keeps = !flow.is_encrypted && self.program.looks_at_stream(half, flow.ports(half));
-        if keeps {
-            let before = self.raw[half].room();
-            self.raw[half].push(piece.offset, piece.gap, piece.bytes, self.spare);
-            *self.raw_bytes = (*self.raw_bytes + self.raw[half].room()).saturating_sub(before);
-        }
-        if flow.is_deaf || flow.is_mute {
-            return;
-        }
-        let (before, talk) = (flow.heard, flow.talk.take());
-        let mut talk =
-            talk.unwrap_or_else(|| Box::new(Talk::new(self.settings, &self.program.wanted)));
-        let heard = heard(flow, half, time_ns, piece.bytes);
-        talk.piece(self.ears, &heard, piece, tally);
-        flow.is_encrypted = talk.is_encrypted();
-        flow.hears(talk);
-        if before.is_empty() && !flow.heard.is_empty() {
-            flow.told_by = half as u8;
-        }
-    }
-}
-
-fn heard<'a>(flow: &Flow, half: usize, time_ns: i64, bytes: &'a [u8]) -> Heard<'a> {
-    let ends = flow.ends();
-    Heard {
-        ends: Ends {
-            proto: flow.key.proto,
-            addrs: ends.map(|e| e.0),
-            ports: ends.map(|e| e.1),
-        },
-        half,
-        time_ns,
-        segment: Segment {
-            bytes,
-            len: bytes.len() as u32,
-            ..Segment::default()
-        },
-        next: [None; 2],
-    }
-}

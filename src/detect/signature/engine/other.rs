@@ -45,6 +45,9 @@ impl Reading {
     /// Octets of a connection for which others stand: they are looked at with what is there.
     pub(super) fn found_others(&mut self, flow: &Flow, c: &mut Connection) {
         let others = self.streams.take_others();
+        if !others.is_empty() {
+            self.odd.push("stream.reassembly_overlap_different_data");
+        }
         if others.is_empty() || flow.is_encrypted {
             return;
         }
@@ -129,7 +132,7 @@ impl Reading {
             let application = talk.application();
             for unit in talk.units() {
                 let seen = (None, Some(chunk), established);
-                self.desk.unit(flow, unit, application, seen, tally);
+                self.desk.unit(flow, (unit, None), application, seen, tally);
             }
         }
         self.desk.end_other()

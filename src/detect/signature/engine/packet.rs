@@ -32,9 +32,9 @@ impl<'a> Headers<'a> {
                 }
                 _ => return None,
             },
-            "seq" => p.tcp()?.seq.into(),
-            "ack" => p.tcp()?.ack.into(),
-            "window" => p.tcp()?.window.into(),
+            "seq" | "tcp.seq" => p.tcp()?.seq.into(),
+            "ack" | "tcp.ack" => p.tcp()?.ack.into(),
+            "window" | "tcp.window" => p.tcp()?.window.into(),
             "tcp.mss" => match self.tcp_option(2)? {
                 [a, b] => u16::from_be_bytes([*a, *b]).into(),
                 _ => return None,
@@ -136,8 +136,21 @@ impl<'a> Headers<'a> {
             ("icmpv6.hdr", Transport::Icmp { .. }) if p.proto == 58 => Some(p.segment()),
             ("ipv4.hdr", _) if p.version == 4 => network(),
             ("ipv6.hdr", _) if p.version == 6 => network(),
+            ("ip.src", _) => self.address(0),
+            ("ip.dst", _) => self.address(1),
             _ => None,
         }
+    }
+
+    /// Source (0) or destination (1) address as it was sent.
+    fn address(&self, end: usize) -> Option<&'a [u8]> {
+        let (first, size) = if self.p.version == 4 {
+            (12, 4)
+        } else {
+            (8, 16)
+        };
+        let at = self.p.network_at as usize + first + end * size;
+        self.p.bytes.get(at..at + size)
     }
 
     fn icmp(&self) -> Option<(u8, u8)> {
@@ -218,6 +231,56 @@ fn option_number(name: &str) -> Option<u8> {
     })
 }
 
+/// Whether the checksum that a keyword names is right; none where the packet has no such header.
+pub(super) fn checksum(p: &PacketView<'_>, keyword: &str) -> Option<bool> {
+    let (version, proto) = match keyword {
+        "ipv4-csum" => (4, None),
+        "tcpv4-csum" => (4, Some(6)),
+        "tcpv6-csum" => (6, Some(6)),
+        "udpv4-csum" => (4, Some(17)),
+        "udpv6-csum" => (6, Some(17)),
+        "icmpv4-csum" => (4, Some(1)),
+        _ => (6, Some(58)),
+    };
+    if p.version != version || proto.is_some_and(|n| n != p.proto) || p.fragment.is_some() {
+        return None;
+    }
+    match proto {
+        None => {
+            let header = p
+                .bytes
+                .get(p.network_at as usize..p.transport_at as usize)?;
+            Some(folded(sum_of(header)) == 0xffff)
+        }
+        // there is no whole header
+        Some(_) if p.segment().len() < 8 => None,
+        // none was made
+        Some(17) if p.segment().get(6..8) == Some(&[0, 0]) => None,
+        // its sum knows no addresses
+        Some(1) => Some(folded(sum_of(p.segment())) == 0xffff),
+        Some(_) => Some(has_right_checksum(p)),
+    }
+}
+
+fn sum_of(bytes: &[u8]) -> u64 {
+    let mut pairs = bytes.chunks_exact(2);
+    let sum: u64 = pairs
+        .by_ref()
+        .map(|pair| u64::from(u16::from_be_bytes([pair[0], pair[1]])))
+        .sum();
+    match pairs.remainder() {
+        [last] => sum + (u64::from(*last) << 8),
+        _ => sum,
+    }
+}
+
+fn folded(mut sum: u64) -> u64 {
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum
+}
+
 /// By how much a SYN says that windows are shifted; none where that was not captured.
 pub(super) fn shift(p: &PacketView<'_>, t: &TcpHeader) -> Option<Option<u8>> {
     if !t.has(TcpHeader::SYN) || p.bytes.len() < p.payload_at as usize {
@@ -238,22 +301,8 @@ pub(super) fn has_right_checksum(p: &PacketView<'_>) -> bool {
     if p.proto == 17 && segment.get(6..8) == Some(&[0, 0]) {
         return true;
     }
-    let mut sum = u64::from(p.proto) + segment.len() as u64;
-    let mut add = |bytes: &[u8]| {
-        let mut pairs = bytes.chunks_exact(2);
-        for pair in &mut pairs {
-            sum += u64::from(u16::from_be_bytes([pair[0], pair[1]]));
-        }
-        if let [last] = pairs.remainder() {
-            sum += u64::from(*last) << 8;
-        }
-    };
     let skipped = if p.version == 4 { 12 } else { 0 };
-    add(&p.src.0[skipped..]);
-    add(&p.dst.0[skipped..]);
-    add(segment);
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    sum == 0xffff
+    let addresses = sum_of(&p.src.0[skipped..]) + sum_of(&p.dst.0[skipped..]);
+    let sum = u64::from(p.proto) + segment.len() as u64 + addresses + sum_of(segment);
+    folded(sum) == 0xffff
 }

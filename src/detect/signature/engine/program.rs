@@ -12,6 +12,7 @@ use super::super::state::{Memory, Names, Rates};
 use super::super::transform::Transforms;
 use super::addresses::Addresses;
 use super::groups::{Gatherings, Groups};
+use super::kinds::{event_of, is_of_packet, is_of_transaction};
 use super::patterns::{Gathering, Patterns};
 use super::ports::Ports;
 use super::shelf::{Cache, CacheUse, Shelf};
@@ -33,6 +34,8 @@ pub struct Program {
     pub(super) stream: [Groups; 2],
     /// Rules about streams that nothing can be looked for of.
     pub(super) stream_plain: Vec<u32>,
+    /// Rules about what decoders and streams raise, by event.
+    pub(super) events: HashMap<String, Vec<u32>>,
     /// Ways to look at buffers, by buffer.
     pub(super) views: Vec<Vec<View>>,
     /// Rules about transactions that nothing can be looked for of, by protocol and direction.
@@ -206,6 +209,7 @@ struct Making {
     plain: [Vec<u32>; WIRES],
     stream: [Gatherings; 2],
     stream_plain: Vec<u32>,
+    events: HashMap<String, Vec<u32>>,
     views: HashMap<usize, Vec<ViewInMaking>>,
     application: HashMap<&'static str, [Vec<u32>; 2]>,
 }
@@ -220,6 +224,10 @@ impl Making {
     }
 
     fn add_packet(&mut self, n: u32, c: &Compiled) {
+        if let Some(event) = event_of(&c.rule) {
+            self.events.entry(event.to_owned()).or_default().push(n);
+            return;
+        }
         let first = c.first().filter(|(g, _)| g.buffer == Buffer::PAYLOAD);
         let looks = c.rule.groups.iter().any(|g| g.buffer == Buffer::PAYLOAD);
         let header = &c.rule.header;
@@ -324,6 +332,7 @@ impl Making {
             packets,
             stream,
             stream_plain: self.stream_plain,
+            events: self.events,
             views,
             plain: self.application,
             wanted: Wanted::of(rules.iter().map(|c| &c.rule)),
@@ -483,9 +492,14 @@ fn applications(rule: &Rule) -> Vec<&'static str> {
     }
     for test in &rule.tests {
         match test {
-            Test::Number(name, _) | Test::Word(name, ..) | Test::Flag(name) => {
+            Test::Number(name, _)
+            | Test::Word(name, ..)
+            | Test::Flag(name)
+            | Test::AnyNumber(name, _)
+            | Test::Digest(name, ..) => {
                 narrow(super::super::keyword::protocols_of(name), &mut all);
             }
+            Test::Modbus(_) => narrow(&["modbus"], &mut all),
             Test::Event("app-layer-event", name) => {
                 let family = name.split_once('.').map(|(family, _)| family);
                 if let Some(known) = family.and_then(super::super::header::application) {
@@ -498,17 +512,6 @@ fn applications(rule: &Rule) -> Vec<&'static str> {
     let mut all = all.unwrap_or_default();
     all.dedup();
     all
-}
-
-fn is_of_transaction(test: &Test) -> bool {
-    match test {
-        Test::Number(name, _) | Test::Word(name, ..) | Test::Flag(name) => {
-            !super::super::keyword::protocols_of(name).is_empty()
-                || matches!(*name, "filesize" | "fileext" | "filemagic" | "tls.store")
-        }
-        Test::Event(kind, _) => *kind == "app-layer-event",
-        _ => false,
-    }
 }
 
 /// Whether a rule is about addresses and ports and nothing else: Suricata tries such a rule once a direction of a flow, but with every packet where
@@ -560,17 +563,6 @@ fn where_it_looks(rule: &Rule) -> (bool, bool) {
         buffer == Buffer::PAYLOAD && (c.offset.is_some() || c.depth.is_some() || c.startswith)
     });
     (placed, true)
-}
-
-fn is_of_packet(test: &Test) -> bool {
-    match test {
-        Test::Number(name, _) => {
-            !name.starts_with("flow.") && super::super::keyword::protocols_of(name).is_empty()
-        }
-        Test::TcpFlags(_) | Test::FragmentBits(_) | Test::SameIp => true,
-        Test::Word(name, ..) => matches!(*name, "ipopts" | "rpc"),
-        _ => false,
-    }
 }
 
 /// Whether a step counts from the start of what is looked at, or asks for its length.

@@ -1,18 +1,21 @@
 //! What a rule is tried on, and whether it holds.
 
 use super::super::buffer::{Buffer, BufferKind};
+use super::super::dataset::{Dataset, Listed};
 use super::super::header::{Direction, Header, Protocol};
 use super::super::matcher::{Matcher, Outcome};
+use super::super::number::Number;
 use super::super::rule::*;
 use super::super::state::{FlowState, Moment, Shared};
 use super::super::transform::Scratch;
 use super::dates;
 use super::flow::Counts;
-use super::packet::Headers;
+use super::packet::{Headers, checksum};
 use super::program::Compiled;
 use super::raw::Chunk;
 use super::unit::Unit;
 use crate::model::{Addr, EVIDENCE_MATCH_BYTES_MAX, EVIDENCE_MATCHES_MAX, EvidenceMatch};
+use std::sync::Arc;
 
 /// What is looked at.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +36,8 @@ pub(super) struct Scene<'a> {
     pub packet: Option<Headers<'a>>,
     pub payload: Payload<'a>,
     pub unit: Option<&'a Unit>,
+    /// The other side of its transaction, for alerts.
+    pub other: Option<&'a Unit>,
     pub counts: Option<&'a Counts>,
     /// What decoders and the stream raised.
     pub events: &'a [&'static str],
@@ -72,7 +77,8 @@ impl Scene<'_> {
 
     fn is_of(&self, protocol: Protocol) -> bool {
         match protocol {
-            Protocol::Packet | Protocol::Ip => true,
+            Protocol::Packet => true,
+            Protocol::Ip => self.version != 0,
             Protocol::Ipv4 => self.version == 4,
             Protocol::Ipv6 => self.version == 6,
             Protocol::Tcp | Protocol::TcpPacket | Protocol::TcpStream => self.proto == 6,
@@ -142,13 +148,22 @@ impl Scene<'_> {
                 !self.application.is_empty() && (self.application == name) != *negated
             }
             Test::Flag(name) => return self.said(name, None),
+            Test::AnyNumber(name, numbers) => return self.any_number(name, numbers),
+            Test::Digest(name, negated, list) => return self.digest(name, *negated, list),
+            Test::Modbus(modbus) => {
+                let mut messages = self.unit.into_iter().flat_map(|u| u.parts("modbus"));
+                messages.any(|m| modbus.holds(m))
+            }
         };
         if held { Held::Yes } else { Held::No }
     }
 
-    fn number(&self, name: &str, number: super::super::number::Number) -> Held {
+    fn number(&self, name: &str, number: Number) -> Held {
         if let Some(counts) = self.counts.filter(|_| name.starts_with("flow.")) {
             return yes(number.holds(counts.number(name, self.time_ns)));
+        }
+        if name == "l3_proto" {
+            return yes(number.holds(self.version.into()));
         }
         if name == "dsize" && matches!(self.payload, Payload::None) {
             return yes(self.packet.is_some() && number.holds(0));
@@ -169,8 +184,39 @@ impl Scene<'_> {
         }
     }
 
+    /// Whether one of the numbers that a transaction says is one of those that are asked for.
+    fn any_number(&self, name: &str, numbers: &[Number]) -> Held {
+        let Some(unit) = self.unit else {
+            return Held::No;
+        };
+        let is = |n: u64| numbers.iter().any(|number| number.holds(n));
+        match unit.numbers(name).any(is) {
+            true => Held::Yes,
+            false => lacking(unit),
+        }
+    }
+
+    /// Whether the digest of a file that is whole is in a list.
+    fn digest(&self, name: &str, negated: bool, list: &super::super::dataset::Dataset) -> Held {
+        let Some(unit) = self.unit else {
+            return Held::No;
+        };
+        let mut digests = unit.parts(name).peekable();
+        if digests.peek().is_none() {
+            return lacking(unit);
+        }
+        match digests.any(|d| list.holds(d) != negated) {
+            true => Held::Yes,
+            false => lacking(unit),
+        }
+    }
+
     fn word(&self, name: &str, negated: bool, words: &[String]) -> Held {
         match name {
+            name if name.ends_with("-csum") => {
+                let right = self.packet.and_then(|h| checksum(h.p, name));
+                return yes(right.is_some_and(|right| right != negated));
+            }
             "ipopts" => {
                 return yes(self
                     .packet
@@ -182,12 +228,27 @@ impl Scene<'_> {
         let Some(unit) = self.unit else {
             return Held::No;
         };
+        if name == "dce_iface" {
+            return match unit.words(name).any(|said| is_interface(said, words)) {
+                true => Held::Yes,
+                false => lacking(unit),
+            };
+        }
         if matches!(name, "tls_cert_notbefore" | "tls_cert_notafter") {
             let is = |time: u64| words.iter().any(|w| dates::holds(w, time));
             return match unit.numbers(name).next() {
                 Some(time) => yes(is(time) != negated),
                 None => lacking(unit),
             };
+        }
+        if matches!(name, "mqtt.flags" | "mqtt.connect.flags") {
+            let is = |word: &str| unit.words(name).any(|w| w == word);
+            // an empty one says that there are flags at all
+            let as_asked = |w: &String| match w.strip_prefix('!') {
+                Some(word) => !is(word),
+                None => is(w),
+            };
+            return yes(is("") && words.iter().all(as_asked));
         }
         let mut said = unit.words(name).peekable();
         if said.peek().is_none() {
@@ -206,7 +267,7 @@ impl Scene<'_> {
         }
     }
 
-    fn stream_size(&self, side: StreamSide, number: super::super::number::Number) -> bool {
+    fn stream_size(&self, side: StreamSide, number: Number) -> bool {
         let Some(counts) = self.counts.filter(|_| self.proto == 6) else {
             return false;
         };
@@ -218,6 +279,17 @@ impl Scene<'_> {
             StreamSide::Either => client || server,
         }
     }
+}
+
+/// Whether an interface, `uuid version`, is the one of a rule: its UUID, and a condition on its version where there is one.
+fn is_interface(said: &str, wanted: &[String]) -> bool {
+    let Some((uuid, version)) = said.split_once(' ') else {
+        return false;
+    };
+    let version = version.parse::<u64>().unwrap_or(0);
+    let mut words = wanted.iter();
+    words.next().is_some_and(|w| w == uuid)
+        && words.all(|w| Number::parse(w, u16::MAX.into()).is_ok_and(|n| n.holds(version)))
 }
 
 fn yes(held: bool) -> Held {
@@ -241,16 +313,25 @@ pub(super) struct Trial {
     /// Where groups matched, for the alert: the group, the place, the length, and its first bytes in `kept`.
     places: Vec<(u16, u64, u32, u32)>,
     kept: Vec<u8>,
+    /// Values that rules added to lists.
+    shared: Arc<Shared>,
+    /// When what is tried was seen, seconds.
+    now_s: i64,
+    /// Another reading is looked at: that changes nothing.
+    pub is_other: bool,
 }
 
 impl Trial {
-    pub fn new(matcher: Matcher) -> Self {
+    pub fn new(matcher: Matcher, shared: Arc<Shared>) -> Self {
         Trial {
             matcher,
             scratch: Scratch::default(),
             decoded: vec![],
             places: vec![],
             kept: vec![],
+            shared,
+            now_s: 0,
+            is_other: false,
         }
     }
 
@@ -260,22 +341,18 @@ impl Trial {
     }
 
     /// Whether a rule holds whose header does.
-    pub fn holds(
-        &mut self,
-        c: &Compiled,
-        scene: &Scene<'_>,
-        state: Option<&FlowState>,
-        shared: &Shared,
-    ) -> Held {
+    pub fn holds(&mut self, c: &Compiled, scene: &Scene<'_>, state: Option<&FlowState>) -> Held {
         let mut held = scene.passes(&c.rule);
         if held == Held::No || held == Held::GivenUp {
             return held;
         }
         let at = Moment::new(scene.time_ns, scene.addrs[0], scene.addrs[1]);
-        if !c.memory.asks_nothing() && !c.memory.holds(&at, state, shared) {
+        if !c.memory.asks_nothing() && !c.memory.holds(&at, state, &self.shared) {
             return Held::No;
         }
+        self.now_s = scene.time_ns.div_euclid(1_000_000_000);
         self.matcher.reset(&c.rule);
+        self.matcher.dce_little = scene.unit.is_some_and(|u| u.dce_little);
         self.places.clear();
         self.kept.clear();
         for (n, group) in c.rule.groups.iter().enumerate() {
@@ -341,6 +418,7 @@ impl Trial {
                 self.decoded = bytes;
                 held
             }
+            BufferKind::Told => Held::No,
             BufferKind::Application | BufferKind::Many => {
                 let Some(unit) = scene.unit else {
                     return Held::No;
@@ -394,13 +472,56 @@ impl Trial {
     fn run(&mut self, c: &Compiled, n: usize, group: &Group, bytes: &[u8]) -> Held {
         let transforms = &c.transforms[n];
         if transforms.is_empty() {
-            return self.outcome((n, bytes, 0), |m| m.run(group, bytes));
+            let held = self.outcome((n, bytes, 0), |m| m.run(group, bytes));
+            return self.listed(group, bytes, held);
         }
         let mut scratch = std::mem::take(&mut self.scratch);
         let changed = transforms.apply(bytes, &mut scratch);
         let held = self.outcome((n, changed, 0), |m| m.run(group, changed));
+        let held = self.listed(group, changed, held);
         self.scratch = scratch;
         held
+    }
+
+    /// Looks a buffer up whose steps hold.
+    fn listed(&self, group: &Group, bytes: &[u8], held: Held) -> Held {
+        if held != Held::Yes || group.lists.is_empty() {
+            return held;
+        }
+        yes(group.lists.iter().all(|l| self.is_listed(l, bytes)))
+    }
+
+    fn is_listed(&self, listed: &Listed, bytes: &[u8]) -> bool {
+        let (shared, now_s) = (&self.shared, self.now_s);
+        let is_in = |list: &Dataset, value: &[u8]| {
+            list.holds(value) || shared.is_listed(list.key(value), now_s)
+        };
+        match listed {
+            Listed::IsIn(list) => list.value(bytes).is_some_and(|v| is_in(list, &v)),
+            Listed::IsNotIn(list) => list.value(bytes).is_some_and(|v| !is_in(list, &v)),
+            Listed::Add(list) => list.value(bytes).is_some_and(|v| {
+                let key = list.key(&v);
+                match self.is_other {
+                    true => !is_in(list, &v),
+                    false => !list.holds(&v) && shared.list(key, now_s),
+                }
+            }),
+            Listed::Remove(list) => list.value(bytes).is_some_and(|v| {
+                let key = list.key(&v);
+                match self.is_other {
+                    true => shared.is_listed(key, now_s),
+                    false => shared.unlist(key, now_s),
+                }
+            }),
+            Listed::Score(list, compare, with) => {
+                let score = list.value(bytes).and_then(|v| list.score(&v));
+                score.is_some_and(|score| match compare {
+                    Compare::Less => score < *with,
+                    Compare::Greater => score > *with,
+                    _ => score == *with,
+                })
+            }
+        }
     }
 
     /// Runs a group on bytes, which begin at a place.

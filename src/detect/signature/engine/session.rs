@@ -26,6 +26,8 @@ pub(super) struct Session {
     first: [Option<u32>; 2],
     /// Sequence number behind the last octet of each side.
     next: [Option<u32>; 2],
+    /// Up to where the other side has said that it has what a side sent.
+    acked: [Option<u32>; 2],
     fin: [bool; 2],
     /// Picked up in its middle.
     pub is_midstream: bool,
@@ -86,14 +88,23 @@ impl Session {
         self
     }
 
-    /// Takes a further segment of a side.
-    pub fn segment(&mut self, side: usize, t: &TcpHeader, len: u32) -> Part {
+    /// Takes a further segment of a side; `odd` gets what Suricata would raise of it, by its names.
+    pub fn segment(
+        &mut self,
+        side: usize,
+        t: &TcpHeader,
+        len: u32,
+        odd: &mut Vec<&'static str>,
+    ) -> Part {
         if t.has(TcpHeader::RST) {
             if self.is_valid_reset(side, t) {
                 self.stage = Stage::Reset;
+            } else {
+                odd.push("stream.rst_invalid_ack");
             }
             return Part::Alien;
         }
+        self.look(side, t, len, odd);
         let part = match self.stage {
             Stage::Opening => self.opening(side, t, len),
             Stage::Answered => self.answered(side, t, len),
@@ -107,6 +118,89 @@ impl Session {
         part
     }
 
+    /// What is odd about a segment where the connection is.
+    fn look(&self, side: usize, t: &TcpHeader, len: u32, odd: &mut Vec<&'static str>) {
+        let (syn, ack) = (t.has(TcpHeader::SYN), t.has(TcpHeader::ACK));
+        let is_first = |side: usize| self.first[side] == Some(t.seq.wrapping_add(1));
+        let answers = || self.acknowledges(side, t);
+        match self.stage {
+            Stage::Opening => match (syn, ack, side) {
+                (true, true, 1) if !answers() => odd.push("stream.3whs_synack_with_wrong_ack"),
+                (true, true, 0) if !self.is_split => {
+                    odd.push("stream.3whs_synack_in_wrong_direction");
+                }
+                _ => {}
+            },
+            Stage::Answered => odd.extend(match (syn, ack, side) {
+                (true, true, 1) if !answers() => {
+                    Some("stream.3whs_synack_resend_with_different_ack")
+                }
+                (true, true, 1) if !is_first(1) => Some("stream.3whs_synack_resend_with_diff_seq"),
+                (true, true, 0) if !self.is_split => {
+                    Some("stream.3whs_synack_toserver_on_syn_recv")
+                }
+                (true, false, 1) => Some("stream.3whs_syn_toclient_on_syn_recv"),
+                (true, false, 0) if !is_first(0) => {
+                    Some("stream.3whs_syn_resend_diff_seq_on_syn_recv")
+                }
+                (false, true, 1) if !self.is_fast && !self.is_split => {
+                    Some("stream.3whs_ack_in_wrong_dir")
+                }
+                (false, true, 0) if !answers() => Some(match self.next[0] == Some(t.seq) {
+                    true => "stream.3whs_right_seq_wrong_ack_evasion",
+                    false => "stream.3whs_wrong_seq_wrong_ack",
+                }),
+                _ => None,
+            }),
+            Stage::Established => self.look_at_established(side, t, len, odd),
+            Stage::Ended | Stage::Reset => {}
+        }
+    }
+
+    fn look_at_established(
+        &self,
+        side: usize,
+        t: &TcpHeader,
+        len: u32,
+        odd: &mut Vec<&'static str>,
+    ) {
+        let is_first = self.first[side] == Some(t.seq.wrapping_add(1));
+        match (t.has(TcpHeader::SYN), t.has(TcpHeader::ACK), side) {
+            (true, true, 0) => odd.push("stream.est_synack_toserver"),
+            (true, true, _) => {
+                let other = self.acked[0].is_some_and(|acked| acked != t.ack);
+                odd.push(match (other, is_first) {
+                    (true, _) => "stream.est_synack_resend_with_different_ack",
+                    (false, false) => "stream.est_synack_resend_with_diff_seq",
+                    (false, true) => "stream.est_synack_resend",
+                });
+            }
+            (true, false, 1) => odd.push("stream.est_syn_toclient"),
+            (true, false, _) if is_first => odd.push("stream.est_syn_resend"),
+            (true, false, _) => odd.push("stream.est_syn_resend_diff_seq"),
+            (false, ack, _) => {
+                if self.is_beyond_window(side, t, len) {
+                    odd.push(match t.has(TcpHeader::FIN) {
+                        true => "stream.fin_out_of_window",
+                        false => "stream.est_packet_out_of_window",
+                    });
+                }
+                // what the other side has no room to send
+                let beyond =
+                    self.allowed[1 - side].map(|(edge, _)| t.ack.wrapping_sub(edge) as i32);
+                if ack && beyond.is_some_and(|n| n > 1) {
+                    odd.push("stream.pkt_invalid_ack");
+                    odd.push("stream.est_invalid_ack");
+                }
+                let end = t.seq.wrapping_add(len);
+                let before = self.acked[side].map(|a| end.wrapping_sub(a) as i32);
+                if len > 1 && before.is_some_and(|n| n <= 0) {
+                    odd.push("stream.pkt_spurious_retransmission");
+                }
+            }
+        }
+    }
+
     /// Takes in what a segment says of the window of its sender; `shift` is that of the option of a SYN, if there is one, where its
     /// options were captured.
     pub fn window(&mut self, side: usize, t: &TcpHeader, shift: Option<Option<u8>>) {
@@ -116,6 +210,10 @@ impl Session {
         }
         if !t.has(TcpHeader::ACK) || t.has(TcpHeader::RST) {
             return;
+        }
+        let acked = &mut self.acked[1 - side];
+        if acked.is_none_or(|now| t.ack.wrapping_sub(now) as i32 > 0) {
+            *acked = Some(t.ack);
         }
         let shift = match self.shifts {
             _ if syn => 0,
@@ -277,3 +375,17 @@ pub(super) fn is_answer(bytes: &[u8]) -> bool {
 const WINDOW_MAX: i32 = 1 << 30;
 /// The widest shift of a window (RFC 7323 section 2.3).
 const SHIFT_MAX: u8 = 14;
+
+/// What this file and its callers raise.
+#[rustfmt::skip]
+pub(in super::super) const RAISED: &[&str] = &[
+    "stream.rst_invalid_ack", "stream.3whs_synack_with_wrong_ack", "stream.3whs_synack_in_wrong_direction",
+    "stream.3whs_synack_resend_with_different_ack", "stream.3whs_synack_resend_with_diff_seq",
+    "stream.3whs_synack_toserver_on_syn_recv", "stream.3whs_syn_toclient_on_syn_recv", "stream.3whs_syn_resend_diff_seq_on_syn_recv",
+    "stream.3whs_ack_in_wrong_dir", "stream.3whs_right_seq_wrong_ack_evasion", "stream.3whs_wrong_seq_wrong_ack",
+    "stream.est_synack_toserver", "stream.est_synack_resend_with_different_ack", "stream.est_synack_resend_with_diff_seq",
+    "stream.est_synack_resend", "stream.est_syn_toclient", "stream.est_syn_resend", "stream.est_syn_resend_diff_seq",
+    "stream.fin_out_of_window", "stream.est_packet_out_of_window", "stream.pkt_invalid_ack", "stream.est_invalid_ack",
+    "stream.pkt_spurious_retransmission", "stream.fin_but_no_session", "stream.rst_but_no_session", "stream.pkt_broken_ack",
+    "stream.reassembly_overlap_different_data", "stream.reassembly_seq_gap",
+];

@@ -17,12 +17,20 @@ pub(super) struct Unit {
     values: Vec<(Buffer, u32, u32)>,
     numbers: Vec<(&'static str, u64)>,
     words: Vec<(&'static str, Cow<'static, str>)>,
+    /// What keywords look at that is no buffer, by the keyword: digests of files, messages.
+    parts: Vec<(&'static str, Vec<u8>)>,
     /// What anybody asks for.
     wanted: Wanted,
     /// What alerts may tell of, as it came.
     later: Vec<Later>,
     /// Values that rules were tried with.
     pub known: usize,
+    /// Certificates of its chain.
+    pub certificates: u32,
+    /// Bytes of its body, as far as bodies are unpacked.
+    pub body_bytes: u64,
+    /// The lowest byte of numbers goes first, as a header of DCE/RPC says.
+    pub dce_little: bool,
     /// Nothing more comes.
     pub is_whole: bool,
     /// Rules that were found and lack something that may come.
@@ -193,6 +201,26 @@ impl Unit {
             .iter()
             .filter(move |n| n.0 == name)
             .map(|n| n.1)
+    }
+
+    /// Says what a keyword looks at.
+    pub fn part(&mut self, name: &'static str, bytes: Vec<u8>) {
+        self.changes = self.changes.wrapping_add(1);
+        if self.parts.len() < VALUES_MAX {
+            self.parts.push((name, bytes));
+        }
+    }
+
+    /// What the keyword of that name looks at.
+    pub fn parts(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        let of = self.parts.iter().filter(move |d| d.0 == name);
+        of.map(|d| d.1.as_slice())
+    }
+
+    /// What is odd about it: words that say nothing else.
+    pub fn events(&self) -> impl Iterator<Item = &'static str> {
+        let empty = self.words.iter().filter(|w| w.1.is_empty());
+        empty.map(|w| w.0).filter(|name| name.starts_with("http."))
     }
 
     /// The words of that name.

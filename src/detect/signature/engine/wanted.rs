@@ -2,7 +2,7 @@
 
 use super::super::buffer::Buffer;
 use super::super::rule::{Rule, Test};
-use super::alert::TOLD;
+use super::said::TOLD;
 
 /// Buffers that rules look into or alerts tell of.
 #[derive(Clone, Copy, Debug)]
@@ -10,6 +10,12 @@ pub(super) struct Wanted {
     buffers: [u64; Buffer::COUNT.div_ceil(64)],
     /// What certificates say.
     pub certificates: bool,
+    /// Names, sizes and digests of files.
+    pub files: bool,
+    /// What is odd about messages.
+    pub events: bool,
+    /// MD5, SHA-1 and SHA-256 of files.
+    pub digests: [bool; 3],
 }
 
 impl Default for Wanted {
@@ -18,6 +24,9 @@ impl Default for Wanted {
         Wanted {
             buffers: [u64::MAX; Buffer::COUNT.div_ceil(64)],
             certificates: true,
+            files: true,
+            events: true,
+            digests: [true; 3],
         }
     }
 }
@@ -28,19 +37,32 @@ impl Wanted {
         let mut wanted = Wanted {
             buffers: [0; Buffer::COUNT.div_ceil(64)],
             certificates: false,
+            files: false,
+            events: false,
+            digests: [false; 3],
         };
         for rule in rules {
             rule.groups.iter().for_each(|g| wanted.add(g.buffer));
-            wanted.certificates |= rule.tests.iter().any(|t| match t {
-                Test::Number(name, _) | Test::Word(name, ..) | Test::Flag(name) => {
-                    name.starts_with("tls")
+            for test in &rule.tests {
+                match test {
+                    Test::Number(name, _) | Test::Word(name, ..) | Test::Flag(name) => {
+                        wanted.certificates |= name.starts_with("tls");
+                        wanted.files |= matches!(*name, "filesize" | "filestore");
+                    }
+                    Test::Digest(name, ..) => {
+                        wanted.files = true;
+                        let at = DIGESTS.iter().position(|d| d == name);
+                        at.into_iter().for_each(|at| wanted.digests[at] = true);
+                    }
+                    Test::Event(kind, _) => wanted.events |= *kind == "app-layer-event",
+                    _ => {}
                 }
-                _ => false,
-            });
+            }
         }
+        wanted.files |= wanted.has(FILE_NAME);
         wanted.certificates |= OF_CERTIFICATES.iter().any(|b| wanted.has(*b));
         let told = TOLD.iter().filter(|name| !TOLD_LATER.contains(name));
-        told.filter_map(|name| Buffer::sticky(name))
+        told.filter_map(|name| Buffer::told(name))
             .for_each(|b| wanted.add(b));
         wanted
     }
@@ -63,7 +85,7 @@ impl Wanted {
     /// Whether somebody asks for the body of requests (0) or answers (1), or for files in them.
     pub fn has_body(&self, half: usize) -> bool {
         let body = [REQUEST_BODY, RESPONSE_BODY][half.min(1)];
-        self.has(body) || self.has(FILE)
+        self.files || self.has(body) || self.has(FILE)
     }
 }
 
@@ -90,6 +112,8 @@ const OF_CERTIFICATES: &[Buffer] = &[
 const REQUEST_BODY: Buffer = Buffer::named("http.request_body");
 const RESPONSE_BODY: Buffer = Buffer::named("http.response_body");
 const FILE: Buffer = Buffer::named("file.data");
+const FILE_NAME: Buffer = Buffer::named("file.name");
+const DIGESTS: [&str; 3] = ["filemd5", "filesha1", "filesha256"];
 
 #[cfg(test)]
 mod tests {
@@ -104,6 +128,9 @@ mod tests {
         assert!(wanted.has(Buffer::named("http.host")));
         assert!(!wanted.has(Buffer::named("http.header_names")));
         assert!(!wanted.has(Buffer::named("ja4.hash")));
+        let made = rule("http", "filename:\"x\";").unwrap();
+        let wanted = Wanted::of(std::iter::once(&made));
+        assert!(wanted.files && wanted.has_body(1) && wanted.digests == [false; 3]);
         let made = rule("tls", "tls.cert_issuer; content:\"x\";").unwrap();
         assert!(Wanted::of(std::iter::once(&made)).certificates);
         let made = rule("tls", "tls_cert_expired;").unwrap();

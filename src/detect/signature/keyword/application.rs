@@ -1,11 +1,12 @@
 //! Conditions on what parsers of the application layer say, where that is no buffer and no number.
 
-use super::super::buffer::Buffer;
+use super::super::buffer::{Buffer, FILES};
 use super::super::content::{bytes_of, quoted};
 use super::super::draft::Draft;
 use super::super::header::application;
 use super::super::rule::{Content, Step, Test};
 use super::super::syntax::OptionText;
+use super::super::warning::Warning;
 use super::{Keyword, Need, parts};
 
 #[rustfmt::skip]
@@ -13,16 +14,16 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     Keyword { name: "app-layer-protocol", value: Need::Value, apply: protocol },
     Keyword { name: "app-layer-event", value: Need::Value, apply: event },
     word("tls.version"), word("ssl_version"), word("ssl_state"), word("ssh.protoversion"), word("ssh.softwareversion"),
-    word("krb5_err_code"), word("krb5.ticket_encryption"), word("dnp3_func"), word("dnp3_ind"), word("dnp3_obj"),
-    word("modbus"), word("nfs_procedure"), word("nfs.version"), word("nfs_version"), word("dce_iface"), word("dcerpc.iface"),
-    word("dce_opnum"), word("dcerpc.opnum"), word("smb.version"), word("cip_service"), word("enip_command"),
+    word("krb5_err_code"), word("krb5.ticket_encryption"), word("rfb.secresult"), 
+    
+    word("smb.version"), word("cip_service"), 
     word("snmp.pdu_type"), word("mqtt.type"), word("mqtt.flags"), word("mqtt.qos"),
     word("mqtt.reason_code"), word("mqtt.connect.flags"), word("mqtt.connack.session_present"), word("http2.frametype"),
-    word("http2.errorcode"), word("http2.settings"), word("http2.size_update"), word("ike.init_spi"), word("ike.resp_spi"),
-    word("ike.chosen_sa_attribute"), word("ftpdata_command"), word("fileext"), word("filemagic"),
-    flag("tls_cert_expired"), flag("tls_cert_valid"), flag("ftpbounce"), flag("krb5.weak_encryption"), flag("tls.store"),
+    word("http2.errorcode"), word("http2.settings"), word("http2.size_update"), word("ike.chosen_sa_attribute"), word("ftpdata_command"),
+    flag("tls_cert_expired"), flag("tls_cert_valid"), flag("ftpbounce"), flag("krb5.weak_encryption"), Keyword { name: "tls.store", value: Need::None, apply: store },
+    Keyword { name: "tls_store", value: Need::None, apply: store },
     date("tls_cert_notbefore"), date("tls_cert_notafter"),
-    legacy("tls.subject"), legacy("tls.issuerdn"), legacy("tls.fingerprint"), legacy("filename"),
+    legacy("tls.subject"), legacy("tls.issuerdn"), legacy("tls.fingerprint"), legacy("filename"), legacy("fileext"),
 ];
 
 const fn word(name: &'static str) -> Keyword {
@@ -75,8 +76,12 @@ pub(super) fn protocols_of(name: &str) -> &'static [&'static str] {
         ("mqtt", &["mqtt"]),
         ("http2", &["http2"]),
         ("ike", &["ike"]),
+        ("rfb", &["rfb"]),
         ("ftpdata", &["ftp-data"]),
         ("ftpbounce", &["ftp"]),
+        ("filestore", FILES),
+        ("filemd5", FILES),
+        ("filesha", FILES),
         ("sip", &["sip"]),
     ];
     let found = FAMILIES.iter().find(|(start, _)| name.starts_with(start));
@@ -94,7 +99,9 @@ fn words(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
     let name = own_name(option);
     draft.need(protocols_of(name), name)?;
     let text = option.text().into_owned();
-    let (negated, text) = match text.strip_prefix('!') {
+    // of flags each has its own
+    let of_flags = matches!(name, "mqtt.flags" | "mqtt.connect.flags");
+    let (negated, text) = match text.strip_prefix('!').filter(|_| !of_flags) {
         Some(rest) => (true, rest),
         None => (false, text.as_str()),
     };
@@ -120,6 +127,8 @@ fn known_words(name: &str) -> Option<&'static [&'static str]> {
     match name {
         "tls.version" => Some(&["1.0", "1.1", "1.2", "1.3", "0x7f12", "0x7f16"]),
         "ssl_version" => Some(&["sslv2", "sslv3", "tls1.0", "tls1.1", "tls1.2", "tls1.3"]),
+        "rfb.secresult" => Some(&["ok", "fail", "toomany", "unknown"]),
+        "mqtt.flags" => Some(&["dup", "retain"]),
         "ssl_state" => Some(&[
             "client_hello",
             "server_hello",
@@ -165,6 +174,14 @@ fn dates(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
     Ok(())
 }
 
+/// Certificates are not kept: the rule alerts as without it.
+fn store(draft: &mut Draft<'_>, _: &OptionText) -> Result<(), String> {
+    draft.need(&["tls"], "tls.store")?;
+    let why = "no certificates are kept";
+    draft.rule.warnings.push(Warning::NotDone("tls.store", why));
+    Ok(())
+}
+
 /// Keywords that have the content in them, from before there were sticky buffers.
 fn legacy_content(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
     let value = option.value.as_deref().unwrap_or_default();
@@ -176,13 +193,23 @@ fn legacy_content(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), Stri
         _ => "file.name",
     };
     let buffer = Buffer::sticky(buffer).ok_or("no such buffer")?;
-    let pattern = bytes_of(text)?;
+    let mut pattern = bytes_of(text)?;
     if pattern.is_empty() {
         return Err("is empty".to_owned());
+    }
+    let is_extension = option.name == "fileext";
+    let of_file = is_extension || option.name == "filename";
+    if is_extension {
+        pattern.insert(0, b'.');
+    }
+    if of_file {
+        pattern.make_ascii_lowercase();
     }
     let content = Content {
         pattern,
         negated,
+        nocase: of_file,
+        endswith: is_extension,
         ..Content::default()
     };
     draft.push_beside(buffer, Step::Content(content))

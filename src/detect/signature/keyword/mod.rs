@@ -3,14 +3,17 @@
 mod about;
 mod application;
 mod byte;
+mod calls;
 mod contents;
 mod flow;
 mod foreign;
+mod listed;
 mod numbers;
 mod packet;
 mod pcre;
 pub(super) mod rate;
 mod state;
+mod steering;
 mod sticky;
 
 use super::buffer::Buffer;
@@ -36,12 +39,15 @@ const FAMILIES: &[&[Keyword]] = &[
     about::KEYWORDS,
     application::KEYWORDS,
     byte::KEYWORDS,
+    calls::KEYWORDS,
     contents::KEYWORDS,
     flow::KEYWORDS,
+    listed::KEYWORDS,
     packet::KEYWORDS,
     pcre::KEYWORDS,
     rate::KEYWORDS,
     state::KEYWORDS,
+    steering::KEYWORDS,
     sticky::KEYWORDS,
 ];
 

@@ -1,5 +1,6 @@
 //! Keywords that compare one number of a header or a transaction: a table.
 
+use super::super::buffer::FILES;
 use super::super::draft::Draft;
 use super::super::number::Number;
 use super::super::rule::Test;
@@ -42,13 +43,14 @@ const DNS: &[&str] = &["dns", "mdns"];
 const ROWS: &[Row] = &[
     ("dsize", U16, &[]), ("ttl", U8, &[]), ("id", U16, &[]), ("tos", U8, &[]), ("fragoffset", U16, &[]),
     ("itype", U8, &[]), ("icode", U8, &[]), ("icmp_id", U16, &[]), ("icmp_seq", U16, &[]), ("icmpv6.mtu", U32, &[]),
-    ("seq", U32, &[]), ("ack", U32, &[]), ("window", U16, &[]), ("tcp.mss", U16, &[]), ("tcp.wscale", U8, &[]),
+    ("seq", U32, &[]), ("ack", U32, &[]), ("window", U16, &[]),
+    ("tcp.seq", U32, &[]), ("tcp.ack", U32, &[]), ("tcp.window", U16, &[]), ("tcp.mss", U16, &[]), ("tcp.wscale", U8, &[]),
     ("ipv4.ihl", 15, &[]), ("flow.age", U32, &[]), ("flow.pkts_toclient", U32, &[]), ("flow.pkts_toserver", U32, &[]),
-    ("flow.bytes_toclient", u64::MAX, &[]), ("flow.bytes_toserver", u64::MAX, &[]), ("filesize", u64::MAX, &[]),
+    ("flow.bytes_toclient", u64::MAX, &[]), ("flow.bytes_toserver", u64::MAX, &[]), ("filesize", u64::MAX, FILES),
     ("dns.opcode", 15, DNS), ("dns.rcode", U16, DNS), ("dns.rrtype", U16, DNS),
     ("tls.cert_chain_len", U32, &["tls"]), ("tls_cert_chain_len", U32, &["tls"]),
     ("krb5_msg_type", U8, &["krb5"]), ("krb5.msg_type", U8, &["krb5"]),
-    ("snmp.version", U8, &["snmp"]), ("rfb.sectype", U32, &["rfb"]), ("rfb.secresult", U32, &["rfb"]),
+    ("snmp.version", U8, &["snmp"]), ("rfb.sectype", U32, &["rfb"]), 
     ("mqtt.protocol_version", U8, &["mqtt"]),
     ("ike.exchtype", U8, &["ike"]), ("ike.key_exchange_payload_length", U32, &["ike"]),
     ("ike.nonce_payload_length", U32, &["ike"]), ("dhcp.leasetime", u64::MAX, &["dhcp"]),

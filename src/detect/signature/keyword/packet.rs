@@ -112,17 +112,22 @@ fn rpc(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
     Ok(())
 }
 
+/// What decoders and streams raise: kept with its family before it, `decoder.` or `stream.`.
 fn event(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
     let name = option.text().trim().to_ascii_lowercase();
-    let kind = match option.name.as_str() {
-        "decode-event" => "decode-event",
-        "stream-event" => "stream-event",
-        _ => "engine-event",
+    let (kind, family) = match option.name.as_str() {
+        "decode-event" => ("decode-event", "decoder."),
+        "stream-event" => ("stream-event", "stream."),
+        _ => ("engine-event", ""),
     };
     let good = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if name.is_empty() || !name.chars().all(good) {
         return Err(format!("`{name}` is no name of an event"));
     }
+    let name = match name.starts_with(family) {
+        true => name,
+        false => format!("{family}{name}"),
+    };
     draft.rule.tests.push(Test::Event(kind, name));
     Ok(())
 }

@@ -113,6 +113,23 @@ impl Shared {
         }
     }
 
+    /// Whether rules added a value to a list; both as [`super::super::dataset::Dataset::key`] has them.
+    pub(in super::super) fn is_listed(&self, value: (u64, [u64; 4]), now_s: i64) -> bool {
+        self.change(listed(value), now_s, |slot| slot.is_some())
+    }
+
+    /// Adds a value to a list; false where it was there.
+    pub(in super::super) fn list(&self, value: (u64, [u64; 4]), now_s: i64) -> bool {
+        self.change(listed(value), now_s, |slot| {
+            slot.replace((i64::MAX, Window::default())).is_none()
+        })
+    }
+
+    /// Takes a value out of a list; false where it was not there.
+    pub(in super::super) fn unlist(&self, value: (u64, [u64; 4]), now_s: i64) -> bool {
+        self.change(listed(value), now_s, |slot| slot.take().is_some())
+    }
+
     /// Shows what is remembered of a key at this second, if anything, and keeps what is made of it: until when, and what.
     pub(super) fn change<R>(
         &self,
@@ -194,10 +211,21 @@ fn keys(bit: u32, scope: Scope, at: &Moment) -> impl Iterator<Item = Key> {
     [Some(first), second].into_iter().flatten()
 }
 
+fn listed((list, [a, b, c, d]): (u64, [u64; 4])) -> Key {
+    let addr = |high: u64, low: u64| Addr((u128::from(high) << 64 | u128::from(low)).to_be_bytes());
+    Key {
+        what: list & !RATE | LIST,
+        a: addr(a, b),
+        b: addr(c, d),
+    }
+}
+
 const STRIPES: usize = 64;
 const WAYS: usize = 8;
 /// Tells the bits of pairs from those of hosts.
 const PAIR: u64 = 1 << 32;
+/// Tells values of lists from bits.
+const LIST: u64 = 1 << 62;
 /// Tells rates from bits.
 pub(super) const RATE: u64 = 1 << 63;
 

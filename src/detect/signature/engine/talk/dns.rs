@@ -2,6 +2,7 @@
 
 use super::super::super::buffer::Buffer;
 use super::Said;
+use crate::detect::eve;
 
 impl Said {
     /// A message.
@@ -13,6 +14,18 @@ impl Said {
         let is_answer = header[2] & 0x80 != 0;
         let unit = self.begin(half);
         unit.is_whole = true;
+        unit.add(MESSAGE, bytes);
+        if header[3] & 0x40 != 0 {
+            unit.word("dns.z_flag_set", "");
+        }
+        if header[2] >> 3 & 15 > OPCODE_MAX {
+            unit.word("dns.invalid_opcode", "");
+        }
+        match (half, is_answer) {
+            (0, true) => unit.word("dns.not_request", ""),
+            (1, false) => unit.word("dns.not_response", ""),
+            _ => {}
+        }
         unit.number("dns.opcode", u64::from(header[2] >> 3 & 15));
         if is_answer {
             unit.number("dns.rcode", u64::from(header[3] & 15));
@@ -21,6 +34,7 @@ impl Said {
         for _ in 0..word(4).min(RECORDS_MAX) {
             let mut name = vec![];
             let Some(end) = read_name(bytes, at, &mut name) else {
+                unit.word("dns.malformed_data", "");
                 return;
             };
             let Some(kind) = bytes.get(end..end + 4) else {
@@ -37,6 +51,7 @@ impl Said {
         for _ in 0..word(6).min(RECORDS_MAX) {
             let mut name = vec![];
             let Some(end) = read_name(bytes, at, &mut name) else {
+                unit.word("dns.malformed_data", "");
                 return;
             };
             let Some(fixed) = bytes.get(end..end + 10) else {
@@ -50,6 +65,76 @@ impl Said {
             unit.add(ANSWERS, &name);
             at = end + 10 + usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
         }
+    }
+}
+
+/// What a message says, for a line; none where there is none.
+pub(in super::super) fn records(bytes: &[u8]) -> Option<eve::DnsMessage> {
+    let header = bytes.first_chunk::<12>()?;
+    let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    let mut told = eve::DnsMessage {
+        id: word(0),
+        flags: word(2),
+        ..eve::DnsMessage::default()
+    };
+    let short = |at: usize| {
+        let b = bytes.get(at..at + 2)?;
+        Some(u16::from_be_bytes([b[0], b[1]]))
+    };
+    let mut at = 12;
+    for _ in 0..word(4).min(TOLD_MAX) {
+        let mut name = vec![];
+        let Some(end) = read_name(bytes, at, &mut name) else {
+            return Some(told);
+        };
+        let Some(kind) = short(end) else {
+            return Some(told);
+        };
+        told.questions.push((name, kind));
+        at = end + 4;
+    }
+    for _ in 0..word(6).min(TOLD_MAX) {
+        let mut name = vec![];
+        let Some(end) = read_name(bytes, at, &mut name) else {
+            return Some(told);
+        };
+        let Some(fixed) = bytes.get(end..end + 10) else {
+            return Some(told);
+        };
+        let kind = u16::from_be_bytes([fixed[0], fixed[1]]);
+        let ttl = u32::from_be_bytes([fixed[4], fixed[5], fixed[6], fixed[7]]);
+        let len = usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
+        let from = end + 10;
+        let Some(data) = bytes.get(from..from + len) else {
+            return Some(told);
+        };
+        told.answers.push(eve::DnsAnswer {
+            name,
+            kind,
+            ttl,
+            data: data_text(bytes, from, data, kind),
+        });
+        at = from + len;
+    }
+    Some(told)
+}
+
+/// The data of a record as text: addresses, names, texts; none where Suricata writes none.
+fn data_text(bytes: &[u8], from: usize, data: &[u8], kind: u16) -> Option<Vec<u8>> {
+    let name = |at: usize| {
+        let mut name = vec![];
+        read_name(bytes, at, &mut name).map(|_| name)
+    };
+    match (kind, data) {
+        (1, [a, b, c, d]) => Some(format!("{a}.{b}.{c}.{d}").into_bytes()),
+        (28, six) if six.len() == 16 => {
+            let words = six.chunks(2).map(|w| format!("{:02x}{:02x}", w[0], w[1]));
+            Some(words.collect::<Vec<_>>().join(":").into_bytes())
+        }
+        (2 | 5 | 12, _) => name(from),
+        (15, [_, _, _, ..]) => name(from + 2),
+        (16, [len, text @ ..]) => Some(text[..text.len().min((*len).into())].to_vec()),
+        _ => None,
     }
 }
 
@@ -82,6 +167,7 @@ fn read_name(bytes: &[u8], start: usize, name: &mut Vec<u8>) -> Option<usize> {
     None
 }
 
+const MESSAGE: Buffer = Buffer::named("dns.message");
 const QUERY: Buffer = Buffer::named("dns.query");
 const QUERY_NAME: Buffer = Buffer::named("dns.query.name");
 const QUERIES: Buffer = Buffer::named("dns.queries.rrname");
@@ -89,5 +175,9 @@ const ANSWER_NAME: Buffer = Buffer::named("dns.answer.name");
 const ANSWERS: Buffer = Buffer::named("dns.answers.rrname");
 /// Records of one section that are read.
 const RECORDS_MAX: u16 = 256;
+/// The highest number of an operation that is assigned (IANA, "DNS OpCodes").
+const OPCODE_MAX: u8 = 6;
+/// Records of one section that a line tells.
+const TOLD_MAX: u16 = 64;
 const LABELS_MAX: usize = 255;
 const NAME_MAX: usize = 1025;

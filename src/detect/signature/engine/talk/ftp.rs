@@ -2,6 +2,7 @@
 
 use super::super::super::buffer::Buffer;
 use super::Said;
+use crate::model::Addr;
 
 /// What is kept of a connection.
 #[derive(Debug, Default)]
@@ -16,6 +17,7 @@ impl Said {
         let mut waiting = std::mem::take(&mut self.more().ftp.waiting[half]);
         waiting.extend_from_slice(bytes);
         let mut rest = &waiting[..];
+        let client = self.client;
         while let Some(end) = rest.iter().position(|b| *b == b'\n') {
             let line = rest[..end].trim_ascii_end();
             rest = &rest[end + 1..];
@@ -26,13 +28,31 @@ impl Said {
                 continue;
             }
             let at = line.iter().position(|b| *b == b' ').unwrap_or(line.len());
+            let argument = line.get(at + 1..).unwrap_or_default();
+            if line[..at].eq_ignore_ascii_case(b"PORT")
+                && address_of(argument).is_some_and(|a| a != client)
+            {
+                unit.word("ftpbounce", "");
+            }
             unit.add(COMMAND, &line[..at]);
             if let Some(data) = line.get(at + 1..) {
                 unit.add(DATA, data);
             }
         }
-        let rest = if rest.len() > LINE_MAX { &[] } else { rest };
+        let is_long = rest.len() > LINE_MAX;
+        let rest = if is_long { &[] } else { rest };
         self.more().ftp.waiting[half] = rest.to_vec();
+        if is_long {
+            let unit = self.begin(half);
+            unit.is_whole = true;
+            unit.word(
+                match half {
+                    0 => "ftp.request_command_too_long",
+                    _ => "ftp.response_command_too_long",
+                },
+                "",
+            );
+        }
     }
 
     /// Bytes of a file.
@@ -59,6 +79,17 @@ impl Said {
         self.tell_file(half, &file, is_whole);
         self.file = file;
     }
+}
+
+/// The address in the argument of PORT: `h1,h2,h3,h4,p1,p2` (RFC 959 section 4.1.2).
+fn address_of(argument: &[u8]) -> Option<Addr> {
+    let text = std::str::from_utf8(argument).ok()?;
+    let mut numbers = text.split(',').map(|n| n.trim().parse::<u8>());
+    let mut octets = [0; 4];
+    for octet in &mut octets {
+        *octet = numbers.next()?.ok()?;
+    }
+    Some(Addr::from_v4(octets))
 }
 
 const COMMAND: Buffer = Buffer::named("ftp.command");

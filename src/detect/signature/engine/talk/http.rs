@@ -2,9 +2,12 @@
 
 use super::super::super::buffer::Buffer;
 use super::super::unit::Unit;
-use super::{FILE, Said, mime, uri};
+use super::files::{self, FileFacts};
+use super::upgrade::Upgrade;
+use super::{FILE, Said, heads, mime, uri};
 use crate::reassemble::app::Head;
 use std::borrow::Cow;
+use std::collections::VecDeque;
 
 /// What is kept of a connection.
 #[derive(Debug, Default)]
@@ -12,6 +15,8 @@ pub(super) struct Http {
     bodies: [Body; 2],
     /// Bytes that came with the message that told the protocol.
     pub unread: Vec<(usize, Vec<u8>)>,
+    /// Names of what was asked for and not answered yet, where rules ask for names of files.
+    asked: VecDeque<Vec<u8>>,
 }
 
 /// The body of one direction.
@@ -25,12 +30,21 @@ struct Body {
     /// What parts the files of a form.
     boundary: Option<Vec<u8>>,
     is_open: bool,
+    /// The name of the file, and what is known of all of it.
+    name: Vec<u8>,
+    facts: FileFacts,
 }
 
 impl Http {
     /// Memory that it takes beside itself.
     pub fn room(&self) -> usize {
-        self.bodies.iter().map(|b| b.bytes.capacity()).sum()
+        let asked = self.asked.iter().map(Vec::capacity).sum::<usize>();
+        asked
+            + self
+                .bodies
+                .iter()
+                .map(|b| b.bytes.capacity())
+                .sum::<usize>()
     }
 }
 
@@ -136,6 +150,17 @@ impl Said {
         let body = &mut self.http.bodies[half];
         body.is_file = matches!(method, b"POST" | b"PUT");
         body.boundary = mime::boundary(content_type);
+        if self.limits.wanted.files {
+            let path = uri::normal(target);
+            let end = path.iter().position(|b| *b == b'?').unwrap_or(path.len());
+            body.name = path[..end].to_vec();
+            if self.http.asked.len() < ASKED_MAX {
+                self.http.asked.push_back(body.name.clone());
+            }
+        }
+        if method == b"CONNECT" && head.stream == 0 {
+            self.upgrade = Upgrade::Asked;
+        }
         let unit = self.begin(half);
         unit.add(METHOD, method);
         unit.add(URI_RAW, target);
@@ -166,6 +191,8 @@ impl Said {
             unit.word("http.request_auth_unrecognized", "");
         }
         fields.tell(unit, "cookie", REQUEST_HEADER);
+        header_names(unit, head);
+        heads::of_request(unit, head);
     }
 
     /// An answer.
@@ -175,6 +202,20 @@ impl Said {
         self.begin_message(half);
         let body = &mut self.http.bodies[half];
         (body.is_file, body.boundary) = (true, None);
+        if self.limits.wanted.files && !status.starts_with(b"1") {
+            let asked = self.http.asked.pop_front().unwrap_or_default();
+            let field = fields.get("content-disposition").unwrap_or_default();
+            body.name = files::name_in(field, b"filename").unwrap_or(asked);
+        }
+        if self.upgrade == Upgrade::Asked {
+            let agreed = status.starts_with(b"2");
+            self.upgrade = if agreed {
+                Upgrade::Agreed
+            } else {
+                Upgrade::None
+            };
+        }
+        let is_asked = self.begun[1] < self.begun[0];
         let unit = self.begin(half);
         unit.add(PROTOCOL, version);
         unit.add(STAT_CODE, status);
@@ -186,6 +227,33 @@ impl Said {
             }
         }
         fields.tell(unit, "set-cookie", RESPONSE_HEADER);
+        header_names(unit, head);
+        heads::of_answer(unit, head, is_asked);
+        if self.limits.wanted.events {
+            self.share_events();
+        }
+    }
+
+    /// What is odd about a transaction is asked of both its sides: each gets what the other one said.
+    fn share_events(&mut self) {
+        let Some(answer) = self.units.last() else {
+            return;
+        };
+        let transaction = answer.transaction;
+        let mut asked = self.units.iter().chain(&self.asked);
+        let asked = asked.find(|u| u.direction == 0 && u.transaction == transaction);
+        let asked: Vec<_> = asked.map(|u| u.events().collect()).unwrap_or_default();
+        let answered: Vec<_> = answer.events().collect();
+        if !answered.is_empty() {
+            let mut unit = Unit::new(0, transaction, self.limits.wanted);
+            unit.is_whole = true;
+            answered.iter().for_each(|e| unit.word(e, ""));
+            let at = self.units.len() - 1;
+            self.units.insert(at, unit);
+        }
+        if let Some(answer) = self.units.last_mut() {
+            asked.iter().for_each(|e| answer.word(e, ""));
+        }
     }
 
     /// A part of a body.
@@ -197,6 +265,16 @@ impl Said {
         let body = &mut self.http.bodies[half];
         if !body.is_open || bytes.is_empty() {
             return;
+        }
+        if limits.wanted.files && body.is_file && body.boundary.is_none() {
+            if body.facts.is_empty() {
+                body.facts = FileFacts::new(&limits.wanted);
+            }
+            body.facts.take(bytes);
+        }
+        let is = |u: &&mut Unit| u.direction == half && !u.is_whole;
+        if let Some(unit) = self.units.iter_mut().rfind(is) {
+            unit.body_bytes += bytes.len() as u64;
         }
         let room = limits.body_max.saturating_sub(body.bytes.len());
         body.bytes
@@ -213,18 +291,31 @@ impl Said {
             return;
         }
         self.tell_body(half);
-        self.http.bodies[half].is_open = false;
-        self.http.bodies[half].bytes.clear();
+        let body = &mut self.http.bodies[half];
+        body.is_open = false;
         let is = |u: &&mut Unit| u.direction == half && !u.is_whole;
         if let Some(unit) = self.units.iter_mut().rfind(is) {
+            if !body.facts.is_empty() {
+                std::mem::take(&mut body.facts).tell(unit);
+            }
+            // of what was left out nothing is known
+            let is_all = unit.wanted().files && body.bytes.len() < self.limits.body_max;
+            if let Some(boundary) = body.boundary.take().filter(|_| is_all) {
+                for (name, content) in mime::named_files(&body.bytes, &boundary) {
+                    files::whole(unit, &name, content);
+                }
+            }
             unit.is_whole = true;
         }
+        body.bytes.clear();
     }
 
     fn begin_message(&mut self, half: usize) {
         self.body_end(half);
         let body = &mut self.http.bodies[half];
         (body.known, body.is_open) = (0, true);
+        body.facts = FileFacts::default();
+        body.name.clear();
         body.bytes.clear();
     }
 
@@ -236,6 +327,7 @@ impl Said {
         body.known = body.bytes.len();
         let bytes = std::mem::take(&mut body.bytes);
         let (is_file, boundary) = (body.is_file, body.boundary.clone());
+        let name = std::mem::take(&mut body.name);
         let is = |u: &&mut Unit| u.direction == half && !u.is_whole;
         if let Some(unit) = self.units.iter_mut().rfind(is) {
             unit.replace(
@@ -254,11 +346,24 @@ impl Said {
                     }
                     files.iter().skip(1).for_each(|f| unit.add(FILE, f));
                 }
-                None if is_file => unit.replace(FILE, &bytes),
+                None if is_file => {
+                    files::begins(unit, &name);
+                    unit.replace(FILE, &bytes);
+                }
                 None => {}
             }
         }
+        self.http.bodies[half].name = name;
         self.http.bodies[half].bytes = bytes;
+    }
+}
+
+/// The names of the fields of HTTP/2, each.
+fn header_names(unit: &mut Unit, head: &Head<'_>) {
+    if head.stream > 0 && unit.wants(HEADER_NAME) {
+        head.headers
+            .iter()
+            .for_each(|(name, _)| unit.add(HEADER_NAME, name));
     }
 }
 
@@ -321,10 +426,13 @@ const HOST: Buffer = Buffer::named("http.host");
 const HOST_RAW: Buffer = Buffer::named("http.host.raw");
 const REQUEST_HEADER: Buffer = Buffer::named("http.request_header");
 const RESPONSE_HEADER: Buffer = Buffer::named("http.response_header");
+const HEADER_NAME: Buffer = Buffer::named("http2.header_name");
 const STAT_CODE: Buffer = Buffer::named("http.stat_code");
 const STAT_MSG: Buffer = Buffer::named("http.stat_msg");
 const RESPONSE_LINE: Buffer = Buffer::named("http.response_line");
 
+/// Requests without an answer of which the names are kept.
+const ASKED_MAX: usize = 128;
 const SHARED: &[(&str, Buffer)] = &[
     ("connection", Buffer::named("http.connection")),
     ("content-type", Buffer::named("http.content_type")),

@@ -1,7 +1,7 @@
 //! SMTP (RFC 5321): commands, and what mails carry.
 
 use super::super::super::buffer::Buffer;
-use super::{FILE, Said, mime};
+use super::{FILE, Said, files, mime};
 
 /// What is kept of a connection.
 #[derive(Debug, Default)]
@@ -122,7 +122,10 @@ impl Said {
         mime::contents(&self.more().mail.message, 0, &mut contents);
         let limit = self.limits.body_max;
         let unit = self.open(0);
-        for (n, content) in contents.iter().enumerate() {
+        for (name, content) in contents.iter().filter(|c| is_whole && !c.0.is_empty()) {
+            files::whole(unit, name, content);
+        }
+        for (n, (_, content)) in contents.iter().enumerate() {
             let content = &content[..content.len().min(limit)];
             match n {
                 0 => unit.replace_all(FILE, content),

@@ -1,5 +1,7 @@
 //! Messages of several parts (RFC 2046), and how their content is written (RFC 2045).
 
+use super::files::name_in;
+
 /// What parts a form or a mail, by its `Content-Type`.
 pub(super) fn boundary(content_type: &[u8]) -> Option<Vec<u8>> {
     let lower = content_type.to_ascii_lowercase();
@@ -24,6 +26,18 @@ pub(super) fn files<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<&'a [u8]> {
     let is_file = |head: &[u8]| find(&head.to_ascii_lowercase(), b"filename", 0).is_some();
     let files = parts.into_iter().filter(|(head, _)| is_file(head));
     files.map(|(_, content)| content).collect()
+}
+
+/// As [`files`], with their names.
+pub(super) fn named_files<'a>(body: &'a [u8], boundary: &[u8]) -> Vec<(Vec<u8>, &'a [u8])> {
+    let named = |(head, content): (&[u8], &'a [u8])| {
+        let value = field(head, "content-disposition")?;
+        Some((name_in(&value, b"filename")?, content))
+    };
+    parts(body, boundary)
+        .into_iter()
+        .filter_map(named)
+        .collect()
 }
 
 /// Head and content of each part.
@@ -96,8 +110,8 @@ pub(super) fn field(head: &[u8], name: &str) -> Option<Vec<u8>> {
     found
 }
 
-/// The contents of a mail that are no containers, decoded: each is a file to rules.
-pub(super) fn contents(message: &[u8], depth: usize, out: &mut Vec<Vec<u8>>) {
+/// The contents of a mail that are no containers, decoded, with their names: each is a file to rules.
+pub(super) fn contents(message: &[u8], depth: usize, out: &mut Vec<(Vec<u8>, Vec<u8>)>) {
     let (head, content) = split_head(message);
     let kind = field(head, "content-type").unwrap_or_default();
     if let Some(boundary) = boundary(&kind) {
@@ -118,11 +132,14 @@ pub(super) fn contents(message: &[u8], depth: usize, out: &mut Vec<Vec<u8>>) {
         return;
     }
     let coding = field(head, "content-transfer-encoding").unwrap_or_default();
-    out.push(match coding.to_ascii_lowercase().as_slice() {
+    let disposition = field(head, "content-disposition").unwrap_or_default();
+    let name = name_in(&disposition, b"filename").or_else(|| name_in(&kind, b"name"));
+    let content = match coding.to_ascii_lowercase().as_slice() {
         b"base64" => super::super::super::matcher::base64_of(content),
         b"quoted-printable" => quoted(content),
         _ => content.to_vec(),
-    });
+    };
+    out.push((name.unwrap_or_default(), content));
 }
 
 /// Quoted-printable (RFC 2045 section 6.7).
@@ -187,7 +204,7 @@ mod tests {
         let mail = b"Subject: x\r\nContent-Type: multipart/mixed;\r\n boundary=q\r\n\r\n--q\r\nContent-Transfer-Encoding: base64\r\n\r\naGVs\r\nbG8=\r\n--q\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\na=3Db=\r\nc\r\n--q--\r\n";
         let mut out = vec![];
         contents(mail, 0, &mut out);
-        assert_eq!(out[0], b"hello");
-        assert_eq!(out[1], b"a=bc\r\n");
+        assert_eq!(out[0].1, b"hello");
+        assert_eq!(out[1].1, b"a=bc\r\n");
     }
 }

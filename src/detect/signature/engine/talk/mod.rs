@@ -1,18 +1,25 @@
 //! What conversations say, as buffers of transactions. A protocol is a file here.
 
 mod asn;
+mod dce;
 mod dns;
+mod files;
 mod ftp;
+mod heads;
 mod http;
+mod industry;
 mod mail;
 mod mime;
 mod mqtt;
+mod remote;
 mod sip;
 mod smb;
 mod ssh;
 mod tls;
+mod upgrade;
 mod uri;
 
+pub(super) use dns::records as dns_records;
 pub(super) use tls::told_later;
 
 use super::super::buffer::Buffer;
@@ -20,9 +27,11 @@ use super::super::settings::EngineSettings;
 use super::unit::Unit;
 use super::wanted::Wanted;
 use crate::ledger::Tally;
-use crate::model::{AppProto, prefetch};
+use crate::model::{Addr, AppProto, prefetch};
 use crate::reassemble::app::{Ears, Heard, Listener, Message, Visitor};
 use crate::reassemble::stream::Piece;
+use std::collections::VecDeque;
+use upgrade::Upgrade;
 
 /// A conversation that is read.
 #[derive(Debug, Default)]
@@ -38,11 +47,15 @@ pub(super) struct Talk {
 pub(super) struct Said {
     /// Sides of transactions that are open.
     pub units: Vec<Unit>,
+    /// What clients asked and was not answered yet: alerts about the answers tell of it.
+    asked: VecDeque<Unit>,
     proto: AppProto,
     /// Transactions that were begun, by direction.
     begun: [u64; 2],
     limits: Limits,
     time_ns: i64,
+    /// The client's address.
+    client: Addr,
     http: http::Http,
     /// Of protocols that few conversations speak.
     more: Option<Box<More>>,
@@ -51,6 +64,9 @@ pub(super) struct Said {
     file: Vec<u8>,
     /// The protocol is one of which nothing is read here.
     is_unread: bool,
+    /// On the way to TLS, and what the conversation was before.
+    upgrade: Upgrade,
+    was: &'static str,
 }
 
 /// What the parts of protocols keep that few conversations speak.
@@ -62,13 +78,17 @@ struct More {
     smb: smb::Smb,
     kerberos: asn::Kerberos,
     mqtt: mqtt::Mqtt,
+    dce: dce::Dce,
+    industry: industry::Industry,
+    remote: remote::Remote,
 }
 
 impl More {
     /// Memory that it takes.
     fn room(&self) -> usize {
         let kept = self.mail.room() + self.smb.room() + self.kerberos.room() + self.mqtt.room();
-        size_of::<Self>() + kept
+        let rare = self.dce.room() + self.industry.room() + self.remote.room();
+        size_of::<Self>() + kept + rare
     }
 }
 
@@ -112,6 +132,7 @@ impl Talk {
     /// The application protocol in Suricata's word; empty while it is not known.
     pub fn application(&self) -> &'static str {
         match self.listener.proto() {
+            AppProto::Unknown if !self.said.was.is_empty() => self.said.was,
             AppProto::Unknown if self.listener.is_done() => "failed",
             AppProto::NetbiosSsn => "smb",
             proto => proto.name(),
@@ -148,10 +169,44 @@ impl Talk {
 
     /// Memory that it takes, about.
     pub fn room(&self) -> usize {
-        let units = self.said.units.iter().map(Unit::room).sum::<usize>();
-        let kept = self.said.file.capacity() + self.said.http.room();
-        let more = self.said.more.as_ref().map_or(0, |m| m.room());
+        let said = &self.said;
+        let units = said.units.iter().chain(&said.asked).map(Unit::room);
+        let units = units.sum::<usize>() + said.asked.len() * size_of::<Unit>();
+        let kept = said.file.capacity() + said.http.room();
+        let more = said.more.as_ref().map_or(0, |m| m.room());
         self.listener.room() + units + kept + more
+    }
+
+    /// Keeps what a client asked until its answer is whole; what has no answer goes with time.
+    pub fn keep(&mut self, unit: Unit) {
+        let asked = &mut self.said.asked;
+        let pairs = matches!(
+            self.said.proto,
+            AppProto::Http | AppProto::Http2 | AppProto::Tls | AppProto::Dns | AppProto::Ssh
+        );
+        match unit.direction {
+            0 if pairs => {
+                if asked.len() >= ASKED_MAX {
+                    asked.pop_front();
+                }
+                asked.push_back(unit);
+            }
+            1 => {
+                while asked
+                    .front()
+                    .is_some_and(|u| u.transaction <= unit.transaction)
+                {
+                    asked.pop_front();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What was asked with a transaction that is answered.
+    pub fn asked(&self, transaction: u64) -> Option<&Unit> {
+        let mut asked = self.said.asked.iter();
+        asked.find(|u| u.transaction == transaction)
     }
 
     /// Sides of transactions that rules are to be tried with.
@@ -167,7 +222,7 @@ impl Talk {
         piece: &Piece<'_>,
         tally: &mut Tally,
     ) {
-        self.said.time_ns = heard.time_ns;
+        self.said.hears(heard);
         self.said.is_stream = true;
         self.pieces = self.pieces.wrapping_add(1);
         let before = self.listener.proto();
@@ -183,7 +238,7 @@ impl Talk {
 
     /// Takes a datagram.
     pub fn datagram(&mut self, ears: &mut Ears, heard: &Heard<'_>, tally: &mut Tally) {
-        self.said.time_ns = heard.time_ns;
+        self.said.hears(heard);
         let before = self.listener.proto();
         self.listener
             .datagram(ears, heard, tally, &mut Sink::of(&mut self.said, before));
@@ -192,7 +247,7 @@ impl Talk {
 
     /// No more of a half comes.
     pub fn end(&mut self, ears: &mut Ears, heard: &Heard<'_>, tally: &mut Tally) {
-        self.said.time_ns = heard.time_ns;
+        self.said.hears(heard);
         let proto = self.listener.proto();
         self.listener
             .end(ears, heard, tally, &mut Sink::of(&mut self.said, proto));
@@ -200,8 +255,31 @@ impl Talk {
         self.said.end(heard.half);
     }
 
+    /// What follows is TLS: it is heard from the start.
+    #[cold]
+    fn upgrade(&mut self) {
+        let was = self.application();
+        self.listener = Listener::default();
+        let mut units = std::mem::take(&mut self.said.units);
+        units.iter_mut().for_each(|u| u.is_whole = true);
+        self.said = Said {
+            units,
+            was,
+            begun: self.said.begun,
+            limits: self.said.limits,
+            time_ns: self.said.time_ns,
+            client: self.said.client,
+            is_stream: true,
+            ..Said::default()
+        };
+    }
+
     /// What was heard while the protocol was not known yet is read now that it is.
     fn told(&mut self) {
+        if self.said.upgrade == Upgrade::Agreed {
+            self.upgrade();
+            return;
+        }
         self.said.proto = self.listener.proto();
         let kept = std::mem::take(&mut self.said.http.unread);
         for (half, bytes) in kept {
@@ -209,10 +287,15 @@ impl Talk {
         }
         if self.listener.is_done() {
             // nothing more comes of what TLS says in the clear
-            self.said
-                .units
-                .iter_mut()
-                .for_each(|u| u.is_whole |= self.said.proto == AppProto::Tls);
+            let is_tls = self.said.proto == AppProto::Tls;
+            for unit in self.said.units.iter_mut().filter(|u| is_tls && !u.is_whole) {
+                if unit.certificates > 0 {
+                    let count = u64::from(unit.certificates);
+                    unit.number("tls.cert_chain_len", count);
+                    unit.number("tls_cert_chain_len", count);
+                }
+                unit.is_whole = true;
+            }
         }
     }
 }
@@ -251,6 +334,11 @@ impl Visitor for Sink<'_> {
 }
 
 impl Said {
+    fn hears(&mut self, heard: &Heard<'_>) {
+        self.time_ns = heard.time_ns;
+        self.client = heard.ends.addrs[0];
+    }
+
     /// What the part of a rarer protocol keeps.
     fn more(&mut self) -> &mut More {
         self.more.get_or_insert_default()
@@ -260,8 +348,16 @@ impl Said {
     fn bytes(&mut self, half: usize, bytes: &[u8]) {
         match self.proto {
             AppProto::Ssh => self.ssh(half, bytes),
-            AppProto::Smtp => self.mail(half, bytes),
-            AppProto::Ftp => self.ftp(half, bytes),
+            AppProto::Smtp => {
+                self.look_for_upgrade(half, bytes);
+                self.mail(half, bytes);
+            }
+            AppProto::Ftp => {
+                self.look_for_upgrade(half, bytes);
+                self.ftp(half, bytes);
+            }
+            // nothing else of them is read
+            AppProto::Imap | AppProto::Pop3 => self.look_for_upgrade(half, bytes),
             AppProto::FtpData => self.ftp_data(half, bytes),
             AppProto::Smb | AppProto::NetbiosSsn => self.smb(half, bytes),
             AppProto::Sip => self.sip(half, bytes),
@@ -269,6 +365,15 @@ impl Said {
             AppProto::Krb5 if self.is_stream => self.kerberos_stream(half, bytes),
             AppProto::Krb5 => self.kerberos(half, bytes),
             AppProto::Snmp => self.snmp(half, bytes),
+            AppProto::Dcerpc if self.is_stream => self.dce_stream(half, bytes),
+            AppProto::Dcerpc => self.dce_datagram(half, bytes),
+            AppProto::Modbus => self.modbus(half, bytes),
+            AppProto::Dnp3 => self.dnp3(half, bytes),
+            AppProto::Enip => self.enip(half, bytes),
+            AppProto::Nfs => self.nfs(half, bytes),
+            AppProto::Rfb => self.rfb(half, bytes),
+            AppProto::Ike => self.ike(half, bytes),
+            AppProto::Dhcp => self.dhcp(half, bytes),
             _ => self.is_unread = true,
         }
     }
@@ -319,6 +424,8 @@ impl Said {
     }
 }
 
+/// Requests of a conversation that are kept for their answers.
+const ASKED_MAX: usize = 16;
 const FILE: Buffer = Buffer::named("file.data");
 /// Of so many pieces the memory is counted once.
 const COUNTED: u8 = 8;

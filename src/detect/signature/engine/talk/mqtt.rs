@@ -10,6 +10,7 @@ pub(super) struct Mqtt {
     waiting: [Vec<u8>; 2],
     /// As the client said; properties came with 5.
     version: u8,
+    is_connected: bool,
 }
 
 impl Mqtt {
@@ -44,6 +45,8 @@ impl Said {
     fn mqtt_packet(&mut self, half: usize, first: u8, body: &[u8]) {
         let kind = first >> 4;
         let mut reader = Reader(body);
+        let before = self.more().mqtt.is_connected;
+        self.more().mqtt.is_connected |= kind == 1;
         if kind == 1 {
             let version = reader.text().and_then(|_| reader.byte());
             self.more().mqtt.version = version.unwrap_or(0);
@@ -51,11 +54,22 @@ impl Said {
         let version = self.more().mqtt.version;
         let unit = self.begin(half);
         unit.is_whole = true;
+        match kind {
+            1 if before => unit.word("mqtt.double_connect", ""),
+            2..=14 if !before => unit.word("mqtt.missing_connect", ""),
+            _ => {}
+        }
         let Some(name) = KINDS.get(usize::from(kind)) else {
             return;
         };
         unit.word("mqtt.type", *name);
         unit.word("mqtt.qos", (first >> 1 & 3).to_string());
+        unit.word("mqtt.flags", "");
+        for (bit, name) in [(8, "dup"), (1, "retain")] {
+            if first & bit != 0 {
+                unit.word("mqtt.flags", name);
+            }
+        }
         if version > 0 {
             unit.number("mqtt.protocol_version", version.into());
         }
@@ -75,6 +89,7 @@ fn connect(body: &[u8], unit: &mut Unit) -> Option<()> {
     let mut r = Reader(body);
     unit.add(PROTOCOL, r.text()?);
     let (version, flags) = (r.byte()?, r.byte()?);
+    unit.word("mqtt.connect.flags", "");
     for (bit, name) in FLAGS {
         if flags & bit != 0 {
             unit.word("mqtt.connect.flags", name);

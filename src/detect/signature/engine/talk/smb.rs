@@ -1,6 +1,8 @@
-//! SMB 1 and 2 ([MS-CIFS], [MS-SMB2]): what is written to files and read from them.
+//! SMB 1 and 2 ([MS-CIFS], [MS-SMB2]): what is written to files and read from them, shares, who logs on, and what pipes carry.
 
-use super::Said;
+use super::super::super::buffer::Buffer;
+use super::files::{self, FileFacts};
+use super::{Said, dce};
 
 /// What is kept of a connection.
 #[derive(Debug, Default)]
@@ -8,13 +10,52 @@ pub(super) struct Smb {
     waiting: [Vec<u8>; 2],
     /// Bytes of the file of each direction.
     files: [Vec<u8>; 2],
+    facts: [FileFacts; 2],
+    /// Names of files that are to be opened, by message; of open ones, by file; files that are read, by message; shares that are asked for.
+    creates: Kept<Vec<u8>>,
+    names: Kept<Vec<u8>>,
+    reads: Kept<u64>,
+    trees: Kept<Vec<u8>>,
+}
+
+/// The latest of what is kept by number.
+#[derive(Debug)]
+struct Kept<T>(Vec<(u64, T)>);
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Kept(vec![])
+    }
+}
+
+impl<T> Kept<T> {
+    fn push(&mut self, number: u64, value: T) {
+        if self.0.len() >= KEPT_MAX {
+            self.0.remove(0);
+        }
+        self.0.push((number, value));
+    }
+
+    fn take(&mut self, number: u64) -> Option<T> {
+        let at = self.0.iter().rposition(|k| k.0 == number)?;
+        Some(self.0.remove(at).1)
+    }
+
+    fn get(&self, number: u64) -> Option<&T> {
+        self.0.iter().rfind(|k| k.0 == number).map(|k| &k.1)
+    }
 }
 
 impl Smb {
     /// Memory that it takes beside itself.
     pub fn room(&self) -> usize {
-        let kept = self.waiting.iter().chain(&self.files);
-        kept.map(Vec::capacity).sum()
+        let kept = self.waiting.iter().chain(&self.files).map(Vec::capacity);
+        let names = [&self.creates, &self.names, &self.trees];
+        let names = names
+            .iter()
+            .flat_map(|k| &k.0)
+            .map(|(_, name)| name.capacity());
+        kept.chain(names).sum()
     }
 }
 
@@ -49,9 +90,11 @@ impl Said {
 
     /// One message of SMB 1, and the commands that follow in it ([MS-CIFS] 2.2.3.4).
     fn smb1(&mut self, half: usize, message: &[u8]) {
-        let Some(mut command) = message.get(4).copied() else {
+        let Some(head) = message.get(..32) else {
             return;
         };
+        let mut command = head[4];
+        let of = u64::from(u16::from_le_bytes([head[30], head[31]]));
         let mut at = 32;
         for _ in 0..ANDX_MAX {
             let Some(words) = message.get(at).map(|n| usize::from(*n) * 2) else {
@@ -60,35 +103,15 @@ impl Said {
             let Some(params) = message.get(at + 1..at + 1 + words) else {
                 return;
             };
-            let word = |n: usize| {
-                let b = params.get(n..n + 2)?;
-                Some(u16::from_le_bytes([b[0], b[1]]) as usize)
-            };
-            let data = match (command, half) {
-                // READ_ANDX answer: length at 10, offset at 12, high part of the length at 14
-                (0x2e, 1) if words >= 24 => {
-                    let len = word(10).zip(word(14)).map(|(l, h)| h << 16 | l);
-                    word(12).zip(len)
-                }
-                // WRITE_ANDX: length at 20, offset at 22, high part of the length at 18
-                (0x2f, 0) if words >= 24 => {
-                    let len = word(20).zip(word(18)).map(|(l, h)| h << 16 | l);
-                    word(22).zip(len)
-                }
-                _ => None,
-            };
-            if let Some((from, len)) = data {
-                let end = from.saturating_add(len).min(message.len());
-                self.smb_file(half, message.get(from..end).unwrap_or_default());
-            }
-            if let (0x04, 0) = (command, half) {
-                self.smb_close();
-            }
+            let data_at = at + 3 + words;
+            self.smb1_command(half, command, params, (message, data_at), of);
             let is_chained = matches!(
                 command,
                 0x24 | 0x2d | 0x2e | 0x2f | 0x73 | 0x74 | 0x75 | 0xa2
             );
-            let (Some(next), Some(offset)) = (params.first().copied(), word(2)) else {
+            let word = params.get(2..4);
+            let offset = word.map(|b| usize::from(u16::from_le_bytes([b[0], b[1]])));
+            let (Some(next), Some(offset)) = (params.first().copied(), offset) else {
                 return;
             };
             if !is_chained || next == 0xff || offset <= at {
@@ -98,34 +121,85 @@ impl Said {
         }
     }
 
+    /// A command of SMB 1: its parameters, and where in the message its data begins; `of` is the number of the message.
+    fn smb1_command(
+        &mut self,
+        half: usize,
+        command: u8,
+        params: &[u8],
+        (message, data_at): (&[u8], usize),
+        of: u64,
+    ) {
+        let word = |n: usize| {
+            let b = params.get(n..n + 2)?;
+            Some(usize::from(u16::from_le_bytes([b[0], b[1]])))
+        };
+        let file = |n: usize| word(n).map(|fid| fid as u64);
+        let part = |from: Option<usize>, len: Option<usize>| {
+            let (from, len) = from.zip(len)?;
+            let end = from.saturating_add(len).min(message.len());
+            message.get(from..end)
+        };
+        let long = |low: usize, high: usize| Some(word(high)? << 16 | word(low)?);
+        let is_unicode = message.get(11).is_some_and(|flags| flags & 0x80 != 0);
+        let data = message.get(data_at..).unwrap_or_default();
+        match (command, half) {
+            // READ_ANDX: whose answer has its length at 10, offset at 12, high part of the length at 14
+            (0x2e, 0) => {
+                let fid = file(4).unwrap_or(0);
+                self.more().smb.reads.push(of, fid);
+            }
+            (0x2e, 1) if params.len() >= 24 => {
+                let fid = self.more().smb.reads.take(of).unwrap_or(0);
+                let bytes = part(word(12), long(10, 14)).unwrap_or_default();
+                self.smb_file(half, fid, bytes);
+            }
+            // WRITE_ANDX: length at 20, offset at 22, high part of the length at 18
+            (0x2f, 0) if params.len() >= 24 => {
+                let bytes = part(word(22), long(20, 18)).unwrap_or_default();
+                self.smb_file(half, file(4).unwrap_or(0), bytes);
+            }
+            (0x04, 0) => self.smb_close(),
+            // NT_CREATE_ANDX: length of the name at 5, which is padded to an even place
+            (0xa2, 0) => {
+                let padded = data_at + usize::from(is_unicode && data_at % 2 == 1);
+                let name = part(Some(padded), word(5)).unwrap_or_default();
+                self.more().smb.creates.push(of, plain(name));
+            }
+            (0xa2, 1) => {
+                if let Some(name) = self.more().smb.creates.take(of) {
+                    self.more().smb.names.push(file(5).unwrap_or(0), name);
+                }
+            }
+            // TRANSACTION, in pipes: count and offset of the data
+            (0x25, 0) => {
+                let bytes = part(word(24), word(22)).unwrap_or_default();
+                self.smb_pipe(half, bytes);
+            }
+            (0x25, 1) => {
+                let bytes = part(word(14), word(12)).unwrap_or_default();
+                self.smb_pipe(half, bytes);
+            }
+            // TREE_CONNECT_ANDX: the password, then the path, then the service
+            (0x75, 0) => {
+                let path = data.get(word(6).unwrap_or(0)..).unwrap_or_default();
+                let path = plain(until_nul(path, is_unicode));
+                self.smb_tree(of, path);
+            }
+            (0x75, 1) => self.smb_tree_answer(of, data.starts_with(b"IPC")),
+            (0x73, 0) => self.smb_logon(data),
+            _ => {}
+        }
+    }
+
     /// Messages of SMB 2 that may follow each other ([MS-SMB2] 2.2.1).
     fn smb2(&mut self, half: usize, mut message: &[u8]) {
         for _ in 0..ANDX_MAX {
-            let long = |at: usize| {
-                let b = message.get(at..at + 4)?;
-                Some(u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize)
-            };
-            let Some((head, next)) = message.get(..64).zip(long(20)) else {
+            let Some((head, body)) = message.split_at_checked(64) else {
                 return;
             };
-            let command = u16::from_le_bytes([head[12], head[13]]);
-            let data = match (command, half) {
-                // READ answer: offset at 2, length at 4
-                (8, 1) => message.get(66).map(|n| usize::from(*n)).zip(long(68)),
-                // WRITE: offset at 2, length at 4
-                (9, 0) => message
-                    .get(66..68)
-                    .map(|b| usize::from(u16::from_le_bytes([b[0], b[1]])))
-                    .zip(long(68)),
-                _ => None,
-            };
-            if let Some((from, len)) = data {
-                let end = from.saturating_add(len).min(message.len());
-                self.smb_file(half, message.get(from..end).unwrap_or_default());
-            }
-            if (command, half) == (6, 0) {
-                self.smb_close();
-            }
+            let next = u32::from_le_bytes([head[20], head[21], head[22], head[23]]) as usize;
+            self.smb2_command(half, head, body, message);
             match message.get(next..) {
                 Some(rest) if next > 0 => message = rest,
                 _ => return,
@@ -133,10 +207,80 @@ impl Said {
         }
     }
 
-    /// Further bytes of the file of a direction.
-    fn smb_file(&mut self, half: usize, bytes: &[u8]) {
-        if bytes.is_empty() {
+    fn smb2_command(&mut self, half: usize, head: &[u8], body: &[u8], message: &[u8]) {
+        let command = u16::from_le_bytes([head[12], head[13]]);
+        let short = |at: usize| {
+            let b = body.get(at..at + 2)?;
+            Some(usize::from(u16::from_le_bytes([b[0], b[1]])))
+        };
+        let long = |at: usize| {
+            let b = body.get(at..at + 4)?;
+            Some(u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize)
+        };
+        let number = |bytes: &[u8], at: usize| {
+            let b = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>);
+            b.map_or(0, |b| u64::from_le_bytes(*b))
+        };
+        let file = |at: usize| number(body, at) ^ number(body, at + 8).rotate_left(32);
+        let part = |from: Option<usize>, len: Option<usize>| {
+            let (from, len) = from.zip(len)?;
+            let end = from.saturating_add(len).min(message.len());
+            message.get(from..end)
+        };
+        let of = number(head, 24);
+        match (command, half) {
+            (1, 0) => self.smb_logon(body),
+            // TREE_CONNECT: place and length of the path; the answer has the kind of the share
+            (3, 0) => {
+                let path = plain(part(short(4), short(6)).unwrap_or_default());
+                self.smb_tree(of, path);
+            }
+            (3, 1) => self.smb_tree_answer(of, body.get(2) == Some(&2)),
+            // CREATE: place and length of the name; the answer has the number of the file
+            (5, 0) => {
+                let name = part(short(44), short(46)).unwrap_or_default();
+                self.more().smb.creates.push(of, plain(name));
+            }
+            (5, 1) => {
+                if let Some(name) = self.more().smb.creates.take(of) {
+                    self.more().smb.names.push(file(64), name);
+                }
+            }
+            (6, 0) => self.smb_close(),
+            // READ: whose answer has its offset at 2, its length at 4
+            (8, 0) => self.more().smb.reads.push(of, file(16)),
+            (8, 1) => {
+                let fid = self.more().smb.reads.take(of).unwrap_or(0);
+                let from = body.get(2).map(|n| usize::from(*n));
+                self.smb_file(half, fid, part(from, long(4)).unwrap_or_default());
+            }
+            // WRITE: offset at 2, length at 4
+            (9, 0) => {
+                let bytes = part(short(2), long(4)).unwrap_or_default();
+                self.smb_file(half, file(16), bytes);
+            }
+            // IOCTL, in pipes: place and length of what goes in, and of what comes out
+            (11, 0) => {
+                self.smb_pipe(half, part(long(24), long(28)).unwrap_or_default());
+            }
+            (11, 1) => {
+                self.smb_pipe(half, part(long(32), long(36)).unwrap_or_default());
+            }
+            _ => {}
+        }
+    }
+
+    /// Further bytes of the file of a direction, or of a pipe.
+    fn smb_file(&mut self, half: usize, fid: u64, bytes: &[u8]) {
+        if bytes.is_empty() || self.smb_pipe(half, bytes) {
             return;
+        }
+        let wanted = self.limits.wanted;
+        if wanted.files {
+            if self.more().smb.facts[half].is_empty() {
+                self.more().smb.facts[half] = FileFacts::new(&wanted);
+            }
+            self.more().smb.facts[half].take(bytes);
         }
         let room = self
             .limits
@@ -146,16 +290,100 @@ impl Said {
         let file = std::mem::take(&mut self.more().smb.files[half]);
         self.tell_file(half, &file, false);
         self.more().smb.files[half] = file;
+        let name = self.more().smb.names.get(fid).cloned().unwrap_or_default();
+        files::begins(self.open(half), &name);
     }
 
     /// A file is closed.
     fn smb_close(&mut self) {
-        self.more().smb.files.iter_mut().for_each(Vec::clear);
+        for half in 0..2 {
+            self.more().smb.files[half].clear();
+            let mut facts = std::mem::take(&mut self.more().smb.facts[half]);
+            if !facts.is_empty() {
+                facts.tell(self.open(half));
+            }
+        }
         self.units.iter_mut().for_each(|u| u.is_whole = true);
+    }
+
+    /// What a pipe carries, where that is DCE/RPC; false where it is not.
+    fn smb_pipe(&mut self, half: usize, bytes: &[u8]) -> bool {
+        let is_dce = dce::begins(bytes) || self.waits_for_dce(half) && !bytes.is_empty();
+        if is_dce {
+            self.dce_stream(half, bytes);
+        }
+        is_dce
+    }
+
+    /// A share is asked for. What it is, its answer says.
+    fn smb_tree(&mut self, of: u64, path: Vec<u8>) {
+        let wanted = self.limits.wanted;
+        if wanted.has(SHARE) || wanted.has(PIPE) {
+            self.more().smb.trees.push(of, path);
+        }
+    }
+
+    fn smb_tree_answer(&mut self, of: u64, is_pipe: bool) {
+        let Some(path) = self.more().smb.trees.take(of) else {
+            return;
+        };
+        let unit = self.begin(0);
+        unit.is_whole = true;
+        unit.add(if is_pipe { PIPE } else { SHARE }, &path);
+    }
+
+    /// Who logs on: the third message of NTLM ([MS-NLMP] 2.2.1.3), wherever in the blob it is.
+    fn smb_logon(&mut self, blob: &[u8]) {
+        let wanted = self.limits.wanted;
+        if !wanted.has(USER) && !wanted.has(DOMAIN) {
+            return;
+        }
+        let Some(message) =
+            memchr::memmem::find(blob, b"NTLMSSP\0\x03").and_then(|n| blob.get(n..))
+        else {
+            return;
+        };
+        let field = |at: usize| {
+            let b = message.get(at..at + 8)?;
+            let len = usize::from(u16::from_le_bytes([b[0], b[1]]));
+            let from = u32::from_le_bytes([b[4], b[5], b[6], b[7]]) as usize;
+            message.get(from..from.saturating_add(len)).map(plain)
+        };
+        let (domain, user) = (field(28), field(36));
+        let unit = self.begin(0);
+        unit.is_whole = true;
+        if let Some(domain) = domain {
+            unit.add(DOMAIN, &domain);
+        }
+        if let Some(user) = user {
+            unit.add(USER, &user);
+        }
     }
 }
 
+/// A text without its zero octets, as Suricata has texts of SMB.
+fn plain(text: &[u8]) -> Vec<u8> {
+    let kept = text.iter().copied().filter(|b| *b != 0);
+    kept.take(NAME_MAX).collect()
+}
+
+fn until_nul(text: &[u8], is_unicode: bool) -> &[u8] {
+    if !is_unicode {
+        return text.split(|b| *b == 0).next().unwrap_or(text);
+    }
+    // padded to an even place
+    let text = text.strip_prefix(b"\0").unwrap_or(text);
+    let end = text.chunks(2).position(|c| c == [0, 0]);
+    &text[..end.map_or(text.len(), |n| 2 * n)]
+}
+
+const SHARE: Buffer = Buffer::named("smb.share");
+const PIPE: Buffer = Buffer::named("smb.named_pipe");
+const USER: Buffer = Buffer::named("smb.ntlmssp_user");
+const DOMAIN: Buffer = Buffer::named("smb.ntlmssp_domain");
 /// Bytes of a message that is waited for.
 const WAITING_MAX: usize = 1 << 18;
 /// Commands of one message.
 const ANDX_MAX: usize = 16;
+const KEPT_MAX: usize = 128;
+const NAME_MAX: usize = 1_024;

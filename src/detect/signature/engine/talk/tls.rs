@@ -50,6 +50,7 @@ impl Said {
         let now_s = self.time_ns.div_euclid(1_000_000_000);
         let unit = self.open(half);
         unit.add(CERTS, der);
+        unit.certificates += 1;
         if place > 0 {
             return;
         }
@@ -61,8 +62,6 @@ impl Said {
             return;
         };
         names(unit, &c);
-        unit.number("tls_cert_notbefore", c.not_before_s.max(0) as u64);
-        unit.number("tls_cert_notafter", c.not_after_s.max(0) as u64);
         let expired = c.not_after_s < now_s;
         if expired {
             unit.word("tls_cert_expired", "");
@@ -116,6 +115,8 @@ fn names(unit: &mut Unit, c: &Certificate) {
     unit.add(SERIAL, c.serial.as_bytes());
     unit.add(FINGERPRINT, c.fingerprint.as_bytes());
     c.names.iter().for_each(|n| unit.add(NAMES, n.as_bytes()));
+    unit.number("tls_cert_notbefore", c.not_before_s.max(0) as u64);
+    unit.number("tls_cert_notafter", c.not_after_s.max(0) as u64);
 }
 
 fn random(unit: &mut Unit, bytes: &[u8]) {

@@ -1,0 +1,198 @@
+//! What alerts keep of the sides of a transaction, and how lines tell it.
+
+use super::super::buffer::Buffer;
+use super::scene::Scene;
+use super::talk::{self, told_later};
+use super::unit::Unit;
+use crate::detect::eve;
+
+/// What one side said.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Said {
+    texts: Vec<(&'static str, Vec<u8>)>,
+    numbers: Vec<(&'static str, u64)>,
+    /// MD5 of a file that is whole.
+    digest: Option<Vec<u8>>,
+    body_bytes: u64,
+    is_whole: bool,
+}
+
+impl Said {
+    fn is_empty(&self) -> bool {
+        self.texts.is_empty() && self.numbers.is_empty()
+    }
+
+    fn value(&self, name: &str) -> &[u8] {
+        self.values(name).next().unwrap_or_default()
+    }
+
+    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        let of = self.texts.iter().filter(move |t| t.0 == name);
+        of.map(|t| t.1.as_slice())
+    }
+
+    fn text(&self, name: &str) -> &str {
+        std::str::from_utf8(self.value(name)).unwrap_or_default()
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        self.numbers.iter().find(|n| n.0 == name).map(|n| n.1)
+    }
+}
+
+/// What an alert keeps of the sides of a transaction, by direction.
+pub(super) fn of(scene: &Scene<'_>) -> [Said; 2] {
+    let mut said = <[Said; 2]>::default();
+    for unit in scene.unit.into_iter().chain(scene.other) {
+        said[unit.direction.min(1)] = told(unit);
+    }
+    said
+}
+
+fn told(unit: &Unit) -> Said {
+    let later = told_later(unit);
+    let mut said = Said::default();
+    for name in TOLD.iter().chain(&["file.name"]) {
+        let Some(buffer) = Buffer::told(name) else {
+            continue;
+        };
+        let values = unit.values(buffer).chain(later.values(buffer));
+        let kept = values.map(|v| (*name, v[..v.len().min(TOLD_MAX)].to_vec()));
+        said.texts.extend(kept.take(VALUES_MAX));
+    }
+    for name in NUMBERS {
+        let mut numbers = unit.numbers(name).chain(later.numbers(name));
+        said.numbers.extend(numbers.next().map(|n| (*name, n)));
+    }
+    let version = unit.words("tls.version").next().map(str::to_owned);
+    said.texts
+        .extend(version.map(|v| ("tls.version", v.into_bytes())));
+    said.digest = unit.parts("filemd5").next().map(<[u8]>::to_vec);
+    said.body_bytes = unit.body_bytes;
+    said.is_whole = unit.is_whole;
+    said
+}
+
+/// What a line tells of an application, by what both sides said.
+pub(super) fn app<'a>(application: &str, said: &'a [Said; 2], direction: usize) -> eve::App<'a> {
+    let [asked, answered] = said;
+    if said.iter().all(Said::is_empty) {
+        return eve::App::None;
+    }
+    let either = |name: &str| match asked.value(name) {
+        [] => answered.value(name),
+        value => value,
+    };
+    match application {
+        "http" | "http2" => eve::App::Http(eve::Http {
+            hostname: asked.value("http.host"),
+            port: None,
+            url: asked.value("http.uri.raw"),
+            user_agent: asked.value("http.user_agent"),
+            content_type: before_parameters(answered.value("http.content_type")),
+            referer: asked.value("http.referer"),
+            method: asked.value("http.method"),
+            protocol: either("http.protocol"),
+            status: answered.text("http.stat_code").parse().ok(),
+            redirect: answered.value("http.location"),
+            length: match answered.body_bytes {
+                0 => answered.text("http.content_len").parse().unwrap_or(0),
+                bytes => bytes,
+            },
+        }),
+        "tls" => {
+            // what a client sends of a certificate is told where the server sent none
+            let certificate = match answered.value("tls.cert_subject") {
+                [] => asked,
+                _ => answered,
+            };
+            let version = match answered.text("tls.version") {
+                "" => asked.text("tls.version"),
+                version => version,
+            };
+            eve::App::Tls(eve::Tls {
+                subject: certificate.text("tls.cert_subject"),
+                issuer: certificate.text("tls.cert_issuer"),
+                serial: certificate.text("tls.cert_serial"),
+                fingerprint: certificate.text("tls.cert_fingerprint"),
+                sni: asked.value("tls.sni"),
+                version,
+                not_before_s: certificate.number("tls_cert_notbefore"),
+                not_after_s: certificate.number("tls_cert_notafter"),
+                ja3: (asked.text("ja3.hash"), asked.text("ja3.string")),
+                ja3s: (answered.text("ja3s.hash"), answered.text("ja3s.string")),
+                ja4: asked.text("ja4.hash"),
+            })
+        }
+        "dns" => {
+            let read = |said: &'a Said| talk::dns_records(said.value("dns.message"));
+            eve::App::Dns(eve::Dns {
+                query: read(asked),
+                answer: read(answered).filter(|_| direction == 1),
+            })
+        }
+        "ssh" => eve::App::Ssh([asked, answered].map(|side| eve::SshSide {
+            protocol: side.value("ssh.proto"),
+            software: side.value("ssh.software"),
+        })),
+        "smtp" => eve::App::Smtp(eve::Smtp {
+            helo: asked.value("smtp.helo"),
+            mail_from: asked.value("smtp.mail_from"),
+            rcpt_to: asked.values("smtp.rcpt_to").collect(),
+        }),
+        _ => eve::App::None,
+    }
+}
+
+/// The files of a side.
+pub(super) fn files(said: &Said, transaction: Option<u64>) -> Vec<eve::File<'_>> {
+    let size = said.number("filesize");
+    let of = |name| eve::File {
+        name,
+        is_closed: said.is_whole && size.is_some(),
+        md5: said.digest.as_deref(),
+        size: size.unwrap_or(said.body_bytes),
+        tx_id: transaction,
+    };
+    said.values("file.name").map(of).collect()
+}
+
+fn before_parameters(value: &[u8]) -> &[u8] {
+    let kind = value.split(|b| *b == b';').next().unwrap_or(value);
+    kind.trim_ascii()
+}
+
+/// Numbers of which alerts keep what was said.
+const NUMBERS: &[&str] = &["tls_cert_notbefore", "tls_cert_notafter", "filesize"];
+/// Buffers of which alerts keep what was said.
+pub(super) const TOLD: &[&str] = &[
+    "http.host",
+    "http.uri.raw",
+    "http.user_agent",
+    "http.content_type",
+    "http.referer",
+    "http.method",
+    "http.protocol",
+    "http.stat_code",
+    "http.location",
+    "tls.cert_subject",
+    "tls.cert_issuer",
+    "tls.cert_serial",
+    "tls.cert_fingerprint",
+    "tls.sni",
+    "ja3.hash",
+    "ja3.string",
+    "ja3s.hash",
+    "ja3s.string",
+    "ja4.hash",
+    "http.content_len",
+    "dns.message",
+    "ssh.proto",
+    "ssh.software",
+    "smtp.helo",
+    "smtp.mail_from",
+    "smtp.rcpt_to",
+];
+/// Bytes of one value that an alert keeps, and values of one buffer.
+const TOLD_MAX: usize = 2_048;
+const VALUES_MAX: usize = 8;

@@ -1,0 +1,70 @@
+//! What conversations said since rules were tried, and what is kept of it.
+
+use super::Reading;
+use super::desk::At;
+use super::flow::{Connection, Flow};
+use super::raw::Chunk;
+use super::unit::Unit;
+use crate::ledger::Tally;
+
+impl Reading {
+    /// Tries the rules about transactions with what was said since.
+    pub(super) fn units(
+        &mut self,
+        flow: &mut Flow,
+        at: Option<&At<'_>>,
+        c: Option<&mut Connection>,
+        tally: &mut Tally,
+    ) {
+        if !std::mem::take(&mut flow.has_news) {
+            return;
+        }
+        let Some(mut talk) = flow.talk.take() else {
+            return;
+        };
+        let application = flow.heard;
+        if talk.units().is_empty() {
+            match flow.is_mute || talk.is_to_be_counted() {
+                true => self.settle_talk(flow, talk, tally),
+                false => flow.talk = Some(talk),
+            }
+            return;
+        }
+        let mut units = std::mem::take(talk.units());
+        for at_unit in 0..units.len() {
+            let (before, rest) = units.split_at_mut(at_unit);
+            let Some((unit, after)) = rest.split_first_mut() else {
+                break;
+            };
+            if unit.is_still() {
+                continue;
+            }
+            let raw = c.as_ref().map(|c| c.raw[unit.direction].chunk());
+            let chunk = raw.map(|r| Chunk { known: 0, ..r });
+            let established = match &c {
+                Some(c) => c.session.is_established(),
+                None => at.is_some_and(|a| a.established),
+            };
+            let is = |u: &&Unit| u.direction != unit.direction && u.transaction == unit.transaction;
+            let other = before.iter().chain(&*after).find(is);
+            let other = match unit.direction {
+                1 => other.or_else(|| talk.asked(unit.transaction)),
+                _ => other,
+            };
+            let seen = (at, chunk, established);
+            self.desk
+                .unit(flow, (unit, other), application, seen, tally);
+        }
+        let mut n = 0;
+        while n < units.len() {
+            match units[n].is_whole {
+                true => talk.keep(units.remove(n)),
+                false => n += 1,
+            }
+        }
+        if !units.is_empty() {
+            *talk.units() = units;
+        }
+        self.settle_talk(flow, talk, tally);
+    }
+}
