@@ -254,15 +254,7 @@ impl Lanes {
         let section = entry.sections.get_mut(key.1)?;
         let lanes = self.tables.get_mut(&section.table)?;
         if end == End::Unread {
-            // the store has nothing to do with it, nor have others of the table
-            section.unread = section.unread.saturating_add(1);
-            lanes.unread.push(Waiting {
-                key,
-                retry_at: now + pause(&self.settings, section.unread),
-                load: None,
-            });
-            lanes.in_flight -= 1;
-            self.in_flight.remove(&key);
+            self.unreadable(key, now);
             return None;
         }
         section.unread = 0;
@@ -314,6 +306,26 @@ impl Lanes {
             now + retry_after(&self.settings, tries),
         );
         None
+    }
+
+    /// A section whose body cannot be read waits by itself: the store has nothing to do with it, nor have others of the table.
+    fn unreadable(&mut self, key: Key, now: Instant) {
+        let entry = self.bundles.get_mut(&key.0);
+        let Some(section) = entry.and_then(|e| e.sections.get_mut(key.1)) else {
+            return;
+        };
+        section.unread = section.unread.saturating_add(1);
+        let retry_at = now + pause(&self.settings, section.unread);
+        if let Some(lane) = self.tables.get_mut(&section.table) {
+            let load = None;
+            lane.unread.push(Waiting {
+                key,
+                retry_at,
+                load,
+            });
+            lane.in_flight -= 1;
+        }
+        self.in_flight.remove(&key);
     }
 
     /// The store answers: tables that paused because it did not need not sit out their pause.
