@@ -1,10 +1,11 @@
 //! Frames to rows, for one shard.
 
 use super::found::Found;
+use super::links::Links;
 use super::{Back, Ring, RulesChange, Sealed};
 use crate::detect::anomaly::{ArpSeen, Feed, Namer, Sighting, of_rows};
 use crate::detect::signature::engine::{Alert, Conflict, CostLine, Demoted, Engine};
-use crate::dissect::{Dissected, Dissector, FrameHead, Reason, behind, glance, link_name};
+use crate::dissect::{Dissected, Dissector, FrameHead, Reason, behind, glance};
 use crate::ledger::{Book, Outcome, Tally};
 use crate::meter::Meter;
 use crate::model::{Addr, Envelope, FlowBatch, Learned, PacketView, RowPlace};
@@ -19,7 +20,7 @@ pub struct CaptureShard {
     again: Dissector,
     fragments: Fragments,
     strays: Vec<Stray>,
-    links_unknown: BTreeSet<u16>,
+    links_unknown: Links,
     /// Makes rows; nobody where rules alone are asked.
     meter: Option<Meter>,
     /// Matches packets with rules; nothing where there are none.
@@ -75,7 +76,7 @@ impl CaptureShard {
             dissector,
             fragments,
             strays: vec![],
-            links_unknown: BTreeSet::new(),
+            links_unknown: Links::default(),
             meter: Some(meter),
             rules: None,
             ring: None,
@@ -249,7 +250,7 @@ impl CaptureShard {
 
     /// Link types of frames that nobody reads.
     pub fn links_unknown(&self) -> &BTreeSet<u16> {
-        &self.links_unknown
+        self.links_unknown.all()
     }
 
     /// Takes the packets behind the first one of an aggregate; they are strays, for their addresses are others.
@@ -276,10 +277,9 @@ impl CaptureShard {
     /// Meters a frame, of an aggregate the first one in it.
     #[inline]
     fn first(&mut self, head: FrameHead, bytes: &[u8]) {
-        let tally = self.book.other();
         match self.dissector.frame(head, bytes) {
             Dissected::Ip(packet) => {
-                tally.one(Outcome::FramesDissected);
+                self.book.other().one(Outcome::FramesDissected);
                 if let Some(rules) = &mut self.rules {
                     if let Some(ring) = &mut self.ring {
                         ring.keep(&head, bytes, &packet);
@@ -327,10 +327,8 @@ impl CaptureShard {
                 }
             }
             other => {
-                count(&other, tally);
-                if let Dissected::Rejected(Reason::LinkType) = other {
-                    name_link(&mut self.links_unknown, head.link_type);
-                }
+                count(&other, self.book.other());
+                self.links_unknown.note(&other, head.link_type);
                 if let (Dissected::Rejected(_), Some(rules)) = (&other, &mut self.rules) {
                     let at = (head.time_ns, head.frame);
                     rules.frame(head.link_type, bytes, at, self.book.other());
@@ -564,15 +562,6 @@ fn head_of(g: &Gathered<'_>, link_type: u16) -> FrameHead {
     }
 }
 
-/// Names a link type that is not known when it is met first.
-#[cold]
-fn name_link(links: &mut BTreeSet<u16>, link_type: u16) {
-    if links.len() < LINKS_MAX && links.insert(link_type) {
-        let name = link_name(link_type);
-        tracing::warn!("frames of link type {link_type} ({name}) are not looked into");
-    }
-}
-
 /// Counts a frame that is no IP packet.
 #[cold]
 fn count(dissected: &Dissected<'_>, tally: &mut Tally) {
@@ -595,7 +584,5 @@ fn count(dissected: &Dissected<'_>, tally: &mut Tally) {
     tally.one(Outcome::FramesDissected);
 }
 
-/// Most link types that are named as not known.
-const LINKS_MAX: usize = 64;
 /// Below it a type is the length of an 802.3 frame.
 const LENGTHS: u16 = 0x0600;
