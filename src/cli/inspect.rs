@@ -80,7 +80,7 @@ fn frames(captures: &Captures) -> anyhow::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let mut written = Ok(());
     let (mut count, mut links) = (0u64, BTreeMap::new());
-    let faults = captures.frames(|frame| {
+    let (faults, rejected) = captures.frames(|frame| {
         count += 1;
         if written.is_ok() {
             let (line, known) = packets::line(frame);
@@ -103,6 +103,9 @@ fn frames(captures: &Captures) -> anyhow::Result<()> {
             Fault::CutShort(at) => eprintln!("  a file ends within the frame at byte {at}"),
             Fault::Broken(at) => eprintln!("  what starts at byte {at} of a file is no frame"),
         }
+    }
+    if rejected > 0 {
+        eprintln!("  {rejected} blocks made no sense and were left out");
     }
     for (link, n) in links {
         let name = link_name(link);
@@ -132,6 +135,10 @@ fn summary(counts: &Counts, tally: &Tally) {
         (
             "frames that could not be read to a datagram",
             counts.frames_rejected,
+        ),
+        (
+            "blocks that made no sense and were left out",
+            counts.blocks_rejected,
         ),
     ];
     for (what, n) in frames.into_iter().filter(|(_, n)| *n > 0) {

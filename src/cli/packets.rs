@@ -18,6 +18,11 @@ pub fn line(frame: &Frame<'_>) -> (Map<String, Value>, bool) {
         frame.original as usize,
         &mut seen,
     );
+    let mut part = seen.aggregate;
+    while let Some(at) = part.and_then(|at| dissect::behind(frame.captured, at)) {
+        dissect::walk_subframe(frame.captured, at, frame.original as usize, &mut seen);
+        part = Some(at);
+    }
     let mut line = Map::new();
     line.insert("n".into(), json!(frame.number));
     line.insert("ts".into(), json!(seconds(frame.time_ns)));
@@ -53,6 +58,7 @@ struct Seen<'a> {
     tunnels: Vec<(TunnelKind, Option<u32>)>,
     packets: Vec<(IpHeader, Segment)>,
     addresses: Vec<IpHeader>,
+    aggregate: Option<usize>,
     broken: bool,
 }
 
@@ -63,6 +69,11 @@ impl Notes for Seen<'_> {
         if !name.is_empty() {
             self.stack.push(name);
         }
+    }
+
+    fn aggregate(&mut self, at: usize) {
+        self.stack.push("wlan_aggregate");
+        self.aggregate = Some(at);
     }
 
     fn vlan(&mut self, id: u16) {

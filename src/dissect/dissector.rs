@@ -5,7 +5,7 @@ use super::ip::{self, IpHeader};
 use super::transport::{self, Segment, TCP, UDP};
 use super::walk::{End, Next, Notes, walk};
 use super::wire::{array_at, mac_at, u16_at};
-use super::{link, tags, udp};
+use super::{link, radio, tags, udp};
 use crate::model::{
     Addr, Envelope, MplsStack, PacketView, TUNNELS_MAX, Transport, Tunnel, TunnelKind, Tunnels,
 };
@@ -70,6 +70,8 @@ pub struct Arp {
 #[derive(Clone, Debug)]
 pub struct Dissector {
     envelope: Envelope,
+    /// Where the first frame of an aggregate starts.
+    aggregate: Option<usize>,
     depth: usize,
 }
 
@@ -78,6 +80,7 @@ impl Dissector {
     pub fn new(settings: &Settings) -> Self {
         Dissector {
             envelope: Envelope::default(),
+            aggregate: None,
             depth: usize::from(settings.tunnel_depth_max).min(TUNNELS_MAX),
         }
     }
@@ -86,13 +89,8 @@ impl Dissector {
     #[inline]
     pub fn frame<'a>(&'a mut self, head: FrameHead, bytes: &'a [u8]) -> Dissected<'a> {
         let e = &mut self.envelope;
-        e.link_type = head.link_type;
-        (e.dst_mac, e.src_mac, e.ethertype) = (None, None, None);
-        e.vlans.clear();
-        e.tunnels.clear();
-        if e.mpls.positions != 0 {
-            e.mpls = MplsStack::default();
-        }
+        clear(e, head.link_type);
+        self.aggregate = None;
         if let Some((header, segment)) = plain(head, bytes, e) {
             return Dissected::Ip(view(&self.envelope, &header, &segment, head, bytes));
         }
@@ -101,6 +99,29 @@ impl Dissector {
             return Dissected::Rejected(Reason::LinkType);
         };
         let end = walk(next, bytes, head.wire_len as usize, &mut reached);
+        self.aggregate = reached.aggregate;
+        let last = reached.finish();
+        dissected(&self.envelope, last, end, head, bytes)
+    }
+
+    /// Where the frame that was dissected last has the first frame of an aggregate of 802.11. That one was dissected; others
+    /// may be [`super::behind`] it.
+    #[inline]
+    pub fn aggregate(&self) -> Option<usize> {
+        self.aggregate
+    }
+
+    /// Dissects a frame of an aggregate that starts at `at`.
+    pub fn subframe<'a>(
+        &'a mut self,
+        head: FrameHead,
+        bytes: &'a [u8],
+        at: usize,
+    ) -> Dissected<'a> {
+        clear(&mut self.envelope, head.link_type);
+        let mut reached = Reached::new(&mut self.envelope, self.depth);
+        let next = radio::subframe(bytes, at, &mut reached);
+        let end = walk(next, bytes, bytes.len(), &mut reached);
         let last = reached.finish();
         dissected(&self.envelope, last, end, head, bytes)
     }
@@ -130,6 +151,17 @@ impl Dissector {
             }),
             other => other,
         }
+    }
+}
+
+#[inline(always)]
+fn clear(e: &mut Envelope, link_type: u16) {
+    e.link_type = link_type;
+    (e.dst_mac, e.src_mac, e.ethertype) = (None, None, None);
+    e.vlans.clear();
+    e.tunnels.clear();
+    if e.mpls.positions != 0 {
+        e.mpls = MplsStack::default();
     }
 }
 
@@ -181,6 +213,7 @@ struct Reached<'e> {
     carried: usize,
     /// Tunnels that led to a packet.
     kept: usize,
+    aggregate: Option<usize>,
 }
 
 impl<'e> Reached<'e> {
@@ -193,6 +226,7 @@ impl<'e> Reached<'e> {
             packets: 0,
             carried: 0,
             kept: 0,
+            aggregate: None,
         }
     }
 
@@ -229,6 +263,12 @@ impl Notes for Reached<'_> {
     fn ethertype(&mut self, ethertype: u16) {
         if self.envelope.ethertype.is_none() && self.is_outside() {
             self.envelope.ethertype = Some(ethertype);
+        }
+    }
+
+    fn aggregate(&mut self, at: usize) {
+        if self.is_outside() {
+            self.aggregate = Some(at);
         }
     }
 
@@ -422,6 +462,7 @@ mod tests {
         let gtp = [0x34, 255, 0, 0, 0, 0, 0, 7, 0, 0, 0, 0x85, 1, 0, 0, 0];
         let erspan = [0x10, 0, 0x88, 0xbe, 0, 0, 0, 1, 0x10, 1, 0, 5, 0, 0, 0, 0];
         let l2tp = [0x00, 2, 0, 1, 0, 2, 0xff, 3, 0, 0x21];
+        let tzsp = [1, 0, 0, 1, 0, 10, 1, 200, 1];
         let capwap = [0, 0x10, 0x02, 0, 0, 0, 0, 0];
         for (way, bytes, kind, id) in [
             (Ok(4), [&[][..], packet], TunnelKind::IpIp, 0),
@@ -438,6 +479,7 @@ mod tests {
             (Err(6081), [&geneve, &frame], TunnelKind::Geneve, 9),
             (Err(2152), [&gtp, packet], TunnelKind::Gtp, 7),
             (Err(1701), [&l2tp, packet], TunnelKind::Other, 0x1_0002),
+            (Err(37_008), [&tzsp, &frame], TunnelKind::Other, 0),
             (Err(5247), [&capwap, &frame], TunnelKind::Other, 0),
         ] {
             let outer = around(1, way, bytes[0], bytes[1]);

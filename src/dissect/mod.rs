@@ -26,6 +26,7 @@ pub use dissector::{Arp, Dissected, Dissector, FrameHead, Reason};
 pub use glance::glance;
 pub use ip::IpHeader;
 pub use link_names::link_name;
+pub use radio::behind;
 pub use route::{RouteKey, route};
 pub use settings::Settings;
 pub use transport::Segment;
@@ -44,6 +45,12 @@ pub fn walk<N: Notes>(link_type: u16, bytes: &[u8], wire: usize, notes: &mut N) 
         }
         None => false,
     }
+}
+
+/// Walks through the headers of a frame in an aggregate of 802.11 ([`Notes::aggregate`], [`behind`]).
+pub fn walk_subframe<N: Notes>(bytes: &[u8], at: usize, wire: usize, notes: &mut N) {
+    let next = radio::subframe(bytes, at, notes);
+    walk::walk(next, bytes, wire, notes);
 }
 
 /// Dissects a captured frame of a link type (LINKTYPE number of the capture formats). `None` where the link type is

@@ -139,9 +139,10 @@ fn is_frame(bytes: &[u8], at: usize) -> bool {
     match u16_at(bytes, at + 12) {
         Some(IPV4) => u8_at(bytes, at + 14).is_some_and(|b| b >> 4 == 4),
         Some(IPV6) => u8_at(bytes, at + 14).is_some_and(|b| b >> 4 == 6),
-        Some(
-            VLAN | VLAN_PROVIDER | ARP | MPLS | PPPOE_SESSION | PPPOE_DISCOVERY | 0x9000 | 0x88cc,
-        ) => true,
+        Some(tag) if is_vlan(tag) => true,
+        Some(ARP | MPLS | PPPOE_SESSION | PPPOE_DISCOVERY | NSH | BACKBONE | 0x9000 | 0x88cc) => {
+            true
+        }
         // 802.3: the length fits and is followed by a service access point of the usual kind
         Some(length @ 3..ETHERTYPE_MIN) => {
             let lsap = u8_at(bytes, at + 14);

@@ -27,6 +27,7 @@ pub(super) fn inside<N: Notes>(
             CAPWAP => capwap(bytes, at, notes),
             LWAPP => lwapp(bytes, at, notes),
             LISP => lisp(bytes, at, notes),
+            TZSP if port == dst => tzsp(bytes, at, notes),
             GRE_IN_UDP if port == dst => Next::Gre(at),
             MPLS_IN_UDP if port == dst => {
                 notes.tunnel(TunnelKind::Other, None);
@@ -225,6 +226,36 @@ fn lwapp<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
     }
 }
 
+/// TZSP, in which sniffers of access points and of RouterOS send frames: version 1, a type (0 and 1 carry a frame), what the
+/// frame is, and fields of a kind, a length and a value, of which padding (0) and the end (1) have neither.
+fn tzsp<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
+    let Some([version, kind, high, low]) = array_at(bytes, at) else {
+        return Next::Cut;
+    };
+    let inside = match u16::from_be_bytes([high, low]) {
+        1 => Next::Frame,
+        18 => Next::Radio,
+        _ => return Next::Stop,
+    };
+    if version != 1 || kind > 1 {
+        return Next::Stop;
+    }
+    let mut field = at + 4;
+    for _ in 0..FIELDS_MAX {
+        match (u8_at(bytes, field), u8_at(bytes, field + 1)) {
+            (Some(0), _) => field += 1,
+            (Some(1), _) => {
+                notes.layer("tzsp");
+                notes.tunnel(TunnelKind::Other, None);
+                return inside(field + 1);
+            }
+            (Some(_), Some(size)) => field += 2 + usize::from(size),
+            _ => return Next::Cut,
+        }
+    }
+    Next::Stop
+}
+
 /// LISP data (RFC 9300 section 5.1): eight octets, then IP.
 fn lisp<N: Notes>(bytes: &[u8], at: usize, notes: &mut N) -> Next {
     notes.layer("lisp-data");
@@ -242,7 +273,7 @@ fn ip(bytes: &[u8], at: usize) -> Next {
 }
 
 /// Every port that [`inside`] knows.
-const PORTS: [u16; 15] = [
+const PORTS: [u16; 16] = [
     L2TP,
     GTP_C,
     GTP_U,
@@ -258,7 +289,10 @@ const PORTS: [u16; 15] = [
     MPLS_IN_UDP,
     VXLAN_LINUX,
     LWAPP,
+    TZSP,
 ];
+/// Most fields of TZSP that are followed.
+const FIELDS_MAX: usize = 32;
 /// Most extension headers of GTP that are followed.
 const EXTENSIONS_MAX: usize = 8;
 const L2TP: u16 = 1701;
@@ -276,6 +310,7 @@ const GENEVE: u16 = 6081;
 const MPLS_IN_UDP: u16 = 6635;
 const VXLAN_LINUX: u16 = 8472;
 const LWAPP: u16 = 12222;
+const TZSP: u16 = 37008;
 
 #[cfg(test)]
 mod tests {

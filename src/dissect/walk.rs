@@ -19,6 +19,9 @@ pub trait Notes {
     /// An Ethertype behind the VLAN tags of a frame; below 0x0600 it is an 802.3 length.
     fn ethertype(&mut self, _ethertype: u16) {}
 
+    /// The first frame in an aggregate of 802.11 starts here ([`super::behind`]).
+    fn aggregate(&mut self, _at: usize) {}
+
     /// A VLAN tag: its 12-bit id.
     fn vlan(&mut self, _id: u16) {}
 

@@ -109,6 +109,7 @@ fn frames(t: &Tally, g: &Gauges) -> Law {
         O::FramesRejectedCut,
         O::FramesRejectedMalformed,
         O::FramesRejectedDeep,
+        O::FramesRejectedBlock,
     ];
     Law {
         name: "frames captured = dissected + rejected + dropped + queued",

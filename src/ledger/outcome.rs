@@ -248,6 +248,13 @@ outcomes! {
     FramesRejectedMalformed = "frames_rejected_malformed";
     /// Frames of traffic rejected: more headers than are followed.
     FramesRejectedDeep = "frames_rejected_deep";
+    /// Frames of traffic rejected: a block of a pcapng file whose content makes no sense, or of an interface that the file does not
+    /// describe.
+    FramesRejectedBlock = "frames_rejected_block";
+    /// Packets behind the first one of an aggregate of 802.11 (A-MSDU): each is metered like a frame, the frame is counted once.
+    Subframes = "subframes";
+    /// The same, of what is no IP packet: not metered.
+    SubframesNotIp = "subframes_not_ip";
     /// Frames with ARP; also in frames_dissected.
     FramesArp = "frames_arp";
     /// Frames of 802.3 with LLC (spanning tree and its kin); also in frames_dissected.

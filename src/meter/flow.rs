@@ -19,6 +19,9 @@ pub(super) struct Flow {
     pub stage: Stage,
     /// Whether half 0 is `low` of the key.
     pub low_began: bool,
+    /// Whether the direction from `low`, or that from `high`, comes in `tied_scope` while the other one comes in that of the key.
+    pub tied: Option<bool>,
+    pub tied_scope: u32,
     pub halves: [Half; 2],
     link: Link,
     /// What it says.
@@ -52,10 +55,15 @@ pub(super) struct Half {
     pub ce_marks: u32,
     pub interface: u32,
     pub flow_label: u32,
+    /// By how many bytes its DSCP leads.
+    lead: u32,
     pub tcp_flags: u16,
     /// ICMP type x 256 + code.
     pub icmp: u16,
-    pub tos: u8,
+    /// Traffic class octet of the leading DSCP.
+    tos: u8,
+    /// A bit for each ECN codepoint that was seen.
+    ecn: u8,
     pub ttl: u8,
     /// Whether any packet was ever seen.
     pub seen: bool,
@@ -91,6 +99,21 @@ impl Flow {
             media: NO_PLACE,
             ..Default::default()
         }
+    }
+
+    /// Whether packets of this key are its own, of either direction.
+    #[inline]
+    pub fn has(&self, key: &FlowKey) -> bool {
+        self.key == *key
+            || self.tied.is_some()
+                && self.tied_scope == key.scope
+                && self.key.within(key.scope) == *key
+    }
+
+    /// Which half sends what comes from the lower endpoint, or from the higher one.
+    #[inline]
+    pub fn half(&self, from_low: bool) -> usize {
+        usize::from(self.low_began != from_low)
     }
 
     /// Who speaks.
@@ -146,6 +169,7 @@ impl Half {
         self.first_ns = self.first_ns.min(p.time_ns);
         self.last_ns = self.last_ns.max(p.time_ns);
         self.ce_marks += u32::from(p.tos & 3 == 3);
+        self.mark(p.tos, p.ip_len);
         match p.transport {
             Transport::Tcp(t) => self.tcp_flags |= t.flags,
             Transport::Icmp { kind, code } => {
@@ -155,6 +179,28 @@ impl Half {
         }
     }
 
+    /// Takes in the marks of a packet: the DSCP that has more than half of the bytes, if any has, leads in the end (the
+    /// majority vote of Boyer and Moore), so two fields are enough whatever the marks.
+    #[inline]
+    fn mark(&mut self, tos: u8, len: u32) {
+        self.ecn |= 1 << (tos & 3);
+        if (tos ^ self.tos) & DSCP == 0 {
+            self.lead = self.lead.saturating_add(len);
+        } else if let Some(left) = self.lead.checked_sub(len) {
+            self.lead = left;
+        } else {
+            (self.tos, self.lead) = (tos, len - self.lead);
+        }
+    }
+
+    /// The traffic class octet that stands for a direction: the leading DSCP, and as ECN what its transport is capable of.
+    /// Handshakes, bare acknowledgements and what is sent again carry none (RFC 3168 section 6.1), so one packet with ECT is
+    /// enough; CE stands where all that was marked came as CE.
+    pub fn tos(&self) -> u8 {
+        let ecn = [2, 1, 3].into_iter().find(|ecn| self.ecn >> ecn & 1 != 0);
+        self.tos & DSCP | ecn.unwrap_or(0)
+    }
+
     /// The first packet since it was told.
     fn start(&mut self, p: &PacketView<'_>) {
         self.first_ns = p.time_ns;
@@ -162,7 +208,7 @@ impl Half {
             self.last_ns = p.time_ns;
         }
         self.last_ns = self.last_ns.max(p.time_ns);
-        (self.tos, self.ttl) = (p.tos, p.ttl);
+        self.ttl = p.ttl;
         (self.interface, self.flow_label) = (p.interface, p.flow_label);
         self.seen = true;
     }
@@ -181,14 +227,15 @@ impl Facts {
     /// What the frame of a packet says.
     pub fn of(p: &PacketView<'_>) -> Self {
         let e = p.envelope;
-        let vlans = e.vlans.as_slice();
+        // a tag of 0 says a priority and no VLAN
+        let mut vlans = e.vlans.as_slice().iter().filter(|v| **v != 0).copied();
         let tunnel = e.tunnels.as_slice().last().copied();
         let wrapped = tunnel.is_some() || e.mpls.positions != 0;
         Facts {
             src_mac: e.src_mac,
             dst_mac: e.dst_mac,
-            vlan: vlans.first().copied(),
-            inner_vlan: vlans.get(1).copied(),
+            vlan: vlans.next(),
+            inner_vlan: vlans.next(),
             wrap: wrapped.then(|| {
                 Box::new(Wrap {
                     mpls: e.mpls,
@@ -199,5 +246,43 @@ impl Facts {
     }
 }
 
+/// The bits of a traffic class octet that are its DSCP (RFC 2474 section 3).
+const DSCP: u8 = 0xfc;
 /// Nowhere.
 pub(super) const NO_PLACE: u32 = u32::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::Sample;
+    use super::*;
+
+    fn tos_of(packets: &[(u8, usize)]) -> u8 {
+        let mut half = Half::default();
+        for (tos, payload) in packets {
+            let mut s = Sample::udp(&vec![0; *payload]);
+            s.tos = *tos;
+            half.add(&s.view(false));
+        }
+        half.tos()
+    }
+
+    #[test]
+    fn the_marks_of_a_row_are_those_of_most_of_its_bytes() {
+        const EF: u8 = 0xb8;
+        assert_eq!(tos_of(&[(0, 10)]), 0);
+        // a handshake without marks, then data with them
+        assert_eq!(
+            tos_of(&[(0, 10), (0, 10), (EF | 2, 900), (EF | 2, 900)]),
+            EF | 2
+        );
+        assert_eq!(tos_of(&[(EF, 900), (0, 10), (0, 10), (0, 10)]), EF);
+        assert_eq!(tos_of(&[(EF, 40), (8, 10), (0, 300), (EF, 40), (0, 90)]), 0);
+    }
+
+    #[test]
+    fn the_congestion_bits_of_a_row_are_what_its_transport_is_capable_of() {
+        assert_eq!(tos_of(&[(0, 0), (1, 1), (0, 900)]), 1);
+        assert_eq!(tos_of(&[(2, 1), (3, 900), (3, 900)]), 2);
+        assert_eq!(tos_of(&[(3, 1), (0, 900)]), 3);
+    }
+}

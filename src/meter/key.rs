@@ -1,6 +1,6 @@
 //! Whose packet it is: the key that both directions of a conversation share.
 
-use crate::model::{Addr, Glance, PacketView, Transport, Tunnel, TunnelKind};
+use crate::model::{Addr, Glance, PacketView, Transport, mix64, vlan_scope};
 use std::hash::{BuildHasher, Hasher};
 
 /// Two endpoints in order, the protocol, and what keeps equal addresses of different networks apart.
@@ -12,9 +12,17 @@ pub(super) struct FlowKey {
     pub low_port: u16,
     /// Port of `high`; of ICMP the identifier.
     pub high_port: u16,
-    /// VLANs and virtual networks; 0 where there are none.
+    /// What the side that was seen first is wrapped in ([`crate::model::Envelope::scope`]); 0 for nothing.
     pub scope: u32,
     pub proto: u8,
+}
+
+/// A packet on its way: whose it is, whether its source is the lower endpoint, and the hash of its key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way {
+    pub key: FlowKey,
+    pub is_low: bool,
+    pub hash: u64,
 }
 
 impl FlowKey {
@@ -22,8 +30,7 @@ impl FlowKey {
     #[inline]
     pub fn of(p: &PacketView<'_>) -> (Self, bool) {
         let (src_port, dst_port) = p.ports();
-        let e = p.envelope;
-        let scope = scope(e.vlans.as_slice(), e.tunnels.as_slice());
+        let scope = p.envelope.scope();
         let (mut key, is_low) = Self::between((p.src, src_port), (p.dst, dst_port), p.proto, scope);
         if let Transport::Icmp { kind, code } = p.transport {
             (key.low_port, key.high_port) = icmp(p, kind, code);
@@ -35,7 +42,7 @@ impl FlowKey {
     #[inline]
     pub fn probably(g: &Glance) -> Self {
         let (src, dst) = ((g.src, g.src_port), (g.dst, g.dst_port));
-        Self::between(src, dst, g.proto, scope(g.vlans(), &[])).0
+        Self::between(src, dst, g.proto, vlan_scope(g.vlans())).0
     }
 
     /// The key between two endpoints, and whether the first is the lower one.
@@ -67,6 +74,17 @@ impl FlowKey {
         hasher.finish()
     }
 
+    /// Its hash where what the packets are wrapped in does not matter.
+    pub fn bare_hash(&self, state: &impl BuildHasher) -> u64 {
+        self.within(0).hash(state)
+    }
+
+    /// The same, wrapped in something else.
+    #[inline]
+    pub fn within(&self, scope: u32) -> Self {
+        FlowKey { scope, ..*self }
+    }
+
     /// An id of the conversation that began then: the same wherever and whenever it is computed, and not 0.
     pub fn conversation(&self, began_ns: i64) -> u64 {
         let [low, high] = [self.low, self.high].map(|a| u128::from_be_bytes(a.0));
@@ -79,7 +97,10 @@ impl FlowKey {
             u64::from(self.scope),
             began_ns as u64,
         ];
-        words.into_iter().fold(0, |id, word| mix(id ^ word)).max(1)
+        words
+            .into_iter()
+            .fold(0, |id, word| mix64(id ^ word))
+            .max(1)
     }
 
     /// Its bytes, in the order of its comparison.
@@ -118,35 +139,11 @@ fn icmp(p: &PacketView<'_>, kind: u8, code: u8) -> (u16, u16) {
     }
 }
 
-/// The networks that a packet was seen in, as a number. Only ids that both directions share count: the TEID of GTP is
-/// another one each way.
-#[inline]
-fn scope(vlans: &[u16], tunnels: &[Tunnel]) -> u32 {
-    if vlans.is_empty() && tunnels.is_empty() {
-        return 0;
-    }
-    let shared = |k: TunnelKind| matches!(k, TunnelKind::Vxlan | TunnelKind::Geneve);
-    let tunnels = tunnels
-        .iter()
-        .filter(|t| shared(t.kind))
-        .map(|t| u64::from(t.kind as u8) << 32 | u64::from(t.id));
-    let vlans = vlans.iter().map(|v| u64::from(*v) << 48 | 1);
-    let mixed = vlans.chain(tunnels).fold(0, |all, one| mix(all ^ one));
-    (mixed >> 32) as u32
-}
-
-/// A finisher of 64 bits that loses nothing (splitmix64, Steele et al. 2014).
-fn mix(n: u64) -> u64 {
-    let n = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let n = (n ^ n >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let n = (n ^ n >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    n ^ n >> 31
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::sample::Sample;
     use super::*;
+    use crate::model::{Tunnel, TunnelKind};
 
     #[test]
     fn both_directions_share_a_key() {
@@ -174,25 +171,37 @@ mod tests {
     #[test]
     fn networks_keep_equal_addresses_apart() {
         let mut s = Sample::tcp();
-        let plain = FlowKey::of(&s.view(false)).0;
-        s.envelope.vlans.push(7);
-        let seven = FlowKey::of(&s.view(false)).0;
-        s.envelope.vlans.clear();
-        s.envelope.tunnels.push(crate::model::Tunnel {
-            kind: TunnelKind::Gtp,
-            id: 9,
-            ..Default::default()
-        });
-        let gtp = FlowKey::of(&s.view(false)).0;
-        s.envelope.tunnels.clear();
-        s.envelope.tunnels.push(crate::model::Tunnel {
-            kind: TunnelKind::Vxlan,
-            id: 9,
-            ..Default::default()
-        });
-        let vxlan = FlowKey::of(&s.view(false)).0;
-        assert!(plain != seven && plain != vxlan && seven != vxlan);
-        assert_eq!(gtp, plain, "the TEID of GTP is another one each way");
+        let mut keys = vec![FlowKey::of(&s.view(false)).0];
+        // a priority tag and a reserved label name no network
+        s.envelope.vlans.push(0);
+        (s.envelope.mpls.entries[0], s.envelope.mpls.positions) = (1, 1);
+        assert_eq!(FlowKey::of(&s.view(false)).0, keys[0]);
+        for (vlan, label, tunnel) in [
+            (7, 0, None),
+            (0, 100, None),
+            (0, 0, Some((TunnelKind::Gtp, 9, 1))),
+            (0, 0, Some((TunnelKind::Gtp, 8, 1))),
+            (0, 0, Some((TunnelKind::Vxlan, 9, 1))),
+            (0, 0, Some((TunnelKind::IpIp, 0, 1))),
+            (0, 0, Some((TunnelKind::IpIp, 0, 2))),
+        ] {
+            s.envelope = Default::default();
+            s.envelope.vlans.push(vlan);
+            (s.envelope.mpls.entries[0], s.envelope.mpls.positions) = (label << 4, 1);
+            if let Some((kind, id, end)) = tunnel {
+                let [src, dst] = [Addr::from_v4([1, 1, 1, end]), Addr::from_v4([9; 4])];
+                s.envelope.tunnels.push(Tunnel { kind, id, src, dst });
+                let there = FlowKey::of(&s.view(false)).0;
+                s.envelope.tunnels.clear();
+                let (src, dst) = (dst, src);
+                s.envelope.tunnels.push(Tunnel { kind, id, src, dst });
+                assert_eq!(FlowKey::of(&s.view(true)).0, there, "both ways");
+            }
+            keys.push(FlowKey::of(&s.view(false)).0);
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        assert_eq!(keys.len(), 8);
     }
 
     #[test]

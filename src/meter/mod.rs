@@ -15,6 +15,7 @@ mod sample;
 mod settings;
 mod table;
 mod tcp;
+mod tie;
 mod wheel;
 
 pub use ahead::AHEAD;
@@ -29,7 +30,7 @@ use crate::reassemble::app::{Apps, Deaf, Visitor};
 use ahead::Ahead;
 use flow::{Facts, Flow, NO_PLACE, Stage};
 use hear::Ear;
-use key::FlowKey;
+use key::{FlowKey, Way};
 use rows::{Reason, Rows, Told};
 use rtp::Medias;
 use table::Table;
@@ -203,14 +204,16 @@ impl Meter {
         book: &mut Book,
     ) -> Option<bool> {
         self.frame = p.frame;
-        let (key, is_low) = FlowKey::of(p);
-        let hash = self.table.hash(&key);
-        let place = match self.table.find(&key, hash) {
-            Some(place) => self.renewed(place, p, is_low, hash, out, book),
-            None => self.begin(key, is_low, hash, p, out, book),
+        let way = self.table.way(p);
+        let place = match self.table.find(&way) {
+            Some(place) => self.renewed(place, &way, p, out, book),
+            None => match self.asked_elsewhere(&way, p) {
+                Some(place) => place,
+                None => self.begin(&way, p, out, book),
+            },
         };
         let flow = self.table.flow(place);
-        let half = usize::from(flow.low_began != is_low);
+        let half = flow.half(way.is_low);
         let is_first = !flow.halves[half].seen;
         // all was told, and its time may be far ahead
         let goes_on = flow.halves[half].packets == 0
@@ -289,9 +292,7 @@ impl Meter {
     #[inline(never)]
     fn begin(
         &mut self,
-        key: FlowKey,
-        is_low: bool,
-        hash: u64,
+        way: &Way,
         p: &PacketView<'_>,
         out: &mut FlowBatch,
         book: &mut Book,
@@ -305,19 +306,19 @@ impl Meter {
             self.tell(place, Reason::Pressure, None, true, out, book);
             self.forget(place);
         }
-        let (mut low_began, mut tcp) = (is_low, NO_PLACE);
+        let (mut low_began, mut tcp) = (way.is_low, NO_PLACE);
         if let Some(t) = p.tcp() {
             tcp = self.new_tcp();
             low_began ^= is_answer(&t);
         }
-        let mut flow = Flow::new(key, (hash >> 32) as u32, low_began, p.time_ns);
+        let mut flow = Flow::new(way.key, (way.hash >> 32) as u32, low_began, p.time_ns);
         flow.tcp = tcp;
         let quiet = match tcp {
             NO_PLACE => self.settings.idle_s,
             _ => self.settings.half_open_s,
         };
         let second = due_second(p.time_ns.saturating_add(seconds(quiet)));
-        self.table.insert(flow, hash, second)
+        self.table.insert(flow, way.hash, second)
     }
 
     /// The place of a conversation; of a new one where a SYN says that the one before is over.
@@ -325,9 +326,8 @@ impl Meter {
     fn renewed(
         &mut self,
         place: u32,
+        way: &Way,
         p: &PacketView<'_>,
-        is_low: bool,
-        hash: u64,
         out: &mut FlowBatch,
         book: &mut Book,
     ) -> u32 {
@@ -338,7 +338,7 @@ impl Meter {
             return place;
         }
         let flow = self.table.get(place);
-        let half = usize::from(flow.low_began != is_low);
+        let half = flow.half(way.is_low);
         let closed = flow.stage == Stage::Closed;
         let renewed = self
             .tcps
@@ -347,10 +347,9 @@ impl Meter {
         if !renewed {
             return place;
         }
-        let key = flow.key;
         self.tell(place, Reason::End, None, true, out, book);
         self.forget(place);
-        self.begin(key, is_low, hash, p, out, book)
+        self.begin(way, p, out, book)
     }
 
     fn new_tcp(&mut self) -> u32 {

@@ -98,7 +98,7 @@ impl Rows {
         c.packets.push(half.packets);
         c.start_ms.push(half.first_ns.div_euclid(1_000_000));
         c.end_ms.push(half.last_ns.div_euclid(1_000_000));
-        c.tos.push(half.tos);
+        c.tos.push(half.tos());
         c.in_if.push(half.interface);
         let version = if src.is_v4() { 4 } else { 6 };
         c.ip_version.push(version);

@@ -1,9 +1,10 @@
 //! The arena of conversations: who is found, who is due, who gives way.
 
 use super::flow::{Facts, Flow, NO_PLACE, Stage};
-use super::key::FlowKey;
+use super::key::{FlowKey, Way};
+use super::tie::Ties;
 use super::wheel::{TURN, Wheel};
-use crate::model::{Index, prefetch};
+use crate::model::{Index, PacketView, prefetch};
 use foldhash::fast::FixedState;
 
 /// Conversations in fixed places, with an index by key and two wheels by time: of those in doubt and of the others.
@@ -14,6 +15,7 @@ pub(super) struct Table {
     facts: Vec<[Facts; 2]>,
     free: Vec<u32>,
     index: Index,
+    pub(super) ties: Ties,
     state: FixedState,
     doubtful: Wheel,
     established: Wheel,
@@ -29,6 +31,7 @@ impl Table {
             facts: Vec::new(),
             free: Vec::new(),
             index: Index::new(),
+            ties: Ties::default(),
             state: FixedState::with_seed(hash_seed),
             doubtful: Wheel::new(),
             established: Wheel::new(),
@@ -40,7 +43,8 @@ impl Table {
     /// Bytes that a table of so many places takes at most.
     pub const fn bytes(flows_max: usize) -> usize {
         flows_max * (size_of::<Flow>() + size_of::<[Facts; 2]>() + size_of::<u32>())
-            + Index::bytes(flows_max)
+            + Index::bytes(2 * flows_max)
+            + Ties::bytes(flows_max)
     }
 
     /// Conversations in it.
@@ -53,10 +57,61 @@ impl Table {
         key.hash(&self.state)
     }
 
+    /// Whose a packet is.
     #[inline]
-    pub fn find(&self, key: &FlowKey, hash: u64) -> Option<u32> {
-        self.index
-            .find(hash, |place| self.flows[place as usize].key == *key)
+    pub fn way(&self, p: &PacketView<'_>) -> Way {
+        let (key, is_low) = FlowKey::of(p);
+        let hash = self.hash(&key);
+        Way { key, is_low, hash }
+    }
+
+    /// The conversation of a packet.
+    #[inline]
+    pub fn find(&mut self, way: &Way) -> Option<u32> {
+        let place = self
+            .index
+            .find(way.hash, |place| self.flows[place as usize].has(&way.key))?;
+        let well = self.flows[place as usize].tied.is_none() || self.is_tied_well(place, way);
+        well.then_some(place)
+    }
+
+    /// The hash of a key where what packets are wrapped in does not matter.
+    pub fn bare_hash(&self, key: &FlowKey) -> u64 {
+        key.bare_hash(&self.state)
+    }
+
+    /// A conversation is found by this hash, too.
+    pub fn insert_tied(&mut self, hash: u64, place: u32) {
+        self.index.insert(hash, place);
+    }
+
+    /// A conversation is found by its own key alone.
+    pub fn untie(&mut self, place: u32) {
+        let flow = &mut self.flows[place as usize];
+        if flow.tied.take().is_some() {
+            let hash = flow.key.within(flow.tied_scope).hash(&self.state);
+            self.index.remove(hash, place);
+        }
+    }
+
+    /// Keeps all conversations by their ends alone.
+    #[cold]
+    pub fn keep_all(&mut self) {
+        let mut free = vec![false; self.flows.len()];
+        self.free
+            .iter()
+            .for_each(|&place| free[place as usize] = true);
+        let taken = (0..self.flows.len()).filter(|&place| !free[place]);
+        for place in taken {
+            self.keep(place as u32);
+        }
+    }
+
+    fn keep(&mut self, place: u32) {
+        let (flows, state) = (&self.flows, &self.state);
+        let key = flows[place as usize].key;
+        let same = |p: u32| flows[p as usize].key.within(key.scope) == key;
+        self.ties.keep(|| key.bare_hash(state), place, same);
     }
 
     /// Calls for the cell of a hash.
@@ -133,6 +188,7 @@ impl Table {
             }
         };
         self.index.insert(hash, place);
+        self.keep(place);
         self.hang(place, second);
         place
     }
@@ -140,6 +196,9 @@ impl Table {
     /// Takes a conversation out; its place is free.
     pub fn remove(&mut self, place: u32) {
         self.unhang(place);
+        self.untie(place);
+        let key = self.flows[place as usize].key;
+        self.ties.forget(|| key.bare_hash(&self.state), place);
         self.facts[place as usize] = Default::default();
         let hash = u64::from(self.flows[place as usize].hash) << 32;
         self.index.remove(hash, place);

@@ -97,6 +97,12 @@ impl Tcp {
             && (is_closed || matches!(self.opening, Opening::Complete | Opening::Unseen))
     }
 
+    /// Whether the first segment that is seen of a half can answer the other half, by what it acknowledges.
+    pub fn is_answered_by(&self, half: usize, t: &TcpHeader) -> bool {
+        let asked = &self.halves[1 - half];
+        asked.known && t.has(TcpHeader::ACK) && distance(t.ack, asked.next) <= WINDOW_ROOM
+    }
+
     /// The sequence numbers at which the halves go on, where that is known.
     pub fn next(&self) -> [Option<u32>; 2] {
         let next = |side: &Side| side.known.then_some(side.next);
@@ -301,9 +307,8 @@ impl Tcp {
     /// a large window).
     fn is_plausible_reset(&self, half: usize, t: &TcpHeader) -> bool {
         let (side, other) = (&self.halves[half], &self.halves[1 - half]);
-        let distance = |a: u32, b: u32| (a.wrapping_sub(b) as i32).unsigned_abs();
         if side.known {
-            return distance(t.seq, side.next) <= RESET_ROOM;
+            return distance(t.seq, side.next) <= WINDOW_ROOM;
         }
         // the answer to a SYN: it acknowledges it
         !other.known || t.has(TcpHeader::ACK) && distance(t.ack, other.next) <= 1
@@ -328,6 +333,11 @@ fn before(a: u32, b: u32) -> bool {
     (a.wrapping_sub(b) as i32) < 0
 }
 
+/// How far two sequence numbers are from each other.
+fn distance(a: u32, b: u32) -> u32 {
+    (a.wrapping_sub(b) as i32).unsigned_abs()
+}
+
 fn pair(halves: &mut [Side; 2], half: usize) -> (&mut Side, &mut Side) {
     let [a, b] = halves;
     if half == 0 { (a, b) } else { (b, a) }
@@ -337,8 +347,8 @@ fn pair(halves: &mut [Side; 2], half: usize) -> (&mut Side, &mut Side) {
 const LATE_NS: i64 = 3_000_000;
 /// So soon behind duplicate acknowledgements a segment answers them.
 const ASKED_NS: i64 = 20_000_000;
-/// How far a reset may be from what comes next.
-const RESET_ROOM: u32 = 1 << 20;
+/// How far a reset, or the acknowledgement of an answer, may be from what comes next.
+const WINDOW_ROOM: u32 = 1 << 20;
 /// What is counted of every connection.
 const COUNTED: u32 = Measure::Retransmits.bit()
     | Measure::OutOfOrder.bit()

@@ -52,6 +52,15 @@ impl Index {
         }
     }
 
+    /// All places with this hash.
+    pub fn all(&self, hash: u64) -> impl Iterator<Item = u32> + '_ {
+        let tag = hash >> 32;
+        let cells = (0..self.cells.len())
+            .map(move |n| self.cells[(tag as usize).wrapping_add(n) & self.mask]);
+        let run = cells.take_while(|cell| *cell != 0);
+        run.filter(move |cell| cell >> 32 == tag).map(place)
+    }
+
     /// Calls for the cell where a search for this hash begins.
     #[inline]
     pub fn call(&self, hash: u64) {
@@ -88,6 +97,16 @@ impl Index {
             at = (at + 1) & self.mask;
         }
         self.cells[at] = cell;
+    }
+
+    /// How many places are in it.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
     /// Takes a place out.
@@ -151,6 +170,7 @@ mod tests {
                 }
             }
             for n in 0..400 {
+                prop_assert_eq!(index.all(hash(n)).any(|p| p == n), model.contains_key(&n));
                 prop_assert_eq!(index.find(hash(n), |p| p == n), model.get(&n).copied());
             }
         }

@@ -48,7 +48,7 @@ pub use measure::Measure;
 pub use names::{COUNTRY_IDS, NameTable, Names, country, country_id};
 pub use packet::{
     Envelope, Fragment, Glance, PacketView, TUNNELS_MAX, TcpHeader, Transport, Tunnel, TunnelKind,
-    Tunnels, VLANS_MAX, Vlans,
+    Tunnels, VLANS_MAX, Vlans, mix64, vlan_scope,
 };
 pub use place::RowPlace;
 pub use prefetch::prefetch;

@@ -228,6 +228,55 @@ pub struct Envelope {
     pub tunnels: Tunnels,
 }
 
+impl Envelope {
+    /// The network that a packet was seen in, as a number: everything that keeps equal addresses apart. 0 where it is wrapped in
+    /// nothing.
+    ///
+    /// A VLAN of 0 says a priority and names no VLAN (IEEE 802.1Q section 9.6), labels below 16 are reserved (RFC 3032 section
+    /// 2.1). A tunnel counts by its id; IP in IP and GRE without a key have none, so they count by their ends.
+    #[inline]
+    pub fn scope(&self) -> u32 {
+        let tunnels = self.tunnels.as_slice();
+        if self.mpls.positions == 0 && tunnels.is_empty() {
+            return vlan_scope(self.vlans.as_slice());
+        }
+        let vlans = self.vlans.as_slice().iter().filter(|v| **v != 0);
+        let vlans = vlans.map(|v| u64::from(*v) << 48 | 1);
+        let labels = self.mpls.iter().map(|(_, label, ..)| label);
+        let labels = labels.filter(|label| *label >= LABEL_MIN);
+        let labels = labels.map(|label| u64::from(label) << 16 | 2);
+        (mix_all(
+            vlans
+                .chain(labels)
+                .chain(tunnels.iter().map(Tunnel::number)),
+        ) >> 32) as u32
+    }
+}
+
+/// [`Envelope::scope`] of what is tagged and no more.
+#[inline]
+pub fn vlan_scope(vlans: &[u16]) -> u32 {
+    let named = vlans.iter().filter(|v| **v != 0);
+    (mix_all(named.map(|v| u64::from(*v) << 48 | 1)) >> 32) as u32
+}
+
+#[inline]
+fn mix_all(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, |all, one| mix64(all ^ one))
+}
+
+/// A finisher of 64 bits that loses nothing (splitmix64, Steele et al. 2014).
+#[inline]
+pub fn mix64(n: u64) -> u64 {
+    let n = n.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let n = (n ^ n >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let n = (n ^ n >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    n ^ n >> 31
+}
+
+/// The first label that is not reserved.
+const LABEL_MIN: u32 = 16;
+
 /// A tunnel that a packet came through.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tunnel {
@@ -239,6 +288,21 @@ pub struct Tunnel {
     pub src: Addr,
     /// Destination address of that header.
     pub dst: Addr,
+}
+
+impl Tunnel {
+    /// What tells it from others; both directions between two ends have the same where it is told by its ends.
+    fn number(&self) -> u64 {
+        let kind = u64::from(self.kind as u8) << 32 | 3 << 40;
+        if self.id != 0 || !matches!(self.kind, TunnelKind::IpIp | TunnelKind::Gre) {
+            return kind | u64::from(self.id);
+        }
+        let ends = [self.src, self.dst].map(|end| {
+            let n = u128::from_be_bytes(end.0);
+            mix64((n >> 64) as u64 ^ mix64(n as u64))
+        });
+        kind ^ ends[0].wrapping_add(ends[1])
+    }
 }
 
 /// Kinds of tunnels.

@@ -74,8 +74,7 @@ struct Key {
     /// 0 for IPv6, where it is no part of the key.
     proto: u8,
     version: u8,
-    vlan: u16,
-    tunnel: u32,
+    scope: u32,
 }
 
 #[derive(Debug, Default)]
@@ -299,7 +298,6 @@ impl<'a> Part<'a> {
         if data.is_empty() || end > PAYLOAD_MAX || header_len > HEADER_MAX {
             return None;
         }
-        let tunnel = packet.envelope.tunnels.as_slice().last();
         Some(Part {
             key: Key {
                 src: packet.src,
@@ -307,13 +305,7 @@ impl<'a> Part<'a> {
                 id: fragment.id,
                 proto: if packet.version == 4 { next } else { 0 },
                 version: packet.version,
-                vlan: packet
-                    .envelope
-                    .vlans
-                    .as_slice()
-                    .first()
-                    .map_or(0, |v| v + 1),
-                tunnel: tunnel.map_or(0, |t| t.id.wrapping_add(1)),
+                scope: packet.envelope.scope(),
             },
             header: bytes.get(..header_len)?,
             data,
@@ -520,6 +512,10 @@ fn fragment_header(packet: &[u8]) -> Option<usize> {
                 next = *packet.get(at)?;
                 at += (usize::from(*packet.get(at + 1)?) + 1) * 8;
             }
+            AUTHENTICATION => {
+                next = *packet.get(at)?;
+                at += (usize::from(*packet.get(at + 1)?) + 2) * 4;
+            }
             _ => return None,
         }
     }
@@ -563,6 +559,8 @@ fn finish_v6(packet: &mut [u8], head: usize, next: u8) -> bool {
 
 const NS: i64 = 1_000_000_000;
 const IPV6_SIZE: usize = 40;
+/// Authentication header (RFC 4302), which counts in words.
+const AUTHENTICATION: u8 = 51;
 const FRAGMENT: u8 = 44;
 /// Most extension headers before that of the fragment.
 const EXTENSIONS_MAX: usize = 16;

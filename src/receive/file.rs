@@ -55,7 +55,7 @@ pub enum Found<'a> {
     Coming(Frame<'a>),
 }
 
-/// What became of the frames of all files. `frames` is the sum of the four kinds below it.
+/// What became of the frames of all files. `frames` is the sum of the five kinds below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Frames read.
@@ -69,6 +69,8 @@ pub struct Counts {
     /// Frames that could not be read to a datagram: cut short before it, malformed, of an unknown link type, or
     /// fragments without the rest.
     pub frames_rejected: u64,
+    /// Blocks of pcapng files that made no sense.
+    pub blocks_rejected: u64,
     /// Export datagrams handed out.
     pub datagrams: u64,
     /// What the operator should know about the files, one line each.
@@ -80,6 +82,8 @@ impl Counts {
     pub fn book(&self, tally: &mut Tally) {
         tally.add(Outcome::FramesOther, self.frames_other);
         tally.add(Outcome::FramesRejected, self.frames_rejected);
+        tally.add(Outcome::FramesCaptured, self.blocks_rejected);
+        tally.add(Outcome::FramesRejectedBlock, self.blocks_rejected);
     }
 }
 
@@ -129,9 +133,10 @@ impl Captures {
             .sum()
     }
 
-    /// Hands out every frame of the captures, in order, and returns why files ended early. A raw payload has none.
-    pub fn frames(&self, mut each: impl FnMut(&Frame<'_>)) -> Vec<Fault> {
-        let mut faults = Vec::new();
+    /// Hands out every frame of the captures, in order, and returns why files ended early, and how many blocks of them made no
+    /// sense. A raw payload has none.
+    pub fn frames(&self, mut each: impl FnMut(&Frame<'_>)) -> (Vec<Fault>, u64) {
+        let (mut faults, mut rejected) = (Vec::new(), 0);
         for mut frames in self
             .files
             .iter()
@@ -139,8 +144,9 @@ impl Captures {
         {
             frames.by_ref().for_each(|frame| each(&frame));
             faults.extend(frames.fault());
+            rejected += frames.blocks_rejected();
         }
-        faults
+        (faults, rejected)
     }
 
     /// Reads all files in order and hands out each export datagram; where the selection tells export from traffic, what is
@@ -267,7 +273,7 @@ fn read_capture(
     let rejected = frames.blocks_rejected();
     if rejected > 0 {
         counts.frames += rejected;
-        counts.frames_rejected += rejected;
+        counts.blocks_rejected += rejected;
         counts.notes.push(format!(
             "{name}: {rejected} blocks made no sense and were left out"
         ));
@@ -572,7 +578,8 @@ mod tests {
         let kinds = counts.frames_export
             + counts.frames_traffic
             + counts.frames_other
-            + counts.frames_rejected;
+            + counts.frames_rejected
+            + counts.blocks_rejected;
         assert_eq!(counts.frames, kinds, "every frame has one outcome");
         (seen, counts)
     }

@@ -92,6 +92,13 @@ impl<'a> Frames<'a> {
                     interfaces,
                 },
             )
+        } else if bytes.starts_with(&MODIFIED_BIG_ENDIAN) {
+            let form = Form::Pcap {
+                read: modified_big_endian,
+                link_type: number(bytes.get(20..PCAP_HEADER)?, true) as u16,
+                nanoseconds: false,
+            };
+            (PCAP_HEADER, form)
         } else {
             let (_, header) = parse_pcap_header(bytes).ok()?;
             let read: PcapReader = if header.is_modified_format() {
@@ -367,6 +374,25 @@ fn resolution(code: u8) -> u64 {
     }
 }
 
+/// A record of the modified format in big-endian order, which the parser does not know: interface, protocol and kind of
+/// packet in eight octets behind the usual head.
+fn modified_big_endian(
+    bytes: &[u8],
+) -> pcap_parser::nom::IResult<&[u8], LegacyPcapBlock<'_>, pcap_parser::PcapError<&[u8]>> {
+    let short = || pcap_parser::nom::Err::Incomplete(pcap_parser::nom::Needed::Unknown);
+    let (head, rest) = bytes.split_at_checked(MODIFIED_HEAD).ok_or_else(short)?;
+    let word = |at: usize| number(&head[at..at + 4], true);
+    let (data, after) = rest.split_at_checked(word(8) as usize).ok_or_else(short)?;
+    let block = LegacyPcapBlock {
+        ts_sec: word(0),
+        ts_usec: word(4),
+        caplen: word(8),
+        origlen: word(12),
+        data,
+    };
+    Ok((after, block))
+}
+
 /// Whether a section is big-endian, by its byte-order magic.
 fn section_order(block: &[u8]) -> Option<bool> {
     match block.get(8..12)? {
@@ -394,6 +420,12 @@ const OLD_PACKET_BLOCK: u32 = 2;
 const BLOCK_MIN: usize = 12;
 /// Most interfaces of a section that are kept; frames of others are left out and counted.
 const INTERFACES_MAX: usize = 65_536;
+/// Magic number of the modified format (Alexey Kuznetzov's) where the file is big-endian.
+const MODIFIED_BIG_ENDIAN: [u8; 4] = [0xa1, 0xb2, 0xcd, 0x34];
+/// Bytes of the header of a pcap file.
+const PCAP_HEADER: usize = 24;
+/// Bytes before the data of a record of the modified format.
+const MODIFIED_HEAD: usize = 24;
 /// Bytes of a record's head and of the headers of its frame.
 const HEADS: usize = 128;
 
@@ -415,6 +447,30 @@ mod tests {
         } else {
             n.to_le_bytes()
         });
+    }
+
+    #[test]
+    fn the_modified_format_is_read_in_both_orders() {
+        for big in [false, true] {
+            let mut file = pcap(0xa1b2_cd34, big, &[]);
+            for n in 0..3 {
+                for word in [n, 7, 4, 90, 3] {
+                    put(&mut file, big, word);
+                }
+                file.extend([0; 4]);
+                file.extend([n as u8; 4]);
+            }
+            let mut frames = Frames::of(&file).expect("pcap");
+            let all: Vec<_> = frames
+                .by_ref()
+                .map(|f| (f.time_ns, f.captured[0], f.original))
+                .collect();
+            let at = |n: i64| (n * NS + 7_000, n as u8, 90);
+            assert_eq!(all, [at(0), at(1), at(2)], "{big}");
+            assert_eq!(frames.fault(), None);
+            let torn = Frames::of(&file[..file.len() - 1]).expect("pcap");
+            assert_eq!(torn.count(), 2);
+        }
     }
 
     fn pcap(magic: u32, big: bool, records: &[(u32, u32, &[u8])]) -> Vec<u8> {

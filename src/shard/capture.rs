@@ -1,14 +1,16 @@
 //! Frames to rows, for one shard.
 
 use super::found::Found;
+use super::links::Links;
 use super::{Back, Ring, RulesChange, Sealed};
 use crate::detect::anomaly::{ArpSeen, Feed, Namer, Sighting, of_rows};
 use crate::detect::signature::engine::{Alert, Conflict, CostLine, Demoted, Engine};
-use crate::dissect::{Dissected, Dissector, FrameHead, Reason, glance};
+use crate::dissect::{Dissected, Dissector, FrameHead, Reason, behind, glance};
 use crate::ledger::{Book, Outcome, Tally};
 use crate::meter::Meter;
 use crate::model::{Addr, Envelope, FlowBatch, Learned, PacketView, RowPlace};
 use crate::reassemble::fragment::{Added, Fragments, Gathered};
+use std::collections::BTreeSet;
 
 /// Dissect, meter and everything behind it: the twin of [`super::ExportShard`] over frames. Online and offline run this code.
 #[derive(Debug)]
@@ -18,6 +20,7 @@ pub struct CaptureShard {
     again: Dissector,
     fragments: Fragments,
     strays: Vec<Stray>,
+    links_unknown: Links,
     /// Makes rows; nobody where rules alone are asked.
     meter: Option<Meter>,
     /// Matches packets with rules; nothing where there are none.
@@ -41,12 +44,13 @@ pub struct CaptureShard {
 /// Rules whose costs are published.
 const COST_LINES_MAX: usize = 1_000;
 
-/// A packet that fragments gave and that turned out to be a tunnel: the conversation in it may be another shard's.
+/// A packet whose conversation may be another shard's: one that fragments gave and that turned out to be a tunnel, or one that
+/// came behind another one in a frame.
 #[derive(Debug)]
 pub struct Stray {
     head: FrameHead,
-    outer: Envelope,
-    counts: (u32, u32),
+    /// What fragments were wrapped in, and how many there were with how many bytes; of a frame in an aggregate nothing.
+    joined: Option<(Envelope, (u32, u32))>,
     bytes: Vec<u8>,
     ends: (Addr, Addr),
 }
@@ -72,6 +76,7 @@ impl CaptureShard {
             dissector,
             fragments,
             strays: vec![],
+            links_unknown: Links::default(),
             meter: Some(meter),
             rules: None,
             ring: None,
@@ -237,10 +242,44 @@ impl CaptureShard {
     /// Meters a frame that its reader counted. Its time was passed with [`CaptureShard::advance`].
     #[inline]
     pub fn frame(&mut self, head: FrameHead, bytes: &[u8]) {
-        let tally = self.book.other();
+        self.first(head, bytes);
+        if let Some(at) = self.dissector.aggregate() {
+            self.others(head, bytes, at);
+        }
+    }
+
+    /// Link types of frames that nobody reads.
+    pub fn links_unknown(&self) -> &BTreeSet<u16> {
+        self.links_unknown.all()
+    }
+
+    /// Takes the packets behind the first one of an aggregate; they are strays, for their addresses are others.
+    #[cold]
+    fn others(&mut self, head: FrameHead, bytes: &[u8], mut at: usize) {
+        while let Some(next) = behind(bytes, at) {
+            at = next;
+            let Dissected::Ip(packet) = self.again.subframe(head, bytes, at) else {
+                self.book.other().one(Outcome::SubframesNotIp);
+                continue;
+            };
+            let end = behind(bytes, at).unwrap_or(bytes.len());
+            self.strays.push(Stray {
+                head,
+                joined: None,
+                bytes: bytes[at..end].to_vec(),
+                ends: (packet.src.min(packet.dst), packet.src.max(packet.dst)),
+            });
+        }
+        // they are taken from the end
+        self.strays.reverse();
+    }
+
+    /// Meters a frame, of an aggregate the first one in it.
+    #[inline]
+    fn first(&mut self, head: FrameHead, bytes: &[u8]) {
         match self.dissector.frame(head, bytes) {
             Dissected::Ip(packet) => {
-                tally.one(Outcome::FramesDissected);
+                self.book.other().one(Outcome::FramesDissected);
                 if let Some(rules) = &mut self.rules {
                     if let Some(ring) = &mut self.ring {
                         ring.keep(&head, bytes, &packet);
@@ -288,7 +327,8 @@ impl CaptureShard {
                 }
             }
             other => {
-                count(&other, tally);
+                count(&other, self.book.other());
+                self.links_unknown.note(&other, head.link_type);
                 if let (Dissected::Rejected(_), Some(rules)) = (&other, &mut self.rules) {
                     let at = (head.time_ns, head.frame);
                     rules.frame(head.link_type, bytes, at, self.book.other());
@@ -312,11 +352,19 @@ impl CaptureShard {
         self.strays.pop()
     }
 
-    /// Meters a packet that another shard put together.
-    pub fn stray(&mut self, stray: &Stray) {
-        let (tally, s) = (self.book.other(), stray);
-        tally.one(Outcome::FragmentsRerouted);
-        let inside = self.again.whole(s.head, &s.outer, s.counts, &s.bytes);
+    /// Meters a packet that another shard found.
+    pub fn stray(&mut self, s: &Stray) {
+        let tally = self.book.other();
+        let inside = match &s.joined {
+            Some((outer, counts)) => {
+                tally.one(Outcome::FragmentsRerouted);
+                self.again.whole(s.head, outer, *counts, &s.bytes)
+            }
+            None => {
+                tally.one(Outcome::Subframes);
+                self.again.subframe(s.head, &s.bytes, 0)
+            }
+        };
         if let Dissected::Ip(packet) = inside {
             if let Some(rules) = &mut self.rules {
                 rules.packet(&packet, self.book.other());
@@ -496,8 +544,7 @@ fn take_whole<'a>(
     }
     strays.push(Stray {
         head: head_of(g, g.envelope.link_type),
-        outer: g.envelope.clone(),
-        counts: (g.frames, g.ip_len),
+        joined: Some((g.envelope.clone(), (g.frames, g.ip_len))),
         bytes: g.bytes.to_vec(),
         ends: (packet.src.min(packet.dst), packet.src.max(packet.dst)),
     });

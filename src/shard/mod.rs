@@ -12,6 +12,7 @@ mod capture;
 mod export;
 mod found;
 mod frames;
+mod links;
 mod lookout;
 mod recent;
 mod settings;

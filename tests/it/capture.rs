@@ -451,6 +451,27 @@ fn files_of_a_folder_are_read_once_also_after_a_restart() {
     assert!(read > 0 && read < parts[0].1 / 3, "{read}");
 }
 
+#[test]
+fn blocks_that_make_no_sense_are_counted_in_the_ledger() {
+    let dir = directory();
+    let folder = dir.path().join("captures");
+    std::fs::create_dir(&folder).expect("made");
+    let frame = crate::odd_frames::udp(1000, b"x");
+    let file = crate::odd_frames::pcapng(1, &[(0, &frame), (5, &frame), (0, &frame)]);
+    std::fs::write(folder.join("odd.pcapng"), file).expect("written");
+    let config = format!(
+        "{DROP}[receive]\nlisteners = [\"127.0.0.1:0\"]\n[capture]\nwatch_directory = {folder:?}\nwatch_idle_s = 2\nwatch_settle_s = 1\n"
+    );
+    let collector = Collector::start(dir.path(), &config);
+    eventually("the rows are made", || {
+        collector.metric("flowhouse_ledger_rows_added_metered_total") == 1.0
+    });
+    let ledger = collector.stop();
+    assert_laws(&ledger);
+    let found = ["frames_captured", "frames_rejected_block"].map(|name| total(&ledger, name));
+    assert_eq!(found, [3, 1]);
+}
+
 /// The whole frames of a file that is torn.
 fn torn_whole(bytes: &[u8]) -> &[u8] {
     let mut end = 24;

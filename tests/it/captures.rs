@@ -155,7 +155,7 @@ fn every_frame_is_read_as_tshark_reads_it() {
             fault = Some(format!("{n} frames, expected {}", info["packet_blocks"]));
         }
         let cut = info["cut_short"] == json!(true);
-        if ends.is_empty() == cut {
+        if ends.0.is_empty() == cut {
             fault = Some(format!("cut short: expected {cut}, got {ends:?}"));
         }
         if let Some(fault) = fault {

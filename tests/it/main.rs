@@ -26,6 +26,7 @@ mod names;
 mod newer;
 mod notices;
 mod notify;
+mod odd_frames;
 mod once;
 mod operate;
 mod ours;

@@ -6,7 +6,7 @@ use crate::batch::Bundle;
 use crate::detect::anomaly::{Detectors, Seen, Sighting};
 use crate::detect::signature::engine::Engine;
 use crate::detect::signature::{Hits, LiveSettings};
-use crate::dissect::{FrameHead, route};
+use crate::dissect::{FrameHead, link_name, route};
 use crate::ledger::{Book, Outcome};
 use crate::meter::AHEAD;
 use crate::model::{Addr, Datagram, Detection, RowPlace};
@@ -15,7 +15,7 @@ use crate::shard::{Back, CaptureShard, ExportShard};
 use crate::sink::Outbox;
 use crate::sink::ndjson::Writer;
 use anyhow::Result;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 /// Shards for export datagrams and for traffic, none or as many of each.
 pub(super) struct Crew {
@@ -169,6 +169,11 @@ impl Crew {
         self.end_conversations(u64::MAX, to);
         self.hits.finish();
         to.last(self);
+        let links = self.captures.iter().flat_map(CaptureShard::links_unknown);
+        for link in links.collect::<BTreeSet<_>>() {
+            let name = link_name(*link);
+            eprintln!("frames of link type {link} ({name}) are not looked into");
+        }
     }
 
     /// What all of them counted and booked.

@@ -78,7 +78,10 @@ fn answered(known: &mut Known, dns: &Dns<'_>, time_ns: i64) {
             .and_then(Option::take)
             .map(|a| time_ns.saturating_sub(a.1));
         let micros = since.map(|ns| u32::try_from(ns.max(0) / 1000).unwrap_or(u32::MAX));
-        known.answer.get_or_insert((micros, dns.rcode));
+        // of many answers in a row the slowest and the first failure stand for all
+        let (slowest, failed) = known.answer.unwrap_or_default();
+        let rcode = if failed == 0 { dns.rcode } else { failed };
+        known.answer = Some((slowest.max(micros), rcode));
     } else if !known.asked.iter().flatten().any(|a| a.0 == dns.id) {
         // the oldest gives way
         known.asked.rotate_right(1);

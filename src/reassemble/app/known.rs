@@ -24,7 +24,7 @@ pub struct Known {
     pub(super) asked: [Option<(u16, i64)>; ASKED_MAX],
     /// Of RTP, what came before it was known as that: heads and times of the last datagram of each half.
     pub(super) before: Option<Box<Before>>,
-    /// The first answer since it was told last: microseconds where its query was seen, and its code.
+    /// Answers since they were told last: microseconds of the slowest whose query was seen, and the first code that is none of success.
     pub(super) answer: Option<(Option<u32>, u8)>,
 }
 

@@ -143,7 +143,8 @@ impl Talk {
             .map_or([None; 2], |b| *b)
     }
 
-    /// The first answer of DNS since this was asked last: microseconds from its query, where that was seen, and its code.
+    /// Answers of DNS since this was asked last: microseconds of the slowest from its query, where that was seen, and the code of
+    /// the first that failed, else 0.
     #[inline]
     pub fn take_answer(&mut self) -> Option<(Option<u32>, u8)> {
         self.known.as_mut()?.answer.take()

@@ -21,6 +21,8 @@ pub struct FrameRouter {
     frames: u64,
     bytes: u64,
     dropped: u64,
+    /// Blocks of files that made no sense.
+    rejected: u64,
     gone: Option<usize>,
 }
 
@@ -61,6 +63,7 @@ impl FrameRouter {
             frames: 0,
             bytes: 0,
             dropped: 0,
+            rejected: 0,
             gone: None,
         }
     }
@@ -128,6 +131,12 @@ impl FrameRouter {
         }
     }
 
+    /// Counts what a file has in the place of frames.
+    pub fn reject(&mut self, blocks: u64) {
+        self.frames += blocks;
+        self.rejected += blocks;
+    }
+
     /// The shard whose queue has no reader any more.
     pub fn gone(&self) -> Option<usize> {
         self.gone
@@ -139,6 +148,7 @@ impl FrameRouter {
         for (outcome, n) in [
             (Outcome::FramesCaptured, self.frames),
             (Outcome::FramesDroppedQueue, self.dropped),
+            (Outcome::FramesRejectedBlock, self.rejected),
         ] {
             tally.add(outcome, n - tally.count(outcome));
         }

@@ -215,7 +215,7 @@ impl Watch {
             self.done.remove(name);
             return;
         }
-        let ended = self.read(frames, skip, router, stop);
+        let ended = self.read(name, frames, skip, router, stop);
         let progress = match &ended {
             Ended::Stopped(frames) => Progress::Left(*frames),
             _ => Progress::Read,
@@ -247,6 +247,7 @@ impl Watch {
 
     fn read(
         &mut self,
+        name: &str,
         mut frames: Frames<'_>,
         skip: u64,
         router: &mut FrameRouter,
@@ -281,6 +282,12 @@ impl Watch {
             }
         }
         router.flush(now, Duration::ZERO);
+        // a file that goes on after a stop is counted when its end is reached
+        let rejected = frames.blocks_rejected();
+        if rejected > 0 {
+            router.reject(rejected);
+            tracing::warn!("{name}: {rejected} blocks made no sense and were left out");
+        }
         match frames.fault() {
             Some(fault) => Ended::Torn(format!("{fault:?}")),
             None => Ended::Whole,
