@@ -2607,11 +2607,11 @@ RENAME TABLE quality_1m_mv_aside TO quality_1m_mv;
 
 INSERT INTO schema_migrations (version, name, checksum) VALUES (18, '0018_codec.sql', '5117ebe0c6da4a37b08892948dc6c782');
 
--- 0020_flow_detections.sql
+-- 0019_flow_detections.sql
 
 -- The flow of a hit carries the ids of its detections: `SELECT * FROM flows WHERE has(detections, ID)`, or joined with `incidents` by id.
 
 ALTER TABLE flows
     ADD COLUMN IF NOT EXISTS detections Array(UInt64) CODEC(ZSTD(1)) COMMENT 'ids of detections of rules that the flow belongs to, the first four; rows that were stored before the hit have none';
 
-INSERT INTO schema_migrations (version, name, checksum) VALUES (20, '0020_flow_detections.sql', '6971fbf907a1ec820a98e9ed767c2af2');
+INSERT INTO schema_migrations (version, name, checksum) VALUES (20, '0019_flow_detections.sql', '6971fbf907a1ec820a98e9ed767c2af2');
