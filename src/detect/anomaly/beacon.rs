@@ -276,7 +276,8 @@ impl Spread {
 
 const RING: usize = 32;
 const ONCE_LOG2: u32 = 22;
-const ONCE_MS: i64 = 3_600_000;
+/// Twice as long at most: what calls every few hours calls, too.
+const ONCE_MS: i64 = 6 * 3_600_000;
 /// From so many on, jitter is allowed.
 const MANY: u32 = 16;
 const STRICT: f64 = 0.1;

@@ -352,15 +352,16 @@ impl Pair {
         if ctx.now_ms.saturating_sub(self.last_ms) > FORGET_MS {
             *self = Pair::default();
         }
-        if self.refused == 0 {
-            self.refused_first_ms = d.time_ms;
+        let age_ms = d.time_ms.saturating_sub(self.refused_first_ms);
+        if self.refused == 0 || self.handle.is_none() && age_ms > FORGET_MS {
+            (self.refused, self.refused_first_ms) = (0, d.time_ms);
         }
         self.last_ms = ctx.now_ms;
         self.refused = self.refused.saturating_add(1);
         if let Some(handle) = self.handle {
             let growth = Growth {
                 last_ms: d.time_ms,
-                count: 0,
+                count: 1,
                 peer: Some(d.server),
                 peers_total: 0,
             };
@@ -506,9 +507,10 @@ fn figure(name: &'static str, observed: f64, threshold: f64) -> Figure {
 
 /// Ports whose clients open short sessions that are alike all day long.
 fn is_everyday(port: u16) -> bool {
-    const EVERYDAY: [u16; 27] = [
+    const EVERYDAY: [u16; 35] = [
         25, 53, 80, 88, 110, 123, 135, 143, 389, 443, 465, 587, 636, 853, 993, 995, 1433, 1521,
-        1883, 3268, 3306, 5432, 6379, 8080, 8443, 9200, 27_017,
+        1883, 3128, 3268, 3306, 5000, 5432, 6379, 6443, 8000, 8080, 8200, 8443, 8888, 9090, 9200,
+        9443, 27_017,
     ];
     EVERYDAY.contains(&port)
 }

@@ -304,7 +304,8 @@ impl Missing {
     }
 }
 
-/// Where the registered domain begins in a name: its last two labels, or three below suffixes of two (`co.uk`).
+/// Where the registered domain begins in a name: its last two labels, or three below the usual second levels of countries (`co.uk`). Not every
+/// short label is one: a tunnel below `t1.pw` is one domain.
 fn registered(name: &[u8]) -> usize {
     let mut dots = name
         .iter()
@@ -315,7 +316,7 @@ fn registered(name: &[u8]) -> usize {
     let Some(last) = dots.next() else { return 0 };
     let Some(second) = dots.next() else { return 0 };
     let (label, tld) = (&name[second + 1..last], &name[last + 1..]);
-    let two = tld.len() == 2 && (label.len() <= 2 || SECOND_LEVEL.contains(&label));
+    let two = tld.len() == 2 && SECOND_LEVEL.contains(&label);
     match (two, dots.next()) {
         (true, Some(third)) => third + 1,
         (true, None) => 0,
@@ -357,7 +358,10 @@ fn is_drawn(label: &[u8]) -> bool {
 const NXDOMAIN: u8 = 3;
 const WINDOW_MS: i64 = 600_000;
 const MISSING_MS: i64 = 300_000;
-const SECOND_LEVEL: [&[u8]; 8] = [b"com", b"net", b"org", b"edu", b"gov", b"ac", b"co", b"gob"];
+const SECOND_LEVEL: [&[u8]; 18] = [
+    b"com", b"net", b"org", b"edu", b"gov", b"mil", b"ac", b"co", b"gob", b"go", b"gv", b"ne",
+    b"nom", b"or", b"ltd", b"plc", b"sch", b"web",
+];
 
 #[cfg(test)]
 mod tests {
@@ -369,7 +373,8 @@ mod tests {
         assert_eq!(domain("a.b.example.com"), "example.com");
         assert_eq!(domain("www.example.co.uk"), "example.co.uk");
         assert_eq!(domain("example.co.uk"), "example.co.uk");
-        assert_eq!(domain("a.t.io"), "a.t.io");
+        assert_eq!(domain("www.example.or.jp"), "example.or.jp");
+        assert_eq!(domain("a.t.io"), "t.io");
         assert_eq!(domain("localhost"), "localhost");
         assert!(
             is_below(b"a.mcafee.com", b"mcafee.com") && !is_below(b"xmcafee.com", b"mcafee.com")

@@ -293,7 +293,7 @@ impl Detectors {
         }
     }
 
-    /// Lets time pass. A clock that goes back by more than an hour begins another capture: everything is over, and nothing is known.
+    /// Lets time pass. A clock that goes back by more than half a day begins another capture: everything is over, and nothing is known.
     pub fn pass(&mut self, now_ms: i64) {
         if self.now_ms != i64::MIN && now_ms < self.now_ms.saturating_sub(STEP_MS) {
             self.finish();
@@ -558,8 +558,8 @@ const UDP: u8 = 17;
 const PLACES_MIN: usize = 4_096;
 const PLACES_MAX: usize = 1 << 22;
 const SERIES_MAX: usize = 1 << 20;
-/// Where the clock goes back by more, another capture begins.
-const STEP_MS: i64 = 3_600_000;
+/// Where the clock goes back by more, another capture begins. Rows of metered packets come when the next packet does, which may be hours later.
+const STEP_MS: i64 = 12 * 3_600_000;
 const ANSWERS_LOG2: u32 = 22;
 const ANSWERS_MS: i64 = 60_000;
 /// So many lost entries are told.

@@ -338,8 +338,8 @@ const INSIDE: [&str; 8] = [
     "fe80::/10",
 ];
 
-/// Names that ask whether an address or a file is known to be bad: long, many, and meant so.
-const ALLOWED_DOMAINS: [&str; 9] = [
+/// Names that ask whether an address or a file is known to be bad, or that clouds give to machines: long, many, and meant so.
+const ALLOWED_DOMAINS: [&str; 19] = [
     "in-addr.arpa",
     "ip6.arpa",
     "mcafee.com",
@@ -349,6 +349,16 @@ const ALLOWED_DOMAINS: [&str; 9] = [
     "barracudacentral.org",
     "surbl.org",
     "uribl.com",
+    "spamhaus.net",
+    "spamcop.net",
+    "mailspike.net",
+    "mailspike.org",
+    "dnswl.org",
+    "cymru.com",
+    "amazonaws.com",
+    "compute.internal",
+    "cluster.local",
+    "msappproxy.net",
 ];
 
 const DAYS_MAX: u32 = 365;

@@ -189,11 +189,14 @@ impl Flood {
     pub fn tick(&mut self, ctx: &mut Ctx<'_>) {
         self.count(ctx);
         self.victims.retain(|v| v.1 > ctx.now_ms);
+        // what goes over a network is one thing, and not one for each of its hosts
+        let carpets = self.judge_networks(ctx);
         let mut struck: Vec<Addr> = vec![];
         for watch in [&mut self.packets, &mut self.flows] {
             let scale = watch.scale;
             for (addr, place) in watch.take_touched() {
-                if let Some((_, victim)) = watch.hosts.at(place)
+                if carpets.binary_search(&network(&addr)).is_err()
+                    && let Some((_, victim)) = watch.hosts.at(place)
                     && victim.judge(ctx, &addr, scale)
                 {
                     struck.push(addr);
@@ -202,7 +205,6 @@ impl Flood {
         }
         let until = ctx.now_ms + VICTIM_MS;
         struck.into_iter().for_each(|a| self.doubt(a, until));
-        self.judge_networks(ctx);
         self.mark();
     }
 
@@ -243,7 +245,8 @@ impl Flood {
         }
     }
 
-    fn judge_networks(&mut self, ctx: &mut Ctx<'_>) {
+    /// Tells which networks are flooded all over, and gives them in order.
+    fn judge_networks(&mut self, ctx: &mut Ctx<'_>) -> Vec<Addr> {
         let s = &ctx.settings.flood;
         let (syns_max, rate_max) = (
             4 * u64::from(s.half_open),
@@ -258,18 +261,22 @@ impl Flood {
                 continue;
             }
             let spread = v.hosts.count() >= CARPET_HOSTS && v.sources.count() >= MANY_SOURCES;
-            let single = victims.iter().any(|(a, _)| a != net && network(a) == *net);
+            let told = victims
+                .iter()
+                .filter(|(a, _)| a != net && network(a) == *net);
+            let single = (1..CARPET_HOSTS as usize / 4).contains(&told.count());
             if spread && !single {
                 found.push(*net);
             }
         }
         found.sort_unstable();
-        for net in found {
-            if let Some(v) = self.nets.find(ctx.keyed, &net) {
-                v.tell_carpet(ctx, net, rate_max);
-                self.doubt(net, ctx.now_ms + VICTIM_MS);
+        for net in &found {
+            if let Some(v) = self.nets.find(ctx.keyed, net) {
+                v.tell_carpet(ctx, *net, rate_max);
+                self.doubt(*net, ctx.now_ms + VICTIM_MS);
             }
         }
+        found
     }
 }
 
@@ -311,6 +318,7 @@ impl Watch {
     #[inline]
     fn count(&mut self, ctx: &mut Ctx<'_>, b: &Burst, interval: u32, h: Hashes) {
         if is_group(&b.dst) || b.src == b.dst {
+            self.asks_all(ctx, b, h);
             return;
         }
         let place = self.hosts.place(ctx.keyed, h.dst, &b.dst);
@@ -325,6 +333,19 @@ impl Watch {
         // who only sends is no victim, and may be invented
         if let Some(v) = self.hosts.find_at(h.src, &b.src) {
             v.leaves(ctx, b, h.dst);
+        }
+    }
+
+    /// Who asks by multicast or broadcast gets many answers.
+    #[cold]
+    fn asks_all(&mut self, ctx: &mut Ctx<'_>, b: &Burst, h: Hashes) {
+        if b.kind != BurstKind::Udp || reflectors::name(b.dst_port).is_none() {
+            return;
+        }
+        let place = self.hosts.place(ctx.keyed, h.src, &b.src);
+        if let Some((_, v)) = place.and_then(|place| self.hosts.at(place)) {
+            v.begin(ctx.now_ms, b, self.short_ms);
+            v.asked_all = true;
         }
     }
 

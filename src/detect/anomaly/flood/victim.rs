@@ -26,6 +26,8 @@ pub(super) struct Victim {
     pub leases: u64,
     /// Within the long window: answers of services, and questions to them.
     pub reflected: u64,
+    /// It asked all at once, by multicast or broadcast: whoever answers was asked.
+    pub asked_all: bool,
     pub reflected_bytes: u64,
     pub syn_acks: u64,
     pub ports: [(u16, u64); 3],
@@ -153,6 +155,7 @@ impl Victim {
     /// Forgets what is of the long one.
     fn begin_long(&mut self) {
         (self.reflected, self.reflected_bytes, self.syn_acks) = (0, 0, 0);
+        self.asked_all = false;
         self.reflectors = Distinct::default();
         self.asked = Distinct::default();
         self.acking = Distinct::default();
@@ -279,12 +282,7 @@ impl Victim {
         let opened = part(self.syns) >= half_open as f64;
         let syn = opened && self.completed * 5 < self.syns && !is_scan;
         let alone = |all: u32, own: u32| all.saturating_sub(own + self.chance(all, own));
-        let unasked = alone(self.reflectors.count(), self.asked.count());
-        let reflected = self.sure(self.reflected);
-        let large = self.reflected_bytes as f64 * reflected >= LARGE_BYTES as f64
-            && unasked >= FEW_REFLECTORS;
-        let many_answers = self.reflected as f64 * reflected >= f64::from(2 * s.reflectors);
-        let udp = unasked >= s.reflectors && many_answers || large;
+        let (unasked, udp) = self.is_reflected(s.reflectors);
         let unopened = alone(self.acking.count(), self.opened.count());
         // stray answers come from few hosts, and nobody sends them by mistake
         let syn_ack = unopened >= s.reflectors / 2 && self.syn_acks >= u64::from(s.reflectors);
@@ -314,6 +312,28 @@ impl Victim {
         };
         self.tell(ctx, *addr, class, [f64::from(unasked), f64::from(unopened)]);
         true
+    }
+
+    /// How many services answered that were not asked, and whether that is a flood.
+    fn is_reflected(&self, reflectors: u32) -> (u32, bool) {
+        let (answer, asked) = (self.reflectors.count(), self.asked.count());
+        if self.asked_all {
+            return (0, false);
+        }
+        let unasked = answer.saturating_sub(asked + self.chance(answer, asked));
+        let sure = self.sure(self.reflected);
+        let (packets, bytes) = (
+            self.reflected as f64 * sure,
+            self.reflected_bytes as f64 * sure,
+        );
+        // where nothing of what it sends was seen, what is as small as a usual answer may be one
+        let is_blind = self.sent == 0 && asked == 0;
+        let many = unasked >= reflectors
+            && packets >= f64::from(2 * reflectors)
+            && (!is_blind || bytes >= SMALL_ANSWER * packets);
+        let large = unasked >= FEW_REFLECTORS && bytes >= LARGE_BYTES as f64
+            || unasked > 0 && bytes >= HUGE_BYTES;
+        (unasked, many || large)
     }
 
     fn tell(&mut self, ctx: &mut Ctx<'_>, addr: Addr, class: Class, [unasked, unopened]: [f64; 2]) {
@@ -522,6 +542,10 @@ const SCATTERED: u32 = 64;
 /// So many bytes of so few services are a flood, too.
 const LARGE_BYTES: u64 = 2_000_000;
 const FEW_REFLECTORS: u32 = 5;
+/// So many within a minute are one of a single service.
+const HUGE_BYTES: f64 = 20_000_000.0;
+/// Bytes of an answer that amplifies nothing.
+const SMALL_ANSWER: f64 = 100.0;
 /// Clients of DHCP that ask within the window: pools have hundreds, and relays ask for them from one address.
 const LEASES: u64 = 100;
 const DHCP_SERVER: u16 = 67;
