@@ -2710,4 +2710,4 @@ INSERT INTO schema_migrations_local (version, name, checksum) VALUES (15, '0015_
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (16, '0016_quality.sql', '65e139aca536267a3cc3ad6258e44f9a');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (17, '0017_detections.sql', 'a2b16ecadc1e526b4d7bc7ca5c7ad18f');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (18, '0018_codec.sql', '5117ebe0c6da4a37b08892948dc6c782');
-INSERT INTO schema_migrations_local (version, name, checksum) VALUES (20, '0019_flow_detections.sql', '6971fbf907a1ec820a98e9ed767c2af2');
+INSERT INTO schema_migrations_local (version, name, checksum) VALUES (19, '0019_flow_detections.sql', '6971fbf907a1ec820a98e9ed767c2af2');

@@ -2614,4 +2614,4 @@ INSERT INTO schema_migrations (version, name, checksum) VALUES (18, '0018_codec.
 ALTER TABLE flows
     ADD COLUMN IF NOT EXISTS detections Array(UInt64) CODEC(ZSTD(1)) COMMENT 'ids of detections of rules that the flow belongs to, the first four; rows that were stored before the hit have none';
 
-INSERT INTO schema_migrations (version, name, checksum) VALUES (20, '0019_flow_detections.sql', '6971fbf907a1ec820a98e9ed767c2af2');
+INSERT INTO schema_migrations (version, name, checksum) VALUES (19, '0019_flow_detections.sql', '6971fbf907a1ec820a98e9ed767c2af2');

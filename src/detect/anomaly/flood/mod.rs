@@ -189,12 +189,17 @@ impl Flood {
     pub fn tick(&mut self, ctx: &mut Ctx<'_>) {
         self.count(ctx);
         self.victims.retain(|v| v.1 > ctx.now_ms);
+        let touched = [self.packets.take_touched(), self.flows.take_touched()];
         // what goes over a network is one thing, and not one for each of its hosts
-        let carpets = self.judge_networks(ctx);
+        let most = self.packets.most_of_networks(&touched[0]);
+        let carpets = self.judge_networks(ctx, &most);
         let mut struck: Vec<Addr> = vec![];
-        for watch in [&mut self.packets, &mut self.flows] {
+        for (watch, touched) in [&mut self.packets, &mut self.flows]
+            .into_iter()
+            .zip(touched)
+        {
             let scale = watch.scale;
-            for (addr, place) in watch.take_touched() {
+            for (addr, place) in touched {
                 if carpets.binary_search(&network(&addr)).is_err()
                     && let Some((_, victim)) = watch.hosts.at(place)
                     && victim.judge(ctx, &addr, scale)
@@ -245,14 +250,13 @@ impl Flood {
         }
     }
 
-    /// Tells which networks are flooded all over, and gives them in order.
-    fn judge_networks(&mut self, ctx: &mut Ctx<'_>) -> Vec<Addr> {
+    /// Tells which networks are flooded all over, and gives them in order. `most` has what came to the one host of each that got most.
+    fn judge_networks(&mut self, ctx: &mut Ctx<'_>, most: &[(Addr, u64)]) -> Vec<Addr> {
         let s = &ctx.settings.flood;
         let (syns_max, rate_max) = (
             4 * u64::from(s.half_open),
             4.0 * f64::from(s.packets_many_sources),
         );
-        let victims = &self.victims;
         let mut found: Vec<Addr> = vec![];
         for (net, v) in self.nets.iter_mut() {
             let much = v.syns >= syns_max && v.completed * 5 < v.syns || v.rate() >= rate_max;
@@ -261,10 +265,8 @@ impl Flood {
                 continue;
             }
             let spread = v.hosts.count() >= CARPET_HOSTS && v.sources.count() >= MANY_SOURCES;
-            let told = victims
-                .iter()
-                .filter(|(a, _)| a != net && network(a) == *net);
-            let single = (1..CARPET_HOSTS as usize / 4).contains(&told.count());
+            let at = most.binary_search_by_key(net, |m| m.0);
+            let single = at.is_ok_and(|at| 2 * most[at].1 >= v.packets + v.syns);
             if spread && !single {
                 found.push(*net);
             }
@@ -347,6 +349,19 @@ impl Watch {
             v.begin(ctx.now_ms, b, self.short_ms);
             v.asked_all = true;
         }
+    }
+
+    /// What came to the one host of each network that got most, in order of networks.
+    fn most_of_networks(&mut self, touched: &[(Addr, usize)]) -> Vec<(Addr, u64)> {
+        let mut all: Vec<(Addr, u64)> = vec![];
+        for (addr, place) in touched {
+            let came = self.hosts.at(*place).map_or(0, |(_, v)| v.packets + v.syns);
+            match all.last_mut() {
+                Some(last) if last.0 == network(addr) => last.1 = last.1.max(came),
+                _ => all.push((network(addr), came)),
+            }
+        }
+        all
     }
 
     /// To whom something came since this was called last, in order of addresses, with their places.
