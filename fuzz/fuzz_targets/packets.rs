@@ -14,6 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
         bytes_max: 4096,
         pieces_max: 8,
         wait_s: 2,
+        ..FragmentSettings::default()
     };
     let mut dissector = Dissector::new(&Settings::default());
     let mut fragments = Fragments::new(&settings);
