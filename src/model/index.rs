@@ -79,7 +79,7 @@ impl Index {
         if 2 * self.count > self.cells.len() {
             self.grow();
         }
-        self.put(hash >> 32 << 32 | u64::from(place + 1));
+        self.put(cell(hash, place));
     }
 
     fn grow(&mut self) {
@@ -109,13 +109,14 @@ impl Index {
         self.count == 0
     }
 
-    /// Takes a place out.
+    /// Takes a place out that was added with this hash; it may be there with another one, too.
     pub fn remove(&mut self, hash: u64, gone: u32) {
         let mut hole = (hash >> 32) as usize & self.mask;
+        let gone = cell(hash, gone);
         loop {
             match self.cells[hole] {
                 0 => return,
-                cell if place(cell) == gone => break,
+                cell if cell == gone => break,
                 _ => hole = (hole + 1) & self.mask,
             }
         }
@@ -138,6 +139,10 @@ impl Index {
     }
 }
 
+fn cell(hash: u64, place: u32) -> u64 {
+    hash >> 32 << 32 | u64::from(place + 1)
+}
+
 fn place(cell: u64) -> u32 {
     (cell as u32).wrapping_sub(1)
 }
@@ -150,6 +155,20 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+
+    #[test]
+    fn a_place_with_two_hashes_keeps_the_one_that_stays() {
+        let hashes = [5u64 << 32, 6 << 32];
+        for gone in 0..2 {
+            let mut index = Index::new();
+            hashes.iter().for_each(|h| index.insert(*h, 9));
+            index.remove(hashes[gone], 9);
+            assert_eq!(index.find(hashes[1 - gone], |_| true), Some(9));
+            assert_eq!((index.find(hashes[gone], |_| true), index.len()), (None, 1));
+            index.remove(hashes[gone], 9);
+            assert_eq!(index.len(), 1, "it was gone before");
+        }
+    }
 
     proptest! {
         #[test]

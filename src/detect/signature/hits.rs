@@ -366,12 +366,18 @@ impl Open {
         open
     }
 
-    fn again(&mut self, conflict: &Conflict, now_ms: i64) {
+    /// It was seen once more.
+    fn once_more(&mut self, now_ms: i64) {
         let told = &mut self.told;
         told.first_ms = told.first_ms.min(now_ms);
         told.last_ms = told.last_ms.max(now_ms);
         told.count += 1;
         self.changed = true;
+    }
+
+    fn again(&mut self, conflict: &Conflict, now_ms: i64) {
+        self.once_more(now_ms);
+        let told = &mut self.told;
         if !conflict.rules.is_empty() {
             let rules = conflict.rules.iter().take(REFERENCES_MAX);
             let rules: Vec<String> = rules.map(|(g, s, m)| format!("{g}:{s} {m}")).collect();
@@ -405,11 +411,8 @@ impl Open {
     }
 
     fn grow(&mut self, alert: &Alert, now_ms: i64) {
+        self.once_more(now_ms);
         let told = &mut self.told;
-        told.first_ms = told.first_ms.min(now_ms);
-        told.last_ms = told.last_ms.max(now_ms);
-        told.count += 1;
-        self.changed = true;
         let number = alert.flow.unwrap_or(0);
         let flows = &mut told.evidence.flows;
         match self.flows.iter().position(|f| *f == number) {

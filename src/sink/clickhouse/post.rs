@@ -231,7 +231,7 @@ impl Post {
     async fn unreadable(&self, key: Key, before: Slot, error: &Unreadable) {
         let tries = self.shared.look(|lanes| lanes.unread(key));
         if let Unreadable::Io(io) = error
-            && (is_short_of_something(io) || tries < READS_MAX)
+            && tries < reads_max(io)
         {
             if tries == 0 {
                 tracing::warn!(bundle = key.0, %error, "cannot read from the spool, trying again");
@@ -314,22 +314,14 @@ impl Post {
     }
 }
 
-/// Whether it is the process or the machine that lacks something: the file may be as good as ever.
-fn is_short_of_something(error: &std::io::Error) -> bool {
-    use nix::errno::Errno;
-    let lacks = [
-        Errno::EMFILE,
-        Errno::ENFILE,
-        Errno::ENOMEM,
-        Errno::EINTR,
-        Errno::EAGAIN,
-    ];
-    let code = error.raw_os_error();
-    code.is_some_and(|code| lacks.iter().any(|e| *e as i32 == code))
+/// How often a body is tried to be read before its rows are set aside. A file that is gone does not come back; a disk, or what the process is
+/// short of, may: at the longest pauses that is for an hour or so.
+fn reads_max(error: &std::io::Error) -> u32 {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => 6,
+        _ => 1_000,
+    }
 }
-
-/// Times that a body is tried to be read before its rows are set aside.
-const READS_MAX: u32 = 6;
 
 /// Time between two looks at how far tables have come.
 const LOOK: Duration = Duration::from_secs(60);

@@ -72,14 +72,10 @@ impl Open {
     }
 
     fn again_demoted(&mut self, demoted: &Demoted, now_ms: i64) {
-        let told = &mut self.told;
-        told.first_ms = told.first_ms.min(now_ms);
-        told.last_ms = told.last_ms.max(now_ms);
-        told.count += 1;
-        for figure in &mut told.evidence.figures {
+        self.once_more(now_ms);
+        for figure in &mut self.told.evidence.figures {
             figure.observed = figure.observed.max(demoted.work as f64);
         }
-        self.changed = true;
     }
 }
 
