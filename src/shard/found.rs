@@ -5,6 +5,8 @@ use crate::model::{Addr, DETECTIONS_MAX, FlowBatch};
 use std::collections::BTreeMap;
 
 /// Conversations with detections, the latest ones.
+///
+/// Of those that are forgotten rows carry no ids; the detections have the flows all the same.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     hit: BTreeMap<Key, Hit>,
@@ -28,12 +30,12 @@ impl Found {
     /// A hit belongs to a detection.
     pub fn mark(&mut self, alert: &Alert, id: u64) {
         let key = key(alert.addrs, alert.ports, alert.proto);
-        let now_ms = alert.time_ns.div_euclid(1_000_000);
+        self.put(key, alert.time_ns.div_euclid(1_000_000), id);
+    }
+
+    fn put(&mut self, key: Key, now_ms: i64, id: u64) {
         if self.hit.len() >= HITS_MAX && !self.hit.contains_key(&key) {
-            let oldest = self.hit.iter().min_by_key(|(_, h)| h.last_ms);
-            if let Some(oldest) = oldest.map(|(k, _)| *k) {
-                self.hit.remove(&oldest);
-            }
+            self.halve();
         }
         let hit = self.hit.entry(key).or_insert(Hit {
             ids: [0; DETECTIONS_MAX],
@@ -46,6 +48,13 @@ impl Found {
         {
             *free = id;
         }
+    }
+
+    /// Forgets the older half at once, so that one hit does not cost a look at all of them.
+    fn halve(&mut self) {
+        let mut times: Vec<i64> = self.hit.values().map(|h| h.last_ms).collect();
+        let (_, &mut middle, _) = times.select_nth_unstable(HITS_MAX / 2);
+        self.hit.retain(|_, h| h.last_ms > middle);
     }
 
     /// Writes the ids into the rows of a batch.
@@ -89,3 +98,31 @@ fn key(addrs: [Addr; 2], ports: [u16; 2], proto: u8) -> Key {
 const HITS_MAX: usize = 16_384;
 /// How long, after the last hit: longer than any row waits.
 const KEPT_MS: i64 = 2 * 3_600_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_hits_are_kept_and_rows_of_them_carry_ids() {
+        let end = |n: u32| {
+            [
+                (Addr::from_v4(n.to_be_bytes()), 80),
+                (Addr::from_v4([9; 4]), 9),
+            ]
+        };
+        let mut found = Found::default();
+        for n in 0..3 * HITS_MAX as u32 {
+            found.put((end(n), 6), n.into(), 7);
+            found.put((end(n), 6), n.into(), 7);
+            assert!(found.hit.len() <= HITS_MAX);
+        }
+        let last = 3 * HITS_MAX as u32 - 1;
+        assert!(found.hit.len() >= HITS_MAX / 2);
+        assert!(found.hit.contains_key(&(end(last), 6)) && !found.hit.contains_key(&(end(0), 6)));
+        for id in 8..20 {
+            found.put((end(last), 6), last.into(), id);
+        }
+        assert_eq!(found.hit[&(end(last), 6)].ids, [7, 8, 9, 10]);
+    }
+}

@@ -9,6 +9,7 @@ use foldhash::HashMap;
 use foldhash::quality::FixedState;
 use std::cell::RefCell;
 use std::hash::{BuildHasher, Hasher};
+use std::io::Read;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -94,6 +95,9 @@ impl ValueKind {
                 let size = self.size()?;
                 let digits = text.get(..2 * size)?;
                 let rest = text.get(2 * size..)?;
+                if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+                    return None;
+                }
                 // lists of digests have the name of the file behind them
                 let ends = rest.is_empty() || rest.starts_with(char::is_whitespace);
                 let pairs = (0..size).map(|n| u8::from_str_radix(&digits[2 * n..2 * n + 2], 16));
@@ -229,16 +233,21 @@ impl Datasets {
     ) -> Result<HashMap<Vec<u8>, u16>, String> {
         let name = file.display();
         let fault = |e: std::io::Error| format!("{name}: {e}");
-        let size = std::fs::metadata(file).map_err(fault)?.len();
-        let all = *self.bytes.borrow() + size;
-        if all > settings.list_bytes_max {
+        // a pipe would keep whoever opens it waiting, and devices have no end
+        if !std::fs::metadata(file).map_err(fault)?.is_file() {
+            return Err(format!("{name} is no regular file"));
+        }
+        let room = settings.list_bytes_max.saturating_sub(*self.bytes.borrow());
+        let mut text = vec![];
+        let opened = std::fs::File::open(file).map_err(fault)?;
+        let read = opened.take(room.saturating_add(1)).read_to_end(&mut text);
+        if read.map_err(fault)? as u64 > room {
             return Err(format!(
                 "{name}: with it the lists have more than {} bytes (list_bytes_max)",
                 settings.list_bytes_max
             ));
         }
-        *self.bytes.borrow_mut() = all;
-        let text = std::fs::read(file).map_err(fault)?;
+        *self.bytes.borrow_mut() += text.len() as u64;
         let text = String::from_utf8_lossy(&text);
         let mut values = HashMap::default();
         for (number, line) in (1..).zip(text.lines()) {
@@ -252,8 +261,9 @@ impl Datasets {
                 (true, None) => (line, None),
             };
             let made = kind.read(value.trim()).zip(score);
+            // the text stays out of it: rules of somebody else may name any file
             let (value, score) =
-                made.ok_or_else(|| format!("{name}:{number}: `{line}` is no value of this list"))?;
+                made.ok_or_else(|| format!("{name}:{number} is no value of this list"))?;
             values.insert(value, score);
         }
         Ok(values)
@@ -273,6 +283,11 @@ mod tests {
         assert_eq!(read.as_ref().map(|d| d[1]), Some(0x11));
         assert_eq!(ValueKind::Md5.read(&digest[1..]), None);
         assert_eq!(ValueKind::Md5.read(&format!("{digest}0")), None);
+        assert_eq!(
+            ValueKind::Md5.read(&format!("a\u{e9}{}", &digest[3..])),
+            None
+        );
+        assert_eq!(ValueKind::Md5.read(&format!("+1{}", &digest[2..])), None);
         assert_eq!(ValueKind::Md5.of_buffer(b"abc"), None);
         let four = ValueKind::Ip.read("192.0.2.1");
         assert_eq!(four, ValueKind::Ip.of_buffer(&[192, 0, 2, 1]));
@@ -280,5 +295,29 @@ mod tests {
         assert_eq!(ValueKind::Ipv4.read("2001:db8::1"), None);
         assert_eq!(ValueKind::Ipv4.of_buffer(&[0; 16]), None);
         assert_eq!(ValueKind::Sha256.read(digest), None);
+    }
+
+    #[test]
+    fn lists_are_regular_files_within_the_bound() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("list");
+        let read = |path: &Path, list_bytes_max| {
+            let settings = Settings {
+                list_bytes_max,
+                ..Settings::default()
+            };
+            let lists = Datasets::default();
+            lists.digests(path, ValueKind::Md5, &settings)
+        };
+        std::fs::write(&path, "# list\n00112233445566778899aabbccddeeff  a.exe\n")
+            .expect("written");
+        assert_eq!(read(&path, 100).map(|d| d.len()), Ok(1));
+        let said = read(&path, 40).expect_err("too long");
+        assert!(said.contains("list_bytes_max"), "{said}");
+        let said = read(Path::new("/dev/zero"), 1 << 40).expect_err("no file");
+        assert!(said.contains("no regular file"), "{said}");
+        std::fs::write(&path, "root:secret\n").expect("written");
+        let said = read(&path, 100).expect_err("no digest");
+        assert!(!said.contains("secret"), "{said}");
     }
 }
