@@ -49,7 +49,8 @@ fn body<N: Notes>(bytes: &[u8], at: usize, align: usize, notes: &mut N) -> Next 
 pub fn behind(bytes: &[u8], at: usize) -> Option<usize> {
     let size = usize::from(u16_at(bytes, at + 12)?);
     let next = at + (SUBFRAME_HEAD + size).next_multiple_of(4);
-    (size > 0 && next < bytes.len()).then_some(next)
+    // what is shorter than a head is padding, or the sum of the frame
+    (size > 0 && next + SUBFRAME_HEAD <= bytes.len()).then_some(next)
 }
 
 /// What a frame of an aggregate carries.
@@ -187,6 +188,9 @@ mod tests {
             found.push(told(&view));
         }
         assert_eq!(found, [(2, 31, mac(2)), (3, 28, mac(3))]);
+        // the sum of the frame is no packet
+        bytes.extend([1; 4]);
+        assert_eq!(behind(&bytes, at), None);
         // the same without the bit
         bytes[24] = 0;
         d.frame(head, &bytes);

@@ -11,18 +11,22 @@ use super::flow::{Flow, Stage};
 use super::key::Way;
 use super::table::Table;
 use crate::model::{Index, PacketView};
+use std::collections::BTreeMap;
 
 /// Finds conversations whatever they are wrapped in. Nothing is kept as long as all of them are wrapped in the same.
 #[derive(Debug, Default)]
 pub(super) struct Ties {
     first: Option<u32>,
     index: Option<Index>,
+    /// How many of the same ends are not kept, by their bare hash: as long as one of them lives, nobody knows whom an answer answers.
+    unkept: BTreeMap<u64, u32>,
 }
 
 impl Ties {
     /// Most bytes that it takes for so many conversations.
     pub const fn bytes(flows_max: usize) -> usize {
-        Index::bytes(flows_max)
+        let unkept = flows_max / SAME_MAX * 2 * size_of::<(u64, u32)>();
+        Index::bytes(flows_max) + unkept
     }
 
     /// A conversation in this scope begins. Returns whether it is the first that is wrapped in something else than the others.
@@ -43,24 +47,36 @@ impl Ties {
         let bare = bare();
         if index.all(bare).filter(|&p| same(p)).count() < SAME_MAX {
             index.insert(bare, place);
+        } else {
+            *self.unkept.entry(bare).or_default() += 1;
         }
     }
 
     pub fn forget(&mut self, bare: impl FnOnce() -> u64, place: u32) {
-        if let Some(index) = &mut self.index {
-            index.remove(bare(), place);
+        let Some(index) = &mut self.index else {
+            return;
+        };
+        let bare = bare();
+        if !index.remove(bare, place)
+            && let Some(unkept) = self.unkept.get_mut(&bare)
+        {
+            *unkept -= 1;
+            if *unkept == 0 {
+                self.unkept.remove(&bare);
+            }
         }
     }
 
     /// How many are kept.
     #[cfg(test)]
     pub fn len(&self) -> usize {
-        self.index.as_ref().map_or(0, Index::len)
+        self.index.as_ref().map_or(0, Index::len) + self.unkept.len()
     }
 
-    /// Places with this bare hash.
+    /// Places with this bare hash; none where there are more than are kept.
     fn all(&self, bare: impl FnOnce() -> u64) -> impl Iterator<Item = u32> + '_ {
         let index = self.index.as_ref().map(|index| (index, bare()));
+        let index = index.filter(|(_, bare)| !self.unkept.contains_key(bare));
         index.into_iter().flat_map(|(index, bare)| index.all(bare))
     }
 }
@@ -133,6 +149,7 @@ const SAME_MAX: usize = 16;
 mod tests {
     use super::super::sample::Sample;
     use super::super::{Meter, Settings};
+    use super::SAME_MAX;
     use crate::ledger::Book;
     use crate::model::{Envelope, FlowBatch, Handshake, TcpHeader, Tunnel, TunnelKind};
     use std::collections::BTreeMap;
@@ -303,6 +320,21 @@ mod tests {
             (t().segment(SYN | ACK, 99, 0x5000_0000, b""), vlan(20), true),
         ];
         assert_eq!(conversations(&rows(&packets)), [[1], [1]]);
+    }
+
+    /// Those that were answered take all the places that are kept: the one that is not kept may be asked, too.
+    #[test]
+    fn an_answer_where_more_ask_than_are_kept_stands_alone() {
+        let u = || Sample::udp(b"x");
+        let mut packets = vec![];
+        for v in 1..SAME_MAX as u16 {
+            packets.extend([(u(), vlan(v), false), (u(), vlan(v), true)]);
+        }
+        packets.extend([16, 17].map(|v| (u(), vlan(v), false)));
+        packets.push((u(), vlan(117), true));
+        let found = conversations(&rows(&packets));
+        assert_eq!(found.iter().filter(|c| **c == [1, 1]).count(), SAME_MAX - 1);
+        assert_eq!(found.iter().filter(|c| **c == [1]).count(), 3);
     }
 
     #[test]

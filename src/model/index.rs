@@ -109,13 +109,13 @@ impl Index {
         self.count == 0
     }
 
-    /// Takes a place out that was added with this hash; it may be there with another one, too.
-    pub fn remove(&mut self, hash: u64, gone: u32) {
+    /// Takes a place out that was added with this hash; it may be there with another one, too. Returns whether it was there.
+    pub fn remove(&mut self, hash: u64, gone: u32) -> bool {
         let mut hole = (hash >> 32) as usize & self.mask;
         let gone = cell(hash, gone);
         loop {
             match self.cells[hole] {
-                0 => return,
+                0 => return false,
                 cell if cell == gone => break,
                 _ => hole = (hole + 1) & self.mask,
             }
@@ -136,6 +136,7 @@ impl Index {
         }
         self.cells[hole] = 0;
         self.count -= 1;
+        true
     }
 }
 

@@ -144,12 +144,12 @@ impl Access {
             let of_table = *writes == self.writes && self.table.is_none_or(|t| t == *table);
             // tables are numbered from 1, messages from 0
             let first = u64::from(*from) + 1;
-            let range = first..first + u64::from(*count);
+            let end = first + u64::from(*count);
             let at = |n: u64| self.address.is_none_or(|a| a.holds(n));
             of_table
                 && match self.value {
-                    None => self.address.is_none() || range.into_iter().any(at),
-                    Some(value) => range
+                    None => self.address.is_none_or(|a| a.meets(first, end)),
+                    Some(value) => (first..end)
                         .zip(values)
                         .any(|(n, v)| at(n) && value.holds((*v).into())),
                 }
@@ -200,7 +200,8 @@ fn is_of(category: &str, function: u8) -> bool {
     let reserved = matches!(function, 9 | 10 | 13 | 14 | 41 | 42 | 90 | 91 | 125..=127);
     let user = matches!(function, 65..=72 | 100..=110);
     match category {
-        "assigned" | "public" => public,
+        "assigned" => public,
+        "public" => !reserved && !user,
         "unassigned" => !public && !reserved && !user,
         "user" => user,
         "reserved" => reserved,

@@ -40,6 +40,26 @@ impl Number {
         }
     }
 
+    /// Whether it holds for a number from `first` to below `end`.
+    pub fn meets(self, first: u64, end: u64) -> bool {
+        let Some(last) = end.checked_sub(1).filter(|last| *last >= first) else {
+            return false;
+        };
+        match self {
+            Self::Equal(n) => (first..end).contains(&n),
+            Self::Not(n) => first != n || last != n,
+            Self::Less(n) => first < n,
+            Self::AtMost(n) => first <= n,
+            Self::Greater(n) => last > n,
+            Self::AtLeast(n) => last >= n,
+            // none is strictly between two that follow each other
+            Self::Between(a, b) => {
+                first.max(a.saturating_add(1)) <= last.min(b.saturating_sub(1)) && a < b
+            }
+            Self::NotBetween(a, b) => first <= a || last >= b || a >= b,
+        }
+    }
+
     /// The largest number that it holds for, if there is one.
     pub fn highest(self) -> Option<u64> {
         match self {
@@ -132,6 +152,36 @@ pub(super) fn one(text: &str, max: u64) -> Result<u64, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_is_met_where_one_of_its_numbers_is() {
+        let all = |a, b| {
+            [
+                Number::Equal(a),
+                Number::Not(a),
+                Number::Less(a),
+                Number::AtMost(a),
+                Number::Greater(a),
+                Number::AtLeast(a),
+                Number::Between(a, b),
+                Number::NotBetween(a, b),
+            ]
+        };
+        for (a, b) in [(0, 0), (0, 1), (2, 3), (2, 4), (1, 6), (6, 2)] {
+            for number in all(a, b) {
+                for first in 0..8 {
+                    for end in 0..9 {
+                        let one_by_one = (first..end).any(|n| number.holds(n));
+                        assert_eq!(
+                            number.meets(first, end),
+                            one_by_one,
+                            "{number:?} {first} {end}"
+                        );
+                    }
+                }
+            }
+        }
+    }
 
     #[test]
     fn every_form_reads_holds_and_prints() {

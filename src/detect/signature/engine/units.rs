@@ -5,7 +5,7 @@ use super::desk::At;
 use super::flow::{Connection, Flow};
 use super::raw::Chunk;
 use super::unit::Unit;
-use crate::ledger::Tally;
+use crate::ledger::{Outcome, Tally};
 
 impl Reading {
     /// Tries the rules about transactions with what was said since.
@@ -22,6 +22,7 @@ impl Reading {
         let Some(mut talk) = flow.talk.take() else {
             return;
         };
+        tally.add(Outcome::AppBudgets, talk.take_lost());
         let application = flow.heard;
         if talk.units().is_empty() {
             match flow.is_mute || talk.is_to_be_counted() {
@@ -55,15 +56,12 @@ impl Reading {
             self.desk
                 .unit(flow, (unit, other), application, seen, tally);
         }
-        let mut n = 0;
-        while n < units.len() {
-            match units[n].is_whole {
-                true => talk.keep(units.remove(n)),
-                false => n += 1,
-            }
-        }
-        if !units.is_empty() {
-            *talk.units() = units;
+        if units.iter().all(|u| u.is_whole) {
+            units.drain(..).for_each(|u| talk.keep(u));
+        } else {
+            let (whole, open): (Vec<_>, Vec<_>) = units.into_iter().partition(|u| u.is_whole);
+            whole.into_iter().for_each(|u| talk.keep(u));
+            *talk.units() = open;
         }
         self.settle_talk(flow, talk, tally);
     }

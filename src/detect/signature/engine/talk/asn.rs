@@ -1,7 +1,7 @@
 //! Protocols in ASN.1's basic encoding (X.690): Kerberos (RFC 4120) and SNMP (RFC 1157, 3416, 3412).
 
 use super::super::super::buffer::Buffer;
-use super::Said;
+use super::{Said, what_waits};
 
 /// What is kept of a connection: Kerberos over TCP, whose messages have their length before them.
 #[derive(Debug, Default)]
@@ -37,7 +37,8 @@ impl Said {
             self.kerberos(half, message);
             rest = tail;
         }
-        self.more().kerberos.waiting[half] = rest.to_vec();
+        let left = rest.len();
+        self.more().kerberos.waiting[half] = what_waits(waiting, left);
     }
 
     /// A message of Kerberos. A transaction is what a server answers, as with Suricata.

@@ -1,7 +1,7 @@
 //! DCE/RPC (The Open Group, C706 chapter 12): interfaces, numbers of operations, what calls carry. Over TCP, UDP and the pipes of SMB.
 
 use super::super::super::buffer::Buffer;
-use super::Said;
+use super::{Said, what_waits};
 
 /// What is kept of a connection.
 #[derive(Debug, Default)]
@@ -13,8 +13,16 @@ pub(super) struct Dce {
     interfaces: Vec<Interface>,
     /// Contexts of the last bind, in order.
     asked: Vec<u16>,
-    /// Calls that were not answered: number, operation.
-    calls: Vec<(u32, u16)>,
+    /// Calls that were not answered.
+    calls: Vec<Call>,
+}
+
+/// What a call asks for, and in which context that is.
+#[derive(Clone, Copy, Debug)]
+struct Call {
+    number: u32,
+    context: u16,
+    operation: u16,
 }
 
 #[derive(Debug)]
@@ -75,7 +83,8 @@ impl Said {
             rest = tail;
         }
         let rest = if rest.len() > WAITING_MAX { &[] } else { rest };
-        self.more().dce.waiting[half] = rest.to_vec();
+        let left = rest.len();
+        self.more().dce.waiting[half] = what_waits(waiting, left);
     }
 
     /// A message over a connection, or in a pipe.
@@ -98,22 +107,27 @@ impl Said {
         match head.kind {
             REQUEST => {
                 let skipped = if head.flags & OBJECT != 0 { 24 } else { 8 };
-                let operation = short(body.get(6..).unwrap_or_default(), little);
+                let word = |at: usize| short(body.get(at..)?, little);
                 let stub = body.get(skipped..).unwrap_or_default();
-                if let Some(operation) = operation {
-                    self.call(half, &head, operation, stub);
+                if let (Some(context), Some(operation)) = (word(4), word(6)) {
+                    let call = Call {
+                        number: head.call,
+                        context,
+                        operation,
+                    };
+                    self.call(half, &head, call, stub);
                 }
             }
             RESPONSE => {
                 let calls = &mut self.more().dce.calls;
-                let at = calls.iter().position(|c| c.0 == head.call);
+                let at = calls.iter().position(|c| c.number == head.call);
                 let last = head.flags & LAST != 0;
-                let operation = at.map(|at| match last {
-                    true => calls.remove(at).1,
-                    false => calls[at].1,
+                let call = at.map(|at| match last {
+                    true => calls.remove(at),
+                    false => calls[at],
                 });
                 let stub = body.get(8..).unwrap_or_default();
-                self.stub(half, &head, operation, stub);
+                self.stub(half, &head, call, stub);
             }
             BIND | ALTER => self.bind(body.get(8..).unwrap_or_default(), little),
             BIND_ACK | ALTER_ACK => self.granted(body.get(8..).unwrap_or_default(), little),
@@ -121,18 +135,18 @@ impl Said {
         }
     }
 
-    fn call(&mut self, half: usize, head: &Head, operation: u16, stub: &[u8]) {
+    fn call(&mut self, half: usize, head: &Head, call: Call, stub: &[u8]) {
         if self.more().dce.calls.len() >= CALLS_MAX {
             self.more().dce.calls.remove(0);
         }
         if head.flags & FIRST != 0 {
-            self.more().dce.calls.push((head.call, operation));
+            self.more().dce.calls.push(call);
         }
-        self.stub(half, head, Some(operation), stub);
+        self.stub(half, head, Some(call), stub);
     }
 
     /// Stub data of a fragment; with the last one all of it is told.
-    fn stub(&mut self, half: usize, head: &Head, operation: Option<u16>, stub: &[u8]) {
+    fn stub(&mut self, half: usize, head: &Head, call: Option<Call>, stub: &[u8]) {
         if head.flags & FIRST != 0 {
             self.more().dce.stubs[half].clear();
         }
@@ -149,14 +163,14 @@ impl Said {
             .dce
             .interfaces
             .iter()
-            .filter(|i| i.is_granted)
+            .filter(|i| i.is_granted && call.is_some_and(|c| c.context == i.context))
             .map(|i| (text_of(&i.uuid), i.version))
             .collect();
         let unit = self.begin(half);
         unit.is_whole = true;
         unit.dce_little = head.little;
-        if let Some(operation) = operation {
-            unit.number("dce_opnum", operation.into());
+        if let Some(call) = call {
+            unit.number("dce_opnum", call.operation.into());
         }
         for (uuid, version) in granted {
             unit.word("dce_iface", format!("{uuid} {version}"));
@@ -183,8 +197,15 @@ impl Said {
                 is_granted: false,
             };
             self.more().dce.asked.push(context);
-            if self.more().dce.interfaces.len() < INTERFACES_MAX {
-                self.more().dce.interfaces.push(interface);
+            let known = &mut self.more().dce.interfaces;
+            match known.iter_mut().find(|i| i.context == context) {
+                Some(before) => *before = interface,
+                None => {
+                    if known.len() >= INTERFACES_MAX {
+                        known.remove(0);
+                    }
+                    known.push(interface);
+                }
             }
             let size = 24 + 20 * usize::from(item[2]);
             rest = rest.get(size..).unwrap_or_default();

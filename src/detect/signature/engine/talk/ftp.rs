@@ -1,7 +1,7 @@
 //! FTP (RFC 959): commands and replies; files on their own connections.
 
 use super::super::super::buffer::Buffer;
-use super::Said;
+use super::{Said, what_waits};
 use crate::model::Addr;
 
 /// What is kept of a connection.
@@ -41,7 +41,8 @@ impl Said {
         }
         let is_long = rest.len() > LINE_MAX;
         let rest = if is_long { &[] } else { rest };
-        self.more().ftp.waiting[half] = rest.to_vec();
+        let left = rest.len();
+        self.more().ftp.waiting[half] = what_waits(waiting, left);
         if is_long {
             let unit = self.begin(half);
             unit.is_whole = true;

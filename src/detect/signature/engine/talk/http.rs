@@ -4,7 +4,7 @@ use super::super::super::buffer::Buffer;
 use super::super::unit::Unit;
 use super::files::{self, FileFacts};
 use super::upgrade::Upgrade;
-use super::{FILE, Said, heads, mime, uri};
+use super::{FILE, OPEN_MAX, Said, heads, mime, uri};
 use crate::reassemble::app::Head;
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -244,7 +244,7 @@ impl Said {
         let asked = asked.find(|u| u.direction == 0 && u.transaction == transaction);
         let asked: Vec<_> = asked.map(|u| u.events().collect()).unwrap_or_default();
         let answered: Vec<_> = answer.events().collect();
-        if !answered.is_empty() {
+        if !answered.is_empty() && self.units.len() < OPEN_MAX {
             let mut unit = Unit::new(0, transaction, self.limits.wanted);
             unit.is_whole = true;
             answered.iter().for_each(|e| unit.word(e, ""));

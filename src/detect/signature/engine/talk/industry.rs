@@ -1,7 +1,7 @@
 //! Control of machines: Modbus/TCP (Messaging Implementation Guide 1.0b), DNP3 (IEEE 1815), EtherNet/IP (CIP volume 2).
 
 use super::super::super::buffer::Buffer;
-use super::Said;
+use super::{Said, what_waits};
 
 /// What is kept of a connection.
 #[derive(Debug, Default)]
@@ -154,7 +154,8 @@ impl Said {
             rest = tail;
         }
         let rest = if rest.len() > MESSAGE_MAX { &[] } else { rest };
-        self.more().industry.waiting[half] = rest.to_vec();
+        let left = rest.len();
+        self.more().industry.waiting[half] = what_waits(waiting, left);
     }
 }
 

@@ -1,7 +1,7 @@
 //! SMTP (RFC 5321): commands, and what mails carry.
 
 use super::super::super::buffer::Buffer;
-use super::{FILE, Said, files, mime};
+use super::{FILE, Said, files, mime, what_waits};
 
 /// What is kept of a connection.
 #[derive(Debug, Default)]
@@ -54,7 +54,8 @@ impl Said {
             }
         }
         let rest = if rest.len() > LINE_MAX { &[] } else { rest };
-        self.more().mail.waiting = rest.to_vec();
+        let left = rest.len();
+        self.more().mail.waiting = what_waits(waiting, left);
     }
 
     fn mail_command(&mut self, line: &[u8]) {

@@ -64,6 +64,8 @@ pub(super) struct Said {
     file: Vec<u8>,
     /// The protocol is one of which nothing is read here.
     is_unread: bool,
+    /// Sides that gave way to others before rules were tried.
+    lost: u64,
     /// On the way to TLS, and what the conversation was before.
     upgrade: Upgrade,
     was: &'static str,
@@ -207,6 +209,11 @@ impl Talk {
     pub fn asked(&self, transaction: u64) -> Option<&Unit> {
         let mut asked = self.said.asked.iter();
         asked.find(|u| u.transaction == transaction)
+    }
+
+    /// How many sides gave way before rules were tried, since this was asked last.
+    pub fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.said.lost)
     }
 
     /// Sides of transactions that rules are to be tried with.
@@ -392,7 +399,9 @@ impl Said {
     /// Begins one side of the next transaction of a direction.
     fn begin(&mut self, direction: usize) -> &mut Unit {
         if self.units.len() >= OPEN_MAX {
-            self.units.remove(0);
+            // half of them at once, so that each costs little
+            self.units.drain(..OPEN_MAX / 2);
+            self.lost += OPEN_MAX as u64 / 2;
         }
         let transaction = self.begun[direction];
         self.begun[direction] += 1;
@@ -424,10 +433,19 @@ impl Said {
     }
 }
 
+/// What is left of bytes of which some were taken: where none were, as with a long message that comes in short pieces, nothing is copied.
+fn what_waits(mut waiting: Vec<u8>, left: usize) -> Vec<u8> {
+    if left == 0 {
+        return vec![];
+    }
+    waiting.drain(..waiting.len() - left);
+    waiting
+}
+
 /// Requests of a conversation that are kept for their answers.
 const ASKED_MAX: usize = 16;
 const FILE: Buffer = Buffer::named("file.data");
 /// Of so many pieces the memory is counted once.
 const COUNTED: u8 = 8;
 /// Sides of transactions that may be open at a time.
-const OPEN_MAX: usize = 128;
+const OPEN_MAX: usize = 512;

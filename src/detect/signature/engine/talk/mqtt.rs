@@ -2,7 +2,7 @@
 
 use super::super::super::buffer::Buffer;
 use super::super::unit::Unit;
-use super::Said;
+use super::{Said, what_waits};
 
 /// What is kept of a connection.
 #[derive(Debug, Default)]
@@ -39,7 +39,8 @@ impl Said {
             self.mqtt_packet(half, first, body);
             rest = tail;
         }
-        self.more().mqtt.waiting[half] = rest.to_vec();
+        let left = rest.len();
+        self.more().mqtt.waiting[half] = what_waits(waiting, left);
     }
 
     fn mqtt_packet(&mut self, half: usize, first: u8, body: &[u8]) {

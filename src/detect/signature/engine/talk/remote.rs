@@ -1,7 +1,7 @@
 //! Screens, keys and addresses: RFB (RFC 6143), IKE (RFC 2408, RFC 7296), DHCP (RFC 2131, RFC 2132), NFS by ONC RPC (RFC 5531).
 
 use super::super::super::buffer::Buffer;
-use super::Said;
+use super::{Said, what_waits};
 
 /// What is kept of a connection.
 #[derive(Debug, Default)]
@@ -74,7 +74,8 @@ impl Said {
                 rest.get(..16)?;
                 16
             }
-            (1, 2) if rfb.chosen.is_none() => return None,
+            // what other ways of authentication say is not known here
+            (1, 2) if !matches!(rfb.chosen, Some(1 | 2)) => return None,
             (1, 2 | 3) => {
                 // without authentication old versions say no result
                 let result = match rfb.is_old && rfb.chosen == Some(1) {
@@ -163,9 +164,14 @@ impl Said {
         let unit = self.begin(half);
         unit.is_whole = true;
         while let Some((&kind, tail)) = options.split_first() {
-            if matches!(kind, 0 | 255) {
-                options = tail;
-                continue;
+            match kind {
+                0 => {
+                    options = tail;
+                    continue;
+                }
+                // what is behind the end is none
+                255 => return,
+                _ => {}
             }
             let Some((&len, tail)) = tail.split_first() else {
                 unit.word("dhcp.truncated_options", "");
@@ -210,7 +216,8 @@ impl Said {
             rest = &rest[4 + len..];
         }
         let rest = if rest.len() > RECORD_MAX { &[] } else { rest };
-        self.more().remote.waiting[half] = rest.to_vec();
+        let left = rest.len();
+        self.more().remote.waiting[half] = what_waits(waiting, left);
     }
 
     fn nfs_call(&mut self, half: usize, record: &[u8]) {

@@ -2,7 +2,7 @@
 
 use super::super::super::buffer::Buffer;
 use super::files::{self, FileFacts};
-use super::{Said, dce};
+use super::{Said, dce, what_waits};
 
 /// What is kept of a connection.
 #[derive(Debug, Default)]
@@ -77,7 +77,8 @@ impl Said {
             rest = &rest[4 + len..];
         }
         let rest = if rest.len() > WAITING_MAX { &[] } else { rest };
-        self.more().smb.waiting[half] = rest.to_vec();
+        let left = rest.len();
+        self.more().smb.waiting[half] = what_waits(waiting, left);
     }
 
     fn smb_message(&mut self, half: usize, message: &[u8]) {
