@@ -37,6 +37,9 @@ pub struct Dataset {
     /// Its name; rules that name the same mean the same.
     pub name: String,
     kind: ValueKind,
+    /// Where its values are from, and whether they have scores: the first rule that names the list says it.
+    file: Option<PathBuf>,
+    scores: bool,
     /// What its file holds; what rules add is with what all shards remember.
     values: HashMap<Vec<u8>, u16>,
 }
@@ -178,11 +181,13 @@ impl Datasets {
         settings: &Settings,
     ) -> Result<Arc<Dataset>, String> {
         if let Some(known) = self.named.borrow().get(name) {
-            return match kind {
-                Some(kind) if kind != known.kind => {
-                    Err(format!("the list `{name}` is of another type elsewhere"))
-                }
-                _ => Ok(known.clone()),
+            let other_kind = kind.is_some_and(|k| k != known.kind);
+            let other_file = file.is_some_and(|f| known.file.as_deref() != Some(f));
+            return match other_kind || other_file || scores != known.scores {
+                true => Err(format!(
+                    "the list `{name}` is of another type, or of another file, elsewhere"
+                )),
+                false => Ok(known.clone()),
             };
         }
         let kind =
@@ -194,6 +199,8 @@ impl Datasets {
         let made = Arc::new(Dataset {
             name: name.to_owned(),
             kind,
+            file: file.map(Path::to_owned),
+            scores,
             values,
         });
         let mut all = self.named.borrow_mut();
@@ -218,6 +225,8 @@ impl Datasets {
         let made = Arc::new(Dataset {
             name: file.display().to_string(),
             kind,
+            file: Some(file.to_owned()),
+            scores: false,
             values: self.read(file, kind, false, settings)?,
         });
         self.files.borrow_mut().insert(key, made.clone());
@@ -247,7 +256,7 @@ impl Datasets {
                 settings.list_bytes_max
             ));
         }
-        *self.bytes.borrow_mut() += text.len() as u64;
+        let size = text.len() as u64;
         let text = String::from_utf8_lossy(&text);
         let mut values = HashMap::default();
         for (number, line) in (1..).zip(text.lines()) {
@@ -266,6 +275,7 @@ impl Datasets {
                 made.ok_or_else(|| format!("{name}:{number} is no value of this list"))?;
             values.insert(value, score);
         }
+        *self.bytes.borrow_mut() += size;
         Ok(values)
     }
 }
@@ -319,5 +329,16 @@ mod tests {
         std::fs::write(&path, "root:secret\n").expect("written");
         let said = read(&path, 100).expect_err("no digest");
         assert!(!said.contains("secret"), "{said}");
+        let (lists, settings) = (Datasets::default(), Settings::default());
+        std::fs::write(&path, "10.0.0.1,5\n").expect("written");
+        let named = |kind, file, scores| lists.named("l", kind, file, scores, &settings);
+        assert!(named(Some(ValueKind::Ip), Some(&*path), true).is_ok());
+        assert!(named(None, None, true).is_ok());
+        assert!(
+            named(None, None, false).is_err(),
+            "a list of scores is no other"
+        );
+        assert!(named(Some(ValueKind::Text), None, true).is_err());
+        assert!(named(None, Some(Path::new("other")), true).is_err());
     }
 }
