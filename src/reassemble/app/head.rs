@@ -234,7 +234,7 @@ pub(super) fn trimmed(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// The three parts of a start line; several blanks between them count as one, as most servers read them.
+/// The three parts of a start line; blanks before it count for nothing and several between them as one, as most servers read them.
 fn words_of(line: &[u8]) -> [&[u8]; 3] {
     let cut = |text: &'_ [u8]| -> (usize, usize) {
         let end = text.iter().position(|b| b" \t".contains(b));
@@ -242,7 +242,7 @@ fn words_of(line: &[u8]) -> [&[u8]; 3] {
         let blanks = text[end..].iter().take_while(|b| b" \t".contains(b));
         (end, end + blanks.count())
     };
-    let line = line.trim_ascii_end();
+    let line = line.trim_ascii();
     let (end, next) = cut(line);
     let (first, rest) = (&line[..end], &line[next..]);
     let (end, next) = cut(rest);

@@ -437,7 +437,13 @@ impl Desk {
         if held == Held::GivenUp {
             tally.one(Outcome::RulesGivenUp);
         }
+        self.count_evicted(tally);
         held
+    }
+
+    /// Counts what gave way in what all shards remember together, whichever of them needed the place.
+    pub fn count_evicted(&self, tally: &mut Tally) {
+        tally.add(Outcome::RuleStatesEvicted, self.shared.take_evicted());
     }
 
     /// A rule matched: what it remembers is changed at once, whether it alerts is judged with the others of the packet.

@@ -140,6 +140,7 @@ impl Engine {
         flows
             .saturating_add(settings.raw_bytes_max)
             .saturating_add(settings.talk_bytes_max)
+            .saturating_add(Spare::BYTES_MAX)
     }
 
     /// What was raised since this was asked last, in order.
@@ -215,6 +216,7 @@ impl Engine {
     pub fn finish(&mut self, tally: &mut Tally) {
         let over = self.flows.over(None);
         self.end_all(&over, tally);
+        self.reading.desk.count_evicted(tally);
     }
 
     /// Conversations are over, in this order; what a later one needs is called for.
@@ -463,7 +465,7 @@ impl Reading {
             tally,
             &mut |piece, tally| hearing.piece(flow, &piece, p.time_ns, tally),
         );
-        self.found_others(flow, c);
+        self.found_others(flow, c, p.payload_len);
     }
 
     /// No more of a half comes.

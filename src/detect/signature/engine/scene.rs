@@ -6,13 +6,14 @@ use super::super::header::{Direction, Header, Protocol};
 use super::super::matcher::{Matcher, Outcome};
 use super::super::number::Number;
 use super::super::rule::*;
-use super::super::state::{FlowState, Moment, Shared};
+use super::super::state::{FlowState, ListedValue, Moment, Shared};
 use super::super::transform::Scratch;
 use super::dates;
 use super::flow::Counts;
 use super::packet::{Headers, checksum};
 use super::program::Compiled;
 use super::raw::Chunk;
+use super::talk::FILE_SIZE_AT_LEAST;
 use super::unit::Unit;
 use crate::model::{Addr, EVIDENCE_MATCH_BYTES_MAX, EVIDENCE_MATCHES_MAX, EvidenceMatch};
 use std::sync::Arc;
@@ -176,10 +177,14 @@ impl Scene<'_> {
         match self.unit {
             None => Held::No,
             Some(unit) => {
-                if unit.numbers(name).any(|n| number.holds(n)) {
-                    return Held::Yes;
+                let is_large = |n: u64| number.is_floor() && number.holds(n);
+                let holds = unit.numbers(name).any(|n| number.holds(n))
+                    // of a file of which bytes are missing
+                    || name == "filesize" && unit.numbers(FILE_SIZE_AT_LEAST).any(is_large);
+                match holds {
+                    true => Held::Yes,
+                    false => lacking(unit),
                 }
-                lacking(unit)
             }
         }
     }
@@ -304,6 +309,13 @@ fn lacking(unit: &Unit) -> Held {
     }
 }
 
+/// What a rule does with a value of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Add,
+    Remove,
+}
+
 /// Tries rules.
 #[derive(Debug)]
 pub(super) struct Trial {
@@ -315,8 +327,8 @@ pub(super) struct Trial {
     kept: Vec<u8>,
     /// Values that rules added to lists.
     shared: Arc<Shared>,
-    /// When what is tried was seen, seconds.
-    now_s: i64,
+    /// What the rule that is tried adds to lists, or takes out, once all of it holds.
+    pending: Vec<(Change, ListedValue)>,
     /// Another reading is looked at: that changes nothing.
     pub is_other: bool,
 }
@@ -330,7 +342,7 @@ impl Trial {
             places: vec![],
             kept: vec![],
             shared,
-            now_s: 0,
+            pending: vec![],
             is_other: false,
         }
     }
@@ -350,7 +362,7 @@ impl Trial {
         if !c.memory.asks_nothing() && !c.memory.holds(&at, state, &self.shared) {
             return Held::No;
         }
-        self.now_s = scene.time_ns.div_euclid(1_000_000_000);
+        self.pending.clear();
         self.matcher.reset(&c.rule);
         self.matcher.dce_little = scene.unit.is_some_and(|u| u.dce_little);
         self.places.clear();
@@ -362,7 +374,23 @@ impl Trial {
                 other => return other,
             }
         }
-        held
+        match held {
+            Held::Yes if !self.change_lists() => Held::No,
+            held => held,
+        }
+    }
+
+    /// All of the rule holds: lists are changed. False where another shard did it since they were asked.
+    fn change_lists(&mut self) -> bool {
+        if self.is_other {
+            return true;
+        }
+        let shared = &self.shared;
+        let mut pending = self.pending.drain(..);
+        pending.all(|(change, value)| match change {
+            Change::Add => shared.list(value),
+            Change::Remove => shared.unlist(value),
+        })
     }
 
     /// Where the rule that was tried last matched.
@@ -484,34 +512,39 @@ impl Trial {
     }
 
     /// Looks a buffer up whose steps hold.
-    fn listed(&self, group: &Group, bytes: &[u8], held: Held) -> Held {
+    fn listed(&mut self, group: &Group, bytes: &[u8], held: Held) -> Held {
         if held != Held::Yes || group.lists.is_empty() {
             return held;
         }
-        yes(group.lists.iter().all(|l| self.is_listed(l, bytes)))
+        let before = self.pending.len();
+        let held = group.lists.iter().all(|l| self.is_listed(l, bytes));
+        if !held {
+            // of several values of a buffer the next one may be as asked
+            self.pending.truncate(before);
+        }
+        yes(held)
     }
 
-    fn is_listed(&self, listed: &Listed, bytes: &[u8]) -> bool {
-        let (shared, now_s) = (&self.shared, self.now_s);
-        let is_in = |list: &Dataset, value: &[u8]| {
-            list.holds(value) || shared.is_listed(list.key(value), now_s)
-        };
+    fn is_listed(&mut self, listed: &Listed, bytes: &[u8]) -> bool {
         match listed {
-            Listed::IsIn(list) => list.value(bytes).is_some_and(|v| is_in(list, &v)),
-            Listed::IsNotIn(list) => list.value(bytes).is_some_and(|v| !is_in(list, &v)),
+            Listed::IsIn(list) => list.value(bytes).is_some_and(|v| self.is_in(list, &v)),
+            Listed::IsNotIn(list) => list.value(bytes).is_some_and(|v| !self.is_in(list, &v)),
             Listed::Add(list) => list.value(bytes).is_some_and(|v| {
-                let key = list.key(&v);
-                match self.is_other {
-                    true => !is_in(list, &v),
-                    false => !list.holds(&v) && shared.list(key, now_s),
+                let adds = !self.is_in(list, &v);
+                if adds {
+                    self.pending.push((Change::Add, list.key(&v)));
                 }
+                adds
             }),
             Listed::Remove(list) => list.value(bytes).is_some_and(|v| {
                 let key = list.key(&v);
-                match self.is_other {
-                    true => shared.is_listed(key, now_s),
-                    false => shared.unlist(key, now_s),
+                let removes = list.grows()
+                    && self.shared.is_listed(key)
+                    && !self.pending.contains(&(Change::Remove, key));
+                if removes {
+                    self.pending.push((Change::Remove, key));
                 }
+                removes
             }),
             Listed::Score(list, compare, with) => {
                 let score = list.value(bytes).and_then(|v| list.score(&v));
@@ -522,6 +555,18 @@ impl Trial {
                 })
             }
         }
+    }
+
+    /// Whether a list has a value: its file, what rules added, or what the rule that is tried adds.
+    fn is_in(&self, list: &Dataset, value: &[u8]) -> bool {
+        if list.holds(value) {
+            return true;
+        }
+        // nobody else is asked where no rule adds to it
+        let key = list.grows().then(|| list.key(value));
+        key.is_some_and(|key| {
+            self.pending.contains(&(Change::Add, key)) || self.shared.is_listed(key)
+        })
     }
 
     /// Runs a group on bytes, which begin at a place.

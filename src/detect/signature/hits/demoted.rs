@@ -1,15 +1,16 @@
 //! A rule that costs more than it may is an incident, too: of the collector itself, because packets were not tried with it.
 
-use super::{Hits, Key, Open, RULE_MAX, cut, floor};
+use super::{Hits, Key, Open, RULE_MAX, What, cut, floor};
 use crate::detect::signature::engine::Demoted;
 use crate::model::{Addr, Detection, DetectionKind, Entity, EntityRole, Evidence, Figure};
 
 impl Hits {
-    /// Takes a demotion: all of one rule are one incident. False where there is no room.
+    /// Takes a demotion: all of one rule are one incident of the shard, which counts for itself. False where there is no room.
     pub fn demoted(&mut self, demoted: &Demoted) -> bool {
         let now_ms = demoted.time_ns.div_euclid(1_000_000);
         let key = Key {
-            gid: 0,
+            what: What::Demotion,
+            gid: demoted.rule().gid,
             sid: demoted.rule().sid,
             client: Addr::UNSPECIFIED,
             server: Addr::UNSPECIFIED,

@@ -8,9 +8,11 @@ mod ftp;
 mod heads;
 mod http;
 mod industry;
+mod kept;
 mod mail;
 mod mime;
 mod mqtt;
+mod odd;
 mod remote;
 mod sip;
 mod smb;
@@ -20,6 +22,7 @@ mod upgrade;
 mod uri;
 
 pub(super) use dns::records as dns_records;
+pub(super) use files::FILE_SIZE_AT_LEAST;
 pub(super) use tls::told_later;
 
 use super::super::buffer::Buffer;
@@ -31,7 +34,7 @@ use crate::model::{Addr, AppProto, prefetch};
 use crate::reassemble::app::{Ears, Heard, Listener, Message, Visitor};
 use crate::reassemble::stream::Piece;
 use std::collections::VecDeque;
-use upgrade::Upgrade;
+use upgrade::{Lines, Upgrade};
 
 /// A conversation that is read.
 #[derive(Debug, Default)]
@@ -59,12 +62,16 @@ pub(super) struct Said {
     http: http::Http,
     /// Of protocols that few conversations speak.
     more: Option<Box<More>>,
+    /// What was raised of requests that are not answered.
+    odd: odd::Odd,
+    /// Who said the last message of DNS that could be read, where nothing was raised of it.
+    dns_last: Option<usize>,
     /// Bytes come in order, and no datagrams.
     is_stream: bool,
     file: Vec<u8>,
     /// The protocol is one of which nothing is read here.
     is_unread: bool,
-    /// Sides that gave way to others before rules were tried.
+    /// Limits of one conversation that were met: something of what it says is not read.
     lost: u64,
     /// On the way to TLS, and what the conversation was before.
     upgrade: Upgrade,
@@ -83,6 +90,7 @@ struct More {
     dce: dce::Dce,
     industry: industry::Industry,
     remote: remote::Remote,
+    lines: Lines,
 }
 
 impl More {
@@ -90,7 +98,8 @@ impl More {
     fn room(&self) -> usize {
         let kept = self.mail.room() + self.smb.room() + self.kerberos.room() + self.mqtt.room();
         let rare = self.dce.room() + self.industry.room() + self.remote.room();
-        size_of::<Self>() + kept + rare
+        let lines = self.ssh.room() + self.ftp.room() + self.lines.room();
+        size_of::<Self>() + kept + rare + lines
     }
 }
 
@@ -99,17 +108,26 @@ impl More {
 struct Limits {
     body_max: usize,
     body_step: usize,
+    message_max: usize,
+    items_max: usize,
     wanted: Wanted,
+}
+
+impl Limits {
+    fn of(settings: &EngineSettings, wanted: &Wanted) -> Self {
+        Limits {
+            body_max: settings.body_bytes_max,
+            body_step: settings.body_step_bytes,
+            message_max: settings.message_bytes_max,
+            items_max: settings.talk_items_max,
+            wanted: *wanted,
+        }
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        let settings = EngineSettings::default();
-        Limits {
-            body_max: settings.body_bytes_max,
-            body_step: settings.body_step_bytes,
-            wanted: Wanted::default(),
-        }
+        Limits::of(&EngineSettings::default(), &Wanted::default())
     }
 }
 
@@ -117,11 +135,7 @@ impl Talk {
     /// A conversation of which nothing was heard, and of which this is wanted.
     pub fn new(settings: &EngineSettings, wanted: &Wanted) -> Self {
         let mut talk = Talk::default();
-        talk.said.limits = Limits {
-            body_max: settings.body_bytes_max,
-            body_step: settings.body_step_bytes,
-            wanted: *wanted,
-        };
+        talk.said.limits = Limits::of(settings, wanted);
         talk
     }
 
@@ -173,8 +187,9 @@ impl Talk {
     pub fn room(&self) -> usize {
         let said = &self.said;
         let units = said.units.iter().chain(&said.asked).map(Unit::room);
-        let units = units.sum::<usize>() + said.asked.len() * size_of::<Unit>();
-        let kept = said.file.capacity() + said.http.room();
+        let places = said.units.capacity() + said.asked.capacity();
+        let units = units.sum::<usize>() + places * size_of::<Unit>();
+        let kept = said.file.capacity() + said.http.room() + said.odd.room();
         let more = said.more.as_ref().map_or(0, |m| m.room());
         self.listener.room() + units + kept + more
     }
@@ -188,6 +203,7 @@ impl Talk {
         );
         match unit.direction {
             0 if pairs => {
+                // alerts about an answer without it tell less: nothing is lost of what rules see
                 if asked.len() >= ASKED_MAX {
                     asked.pop_front();
                 }
@@ -211,7 +227,7 @@ impl Talk {
         asked.find(|u| u.transaction == transaction)
     }
 
-    /// How many sides gave way before rules were tried, since this was asked last.
+    /// How often a limit of the conversation was met, since this was asked last.
     pub fn take_lost(&mut self) -> u64 {
         std::mem::take(&mut self.said.lost)
     }
@@ -232,6 +248,9 @@ impl Talk {
         self.said.hears(heard);
         self.said.is_stream = true;
         self.pieces = self.pieces.wrapping_add(1);
+        if piece.gap > 0 {
+            self.said.gap(heard.half);
+        }
         let before = self.listener.proto();
         self.listener.piece(
             ears,
@@ -292,6 +311,7 @@ impl Talk {
         for (half, bytes) in kept {
             self.said.bytes(half, &bytes);
         }
+        self.said.share_events();
         if self.listener.is_done() {
             // nothing more comes of what TLS says in the clear
             let is_tls = self.said.proto == AppProto::Tls;
@@ -326,7 +346,7 @@ impl Visitor for Sink<'_> {
             Message::HttpRequest(head) => said.request(half, head),
             Message::HttpResponse(head) => said.answer(half, head),
             Message::HttpBody(bytes) => said.body(half, bytes),
-            Message::HttpEnd => said.body_end(half),
+            Message::HttpEnd => said.body_end(half, true),
             Message::TlsClientHello(hello) => said.client_hello(half, hello),
             Message::TlsServerHello(hello) => said.server_hello(half, hello),
             Message::TlsCertificate { place, der } => said.certificate(half, *place, der),
@@ -355,16 +375,11 @@ impl Said {
     fn bytes(&mut self, half: usize, bytes: &[u8]) {
         match self.proto {
             AppProto::Ssh => self.ssh(half, bytes),
-            AppProto::Smtp => {
-                self.look_for_upgrade(half, bytes);
-                self.mail(half, bytes);
-            }
-            AppProto::Ftp => {
-                self.look_for_upgrade(half, bytes);
-                self.ftp(half, bytes);
-            }
+            AppProto::Smtp if half == 1 => self.lines(half, bytes),
+            AppProto::Smtp => self.mail(bytes),
+            AppProto::Ftp => self.ftp(half, bytes),
             // nothing else of them is read
-            AppProto::Imap | AppProto::Pop3 => self.look_for_upgrade(half, bytes),
+            AppProto::Imap | AppProto::Pop3 => self.lines(half, bytes),
             AppProto::FtpData => self.ftp_data(half, bytes),
             AppProto::Smb | AppProto::NetbiosSsn => self.smb(half, bytes),
             AppProto::Sip => self.sip(half, bytes),
@@ -389,11 +404,46 @@ impl Said {
     fn end(&mut self, half: usize) {
         match self.proto {
             AppProto::FtpData => self.ftp_data_end(half),
-            AppProto::Http => self.body_end(half),
+            // a message that is whole has said so
+            AppProto::Http => self.body_end(half, false),
+            AppProto::Smb | AppProto::NetbiosSsn => self.smb_end(half),
             _ => {}
         }
         let mine = self.units.iter_mut().filter(|u| u.direction == half);
         mine.for_each(|u| u.is_whole = true);
+        if half == 1 {
+            self.share_events();
+            self.share_last_events();
+        }
+    }
+
+    /// Bytes of a direction are missing.
+    fn gap(&mut self, half: usize) {
+        self.http.gap(half);
+        if let Some(more) = &mut self.more {
+            more.mail.gap(half);
+            more.smb.gap(half);
+        }
+    }
+
+    /// A limit of the conversation was met.
+    #[cold]
+    fn lose(&mut self) {
+        self.lost += 1;
+    }
+
+    /// Keeps what is left of a message that is not whole. One that is longer than is waited for is not read.
+    fn wait(&mut self, waiting: Vec<u8>, left: usize) -> Vec<u8> {
+        self.wait_for(waiting, left, self.limits.message_max)
+    }
+
+    /// Likewise, with a limit of its own: the end of a line is looked for again with every piece.
+    fn wait_for(&mut self, waiting: Vec<u8>, left: usize, most: usize) -> Vec<u8> {
+        if left > most.min(self.limits.message_max) {
+            self.lose();
+            return vec![];
+        }
+        what_waits(waiting, left)
     }
 
     /// Begins one side of the next transaction of a direction.
@@ -415,9 +465,32 @@ impl Said {
         &mut self.units[at]
     }
 
+    /// Begins the answer of the next transaction. One that nobody asked for is a transaction of its own.
+    fn begin_answer(&mut self) -> &mut Unit {
+        if self.begun[1] >= self.begun[0] {
+            self.begun[0] = self.begun[1] + 1;
+        }
+        self.begin(1)
+    }
+
+    /// Begins another part of the transaction that a direction began last.
+    fn begin_again(&mut self, direction: usize) -> &mut Unit {
+        self.begun[direction] = self.begun[direction].saturating_sub(1);
+        self.begin(direction)
+    }
+
     /// The side of a direction that is open, or the next one.
     fn open(&mut self, direction: usize) -> &mut Unit {
         let is = |u: &Unit| u.direction == direction && !u.is_whole;
+        match self.units.iter().rposition(is) {
+            Some(at) => &mut self.units[at],
+            None => self.begin(direction),
+        }
+    }
+
+    /// The side of a transaction that goes on; one that gave way to others begins anew.
+    fn unit_of(&mut self, direction: usize, transaction: u64) -> &mut Unit {
+        let is = |u: &Unit| u.direction == direction && u.transaction == transaction;
         match self.units.iter().rposition(is) {
             Some(at) => &mut self.units[at],
             None => self.begin(direction),
@@ -442,7 +515,7 @@ fn what_waits(mut waiting: Vec<u8>, left: usize) -> Vec<u8> {
     waiting
 }
 
-/// Requests of a conversation that are kept for their answers.
+/// Requests of a conversation that are kept for what alerts tell.
 const ASKED_MAX: usize = 16;
 const FILE: Buffer = Buffer::named("file.data");
 /// Of so many pieces the memory is counted once.
