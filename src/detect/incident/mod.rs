@@ -141,10 +141,8 @@ impl Incidents {
             incident.follows(&names.join(", "), &mut attack);
         }
         let id = incident.told.id;
-        if let Some(chain) = self.chain(now_ms, &mut incident.told) {
-            let words = format!("{:016x}", chain.id);
-            incident.told.evidence.facts.push(("part_of", words));
-        }
+        let chain = self.chain(now_ms, &incident.told);
+        incident.told.evidence.part_of = chain.map(|c| c.id);
         if let Some(version) = self.earlier.remove(&id) {
             incident.told.version = version;
         }
@@ -219,6 +217,7 @@ impl Incidents {
 
     /// Lets time pass: what is new or has changed for a while is given out, what was silent for long is over.
     pub(super) fn tick(&mut self, now_ms: i64) {
+        self.chains_go_on();
         let over = |i: &Incident| {
             now_ms.saturating_sub(i.told.last_ms.max(i.told.detected_ms)) > self.gap_ms
         };
@@ -321,6 +320,10 @@ impl Incidents {
                 self.ready.push(incident.tell());
             }
             let told = incident.told;
+            if told.kind == DetectionKind::AttackChain && self.earlier.len() < self.open_max {
+                // a further step within the week goes on with it
+                self.earlier.insert(told.id, told.version);
+            }
             self.by_key.remove(&(told.kind, told.entity));
         }
     }
@@ -356,7 +359,7 @@ impl Incident {
                     flows: vec![],
                     counterfactual: f.counterfactual,
                     blind: f.blind,
-                    matches: vec![],
+                    ..Evidence::default()
                 },
                 attack: f.kind.attack().iter().map(|t| (*t).into()).collect(),
             },

@@ -356,26 +356,27 @@ fn a_chain_is_one_incident() {
         panic!("{found:#?}");
     };
     assert_eq!(chain.entity.addr(), Some(INSIDE));
-    let path = chain.evidence.facts.iter().find(|f| f.0 == "path");
-    let path = &path.expect("it has a path").1;
-    let at = |step: &str| {
-        path.find(step)
-            .unwrap_or_else(|| panic!("{step} is not in {path}"))
+    let steps = &chain.evidence.steps;
+    let at = |kind: &str| {
+        let at = steps.iter().position(|s| s.kind.name() == kind);
+        at.unwrap_or_else(|| panic!("{kind} is no step: {steps:?}"))
     };
     let upload = at("large_upload");
-    assert_eq!(at("port_scan"), 0, "{path}");
-    assert!(
-        at("brute_force") < upload && at("lateral_movement") < upload,
-        "{path}"
-    );
+    assert_eq!(at("port_scan"), 0, "{steps:?}");
+    assert!(at("brute_force") < upload && at("lateral_movement") < upload);
+    assert!(steps.is_sorted_by_key(|s| s.first_ms));
+    assert_eq!(chain.count, steps.len() as u64);
     assert_eq!(chain.attack.first().map(|a| &**a), Some("T1046"));
     let has = |id: &str| chain.attack.iter().any(|a| a == id);
     assert!(has("T1110.001") && has("T1567"));
-    let id = format!("{:016x}", chain.id);
-    let parts = found
-        .iter()
-        .filter(|d| d.evidence.facts.contains(&("part_of", id.clone())));
-    assert!(parts.count() >= 2);
+    // whatever else there is belongs to it, and it goes on as long as they do
+    let beside: Vec<&Detection> = found.iter().filter(|d| d.id != chain.id).collect();
+    assert_eq!(beside.len(), steps.len());
+    for step in &beside {
+        assert_eq!(step.evidence.part_of, Some(chain.id), "{}", step.title);
+        assert!(step.first_ms >= chain.first_ms && step.last_ms <= chain.last_ms);
+    }
+    assert_eq!(chain.evidence.part_of, None);
 }
 
 /// Of sampled packets an answer is mostly missing, and one packet stands for a thousand.
