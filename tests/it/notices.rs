@@ -474,9 +474,15 @@ fn a_chain_is_one_incident_for_people() {
     let step = json(&config, &["show", "0000000000000001"]);
     assert_eq!(step["part_of"], "0000000000000009");
     let said = say(&config, &["show", "0000000000000001"]);
-    assert!(said.contains("a step of the chain 0000000000000009"), "{said}");
+    assert!(
+        said.contains("a step of the chain 0000000000000009"),
+        "{said}"
+    );
     let said = say(&config, &["show", "0000000000000009"]);
-    assert!(said.contains("Steps\n") && said.contains("0000000000000004"), "{said}");
+    assert!(
+        said.contains("Steps\n") && said.contains("0000000000000004"),
+        "{said}"
+    );
     let budget = json(&config, &["budget"]);
     assert_eq!(budget.as_array().map(Vec::len), Some(2), "{budget}");
     let told = |n: usize| (&budget[n]["told"], &budget[n]["suppressed"]);

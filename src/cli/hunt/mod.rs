@@ -373,10 +373,7 @@ mod tests {
         assert_eq!(i.0["address"], ["192.0.2.1"]);
         i.read("\u{feff}198.51.100[.]7\r\nhxxps://user@Evil[.]two.example:8443/a?b\nhttp://[2001:db8::1]:80/x\nc2(dot)example\n")
             .expect("read");
-        assert_eq!(
-            i.0["address"],
-            ["192.0.2.1", "198.51.100.7", "2001:db8::1"]
-        );
+        assert_eq!(i.0["address"], ["192.0.2.1", "198.51.100.7", "2001:db8::1"]);
         assert_eq!(
             i.0["domain"],
             ["evil.example", "evil.two.example", "c2.example"]

@@ -28,7 +28,7 @@ pub(super) struct Finding {
     /// Where it is worse than its kind.
     pub severity: Option<Severity>,
     pub confidence: u8,
-    /// What the title adds to that of the kind.
+    /// What the title adds to that of the kind; [`PEERS`] in it stands for how many others take part by then.
     pub about: String,
     pub first_ms: i64,
     pub last_ms: i64,
@@ -85,7 +85,12 @@ struct Incident {
     changed: bool,
     /// Once as many flows are shown as may be: bytes of the smallest.
     least_shown: Option<u64>,
+    /// The title, where it says how many others take part.
+    counted: Option<String>,
 }
+
+/// In a title the number of others that take part.
+pub(super) const PEERS: &str = "{peers}";
 
 impl Incidents {
     /// None yet.
@@ -203,6 +208,15 @@ impl Incidents {
                 Some(fact) => fact.1 = text,
                 None => facts.push((name, text)),
             }
+            incident.changed = true;
+        }
+    }
+
+    /// Gives an incident another title.
+    pub(super) fn call(&mut self, handle: Handle, about: &str) {
+        if let Some(incident) = self.open.get_mut(handle) {
+            let title = format!("{}: {about}", incident.told.kind.title());
+            incident.call(title);
             incident.changed = true;
         }
     }
@@ -366,7 +380,9 @@ impl Incident {
             told_ms: None,
             changed: true,
             least_shown: None,
+            counted: None,
         };
+        incident.call(incident.told.title.clone());
         f.peers.into_iter().for_each(|p| incident.add_peer(p));
         incident
     }
@@ -446,9 +462,19 @@ impl Incident {
         self.told.peers_total = self.told.peers_total.max(named);
     }
 
+    /// Gives it a title, which may say how many others take part.
+    fn call(&mut self, title: String) {
+        self.counted = title.contains(PEERS).then(|| title.clone());
+        self.told.title = title;
+    }
+
     /// The next version.
     fn tell(&mut self) -> Detection {
         self.changed = false;
+        if let Some(title) = &self.counted {
+            let peers = self.told.peers_total.to_string();
+            self.told.title = title.replace(PEERS, &peers);
+        }
         self.told.version += 1;
         self.told.clone()
     }
