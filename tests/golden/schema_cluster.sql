@@ -2690,7 +2690,7 @@ ALTER TABLE flowhouse.flows_local ON CLUSTER 'main'
 ALTER TABLE flowhouse.flows ON CLUSTER 'main'
     ADD COLUMN IF NOT EXISTS detections Array(UInt64) CODEC(ZSTD(1)) COMMENT 'ids of detections of rules that the flow belongs to, the first four; rows that were stored before the hit have none';
 
--- 0022_chains.sql
+-- 0020_chains.sql
 
 CREATE OR REPLACE VIEW flowhouse.incidents ON CLUSTER 'main' AS
 SELECT
@@ -2778,4 +2778,4 @@ INSERT INTO schema_migrations_local (version, name, checksum) VALUES (16, '0016_
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (17, '0017_detections.sql', 'a2b16ecadc1e526b4d7bc7ca5c7ad18f');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (18, '0018_codec.sql', '5117ebe0c6da4a37b08892948dc6c782');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (19, '0019_flow_detections.sql', '6971fbf907a1ec820a98e9ed767c2af2');
-INSERT INTO schema_migrations_local (version, name, checksum) VALUES (22, '0022_chains.sql', '7ac90dc93fcf0a3060be87f4e1221351');
+INSERT INTO schema_migrations_local (version, name, checksum) VALUES (20, '0020_chains.sql', '7ac90dc93fcf0a3060be87f4e1221351');

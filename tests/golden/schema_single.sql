@@ -2616,7 +2616,7 @@ ALTER TABLE flows
 
 INSERT INTO schema_migrations (version, name, checksum) VALUES (19, '0019_flow_detections.sql', '6971fbf907a1ec820a98e9ed767c2af2');
 
--- 0022_chains.sql
+-- 0020_chains.sql
 
 -- Incidents as they stand: the newest version of each, and its state. One that was closed and was seen again since has `grew_since`. Those that
 -- are steps of a chain say so in `part_of`, and are hidden by it as long as nothing hides the chain: people are told of one thing.
@@ -2685,4 +2685,4 @@ LEFT JOIN
     GROUP BY id
 ) AS c ON d.id = c.id;
 
-INSERT INTO schema_migrations (version, name, checksum) VALUES (22, '0022_chains.sql', '7ac90dc93fcf0a3060be87f4e1221351');
+INSERT INTO schema_migrations (version, name, checksum) VALUES (20, '0020_chains.sql', '7ac90dc93fcf0a3060be87f4e1221351');
