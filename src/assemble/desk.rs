@@ -6,7 +6,7 @@
 
 use super::steps::Steps;
 use crate::assemble::query::{Bound, Reader, number, text};
-use crate::control::{Asked, LifeTimes, NoAnswer, Step};
+use crate::control::{Asked, LifeTimes, NoAnswer, Step, words};
 use crate::model::Severity;
 use crate::notify::{self, Event, Level, Notice, Notifier};
 use crate::sink::clickhouse::Connection;
@@ -54,10 +54,13 @@ impl Desk {
     /// As [`crate::control::Source::incidents`].
     pub fn list(&self, asked: &Asked) -> Result<Value, NoAnswer> {
         let reader = self.reader()?;
-        let words = |text: &str| -> Bound {
-            let words = text.split(',').map(str::trim).filter(|w| !w.is_empty());
-            Bound::Texts(words.map(str::to_owned).collect())
-        };
+        if let Some(unknown) = words(&asked.state).find(|s| !STATES.contains(s)) {
+            return Err(NoAnswer::Wrong(format!(
+                "state: {unknown:?} is none of {}",
+                STATES.join(", ")
+            )));
+        }
+        let words = |text: &str| Bound::Texts(words(text).map(str::to_owned).collect());
         let network = asked.network().unwrap_or_default();
         let flag = |is: bool| Bound::Number(f64::from(u8::from(is)));
         let values = [

@@ -11,7 +11,7 @@ use crate::batch::{DetectionRow, Extra, Sealer};
 use crate::config::Config;
 use crate::detect::suppression::{self, Suppressions};
 use crate::enrich::Tables;
-use crate::model::{Addr, Detection, Severity};
+use crate::model::{Addr, Detection, DetectionKind, Severity};
 use crate::notify::{Event, Notice, Notifier};
 use crate::receive::route::Moment;
 use crate::sink::clickhouse::Connection;
@@ -100,9 +100,14 @@ impl Findings {
             self.suppressions.replace(&settings);
         }
         let (mut detections, mut notices) = (vec![], vec![]);
-        for detection in found {
-            let row = self.row(detection, now_ms);
-            if row.hidden_by.is_empty() {
+        // of a chain people are told before its steps, which are part of it then
+        let is_chain = |d: &Detection| d.kind == DetectionKind::AttackChain;
+        let (chains, steps): (Vec<_>, Vec<_>) = found.into_iter().partition(is_chain);
+        for detection in chains.into_iter().chain(steps) {
+            let chain = detection.evidence.part_of;
+            let is_told = chain.is_some_and(|c| self.told.contains_key(&c));
+            let row = self.row(detection, is_told, now_ms);
+            if row.hidden_by.is_empty() && !is_told {
                 notices.push(notice(&mut self.told, &row.detection));
             }
             detections.push(row);
@@ -122,10 +127,10 @@ impl Findings {
 }
 
 impl Findings {
-    /// A version as it is stored: with what keeps it from people, if anything does.
-    fn row(&mut self, detection: Detection, now_ms: i64) -> DetectionRow {
+    /// A version as it is stored: with what keeps it from people, if anything does. A step of a chain that people were told of costs no budget.
+    fn row(&mut self, detection: Detection, is_told: bool, now_ms: i64) -> DetectionRow {
         let mut hidden_by = self.suppressions.hidden_by(&detection, now_ms);
-        let is_known = self.told.contains_key(&detection.id);
+        let is_known = is_told || self.told.contains_key(&detection.id);
         if hidden_by.is_empty() && !is_known && !self.budget.has_room(&detection, now_ms) {
             hidden_by = DAILY_BUDGET.to_owned();
         }

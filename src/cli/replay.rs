@@ -266,8 +266,7 @@ impl<'a> Replay<'a> {
         // nobody is told of a past that is replayed, however much of it there is
         let budget = Budget::default();
         let mut findings = Findings::new(suppressions, budget, sealer, outbox.clone(), None);
-        let moved = |d: &Detection| {
-            let mut d = d.clone();
+        let moved = |mut d: Detection| {
             d.shift_times(shift_ms);
             d
         };

@@ -4,6 +4,7 @@ use super::access::Peer;
 use super::families::Page;
 use super::server::Pages;
 use super::{Detections, Signatures};
+use crate::model::DetectionKind;
 use axum::Json;
 use axum::extract::{ConnectInfo, Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -100,6 +101,10 @@ impl Asked {
         if !(1..=10_000).contains(&self.rows) {
             return Some("rows is 1 to 10000".into());
         }
+        let is_kind = |k: &&str| DetectionKind::ALL.iter().any(|d| d.name() == *k);
+        if let Some(unknown) = words(&self.kind).find(|k| !is_kind(k)) {
+            return Some(format!("kind: {unknown:?} is no kind of detection"));
+        }
         (!self.entity.is_empty() && self.network().is_none())
             .then(|| format!("entity: {:?} is no address and no network", self.entity))
     }
@@ -115,6 +120,11 @@ impl Asked {
         };
         (bits <= width).then(|| format!("{ip}/{bits}"))
     }
+}
+
+/// The words of a list.
+pub fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|w| !w.is_empty())
 }
 
 pub(super) async fn list(State(pages): State<Arc<Pages>>, asked: Query<Asked>) -> Response {
@@ -332,6 +342,13 @@ mod tests {
             assert!(of(entity).fault().is_some(), "{entity}");
         }
         assert_eq!(Asked::default().fault(), None);
+        let of = |kind: &str| Asked {
+            kind: kind.into(),
+            ..Asked::default()
+        };
+        assert_eq!(of("beacon, port_scan,").fault(), None);
+        let fault = of("beacon,nosuch").fault().expect("a fault");
+        assert!(fault.contains("nosuch"));
         assert!(
             Asked {
                 severity: "bad".into(),

@@ -20,7 +20,7 @@ mod snapshot;
 mod tls;
 
 pub use access::{Access, Rules};
-pub use detections::{Asked, NoAnswer, Step};
+pub use detections::{Asked, NoAnswer, Step, words};
 pub use error::Error;
 pub use inventory::{EXPORTERS_MAX, Inventory};
 pub use metrics::render;

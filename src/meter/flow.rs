@@ -83,7 +83,8 @@ pub(super) struct Facts {
 /// Labels and tunnels.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wrap {
-    pub mpls: MplsStack,
+    /// Longer than a tunnel, which seldom comes with labels.
+    pub mpls: Option<Box<MplsStack>>,
     pub tunnel: Option<Tunnel>,
 }
 
@@ -224,13 +225,17 @@ impl Half {
 }
 
 impl Facts {
+    /// Bytes that it takes at most elsewhere, with what an allocator adds.
+    pub const ELSEWHERE_MAX: usize = size_of::<Wrap>() + size_of::<MplsStack>() + 2 * 16;
+
     /// What the frame of a packet says.
     pub fn of(p: &PacketView<'_>) -> Self {
         let e = p.envelope;
         // a tag of 0 says a priority and no VLAN
         let mut vlans = e.vlans.as_slice().iter().filter(|v| **v != 0).copied();
         let tunnel = e.tunnels.as_slice().last().copied();
-        let wrapped = tunnel.is_some() || e.mpls.positions != 0;
+        let labelled = e.mpls.positions != 0;
+        let wrapped = tunnel.is_some() || labelled;
         Facts {
             src_mac: e.src_mac,
             dst_mac: e.dst_mac,
@@ -238,7 +243,7 @@ impl Facts {
             inner_vlan: vlans.next(),
             wrap: wrapped.then(|| {
                 Box::new(Wrap {
-                    mpls: e.mpls,
+                    mpls: labelled.then(|| Box::new(e.mpls)),
                     tunnel,
                 })
             }),

@@ -156,8 +156,8 @@ fn layer2(out: &mut FlowBatch, facts: &Facts) -> u64 {
 
 fn wrapped(out: &mut FlowBatch, facts: &Facts, present: &mut u64) {
     let Some(wrap) = &facts.wrap else { return };
-    if wrap.mpls.positions != 0 {
-        out.mpls_mut().mpls.push(wrap.mpls);
+    if let Some(mpls) = &wrap.mpls {
+        out.mpls_mut().mpls.push(**mpls);
         *present |= Field::Mpls.bit();
     }
     if let Some(Tunnel { kind, id, src, dst }) = wrap.tunnel {

@@ -42,7 +42,8 @@ impl Table {
 
     /// Bytes that a table of so many places takes at most.
     pub const fn bytes(flows_max: usize) -> usize {
-        flows_max * (size_of::<Flow>() + size_of::<[Facts; 2]>() + size_of::<u32>())
+        let facts = size_of::<[Facts; 2]>() + 2 * Facts::ELSEWHERE_MAX;
+        flows_max * (size_of::<Flow>() + facts + size_of::<u32>())
             + Index::bytes(2 * flows_max)
             + Ties::bytes(flows_max)
     }
@@ -176,6 +177,10 @@ impl Table {
 
     /// Puts a conversation into a free place; there must be one ([`Table::gives_way`]).
     pub fn insert(&mut self, flow: Flow, hash: u64, second: i64) -> u32 {
+        debug_assert!(
+            (self.index.all(hash)).all(|place| self.flows[place as usize].key != flow.key),
+            "two conversations of one key"
+        );
         let place = match self.free.pop() {
             Some(place) => {
                 self.flows[place as usize] = flow;

@@ -317,6 +317,21 @@ pub struct Evidence {
     pub blind: Vec<String>,
     /// Where a rule found what it looked for, at most [`EVIDENCE_MATCHES_MAX`] places.
     pub matches: Vec<EvidenceMatch>,
+    /// Of a chain the incidents that are its steps, in order of time.
+    pub steps: Vec<Step>,
+    /// Of a step the chain that it belongs to.
+    pub part_of: Option<u64>,
+}
+
+/// An incident that is a step of a chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Its id.
+    pub id: u64,
+    /// What it is.
+    pub kind: DetectionKind,
+    /// When it began, ms since 1970 UTC.
+    pub first_ms: i64,
 }
 
 /// A place in a buffer at which a condition of a rule held.
@@ -377,8 +392,9 @@ impl Detection {
     /// Moves all its times, as rows are moved that are stored as if they were of now.
     pub fn shift_times(&mut self, ms: i64) {
         let flows = self.evidence.flows.iter_mut().map(|f| &mut f.start_ms);
+        let steps = self.evidence.steps.iter_mut().map(|s| &mut s.first_ms);
         let own = [&mut self.first_ms, &mut self.last_ms, &mut self.detected_ms];
-        for at in own.into_iter().chain(flows) {
+        for at in own.into_iter().chain(flows).chain(steps) {
             *at = at.saturating_add(ms);
         }
     }

@@ -37,7 +37,7 @@ pub use datagram::Datagram;
 pub use detection::{
     Detection, DetectionEngine, DetectionKind, EVIDENCE_FLOWS_MAX, EVIDENCE_MATCH_BYTES_MAX,
     EVIDENCE_MATCHES_MAX, Entity, EntityRole, Evidence, EvidenceFlow, EvidenceMatch, Figure,
-    PEERS_MAX, Severity,
+    PEERS_MAX, Severity, Step,
 };
 pub use field::Field;
 pub use flow_batch::{FLOW_BATCH_ROWS, FlowBatch, TEXT_ARENA_MAX, TEXT_VALUE_MAX};

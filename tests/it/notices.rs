@@ -6,7 +6,7 @@ use crate::notify::{Running, counts, free_port, notice, notifier, server};
 use flowhouse::assemble::{Budget, Findings};
 use flowhouse::batch::{Identity, Sealer, Settings};
 use flowhouse::detect::suppression::Suppressions;
-use flowhouse::model::Detection;
+use flowhouse::model::{Addr, Detection, DetectionKind, Entity, Severity, Step};
 use flowhouse::notify::{Event, Level, Notice};
 use flowhouse::sink::clickhouse::{Connection, Sink};
 use flowhouse::sink::{Settings as SinkSettings, hop};
@@ -396,4 +396,96 @@ fn suppressions_are_taken_over_while_it_runs() {
         hits(),
         [("scanner".to_owned(), 1), ("beacons".to_owned(), 2)]
     );
+}
+
+/// A chain stands for its steps: people are told of it once, and find the steps behind it.
+#[test]
+fn a_chain_is_one_incident_for_people() {
+    let dir = directory();
+    let (store, config) = world(dir.path());
+    let now = now_ms(&store);
+    let connection = Connection {
+        url: format!("http://{}", store.address),
+        password_file: Some(store.key_file()),
+        ..Connection::default()
+    };
+    let (outbox, inbox) = hop(4);
+    let sink = Sink::start(inbox, &connection, &SinkSettings::default()).expect("a sink");
+    let identity = Identity {
+        collector: uuid::Uuid::new_v4().to_string(),
+        start: 1,
+    };
+    let sealer = Sealer::new(Settings::default(), Arc::new(identity), Arc::default());
+    let (url, requests) = server(&[]);
+    let target = format!("[[targets]]\nname = \"soc\"\nkind = \"webhook\"\nto = \"{url}\"\n");
+    let soc = Arc::new(notifier(dir.path(), &target));
+    let budget = Budget::new(&[(Level::Medium, 2)].into());
+    let told = Some(soc.clone());
+    let mut findings = Findings::new(Suppressions::default(), budget, sealer, outbox, told);
+
+    // two steps, of which one is over when the chain is known
+    let step = |id: u64, version: u32, part_of: Option<u64>| {
+        let mut step = scan(id, version, now, 200 - id as i64);
+        step.entity = Entity::Host(Addr::from_v4([10, 9, 9, 9]));
+        step.evidence.part_of = part_of;
+        step
+    };
+    findings.take(vec![step(1, 1, None), step(2, 1, None)], now * 1_000_000);
+    let mut chain = Detection {
+        kind: DetectionKind::AttackChain,
+        severity: Severity::Critical,
+        title: "An attack goes on: 10.9.9.9 has come 3 stages".into(),
+        ..step(9, 1, None)
+    };
+    let of = |id: u64| Step {
+        id,
+        kind: DetectionKind::PortScan,
+        first_ms: now - 1_000 * (200 - id as i64),
+    };
+    chain.evidence.steps = (1..=4).map(of).collect();
+    // further ones, with the chain and after it; of medium severity no more may be told
+    let found = vec![step(2, 2, Some(9)), step(3, 1, Some(9)), chain];
+    findings.take(found, (now + 1) * 1_000_000);
+    findings.take(vec![step(4, 1, Some(9))], (now + 2) * 1_000_000);
+    let untold = findings.untold();
+    drop(findings);
+    assert_eq!(sink.stop(Duration::from_secs(60)).last_error, None);
+    eventually("three notices are delivered", || counts(&soc).sent == 3);
+    soc.stop();
+    let ids: Vec<String> = requests
+        .try_iter()
+        .map(|(_, body)| {
+            let body: Value = serde_json::from_str(&body).expect("JSON");
+            body["incident"]["id"].as_str().expect("an id").to_owned()
+        })
+        .collect();
+    assert_eq!(ids, [1, 2, 9].map(|id| format!("{id:016x}")));
+    let held_back = untold.lock().expect("no panic").held_back.clone();
+    assert_eq!(held_back, [("medium", 0)]);
+
+    let ids = |arguments: &[&str]| -> Vec<String> {
+        let list = json(&config, arguments);
+        let list = list.as_array().expect("a list").iter();
+        list.map(|i| i["id"].as_str().expect("an id").to_owned())
+            .collect()
+    };
+    assert_eq!(ids(&["list"]), ["0000000000000009"]);
+    assert_eq!(ids(&["list", "--hidden"]).len(), 5);
+    let step = json(&config, &["show", "0000000000000001"]);
+    assert_eq!(step["part_of"], "0000000000000009");
+    let said = say(&config, &["show", "0000000000000001"]);
+    assert!(
+        said.contains("a step of the chain 0000000000000009"),
+        "{said}"
+    );
+    let said = say(&config, &["show", "0000000000000009"]);
+    assert!(
+        said.contains("Steps\n") && said.contains("0000000000000004"),
+        "{said}"
+    );
+    let budget = json(&config, &["budget"]);
+    assert_eq!(budget.as_array().map(Vec::len), Some(2), "{budget}");
+    let told = |n: usize| (&budget[n]["told"], &budget[n]["suppressed"]);
+    assert_eq!(told(0), (&1.into(), &0.into()));
+    assert_eq!(told(1), (&0.into(), &0.into()));
 }

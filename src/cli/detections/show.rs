@@ -2,7 +2,7 @@
 
 use crate::assemble::query::{Reader, Rows, number, text as field};
 use crate::cli::text;
-use crate::sink::schema::incidents::HELD_BACK;
+use crate::sink::schema::incidents::{HELD_BACK, PART_OF};
 use serde_json::{Map, Value};
 use std::net::IpAddr;
 
@@ -108,6 +108,7 @@ pub fn text(incident: &Value, flows: &Rows) -> String {
     let evidence = &incident["evidence"];
     let parts = [
         head(incident),
+        steps(evidence),
         figures(evidence),
         facts(evidence),
         peers(incident),
@@ -172,6 +173,9 @@ fn head(i: &Value) -> String {
     match i["hidden_by"].as_str() {
         None => {}
         Some(HELD_BACK) => lines.push("held back by the budget of its day".into()),
+        Some(hidden) if hidden.starts_with(PART_OF) => {
+            lines.push(format!("a step of the chain {}", get("part_of")));
+        }
         Some(_) => lines.push(format!("hidden by the suppression {}", get("hidden_by"))),
     }
     let attack = i["attack"]
@@ -184,6 +188,30 @@ fn head(i: &Value) -> String {
         lines.push(format!("ATT&CK: {}", attack.join(", ")));
     }
     lines.join("\n")
+}
+
+/// The incidents that are steps of a chain, in order of time.
+fn steps(evidence: &Value) -> String {
+    let all = evidence["steps"].as_array().into_iter().flatten();
+    let line = |s: &Value| {
+        let attack = s["attack"].as_array().into_iter().flatten();
+        let attack: Vec<&str> = attack.filter_map(Value::as_str).collect();
+        vec![
+            instant(s["first_ms"].as_f64().unwrap_or(0.0)),
+            of(s, "id"),
+            of(s, "kind"),
+            of(s, "title"),
+            attack.join(", "),
+        ]
+    };
+    let rows: Vec<_> = all.map(line).collect();
+    match rows.is_empty() {
+        true => String::new(),
+        false => format!(
+            "Steps\n{}",
+            text::table(&["from, UTC", "id", "kind", "what", "ATT&CK"], 5, rows)
+        ),
+    }
 }
 
 fn figures(evidence: &Value) -> String {

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 /// Looks for indicators, or for what signature rules are about, in the stored flows: who spoke with them, when first and last, and how much.
 ///
 /// An indicator a line: an address, a network, a domain (with all names below it), a JA4 fingerprint or a Community ID; what follows a `#` or
-/// a comma is no part of it. Domains and JA4 are known of flows that name them: metered packets, and exporters that send names.
+/// a comma is no part of it. Of a URL the host counts, and what was made harmless (`hxxp://evil[.]example`) is read as it was. Domains and JA4 are known of flows that name them: metered packets, and exporters that send names.
 ///
 /// A rule is asked of flows where they say all that it asks for: addresses, ports, protocols, sizes of flows, ICMP types, and the names of DNS, TLS
 /// and HTTP. Others are refused, with the reason. Of a conversation the first name is stored, and names in lower case.
@@ -157,6 +157,8 @@ fn hit(row: &Map<String, Value>) -> Value {
 impl Indicators {
     /// Takes the lines of a text.
     fn read(&mut self, all: &str) -> Result<(), String> {
+        // editors of some systems put a mark before the text
+        let all = all.trim_start_matches('\u{feff}');
         for (number, line) in all.lines().enumerate() {
             let line = line
                 .split(['#', ','])
@@ -167,7 +169,7 @@ impl Indicators {
             if line.is_empty() {
                 continue;
             }
-            let Some((kind, value)) = indicator(line) else {
+            let Some((kind, value)) = indicator(&refanged(line)) else {
                 return Err(format!(
                     "{}: {line:?} is no address, network, domain, JA4 or Community ID",
                     number + 1
@@ -204,6 +206,34 @@ impl Indicators {
             ("communities", Bound::Texts(of("community_id"))),
         ])
     }
+}
+
+/// A word as it was before somebody made it harmless for mail and chat (`hxxps://evil[.]example/x`); of a URL the host.
+fn refanged(word: &str) -> String {
+    const HARMLESS: [(&str, &str); 8] = [
+        ("[://]", "://"),
+        ("[.]", "."),
+        ("(.)", "."),
+        ("{.}", "."),
+        ("[dot]", "."),
+        ("(dot)", "."),
+        ("[:]", ":"),
+        ("[at]", "@"),
+    ];
+    let put_back = |word: String, (from, to): &(&str, &str)| word.replace(from, to);
+    let word = HARMLESS.iter().fold(word.to_owned(), put_back);
+    let Some((scheme, rest)) = word.split_once("://") else {
+        return word;
+    };
+    let known = ["http", "https", "hxxp", "hxxps", "ftp", "fxp", "ws", "wss"];
+    if !known.contains(&&*scheme.to_lowercase()) {
+        return word;
+    }
+    let host = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = host.rsplit('@').next().unwrap_or_default();
+    let v6 = host.strip_prefix('[').and_then(|h| h.split(']').next());
+    let host = v6.or_else(|| host.split(':').next());
+    host.unwrap_or_default().to_owned()
 }
 
 /// What a word is.
@@ -341,6 +371,13 @@ mod tests {
         i.read("# list\n192.0.2.1, seen in May\n\nevil.example # c2\n192.0.2.1\n")
             .expect("read");
         assert_eq!(i.0["address"], ["192.0.2.1"]);
+        i.read("\u{feff}198.51.100[.]7\r\nhxxps://user@Evil[.]two.example:8443/a?b\nhttp://[2001:db8::1]:80/x\nc2(dot)example\n")
+            .expect("read");
+        assert_eq!(i.0["address"], ["192.0.2.1", "198.51.100.7", "2001:db8::1"]);
+        assert_eq!(
+            i.0["domain"],
+            ["evil.example", "evil.two.example", "c2.example"]
+        );
         assert!(
             i.read("a.example\nnonsense\n")
                 .expect_err("a fault")

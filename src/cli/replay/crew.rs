@@ -193,10 +193,19 @@ impl Crew {
     }
 
     /// What was found, in order of time.
-    pub(super) fn detections(&self) -> Vec<&Detection> {
+    pub(super) fn detections(&self) -> Vec<Detection> {
         let found = self.judge.iter().flat_map(|j| j.found.values());
-        let mut found: Vec<&Detection> = found.chain(self.hits.ready()).collect();
+        let mut found: Vec<Detection> = found.chain(self.hits.ready()).cloned().collect();
         found.sort_by_key(|d| (d.first_ms, d.id));
+        // steps that were over when the chain was found do not say so themselves
+        let steps = found.iter().flat_map(|d| {
+            let steps = d.evidence.steps.iter();
+            steps.map(|s| (s.id, d.id))
+        });
+        let chains: BTreeMap<u64, u64> = steps.collect();
+        for d in &mut found {
+            d.evidence.part_of = chains.get(&d.id).copied().or(d.evidence.part_of);
+        }
         found
     }
 

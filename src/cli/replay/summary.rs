@@ -16,7 +16,7 @@ pub(super) struct Summary<'a> {
     book: &'a Book,
     apps: Vec<Largest>,
     classes: Vec<Largest>,
-    found: &'a [&'a Detection],
+    found: &'a [Detection],
 }
 
 /// A name and what it had of everything.
@@ -37,7 +37,7 @@ impl Summary<'_> {
     pub(super) fn of<'a>(
         book: &'a Book,
         usage: &[ShardUsage],
-        found: &'a [&'a Detection],
+        found: &'a [Detection],
     ) -> Summary<'a> {
         Summary {
             book,
@@ -76,9 +76,11 @@ impl Summary<'_> {
         )
     }
 
-    /// A table of what was found; nothing where nothing was.
+    /// A table of what was found, a chain in place of its steps; nothing where nothing was.
     fn detections(&self) -> String {
-        if self.found.is_empty() {
+        let told = self.found.iter().filter(|d| d.evidence.part_of.is_none());
+        let told: Vec<&Detection> = told.collect();
+        if told.is_empty() {
             return String::new();
         }
         let row = |d: &&Detection| {
@@ -89,9 +91,9 @@ impl Summary<'_> {
                 format!("{} %", d.confidence),
             ]
         };
-        let rows: Vec<Vec<String>> = self.found.iter().take(FOUND_MAX).map(row).collect();
+        let rows: Vec<Vec<String>> = told.iter().take(FOUND_MAX).map(row).collect();
         let table = text::table(&["severity", "detection", "what", "confidence"], 3, rows);
-        match self.found.len().saturating_sub(FOUND_MAX) {
+        match told.len().saturating_sub(FOUND_MAX) {
             0 => format!("{table}\n\n"),
             more => format!("{table}\n{more} more are not shown\n\n"),
         }
@@ -109,7 +111,7 @@ impl Summary<'_> {
         let mut value = ledger(self.book, &Gauges::default());
         value["applications"] = rows(&self.apps);
         value["qos_classes"] = rows(&self.classes);
-        value["detections"] = self.found.iter().map(|d| detection(d)).collect();
+        value["detections"] = self.found.iter().map(detection).collect();
         value
     }
 }

@@ -1,7 +1,8 @@
 //! ARP: who answers for the address of another, and who asks for everybody.
 //!
 //! Two hardware addresses that say in turn that they have one address (as arpwatch's "flip flop"), or one that says so of several
-//! addresses to one host without being asked, are spoofing. A change that stays is a new card. Probes (RFC 5227) claim nothing.
+//! addresses to one host without being asked, are spoofing. A change that stays is a new card. Probes (RFC 5227) claim nothing. Who asks for
+//! everybody is a sweep; a router, for whom many ask or which has the first or last address, does so whenever somebody outside speaks to all.
 
 use super::arena::{Arena, Held};
 use super::keyed::{Distinct, Key, Recent};
@@ -15,6 +16,8 @@ pub(super) struct Arp {
     owners: Arena<Addr, Owner>,
     claims: Arena<Mac, Claims>,
     askers: Arena<Mac, Asker>,
+    /// Who asks for an address: many do for a router.
+    sought: Arena<Addr, Sought>,
     /// Addresses that were asked for.
     asked: Recent,
 }
@@ -55,12 +58,35 @@ struct Claims {
     handle: Option<Handle>,
 }
 
+/// Who asks for one address.
+#[derive(Debug, Default)]
+struct Sought {
+    last_ms: i64,
+    by: Distinct<1>,
+}
+
+impl Held for Sought {
+    fn suspicion(&self) -> u32 {
+        self.by.count()
+    }
+    fn last_ms(&self) -> i64 {
+        self.last_ms
+    }
+}
+
+impl Sought {
+    fn add(&mut self, ctx: &Ctx<'_>, a: &ArpSeen) {
+        self.last_ms = ctx.now_ms;
+        self.by.add(ctx.keyed.hash(&a.sender_mac));
+    }
+}
+
 #[derive(Debug, Default)]
 struct Asker {
     began_ms: i64,
     first_ms: i64,
     last_ms: i64,
-    targets: Distinct<8>,
+    targets: Distinct<16>,
     handle: Option<Handle>,
 }
 
@@ -90,6 +116,7 @@ impl Arp {
             owners: Arena::new(places / 16),
             claims: Arena::new(places / 64),
             askers: Arena::new(places / 64),
+            sought: Arena::new(places / 16),
             asked: Recent::new(ASKED_LOG2, ASKED_MS),
         }
     }
@@ -98,11 +125,17 @@ impl Arp {
         Arena::<Addr, Owner>::bytes(places / 16)
             + Arena::<Mac, Claims>::bytes(places / 64)
             + Arena::<Mac, Asker>::bytes(places / 64)
+            + Arena::<Addr, Sought>::bytes(places / 16)
             + Recent::bytes(ASKED_LOG2)
     }
 
     pub fn lost(&self) -> (u64, u64) {
-        let all = [self.owners.lost(), self.claims.lost(), self.askers.lost()];
+        let all = [
+            self.owners.lost(),
+            self.claims.lost(),
+            self.askers.lost(),
+            self.sought.lost(),
+        ];
         all.iter().fold((0, 0), |s, l| (s.0 + l.0, s.1 + l.1))
     }
 
@@ -110,6 +143,7 @@ impl Arp {
         self.owners.clear();
         self.claims.clear();
         self.askers.clear();
+        self.sought.clear();
     }
 
     pub fn packet(&mut self, ctx: &mut Ctx<'_>, a: &ArpSeen) {
@@ -128,8 +162,14 @@ impl Arp {
                 {
                     claims.own = a.sender;
                 }
+                if let Some(sought) = self.sought.entry(ctx.keyed, &a.target) {
+                    sought.add(ctx, a);
+                }
+                let sought = self.sought.find(ctx.keyed, &a.sender);
+                let is_router =
+                    sought.is_some_and(|s| s.by.count() >= SEEKERS) || is_first(&a.sender);
                 if let Some(asker) = self.askers.entry(ctx.keyed, &Mac(a.sender_mac)) {
-                    asker.add(ctx, a);
+                    asker.add(ctx, a, is_router);
                 }
             }
             REPLY => {
@@ -236,7 +276,7 @@ impl Claims {
 }
 
 impl Asker {
-    fn add(&mut self, ctx: &mut Ctx<'_>, a: &ArpSeen) {
+    fn add(&mut self, ctx: &mut Ctx<'_>, a: &ArpSeen, is_router: bool) {
         if ctx.now_ms.saturating_sub(self.began_ms) > SWEEP_MS {
             *self = Asker {
                 began_ms: ctx.now_ms,
@@ -249,7 +289,10 @@ impl Asker {
         if !self.targets.add(ctx.keyed.hash(&a.target)) {
             return;
         }
-        let (targets, wanted) = (self.targets.count(), ctx.settings.scan.hosts_arp);
+        // a router asks for everybody that somebody outside speaks to
+        let times = if is_router { ROUTER } else { 1 };
+        let wanted = ctx.settings.scan.hosts_arp.saturating_mul(times);
+        let targets = self.targets.count();
         if let Some(handle) = self.handle {
             let growth = Growth {
                 last_ms: a.time_ms,
@@ -258,6 +301,7 @@ impl Asker {
                 peers_total: targets.into(),
             };
             if ctx.incidents.grow(handle, &growth) {
+                ctx.incidents.figure(handle, ASKED, targets.into());
                 return;
             }
             self.handle = None;
@@ -278,11 +322,7 @@ impl Asker {
             count: targets.into(),
             peers: vec![a.target],
             peers_total: targets.into(),
-            figures: vec![figure(
-                "hosts that were asked for within a minute",
-                targets.into(),
-                Some(wanted.into()),
-            )],
+            figures: vec![figure(ASKED, targets.into(), Some(wanted.into()))],
             facts: vec![("hardware address", mac(a.sender_mac))],
             counterfactual: format!("fewer than {wanted} hosts within a minute"),
             blind: vec![],
@@ -332,6 +372,11 @@ fn tell(
     *handle = ctx.incidents.report(ctx.now_ms, finding);
 }
 
+/// Whether an address is the first or the last of a network of 24 bits, where routers are.
+fn is_first(addr: &Addr) -> bool {
+    addr.is_v4() && matches!(addr.0[15], 1 | 254)
+}
+
 fn mac(mac: u64) -> String {
     let b = mac.to_be_bytes();
     let hex: Vec<String> = b[2..].iter().map(|b| format!("{b:02x}")).collect();
@@ -348,3 +393,8 @@ const ASKED_MS: i64 = 5_000;
 const ASKED_LOG2: u32 = 16;
 const FORGET_MS: i64 = 3_600_000;
 const SWEEP_MS: i64 = 60_000;
+const ASKED: &str = "hosts that were asked for within a minute";
+/// So many hardware addresses ask for a router.
+const SEEKERS: u32 = 3;
+/// How many times more hosts a router asks for.
+const ROUTER: u32 = 8;

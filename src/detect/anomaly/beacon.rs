@@ -2,11 +2,12 @@
 //!
 //! The statistics are RITA's (version 5): Bowley's skewness and the median deviation of pauses and of sizes. Sixteen connections with jitter,
 //! or eight with nearly none, are enough; connections that failed are left out, for whoever tries again does so in a rhythm, and
-//! so are services whose rhythm is their use (time, names).
+//! so are services whose rhythm is their use (time, names, mail, copies of files). What is known by its name, what most hosts inside call
+//! (RITA counts prevalence against a beacon, too), and what answers with ten times as much as it is asked is looked at, and no beacon.
 
 use super::arena::{Arena, Held};
-use super::keep::kept;
-use super::keyed::{Keyed, Recent};
+use super::keep::{Kept, kept};
+use super::keyed::{Distinct, Key, Keyed, Recent};
 use super::sighting::{FlowSeen, Side};
 use super::{Ctx, evidence, figure, is_group};
 use crate::detect::incident::{Finding, Growth, Handle};
@@ -17,6 +18,46 @@ pub(super) struct Beacon {
     pairs: Arena<(Addr, Addr, u16), Calls>,
     /// Pairs that spoke once: a place is for those that do so again.
     once: Recent,
+    /// Who calls a place again and again, and all hosts inside that call anything so.
+    places: Arena<(Addr, Port), Place>,
+    callers: Distinct<64>,
+}
+
+/// A port, as a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Port(u16);
+
+impl Key for (Addr, Port) {
+    fn addr(&self) -> Addr {
+        self.0
+    }
+}
+
+impl Kept for Port {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+    }
+    fn get(from: &mut &[u8]) -> Option<Self> {
+        Kept::get(from).map(Port)
+    }
+}
+
+/// Hosts that call a place.
+#[derive(Debug, Default)]
+struct Place {
+    last_ms: i64,
+    callers: Distinct<8>,
+}
+
+kept!(Place { last_ms, callers });
+
+impl Held for Place {
+    fn suspicion(&self) -> u32 {
+        self.callers.count()
+    }
+    fn last_ms(&self) -> i64 {
+        self.last_ms
+    }
 }
 
 #[derive(Debug, Default)]
@@ -54,11 +95,15 @@ impl Beacon {
         Beacon {
             pairs: Arena::new(places / 4),
             once: Recent::new(ONCE_LOG2, ONCE_MS),
+            places: Arena::new(places / 16),
+            callers: Distinct::default(),
         }
     }
 
     pub fn bytes(places: usize) -> usize {
-        Arena::<(Addr, Addr, u16), Calls>::bytes(places / 4) + Recent::bytes(ONCE_LOG2)
+        Arena::<(Addr, Addr, u16), Calls>::bytes(places / 4)
+            + Arena::<(Addr, Port), Place>::bytes(places / 16)
+            + Recent::bytes(ONCE_LOG2)
     }
 
     pub fn lost(&self) -> (u64, u64) {
@@ -67,23 +112,31 @@ impl Beacon {
 
     pub fn clear(&mut self) {
         self.pairs.clear();
+        self.places.clear();
+        self.callers = Distinct::default();
     }
 
     pub fn put(&self, out: &mut Vec<u8>) {
         self.once.put(out);
         self.pairs.put(out);
+        self.places.put(out);
+        self.callers.put(out);
     }
 
     pub fn get(&mut self, keyed: &Keyed, from: &mut &[u8]) -> Option<()> {
         self.once.get(from)?;
-        self.pairs.get(keyed, from)
+        self.pairs.get(keyed, from)?;
+        self.places.get(keyed, from)?;
+        self.callers = Kept::get(from)?;
+        Some(())
     }
 
     pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
         if f.side == Side::Responder
             || f.goes_on
             || f.interval > 1
-            || RHYTHMIC.contains(&f.dst_port)
+            || f.is_known_app
+            || is_rhythmic(f.dst_port)
         {
             return;
         }
@@ -110,9 +163,26 @@ impl Beacon {
             self.once.add(hash);
             return;
         }
-        if let Some(calls) = self.pairs.entry_at(ctx.keyed, hash, &key) {
-            calls.add(ctx, f);
-            calls.judge(ctx, f);
+        let Some(calls) = self.pairs.entry_at(ctx.keyed, hash, &key) else {
+            return;
+        };
+        calls.add(ctx, f);
+        let place = (f.dst, Port(f.dst_port));
+        if calls.n == 1 {
+            let caller = ctx.keyed.hash(&f.src);
+            self.callers.add(caller);
+            if let Some(place) = self.places.entry(ctx.keyed, &place) {
+                place.last_ms = ctx.now_ms;
+                place.callers.add(caller);
+            }
+        }
+        let Some(rhythm) = calls.judge(ctx, f) else {
+            return;
+        };
+        let callers = (self.places.find(ctx.keyed, &place)).map_or(1, |p| p.callers.count());
+        // not where half of all call that call anything
+        if callers < COMMON || callers * 2 < self.callers.count() {
+            calls.tell(ctx, f, &rhythm, callers);
         }
     }
 }
@@ -134,7 +204,8 @@ impl Calls {
         self.back += f.back_bytes.unwrap_or(0);
     }
 
-    fn judge(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
+    /// The rhythm of what is a beacon, and is not told yet.
+    fn judge(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) -> Option<Rhythm> {
         if let Some(handle) = self.handle {
             let growth = Growth {
                 last_ms: f.end_ms,
@@ -144,14 +215,16 @@ impl Calls {
             };
             if ctx.incidents.grow(handle, &growth) {
                 ctx.incidents.show(handle, evidence(f));
-                return;
+                let calls = f64::from(self.n) + 1.0;
+                ctx.incidents.figure(handle, CONNECTIONS, calls);
+                return None;
             }
             self.handle = None;
         }
-        let s = ctx.settings.beacon.clone();
-        // the first one gave it its place
-        if self.n + 1 < s.connections.max(4) {
-            return;
+        let s = &ctx.settings.beacon;
+        // the first one gave it its place; and where the answer, and not the call, is what it is for, somebody reads
+        if self.n + 1 < s.connections.max(4) || self.back >= READ * self.bytes {
+            return None;
         }
         let mut ring = self.ring;
         let held = &mut ring[..(self.n as usize).min(RING)];
@@ -170,12 +243,16 @@ impl Calls {
         // who sends much each time does not call home: uploads are judged by what they send
         let calls = size.median < CALL_MAX;
         if rhythm.median < s.pause_min_ms as f64 || score < s.score || !steady || !calls {
-            return;
+            return None;
         }
-        self.tell(ctx, f, score, &rhythm, strict);
+        Some(Rhythm {
+            pauses: rhythm,
+            score,
+            strict,
+        })
     }
 
-    fn tell(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, score: f64, rhythm: &Spread, strict: f64) {
+    fn tell(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, of: &Rhythm, callers: u32) {
         let s = &ctx.settings.beacon;
         let ratio = self.bytes as f64 / self.back.max(1) as f64;
         let mut finding = Finding {
@@ -193,27 +270,28 @@ impl Calls {
             peers_total: 1,
             figures: vec![
                 figure(
-                    "connections",
+                    CONNECTIONS,
                     f64::from(self.n) + 1.0,
                     Some(s.connections.into()),
                 ),
-                figure("score of rhythm and sizes", score, Some(s.score)),
+                figure("score of rhythm and sizes", of.score, Some(s.score)),
                 figure(
                     "seconds between two connections, median",
-                    rhythm.median / 1000.0,
+                    of.pauses.median / 1000.0,
                     None,
                 ),
                 figure(
                     "median deviation of the pauses, in parts of the median",
-                    rhythm.deviation(),
-                    Some(strict),
+                    of.pauses.deviation(),
+                    Some(of.strict),
                 ),
                 figure("bytes sent for each that came back", ratio, None),
+                figure("hosts inside that call this place", callers.into(), None),
             ],
             facts: vec![("port", f.dst_port.to_string())],
             counterfactual: "fewer connections, pauses that differ more, or sizes that differ more"
                 .to_owned(),
-            blind: vec!["how many other hosts speak to this place is not known".to_owned()],
+            blind: vec![],
         };
         self.handle = ctx.incidents.report(ctx.now_ms, finding.clone());
         if let Some(handle) = self.handle {
@@ -227,6 +305,59 @@ impl Calls {
             ctx.incidents.report(ctx.now_ms, finding);
         }
     }
+}
+
+/// Names, time, leases, mail, messages of chat and push services, copies of files, telephones, sensors, monitoring and tunnels: what is asked in
+/// a rhythm by design.
+#[inline]
+const fn is_rhythmic(port: u16) -> bool {
+    matches!(
+        port,
+        20..=22
+            | 25
+            | 53
+            | 67
+            | 110
+            | 123
+            | 143
+            | 161
+            | 465
+            | 500
+            | 514
+            | 563
+            | 587
+            | 853
+            | 873
+            | 989
+            | 990
+            | 993
+            | 995
+            | 1194
+            | 1883
+            | 1900
+            | 3478
+            | 4500
+            | 5060
+            | 5061
+            | 5222
+            | 5223
+            | 5228
+            | 5353
+            | 5671
+            | 6514
+            | 8883
+            | 10_050
+            | 10_051
+            | 51_820
+    )
+}
+
+/// What makes calls a beacon.
+struct Rhythm {
+    pauses: Spread,
+    score: f64,
+    /// How much the pauses may deviate.
+    strict: f64,
 }
 
 /// How values spread.
@@ -274,6 +405,11 @@ impl Spread {
     }
 }
 
+const CONNECTIONS: &str = "connections";
+/// Hosts that call a place which may be common.
+const COMMON: u32 = 5;
+/// How many times more comes back from a place that is read.
+const READ: u64 = 10;
 const RING: usize = 32;
 const ONCE_LOG2: u32 = 22;
 /// Twice as long at most: what calls every few hours calls, too.
@@ -293,9 +429,6 @@ const FORGET_MS: i64 = 6 * 3_600_000;
 /// What goes out with a beacon by so much more than what comes is a loss of data.
 const UPLOAD_RATIO: f64 = 10.0;
 const UPLOAD_BYTES: u64 = 200_000;
-/// Names, time, leases, mail, messages of chat and push services that are asked in a rhythm by design.
-const RHYTHMIC: [u16; 11] = [53, 67, 123, 161, 514, 853, 1900, 3478, 5223, 5228, 5353];
-
 #[cfg(test)]
 mod tests {
     use super::*;

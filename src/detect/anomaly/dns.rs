@@ -3,10 +3,12 @@
 //! A tunnel is told by information and not by counts (ibHH: Ozery, Nadler and Shabtai, 2023, "Information based heavy hitters"):
 //! different names below one registered domain times their bytes. A client of block lists asks for as many names, but short
 //! ones. Record types that nearly nobody asks for (NULL, private ones, KEY) and texts need fewer names.
-//! Generated names: one client asks for many domains that do not exist, and they look drawn by lot.
+//! A few names that are as full as they can be are one, too, and so are as many as within ten minutes over hours, for who has time.
+//! Generated names: one client asks for many domains that do not exist, and they look drawn by lot. Resolvers ask for their clients: who answers
+//! others, asks many servers, or hears of twenty times as much that exists, is not judged.
 
 use super::arena::{Arena, Held};
-use super::keyed::{Distinct, Key};
+use super::keyed::{Distinct, Key, Recent};
 use super::sighting::DnsSeen;
 use super::{Ctx, figure};
 use crate::detect::incident::{Finding, Growth, Handle};
@@ -16,6 +18,8 @@ use crate::model::{Addr, DetectionKind, Entity, EntityRole};
 pub(super) struct Dns {
     domains: Arena<(Addr, Addr, Domain), Asked>,
     clients: Arena<Addr, Missing>,
+    /// Who answers others: what they ask is asked for those.
+    servers: Recent,
 }
 
 /// A hash of a registered domain, as a key.
@@ -41,7 +45,20 @@ struct Asked {
     bytes: u64,
     odd: u32,
     answered_bytes: u64,
+    /// Names and their bytes since it was told.
+    told: (u32, u64),
+    slow: Slow,
     handle: Option<Handle>,
+}
+
+/// Different names within hours.
+#[derive(Debug, Default)]
+struct Slow {
+    began_ms: i64,
+    first_ms: i64,
+    names: Distinct<8>,
+    n: u32,
+    bytes: u64,
 }
 
 /// Domains that do not exist.
@@ -51,8 +68,14 @@ struct Missing {
     first_ms: i64,
     last_ms: i64,
     domains: Distinct<4>,
+    /// Who was asked: who asks many is a resolver, and its questions are those of others.
+    servers: Distinct<1>,
     drawn: u32,
     n: u32,
+    /// Answers of any kind.
+    answers: u32,
+    /// Domains since it was told.
+    told: u32,
     handle: Option<Handle>,
 }
 
@@ -90,12 +113,14 @@ impl Dns {
         Dns {
             domains: Arena::new(places / 8),
             clients: Arena::new(places / 16),
+            servers: Recent::new(SERVERS_LOG2, SERVERS_MS),
         }
     }
 
     pub fn bytes(places: usize) -> usize {
         Arena::<(Addr, Addr, Domain), Asked>::bytes(places / 8)
             + Arena::<Addr, Missing>::bytes(places / 16)
+            + Recent::bytes(SERVERS_LOG2)
     }
 
     pub fn lost(&self) -> (u64, u64) {
@@ -106,6 +131,7 @@ impl Dns {
     pub fn clear(&mut self) {
         self.domains.clear();
         self.clients.clear();
+        self.servers = Recent::new(SERVERS_LOG2, SERVERS_MS);
     }
 
     pub fn message(&mut self, ctx: &mut Ctx<'_>, d: &DnsSeen) {
@@ -116,11 +142,8 @@ impl Dns {
         if domain.is_empty() || allowed.into_iter().any(|a| is_below(&d.name, a.as_bytes())) {
             return;
         }
-        if d.is_answer
-            && d.rcode == NXDOMAIN
-            && let Some(m) = self.clients.entry(ctx.keyed, &d.client)
-        {
-            m.add(ctx, d, domain);
+        if d.is_answer {
+            self.answer(ctx, d, domain);
         }
         let key = (d.client, d.server, Domain(ctx.keyed.hash(&domain)));
         if d.is_answer {
@@ -136,6 +159,21 @@ impl Dns {
             asked.add(ctx, d, before, &text);
         }
     }
+
+    fn answer(&mut self, ctx: &mut Ctx<'_>, d: &DnsSeen, domain: &[u8]) {
+        self.servers.pass(ctx.now_ms);
+        self.servers.add(ctx.keyed.hash(&d.server));
+        let is_missing = d.rcode == NXDOMAIN;
+        let missing = match is_missing {
+            true => self.clients.entry(ctx.keyed, &d.client),
+            false => self.clients.find(ctx.keyed, &d.client),
+        };
+        let Some(missing) = missing else { return };
+        missing.answers = missing.answers.saturating_add(1);
+        if is_missing && !self.servers.has(ctx.keyed.hash(&d.client)) {
+            missing.add(ctx, d, domain);
+        }
+    }
 }
 
 impl Asked {
@@ -144,10 +182,13 @@ impl Asked {
             *self = Asked {
                 began_ms: ctx.now_ms,
                 first_ms: d.time_ms,
+                told: self.told,
+                slow: std::mem::take(&mut self.slow),
                 handle: self.handle,
                 ..Asked::default()
             };
         }
+        self.slow.add(ctx, d, before);
         self.last_ms = ctx.now_ms;
         // full: names are told apart no more
         if !self.names.add(ctx.keyed.hash(&before)) && self.names.count() < 1_500 {
@@ -166,6 +207,10 @@ impl Asked {
                 peers_total: 0,
             };
             if ctx.incidents.grow(handle, &growth) {
+                self.told = (self.told.0 + 1, self.told.1 + before.len() as u64);
+                let (n, bytes) = (f64::from(self.told.0), self.told.1 as f64);
+                ctx.incidents.figure(handle, NAMES, n);
+                ctx.incidents.figure(handle, NAME_BYTES, bytes / n);
                 return;
             }
             self.handle = None;
@@ -173,14 +218,21 @@ impl Asked {
         let s = &ctx.settings.dns;
         let mean = self.bytes as f64 / f64::from(self.fresh);
         let long = self.fresh >= s.names && mean >= s.name_bytes;
+        let full = self.fresh >= s.full_names && mean >= FULL;
         let odd = self.odd >= s.odd_names && self.odd * 2 >= self.fresh && mean >= 8.0;
-        if !long && !odd {
-            return;
-        }
-        let (rule, wanted) = match long {
-            true => ("dns.information", s.names),
-            false => ("dns.odd_types", s.odd_names),
+        let slow = self.slow.n >= s.slow_names && self.slow.mean() >= s.name_bytes;
+        let (rule, wanted) = match () {
+            () if long => ("dns.information", s.names),
+            () if full => ("dns.full_names", s.full_names),
+            () if odd => ("dns.odd_types", s.odd_names),
+            () if slow => ("dns.slow", s.slow_names),
+            () => return,
         };
+        if rule == "dns.slow" {
+            (self.fresh, self.bytes) = (self.slow.n, self.slow.bytes);
+            self.first_ms = self.slow.first_ms;
+        }
+        self.told = (self.fresh, self.bytes);
         let finding = self.finding(ctx, d, domain, (rule, wanted));
         self.handle = ctx.incidents.report(ctx.now_ms, finding);
     }
@@ -209,16 +261,8 @@ impl Asked {
             peers: vec![d.server],
             peers_total: 1,
             figures: vec![
-                figure(
-                    "different names below the domain",
-                    self.fresh.into(),
-                    Some(wanted.into()),
-                ),
-                figure(
-                    "bytes of a name before the domain",
-                    mean,
-                    Some(s.name_bytes),
-                ),
+                figure(NAMES, self.fresh.into(), Some(wanted.into())),
+                figure(NAME_BYTES, mean, Some(s.name_bytes)),
                 figure(
                     "names of rare record types",
                     self.odd.into(),
@@ -229,10 +273,30 @@ impl Asked {
             ],
             facts: vec![("domain", domain.to_owned())],
             counterfactual: format!(
-                "fewer than {wanted} names within ten minutes, shorter names, or the domain in allow_domains"
+                "fewer than {wanted} names, shorter names, or the domain in allow_domains"
             ),
             blind: vec![],
         }
+    }
+}
+
+impl Slow {
+    fn add(&mut self, ctx: &Ctx<'_>, d: &DnsSeen, before: &[u8]) {
+        if ctx.now_ms.saturating_sub(self.began_ms) > SLOW_MS {
+            *self = Slow {
+                began_ms: ctx.now_ms,
+                first_ms: d.time_ms,
+                ..Slow::default()
+            };
+        }
+        if self.names.add(ctx.keyed.hash(&before)) {
+            self.n = self.n.saturating_add(1);
+            self.bytes += before.len() as u64;
+        }
+    }
+
+    fn mean(&self) -> f64 {
+        self.bytes as f64 / f64::from(self.n.max(1))
     }
 }
 
@@ -242,11 +306,13 @@ impl Missing {
             *self = Missing {
                 began_ms: ctx.now_ms,
                 first_ms: d.time_ms,
+                told: self.told,
                 handle: self.handle,
                 ..Missing::default()
             };
         }
         self.last_ms = ctx.now_ms;
+        self.servers.add(ctx.keyed.hash(&d.server));
         if !self.domains.add(ctx.keyed.hash(&domain)) {
             return;
         }
@@ -262,13 +328,18 @@ impl Missing {
                 peers_total: 0,
             };
             if ctx.incidents.grow(handle, &growth) {
+                self.told = self.told.saturating_add(1);
+                ctx.incidents.figure(handle, MISSING, self.told.into());
                 return;
             }
             self.handle = None;
         }
-        if self.n < wanted || self.drawn * 2 < self.n {
+        // of many clients there is always one that asks for what does not exist
+        let is_resolver = self.servers.count() >= SERVERS || self.n * FEW < self.answers;
+        if self.n < wanted || self.drawn * 2 < self.n || is_resolver {
             return;
         }
+        self.told = self.n;
         let finding = Finding {
             kind: DetectionKind::Dga,
             detector: "dns.missing_domains",
@@ -283,11 +354,7 @@ impl Missing {
             peers: vec![d.server],
             peers_total: 1,
             figures: vec![
-                figure(
-                    "domains that do not exist",
-                    self.n.into(),
-                    Some(wanted.into()),
-                ),
+                figure(MISSING, self.n.into(), Some(wanted.into())),
                 figure(
                     "of them with names that look drawn by lot",
                     self.drawn.into(),
@@ -355,6 +422,18 @@ fn is_drawn(label: &[u8]) -> bool {
         || label.len() >= 16
 }
 
+const NAMES: &str = "different names below the domain";
+const NAME_BYTES: &str = "bytes of a name before the domain";
+const MISSING: &str = "domains that do not exist";
+/// Bytes of names into which as much is put as they hold.
+const FULL: f64 = 90.0;
+const SLOW_MS: i64 = 6 * 3_600_000;
+/// Who asks so many servers resolves for others.
+const SERVERS: u32 = 5;
+/// So many times as many answers, and what does not exist is what somebody mistypes.
+const FEW: u32 = 20;
+const SERVERS_LOG2: u32 = 16;
+const SERVERS_MS: i64 = 3_600_000;
 const NXDOMAIN: u8 = 3;
 const WINDOW_MS: i64 = 600_000;
 const MISSING_MS: i64 = 300_000;

@@ -166,6 +166,7 @@ impl Feed {
             id_seq: (word(4), word(6)),
             len: data.len().max(promised).min(65_535) as u16,
             hash: fnv(data),
+            is_pattern: is_pattern(data),
         };
         self.tell(time_ms, Seen::Echo(echo));
     }
@@ -243,6 +244,15 @@ fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
+/// Whether data are what ping has in them: behind a time (two words of 64 bits at most) bytes that count up, or that repeat within a short period.
+fn is_pattern(data: &[u8]) -> bool {
+    let data = data.get(TIME_BYTES..).unwrap_or_default();
+    let counts = || data.windows(2).all(|w| w[1] == w[0].wrapping_add(1));
+    let repeats = |period: usize| data.iter().zip(&data[period..]).all(|(a, b)| a == b);
+    // less than a period and a half shows nothing that repeats
+    counts() || (1..=PERIOD_MAX.min(data.len() * 2 / 3)).any(repeats)
+}
+
 fn ms(ns: i64) -> i64 {
     ns.div_euclid(1_000_000)
 }
@@ -250,5 +260,35 @@ fn ms(ns: i64) -> i64 {
 const UDP: u8 = 17;
 /// FIN, SYN, RST, PSH, ACK, URG.
 const SIX: u16 = 0x3f;
+const TIME_BYTES: usize = 16;
+/// Letters of an alphabet, and more than the 16 bytes that ping takes for a pattern.
+const PERIOD_MAX: usize = 32;
 /// Facts that wait to be taken.
 const SIGHTINGS_MAX: usize = 65_536;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ping_sends_is_a_pattern_and_what_somebody_says_is_none() {
+        let time = [7, 1, 9, 200, 31, 5, 99, 3, 0, 0, 77, 12, 8, 6, 250, 1];
+        let with = |rest: Vec<u8>| [time.to_vec(), rest].concat();
+        for n in [0, 3, 40, 300, 1_400] {
+            assert!(is_pattern(&with((0..n).map(|b| b as u8).collect())));
+            assert!(is_pattern(&with(vec![0; n])));
+            // the letters of Windows
+            assert!(is_pattern(&with(
+                (0..n).map(|b| b'a' + (b % 23) as u8).collect()
+            )));
+        }
+        let words = b"GET / HTTP/1.1\r\nHost: example.org\r\nAccept: */*\r\n\r\n";
+        assert!(!is_pattern(&with(words.to_vec())));
+        let mut x = 1u32;
+        let mut next = || {
+            x = x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (x >> 24) as u8
+        };
+        assert!(!is_pattern(&(0..400).map(|_| next()).collect::<Vec<u8>>()));
+    }
+}

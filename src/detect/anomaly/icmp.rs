@@ -1,7 +1,8 @@
 //! Tunnels in echo messages.
 //!
 //! A reply has the data of its request (RFC 792, RFC 4443 section 4.2). Where replies say something else again and again, or data
-//! come in many lengths, the two ends talk in them (ptunnel, icmptunnel, Loki).
+//! come in many lengths, the two ends talk in them (ptunnel, icmptunnel, Loki). A pattern that repeats says nothing, however long it is: what
+//! looks for the largest packet of a path sends it in many lengths.
 
 use super::arena::{Arena, Held};
 use super::keyed::Distinct;
@@ -23,9 +24,11 @@ struct Echoes {
     client: Addr,
     requests: u32,
     replies: u32,
+    /// Messages with data that are no pattern.
+    speak: u32,
+    spoken_replies: u32,
     /// Replies that differ from their request.
     differ: u32,
-    /// Replies to a request that were another one before.
     bytes: u64,
     large: u32,
     lengths: Distinct<4>,
@@ -90,9 +93,13 @@ impl Icmp {
 impl Echoes {
     fn add(&mut self, ctx: &Ctx<'_>, e: &EchoSeen) {
         self.bytes += u64::from(e.len);
-        self.large += u32::from(e.len > LARGE);
-        self.lengths.add(ctx.keyed.hash(&e.len));
-        self.contents.add(e.hash);
+        if !e.is_pattern {
+            self.speak = self.speak.saturating_add(1);
+            self.spoken_replies += u32::from(e.is_reply);
+            self.large += u32::from(e.len > LARGE);
+            self.lengths.add(ctx.keyed.hash(&e.len));
+            self.contents.add(e.hash);
+        }
         let id = e.id_seq;
         let place = ctx.keyed.hash(&id) as usize % self.asked.len();
         if !e.is_reply {
@@ -123,13 +130,14 @@ impl Echoes {
         }
         let n = self.requests + self.replies;
         let differ = self.differ >= DIFFER_MIN && self.differ * 4 >= self.replies;
-        let talk = n >= TALK_MIN
+        let talk = self.speak >= TALK_MIN
             && lengths >= LENGTHS_MIN
-            && self.contents.count() * 4 >= n
+            && self.contents.count() * 4 >= self.speak
             && self.large >= 5;
         // replies alone, or far more of them than requests, that say new things
-        let unasked =
-            self.replies >= TALK_MIN && self.requests * 4 < self.replies && lengths >= LENGTHS_MIN;
+        let unasked = self.spoken_replies >= TALK_MIN
+            && self.requests * 4 < self.replies
+            && lengths >= LENGTHS_MIN;
         if !differ && !talk && !unasked {
             return;
         }

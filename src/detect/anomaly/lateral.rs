@@ -3,14 +3,14 @@
 //! The calls are those that BZAR (MITRE) maps to techniques: services, scheduled tasks, WMI, replication of the directory. A
 //! fan-out over administrative ports goes by the hosts in an hour that this source did not come to in the weeks before. Once a week was
 //! seen, one that never opened such a door needs fewer of them, and one that administers needs more new ones than it usually has hosts
-//! in its busiest hour.
+//! in its busiest hour. Before that week is over, SSH and WinRM say nothing, for tools that manage hosts open them on all of these in a row.
 
 use super::arena::{Arena, Held};
 use super::keep::{Kept, kept};
 use super::keyed::{Distinct, Keyed, Recent};
 use super::sighting::{CallSeen, FlowSeen, PairSeen, Side};
 use super::{Ctx, Hashes, evidence};
-use crate::detect::incident::{Finding, Growth, Handle};
+use crate::detect::incident::{Finding, Growth, Handle, PEERS};
 use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure, Handshake};
 
 #[derive(Debug)]
@@ -232,7 +232,9 @@ impl Doors {
         self.last_ms = ctx.now_ms;
         self.hosts.add(host);
         // a host whose doors were opened one after the other is as new as it was at the first
-        if past.is_known || !self.fresh.add(host) {
+        // who administers hosts does so on many in a row, and before a week is over nobody knows who does
+        let is_usual = !past.is_long && MANAGED.contains(&f.dst_port);
+        if past.is_known || is_usual || !self.fresh.add(host) {
             return;
         }
         let fresh = self.fresh.count();
@@ -245,6 +247,7 @@ impl Doors {
             };
             if ctx.incidents.grow(handle, &growth) {
                 ctx.incidents.show(handle, evidence(f));
+                ctx.incidents.figure(handle, FRESH, fresh.into());
                 return;
             }
         }
@@ -276,14 +279,14 @@ impl Doors {
             role: EntityRole::Source,
             severity: None,
             confidence: if past.is_long { 75 } else { 55 },
-            about: format!("{} to {fresh} hosts", f.src),
+            about: format!("{} to {PEERS} hosts", f.src),
             first_ms: self.first_ms,
             last_ms: f.end_ms,
             count: fresh.into(),
             peers: vec![f.dst],
             peers_total: fresh.into(),
             figures: vec![Figure {
-                name: "new hosts on administrative ports within an hour",
+                name: FRESH,
                 observed: fresh.into(),
                 threshold: Some(wanted.into()),
                 baseline: past.is_long.then_some(self.usual.into()),
@@ -347,6 +350,9 @@ const OPERATIONS: [(&str, u16, &str); 12] = [
 ];
 
 const DOORS: [u16; 8] = [22, 135, 139, 445, 3389, 5985, 5986, 47_001];
+/// Of these, the ones by which whole networks are managed at once.
+const MANAGED: [u16; 3] = [22, 5985, 5986];
+const FRESH: &str = "new hosts on administrative ports within an hour";
 const HOSTS: u32 = 15;
 /// Of a host that in weeks opened none.
 const HOSTS_OF_NONE: u32 = 8;

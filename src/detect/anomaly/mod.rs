@@ -207,7 +207,6 @@ impl Detectors {
         let places = settings.places_max.clamp(PLACES_MIN, PLACES_MAX);
         let parts = [
             flood::Flood::bytes(places),
-            brute_force::BruteForce::bytes(places),
             dns::Dns::bytes(places),
             icmp::Icmp::bytes(places),
             arp::Arp::bytes(places),
@@ -224,6 +223,7 @@ impl Detectors {
         let places = settings.places_max.clamp(PLACES_MIN, PLACES_MAX);
         let parts = [
             scan::Scan::bytes(places),
+            brute_force::BruteForce::bytes(places),
             lateral::Lateral::bytes(places),
             beacon::Beacon::bytes(places),
             upload::Upload::bytes(places),
@@ -286,6 +286,7 @@ impl Detectors {
             Seen::Arp(a) => parts.arp.packet(&mut ctx, a),
             Seen::Odd(o) => parts.odd.segment(&mut ctx, o),
             Seen::Denied(d) => parts.brute_force.denied(&mut ctx, d),
+            Seen::Granted(d) => parts.brute_force.granted(&mut ctx, d),
             Seen::Call(c) => parts.lateral.call(&mut ctx, c),
             Seen::Heartbleed(p) => lateral::Lateral::heartbleed(&mut ctx, p),
             Seen::Days(d) => parts.upload.days(&mut ctx, d),

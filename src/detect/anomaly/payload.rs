@@ -11,6 +11,12 @@ pub(super) fn of_tcp(p: &PacketView<'_>, t: &TcpHeader) -> Option<Seen> {
     if let Some(service) = refusal(t.src_port, bytes) {
         return Some(Seen::Denied(denied(p, t.src_port, service)));
     }
+    if let Some(service) = grant(t.src_port, bytes) {
+        return Some(Seen::Granted(denied(p, t.src_port, service)));
+    }
+    if t.src_port == 53 || t.dst_port == 53 {
+        return dns_of_tcp(p, bytes).map(Seen::Dns);
+    }
     if bytes.starts_with(&[HEARTBEAT, 3]) && is_heartbleed(bytes) {
         return Some(Seen::Heartbleed(PairSeen {
             src: p.src,
@@ -39,7 +45,7 @@ pub(super) fn of_tcp(p: &PacketView<'_>, t: &TcpHeader) -> Option<Seen> {
 /// What a datagram of UDP says.
 pub(super) fn of_udp(p: &PacketView<'_>, src: u16, dst: u16) -> Option<Seen> {
     match (src, dst) {
-        (53, _) | (_, 53) => dns(p).map(Seen::Dns),
+        (53, _) | (_, 53) => dns(p, p.payload(), p.payload_len).map(Seen::Dns),
         (88, _) => krb_error(p.payload()).then(|| Seen::Denied(denied(p, 88, "kerberos"))),
         _ => None,
     }
@@ -107,15 +113,18 @@ fn refusal(port: u16, b: &[u8]) -> Option<&'static str> {
     refused.then_some(service)
 }
 
-fn smb_refusal(b: &[u8]) -> bool {
-    // behind the length of NetBIOS
-    let Some(smb) = b.get(4..) else { return false };
-    let status = match smb {
-        [0xfe, b'S', b'M', b'B', _, _, _, _, a, b, c, d, 1, 0, ..] => [*a, *b, *c, *d],
-        // MS-CIFS 2.2.3.1: session setup
-        [0xff, b'S', b'M', b'B', 0x73, a, b, c, d, ..] => [*a, *b, *c, *d],
-        _ => return false,
+/// Which service lets somebody in with these first bytes of what its server sends.
+fn grant(port: u16, b: &[u8]) -> Option<&'static str> {
+    let (granted, service) = match port {
+        // RFC 959: 230 user logged in
+        21 => (b.starts_with(b"230 ") || b.starts_with(b"230-"), "ftp"),
+        139 | 445 => (smb_status(b) == Some(0), "smb"),
+        _ => return None,
     };
+    granted.then_some(service)
+}
+
+fn smb_refusal(b: &[u8]) -> bool {
     // wrong password, no such user, restricted, expired, disabled, locked
     let refused = [
         0xc000_006d,
@@ -126,7 +135,19 @@ fn smb_refusal(b: &[u8]) -> bool {
         0xc000_0072,
         0xc000_0234,
     ];
-    refused.contains(&u32::from_le_bytes(status))
+    smb_status(b).is_some_and(|status| refused.contains(&status))
+}
+
+/// The status of a session setup.
+fn smb_status(b: &[u8]) -> Option<u32> {
+    // behind the length of NetBIOS
+    let status = match b.get(4..)? {
+        [0xfe, b'S', b'M', b'B', _, _, _, _, a, b, c, d, 1, 0, ..] => [*a, *b, *c, *d],
+        // MS-CIFS 2.2.3.1: session setup
+        [0xff, b'S', b'M', b'B', 0x73, a, b, c, d, ..] => [*a, *b, *c, *d],
+        _ => return None,
+    };
+    Some(u32::from_le_bytes(status))
 }
 
 /// A KRB-ERROR (RFC 4120 section 5.9.1) that says that a name or a password is wrong: error-code is element 6.
@@ -180,9 +201,18 @@ fn call(b: &[u8]) -> Option<(&'static str, Option<u16>)> {
         .map(|(_, name)| (*name, None))
 }
 
+/// A message of DNS that begins a segment, behind its length (RFC 7766 section 8).
+fn dns_of_tcp(p: &PacketView<'_>, segment: &[u8]) -> Option<DnsSeen> {
+    let (length, message) = segment.split_first_chunk::<2>()?;
+    let length = u16::from_be_bytes(*length);
+    // data of HTTP and the like are longer than they say, or shorter than a header
+    (length >= 12 && u32::from(length) + 2 <= p.payload_len.saturating_add(MORE_MAX))
+        .then(|| dns(p, message, length.into()))
+        .flatten()
+}
+
 /// Header and first question of a message of DNS.
-fn dns(p: &PacketView<'_>) -> Option<DnsSeen> {
-    let b = p.payload();
+fn dns(p: &PacketView<'_>, b: &[u8], len: u32) -> Option<DnsSeen> {
     let header = b.first_chunk::<12>()?;
     let is_answer = header[2] & 0x80 != 0;
     let questions = u16::from_be_bytes([header[4], header[5]]);
@@ -219,7 +249,7 @@ fn dns(p: &PacketView<'_>) -> Option<DnsSeen> {
         is_answer,
         rcode: header[3] & 15,
         kind: u16::from_be_bytes([kind[0], kind[1]]),
-        bytes: p.payload_len.min(65_535) as u16,
+        bytes: len.min(65_535) as u16,
         name: name.into(),
     })
 }
@@ -228,6 +258,8 @@ fn ms(p: &PacketView<'_>) -> i64 {
     p.time_ns.div_euclid(1_000_000)
 }
 
+/// How many bytes of a message may come in later segments.
+const MORE_MAX: u32 = 4_096;
 /// How far into a segment words are looked for.
 const SEARCHED: usize = 512;
 /// Clients of it are refused once before they send a password at all.

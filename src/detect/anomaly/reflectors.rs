@@ -13,6 +13,14 @@ pub(super) fn name(port: u16) -> Option<&'static str> {
     Some(REFLECTORS[at].1)
 }
 
+/// Whether a service has no business with hosts that do not ask it: what it answers is far more than its question, and never a stream.
+pub(super) fn is_strong(port: u16) -> bool {
+    const STRONG: [u16; 12] = [
+        17, 19, 111, 123, 137, 161, 389, 427, 1434, 1900, 3702, 11_211,
+    ];
+    STRONG.contains(&port)
+}
+
 const REFLECTORS: [(u16, &str); 39] = [
     (FRAGMENTS, "fragments"),
     (17, "qotd"),
@@ -63,5 +71,7 @@ mod tests {
     fn ports_are_in_order() {
         assert!(REFLECTORS.is_sorted_by(|a, b| a.0 < b.0));
         assert_eq!((name(500), name(501)), (Some("isakmp"), None));
+        assert!(is_strong(11_211) && !is_strong(4500));
+        assert!((0..=u16::MAX).all(|port| !is_strong(port) || name(port).is_some()));
     }
 }

@@ -243,8 +243,12 @@ thresholds! {
 thresholds! {
     /// When sessions are guesses.
     BruteForceSettings, BruteForceGiven {
-        /// Sessions of the shape of a failed login, within ten minutes (count). Default 9.
+        /// Sessions of the shape of a failed login, within five minutes (count). Default 9.
         pub sessions: u32 = 9,
+        /// The same of a closer shape, within half an hour (count). Default 30.
+        pub sessions_slow: u32 = 30,
+        /// The same within a day (count). Default 100.
+        pub sessions_daily: u32 = 100,
         /// The same on a port of no known service (count). Default 40.
         pub sessions_unknown_port: u32 = 40,
         /// Refusals that a server told in the clear, within ten minutes (count). Default 10.
@@ -277,6 +281,10 @@ thresholds! {
         pub name_bytes: f64 = 30.0,
         /// Names of record types that hardly anybody asks for, or of text (count). Default 20.
         pub odd_names: u32 = 20,
+        /// Different names within ten minutes of 90 bytes on average (count). Default 12.
+        pub full_names: u32 = 12,
+        /// Different names as long as `name_bytes` within six hours (count). Default 120.
+        pub slow_names: u32 = 120,
         /// Domains that do not exist, asked for within five minutes (count). Default 20.
         pub missing_domains: u32 = 20,
     }

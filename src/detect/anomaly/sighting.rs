@@ -2,7 +2,8 @@
 
 use super::namer::Namer;
 use crate::model::{
-    Addr, ConversationSide, Field, FlowBatch, Handshake, Names, Origin, RowFlags, RowPlace,
+    Addr, AppSource, ConversationSide, Field, FlowBatch, Handshake, Names, Origin, RowFlags,
+    RowPlace,
 };
 use std::sync::Arc;
 
@@ -34,6 +35,8 @@ pub enum Seen {
     Odd(OddSeen),
     /// A server said that a password is wrong.
     Denied(DeniedSeen),
+    /// A server said that one is right.
+    Granted(DeniedSeen),
     /// A call that runs something on another host.
     Call(CallSeen),
     /// A TLS heartbeat that asks for more than it sends.
@@ -99,6 +102,8 @@ pub struct FlowSeen {
     pub goes_on: bool,
     /// What packets said it is: [`crate::model::AppProto`] as number.
     pub spoken: u8,
+    /// What it is on top is known by a name, a range of addresses or a rule, and not by its port alone.
+    pub is_known_app: bool,
     /// Exporter.
     pub exporter: Addr,
     /// Ingress and egress interface; 0 where nobody says.
@@ -212,7 +217,7 @@ pub struct Burst {
     pub last_ms: i64,
 }
 
-/// A message of DNS over UDP.
+/// A message of DNS.
 #[derive(Clone, Debug)]
 pub struct DnsSeen {
     /// Who asks.
@@ -250,6 +255,8 @@ pub struct EchoSeen {
     pub len: u16,
     /// A hash of them; equal where they are equal.
     pub hash: u64,
+    /// Whether they are a pattern that repeats, or hardly any.
+    pub is_pattern: bool,
 }
 
 /// An ARP packet.
@@ -284,12 +291,12 @@ pub struct OddSeen {
     pub time_ms: i64,
 }
 
-/// A server said that a password is wrong.
+/// A server said that a password is wrong, or right.
 #[derive(Clone, Copy, Debug)]
 pub struct DeniedSeen {
     /// Who tried.
     pub client: Addr,
-    /// Who refused.
+    /// Who answered.
     pub server: Addr,
     /// Port of the server.
     pub port: u16,
@@ -429,6 +436,7 @@ fn of_row(batch: &FlowBatch, i: usize) -> FlowSeen {
         end_ms,
         metered,
         goes_on: c.flow_end_reason[i] == ACTIVE_TIMEOUT,
+        is_known_app: KNOWN.contains(&c.app_source[i]),
         exporter: p.exporter,
         interfaces: (c.in_if[i], c.out_if[i]),
         at_egress: has(Field::Direction) && c.direction[i] == 1,
@@ -462,5 +470,11 @@ fn of_row(batch: &FlowBatch, i: usize) -> FlowSeen {
     flow
 }
 
+/// Sources of an application that say which service of whom it is.
+const KNOWN: [u8; 3] = [
+    AppSource::Name as u8,
+    AppSource::Range as u8,
+    AppSource::Rule as u8,
+];
 /// IPFIX element 136: active timeout.
 const ACTIVE_TIMEOUT: u8 = 2;

@@ -1,8 +1,8 @@
 //! What slow detectors know, over a restart: a framed, checked list of bytes.
 //!
-//! Kept are: who scans, beacons, sums of uploads with what is usual and which places are known, doors that were opened, services, volume,
+//! Kept are: who scans, who guesses slowly, beacons, sums of uploads with what is usual and which places are known, doors that were opened, services, volume,
 //! exporters, the use of policies, names of numbers, and how far each incident was told, so that one that goes on is told with a later version.
-//! Not kept: what lives for minutes (floods, guesses, DNS, ARP, echo messages).
+//! Not kept: what lives for minutes (floods, sprays, DNS, ARP, echo messages).
 
 use super::keep::{Kept, seal, unseal};
 use super::{Detectors, Settings};
@@ -17,6 +17,7 @@ impl Detectors {
         self.names.put(&mut out);
         self.incidents.put(&mut out);
         p.scan.put(&mut out);
+        p.brute_force.put(&mut out);
         p.lateral.put(&mut out);
         p.beacon.put(&mut out);
         p.upload.put(&mut out);
@@ -53,6 +54,7 @@ impl Detectors {
         self.names.get_all(from)?;
         self.incidents.get(from)?;
         p.scan.get(keyed, from)?;
+        p.brute_force.get(keyed, from)?;
         p.lateral.get(keyed, from)?;
         p.beacon.get(keyed, from)?;
         p.upload.get(keyed, from)?;

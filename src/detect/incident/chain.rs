@@ -1,8 +1,12 @@
 //! Steps of one source that are one attack.
+//!
+//! Three stages within a week are one incident, the chain. Its steps stay what they are, with their ids, and say that they are part of it:
+//! people are told of the chain, and of the steps with it.
 
 use super::super::anomaly::Kept;
 use super::{Finding, Handle, Incidents, stage};
-use crate::model::{Addr, Detection, DetectionKind, Entity, EntityRole, Figure};
+use crate::model::{Addr, Detection, DetectionKind, Entity, EntityRole, Figure, Step};
+use std::collections::BTreeMap;
 
 /// A step of a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,7 +18,7 @@ pub(super) struct Link {
 
 impl Incidents {
     /// Remembers the step of a source; the incident of the whole way, where it has come so far.
-    pub(super) fn chain(&mut self, now_ms: i64, step: &mut Detection) -> Option<Handle> {
+    pub(super) fn chain(&mut self, now_ms: i64, step: &Detection) -> Option<Handle> {
         let source = step.entity.addr()?;
         if stage(step.kind) == 0 || step.role != EntityRole::Source {
             return None;
@@ -55,16 +59,14 @@ impl Incidents {
         (links, stages): (&[Link], usize),
     ) -> Option<Handle> {
         let first_ms = links.iter().map(|l| l.first_ms).min()?;
-        let path = links.iter();
-        let path: Vec<String> = path
-            .map(|l| format!("{} {:016x} at {} ms", l.kind.name(), l.id, l.first_ms))
-            .collect();
         let mut attack: Vec<&'static str> = vec![];
         for id in links.iter().flat_map(|l| l.kind.attack()) {
             if !attack.contains(id) {
                 attack.push(id);
             }
         }
+        let about = format!("{source} has come {stages} stages");
+        let title = format!("{}: {about}", DetectionKind::AttackChain.title());
         let finding = Finding {
             kind: DetectionKind::AttackChain,
             detector: "incident.chain",
@@ -72,10 +74,10 @@ impl Incidents {
             role: EntityRole::Source,
             severity: None,
             confidence: 85,
-            about: format!("{source} has come {stages} stages"),
+            about,
             first_ms,
             last_ms: step.last_ms,
-            count: 1,
+            count: 0,
             peers: step.peers.clone(),
             peers_total: step.peers_total,
             figures: vec![
@@ -87,11 +89,46 @@ impl Incidents {
             blind: vec!["whether one hand does all of it".to_owned()],
         };
         let handle = self.report(now_ms, finding)?;
-        self.fact(handle, "path", path.join("; "));
-        if let Some(incident) = self.open.get_mut(handle) {
-            incident.told.attack = attack.into_iter().map(Into::into).collect();
+        let incident = self.open.get_mut(handle)?;
+        let of = |l: &Link| Step {
+            id: l.id,
+            kind: l.kind,
+            first_ms: l.first_ms,
+        };
+        incident.told.evidence.steps = links.iter().map(of).collect();
+        incident.told.attack = attack.into_iter().map(Into::into).collect();
+        incident.told.count = links.len() as u64;
+        incident.told.title = title;
+        for link in links {
+            if let Some(of) = self.open.handle(link.id)
+                && let Some(step) = self.open.get_mut(of)
+                && step.told.evidence.part_of != Some(handle.id)
+            {
+                step.told.evidence.part_of = Some(handle.id);
+                step.changed = true;
+            }
         }
         Some(handle)
+    }
+
+    /// A chain goes on as long as one of its steps does.
+    pub(super) fn chains_go_on(&mut self) {
+        let mut last: BTreeMap<u64, i64> = BTreeMap::new();
+        for step in self.open.iter().map(|i| &i.told) {
+            if let Some(chain) = step.evidence.part_of {
+                let at = last.entry(chain).or_insert(i64::MIN);
+                *at = (*at).max(step.last_ms);
+            }
+        }
+        for (chain, last_ms) in last {
+            if let Some(handle) = self.open.handle(chain)
+                && let Some(incident) = self.open.get_mut(handle)
+                && incident.told.last_ms < last_ms
+            {
+                incident.told.last_ms = last_ms;
+                incident.changed = true;
+            }
+        }
     }
 
     pub(super) fn put_links(&self, out: &mut Vec<u8>) {

@@ -28,7 +28,7 @@ pub(super) struct Finding {
     /// Where it is worse than its kind.
     pub severity: Option<Severity>,
     pub confidence: u8,
-    /// What the title adds to that of the kind.
+    /// What the title adds to that of the kind; [`PEERS`] in it stands for how many others take part by then.
     pub about: String,
     pub first_ms: i64,
     pub last_ms: i64,
@@ -85,7 +85,12 @@ struct Incident {
     changed: bool,
     /// Once as many flows are shown as may be: bytes of the smallest.
     least_shown: Option<u64>,
+    /// The title, where it says how many others take part.
+    counted: Option<String>,
 }
+
+/// In a title the number of others that take part.
+pub(super) const PEERS: &str = "{peers}";
 
 impl Incidents {
     /// None yet.
@@ -141,10 +146,8 @@ impl Incidents {
             incident.follows(&names.join(", "), &mut attack);
         }
         let id = incident.told.id;
-        if let Some(chain) = self.chain(now_ms, &mut incident.told) {
-            let words = format!("{:016x}", chain.id);
-            incident.told.evidence.facts.push(("part_of", words));
-        }
+        let chain = self.chain(now_ms, &incident.told);
+        incident.told.evidence.part_of = chain.map(|c| c.id);
         if let Some(version) = self.earlier.remove(&id) {
             incident.told.version = version;
         }
@@ -209,6 +212,15 @@ impl Incidents {
         }
     }
 
+    /// Gives an incident another title.
+    pub(super) fn call(&mut self, handle: Handle, about: &str) {
+        if let Some(incident) = self.open.get_mut(handle) {
+            let title = format!("{}: {about}", incident.told.kind.title());
+            incident.call(title);
+            incident.changed = true;
+        }
+    }
+
     /// Shows a flow as evidence: the first ones, and later ones that are larger.
     pub(super) fn show(&mut self, handle: Handle, flow: EvidenceFlow) {
         let Some(incident) = self.open.get_mut(handle) else {
@@ -219,6 +231,7 @@ impl Incidents {
 
     /// Lets time pass: what is new or has changed for a while is given out, what was silent for long is over.
     pub(super) fn tick(&mut self, now_ms: i64) {
+        self.chains_go_on();
         let over = |i: &Incident| {
             now_ms.saturating_sub(i.told.last_ms.max(i.told.detected_ms)) > self.gap_ms
         };
@@ -321,6 +334,10 @@ impl Incidents {
                 self.ready.push(incident.tell());
             }
             let told = incident.told;
+            if told.kind == DetectionKind::AttackChain && self.earlier.len() < self.open_max {
+                // a further step within the week goes on with it
+                self.earlier.insert(told.id, told.version);
+            }
             self.by_key.remove(&(told.kind, told.entity));
         }
     }
@@ -356,14 +373,16 @@ impl Incident {
                     flows: vec![],
                     counterfactual: f.counterfactual,
                     blind: f.blind,
-                    matches: vec![],
+                    ..Evidence::default()
                 },
                 attack: f.kind.attack().iter().map(|t| (*t).into()).collect(),
             },
             told_ms: None,
             changed: true,
             least_shown: None,
+            counted: None,
         };
+        incident.call(incident.told.title.clone());
         f.peers.into_iter().for_each(|p| incident.add_peer(p));
         incident
     }
@@ -443,9 +462,19 @@ impl Incident {
         self.told.peers_total = self.told.peers_total.max(named);
     }
 
+    /// Gives it a title, which may say how many others take part.
+    fn call(&mut self, title: String) {
+        self.counted = title.contains(PEERS).then(|| title.clone());
+        self.told.title = title;
+    }
+
     /// The next version.
     fn tell(&mut self) -> Detection {
         self.changed = false;
+        if let Some(title) = &self.counted {
+            let peers = self.told.peers_total.to_string();
+            self.told.title = title.replace(PEERS, &peers);
+        }
         self.told.version += 1;
         self.told.clone()
     }

@@ -1,6 +1,6 @@
 //! `detections.ndjson`: one line an incident.
 
-use crate::model::{Detection, Evidence, EvidenceFlow, EvidenceMatch, Figure};
+use crate::model::{Detection, Evidence, EvidenceFlow, EvidenceMatch, Figure, Step};
 use serde_json::{Map, Value, json};
 
 /// A detection as JSON: the fields of the line, in their order. Numbers with fractions have at most six decimals.
@@ -30,6 +30,9 @@ pub fn detection(d: &Detection) -> Value {
     put("detected_ms", d.detected_ms.into());
     put("count", d.count.into());
     put("evidence", evidence(&d.evidence));
+    if let Some(chain) = d.evidence.part_of {
+        put("part_of", format!("{chain:016x}").into());
+    }
     put(
         "attack",
         d.attack.iter().map(|t| Value::from(&**t)).collect(),
@@ -57,7 +60,15 @@ pub fn evidence(e: &Evidence) -> Value {
     if !e.matches.is_empty() {
         told["matches"] = e.matches.iter().map(place).collect();
     }
+    if !e.steps.is_empty() {
+        told["steps"] = e.steps.iter().map(step).collect();
+    }
     told
+}
+
+/// A step of a chain, with the techniques of its kind.
+fn step(s: &Step) -> Value {
+    json!({"id": format!("{:016x}", s.id), "kind": s.kind.name(), "title": s.kind.title(), "first_ms": s.first_ms, "attack": s.kind.attack()})
 }
 
 /// A place at which a rule held: the bytes as hexadecimal digits, and as text with dots for what is none.

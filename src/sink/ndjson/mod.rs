@@ -78,7 +78,7 @@ impl Writer {
     }
 
     /// Writes all detections, in this order.
-    pub fn detections(&self, found: &[&Detection]) -> Result<(), Error> {
+    pub fn detections(&self, found: &[Detection]) -> Result<(), Error> {
         let lines = found.iter().map(|d| format!("{}\n", detection(d)));
         self.file("detections.ndjson", lines.collect())
     }

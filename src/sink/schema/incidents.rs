@@ -16,6 +16,9 @@ pub const STATES: [&str; 7] = [
 /// In place of the name of a suppression: enough people were told of that day. No suppression can be called so.
 pub const HELD_BACK: &str = "(daily budget)";
 
+/// How the hiding of a step by its chain begins: the id of the chain and a bracket follow. No suppression can be called so.
+pub const PART_OF: &str = "(part of ";
+
 /// Most incidents of one answer.
 pub const LISTED_MAX: u32 = 100_000;
 
@@ -28,14 +31,14 @@ macro_rules! row {
              toUnixTimestamp64Milli(first_at) AS first_ms, toUnixTimestamp64Milli(last_at) AS last_ms, \
              toUnixTimestamp64Milli(detected_at) AS detected_ms, count, attack, hidden_by, \
              toUnixTimestamp64Milli(told_at) AS told_ms, state, is_open, who, why, \
-             intDiv(toUnixTimestamp64Micro(changed_at), 1000) AS changed_ms, grew_since",
+             intDiv(toUnixTimestamp64Micro(changed_at), 1000) AS changed_ms, grew_since, part_of",
             $more,
             " FROM incidents WHERE "
         )
     };
 }
 
-/// Incidents, those first that ask for somebody. Placeholders: `last` (seconds), `open` and `hidden` (0 or 1), `held` (1: only what the
+/// Incidents, those first that ask for somebody; steps of a chain are hidden by it. Placeholders: `last` (seconds), `open` and `hidden` (0 or 1), `held` (1: only what the
 /// budget of a day held back), `states` and `kinds` (empty for all), `severity` (the least), `network` (of the entity or a peer, empty for all), `rows`.
 pub const LIST: &str = concat!(
     row!(""),
@@ -86,7 +89,7 @@ ORDER BY t.at, id LIMIT 1000";
 
 /// What people were told, what the budget of the day held back, and what suppressions hid, by day and severity, over the last seconds (`last`).
 pub const BUDGET: &str = "SELECT toString(toDate(i.told_at)) AS day, toString(i.severity) AS severity, countIf(i.hidden_by = '') AS told,
-    countIf(i.hidden_by = '(daily budget)') AS held_back, countIf(i.hidden_by NOT IN ('', '(daily budget)')) AS suppressed
+    countIf(i.hidden_by = '(daily budget)') AS held_back, countIf(i.hidden_by != '' AND NOT startsWith(i.hidden_by, '(')) AS suppressed
 FROM incidents AS i WHERE i.told_at >= now64(3) - toIntervalSecond({last:UInt64})
 GROUP BY toDate(i.told_at), i.severity ORDER BY day DESC, i.severity DESC";
 
@@ -107,7 +110,7 @@ pub fn incident(row: &Map<String, Value>) -> Value {
         match key.as_str() {
             "sid" if value == 0 => {}
             "entity_role" | "hidden_by" | "told_ms" | "state" | "is_open" | "who" | "why"
-            | "changed_ms" | "grew_since" => {}
+            | "changed_ms" | "grew_since" | "part_of" => {}
             "entity_type" => {
                 let entity =
                     json!({"type": value, "value": row["entity"], "role": row["entity_role"]});
@@ -130,7 +133,7 @@ pub fn incident(row: &Map<String, Value>) -> Value {
     for key in ["is_open", "grew_since"] {
         o.insert(key.into(), (row[key] == 1 || row[key] == true).into());
     }
-    for key in ["hidden_by", "who", "why"] {
+    for key in ["part_of", "hidden_by", "who", "why"] {
         if row[key] != "" {
             o.insert(key.into(), row[key].clone());
         }
@@ -148,7 +151,7 @@ mod tests {
     #[test]
     fn the_budget_is_called_the_same_in_queries() {
         let name = format!("'{HELD_BACK}'");
-        assert_eq!(BUDGET.matches(&name).count(), 2);
+        assert_eq!(BUDGET.matches(&name).count(), 1);
         assert_eq!(LIST.matches(&name).count(), 1);
     }
 }

@@ -58,6 +58,7 @@ migrations! {
     17, "0017_detections.sql";
     18, "0018_codec.sql";
     19, "0019_flow_detections.sql";
+    20, "0020_chains.sql";
 }
 
 impl Migration {

@@ -306,6 +306,7 @@ impl Scene {
             id_seq: (7, seq),
             len,
             hash,
+            is_pattern: false,
         };
         self.seen.push((time_ms, Seen::Echo(echo)));
     }

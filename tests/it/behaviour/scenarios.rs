@@ -194,6 +194,42 @@ fn floods() -> Vec<Attack> {
             },
         ),
         attack(
+            "NTP amplification, 2 servers, 30,000 packets a second",
+            "udp_amplification_flood",
+            SERVER,
+            false,
+            |s| {
+                for n in 0..6_000 {
+                    let src = ip(11, 6, 1, 1 + (n % 2) as u8);
+                    s.burst(
+                        STRIKE_MS + n,
+                        BurstKind::Udp,
+                        [(src, 123), (SERVER, 40_000)],
+                        30,
+                        14_040,
+                    );
+                }
+            },
+        ),
+        attack(
+            "memcached, 4 servers, 2,000 packets a second for 4 s",
+            "udp_amplification_flood",
+            SERVER,
+            false,
+            |s| {
+                for n in 0..4_000 {
+                    let src = ip(11, 6, 2, 1 + (n % 4) as u8);
+                    s.burst(
+                        STRIKE_MS + n,
+                        BurstKind::Udp,
+                        [(src, 11_211), (SERVER, 40_000)],
+                        2,
+                        2_800,
+                    );
+                }
+            },
+        ),
+        attack(
             "TCP reflection, 500 hosts, 20 s",
             "tcp_reflection_flood",
             SERVER,
@@ -294,6 +330,41 @@ fn sessions() -> Vec<Attack> {
             OUTSIDE,
             true,
             |s| guesses(s, 22, 60, 3_000, (22, 3_700)),
+        ),
+        attack(
+            "SSH guesses, one in 50 seconds, 60 sessions",
+            "brute_force",
+            OUTSIDE,
+            true,
+            |s| guesses(s, 22, 60, 50_000, (22, 3_700)),
+        ),
+        attack(
+            "SSH guesses, one in twelve minutes, 110 sessions",
+            "brute_force",
+            OUTSIDE,
+            true,
+            |s| guesses(s, 22, 110, 720_000, (22, 3_700)),
+        ),
+        attack(
+            "SSH guesses at 30 hosts in turn, from inside",
+            "password_spray",
+            INSIDE,
+            true,
+            |s| {
+                for n in 0..60 {
+                    s.tcp(Tcp {
+                        at_ms: STRIKE_MS + 3_000 * n,
+                        src: INSIDE,
+                        dst: host(n % 30),
+                        port: 22,
+                        packets: 22,
+                        bytes: 3_737,
+                        back: 3_124,
+                        life_ms: 2_700,
+                        handshake: Handshake::Complete,
+                    });
+                }
+            },
         ),
         attack(
             "FTP guesses, 40 sessions",
@@ -432,6 +503,33 @@ fn packets() -> Vec<Attack> {
                 s.dns(STRIKE_MS + 100 * n, INSIDE, &name, 16, None);
             }
         }),
+        attack(
+            "DNS tunnel, 15 full names",
+            "dns_tunnel",
+            INSIDE,
+            false,
+            |s| {
+                for n in 0..15 {
+                    let mut word = || format!("{:016x}", s.dice.next());
+                    let part = [word(), word(), word()].concat();
+                    let name = format!("{part}.{part}.{part}.t.example.org");
+                    s.dns(STRIKE_MS + 2_000 * n, INSIDE, &name, 1, None);
+                }
+            },
+        ),
+        attack(
+            "DNS tunnel, a name in two minutes, 180 names",
+            "dns_tunnel",
+            INSIDE,
+            false,
+            |s| {
+                for n in 0..180 {
+                    let name =
+                        format!("{:032x}{:032x}.t.example.org", s.dice.next(), s.dice.next());
+                    s.dns(STRIKE_MS + 120_000 * n, INSIDE, &name, 1, None);
+                }
+            },
+        ),
         attack(
             "generated domains, 60 that do not exist",
             "dga",

@@ -71,6 +71,8 @@ impl Few {
 struct Told {
     handle: Option<Handle>,
     fresh: u64,
+    /// When it was seen last.
+    at_ms: i64,
 }
 
 /// What a flood is made of.
@@ -238,6 +240,12 @@ impl Victim {
         }
     }
 
+    /// The port from which most answers came, and how many.
+    fn most(&self) -> Option<(u16, u64)> {
+        let most = self.ports.iter().max_by_key(|p| (p.1, p.0));
+        most.copied().filter(|p| p.1 > 0)
+    }
+
     pub fn seconds(&self) -> f64 {
         (self.last_ms.saturating_sub(self.first_ms) as f64 / 1000.0).max(1.0)
     }
@@ -302,16 +310,28 @@ impl Victim {
         let volume = volume || pings || scattered;
         let leases = self.leases >= LEASES;
         // one cause, one incident: what is more exact goes first
+        // what services sent who were not asked is theirs, however few they are
+        let udp = udp || volume && unasked > 0 && self.reflected * 2 >= self.packets;
         let class = match () {
             () if syn => Class::Syn,
             () if udp => Class::Udp,
             () if syn_ack => Class::SynAck,
             () if leases => Class::Leases,
-            () if volume => Class::Volume,
+            () if volume => self.goes_on(Class::Volume),
             () => return false,
         };
         self.tell(ctx, *addr, class, [f64::from(unasked), f64::from(unopened)]);
         true
+    }
+
+    /// Volume that comes with a flood whose kind is known belongs to that one.
+    fn goes_on(&self, class: Class) -> Class {
+        let known = [Class::Udp, Class::SynAck];
+        let lately = |c: &Class| {
+            let told = &self.told[*c as usize];
+            told.handle.is_some() && self.last_ms.saturating_sub(told.at_ms) <= GOES_ON_MS
+        };
+        known.into_iter().find(lately).unwrap_or(class)
     }
 
     /// How many services answered that were not asked, and whether that is a flood.
@@ -331,7 +351,11 @@ impl Victim {
         let many = unasked >= reflectors
             && packets >= f64::from(2 * reflectors)
             && (!is_blind || bytes >= SMALL_ANSWER * packets);
-        let large = unasked >= FEW_REFLECTORS && bytes >= LARGE_BYTES as f64
+        let strong = self.most().is_some_and(|(port, n)| {
+            reflectors::is_strong(port) && 2 * n >= self.reflected && packets >= STRONG_PACKETS
+        });
+        let large = (unasked >= FEW_REFLECTORS || unasked > 0 && strong)
+            && bytes >= LARGE_BYTES as f64
             || unasked > 0 && bytes >= HUGE_BYTES;
         (unasked, many || large)
     }
@@ -339,6 +363,7 @@ impl Victim {
     fn tell(&mut self, ctx: &mut Ctx<'_>, addr: Addr, class: Class, [unasked, unopened]: [f64; 2]) {
         let told = &mut self.told[class as usize];
         let count = std::mem::take(&mut told.fresh);
+        told.at_ms = self.last_ms;
         let growth = Growth {
             last_ms: self.last_ms,
             count,
@@ -434,11 +459,7 @@ impl Victim {
         let mut facts = vec![];
         let mut about = format!("on {addr}");
         if class == Class::Udp {
-            let port = self
-                .ports
-                .iter()
-                .max_by_key(|p| (p.1, p.0))
-                .map_or(0, |p| p.0);
+            let port = self.most().map_or(0, |p| p.0);
             let name = reflectors::name(port).unwrap_or("unknown");
             facts.push(("protocol", name.to_owned()));
             facts.push(("source port of most packets", port.to_string()));
@@ -542,6 +563,10 @@ const SCATTERED: u32 = 64;
 /// So many bytes of so few services are a flood, too.
 const LARGE_BYTES: u64 = 2_000_000;
 const FEW_REFLECTORS: u32 = 5;
+/// Answers of a service that makes most of a question within a minute.
+const STRONG_PACKETS: f64 = 1_000.0;
+/// After so long volume is another flood.
+const GOES_ON_MS: i64 = 300_000;
 /// So many within a minute are one of a single service.
 const HUGE_BYTES: f64 = 20_000_000.0;
 /// Bytes of an answer that amplifies nothing.

@@ -2,7 +2,7 @@
 
 use super::super::keep::Kept;
 use super::super::sighting::{FlowSeen, Side};
-use crate::model::Handshake;
+use crate::model::{AppProto, Handshake};
 
 /// A first contact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,10 +85,11 @@ pub(super) fn contact(f: &FlowSeen, answered: bool) -> Option<Contact> {
         UDP => {
             // where packets are sampled, an answer that was not seen says nothing
             let quiet = f.packets <= 3 && !answered && f.back_packets == 0 && f.interval <= 1;
+            let tries = f.spoken == AppProto::Stun as u8;
             let traced = (TRACEROUTE.0..=TRACEROUTE.1).contains(&f.dst_port);
             let backwards = !f.metered && f.src_port < f.dst_port && f.src_port < 1024;
             match (quiet, answered || f.back_packets > 0) {
-                _ if traced || backwards => None,
+                _ if traced || backwards || tries => None,
                 (true, _) => of(f.dst_port, true, "udp"),
                 (_, true) => of(f.dst_port, false, "udp"),
                 _ => None,

@@ -14,7 +14,7 @@ use super::keep::{Kept, kept};
 use super::keyed::{Counted, Distinct, Keyed};
 use super::sighting::FlowSeen;
 use super::{Ctx, Hashes, evidence, is_group};
-use crate::detect::incident::{Finding, Growth, Handle};
+use crate::detect::incident::{Finding, Growth, Handle, PEERS};
 use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure, Severity, prefetch};
 pub(super) use contact::may_be_first;
 use contact::{Contact, ICMP, UDP, contact};
@@ -54,6 +54,8 @@ struct Detail {
 struct Slot<K> {
     key: K,
     weight: u32,
+    /// Of a host, how many of the ports that failed are those of services.
+    served: u32,
     quick_ms: i64,
     failed: Counted<32>,
     quick: Counted<8>,
@@ -73,16 +75,17 @@ kept!(Detail { first_ms, last_ms, contacts, hosts, ports, all_hosts; handle });
 impl<K: Kept> Kept for Slot<K> {
     fn put(&self, out: &mut Vec<u8>) {
         self.key.put(out);
-        (self.weight, self.quick_ms).put(out);
+        (self.weight, self.served, self.quick_ms).put(out);
         (self.failed, self.quick, self.worked).put(out);
     }
     fn get(from: &mut &[u8]) -> Option<Self> {
         let key = K::get(from)?;
-        let (weight, quick_ms) = Kept::get(from)?;
+        let (weight, served, quick_ms) = Kept::get(from)?;
         let (failed, quick, worked) = Kept::get(from)?;
         Some(Slot {
             key,
             weight,
+            served,
             quick_ms,
             failed,
             quick,
@@ -260,7 +263,11 @@ impl Detail {
         let key = (c.proto, c.port);
         let port = ctx.keyed.hash(&key);
         self.all_hosts.add(host);
-        let by_host = slot_of(&mut self.hosts, dst, at_ms).is_some_and(|s| s.add(port, at_ms));
+        let by_host = slot_of(&mut self.hosts, dst, at_ms).is_some_and(|s| {
+            let fresh = s.add(port, at_ms);
+            s.served += u32::from(fresh && c.port < SERVED);
+            fresh
+        });
         let by_port = slot_of(&mut self.ports, key, at_ms).is_some_and(|s| s.add(host, at_ms));
         by_host || by_port
     }
@@ -274,6 +281,10 @@ impl Detail {
                 peers_total: u64::from(self.all_hosts.count()),
             };
             if ctx.incidents.grow(handle, &growth) {
+                if self.all_hosts.count() == 2 {
+                    let about = format!("{} against {PEERS} hosts", f.src);
+                    ctx.incidents.call(handle, &about);
+                }
                 self.update(ctx, handle, f, c);
                 return;
             }
@@ -282,7 +293,8 @@ impl Detail {
         if walk < ACCEPTED {
             return;
         }
-        let found = self.vertical(ctx, f, c).or_else(|| self.horizontal(ctx, c));
+        let across = || self.horizontal(ctx, f.src, c);
+        let found = self.vertical(ctx, f, c).or_else(across);
         let Some(found) = found else {
             return;
         };
@@ -319,12 +331,18 @@ impl Detail {
         let (all, quick) = (slot.failed.count(), slot.quick.count());
         let share = slot.share();
         let udp = c.proto == UDP;
+        // ends of calls try each other on dozens of ports that systems gave them (RFC 8445), services have others
+        let times = if udp && slot.served * 4 < all {
+            ENDS
+        } else {
+            1
+        };
         let (wanted, quickly) = match udp {
-            true => (s.ports_udp, quick >= s.ports_udp),
+            true => (s.ports_udp * times, quick >= s.ports_udp * times),
             false => (s.ports_quick, quick >= s.ports_quick),
         };
         if share < s.failed_share
-            || !(quickly || all >= s.ports_slow.max(wanted))
+            || !(quickly || all >= (s.ports_slow * times).max(wanted))
             || c.proto == ICMP
         {
             return None;
@@ -338,18 +356,25 @@ impl Detail {
             detector,
             ports: true,
             n: all,
-            threshold: if quickly { wanted } else { s.ports_slow },
+            threshold: if quickly {
+                wanted
+            } else {
+                s.ports_slow * times
+            },
             share,
             share_min: s.failed_share,
         })
     }
 
     /// One port of many hosts.
-    fn horizontal(&self, ctx: &Ctx<'_>, c: &Contact) -> Option<Found> {
+    fn horizontal(&self, ctx: &Ctx<'_>, src: Addr, c: &Contact) -> Option<Found> {
         let key = (c.proto, c.port);
         let slot = self.ports.iter().find(|s| s.weight > 0 && s.key == key)?;
         let s = &ctx.settings.scan;
         let (hosts, share) = (slot.failed.count(), slot.share());
+        // pages are tried over IPv6 first (RFC 8305), and where that leads nowhere their answers come to another address of the same host
+        let is_first_try = c.proto != UDP && !src.is_v4() && matches!(c.port, 80 | 443);
+        let times = if is_first_try { FIRST_TRIES } else { 1 };
         let (kind, detector, wanted, share_min) = match c.proto {
             ICMP => (
                 DetectionKind::HostSweepIcmp,
@@ -366,7 +391,7 @@ impl Detail {
             _ => (
                 DetectionKind::HostSweepTcp,
                 "scan.horizontal",
-                wanted(c.port, s.hosts, s.hosts_unknown_port),
+                wanted(c.port, s.hosts, s.hosts_unknown_port) * times,
                 s.failed_share,
             ),
         };
@@ -412,7 +437,7 @@ impl Detail {
         let peers = self.hosts.iter().filter(|s| s.weight > 0).map(|s| s.key);
         let about = match self.all_hosts.count() {
             0 | 1 => format!("{} against {}", f.src, f.dst),
-            n => format!("{} against {n} hosts", f.src),
+            _ => format!("{} against {PEERS} hosts", f.src),
         };
         Finding {
             kind,
@@ -540,6 +565,12 @@ const STEP: f32 = 1.386;
 const ACCEPTED: f32 = 4.595;
 /// More is not gathered, in either direction.
 const WALK_MAX: f32 = 9.0;
+/// UDP ports of services stand below; systems and calls take those above (RTP from 10,000 on, RFC 6335 from 49,152 on).
+const SERVED: u16 = 10_000;
+/// How many times more ports of the others are a scan.
+const ENDS: u32 = 10;
+/// How many times more hosts that IPv6 does not reach are a sweep.
+const FIRST_TRIES: u32 = 10;
 const QUICK_MS: i64 = 300_000;
 const TRIED_FULL: u32 = 500;
 /// Services above 1023 that are looked for.

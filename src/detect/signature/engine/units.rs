@@ -57,12 +57,11 @@ impl Reading {
             self.desk
                 .unit(flow, (unit, other), application, seen, tally);
         }
-        if units.iter().all(|u| u.is_whole) {
-            units.drain(..).for_each(|u| talk.keep(u));
-        } else {
-            let (whole, open): (Vec<_>, Vec<_>) = units.into_iter().partition(|u| u.is_whole);
-            whole.into_iter().for_each(|u| talk.keep(u));
-            *talk.units() = open;
+        for whole in units.extract_if(.., |u| u.is_whole) {
+            talk.keep(whole);
+        }
+        if !units.is_empty() {
+            *talk.units() = units;
         }
         self.settle_talk(flow, talk, tally);
     }

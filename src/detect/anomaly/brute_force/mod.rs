@@ -1,0 +1,223 @@
+//! Guessed passwords: many short sessions that look alike, or refusals that the server tells.
+//!
+//! By rows: SSHCure's phases (Hofstede and others, 2014) take sessions of 11 to 51 packets as guesses, Zeek tells 30 in half an hour,
+//! Plixer goes by fewer than 25 packets. Here nine sessions of a login's shape within five minutes whose bytes are alike, and that follow each
+//! other as soon as one is over, are guesses: what asks a server again and again (git, files, checks) rests longer than it works. Slow ones are
+//! told by 30 in half an hour or 100 in a day of a closer shape, and a source that tries many hosts by these. A session after guesses that is much
+//! longer, or that the server says yes to, is a guess that was right. Services whose clients open short sessions all
+//! day long (databases, directories, mail, the web) cannot be judged so, and are judged by refusals alone, which packets tell.
+
+mod pair;
+mod shape;
+mod spray;
+
+use super::Ctx;
+use super::arena::Arena;
+use super::keyed::Keyed;
+use super::sighting::{DeniedSeen, FlowSeen, Side};
+use crate::detect::incident::Finding;
+use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure, Handshake};
+use pair::{Pair, RING};
+use shape::Shape;
+use spray::{Refusal, Service, Spray};
+
+#[derive(Debug)]
+pub(super) struct BruteForce {
+    pairs: Arena<(Addr, Addr, u16), Pair>,
+    sprays: Arena<(Addr, Service), Spray>,
+    /// The same by the shape of sessions.
+    shaped: Arena<(Addr, Service), Spray>,
+    /// When a session of FTP was seen last: connections beside it are looked at for a while.
+    ftp_ms: i64,
+}
+
+impl BruteForce {
+    pub fn new(places: usize) -> Self {
+        BruteForce {
+            pairs: Arena::new(places / 8),
+            sprays: Arena::new(places / 16),
+            shaped: Arena::new(places / 32),
+            ftp_ms: i64::MIN,
+        }
+    }
+
+    pub fn bytes(places: usize) -> usize {
+        Arena::<(Addr, Addr, u16), Pair>::bytes(places / 8)
+            + Arena::<(Addr, Service), Spray>::bytes(places / 16)
+            + Arena::<(Addr, Service), Spray>::bytes(places / 32)
+    }
+
+    pub fn lost(&self) -> (u64, u64) {
+        let all = [self.pairs.lost(), self.sprays.lost(), self.shaped.lost()];
+        all.iter().fold((0, 0), |s, l| (s.0 + l.0, s.1 + l.1))
+    }
+
+    pub fn clear(&mut self) {
+        self.pairs.clear();
+        self.sprays.clear();
+        self.shaped.clear();
+        self.ftp_ms = i64::MIN;
+    }
+
+    pub fn put(&self, out: &mut Vec<u8>) {
+        self.pairs.put(out);
+    }
+
+    pub fn get(&mut self, keyed: &Keyed, from: &mut &[u8]) -> Option<()> {
+        self.pairs.get(keyed, from)
+    }
+
+    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
+        if f.proto != TCP || f.side == Side::Responder || f.goes_on || f.interval > 1 {
+            return;
+        }
+        let opened = match f.metered {
+            true => f.handshake == Handshake::Complete,
+            false => f.tcp_flags.is_some_and(|t| t & 0x12 == 0x12),
+        };
+        if !opened || ctx.is_allowed(&f.src) {
+            return;
+        }
+        self.beside_ftp(ctx, f);
+        let Some(shape) = Shape::of(f.dst_port) else {
+            self.unknown_port(ctx, f);
+            return;
+        };
+        if f.dst_port == FTP_CONTROL {
+            self.ftp_ms = ctx.now_ms;
+        }
+        let key = (f.src, f.dst, f.dst_port);
+        if !shape.fits(f) {
+            if let Some(pair) = self.pairs.find(ctx.keyed, &key) {
+                pair.succeeded(ctx, f, shape.name);
+            }
+            return;
+        }
+        let Some(pair) = self.pairs.entry(ctx.keyed, &key) else {
+            return;
+        };
+        if pair.lets_in(f) {
+            return;
+        }
+        let comes_in = !ctx.zones.is_inside(&f.src) && ctx.zones.is_inside(&f.dst);
+        let closely = shape.fits_closely(f, comes_in);
+        pair.add(ctx, f, closely);
+        if closely
+            && let Some(spray) = (self.shaped).entry(ctx.keyed, &(f.src, Service(f.dst_port)))
+            && spray.refuse(ctx, Refusal::shaped(f, shape.name))
+        {
+            return;
+        }
+        let sessions = ctx.settings.brute_force.sessions;
+        let wanted = sessions.saturating_mul(shape.times).min(RING as u32);
+        pair.judge(ctx, f, shape, wanted);
+    }
+
+    /// A connection beside a session of FTP carries a file or a list (RFC 959 section 3.2): from port 20 of the server, or to one that it named.
+    fn beside_ftp(&mut self, ctx: &Ctx<'_>, f: &FlowSeen) {
+        if ctx.now_ms.saturating_sub(self.ftp_ms) > FTP_MS {
+            return;
+        }
+        let key = match (f.src_port, f.dst_port) {
+            (FTP_DATA, _) => (f.dst, f.src, FTP_CONTROL),
+            (1024.., 1024..) => (f.src, f.dst, FTP_CONTROL),
+            _ => return,
+        };
+        if let Some(pair) = self.pairs.find(ctx.keyed, &key) {
+            pair.carries(f.start_ms);
+        }
+    }
+
+    /// A refusal that the server told.
+    pub fn denied(&mut self, ctx: &mut Ctx<'_>, d: &DeniedSeen) {
+        if ctx.is_allowed(&d.client) {
+            return;
+        }
+        if let Some(spray) = self.sprays.entry(ctx.keyed, &(d.client, Service(d.port)))
+            && spray.refuse(ctx, Refusal::told(d))
+        {
+            return;
+        }
+        if let Some(pair) = self.pairs.entry(ctx.keyed, &(d.client, d.server, d.port)) {
+            pair.denied(ctx, d);
+        }
+    }
+
+    /// The server said that a password is right.
+    pub fn granted(&mut self, ctx: &mut Ctx<'_>, d: &DeniedSeen) {
+        if let Some(pair) = self.pairs.entry(ctx.keyed, &(d.client, d.server, d.port)) {
+            pair.granted(ctx, d);
+        }
+    }
+
+    /// A port of no known service: sessions that follow each other and are all but the same.
+    fn unknown_port(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
+        let shaped = (8..=40).contains(&f.packets) && f.bytes <= 6_000 && f.life_ms() <= 15_000;
+        let told_apart = f.back_packets >= 6 && f.metered;
+        if !shaped || !told_apart || f.dst_port > f.src_port || is_everyday(f.dst_port) {
+            return;
+        }
+        let wanted = ctx.settings.brute_force.sessions_unknown_port;
+        let key = (f.src, f.dst, f.dst_port);
+        if let Some(pair) = self.pairs.entry(ctx.keyed, &key) {
+            pair.add(ctx, f, false);
+            pair.judge_alike(ctx, f, wanted);
+        }
+    }
+}
+
+fn finding(
+    (src, dst, port): (Addr, Addr, u16),
+    (service, detector): (&'static str, &'static str),
+    (first_ms, last_ms, count): (i64, i64, u64),
+    figures: Vec<Figure>,
+    counterfactual: String,
+) -> Finding {
+    Finding {
+        kind: DetectionKind::BruteForce,
+        detector,
+        entity: Entity::Host(src),
+        role: EntityRole::Source,
+        severity: None,
+        confidence: match detector {
+            "brute_force.refusals" | "brute_force.spray" => 90,
+            "brute_force.sessions" => 75,
+            _ => 60,
+        },
+        about: format!("{service} on {dst} by {src}"),
+        first_ms,
+        last_ms,
+        count,
+        peers: vec![dst],
+        peers_total: 1,
+        figures,
+        facts: vec![("service", service.to_owned()), ("port", port.to_string())],
+        counterfactual,
+        blind: vec![],
+    }
+}
+
+fn figure(name: &'static str, observed: f64, threshold: f64) -> Figure {
+    Figure {
+        name,
+        observed,
+        threshold: Some(threshold),
+        baseline: None,
+    }
+}
+
+/// Ports whose clients open short sessions that are alike all day long.
+fn is_everyday(port: u16) -> bool {
+    const EVERYDAY: [u16; 35] = [
+        25, 53, 80, 88, 110, 123, 135, 143, 389, 443, 465, 587, 636, 853, 993, 995, 1433, 1521,
+        1883, 3128, 3268, 3306, 5000, 5432, 6379, 6443, 8000, 8080, 8200, 8443, 8888, 9090, 9200,
+        9443, 27_017,
+    ];
+    EVERYDAY.contains(&port)
+}
+
+const TCP: u8 = 6;
+const FTP_CONTROL: u16 = 21;
+const FTP_DATA: u16 = 20;
+/// How long after a session of FTP connections are looked at.
+const FTP_MS: i64 = 600_000;

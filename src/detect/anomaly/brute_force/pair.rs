@@ -1,0 +1,379 @@
+//! Sessions of one client with one service.
+
+use super::super::arena::Held;
+use super::super::keep::kept;
+use super::super::sighting::{DeniedSeen, FlowSeen};
+use super::super::{Ctx, evidence, payload};
+use super::shape::{FTP, Shape};
+use super::{figure, finding};
+use crate::detect::incident::{Growth, Handle};
+use crate::model::{DetectionKind, Entity};
+
+/// Sessions of a client with a service.
+#[derive(Debug, Default)]
+pub(super) struct Pair {
+    ring: [Session; RING],
+    pub n: u32,
+    last_ms: i64,
+    refused: u32,
+    refused_first_ms: i64,
+    /// When the server said that a password was right.
+    granted_ms: i64,
+    /// Connections beside it that carry what a login was for.
+    data: Tally,
+    /// Sessions that can hardly be anything but guesses, within half an hour and within a day.
+    close: Tally,
+    day: Tally,
+    handle: Option<Handle>,
+    succeeded: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Session {
+    start_ms: i64,
+    life_ms: i64,
+    bytes: u64,
+    packets: u64,
+}
+
+/// How many there were within a time, and since when.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    began_ms: i64,
+    n: u32,
+}
+
+kept!(Session {
+    start_ms,
+    life_ms,
+    bytes,
+    packets
+});
+kept!(Tally { began_ms, n });
+kept!(Pair { ring, n, last_ms, refused, refused_first_ms, granted_ms, data, close, day; handle, succeeded });
+
+impl Tally {
+    fn add(&mut self, at_ms: i64, window_ms: i64) {
+        if at_ms.saturating_sub(self.began_ms) > window_ms {
+            *self = Tally {
+                began_ms: at_ms,
+                n: 0,
+            };
+        }
+        self.n = self.n.saturating_add(1);
+    }
+}
+
+impl Held for Pair {
+    fn suspicion(&self) -> u32 {
+        if self.handle.is_some() {
+            u32::MAX
+        } else {
+            self.n + self.refused
+        }
+    }
+    fn last_ms(&self) -> i64 {
+        self.last_ms
+    }
+    fn is_light(&self) -> bool {
+        self.n + self.refused < 3
+    }
+}
+
+impl Pair {
+    /// Adds a session; `closely` where it can hardly be anything but a guess.
+    pub fn add(&mut self, ctx: &Ctx<'_>, f: &FlowSeen, closely: bool) {
+        self.forget_old(ctx);
+        self.last_ms = ctx.now_ms;
+        self.ring[self.n as usize % RING] = Session {
+            start_ms: f.start_ms,
+            life_ms: f.life_ms(),
+            bytes: f.bytes,
+            packets: f.packets,
+        };
+        self.n = self.n.saturating_add(1);
+        if closely {
+            self.close.add(f.start_ms, SLOW_MS);
+            self.day.add(f.start_ms, DAY_MS);
+        }
+    }
+
+    /// What was silent for long begins anew, but for what is counted over a day.
+    fn forget_old(&mut self, ctx: &Ctx<'_>) {
+        let silent_ms = ctx.now_ms.saturating_sub(self.last_ms);
+        if silent_ms > DAY_MS {
+            *self = Pair::default();
+        } else if silent_ms > FORGET_MS && self.day.n == 0 {
+            *self = Pair {
+                granted_ms: self.granted_ms,
+                ..Pair::default()
+            };
+        } else if silent_ms > FORGET_MS {
+            (self.refused, self.succeeded) = (0, false);
+        }
+    }
+
+    fn held(&self) -> &[Session] {
+        &self.ring[..(self.n as usize).min(RING)]
+    }
+
+    /// Sessions that began since.
+    fn since(&self, since_ms: i64) -> impl Iterator<Item = &Session> {
+        self.held().iter().filter(move |s| s.start_ms >= since_ms)
+    }
+
+    /// From the first to the last beginning of those that are held.
+    pub fn spread_ms(&self) -> i64 {
+        let starts = || self.held().iter().map(|s| s.start_ms);
+        let latest = starts().max().unwrap_or(0);
+        latest.saturating_sub(starts().min().unwrap_or(0))
+    }
+
+    /// How much the bytes of sessions deviate that began since, in parts of their mean.
+    pub fn deviation(&self, since_ms: i64) -> f64 {
+        let n = self.since(since_ms).count().max(1) as f64;
+        let mean = self.since(since_ms).map(|s| s.bytes as f64).sum::<f64>() / n;
+        let off = self
+            .since(since_ms)
+            .map(|s| (s.bytes as f64 - mean).powi(2));
+        (off.sum::<f64>() / n).sqrt() / mean.max(1.0)
+    }
+
+    /// Whether sessions that began since follow each other closely, or run side by side: who guesses does not wait for longer than a guess takes.
+    fn is_busy(&self, since_ms: i64) -> bool {
+        let mut all: Vec<(i64, i64)> = self
+            .since(since_ms)
+            .map(|s| (s.start_ms, s.life_ms))
+            .collect();
+        all.sort_unstable();
+        let pauses = all.windows(2).map(|w| w[1].0 - w[0].0);
+        let idle = all.windows(2).map(|w| w[1].0 - w[0].0 - w[0].1);
+        match (median(pauses.collect()), median(idle.collect())) {
+            (Some(pause), Some(idle)) => idle * 2 <= pause,
+            _ => false,
+        }
+    }
+
+    /// A connection beside the login: somebody is in.
+    pub fn carries(&mut self, at_ms: i64) {
+        self.data.add(at_ms, FORGET_MS);
+    }
+
+    /// Whether a session is one of somebody who was let in.
+    pub fn lets_in(&self, f: &FlowSeen) -> bool {
+        let around = f.start_ms - ASIDE_MS..=f.end_ms + ASIDE_MS;
+        around.contains(&self.granted_ms)
+    }
+
+    pub fn judge(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, shape: &Shape, wanted: u32) {
+        if self.goes_on(ctx, f) {
+            return;
+        }
+        let recently = f.start_ms.saturating_sub(WINDOW_MS);
+        let recent = self.since(recently).count() as u32;
+        let cv_max = ctx.settings.brute_force.bytes_cv_max;
+        let deviation = self.deviation(recently);
+        // where as many files are carried, logins are for them
+        let carries = shape.name == FTP && self.data.n * 3 >= recent;
+        if carries {
+            return;
+        }
+        if recent >= wanted && deviation <= cv_max && self.is_busy(recently) {
+            let why = format!(
+                "fewer than {wanted} such sessions within five minutes, sessions that differ more, or longer pauses between them"
+            );
+            let rule = (shape.name, "brute_force.sessions");
+            self.tell(ctx, f, rule, (wanted, deviation, cv_max), why);
+            return;
+        }
+        let s = &ctx.settings.brute_force;
+        let (slow, daily) = (s.sessions_slow, s.sessions_daily);
+        let deviation = self.deviation(i64::MIN);
+        let (many, whole_day) = (self.close.n >= slow, self.day.n >= daily);
+        if (many || whole_day) && deviation <= SLOW_CV_MAX {
+            let wanted = if many { slow } else { daily };
+            let why = format!(
+                "fewer than {slow} such sessions within half an hour and {daily} within a day, or sessions that differ more"
+            );
+            let rule = (shape.name, "brute_force.slow");
+            self.tell(ctx, f, rule, (wanted, deviation, SLOW_CV_MAX), why);
+        }
+    }
+
+    /// The same where all that is known is that sessions are alike.
+    pub fn judge_alike(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, wanted: u32) {
+        if self.goes_on(ctx, f) {
+            return;
+        }
+        let deviation = self.deviation(i64::MIN);
+        let spread_ms = self.spread_ms();
+        let close = (CLOSE_MIN_MS..=CLOSE_MS).contains(&spread_ms);
+        if self.n < wanted || !close || deviation > ALIKE_CV_MAX {
+            return;
+        }
+        let why = format!("fewer than {wanted} such sessions, or sessions that differ more");
+        let rule = ("unknown", "brute_force.sessions");
+        self.tell(ctx, f, rule, (wanted, deviation, ALIKE_CV_MAX), why);
+    }
+
+    /// Adds to the incident that there is.
+    fn goes_on(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) -> bool {
+        let Some(handle) = self.handle else {
+            return false;
+        };
+        let growth = Growth {
+            last_ms: f.end_ms,
+            count: 1,
+            peer: Some(f.dst),
+            peers_total: 0,
+        };
+        if !ctx.incidents.grow(handle, &growth) {
+            self.handle = None;
+            return false;
+        }
+        ctx.incidents.show(handle, evidence(f));
+        ctx.incidents.figure(handle, SESSIONS, f64::from(self.n));
+        true
+    }
+
+    fn tell(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        f: &FlowSeen,
+        (service, rule): (&'static str, &'static str),
+        (wanted, deviation, cv_max): (u32, f64, f64),
+        counterfactual: String,
+    ) {
+        let (kind, entity) = (DetectionKind::BruteForce, Entity::Host(f.src));
+        if ctx.incidents.refuses(ctx.now_ms, kind, &entity) {
+            return;
+        }
+        let first_ms = self.held().iter().map(|s| s.start_ms).min();
+        let figures = vec![
+            figure(SESSIONS, f64::from(self.n), f64::from(wanted)),
+            figure(
+                "deviation of their bytes, in parts of the mean",
+                deviation,
+                cv_max,
+            ),
+        ];
+        let finding = finding(
+            (f.src, f.dst, f.dst_port),
+            (service, rule),
+            (first_ms.unwrap_or(f.start_ms), f.end_ms, u64::from(self.n)),
+            figures,
+            counterfactual,
+        );
+        self.handle = ctx.incidents.report(ctx.now_ms, finding);
+        if let Some(handle) = self.handle {
+            ctx.incidents.show(handle, evidence(f));
+        }
+    }
+
+    pub fn denied(&mut self, ctx: &mut Ctx<'_>, d: &DeniedSeen) {
+        self.forget_old(ctx);
+        let age_ms = d.time_ms.saturating_sub(self.refused_first_ms);
+        if self.refused == 0 || self.handle.is_none() && age_ms > FORGET_MS {
+            (self.refused, self.refused_first_ms) = (0, d.time_ms);
+        }
+        self.last_ms = ctx.now_ms;
+        self.refused = self.refused.saturating_add(1);
+        if let Some(handle) = self.handle {
+            let growth = Growth {
+                last_ms: d.time_ms,
+                count: 1,
+                peer: Some(d.server),
+                peers_total: 0,
+            };
+            if ctx.incidents.grow(handle, &growth) {
+                ctx.incidents
+                    .figure(handle, REFUSALS, f64::from(self.refused));
+                return;
+            }
+            self.handle = None;
+        }
+        let times = if d.service == payload::HTTP { 3 } else { 1 };
+        let wanted = ctx.settings.brute_force.refusals.saturating_mul(times);
+        if self.refused < wanted {
+            return;
+        }
+        let finding = finding(
+            (d.client, d.server, d.port),
+            (d.service, "brute_force.refusals"),
+            (self.refused_first_ms, d.time_ms, u64::from(self.refused)),
+            vec![figure(REFUSALS, f64::from(self.refused), f64::from(wanted))],
+            format!("fewer than {wanted} refusals within ten minutes"),
+        );
+        self.handle = ctx.incidents.report(ctx.now_ms, finding);
+    }
+
+    /// The server said that a password is right.
+    pub fn granted(&mut self, ctx: &mut Ctx<'_>, d: &DeniedSeen) {
+        self.granted_ms = d.time_ms;
+        let soon = ctx.now_ms.saturating_sub(self.last_ms) <= FORGET_MS;
+        if self.handle.is_none() || self.succeeded || !soon {
+            return;
+        }
+        self.succeeded = true;
+        let mut finding = finding(
+            (d.client, d.server, d.port),
+            (d.service, "brute_force.granted"),
+            (d.time_ms, d.time_ms, 1),
+            vec![figure(REFUSALS, f64::from(self.refused), 1.0)],
+            "a server that lets nobody in".to_owned(),
+        );
+        finding.kind = DetectionKind::BruteForceSucceeded;
+        finding.confidence = 85;
+        ctx.incidents.report(ctx.now_ms, finding);
+    }
+
+    /// A session after guesses that is no guess.
+    pub fn succeeded(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, service: &'static str) {
+        let n = self.held().len().max(1) as u64;
+        let bytes = self.held().iter().map(|s| s.bytes).sum::<u64>() / n;
+        let packets = self.held().iter().map(|s| s.packets).sum::<u64>() / n;
+        let life_ms = self.held().iter().map(|s| s.life_ms).sum::<i64>() / n as i64;
+        let soon = ctx.now_ms.saturating_sub(self.last_ms) <= FORGET_MS;
+        let longer = f.packets >= 3 * packets && f.bytes >= 3 * bytes && f.life_ms() >= life_ms;
+        if self.handle.is_none() || self.succeeded || !soon || !longer || self.held().is_empty() {
+            return;
+        }
+        self.succeeded = true;
+        let (most_packets, most_bytes) = (3.0 * packets as f64, 3.0 * bytes as f64);
+        let mut finding = finding(
+            (f.src, f.dst, f.dst_port),
+            (service, "brute_force.succeeded"),
+            (f.start_ms, f.end_ms, 1),
+            vec![
+                figure("packets of the session", f.packets as f64, most_packets),
+                figure("bytes of the session", f.bytes as f64, most_bytes),
+            ],
+            "a session as short as the guesses before it".to_owned(),
+        );
+        finding.kind = DetectionKind::BruteForceSucceeded;
+        finding.confidence = 60;
+        if let Some(handle) = ctx.incidents.report(ctx.now_ms, finding) {
+            ctx.incidents.show(handle, evidence(f));
+        }
+    }
+}
+
+fn median(mut values: Vec<i64>) -> Option<i64> {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied()
+}
+
+const SESSIONS: &str = "sessions of the shape of a failed login";
+const REFUSALS: &str = "refusals";
+pub(super) const RING: usize = 32;
+const WINDOW_MS: i64 = 300_000;
+const FORGET_MS: i64 = 600_000;
+const SLOW_MS: i64 = 1_800_000;
+const DAY_MS: i64 = 86_400_000;
+/// A reply may be seen a little before or after the row that it belongs to.
+const ASIDE_MS: i64 = 1_000;
+const SLOW_CV_MAX: f64 = 0.15;
+/// A ring of sessions on an unknown port begins within so long, and not faster than a program that works does.
+const CLOSE_MS: i64 = 120_000;
+const CLOSE_MIN_MS: i64 = 5_000;
+const ALIKE_CV_MAX: f64 = 0.05;

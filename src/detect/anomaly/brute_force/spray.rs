@@ -1,0 +1,139 @@
+//! One source that tries many hosts, each seldom.
+
+use super::super::Ctx;
+use super::super::arena::Held;
+use super::super::keyed::{Distinct, Key};
+use super::super::sighting::{DeniedSeen, FlowSeen};
+use super::{figure, finding};
+use crate::detect::incident::{Growth, Handle};
+use crate::model::{Addr, DetectionKind};
+
+/// A port, as a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Service(pub u16);
+
+impl Key for (Addr, Service) {
+    fn addr(&self) -> Addr {
+        self.0
+    }
+}
+
+/// Hosts on which one client was refused, or seems to have been.
+#[derive(Debug, Default)]
+pub(super) struct Spray {
+    first_ms: i64,
+    last_ms: i64,
+    hosts: Distinct<4>,
+    refused: u32,
+    handle: Option<Handle>,
+}
+
+/// A refusal: who told it, and when.
+#[derive(Clone, Copy)]
+pub(super) struct Refusal {
+    client: Addr,
+    server: Addr,
+    port: u16,
+    service: &'static str,
+    first_ms: i64,
+    last_ms: i64,
+    /// By the shape of a session, else in words.
+    by_shape: bool,
+}
+
+impl Refusal {
+    pub fn told(d: &DeniedSeen) -> Self {
+        Refusal {
+            client: d.client,
+            server: d.server,
+            port: d.port,
+            service: d.service,
+            first_ms: d.time_ms,
+            last_ms: d.time_ms,
+            by_shape: false,
+        }
+    }
+
+    pub fn shaped(f: &FlowSeen, service: &'static str) -> Self {
+        Refusal {
+            client: f.src,
+            server: f.dst,
+            port: f.dst_port,
+            service,
+            first_ms: f.start_ms,
+            last_ms: f.end_ms,
+            by_shape: true,
+        }
+    }
+}
+
+impl Held for Spray {
+    fn suspicion(&self) -> u32 {
+        if self.handle.is_some() {
+            u32::MAX
+        } else {
+            self.refused
+        }
+    }
+    fn last_ms(&self) -> i64 {
+        self.last_ms
+    }
+}
+
+impl Spray {
+    /// Adds a refusal; whether it belongs to a spray that is told.
+    pub fn refuse(&mut self, ctx: &mut Ctx<'_>, r: Refusal) -> bool {
+        if ctx.now_ms.saturating_sub(self.last_ms) > SPRAY_MS {
+            *self = Spray {
+                first_ms: r.first_ms,
+                ..Spray::default()
+            };
+        }
+        self.last_ms = ctx.now_ms;
+        self.refused = self.refused.saturating_add(1);
+        self.hosts.add(ctx.keyed.hash(&r.server));
+        let wanted = ctx.settings.brute_force.spray_hosts;
+        let hosts = self.hosts.count();
+        let is_spray = hosts >= wanted && self.refused < EACH * hosts;
+        if is_spray {
+            self.tell(ctx, r, wanted);
+        }
+        is_spray
+    }
+
+    fn tell(&mut self, ctx: &mut Ctx<'_>, r: Refusal, wanted: u32) {
+        let hosts = self.hosts.count();
+        if let Some(handle) = self.handle {
+            let growth = Growth {
+                last_ms: r.last_ms,
+                count: 1,
+                peer: Some(r.server),
+                peers_total: u64::from(hosts),
+            };
+            if ctx.incidents.grow(handle, &growth) {
+                ctx.incidents.figure(handle, HOSTS, hosts.into());
+                return;
+            }
+        }
+        let rule = match r.by_shape {
+            true => "brute_force.spray_sessions",
+            false => "brute_force.spray",
+        };
+        let mut finding = finding(
+            (r.client, r.server, r.port),
+            (r.service, rule),
+            (self.first_ms, r.last_ms, u64::from(self.refused)),
+            vec![figure(HOSTS, f64::from(hosts), f64::from(wanted))],
+            format!("fewer than {wanted} hosts"),
+        );
+        finding.kind = DetectionKind::PasswordSpray;
+        finding.about = format!("{} by {}", r.service, r.client);
+        finding.peers_total = u64::from(hosts);
+        self.handle = ctx.incidents.report(ctx.now_ms, finding);
+    }
+}
+
+const HOSTS: &str = "hosts that refused";
+const SPRAY_MS: i64 = 3_600_000;
+/// More refusals of each host are guesses at it.
+const EACH: u32 = 5;

@@ -1,0 +1,263 @@
+//! Ordinary work that looks like an attack: nothing is found in it.
+
+use super::attacks::{BEGIN_MS, Scene, Tcp, ip};
+use super::judged;
+use super::scenarios::{INSIDE, OUTSIDE, SERVER};
+use flowhouse::detect::anomaly::{DeniedSeen, Seen, Settings};
+use flowhouse::model::{Addr, Handshake};
+
+/// What is done, and what is seen of it.
+type Work = (&'static str, fn(&mut Scene));
+
+pub const WORK: &[Work] = &[
+    ("git over SSH every four seconds", |s| {
+        for n in 0..90 {
+            let back = 5_800 + 60 * (n % 7) as u64;
+            session(s, 4_000 * n, (INSIDE, SERVER, 22), (20, 4_100), back, 900);
+        }
+    }),
+    ("twenty repositories one after the other", |s| {
+        for n in 0..20 {
+            session(s, 900 * n, (INSIDE, SERVER, 22), (22, 4_200), 9_000, 850);
+        }
+    }),
+    ("a check over SSH every ten seconds", |s| {
+        for n in 0..360 {
+            session(s, 10_000 * n, (INSIDE, SERVER, 22), (24, 3_900), 3_600, 600);
+        }
+    }),
+    ("a partner's files over SSH every minute", |s| {
+        for n in 0..120 {
+            session(
+                s,
+                60_000 * n,
+                (OUTSIDE, SERVER, 22),
+                (40, 5_600),
+                5_000,
+                1_200,
+            );
+        }
+    }),
+    (
+        "a camera that brings a picture by FTP every five seconds",
+        |s| {
+            for n in 0..60 {
+                let at = 5_000 * n;
+                session(
+                    s,
+                    at + 500,
+                    (INSIDE, SERVER, 50_000),
+                    (70, 90_000),
+                    3_000,
+                    900,
+                );
+                session(s, at, (INSIDE, SERVER, 21), (14, 820), 900, 3_000);
+            }
+        },
+    ),
+    ("a camera whose FTP server says that it may come in", |s| {
+        for n in 0..60 {
+            let granted = DeniedSeen {
+                client: INSIDE,
+                server: SERVER,
+                port: 21,
+                service: "ftp",
+                time_ms: BEGIN_MS + 5_000 * n + 300,
+            };
+            s.seen.push((granted.time_ms, Seen::Granted(granted)));
+            session(s, 5_000 * n, (INSIDE, SERVER, 21), (14, 820), 900, 3_000);
+        }
+    }),
+    ("forty hosts are managed over SSH", |s| {
+        for n in 0..40 {
+            let host = ip(10, 0, 3, 1 + n as u8);
+            session(
+                s,
+                3_000 * n,
+                (INSIDE, host, 22),
+                (160, 60_000),
+                70_000,
+                9_000,
+            );
+        }
+    }),
+    (
+        "pings that grow, to find the largest packet of a path",
+        |s| {
+            for n in 0..80 {
+                let (seq, len, hash) = (n as u16, 500 + 13 * n as u16, 1_000 + n as u64);
+                for (ends, is_reply) in [((INSIDE, OUTSIDE), false), ((OUTSIDE, INSIDE), true)] {
+                    s.echo(BEGIN_MS + 500 * n, ends, is_reply, (seq, len, hash));
+                    if let Some((_, Seen::Echo(e))) = s.seen.last_mut() {
+                        e.is_pattern = true;
+                    }
+                }
+            }
+        },
+    ),
+    ("a call tries 120 ports of a host", |s| {
+        for n in 0..120 {
+            let at_ms = BEGIN_MS + 50 * n;
+            let port = 49_200 + 61 * n as u16;
+            s.udp(at_ms, [(INSIDE, 50_123), (OUTSIDE, port)], 2, 200, false);
+        }
+    }),
+    ("files are fetched over SSH every minute", |s| {
+        for n in 0..120 {
+            session(
+                s,
+                60_000 * n,
+                (INSIDE, OUTSIDE, 22),
+                (44, 5_800),
+                5_200,
+                1_100,
+            );
+        }
+    }),
+    ("a list is read over HTTPS every minute", |s| {
+        for n in 0..120 {
+            session(
+                s,
+                60_000 * n,
+                (INSIDE, OUTSIDE, 443),
+                (20, 1_900),
+                48_000,
+                400,
+            );
+        }
+    }),
+    (
+        "a service that is known by its name is asked every minute",
+        |s| {
+            for n in 0..120 {
+                session(
+                    s,
+                    60_000 * n,
+                    (INSIDE, OUTSIDE, 443),
+                    (9, 1_400),
+                    2_200,
+                    300,
+                );
+                if let Some((_, Seen::Flow(f))) = s.seen.last_mut() {
+                    f.is_known_app = true;
+                }
+            }
+        },
+    ),
+    ("twelve hosts ask one place every minute", |s| {
+        // they begin one after the other: the first ones are not told before others are seen, for their clocks are not that exact
+        for n in 0..720 {
+            let host = ip(10, 0, 1, 1 + (n % 12) as u8);
+            session(s, 5_000 * n, (host, OUTSIDE, 443), (9, 1_400), 2_200, 300);
+        }
+    }),
+    ("a router asks for everybody", |s| {
+        for n in 0..200 {
+            let router = (0x0200_0000_0001, ip(10, 0, 0, 1));
+            s.arp(BEGIN_MS + 100 * n, 1, router, ip(10, 0, 0, 2 + n as u8));
+        }
+    }),
+    ("a router with another address asks for everybody", |s| {
+        let router = (0x0200_0000_0077, ip(10, 0, 0, 77));
+        for n in 0..4 {
+            let host = (0x0200_0000_0100 + n as u64, ip(10, 0, 0, 100 + n as u8));
+            s.arp(BEGIN_MS + n, 1, host, router.1);
+        }
+        for n in 0..120 {
+            s.arp(
+                BEGIN_MS + 1_000 + 100 * n,
+                1,
+                router,
+                ip(10, 0, 0, 100 + n as u8),
+            );
+        }
+    }),
+    ("pages are tried over an IPv6 that leads nowhere", |s| {
+        let src = Addr([0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]);
+        for n in 0..120 {
+            let mut dst = [0x2a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+            (dst[2], dst[3]) = ((n / 4) as u8, n as u8);
+            s.syn(BEGIN_MS + 2_000 * n, src, Addr(dst), 443);
+        }
+    }),
+    ("a resolver asks for its clients", |s| {
+        let resolver = ip(10, 0, 0, 53);
+        for n in 0..240 {
+            let name = format!("{:012x}.net", s.dice.next() >> 16);
+            ask(s, 1_000 * n, resolver, ip(9, 9, 9, 9), &name, 3);
+            ask(s, 1_000 * n, ip(10, 0, 1, n as u8), resolver, &name, 3);
+        }
+    }),
+    ("a resolver whose clients are not seen", |s| {
+        for n in 0..3_000 {
+            let word = s.dice.next() >> 16;
+            let (name, rcode) = match n % 60 {
+                0 => (format!("{word:012x}.net"), 3),
+                _ => (format!("www.page{}.example", word % 900), 0),
+            };
+            ask(s, 100 * n, ip(10, 0, 4, 4), ip(9, 9, 9, 9), &name, rcode);
+        }
+    }),
+    ("a resolver that asks the servers of each domain", |s| {
+        for n in 0..120 {
+            let name = format!("{:012x}.net", s.dice.next() >> 16);
+            let server = ip(192, 5, 6, 1 + n as u8 % 13);
+            ask(s, 1_000 * n, ip(10, 0, 4, 4), server, &name, 3);
+        }
+    }),
+    ("long names of a service within a day", |s| {
+        for n in 0..90 {
+            let name = format!("{:032x}.telemetry.example.org", s.dice.next());
+            s.dns(BEGIN_MS + 240_000 * n, INSIDE, &name, 1, None);
+        }
+    }),
+];
+
+fn session(
+    s: &mut Scene,
+    after_ms: i64,
+    (src, dst, port): (Addr, Addr, u16),
+    (packets, bytes): (u64, u64),
+    back: u64,
+    life_ms: i64,
+) {
+    let jitter = s.dice.within(0, 60);
+    s.tcp(Tcp {
+        at_ms: BEGIN_MS + after_ms + jitter,
+        src,
+        dst,
+        port,
+        packets,
+        bytes: bytes + jitter as u64,
+        back,
+        life_ms: life_ms + jitter,
+        handshake: Handshake::Complete,
+    });
+}
+
+/// A question and its answer.
+fn ask(s: &mut Scene, after_ms: i64, client: Addr, server: Addr, name: &str, rcode: u8) {
+    for answer in [None, Some(rcode)] {
+        s.dns(BEGIN_MS + after_ms, client, name, 1, answer);
+        if let Some((_, Seen::Dns(d))) = s.seen.last_mut() {
+            d.server = server;
+        }
+    }
+}
+
+/// What is found in one of these, with other ordinary traffic beside it.
+pub fn found(work: &Work, seed: u64) -> Vec<String> {
+    let mut scene = Scene::new(seed, 1);
+    scene.office(20);
+    (work.1)(&mut scene);
+    let found = judged(scene, &Settings::default()).into_iter();
+    found
+        .map(|d| format!("{}: {} ({})", work.0, d.title, d.detector))
+        .collect()
+}
+
+#[test]
+fn ordinary_work_is_no_attack() {
+    let found: Vec<String> = WORK.iter().flat_map(|w| found(w, 7)).collect();
+    assert!(found.is_empty(), "{found:#?}");
+}
