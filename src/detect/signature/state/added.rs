@@ -46,8 +46,11 @@ impl Added {
     /// Bytes that it takes.
     #[cfg(test)]
     pub fn memory(&self) -> usize {
-        let lock = |s: &Mutex<Stripe>| s.lock().unwrap_or_else(PoisonError::into_inner).capacity();
-        self.stripes.iter().map(lock).sum::<usize>() * size_of::<Option<ListedValue>>()
+        let held = self.stripes.iter().map(|s| {
+            let stripe = s.lock().unwrap_or_else(PoisonError::into_inner);
+            stripe.capacity()
+        });
+        held.sum::<usize>() * size_of::<Option<ListedValue>>()
     }
 
     /// Whether a value was added.

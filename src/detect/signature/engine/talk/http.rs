@@ -290,8 +290,8 @@ impl Said {
         }
     }
 
-    /// The message is over; `is_all`: not because the conversation is.
-    pub(super) fn body_end(&mut self, half: usize, is_all: bool) {
+    /// The message is over, or the conversation is: then what came is a file, too, as with Suricata.
+    pub(super) fn body_end(&mut self, half: usize) {
         if !self.http.bodies[half].is_open {
             return;
         }
@@ -301,13 +301,11 @@ impl Said {
         let is = |u: &&mut Unit| u.direction == half && !u.is_whole;
         if let Some(unit) = self.units.iter_mut().rfind(is) {
             if !body.facts.is_empty() {
-                std::mem::take(&mut body.facts).tell(unit, is_all);
+                std::mem::take(&mut body.facts).tell(unit, true);
             }
             // of what was left out nothing is known
-            let is_all = is_all
-                && !body.is_broken
-                && unit.wanted().files
-                && body.bytes.len() < self.limits.body_max;
+            let is_all =
+                !body.is_broken && unit.wanted().files && body.bytes.len() < self.limits.body_max;
             if let Some(boundary) = body.boundary.take().filter(|_| is_all) {
                 for (name, content) in mime::named_files(&body.bytes, &boundary) {
                     files::whole(unit, &name, content);
@@ -319,7 +317,7 @@ impl Said {
     }
 
     fn begin_message(&mut self, half: usize) {
-        self.body_end(half, false);
+        self.body_end(half);
         let body = &mut self.http.bodies[half];
         (body.known, body.is_open, body.is_broken) = (0, true, false);
         body.facts = FileFacts::default();

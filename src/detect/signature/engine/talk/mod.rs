@@ -346,7 +346,7 @@ impl Visitor for Sink<'_> {
             Message::HttpRequest(head) => said.request(half, head),
             Message::HttpResponse(head) => said.answer(half, head),
             Message::HttpBody(bytes) => said.body(half, bytes),
-            Message::HttpEnd => said.body_end(half, true),
+            Message::HttpEnd => said.body_end(half),
             Message::TlsClientHello(hello) => said.client_hello(half, hello),
             Message::TlsServerHello(hello) => said.server_hello(half, hello),
             Message::TlsCertificate { place, der } => said.certificate(half, *place, der),
@@ -404,8 +404,7 @@ impl Said {
     fn end(&mut self, half: usize) {
         match self.proto {
             AppProto::FtpData => self.ftp_data_end(half),
-            // a message that is whole has said so
-            AppProto::Http => self.body_end(half, false),
+            AppProto::Http => self.body_end(half),
             AppProto::Smb | AppProto::NetbiosSsn => self.smb_end(half),
             _ => {}
         }

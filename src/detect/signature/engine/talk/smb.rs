@@ -326,10 +326,8 @@ impl Said {
             let unit = self.unit_of(half, file.transaction);
             unit.replace(FILE, &file.bytes);
             files::begins(unit, &name);
-        } else if place > file.next {
-            // a hole: what is behind it is not told as if it followed
-            file.facts.broken();
         }
+        // what lies behind a hole is not told as if it followed: for Suricata the file ends before it
         let most = self.limits.items_max;
         if self.more().smb.files.push(number, file, most) {
             self.lose();
