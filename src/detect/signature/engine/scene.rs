@@ -1,15 +1,15 @@
 //! What a rule is tried on, and whether it holds.
 
 use super::super::buffer::{Buffer, BufferKind};
-use super::super::dataset::{Dataset, Listed};
 use super::super::header::{Direction, Header, Protocol};
 use super::super::matcher::{Matcher, Outcome};
 use super::super::number::Number;
 use super::super::rule::*;
-use super::super::state::{FlowState, ListedValue, Moment, Shared};
+use super::super::state::{FlowState, Moment, Shared};
 use super::super::transform::Scratch;
 use super::dates;
 use super::flow::Counts;
+use super::listed::Pending;
 use super::packet::{Headers, checksum};
 use super::program::Compiled;
 use super::raw::Chunk;
@@ -42,6 +42,10 @@ pub(super) struct Scene<'a> {
     pub counts: Option<&'a Counts>,
     /// What decoders and the stream raised.
     pub events: &'a [&'static str],
+    /// Whether the application protocol is known, or known to be none.
+    pub is_decided: bool,
+    /// Whether that is so since this packet in its direction.
+    pub is_told: bool,
     pub time_ns: i64,
 }
 
@@ -71,6 +75,7 @@ impl Scene<'_> {
     pub fn admits(&self, c: &Compiled) -> bool {
         let rule = &c.rule;
         self.is_of(rule.header.protocol)
+            && (!c.is_about_protocol || self.is_told)
             && (c.applications.is_empty() || c.applications.contains(&self.application))
             && self.is_between(&rule.header)
             && self.flows(&rule.flow)
@@ -146,7 +151,7 @@ impl Scene<'_> {
             Test::Event("app-layer-event", name) => return self.said(name, None),
             Test::Event(_, name) => self.events.contains(&name.as_str()),
             Test::ApplicationProtocol(negated, name) => {
-                !self.application.is_empty() && (self.application == name) != *negated
+                self.is_decided && speaks(self.application, name) != *negated
             }
             Test::Flag(name) => return self.said(name, None),
             Test::AnyNumber(name, numbers) => return self.any_number(name, numbers),
@@ -167,7 +172,9 @@ impl Scene<'_> {
             return yes(number.holds(self.version.into()));
         }
         if name == "dsize" && matches!(self.payload, Payload::None) {
-            return yes(self.packet.is_some() && number.holds(0));
+            return yes(self.packet.is_some()
+                && number.holds(0)
+                && !matches!(number, Number::Not(_)));
         }
         let of_packet = self.packet.and_then(|h| h.number(name));
         let stream = matches!(self.payload, Payload::Stream(_));
@@ -297,6 +304,16 @@ fn is_interface(said: &str, wanted: &[String]) -> bool {
         && words.all(|w| Number::parse(w, u16::MAX.into()).is_ok_and(|n| n.holds(version)))
 }
 
+/// Whether an application protocol is one that a rule names: `http` is any version of it, and DCE/RPC goes over SMB, too.
+fn speaks(application: &str, name: &str) -> bool {
+    match name {
+        "http" => matches!(application, "http" | "http2"),
+        "http1" => application == "http",
+        "dcerpc" => matches!(application, "dcerpc" | "smb"),
+        _ => application == name,
+    }
+}
+
 fn yes(held: bool) -> Held {
     if held { Held::Yes } else { Held::No }
 }
@@ -309,13 +326,6 @@ fn lacking(unit: &Unit) -> Held {
     }
 }
 
-/// What a rule does with a value of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Change {
-    Add,
-    Remove,
-}
-
 /// Tries rules.
 #[derive(Debug)]
 pub(super) struct Trial {
@@ -326,9 +336,9 @@ pub(super) struct Trial {
     places: Vec<(u16, u64, u32, u32)>,
     kept: Vec<u8>,
     /// Values that rules added to lists.
-    shared: Arc<Shared>,
+    pub shared: Arc<Shared>,
     /// What the rule that is tried adds to lists, or takes out, once all of it holds.
-    pending: Vec<(Change, ListedValue)>,
+    pub pending: Pending,
     /// Another reading is looked at: that changes nothing.
     pub is_other: bool,
 }
@@ -342,7 +352,7 @@ impl Trial {
             places: vec![],
             kept: vec![],
             shared,
-            pending: vec![],
+            pending: Pending::default(),
             is_other: false,
         }
     }
@@ -378,19 +388,6 @@ impl Trial {
             Held::Yes if !self.change_lists() => Held::No,
             held => held,
         }
-    }
-
-    /// All of the rule holds: lists are changed. False where another shard did it since they were asked.
-    fn change_lists(&mut self) -> bool {
-        if self.is_other {
-            return true;
-        }
-        let shared = &self.shared;
-        let mut pending = self.pending.drain(..);
-        pending.all(|(change, value)| match change {
-            Change::Add => shared.list(value),
-            Change::Remove => shared.unlist(value),
-        })
     }
 
     /// Where the rule that was tried last matched.
@@ -509,64 +506,6 @@ impl Trial {
         let held = self.listed(group, changed, held);
         self.scratch = scratch;
         held
-    }
-
-    /// Looks a buffer up whose steps hold.
-    fn listed(&mut self, group: &Group, bytes: &[u8], held: Held) -> Held {
-        if held != Held::Yes || group.lists.is_empty() {
-            return held;
-        }
-        let before = self.pending.len();
-        let held = group.lists.iter().all(|l| self.is_listed(l, bytes));
-        if !held {
-            // of several values of a buffer the next one may be as asked
-            self.pending.truncate(before);
-        }
-        yes(held)
-    }
-
-    fn is_listed(&mut self, listed: &Listed, bytes: &[u8]) -> bool {
-        match listed {
-            Listed::IsIn(list) => list.value(bytes).is_some_and(|v| self.is_in(list, &v)),
-            Listed::IsNotIn(list) => list.value(bytes).is_some_and(|v| !self.is_in(list, &v)),
-            Listed::Add(list) => list.value(bytes).is_some_and(|v| {
-                let adds = !self.is_in(list, &v);
-                if adds {
-                    self.pending.push((Change::Add, list.key(&v)));
-                }
-                adds
-            }),
-            Listed::Remove(list) => list.value(bytes).is_some_and(|v| {
-                let key = list.key(&v);
-                let removes = list.grows()
-                    && self.shared.is_listed(key)
-                    && !self.pending.contains(&(Change::Remove, key));
-                if removes {
-                    self.pending.push((Change::Remove, key));
-                }
-                removes
-            }),
-            Listed::Score(list, compare, with) => {
-                let score = list.value(bytes).and_then(|v| list.score(&v));
-                score.is_some_and(|score| match compare {
-                    Compare::Less => score < *with,
-                    Compare::Greater => score > *with,
-                    _ => score == *with,
-                })
-            }
-        }
-    }
-
-    /// Whether a list has a value: its file, what rules added, or what the rule that is tried adds.
-    fn is_in(&self, list: &Dataset, value: &[u8]) -> bool {
-        if list.holds(value) {
-            return true;
-        }
-        // nobody else is asked where no rule adds to it
-        let key = list.grows().then(|| list.key(value));
-        key.is_some_and(|key| {
-            self.pending.contains(&(Change::Add, key)) || self.shared.is_listed(key)
-        })
     }
 
     /// Runs a group on bytes, which begin at a place.
