@@ -88,6 +88,31 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
+    fn rules_of_two_groups_with_one_number_are_two_incidents() {
+        let mut hits = Hits::new(&LiveSettings::default());
+        for gid in [1, 3] {
+            let text = format!("alert tcp any any -> any any (pcre:\"/a+b/\"; gid:{gid}; sid:7;)");
+            let bytes = text.as_bytes();
+            let set = RuleSet::load(&[Source { file: "t", bytes }], &Context::default());
+            let settings = Settings::default();
+            let program = Program::new(&set, &Tuning::default(), &settings, None);
+            let program = Arc::new(program.expect("a program"));
+            assert!(hits.demoted(&Demoted::testing(&program, 100_000_000_000, 50)));
+        }
+        hits.finish();
+        let ready = hits.take_ready();
+        let told: Vec<_> = ready
+            .iter()
+            .map(|d| (d.detector.as_str(), d.count))
+            .collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(
+            told.contains(&("1:7:0", 1)) && told.contains(&("3:7:0", 1)),
+            "{told:?}"
+        );
+    }
+
+    #[test]
     fn demotions_of_a_rule_are_one_incident_that_grows() {
         let bytes = b"alert tcp any any -> any any (msg:\"dear\"; pcre:\"/a+b/\"; sid:7; rev:2;)";
         let set = RuleSet::load(&[Source { file: "t", bytes }], &Context::default());

@@ -9,6 +9,7 @@ mod heads;
 mod http;
 mod industry;
 mod kept;
+mod limits;
 mod mail;
 mod mime;
 mod mqtt;
@@ -33,6 +34,7 @@ use crate::ledger::Tally;
 use crate::model::{Addr, AppProto, prefetch};
 use crate::reassemble::app::{Ears, Heard, Listener, Message, Visitor};
 use crate::reassemble::stream::Piece;
+use limits::{Limits, what_waits};
 use std::collections::VecDeque;
 use upgrade::{Lines, Upgrade};
 
@@ -100,34 +102,6 @@ impl More {
         let rare = self.dce.room() + self.industry.room() + self.remote.room();
         let lines = self.ssh.room() + self.ftp.room() + self.lines.room();
         size_of::<Self>() + kept + rare + lines
-    }
-}
-
-/// How much of bodies is kept, and when they are looked at.
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    body_max: usize,
-    body_step: usize,
-    message_max: usize,
-    items_max: usize,
-    wanted: Wanted,
-}
-
-impl Limits {
-    fn of(settings: &EngineSettings, wanted: &Wanted) -> Self {
-        Limits {
-            body_max: settings.body_bytes_max,
-            body_step: settings.body_step_bytes,
-            message_max: settings.message_bytes_max,
-            items_max: settings.talk_items_max,
-            wanted: *wanted,
-        }
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits::of(&EngineSettings::default(), &Wanted::default())
     }
 }
 
@@ -425,26 +399,6 @@ impl Said {
         }
     }
 
-    /// A limit of the conversation was met.
-    #[cold]
-    fn lose(&mut self) {
-        self.lost += 1;
-    }
-
-    /// Keeps what is left of a message that is not whole. One that is longer than is waited for is not read.
-    fn wait(&mut self, waiting: Vec<u8>, left: usize) -> Vec<u8> {
-        self.wait_for(waiting, left, self.limits.message_max)
-    }
-
-    /// Likewise, with a limit of its own: the end of a line is looked for again with every piece.
-    fn wait_for(&mut self, waiting: Vec<u8>, left: usize, most: usize) -> Vec<u8> {
-        if left > most.min(self.limits.message_max) {
-            self.lose();
-            return vec![];
-        }
-        what_waits(waiting, left)
-    }
-
     /// Begins one side of the next transaction of a direction.
     fn begin(&mut self, direction: usize) -> &mut Unit {
         if self.units.len() >= OPEN_MAX {
@@ -503,15 +457,6 @@ impl Said {
         unit.replace(FILE, &bytes[..bytes.len().min(limit)]);
         unit.is_whole |= is_whole;
     }
-}
-
-/// What is left of bytes of which some were taken: where none were, as with a long message that comes in short pieces, nothing is copied.
-fn what_waits(mut waiting: Vec<u8>, left: usize) -> Vec<u8> {
-    if left == 0 {
-        return vec![];
-    }
-    waiting.drain(..waiting.len() - left);
-    waiting
 }
 
 /// Requests of a conversation that are kept for what alerts tell.
