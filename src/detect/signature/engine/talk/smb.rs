@@ -283,7 +283,7 @@ impl Said {
     }
 
     /// A file is to be opened.
-    fn smb_create(&mut self, of: u64, name: &[u8]) {
+    pub(super) fn smb_create(&mut self, of: u64, name: &[u8]) {
         let most = self.limits.items_max;
         if self.more().smb.creates.push(of, plain(name), most) {
             self.lose();
@@ -301,7 +301,7 @@ impl Said {
     }
 
     /// Further bytes of a file at a place in it, or of a pipe.
-    fn smb_file(&mut self, half: usize, (fid, place): (u64, u64), bytes: &[u8]) {
+    pub(super) fn smb_file(&mut self, half: usize, (fid, place): (u64, u64), bytes: &[u8]) {
         if bytes.is_empty() || self.smb_pipe(half, bytes) {
             return;
         }
