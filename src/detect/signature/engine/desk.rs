@@ -5,9 +5,10 @@ use super::super::header::Action;
 use super::super::matcher::Matcher;
 use super::super::settings::{EngineSettings, Settings};
 use super::super::state::{FlowState, Moment, Shared, Verdict};
+use super::about::About;
 use super::alert::Alert;
 use super::costs::Costs;
-use super::flow::{Counts, Flow, Key};
+use super::flow::{Counts, Flow};
 use super::packet::Headers;
 use super::patterns::Marks;
 use super::program::{Compiled, Kind, Program};
@@ -56,6 +57,8 @@ pub(super) struct At<'a> {
     pub in_stream: bool,
     /// The conversation was established before it.
     pub established: bool,
+    /// It is the first in its direction of which the application protocol is known.
+    pub is_told: bool,
 }
 
 impl Desk {
@@ -160,7 +163,7 @@ impl Desk {
             is_rebuilt: p.frames > 1,
             application: "",
             packet: Some(Headers { p }),
-            payload: match looks {
+            payload: match looks && p.payload_len > 0 {
                 true => Payload::Packet(p.payload()),
                 false => Payload::None,
             },
@@ -168,6 +171,8 @@ impl Desk {
             other: None,
             counts: None,
             events,
+            is_decided: false,
+            is_told: false,
             time_ns: p.time_ns,
         };
         let (mut in_stream, mut state) = (false, None);
@@ -179,6 +184,7 @@ impl Desk {
             scene.direction = Some(at.direction);
             scene.established = at.established;
             scene.application = flow.application;
+            (scene.is_decided, scene.is_told) = (flow.is_decided(), at.is_told);
             scene.counts = Some(&counts);
             in_stream = at.in_stream;
             about = About::of(flow, p.frame);
@@ -544,27 +550,6 @@ impl Desk {
     }
 }
 
-/// What an alert says beside what was looked at.
-#[derive(Clone, Copy, Debug, Default)]
-struct About {
-    frame: u64,
-    application: &'static str,
-    /// What the number of the conversation is made of.
-    flow: Option<(Key, i64)>,
-    transaction: Option<u64>,
-}
-
-impl About {
-    fn of(flow: &Flow, frame: u64) -> Self {
-        About {
-            frame,
-            application: flow.application,
-            flow: Some((flow.key, flow.counts.began_ns)),
-            transaction: None,
-        }
-    }
-}
-
 fn looks_at_payload(c: &Compiled) -> bool {
     let mut groups = c.rule.groups.iter();
     groups.any(|g| g.buffer == Buffer::PAYLOAD)
@@ -594,6 +579,8 @@ fn flow_scene<'a>(
         other: None,
         counts: Some(counts),
         events: &[],
+        is_decided: flow.is_decided(),
+        is_told: false,
         time_ns: flow.last_ns,
     }
 }

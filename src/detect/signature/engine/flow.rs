@@ -42,6 +42,8 @@ pub(super) struct Flow {
     pub is_deaf: bool,
     /// Nothing that it still says is read.
     pub is_mute: bool,
+    /// Directions in which it was told to rules which application protocol it is, or that it is none.
+    pub told: [bool; 2],
     /// It said something that rules were not tried with.
     pub has_news: bool,
     /// The application protocol as it was heard.
@@ -93,6 +95,30 @@ impl Flow {
         self.talk = Some(talk);
     }
 
+    /// Rules about packets see the application protocol that was heard so far.
+    pub fn sees_application(&mut self) {
+        if self.application != self.heard {
+            (self.application, self.told) = (self.heard, [false; 2]);
+        }
+    }
+
+    /// Whether what it says is known, or known to be nothing known.
+    pub fn is_decided(&self) -> bool {
+        !self.application.is_empty() || self.is_mute || self.key.proto != TCP
+    }
+
+    /// Whether a packet in a direction is the first that can tell rules which application protocol it is: its side said something, and
+    /// that was understood or not. Datagrams that nobody understands tell so each.
+    pub fn is_told_now(&mut self, direction: usize) -> bool {
+        if self.key.proto != TCP && self.application.is_empty() {
+            return true;
+        }
+        let said = self.counts.stream[direction] > 0 || self.key.proto != TCP;
+        let now = !self.told[direction] && said && self.is_decided();
+        self.told[direction] |= now;
+        now
+    }
+
     /// Source and destination port in a direction.
     #[inline]
     pub fn ports(&self, direction: usize) -> [u16; 2] {
@@ -104,6 +130,8 @@ impl Flow {
         }
     }
 }
+
+const TCP: u8 = 6;
 
 /// What a TCP connection keeps.
 #[derive(Debug, Default)]

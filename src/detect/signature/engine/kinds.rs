@@ -1,6 +1,7 @@
 //! What rules are about, by their conditions: events, transactions, packets.
 
-use super::super::rule::{Rule, Test};
+use super::super::header::Protocol;
+use super::super::rule::{Flow, Rule, Test};
 
 /// What a rule waits for that decoders or streams raise.
 pub(super) fn event_of(rule: &Rule) -> Option<&str> {
@@ -35,4 +36,39 @@ pub(super) fn is_of_packet(test: &Test) -> bool {
         Test::Word(name, ..) => matches!(*name, "ipopts" | "rpc") || name.ends_with("-csum"),
         _ => false,
     }
+}
+
+/// Whether a rule is about addresses and ports and nothing else: Suricata tries such a rule once a direction of a flow, but with every packet where
+/// a list of addresses has a negated item.
+pub(super) fn is_about_addresses(rule: &Rule) -> bool {
+    let h = &rule.header;
+    let protocol = matches!(
+        h.protocol,
+        Protocol::Ip
+            | Protocol::Ipv4
+            | Protocol::Ipv6
+            | Protocol::Tcp
+            | Protocol::Udp
+            | Protocol::Icmp
+    );
+    protocol
+        && !h.source.has_negation()
+        && !h.destination.has_negation()
+        && rule.groups.is_empty()
+        && rule
+            .tests
+            .iter()
+            .all(|t| matches!(t, Test::Number("ip_proto", _) | Test::SameIp))
+        && rule.asks.is_empty()
+        && rule.flow == Flow::default()
+}
+
+/// Whether a rule asks for an application protocol, and for nothing else but directions.
+pub(super) fn is_about_protocol(rule: &Rule) -> bool {
+    let is = |t: &Test| matches!(t, Test::ApplicationProtocol(..));
+    rule.groups.is_empty()
+        && !rule.tests.is_empty()
+        && rule.tests.iter().all(is)
+        && rule.asks.is_empty()
+        && (rule.flow.established, rule.flow.stream) == (None, None)
 }

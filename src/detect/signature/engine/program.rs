@@ -12,7 +12,9 @@ use super::super::state::{Memory, Names, Rates};
 use super::super::transform::Transforms;
 use super::addresses::Addresses;
 use super::groups::{Gatherings, Groups};
-use super::kinds::{event_of, is_of_packet, is_of_transaction};
+use super::kinds::{
+    event_of, is_about_addresses, is_about_protocol, is_of_packet, is_of_transaction,
+};
 use super::patterns::{Gathering, Patterns};
 use super::ports::Ports;
 use super::shelf::{Cache, CacheUse, Shelf};
@@ -42,6 +44,8 @@ pub struct Program {
     pub(super) plain: HashMap<&'static str, [Vec<u32>; 2]>,
     /// What anybody asks for of what conversations say.
     pub(super) wanted: Wanted,
+    /// Some rules let conversations pass for what is in their streams.
+    pub(super) passes_streams: bool,
     /// Rules about transactions look at streams, too.
     units_look_at_streams: bool,
     /// Of bits and counters.
@@ -70,6 +74,8 @@ pub(super) struct Compiled {
     pub applications: Vec<&'static str>,
     /// What it looks at can grow: it is tried again until that is whole.
     pub grows: bool,
+    /// It asks for an application protocol and nothing else of what is sent: once a direction, when that is known.
+    pub is_about_protocol: bool,
     /// Places count from the start of what is looked at, or lengths are asked: it is not tried across the edges of chunks.
     pub is_absolute: bool,
 }
@@ -336,6 +342,7 @@ impl Making {
             views,
             plain: self.application,
             wanted: Wanted::of(rules.iter().map(|c| &c.rule)),
+            passes_streams: rules.iter().any(passes_streams),
             units_look_at_streams: rules.iter().any(looks_at_stream),
             names,
             rules,
@@ -377,6 +384,7 @@ impl Compiled {
             in_packets,
             in_streams,
             applications: applications(&rule),
+            is_about_protocol: is_about_protocol(&rule),
             grows: buffers().any(|b| bodies.contains(&b)),
             is_absolute: rule.groups.iter().any(|g| g.steps.iter().any(is_absolute)),
             rule,
@@ -438,6 +446,13 @@ fn directions(rule: &Rule) -> std::ops::Range<usize> {
 fn looks_at_stream(c: &Compiled) -> bool {
     let mut groups = c.rule.groups.iter();
     c.kind == Kind::Transaction && groups.any(|g| g.buffer == Buffer::PAYLOAD)
+}
+
+/// Whether a rule lets conversations pass for what is in a stream.
+fn passes_streams(c: &Compiled) -> bool {
+    let is_pass = c.rule.header.action == Action::Pass && c.kind == Kind::Packet;
+    let mut groups = c.rule.groups.iter();
+    is_pass && c.in_streams && groups.any(|g| g.buffer == Buffer::PAYLOAD)
 }
 
 /// A number that a rule keeps as long as its text: FNV-1a with 64 bits (Fowler, Noll and Vo).
@@ -512,31 +527,6 @@ fn applications(rule: &Rule) -> Vec<&'static str> {
     let mut all = all.unwrap_or_default();
     all.dedup();
     all
-}
-
-/// Whether a rule is about addresses and ports and nothing else: Suricata tries such a rule once a direction of a flow, but with every packet where
-/// a list of addresses has a negated item.
-fn is_about_addresses(rule: &Rule) -> bool {
-    let h = &rule.header;
-    let protocol = matches!(
-        h.protocol,
-        Protocol::Ip
-            | Protocol::Ipv4
-            | Protocol::Ipv6
-            | Protocol::Tcp
-            | Protocol::Udp
-            | Protocol::Icmp
-    );
-    protocol
-        && !h.source.has_negation()
-        && !h.destination.has_negation()
-        && rule.groups.is_empty()
-        && rule
-            .tests
-            .iter()
-            .all(|t| matches!(t, Test::Number("ip_proto", _) | Test::SameIp))
-        && rule.asks.is_empty()
-        && rule.flow == Flow::default()
 }
 
 /// Whether a rule looks at payloads of packets, and at streams.

@@ -41,6 +41,10 @@ pub(super) struct Scene<'a> {
     pub counts: Option<&'a Counts>,
     /// What decoders and the stream raised.
     pub events: &'a [&'static str],
+    /// Whether the application protocol is known, or known to be none.
+    pub is_decided: bool,
+    /// Whether that is so since this packet in its direction.
+    pub is_told: bool,
     pub time_ns: i64,
 }
 
@@ -70,6 +74,7 @@ impl Scene<'_> {
     pub fn admits(&self, c: &Compiled) -> bool {
         let rule = &c.rule;
         self.is_of(rule.header.protocol)
+            && (!c.is_about_protocol || self.is_told)
             && (c.applications.is_empty() || c.applications.contains(&self.application))
             && self.is_between(&rule.header)
             && self.flows(&rule.flow)
@@ -145,7 +150,7 @@ impl Scene<'_> {
             Test::Event("app-layer-event", name) => return self.said(name, None),
             Test::Event(_, name) => self.events.contains(&name.as_str()),
             Test::ApplicationProtocol(negated, name) => {
-                !self.application.is_empty() && (self.application == name) != *negated
+                self.is_decided && speaks(self.application, name) != *negated
             }
             Test::Flag(name) => return self.said(name, None),
             Test::AnyNumber(name, numbers) => return self.any_number(name, numbers),
@@ -166,7 +171,9 @@ impl Scene<'_> {
             return yes(number.holds(self.version.into()));
         }
         if name == "dsize" && matches!(self.payload, Payload::None) {
-            return yes(self.packet.is_some() && number.holds(0));
+            return yes(self.packet.is_some()
+                && number.holds(0)
+                && !matches!(number, Number::Not(_)));
         }
         let of_packet = self.packet.and_then(|h| h.number(name));
         let stream = matches!(self.payload, Payload::Stream(_));
@@ -290,6 +297,16 @@ fn is_interface(said: &str, wanted: &[String]) -> bool {
     let mut words = wanted.iter();
     words.next().is_some_and(|w| w == uuid)
         && words.all(|w| Number::parse(w, u16::MAX.into()).is_ok_and(|n| n.holds(version)))
+}
+
+/// Whether an application protocol is one that a rule names: `http` is any version of it, and DCE/RPC goes over SMB, too.
+fn speaks(application: &str, name: &str) -> bool {
+    match name {
+        "http" => matches!(application, "http" | "http2"),
+        "http1" => application == "http",
+        "dcerpc" => matches!(application, "dcerpc" | "smb"),
+        _ => application == name,
+    }
 }
 
 fn yes(held: bool) -> Held {
