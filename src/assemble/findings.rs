@@ -178,8 +178,9 @@ impl Telling {
         (connection, view): (&Connection, &View),
     ) -> Result<Telling> {
         // there may be none to tell now, and some after a reload
-        let notifier = Some(Arc::new(notifier(config, state.path(), tables)?));
-        notifier.clone().map(|n| view.reloader().tells(n));
+        let notifier = Arc::new(notifier(config, state.path(), tables)?);
+        view.reloader().tells(notifier.clone());
+        let notifier = Some(notifier);
         let suppressions = Suppressions::new(&config.suppressions);
         let budget = Budget::new(&config.notify.per_day_max);
         let findings = Findings::new(suppressions, budget, sealer, outbox, notifier.clone());
