@@ -152,16 +152,13 @@ impl Said {
             let high = word(high + 2).zip(word(high)).map(|(b, a)| b << 16 | a);
             Some((high.unwrap_or(0) as u64) << 32 | low as u64)
         };
-        let most = self.limits.items_max;
         let is_unicode = message.get(11).is_some_and(|flags| flags & 0x80 != 0);
         let data = message.get(data_at..).unwrap_or_default();
         match (command, half) {
             // READ_ANDX: whose answer has its length at 10, offset at 12, high part of the length at 14
             (0x2e, 0) => {
                 let read = (file(4).unwrap_or(0), offset(20).unwrap_or(0));
-                if self.more().smb.reads.push(of, read, most) {
-                    self.lose();
-                }
+                self.smb_read(of, read);
             }
             (0x2e, 1) if params.len() >= 24 => {
                 let read = self.more().smb.reads.take(of).unwrap_or((0, 0));
@@ -256,10 +253,7 @@ impl Said {
             (6, 0) => self.smb_close(file(8)),
             // READ: whose answer has its offset at 2, its length at 4; from where, and of which file, the request says
             (8, 0) => {
-                let (read, most) = ((file(16), number(body, 8)), self.limits.items_max);
-                if self.more().smb.reads.push(of, read, most) {
-                    self.lose();
-                }
+                self.smb_read(of, (file(16), number(body, 8)));
             }
             (8, 1) => {
                 let read = self.more().smb.reads.take(of).unwrap_or((0, 0));
@@ -296,6 +290,14 @@ impl Said {
         if let Some(name) = self.more().smb.creates.take(of)
             && self.more().smb.names.push(fid, name, most)
         {
+            self.lose();
+        }
+    }
+
+    /// A file is to be read from a place in it.
+    fn smb_read(&mut self, of: u64, read: (u64, u64)) {
+        let most = self.limits.items_max;
+        if self.more().smb.reads.push(of, read, most) {
             self.lose();
         }
     }
