@@ -242,6 +242,7 @@ fn words_of(line: &[u8]) -> [&[u8]; 3] {
         let blanks = text[end..].iter().take_while(|b| b" \t".contains(b));
         (end, end + blanks.count())
     };
+    // some servers read a request with blanks before it
     let line = line.trim_ascii();
     let (end, next) = cut(line);
     let (first, rest) = (&line[..end], &line[next..]);

@@ -7,6 +7,7 @@ use super::super::settings::{EngineSettings, Settings};
 use super::super::state::{FlowState, Moment, Shared, Verdict};
 use super::about::About;
 use super::alert::Alert;
+use super::carried::Carried;
 use super::costs::Costs;
 use super::flow::{Counts, Flow};
 use super::packet::Headers;
@@ -30,7 +31,7 @@ pub(super) struct Desk {
     list: Vec<u32>,
     /// Rules of the list that matched.
     found: Vec<u32>,
-    trial: Trial,
+    pub trial: Trial,
     hits: Vec<Hit>,
     pub alerts: Vec<Alert>,
     alert_bytes_max: usize,
@@ -443,13 +444,8 @@ impl Desk {
         if held == Held::GivenUp {
             tally.one(Outcome::RulesGivenUp);
         }
-        self.count_evicted(tally);
+        self.trial.count_evicted(tally);
         held
-    }
-
-    /// Counts what gave way in what all shards remember together, whichever of them needed the place.
-    pub fn count_evicted(&self, tally: &mut Tally) {
-        tally.add(Outcome::RuleStatesEvicted, self.shared.take_evicted());
     }
 
     /// A rule matched: what it remembers is changed at once, whether it alerts is judged with the others of the packet.
@@ -503,6 +499,7 @@ impl Desk {
             packet: packet.map(|p| kept(p.packet())).unwrap_or_default(),
             matches: self.trial.matches(&c.rule),
             is_ambiguous: self.first.is_some(),
+            carried: Carried::default(),
         };
         self.hits.push(Hit {
             rule: n,
@@ -511,8 +508,8 @@ impl Desk {
         });
     }
 
-    /// Judges what matched with a packet, in the order of the rules.
-    pub fn settle(&mut self, mut flow: Option<&mut Flow>) {
+    /// Judges what matched with a packet, or where a conversation ends without one, in the order of the rules.
+    pub fn settle(&mut self, mut flow: Option<&mut Flow>, p: Option<&PacketView<'_>>) {
         if self.hits.is_empty() {
             return;
         }
@@ -531,6 +528,11 @@ impl Desk {
                 let state = flow.as_deref_mut().map(|f| &mut f.state);
                 match c.rates.judge(&moment, state, &self.shared) {
                     Verdict::Silent => continue,
+                    // as a rule that passes: those that follow say nothing of the packet
+                    Verdict::Acting(Action::Pass) => {
+                        passed = true;
+                        continue;
+                    }
                     Verdict::Acting(action) => hit.alert.action = action,
                     Verdict::Alert => {}
                 }
@@ -549,6 +551,11 @@ impl Desk {
                 hit.alert.bits = flow.state.bits().to_vec();
                 hit.alert.counters = flow.state.counters().to_vec();
             }
+            hit.alert.carried = match (p, flow.as_deref()) {
+                (Some(p), _) => Carried::of(p),
+                (None, Some(flow)) => Carried::of_end(flow),
+                (None, None) => Carried::default(),
+            };
             self.alerts.push(hit.alert);
         }
         hits.clear();

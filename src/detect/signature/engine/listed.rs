@@ -4,6 +4,7 @@ use super::super::dataset::{Dataset, Listed};
 use super::super::rule::{Compare, Group};
 use super::super::state::ListedValue;
 use super::scene::{Held, Trial};
+use crate::ledger::{Outcome, Tally};
 
 /// What the rule that is tried adds to lists, or takes out.
 pub(super) type Pending = Vec<(Change, ListedValue)>;
@@ -16,6 +17,11 @@ pub(super) enum Change {
 }
 
 impl Trial {
+    /// Counts what gave way in what all shards remember together, whichever of them needed the place.
+    pub fn count_evicted(&self, tally: &mut Tally) {
+        tally.add(Outcome::RuleStatesEvicted, self.shared.take_evicted());
+    }
+
     /// All of the rule holds: lists are changed. False where another shard did it since they were asked.
     pub fn change_lists(&mut self) -> bool {
         if self.is_other {

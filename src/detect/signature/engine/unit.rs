@@ -22,6 +22,8 @@ pub(super) struct Unit {
     shared: usize,
     /// What keywords look at that is no buffer, by the keyword: digests of files, messages.
     parts: Vec<(&'static str, Vec<u8>)>,
+    /// What lines tell of it and no rule looks into.
+    told: Vec<(&'static str, Vec<u8>)>,
     /// What anybody asks for.
     wanted: Wanted,
     /// What alerts may tell of, as it came.
@@ -116,18 +118,20 @@ impl Unit {
                 size_of::<ServerHello>() + hello.random.capacity() + 2 * hello.extensions.capacity()
             }
         });
+        let told = self.told.iter().map(|t| t.1.capacity());
         let parts = self.parts.iter().map(|p| p.1.capacity());
         let words = self.words.iter().map(|w| match &w.1 {
             Cow::Owned(word) => word.capacity(),
             Cow::Borrowed(_) => 0,
         });
-        let beside = later.chain(parts).chain(words).sum::<usize>();
+        let beside = later.chain(parts).chain(words).chain(told).sum::<usize>();
         self.bytes.capacity()
             + beside
             + self.values.capacity() * size_of::<(Buffer, u32, u32)>()
             + self.numbers.capacity() * size_of::<(&str, u64)>()
             + self.words.capacity() * size_of::<(&str, Cow<'_, str>)>()
             + self.parts.capacity() * size_of::<(&str, Vec<u8>)>()
+            + self.told.capacity() * size_of::<(&str, Vec<u8>)>()
             + self.later.capacity() * size_of::<Later>()
             + (self.waiting.capacity() + self.matched.capacity()) * size_of::<u32>()
     }
@@ -260,6 +264,19 @@ impl Unit {
         }
     }
 
+    /// Says what lines tell of it and no rule looks into; more of it than lines tell is left out.
+    pub fn tell(&mut self, name: &'static str, bytes: &[u8]) {
+        if self.told.len() < TELLS_MAX {
+            let kept = bytes[..bytes.len().min(TELL_MAX)].to_vec();
+            self.told.push((name, kept));
+        }
+    }
+
+    /// What lines tell of it and no rule looks into.
+    pub fn tells(&self) -> &[(&'static str, Vec<u8>)] {
+        &self.told
+    }
+
     /// The words of that name.
     pub fn words(&self, name: &str) -> impl Iterator<Item = &str> {
         self.words
@@ -276,5 +293,8 @@ const VALUES_MAX: usize = 1024;
 /// Room that is taken at once.
 const VALUES_FEW: usize = 12;
 const BYTES_FEW: usize = 256;
+/// Things that only lines tell, and bytes of each.
+const TELLS_MAX: usize = 64;
+const TELL_MAX: usize = 1_024;
 /// Things that are kept for alerts.
 const LATER_MAX: usize = 4;
