@@ -156,10 +156,7 @@ impl Said {
         let data = message.get(data_at..).unwrap_or_default();
         match (command, half) {
             // READ_ANDX: whose answer has its length at 10, offset at 12, high part of the length at 14
-            (0x2e, 0) => {
-                let read = (file(4).unwrap_or(0), offset(20).unwrap_or(0));
-                self.smb_read(of, read);
-            }
+            (0x2e, 0) => self.smb_read(of, (file(4).unwrap_or(0), offset(20).unwrap_or(0))),
             (0x2e, 1) if params.len() >= 24 => {
                 let read = self.more().smb.reads.take(of).unwrap_or((0, 0));
                 let bytes = part(word(12), long(10, 14)).unwrap_or_default();
