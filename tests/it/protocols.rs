@@ -18,8 +18,6 @@ const OTHERWISE: &[(u64, u64, &str)] = &[
         "Suricata makes one kind of digest of a file where rules ask for several",
     ),
     (408, 1, "likewise"),
-    (902, 1, "Suricata does not follow FTP to TLS"),
-    (903, 3, "likewise"),
 ];
 
 #[test]

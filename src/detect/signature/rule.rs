@@ -478,7 +478,7 @@ pub enum FlagMode {
     All,
     /// Any of these.
     Any,
-    /// None of these.
+    /// Not all of these.
     None,
 }
 

@@ -99,7 +99,7 @@ impl Desk {
     pub fn packet(
         &mut self,
         p: &PacketView<'_>,
-        flow: Option<(&mut Flow, &At<'_>)>,
+        mut flow: Option<(&mut Flow, &At<'_>)>,
         tally: &mut Tally,
     ) {
         // a fragment is looked at as such: its ports are those of what it is a part of
@@ -112,7 +112,13 @@ impl Desk {
         let has_payload = matches!(p.proto, 1 | 6 | 17 | 58 | 132) && p.fragment.is_none();
         let encrypted = flow.as_ref().is_some_and(|(f, _)| f.is_encrypted);
         let looks = has_payload && !encrypted;
+        let tells = flow.as_mut();
+        let tells = tells.is_some_and(|(f, at)| f.tells_protocol(at.direction, p.payload_len));
         self.mark_packet(p, ports, flow.as_ref().map(|(f, at)| (&**f, *at)), looks);
+        if tells {
+            let about = self.program.protocols.iter();
+            about.for_each(|n| self.marks.mark(*n));
+        }
         if self.marks.is_empty() {
             if let Some((flow, at)) = flow {
                 flow.addresses_done[at.direction] = true;
@@ -159,6 +165,7 @@ impl Desk {
             established: false,
             is_rebuilt: p.frames > 1,
             application: "",
+            is_silent: false,
             packet: Some(Headers { p }),
             payload: match looks {
                 true => Payload::Packet(p.payload()),
@@ -179,6 +186,7 @@ impl Desk {
             scene.direction = Some(at.direction);
             scene.established = at.established;
             scene.application = flow.application;
+            scene.is_silent = flow.silent[at.direction];
             scene.counts = Some(&counts);
             in_stream = at.in_stream;
             about = About::of(flow, p.frame);
@@ -253,6 +261,22 @@ impl Desk {
         self.run(&program, &scene, about, Some(&mut flow.state), false, tally);
         rules.matched.append(&mut self.found);
         raw.put(rules);
+    }
+
+    /// Tries the rules about an application protocol alone, once more when a connection is over that was not closed.
+    pub fn last(&mut self, flow: &mut Flow, direction: usize, tally: &mut Tally) {
+        let program = self.program.clone();
+        let (counts, application) = (flow.counts, flow.heard);
+        let scene = Scene {
+            application,
+            ..flow_scene(flow, direction, true, &counts)
+        };
+        let mut about = About::of(flow, flow.last_frame);
+        about.application = application;
+        self.marks.clear();
+        program.last.iter().for_each(|n| self.marks.mark(*n));
+        self.collect();
+        self.run(&program, &scene, about, Some(&mut flow.state), false, tally);
     }
 
     /// From here on another reading is looked at.
@@ -588,6 +612,7 @@ fn flow_scene<'a>(
         established,
         is_rebuilt: false,
         application: "",
+        is_silent: flow.silent[direction],
         packet: None,
         payload: Payload::None,
         unit: None,

@@ -34,6 +34,10 @@ pub(super) struct Flow {
     pub is_encrypted: bool,
     /// Directions for which rules about addresses were tried.
     pub addresses_done: [bool; 2],
+    /// Directions for which rules about the application protocol alone were tried.
+    pub protocol_done: [bool; 2],
+    /// Directions that tell another application protocol than the conversation's, or none.
+    pub silent: [bool; 2],
     pub session: Option<Box<Connection>>,
     pub talk: Option<Box<Talk>>,
     /// Bytes that were counted for it.
@@ -86,9 +90,18 @@ impl Flow {
         if self.first_asked { [a, b] } else { [b, a] }
     }
 
+    /// Whether it is the first packet of a direction of which it is known what is spoken.
+    pub fn tells_protocol(&mut self, direction: usize, bytes: u32) -> bool {
+        let speaks = self.key.proto != 6 || bytes > 0 || self.counts.stream[direction] > 0;
+        let tells = speaks && !self.application.is_empty() && !self.protocol_done[direction];
+        self.protocol_done[direction] |= tells;
+        tells
+    }
+
     /// Takes back a talk that heard something.
     pub fn hears(&mut self, talk: Box<Talk>) {
         (self.heard, self.is_mute) = (talk.application(), talk.is_mute());
+        self.silent = talk.silent();
         self.has_news = true;
         self.talk = Some(talk);
     }

@@ -508,6 +508,10 @@ impl Reading {
             }
         }
         self.units(flow, None, Some(&mut c), tally);
+        let is_open = c.session.stage == Stage::Established;
+        if is_open && !self.desk.program.last.is_empty() && !flow.heard.is_empty() {
+            (0..2).for_each(|half| self.desk.last(flow, half, tally));
+        }
         // there is no packet that it could be raised of
         self.odd.clear();
         for half in 0..2 {

@@ -27,6 +27,10 @@ pub struct Program {
     pub(super) rules: Vec<Compiled>,
     /// Rules about addresses alone.
     pub(super) addresses: Addresses,
+    /// Rules about the application protocol alone.
+    pub(super) protocols: Vec<u32>,
+    /// Rules about an application protocol and nothing of a packet.
+    pub(super) last: Vec<u32>,
     /// Rules about packets, by [`Wire`].
     pub(super) packets: [PacketRules; WIRES],
     /// What is looked for in the streams of TCP.
@@ -68,6 +72,8 @@ pub(super) struct Compiled {
     pub in_streams: bool,
     /// The application protocol must be one of these; none: any.
     pub applications: Vec<&'static str>,
+    /// Only streams are to be looked at, and it looks at none: Suricata never raises it.
+    pub is_of_no_stream: bool,
     /// What it looks at can grow: it is tried again until that is whole.
     pub grows: bool,
     /// Places count from the start of what is looked at, or lengths are asked: it is not tried across the edges of chunks.
@@ -79,6 +85,8 @@ pub(super) struct Compiled {
 pub(super) enum Kind {
     /// Once a direction of a flow.
     Addresses,
+    /// Once a direction of a flow, when it is known what is spoken.
+    Protocol,
     /// With every packet, or part of a stream.
     Packet,
     /// With every transaction.
@@ -204,6 +212,7 @@ type ViewInMaking = (Vec<Transform>, [Gathering; 2]);
 #[derive(Default)]
 struct Making {
     addresses: Vec<u32>,
+    protocols: Vec<u32>,
     payload: [[Gatherings; 2]; WIRES],
     alien: [[Gatherings; 2]; WIRES],
     plain: [Vec<u32>; WIRES],
@@ -218,6 +227,7 @@ impl Making {
     fn add(&mut self, n: u32, c: &Compiled) {
         match c.kind {
             Kind::Addresses => self.addresses.push(n),
+            Kind::Protocol => self.protocols.push(n),
             Kind::Packet => self.add_packet(n, c),
             Kind::Transaction => self.add_transaction(n, c),
         }
@@ -329,6 +339,12 @@ impl Making {
         }
         Ok(Program {
             addresses: Addresses::new(headers(&self.addresses)),
+            protocols: self.protocols,
+            last: (0..)
+                .zip(&rules)
+                .filter(|(_, c)| is_of_conversation(c))
+                .map(|(n, _)| n)
+                .collect(),
             packets,
             stream,
             stream_plain: self.stream_plain,
@@ -360,6 +376,8 @@ impl Compiled {
             kind = Kind::Transaction;
         } else if is_about_addresses(&rule) {
             kind = Kind::Addresses;
+        } else if is_about_protocol(&rule) {
+            kind = Kind::Protocol;
         }
         let (in_packets, in_streams) = where_it_looks(&rule);
         let bodies = [
@@ -377,6 +395,8 @@ impl Compiled {
             in_packets,
             in_streams,
             applications: applications(&rule),
+            is_of_no_stream: rule.flow.stream == Some(true)
+                && !buffers().any(|b| b == Buffer::PAYLOAD),
             grows: buffers().any(|b| bodies.contains(&b)),
             is_absolute: rule.groups.iter().any(|g| g.steps.iter().any(is_absolute)),
             rule,
@@ -537,6 +557,31 @@ fn is_about_addresses(rule: &Rule) -> bool {
             .all(|t| matches!(t, Test::Number("ip_proto", _) | Test::SameIp))
         && rule.asks.is_empty()
         && rule.flow == Flow::default()
+}
+
+/// Whether a rule names an application protocol and asks for nothing of a packet, a stream or a transaction.
+fn is_of_conversation(c: &Compiled) -> bool {
+    let protocol = matches!(c.rule.header.protocol, Protocol::Application(_));
+    protocol
+        && c.kind == Kind::Packet
+        && c.rule.groups.is_empty()
+        && !c.rule.tests.iter().any(is_of_packet)
+}
+
+/// Whether a rule is about the application protocol and nothing else: Suricata tries such a rule once a direction of a flow.
+fn is_about_protocol(rule: &Rule) -> bool {
+    let is_one = |t: &Test| matches!(t, Test::ApplicationProtocol(..));
+    let flow = Flow {
+        direction: None,
+        ..rule.flow
+    };
+    let protocol = matches!(rule.header.protocol, Protocol::Application(_));
+    !protocol
+        && !rule.tests.is_empty()
+        && rule.tests.iter().all(is_one)
+        && rule.groups.is_empty()
+        && rule.asks.is_empty()
+        && flow == Flow::default()
 }
 
 /// Whether a rule looks at payloads of packets, and at streams.

@@ -32,6 +32,8 @@ pub(super) struct Scene<'a> {
     pub is_rebuilt: bool,
     /// The application protocol; empty: not known yet.
     pub application: &'a str,
+    /// What this direction says told another one, or none.
+    pub is_silent: bool,
     /// The packet, where there is one.
     pub packet: Option<Headers<'a>>,
     pub payload: Payload<'a>,
@@ -73,6 +75,7 @@ impl Scene<'_> {
             && (c.applications.is_empty() || c.applications.contains(&self.application))
             && self.is_between(&rule.header)
             && self.flows(&rule.flow)
+            && !c.is_of_no_stream
     }
 
     fn is_of(&self, protocol: Protocol) -> bool {
@@ -145,7 +148,12 @@ impl Scene<'_> {
             Test::Event("app-layer-event", name) => return self.said(name, None),
             Test::Event(_, name) => self.events.contains(&name.as_str()),
             Test::ApplicationProtocol(negated, name) => {
-                !self.application.is_empty() && (self.application == name) != *negated
+                let own = if self.is_silent {
+                    "failed"
+                } else {
+                    self.application
+                };
+                self.is_told() && (own == name) != *negated
             }
             Test::Flag(name) => return self.said(name, None),
             Test::AnyNumber(name, numbers) => return self.any_number(name, numbers),
@@ -165,8 +173,8 @@ impl Scene<'_> {
         if name == "l3_proto" {
             return yes(number.holds(self.version.into()));
         }
-        if name == "dsize" && matches!(self.payload, Payload::None) {
-            return yes(self.packet.is_some() && number.holds(0));
+        if name == "dsize" {
+            return yes(self.dsize(number));
         }
         let of_packet = self.packet.and_then(|h| h.number(name));
         let stream = matches!(self.payload, Payload::Stream(_));
@@ -181,6 +189,26 @@ impl Scene<'_> {
                 }
                 lacking(unit)
             }
+        }
+    }
+
+    /// Whether it is known what this direction speaks.
+    fn is_told(&self) -> bool {
+        let spoke = |c: &Counts| self.direction.is_none_or(|d| c.stream[d] > 0);
+        let has_payload = matches!(self.payload, Payload::Packet([_, ..]) | Payload::Stream(_));
+        let is_told = has_payload || self.proto != 6 || self.counts.is_none_or(spoke);
+        is_told && !self.application.is_empty()
+    }
+
+    /// The length of a payload that is not looked at is not asked for, but where it may be none.
+    fn dsize(&self, number: Number) -> bool {
+        let Some(bytes) = self.packet.and_then(|h| h.number("dsize")) else {
+            return false;
+        };
+        match (self.payload, number) {
+            (Payload::Packet([_, ..]), _) => number.holds(bytes),
+            (_, Number::Less(_) | Number::AtMost(_) | Number::Equal(0)) => number.holds(bytes),
+            _ => false,
         }
     }
 
@@ -447,7 +475,8 @@ impl Trial {
 
     fn payload(&mut self, c: &Compiled, n: usize, group: &Group, scene: &Scene<'_>) -> Held {
         match scene.payload {
-            Payload::None => Held::No,
+            // what must not be there is asked of payloads, too
+            Payload::None | Payload::Packet([]) => Held::No,
             Payload::Packet(bytes) => self.outcome((n, bytes, 0), |m| m.run(group, bytes)),
             Payload::Stream(chunk) => {
                 let (fresh, start) = (chunk.fresh(), chunk.fresh_start());

@@ -13,8 +13,6 @@ use std::collections::VecDeque;
 #[derive(Debug, Default)]
 pub(super) struct Http {
     bodies: [Body; 2],
-    /// Bytes that came with the message that told the protocol.
-    pub unread: Vec<(usize, Vec<u8>)>,
     /// Names of what was asked for and not answered yet, where rules ask for names of files.
     asked: VecDeque<Vec<u8>>,
 }
