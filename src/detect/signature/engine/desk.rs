@@ -1,13 +1,13 @@
 //! Which rules match what is looked at, and which of them alert.
 
-use super::super::buffer::Buffer;
 use super::super::header::Action;
 use super::super::matcher::Matcher;
 use super::super::settings::{EngineSettings, Settings};
 use super::super::state::{FlowState, Moment, Shared, Verdict};
+use super::about::{About, flow_scene, looks_at_payload};
 use super::alert::Alert;
 use super::costs::Costs;
-use super::flow::{Counts, Flow, Key};
+use super::flow::Flow;
 use super::packet::Headers;
 use super::patterns::Marks;
 use super::program::{Compiled, Kind, Program};
@@ -36,6 +36,8 @@ pub(super) struct Desk {
     /// The hits of the first reading, while another one is looked at: that changes nothing.
     first: Option<Vec<Hit>>,
     pub costs: Costs,
+    /// The packet that is looked at carries another one.
+    pub is_tunnel: bool,
 }
 
 /// A rule that matched, before it is known whether it alerts.
@@ -78,6 +80,7 @@ impl Desk {
             alerts: vec![],
             alert_bytes_max: settings.alert_bytes_max,
             first: None,
+            is_tunnel: false,
         }
     }
 
@@ -111,7 +114,7 @@ impl Desk {
         // of other protocols, and of fragments, rules see headers alone
         let has_payload = matches!(p.proto, 1 | 6 | 17 | 58 | 132) && p.fragment.is_none();
         let encrypted = flow.as_ref().is_some_and(|(f, _)| f.is_encrypted);
-        let looks = has_payload && !encrypted;
+        let looks = has_payload && !encrypted && !self.is_tunnel;
         let tells = flow.as_mut();
         let tells = tells.is_some_and(|(f, at)| f.tells_protocol(at.direction, p.payload_len));
         self.mark_packet(p, ports, flow.as_ref().map(|(f, at)| (&**f, *at)), looks);
@@ -565,60 +568,5 @@ impl Desk {
         }
         hits.clear();
         self.hits = hits;
-    }
-}
-
-/// What an alert says beside what was looked at.
-#[derive(Clone, Copy, Debug, Default)]
-struct About {
-    frame: u64,
-    application: &'static str,
-    /// What the number of the conversation is made of.
-    flow: Option<(Key, i64)>,
-    transaction: Option<u64>,
-}
-
-impl About {
-    fn of(flow: &Flow, frame: u64) -> Self {
-        About {
-            frame,
-            application: flow.application,
-            flow: Some((flow.key, flow.counts.began_ns)),
-            transaction: None,
-        }
-    }
-}
-
-fn looks_at_payload(c: &Compiled) -> bool {
-    let mut groups = c.rule.groups.iter();
-    groups.any(|g| g.buffer == Buffer::PAYLOAD)
-}
-
-/// A conversation as a rule sees it in one direction, without a packet.
-fn flow_scene<'a>(
-    flow: &Flow,
-    direction: usize,
-    established: bool,
-    counts: &'a Counts,
-) -> Scene<'a> {
-    let ends = flow.ends();
-    let (from, to) = (ends[direction], ends[1 - direction]);
-    Scene {
-        addrs: [from.0, to.0],
-        ports: [from.1, to.1],
-        proto: flow.key.proto,
-        version: if from.0.is_v4() { 4 } else { 6 },
-        direction: Some(direction),
-        established,
-        is_rebuilt: false,
-        application: "",
-        is_silent: flow.silent[direction],
-        packet: None,
-        payload: Payload::None,
-        unit: None,
-        other: None,
-        counts: Some(counts),
-        events: &[],
-        time_ns: flow.last_ns,
     }
 }

@@ -205,10 +205,8 @@ impl Key {
             (src_port, dst_port) = (number, number);
         }
         let tunnels = p.envelope.tunnels.as_slice();
-        let scope = scope(p.envelope.vlans.as_slice());
-        let scope = tunnels
-            .last()
-            .map_or(scope, |t| scope ^ t.id.rotate_left(8) ^ t.kind as u32);
+        // of tunnels only their number tells conversations apart, as in Suricata: the two directions may have ids of their own
+        let scope = scope(p.envelope.vlans.as_slice()) ^ (tunnels.len() as u32) << 24;
         Self::between((p.src, src_port), (p.dst, dst_port), p.proto, scope)
     }
 

@@ -3,6 +3,7 @@
 //! Owns: a flow table of its own, because what rules call a flow, its directions and its state decides what they match; the prefilters; the
 //! confirmation of rules. Never: dissecting, putting segments in order, parsing (that is `reassemble`), files.
 
+mod about;
 mod addresses;
 mod ahead;
 mod alert;
@@ -236,9 +237,18 @@ impl Engine {
         self.ahead.comes(glance, &self.flows);
     }
 
+    /// Takes a packet that carries another one: rules see its headers alone, as in Suricata.
+    pub fn tunnel(&mut self, p: &PacketView<'_>, tally: &mut Tally) {
+        self.reading.desk.is_tunnel = true;
+        self.packet(p, tally);
+        self.reading.desk.is_tunnel = false;
+    }
+
     /// Takes a packet, whole or a fragment. Its time must have been passed.
     pub fn packet(&mut self, p: &PacketView<'_>, tally: &mut Tally) {
-        if p.fragment.is_some() {
+        // Suricata has conversations of these alone
+        let has_flow = matches!(p.proto, 1 | 6 | 17 | 50 | 58 | 132);
+        if p.fragment.is_some() || !has_flow {
             self.reading.desk.packet(p, None, tally);
             self.reading.odd(p, None, tally);
             self.reading.desk.settle(None);
@@ -381,7 +391,7 @@ impl Reading {
     /// A packet of a conversation without a stream.
     fn datagram(&mut self, flow: &mut Flow, at: &At<'_>, tally: &mut Tally) {
         let p = at.p;
-        let is_heard = !flow.is_deaf && !flow.is_mute;
+        let is_heard = !flow.is_deaf && !flow.is_mute && !self.desk.is_tunnel;
         if matches!(p.transport, Transport::Ports { .. }) && p.payload_len > 0 && is_heard {
             let wanted = &self.desk.program.wanted;
             let talk = flow.talk.take();

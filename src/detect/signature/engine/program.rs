@@ -1,7 +1,7 @@
 //! Rules arranged for packets: in the order in which they are tried, and by what has to be seen before one is.
 
 use super::super::buffer::{Buffer, BufferKind};
-use super::super::header::{Action, Direction, Protocol};
+use super::super::header::{Action, Direction};
 use super::super::list::RangeSet;
 use super::super::lists::Tuning;
 use super::super::number::Number;
@@ -12,7 +12,7 @@ use super::super::state::{Memory, Names, Rates};
 use super::super::transform::Transforms;
 use super::addresses::Addresses;
 use super::groups::{Gatherings, Groups};
-use super::kinds::{event_of, is_of_packet, is_of_transaction};
+use super::kinds::*;
 use super::patterns::{Gathering, Patterns};
 use super::ports::Ports;
 use super::shelf::{Cache, CacheUse, Shelf};
@@ -481,147 +481,6 @@ fn order(rule: &Rule) -> (u8, u8, u8) {
         (true, true) => 3,
     };
     (action, bits, rule.about.priority.unwrap_or(PRIORITY))
-}
-
-/// The application protocols of a rule: that of its header, else those that fill its buffers.
-fn applications(rule: &Rule) -> Vec<&'static str> {
-    if let Protocol::Application(name) = rule.header.protocol {
-        return match name {
-            "http" => vec!["http", "http2"],
-            "http1" => vec!["http"],
-            "dcerpc" => vec!["dcerpc", "smb"],
-            other => vec![other],
-        };
-    }
-    let mut all: Option<Vec<&'static str>> = None;
-    let narrow = |names: &'static [&'static str], all: &mut Option<Vec<&'static str>>| {
-        if names.is_empty() {
-            return;
-        }
-        let mut names = names.to_vec();
-        if names.contains(&"http") {
-            names.push("http2");
-        }
-        match all {
-            None => *all = Some(names),
-            Some(all) => all.retain(|n| names.contains(n)),
-        }
-    };
-    for group in &rule.groups {
-        narrow(group.buffer.info().protocols, &mut all);
-    }
-    for test in &rule.tests {
-        match test {
-            Test::Number(name, _)
-            | Test::Word(name, ..)
-            | Test::Flag(name)
-            | Test::AnyNumber(name, _)
-            | Test::Digest(name, ..) => {
-                narrow(super::super::keyword::protocols_of(name), &mut all);
-            }
-            Test::Modbus(_) => narrow(&["modbus"], &mut all),
-            Test::Event("app-layer-event", name) => {
-                let family = name.split_once('.').map(|(family, _)| family);
-                if let Some(known) = family.and_then(super::super::header::application) {
-                    all = Some(vec![known]);
-                }
-            }
-            _ => {}
-        }
-    }
-    let mut all = all.unwrap_or_default();
-    all.dedup();
-    all
-}
-
-/// Whether a rule is about addresses and ports and nothing else: Suricata tries such a rule once a direction of a flow, but with every packet where
-/// a list of addresses has a negated item.
-fn is_about_addresses(rule: &Rule) -> bool {
-    let h = &rule.header;
-    let protocol = matches!(
-        h.protocol,
-        Protocol::Ip
-            | Protocol::Ipv4
-            | Protocol::Ipv6
-            | Protocol::Tcp
-            | Protocol::Udp
-            | Protocol::Icmp
-    );
-    protocol
-        && !h.source.has_negation()
-        && !h.destination.has_negation()
-        && rule.groups.is_empty()
-        && rule
-            .tests
-            .iter()
-            .all(|t| matches!(t, Test::Number("ip_proto", _) | Test::SameIp))
-        && rule.asks.is_empty()
-        && rule.flow == Flow::default()
-}
-
-/// Whether a rule names an application protocol and asks for nothing of a packet, a stream or a transaction.
-fn is_of_conversation(c: &Compiled) -> bool {
-    let protocol = matches!(c.rule.header.protocol, Protocol::Application(_));
-    protocol
-        && c.kind == Kind::Packet
-        && c.rule.groups.is_empty()
-        && !c.rule.tests.iter().any(is_of_packet)
-}
-
-/// Whether a rule is about the application protocol and nothing else: Suricata tries such a rule once a direction of a flow.
-fn is_about_protocol(rule: &Rule) -> bool {
-    let is_one = |t: &Test| matches!(t, Test::ApplicationProtocol(..));
-    let flow = Flow {
-        direction: None,
-        ..rule.flow
-    };
-    let protocol = matches!(rule.header.protocol, Protocol::Application(_));
-    !protocol
-        && !rule.tests.is_empty()
-        && rule.tests.iter().all(is_one)
-        && rule.groups.is_empty()
-        && rule.asks.is_empty()
-        && flow == Flow::default()
-}
-
-/// Whether a rule looks at payloads of packets, and at streams.
-fn where_it_looks(rule: &Rule) -> (bool, bool) {
-    match rule.header.protocol {
-        Protocol::TcpPacket => return (true, false),
-        Protocol::TcpStream => return (false, true),
-        _ => {}
-    }
-    match rule.flow.stream {
-        Some(true) => return (false, true),
-        Some(false) => return (true, false),
-        None => {}
-    }
-    if rule.tests.iter().any(is_of_packet)
-        || rule
-            .groups
-            .iter()
-            .any(|g| g.buffer.info().kind == BufferKind::PacketHeader)
-    {
-        return (true, false);
-    }
-    let placed = rule.contents().any(|(buffer, c)| {
-        buffer == Buffer::PAYLOAD && (c.offset.is_some() || c.depth.is_some() || c.startswith)
-    });
-    (placed, true)
-}
-
-/// Whether a step counts from the start of what is looked at, or asks for its length.
-fn is_absolute(step: &Step) -> bool {
-    match step {
-        Step::Content(c) => c.endswith,
-        Step::Pcre(p) => !p.relative,
-        Step::ByteTest(t) => !t.relative,
-        Step::ByteJump(j) => !j.relative || j.from != JumpFrom::Here,
-        Step::ByteExtract(e) => !e.relative,
-        Step::ByteMath(m) => !m.relative,
-        Step::IsDataAt(_) | Step::Length(_) => true,
-        Step::Base64Decode(b) => !b.relative,
-    }
 }
 
 /// Of rules that say none.

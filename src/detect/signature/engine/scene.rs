@@ -13,6 +13,7 @@ use super::flow::Counts;
 use super::packet::{Headers, checksum};
 use super::program::Compiled;
 use super::raw::Chunk;
+use super::talk;
 use super::unit::Unit;
 use crate::model::{Addr, EVIDENCE_MATCH_BYTES_MAX, EVIDENCE_MATCHES_MAX, EvidenceMatch};
 use std::sync::Arc;
@@ -256,6 +257,13 @@ impl Scene<'_> {
         let Some(unit) = self.unit else {
             return Held::No;
         };
+        if name == "http2.settings" {
+            let is = |said: &str| words.iter().any(|w| talk::is_setting(said, w));
+            return match unit.words(name).any(is) {
+                true => Held::Yes,
+                false => lacking(unit),
+            };
+        }
         if name == "dce_iface" {
             return match unit.words(name).any(|said| is_interface(said, words)) {
                 true => Held::Yes,

@@ -167,7 +167,7 @@ impl Said {
         }
         unit.add(PROTOCOL, version);
         unit.add(REQUEST_LINE, fields.line);
-        let of_field = fields.get("host");
+        let of_field = fields.get("host").or_else(|| fields.get(":authority"));
         let of_target = uri::host(target).or((method == b"CONNECT").then_some(target));
         if let Some(raw) = of_target.or(of_field) {
             unit.add(HOST, &without_port(raw).to_ascii_lowercase());

@@ -4,6 +4,7 @@ mod asn;
 mod dce;
 mod dns;
 mod files;
+mod frames;
 mod ftp;
 mod heads;
 mod http;
@@ -21,6 +22,7 @@ mod upgrade;
 mod uri;
 
 pub(super) use dns::records as dns_records;
+pub(super) use frames::is_setting;
 pub(super) use tls::told_later;
 
 use super::super::buffer::Buffer;
@@ -471,6 +473,12 @@ impl Visitor for Sink<'_> {
             Message::TlsServerHello(hello) => said.server_hello(half, hello),
             Message::TlsCertificate { place, der } => said.certificate(half, *place, der),
             Message::Dns(dns) => said.dns(half, dns.bytes),
+            Message::Http2Frame {
+                kind,
+                flags,
+                stream,
+                payload,
+            } => said.frame(half, *kind, *flags, *stream, payload),
             Message::Other(bytes) => said.bytes(half, bytes),
         }
     }
