@@ -205,16 +205,19 @@ const SHAPES: [Shape; 3] = [
         exporters: 4,
         templates: 2,
         datagrams: 8_000,
+        ports_times: 1,
     },
     Shape {
         exporters: 4,
         templates: 4,
         datagrams: 40_000,
+        ports_times: 1,
     },
     Shape {
         exporters: 10_000,
         templates: 4,
         datagrams: 40_000,
+        ports_times: 1,
     },
 ];
 const PASSES: usize = 7;

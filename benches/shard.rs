@@ -3,7 +3,8 @@
 //! 100,000 prefixes, 2,000 name rules, 200 port and 200 address rules, 500 interfaces, two QoS policies.
 //!
 //! `cargo bench --bench shard [-- v5|v9|ipfix] [many]`: medians of seven rounds of CPU time. `many`: 10,000 exporters of four
-//! templates beside four of four, in turn, so that what else runs meets both. `talkers`: the whole path with talkers and without, in turn;
+//! templates beside four of four, and beside four with so many ports that their flows share as few usage keys, in turn, so that what
+//! else runs meets all. `talkers`: the whole path with talkers and without, in turn;
 //! `detectors`: with all detectors and without, in 40 s.
 
 mod everything;
@@ -27,6 +28,8 @@ const DETECTORS_ROUNDS: usize = 5;
 /// Records a second that the whole path is to reach with all detectors.
 const BAR: u64 = 1_200_000;
 const BUNDLE_ROWS: u64 = 100_000;
+/// Four exporters with this many times as many ports share about as few usage keys as 10,000 do.
+const PORTS_TIMES: u32 = 512;
 
 fn main() {
     let args: Vec<String> = std::env::args()
@@ -38,9 +41,16 @@ fn main() {
         exporters,
         templates,
         datagrams: 40_000,
+        ports_times: 1,
     };
     let shapes = match has("many") {
-        true => vec![shape(4, 4), shape(10_000, 4)],
+        true => {
+            let wide = Shape {
+                ports_times: PORTS_TIMES,
+                ..shape(4, 4)
+            };
+            vec![shape(4, 4), shape(10_000, 4), wide]
+        }
         false => vec![shape(4, 2)],
     };
     println!(
@@ -100,6 +110,7 @@ fn talkers() {
                 exporters: 4,
                 templates: 2,
                 datagrams: 40_000,
+                ports_times: 1,
             },
         );
         for compression in [Compression::None, Compression::Lz4] {
@@ -140,6 +151,7 @@ fn detectors(wanted: &dyn Fn(&str) -> bool) {
         exporters: 4,
         templates: 2,
         datagrams: 40_000,
+        ports_times: 1,
     };
     for (name, profile) in PROFILES.iter().filter(|(name, _)| wanted(name)) {
         for (network, answered) in [("busy", false), ("calm", true)] {

@@ -22,6 +22,8 @@ pub struct Shape {
     pub exporters: u32,
     pub templates: u16,
     pub datagrams: usize,
+    /// Times as many ports as usual.
+    pub ports_times: u32,
 }
 
 /// One datagram with its exporter.
@@ -67,6 +69,7 @@ impl Load {
         let habits = Habits {
             templates: shape.templates,
             templates_every: CYCLE,
+            ports_times: shape.ports_times,
             ..habits
         };
         let mut export = Export::default();

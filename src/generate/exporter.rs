@@ -44,6 +44,8 @@ pub struct Habits {
     /// Flows come with their answers, between clients and servers of a network in which nothing is amiss; else each by itself, from
     /// few busy and many rare hosts.
     pub answered: bool,
+    /// How many times as many ports and uplinks its kind of device has.
+    pub ports_times: u32,
     /// Agent address in sFlow datagrams.
     pub agent: Addr,
 }
@@ -59,6 +61,7 @@ impl Default for Habits {
             datagram_max: 1400,
             both_directions: false,
             answered: false,
+            ports_times: 1,
             agent: Addr::from_v4([192, 0, 2, 1]),
         }
     }
@@ -205,6 +208,15 @@ impl Exporter {
     }
 
     pub(super) fn site(&self) -> Site {
+        let Site { access, uplinks } = self.usual_site();
+        let more = self.habits.ports_times.saturating_sub(1);
+        Site {
+            access: (access.0, access.1 * (1 + more)),
+            uplinks: (uplinks.0 + access.1 * more, uplinks.1 * (1 + more)),
+        }
+    }
+
+    fn usual_site(&self) -> Site {
         match self.profile {
             Profile::EdgeSwitch => Site {
                 access: (1, 24),

@@ -20,10 +20,26 @@ const OTHERWISE: &[(u64, u64, &str)] = &[
     (408, 1, "likewise"),
 ];
 
+/// The same of `pieces.py`.
+const PIECES_OTHERWISE: &[(u64, u64, &str)] = &[
+    (3, 1, "Suricata looks twice at what lies behind a hole"),
+    (6, 1, "likewise"),
+];
+
 #[test]
 fn rarer_conditions_hold_as_often_as_with_suricata() {
+    as_often_as_with_suricata("protocols", OTHERWISE);
+}
+
+/// Streams with holes, packets without payload, what passes, and protocols that are told (`tests/signatures/pieces.py`).
+#[test]
+fn pieces_and_places_are_looked_at_as_often_as_with_suricata() {
+    as_often_as_with_suricata("pieces", PIECES_OTHERWISE);
+}
+
+fn as_often_as_with_suricata(name: &str, otherwise: &[(u64, u64, &str)]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/signatures");
-    let text = std::fs::read_to_string(folder.join("protocols.json")).expect("counts");
+    let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).expect("counts");
     let mut wanted: BTreeMap<u64, u64> = BTreeMap::new();
     let recorded: BTreeMap<String, u64> = serde_json::from_str(&text).expect("counts");
     wanted.extend(
@@ -31,10 +47,10 @@ fn rarer_conditions_hold_as_often_as_with_suricata() {
             .iter()
             .map(|(sid, n)| (sid.parse::<u64>().expect("a sid"), *n)),
     );
-    wanted.extend(OTHERWISE.iter().map(|(sid, n, _)| (*sid, *n)));
+    wanted.extend(otherwise.iter().map(|(sid, n, _)| (*sid, *n)));
     wanted.retain(|_, n| *n > 0);
-    let rules = folder.join("protocols.rules");
-    let capture = folder.join("protocols.pcap");
+    let rules = folder.join(format!("{name}.rules"));
+    let capture = folder.join(format!("{name}.pcap"));
     let one = alerts(&rules, &capture, &["-k", "none"]);
     let four = alerts(&rules, &capture, &["-k", "none", "--shards", "4"]);
     assert_eq!(one, four, "the number of shards changes nothing");

@@ -110,8 +110,8 @@ impl Matcher {
             Step::Pcre(pcre) => return self.pcre(pcre, after, bytes, end),
             Step::ByteTest(test) => self.byte_test(test, bytes, end).then_some(end),
             Step::ByteJump(jump) => self.byte_jump(jump, bytes, end),
-            Step::ByteExtract(extract) => self.byte_extract(extract, bytes, end).map(|()| end),
-            Step::ByteMath(math) => self.byte_math(math, bytes, end).map(|()| end),
+            Step::ByteExtract(extract) => self.byte_extract(extract, bytes, end),
+            Step::ByteMath(math) => self.byte_math(math, bytes, end),
             Step::IsDataAt(at) => self.is_data_at(at, bytes, end).then_some(end),
             Step::Length(number) => {
                 return if number.holds(bytes.len() as u64) {
@@ -337,26 +337,24 @@ impl Matcher {
         (to <= length).then(|| usize::try_from(to).unwrap_or(0))
     }
 
-    fn byte_extract(&mut self, extract: &ByteExtract, bytes: &[u8], end: usize) -> Option<()> {
+    /// Keeps a number; what follows goes on behind it.
+    fn byte_extract(&mut self, extract: &ByteExtract, bytes: &[u8], end: usize) -> Option<usize> {
         let place = (extract.relative, extract.offset);
-        let (number, _) = self.number(bytes, end, place, extract.bytes.into(), extract.encoding)?;
+        let (number, size) =
+            self.number(bytes, end, place, extract.bytes.into(), extract.encoding)?;
         let mut number = masked(number, extract.bitmask).wrapping_mul(extract.multiplier.into());
         if let Some(align) = extract.align {
             number = number.checked_next_multiple_of(align.into())?;
         }
         *self.variables.get_mut(usize::from(extract.variable))? = number;
-        Some(())
+        behind(end, place, size)
     }
 
-    fn byte_math(&mut self, math: &ByteMath, bytes: &[u8], end: usize) -> Option<()> {
+    /// Keeps what is made of a number; what follows goes on behind it.
+    fn byte_math(&mut self, math: &ByteMath, bytes: &[u8], end: usize) -> Option<usize> {
         let size = self.value(math.bytes);
-        let (number, _) = self.number(
-            bytes,
-            end,
-            (math.relative, math.offset),
-            size,
-            math.encoding,
-        )?;
+        let place = (math.relative, math.offset);
+        let (number, taken) = self.number(bytes, end, place, size, math.encoding)?;
         let by = u64::try_from(self.value(math.value)).ok()?;
         let made = match math.operator {
             Operator::Add => number.wrapping_add(by),
@@ -373,7 +371,7 @@ impl Matcher {
                 .unwrap_or(0),
         };
         *self.variables.get_mut(usize::from(math.variable))? = masked(made, math.bitmask);
-        Some(())
+        behind(end, place, taken)
     }
 
     fn is_data_at(&self, at: &IsDataAt, bytes: &[u8], end: usize) -> bool {
@@ -406,8 +404,8 @@ fn counted_from(after: &[Step]) -> bool {
             Step::Pcre(p) => (p.relative, !p.negated),
             Step::ByteTest(t) => (t.relative, false),
             Step::ByteJump(j) => (j.relative, true),
-            Step::ByteExtract(e) => (e.relative, false),
-            Step::ByteMath(m) => (m.relative, false),
+            Step::ByteExtract(e) => (e.relative, true),
+            Step::ByteMath(m) => (m.relative, true),
             Step::IsDataAt(i) => (i.relative, false),
             Step::Base64Decode(b) => (b.relative, false),
             Step::Asn1(a) => (a.relative, false),
@@ -421,6 +419,17 @@ fn counted_from(after: &[Step]) -> bool {
         }
     }
     false
+}
+
+/// Where a number ends that is at a place.
+fn behind(end: usize, (relative, offset): (bool, i64), size: usize) -> Option<usize> {
+    let base = if relative {
+        i64::try_from(end).ok()?
+    } else {
+        0
+    };
+    let start = usize::try_from(base.checked_add(offset)?).ok()?;
+    start.checked_add(size)
 }
 
 /// The first place of a content between two offsets.
@@ -648,9 +657,22 @@ mod tests {
             "byte_math:bytes 1, offset 0, oper *, rvalue 2, result r; byte_test:1,=,r,1;",
             b"\x02\x04",
         );
+        // what is relative goes on behind the number
+        matches(
+            "byte_extract:1,1,n; content:\"z\"; distance:n; within:1;",
+            b"z\x02xxz",
+        );
+        fails(
+            "content:\"a\"; byte_extract:1,0,n,relative; content:\"z\"; distance:0; within:1;",
+            b"axxz",
+        );
+        matches(
+            "byte_math:bytes 1, offset 0, oper +, rvalue 1, result r; content:\"z\"; distance:r; within:1;",
+            b"\x01xxz",
+        );
         matches(
             "content:\"a\"; byte_extract:1,0,n,relative; isdataat:n,relative;",
-            b"a\x03xx",
+            b"a\x03xxx",
         );
     }
 

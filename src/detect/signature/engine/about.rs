@@ -50,6 +50,8 @@ pub(super) fn flow_scene<'a>(
         is_rebuilt: false,
         application: "",
         is_silent: flow.silent[direction],
+        is_decided: flow.is_decided(),
+        is_told: false,
         packet: None,
         payload: Payload::None,
         unit: None,

@@ -58,6 +58,8 @@ pub(super) struct At<'a> {
     pub in_stream: bool,
     /// The conversation was established before it.
     pub established: bool,
+    /// It is the first in its direction of which the application protocol is known.
+    pub is_told: bool,
 }
 
 impl Desk {
@@ -102,7 +104,7 @@ impl Desk {
     pub fn packet(
         &mut self,
         p: &PacketView<'_>,
-        mut flow: Option<(&mut Flow, &At<'_>)>,
+        flow: Option<(&mut Flow, &At<'_>)>,
         tally: &mut Tally,
     ) {
         // a fragment is looked at as such: its ports are those of what it is a part of
@@ -115,13 +117,7 @@ impl Desk {
         let has_payload = matches!(p.proto, 1 | 6 | 17 | 58 | 132) && p.fragment.is_none();
         let encrypted = flow.as_ref().is_some_and(|(f, _)| f.is_encrypted);
         let looks = has_payload && !encrypted && !self.is_tunnel;
-        let tells = flow.as_mut();
-        let tells = tells.is_some_and(|(f, at)| f.tells_protocol(at.direction, p.payload_len));
         self.mark_packet(p, ports, flow.as_ref().map(|(f, at)| (&**f, *at)), looks);
-        if tells {
-            let about = self.program.protocols.iter();
-            about.for_each(|n| self.marks.mark(*n));
-        }
         if self.marks.is_empty() {
             if let Some((flow, at)) = flow {
                 flow.addresses_done[at.direction] = true;
@@ -170,7 +166,7 @@ impl Desk {
             application: "",
             is_silent: false,
             packet: Some(Headers { p }),
-            payload: match looks {
+            payload: match looks && p.payload_len > 0 {
                 true => Payload::Packet(p.payload()),
                 false => Payload::None,
             },
@@ -178,6 +174,8 @@ impl Desk {
             other: None,
             counts: None,
             events,
+            is_decided: false,
+            is_told: false,
             time_ns: p.time_ns,
         };
         let (mut in_stream, mut state) = (false, None);
@@ -190,6 +188,7 @@ impl Desk {
             scene.established = at.established;
             scene.application = flow.application;
             scene.is_silent = flow.silent[at.direction];
+            (scene.is_decided, scene.is_told) = (flow.is_decided(), at.is_told);
             scene.counts = Some(&counts);
             in_stream = at.in_stream;
             about = About::of(flow, p.frame);

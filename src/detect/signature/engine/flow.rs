@@ -34,8 +34,6 @@ pub(super) struct Flow {
     pub is_encrypted: bool,
     /// Directions for which rules about addresses were tried.
     pub addresses_done: [bool; 2],
-    /// Directions for which rules about the application protocol alone were tried.
-    pub protocol_done: [bool; 2],
     /// Directions that tell another application protocol than the conversation's, or none.
     pub silent: [bool; 2],
     pub session: Option<Box<Connection>>,
@@ -46,6 +44,8 @@ pub(super) struct Flow {
     pub is_deaf: bool,
     /// Nothing that it still says is read.
     pub is_mute: bool,
+    /// Directions in which it was told to rules which application protocol it is, or that it is none.
+    pub told: [bool; 2],
     /// It said something that rules were not tried with.
     pub has_news: bool,
     /// The application protocol as it was heard.
@@ -90,20 +90,36 @@ impl Flow {
         if self.first_asked { [a, b] } else { [b, a] }
     }
 
-    /// Whether it is the first packet of a direction of which it is known what is spoken.
-    pub fn tells_protocol(&mut self, direction: usize, bytes: u32) -> bool {
-        let speaks = self.key.proto != 6 || bytes > 0 || self.counts.stream[direction] > 0;
-        let tells = speaks && !self.application.is_empty() && !self.protocol_done[direction];
-        self.protocol_done[direction] |= tells;
-        tells
-    }
-
     /// Takes back a talk that heard something.
     pub fn hears(&mut self, talk: Box<Talk>) {
         (self.heard, self.is_mute) = (talk.application(), talk.is_mute());
         self.silent = talk.silent();
         self.has_news = true;
         self.talk = Some(talk);
+    }
+
+    /// Rules about packets see the application protocol that was heard so far.
+    pub fn sees_application(&mut self) {
+        if self.application != self.heard {
+            (self.application, self.told) = (self.heard, [false; 2]);
+        }
+    }
+
+    /// Whether what it says is known, or known to be nothing known.
+    pub fn is_decided(&self) -> bool {
+        !self.application.is_empty() || self.is_mute || self.key.proto != TCP
+    }
+
+    /// Whether a packet in a direction is the first that can tell rules which application protocol it is: its side said something, and
+    /// that was understood or not. Datagrams that nobody understands tell so each.
+    pub fn is_told_now(&mut self, direction: usize) -> bool {
+        if self.key.proto != TCP && self.application.is_empty() {
+            return true;
+        }
+        let said = self.counts.stream[direction] > 0 || self.key.proto != TCP;
+        let now = !self.told[direction] && said && self.is_decided();
+        self.told[direction] |= now;
+        now
     }
 
     /// Source and destination port in a direction.
@@ -117,6 +133,8 @@ impl Flow {
         }
     }
 }
+
+const TCP: u8 = 6;
 
 /// What a TCP connection keeps.
 #[derive(Debug, Default)]

@@ -18,6 +18,8 @@ pub(super) struct Hearing<'a> {
     pub raw_bytes: &'a mut usize,
     pub spare: &'a mut Spare,
     pub odd: &'a mut Vec<&'static str>,
+    /// What was not looked at before bytes that are missing, by half.
+    pub cut: Vec<(usize, raw::Raw)>,
 }
 
 impl Hearing<'_> {
@@ -30,7 +32,8 @@ impl Hearing<'_> {
         let keeps = !flow.is_encrypted && self.program.looks_at_stream(half, flow.ports(half));
         if keeps {
             let before = self.raw[half].room();
-            self.raw[half].push(piece.offset, piece.gap, piece.bytes, self.spare);
+            let cut = self.raw[half].push(piece.offset, piece.gap, piece.bytes, self.spare);
+            self.cut.extend(cut.map(|cut| (half, cut)));
             *self.raw_bytes = (*self.raw_bytes + self.raw[half].room()).saturating_sub(before);
         }
         if flow.is_deaf || flow.is_mute {

@@ -125,20 +125,14 @@ pub(super) fn is_of_conversation(c: &Compiled) -> bool {
         && !c.rule.tests.iter().any(is_of_packet)
 }
 
-/// Whether a rule is about the application protocol and nothing else: Suricata tries such a rule once a direction of a flow.
+/// Whether a rule asks for an application protocol, and for nothing else but directions.
 pub(super) fn is_about_protocol(rule: &Rule) -> bool {
-    let is_one = |t: &Test| matches!(t, Test::ApplicationProtocol(..));
-    let flow = Flow {
-        direction: None,
-        ..rule.flow
-    };
-    let protocol = matches!(rule.header.protocol, Protocol::Application(_));
-    !protocol
+    let is = |t: &Test| matches!(t, Test::ApplicationProtocol(..));
+    rule.groups.is_empty()
         && !rule.tests.is_empty()
-        && rule.tests.iter().all(is_one)
-        && rule.groups.is_empty()
+        && rule.tests.iter().all(is)
         && rule.asks.is_empty()
-        && flow == Flow::default()
+        && (rule.flow.established, rule.flow.stream) == (None, None)
 }
 
 /// Whether a rule looks at payloads of packets, and at streams.

@@ -304,6 +304,7 @@ impl Reading {
             direction,
             in_stream: false,
             established: false,
+            is_told: false,
         };
         match p.tcp() {
             Some(t) => {
@@ -342,7 +343,7 @@ impl Reading {
         // packets see the protocol once what told it was acknowledged
         let is_syn = p.tcp().is_some_and(|t| t.has(TcpHeader::SYN));
         if usize::from(flow.told_by) != direction && !is_syn {
-            flow.application = flow.heard;
+            flow.sees_application();
         }
         match flow.session.take() {
             Some(mut connection) => {
@@ -401,8 +402,12 @@ impl Reading {
             flow.hears(talk);
         }
         if p.payload_len > 0 {
-            flow.application = flow.heard;
+            flow.sees_application();
         }
+        let at = &At {
+            is_told: flow.is_told_now(at.direction),
+            ..*at
+        };
         self.desk.packet(p, Some((&mut *flow, at)), tally);
         self.units(flow, Some(at), None, tally);
     }
@@ -415,11 +420,21 @@ impl Reading {
             // the answer to it comes: what was asked is whole where messages take turns
             let turns = matches!(flow.application, "http" | "dns") || flow.is_encrypted;
             self.look_at(flow, c, other, turns, tally);
+            // what comes now changes nothing of what is found there
+            self.desk.settle(Some(flow));
         }
+        let at = &At {
+            is_told: flow.is_told_now(direction),
+            ..*at
+        };
         self.desk.packet(p, Some((&mut *flow, at)), tally);
         let Some(t) = p.tcp() else { return };
         if at.in_stream {
             self.listen(flow, c, at, &t, tally);
+        }
+        if self.desk.program.passes_streams {
+            // what passes it goes before what transactions say
+            self.look_at(flow, c, direction, false, tally);
         }
         let fin = at.in_stream && t.has(TcpHeader::FIN);
         let reset = c.session.stage == Stage::Reset;
@@ -465,6 +480,7 @@ impl Reading {
             raw_bytes: &mut self.raw_bytes,
             odd: &mut self.odd,
             spare: &mut self.spare,
+            cut: vec![],
         };
         self.streams.segment(
             &mut c.stream,
@@ -473,7 +489,24 @@ impl Reading {
             tally,
             &mut |piece, tally| hearing.piece(flow, &piece, p.time_ns, tally),
         );
+        let cut = hearing.cut;
+        self.look_at_cut(flow, c, cut, tally);
         self.found_others(flow, c);
+    }
+
+    /// Tries the rules about streams with what ends because bytes after it are missing.
+    fn look_at_cut(
+        &mut self,
+        flow: &mut Flow,
+        c: &Connection,
+        cut: Vec<(usize, raw::Raw)>,
+        tally: &mut Tally,
+    ) {
+        let established = c.session.is_established();
+        for (half, mut raw) in cut {
+            self.desk.stream(flow, &mut raw, half, established, tally);
+            self.spare.take(&mut raw);
+        }
     }
 
     /// No more of a half comes.
@@ -507,11 +540,14 @@ impl Reading {
             raw_bytes: &mut self.raw_bytes,
             odd: &mut self.odd,
             spare: &mut self.spare,
+            cut: vec![],
         };
         let time_ns = flow.last_ns;
         self.streams.end(&mut c.stream, tally, &mut |piece, tally| {
             hearing.piece(flow, &piece, time_ns, tally);
         });
+        let cut = hearing.cut;
+        self.look_at_cut(flow, &c, cut, tally);
         for half in 0..2 {
             if !c.ended[half] {
                 self.end_half(flow, &mut c, half, tally);

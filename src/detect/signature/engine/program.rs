@@ -27,8 +27,6 @@ pub struct Program {
     pub(super) rules: Vec<Compiled>,
     /// Rules about addresses alone.
     pub(super) addresses: Addresses,
-    /// Rules about the application protocol alone.
-    pub(super) protocols: Vec<u32>,
     /// Rules about an application protocol and nothing of a packet.
     pub(super) last: Vec<u32>,
     /// Rules about packets, by [`Wire`].
@@ -46,6 +44,8 @@ pub struct Program {
     pub(super) plain: HashMap<&'static str, [Vec<u32>; 2]>,
     /// What anybody asks for of what conversations say.
     pub(super) wanted: Wanted,
+    /// Some rules let conversations pass for what is in their streams.
+    pub(super) passes_streams: bool,
     /// Rules about transactions look at streams, too.
     units_look_at_streams: bool,
     /// Of bits and counters.
@@ -76,6 +76,8 @@ pub(super) struct Compiled {
     pub is_of_no_stream: bool,
     /// What it looks at can grow: it is tried again until that is whole.
     pub grows: bool,
+    /// It asks for an application protocol and nothing else of what is sent: once a direction, when that is known.
+    pub is_about_protocol: bool,
     /// Places count from the start of what is looked at, or lengths are asked: it is not tried across the edges of chunks.
     pub is_absolute: bool,
 }
@@ -85,8 +87,6 @@ pub(super) struct Compiled {
 pub(super) enum Kind {
     /// Once a direction of a flow.
     Addresses,
-    /// Once a direction of a flow, when it is known what is spoken.
-    Protocol,
     /// With every packet, or part of a stream.
     Packet,
     /// With every transaction.
@@ -212,7 +212,6 @@ type ViewInMaking = (Vec<Transform>, [Gathering; 2]);
 #[derive(Default)]
 struct Making {
     addresses: Vec<u32>,
-    protocols: Vec<u32>,
     payload: [[Gatherings; 2]; WIRES],
     alien: [[Gatherings; 2]; WIRES],
     plain: [Vec<u32>; WIRES],
@@ -227,7 +226,6 @@ impl Making {
     fn add(&mut self, n: u32, c: &Compiled) {
         match c.kind {
             Kind::Addresses => self.addresses.push(n),
-            Kind::Protocol => self.protocols.push(n),
             Kind::Packet => self.add_packet(n, c),
             Kind::Transaction => self.add_transaction(n, c),
         }
@@ -339,7 +337,6 @@ impl Making {
         }
         Ok(Program {
             addresses: Addresses::new(headers(&self.addresses)),
-            protocols: self.protocols,
             last: (0..)
                 .zip(&rules)
                 .filter(|(_, c)| is_of_conversation(c))
@@ -352,6 +349,7 @@ impl Making {
             views,
             plain: self.application,
             wanted: Wanted::of(rules.iter().map(|c| &c.rule)),
+            passes_streams: rules.iter().any(passes_streams),
             units_look_at_streams: rules.iter().any(looks_at_stream),
             names,
             rules,
@@ -376,8 +374,6 @@ impl Compiled {
             kind = Kind::Transaction;
         } else if is_about_addresses(&rule) {
             kind = Kind::Addresses;
-        } else if is_about_protocol(&rule) {
-            kind = Kind::Protocol;
         }
         let (in_packets, in_streams) = where_it_looks(&rule);
         let bodies = [
@@ -397,6 +393,7 @@ impl Compiled {
             applications: applications(&rule),
             is_of_no_stream: rule.flow.stream == Some(true)
                 && !buffers().any(|b| b == Buffer::PAYLOAD),
+            is_about_protocol: is_about_protocol(&rule),
             grows: buffers().any(|b| bodies.contains(&b)),
             is_absolute: rule.groups.iter().any(|g| g.steps.iter().any(is_absolute)),
             rule,
@@ -458,6 +455,13 @@ fn directions(rule: &Rule) -> std::ops::Range<usize> {
 fn looks_at_stream(c: &Compiled) -> bool {
     let mut groups = c.rule.groups.iter();
     c.kind == Kind::Transaction && groups.any(|g| g.buffer == Buffer::PAYLOAD)
+}
+
+/// Whether a rule lets conversations pass for what is in a stream.
+fn passes_streams(c: &Compiled) -> bool {
+    let is_pass = c.rule.header.action == Action::Pass && c.kind == Kind::Packet;
+    let mut groups = c.rule.groups.iter();
+    is_pass && c.in_streams && groups.any(|g| g.buffer == Buffer::PAYLOAD)
 }
 
 /// A number that a rule keeps as long as its text: FNV-1a with 64 bits (Fowler, Noll and Vo).

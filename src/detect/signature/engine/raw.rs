@@ -104,8 +104,13 @@ impl Spare {
 }
 
 impl Raw {
-    /// Takes bytes at a place of the stream.
-    pub fn push(&mut self, offset: u64, gap: u32, bytes: &[u8], spare: &mut Spare) {
+    /// Takes bytes at a place of the stream. What came before bytes that are missing ends there: gives it back where it was not
+    /// looked at.
+    pub fn push(&mut self, offset: u64, gap: u32, bytes: &[u8], spare: &mut Spare) -> Option<Raw> {
+        let mut cut = None;
+        if gap > 0 && self.is_fresh() {
+            cut = Some(std::mem::take(self));
+        }
         if gap > 0 || self.bytes.is_empty() {
             self.bytes.clear();
             (self.start, self.known, self.seen) = (offset, 0, 0);
@@ -113,6 +118,7 @@ impl Raw {
         }
         spare.fit(&mut self.bytes, bytes.len());
         self.bytes.extend_from_slice(bytes);
+        cut
     }
 
     /// Bytes of the chunk.

@@ -44,6 +44,10 @@ pub(super) struct Scene<'a> {
     pub counts: Option<&'a Counts>,
     /// What decoders and the stream raised.
     pub events: &'a [&'static str],
+    /// Whether the application protocol is known, or known to be none.
+    pub is_decided: bool,
+    /// Whether that is so since this packet in its direction.
+    pub is_told: bool,
     pub time_ns: i64,
 }
 
@@ -73,6 +77,7 @@ impl Scene<'_> {
     pub fn admits(&self, c: &Compiled) -> bool {
         let rule = &c.rule;
         self.is_of(rule.header.protocol)
+            && (!c.is_about_protocol || self.is_told)
             && (c.applications.is_empty() || c.applications.contains(&self.application))
             && self.is_between(&rule.header)
             && self.flows(&rule.flow)
@@ -154,7 +159,7 @@ impl Scene<'_> {
                 } else {
                     self.application
                 };
-                self.is_told() && (own == name) != *negated
+                self.is_decided && self.has_spoken() && speaks(own, name) != *negated
             }
             Test::Flag(name) => return self.said(name, None),
             Test::AnyNumber(name, numbers) => return self.any_number(name, numbers),
@@ -193,12 +198,11 @@ impl Scene<'_> {
         }
     }
 
-    /// Whether it is known what this direction speaks.
-    fn is_told(&self) -> bool {
+    /// Whether this direction said anything.
+    fn has_spoken(&self) -> bool {
         let spoke = |c: &Counts| self.direction.is_none_or(|d| c.stream[d] > 0);
-        let has_payload = matches!(self.payload, Payload::Packet([_, ..]) | Payload::Stream(_));
-        let is_told = has_payload || self.proto != 6 || self.counts.is_none_or(spoke);
-        is_told && !self.application.is_empty()
+        let has_payload = matches!(self.payload, Payload::Packet(_) | Payload::Stream(_));
+        has_payload || self.proto != 6 || self.counts.is_none_or(spoke)
     }
 
     /// The length of a payload that is not looked at is not asked for, but where it may be none.
@@ -326,6 +330,16 @@ fn is_interface(said: &str, wanted: &[String]) -> bool {
     let mut words = wanted.iter();
     words.next().is_some_and(|w| w == uuid)
         && words.all(|w| Number::parse(w, u16::MAX.into()).is_ok_and(|n| n.holds(version)))
+}
+
+/// Whether an application protocol is one that a rule names: `http` is any version of it, and DCE/RPC goes over SMB, too.
+fn speaks(application: &str, name: &str) -> bool {
+    match name {
+        "http" => matches!(application, "http" | "http2"),
+        "http1" => application == "http",
+        "dcerpc" => matches!(application, "dcerpc" | "smb"),
+        _ => application == name,
+    }
 }
 
 fn yes(held: bool) -> Held {
