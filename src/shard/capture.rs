@@ -2,7 +2,7 @@
 
 use super::found::Found;
 use super::links::Links;
-use super::stray::{Stray, take_whole, tunnels};
+use super::stray::{Stray, is_tunnel, take_whole, tunnels};
 use super::{Back, Ring, RulesChange, Sealed};
 use crate::detect::anomaly::{ArpSeen, Feed, Namer, Sighting, of_rows};
 use crate::detect::signature::engine::{Alert, Conflict, CostLine, Demoted, Engine};
@@ -345,7 +345,11 @@ impl CaptureShard {
                 if let Some(ring) = &mut self.ring {
                     ring.keep(&s.head, &s.bytes, &packet);
                 }
-                rules.tunnel(&packet, tally);
+                // what Suricata does not look into is a packet as any other one
+                match is_tunnel(&packet) {
+                    true => rules.tunnel(&packet, tally),
+                    false => rules.packet(&packet, tally),
+                }
             }
             return;
         }

@@ -56,6 +56,12 @@ pub(super) fn tunnels(
     }
 }
 
+/// Whether Suricata looks into a packet that carries another one: of those over UDP into VXLAN, Geneve and Teredo, on their ports.
+pub(super) fn is_tunnel(packet: &PacketView<'_>) -> bool {
+    let (src, dst) = packet.ports();
+    packet.proto != 17 || matches!(dst, 4789 | 6081) || src == 3544 || dst == 3544
+}
+
 /// The packet that fragments gave; what is a tunnel goes to the strays.
 pub(super) fn take_whole<'a>(
     g: &Gathered<'_>,

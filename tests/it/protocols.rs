@@ -37,6 +37,12 @@ fn pieces_and_places_are_looked_at_as_often_as_with_suricata() {
     as_often_as_with_suricata("pieces", PIECES_OTHERWISE);
 }
 
+/// What conversations are taken for, frames of HTTP/2, values of ASN.1, packets that carry others (`tests/signatures/taken.py`).
+#[test]
+fn conversations_are_taken_for_what_suricata_takes_them_for() {
+    as_often_as_with_suricata("taken", &[]);
+}
+
 fn as_often_as_with_suricata(name: &str, otherwise: &[(u64, u64, &str)]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/signatures");
     let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).expect("counts");

@@ -16,25 +16,31 @@ pub struct Asn1 {
 }
 
 impl Asn1 {
-    /// Whether one of the values from a place on is as asked. Values within others are looked at where those begin.
+    /// Whether the value at a place, or one within it, is as asked.
     pub fn holds(&self, bytes: &[u8], end: usize) -> bool {
         let from = if self.relative { end as i64 } else { 0 } + self.offset;
         let mut at = match usize::try_from(from) {
             Ok(at) => at,
             Err(_) => return false,
         };
+        let (mut found, mut last) = (false, None);
         for _ in 0..VALUES_MAX {
+            if last.is_some_and(|last| at >= last) {
+                return found;
+            }
             let Some(head) = Head::read(bytes, at) else {
                 return false;
             };
-            let content = bytes.get(head.content_at..).unwrap_or_default();
-            if self.is_odd(&head, content) {
-                return true;
+            let length = usize::try_from(head.length).unwrap_or(usize::MAX);
+            let end = head.content_at.saturating_add(length);
+            // nothing is said of what is not whole, as in Suricata
+            if end > *last.get_or_insert(end).min(&mut bytes.len()) {
+                return false;
             }
-            let skipped = usize::try_from(head.length).unwrap_or(usize::MAX);
+            found |= self.is_odd(&head, &bytes[head.content_at..end]);
             at = match head.is_made_of_others {
                 true => head.content_at,
-                false => head.content_at.saturating_add(skipped),
+                false => end,
             };
         }
         false

@@ -113,7 +113,7 @@ impl Flow {
     /// Whether a packet in a direction is the first that can tell rules which application protocol it is: its side said something, and
     /// that was understood or not. Datagrams that nobody understands tell so each.
     pub fn is_told_now(&mut self, direction: usize) -> bool {
-        if self.key.proto != TCP && self.application.is_empty() {
+        if self.key.proto != TCP && matches!(self.application, "" | "failed") {
             return true;
         }
         let said = self.counts.stream[direction] > 0 || self.key.proto != TCP;

@@ -2,6 +2,7 @@
 
 use super::super::buffer::{Buffer, BufferKind};
 use super::super::header::Protocol;
+use super::super::number::Number;
 use super::super::rule::{Flow, JumpFrom, Rule, Step, Test};
 use super::program::{Compiled, Kind};
 
@@ -173,5 +174,26 @@ pub(super) fn is_absolute(step: &Step) -> bool {
         Step::IsDataAt(_) | Step::Length(_) => true,
         Step::Base64Decode(b) => !b.relative,
         Step::Asn1(a) => !a.relative,
+    }
+}
+
+/// Whether an interface, `uuid version`, is the one of a rule: its UUID, and a condition on its version where there is one.
+pub(super) fn is_interface(said: &str, wanted: &[String]) -> bool {
+    let Some((uuid, version)) = said.split_once(' ') else {
+        return false;
+    };
+    let version = version.parse::<u64>().unwrap_or(0);
+    let mut words = wanted.iter();
+    words.next().is_some_and(|w| w == uuid)
+        && words.all(|w| Number::parse(w, u16::MAX.into()).is_ok_and(|n| n.holds(version)))
+}
+
+/// Whether an application protocol is one that a rule names: `http` is any version of it, and DCE/RPC goes over SMB, too.
+pub(super) fn speaks(application: &str, name: &str) -> bool {
+    match name {
+        "http" => matches!(application, "http" | "http2"),
+        "http1" => application == "http",
+        "dcerpc" => matches!(application, "dcerpc" | "smb"),
+        _ => application == name,
     }
 }

@@ -494,21 +494,6 @@ impl Reading {
         self.found_others(flow, c);
     }
 
-    /// Tries the rules about streams with what ends because bytes after it are missing.
-    fn look_at_cut(
-        &mut self,
-        flow: &mut Flow,
-        c: &Connection,
-        cut: Vec<(usize, raw::Raw)>,
-        tally: &mut Tally,
-    ) {
-        let established = c.session.is_established();
-        for (half, mut raw) in cut {
-            self.desk.stream(flow, &mut raw, half, established, tally);
-            self.spare.take(&mut raw);
-        }
-    }
-
     /// No more of a half comes.
     fn end_half(&mut self, flow: &mut Flow, c: &mut Connection, half: usize, tally: &mut Tally) {
         c.ended[half] = true;

@@ -10,6 +10,7 @@ use super::super::state::{FlowState, Moment, Shared};
 use super::super::transform::Scratch;
 use super::dates;
 use super::flow::Counts;
+use super::kinds::{is_interface, speaks};
 use super::packet::{Headers, checksum};
 use super::program::Compiled;
 use super::raw::Chunk;
@@ -295,7 +296,11 @@ impl Scene<'_> {
             return lacking(unit);
         }
         let is = |word: &str| words.iter().any(|w| w.eq_ignore_ascii_case(word));
-        yes(said.any(is) != negated)
+        if name.starts_with("http2.") && !said.any(is) {
+            // further frames may come
+            return lacking(unit);
+        }
+        yes(unit.words(name).any(is) != negated)
     }
 
     /// Whether a transaction said this.
@@ -318,27 +323,6 @@ impl Scene<'_> {
             StreamSide::Both => client && server,
             StreamSide::Either => client || server,
         }
-    }
-}
-
-/// Whether an interface, `uuid version`, is the one of a rule: its UUID, and a condition on its version where there is one.
-fn is_interface(said: &str, wanted: &[String]) -> bool {
-    let Some((uuid, version)) = said.split_once(' ') else {
-        return false;
-    };
-    let version = version.parse::<u64>().unwrap_or(0);
-    let mut words = wanted.iter();
-    words.next().is_some_and(|w| w == uuid)
-        && words.all(|w| Number::parse(w, u16::MAX.into()).is_ok_and(|n| n.holds(version)))
-}
-
-/// Whether an application protocol is one that a rule names: `http` is any version of it, and DCE/RPC goes over SMB, too.
-fn speaks(application: &str, name: &str) -> bool {
-    match name {
-        "http" => matches!(application, "http" | "http2"),
-        "http1" => application == "http",
-        "dcerpc" => matches!(application, "dcerpc" | "smb"),
-        _ => application == name,
     }
 }
 

@@ -13,7 +13,9 @@ impl Said {
             _ => self.open(half),
         };
         unit.is_whole |= stream == 0;
-        if let Some(name) = KINDS.get(usize::from(kind)) {
+        // what says that settings were taken is none
+        let says = kind != SETTINGS || !payload.is_empty();
+        if let Some(name) = KINDS.get(usize::from(kind)).filter(|_| says) {
             unit.word("http2.frametype", *name);
         }
         let number = |at: usize| {
