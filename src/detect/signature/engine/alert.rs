@@ -30,6 +30,8 @@ pub struct Alert {
     pub ports: [u16; 2],
     /// IP protocol.
     pub proto: u8,
+    /// VLAN ids of the conversation, outermost first; of a packet without one none.
+    pub vlans: ([u16; 2], usize),
     /// Type and code of ICMP.
     pub icmp: Option<(u8, u8)>,
     /// The application protocol; empty where it is not known.
@@ -106,7 +108,7 @@ impl Alert {
             flow_id: self.flow,
             interface: None,
             frame: (self.frame > 0).then_some(self.frame),
-            vlans: &[],
+            vlans: &self.vlans.0[..self.vlans.1],
             src: self.addrs[0],
             dst: self.addrs[1],
             ports,

@@ -271,7 +271,8 @@ impl Desk {
         let (counts, application) = (flow.counts, flow.heard);
         let scene = Scene {
             application,
-            ..flow_scene(flow, direction, true, &counts)
+            // what Suricata makes up for it is part of no established connection
+            ..flow_scene(flow, direction, false, &counts)
         };
         let mut about = About::of(flow, flow.last_frame);
         about.application = application;
@@ -502,6 +503,7 @@ impl Desk {
             addrs: scene.addrs,
             ports: scene.ports,
             proto: scene.proto,
+            vlans: about.flow.map_or(([0; 2], 0), |(key, _)| key.vlans()),
             icmp: packet.and_then(|p| match p.transport {
                 Transport::Icmp { kind, code } => Some((kind, code)),
                 _ => None,

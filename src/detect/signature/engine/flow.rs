@@ -209,6 +209,16 @@ impl Key {
         (sum >> 13).max(1)
     }
 
+    /// The ids of VLANs that are in it, and how many there are.
+    pub fn vlans(&self) -> ([u16; 2], usize) {
+        let id = |at: u32| (self.scope >> at & 0xfff) as u16;
+        match [id(12), id(0)] {
+            [0, 0] => ([0; 2], 0),
+            [0, inner] => ([inner, 0], 1),
+            both => (both, 2),
+        }
+    }
+
     /// The key of a packet, and whether its source is the first end.
     pub fn of(p: &PacketView<'_>) -> (Self, bool) {
         let (mut src_port, mut dst_port) = p.ports();

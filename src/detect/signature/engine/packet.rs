@@ -140,8 +140,8 @@ impl<'a> Headers<'a> {
         match (name, p.transport) {
             ("tcp.hdr", Transport::Tcp(_)) => transport(),
             ("udp.hdr", Transport::Ports { .. }) if p.proto == 17 => transport(),
-            ("icmpv4.hdr", Transport::Icmp { .. }) if p.proto == 1 => Some(p.segment()),
-            ("icmpv6.hdr", Transport::Icmp { .. }) if p.proto == 58 => Some(p.segment()),
+            ("icmpv4.hdr", Transport::Icmp { .. }) if p.proto == 1 => self.icmp_header(),
+            ("icmpv6.hdr", Transport::Icmp { .. }) if p.proto == 58 => self.icmp_header(),
             ("ipv4.hdr", _) if p.version == 4 => network(),
             ("ipv6.hdr", _) if p.version == 6 => network(),
             ("ip.src", _) => self.address(0),
@@ -165,6 +165,15 @@ impl<'a> Headers<'a> {
         match self.p.transport {
             Transport::Icmp { kind, code } => Some((kind, code)),
             _ => None,
+        }
+    }
+
+    /// Its eight octets; of a time stamp and an address mask what follows, too.
+    fn icmp_header(&self) -> Option<&'a [u8]> {
+        let segment = self.p.segment();
+        match self.icmp()? {
+            (13..=18, _) if self.p.proto == 1 => Some(segment),
+            _ => Some(&segment[..segment.len().min(8)]),
         }
     }
 

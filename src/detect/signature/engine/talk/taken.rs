@@ -57,6 +57,7 @@ pub(super) fn datagram(ends: &Ends, half: usize, b: &[u8]) -> Taken {
             _ => is(AppProto::Quic, b.len() >= QUIC_MIN),
         },
         (88, _) => is(AppProto::Krb5, is_kerberos(b)),
+        (123, _) if b.len() > NTP_MIN && b[0] & 7 > 5 => Taken::Nobody,
         (123, _) if b.len() > NTP_MIN => read(AppProto::Ntp),
         (123, _) => is(
             AppProto::Ntp,
