@@ -6,6 +6,7 @@ use super::super::settings::{EngineSettings, Settings};
 use super::super::state::{FlowState, Moment, Shared, Verdict};
 use super::about::{About, flow_scene, looks_at_payload};
 use super::alert::Alert;
+use super::carried::Carried;
 use super::costs::Costs;
 use super::flow::Flow;
 use super::packet::Headers;
@@ -503,7 +504,6 @@ impl Desk {
             addrs: scene.addrs,
             ports: scene.ports,
             proto: scene.proto,
-            vlans: about.flow.map_or(([0; 2], 0), |(key, _)| key.vlans()),
             icmp: packet.and_then(|p| match p.transport {
                 Transport::Icmp { kind, code } => Some((kind, code)),
                 _ => None,
@@ -519,6 +519,7 @@ impl Desk {
             packet: packet.map(|p| kept(p.packet())).unwrap_or_default(),
             matches: self.trial.matches(&c.rule),
             is_ambiguous: self.first.is_some(),
+            carried: Carried::default(),
         };
         self.hits.push(Hit {
             rule: n,
@@ -527,8 +528,8 @@ impl Desk {
         });
     }
 
-    /// Judges what matched with a packet, in the order of the rules.
-    pub fn settle(&mut self, mut flow: Option<&mut Flow>) {
+    /// Judges what matched with a packet, or where a conversation ends without one, in the order of the rules.
+    pub fn settle(&mut self, mut flow: Option<&mut Flow>, p: Option<&PacketView<'_>>) {
         if self.hits.is_empty() {
             return;
         }
@@ -547,6 +548,11 @@ impl Desk {
                 let state = flow.as_deref_mut().map(|f| &mut f.state);
                 match c.rates.judge(&moment, state, &self.shared) {
                     Verdict::Silent => continue,
+                    // as a rule that passes: those that follow say nothing of the packet
+                    Verdict::Acting(Action::Pass) => {
+                        passed = true;
+                        continue;
+                    }
                     Verdict::Acting(action) => hit.alert.action = action,
                     Verdict::Alert => {}
                 }
@@ -565,6 +571,11 @@ impl Desk {
                 hit.alert.bits = flow.state.bits().to_vec();
                 hit.alert.counters = flow.state.counters().to_vec();
             }
+            hit.alert.carried = match (p, flow.as_deref()) {
+                (Some(p), _) => Carried::of(p),
+                (None, Some(flow)) => Carried::of_end(flow),
+                (None, None) => Carried::default(),
+            };
             self.alerts.push(hit.alert);
         }
         hits.clear();
