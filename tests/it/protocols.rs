@@ -149,7 +149,6 @@ const OTHER_KEPT: &[(&str, &str)] = &[
     ("smb_goes_on_behind_a_gap", "likewise"),
     ("boxes_with_tags", "Suricata does not follow IMAP to TLS"),
     ("post_in_pieces", "nor POP3"),
-    ("files_in_pieces", "nor FTP"),
 ];
 
 #[test]
