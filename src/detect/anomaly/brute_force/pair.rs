@@ -376,7 +376,7 @@ const REFUSALS: &str = "refusals";
 pub(super) const RING: usize = 32;
 const WINDOW_MS: i64 = 300_000;
 const FORGET_MS: i64 = 600_000;
-const SHORT_MS: i64 = 5_000;
+const SHORT_MS: i64 = 8_000;
 const SLOW_MS: i64 = 1_800_000;
 const DAY_MS: i64 = 86_400_000;
 /// A reply may be seen a little before or after the row that it belongs to.
