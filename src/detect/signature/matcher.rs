@@ -676,8 +676,14 @@ mod tests {
 
     #[test]
     fn lengths_and_base64() {
-        matches("bsize:3; content:\"abc\";", b"abc");
-        fails("bsize:>3; content:\"abc\";", b"abc");
+        let of = |options: &str| {
+            let made = rule("http", options).unwrap();
+            let mut matcher = Matcher::new(&Settings::default());
+            matcher.reset(&made);
+            matcher.run(&made.groups[0], b"abc")
+        };
+        assert_eq!(of("http.uri; bsize:3; content:\"abc\";"), Outcome::Matched);
+        assert_ne!(of("http.uri; bsize:>3; content:\"abc\";"), Outcome::Matched);
         let made = rule(
             "tcp",
             "content:\"=\"; base64_decode:bytes 8,relative; base64_data; content:\"hello\";",

@@ -59,8 +59,8 @@ pub struct About {
     pub classtype: Option<String>,
     /// What the class means, from `classification.config`.
     pub category: Option<String>,
-    /// From 1, the gravest, to 255.
-    pub priority: Option<u8>,
+    /// The lower, the graver.
+    pub priority: Option<u32>,
     /// System and identifier.
     pub references: Vec<(String, String)>,
     /// Keys and values in order.

@@ -242,7 +242,8 @@ fn words_of(line: &[u8]) -> [&[u8]; 3] {
         let blanks = text[end..].iter().take_while(|b| b" \t".contains(b));
         (end, end + blanks.count())
     };
-    let line = line.trim_ascii_end();
+    // some servers read a request with blanks before it
+    let line = line.trim_ascii();
     let (end, next) = cut(line);
     let (first, rest) = (&line[..end], &line[next..]);
     let (end, next) = cut(rest);

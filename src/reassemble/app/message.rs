@@ -14,6 +14,8 @@ pub enum Message<'a> {
     HttpResponse(&'a Head<'a>),
     /// A part of a body, without chunks and content coding. The last one is empty.
     HttpBody(&'a [u8]),
+    /// Fields behind a body in chunks, names and values.
+    HttpTrailers(&'a [(&'a [u8], &'a [u8])]),
     /// A request or an answer of HTTP/1 is over, its body with it.
     HttpEnd,
     /// First message of a TLS client, in QUIC too.

@@ -7,6 +7,7 @@ use super::super::settings::{EngineSettings, Settings};
 use super::super::state::{FlowState, Moment, Shared, Verdict};
 use super::about::About;
 use super::alert::Alert;
+use super::carried::Carried;
 use super::costs::Costs;
 use super::flow::{Counts, Flow};
 use super::packet::Headers;
@@ -497,6 +498,7 @@ impl Desk {
             packet: packet.map(|p| kept(p.packet())).unwrap_or_default(),
             matches: self.trial.matches(&c.rule),
             is_ambiguous: self.first.is_some(),
+            carried: Carried::default(),
         };
         self.hits.push(Hit {
             rule: n,
@@ -505,8 +507,8 @@ impl Desk {
         });
     }
 
-    /// Judges what matched with a packet, in the order of the rules.
-    pub fn settle(&mut self, mut flow: Option<&mut Flow>) {
+    /// Judges what matched with a packet, or where a conversation ends without one, in the order of the rules.
+    pub fn settle(&mut self, mut flow: Option<&mut Flow>, p: Option<&PacketView<'_>>) {
         if self.hits.is_empty() {
             return;
         }
@@ -525,6 +527,11 @@ impl Desk {
                 let state = flow.as_deref_mut().map(|f| &mut f.state);
                 match c.rates.judge(&moment, state, &self.shared) {
                     Verdict::Silent => continue,
+                    // as a rule that passes: those that follow say nothing of the packet
+                    Verdict::Acting(Action::Pass) => {
+                        passed = true;
+                        continue;
+                    }
                     Verdict::Acting(action) => hit.alert.action = action,
                     Verdict::Alert => {}
                 }
@@ -543,6 +550,11 @@ impl Desk {
                 hit.alert.bits = flow.state.bits().to_vec();
                 hit.alert.counters = flow.state.counters().to_vec();
             }
+            hit.alert.carried = match (p, flow.as_deref()) {
+                (Some(p), _) => Carried::of(p),
+                (None, Some(flow)) => Carried::of_end(flow),
+                (None, None) => Carried::default(),
+            };
             self.alerts.push(hit.alert);
         }
         hits.clear();

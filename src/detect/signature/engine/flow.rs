@@ -5,7 +5,7 @@ use super::raw::Raw;
 use super::session::{Session, Stage};
 use super::talk::Talk;
 use super::wanted::Wanted;
-use crate::model::{Addr, Glance, Index, PacketView, Transport, prefetch};
+use crate::model::{Addr, Glance, Index, PacketView, Transport, Vlans, prefetch};
 use crate::reassemble::stream::{Other, Stream};
 use foldhash::fast::FixedState;
 use std::cmp::Reverse;
@@ -28,6 +28,8 @@ pub(super) struct Flow {
     /// Whether who asked is the first end of the key.
     pub first_asked: bool,
     pub counts: Counts,
+    /// It came through a tunnel.
+    pub is_tunnelled: bool,
     /// Rules passed it: nothing more is looked at.
     pub is_passed: bool,
     /// What is sent is encrypted: payloads are not looked at any more.
@@ -71,6 +73,7 @@ impl Flow {
                 ..Counts::default()
             },
             told_by: 2,
+            is_tunnelled: !p.envelope.tunnels.as_slice().is_empty(),
             last_ns: p.time_ns,
             last_frame: p.frame,
             ..Flow::default()
@@ -86,6 +89,18 @@ impl Flow {
     pub fn ends(&self) -> [(Addr, u16); 2] {
         let [a, b] = self.key.ends;
         if self.first_asked { [a, b] } else { [b, a] }
+    }
+
+    /// The VLAN ids, outermost first; none of what came through a tunnel.
+    pub fn vlans(&self) -> Vlans {
+        let mut vlans = Vlans::default();
+        if !self.is_tunnelled {
+            let ids = [self.key.scope >> 12, self.key.scope].map(|n| (n & 0xfff) as u16);
+            ids.into_iter()
+                .filter(|id| *id > 0)
+                .for_each(|id| vlans.push(id));
+        }
+        vlans
     }
 
     /// Takes back a talk that heard something.
@@ -167,7 +182,7 @@ pub struct Counts {
     pub began_ns: i64,
     /// Packets.
     pub packets: [u64; 2],
-    /// Bytes of IP.
+    /// Bytes of frames; of what comes through a tunnel, those of the packet in it.
     pub bytes: [u64; 2],
     /// Bytes of the stream that were in order.
     pub stream: [u64; 2],

@@ -7,6 +7,7 @@ mod about;
 mod addresses;
 mod ahead;
 mod alert;
+mod carried;
 mod costs;
 mod dates;
 mod desk;
@@ -54,6 +55,7 @@ use crate::reassemble::app::Ears;
 use crate::reassemble::settings::Settings as ReassembleSettings;
 use crate::reassemble::stream::{Segment, Streams};
 use ahead::Ahead;
+use carried::bytes_of;
 use desk::{At, Desk};
 use flow::{Connection, Flow, Flows, Key};
 use hearing::{Hearing, heard};
@@ -242,7 +244,7 @@ impl Engine {
         if p.fragment.is_some() {
             self.reading.desk.packet(p, None, tally);
             self.reading.odd(p, None, tally);
-            self.reading.desk.settle(None);
+            self.reading.desk.settle(None, Some(p));
             return;
         }
         let (key, is_first) = Key::of(p);
@@ -325,7 +327,7 @@ impl Reading {
         }
         at.direction = direction;
         flow.counts.packets[direction] += 1;
-        flow.counts.bytes[direction] += u64::from(p.ip_len);
+        flow.counts.bytes[direction] += bytes_of(p);
         (flow.last_ns, flow.last_frame) = (p.time_ns, p.frame);
         if flow.is_passed {
             self.odd.clear();
@@ -344,7 +346,7 @@ impl Reading {
             None => self.datagram(flow, &at, tally),
         }
         self.odd(p, Some((&mut *flow, &at)), tally);
-        self.desk.settle(Some(flow));
+        self.desk.settle(Some(flow), Some(p));
     }
 
     /// A segment may begin a connection: the direction in which it goes then.
@@ -412,7 +414,7 @@ impl Reading {
             let turns = matches!(flow.application, "http" | "dns") || flow.is_encrypted;
             self.look_at(flow, c, other, turns, tally);
             // what comes now changes nothing of what is found there
-            self.desk.settle(Some(flow));
+            self.desk.settle(Some(flow), Some(at.p));
         }
         let at = &At {
             is_told: flow.is_told_now(direction),
@@ -552,7 +554,7 @@ impl Reading {
             self.raw_bytes -= c.raw[half].room().min(self.raw_bytes);
             self.spare.take(&mut c.raw[half]);
         }
-        self.desk.settle(Some(flow));
+        self.desk.settle(Some(flow), None);
     }
 
     /// Tries the rules about streams with the chunk of a direction; where that is whole another one begins.

@@ -462,7 +462,7 @@ fn number_of(rule: &Rule) -> u64 {
 }
 
 /// Passes before alerts; who sets bits before who asks; the graver before the others; then as the files have them.
-fn order(rule: &Rule) -> (u8, u8, u8) {
+fn order(rule: &Rule) -> (u8, u8, u32) {
     let action = match rule.header.action {
         Action::Pass => 0,
         Action::Drop => 1,
@@ -570,4 +570,4 @@ fn is_absolute(step: &Step) -> bool {
 }
 
 /// Of rules that say none.
-pub(super) const PRIORITY: u8 = 3;
+pub(super) const PRIORITY: u32 = 3;

@@ -1,6 +1,6 @@
 //! The keywords, a file a family, one line each here. A keyword takes an option and adds to the draft what it proves.
 
-mod about;
+pub(super) mod about;
 mod application;
 mod byte;
 mod calls;

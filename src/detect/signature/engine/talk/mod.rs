@@ -17,7 +17,7 @@ mod smb;
 mod ssh;
 mod tls;
 mod upgrade;
-mod uri;
+pub(super) mod uri;
 
 pub(super) use dns::records as dns_records;
 pub(super) use tls::told_later;
@@ -326,6 +326,7 @@ impl Visitor for Sink<'_> {
             Message::HttpRequest(head) => said.request(half, head),
             Message::HttpResponse(head) => said.answer(half, head),
             Message::HttpBody(bytes) => said.body(half, bytes),
+            Message::HttpTrailers(fields) => said.trailers(half, fields),
             Message::HttpEnd => said.body_end(half),
             Message::TlsClientHello(hello) => said.client_hello(half, hello),
             Message::TlsServerHello(hello) => said.server_hello(half, hello),
