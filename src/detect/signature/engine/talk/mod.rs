@@ -141,6 +141,11 @@ impl Talk {
         }
     }
 
+    /// What it was before it changed to another protocol; empty where it did not.
+    pub fn was(&self) -> &'static str {
+        self.said.was
+    }
+
     /// Whether all that follows is encrypted: rules do not look at it, as with Suricata's stock settings.
     pub fn is_encrypted(&self) -> bool {
         match self.listener.proto() {

@@ -65,7 +65,8 @@ impl Said {
         let expired = c.not_after_s < now_s;
         if expired {
             unit.word("tls_cert_expired", "");
-        } else if c.not_before_s <= now_s {
+        } else {
+            // also where it does not hold yet, as for Suricata
             unit.word("tls_cert_valid", "");
         }
     }
