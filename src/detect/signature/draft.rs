@@ -63,6 +63,7 @@ pub(super) fn compile(text: &RuleText, context: &Context) -> Result<Rule, Fault>
         keyword::apply(&mut draft, option)
             .map_err(|reason| Fault::new(option.place, &option.name, reason))?;
     }
+    draft.rule.noalert |= text.header[0] == "config";
     draft
         .finish()
         .map_err(|(keyword, reason)| fault(&keyword, reason))

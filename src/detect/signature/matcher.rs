@@ -120,6 +120,7 @@ impl Matcher {
                     Rest::Dead
                 };
             }
+            Step::Asn1(asn1) => asn1.holds(bytes, end).then_some(end),
             Step::Base64Decode(decode) => self.base64(decode, bytes, end).then_some(end),
         };
         match next {
@@ -407,6 +408,7 @@ fn counted_from(after: &[Step]) -> bool {
             Step::ByteMath(m) => (m.relative, true),
             Step::IsDataAt(i) => (i.relative, false),
             Step::Base64Decode(b) => (b.relative, false),
+            Step::Asn1(a) => (a.relative, false),
             Step::Length(_) => (false, false),
         };
         if relative {

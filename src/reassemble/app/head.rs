@@ -63,7 +63,8 @@ impl<'a> Head<'a> {
             _ if method == b"CONNECT" => Some(target),
             _ => None,
         };
-        target.or(self.header("host")).map(without_port)
+        let field = self.header("host").or(self.header(":authority"));
+        target.or(field).map(without_port)
     }
 
     pub(super) fn has(&self, name: &str, token: &str) -> bool {

@@ -29,6 +29,17 @@ pub enum Message<'a> {
         /// X.509.
         der: &'a [u8],
     },
+    /// A frame of HTTP/2, behind what it says in whole.
+    Http2Frame {
+        /// Its type (RFC 9113 section 6).
+        kind: u8,
+        /// Its flags.
+        flags: u8,
+        /// Its stream; 0 is the connection.
+        stream: u32,
+        /// Its payload; of data nothing, of a long frame its first bytes.
+        payload: &'a [u8],
+    },
     /// A query or an answer.
     Dns(&'a Dns<'a>),
     /// Bytes of a protocol that is not read further: those that told it.

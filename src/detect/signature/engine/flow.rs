@@ -36,6 +36,8 @@ pub(super) struct Flow {
     pub is_encrypted: bool,
     /// Directions for which rules about addresses were tried.
     pub addresses_done: [bool; 2],
+    /// Directions that tell another application protocol than the conversation's, or none.
+    pub silent: [bool; 2],
     pub session: Option<Box<Connection>>,
     pub talk: Option<Box<Talk>>,
     /// Bytes that were counted for it.
@@ -106,6 +108,7 @@ impl Flow {
     /// Takes back a talk that heard something.
     pub fn hears(&mut self, talk: Box<Talk>) {
         (self.heard, self.is_mute) = (talk.application(), talk.is_mute());
+        self.silent = talk.silent();
         self.has_news = true;
         self.talk = Some(talk);
     }
@@ -125,7 +128,7 @@ impl Flow {
     /// Whether a packet in a direction is the first that can tell rules which application protocol it is: its side said something, and
     /// that was understood or not. Datagrams that nobody understands tell so each.
     pub fn is_told_now(&mut self, direction: usize) -> bool {
-        if self.key.proto != TCP && self.application.is_empty() {
+        if self.key.proto != TCP && matches!(self.application, "" | "failed") {
             return true;
         }
         let said = self.counts.stream[direction] > 0 || self.key.proto != TCP;
@@ -235,10 +238,8 @@ impl Key {
             (src_port, dst_port) = (number, number);
         }
         let tunnels = p.envelope.tunnels.as_slice();
-        let scope = scope(p.envelope.vlans.as_slice());
-        let scope = tunnels
-            .last()
-            .map_or(scope, |t| scope ^ t.id.rotate_left(8) ^ t.kind as u32);
+        // of tunnels only their number tells conversations apart, as in Suricata: the two directions may have ids of their own
+        let scope = scope(p.envelope.vlans.as_slice()) ^ (tunnels.len() as u32) << 24;
         Self::between((p.src, src_port), (p.dst, dst_port), p.proto, scope)
     }
 

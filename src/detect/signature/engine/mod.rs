@@ -239,9 +239,18 @@ impl Engine {
         self.ahead.comes(glance, &self.flows);
     }
 
+    /// Takes a packet that carries another one: rules see its headers alone, as in Suricata.
+    pub fn tunnel(&mut self, p: &PacketView<'_>, tally: &mut Tally) {
+        self.reading.desk.is_tunnel = true;
+        self.packet(p, tally);
+        self.reading.desk.is_tunnel = false;
+    }
+
     /// Takes a packet, whole or a fragment. Its time must have been passed.
     pub fn packet(&mut self, p: &PacketView<'_>, tally: &mut Tally) {
-        if p.fragment.is_some() {
+        // Suricata has conversations of these alone
+        let has_flow = matches!(p.proto, 1 | 6 | 17 | 50 | 58 | 132);
+        if p.fragment.is_some() || !has_flow {
             self.reading.desk.packet(p, None, tally);
             self.reading.odd(p, None, tally);
             self.reading.desk.settle(None, Some(p));
@@ -385,7 +394,7 @@ impl Reading {
     /// A packet of a conversation without a stream.
     fn datagram(&mut self, flow: &mut Flow, at: &At<'_>, tally: &mut Tally) {
         let p = at.p;
-        let is_heard = !flow.is_deaf && !flow.is_mute;
+        let is_heard = !flow.is_deaf && !flow.is_mute && !self.desk.is_tunnel;
         if matches!(p.transport, Transport::Ports { .. }) && p.payload_len > 0 && is_heard {
             let wanted = &self.desk.program.wanted;
             let talk = flow.talk.take();
@@ -487,21 +496,6 @@ impl Reading {
         self.found_others(flow, c);
     }
 
-    /// Tries the rules about streams with what ends because bytes after it are missing.
-    fn look_at_cut(
-        &mut self,
-        flow: &mut Flow,
-        c: &Connection,
-        cut: Vec<(usize, raw::Raw)>,
-        tally: &mut Tally,
-    ) {
-        let established = c.session.is_established();
-        for (half, mut raw) in cut {
-            self.desk.stream(flow, &mut raw, half, established, tally);
-            self.spare.take(&mut raw);
-        }
-    }
-
     /// No more of a half comes.
     fn end_half(&mut self, flow: &mut Flow, c: &mut Connection, half: usize, tally: &mut Tally) {
         c.ended[half] = true;
@@ -547,6 +541,10 @@ impl Reading {
             }
         }
         self.units(flow, None, Some(&mut c), tally);
+        let is_open = c.session.stage == Stage::Established;
+        if is_open && !self.desk.program.last.is_empty() && !flow.heard.is_empty() {
+            (0..2).for_each(|half| self.desk.last(flow, half, tally));
+        }
         // there is no packet that it could be raised of
         self.odd.clear();
         for half in 0..2 {

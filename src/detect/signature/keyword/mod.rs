@@ -2,6 +2,7 @@
 
 pub(super) mod about;
 mod application;
+mod asn1;
 mod byte;
 mod calls;
 mod contents;
@@ -38,6 +39,7 @@ enum Need {
 const FAMILIES: &[&[Keyword]] = &[
     about::KEYWORDS,
     application::KEYWORDS,
+    asn1::KEYWORDS,
     byte::KEYWORDS,
     calls::KEYWORDS,
     contents::KEYWORDS,

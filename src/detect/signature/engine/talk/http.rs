@@ -13,8 +13,6 @@ use std::collections::VecDeque;
 #[derive(Debug, Default)]
 pub(super) struct Http {
     bodies: [Body; 2],
-    /// Bytes that came with the message that told the protocol.
-    pub unread: Vec<(usize, Vec<u8>)>,
     /// Names of what was asked for and not answered yet, where rules ask for names of files.
     asked: VecDeque<Vec<u8>>,
 }
@@ -179,7 +177,7 @@ impl Said {
         }
         unit.add(PROTOCOL, version);
         unit.add(REQUEST_LINE, fields.line);
-        let of_field = fields.get("host");
+        let of_field = fields.get("host").or_else(|| fields.get(":authority"));
         let of_target = uri::host(target).or(is_connect.then_some(target));
         if let Some(raw) = of_target.or(of_field) {
             unit.add(HOST, &without_port(raw).to_ascii_lowercase());
