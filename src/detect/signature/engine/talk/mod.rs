@@ -170,11 +170,6 @@ impl Talk {
         }
     }
 
-    /// What it was before it changed to another protocol; empty where it did not.
-    pub fn was(&self) -> &'static str {
-        self.said.was
-    }
-
     /// Of each half, whether its first bytes told nothing.
     pub fn silent(&self) -> [bool; 2] {
         self.first.silent
