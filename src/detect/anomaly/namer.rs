@@ -143,9 +143,38 @@ fn tell(told: &mut Vec<Told>, name: &Arc<str>, id: usize, fresh: &mut Vec<(u64, 
 }
 
 /// The number of a name: FNV-1a with 64 bits (Fowler, Noll and Vo), never 0.
-pub(super) fn number_of(name: &str) -> u64 {
-    let step = |h: u64, b: u8| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3);
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, step).max(1)
+pub(super) const fn number_of(name: &str) -> u64 {
+    let (bytes, mut hash, mut i) = (name.as_bytes(), 0xcbf2_9ce4_8422_2325u64, 0);
+    while i < bytes.len() {
+        hash = (hash ^ bytes[i] as u64).wrapping_mul(0x100_0000_01b3);
+        i += 1;
+    }
+    if hash == 0 { 1 } else { hash }
+}
+
+/// Whether an application, by its number, is a place that anybody rents: its name says nothing of who is behind it.
+pub(super) fn is_rented(app: u64) -> bool {
+    const RENTED: [u64; 18] = [
+        number_of("aws"),
+        number_of("azure"),
+        number_of("google-cloud"),
+        number_of("digitalocean"),
+        number_of("hetzner"),
+        number_of("ovh"),
+        number_of("cloudflare"),
+        number_of("cloudfront"),
+        number_of("fastly"),
+        number_of("akamai"),
+        number_of("jsdelivr"),
+        number_of("amazon-s3"),
+        number_of("azure-blob"),
+        number_of("google-cloud-storage"),
+        number_of("backblaze"),
+        number_of("wasabi"),
+        number_of("mega"),
+        number_of("tor"),
+    ];
+    RENTED.contains(&app)
 }
 
 const AGAIN_MS: i64 = 600_000;
@@ -164,6 +193,7 @@ mod tests {
         let (mut told, mut fresh) = (vec![], vec![]);
         let first = number(&mut told, &table, id, &mut fresh);
         assert_eq!(first, number_of("https"));
+        assert!(is_rented(number_of("aws")) && !is_rented(first));
         assert_eq!(number(&mut told, &table, id, &mut fresh), first);
         assert_eq!(
             (fresh.len(), number(&mut told, &table, 0, &mut fresh)),

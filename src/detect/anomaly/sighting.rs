@@ -1,6 +1,6 @@
 //! What detectors look at: small facts out of rows and packets, each at its place in the order of the input.
 
-use super::namer::Namer;
+use super::namer::{Namer, is_rented};
 use crate::model::{
     Addr, AppSource, ConversationSide, Field, FlowBatch, Handshake, Names, Origin, RowFlags,
     RowPlace,
@@ -102,7 +102,7 @@ pub struct FlowSeen {
     pub goes_on: bool,
     /// What packets said it is: [`crate::model::AppProto`] as number.
     pub spoken: u8,
-    /// What it is on top is known by a name, a range of addresses or a rule, and not by its port alone.
+    /// What it is on top is known by a name, a range of addresses or a rule, and not by its port alone; places that anybody rents are not.
     pub is_known_app: bool,
     /// Exporter.
     pub exporter: Addr,
@@ -376,6 +376,7 @@ pub fn of_rows(
             _ => p.received_at_ns.div_euclid(1_000_000),
         };
         namer.name(batch, i, names, &mut flow);
+        flow.is_known_app = flow.is_known_app && !is_rented(flow.app);
         for (number, name) in namer.fresh(now_ms) {
             let seen = Seen::Name(number, name);
             out.push(Sighting {

@@ -2,10 +2,11 @@
 //!
 //! By rows: SSHCure's phases (Hofstede and others, 2014) take sessions of 11 to 51 packets as guesses, Zeek tells 30 in half an hour,
 //! Plixer goes by fewer than 25 packets. Here nine sessions of a login's shape within five minutes whose bytes are alike, and that follow each
-//! other as soon as one is over, are guesses: what asks a server again and again (git, files, checks) rests longer than it works. Slow ones are
-//! told by 30 in half an hour or 100 in a day of a closer shape, and a source that tries many hosts by these. A session after guesses that is much
-//! longer, or that the server says yes to, is a guess that was right. Services whose clients open short sessions all
-//! day long (databases, directories, mail, the web) cannot be judged so, and are judged by refusals alone, which packets tell.
+//! other as soon as one is over, are guesses, and so are twice as many small ones within some seconds of each other: what asks a server
+//! again and again (git, files, checks) rests longer than it works, and is answered with more than a refusal. Slow ones are told by 30 in
+//! half an hour or 100 in a day of a closer shape, and a source that tries many hosts by these. A session after guesses that is much
+//! longer, or that the server says yes to, is a guess that was right. Services whose clients open short sessions all day long (databases,
+//! directories, mail, the web) cannot be judged so, and are judged by refusals alone, which packets tell.
 
 mod pair;
 mod shape;
@@ -101,7 +102,8 @@ impl BruteForce {
         }
         let comes_in = !ctx.zones.is_inside(&f.src) && ctx.zones.is_inside(&f.dst);
         let closely = shape.fits_closely(f, comes_in);
-        pair.add(ctx, f, closely);
+        let small = shape.is_small(f) && (f.metered || comes_in);
+        pair.add(ctx, f, small, closely);
         if closely
             && let Some(spray) = (self.shaped).entry(ctx.keyed, &(f.src, Service(f.dst_port)))
             && spray.refuse(ctx, Refusal::shaped(f, shape.name))
@@ -160,7 +162,7 @@ impl BruteForce {
         let wanted = ctx.settings.brute_force.sessions_unknown_port;
         let key = (f.src, f.dst, f.dst_port);
         if let Some(pair) = self.pairs.entry(ctx.keyed, &key) {
-            pair.add(ctx, f, false);
+            pair.add(ctx, f, false, false);
             pair.judge_alike(ctx, f, wanted);
         }
     }

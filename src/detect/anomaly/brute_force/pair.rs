@@ -21,6 +21,8 @@ pub(super) struct Pair {
     granted_ms: i64,
     /// Connections beside it that carry what a login was for.
     data: Tally,
+    /// Small sessions within five minutes, where both directions were seen or a stranger comes in.
+    small: Tally,
     /// Sessions that can hardly be anything but guesses, within half an hour and within a day.
     close: Tally,
     day: Tally,
@@ -50,7 +52,7 @@ kept!(Session {
     packets
 });
 kept!(Tally { began_ms, n });
-kept!(Pair { ring, n, last_ms, refused, refused_first_ms, granted_ms, data, close, day; handle, succeeded });
+kept!(Pair { ring, n, last_ms, refused, refused_first_ms, granted_ms, data, small, close, day; handle, succeeded });
 
 impl Tally {
     fn add(&mut self, at_ms: i64, window_ms: i64) {
@@ -81,8 +83,8 @@ impl Held for Pair {
 }
 
 impl Pair {
-    /// Adds a session; `closely` where it can hardly be anything but a guess.
-    pub fn add(&mut self, ctx: &Ctx<'_>, f: &FlowSeen, closely: bool) {
+    /// Adds a session; `small` where it is no more than a login, `closely` where it can hardly be anything but a guess.
+    pub fn add(&mut self, ctx: &Ctx<'_>, f: &FlowSeen, small: bool, closely: bool) {
         self.forget_old(ctx);
         self.last_ms = ctx.now_ms;
         self.ring[self.n as usize % RING] = Session {
@@ -92,6 +94,9 @@ impl Pair {
             packets: f.packets,
         };
         self.n = self.n.saturating_add(1);
+        if small {
+            self.small.add(f.start_ms, WINDOW_MS);
+        }
         if closely {
             self.close.add(f.start_ms, SLOW_MS);
             self.day.add(f.start_ms, DAY_MS);
@@ -139,8 +144,9 @@ impl Pair {
         (off.sum::<f64>() / n).sqrt() / mean.max(1.0)
     }
 
-    /// Whether sessions that began since follow each other closely, or run side by side: who guesses does not wait for longer than a guess takes.
-    fn is_busy(&self, since_ms: i64) -> bool {
+    /// Whether sessions that began since follow each other closely, or run side by side: who guesses does not wait for longer than a guess takes. Or
+    /// whether the pauses between twice as many small ones are short.
+    fn is_busy(&self, since_ms: i64, wanted: u32) -> bool {
         let mut all: Vec<(i64, i64)> = self
             .since(since_ms)
             .map(|s| (s.start_ms, s.life_ms))
@@ -149,7 +155,9 @@ impl Pair {
         let pauses = all.windows(2).map(|w| w[1].0 - w[0].0);
         let idle = all.windows(2).map(|w| w[1].0 - w[0].0 - w[0].1);
         match (median(pauses.collect()), median(idle.collect())) {
-            (Some(pause), Some(idle)) => idle * 2 <= pause,
+            (Some(pause), Some(idle)) => {
+                idle * 2 <= pause || self.small.n / 2 >= wanted && pause <= SHORT_MS
+            }
             _ => false,
         }
     }
@@ -178,7 +186,7 @@ impl Pair {
         if carries {
             return;
         }
-        if recent >= wanted && deviation <= cv_max && self.is_busy(recently) {
+        if recent >= wanted && deviation <= cv_max && self.is_busy(recently, wanted) {
             let why = format!(
                 "fewer than {wanted} such sessions within five minutes, sessions that differ more, or longer pauses between them"
             );
@@ -368,6 +376,7 @@ const REFUSALS: &str = "refusals";
 pub(super) const RING: usize = 32;
 const WINDOW_MS: i64 = 300_000;
 const FORGET_MS: i64 = 600_000;
+const SHORT_MS: i64 = 8_000;
 const SLOW_MS: i64 = 1_800_000;
 const DAY_MS: i64 = 86_400_000;
 /// A reply may be seen a little before or after the row that it belongs to.

@@ -48,17 +48,20 @@ impl Shape {
         (self.packets.0..=self.packets.1).contains(&f.packets)
             && f.bytes <= self.bytes_max
             && f.life_ms() <= LIFE_MAX_MS
-            && self.answers_little(f, 5, 4)
+            && self.answers_little(f, 3, 2)
     }
 
     /// Whether it hardly can be anything else: small for a login, and of a server that took its time to refuse, or of who need not come in
     /// (`stranger`).
     pub fn fits_closely(&self, f: &FlowSeen, stranger: bool) -> bool {
+        self.is_small(f) && (stranger || f.metered && f.life_ms() >= REFUSED_MS) && self.times == 1
+    }
+
+    /// Whether a session is as small as a login that failed at once.
+    pub fn is_small(&self, f: &FlowSeen) -> bool {
         f.packets <= self.packets.1 / 2
             && f.bytes <= self.bytes_max * 5 / 9
             && self.answers_little(f, 1, 1)
-            && (stranger || f.metered && f.life_ms() >= REFUSED_MS)
-            && self.times == 1
     }
 
     /// A server that let nobody in has nothing to say: what comes back from SSH is less than what is sent (3.1 to 3.7 kB of one guess), while

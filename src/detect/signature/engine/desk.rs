@@ -521,6 +521,7 @@ impl Desk {
             matches: self.trial.matches(&c.rule),
             is_ambiguous: self.first.is_some(),
             carried: Carried::default(),
+            was: "",
         };
         self.hits.push(Hit {
             rule: n,
@@ -571,6 +572,7 @@ impl Desk {
             if let Some(flow) = flow.as_deref() {
                 hit.alert.bits = flow.state.bits().to_vec();
                 hit.alert.counters = flow.state.counters().to_vec();
+                hit.alert.was = flow.talk.as_ref().map_or("", |t| t.was());
             }
             hit.alert.carried = match (p, flow.as_deref()) {
                 (Some(p), _) => Carried::of(p),

@@ -415,15 +415,10 @@ fn header_names(unit: &mut Unit, head: &Head<'_>) {
         return;
     }
     unit.tell("http2.stream", head.stream.to_string().as_bytes());
-    // the first line stands for fields of its own, and the host for one
-    let [a, b, _] = head.first;
-    let own: &[(&[u8], &[u8])] = match a {
-        b"HTTP/2" => &[(b":status", b)],
-        _ => &[(b":method", a), (b":path", b)],
-    };
-    let known = |name: &'_ [u8]| name == b"host";
+    // what stands for a status line is no field of an answer's head here
+    let [version, status, _] = head.first;
+    let own = (version == b"HTTP/2").then_some((&b":status"[..], status));
     for (name, value) in own.iter().chain(head.headers) {
-        let name: &[u8] = if known(name) { b":authority" } else { name };
         unit.tell("http2.field", &[name, &b"\0"[..], value].concat());
     }
     if unit.wants(HEADER_NAME) {

@@ -412,7 +412,6 @@ impl Talk {
         self.said = Said {
             units,
             was,
-            begun: self.said.begun,
             limits: self.said.limits,
             time_ns: self.said.time_ns,
             client: self.said.client,

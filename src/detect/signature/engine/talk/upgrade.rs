@@ -1,7 +1,7 @@
 //! Conversations that go on as TLS: STARTTLS of mail (RFC 3207, RFC 9051 section 6.2.1, RFC 2595 section 4), AUTH TLS of FTP (RFC 4217 section 4), CONNECT of
 //! HTTP (RFC 9110 section 9.3.6).
 
-use super::Said;
+use super::{Said, Talk};
 use crate::model::AppProto;
 
 /// How far a conversation is on its way to TLS.
@@ -29,6 +29,13 @@ impl Lines {
     /// Memory that it takes beside itself.
     pub fn room(&self) -> usize {
         self.tag.capacity() + self.waiting.iter().map(Vec::capacity).sum::<usize>()
+    }
+}
+
+impl Talk {
+    /// What it was before it changed to another protocol; empty where it did not.
+    pub fn was(&self) -> &'static str {
+        self.said.was
     }
 }
 
