@@ -30,7 +30,7 @@ pub(super) struct Desk {
     list: Vec<u32>,
     /// Rules of the list that matched.
     found: Vec<u32>,
-    trial: Trial,
+    pub trial: Trial,
     hits: Vec<Hit>,
     pub alerts: Vec<Alert>,
     alert_bytes_max: usize,
@@ -465,6 +465,7 @@ impl Desk {
         if held == Held::GivenUp {
             tally.one(Outcome::RulesGivenUp);
         }
+        self.trial.count_evicted(tally);
         held
     }
 
