@@ -68,6 +68,8 @@ pub(super) fn datagram(ends: &Ends, half: usize, b: &[u8]) -> Taken {
             Some(version) if version >> 4 == 1 => is(AppProto::Ike, b.len() >= IKE_MIN),
             _ => read(AppProto::Ike),
         },
+        (2049, _) => read(AppProto::Nfs),
+        _ if ends.ports[0] == 2049 => read(AppProto::Nfs),
         (5060 | 5061, 0) => is(AppProto::Sip, is_sip(b)),
         (44_818, _) => read(AppProto::Enip),
         _ if ends.ports[0] == 44_818 => read(AppProto::Enip),
