@@ -176,6 +176,7 @@ impl Desk {
         steps: Option<&mut Steps>,
         notifier: Option<&Notifier>,
     ) -> Result<()> {
+        let steps = steps.filter(|_| notifier.is_some_and(Notifier::has_targets));
         if after_min.is_none() && steps.is_none() {
             return Ok(());
         }

@@ -177,10 +177,10 @@ impl Telling {
         (sealer, outbox): (Sealer, Outbox),
         (connection, view): (&Connection, &View),
     ) -> Result<Telling> {
-        let notifier = match config.notify.targets.is_empty() {
-            true => None,
-            false => Some(Arc::new(notifier(config, state.path(), tables)?)),
-        };
+        // there may be none to tell now, and some after a reload
+        let notifier = Arc::new(notifier(config, state.path(), tables)?);
+        view.reloader().tells(notifier.clone());
+        let notifier = Some(notifier);
         let suppressions = Suppressions::new(&config.suppressions);
         let budget = Budget::new(&config.notify.per_day_max);
         let findings = Findings::new(suppressions, budget, sealer, outbox, notifier.clone());
@@ -219,12 +219,17 @@ impl Telling {
     }
 }
 
-fn notifier(config: &Config, state: &Path, tables: &Arc<Tables>) -> Result<Notifier> {
+/// The name of this machine.
+pub(super) fn host() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    host.trim().to_owned()
+}
+
+fn notifier(config: &Config, state: &Path, tables: &Arc<Tables>) -> Result<Notifier> {
     let tables = tables.clone();
     let zone_of = Arc::new(move |ip| tables.zone(Addr::from(ip)).to_owned());
     let dir = state.join("notify");
-    Notifier::start(&config.notify, &dir, host.trim(), zone_of).map_err(|e| anyhow!(e))
+    Notifier::start(&config.notify, &dir, &host(), zone_of).map_err(|e| anyhow!(e))
 }
 
 /// What people are told of a version.

@@ -4,12 +4,13 @@
     reason = "one reload at a time; no datagram passes this lock"
 )]
 
-use super::findings::Renewed;
+use super::findings::{self, Renewed};
 use super::{Notifier, Opened, budget, opened::Origin, rules};
 use crate::config::{self, Config, Keys};
 use crate::control::{self, Access, Reloads};
 use crate::detect::signature::engine::Maker;
 use crate::enrich::{self, Polled, Tables};
+use crate::notify;
 use crate::receive::{Intake, route::Moment};
 use crate::rights::{self, Capability};
 use crate::shard::{Change, RulesChange};
@@ -30,6 +31,7 @@ pub const LIVE: &[&str] = &[
     "control.token_file",
     "enrich.",
     "log_level",
+    "notify.targets",
     "receive.allow",
     "receive.deny",
     "receive.exporter_idle_s",
@@ -59,6 +61,8 @@ pub struct Reloader {
     poller: OnceLock<Arc<Poller>>,
     /// For who asks them.
     suppressions: Renewed,
+    /// Who tells people of incidents.
+    notices: OnceLock<Arc<notify::Notifier>>,
     grace_s: AtomicU64,
     succeeded: AtomicU64,
     failed: AtomicU64,
@@ -113,6 +117,7 @@ impl Reloader {
             polled: Arc::default(),
             poller: OnceLock::new(),
             suppressions: Renewed::default(),
+            notices: OnceLock::new(),
             grace_s: AtomicU64::new(opened.config.shutdown_grace_s),
             succeeded: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -136,6 +141,12 @@ impl Reloader {
     /// Where suppressions wait that the configuration has now.
     pub(super) fn suppressions(&self) -> &Renewed {
         &self.suppressions
+    }
+
+    /// From here on targets of notices can change, too.
+    pub(super) fn tells(&self, notices: Arc<notify::Notifier>) {
+        // set once, at the start
+        let _ = self.notices.set(notices);
     }
 
     /// Who asks them, once it runs.
@@ -223,6 +234,7 @@ impl Reloader {
             return Err(unchanged("a shard has not taken over earlier changes yet, because the store does not take its rows; try again later".into()));
         }
         snmp::prove(&config.snmp).map_err(|e| at(e.to_string()))?;
+        notify::Notifier::prove(&config.notify.targets, &findings::host()).map_err(at)?;
         let tables = Tables::new(&config.enrich).map_err(|e| at(format!("enrich.{e}")))?;
         let tables = tables.following(self.polled.clone());
         enrich::fetch(&config.enrich, &tables, &self.cache).map_err(|e| {
@@ -276,6 +288,13 @@ impl Reloader {
             && force.config.snmp != new.config.snmp
         {
             poller.reconfigure(&new.config.snmp);
+        }
+        let untold = self
+            .notices
+            .get()
+            .map_or(Ok(()), |n| n.change(&new.config.notify.targets));
+        if let Err(why) = &untold {
+            tracing::error!("reload: {why}");
         }
         let mut suppressions = self
             .suppressions

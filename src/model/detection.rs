@@ -98,6 +98,10 @@ kinds! {
     LateralMovement = "lateral_movement", Anomaly, High, "Remote execution inside the network", ["T1021", "T1570"];
     /// Calls home in a rhythm.
     Beacon = "beacon", Anomaly, Medium, "Beacon", ["T1071", "T1573"];
+    /// One connection that stands for most of a day.
+    LongConnection = "long_connection", Anomaly, Low, "A connection that does not end", ["T1071", "T1572"];
+    /// One place that is called again and again.
+    Strobe = "strobe", Anomaly, Low, "A place is called again and again", ["T1071"];
     /// Data leave for a place where they never went.
     Exfiltration = "exfiltration", Anomaly, High, "Data leave the network", ["T1041", "T1048"];
     /// Much is sent to one place.

@@ -1,4 +1,8 @@
 //! Targets: who is told of what, and the threads that tell them.
+#![expect(
+    clippy::disallowed_types,
+    reason = "targets change with a reload; taken once for a notice, and never on the data path"
+)]
 
 use super::email::Email;
 use super::hours::day;
@@ -9,9 +13,9 @@ use super::syslog::Syslog;
 use super::{Event, Fault, Notice, Settings, Target};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::net::IpAddr;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::Builder;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -20,9 +24,13 @@ pub type ZoneOf = Arc<dyn Fn(IpAddr) -> String + Send + Sync>;
 
 /// Tells all targets.
 pub struct Notifier {
-    lanes: Vec<Lane>,
+    lanes: RwLock<Vec<Lane>>,
     zone_of: ZoneOf,
     grafana_url: Option<String>,
+    /// What the threads of targets have in common, and where their queues are.
+    settings: Settings,
+    dir: PathBuf,
+    host: String,
 }
 
 /// What became of the notices of one target since the start.
@@ -59,9 +67,9 @@ struct Lane {
 
 impl std::fmt::Debug for Notifier {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list()
-            .entries(self.lanes.iter().map(|l| &l.target.name))
-            .finish()
+        let lanes = self.lanes();
+        let names = lanes.iter().map(|l| &l.target.name);
+        f.debug_list().entries(names).finish()
     }
 }
 
@@ -76,50 +84,105 @@ impl Notifier {
         host: &str,
         zone_of: ZoneOf,
     ) -> Result<Notifier, String> {
-        let mut lanes = vec![];
-        for target in &settings.targets {
-            let dir = dir.join(&target.name);
-            let queue = Queue::open(&dir, settings.queue_max, settings.queue_bytes_max);
-            let (sender, notices) = bounded(HANDED_MAX);
-            let (alive, ended) = bounded(0);
-            let cell = Arc::new(Cell::default());
-            let teller = Teller {
-                name: target.name.clone(),
-                queue: queue.map_err(|e| format!("{}: {e}", dir.display()))?,
-                way: Way::new(target, host)
-                    .map_err(|e| format!("notify target {}: {e}", target.name))?,
-                notices,
-                cell: cell.clone(),
-                keep_ms: i64::try_from(settings.keep_hours)
-                    .unwrap_or(i64::MAX)
-                    .saturating_mul(3_600_000),
-                failures: 0,
-                retry_at: None,
-                pace: Pace::new(target.per_minute_max),
-                said: String::new(),
-            };
-            let thread = Builder::new()
-                .name(format!("notify-{}", target.name))
-                .spawn(move || {
-                    let _alive: Sender<()> = alive;
-                    teller.run();
-                });
-            thread.map_err(|e| e.to_string())?;
-            lanes.push(Lane {
-                target: target.clone(),
-                sender,
-                cell,
-                ended,
-            });
-        }
-        Ok(Notifier {
-            lanes,
+        let notifier = Notifier {
+            lanes: RwLock::default(),
             zone_of,
             grafana_url: settings.grafana_url.clone(),
+            settings: settings.clone(),
+            dir: dir.to_owned(),
+            host: host.to_owned(),
+        };
+        notifier.change(&settings.targets)?;
+        Ok(notifier)
+    }
+
+    /// Proves that targets can be told.
+    ///
+    /// # Errors
+    /// Which of them cannot, and why.
+    pub fn prove(targets: &[Target], host: &str) -> Result<(), String> {
+        for target in targets {
+            Way::new(target, host).map_err(|e| format!("notify target {}: {e}", target.name))?;
+        }
+        Ok(())
+    }
+
+    /// Whether there is anybody to tell.
+    pub fn has_targets(&self) -> bool {
+        !self.lanes().is_empty()
+    }
+
+    /// Other targets from here on. Those that are as before go on with what waits for them; of one that is no more what waits stays on disk, until
+    /// it is back.
+    ///
+    /// # Errors
+    /// Which file or folder cannot be used; the other targets are told all the same.
+    pub fn change(&self, targets: &[Target]) -> Result<(), String> {
+        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
+        let (kept, gone) = std::mem::take(&mut *lanes)
+            .into_iter()
+            .partition(|l| targets.contains(&l.target));
+        *lanes = kept;
+        // a queue has one owner
+        end(&gone);
+        let mut faults = vec![];
+        for target in targets {
+            if lanes.iter().all(|l| l.target != *target) {
+                match self.lane(target) {
+                    Ok(lane) => lanes.push(lane),
+                    Err(fault) => faults.push(fault),
+                }
+            }
+        }
+        match faults.is_empty() {
+            true => Ok(()),
+            false => Err(faults.join("; ")),
+        }
+    }
+
+    fn lanes(&self) -> RwLockReadGuard<'_, Vec<Lane>> {
+        self.lanes.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts the thread of a target.
+    fn lane(&self, target: &Target) -> Result<Lane, String> {
+        let settings = &self.settings;
+        let dir = self.dir.join(&target.name);
+        let queue = Queue::open(&dir, settings.queue_max, settings.queue_bytes_max);
+        let (sender, notices) = bounded(HANDED_MAX);
+        let (alive, ended) = bounded(0);
+        let cell = Arc::new(Cell::default());
+        let teller = Teller {
+            name: target.name.clone(),
+            queue: queue.map_err(|e| format!("{}: {e}", dir.display()))?,
+            way: Way::new(target, &self.host)
+                .map_err(|e| format!("notify target {}: {e}", target.name))?,
+            notices,
+            cell: cell.clone(),
+            keep_ms: i64::try_from(settings.keep_hours)
+                .unwrap_or(i64::MAX)
+                .saturating_mul(3_600_000),
+            failures: 0,
+            retry_at: None,
+            pace: Pace::new(target.per_minute_max),
+            said: String::new(),
+        };
+        let thread = Builder::new()
+            .name(format!("notify-{}", target.name))
+            .spawn(move || {
+                let _alive: Sender<()> = alive;
+                teller.run();
+            });
+        thread.map_err(|e| e.to_string())?;
+        Ok(Lane {
+            target: target.clone(),
+            sender,
+            cell,
+            ended,
         })
     }
 
-    /// Tells all targets that want to know. Never waits: what a target has no room for is counted as dropped.
+    /// Tells all targets that want to know. Waits for nobody but a change of targets: what one has no room for is counted as dropped.
     pub fn tell(&self, mut notice: Notice) {
         if let Some(url) = &self.grafana_url
             && let Some(link) = super::link(url, &notice.incident)
@@ -127,7 +190,7 @@ impl Notifier {
             notice.incident["link"] = link.into();
         }
         let (now_ms, notice) = (now_ms(), Arc::new(notice));
-        for lane in &self.lanes {
+        for lane in self.lanes().iter() {
             let wants = wants(&lane.target, &notice, now_ms, &self.zone_of);
             if wants && lane.sender.try_send(Some(notice.clone())).is_err() {
                 lane.cell.dropped.fetch_add(1, Relaxed);
@@ -144,18 +207,23 @@ impl Notifier {
             dropped: l.cell.dropped.load(Relaxed),
             waiting: l.cell.waiting.load(Relaxed),
         };
-        self.lanes.iter().map(of).collect()
+        self.lanes().iter().map(of).collect()
     }
 
     /// Ends the threads; what waits is on disk.
     pub fn stop(&self) {
-        for lane in &self.lanes {
-            // a thread that waits for a receiver comes back to its queue in time
-            lane.sender.send_timeout(None, END_PATIENCE).ok();
-        }
-        for lane in &self.lanes {
-            lane.ended.recv_timeout(END_PATIENCE).ok();
-        }
+        end(&self.lanes());
+    }
+}
+
+/// Ends the threads of targets.
+fn end(lanes: &[Lane]) {
+    for lane in lanes {
+        // a thread that waits for a receiver comes back to its queue in time
+        lane.sender.send_timeout(None, END_PATIENCE).ok();
+    }
+    for lane in lanes {
+        lane.ended.recv_timeout(END_PATIENCE).ok();
     }
 }
 

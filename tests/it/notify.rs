@@ -1,7 +1,7 @@
 //! Notices against what people have: a webhook that fails first, Debian's Alertmanager, rsyslog, and TLS.
 
 use crate::detections::{beacon, deliver, json, now_ms, say, scan, shown, world};
-use crate::harness::{Collector, directory, eventually, run};
+use crate::harness::{Collector, configure, directory, eventually, run};
 use flowhouse::notify::{Counts, Event, Notice, Notifier, Settings};
 use flowhouse::sink::ndjson;
 use ring::hmac;
@@ -409,5 +409,80 @@ fn incidents_over_http_and_escalation() {
         (&"closed".into(), &"bob".into(), &"api".into())
     );
     assert_eq!(collector.metric("flowhouse_notify_sent_total") as u64, 1);
+    collector.stop();
+}
+
+/// Who is told changes with a reload: a new target is told from then on, one that is no more is not, and one that stays goes on with what waits.
+#[test]
+fn targets_change_with_a_reload() {
+    let dir = directory();
+    let target = |name: &str, url: &str| {
+        format!("[[notify.targets]]\nname = \"{name}\"\nkind = \"webhook\"\nto = \"{url}\"\n")
+    };
+    let ((first, heard_first), (second, heard_second)) = (server(&[]), server(&[]));
+    let of = |text: &str| {
+        let settings: Settings =
+            toml::from_str(&text.replace("[[notify.targets]]", "[[targets]]")).expect("settings");
+        settings.targets
+    };
+    let n = notifier(dir.path(), "");
+    assert!(!n.has_targets());
+    n.tell(notice(1));
+    let (one, two) = (target("one", &first), target("two", &second));
+    n.change(&of(&one)).expect("one");
+    n.tell(notice(2));
+    n.change(&of(&[&*one, &two].concat())).expect("both");
+    n.tell(notice(3));
+    n.change(&of(&two)).expect("the other");
+    n.tell(notice(4));
+    eventually("the other is told of what came after it", || {
+        counts(&n).sent == 2
+    });
+    n.stop();
+    let heard = |of: &Receiver<(String, String)>| {
+        let ids = of.try_iter().map(|(_, body)| {
+            let body: Value = serde_json::from_str(&body).expect("JSON");
+            body["incident"]["id"].as_str().expect("an id").to_owned()
+        });
+        ids.collect::<Vec<_>>()
+    };
+    let id = |n: u64| format!("{n:016x}");
+    assert_eq!(heard(&heard_second), [id(3), id(4)]);
+    // what it was handed before is told by the end, or waits on disk for it to come back
+    let told = heard(&heard_first);
+    assert!([id(2), id(3)].starts_with(&told), "{told:?}");
+    n.change(&of(&one)).expect("one again");
+    let mut told = told;
+    while told.len() < 2 {
+        let (_, body) = heard_first
+            .recv_timeout(Duration::from_secs(60))
+            .expect("what waited");
+        let body: Value = serde_json::from_str(&body).expect("JSON");
+        told.push(body["incident"]["id"].as_str().expect("an id").to_owned());
+    }
+    assert_eq!(told, [id(2), id(3)]);
+    n.stop();
+
+    let base = "[sink]\nkind = \"drop\"\n[receive]\nlisteners = [\"127.0.0.1:0\"]\n";
+    let place = dir.path().join("collector");
+    std::fs::create_dir(&place).expect("a folder");
+    let collector = Collector::start(&place, base);
+    let of_soc = "flowhouse_notify_waiting{target=\"soc\"}";
+    assert!(!collector.page("/metrics").1.contains(of_soc));
+    configure(&place, &(base.to_owned() + &target("soc", &first)));
+    let (status, text) = collector.reload();
+    assert_eq!(status, 200, "{text}");
+    assert!(
+        text.contains("notify.targets") && !text.contains("restart"),
+        "{text}"
+    );
+    assert!(collector.page("/metrics").1.contains(of_soc));
+    // one that cannot be told changes nothing
+    let file = dir.path().join("nowhere");
+    let wrong = target("soc", &first) + &format!("secret_file = {file:?}\n");
+    configure(&place, &(base.to_owned() + &wrong));
+    let (status, text) = collector.reload();
+    assert_eq!(status, 422, "{text}");
+    assert!(text.contains("notify target soc"), "{text}");
     collector.stop();
 }

@@ -8,10 +8,11 @@
 use super::arena::{Arena, Held};
 use super::keep::{Kept, kept};
 use super::keyed::{Distinct, Key, Keyed, Recent};
+use super::long::Tries;
 use super::sighting::{FlowSeen, Side};
 use super::{Ctx, evidence, figure, is_group};
 use crate::detect::incident::{Finding, Growth, Handle};
-use crate::model::{Addr, DetectionKind, Entity, EntityRole, Handshake};
+use crate::model::{Addr, AppProto, DetectionKind, Entity, EntityRole, Handshake};
 
 #[derive(Debug)]
 pub(super) struct Beacon {
@@ -69,10 +70,12 @@ struct Calls {
     latest_ms: i64,
     bytes: u64,
     back: u64,
+    /// How often within an hour.
+    tries: Tries,
     handle: Option<Handle>,
 }
 
-kept!(Calls { ring, n, first_ms, last_ms, latest_ms, bytes, back; handle });
+kept!(Calls { ring, n, first_ms, last_ms, latest_ms, bytes, back, tries; handle });
 
 impl Held for Calls {
     fn suspicion(&self) -> u32 {
@@ -136,6 +139,7 @@ impl Beacon {
             || f.goes_on
             || f.interval > 1
             || f.is_known_app
+            || is_rhythmic_app(f.spoken)
             || is_rhythmic(f.dst_port)
         {
             return;
@@ -167,6 +171,9 @@ impl Beacon {
             return;
         };
         calls.add(ctx, f);
+        if ctx.zones.is_inside(&f.src) {
+            calls.tries.add(ctx, f, "the place does");
+        }
         let place = (f.dst, Port(f.dst_port));
         if calls.n == 1 {
             let caller = ctx.keyed.hash(&f.src);
@@ -305,6 +312,30 @@ impl Calls {
             ctx.incidents.report(ctx.now_ms, finding);
         }
     }
+}
+
+/// Services of makers that say in packets who they are, calls and tunnels: they knock in a rhythm on the ports that they are given.
+#[inline]
+fn is_rhythmic_app(spoken: u8) -> bool {
+    const RHYTHMIC: [AppProto; 16] = [
+        AppProto::Discord,
+        AppProto::Steam,
+        AppProto::Zoom,
+        AppProto::Spotify,
+        AppProto::Whatsapp,
+        AppProto::Nintendo,
+        AppProto::Tailscale,
+        AppProto::Stun,
+        AppProto::Rtp,
+        AppProto::Rtcp,
+        AppProto::Sip,
+        AppProto::Mumble,
+        AppProto::Wireguard,
+        AppProto::Openvpn,
+        AppProto::Mqtt,
+        AppProto::Ntp,
+    ];
+    spoken != 0 && RHYTHMIC.iter().any(|p| *p as u8 == spoken)
 }
 
 /// Names, time, leases, mail, messages of chat and push services, copies of files, telephones, sensors, monitoring and tunnels: what is asked in

@@ -18,6 +18,7 @@ mod icmp;
 mod keep;
 mod keyed;
 mod lateral;
+mod long;
 mod namer;
 mod odd;
 mod payload;
@@ -148,6 +149,7 @@ struct Parts {
     odd: odd::Odd,
     lateral: lateral::Lateral,
     beacon: beacon::Beacon,
+    long: long::Long,
     upload: upload::Upload,
     service: service::Service,
     volume: volume::Volume,
@@ -186,6 +188,7 @@ impl Detectors {
                 odd: odd::Odd::new(places),
                 lateral: lateral::Lateral::new(places),
                 beacon: beacon::Beacon::new(places),
+                long: long::Long::new(places),
                 upload: upload::Upload::new(places),
                 service: service::Service::new(places),
                 volume: volume::Volume::new(settings.volume.series_max.min(SERIES_MAX)),
@@ -226,6 +229,7 @@ impl Detectors {
             brute_force::BruteForce::bytes(places),
             lateral::Lateral::bytes(places),
             beacon::Beacon::bytes(places),
+            long::Long::bytes(places),
             upload::Upload::bytes(places),
             service::Service::bytes(places),
             volume::Volume::bytes(settings.volume.series_max.min(SERIES_MAX)),
@@ -331,7 +335,7 @@ impl Detectors {
     }
 
     /// Entries that gave way and keys that found no room, of each detector.
-    pub fn lost(&self) -> [(&'static str, u64, u64); 15] {
+    pub fn lost(&self) -> [(&'static str, u64, u64); 16] {
         let p = &self.parts;
         [
             ("scan", p.scan.lost()),
@@ -343,6 +347,7 @@ impl Detectors {
             ("odd", p.odd.lost()),
             ("lateral", p.lateral.lost()),
             ("beacon", p.beacon.lost()),
+            ("long", p.long.lost()),
             ("upload", p.upload.lost()),
             ("service", p.service.lost()),
             ("volume", p.volume.lost()),
@@ -413,6 +418,7 @@ impl Detectors {
         p.odd.clear();
         p.lateral.clear();
         p.beacon.clear();
+        p.long.clear();
         p.upload.clear();
         p.service.clear();
         p.volume.clear();
@@ -493,9 +499,12 @@ fn flow(ctx: &mut Ctx<'_>, parts: &mut Parts, answers: &mut Recent, (f, h): (&Fl
     }
     // sources that speak to a victim may be invented, and their number is no reason to forget others
     if !parts.flood.is_victim(&f.dst) {
-        parts.scan.flow(ctx, f, h, answered);
+        if parts.scan.flow(ctx, f, h, answered) {
+            parts.long.again(ctx, f);
+        }
         parts.brute_force.flow(ctx, f);
         parts.beacon.flow(ctx, f);
+        parts.long.flow(ctx, f);
         parts.lateral.flow(ctx, f, h);
         parts.service.flow(ctx, f, h, answered);
     }

@@ -269,6 +269,10 @@ thresholds! {
         pub score: f64 = 0.85,
         /// Pause between two connections at least, ms. Default 1,500.
         pub pause_min_ms: i64 = 1_500,
+        /// Hours of a connection that does not end. Default 12.
+        pub long_hours: u32 = 12,
+        /// Calls of one place within an hour (count). Default 3,600.
+        pub strobe_calls: u32 = 3_600,
     }
 }
 

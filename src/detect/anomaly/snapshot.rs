@@ -1,6 +1,6 @@
 //! What slow detectors know, over a restart: a framed, checked list of bytes.
 //!
-//! Kept are: who scans, who guesses slowly, beacons, sums of uploads with what is usual and which places are known, doors that were opened, services, volume,
+//! Kept are: who scans, who guesses slowly, beacons, long connections, sums of uploads with what is usual and which places are known, doors that were opened, services, volume,
 //! exporters, the use of policies, names of numbers, and how far each incident was told, so that one that goes on is told with a later version.
 //! Not kept: what lives for minutes (floods, sprays, DNS, ARP, echo messages).
 
@@ -20,6 +20,7 @@ impl Detectors {
         p.brute_force.put(&mut out);
         p.lateral.put(&mut out);
         p.beacon.put(&mut out);
+        p.long.put(&mut out);
         p.upload.put(&mut out);
         p.service.put(&mut out);
         p.volume.put(&mut out);
@@ -57,6 +58,7 @@ impl Detectors {
         p.brute_force.get(keyed, from)?;
         p.lateral.get(keyed, from)?;
         p.beacon.get(keyed, from)?;
+        p.long.get(keyed, from)?;
         p.upload.get(keyed, from)?;
         p.service.get(keyed, from)?;
         p.volume.get(from)?;

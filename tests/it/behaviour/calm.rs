@@ -4,7 +4,7 @@ use super::attacks::{BEGIN_MS, Scene, Tcp, ip};
 use super::judged;
 use super::scenarios::{INSIDE, OUTSIDE, SERVER};
 use flowhouse::detect::anomaly::{DeniedSeen, Seen, Settings};
-use flowhouse::model::{Addr, Handshake};
+use flowhouse::model::{Addr, AppProto, Handshake};
 
 /// What is done, and what is seen of it.
 type Work = (&'static str, fn(&mut Scene));
@@ -203,6 +203,36 @@ pub const WORK: &[Work] = &[
             let name = format!("{:012x}.net", s.dice.next() >> 16);
             let server = ip(192, 5, 6, 1 + n as u8 % 13);
             ask(s, 1_000 * n, ip(10, 0, 4, 4), server, &name, 3);
+        }
+    }),
+    ("a game asks its server again and again", |s| {
+        for n in 0..60 {
+            let at_ms = BEGIN_MS + 60_000 * n;
+            s.udp(
+                at_ms,
+                [(INSIDE, 51_000 + n as u16), (OUTSIDE, 50_004)],
+                8,
+                1_400,
+                true,
+            );
+            if let Some((_, Seen::Flow(f))) = s.seen.last_mut() {
+                f.spoken = AppProto::Discord as u8;
+            }
+        }
+    }),
+    ("a connection outwards of a working day", |s| {
+        for n in 0..480 {
+            session(
+                s,
+                60_000 * n,
+                (INSIDE, OUTSIDE, 443),
+                (40, 4_000),
+                4_000,
+                58_000,
+            );
+            if let Some((_, Seen::Flow(f))) = s.seen.last_mut() {
+                (f.src_port, f.goes_on) = (50_001, true);
+            }
         }
     }),
     ("long names of a service within a day", |s| {

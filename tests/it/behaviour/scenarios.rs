@@ -304,6 +304,26 @@ fn guesses(s: &mut Scene, port: u16, n: i64, pause_ms: i64, (packets, bytes): (u
     }
 }
 
+fn tcp(
+    s: &mut Scene,
+    at_ms: i64,
+    (src, dst, port): (Addr, Addr, u16),
+    (packets, bytes): (u64, u64),
+    life_ms: i64,
+) {
+    s.tcp(Tcp {
+        at_ms,
+        src,
+        dst,
+        port,
+        packets,
+        bytes,
+        back: bytes,
+        life_ms,
+        handshake: Handshake::Complete,
+    });
+}
+
 /// Calls home.
 fn calls(s: &mut Scene, n: i64, pause_ms: i64, jitter: i64) {
     for i in 0..n {
@@ -393,6 +413,55 @@ fn sessions() -> Vec<Attack> {
             INSIDE,
             true,
             |s| calls(s, 60, 60_000, 12_000),
+        ),
+        attack(
+            "a connection outwards of 14 hours",
+            "long_connection",
+            INSIDE,
+            true,
+            |s| {
+                for n in 0..840 {
+                    let at_ms = STRIKE_MS + 60_000 * n;
+                    let seen = s.seen.len();
+                    tcp(s, at_ms, (INSIDE, OUTSIDE, 8443), (40, 4_000), 58_000);
+                    for (_, row) in &mut s.seen[seen..] {
+                        if let flowhouse::detect::anomaly::Seen::Flow(f) = row {
+                            let forth = f.src == INSIDE;
+                            let port = if forth {
+                                &mut f.src_port
+                            } else {
+                                &mut f.dst_port
+                            };
+                            *port = 50_001;
+                            f.goes_on = true;
+                        }
+                    }
+                }
+            },
+        ),
+        attack(
+            "a place that refuses, tried each half second for an hour",
+            "strobe",
+            INSIDE,
+            true,
+            |s| (0..7_200).for_each(|n| s.syn(STRIKE_MS + 500 * n, INSIDE, OUTSIDE, 4_444)),
+        ),
+        attack(
+            "a place that answers, called each half second for an hour",
+            "strobe",
+            INSIDE,
+            true,
+            |s| {
+                for n in 0..7_200 {
+                    tcp(
+                        s,
+                        STRIKE_MS + 500 * n,
+                        (INSIDE, OUTSIDE, 4_444),
+                        (6, 600),
+                        90,
+                    );
+                }
+            },
         ),
         attack(
             "upload of 200 MB in ten minutes",

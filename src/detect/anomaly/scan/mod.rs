@@ -169,21 +169,22 @@ impl Scan {
         }
     }
 
-    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes, answered: bool) {
+    /// Whether it failed, and had been tried before.
+    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes, answered: bool) -> bool {
         let Some(contact) = contact(f, answered) else {
-            return;
+            return false;
         };
         if is_group(&f.dst) || f.src == f.dst || ctx.is_allowed(&f.src) {
-            return;
+            return false;
         }
         let memory_ms = i64::from(ctx.settings.scan.memory_s) * 1000;
         let hash = ctx.keyed.hash(&(f.dst, contact.proto, contact.port));
         if !contact.failed {
             self.worked(ctx, f, contact, (hash, h));
-            return;
+            return false;
         }
         let Some(source) = self.sources.entry_at(ctx.keyed, h.src, &f.src) else {
-            return;
+            return false;
         };
         if ctx.now_ms.saturating_sub(source.last_ms) > memory_ms {
             *source = Source::default();
@@ -191,7 +192,9 @@ impl Scan {
         source.last_ms = ctx.now_ms;
         let n = source.failed as usize;
         // full: what is new is told by the larger table alone
-        if source.tried.add(hash) || source.tried.count() > TRIED_FULL {
+        let is_fresh = source.tried.add(hash);
+        let again = !is_fresh && contact.proto != ICMP;
+        if is_fresh || source.tried.count() > TRIED_FULL {
             source.walk = (source.walk + STEP).min(WALK_MAX);
             source.failed = source.failed.saturating_add(1);
             if n < EARLY {
@@ -199,11 +202,11 @@ impl Scan {
             }
         }
         if n < EARLY {
-            return;
+            return again;
         }
         let (walk, early) = (source.walk, &source.early);
         let Some(detail) = self.details.entry_at(ctx.keyed, h.src, &f.src) else {
-            return;
+            return again;
         };
         let silent_ms = ctx.now_ms.saturating_sub(detail.last_ms);
         if detail.contacts > 0 && silent_ms > memory_ms {
@@ -219,6 +222,7 @@ impl Scan {
         if detail.add(ctx, (f.dst, h.dst), &contact, f.start_ms) || detail.handle.is_some() {
             detail.judge(ctx, f, &contact, walk);
         }
+        again
     }
 
     /// A first contact that worked speaks for the source.

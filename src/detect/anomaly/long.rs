@@ -1,0 +1,286 @@
+//! Connections that last for most of a day, and places that are tried again and again.
+//!
+//! Both are RITA's (version 5): a connection to one place outside that stands for twelve hours is as good a way in as a beacon, and so is a
+//! place that is called more often than once a second over an hour (86,400 times a day there). Rows of one connection follow each other as
+//! active timeouts cut them.
+
+use super::arena::{Arena, Held};
+use super::keep::kept;
+use super::keyed::Keyed;
+use super::sighting::{FlowSeen, Side};
+use super::{Ctx, evidence, figure, is_group};
+use crate::detect::incident::{Finding, Growth, Handle};
+use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure};
+
+#[derive(Debug)]
+pub(super) struct Long {
+    connections: Arena<(Addr, Addr, u16), Connection>,
+    /// Places that do not answer.
+    tries: Arena<(Addr, Addr, u16), Tries>,
+}
+
+/// A connection as far as rows have told of it.
+#[derive(Debug, Default)]
+struct Connection {
+    first_ms: i64,
+    last_ms: i64,
+    src_port: u16,
+    bytes: u64,
+    back: u64,
+    handle: Option<Handle>,
+}
+
+/// How often a place was called within an hour.
+#[derive(Debug, Default)]
+pub(super) struct Tries {
+    began_ms: i64,
+    last_ms: i64,
+    n: u32,
+    /// Since it was told.
+    all: u32,
+    handle: Option<Handle>,
+}
+
+kept!(Connection { first_ms, last_ms, src_port, bytes, back; handle });
+kept!(Tries { began_ms, last_ms, n, all; handle });
+
+impl Held for Connection {
+    fn suspicion(&self) -> u32 {
+        let minutes = self.last_ms.saturating_sub(self.first_ms) / 60_000;
+        match self.handle {
+            Some(_) => u32::MAX,
+            None => u32::try_from(minutes).unwrap_or(0),
+        }
+    }
+    fn last_ms(&self) -> i64 {
+        self.last_ms
+    }
+    fn is_light(&self) -> bool {
+        self.suspicion() < 10
+    }
+}
+
+impl Held for Tries {
+    fn suspicion(&self) -> u32 {
+        if self.handle.is_some() {
+            u32::MAX
+        } else {
+            self.n
+        }
+    }
+    fn last_ms(&self) -> i64 {
+        self.last_ms
+    }
+    fn is_light(&self) -> bool {
+        self.n < 10
+    }
+}
+
+impl Long {
+    pub fn new(places: usize) -> Self {
+        Long {
+            connections: Arena::new(places / 32),
+            tries: Arena::new(places / 32),
+        }
+    }
+
+    pub fn bytes(places: usize) -> usize {
+        Arena::<(Addr, Addr, u16), Connection>::bytes(places / 32)
+            + Arena::<(Addr, Addr, u16), Tries>::bytes(places / 32)
+    }
+
+    pub fn lost(&self) -> (u64, u64) {
+        let (a, b) = (self.connections.lost(), self.tries.lost());
+        (a.0 + b.0, a.1 + b.1)
+    }
+
+    pub fn clear(&mut self) {
+        self.connections.clear();
+        self.tries.clear();
+    }
+
+    pub fn put(&self, out: &mut Vec<u8>) {
+        self.connections.put(out);
+        self.tries.put(out);
+    }
+
+    pub fn get(&mut self, keyed: &Keyed, from: &mut &[u8]) -> Option<()> {
+        self.connections.get(keyed, from)?;
+        self.tries.get(keyed, from)
+    }
+
+    /// Only rows that are long matter, and few are.
+    #[inline]
+    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
+        if f.life_ms() >= ROW_MS && f.side != Side::Responder && f.proto == TCP {
+            self.lasts(ctx, f);
+        }
+    }
+
+    fn lasts(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
+        let towards = f.metered || f.dst_port < f.src_port;
+        if !towards || f.is_known_app || !goes_out(ctx, f) {
+            return;
+        }
+        let key = (f.src, f.dst, f.dst_port);
+        if let Some(connection) = self.connections.entry(ctx.keyed, &key) {
+            connection.add(f);
+            connection.judge(ctx, f);
+        }
+    }
+
+    /// A contact that failed, and had been tried before.
+    pub fn again(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
+        if f.proto != TCP || f.interval > 1 || !goes_out(ctx, f) {
+            return;
+        }
+        let key = (f.src, f.dst, f.dst_port);
+        if let Some(tries) = self.tries.entry(ctx.keyed, &key) {
+            tries.add(ctx, f, "nobody answers");
+        }
+    }
+}
+
+/// From inside to one host outside.
+fn goes_out(ctx: &Ctx<'_>, f: &FlowSeen) -> bool {
+    ctx.zones.is_inside(&f.src) && !ctx.zones.is_inside(&f.dst) && !is_group(&f.dst)
+}
+
+impl Connection {
+    fn add(&mut self, f: &FlowSeen) {
+        let follows = self.src_port == f.src_port
+            && f.start_ms.saturating_sub(self.last_ms) <= REST_MS
+            && f.end_ms >= self.first_ms;
+        let is_over = f.start_ms.saturating_sub(self.last_ms) > REST_MS;
+        if !follows {
+            // another one beside it is looked at when it is over
+            if !is_over {
+                return;
+            }
+            *self = Connection {
+                first_ms: f.start_ms,
+                last_ms: f.start_ms,
+                src_port: f.src_port,
+                ..Connection::default()
+            };
+        }
+        self.first_ms = self.first_ms.min(f.start_ms);
+        self.last_ms = self.last_ms.max(f.end_ms);
+        self.bytes = self.bytes.saturating_add(f.est_bytes());
+        self.back = self.back.saturating_add(f.back_bytes.unwrap_or(0));
+    }
+
+    fn judge(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
+        let hours = self.last_ms.saturating_sub(self.first_ms) as f64 / 3_600_000.0;
+        if let Some(handle) = self.handle {
+            let growth = Growth {
+                last_ms: f.end_ms,
+                ..Growth::default()
+            };
+            if ctx.incidents.grow(handle, &growth) {
+                ctx.incidents.figure(handle, HOURS, hours);
+                ctx.incidents.figure(handle, BYTES, self.bytes as f64);
+                return;
+            }
+            self.handle = None;
+        }
+        let wanted = f64::from(ctx.settings.beacon.long_hours);
+        if hours < wanted {
+            return;
+        }
+        let figures = vec![
+            figure(HOURS, hours, Some(wanted)),
+            figure(BYTES, self.bytes as f64, None),
+            figure("bytes that came back", self.back as f64, None),
+        ];
+        let kind = (DetectionKind::LongConnection, "long.connection");
+        let seen = (self.first_ms, self.last_ms, 1);
+        let why = format!("a connection of less than {wanted} hours");
+        let finding = finding(f, kind, seen, figures, why);
+        self.handle = ctx.incidents.report(ctx.now_ms, finding);
+        if let Some(handle) = self.handle {
+            ctx.incidents.show(handle, evidence(f));
+        }
+    }
+}
+
+impl Tries {
+    /// Counts a call of a place, and says how it went.
+    pub fn add(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, how: &'static str) {
+        if f.start_ms.saturating_sub(self.began_ms) > HOUR_MS {
+            *self = Tries {
+                began_ms: f.start_ms,
+                all: self.all,
+                handle: self.handle,
+                ..Tries::default()
+            };
+        }
+        self.last_ms = ctx.now_ms;
+        self.n = self.n.saturating_add(1);
+        if let Some(handle) = self.handle {
+            let growth = Growth {
+                last_ms: f.end_ms,
+                count: 1,
+                ..Growth::default()
+            };
+            if ctx.incidents.grow(handle, &growth) {
+                self.all = self.all.saturating_add(1);
+                ctx.incidents.figure(handle, CALLS, self.all.into());
+                return;
+            }
+            self.handle = None;
+        }
+        let wanted = ctx.settings.beacon.strobe_calls;
+        if self.n < wanted {
+            return;
+        }
+        self.all = self.n;
+        let figures = vec![figure(CALLS, self.n.into(), Some(wanted.into()))];
+        let kind = (DetectionKind::Strobe, "long.strobe");
+        let seen = (self.began_ms, f.end_ms, self.n.into());
+        let why = format!("fewer than {wanted} calls within an hour");
+        let mut finding = finding(f, kind, seen, figures, why);
+        finding.facts.push(("answers", how.to_owned()));
+        self.handle = ctx.incidents.report(ctx.now_ms, finding);
+        if let Some(handle) = self.handle {
+            ctx.incidents.show(handle, evidence(f));
+        }
+    }
+}
+
+fn finding(
+    f: &FlowSeen,
+    (kind, detector): (DetectionKind, &'static str),
+    (first_ms, last_ms, count): (i64, i64, u64),
+    figures: Vec<Figure>,
+    counterfactual: String,
+) -> Finding {
+    Finding {
+        kind,
+        detector,
+        entity: Entity::Host(f.src),
+        role: EntityRole::Source,
+        severity: None,
+        confidence: 50,
+        about: format!("{} to {} port {}", f.src, f.dst, f.dst_port),
+        first_ms,
+        last_ms,
+        count,
+        peers: vec![f.dst],
+        peers_total: 1,
+        figures,
+        facts: vec![("port", f.dst_port.to_string())],
+        counterfactual,
+        blind: super::sampled(f.interval),
+    }
+}
+
+const TCP: u8 = 6;
+const HOURS: &str = "hours that it lasts";
+const BYTES: &str = "bytes sent";
+const CALLS: &str = "calls of the place";
+/// Rows of long connections are cut by timeouts of a minute and more.
+const ROW_MS: i64 = 45_000;
+/// Between two rows of one connection, for exporters lose some.
+const REST_MS: i64 = 600_000;
+const HOUR_MS: i64 = 3_600_000;
