@@ -2,14 +2,16 @@
 //!
 //! The statistics are RITA's (version 5): Bowley's skewness and the median deviation of pauses and of sizes. Sixteen connections with jitter,
 //! or eight with nearly none, are enough; connections that failed are left out, for whoever tries again does so in a rhythm, and
-//! so are services whose rhythm is their use (time, names, mail, copies of files). What is known by its name, what most hosts inside call
-//! (RITA counts prevalence against a beacon, too), and what answers with ten times as much as it is asked is looked at, and no beacon.
+//! so are services whose rhythm is their use (time, names, mail, copies of files), as long as packets do not say that something else is spoken there.
+//! What is known by a name or range that nobody can rent, and what answers with ten times as much as it is asked, needs thirty times as many calls and is
+//! less sure: the one who calls chooses the name, and the place how much it answers. What half of at least ten hosts call these days is none
+//! (RITA counts prevalence against a beacon, too).
 
 use super::arena::{Arena, Held};
 use super::keep::{Kept, kept};
-use super::keyed::{Distinct, Key, Keyed, Recent};
+use super::keyed::{Keyed, Lately, Port, Recent};
 use super::long::Tries;
-use super::sighting::{FlowSeen, Side};
+use super::sighting::{FlowSeen, Known, Side};
 use super::{Ctx, evidence, figure, is_group};
 use crate::detect::incident::{Finding, Growth, Handle};
 use crate::model::{Addr, AppProto, DetectionKind, Entity, EntityRole, Handshake};
@@ -21,40 +23,22 @@ pub(super) struct Beacon {
     once: Recent,
     /// Who calls a place again and again, and all hosts inside that call anything so.
     places: Arena<(Addr, Port), Place>,
-    callers: Distinct<64>,
-}
-
-/// A port, as a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Port(u16);
-
-impl Key for (Addr, Port) {
-    fn addr(&self) -> Addr {
-        self.0
-    }
-}
-
-impl Kept for Port {
-    fn put(&self, out: &mut Vec<u8>) {
-        self.0.put(out);
-    }
-    fn get(from: &mut &[u8]) -> Option<Self> {
-        Kept::get(from).map(Port)
-    }
+    callers: Lately<64>,
 }
 
 /// Hosts that call a place.
 #[derive(Debug, Default)]
 struct Place {
     last_ms: i64,
-    callers: Distinct<8>,
+    callers: Lately<8>,
+    count: u32,
 }
 
-kept!(Place { last_ms, callers });
+kept!(Place { last_ms, callers, count });
 
 impl Held for Place {
     fn suspicion(&self) -> u32 {
-        self.callers.count()
+        self.count
     }
     fn last_ms(&self) -> i64 {
         self.last_ms
@@ -70,12 +54,14 @@ struct Calls {
     latest_ms: i64,
     bytes: u64,
     back: u64,
+    /// When it was counted among those that call the place.
+    counted_ms: i64,
     /// How often within an hour.
     tries: Tries,
     handle: Option<Handle>,
 }
 
-kept!(Calls { ring, n, first_ms, last_ms, latest_ms, bytes, back, tries; handle });
+kept!(Calls { ring, n, first_ms, last_ms, latest_ms, bytes, back, counted_ms, tries; handle });
 
 impl Held for Calls {
     fn suspicion(&self) -> u32 {
@@ -99,7 +85,7 @@ impl Beacon {
             pairs: Arena::new(places / 4),
             once: Recent::new(ONCE_LOG2, ONCE_MS),
             places: Arena::new(places / 16),
-            callers: Distinct::default(),
+            callers: Lately::default(),
         }
     }
 
@@ -110,13 +96,14 @@ impl Beacon {
     }
 
     pub fn lost(&self) -> (u64, u64) {
-        self.pairs.lost()
+        let (a, b) = (self.pairs.lost(), self.places.lost());
+        (a.0 + b.0, a.1 + b.1)
     }
 
     pub fn clear(&mut self) {
         self.pairs.clear();
         self.places.clear();
-        self.callers = Distinct::default();
+        self.callers = Lately::default();
     }
 
     pub fn put(&self, out: &mut Vec<u8>) {
@@ -138,9 +125,9 @@ impl Beacon {
         if f.side == Side::Responder
             || f.goes_on
             || f.interval > 1
-            || f.is_known_app
+            || f.known == Known::Ruled
             || is_rhythmic_app(f.spoken)
-            || is_rhythmic(f.dst_port)
+            || is_rhythmic(f.dst_port) && !speaks_other(f)
         {
             return;
         }
@@ -175,20 +162,24 @@ impl Beacon {
             calls.tries.add(ctx, f, "the place does");
         }
         let place = (f.dst, Port(f.dst_port));
-        if calls.n == 1 {
+        let now_ms = ctx.now_ms;
+        if now_ms.saturating_sub(calls.counted_ms) > COUNTED_MS {
+            calls.counted_ms = now_ms;
             let caller = ctx.keyed.hash(&f.src);
-            self.callers.add(caller);
+            self.callers.add(caller, now_ms, SPAN_MS);
             if let Some(place) = self.places.entry(ctx.keyed, &place) {
-                place.last_ms = ctx.now_ms;
-                place.callers.add(caller);
+                place.last_ms = now_ms;
+                place.callers.add(caller, now_ms, SPAN_MS);
+                place.count = place.callers.count(now_ms, SPAN_MS);
             }
         }
         let Some(rhythm) = calls.judge(ctx, f) else {
             return;
         };
-        let callers = (self.places.find(ctx.keyed, &place)).map_or(1, |p| p.callers.count());
+        let place = self.places.find(ctx.keyed, &place);
+        let callers = place.map_or(1, |p| p.callers.count(now_ms, SPAN_MS));
         // not where half of all call that call anything
-        if callers < COMMON || callers * 2 < self.callers.count() {
+        if callers < COMMON || callers * 2 < self.callers.count(now_ms, SPAN_MS) {
             calls.tell(ctx, f, &rhythm, callers);
         }
     }
@@ -229,8 +220,12 @@ impl Calls {
             self.handle = None;
         }
         let s = &ctx.settings.beacon;
-        // the first one gave it its place; and where the answer, and not the call, is what it is for, somebody reads
-        if self.n + 1 < s.connections.max(4) || self.back >= READ * self.bytes {
+        // the first one gave it its place
+        if self.n + 1 < s.connections.max(4) {
+            return None;
+        }
+        let doubt = self.doubt(ctx, f);
+        if doubt.is_some() && self.n + 1 < s.connections.saturating_mul(DOUBTED) {
             return None;
         }
         let mut ring = self.ring;
@@ -256,7 +251,20 @@ impl Calls {
             pauses: rhythm,
             score,
             strict,
+            doubt,
         })
+    }
+
+    /// Why it may be something else. None of these is beyond somebody who calls home, so that time goes against it.
+    fn doubt(&self, ctx: &Ctx<'_>, f: &FlowSeen) -> Option<&'static str> {
+        // where the answer, and not the call, is what it is for, somebody reads
+        let reads = self.back >= self.bytes.saturating_mul(READ);
+        let named = f.known == Known::Named && !is_rented(ctx.names.text(f.app));
+        match (reads, named) {
+            (_, true) => Some("whether it is the service that its name says"),
+            (true, _) => Some("whether somebody reads what comes back"),
+            _ => None,
+        }
     }
 
     fn tell(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, of: &Rhythm, callers: u32) {
@@ -268,7 +276,11 @@ impl Calls {
             entity: Entity::Host(f.src),
             role: EntityRole::Source,
             severity: None,
-            confidence: if self.n < MANY { 60 } else { 75 },
+            confidence: match (of.doubt, self.n < MANY) {
+                (Some(_), _) => 40,
+                (_, true) => 60,
+                _ => 75,
+            },
             about: format!("{} to {} port {}", f.src, f.dst, f.dst_port),
             first_ms: self.first_ms,
             last_ms: self.latest_ms,
@@ -298,7 +310,7 @@ impl Calls {
             facts: vec![("port", f.dst_port.to_string())],
             counterfactual: "fewer connections, pauses that differ more, or sizes that differ more"
                 .to_owned(),
-            blind: vec![],
+            blind: of.doubt.into_iter().map(str::to_owned).collect(),
         };
         self.handle = ctx.incidents.report(ctx.now_ms, finding.clone());
         if let Some(handle) = self.handle {
@@ -383,10 +395,76 @@ const fn is_rhythmic(port: u16) -> bool {
     )
 }
 
+/// Whether packets say that what is spoken on such a port is not what it is for.
+fn speaks_other(f: &FlowSeen) -> bool {
+    use AppProto as P;
+    let of: &[AppProto] = match f.dst_port {
+        20 | 21 => &[P::Ftp, P::FtpData],
+        22 => &[P::Ssh],
+        25 | 587 => &[P::Smtp],
+        53 => &[P::Dns, P::Dnscrypt],
+        67 => &[P::Dhcp],
+        110 => &[P::Pop3],
+        123 => &[P::Ntp, P::Roughtime],
+        143 => &[P::Imap],
+        161 => &[P::Snmp],
+        465 => &[P::Smtp, P::Tls],
+        500 | 4500 => &[P::Ike, P::Esp],
+        514 => &[P::Syslog, P::Rsh],
+        853 => &[P::Tls, P::Dtls, P::Quic, P::Dns],
+        873 => &[P::Rsync],
+        993 => &[P::Imap, P::Tls],
+        995 => &[P::Pop3, P::Tls],
+        989 | 990 => &[P::Ftp, P::FtpData, P::Tls],
+        1194 => &[P::Openvpn, P::Tls],
+        1883 => &[P::Mqtt],
+        1900 => &[P::Ssdp],
+        3478 => &[P::Stun, P::Dtls],
+        5060 => &[P::Sip],
+        5061 => &[P::Sip, P::Tls],
+        5222 | 5223 => &[P::Xmpp, P::Tls, P::Whatsapp],
+        5353 => &[P::Mdns],
+        5671 => &[P::Amqp, P::Tls],
+        6514 => &[P::Syslog, P::Tls, P::Dtls],
+        8883 => &[P::Mqtt, P::Tls],
+        10_050 | 10_051 => &[P::Zabbix, P::Tls],
+        51_820 => &[P::Wireguard],
+        // news and push services
+        _ => &[P::Tls],
+    };
+    f.metered && of.iter().all(|p| *p as u8 != f.spoken)
+}
+
+/// Whether an application is a place where anybody can have a machine, a name or an account: that says nothing of whose it is.
+fn is_rented(app: &str) -> bool {
+    const MESSENGERS: [&str; 12] = [
+        "slack",
+        "mattermost",
+        "matrix",
+        "whatsapp",
+        "telegram",
+        "signal",
+        "threema",
+        "wechat",
+        "line",
+        "viber",
+        "discord",
+        "messenger",
+    ];
+    MACHINES.contains(&app) || MESSENGERS.contains(&app)
+}
+
+/// Of these, the ones where it is a machine, or a way to one.
+pub(super) fn is_machine(app: &str) -> bool {
+    MACHINES.contains(&app)
+}
+
 /// What makes calls a beacon.
 struct Rhythm {
     pauses: Spread,
     score: f64,
+    /// What speaks against it.
+    doubt: Option<&'static str>,
     /// How much the pauses may deviate.
     strict: f64,
 }
@@ -437,8 +515,27 @@ impl Spread {
 }
 
 const CONNECTIONS: &str = "connections";
-/// Hosts that call a place which may be common.
-const COMMON: u32 = 5;
+/// Clouds and networks of content.
+const MACHINES: [&str; 11] = [
+    "aws",
+    "azure",
+    "google-cloud",
+    "digitalocean",
+    "hetzner",
+    "ovh",
+    "cloudflare",
+    "fastly",
+    "akamai",
+    "cloudfront",
+    "jsdelivr",
+];
+/// Hosts that call a place which may be common: fewer may all be somebody's.
+const COMMON: u32 = 10;
+/// Who calls is known for this time to twice as long, and counted again so often.
+const SPAN_MS: i64 = 86_400_000;
+const COUNTED_MS: i64 = 3_600_000;
+/// How many times more calls are wanted where something speaks against it.
+const DOUBTED: u32 = 30;
 /// How many times more comes back from a place that is read.
 const READ: u64 = 10;
 const RING: usize = 32;
@@ -460,9 +557,26 @@ const FORGET_MS: i64 = 6 * 3_600_000;
 /// What goes out with a beacon by so much more than what comes is a loss of data.
 const UPLOAD_RATIO: f64 = 10.0;
 const UPLOAD_BYTES: u64 = 200_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whatever_can_be_rented_is_known_as_such() {
+        let catalog = include_str!("../../enrich/catalog.toml");
+        let mut n = 0;
+        for kind in ["cloud", "content-delivery", "messaging"] {
+            let kind = format!("category = \"{kind}\"");
+            for line in catalog.lines().filter(|l| l.contains(&kind)) {
+                let name = line.split('"').nth(1).expect("a name");
+                assert!(is_rented(name), "{name}");
+                n += 1;
+            }
+        }
+        assert_eq!(n, 23);
+        assert!(!is_rented("microsoft-365") && !is_rented(""));
+    }
 
     #[test]
     fn a_rhythm_scores_high_and_people_low() {

@@ -86,6 +86,11 @@ impl Called {
         }
     }
 
+    /// The name of a number, where it came.
+    pub fn text(&self, number: u64) -> &str {
+        self.names.get(&number).map_or("", |name| name)
+    }
+
     /// Names that found no room.
     pub fn refused(&self) -> u64 {
         self.refused
