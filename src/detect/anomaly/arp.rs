@@ -183,7 +183,9 @@ impl Arp {
                 let asker = ctx.keyed.hash(&a.sender_mac);
                 self.all.add(asker, now_ms, SOUGHT_MS);
                 let sought = self.sought.find(ctx.keyed, &a.sender);
-                let all = sought.as_ref().map_or(0, |_| self.all.count(now_ms, SOUGHT_MS));
+                let all = sought
+                    .as_ref()
+                    .map_or(0, |_| self.all.count(now_ms, SOUGHT_MS));
                 let is_router =
                     sought.is_some_and(|s| s.is_router(now_ms, all)) || is_first(&a.sender);
                 if let Some(asker) = self.askers.entry(ctx.keyed, &Mac(a.sender_mac)) {

@@ -247,7 +247,11 @@ fn fnv(bytes: &[u8]) -> u64 {
 /// Whether data are what ping has in them: behind a time (two words of 64 bits, else one) bytes that count up, letters in their order, or what repeats
 /// within as many bytes as ping takes for a pattern.
 fn is_pattern(data: &[u8]) -> bool {
-    let head = if begins_with_time(data) { TIME_BYTES } else { WORD };
+    let head = if begins_with_time(data) {
+        TIME_BYTES
+    } else {
+        WORD
+    };
     let rest = data.get(head..).unwrap_or_default();
     is_regular(data) || is_regular(rest)
 }
@@ -280,7 +284,11 @@ fn begins_with_time(data: &[u8]) -> bool {
         let be = (u32::from_be_bytes(*a), u32::from_be_bytes(*b));
         [le, be].iter().any(|t| is_time(t.0.into(), t.1.into()))
     });
-    longs || shorts && data.get(WORD..TIME_BYTES).is_some_and(|d| d.iter().all(|b| *b == 0))
+    longs
+        || shorts
+            && data
+                .get(WORD..TIME_BYTES)
+                .is_some_and(|d| d.iter().all(|b| *b == 0))
 }
 
 fn ms(ns: i64) -> i64 {
@@ -320,7 +328,9 @@ mod tests {
         let short = [1_700_000_123u32, 654_321].map(u32::to_be_bytes).concat();
         assert!(is_pattern(&[short, (8..64).collect()].concat()));
         // what is said in place of a time, what is short, and what is said twice
-        assert!(!is_pattern(&[b"sixteen of bytes".to_vec(), vec![0; 40]].concat()));
+        assert!(!is_pattern(
+            &[b"sixteen of bytes".to_vec(), vec![0; 40]].concat()
+        ));
         assert!(!is_pattern(b"to be read at once"));
         let said = b"whoever reads it twice is no one";
         assert!(!is_pattern(&[time.clone(), said.repeat(2)].concat()));

@@ -5,10 +5,10 @@
 //! active timeouts cut them.
 
 use super::arena::{Arena, Held};
+use super::everyday::is_machine;
 use super::keep::kept;
 use super::keyed::Keyed;
 use super::sighting::{FlowSeen, Known, Side};
-use super::beacon::is_machine;
 use super::{Ctx, evidence, figure, is_group};
 use crate::detect::incident::{Finding, Growth, Handle};
 use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure};

@@ -12,6 +12,7 @@ mod beacon;
 mod brute_force;
 mod bursts;
 mod dns;
+mod everyday;
 mod feed;
 mod flood;
 mod icmp;

@@ -291,8 +291,13 @@ mod tests {
             all.close_all();
         }
         assert!(chains(&mut all).is_empty());
-        assert!(all.lost().1 > 0, "what gives way is counted");
-        take(&mut all, DetectionKind::BruteForce, 67 * HOUR_MS, 67 * HOUR_MS);
+        assert!(all.lost().0 > 0, "what gives way is counted");
+        take(
+            &mut all,
+            DetectionKind::BruteForce,
+            67 * HOUR_MS,
+            67 * HOUR_MS,
+        );
         take(&mut all, DetectionKind::Beacon, 67 * HOUR_MS, 67 * HOUR_MS);
         let chain = chains(&mut all).pop().expect("a chain");
         assert_eq!(chain.evidence.steps.len(), LINKS_MAX);

@@ -39,7 +39,7 @@ struct Session {
     start_ms: i64,
     life_ms: i64,
     bytes: u64,
-    packets: u64,
+    packets: u32,
     closely: bool,
 }
 
@@ -105,7 +105,7 @@ impl Pair {
             start_ms: f.start_ms,
             life_ms: f.life_ms(),
             bytes: f.bytes,
-            packets: f.packets,
+            packets: u32::try_from(f.packets).unwrap_or(u32::MAX),
             closely,
         };
         self.ring[self.n as usize % RING] = session;
@@ -401,7 +401,7 @@ impl Pair {
     ) {
         let n = self.held().len().max(1) as u64;
         let bytes = self.held().iter().map(|s| s.bytes).sum::<u64>() / n;
-        let packets = self.held().iter().map(|s| s.packets).sum::<u64>() / n;
+        let packets = self.held().iter().map(|s| u64::from(s.packets)).sum::<u64>() / n;
         let life_ms = self.held().iter().map(|s| s.life_ms).sum::<i64>() / n as i64;
         let told = self.handle.is_some() && self.is_soon(ctx);
         let longer = f.packets >= 3 * packets && f.bytes >= 3 * bytes && f.life_ms() >= life_ms;

@@ -353,9 +353,10 @@ impl Victim {
             && (!is_blind || bytes >= SMALL_ANSWER * packets);
         // who polls sees large answers of few services, and exporters that tell of what comes in alone do not show that it asked
         let one_way = is_blind && in_rows;
-        let strong = !one_way && self.most().is_some_and(|(port, n)| {
-            reflectors::is_strong(port) && 2 * n >= self.reflected && packets >= STRONG_PACKETS
-        });
+        let strong = !one_way
+            && self.most().is_some_and(|(port, n)| {
+                reflectors::is_strong(port) && 2 * n >= self.reflected && packets >= STRONG_PACKETS
+            });
         let large = (unasked >= FEW_REFLECTORS || unasked > 0 && strong)
             && bytes >= LARGE_BYTES as f64
             || unasked > 0 && bytes >= HUGE_BYTES;

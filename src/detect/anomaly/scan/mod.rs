@@ -346,10 +346,7 @@ impl Detail {
             false => s.ports_quick,
         };
         let (quickly, slowly) = (quick >= wanted, s.ports_slow.saturating_mul(times));
-        if share < s.failed_share
-            || !(quickly || all >= slowly.max(wanted))
-            || c.proto == ICMP
-        {
+        if share < s.failed_share || !(quickly || all >= slowly.max(wanted)) || c.proto == ICMP {
             return None;
         }
         let (kind, detector) = match udp {
