@@ -102,10 +102,25 @@ fn done(result: Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("flowhouse: {}", with_causes(&error));
-            ExitCode::FAILURE
+            match error.chain().any(|cause| cause.is::<Usage>()) {
+                true => ExitCode::from(2),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }
+
+/// What was asked for cannot be meant: exit 2.
+#[derive(Debug)]
+struct Usage(String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
 
 /// Prints a text and the end of its line. A reader that has enough (`| head`) is no fault.
 fn say(text: impl std::fmt::Display) -> Result<()> {

@@ -2,6 +2,7 @@
 
 mod list;
 
+use super::Usage;
 use super::replay::{As, ReplayArguments};
 use super::rule_costs::{self, TopArguments};
 use super::signatures::SignatureArguments;
@@ -113,7 +114,7 @@ pub fn run(arguments: &RulesArguments) -> Result<()> {
             let mut captures = captures.clone();
             signatures.with(&mut captures);
             if signatures.rules.is_empty() {
-                bail!("no rules: give --rules FILE");
+                bail!(Usage("no rules: give --rules FILE".to_owned()));
             }
             super::replay::alerts(&ReplayArguments {
                 files: captures,
@@ -173,7 +174,7 @@ impl Files {
     pub(super) fn load_with(&self, texts: Vec<(String, Vec<u8>)>) -> Result<Loaded> {
         let pair = |pair: &String| match pair.split_once('=') {
             Some((key, value)) => Ok((key.trim().to_owned(), value.to_owned())),
-            None => bail!("--set {pair}: write KEY=VALUE"),
+            None => bail!(Usage(format!("--set {pair}: write KEY=VALUE"))),
         };
         let files = signature::Files {
             rules: self.files.clone(),
@@ -181,6 +182,9 @@ impl Files {
             threshold: self.threshold.clone(),
             settings: signature::Settings::default(),
         };
+        if let Err(fault) = files.proven_variables() {
+            bail!(Usage(format!("--set {fault}")));
+        }
         let loaded = files.load_with(texts).map_err(anyhow::Error::msg)?;
         let notes = loaded.notes.iter();
         notes.for_each(|note| eprintln!("flowhouse: {note}"));

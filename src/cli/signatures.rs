@@ -1,5 +1,6 @@
 //! The rules of `replay` and `rules test`: options of Suricata to an engine, alerts to lines.
 
+use super::Usage;
 use super::rule_costs::RuleCosts;
 use super::rules::Files;
 use crate::detect::signature::engine::{Alert, Cache, Demoted, Maker, Program, RuleCost};
@@ -72,12 +73,12 @@ impl SignatureArguments {
         let mut threshold = self.threshold.clone();
         for pair in &self.set {
             let Some((key, value)) = pair.split_once('=') else {
-                bail!("--set {pair}: write KEY=VALUE");
+                bail!(Usage(format!("--set {pair}: write KEY=VALUE")));
             };
             if key.trim() == "threshold-file" {
                 threshold = Some(PathBuf::from(value.trim()));
             } else if !setting(key.trim(), value.trim(), &mut engine)
-                .with_context(|| format!("--set {pair}"))?
+                .map_err(|fault| Usage(format!("--set {pair}: {fault}")))?
             {
                 set.push(pair.clone());
             }

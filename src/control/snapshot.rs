@@ -96,7 +96,7 @@ pub struct Signatures {
     /// Rules in force.
     pub rules: u64,
     /// Hits by severity and category.
-    pub classes: Vec<((u8, String), u64)>,
+    pub classes: Vec<((u32, String), u64)>,
     /// The rules that hit most: group and number, text, hits.
     pub top: Vec<(String, String, u64)>,
     /// Hits of all others.

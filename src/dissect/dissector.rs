@@ -104,6 +104,25 @@ impl Dissector {
         dissected(&self.envelope, last, end, head, bytes)
     }
 
+    /// Dissects a captured frame down to the packet that so many tunnels wrap, at most.
+    pub fn around<'a>(
+        &'a mut self,
+        tunnels: usize,
+        head: FrameHead,
+        bytes: &'a [u8],
+    ) -> Dissected<'a> {
+        let depth = std::mem::replace(&mut self.depth, tunnels.min(TUNNELS_MAX));
+        clear(&mut self.envelope, head.link_type);
+        let mut reached = Reached::new(&mut self.envelope, self.depth);
+        self.depth = depth;
+        let Some(next) = link::start(head.link_type, bytes, &mut reached) else {
+            return Dissected::Rejected(Reason::LinkType);
+        };
+        let end = walk(next, bytes, head.wire_len as usize, &mut reached);
+        let last = reached.finish();
+        dissected(&self.envelope, last, end, head, bytes)
+    }
+
     /// Where the frame that was dissected last has the first frame of an aggregate of 802.11. That one was dissected; others
     /// may be [`super::behind`] it.
     #[inline]

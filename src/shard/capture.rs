@@ -2,13 +2,14 @@
 
 use super::found::Found;
 use super::links::Links;
+use super::stray::{Stray, is_tunnel, take_whole, tunnels};
 use super::{Back, Ring, RulesChange, Sealed};
 use crate::detect::anomaly::{ArpSeen, Feed, Namer, Sighting, of_rows};
 use crate::detect::signature::engine::{Alert, Conflict, CostLine, Demoted, Engine};
 use crate::dissect::{Dissected, Dissector, FrameHead, Reason, behind, glance};
 use crate::ledger::{Book, Outcome, Tally};
 use crate::meter::Meter;
-use crate::model::{Addr, Envelope, FlowBatch, Learned, PacketView, RowPlace};
+use crate::model::{FlowBatch, Learned, PacketView, RowPlace};
 use crate::reassemble::fragment::{Added, Fragments, Gathered};
 use std::collections::BTreeSet;
 
@@ -43,24 +44,6 @@ pub struct CaptureShard {
 
 /// Rules whose costs are published.
 const COST_LINES_MAX: usize = 1_000;
-
-/// A packet whose conversation may be another shard's: one that fragments gave and that turned out to be a tunnel, or one that
-/// came behind another one in a frame.
-#[derive(Debug)]
-pub struct Stray {
-    head: FrameHead,
-    /// What fragments were wrapped in, and how many there were with how many bytes; of a frame in an aggregate nothing.
-    joined: Option<(Envelope, (u32, u32))>,
-    bytes: Vec<u8>,
-    ends: (Addr, Addr),
-}
-
-impl Stray {
-    /// The addresses of the packet inside, in order.
-    pub fn ends(&self) -> (Addr, Addr) {
-        self.ends
-    }
-}
 
 impl CaptureShard {
     /// A shard with its meter and its back; `book` is empty.
@@ -266,6 +249,7 @@ impl CaptureShard {
             self.strays.push(Stray {
                 head,
                 joined: None,
+                around: None,
                 bytes: bytes[at..end].to_vec(),
                 ends: (packet.src.min(packet.dst), packet.src.max(packet.dst)),
             });
@@ -281,10 +265,10 @@ impl CaptureShard {
             Dissected::Ip(packet) => {
                 self.book.other().one(Outcome::FramesDissected);
                 if let Some(rules) = &mut self.rules {
-                    if let Some(ring) = &mut self.ring {
-                        ring.keep(&head, bytes, &packet);
-                    }
+                    let ring = self.ring.iter_mut();
+                    ring.for_each(|ring| ring.keep(&head, bytes, &packet));
                     rules.packet(&packet, self.book.other());
+                    tunnels(&mut self.again, &mut self.strays, head, bytes, &packet);
                 }
                 if packet.fragment.is_none() {
                     let (out, book) = (&mut self.open, &mut self.book);
@@ -355,6 +339,20 @@ impl CaptureShard {
     /// Meters a packet that another shard found.
     pub fn stray(&mut self, s: &Stray) {
         let tally = self.book.other();
+        if let Some(around) = s.around {
+            let outer = self.again.around(around, s.head, &s.bytes);
+            if let (Dissected::Ip(packet), Some(rules)) = (outer, &mut self.rules) {
+                if let Some(ring) = &mut self.ring {
+                    ring.keep(&s.head, &s.bytes, &packet);
+                }
+                // what Suricata does not look into is a packet as any other one
+                match is_tunnel(&packet) {
+                    true => rules.tunnel(&packet, tally),
+                    false => rules.packet(&packet, tally),
+                }
+            }
+            return;
+        }
         let inside = match &s.joined {
             Some((outer, counts)) => {
                 tally.one(Outcome::FragmentsRerouted);
@@ -529,30 +527,8 @@ fn of_fragments(p: &PacketView<'_>) -> Conflict {
     }
 }
 
-/// The packet that fragments gave; what is a tunnel goes to the strays.
-fn take_whole<'a>(
-    g: &Gathered<'_>,
-    whole: Dissected<'a>,
-    strays: &mut Vec<Stray>,
-) -> Option<PacketView<'a>> {
-    let Dissected::Ip(packet) = whole else {
-        return None;
-    };
-    let tunnels = |e: &Envelope| e.tunnels.as_slice().len();
-    if tunnels(packet.envelope) == tunnels(g.envelope) {
-        return Some(packet);
-    }
-    strays.push(Stray {
-        head: head_of(g, g.envelope.link_type),
-        joined: Some((g.envelope.clone(), (g.frames, g.ip_len))),
-        bytes: g.bytes.to_vec(),
-        ends: (packet.src.min(packet.dst), packet.src.max(packet.dst)),
-    });
-    None
-}
-
 /// The head of a frame that holds what fragments gave.
-fn head_of(g: &Gathered<'_>, link_type: u16) -> FrameHead {
+pub(super) fn head_of(g: &Gathered<'_>, link_type: u16) -> FrameHead {
     FrameHead {
         time_ns: g.last_ns,
         frame: g.frame,

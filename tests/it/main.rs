@@ -20,6 +20,7 @@ mod evasion;
 mod generate;
 mod harness;
 mod ids;
+mod lines;
 mod metered;
 mod modes;
 mod names;

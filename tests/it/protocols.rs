@@ -18,8 +18,6 @@ const OTHERWISE: &[(u64, u64, &str)] = &[
         "Suricata makes one kind of digest of a file where rules ask for several",
     ),
     (408, 1, "likewise"),
-    (902, 1, "Suricata does not follow FTP to TLS"),
-    (903, 3, "likewise"),
 ];
 
 /// The same of `pieces.py`.
@@ -37,6 +35,12 @@ fn rarer_conditions_hold_as_often_as_with_suricata() {
 #[test]
 fn pieces_and_places_are_looked_at_as_often_as_with_suricata() {
     as_often_as_with_suricata("pieces", PIECES_OTHERWISE);
+}
+
+/// What conversations are taken for, frames of HTTP/2, values of ASN.1, packets that carry others (`tests/signatures/taken.py`).
+#[test]
+fn conversations_are_taken_for_what_suricata_takes_them_for() {
+    as_often_as_with_suricata("taken", &[]);
 }
 
 fn as_often_as_with_suricata(name: &str, otherwise: &[(u64, u64, &str)]) {

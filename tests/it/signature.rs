@@ -74,7 +74,17 @@ fn check_names_what_is_refused() {
     );
     assert_eq!(rules(&["check"], &[]).status.code(), Some(2));
     let bad = rules(&["check", "--set", "HOME_NET=nonsense"], &[&file]);
-    assert_eq!(bad.status.code(), Some(1));
+    assert_eq!(bad.status.code(), Some(2));
+    let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/signatures/lines.pcap");
+    let tried = |set: &str| {
+        let arguments = ["test", "--set", set, "--rules"];
+        rules(&arguments, &[&file, &capture]).status.code()
+    };
+    assert_eq!(tried("HOME_NET=any"), Some(0));
+    for usage in ["HOME_NET=nonsense", "HOME_NET", "stream.midstream=maybe"] {
+        assert_eq!(tried(usage), Some(2), "{usage}");
+    }
+    assert_eq!(rules(&["test"], &[&capture]).status.code(), Some(2));
     let other = rules(&["check", "--set", "stream.midstream=true"], &[&file]);
     assert!(
         other.status.success()

@@ -105,8 +105,8 @@ impl Crew {
         Some(alerts)
     }
 
-    /// Takes what rules raised: what time raised is brought into one order.
-    fn raised(&mut self, by_time: bool) {
+    /// Takes what rules raised: what time raised, or packets of several shards, is brought into one order.
+    fn raised(&mut self, by_several: bool) {
         let is_quiet = self.captures.iter().all(CaptureShard::is_quiet);
         let Some(alerts) = self.alerts.as_mut().filter(|_| !is_quiet) else {
             return;
@@ -118,7 +118,7 @@ impl Crew {
         }
         let shards = self.captures.iter_mut();
         let mut raised: Vec<_> = shards.flat_map(CaptureShard::take_alerts).collect();
-        if by_time {
+        if by_several {
             raised.sort_by_key(|a| (a.pair(), a.flow));
         }
         for alert in &raised {
@@ -300,12 +300,14 @@ impl Crew {
         let tally = self.captures[i].book().other();
         tally.one(Outcome::FramesCaptured);
         self.captures[i].frame(head, f.captured);
+        let mut has_strays = false;
         while let Some(stray) = self.captures[i].take_stray() {
+            has_strays = true;
             let (low, high) = stray.ends();
             let to = shard_of(Addr(mixed(low, high)), n);
             self.captures[to].stray(&stray);
         }
-        self.raised(false);
+        self.raised(has_strays);
         for i in 0..n {
             if self.captures[i].is_full() || self.captures[i].has_much_to_see() {
                 to.room(self, f.number, f.time_ns);

@@ -12,6 +12,8 @@ pub enum App<'a> {
     None,
     /// HTTP.
     Http(Http<'a>),
+    /// HTTP/2.
+    Http2(Http2<'a>),
     /// DNS.
     Dns(Dns),
     /// TLS.
@@ -45,8 +47,29 @@ pub struct Http<'a> {
     pub status: Option<u16>,
     /// Location of a redirect.
     pub redirect: &'a [u8],
+    /// Content-Range.
+    pub content_range: &'a [u8],
     /// Bytes of the response body so far.
     pub length: u64,
+}
+
+/// A transaction of HTTP/2.
+#[derive(Debug, Clone, Default)]
+pub struct Http2<'a> {
+    /// Names and values of the request's fields.
+    pub request_headers: Vec<(&'a [u8], &'a [u8])>,
+    /// Those of the response.
+    pub response_headers: Vec<(&'a [u8], &'a [u8])>,
+    /// User-Agent.
+    pub user_agent: &'a [u8],
+    /// Status code.
+    pub status: Option<u16>,
+    /// Method.
+    pub method: &'a [u8],
+    /// Path as sent.
+    pub url: &'a [u8],
+    /// Stream identifier.
+    pub stream: Option<u32>,
 }
 
 /// A transaction of DNS.
@@ -102,6 +125,23 @@ pub struct Smtp<'a> {
     pub mail_from: &'a [u8],
     /// To whom.
     pub rcpt_to: Vec<&'a [u8]>,
+    /// The message, once there is one.
+    pub email: Option<Email<'a>>,
+}
+
+/// What a mail says in its head, and what is in it.
+#[derive(Debug, Clone, Default)]
+pub struct Email<'a> {
+    /// From.
+    pub from: &'a [u8],
+    /// To, each.
+    pub to: Vec<&'a [u8]>,
+    /// Cc, each.
+    pub cc: Vec<&'a [u8]>,
+    /// Names of the files that it carries.
+    pub attachments: Vec<&'a [u8]>,
+    /// Addresses in its texts, without their schemes.
+    pub urls: Vec<&'a [u8]>,
 }
 
 /// A file.
@@ -159,7 +199,91 @@ impl Serialize for Http<'_> {
         text(&mut map, "protocol", self.protocol)?;
         optional(&mut map, "status", self.status)?;
         text(&mut map, "redirect", self.redirect)?;
+        if !self.content_range.is_empty() {
+            map.serialize_entry("content_range", &Range(self.content_range))?;
+        }
         map.serialize_entry("length", &self.length)?;
+        map.end()
+    }
+}
+
+/// `bytes 5-9/100`: as it is, and what of it are numbers.
+struct Range<'a>(&'a [u8]);
+
+impl Serialize for Range<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        text(&mut map, "raw", self.0)?;
+        let said = lossless(self.0);
+        let (unit, rest) = said.trim().split_once(' ').unwrap_or_default();
+        let (places, size) = rest.split_once('/').unwrap_or_default();
+        let (start, end) = places.split_once('-').unwrap_or_default();
+        for (key, digits) in [("start", start), ("end", end), ("size", size)] {
+            let number: Option<u64> = digits.trim().parse().ok();
+            optional(&mut map, key, number.filter(|_| unit == "bytes"))?;
+        }
+        map.end()
+    }
+}
+
+impl Serialize for Http2<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = |all: &[(&'_ [u8], &'_ [u8])]| -> Vec<Field> {
+            let of = |f: &(&[u8], &[u8])| Field {
+                name: lossless(f.0).into_owned(),
+                value: lossless(f.1).into_owned(),
+            };
+            all.iter().map(of).collect()
+        };
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("version", "2")?;
+        map.serialize_entry("request_headers", &fields(&self.request_headers))?;
+        map.serialize_entry("response_headers", &fields(&self.response_headers))?;
+        text(&mut map, "http_user_agent", self.user_agent)?;
+        optional(&mut map, "status", self.status)?;
+        text(&mut map, "http_method", self.method)?;
+        text(&mut map, "url", self.url)?;
+        map.serialize_entry("http2", &Http2Stream(self.stream))?;
+        map.end()
+    }
+}
+
+#[derive(Serialize)]
+struct Field {
+    name: String,
+    value: String,
+}
+
+/// What HTTP/2 says of the stream of a transaction.
+struct Http2Stream(Option<u32>);
+
+impl Serialize for Http2Stream {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let empty = std::collections::BTreeMap::<&str, &str>::new();
+        let mut map = serializer.serialize_map(None)?;
+        optional(&mut map, "stream_id", self.0)?;
+        map.serialize_entry("request", &empty)?;
+        map.serialize_entry("response", &empty)?;
+        map.end()
+    }
+}
+
+impl Serialize for Email<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("status", "PARSE_DONE")?;
+        text(&mut map, "from", self.from)?;
+        for (key, all) in [
+            ("to", &self.to),
+            ("cc", &self.cc),
+            ("attachment", &self.attachments),
+            ("url", &self.urls),
+        ] {
+            if !all.is_empty() {
+                let all: Vec<_> = all.iter().map(|a| lossless(a)).collect();
+                map.serialize_entry(key, &all)?;
+            }
+        }
         map.end()
     }
 }
@@ -200,6 +324,8 @@ struct Fingerprint<'a> {
 fn tls_version(version: &str) -> String {
     match version {
         "" => "UNDETERMINED".to_owned(),
+        "1.0" => "TLSv1".to_owned(),
+        ssl if ssl.starts_with("SSL") => ssl.to_owned(),
         version => format!("TLS {version}"),
     }
 }

@@ -1,7 +1,7 @@
 //! DNS as version 2 of Suricata's record has it in alerts: a list of queries, and an answer with its records, also by their types.
 
 use super::app::{Dns, DnsAnswer, DnsMessage};
-use super::text::{lossless, optional};
+use super::text::{lossless_lower as lower, optional};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
@@ -33,7 +33,7 @@ impl Serialize for Question<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("type", "query")?;
         map.serialize_entry("id", &message.id)?;
-        map.serialize_entry("rrname", &lossless(name))?;
+        map.serialize_entry("rrname", &lower(name))?;
         map.serialize_entry("rrtype", &kind_name(*kind))?;
         optional(&mut map, "tx_id", *tx_id)?;
         optional(&mut map, "z", (message.flags & 0x40 != 0).then_some(true))?;
@@ -65,7 +65,7 @@ impl Serialize for Answer<'_> {
         }
         map.serialize_entry("opcode", &(message.flags >> 11 & 15))?;
         if let Some((name, kind)) = message.questions.first() {
-            map.serialize_entry("rrname", &lossless(name))?;
+            map.serialize_entry("rrname", &lower(name))?;
             map.serialize_entry("rrtype", &kind_name(*kind))?;
         }
         map.serialize_entry("rcode", &code_name(message.flags & 15))?;
@@ -80,10 +80,10 @@ impl Serialize for Answer<'_> {
 impl Serialize for DnsAnswer {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("rrname", &lossless(&self.name))?;
+        map.serialize_entry("rrname", &lower(&self.name))?;
         map.serialize_entry("rrtype", &kind_name(self.kind))?;
         map.serialize_entry("ttl", &self.ttl)?;
-        optional(&mut map, "rdata", self.data.as_deref().map(lossless))?;
+        optional(&mut map, "rdata", self.data.as_deref().map(lower))?;
         map.end()
     }
 }
@@ -102,7 +102,7 @@ impl Serialize for Grouped<'_> {
             }
             let same = self.0.iter().filter(|a| a.kind == answer.kind);
             let data = same.filter_map(|a| a.data.as_deref());
-            let data: Vec<_> = data.map(lossless).collect();
+            let data: Vec<_> = data.map(lower).collect();
             map.serialize_entry(&kind_name(answer.kind), &data)?;
         }
         map.end()

@@ -7,7 +7,7 @@ mod app;
 mod dns;
 mod text;
 
-pub use app::{App, Dns, DnsAnswer, DnsMessage, File, Http, Smtp, SshSide, Tls};
+pub use app::{App, Dns, DnsAnswer, DnsMessage, Email, File, Http, Http2, Smtp, SshSide, Tls};
 
 use super::community_id::community_id;
 use super::signature::{Action, End, Rule};
@@ -47,6 +47,10 @@ pub struct Alert<'a> {
     pub tx_id: Option<u64>,
     /// What matched.
     pub rule: &'a Rule,
+    /// Where the packet is from, in Suricata's words for it.
+    pub source: &'a str,
+    /// The packet that carried it.
+    pub outer: Option<Outer>,
     /// What the rule, or a rate filter, wants to be done.
     pub action: Action,
     /// Which load of the rules it is from.
@@ -102,6 +106,23 @@ pub struct FlowCounters {
     pub server: (Addr, u16),
 }
 
+/// A packet that was captured and carried the one that is told of.
+#[derive(Debug, Clone, Copy)]
+pub struct Outer {
+    /// Its source.
+    pub src: Addr,
+    /// Its destination.
+    pub dst: Addr,
+    /// Source and destination port; 0 where there are none.
+    pub ports: (u16, u16),
+    /// IP protocol.
+    pub proto: u8,
+    /// Tunnels between it and the packet that is told of.
+    pub depth: usize,
+    /// Number of its frame.
+    pub frame: u64,
+}
+
 impl Alert<'_> {
     /// Appends the line, with its end.
     pub fn write(&self, out: &mut Vec<u8>) {
@@ -138,7 +159,7 @@ impl Alert<'_> {
         }
         optional(map, "icmp_type", is_icmp.then_some(self.ports.0))?;
         optional(map, "icmp_code", is_icmp.then_some(self.ports.1))?;
-        map.serialize_entry("pkt_src", "wire/pcap")?;
+        map.serialize_entry("pkt_src", self.source)?;
         if !self.flowbits.is_empty() || !self.flowints.is_empty() {
             map.serialize_entry("metadata", &Remembered(self))?;
         }
@@ -152,13 +173,18 @@ impl Serialize for Alert<'_> {
         self.place(&mut map)?;
         optional(&mut map, "tx_id", self.tx_id)?;
         map.serialize_entry("alert", &Object(self))?;
+        optional(&mut map, "tunnel", self.outer.as_ref())?;
         match &self.app {
             App::None => {}
             App::Http(http) => map.serialize_entry("http", http)?,
+            App::Http2(http) => map.serialize_entry("http", http)?,
             App::Dns(dns) => map.serialize_entry("dns", &Transaction(dns, self.tx_id))?,
             App::Tls(tls) => map.serialize_entry("tls", tls)?,
             App::Ssh(sides) => map.serialize_entry("ssh", &Ssh(sides))?,
-            App::Smtp(smtp) => map.serialize_entry("smtp", smtp)?,
+            App::Smtp(smtp) => {
+                map.serialize_entry("smtp", smtp)?;
+                optional(&mut map, "email", smtp.email.as_ref())?;
+            }
         }
         if !self.files.is_empty() {
             map.serialize_entry("files", &self.files)?;
@@ -286,6 +312,21 @@ impl Serialize for FlowCounters {
     }
 }
 
+impl Serialize for Outer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("src_ip", &address(self.src))?;
+        map.serialize_entry("src_port", &self.ports.0)?;
+        map.serialize_entry("dest_ip", &address(self.dst))?;
+        map.serialize_entry("dest_port", &self.ports.1)?;
+        map.serialize_entry("proto", &proto_name(self.proto))?;
+        map.serialize_entry("depth", &self.depth)?;
+        map.serialize_entry("pcap_cnt", &self.frame)?;
+        map.serialize_entry("pkt_src", "wire/pcap")?;
+        map.end()
+    }
+}
+
 struct PacketInfo(u16);
 
 impl Serialize for PacketInfo {
@@ -296,7 +337,7 @@ impl Serialize for PacketInfo {
     }
 }
 
-const PRIORITY_DEFAULT: u8 = 3;
+const PRIORITY_DEFAULT: u32 = 3;
 
 #[cfg(test)]
 mod tests {
@@ -327,6 +368,8 @@ mod tests {
             tx_id: Some(0),
             rule,
             action: rule.header.action,
+            source: "wire/pcap",
+            outer: None,
             generation: None,
             app: App::None,
             files: vec![],
@@ -479,13 +522,22 @@ mod tests {
         assert_eq!(got["src_ip"], "2001:0db8:0000:0000:0000:0000:0000:0001");
         let tls = Tls {
             sni: b"a.example",
-            version: "1.2",
-            ja3: ("771,1", "ab"),
+            version: "1.0",
+            ja3: ("769,1", "ab"),
             ..Tls::default()
         };
         let got = line(&Alert {
             app: App::Tls(tls),
             vlans: &[7, 8],
+            source: "gre tunnel",
+            outer: Some(Outer {
+                src: six,
+                dst: six,
+                ports: (0, 0),
+                proto: 47,
+                depth: 1,
+                frame: 3,
+            }),
             interface: Some("eth0"),
             matches: vec![Found {
                 buffer: "tls.sni",
@@ -497,7 +549,7 @@ mod tests {
         });
         assert_eq!(
             got["tls"],
-            json!({"sni": "a.example", "version": "TLS 1.2", "ja3": {"hash": "ab", "string": "771,1"}})
+            json!({"sni": "a.example", "version": "TLSv1", "ja3": {"hash": "ab", "string": "769,1"}})
         );
         assert_eq!(
             got["matches"],
@@ -506,6 +558,12 @@ mod tests {
         assert_eq!(
             (&got["vlan"], &got["in_iface"]),
             (&json!([7, 8]), &json!("eth0"))
+        );
+        assert_eq!(got["pkt_src"], "gre tunnel");
+        let six = "2001:0db8:0000:0000:0000:0000:0000:0001";
+        assert_eq!(
+            got["tunnel"],
+            json!({"src_ip": six, "src_port": 0, "dest_ip": six, "dest_port": 0, "proto": "GRE", "depth": 1, "pcap_cnt": 3, "pkt_src": "wire/pcap"})
         );
     }
 }

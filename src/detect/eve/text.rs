@@ -27,6 +27,15 @@ pub(super) fn text<M: SerializeMap>(map: &mut M, key: &str, bytes: &[u8]) -> Res
 
 /// Text as it is; where it is no UTF-8, bytes above ASCII as `\xNN`.
 pub(super) fn lossless(bytes: &[u8]) -> Cow<'_, str> {
+    escaped(bytes, |text, byte| write!(text, "\\x{byte:02X}"))
+}
+
+/// As [`lossless`], in lower case, as Suricata writes names of DNS.
+pub(super) fn lossless_lower(bytes: &[u8]) -> Cow<'_, str> {
+    escaped(bytes, |text, byte| write!(text, "\\x{byte:02x}"))
+}
+
+fn escaped(bytes: &[u8], escape: fn(&mut String, u8) -> std::fmt::Result) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(bytes) {
         return Cow::Borrowed(text);
     }
@@ -35,7 +44,7 @@ pub(super) fn lossless(bytes: &[u8]) -> Cow<'_, str> {
         if byte.is_ascii() {
             text.push(char::from(*byte));
         } else {
-            let _ = write!(text, "\\x{byte:02X}");
+            let _ = escape(&mut text, *byte);
         }
     }
     Cow::Owned(text)
@@ -73,16 +82,8 @@ pub(super) fn address(addr: Addr) -> String {
 }
 
 pub(super) fn proto_name(proto: u8) -> Cow<'static, str> {
-    Cow::Borrowed(match proto {
-        1 => "ICMP",
-        6 => "TCP",
-        17 => "UDP",
-        47 => "GRE",
-        50 => "ESP",
-        58 => "IPv6-ICMP",
-        132 => "SCTP",
-        other => return Cow::Owned(format!("{other:03}")),
-    })
+    let name = PROTOCOLS.get(usize::from(proto));
+    name.map_or_else(|| proto.to_string().into(), |n| Cow::Borrowed(*n))
 }
 
 /// A time in microseconds with the zone, which is UTC: `2026-01-02T03:04:05.678901+0000`.
@@ -118,6 +119,20 @@ fn date(days: i64) -> (i64, i64, i64) {
     (year + era * 400 + i64::from(month <= 2), month, day)
 }
 
+/// Names of IP protocols, by number, as Suricata writes them.
+#[rustfmt::skip]
+const PROTOCOLS: &[&str] = &[
+    "HOPOPT", "ICMP", "IGMP", "GGP", "IP-in-IP", "ST", "TCP", "CBT", "EGP", "IGP", "BBN-RCC-MON", "NVP-II", "PUP", "ARGUS", "EMCON", "XNET", "CHAOS",
+    "UDP", "MUX", "DCN-MEAS", "HMP", "PRM", "XNS-IDP", "TRUNK-1", "TRUNK-2", "LEAF-1", "LEAF-2", "RDP", "IRTP", "ISO-TP4", "NETBLT", "MFE-NSP",
+    "MERIT-INP", "DCCP", "3PC", "IDPR", "XTP", "DDP", "IDPR-CMTP", "TP++", "IL", "IPv6", "SDRP", "IPv6-Route", "IPv6-Frag", "IDRP", "RSVP", "GRE",
+    "DSR", "BNA", "ESP", "AH", "I-NLSP", "SwIPe", "NARP", "MOBILE", "TLSP", "SKIP", "IPv6-ICMP", "IPv6-NoNxt", "IPv6-Opts", "Any", "CFTP", "Any",
+    "SAT-EXPAK", "KRYPTOLAN", "RVD", "IPPC", "Any", "SAT-MON", "VISA", "IPCU", "CPNX", "CPHB", "WSN", "PVP", "BR-SAT-MON", "SUN-ND", "WB-MON",
+    "WB-EXPAK", "ISO-IP", "VMTP", "SECURE-VMTP", "VINES", "TTP", "NSFNET-IGP", "DGP", "TCF", "EIGRP", "OSPF", "Sprite-RPC", "LARP", "MTP", "AX.25",
+    "OS", "MICP", "SCC-SP", "ETHERIP", "ENCAP", "Any", "GMTP", "IFMP", "PNNI", "PIM", "ARIS", "SCPS", "QNX", "A/N", "IPComp", "SNP", "Compaq-Peer",
+    "IPX-in-IP", "VRRP", "PGM", "Any", "L2TP", "DDX", "IATP", "STP", "SRP", "UTI", "SMP", "SM", "PTP", "IS-IS", "FIRE", "CRTP", "CRUDP", "SSCOPMCE",
+    "IPLT", "SPS", "PIPE", "SCTP", "FC", "RSVP-E2E-IGNORE", "Mobility", "UDPLite", "MPLS-in-IP", "manet", "HIP", "Shim6", "WESP", "ROHC", "Ethernet",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,5 +145,28 @@ mod tests {
         assert_eq!(day(19_782), "2024-02-29T00:00:00.000000+0000");
         assert_eq!(day(20_454), "2026-01-01T00:00:00.000000+0000");
         assert_eq!(timestamp(-1), "1969-12-31T23:59:59.999999+0000");
+    }
+
+    #[test]
+    fn protocols_have_the_names_that_suricata_gives_them() {
+        let all = [1, 2, 4, 6, 17, 41, 47, 58, 89, 132, 143, 144, 255].map(proto_name);
+        let names = [
+            "ICMP",
+            "IGMP",
+            "IP-in-IP",
+            "TCP",
+            "UDP",
+            "IPv6",
+            "GRE",
+            "IPv6-ICMP",
+            "OSPF",
+            "SCTP",
+            "Ethernet",
+            "144",
+            "255",
+        ];
+        assert_eq!(all, names);
+        assert_eq!(lossless(b"a\xff"), "a\\xFF");
+        assert_eq!(lossless_lower(b"a\xff"), "a\\xff");
     }
 }

@@ -33,6 +33,9 @@ pub struct Context {
 pub(super) struct Draft<'a> {
     pub context: &'a Context,
     pub rule: Rule,
+    /// The rule itself says its priority, and what its class has for it.
+    pub has_priority: bool,
+    pub class_priority: Option<u32>,
     /// The content that modifiers change: group and step.
     pub last: Option<(usize, usize)>,
     active: Option<Active>,
@@ -60,6 +63,7 @@ pub(super) fn compile(text: &RuleText, context: &Context) -> Result<Rule, Fault>
         keyword::apply(&mut draft, option)
             .map_err(|reason| Fault::new(option.place, &option.name, reason))?;
     }
+    draft.rule.noalert |= text.header[0] == "config";
     draft
         .finish()
         .map_err(|(keyword, reason)| fault(&keyword, reason))
@@ -96,6 +100,8 @@ impl<'a> Draft<'a> {
         Self {
             context,
             rule,
+            has_priority: false,
+            class_priority: None,
             last: None,
             active: None,
             applications,
@@ -185,6 +191,11 @@ impl<'a> Draft<'a> {
         self.need(buffer.info().protocols, buffer.name())?;
         let group = self.group(buffer, vec![], false);
         self.push_to(group, step)
+    }
+
+    /// Whether a sticky buffer is set.
+    pub fn has_sticky(&self) -> bool {
+        self.active.is_some()
     }
 
     /// Whether a relative condition has something before it: without a sticky buffer Suricata asks for it.
@@ -388,7 +399,7 @@ impl<'a> Draft<'a> {
                 };
                 let upper = content.pattern.iter().any(u8::is_ascii_uppercase);
                 match info.case {
-                    Case::Lower if content.nocase => {
+                    Case::Lower if content.nocase && group.transforms.is_empty() => {
                         return Err((
                             "nocase".to_owned(),
                             format!("{} is in lower case already", info.name),
@@ -407,6 +418,12 @@ impl<'a> Draft<'a> {
                     _ => {}
                 }
                 let pattern = &content.pattern;
+                let unfit = |t: &&Transform| !content.negated && t.never_leaves(pattern);
+                if let Some(transform) = group.transforms.iter().find(unfit) {
+                    return fault(format!(
+                        "this content can never match what the transform {transform:?} leaves"
+                    ));
+                }
                 let edges = [pattern.first(), pattern.last()];
                 let blank = edges.iter().flatten().any(|b| b" \t".contains(b));
                 if info.name == "http.method" && blank {
@@ -456,6 +473,10 @@ impl<'a> Draft<'a> {
     /// Buffers of one direction against each other and against `flow`; without `flow` they say it.
     fn directions_agree(&mut self) -> Result<(), Whole> {
         for group in &self.rule.groups {
+            if group.buffer.name() == "http.header.raw" && self.rule.flow.direction.is_none() {
+                let reason = "needs flow:to_server or flow:to_client";
+                return Err((group.buffer.name().to_owned(), reason.to_owned()));
+            }
             let wanted = match group.buffer.info().direction {
                 's' => FlowDirection::ToServer,
                 'c' => FlowDirection::ToClient,

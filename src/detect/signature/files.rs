@@ -106,18 +106,30 @@ impl Files {
         Ok(files)
     }
 
-    fn context(&self, loaded: &mut Loaded) -> Result<Context, String> {
-        let mut context = Context {
-            settings: self.settings.clone(),
-            ..Context::default()
-        };
+    /// The variables, and what of them rules do not have.
+    ///
+    /// # Errors
+    /// Which one cannot be so.
+    pub fn proven_variables(&self) -> Result<(Variables, Vec<String>), String> {
+        let (mut variables, mut notes) = (Variables::default(), vec![]);
         for (key, value) in &self.variables {
-            let taken = set(&mut context.variables, key, value, &self.settings)?;
-            if !taken {
-                let note = format!("{key}: rules have no such variable; it is left out");
-                loaded.notes.push(note);
+            if !set(&mut variables, key, value, &self.settings)? {
+                notes.push(format!(
+                    "{key}: rules have no such variable; it is left out"
+                ));
             }
         }
+        Ok((variables, notes))
+    }
+
+    fn context(&self, loaded: &mut Loaded) -> Result<Context, String> {
+        let (variables, notes) = self.proven_variables()?;
+        loaded.notes.extend(notes);
+        let mut context = Context {
+            settings: self.settings.clone(),
+            variables,
+            ..Context::default()
+        };
         if let Some(text) = self.beside("classification.config")? {
             let (read, faults) = Classifications::read(&text);
             note("classification.config", &faults, &mut loaded.notes);
@@ -130,7 +142,8 @@ impl Files {
         }
         if let Some(path) = &self.threshold {
             let name = path.display().to_string();
-            let text = std::fs::read_to_string(path).map_err(|e| format!("{name}: {e}"))?;
+            let bytes = std::fs::read(path).map_err(|e| format!("{name}: {e}"))?;
+            let text = String::from_utf8_lossy(&bytes);
             let (read, faults) = Tuning::read(&text, &context.variables, &context.settings);
             note(&name, &faults, &mut loaded.notes);
             loaded.tuning = read;

@@ -127,7 +127,8 @@ impl Action {
             "log" | "activate" | "dynamic" | "block" | "sdrop" | "react" | "rewrite" => Err(
                 format!("the action `{text}` is Snort's: write alert, pass, drop or reject"),
             ),
-            "config" => Err("`config` rules steer Suricata itself and are not taken".to_owned()),
+            // such a rule steers what is logged and alerts never
+            "config" => Ok(Self::Alert),
             _ => Err(format!(
                 "`{text}` is no action: write alert, pass, drop or reject"
             )),

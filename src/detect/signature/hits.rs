@@ -32,7 +32,7 @@ pub struct Hits {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HitCounts {
     /// By severity (1 is the gravest) and category; what found no room is under an empty category.
-    pub classes: BTreeMap<(u8, String), u64>,
+    pub classes: BTreeMap<(u32, String), u64>,
     /// By group and number of the rule, with its text; what found no room is in `other`.
     pub rules: BTreeMap<(u32, u32), (u64, String)>,
     /// Hits of rules without a place of their own.
@@ -223,7 +223,7 @@ impl HitCounts {
         self.all += 1;
     }
 
-    fn count_class(&mut self, severity: u8, category: &str, n: u64) {
+    fn count_class(&mut self, severity: u32, category: &str, n: u64) {
         let full = self.classes.len() >= CLASSES_MAX;
         let key = (severity, cut(category));
         let key = match full && !self.classes.contains_key(&key) {
@@ -482,7 +482,7 @@ fn facts(alert: &Alert) -> Vec<(&'static str, String)> {
 }
 
 /// How bad it is: what the rule says of itself, else its priority.
-fn severity(rule: &Rule, priority: u8) -> Severity {
+fn severity(rule: &Rule, priority: u32) -> Severity {
     match (metadata(rule, "signature_severity"), priority) {
         (Some(word), _) if word.eq_ignore_ascii_case("critical") => Severity::Critical,
         (_, 0 | 1) => Severity::High,

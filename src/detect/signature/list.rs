@@ -1,7 +1,7 @@
 //! Lists of addresses and ports: nested, negated, with variables, as sorted ranges.
 //!
 //! What is negated is taken from what is not; a list of negated items only is taken from everything. Brackets only
-//! group: a `!` before one turns every item in it around, as in Suricata.
+//! group, and the outermost ones may be left out: a `!` before one turns every item in it around, as in Suricata.
 
 use super::settings::Settings;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -105,6 +105,13 @@ impl Reader<'_, '_> {
             ));
         }
         let text = text.trim();
+        if text.contains(',') {
+            let items = items(text)?;
+            if items.len() > 1 {
+                let mut each = items.into_iter();
+                return each.try_for_each(|item| self.list(item, negated, depth + 1));
+            }
+        }
         if let Some(rest) = text.strip_prefix('!') {
             if rest.trim_start().starts_with('!') {
                 return Err(format!("`{text}` is negated twice"));
@@ -128,9 +135,6 @@ impl Reader<'_, '_> {
                 )
             })?;
             return self.list(value, negated, depth + 1);
-        }
-        if text.contains(',') {
-            return Err(format!("`{text}` is a list: put it in brackets"));
         }
         self.single(text, negated)
     }
@@ -160,7 +164,7 @@ impl Reader<'_, '_> {
     }
 }
 
-/// The items of a list, commas in brackets left alone.
+/// The items of a list, commas in brackets left alone. One comma may stand behind the last, as for Suricata.
 fn items(text: &str) -> Result<Vec<&str>, String> {
     let (mut items, mut depth, mut start) = (vec![], 0usize, 0);
     for (at, byte) in text.bytes().enumerate() {
@@ -176,6 +180,9 @@ fn items(text: &str) -> Result<Vec<&str>, String> {
         }
     }
     items.push(&text[start..]);
+    if items.len() > 1 && items.last().is_some_and(|i| i.trim().is_empty()) {
+        items.pop();
+    }
     match items.iter().position(|i| i.trim().is_empty()) {
         Some(_) => Err(format!("`[{text}]` has an empty item")),
         None => Ok(items),

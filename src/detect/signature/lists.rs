@@ -1,6 +1,7 @@
 //! The files beside the rules, read as Suricata has them: `classification.config`, `reference.config`,
 //! `threshold.config`.
 
+use super::keyword::about::is_class;
 use super::keyword::rate;
 use super::list::RangeSet;
 use super::rule::{Threshold, Track};
@@ -14,8 +15,8 @@ use std::collections::BTreeMap;
 pub struct Classification {
     /// What an alert calls it.
     pub category: String,
-    /// From 1, the gravest.
-    pub priority: u8,
+    /// The lower, the graver.
+    pub priority: u32,
 }
 
 /// `classification.config`: short name to class.
@@ -74,24 +75,31 @@ impl Classifications {
         let mut map = BTreeMap::new();
         let faults = lines(text, |line| {
             let rest = value_of(line, "config classification")?;
-            let mut parts = rest.splitn(3, ',').map(str::trim);
-            let (Some(name), Some(category), Some(priority)) =
-                (parts.next(), parts.next(), parts.next())
-            else {
+            // the text between may have commas
+            let parts = rest
+                .split_once(',')
+                .and_then(|(name, rest)| Some((name, rest.rsplit_once(',')?)));
+            let Some((name, (category, priority))) = parts else {
                 return Err("is `config classification: name,text,priority`".to_owned());
             };
-            let priority = priority.parse().ok().filter(|p| *p > 0);
-            let priority = priority.ok_or("the priority is a number from 1 to 255")?;
-            let category = category.to_owned();
-            map.insert(name.to_owned(), Classification { category, priority });
+            let name = name.trim().to_ascii_lowercase();
+            if !is_class(&name) {
+                return Err(format!("`{name}` is no name of a class"));
+            }
+            let priority = priority.trim().parse();
+            let priority = priority.map_err(|_| "the priority is a number")?;
+            let category = category.trim().to_owned();
+            // of two with one name the first counts
+            map.entry(name)
+                .or_insert(Classification { category, priority });
             Ok(())
         });
         (Self(map), faults)
     }
 
-    /// The class of that name.
+    /// The class of that name, in whichever case.
     pub fn get(&self, name: &str) -> Option<&Classification> {
-        self.0.get(name)
+        self.0.get(&name.to_ascii_lowercase())
     }
 
     /// Whether no file was read.
@@ -139,7 +147,7 @@ impl Tuning {
         settings: &Settings,
     ) -> (Self, Vec<(u32, String)>) {
         let mut out = Self::default();
-        let faults = lines(text, |line| {
+        let faults = lines(&joined(text), |line| {
             let (command, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
             let words = split_outside_brackets(rest);
             match command {
@@ -158,6 +166,26 @@ impl Tuning {
         });
         (out, faults)
     }
+}
+
+/// Lines that end with `\\` and the next ones as one; the others keep their numbers.
+fn joined(text: &str) -> String {
+    let (mut out, mut waiting) = (String::with_capacity(text.len()), 0);
+    for line in text.lines() {
+        match line.trim_end().strip_suffix('\\') {
+            Some(start) if !line.trim_start().starts_with('#') => {
+                out.push_str(start);
+                waiting += 1;
+            }
+            _ => {
+                out.push_str(line);
+                out.push('\n');
+                (0..waiting).for_each(|_| out.push('\n'));
+                waiting = 0;
+            }
+        }
+    }
+    out
 }
 
 /// Calls `read` for each line that says something.
@@ -212,12 +240,28 @@ fn id(words: &mut Vec<String>, name: &str) -> Result<u32, String> {
     text.parse().map_err(|_| format!("`{text}` is no number"))
 }
 
+/// A list of addresses may stand without brackets: what follows `ip` and has no name is of it.
+fn with_addresses(words: &[String]) -> Vec<String> {
+    let mut out: Vec<String> = vec![];
+    let named = |w: &str| w.starts_with(|c: char| c.is_ascii_alphabetic()) && !w.contains(':');
+    for word in words {
+        match out.last_mut() {
+            Some(last) if last.starts_with("ip ") && !named(word) => {
+                last.push(',');
+                last.push_str(word);
+            }
+            _ => out.push(word.clone()),
+        }
+    }
+    out
+}
+
 fn suppression(
     words: &[String],
     variables: &Variables,
     settings: &Settings,
 ) -> Result<Suppression, String> {
-    let mut words = words.to_vec();
+    let mut words = with_addresses(words);
     let (gid, sid) = (id(&mut words, "gen_id")?, id(&mut words, "sig_id")?);
     let track = take(&mut words, "track");
     let address = take(&mut words, "ip");
@@ -231,11 +275,6 @@ fn suppression(
             if !matches!(track, Track::BySrc | Track::ByDst | Track::ByEither) {
                 return Err("suppress tracks by_src, by_dst or by_either".to_owned());
             }
-            let list = if list.contains(',') && !list.starts_with('[') {
-                format!("[{list}]")
-            } else {
-                list
-            };
             Some((track, variables.addresses_of(&list, settings)?))
         }
         _ => return Err("`track` and `ip` go together".to_owned()),
@@ -275,10 +314,17 @@ mod tests {
     #[test]
     fn classes_and_references() {
         let (classes, faults) = Classifications::read(
-            "# a\n\nconfig classification: bad-unknown,Potentially Bad Traffic, 2\nconfig classification: x,y\nconfig classification: x,y,0\n",
+            "# a\n\nconfig classification: bad-unknown,Potentially Bad Traffic, 2\nconfig classification: x,y\nconfig classification: x y,z,0\n\
+            config classification: A,one, two, and three,0\nconfig classification: a,other,9\nconfig classification: b,c,300\nconfig classification: d,e,-1\n",
         );
         assert_eq!(classes.get("bad-unknown").unwrap().priority, 2);
-        assert_eq!(faults.iter().map(|f| f.0).collect::<Vec<_>>(), [4, 5]);
+        assert_eq!(faults.iter().map(|f| f.0).collect::<Vec<_>>(), [4, 5, 9]);
+        let a = classes.get("a").unwrap();
+        assert_eq!(
+            (a.category.as_str(), a.priority),
+            ("one, two, and three", 0)
+        );
+        assert_eq!(classes.get("B").unwrap().priority, 300);
         let (references, faults) =
             References::read("config reference: cve http://cve/?\nconfig refrence: a b\n");
         assert_eq!(references.address("cve", "1").unwrap(), "http://cve/?1");
@@ -294,6 +340,12 @@ mod tests {
         let (tuning, faults) = read(good);
         assert_eq!(faults, []);
         assert_eq!((tuning.suppressions.len(), tuning.filters.len()), (3, 3));
+        let bare = "# \u{fffd} \\\nsuppress gen_id 1, \\\n  sig_id 2, track by_src, \\ \n ip 10.0.0.1,!10.0.0.9, 2001:db8::1\nsuppress gen_id 1\n";
+        let (tuning, faults) = read(bare);
+        assert_eq!(faults, [(5, "lacks `sig_id`".to_owned())]);
+        let (_, list) = tuning.suppressions[0].only.as_ref().unwrap();
+        let has = |a: &str| list.contains_address(a.parse().unwrap());
+        assert!(has("10.0.0.1") && has("2001:db8::1") && !has("10.0.0.9") && !has("10.0.0.2"));
         for bad in [
             "suppress sig_id 2",
             "suppress gen_id 1, sig_id x",

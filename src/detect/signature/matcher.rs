@@ -120,6 +120,7 @@ impl Matcher {
                     Rest::Dead
                 };
             }
+            Step::Asn1(asn1) => asn1.holds(bytes, end).then_some(end),
             Step::Base64Decode(decode) => self.base64(decode, bytes, end).then_some(end),
         };
         match next {
@@ -407,6 +408,7 @@ fn counted_from(after: &[Step]) -> bool {
             Step::ByteMath(m) => (m.relative, true),
             Step::IsDataAt(i) => (i.relative, false),
             Step::Base64Decode(b) => (b.relative, false),
+            Step::Asn1(a) => (a.relative, false),
             Step::Length(_) => (false, false),
         };
         if relative {
@@ -676,8 +678,14 @@ mod tests {
 
     #[test]
     fn lengths_and_base64() {
-        matches("bsize:3; content:\"abc\";", b"abc");
-        fails("bsize:>3; content:\"abc\";", b"abc");
+        let of = |options: &str| {
+            let made = rule("http", options).unwrap();
+            let mut matcher = Matcher::new(&Settings::default());
+            matcher.reset(&made);
+            matcher.run(&made.groups[0], b"abc")
+        };
+        assert_eq!(of("http.uri; bsize:3; content:\"abc\";"), Outcome::Matched);
+        assert_ne!(of("http.uri; bsize:>3; content:\"abc\";"), Outcome::Matched);
         let made = rule(
             "tcp",
             "content:\"=\"; base64_decode:bytes 8,relative; base64_data; content:\"hello\";",

@@ -2,6 +2,7 @@
 //! makes when it loads a rule. Never: packets. One bad rule costs itself only, and says file, line, column, keyword and
 //! reason.
 
+mod asn1;
 mod buffer;
 mod content;
 mod dataset;
@@ -27,6 +28,7 @@ mod transform;
 mod variables;
 mod warning;
 
+pub use asn1::Asn1;
 pub use buffer::{Buffer, BufferInfo, BufferKind};
 pub use content::{bytes_of, text_of};
 pub use dataset::{Dataset, Datasets, Listed, ValueKind};

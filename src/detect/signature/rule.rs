@@ -1,5 +1,6 @@
 //! A rule as an engine runs it: header, conditions on packets, steps by buffer, state, and what it says of itself.
 
+use super::asn1::Asn1;
 use super::buffer::Buffer;
 use super::dataset::{Dataset, Listed};
 use super::header::Header;
@@ -59,8 +60,8 @@ pub struct About {
     pub classtype: Option<String>,
     /// What the class means, from `classification.config`.
     pub category: Option<String>,
-    /// From 1, the gravest, to 255.
-    pub priority: Option<u8>,
+    /// The lower, the graver.
+    pub priority: Option<u32>,
     /// System and identifier.
     pub references: Vec<(String, String)>,
     /// Keys and values in order.
@@ -150,6 +151,8 @@ pub enum Step {
     Length(Number),
     /// Base64 decoded for `base64_data`.
     Base64Decode(Base64Decode),
+    /// Values of ASN.1 that overflow those who read them.
+    Asn1(Asn1),
 }
 
 /// A number in a rule: written, or a variable by its number.
@@ -478,7 +481,7 @@ pub enum FlagMode {
     All,
     /// Any of these.
     Any,
-    /// None of these.
+    /// Not all of these.
     None,
 }
 

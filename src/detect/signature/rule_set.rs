@@ -29,6 +29,8 @@ pub struct RuleSet {
     pub refused: Vec<Refused>,
     /// Rules that are commented out.
     pub disabled: usize,
+    /// Classes that rules name and no file has.
+    unknown: BTreeSet<String>,
 }
 
 /// What `rules check` says.
@@ -134,6 +136,7 @@ impl RuleSet {
             Ok(rule) => rule,
             Err(fault) => return self.refuse(file, fault, text.sid()),
         };
+        self.name_class(&mut rule, context);
         let here = (file.to_owned(), place.line);
         let Some(&at) = known.get(&(rule.gid, rule.sid)) else {
             known.insert((rule.gid, rule.sid), self.rules.len());
@@ -166,6 +169,17 @@ impl RuleSet {
             column: 1,
         };
         self.refuse(&loser.0, Fault::new(place, "sid", reason), Some(sid));
+    }
+
+    /// A class that no file has is called nothing at its first rule and unknown from the second one on, as Suricata has it.
+    fn name_class(&mut self, rule: &mut Rule, context: &Context) {
+        let about = &mut rule.about;
+        if let (Some(class), None) = (&about.classtype, &about.category)
+            && !context.classifications.is_empty()
+            && !self.unknown.insert(class.to_ascii_lowercase())
+        {
+            about.category = Some("Unknown Classtype".to_owned());
+        }
     }
 
     fn refuse(&mut self, file: &str, fault: Fault, sid: Option<u32>) {

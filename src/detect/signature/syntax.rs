@@ -134,6 +134,11 @@ impl Joined {
         }
         self.parts.push((self.bytes.len(), number, 1));
         self.bytes.extend_from_slice(line);
+        // blanks behind the sign change nothing
+        let shown = self.bytes.trim_ascii_end();
+        if shown.ends_with(b"\\") {
+            self.bytes.truncate(shown.len());
+        }
     }
 
     /// The line without its leading `#`, if a rule may follow.

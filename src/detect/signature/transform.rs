@@ -23,6 +23,21 @@ pub struct Scratch {
     next: Vec<u8>,
 }
 
+impl Transform {
+    /// Whether a text can never be part of what this leaves.
+    pub(super) fn never_leaves(&self, text: &[u8]) -> bool {
+        match self {
+            Transform::ToLowercase => text.iter().any(u8::is_ascii_uppercase),
+            Transform::ToUppercase => text.iter().any(u8::is_ascii_lowercase),
+            Transform::StripWhitespace => text.iter().any(|b| is_blank(*b)),
+            Transform::CompressWhitespace => {
+                text.windows(2).any(|w| w.iter().all(|b| is_blank(*b)))
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Transforms {
     /// Makes them ready; the regular expressions get the limits of the settings.
     pub fn new(transforms: &[Transform], settings: &Settings) -> Result<Self, String> {

@@ -171,6 +171,11 @@ mod tests {
         );
         holds("!1.2.3.4", &["1.2.3.5", "::"], &["1.2.3.4"]);
         holds("0.0.0.0/0", &["255.255.255.255"], &["::1"]);
+        // as Suricata reads them without brackets, and with a comma too many
+        holds("1.2.3.4,1.2.3.6", &["1.2.3.4", "1.2.3.6"], &["1.2.3.5"]);
+        holds("!1.2.3.9,1.2.3.4", &["1.2.3.4"], &["1.2.3.9"]);
+        holds("[1.2.3.4,]", &["1.2.3.4"], &["1.2.3.5"]);
+        holds("![1.2.3.4,1.2.3.5],1.2.3.0/24", &["1.2.3.6"], &["1.2.3.5"]);
     }
 
     #[test]
@@ -190,7 +195,8 @@ mod tests {
             "[1.2.3.4,!1.2.3.4]",
             "1.2.3.4/255.0.255.0",
             "1.2.3.9-1.2.3.4",
-            "1.2.3.4,1.2.3.5",
+            "1.2.3.4,,1.2.3.5",
+            ",1.2.3.4",
             "::/129",
         ] {
             assert!(variables.addresses_of(bad, &settings).is_err(), "{bad}");
@@ -204,6 +210,7 @@ mod tests {
             "[80,!80]",
             "-1",
             "80-90",
+            "80,,90",
             "$HOME_NET",
         ] {
             assert!(variables.ports_of(bad, &settings).is_err(), "{bad}");
@@ -234,6 +241,8 @@ mod tests {
                 .unwrap()
                 .contains(81)
         );
+        let ports = variables.ports_of("53000,80", &settings).unwrap();
+        assert!(ports.contains(80) && ports.contains(53_000) && !ports.contains(81));
         assert_eq!(
             variables.set("vars.port-groups.HTTP_PORTS", "[80,8080]", &settings),
             Ok(true)

@@ -1,7 +1,7 @@
 //! What makes a rule slow, or keeps it from ever firing.
 
 use super::buffer::{Buffer, BufferKind};
-use super::rule::{FastPattern, Rule, Step, Test};
+use super::rule::{FastPattern, Flow, Rule, Step, Test};
 use serde::Serialize;
 use std::fmt;
 
@@ -15,6 +15,10 @@ pub enum Warning {
     ShortPrefilter(usize),
     /// An expression with nothing before it that narrows where it runs.
     LonePcre,
+    /// An expression that repeats without bound what itself repeats so, or skips any bytes twice.
+    UnboundedPcre,
+    /// Nothing is asked but a packet.
+    Everything,
     /// A condition counts from the last match and there is none before it.
     RelativeToNothing(String),
     /// `dsize` or `bsize` leaves no room for the contents.
@@ -59,6 +63,10 @@ impl fmt::Display for Warning {
             Self::NoPrefilter => f.write_str("slow: no content to look for first"),
             Self::ShortPrefilter(n) => write!(f, "slow: what is looked for first has {n} byte(s)"),
             Self::LonePcre => f.write_str("slow: a pcre without a content"),
+            Self::UnboundedPcre => f.write_str(
+                "slow: an unbounded pcre, which repeats what repeats or skips any bytes twice",
+            ),
+            Self::Everything => f.write_str("slow: every packet matches, nothing is asked of it"),
             Self::RelativeToNothing(k) => write!(
                 f,
                 "{k} counts from the last match and there is none before it"
@@ -97,17 +105,23 @@ pub(super) fn of(rule: &Rule) -> Vec<Warning> {
                 Some(FastPattern::Part(_, length)) => usize::from(length),
                 _ => content.pattern.len(),
             };
-            if length < PREFILTER_MIN && rule.groups.iter().all(|g| g.buffer == Buffer::PAYLOAD) {
+            let of_payload = rule.groups.iter().all(|g| g.buffer == Buffer::PAYLOAD);
+            if length < PREFILTER_MIN && of_payload || length < BUFFER_PREFILTER_MIN {
                 warnings.push(Warning::ShortPrefilter(length));
             }
         }
         _ if has_steps => warnings.push(Warning::NoPrefilter),
+        _ if is_everything(rule) => warnings.push(Warning::Everything),
         _ => {}
     }
     let is_pcre = |s: &Step| matches!(s, Step::Pcre(_));
     let mut steps = rule.groups.iter().flat_map(|g| &g.steps);
     if steps.any(is_pcre) && rule.contents().next().is_none() {
         warnings.push(Warning::LonePcre);
+    }
+    let mut steps = rule.groups.iter().flat_map(|g| &g.steps);
+    if steps.any(|s| matches!(s, Step::Pcre(p) if is_unbounded(&p.text))) {
+        warnings.push(Warning::UnboundedPcre);
     }
     for group in &rule.groups {
         warnings.extend(
@@ -128,6 +142,68 @@ pub(super) fn of(rule: &Rule) -> Vec<Warning> {
         warnings.push(Warning::NoEffect);
     }
     warnings
+}
+
+/// Whether every packet of its protocol matches.
+fn is_everything(rule: &Rule) -> bool {
+    let h = &rule.header;
+    let places = [
+        &h.source,
+        &h.destination,
+        &h.source_ports,
+        &h.destination_ports,
+    ];
+    let any = places.iter().all(|list| list.is_any());
+    let silent = rule.tests.is_empty() && rule.asks.is_empty() && rule.groups.is_empty();
+    any && silent && rule.flow == Flow::default()
+}
+
+/// Whether an expression repeats without bound a group with something in it that does so, or skips any bytes so more than once: what such
+/// ones cost grows with a power of the length.
+fn is_unbounded(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    // of each group that is open: something in it repeats without bound
+    let mut open = vec![false];
+    let (mut at, mut skips, mut in_class) = (0, 0, false);
+    while let Some(&byte) = bytes.get(at) {
+        let repeats = |n: usize| match bytes.get(n) {
+            // possessive ones give nothing back
+            Some(b'*' | b'+') => bytes.get(n + 1) != Some(&b'+'),
+            Some(b'{') => {
+                let end = bytes[n..].iter().position(|b| *b == b'}');
+                end.is_some_and(|end| bytes[n + end - 1] == b',')
+            }
+            _ => false,
+        };
+        match byte {
+            b'\\' => at += 1,
+            b'[' => in_class = true,
+            b']' => in_class = false,
+            _ if in_class => {}
+            b'(' => open.push(false),
+            b')' => {
+                let inner = open.pop().unwrap_or_default();
+                let again = repeats(at + 1);
+                if inner && again {
+                    return true;
+                }
+                if let Some(outer) = open.last_mut() {
+                    *outer |= inner || again;
+                }
+            }
+            b'*' | b'+' | b'?' | b'{' | b'}' => {
+                at += 1;
+                continue;
+            }
+            b'.' if repeats(at + 1) => skips += 1,
+            _ => {}
+        }
+        if !matches!(byte, b'(' | b')') && repeats(at + 1) {
+            open.iter_mut().last().into_iter().for_each(|g| *g = true);
+        }
+        at += 1;
+    }
+    skips > 1
 }
 
 impl Rule {
@@ -195,6 +271,8 @@ fn relative_name(step: &Step) -> Option<String> {
 }
 
 const PREFILTER_MIN: usize = 3;
+/// Of what parsers tell there is less to look at.
+const BUFFER_PREFILTER_MIN: usize = 2;
 /// Events that are raised.
 #[rustfmt::skip]
 const RAISED: &[&str] = &[
@@ -238,6 +316,11 @@ const TOLD: &[&str] = &[
     "dhcp.leasetime",
     "dhcp.rebinding_time",
     "dhcp.renewal_time",
+    "http2.frametype",
+    "http2.errorcode",
+    "http2.priority",
+    "http2.settings",
+    "http2.window",
     "mqtt.flags",
     "ftpbounce",
     "filesize",
@@ -284,6 +367,7 @@ mod tests {
         include_str!("engine/talk/dce.rs"),
         include_str!("engine/talk/dns.rs"),
         include_str!("engine/talk/files.rs"),
+        include_str!("engine/talk/frames.rs"),
         include_str!("engine/talk/ftp.rs"),
         include_str!("engine/talk/heads.rs"),
         include_str!("engine/talk/http.rs"),
@@ -324,6 +408,43 @@ mod tests {
             let is_there = PARSERS.iter().any(|text| text.contains(&quoted));
             assert!(is_there, "{name}");
         }
+    }
+
+    #[test]
+    fn what_makes_rules_slow_is_told() {
+        let slow = |protocol: &str, options: &str| {
+            let rule = rule(protocol, options).expect(options);
+            let all = rule.warnings.iter().map(ToString::to_string);
+            let slow = all.filter(|w| w.starts_with("slow: "));
+            slow.map(|w| w["slow: ".len()..].chars().take(12).collect())
+                .collect::<Vec<String>>()
+        };
+        assert_eq!(
+            slow("tcp", "content:\"abcd\"; pcre:\"/(a+)+b.*c.*/\";"),
+            ["an unbounded"]
+        );
+        assert_eq!(
+            slow("tcp", "content:\"abcd\"; pcre:\"/x.*y.+z/s\";"),
+            ["an unbounded"]
+        );
+        assert_eq!(
+            slow("tcp", "content:\"abcd\"; pcre:\"/(?:[a-z]+\\d{2,})*x/\";"),
+            ["an unbounded"]
+        );
+        for fine in [
+            "/a.*b/",
+            "/(ab)+c+/",
+            "/[.*]+\\.*\\(a+\\)+/",
+            "/(a{1,5}){2,}/",
+            "/(a++b)*c/",
+        ] {
+            let options = format!("content:\"abcd\"; pcre:\"{fine}\";");
+            assert_eq!(slow("tcp", &options), [""; 0], "{fine}");
+        }
+        assert_eq!(slow("http", "http.uri; content:\"/\";"), ["what is look"]);
+        assert_eq!(slow("http", "http.method; content:\"GET\";"), [""; 0]);
+        assert_eq!(slow("ip", ""), ["every packet"]);
+        assert_eq!(slow("icmp", "itype:8;"), [""; 0]);
     }
 
     #[test]

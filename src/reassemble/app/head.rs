@@ -63,7 +63,8 @@ impl<'a> Head<'a> {
             _ if method == b"CONNECT" => Some(target),
             _ => None,
         };
-        target.or(self.header("host")).map(without_port)
+        let field = self.header("host").or(self.header(":authority"));
+        target.or(field).map(without_port)
     }
 
     pub(super) fn has(&self, name: &str, token: &str) -> bool {
@@ -242,7 +243,8 @@ fn words_of(line: &[u8]) -> [&[u8]; 3] {
         let blanks = text[end..].iter().take_while(|b| b" \t".contains(b));
         (end, end + blanks.count())
     };
-    let line = line.trim_ascii_end();
+    // some servers read a request with blanks before it
+    let line = line.trim_ascii();
     let (end, next) = cut(line);
     let (first, rest) = (&line[..end], &line[next..]);
     let (end, next) = cut(rest);

@@ -77,6 +77,8 @@ enum Asked {
     Head,
     Connect,
     Upgrade,
+    /// A line without version (HTTP/0.9): what is answered is a body from its first byte.
+    Bare,
 }
 
 #[derive(Debug, Default)]
@@ -84,6 +86,8 @@ struct Half {
     stage: Stage,
     /// A head, or the line of a chunk, as far as it came.
     waiting: Vec<u8>,
+    /// Lines behind the last chunk.
+    trailers: Vec<u8>,
     body: Body,
 }
 
@@ -162,7 +166,7 @@ impl Http {
         let halves = self
             .halves
             .iter()
-            .map(|h| h.waiting.capacity() + h.body.room());
+            .map(|h| h.waiting.capacity() + h.trailers.capacity() + h.body.room());
         halves.sum::<usize>() + self.http2.as_ref().map_or(0, |h| h.room())
     }
 
@@ -189,11 +193,15 @@ impl Http {
             }
         };
         let answers = self.answers(half, whole);
-        if answers && ctx.wishes.all && whole.len() >= STATUS && is_no_status_line(whole) {
+        let is_bare = self.asked.front() == Some(&Asked::Bare);
+        let no_status = whole.len() >= STATUS && is_no_status_line(whole);
+        if answers && ctx.wishes.all && (is_bare || no_status) {
             self.bare_body(ctx, half, whole);
             return fresh.len();
         }
-        let Some(end) = end_of_head(whole, before.saturating_sub(3), answers) else {
+        let end = end_of_head(whole, before.saturating_sub(3), answers);
+        let bare = || whole_bare_line(whole).filter(|_| !answers && ctx.wishes.all);
+        let Some(end) = end.or_else(bare) else {
             if whole.len() > ctx.settings.header_bytes_max {
                 ctx.tally.one(Outcome::AppBudgets);
                 self.halves[half].stage = Stage::Done;
@@ -292,6 +300,7 @@ impl Http {
             b"HEAD" => Asked::Head,
             b"CONNECT" => Asked::Connect,
             _ if head.has("upgrade", "h2c") => Asked::Upgrade,
+            _ if whole_bare_line(head.raw).is_some() => Asked::Bare,
             _ => Asked::Plain,
         };
         if self.asked.len() == ASKED_MAX {
@@ -341,6 +350,19 @@ impl Half {
         self.stage = Stage::Head;
     }
 
+    fn tell_trailers(&mut self, ctx: &mut Ctx<'_>, half: usize) {
+        let trailers = std::mem::take(&mut self.trailers);
+        let lines = trailers.split(|b| *b == b'\n');
+        let fields = lines.filter_map(|line| {
+            let at = line.iter().position(|b| *b == b':')?;
+            Some((line[..at].trim_ascii(), line[at + 1..].trim_ascii()))
+        });
+        let fields: Vec<_> = fields.take(ctx.settings.headers_max).collect();
+        if !fields.is_empty() {
+            ctx.visitor.message(half, &Message::HttpTrailers(&fields));
+        }
+    }
+
     /// A line of chunked coding (RFC 9112 section 7.1); returns how many bytes it took.
     fn line(&mut self, ctx: &mut Ctx<'_>, half: usize, b: &[u8]) -> usize {
         let Some(n) = b.iter().position(|c| *c == b'\n') else {
@@ -357,8 +379,17 @@ impl Half {
         match self.stage {
             // whatever stands behind a chunk
             Stage::ChunkEnd => self.stage = Stage::ChunkLine,
-            Stage::Trailer if line.is_empty() => self.end(ctx, half),
-            Stage::Trailer => {}
+            Stage::Trailer if line.is_empty() => {
+                self.tell_trailers(ctx, half);
+                self.end(ctx, half);
+            }
+            Stage::Trailer => {
+                let room = ctx.settings.header_bytes_max;
+                match self.trailers.len() + line.len() < room {
+                    true => self.trailers.extend_from_slice(&[line, b"\n"].concat()),
+                    false => ctx.tally.one(Outcome::AppBudgets),
+                }
+            }
             // a line between chunks
             _ if line.is_empty() => {}
             _ => {
@@ -375,6 +406,20 @@ impl Half {
         }
         n + 1
     }
+}
+
+/// Where a request ends that is a line without version and has nothing behind it but ends of lines.
+fn whole_bare_line(b: &[u8]) -> Option<usize> {
+    let end = b.iter().position(|c| *c == b'\n')? + 1;
+    let alone = b[end..].iter().all(u8::is_ascii_whitespace);
+    (alone && is_bare_line(b)).then_some(end)
+}
+
+/// Whether the first line of a request is a method and a target alone.
+fn is_bare_line(b: &[u8]) -> bool {
+    let line = b.split(|c| *c == b'\n').next().unwrap_or(b);
+    let words = line.split(u8::is_ascii_whitespace);
+    words.filter(|w| !w.is_empty()).count() == 2
 }
 
 /// How a body ends by its head; `None` where it does not say.
@@ -466,6 +511,21 @@ mod tests {
             }
         }
         all
+    }
+
+    #[test]
+    fn a_line_alone_is_a_request_and_all_that_is_answered_a_body() {
+        for step in [1, 3, 100] {
+            let mut rig = rig();
+            play(
+                &mut rig,
+                &[(0, b"GET /a\r\n"), (1, b"HTTP/1.0 200 OK\r\n\r\nx")],
+                step,
+            );
+            assert_eq!(rig.heard.0[..2], ["0 GET /a  0", "1    0"], "{step}");
+            let body: String = rig.heard.0[2..].iter().map(|b| &b[2..]).collect();
+            assert_eq!(body, "HTTP/1.0 200 OK\r\n\r\nx", "{step}");
+        }
     }
 
     fn peek(bytes: &[u8]) -> Verdict {

@@ -128,6 +128,10 @@ impl Half {
                 }
                 self.waiting.extend_from_slice(&b[..n]);
             }
+            PRIORITY_FRAME | RST_STREAM | SETTINGS | GOAWAY | WINDOW_UPDATE if ctx.wishes.all => {
+                let room = FRAME_KEPT.saturating_sub(self.waiting.len());
+                self.waiting.extend_from_slice(&b[..n.min(room)]);
+            }
             DATA if ctx.wishes.bodies => ctx.visitor.message(half, &Message::HttpBody(&b[..n])),
             _ => {}
         }
@@ -158,8 +162,31 @@ impl Half {
     /// A frame is whole.
     fn frame(&mut self, ctx: &mut Ctx<'_>, half: usize) {
         let payload = std::mem::take(&mut self.waiting);
+        self.block_of(ctx, half, &payload);
+        let Frame {
+            kind,
+            flags,
+            stream,
+        } = self.frame;
+        if ctx.wishes.all {
+            let payload = &payload;
+            let message = Message::Http2Frame {
+                kind,
+                flags,
+                stream,
+                payload,
+            };
+            ctx.visitor.message(half, &message);
+        }
+        if flags & END_STREAM != 0 && matches!(kind, DATA | HEADERS) {
+            ctx.visitor.message(half, &Message::HttpEnd);
+        }
+    }
+
+    /// Takes the part of a header block that a frame has.
+    fn block_of(&mut self, ctx: &mut Ctx<'_>, half: usize, payload: &[u8]) {
         let Frame { kind, flags, .. } = self.frame;
-        let Some(fragment) = fragment(kind, flags, &payload) else {
+        let Some(fragment) = fragment(kind, flags, payload) else {
             return;
         };
         if self.block.len() + fragment.len() > ctx.settings.header_bytes_max {
@@ -210,10 +237,10 @@ impl Half {
             let found = fields.iter().find(|f| f.0 == name);
             found.map(|f| &f.1[..])
         };
-        let mut headers: Vec<(&[u8], &[u8])> = vec![];
-        headers.extend(find(b":authority").map(|v| (&b"host"[..], v)));
-        let plain = fields.iter().filter(|f| !f.0.starts_with(b":"));
-        headers.extend(plain.map(|f| (&f.0[..], &f.1[..])));
+        // rules see what stands for a request line among the fields of a request
+        let asks = find(b":method").is_some();
+        let seen = fields.iter().filter(|f| asks || !f.0.starts_with(b":"));
+        let headers: Vec<_> = seen.map(|f| (&f.0[..], &f.1[..])).collect();
         let first = match (find(b":status"), find(b":method")) {
             (Some(status), _) => [b"HTTP/2", status, b""],
             (None, Some(method)) => [method, find(b":path").unwrap_or_default(), b"HTTP/2"],
@@ -262,14 +289,21 @@ fn fragment(kind: u8, flags: u8, payload: &[u8]) -> Option<&[u8]> {
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const PRIORITY_FRAME: u8 = 2;
+const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PUSH_PROMISE: u8 = 5;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const PADDED: u8 = 8;
 const PRIORITY: u8 = 0x20;
 /// Longest frame: what peers may agree on is longer, but nobody does.
 const FRAME_MAX: usize = 1 << 20;
+/// Bytes of a frame that are kept to be told.
+const FRAME_KEPT: usize = 512;
 /// Largest table of fields.
 const TABLE_MAX: usize = 64 << 10;
 
@@ -301,7 +335,7 @@ mod tests {
             for piece in stream.chunks(step) {
                 http2.bytes(&mut rig.ctx(), 0, piece);
             }
-            assert_eq!(rig.heard.0, ["0 GET / HTTP/2 1"]);
+            assert_eq!(rig.heard.0, ["0 GET / HTTP/2 4"]);
             assert_eq!(rig.known.expect("told").server_name, b"www.example.com");
         }
         for n in 0..stream.len() {

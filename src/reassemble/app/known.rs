@@ -127,7 +127,7 @@ pub(super) mod tests {
                     format!("{half} {a} {b} {c} {}", h.headers.len())
                 }
                 Message::HttpBody(b) => format!("{half} {}", String::from_utf8_lossy(b)),
-                Message::HttpEnd => return,
+                Message::HttpEnd | Message::HttpTrailers(_) | Message::Http2Frame { .. } => return,
                 Message::TlsClientHello(h) => format!("{half} {}", h.ja4()),
                 Message::TlsServerHello(h) => format!("{half} {:x}", h.version),
                 Message::TlsCertificate { place, der } => format!("{half} {place} {}", der.len()),

@@ -4,10 +4,11 @@ use super::dns;
 use super::ear::Ear;
 use super::expect::Expectations;
 use super::known::{Ctx, Known};
+use super::list::{Finding, find};
 use super::message::{Visitor, Wishes};
-use super::peek::Confidence;
+use super::peek::{Confidence, Peek, Wire};
 use super::reader::Reader;
-use super::talk::{Heard, Peeking, look_up, opens};
+use super::talk::{Ends, Heard, Peeking, look_up, opens};
 use crate::ledger::Tally;
 use crate::model::AppProto;
 use crate::reassemble::settings::AppSettings;
@@ -38,9 +39,42 @@ impl Ears {
         }
     }
 
+    /// What another conversation announced of this one.
+    pub fn expected(&self, heard: &Heard<'_>) -> Option<AppProto> {
+        look_up(&self.expectations, heard)
+    }
+
     /// Whether bodies of messages that begin from here on are unpacked and told.
     pub fn want_bodies(&mut self, bodies: bool) {
         self.wishes.bodies = bodies;
+    }
+}
+
+/// What recognisers say of first bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// This protocol.
+    Is(AppProto),
+    /// So far it may be something.
+    More,
+    /// Nobody knows them.
+    Nothing,
+}
+
+/// What the first bytes of both halves say, of which `half` spoke last; of datagrams the one that came.
+pub fn recognised(ends: &Ends, half: usize, first: [&[u8]; 2]) -> Found {
+    let peek = Peek {
+        transport: Wire::of(ends.proto),
+        src_port: ends.ports[0],
+        dst_port: ends.ports[1],
+        first,
+        half,
+        before: b"",
+    };
+    match find(&peek, &mut 0) {
+        Finding::Is(proto, _) => Found::Is(proto),
+        Finding::More => Found::More,
+        Finding::None => Found::Nothing,
     }
 }
 
@@ -56,6 +90,19 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// One of which it is known what is spoken: it is told from its first byte.
+    pub fn known(proto: AppProto, is_stream: bool) -> Self {
+        let reader = match is_stream {
+            true => Reader::of_stream(proto),
+            false => Reader::of_datagrams(proto),
+        };
+        Listener {
+            reader,
+            said: (proto, Confidence::SURE.0),
+            ..Self::default()
+        }
+    }
+
     /// The protocol, as far as it is known.
     pub fn proto(&self) -> AppProto {
         self.said.0

@@ -14,6 +14,8 @@ pub enum Message<'a> {
     HttpResponse(&'a Head<'a>),
     /// A part of a body, without chunks and content coding. The last one is empty.
     HttpBody(&'a [u8]),
+    /// Fields behind a body in chunks, names and values.
+    HttpTrailers(&'a [(&'a [u8], &'a [u8])]),
     /// A request or an answer of HTTP/1 is over, its body with it.
     HttpEnd,
     /// First message of a TLS client, in QUIC too.
@@ -26,6 +28,17 @@ pub enum Message<'a> {
         place: usize,
         /// X.509.
         der: &'a [u8],
+    },
+    /// A frame of HTTP/2, behind what it says in whole.
+    Http2Frame {
+        /// Its type (RFC 9113 section 6).
+        kind: u8,
+        /// Its flags.
+        flags: u8,
+        /// Its stream; 0 is the connection.
+        stream: u32,
+        /// Its payload; of data nothing, of a long frame its first bytes.
+        payload: &'a [u8],
     },
     /// A query or an answer.
     Dns(&'a Dns<'a>),

@@ -49,6 +49,6 @@ pub use dns::Dns;
 pub use head::Head;
 pub use hello::{ClientHello, ServerHello};
 pub use known::{Before, Known};
-pub use listener::{Ears, Listener};
+pub use listener::{Ears, Found, Listener, recognised};
 pub use message::{Deaf, Message, Visitor, Wishes};
 pub use talk::{Apps, Ends, Heard, Talk};

@@ -1,6 +1,9 @@
-//! What alerts say of the conversation.
+//! What is tried and told of a conversation beside packets.
 
-use super::flow::{Flow, Key};
+use super::super::buffer::Buffer;
+use super::flow::{Counts, Flow, Key};
+use super::program::Compiled;
+use super::scene::{Payload, Scene};
 
 /// What an alert says beside what was looked at.
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,7 +16,6 @@ pub(super) struct About {
 }
 
 impl About {
-    /// Of a conversation as rules about packets see it.
     pub fn of(flow: &Flow, frame: u64) -> Self {
         About {
             frame,
@@ -21,5 +23,41 @@ impl About {
             flow: Some((flow.key, flow.counts.began_ns)),
             transaction: None,
         }
+    }
+}
+
+pub(super) fn looks_at_payload(c: &Compiled) -> bool {
+    let mut groups = c.rule.groups.iter();
+    groups.any(|g| g.buffer == Buffer::PAYLOAD)
+}
+
+/// A conversation as a rule sees it in one direction, without a packet.
+pub(super) fn flow_scene<'a>(
+    flow: &Flow,
+    direction: usize,
+    established: bool,
+    counts: &'a Counts,
+) -> Scene<'a> {
+    let ends = flow.ends();
+    let (from, to) = (ends[direction], ends[1 - direction]);
+    Scene {
+        addrs: [from.0, to.0],
+        ports: [from.1, to.1],
+        proto: flow.key.proto,
+        version: if from.0.is_v4() { 4 } else { 6 },
+        direction: Some(direction),
+        established,
+        is_rebuilt: false,
+        application: "",
+        is_silent: flow.silent[direction],
+        is_decided: flow.is_decided(),
+        is_told: false,
+        packet: None,
+        payload: Payload::None,
+        unit: None,
+        other: None,
+        counts: Some(counts),
+        events: &[],
+        time_ns: flow.last_ns,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::header::Action;
 use super::super::rule::Rule;
+use super::carried::Carried;
 use super::flow::Counts;
 use super::program::{PRIORITY, Program};
 use super::said::{self, Said};
@@ -50,6 +51,8 @@ pub struct Alert {
     pub(super) said: [Said; 2],
     /// It holds only in the other reading of octets that were sent twice with different data.
     pub is_ambiguous: bool,
+    /// What the packet was carried in.
+    pub(super) carried: Carried,
     /// The packet, from its IP header on.
     pub packet: Vec<u8>,
     /// Where it matched, in the order of its conditions.
@@ -67,8 +70,8 @@ impl Alert {
         self.program.generation
     }
 
-    /// How grave it is, from 1.
-    pub fn severity(&self) -> u8 {
+    /// How grave it is: the lower, the graver.
+    pub fn severity(&self) -> u32 {
         self.rule().about.priority.unwrap_or(PRIORITY)
     }
 
@@ -106,7 +109,7 @@ impl Alert {
             flow_id: self.flow,
             interface: None,
             frame: (self.frame > 0).then_some(self.frame),
-            vlans: &[],
+            vlans: self.carried.vlans.as_slice(),
             src: self.addrs[0],
             dst: self.addrs[1],
             ports,
@@ -116,6 +119,8 @@ impl Alert {
             tx_id: self.transaction,
             rule,
             action: self.action,
+            source: self.carried.source,
+            outer: self.carried.outer,
             generation: Some(self.program.generation).filter(|n| *n > 0),
             app: said::app(self.application, &self.said, side),
             files: said::files(&self.said[side], self.transaction),

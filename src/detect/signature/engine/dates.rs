@@ -21,8 +21,12 @@ pub(super) fn holds(text: &str, time_s: u64) -> bool {
     })
 }
 
-/// Seconds since 1970 of year, month, day, hour, minute and second, as many as there are.
+/// Seconds since 1970 of year, month, day, hour, minute and second, as many as there are; a number alone is seconds, as Suricata has it.
 fn seconds(text: &str) -> Option<i64> {
+    let alone = text.trim();
+    if alone.bytes().all(|b| b.is_ascii_digit()) {
+        return alone.parse().ok();
+    }
     let mut parts = [1970i64, 1, 1, 0, 0, 0];
     let words = text.trim().split(['-', 'T', ':', ' ']);
     for (n, word) in words.filter(|w| !w.is_empty()).enumerate() {
@@ -49,9 +53,10 @@ mod tests {
     fn dates_and_what_they_hold_for() {
         assert_eq!(seconds("1970-01-01"), Some(0));
         assert_eq!(seconds("2024-02-29T12:30:01"), Some(1_709_209_801));
-        assert_eq!(seconds("2024"), Some(1_704_067_200));
+        assert_eq!(seconds("2024-01"), Some(1_704_067_200));
+        assert_eq!(seconds("2024"), Some(2024));
         assert_eq!(seconds("soon"), None);
         assert!(holds(">2023-12-31", 1_704_067_200) && !holds("<2023-12-31", 1_704_067_200));
-        assert!(holds("2023<>2025", 1_704_067_200) && holds("2024-01-01", 1_704_067_200));
+        assert!(holds("2023-01<>2025-01", 1_704_067_200) && holds("2024-01-01", 1_704_067_200));
     }
 }

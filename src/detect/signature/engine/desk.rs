@@ -1,14 +1,14 @@
 //! Which rules match what is looked at, and which of them alert.
 
-use super::super::buffer::Buffer;
 use super::super::header::Action;
 use super::super::matcher::Matcher;
 use super::super::settings::{EngineSettings, Settings};
 use super::super::state::{FlowState, Moment, Shared, Verdict};
-use super::about::About;
+use super::about::{About, flow_scene, looks_at_payload};
 use super::alert::Alert;
+use super::carried::Carried;
 use super::costs::Costs;
-use super::flow::{Counts, Flow};
+use super::flow::Flow;
 use super::packet::Headers;
 use super::patterns::Marks;
 use super::program::{Compiled, Kind, Program};
@@ -37,6 +37,8 @@ pub(super) struct Desk {
     /// The hits of the first reading, while another one is looked at: that changes nothing.
     first: Option<Vec<Hit>>,
     pub costs: Costs,
+    /// The packet that is looked at carries another one.
+    pub is_tunnel: bool,
 }
 
 /// A rule that matched, before it is known whether it alerts.
@@ -81,6 +83,7 @@ impl Desk {
             alerts: vec![],
             alert_bytes_max: settings.alert_bytes_max,
             first: None,
+            is_tunnel: false,
         }
     }
 
@@ -114,7 +117,7 @@ impl Desk {
         // of other protocols, and of fragments, rules see headers alone
         let has_payload = matches!(p.proto, 1 | 6 | 17 | 58 | 132) && p.fragment.is_none();
         let encrypted = flow.as_ref().is_some_and(|(f, _)| f.is_encrypted);
-        let looks = has_payload && !encrypted;
+        let looks = has_payload && !encrypted && !self.is_tunnel;
         self.mark_packet(p, ports, flow.as_ref().map(|(f, at)| (&**f, *at)), looks);
         if self.marks.is_empty() {
             if let Some((flow, at)) = flow {
@@ -162,6 +165,7 @@ impl Desk {
             established: false,
             is_rebuilt: p.frames > 1,
             application: "",
+            is_silent: false,
             packet: Some(Headers { p }),
             payload: match looks && p.payload_len > 0 {
                 true => Payload::Packet(p.payload()),
@@ -184,6 +188,7 @@ impl Desk {
             scene.direction = Some(at.direction);
             scene.established = at.established;
             scene.application = flow.application;
+            scene.is_silent = flow.silent[at.direction];
             (scene.is_decided, scene.is_told) = (flow.is_decided(), at.is_told);
             scene.counts = Some(&counts);
             in_stream = at.in_stream;
@@ -259,6 +264,23 @@ impl Desk {
         self.run(&program, &scene, about, Some(&mut flow.state), false, tally);
         rules.matched.append(&mut self.found);
         raw.put(rules);
+    }
+
+    /// Tries the rules about an application protocol alone, once more when a connection is over that was not closed.
+    pub fn last(&mut self, flow: &mut Flow, direction: usize, tally: &mut Tally) {
+        let program = self.program.clone();
+        let (counts, application) = (flow.counts, flow.heard);
+        let scene = Scene {
+            application,
+            // what Suricata makes up for it is part of no established connection
+            ..flow_scene(flow, direction, false, &counts)
+        };
+        let mut about = About::of(flow, flow.last_frame);
+        about.application = application;
+        self.marks.clear();
+        program.last.iter().for_each(|n| self.marks.mark(*n));
+        self.collect();
+        self.run(&program, &scene, about, Some(&mut flow.state), false, tally);
     }
 
     /// From here on another reading is looked at.
@@ -497,6 +519,7 @@ impl Desk {
             packet: packet.map(|p| kept(p.packet())).unwrap_or_default(),
             matches: self.trial.matches(&c.rule),
             is_ambiguous: self.first.is_some(),
+            carried: Carried::default(),
         };
         self.hits.push(Hit {
             rule: n,
@@ -505,8 +528,8 @@ impl Desk {
         });
     }
 
-    /// Judges what matched with a packet, in the order of the rules.
-    pub fn settle(&mut self, mut flow: Option<&mut Flow>) {
+    /// Judges what matched with a packet, or where a conversation ends without one, in the order of the rules.
+    pub fn settle(&mut self, mut flow: Option<&mut Flow>, p: Option<&PacketView<'_>>) {
         if self.hits.is_empty() {
             return;
         }
@@ -525,6 +548,11 @@ impl Desk {
                 let state = flow.as_deref_mut().map(|f| &mut f.state);
                 match c.rates.judge(&moment, state, &self.shared) {
                     Verdict::Silent => continue,
+                    // as a rule that passes: those that follow say nothing of the packet
+                    Verdict::Acting(Action::Pass) => {
+                        passed = true;
+                        continue;
+                    }
                     Verdict::Acting(action) => hit.alert.action = action,
                     Verdict::Alert => {}
                 }
@@ -543,44 +571,14 @@ impl Desk {
                 hit.alert.bits = flow.state.bits().to_vec();
                 hit.alert.counters = flow.state.counters().to_vec();
             }
+            hit.alert.carried = match (p, flow.as_deref()) {
+                (Some(p), _) => Carried::of(p),
+                (None, Some(flow)) => Carried::of_end(flow),
+                (None, None) => Carried::default(),
+            };
             self.alerts.push(hit.alert);
         }
         hits.clear();
         self.hits = hits;
-    }
-}
-
-fn looks_at_payload(c: &Compiled) -> bool {
-    let mut groups = c.rule.groups.iter();
-    groups.any(|g| g.buffer == Buffer::PAYLOAD)
-}
-
-/// A conversation as a rule sees it in one direction, without a packet.
-fn flow_scene<'a>(
-    flow: &Flow,
-    direction: usize,
-    established: bool,
-    counts: &'a Counts,
-) -> Scene<'a> {
-    let ends = flow.ends();
-    let (from, to) = (ends[direction], ends[1 - direction]);
-    Scene {
-        addrs: [from.0, to.0],
-        ports: [from.1, to.1],
-        proto: flow.key.proto,
-        version: if from.0.is_v4() { 4 } else { 6 },
-        direction: Some(direction),
-        established,
-        is_rebuilt: false,
-        application: "",
-        packet: None,
-        payload: Payload::None,
-        unit: None,
-        other: None,
-        counts: Some(counts),
-        events: &[],
-        is_decided: flow.is_decided(),
-        is_told: false,
-        time_ns: flow.last_ns,
     }
 }

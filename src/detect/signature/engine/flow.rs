@@ -5,7 +5,7 @@ use super::raw::Raw;
 use super::session::{Session, Stage};
 use super::talk::Talk;
 use super::wanted::Wanted;
-use crate::model::{Addr, Glance, Index, PacketView, Transport, prefetch};
+use crate::model::{Addr, Glance, Index, PacketView, Transport, Vlans, prefetch};
 use crate::reassemble::stream::{Other, Stream};
 use foldhash::fast::FixedState;
 use std::cmp::Reverse;
@@ -28,12 +28,16 @@ pub(super) struct Flow {
     /// Whether who asked is the first end of the key.
     pub first_asked: bool,
     pub counts: Counts,
+    /// It came through a tunnel.
+    pub is_tunnelled: bool,
     /// Rules passed it: nothing more is looked at.
     pub is_passed: bool,
     /// What is sent is encrypted: payloads are not looked at any more.
     pub is_encrypted: bool,
     /// Directions for which rules about addresses were tried.
     pub addresses_done: [bool; 2],
+    /// Directions that tell another application protocol than the conversation's, or none.
+    pub silent: [bool; 2],
     pub session: Option<Box<Connection>>,
     pub talk: Option<Box<Talk>>,
     /// Bytes that were counted for it.
@@ -71,6 +75,7 @@ impl Flow {
                 ..Counts::default()
             },
             told_by: 2,
+            is_tunnelled: !p.envelope.tunnels.as_slice().is_empty(),
             last_ns: p.time_ns,
             last_frame: p.frame,
             ..Flow::default()
@@ -88,9 +93,22 @@ impl Flow {
         if self.first_asked { [a, b] } else { [b, a] }
     }
 
+    /// The VLAN ids, outermost first; none of what came through a tunnel.
+    pub fn vlans(&self) -> Vlans {
+        let mut vlans = Vlans::default();
+        if !self.is_tunnelled {
+            let ids = [self.key.scope >> 12, self.key.scope].map(|n| (n & 0xfff) as u16);
+            ids.into_iter()
+                .filter(|id| *id > 0)
+                .for_each(|id| vlans.push(id));
+        }
+        vlans
+    }
+
     /// Takes back a talk that heard something.
     pub fn hears(&mut self, talk: Box<Talk>) {
         (self.heard, self.is_mute) = (talk.application(), talk.is_mute());
+        self.silent = talk.silent();
         self.has_news = true;
         self.talk = Some(talk);
     }
@@ -110,7 +128,7 @@ impl Flow {
     /// Whether a packet in a direction is the first that can tell rules which application protocol it is: its side said something, and
     /// that was understood or not. Datagrams that nobody understands tell so each.
     pub fn is_told_now(&mut self, direction: usize) -> bool {
-        if self.key.proto != TCP && self.application.is_empty() {
+        if self.key.proto != TCP && matches!(self.application, "" | "failed") {
             return true;
         }
         let said = self.counts.stream[direction] > 0 || self.key.proto != TCP;
@@ -167,7 +185,7 @@ pub struct Counts {
     pub began_ns: i64,
     /// Packets.
     pub packets: [u64; 2],
-    /// Bytes of IP.
+    /// Bytes of frames; of what comes through a tunnel, those of the packet in it.
     pub bytes: [u64; 2],
     /// Bytes of the stream that were in order.
     pub stream: [u64; 2],
@@ -220,10 +238,8 @@ impl Key {
             (src_port, dst_port) = (number, number);
         }
         let tunnels = p.envelope.tunnels.as_slice();
-        let scope = scope(p.envelope.vlans.as_slice());
-        let scope = tunnels
-            .last()
-            .map_or(scope, |t| scope ^ t.id.rotate_left(8) ^ t.kind as u32);
+        // of tunnels only their number tells conversations apart, as in Suricata: the two directions may have ids of their own
+        let scope = scope(p.envelope.vlans.as_slice()) ^ (tunnels.len() as u32) << 24;
         Self::between((p.src, src_port), (p.dst, dst_port), p.proto, scope)
     }
 

@@ -7,6 +7,7 @@ mod about;
 mod addresses;
 mod ahead;
 mod alert;
+mod carried;
 mod costs;
 mod dates;
 mod desk;
@@ -54,6 +55,7 @@ use crate::reassemble::app::Ears;
 use crate::reassemble::settings::Settings as ReassembleSettings;
 use crate::reassemble::stream::{Segment, Streams};
 use ahead::Ahead;
+use carried::bytes_of;
 use desk::{At, Desk};
 use flow::{Connection, Flow, Flows, Key};
 use hearing::{Hearing, heard};
@@ -237,12 +239,21 @@ impl Engine {
         self.ahead.comes(glance, &self.flows);
     }
 
+    /// Takes a packet that carries another one: rules see its headers alone, as in Suricata.
+    pub fn tunnel(&mut self, p: &PacketView<'_>, tally: &mut Tally) {
+        self.reading.desk.is_tunnel = true;
+        self.packet(p, tally);
+        self.reading.desk.is_tunnel = false;
+    }
+
     /// Takes a packet, whole or a fragment. Its time must have been passed.
     pub fn packet(&mut self, p: &PacketView<'_>, tally: &mut Tally) {
-        if p.fragment.is_some() {
+        // Suricata has conversations of these alone
+        let has_flow = matches!(p.proto, 1 | 6 | 17 | 50 | 58 | 132);
+        if p.fragment.is_some() || !has_flow {
             self.reading.desk.packet(p, None, tally);
             self.reading.odd(p, None, tally);
-            self.reading.desk.settle(None);
+            self.reading.desk.settle(None, Some(p));
             return;
         }
         let (key, is_first) = Key::of(p);
@@ -325,7 +336,7 @@ impl Reading {
         }
         at.direction = direction;
         flow.counts.packets[direction] += 1;
-        flow.counts.bytes[direction] += u64::from(p.ip_len);
+        flow.counts.bytes[direction] += bytes_of(p);
         (flow.last_ns, flow.last_frame) = (p.time_ns, p.frame);
         if flow.is_passed {
             self.odd.clear();
@@ -344,7 +355,7 @@ impl Reading {
             None => self.datagram(flow, &at, tally),
         }
         self.odd(p, Some((&mut *flow, &at)), tally);
-        self.desk.settle(Some(flow));
+        self.desk.settle(Some(flow), Some(p));
     }
 
     /// A segment may begin a connection: the direction in which it goes then.
@@ -383,7 +394,7 @@ impl Reading {
     /// A packet of a conversation without a stream.
     fn datagram(&mut self, flow: &mut Flow, at: &At<'_>, tally: &mut Tally) {
         let p = at.p;
-        let is_heard = !flow.is_deaf && !flow.is_mute;
+        let is_heard = !flow.is_deaf && !flow.is_mute && !self.desk.is_tunnel;
         if matches!(p.transport, Transport::Ports { .. }) && p.payload_len > 0 && is_heard {
             let wanted = &self.desk.program.wanted;
             let talk = flow.talk.take();
@@ -412,7 +423,7 @@ impl Reading {
             let turns = matches!(flow.application, "http" | "dns") || flow.is_encrypted;
             self.look_at(flow, c, other, turns, tally);
             // what comes now changes nothing of what is found there
-            self.desk.settle(Some(flow));
+            self.desk.settle(Some(flow), Some(at.p));
         }
         let at = &At {
             is_told: flow.is_told_now(direction),
@@ -485,21 +496,6 @@ impl Reading {
         self.found_others(flow, c);
     }
 
-    /// Tries the rules about streams with what ends because bytes after it are missing.
-    fn look_at_cut(
-        &mut self,
-        flow: &mut Flow,
-        c: &Connection,
-        cut: Vec<(usize, raw::Raw)>,
-        tally: &mut Tally,
-    ) {
-        let established = c.session.is_established();
-        for (half, mut raw) in cut {
-            self.desk.stream(flow, &mut raw, half, established, tally);
-            self.spare.take(&mut raw);
-        }
-    }
-
     /// No more of a half comes.
     fn end_half(&mut self, flow: &mut Flow, c: &mut Connection, half: usize, tally: &mut Tally) {
         c.ended[half] = true;
@@ -545,6 +541,10 @@ impl Reading {
             }
         }
         self.units(flow, None, Some(&mut c), tally);
+        let is_open = c.session.stage == Stage::Established;
+        if is_open && !self.desk.program.last.is_empty() && !flow.heard.is_empty() {
+            (0..2).for_each(|half| self.desk.last(flow, half, tally));
+        }
         // there is no packet that it could be raised of
         self.odd.clear();
         for half in 0..2 {
@@ -552,7 +552,7 @@ impl Reading {
             self.raw_bytes -= c.raw[half].room().min(self.raw_bytes);
             self.spare.take(&mut c.raw[half]);
         }
-        self.desk.settle(Some(flow));
+        self.desk.settle(Some(flow), None);
     }
 
     /// Tries the rules about streams with the chunk of a direction; where that is whole another one begins.

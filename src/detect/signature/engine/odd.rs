@@ -20,7 +20,7 @@ impl Engine {
         let envelope = Envelope::default();
         let p = no_packet(bytes, &envelope, at);
         self.reading.desk.raised(&p, None, &odd, tally);
-        self.reading.desk.settle(None);
+        self.reading.desk.settle(None, Some(&p));
     }
 }
 
@@ -32,7 +32,7 @@ impl Engine {
             _ => "decoder.ipv6.frag_overlap",
         };
         self.reading.desk.raised(p, None, &[event], tally);
-        self.reading.desk.settle(None);
+        self.reading.desk.settle(None, Some(p));
     }
 }
 

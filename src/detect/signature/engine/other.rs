@@ -4,7 +4,7 @@
 
 use super::alert::Alert;
 use super::flow::{Connection, Counts, Flow};
-use super::raw::Chunk;
+use super::raw::{self, Chunk};
 use super::talk::Talk;
 use super::{Engine, Reading, heard};
 use crate::ledger::Tally;
@@ -42,6 +42,21 @@ impl Engine {
 }
 
 impl Reading {
+    /// Tries the rules about streams with what ends because bytes after it are missing.
+    pub(super) fn look_at_cut(
+        &mut self,
+        flow: &mut Flow,
+        c: &Connection,
+        cut: Vec<(usize, raw::Raw)>,
+        tally: &mut Tally,
+    ) {
+        let established = c.session.is_established();
+        for (half, mut raw) in cut {
+            self.desk.stream(flow, &mut raw, half, established, tally);
+            self.spare.take(&mut raw);
+        }
+    }
+
     /// Octets of a connection for which others stand: they are looked at with what is there.
     pub(super) fn found_others(&mut self, flow: &Flow, c: &mut Connection) {
         let others = self.streams.take_others();

@@ -14,7 +14,11 @@ impl<'a> Headers<'a> {
     pub fn number(&self, keyword: &str) -> Option<u64> {
         let p = self.p;
         Some(match keyword {
-            "dsize" => p.payload_len.into(),
+            // of other protocols, and of fragments, rules see headers alone
+            "dsize" if p.fragment.is_none() && matches!(p.proto, 1 | 6 | 17 | 58 | 132) => {
+                p.payload_len.into()
+            }
+            "dsize" => 0,
             "ttl" => p.ttl.into(),
             "id" if p.version == 4 => u64::from(p.ip_id),
             "tos" if p.version == 4 => p.tos.into(),
@@ -49,7 +53,11 @@ impl<'a> Headers<'a> {
         let Some(tcp) = self.p.tcp() else {
             return false;
         };
-        holds(test, (tcp.flags & 0xff) as u8)
+        let flags = (tcp.flags & 0xff) as u8;
+        // Suricata leaves such a rule out of packets without any flag of the kind that it names, even where it must not be set
+        let kinds = [FLAGS_OF_ENDS, FLAGS_UNUSUAL].into_iter();
+        let mut lacks = kinds.filter(|kind| test.flags & kind != 0 && flags & kind == 0);
+        lacks.next().is_none() && holds(test, flags)
     }
 
     /// Whether the flags of an IPv4 header are as asked: more 1, do not 2, reserved 4.
@@ -132,8 +140,8 @@ impl<'a> Headers<'a> {
         match (name, p.transport) {
             ("tcp.hdr", Transport::Tcp(_)) => transport(),
             ("udp.hdr", Transport::Ports { .. }) if p.proto == 17 => transport(),
-            ("icmpv4.hdr", Transport::Icmp { .. }) if p.proto == 1 => Some(p.segment()),
-            ("icmpv6.hdr", Transport::Icmp { .. }) if p.proto == 58 => Some(p.segment()),
+            ("icmpv4.hdr", Transport::Icmp { .. }) if p.proto == 1 => self.icmp_header(),
+            ("icmpv6.hdr", Transport::Icmp { .. }) if p.proto == 58 => self.icmp_header(),
             ("ipv4.hdr", _) if p.version == 4 => network(),
             ("ipv6.hdr", _) if p.version == 6 => network(),
             ("ip.src", _) => self.address(0),
@@ -157,6 +165,15 @@ impl<'a> Headers<'a> {
         match self.p.transport {
             Transport::Icmp { kind, code } => Some((kind, code)),
             _ => None,
+        }
+    }
+
+    /// Its eight octets; of a time stamp and an address mask what follows, too.
+    fn icmp_header(&self) -> Option<&'a [u8]> {
+        let segment = self.p.segment();
+        match self.icmp()? {
+            (13..=18, _) if self.p.proto == 1 => Some(segment),
+            _ => Some(&segment[..segment.len().min(8)]),
         }
     }
 
@@ -209,9 +226,14 @@ fn holds(test: &FlagTest, flags: u8) -> bool {
         FlagMode::Exactly => flags == test.flags,
         FlagMode::All => flags & test.flags == test.flags,
         FlagMode::Any => flags & test.flags != 0,
-        FlagMode::None => flags & test.flags == 0,
+        FlagMode::None => flags & test.flags != test.flags,
     }
 }
+
+/// FIN, SYN, RST.
+const FLAGS_OF_ENDS: u8 = 0x07;
+/// URG, ECE, CWR.
+const FLAGS_UNUSUAL: u8 = 0xe0;
 
 /// Numbers of IPv4 options (IANA, "Internet Protocol Version 4 Parameters").
 fn option_number(name: &str) -> Option<u8> {

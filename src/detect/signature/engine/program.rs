@@ -1,7 +1,7 @@
 //! Rules arranged for packets: in the order in which they are tried, and by what has to be seen before one is.
 
 use super::super::buffer::{Buffer, BufferKind};
-use super::super::header::{Action, Direction, Protocol};
+use super::super::header::{Action, Direction};
 use super::super::list::RangeSet;
 use super::super::lists::Tuning;
 use super::super::number::Number;
@@ -12,9 +12,7 @@ use super::super::state::{Memory, Names, Rates};
 use super::super::transform::Transforms;
 use super::addresses::Addresses;
 use super::groups::{Gatherings, Groups};
-use super::kinds::{
-    event_of, is_about_addresses, is_about_protocol, is_of_packet, is_of_transaction,
-};
+use super::kinds::*;
 use super::patterns::{Gathering, Patterns};
 use super::ports::Ports;
 use super::shelf::{Cache, CacheUse, Shelf};
@@ -29,6 +27,8 @@ pub struct Program {
     pub(super) rules: Vec<Compiled>,
     /// Rules about addresses alone.
     pub(super) addresses: Addresses,
+    /// Rules about an application protocol and nothing of a packet.
+    pub(super) last: Vec<u32>,
     /// Rules about packets, by [`Wire`].
     pub(super) packets: [PacketRules; WIRES],
     /// What is looked for in the streams of TCP.
@@ -72,6 +72,8 @@ pub(super) struct Compiled {
     pub in_streams: bool,
     /// The application protocol must be one of these; none: any.
     pub applications: Vec<&'static str>,
+    /// Only streams are to be looked at, and it looks at none: Suricata never raises it.
+    pub is_of_no_stream: bool,
     /// What it looks at can grow: it is tried again until that is whole.
     pub grows: bool,
     /// It asks for an application protocol and nothing else of what is sent: once a direction, when that is known.
@@ -335,6 +337,11 @@ impl Making {
         }
         Ok(Program {
             addresses: Addresses::new(headers(&self.addresses)),
+            last: (0..)
+                .zip(&rules)
+                .filter(|(_, c)| is_of_conversation(c))
+                .map(|(n, _)| n)
+                .collect(),
             packets,
             stream,
             stream_plain: self.stream_plain,
@@ -384,6 +391,8 @@ impl Compiled {
             in_packets,
             in_streams,
             applications: applications(&rule),
+            is_of_no_stream: rule.flow.stream == Some(true)
+                && !buffers().any(|b| b == Buffer::PAYLOAD),
             is_about_protocol: is_about_protocol(&rule),
             grows: buffers().any(|b| bodies.contains(&b)),
             is_absolute: rule.groups.iter().any(|g| g.steps.iter().any(is_absolute)),
@@ -462,7 +471,7 @@ fn number_of(rule: &Rule) -> u64 {
 }
 
 /// Passes before alerts; who sets bits before who asks; the graver before the others; then as the files have them.
-fn order(rule: &Rule) -> (u8, u8, u8) {
+fn order(rule: &Rule) -> (u8, u8, u32) {
     let action = match rule.header.action {
         Action::Pass => 0,
         Action::Drop => 1,
@@ -478,96 +487,5 @@ fn order(rule: &Rule) -> (u8, u8, u8) {
     (action, bits, rule.about.priority.unwrap_or(PRIORITY))
 }
 
-/// The application protocols of a rule: that of its header, else those that fill its buffers.
-fn applications(rule: &Rule) -> Vec<&'static str> {
-    if let Protocol::Application(name) = rule.header.protocol {
-        return match name {
-            "http" => vec!["http", "http2"],
-            "http1" => vec!["http"],
-            "dcerpc" => vec!["dcerpc", "smb"],
-            other => vec![other],
-        };
-    }
-    let mut all: Option<Vec<&'static str>> = None;
-    let narrow = |names: &'static [&'static str], all: &mut Option<Vec<&'static str>>| {
-        if names.is_empty() {
-            return;
-        }
-        let mut names = names.to_vec();
-        if names.contains(&"http") {
-            names.push("http2");
-        }
-        match all {
-            None => *all = Some(names),
-            Some(all) => all.retain(|n| names.contains(n)),
-        }
-    };
-    for group in &rule.groups {
-        narrow(group.buffer.info().protocols, &mut all);
-    }
-    for test in &rule.tests {
-        match test {
-            Test::Number(name, _)
-            | Test::Word(name, ..)
-            | Test::Flag(name)
-            | Test::AnyNumber(name, _)
-            | Test::Digest(name, ..) => {
-                narrow(super::super::keyword::protocols_of(name), &mut all);
-            }
-            Test::Modbus(_) => narrow(&["modbus"], &mut all),
-            Test::Event("app-layer-event", name) => {
-                let family = name.split_once('.').map(|(family, _)| family);
-                if let Some(known) = family.and_then(super::super::header::application) {
-                    all = Some(vec![known]);
-                }
-            }
-            _ => {}
-        }
-    }
-    let mut all = all.unwrap_or_default();
-    all.dedup();
-    all
-}
-
-/// Whether a rule looks at payloads of packets, and at streams.
-fn where_it_looks(rule: &Rule) -> (bool, bool) {
-    match rule.header.protocol {
-        Protocol::TcpPacket => return (true, false),
-        Protocol::TcpStream => return (false, true),
-        _ => {}
-    }
-    match rule.flow.stream {
-        Some(true) => return (false, true),
-        Some(false) => return (true, false),
-        None => {}
-    }
-    if rule.tests.iter().any(is_of_packet)
-        || rule
-            .groups
-            .iter()
-            .any(|g| g.buffer.info().kind == BufferKind::PacketHeader)
-    {
-        return (true, false);
-    }
-    let placed = rule.contents().any(|(buffer, c)| {
-        buffer == Buffer::PAYLOAD && (c.offset.is_some() || c.depth.is_some() || c.startswith)
-    });
-    (placed, true)
-}
-
-/// Whether a step counts from the start of what is looked at, or asks for its length.
-fn is_absolute(step: &Step) -> bool {
-    match step {
-        Step::Content(c) => c.endswith,
-        Step::Pcre(p) => !p.relative,
-        Step::ByteTest(t) => !t.relative,
-        Step::ByteJump(j) => !j.relative || j.from != JumpFrom::Here,
-        Step::ByteExtract(e) => !e.relative,
-        Step::ByteMath(m) => !m.relative,
-        Step::IsDataAt(_) | Step::Length(_) => true,
-        Step::Base64Decode(b) => !b.relative,
-    }
-}
-
 /// Of rules that say none.
-pub(super) const PRIORITY: u8 = 3;
+pub(super) const PRIORITY: u32 = 3;

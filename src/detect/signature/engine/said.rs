@@ -2,7 +2,7 @@
 
 use super::super::buffer::Buffer;
 use super::scene::Scene;
-use super::talk::{self, told_later};
+use super::talk::{self, told_later, uri};
 use super::unit::Unit;
 use crate::detect::eve;
 
@@ -11,8 +11,8 @@ use crate::detect::eve;
 pub(super) struct Said {
     texts: Vec<(&'static str, Vec<u8>)>,
     numbers: Vec<(&'static str, u64)>,
-    /// MD5 of a file that is whole.
-    digest: Option<Vec<u8>>,
+    /// MD5 of each file that is whole.
+    digests: Vec<Vec<u8>>,
     body_bytes: u64,
     is_whole: bool,
 }
@@ -61,13 +61,19 @@ fn told(unit: &Unit) -> Said {
         said.texts.extend(kept.take(VALUES_MAX));
     }
     for name in NUMBERS {
-        let mut numbers = unit.numbers(name).chain(later.numbers(name));
-        said.numbers.extend(numbers.next().map(|n| (*name, n)));
+        let numbers = unit.numbers(name).chain(later.numbers(name));
+        said.numbers
+            .extend(numbers.take(VALUES_MAX).map(|n| (*name, n)));
     }
-    let version = unit.words("tls.version").next().map(str::to_owned);
+    let version = match unit.words("ssl_version").next() {
+        Some("sslv2") => Some("SSLv2"),
+        Some("sslv3") => Some("SSLv3"),
+        _ => unit.words("tls.version").next(),
+    };
     said.texts
-        .extend(version.map(|v| ("tls.version", v.into_bytes())));
-    said.digest = unit.parts("filemd5").next().map(<[u8]>::to_vec);
+        .extend(version.map(|v| ("tls.version", v.as_bytes().to_vec())));
+    said.texts.extend(unit.tells().iter().cloned());
+    said.digests = unit.parts("filemd5").map(<[u8]>::to_vec).collect();
     said.body_bytes = unit.body_bytes;
     said.is_whole = unit.is_whole;
     said
@@ -79,27 +85,9 @@ pub(super) fn app<'a>(application: &str, said: &'a [Said; 2], direction: usize) 
     if said.iter().all(Said::is_empty) {
         return eve::App::None;
     }
-    let either = |name: &str| match asked.value(name) {
-        [] => answered.value(name),
-        value => value,
-    };
     match application {
-        "http" | "http2" => eve::App::Http(eve::Http {
-            hostname: asked.value("http.host"),
-            port: None,
-            url: asked.value("http.uri.raw"),
-            user_agent: asked.value("http.user_agent"),
-            content_type: before_parameters(answered.value("http.content_type")),
-            referer: asked.value("http.referer"),
-            method: asked.value("http.method"),
-            protocol: either("http.protocol"),
-            status: answered.text("http.stat_code").parse().ok(),
-            redirect: answered.value("http.location"),
-            length: match answered.body_bytes {
-                0 => answered.text("http.content_len").parse().unwrap_or(0),
-                bytes => bytes,
-            },
-        }),
+        "http2" => eve::App::Http2(http2(asked, answered)),
+        "http" => eve::App::Http(http(asked, answered)),
         "tls" => {
             // what a client sends of a certificate is told where the server sent none
             let certificate = match answered.value("tls.cert_subject") {
@@ -119,8 +107,8 @@ pub(super) fn app<'a>(application: &str, said: &'a [Said; 2], direction: usize) 
                 version,
                 not_before_s: certificate.number("tls_cert_notbefore"),
                 not_after_s: certificate.number("tls_cert_notafter"),
-                ja3: (asked.text("ja3.hash"), asked.text("ja3.string")),
-                ja3s: (answered.text("ja3s.hash"), answered.text("ja3s.string")),
+                ja3: (asked.text("ja3.string"), asked.text("ja3.hash")),
+                ja3s: (answered.text("ja3s.string"), answered.text("ja3s.hash")),
                 ja4: asked.text("ja4.hash"),
             })
         }
@@ -135,26 +123,111 @@ pub(super) fn app<'a>(application: &str, said: &'a [Said; 2], direction: usize) 
             protocol: side.value("ssh.proto"),
             software: side.value("ssh.software"),
         })),
-        "smtp" => eve::App::Smtp(eve::Smtp {
-            helo: asked.value("smtp.helo"),
-            mail_from: asked.value("smtp.mail_from"),
-            rcpt_to: asked.values("smtp.rcpt_to").collect(),
-        }),
+        "smtp" => eve::App::Smtp(smtp(asked)),
         _ => eve::App::None,
     }
 }
 
 /// The files of a side.
 pub(super) fn files(said: &Said, transaction: Option<u64>) -> Vec<eve::File<'_>> {
-    let size = said.number("filesize");
-    let of = |name| eve::File {
-        name,
-        is_closed: said.is_whole && size.is_some(),
-        md5: said.digest.as_deref(),
-        size: size.unwrap_or(said.body_bytes),
-        tx_id: transaction,
+    let sizes = said.numbers.iter().filter(|n| n.0 == "filesize");
+    let mut sizes = sizes.map(|n| n.1);
+    let mut digests = said.digests.iter();
+    // each in its order; the last one may still come
+    let of = |name| {
+        let size = sizes.next();
+        eve::File {
+            name,
+            is_closed: said.is_whole && size.is_some(),
+            md5: digests.next().map(Vec::as_slice),
+            size: size.unwrap_or(said.body_bytes),
+            tx_id: transaction,
+        }
     };
     said.values("file.name").map(of).collect()
+}
+
+fn http<'a>(asked: &'a Said, answered: &'a Said) -> eve::Http<'a> {
+    eve::Http {
+        hostname: asked.value("http.host"),
+        port: port(asked),
+        url: asked.value("http.uri.raw"),
+        user_agent: asked.value("http.user_agent"),
+        content_type: before_parameters(answered.value("http.content_type")),
+        referer: asked.value("http.referer"),
+        method: asked.value("http.method"),
+        protocol: asked.value("http.protocol"),
+        status: answered.text("http.stat_code").parse().ok(),
+        redirect: answered.value("http.location"),
+        content_range: either("http.content_range", asked, answered),
+        length: match answered.body_bytes {
+            0 => answered.text("http.content_len").parse().unwrap_or(0),
+            bytes => bytes,
+        },
+    }
+}
+
+fn http2<'a>(asked: &'a Said, answered: &'a Said) -> eve::Http2<'a> {
+    let stream = either("http2.stream", asked, answered);
+    eve::Http2 {
+        request_headers: fields(asked),
+        response_headers: fields(answered),
+        user_agent: asked.value("http.user_agent"),
+        status: answered.text("http.stat_code").parse().ok(),
+        method: asked.value("http.method"),
+        url: asked.value("http.uri.raw"),
+        stream: std::str::from_utf8(stream)
+            .ok()
+            .and_then(|n| n.parse().ok()),
+    }
+}
+
+fn smtp(asked: &Said) -> eve::Smtp<'_> {
+    eve::Smtp {
+        helo: asked.value("smtp.helo"),
+        mail_from: asked.value("smtp.mail_from"),
+        rcpt_to: asked.values("smtp.rcpt_to").collect(),
+        email: asked.values("email").next().map(|_| eve::Email {
+            from: asked.value("email.from"),
+            to: asked.values("email.to").collect(),
+            cc: asked.values("email.cc").collect(),
+            attachments: asked.values("email.attachment").collect(),
+            urls: asked.values("email.url").collect(),
+        }),
+    }
+}
+
+fn either<'a>(name: &str, asked: &'a Said, answered: &'a Said) -> &'a [u8] {
+    match asked.value(name) {
+        [] => answered.value(name),
+        value => value,
+    }
+}
+
+/// Names and values of the fields of HTTP/2.
+fn fields(said: &Said) -> Vec<(&[u8], &[u8])> {
+    let all = said.values("http2.field");
+    let pairs = all.filter_map(|f| {
+        let at = f.iter().position(|b| *b == 0)?;
+        Some((&f[..at], &f[at + 1..]))
+    });
+    pairs.collect()
+}
+
+/// The port that a request names: in its target, else in its field.
+fn port(asked: &Said) -> Option<u16> {
+    let target = asked.value("http.uri.raw");
+    let of_target = match asked.value("http.method") {
+        b"CONNECT" => Some(target),
+        _ => uri::host(target),
+    };
+    let place = of_target.unwrap_or_else(|| asked.value("http.host.raw"));
+    let place = place.rsplit(|b| *b == b']').next().unwrap_or(place);
+    let digits = place
+        .iter()
+        .rposition(|b| *b == b':')
+        .map(|at| &place[at + 1..]);
+    std::str::from_utf8(digits?).ok()?.parse().ok()
 }
 
 fn before_parameters(value: &[u8]) -> &[u8] {
@@ -167,6 +240,7 @@ const NUMBERS: &[&str] = &["tls_cert_notbefore", "tls_cert_notafter", "filesize"
 /// Buffers of which alerts keep what was said.
 pub(super) const TOLD: &[&str] = &[
     "http.host",
+    "http.host.raw",
     "http.uri.raw",
     "http.user_agent",
     "http.content_type",

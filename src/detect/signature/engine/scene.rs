@@ -10,9 +10,11 @@ use super::super::state::{FlowState, Moment, Shared};
 use super::super::transform::Scratch;
 use super::dates;
 use super::flow::Counts;
+use super::kinds::{is_interface, speaks};
 use super::packet::{Headers, checksum};
 use super::program::Compiled;
 use super::raw::Chunk;
+use super::talk;
 use super::unit::Unit;
 use crate::model::{Addr, EVIDENCE_MATCH_BYTES_MAX, EVIDENCE_MATCHES_MAX, EvidenceMatch};
 use std::sync::Arc;
@@ -32,6 +34,8 @@ pub(super) struct Scene<'a> {
     pub is_rebuilt: bool,
     /// The application protocol; empty: not known yet.
     pub application: &'a str,
+    /// What this direction says told another one, or none.
+    pub is_silent: bool,
     /// The packet, where there is one.
     pub packet: Option<Headers<'a>>,
     pub payload: Payload<'a>,
@@ -78,6 +82,7 @@ impl Scene<'_> {
             && (c.applications.is_empty() || c.applications.contains(&self.application))
             && self.is_between(&rule.header)
             && self.flows(&rule.flow)
+            && !c.is_of_no_stream
     }
 
     fn is_of(&self, protocol: Protocol) -> bool {
@@ -150,7 +155,12 @@ impl Scene<'_> {
             Test::Event("app-layer-event", name) => return self.said(name, None),
             Test::Event(_, name) => self.events.contains(&name.as_str()),
             Test::ApplicationProtocol(negated, name) => {
-                self.is_decided && speaks(self.application, name) != *negated
+                let own = if self.is_silent {
+                    "failed"
+                } else {
+                    self.application
+                };
+                self.is_decided && self.has_spoken() && speaks(own, name) != *negated
             }
             Test::Flag(name) => return self.said(name, None),
             Test::AnyNumber(name, numbers) => return self.any_number(name, numbers),
@@ -170,10 +180,8 @@ impl Scene<'_> {
         if name == "l3_proto" {
             return yes(number.holds(self.version.into()));
         }
-        if name == "dsize" && matches!(self.payload, Payload::None) {
-            return yes(self.packet.is_some()
-                && number.holds(0)
-                && !matches!(number, Number::Not(_)));
+        if name == "dsize" {
+            return yes(self.dsize(number));
         }
         let of_packet = self.packet.and_then(|h| h.number(name));
         let stream = matches!(self.payload, Payload::Stream(_));
@@ -188,6 +196,25 @@ impl Scene<'_> {
                 }
                 lacking(unit)
             }
+        }
+    }
+
+    /// Whether this direction said anything.
+    fn has_spoken(&self) -> bool {
+        let spoke = |c: &Counts| self.direction.is_none_or(|d| c.stream[d] > 0);
+        let has_payload = matches!(self.payload, Payload::Packet(_) | Payload::Stream(_));
+        has_payload || self.proto != 6 || self.counts.is_none_or(spoke)
+    }
+
+    /// The length of a payload that is not looked at is not asked for, but where it may be none.
+    fn dsize(&self, number: Number) -> bool {
+        let Some(bytes) = self.packet.and_then(|h| h.number("dsize")) else {
+            return false;
+        };
+        match (self.payload, number) {
+            (Payload::Packet([_, ..]), _) => number.holds(bytes),
+            (_, Number::Less(_) | Number::AtMost(_) | Number::Equal(0)) => number.holds(bytes),
+            _ => false,
         }
     }
 
@@ -235,6 +262,13 @@ impl Scene<'_> {
         let Some(unit) = self.unit else {
             return Held::No;
         };
+        if name == "http2.settings" {
+            let is = |said: &str| words.iter().any(|w| talk::is_setting(said, w));
+            return match unit.words(name).any(is) {
+                true => Held::Yes,
+                false => lacking(unit),
+            };
+        }
         if name == "dce_iface" {
             return match unit.words(name).any(|said| is_interface(said, words)) {
                 true => Held::Yes,
@@ -262,7 +296,11 @@ impl Scene<'_> {
             return lacking(unit);
         }
         let is = |word: &str| words.iter().any(|w| w.eq_ignore_ascii_case(word));
-        yes(said.any(is) != negated)
+        if name.starts_with("http2.") && !said.any(is) {
+            // further frames may come
+            return lacking(unit);
+        }
+        yes(unit.words(name).any(is) != negated)
     }
 
     /// Whether a transaction said this.
@@ -285,27 +323,6 @@ impl Scene<'_> {
             StreamSide::Both => client && server,
             StreamSide::Either => client || server,
         }
-    }
-}
-
-/// Whether an interface, `uuid version`, is the one of a rule: its UUID, and a condition on its version where there is one.
-fn is_interface(said: &str, wanted: &[String]) -> bool {
-    let Some((uuid, version)) = said.split_once(' ') else {
-        return false;
-    };
-    let version = version.parse::<u64>().unwrap_or(0);
-    let mut words = wanted.iter();
-    words.next().is_some_and(|w| w == uuid)
-        && words.all(|w| Number::parse(w, u16::MAX.into()).is_ok_and(|n| n.holds(version)))
-}
-
-/// Whether an application protocol is one that a rule names: `http` is any version of it, and DCE/RPC goes over SMB, too.
-fn speaks(application: &str, name: &str) -> bool {
-    match name {
-        "http" => matches!(application, "http" | "http2"),
-        "http1" => application == "http",
-        "dcerpc" => matches!(application, "dcerpc" | "smb"),
-        _ => application == name,
     }
 }
 
@@ -464,7 +481,8 @@ impl Trial {
 
     fn payload(&mut self, c: &Compiled, n: usize, group: &Group, scene: &Scene<'_>) -> Held {
         match scene.payload {
-            Payload::None => Held::No,
+            // what must not be there is asked of payloads, too
+            Payload::None | Payload::Packet([]) => Held::No,
             Payload::Packet(bytes) => self.outcome((n, bytes, 0), |m| m.run(group, bytes)),
             Payload::Stream(chunk) => {
                 let (fresh, start) = (chunk.fresh(), chunk.fresh_start());

@@ -19,6 +19,8 @@ pub(super) struct Unit {
     words: Vec<(&'static str, Cow<'static, str>)>,
     /// What keywords look at that is no buffer, by the keyword: digests of files, messages.
     parts: Vec<(&'static str, Vec<u8>)>,
+    /// What lines tell of it and no rule looks into.
+    told: Vec<(&'static str, Vec<u8>)>,
     /// What anybody asks for.
     wanted: Wanted,
     /// What alerts may tell of, as it came.
@@ -111,7 +113,8 @@ impl Unit {
                 size_of::<ServerHello>() + hello.random.capacity() + 2 * hello.extensions.capacity()
             }
         });
-        self.bytes.capacity() + kept.sum::<usize>()
+        let told = self.told.iter().map(|t| t.1.capacity());
+        self.bytes.capacity() + kept.sum::<usize>() + told.sum::<usize>()
     }
 
     /// Says what a buffer holds; of a buffer of several values, one more.
@@ -223,6 +226,19 @@ impl Unit {
         empty.map(|w| w.0).filter(|name| name.starts_with("http."))
     }
 
+    /// Says what lines tell of it and no rule looks into; more of it than lines tell is left out.
+    pub fn tell(&mut self, name: &'static str, bytes: &[u8]) {
+        if self.told.len() < TELLS_MAX {
+            let kept = bytes[..bytes.len().min(TELL_MAX)].to_vec();
+            self.told.push((name, kept));
+        }
+    }
+
+    /// What lines tell of it and no rule looks into.
+    pub fn tells(&self) -> &[(&'static str, Vec<u8>)] {
+        &self.told
+    }
+
     /// The words of that name.
     pub fn words(&self, name: &str) -> impl Iterator<Item = &str> {
         self.words
@@ -239,5 +255,8 @@ const VALUES_MAX: usize = 1024;
 /// Room that is taken at once.
 const VALUES_FEW: usize = 12;
 const BYTES_FEW: usize = 256;
+/// Things that only lines tell, and bytes of each.
+const TELLS_MAX: usize = 64;
+const TELL_MAX: usize = 1_024;
 /// Things that are kept for alerts.
 const LATER_MAX: usize = 4;

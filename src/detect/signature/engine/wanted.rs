@@ -14,6 +14,8 @@ pub(super) struct Wanted {
     pub files: bool,
     /// What is odd about messages.
     pub events: bool,
+    /// Frames of HTTP/2.
+    pub frames: bool,
     /// MD5, SHA-1 and SHA-256 of files.
     pub digests: [bool; 3],
 }
@@ -26,6 +28,7 @@ impl Default for Wanted {
             certificates: true,
             files: true,
             events: true,
+            frames: true,
             digests: [true; 3],
         }
     }
@@ -39,6 +42,7 @@ impl Wanted {
             certificates: false,
             files: false,
             events: false,
+            frames: false,
             digests: [false; 3],
         };
         for rule in rules {
@@ -47,6 +51,7 @@ impl Wanted {
                 match test {
                     Test::Number(name, _) | Test::Word(name, ..) | Test::Flag(name) => {
                         wanted.certificates |= name.starts_with("tls");
+                        wanted.frames |= name.starts_with("http2");
                         wanted.files |= matches!(*name, "filesize" | "filestore");
                     }
                     Test::Digest(name, ..) => {

@@ -23,6 +23,9 @@ pub(super) const KEYWORDS: &[Keyword] = &[
 ];
 
 fn msg(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
+    if !draft.rule.about.message.is_empty() {
+        return Err("stands twice".to_owned());
+    }
     let (negated, text) = quoted(option.value.as_deref().unwrap_or_default())?;
     if negated {
         return Err("cannot be negated".to_owned());
@@ -65,6 +68,9 @@ fn rev(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
         return Err("stands twice".to_owned());
     }
     draft.rule.rev = number(option)?;
+    if draft.rule.rev == 0 {
+        return Err("0 is no revision".to_owned());
+    }
     Ok(())
 }
 
@@ -75,10 +81,19 @@ fn gid(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
 
 fn classtype(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
     let name = option.text().trim().to_owned();
+    if !is_class(&name) {
+        return Err(format!("`{name}` is no name of a class"));
+    }
+    let about = &mut draft.rule.about;
     match draft.context.classifications.get(&name) {
+        // of two classes the graver one counts
+        Some(class) if draft.class_priority.is_some_and(|p| p <= class.priority) => return Ok(()),
         Some(class) => {
-            draft.rule.about.category = Some(class.category.clone());
-            draft.rule.about.priority.get_or_insert(class.priority);
+            about.category = Some(class.category.clone());
+            draft.class_priority = Some(class.priority);
+            if !draft.has_priority {
+                about.priority = Some(class.priority);
+            }
         }
         None if !draft.context.classifications.is_empty() => {
             draft
@@ -88,16 +103,24 @@ fn classtype(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
         }
         None => {}
     }
-    match draft.rule.about.classtype.replace(name) {
-        Some(_) => Err("stands twice".to_owned()),
-        None => Ok(()),
-    }
+    draft.rule.about.classtype = Some(name);
+    Ok(())
+}
+
+/// Whether a class may be named so.
+pub(in super::super) fn is_class(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_-".contains(c))
 }
 
 fn priority(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
     let priority = number(option)?;
-    let priority = u8::try_from(priority).ok().filter(|p| *p > 0);
-    draft.rule.about.priority = Some(priority.ok_or("is a number from 1 to 255")?);
+    // of two the graver one counts
+    let before = draft.rule.about.priority.filter(|_| draft.has_priority);
+    draft.rule.about.priority = Some(before.map_or(priority, |p| p.min(priority)));
+    draft.has_priority = true;
     Ok(())
 }
 
@@ -151,7 +174,7 @@ fn alert(draft: &mut Draft<'_>, _: &OptionText) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{refuses, rule, takes};
+    use super::super::testing::{refuses, rule, rule_of, takes};
 
     #[test]
     fn what_rules_say_and_near_misses() {
@@ -161,6 +184,9 @@ mod tests {
                 "rev:2; gid:3; classtype:bad-unknown; priority:1;",
                 "reference:url,a.b/c?d=1,2; metadata:a b, c d e, f;",
                 "target:src_ip; noalert;",
+                "priority:0;",
+                "priority:256;",
+                "classtype:a; classtype:b;",
             ],
         );
         refuses(
@@ -169,15 +195,20 @@ mod tests {
                 "rev:x;",
                 "sid:2;",
                 "rev:1; rev:2;",
-                "priority:0;",
-                "priority:256;",
                 "reference:url;",
                 "target:both;",
-                "classtype:a; classtype:b;",
+                "rev:0;",
+                "msg:\"a\"; msg:\"b\";",
+                "classtype:a b;",
+                "classtype:1;",
                 "noalert; alert;",
             ],
         );
-        let made = rule("tcp", "metadata:a b, c d e, f; msg:\"x\\;\\\"y\\\\\";").unwrap();
+        let made = rule("tcp", "priority:4; priority:2; priority:3;").unwrap();
+        assert_eq!(made.about.priority, Some(2));
+        let text =
+            "alert tcp any any -> any any (metadata:a b, c d e, f; msg:\"x\\;\\\"y\\\\\"; sid:1;)";
+        let made = rule_of(text).unwrap();
         assert_eq!(made.about.message, "x;\"y\\");
         let pair = |k: &str, v: &str| (k.to_owned(), v.to_owned());
         assert_eq!(

@@ -1,7 +1,8 @@
 //! The keywords, a file a family, one line each here. A keyword takes an option and adds to the draft what it proves.
 
-mod about;
+pub(super) mod about;
 mod application;
+mod asn1;
 mod byte;
 mod calls;
 mod contents;
@@ -38,6 +39,7 @@ enum Need {
 const FAMILIES: &[&[Keyword]] = &[
     about::KEYWORDS,
     application::KEYWORDS,
+    asn1::KEYWORDS,
     byte::KEYWORDS,
     calls::KEYWORDS,
     contents::KEYWORDS,

@@ -26,6 +26,8 @@ pub(super) fn apply(draft: &mut Draft<'_>, row: &Row, option: &OptionText) -> Re
     let text = option.text();
     let text = match name {
         "dns.opcode" | "dns.rcode" | "dns.rrtype" => text.to_ascii_lowercase(),
+        // hexadecimal is written without the nought
+        "tos" => text.replacen('x', "0x", usize::from(!text.contains("0x"))),
         _ => text.into_owned(),
     };
     let number = Number::parse(&text, max)?;
@@ -73,6 +75,9 @@ mod tests {
                 "tcp.mss:<536;",
                 "dns.opcode:!0;",
                 "dsize:5<>9;",
+                "tos:x0;",
+                "tos:!x10;",
+                "tos:0x10;",
             ],
         );
         refuses(
@@ -82,6 +87,8 @@ mod tests {
                 "ttl:256;",
                 "window:many;",
                 "dsize:9<>5;",
+                "tos:xx;",
+                "tos:x100;",
                 "ttl;",
             ],
         );

@@ -45,7 +45,7 @@ pub(in super::super) fn parse(words: &[String], kinds: bool) -> Result<Threshold
             .split_once(char::is_whitespace)
             .ok_or_else(|| format!("`{word}` is not a name and a value"))?;
         let value = value.trim();
-        let number = || value.parse::<u32>().ok().filter(|n| *n > 0);
+        let number = || value.parse::<u32>().ok();
         let twice = match name {
             "type" if kinds => {
                 let made = match value {
@@ -59,10 +59,11 @@ pub(in super::super) fn parse(words: &[String], kinds: bool) -> Result<Threshold
             }
             "track" => track.replace(track_of(value)?).is_some(),
             "count" => count
-                .replace(number().ok_or("count is a number above 0")?)
+                .replace(number().ok_or("count is a number")?)
                 .is_some(),
+            // without any each match has a window of its own
             "seconds" => seconds
-                .replace(number().ok_or("seconds is a number above 0")?)
+                .replace(number().ok_or("seconds is a number")?)
                 .is_some(),
             _ => return Err(format!("`{name}` is not known here")),
         };
@@ -73,6 +74,12 @@ pub(in super::super) fn parse(words: &[String], kinds: bool) -> Result<Threshold
     let lacks = |name: &str| format!("lacks `{name}`");
     if kinds && kind.is_none() {
         return Err(lacks("type"));
+    }
+    // the first match of a window is within any limit
+    let is_limit = kind == Some(ThresholdKind::Limit);
+    let count = count.map(|n| if is_limit { n.max(1) } else { n });
+    if count == Some(0) {
+        return Err("count is a number above 0".to_owned());
     }
     Ok(Threshold {
         kind: kind.unwrap_or(ThresholdKind::Threshold),
@@ -108,6 +115,8 @@ mod tests {
             "tcp",
             &[
                 "threshold:type limit,track by_src,seconds 60, count 1;",
+                "threshold:type limit,track by_src,seconds 0,count 1;",
+                "threshold:type limit,track by_src,seconds 5,count 0;",
                 "threshold: count 5, seconds 3, type both, track by_rule;",
                 "detection_filter:track by_dst, count 3, seconds 9;",
                 "tag:session,5,packets;",
@@ -118,7 +127,7 @@ mod tests {
             &[
                 "threshold:track by_src,seconds 60,count 1;",
                 "threshold:type limit,track by_src,count 1;",
-                "threshold:type limit,track by_src,seconds 0,count 1;",
+                "threshold:type both,track by_src,seconds 1,count 0;",
                 "threshold:type limit,track by_nobody,seconds 1,count 1;",
                 "threshold:type limit,type limit,track by_src,seconds 1,count 1;",
                 "threshold:type often,track by_src,seconds 1,count 1;",

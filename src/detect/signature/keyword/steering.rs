@@ -10,6 +10,7 @@ use super::{Keyword, Need};
 
 #[rustfmt::skip]
 pub(super) const KEYWORDS: &[Keyword] = &[
+    Keyword { name: "config", value: Need::Value, apply: config },
     Keyword { name: "requires", value: Need::Value, apply: requires },
     Keyword { name: "prefilter", value: Need::None, apply: prefilter },
     Keyword { name: "bypass", value: Need::None, apply: bypass },
@@ -174,6 +175,20 @@ fn sums(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
 
 /// What Suricata may be built with and is here, too.
 const FEATURES: &[&str] = &["pcre", "ja3", "ja4"];
+
+/// What Suricata logs is not what is logged here: the rule alerts never, there as here.
+fn config(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
+    for part in super::parts(option) {
+        let words: Vec<_> = part.split_ascii_whitespace().collect();
+        match words[..] {
+            ["logging", "disable"] | ["type", "tx"] | ["scope", "tx" | "flow"] => {}
+            _ => return Err(format!("`{part}` is not known here")),
+        }
+    }
+    let why = "it steers what Suricata logs of transactions";
+    draft.rule.warnings.push(Warning::NotDone("config", why));
+    Ok(())
+}
 
 #[cfg(test)]
 mod tests {

@@ -84,6 +84,9 @@ fn xor(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
 
 fn bsize(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
     let number = Number::parse(&option.text(), LENGTH_MAX)?;
+    if !draft.has_sticky() {
+        return Err("needs a sticky buffer before it".to_owned());
+    }
     draft.push(Step::Length(number))
 }
 
@@ -111,6 +114,9 @@ mod tests {
                 "dns.query; dotprefix; content:\".a.b\"; endswith;",
                 "http.uri; content:\"a\"; http.uri; content:\"b\"; distance:0;",
                 "file_data; strip_whitespace; to_lowercase; content:\"a\";",
+                "http.host; dotprefix; content:\".a.b\"; nocase; endswith;",
+                "http.uri; to_lowercase; content:!\"A\";",
+                "http.uri; compress_whitespace; content:\"a b\";",
                 "content:\"a\"; http_uri; content:\"b\"; http_uri; distance:0;",
                 "http.uri; content:\"a\"; pkt_data; content:\"b\"; http_header;",
                 "tls.sni; bsize:5; content:\"abcde\";",
@@ -133,6 +139,13 @@ mod tests {
                 "http.uri; bsize:<3; content:\"ab\"; offset:1;",
                 "http.host; content:\"A.b\";",
                 "http.host; content:\"a.b\"; nocase;",
+                "http.uri; to_lowercase; content:\"A\";",
+                "http.uri; to_uppercase; content:\"a\";",
+                "http.uri; strip_whitespace; content:\"a b\";",
+                "http.uri; compress_whitespace; content:\"a  b\";",
+                "content:\"a\"; bsize:4;",
+                "bsize:4;",
+                "http.header.raw; content:\"a\";",
                 "http.method; content:\"GET \";",
                 "http.user_agent; content:\"a|0d 0a|\";",
                 "http.uri; content:\"a\"; tls.sni; content:\"b\";",

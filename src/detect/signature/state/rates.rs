@@ -230,7 +230,6 @@ impl Limit {
         };
         match (acts, action) {
             (false, _) => Verdict::Alert,
-            (true, Action::Pass) => Verdict::Silent,
             (true, action) => Verdict::Acting(action),
         }
     }
@@ -340,7 +339,8 @@ mod tests {
         assert_eq!(acts, [4, 5, 6, 7, 8, 13, 14, 15, 16, 17, 22, 23, 24, 25]);
         assert_eq!(alerts.len(), 25 - acts.len());
         let (passed, acts) = run("dsize:4;", &file.replace("drop", "pass"), &series()[..12]);
-        assert_eq!((passed, acts), (vec![1, 2, 3, 9, 10, 11, 12], vec![]));
+        assert_eq!(passed, [1, 2, 3, 9, 10, 11, 12]);
+        assert_eq!(acts, [4, 5, 6, 7, 8]);
     }
 
     /// As above.
@@ -370,6 +370,18 @@ mod tests {
         assert_eq!(alerts("dsize:4;", &format!("{one}{two}")), twice);
         assert_eq!(alerts("dsize:4;", &format!("{all}{two}")), twice);
         assert_eq!(alerts("dsize:4;", &format!("{two}{all}")), twice);
+    }
+
+    /// As above, of Suricata's counts: each match opens a window of its own.
+    #[test]
+    fn windows_of_no_seconds() {
+        let of = |kind: &str| {
+            let options = format!("threshold:type {kind},track by_src,count 1,seconds 0;");
+            alerts(&options, "").len()
+        };
+        assert_eq!((of("limit"), of("both")), (25, 25));
+        let three = "threshold:type threshold,track by_src,count 3,seconds 0;";
+        assert_eq!(alerts(three, ""), [0; 0]);
     }
 
     #[test]

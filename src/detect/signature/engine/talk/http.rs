@@ -13,8 +13,6 @@ use std::collections::VecDeque;
 #[derive(Debug, Default)]
 pub(super) struct Http {
     bodies: [Body; 2],
-    /// Bytes that came with the message that told the protocol.
-    pub unread: Vec<(usize, Vec<u8>)>,
     /// Names of what was asked for and not answered yet, where rules ask for names of files.
     asked: VecDeque<Vec<u8>>,
 }
@@ -151,7 +149,10 @@ impl Said {
         body.is_file = matches!(method, b"POST" | b"PUT");
         body.boundary = mime::boundary(content_type);
         if self.limits.wanted.files {
-            let path = uri::normal(target);
+            let path = match method {
+                b"CONNECT" => vec![],
+                _ => uri::normal(target),
+            };
             let end = path.iter().position(|b| *b == b'?').unwrap_or(path.len());
             body.name = path[..end].to_vec();
             if self.http.asked.len() < ASKED_MAX {
@@ -161,19 +162,26 @@ impl Said {
         if method == b"CONNECT" && head.stream == 0 {
             self.upgrade = Upgrade::Asked;
         }
+        let is_connect = method == b"CONNECT";
         let unit = self.begin(half);
         unit.add(METHOD, method);
         unit.add(URI_RAW, target);
         if unit.wants(URI) {
-            unit.add(URI, &uri::normal(target));
+            // a host and a port are no path
+            let path = if is_connect {
+                vec![]
+            } else {
+                uri::normal(target)
+            };
+            unit.add(URI, &path);
         }
         unit.add(PROTOCOL, version);
         unit.add(REQUEST_LINE, fields.line);
-        let of_field = fields.get("host");
-        let of_target = uri::host(target).or((method == b"CONNECT").then_some(target));
+        let of_field = fields.get("host").or_else(|| fields.get(":authority"));
+        let of_target = uri::host(target).or(is_connect.then_some(target));
         if let Some(raw) = of_target.or(of_field) {
             unit.add(HOST, &without_port(raw).to_ascii_lowercase());
-            unit.add(HOST_RAW, raw);
+            unit.add(HOST_RAW, if is_connect { without_port(raw) } else { raw });
         }
         for (name, buffer) in OF_REQUESTS {
             if let Some(value) = fields.get(name) {
@@ -202,6 +210,8 @@ impl Said {
         self.begin_message(half);
         let body = &mut self.http.bodies[half];
         (body.is_file, body.boundary) = (true, None);
+        // what a proxy refuses with is nobody's file
+        body.is_open = self.upgrade != Upgrade::Asked;
         if self.limits.wanted.files && !status.starts_with(b"1") {
             let asked = self.http.asked.pop_front().unwrap_or_default();
             let field = fields.get("content-disposition").unwrap_or_default();
@@ -227,6 +237,9 @@ impl Said {
             }
         }
         fields.tell(unit, "set-cookie", RESPONSE_HEADER);
+        if let Some(range) = fields.get("content-range") {
+            unit.tell("http.content_range", range);
+        }
         header_names(unit, head);
         heads::of_answer(unit, head, is_asked);
         if self.limits.wanted.events {
@@ -253,6 +266,39 @@ impl Said {
         }
         if let Some(answer) = self.units.last_mut() {
             asked.iter().for_each(|e| answer.word(e, ""));
+        }
+    }
+
+    /// Fields behind a body: they are with those of the head.
+    pub(super) fn trailers(&mut self, half: usize, fields: &[(&[u8], &[u8])]) {
+        let is = |u: &&mut Unit| u.direction == half && !u.is_whole;
+        let Some(unit) = self.units.iter_mut().rfind(is) else {
+            return;
+        };
+        let each = [REQUEST_HEADER, RESPONSE_HEADER][half.min(1)];
+        let (mut header, mut behind) = (
+            unit.values(HEADER).next().unwrap_or_default().to_vec(),
+            vec![],
+        );
+        let mut names = unit.values(HEADER_NAMES).next().map(<[u8]>::to_vec);
+        for (name, value) in fields {
+            let line = [*name, b": ", value].concat();
+            unit.add(each, &line);
+            behind.extend_from_slice(&line);
+            behind.extend_from_slice(b"\r\n");
+            if let Some(names) = &mut names {
+                names.truncate(names.len().saturating_sub(2));
+                names.extend_from_slice(name);
+                names.extend_from_slice(b"\r\n\r\n");
+            }
+        }
+        header.extend_from_slice(&behind);
+        unit.replace(HEADER, &header);
+        let raw = unit.values(HEADER_RAW).next().unwrap_or_default();
+        let raw = [raw, &behind].concat();
+        unit.replace(HEADER_RAW, &raw);
+        if let Some(names) = names {
+            unit.replace(HEADER_NAMES, &names);
         }
     }
 
@@ -358,9 +404,24 @@ impl Said {
     }
 }
 
-/// The names of the fields of HTTP/2, each.
+/// The names of the fields of HTTP/2, each, and what lines tell of it.
 fn header_names(unit: &mut Unit, head: &Head<'_>) {
-    if head.stream > 0 && unit.wants(HEADER_NAME) {
+    if head.stream == 0 {
+        return;
+    }
+    unit.tell("http2.stream", head.stream.to_string().as_bytes());
+    // the first line stands for fields of its own, and the host for one
+    let [a, b, _] = head.first;
+    let own: &[(&[u8], &[u8])] = match a {
+        b"HTTP/2" => &[(b":status", b)],
+        _ => &[(b":method", a), (b":path", b)],
+    };
+    let known = |name: &'_ [u8]| name == b"host";
+    for (name, value) in own.iter().chain(head.headers) {
+        let name: &[u8] = if known(name) { b":authority" } else { name };
+        unit.tell("http2.field", &[name, &b"\0"[..], value].concat());
+    }
+    if unit.wants(HEADER_NAME) {
         head.headers
             .iter()
             .for_each(|(name, _)| unit.add(HEADER_NAME, name));
@@ -381,14 +442,10 @@ fn words(line: &[u8]) -> Option<[&[u8]; 3]> {
         let end = rest.iter().position(is_blank).unwrap_or(rest.len());
         return Some([first, &rest[..end], rest[end..].trim_ascii_start()]);
     }
-    // the version is the last word, where it is one
-    let last = rest.iter().rposition(is_blank);
-    match last {
-        Some(at) if rest[at + 1..].starts_with(b"HTTP/") => {
-            Some([first, rest[..at].trim_ascii_end(), &rest[at + 1..]])
-        }
-        _ => Some([first, rest, b""]),
-    }
+    // the target ends with the first space; all that follows is the version, as libhtp has it
+    let end = position(rest, b' ').or_else(|| rest.iter().position(is_blank));
+    let (target, version) = rest.split_at(end.unwrap_or(rest.len()));
+    Some([first, target, version.trim_ascii_start()])
 }
 
 fn without_port(host: &[u8]) -> &[u8] {

@@ -13,12 +13,14 @@ pub(super) struct Mail {
     chunk: usize,
     is_last_chunk: bool,
     looked_at: usize,
+    /// What the client calls itself.
+    helo: Vec<u8>,
 }
 
 impl Mail {
     /// Memory that it takes beside itself.
     pub fn room(&self) -> usize {
-        self.waiting.capacity() + self.message.capacity()
+        self.waiting.capacity() + self.message.capacity() + self.helo.capacity()
     }
 }
 
@@ -64,9 +66,17 @@ impl Said {
         match upper.as_slice() {
             u if u.starts_with(b"HELO ") || u.starts_with(b"EHLO ") => {
                 self.open(0).add(HELO, value(5));
+                self.more().mail.helo = value(5)[..value(5).len().min(HELO_MAX)].to_vec();
             }
             u if u.starts_with(b"MAIL FROM:") => {
-                self.open(0).add(FROM, address(value(10)));
+                let helo = std::mem::take(&mut self.more().mail.helo);
+                let unit = self.open(0);
+                unit.add(FROM, address(value(10)));
+                // it holds for all mails of a connection
+                if unit.values(HELO).next().is_none() {
+                    unit.tell("smtp.helo", &helo);
+                }
+                self.more().mail.helo = helo;
             }
             u if u.starts_with(b"RCPT TO:") => {
                 self.open(0).add(TO, address(value(8)));
@@ -122,6 +132,12 @@ impl Said {
         let mut contents = vec![];
         mime::contents(&self.more().mail.message, 0, &mut contents);
         let limit = self.limits.body_max;
+        if is_whole {
+            let message = std::mem::take(&mut self.more().mail.message);
+            let unit = self.open(0);
+            mime::summary(&message, |key, value| unit.tell(key, value));
+            self.more().mail.message = message;
+        }
         let unit = self.open(0);
         for (name, content) in contents.iter().filter(|c| is_whole && !c.0.is_empty()) {
             files::whole(unit, name, content);
@@ -146,5 +162,7 @@ fn address(text: &[u8]) -> &[u8] {
 const HELO: Buffer = Buffer::named("smtp.helo");
 const FROM: Buffer = Buffer::named("smtp.mail_from");
 const TO: Buffer = Buffer::named("smtp.rcpt_to");
+/// Bytes of a client's name that are kept.
+const HELO_MAX: usize = 256;
 /// Longest line that is waited for.
 const LINE_MAX: usize = 16_384;

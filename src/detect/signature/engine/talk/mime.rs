@@ -110,8 +110,12 @@ pub(super) fn field(head: &[u8], name: &str) -> Option<Vec<u8>> {
     found
 }
 
-/// The contents of a mail that are no containers, decoded, with their names: each is a file to rules.
+/// The contents of a mail that have the name of a file, decoded, with their names: each is a file to rules. What has none is the text of the mail,
+/// which Suricata 7 does not show to them.
 pub(super) fn contents(message: &[u8], depth: usize, out: &mut Vec<(Vec<u8>, Vec<u8>)>) {
+    if out.len() >= PARTS_MAX {
+        return;
+    }
     let (head, content) = split_head(message);
     let kind = field(head, "content-type").unwrap_or_default();
     if let Some(boundary) = boundary(&kind) {
@@ -131,15 +135,88 @@ pub(super) fn contents(message: &[u8], depth: usize, out: &mut Vec<(Vec<u8>, Vec
         }
         return;
     }
+    if is_kind(&kind, b"message/rfc822") && depth < DEPTH_MAX {
+        return contents(content, depth + 1, out);
+    }
     let coding = field(head, "content-transfer-encoding").unwrap_or_default();
     let disposition = field(head, "content-disposition").unwrap_or_default();
     let name = name_in(&disposition, b"filename").or_else(|| name_in(&kind, b"name"));
+    let Some(name) = name else { return };
     let content = match coding.to_ascii_lowercase().as_slice() {
         b"base64" => super::super::super::matcher::base64_of(content),
         b"quoted-printable" => quoted(content),
-        _ => content.to_vec(),
+        // the end of the line before a boundary belongs to it
+        _ => without_end(content).to_vec(),
     };
-    out.push((name.unwrap_or_default(), content));
+    out.push((name, content));
+}
+
+/// What lines tell of a mail beside its files: what is in its head, names of what it carries, addresses in its texts.
+pub(super) fn summary(message: &[u8], mut say: impl FnMut(&'static str, &[u8])) {
+    say("email", b"");
+    let (head, content) = split_head(message);
+    for (name, key) in [
+        ("from", "email.from"),
+        ("to", "email.to"),
+        ("cc", "email.cc"),
+    ] {
+        let Some(value) = field(head, name) else {
+            continue;
+        };
+        match name {
+            "from" => say(key, &value),
+            _ => {
+                let each = value.split(|b| *b == b',').map(<[u8]>::trim_ascii);
+                each.filter(|a| !a.is_empty()).for_each(|a| say(key, a));
+            }
+        }
+    }
+    let kind = field(head, "content-type").unwrap_or_default();
+    let Some(boundary) = boundary(&kind) else {
+        return urls(&kind, content, &mut say);
+    };
+    for (head, content) in parts(content, &boundary) {
+        let kind = field(head, "content-type").unwrap_or_default();
+        let disposition = field(head, "content-disposition").unwrap_or_default();
+        let name = name_in(&disposition, b"filename").or_else(|| name_in(&kind, b"name"));
+        if let Some(name) = name {
+            say("email.attachment", &name);
+        }
+        urls(&kind, content, &mut say);
+    }
+}
+
+/// The addresses in a text, without their schemes.
+fn urls(kind: &[u8], text: &[u8], say: &mut impl FnMut(&'static str, &[u8])) {
+    if !(kind.is_empty() || is_kind(kind, b"text/plain") || is_kind(kind, b"text/html")) {
+        return;
+    }
+    let mut at = 0;
+    while let Some(colon) = find(text, b"://", at) {
+        at = colon + 3;
+        let before = text[..colon].to_ascii_lowercase();
+        if !SCHEMES.iter().any(|s| before.ends_with(s)) {
+            continue;
+        }
+        let ends = |b: &u8| !b.is_ascii_graphic() || matches!(b, b'"' | b'\'' | b'<' | b'>');
+        let rest = &text[at..];
+        let end = rest.iter().position(ends).unwrap_or(rest.len());
+        if end > 0 {
+            say("email.url", &rest[..end]);
+        }
+        at += end;
+    }
+}
+
+fn is_kind(kind: &[u8], name: &[u8]) -> bool {
+    let word = kind.split(|b| *b == b';').next().unwrap_or(kind);
+    word.trim_ascii().eq_ignore_ascii_case(name)
+}
+
+/// Without the end of its last line.
+fn without_end(bytes: &[u8]) -> &[u8] {
+    let end = bytes.strip_suffix(b"\r\n").or(bytes.strip_suffix(b"\n"));
+    end.unwrap_or(bytes)
 }
 
 /// Quoted-printable (RFC 2045 section 6.7).
@@ -178,6 +255,8 @@ pub(super) fn find(bytes: &[u8], what: &[u8], from: usize) -> Option<usize> {
     Some(from + at)
 }
 
+/// Of what addresses in texts are told.
+const SCHEMES: [&[u8]; 3] = [b"http", b"https", b"ftp"];
 /// Longest boundary that is taken; RFC 2046 has 70.
 const BOUNDARY_MAX: usize = 200;
 /// Parts of one message.
@@ -201,10 +280,68 @@ mod tests {
 
     #[test]
     fn mails_are_decoded() {
-        let mail = b"Subject: x\r\nContent-Type: multipart/mixed;\r\n boundary=q\r\n\r\n--q\r\nContent-Transfer-Encoding: base64\r\n\r\naGVs\r\nbG8=\r\n--q\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\na=3Db=\r\nc\r\n--q--\r\n";
+        let mail = b"Subject: x\r\nContent-Type: multipart/mixed;\r\n boundary=q\r\n\r\n--q\r\nContent-Type: a/b; name=1\r\nContent-Transfer-Encoding: base64\r\n\r\naGVs\r\nbG8=\r\n--q\r\nContent-Type: a/b; name=2\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\na=3Db=\r\nc\r\n--q--\r\n";
         let mut out = vec![];
         contents(mail, 0, &mut out);
         assert_eq!(out[0].1, b"hello");
         assert_eq!(out[1].1, b"a=bc\r\n");
+    }
+
+    #[test]
+    fn what_has_a_name_is_a_file_and_the_text_of_a_mail_is_none() {
+        let files = |mail: &str| {
+            let mut out = vec![];
+            contents(mail.as_bytes(), 0, &mut out);
+            let text = |b: Vec<u8>| String::from_utf8(b).unwrap();
+            let all = out.into_iter().map(|f| (text(f.0), text(f.1)));
+            all.collect::<Vec<_>>()
+        };
+        let file = |name: &str, content: &str| vec![(name.to_owned(), content.to_owned())];
+        assert_eq!(files("Subject: s\r\n\r\ntext\r\n"), []);
+        assert_eq!(
+            files("Content-Type: text/plain; name=\"a.txt\"\r\n\r\ntext\r\n"),
+            file("a.txt", "text")
+        );
+        let parts = |inner: &str| {
+            format!(
+                "Content-Type: multipart/mixed; boundary=B\r\n\r\n--B\r\nContent-Type: text/plain\r\n\r\ntext\r\n--B\r\n{inner}\r\n--B--\r\n"
+            )
+        };
+        assert_eq!(
+            files(&parts("Content-Disposition: attachment\r\n\r\nbytes")),
+            []
+        );
+        assert_eq!(
+            files(&parts(
+                "Content-Disposition: inline; filename=b.txt\r\n\r\nline\r\nnext"
+            )),
+            file("b.txt", "line\r\nnext")
+        );
+        assert_eq!(
+            files(&parts(
+                "Content-Type: message/rfc822; name=m.eml\r\n\r\nContent-Type: text/plain; name=i.txt\r\n\r\ninner"
+            )),
+            file("i.txt", "inner")
+        );
+    }
+
+    #[test]
+    fn lines_tell_the_head_of_a_mail_and_what_is_in_it() {
+        let mail = "From: a@x.example\r\nTo: b@y.example,\r\n c@y.example\r\nContent-Type: multipart/mixed; boundary=B\r\n\r\n--B\r\nContent-Type: text/plain\r\n\r\nsee http://evil.example/x now\r\n--B\r\nContent-Type: a/b; name=\"f.bin\"\r\n\r\nhttp://not.example/\r\n--B--\r\n";
+        let mut said = vec![];
+        summary(mail.as_bytes(), |key, value| {
+            said.push(format!("{key}={}", String::from_utf8_lossy(value)));
+        });
+        assert_eq!(
+            said,
+            [
+                "email=",
+                "email.from=a@x.example",
+                "email.to=b@y.example",
+                "email.to=c@y.example",
+                "email.url=evil.example/x",
+                "email.attachment=f.bin"
+            ]
+        );
     }
 }

@@ -4,6 +4,7 @@ mod asn;
 mod dce;
 mod dns;
 mod files;
+mod frames;
 mod ftp;
 mod heads;
 mod http;
@@ -15,11 +16,13 @@ mod remote;
 mod sip;
 mod smb;
 mod ssh;
+mod taken;
 mod tls;
 mod upgrade;
-mod uri;
+pub(super) mod uri;
 
 pub(super) use dns::records as dns_records;
+pub(super) use frames::is_setting;
 pub(super) use tls::told_later;
 
 use super::super::buffer::Buffer;
@@ -31,15 +34,41 @@ use crate::model::{Addr, AppProto, prefetch};
 use crate::reassemble::app::{Ears, Heard, Listener, Message, Visitor};
 use crate::reassemble::stream::Piece;
 use std::collections::VecDeque;
+use taken::Taken;
 use upgrade::Upgrade;
 
 /// A conversation that is read.
 #[derive(Debug, Default)]
 pub(super) struct Talk {
     listener: Listener,
+    stage: Stage,
+    first: First,
     /// Pieces that were heard.
     pieces: u8,
     said: Said,
+}
+
+/// How far it is known what is spoken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    /// Its first bytes are to tell.
+    #[default]
+    Open,
+    Known,
+    /// They told nothing.
+    Failed,
+}
+
+/// First bytes of both halves, while they told nothing.
+#[derive(Debug, Default)]
+struct First {
+    kept: [Vec<u8>; 2],
+    /// Nothing more of a half tells.
+    done: [bool; 2],
+    /// A half told nothing, or something else than the other one.
+    silent: [bool; 2],
+    /// Who spoke first.
+    began: Option<usize>,
 }
 
 /// What it said and rules were not tried with, and what its parts keep.
@@ -135,10 +164,15 @@ impl Talk {
     pub fn application(&self) -> &'static str {
         match self.listener.proto() {
             AppProto::Unknown if !self.said.was.is_empty() => self.said.was,
-            AppProto::Unknown if self.listener.is_done() => "failed",
-            AppProto::NetbiosSsn => "smb",
-            proto => proto.name(),
+            // a datagram that tells nothing is enough, and another one may tell more
+            AppProto::Unknown if self.stage == Stage::Failed || self.tells_nothing() => "failed",
+            proto => taken::name(proto),
         }
+    }
+
+    /// Of each half, whether its first bytes told nothing.
+    pub fn silent(&self) -> [bool; 2] {
+        self.first.silent
     }
 
     /// Whether all that follows is encrypted: rules do not look at it, as with Suricata's stock settings.
@@ -152,7 +186,12 @@ impl Talk {
 
     /// Whether nothing that still comes is read.
     pub fn is_mute(&self) -> bool {
-        self.listener.is_done() || self.said.is_unread && self.listener.is_settled()
+        let is_unread = self.said.is_unread && self.listener.is_settled();
+        self.stage == Stage::Failed || self.listener.is_done() || is_unread
+    }
+
+    fn tells_nothing(&self) -> bool {
+        !self.said.is_stream && self.first.done.contains(&true)
     }
 
     /// Calls what it keeps into the cache, as far as bytes in order need it.
@@ -174,7 +213,8 @@ impl Talk {
         let said = &self.said;
         let units = said.units.iter().chain(&said.asked).map(Unit::room);
         let units = units.sum::<usize>() + said.asked.len() * size_of::<Unit>();
-        let kept = said.file.capacity() + said.http.room();
+        let first = self.first.kept.iter().map(Vec::capacity).sum::<usize>();
+        let kept = first + said.file.capacity() + said.http.room();
         let more = said.more.as_ref().map_or(0, |m| m.room());
         self.listener.room() + units + kept + more
     }
@@ -232,23 +272,129 @@ impl Talk {
         self.said.hears(heard);
         self.said.is_stream = true;
         self.pieces = self.pieces.wrapping_add(1);
-        let before = self.listener.proto();
-        self.listener.piece(
-            ears,
-            heard,
-            piece,
-            tally,
-            &mut Sink::of(&mut self.said, before),
-        );
+        match self.stage {
+            Stage::Failed => {}
+            Stage::Known => {
+                let half = usize::from(piece.half);
+                if !self.first.done[half] {
+                    self.first.kept[half]
+                        .extend_from_slice(&piece.bytes[..piece.bytes.len().min(PEEK)]);
+                    self.look_back(heard, half);
+                }
+                self.hear(ears, heard, piece, tally);
+            }
+            Stage::Open => self.open(ears, heard, piece, tally),
+        }
         self.told();
+    }
+
+    fn hear(&mut self, ears: &mut Ears, heard: &Heard<'_>, piece: &Piece<'_>, tally: &mut Tally) {
+        let sink = &mut Sink::of(&mut self.said, self.listener.proto());
+        self.listener.piece(ears, heard, piece, tally, sink);
+    }
+
+    /// Whether a half tells the same as the other one, by which it is known what is spoken.
+    fn look_back(&mut self, heard: &Heard<'_>, half: usize) {
+        let first = &mut self.first;
+        let bytes = [&first.kept[0][..], &first.kept[1]];
+        let taken = taken::stream(&heard.ends, half, bytes);
+        if taken != Taken::More {
+            first.silent[half] = taken != Taken::Is(self.listener.proto());
+            (first.done[half], first.kept[half]) = (true, vec![]);
+        }
+    }
+
+    /// Bytes of which it is not known yet what they are.
+    fn open(&mut self, ears: &mut Ears, heard: &Heard<'_>, piece: &Piece<'_>, tally: &mut Tally) {
+        let half = usize::from(piece.half);
+        let first = &mut self.first;
+        let began = *first.began.get_or_insert(half);
+        let is_first = first.kept[half].is_empty() && piece.gap == 0;
+        first.done[half] |= piece.gap > 0;
+        if first.kept[half].len() + piece.bytes.len() > FIRST_MAX && !is_first {
+            return self.fail();
+        }
+        if !is_first {
+            first.kept[half].extend_from_slice(piece.bytes);
+        }
+        let mut taken = Taken::Nobody;
+        if !first.done[half] {
+            let mut bytes = [&first.kept[0][..], &first.kept[1]];
+            if is_first {
+                bytes[half] = piece.bytes;
+            }
+            taken = taken::stream(&heard.ends, half, bytes);
+        }
+        if !matches!(taken, Taken::Is(_))
+            && let Some(proto @ AppProto::FtpData) = ears.expected(heard)
+        {
+            taken = Taken::Is(proto);
+        }
+        match taken {
+            Taken::Is(proto) if began == 1 && taken::begins_with_client(proto) => self.fail(),
+            Taken::Is(proto) => {
+                (self.listener, self.stage) = (Listener::known(proto, true), Stage::Known);
+                let kept = std::mem::take(&mut first.kept);
+                let other = &kept[1 - half];
+                first.kept[1 - half].extend_from_slice(&other[..other.len().min(PEEK)]);
+                first.done[half] = true;
+                if !other.is_empty() {
+                    self.look_back(heard, 1 - half);
+                }
+                for n in [1 - half, half] {
+                    let bytes = match n == half && is_first {
+                        true => piece.bytes,
+                        false => &kept[n],
+                    };
+                    let (heard, half) = (Heard { half: n, ..*heard }, n as u8);
+                    if !bytes.is_empty() {
+                        let piece = Piece {
+                            half,
+                            bytes,
+                            gap: 0,
+                            ..*piece
+                        };
+                        self.hear(ears, &heard, &piece, tally);
+                    }
+                }
+            }
+            _ => {
+                first.done[half] |= taken == Taken::Nobody;
+                if first.done == [true; 2] || piece.bytes.len() > FIRST_MAX {
+                    self.fail();
+                } else if is_first {
+                    first.kept[half].extend_from_slice(piece.bytes);
+                }
+            }
+        }
+    }
+
+    fn fail(&mut self) {
+        self.stage = Stage::Failed;
+        self.first = First {
+            silent: [true; 2],
+            ..First::default()
+        };
     }
 
     /// Takes a datagram.
     pub fn datagram(&mut self, ears: &mut Ears, heard: &Heard<'_>, tally: &mut Tally) {
         self.said.hears(heard);
-        let before = self.listener.proto();
-        self.listener
-            .datagram(ears, heard, tally, &mut Sink::of(&mut self.said, before));
+        let half = heard.half;
+        if self.stage == Stage::Open && !self.first.done[half] {
+            self.first.done[half] = true;
+            match taken::datagram(&heard.ends, half, heard.segment.bytes) {
+                Taken::Is(proto) => {
+                    (self.listener, self.stage) = (Listener::known(proto, false), Stage::Known);
+                }
+                _ if self.first.done == [true; 2] => self.fail(),
+                _ => self.first.silent[half] = true,
+            }
+        }
+        if self.stage == Stage::Known {
+            let sink = &mut Sink::of(&mut self.said, self.listener.proto());
+            self.listener.datagram(ears, heard, tally, sink);
+        }
         self.told();
     }
 
@@ -266,7 +412,7 @@ impl Talk {
     #[cold]
     fn upgrade(&mut self) {
         let was = self.application();
-        self.listener = Listener::default();
+        (self.listener, self.stage, self.first) = Default::default();
         let mut units = std::mem::take(&mut self.said.units);
         units.iter_mut().for_each(|u| u.is_whole = true);
         self.said = Said {
@@ -281,17 +427,13 @@ impl Talk {
         };
     }
 
-    /// What was heard while the protocol was not known yet is read now that it is.
+    /// What came of it is looked at.
     fn told(&mut self) {
         if self.said.upgrade == Upgrade::Agreed {
             self.upgrade();
             return;
         }
         self.said.proto = self.listener.proto();
-        let kept = std::mem::take(&mut self.said.http.unread);
-        for (half, bytes) in kept {
-            self.said.bytes(half, &bytes);
-        }
         if self.listener.is_done() {
             // nothing more comes of what TLS says in the clear
             let is_tls = self.said.proto == AppProto::Tls;
@@ -326,15 +468,18 @@ impl Visitor for Sink<'_> {
             Message::HttpRequest(head) => said.request(half, head),
             Message::HttpResponse(head) => said.answer(half, head),
             Message::HttpBody(bytes) => said.body(half, bytes),
+            Message::HttpTrailers(fields) => said.trailers(half, fields),
             Message::HttpEnd => said.body_end(half),
             Message::TlsClientHello(hello) => said.client_hello(half, hello),
             Message::TlsServerHello(hello) => said.server_hello(half, hello),
             Message::TlsCertificate { place, der } => said.certificate(half, *place, der),
             Message::Dns(dns) => said.dns(half, dns.bytes),
-            // the protocol may be told with these very bytes: they are read when it is known
-            Message::Other(bytes) if said.proto == AppProto::Unknown => {
-                said.http.unread.push((half, bytes.to_vec()));
-            }
+            Message::Http2Frame {
+                kind,
+                flags,
+                stream,
+                payload,
+            } => said.frame(half, *kind, *flags, *stream, payload),
             Message::Other(bytes) => said.bytes(half, bytes),
         }
     }
@@ -445,6 +590,10 @@ fn what_waits(mut waiting: Vec<u8>, left: usize) -> Vec<u8> {
 /// Requests of a conversation that are kept for their answers.
 const ASKED_MAX: usize = 16;
 const FILE: Buffer = Buffer::named("file.data");
+/// Of those that tell only what a direction says of itself.
+const PEEK: usize = 64;
+/// Bytes of a direction that are kept until it is known what they are.
+const FIRST_MAX: usize = 8192;
 /// Of so many pieces the memory is counted once.
 const COUNTED: u8 = 8;
 /// Sides of transactions that may be open at a time.

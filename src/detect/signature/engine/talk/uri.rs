@@ -31,7 +31,7 @@ fn is_plain(raw: &[u8]) -> bool {
 }
 
 /// The host of a target that has one.
-pub(super) fn host(raw: &[u8]) -> Option<&[u8]> {
+pub(in super::super) fn host(raw: &[u8]) -> Option<&[u8]> {
     let at = raw.windows(3).position(|w| w == b"://")?;
     let scheme = &raw[..at];
     if scheme.is_empty() || !scheme.iter().all(u8::is_ascii_alphabetic) {
