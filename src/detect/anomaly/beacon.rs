@@ -8,9 +8,9 @@
 //! (RITA counts prevalence against a beacon, too).
 
 use super::arena::{Arena, Held};
+use super::everyday::{is_rented, is_rhythmic, is_rhythmic_app, speaks_other};
 use super::keep::{Kept, kept};
 use super::keyed::{Keyed, Lately, Port, Recent};
-use super::everyday::{is_rented, is_rhythmic, is_rhythmic_app, speaks_other};
 use super::long::Tries;
 use super::sighting::{FlowSeen, Known, Side};
 use super::{Ctx, evidence, figure, is_group};

@@ -218,10 +218,15 @@ mod tests {
             of(&|out| p.silent.put(out)),
             of(&|out| p.policy.put(out)),
         ];
-        assert_eq!((keep::VERSION, lengths), (
+        assert_eq!(
+            (keep::VERSION, lengths),
+            (
                 4,
-                [103, 3367, 2244, 262_324, 1_050_142, 84, 1_048_632, 1_049_372, 1819, 8, 32]
-            ));
+                [
+                    103, 3367, 2244, 262_324, 1_050_142, 84, 1_048_632, 1_049_372, 1819, 8, 32
+                ]
+            )
+        );
     }
 
     #[test]

@@ -401,7 +401,12 @@ impl Pair {
     ) {
         let n = self.held().len().max(1) as u64;
         let bytes = self.held().iter().map(|s| s.bytes).sum::<u64>() / n;
-        let packets = self.held().iter().map(|s| u64::from(s.packets)).sum::<u64>() / n;
+        let packets = self
+            .held()
+            .iter()
+            .map(|s| u64::from(s.packets))
+            .sum::<u64>()
+            / n;
         let life_ms = self.held().iter().map(|s| s.life_ms).sum::<i64>() / n as i64;
         let told = self.handle.is_some() && self.is_soon(ctx);
         let longer = f.packets >= 3 * packets && f.bytes >= 3 * bytes && f.life_ms() >= life_ms;
