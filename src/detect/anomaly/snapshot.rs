@@ -180,14 +180,17 @@ mod tests {
             s
         };
         let server = Addr::from_v4([10, 0, 0, 80]);
+        // guesses, and doors of two hosts
         for n in 0..9 {
-            detectors.observe(&call(n));
-            // guesses, a door, contacts that fail, and a connection that lasts
             let guess = |f: &mut FlowSeen| {
                 let host = Addr::from_v4([10, 0, 0, 80 + (n % 2) as u8]);
                 (f.dst, f.dst_port, f.back_bytes) = (host, 22, Some(1_200));
             };
             detectors.observe(&with(n, &guess));
+        }
+        for n in 0..9 {
+            detectors.observe(&call(n));
+            // contacts that fail, and a connection that lasts
             let failed = |f: &mut FlowSeen| {
                 (f.dst, f.dst_port, f.proto) = (server, 7_000 + n as u16, 17);
                 (f.packets, f.back_packets, f.back_bytes) = (1, 0, Some(0));
