@@ -37,6 +37,21 @@ struct Watch {
     scale: u32,
     /// A bit for each place of `hosts` to which something came since they were judged.
     touched: Vec<u64>,
+    /// Who asked or opened something in the second before, and in this one: whoever asks first has no place yet, or a window that ends.
+    asks: [Vec<Ask>; 2],
+    /// Of them, those for which there was no room.
+    asks_lost: u64,
+}
+
+/// A question to a service, or the begin of a connection.
+#[derive(Clone, Copy, Debug)]
+struct Ask {
+    /// Who, and its hash.
+    who: (Addr, u64),
+    /// The hash of what: of a question the service, else the host.
+    what: u64,
+    /// Whether it is the begin of a connection.
+    opens: bool,
 }
 
 impl Flood {
@@ -52,7 +67,7 @@ impl Flood {
     }
 
     pub fn bytes(places: usize) -> usize {
-        2 * Watch::bytes(places / 8)
+        2 * (Watch::bytes(places / 8) + 2 * ASKS_MAX * size_of::<Ask>())
             + Arena::<Addr, Victim>::bytes(places / 32)
             + BURSTS_MAX * size_of::<Burst>()
             + VICTIMS_MAX * size_of::<(Addr, i64)>()
@@ -61,7 +76,8 @@ impl Flood {
 
     pub fn lost(&self) -> (u64, u64) {
         let (a, b) = (self.packets.hosts.lost(), self.flows.hosts.lost());
-        (a.0 + b.0, a.1 + b.1)
+        let asks = self.packets.asks_lost + self.flows.asks_lost;
+        (a.0 + b.0, a.1 + b.1 + asks)
     }
 
     pub fn clear(&mut self) {
@@ -189,6 +205,8 @@ impl Flood {
     pub fn tick(&mut self, ctx: &mut Ctx<'_>) {
         self.count(ctx);
         self.victims.retain(|v| v.1 > ctx.now_ms);
+        self.packets.ask_again();
+        self.flows.ask_again();
         let touched = [self.packets.take_touched(), self.flows.take_touched()];
         // what goes over a network is one thing, and not one for each of its hosts
         let most = self.packets.most_of_networks(&touched[0]);
@@ -290,6 +308,8 @@ impl Watch {
             hosts,
             short_ms,
             scale,
+            asks: Default::default(),
+            asks_lost: 0,
         }
     }
 
@@ -302,6 +322,7 @@ impl Watch {
     fn clear(&mut self) {
         self.hosts.clear();
         self.touched.fill(0);
+        self.asks.iter_mut().for_each(Vec::clear);
     }
 
     #[inline]
@@ -332,10 +353,40 @@ impl Watch {
             v.arrives(ctx, b, h.src);
             self.touched[place / 64] |= 1 << (place % 64);
         }
+        let opens = b.kind == BurstKind::Syn;
+        if opens || b.kind == BurstKind::Udp && reflectors::name(b.dst_port).is_some() {
+            let what = match opens {
+                true => h.dst,
+                false => Victim::service(ctx, b),
+            };
+            self.ask(Ask {
+                who: (b.src, h.src),
+                what,
+                opens,
+            });
+        }
         // who only sends is no victim, and may be invented
         if let Some(v) = self.hosts.find_at(h.src, &b.src) {
-            v.leaves(ctx, b, h.dst);
+            v.leaves(b);
         }
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        match self.asks[1].len() < ASKS_MAX {
+            true => self.asks[1].push(ask),
+            false => self.asks_lost += 1,
+        }
+    }
+
+    /// What was asked is counted of those to whom something came by now, in whatever order and second they were seen.
+    fn ask_again(&mut self) {
+        for ask in self.asks.iter().flatten() {
+            if let Some(v) = self.hosts.find_at(ask.who.1, &ask.who.0) {
+                v.asks(ask.what, ask.opens);
+            }
+        }
+        self.asks.swap(0, 1);
+        self.asks[1].clear();
     }
 
     /// Who asks by multicast or broadcast gets many answers.
@@ -398,4 +449,6 @@ fn mark_of(addr: &Addr) -> usize {
 const VICTIM_MS: i64 = 300_000;
 const VICTIMS_MAX: usize = 1_024;
 const BURSTS_MAX: usize = 262_144;
+/// Questions of a second.
+const ASKS_MAX: usize = 16_384;
 const MARKS: usize = 16_384;

@@ -209,20 +209,24 @@ impl Victim {
         }
     }
 
-    /// Counts what it sends; `to` is the hash of whom.
-    pub fn leaves(&mut self, ctx: &Ctx<'_>, b: &Burst, to: u64) {
-        match b.kind {
-            BurstKind::Syn => {
-                self.opened.add(to);
-            }
-            BurstKind::Udp => {
-                self.sent += u64::from(b.packets);
-                if reflectors::name(b.dst_port).is_some() {
-                    self.asked.add(ctx.keyed.hash(&(b.dst, b.dst_port)));
-                }
-            }
-            _ => self.sent += u64::from(b.packets),
+    /// Counts what it sends.
+    pub fn leaves(&mut self, b: &Burst) {
+        if b.kind != BurstKind::Syn {
+            self.sent += u64::from(b.packets);
         }
+    }
+
+    /// The hash of the service that a question goes to.
+    pub fn service(ctx: &Ctx<'_>, b: &Burst) -> u64 {
+        ctx.keyed.hash(&(b.dst, b.dst_port))
+    }
+
+    /// It asked a service, or opened a connection to a host, of this hash.
+    pub fn asks(&mut self, what: u64, opens: bool) {
+        match opens {
+            true => self.opened.add(what),
+            false => self.asked.add(what),
+        };
     }
 
     /// The ports that most came from (Misra and Gries, 1982).

@@ -8,6 +8,7 @@
 //! Of a source little is kept until four contacts failed, then it has a place in a smaller table.
 
 mod contact;
+mod found;
 
 use super::arena::{Arena, Held};
 use super::keep::{Kept, kept};
@@ -15,9 +16,10 @@ use super::keyed::{Counted, Distinct, Keyed};
 use super::sighting::FlowSeen;
 use super::{Ctx, Hashes, evidence, is_group};
 use crate::detect::incident::{Finding, Growth, Handle, PEERS};
-use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure, Severity, prefetch};
+use crate::model::{Addr, DetectionKind, Entity, EntityRole, Severity, prefetch};
 pub(super) use contact::may_be_first;
 use contact::{Contact, ICMP, UDP, contact};
+use found::{Found, HOSTS, PORTS};
 
 #[derive(Debug)]
 pub(super) struct Scan {
@@ -46,6 +48,12 @@ struct Detail {
     hosts: [Slot<Addr>; SLOTS],
     ports: [Slot<(u8, u16)>; SLOTS],
     all_hosts: Counted<16>,
+    /// Ports, and ports of hosts, of TCP that failed, whatever is in the slots.
+    tcp_hosts: Counted<8>,
+    tcp_ports: Counted<2>,
+    tcp: Counted<16>,
+    /// Of TCP, what worked.
+    tcp_worked: Counted<2>,
     handle: Option<Handle>,
 }
 
@@ -70,7 +78,7 @@ kept!(Source {
     worked,
     early
 });
-kept!(Detail { first_ms, last_ms, contacts, hosts, ports, all_hosts; handle });
+kept!(Detail { first_ms, last_ms, contacts, hosts, ports, all_hosts, tcp_hosts, tcp_ports, tcp, tcp_worked; handle });
 
 impl<K: Kept> Kept for Slot<K> {
     fn put(&self, out: &mut Vec<u8>) {
@@ -242,6 +250,9 @@ impl Scan {
         }
         if let Some(detail) = self.details.find_at(h.src, &f.src) {
             let (host, port) = (h.dst, ctx.keyed.hash(&(contact.proto, contact.port)));
+            if f.proto == 6 {
+                detail.tcp_worked.add(hash);
+            }
             let mine = |s: &&mut Slot<Addr>| s.weight > 0 && s.key == f.dst;
             if let Some(slot) = detail.hosts.iter_mut().find(mine) {
                 slot.worked.add(port);
@@ -273,7 +284,13 @@ impl Detail {
             fresh
         });
         let by_port = slot_of(&mut self.ports, key, at_ms).is_some_and(|s| s.add(host, at_ms));
-        by_host || by_port
+        let is_tcp = !matches!(c.proto, UDP | ICMP);
+        if is_tcp {
+            self.tcp_hosts.add(host);
+            self.tcp_ports.add(port);
+        }
+        let by_both = is_tcp && self.tcp.add(ctx.keyed.hash(&(dst, c.port)));
+        by_host || by_port || by_both
     }
 
     fn judge(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, c: &Contact, walk: f32) {
@@ -299,6 +316,7 @@ impl Detail {
         }
         let across = || self.horizontal(ctx, f.src, c);
         let found = self.vertical(ctx, f, c).or_else(across);
+        let found = found.or_else(|| self.block(ctx, c));
         let Some(found) = found else {
             return;
         };
@@ -414,6 +432,30 @@ impl Detail {
         })
     }
 
+    /// Several ports of many hosts, host by host or in any order. Who shares files tries many hosts, too, and one port of each.
+    fn block(&self, ctx: &Ctx<'_>, c: &Contact) -> Option<Found> {
+        if matches!(c.proto, UDP | ICMP) {
+            return None;
+        }
+        let s = &ctx.settings.scan;
+        let (hosts, pairs) = (self.tcp_hosts.count(), self.tcp.count());
+        let wanted = s.hosts.max(s.hosts_unknown_port);
+        let share = share(pairs, self.tcp_worked.count());
+        let many = hosts >= wanted && pairs >= hosts.saturating_mul(BLOCK_PORTS);
+        if !many || self.tcp_ports.count() < BLOCK_PORTS || share < s.failed_share {
+            return None;
+        }
+        Some(Found {
+            kind: DetectionKind::HostSweepTcp,
+            detector: BLOCK,
+            ports: false,
+            n: hosts,
+            threshold: wanted,
+            share,
+            share_min: s.failed_share,
+        })
+    }
+
     fn finding(&self, ctx: &Ctx<'_>, f: &FlowSeen, c: &Contact, found: &Found) -> Finding {
         let (kind, detector) = (found.kind, found.detector);
         let inside = ctx.zones.is_inside(&f.src);
@@ -432,7 +474,8 @@ impl Detail {
         if matches!(
             kind,
             DetectionKind::HostSweepTcp | DetectionKind::HostSweepUdp
-        ) {
+        ) && found.detector != BLOCK
+        {
             facts.push(("port", c.port.to_string()));
         }
         let peers = self.hosts.iter().filter(|s| s.weight > 0).map(|s| s.key);
@@ -461,36 +504,6 @@ impl Detail {
     }
 }
 
-/// What a source does, by which figures.
-struct Found {
-    kind: DetectionKind,
-    detector: &'static str,
-    /// Many ports of one host, else one port of many hosts.
-    ports: bool,
-    n: u32,
-    threshold: u32,
-    share: f64,
-    share_min: f64,
-}
-
-impl Found {
-    fn figures(&self) -> Vec<Figure> {
-        let name = if self.ports { PORTS } else { HOSTS };
-        vec![
-            figure(name, self.n, self.threshold),
-            share_figure(self.share, self.share_min),
-        ]
-    }
-
-    fn counterfactual(&self) -> String {
-        let n = self.threshold;
-        match self.ports {
-            true => format!("fewer than {n} ports of one host, or more of them open"),
-            false => format!("fewer than {n} hosts on this port, or more of them that answer"),
-        }
-    }
-}
-
 impl<K> Slot<K> {
     fn add(&mut self, hash: u64, at_ms: i64) -> bool {
         if at_ms.saturating_sub(self.quick_ms) > QUICK_MS {
@@ -504,9 +517,12 @@ impl<K> Slot<K> {
 
     /// Of what was tried, what failed.
     fn share(&self) -> f64 {
-        let (failed, worked) = (self.failed.count(), self.worked.count());
-        f64::from(failed) / f64::from((failed + worked).max(1))
+        share(self.failed.count(), self.worked.count())
     }
+}
+
+fn share(failed: u32, worked: u32) -> f64 {
+    f64::from(failed) / f64::from((failed + worked).max(1))
 }
 
 /// The slot of a key; where all are taken each loses some, and the first that has nothing left is taken (Misra and Gries, 1982).
@@ -540,26 +556,6 @@ fn wanted(port: u16, known: u32, unknown: u32) -> u32 {
     }
 }
 
-fn figure(name: &'static str, observed: u32, threshold: u32) -> Figure {
-    Figure {
-        name,
-        observed: f64::from(observed),
-        threshold: Some(f64::from(threshold)),
-        baseline: None,
-    }
-}
-
-fn share_figure(observed: f64, threshold: f64) -> Figure {
-    Figure {
-        name: "share of first contacts that failed",
-        observed,
-        threshold: Some(threshold),
-        baseline: None,
-    }
-}
-
-const PORTS: &str = "ports of one host that failed";
-const HOSTS: &str = "hosts that failed on one port";
 /// ln 4: what one contact says, with probabilities of 0.8 and 0.2.
 const STEP: f32 = 1.386;
 /// ln 99: sure enough, with error rates of 0.01.
@@ -572,6 +568,9 @@ const SERVED: u16 = 10_000;
 const ENDS: u32 = 10;
 /// How many times more hosts that IPv6 does not reach are a sweep.
 const FIRST_TRIES: u32 = 10;
+/// Ports of a host, on the whole, that make many hosts a block.
+const BLOCK_PORTS: u32 = 3;
+const BLOCK: &str = "scan.block";
 const QUICK_MS: i64 = 300_000;
 const TRIED_FULL: u32 = 500;
 /// Services above 1023 that are looked for.
