@@ -4,9 +4,9 @@ use crate::batch::RowRef;
 use crate::config::Config;
 use crate::decode;
 use crate::detect::anomaly::{Detectors, Feed, Sighting};
-use crate::detect::signature::Hits;
 use crate::detect::signature::engine::Engine;
 use crate::detect::signature::state::Shared;
+use crate::detect::signature::{Datasets, Hits};
 use crate::enrich::Memory;
 use crate::ledger::Book;
 use crate::meter::Meter;
@@ -194,7 +194,7 @@ fn detectors(config: &Config, captures: usize) -> usize {
         .saturating_add(Feed::memory_max().saturating_mul(captures))
 }
 
-/// What rules keep of conversations and hosts, and of packets for captures of detections. What they take themselves nobody knows before they
+/// What rules keep of conversations and hosts, lists of values, and of packets for captures of detections. What they take themselves nobody knows before they
 /// are loaded.
 fn rules(config: &Config, captures: usize) -> usize {
     let s = &config.signatures;
@@ -205,7 +205,7 @@ fn rules(config: &Config, captures: usize) -> usize {
         .saturating_add(Hits::memory_max(s))
         .saturating_add(crate::shard::FOUND_BYTES_MAX)
         .saturating_add(Ring::memory_max(s.packets_bytes_max));
-    let together = Shared::memory_max(&s.limits);
+    let together = Shared::memory_max(&s.limits).saturating_add(Datasets::memory_max(&s.limits));
     each.saturating_mul(captures).saturating_add(together)
 }
 
@@ -303,6 +303,8 @@ const LIMITS: &[(&str, Limit)] = limits![
     signatures.incidents_max,
     signatures.packets_bytes_max,
     signatures.limits.state_entries_max,
+    signatures.limits.list_entries_max,
+    signatures.limits.list_bytes_max,
     signatures.engine.flows_max,
     signatures.engine.raw_bytes_max,
     signatures.engine.talk_bytes_max,

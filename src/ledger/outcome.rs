@@ -285,6 +285,11 @@ outcomes! {
     RuleFlowsEvicted = "rule_flows_evicted";
     /// Conversations that were not read for rules any more because there was no room.
     RuleTalksRefused = "rule_talks_refused";
+    /// Things that conversations said and that rules were not tried with, or not to their end, because one conversation keeps no more of them:
+    /// messages that are too long, sides of transactions, files and calls that are open, values of one side.
+    RuleTalksCut = "rule_talks_cut";
+    /// Bits of hosts, windows of thresholds and values of lists that gave way to others before their time.
+    RuleStatesEvicted = "rule_states_evicted";
     /// Times that a rule was given up because confirming it took more steps than it may.
     RulesGivenUp = "rules_given_up";
     /// Times that a rule was not tried for a while because it had cost more than its budget.

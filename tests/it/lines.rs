@@ -123,7 +123,6 @@ fn flatten(name: &str, value: &Value, out: &mut BTreeMap<String, String>) {
         // names of files are in an order, and parts of files that Content-Range tells are not told
         Value::Array(list) if name == "files" || name.ends_with("_headers") => {
             let mut list = list.clone();
-            list.retain(|item| item["name"] != ":scheme");
             for item in list.iter_mut().filter_map(Value::as_object_mut) {
                 item.remove("start");
                 item.remove("end");

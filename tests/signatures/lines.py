@@ -4,13 +4,14 @@
 lines.rules asks for them. What Suricata 7.0.10 wrote of each alert is in lines.json; `lines.py EVE_JSON` takes it from the file of its events. It is
 run with `-k none --runmode single` and the stock configuration.
 """
+import base64
 import json
 import socket
 import struct
 import sys
 
 from make import HERE, Session, ip, udp, write
-from protocols import answer_hello, hello
+from protocols import answer_hello, hello, mail_to_tls
 
 SERVER = "198.51.100.9"
 ways = []
@@ -112,6 +113,27 @@ def old_tls(client):
 def last_words(client):
     made = Session((client, 40_000), (SERVER, 9999)).open()
     return made.say(0, b"hello").say(1, b"hello").say(0, b"last-words").packets
+
+
+# one that holds from the end of 2026 on, long after these packets
+CERTIFICATE = base64.b64decode(
+    "MIIBhjCCASugAwIBAgIUMQKUN7VzYv1WULvboAeNFI5G8fMwCgYIKoZIzj0EAwIwGDEWMBQGA1UEAwwNbGluZXMuZXhhbXBsZTAeFw0yNjExMjgwODI0NTNa"
+    "Fw0zNjExMjUwODI0NTNaMBgxFjAUBgNVBAMMDWxpbmVzLmV4YW1wbGUwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQ021TKd4N/C8YfrXB/2s4scx8Bh0qM"
+    "pkG42BocCQxE6JYMo301axQgR3OLXHmy5anZyIeCi/DZWeMjNqIhrr4So1MwUTAdBgNVHQ4EFgQUGzXxnXZV8Ux91W0iMqDmt5WSJKEwHwYDVR0jBBgwFoAU"
+    "GzXxnXZV8Ux91W0iMqDmt5WSJKEwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNJADBGAiEAjPp5gEecPLpuR6xESvVCsUwaRkD+ObNPzk8o7ERwplUC"
+    "IQDUR9VBcjCRySrfvn+ESgA1fwFmNmmwy97F/V0Nl8ryLg=="
+)
+
+
+@way
+def certificate(client):
+    size = struct.pack(">I", len(CERTIFICATE))[1:]
+    chain = struct.pack(">I", len(CERTIFICATE) + 3)[1:] + size + CERTIFICATE
+    message = b"\x0b" + struct.pack(">I", len(chain))[1:] + chain
+    return talk(client, 443, (0, hello(b"c.example")), (1, answer_hello() + b"\x16\x03\x03" + struct.pack(">H", len(message)) + message))
+
+
+way(mail_to_tls)
 
 
 @way

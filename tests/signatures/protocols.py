@@ -546,6 +546,16 @@ FILTERS = [
     {"alert.signature_id": 504, "app_proto": "dns", "dns.query[0].rrname.__contains": "example"},
     {"event_type": "alert", "alert.action": "allowed", "alert.severity": 3, "alert.gid": 1, "app_proto": "smb", "proto": "TCP", "dest_port": 445},
     {"alert.signature_id": 401, "flow.src_ip": "10.8.0.13", "flow.dest_port": 80},
+    {"alert.signature_id": 114, "smb.ntlmssp.user": "mallory", "smb.ntlmssp.domain": "EXAMPLE"},
+    {"alert.signature_id": 113, "smb.share": "\\\\198.51.100.8\\C$"},
+    {"alert.signature_id": 112, "smb.named_pipe": "\\\\198.51.100.8\\IPC$"},
+    {"alert.signature_id": 302, "rfb.authentication.security_type": 2},
+    {"alert.signature_id": 303, "rfb.authentication.security_result": "OK"},
+    {"alert.signature_id": 304, "rfb.framebuffer.name": "DESKTOP"},
+    {"alert.signature_id": 305, "ike.init_spi": "494e495453504921", "ike.exchange_type": 2},
+    {"alert.signature_id": 306, "ike.exchange_type": 34},
+    {"alert.signature_id": 900, "app_proto_orig": "smtp"},
+    {"alert.signature_id": 901, "app_proto_orig": "http"},
 ]
 
 

@@ -128,7 +128,16 @@ pub(super) fn is_rented(app: &str) -> bool {
         "discord",
         "messenger",
     ];
-    MACHINES.contains(&app) || MESSENGERS.contains(&app)
+    const STORES: [&str; 7] = [
+        "amazon-s3",
+        "azure-blob",
+        "google-cloud-storage",
+        "backblaze",
+        "wasabi",
+        "mega",
+        "tor",
+    ];
+    MACHINES.contains(&app) || MESSENGERS.contains(&app) || STORES.contains(&app)
 }
 
 /// Of these, the ones where it is a machine, or a way to one.

@@ -148,9 +148,13 @@ fn tell(told: &mut Vec<Told>, name: &Arc<str>, id: usize, fresh: &mut Vec<(u64, 
 }
 
 /// The number of a name: FNV-1a with 64 bits (Fowler, Noll and Vo), never 0.
-pub(super) fn number_of(name: &str) -> u64 {
-    let step = |h: u64, b: u8| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3);
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, step).max(1)
+pub(super) const fn number_of(name: &str) -> u64 {
+    let (bytes, mut hash, mut i) = (name.as_bytes(), 0xcbf2_9ce4_8422_2325u64, 0);
+    while i < bytes.len() {
+        hash = (hash ^ bytes[i] as u64).wrapping_mul(0x100_0000_01b3);
+        i += 1;
+    }
+    if hash == 0 { 1 } else { hash }
 }
 
 const AGAIN_MS: i64 = 600_000;

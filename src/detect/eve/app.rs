@@ -22,6 +22,12 @@ pub enum App<'a> {
     Ssh([SshSide<'a>; 2]),
     /// SMTP.
     Smtp(Smtp<'a>),
+    /// SMB.
+    Smb(Smb<'a>),
+    /// RFB.
+    Rfb(Rfb<'a>),
+    /// IKE.
+    Ike(Ike<'a>),
 }
 
 /// A transaction of HTTP.
@@ -127,6 +133,39 @@ pub struct Smtp<'a> {
     pub rcpt_to: Vec<&'a [u8]>,
     /// The message, once there is one.
     pub email: Option<Email<'a>>,
+}
+
+/// A message of SMB: what rules look into.
+#[derive(Debug, Clone, Default)]
+pub struct Smb<'a> {
+    /// Who logs on.
+    pub user: &'a [u8],
+    /// And where.
+    pub domain: &'a [u8],
+    /// The pipe that is opened.
+    pub named_pipe: &'a [u8],
+    /// The share.
+    pub share: &'a [u8],
+}
+
+/// RFB: what rules look into.
+#[derive(Debug, Clone, Default)]
+pub struct Rfb<'a> {
+    /// Number of the way to authenticate.
+    pub security: Option<u64>,
+    /// What came of it.
+    pub result: &'a str,
+    /// Name of the screen.
+    pub name: &'a [u8],
+}
+
+/// A message of IKE: what rules look into.
+#[derive(Debug, Clone, Default)]
+pub struct Ike<'a> {
+    /// What the two sides call it.
+    pub spis: [&'a [u8]; 2],
+    /// Type of the exchange.
+    pub exchange: Option<u64>,
 }
 
 /// What a mail says in its head, and what is in it.
@@ -268,6 +307,58 @@ impl Serialize for Http2Stream {
     }
 }
 
+impl Serialize for Smb<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if !self.user.is_empty() || !self.domain.is_empty() {
+            let (domain, user) = (lossless(self.domain), lossless(self.user));
+            let who = [("domain", domain), ("user", user)];
+            let who: std::collections::BTreeMap<_, _> = who.into_iter().collect();
+            map.serialize_entry("ntlmssp", &who)?;
+        }
+        text(&mut map, "named_pipe", self.named_pipe)?;
+        text(&mut map, "share", self.share)?;
+        map.end()
+    }
+}
+
+impl Serialize for Rfb<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if self.security.is_some() || !self.result.is_empty() {
+            map.serialize_entry("authentication", &Authentication(self))?;
+        }
+        if !self.name.is_empty() {
+            let name = [("name", lossless(self.name))];
+            let name: std::collections::BTreeMap<_, _> = name.into_iter().collect();
+            map.serialize_entry("framebuffer", &name)?;
+        }
+        map.end()
+    }
+}
+
+struct Authentication<'a>(&'a Rfb<'a>);
+
+impl Serialize for Authentication<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        optional(&mut map, "security_type", self.0.security)?;
+        let result = self.0.result.to_ascii_uppercase();
+        text(&mut map, "security_result", result.as_bytes())?;
+        map.end()
+    }
+}
+
+impl Serialize for Ike<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        text(&mut map, "init_spi", self.spis[0])?;
+        text(&mut map, "resp_spi", self.spis[1])?;
+        optional(&mut map, "exchange_type", self.exchange)?;
+        map.end()
+    }
+}
+
 impl Serialize for Email<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -379,5 +470,44 @@ impl Serialize for Smtp<'_> {
             map.serialize_entry("rcpt_to", &to)?;
         }
         map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{json, to_value};
+
+    #[test]
+    fn what_rarer_protocols_say() {
+        let smb = Smb {
+            user: b"mallory",
+            domain: b"EXAMPLE",
+            share: b"\\\\a\\C$",
+            ..Smb::default()
+        };
+        let who = json!({"domain": "EXAMPLE", "user": "mallory"});
+        assert_eq!(
+            to_value(smb).unwrap(),
+            json!({"ntlmssp": who, "share": "\\\\a\\C$"})
+        );
+        let rfb = Rfb {
+            security: Some(2),
+            result: "ok",
+            name: b"DESKTOP",
+        };
+        let authentication = json!({"security_type": 2, "security_result": "OK"});
+        assert_eq!(
+            to_value(rfb).unwrap(),
+            json!({"authentication": authentication, "framebuffer": {"name": "DESKTOP"}})
+        );
+        let ike = Ike {
+            spis: [b"494e", b"0000"],
+            exchange: Some(2),
+        };
+        assert_eq!(
+            to_value(ike).unwrap(),
+            json!({"init_spi": "494e", "resp_spi": "0000", "exchange_type": 2})
+        );
     }
 }

@@ -7,7 +7,9 @@ mod app;
 mod dns;
 mod text;
 
-pub use app::{App, Dns, DnsAnswer, DnsMessage, Email, File, Http, Http2, Smtp, SshSide, Tls};
+pub use app::{
+    App, Dns, DnsAnswer, DnsMessage, Email, File, Http, Http2, Ike, Rfb, Smb, Smtp, SshSide, Tls,
+};
 
 use super::community_id::community_id;
 use super::signature::{Action, End, Rule};
@@ -61,6 +63,8 @@ pub struct Alert<'a> {
     pub files: Vec<File<'a>>,
     /// The protocol of the application layer.
     pub app_proto: Option<&'a str>,
+    /// That which it was before it changed to another one.
+    pub app_proto_orig: Option<&'a str>,
     /// Whether the packet goes to the server.
     pub to_server: Option<bool>,
     /// Counters of the flow.
@@ -185,11 +189,15 @@ impl Serialize for Alert<'_> {
                 map.serialize_entry("smtp", smtp)?;
                 optional(&mut map, "email", smtp.email.as_ref())?;
             }
+            App::Smb(smb) => map.serialize_entry("smb", smb)?,
+            App::Rfb(rfb) => map.serialize_entry("rfb", rfb)?,
+            App::Ike(ike) => map.serialize_entry("ike", ike)?,
         }
         if !self.files.is_empty() {
             map.serialize_entry("files", &self.files)?;
         }
         optional(&mut map, "app_proto", self.app_proto)?;
+        optional(&mut map, "app_proto_orig", self.app_proto_orig)?;
         let direction = |to_server| if to_server { "to_server" } else { "to_client" };
         optional(&mut map, "direction", self.to_server.map(direction))?;
         optional(&mut map, "flow", self.flow.as_ref())?;
@@ -374,6 +382,7 @@ mod tests {
             app: App::None,
             files: vec![],
             app_proto: Some("http"),
+            app_proto_orig: None,
             to_server: Some(true),
             flow: Some(FlowCounters {
                 packets: (4, 3),

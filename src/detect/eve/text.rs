@@ -89,7 +89,10 @@ pub(super) fn proto_name(proto: u8) -> Cow<'static, str> {
 /// A time in microseconds with the zone, which is UTC: `2026-01-02T03:04:05.678901+0000`.
 pub(super) fn timestamp(time_ns: i64) -> String {
     let micros = time_ns.div_euclid(1_000);
-    let (seconds, micros) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+    stamp(micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000))
+}
+
+fn stamp(seconds: i64, micros: i64) -> String {
     let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (year, month, day) = date(days);
     let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
@@ -98,10 +101,16 @@ pub(super) fn timestamp(time_ns: i64) -> String {
 
 /// A time in whole seconds without a zone: `2026-01-02T03:04:05`.
 pub(super) fn seconds(time_s: i64) -> String {
-    let mut text = timestamp(time_s.saturating_mul(1_000_000_000));
+    // certificates say times that nanoseconds do not reach
+    let time_s = time_s.clamp(YEAR_0, YEAR_9999);
+    let mut text = stamp(time_s, 0);
     text.truncate("2026-01-02T03:04:05".len());
     text
 }
+
+/// The first and the last second that four digits of a year can say.
+const YEAR_0: i64 = -62_167_219_200;
+const YEAR_9999: i64 = 253_402_300_799;
 
 /// Year, month and day of a day since 1970, in eras of 400 years that begin with a March.
 fn date(days: i64) -> (i64, i64, i64) {
@@ -145,6 +154,13 @@ mod tests {
         assert_eq!(day(19_782), "2024-02-29T00:00:00.000000+0000");
         assert_eq!(day(20_454), "2026-01-01T00:00:00.000000+0000");
         assert_eq!(timestamp(-1), "1969-12-31T23:59:59.999999+0000");
+        assert_eq!(seconds(0), "1970-01-01T00:00:00");
+        // behind what nanoseconds can say, which ends in 2262
+        assert_eq!(seconds(9_224_318_016), "2262-04-22T22:33:36");
+        assert_eq!(seconds(253_402_300_799), "9999-12-31T23:59:59");
+        assert_eq!(seconds(i64::MAX), "9999-12-31T23:59:59");
+        assert_eq!(seconds(-62_167_219_200), "0000-01-01T00:00:00");
+        assert_eq!(seconds(i64::MIN), "0000-01-01T00:00:00");
     }
 
     #[test]

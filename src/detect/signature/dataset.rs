@@ -4,15 +4,17 @@
 use super::matcher::base64_of;
 use super::rule::Compare;
 use super::settings::Settings;
+use super::state::ListedValue;
 use crate::model::Addr;
 use foldhash::HashMap;
 use foldhash::quality::FixedState;
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::hash::{BuildHasher, Hasher};
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// What the values of a list are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -41,7 +43,18 @@ pub struct Dataset {
     file: Option<PathBuf>,
     scores: bool,
     /// What its file holds; what rules add is with what all shards remember.
-    values: HashMap<Vec<u8>, u16>,
+    values: Values,
+    /// Set where a rule adds to it: then what rules added is asked, too.
+    grows: OnceLock<()>,
+}
+
+/// The values of a file with their scores: those of one size as they are, others each with memory of its own.
+#[derive(Debug, PartialEq, Eq)]
+enum Values {
+    Text(HashMap<Box<[u8]>, u16>),
+    Sixteen(HashMap<[u8; 16], u16>),
+    Twenty(HashMap<[u8; 20], u16>),
+    ThirtyTwo(HashMap<[u8; 32], u16>),
 }
 
 /// What a rule asks of a list, or changes there.
@@ -115,47 +128,132 @@ impl ValueKind {
     }
 
     /// What a buffer holds as the list has it; none where it can be no value of it.
-    fn of_buffer(self, bytes: &[u8]) -> Option<Vec<u8>> {
+    fn of_buffer(self, bytes: &[u8]) -> Option<Cow<'_, [u8]>> {
         match (self, bytes) {
             (Self::Ipv4 | Self::Ip, [a, b, c, d]) => {
-                Some(Addr::from_v4([*a, *b, *c, *d]).0.to_vec())
+                let addr = Addr::from_v4([*a, *b, *c, *d]);
+                Some(Cow::Owned(addr.0.to_vec()))
             }
-            (Self::Ip, six) if six.len() == 16 => Some(six.to_vec()),
+            (Self::Ip, six) if six.len() == 16 => Some(Cow::Borrowed(six)),
             (Self::Ipv4 | Self::Ip, _) => None,
-            (kind, bytes) if kind.size().is_none_or(|n| n == bytes.len()) => Some(bytes.to_vec()),
+            (kind, bytes) if kind.size().is_none_or(|n| n == bytes.len()) => {
+                Some(Cow::Borrowed(bytes))
+            }
             _ => None,
         }
     }
 }
 
+impl Values {
+    fn new(kind: ValueKind) -> Self {
+        match kind {
+            ValueKind::Text => Self::Text(HashMap::default()),
+            ValueKind::Md5 | ValueKind::Ipv4 | ValueKind::Ip => Self::Sixteen(HashMap::default()),
+            ValueKind::Sha1 => Self::Twenty(HashMap::default()),
+            ValueKind::Sha256 => Self::ThirtyTwo(HashMap::default()),
+        }
+    }
+
+    /// Adds a value; one of another size is none of this list.
+    fn insert(&mut self, value: &[u8], score: u16) {
+        match self {
+            Self::Text(all) => drop(all.insert(value.into(), score)),
+            Self::Sixteen(all) => insert(all, value, score),
+            Self::Twenty(all) => insert(all, value, score),
+            Self::ThirtyTwo(all) => insert(all, value, score),
+        }
+    }
+
+    fn get(&self, value: &[u8]) -> Option<u16> {
+        match self {
+            Self::Text(all) => all.get(value).copied(),
+            Self::Sixteen(all) => get(all, value),
+            Self::Twenty(all) => get(all, value),
+            Self::ThirtyTwo(all) => get(all, value),
+        }
+    }
+
+    /// Entries, how many there is room for, and bytes of one.
+    fn sizes(&self) -> [usize; 3] {
+        fn of<K>(all: &HashMap<K, u16>) -> [usize; 3] {
+            [all.len(), all.capacity(), size_of::<(K, u16)>()]
+        }
+        match self {
+            Self::Text(all) => of(all),
+            Self::Sixteen(all) => of(all),
+            Self::Twenty(all) => of(all),
+            Self::ThirtyTwo(all) => of(all),
+        }
+    }
+
+    /// Bytes that the table takes while another value comes: where it is full that is as much again twice.
+    fn table_bytes(&self) -> usize {
+        let [len, capacity, each] = self.sizes();
+        // seven eighths of the places are used, of which there are a power of two, with a byte beside each
+        let places = (capacity * 8 / 7).next_power_of_two();
+        let bytes = places * (each + 1) + TABLE_MORE_BYTES;
+        bytes * if len == capacity { 3 } else { 1 }
+    }
+
+    /// Bytes of a value beside the table: what is asked for, to the next sixteen, and as much for whoever hands memory out.
+    fn beside(&self, value: &[u8]) -> usize {
+        match self {
+            Self::Text(_) => value.len().next_multiple_of(16) + 16,
+            _ => 0,
+        }
+    }
+}
+
+fn insert<const N: usize>(all: &mut HashMap<[u8; N], u16>, value: &[u8], score: u16) {
+    if let Ok(value) = value.try_into() {
+        all.insert(value, score);
+    }
+}
+
+fn get<const N: usize>(all: &HashMap<[u8; N], u16>, value: &[u8]) -> Option<u16> {
+    let value: &[u8; N] = value.try_into().ok()?;
+    all.get(value).copied()
+}
+
 impl Dataset {
     /// The value that a buffer holds; none where it can be no value of this list.
-    pub fn value(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+    pub fn value<'a>(&self, bytes: &'a [u8]) -> Option<Cow<'a, [u8]>> {
         self.kind.of_buffer(bytes)
     }
 
     /// Whether the file of the list has a value.
     pub fn holds(&self, value: &[u8]) -> bool {
-        self.values.contains_key(value)
+        self.score(value).is_some()
     }
 
     /// The score of a value.
     pub fn score(&self, value: &[u8]) -> Option<u16> {
-        self.values.get(value).copied()
+        self.values.get(value)
+    }
+
+    /// A rule adds to it.
+    pub fn grow(&self) {
+        self.grows.get_or_init(|| ());
+    }
+
+    /// Whether a rule adds to it.
+    #[inline]
+    pub fn grows(&self) -> bool {
+        self.grows.get().is_some()
     }
 
     /// How many values the file has.
     pub fn len(&self) -> usize {
-        self.values.len()
+        self.values.sizes()[0]
     }
 
     /// Whether the file has none, or there is none.
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.len() == 0
     }
 
     /// Numbers that stand for a value of this list: of the list, and of the value.
-    pub fn key(&self, value: &[u8]) -> (u64, [u64; 4]) {
+    pub fn key(&self, value: &[u8]) -> ListedValue {
         let hash = |salt: u64, bytes: &[u8]| {
             let mut hasher = FixedState::with_seed(salt).build_hasher();
             hasher.write(bytes);
@@ -168,6 +266,12 @@ impl Dataset {
 }
 
 impl Datasets {
+    /// Bytes that lists of files take at most: those that rules are matched with, and those of the rules that are to follow.
+    pub fn memory_max(settings: &Settings) -> usize {
+        let each = usize::try_from(settings.list_bytes_max).unwrap_or(usize::MAX);
+        each.saturating_mul(2)
+    }
+
     /// The list of a name, with what its file holds.
     ///
     /// # Errors
@@ -194,7 +298,7 @@ impl Datasets {
             kind.ok_or_else(|| format!("`{name}` has no type: no rule before gives it one"))?;
         let values = match file {
             Some(file) => self.read(file, kind, scores, settings)?,
-            None => HashMap::default(),
+            None => Values::new(kind),
         };
         let made = Arc::new(Dataset {
             name: name.to_owned(),
@@ -202,6 +306,7 @@ impl Datasets {
             file: file.map(Path::to_owned),
             scores,
             values,
+            grows: OnceLock::new(),
         });
         let mut all = self.named.borrow_mut();
         all.insert(name.to_owned(), made.clone());
@@ -228,6 +333,7 @@ impl Datasets {
             file: Some(file.to_owned()),
             scores: false,
             values: self.read(file, kind, false, settings)?,
+            grows: OnceLock::new(),
         });
         self.files.borrow_mut().insert(key, made.clone());
         Ok(made)
@@ -239,46 +345,72 @@ impl Datasets {
         kind: ValueKind,
         scores: bool,
         settings: &Settings,
-    ) -> Result<HashMap<Vec<u8>, u16>, String> {
+    ) -> Result<Values, String> {
         let name = file.display();
         let fault = |e: std::io::Error| format!("{name}: {e}");
         // a pipe would keep whoever opens it waiting, and devices have no end
         if !std::fs::metadata(file).map_err(fault)?.is_file() {
             return Err(format!("{name} is no regular file"));
         }
-        let room = settings.list_bytes_max.saturating_sub(*self.bytes.borrow());
-        let mut text = vec![];
-        let opened = std::fs::File::open(file).map_err(fault)?;
-        let read = opened.take(room.saturating_add(1)).read_to_end(&mut text);
-        if read.map_err(fault)? as u64 > room {
-            return Err(format!(
-                "{name}: with it the lists have more than {} bytes (list_bytes_max)",
+        let too_long = || {
+            format!(
+                "{name}: with it the lists take more than {} bytes (list_bytes_max)",
                 settings.list_bytes_max
-            ));
-        }
-        let size = text.len() as u64;
-        let text = String::from_utf8_lossy(&text);
-        let mut values = HashMap::default();
-        for (number, line) in (1..).zip(text.lines()) {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
+            )
+        };
+        let room = settings.list_bytes_max.saturating_sub(*self.bytes.borrow());
+        let opened = std::fs::File::open(file).map_err(fault)?;
+        let mut text = BufReader::new(opened.take(room.saturating_add(1)));
+        let (mut values, mut beside, mut read) = (Values::new(kind), 0, 0);
+        let mut line = vec![];
+        for number in 1.. {
+            line.clear();
+            let n = (&mut text).take(LINE_MAX).read_until(b'\n', &mut line);
+            match n.map_err(fault)? as u64 {
+                0 => break,
+                n => read += n,
             }
-            let (value, score) = match (scores, line.rsplit_once(',')) {
-                (false, _) => (line.split(',').next().unwrap_or(line), Some(0)),
-                (true, Some((value, score))) => (value, score.trim().parse().ok()),
-                (true, None) => (line, None),
-            };
-            let made = kind.read(value.trim()).zip(score);
+            if read > room {
+                return Err(too_long());
+            }
             // the text stays out of it: rules of somebody else may name any file
-            let (value, score) =
-                made.ok_or_else(|| format!("{name}:{number} is no value of this list"))?;
-            values.insert(value, score);
+            let made = value_of(&line, kind, scores);
+            let made = made.map_err(|()| format!("{name}:{number} is no value of this list"))?;
+            let Some((value, score)) = made else { continue };
+            beside += values.beside(&value);
+            if (values.table_bytes() + beside) as u64 > room {
+                return Err(too_long());
+            }
+            values.insert(&value, score);
         }
-        *self.bytes.borrow_mut() += size;
+        let memory = values.table_bytes() + beside;
+        *self.bytes.borrow_mut() += read.max(memory as u64).min(room);
         Ok(values)
     }
 }
+
+/// The value of a line, and its score; none of an empty line or a comment.
+fn value_of(line: &[u8], kind: ValueKind, scores: bool) -> Result<Option<(Vec<u8>, u16)>, ()> {
+    if line.len() as u64 >= LINE_MAX && !line.ends_with(b"\n") {
+        return Err(());
+    }
+    let text = String::from_utf8_lossy(line);
+    let text = text.trim();
+    if text.is_empty() || text.starts_with('#') {
+        return Ok(None);
+    }
+    let (value, score) = match (scores, text.rsplit_once(',')) {
+        (false, _) => (text.split(',').next().unwrap_or(text), Some(0)),
+        (true, Some((value, score))) => (value, score.trim().parse().ok()),
+        (true, None) => (text, None),
+    };
+    kind.read(value.trim()).zip(score).map(Some).ok_or(())
+}
+
+/// Bytes of a line of a file.
+const LINE_MAX: u64 = 1 << 16;
+/// What a table takes beside its places.
+const TABLE_MORE_BYTES: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -287,7 +419,7 @@ mod tests {
     #[test]
     fn values_are_as_files_write_them_and_buffers_hold_them() {
         let abc = ValueKind::Text.read("YWJj").unwrap();
-        assert_eq!(ValueKind::Text.of_buffer(b"abc"), Some(abc));
+        assert_eq!(ValueKind::Text.of_buffer(b"abc").as_deref(), Some(&*abc));
         let digest = "00112233445566778899aabbccddeeff";
         let read = ValueKind::Md5.read(&format!("{digest}  a.exe"));
         assert_eq!(read.as_ref().map(|d| d[1]), Some(0x11));
@@ -300,7 +432,8 @@ mod tests {
         assert_eq!(ValueKind::Md5.read(&format!("+1{}", &digest[2..])), None);
         assert_eq!(ValueKind::Md5.of_buffer(b"abc"), None);
         let four = ValueKind::Ip.read("192.0.2.1");
-        assert_eq!(four, ValueKind::Ip.of_buffer(&[192, 0, 2, 1]));
+        let buffer = ValueKind::Ip.of_buffer(&[192, 0, 2, 1]);
+        assert_eq!(four.as_deref(), buffer.as_deref());
         assert_eq!(four, ValueKind::Ipv4.read("192.0.2.1"));
         assert_eq!(ValueKind::Ipv4.read("2001:db8::1"), None);
         assert_eq!(ValueKind::Ipv4.of_buffer(&[0; 16]), None);
@@ -321,13 +454,13 @@ mod tests {
         };
         std::fs::write(&path, "# list\n00112233445566778899aabbccddeeff  a.exe\n")
             .expect("written");
-        assert_eq!(read(&path, 100).map(|d| d.len()), Ok(1));
+        assert_eq!(read(&path, 1_000).map(|d| d.len()), Ok(1));
         let said = read(&path, 40).expect_err("too long");
         assert!(said.contains("list_bytes_max"), "{said}");
         let said = read(Path::new("/dev/zero"), 1 << 40).expect_err("no file");
         assert!(said.contains("no regular file"), "{said}");
         std::fs::write(&path, "root:secret\n").expect("written");
-        let said = read(&path, 100).expect_err("no digest");
+        let said = read(&path, 1_000).expect_err("no digest");
         assert!(!said.contains("secret"), "{said}");
         let (lists, settings) = (Datasets::default(), Settings::default());
         std::fs::write(&path, "10.0.0.1,5\n").expect("written");
@@ -340,5 +473,46 @@ mod tests {
         );
         assert!(named(Some(ValueKind::Text), None, true).is_err());
         assert!(named(None, Some(Path::new("other")), true).is_err());
+    }
+
+    /// Short values take more in memory than in a file, long ones less: what is more counts.
+    #[test]
+    fn lists_take_no_more_memory_than_they_may() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("list");
+        let digests: String = (0..3_000).map(|n| format!("{n:064x}\n")).collect();
+        let short: String = (0..3_000)
+            .map(|n: u32| {
+                let mut text = String::new();
+                crate::detect::base64::encode(&n.to_be_bytes()[2..], &mut text);
+                text + "\n"
+            })
+            .collect();
+        for (kind, text) in [(ValueKind::Sha256, digests), (ValueKind::Text, short)] {
+            std::fs::write(&path, &text).expect("written");
+            let mut loads = 0;
+            for list_bytes_max in (0..40).map(|n| 20_000 + 20_000 * n) {
+                let settings = Settings {
+                    list_bytes_max,
+                    ..Settings::default()
+                };
+                let lists = Datasets::default();
+                let Ok(list) = lists.digests(&path, kind, &settings) else {
+                    assert_eq!(loads, 0, "what fits once fits where there is more room");
+                    continue;
+                };
+                loads += 1;
+                assert_eq!(list.len(), 3_000);
+                let [_, capacity, each] = list.values.sizes();
+                let apart = match &list.values {
+                    Values::Text(all) => all.keys().map(|k| k.len()).sum(),
+                    _ => 0,
+                };
+                assert!((capacity * each + apart) as u64 <= list_bytes_max);
+                assert!((capacity * each + apart) as u64 <= *lists.bytes.borrow());
+                assert!(*lists.bytes.borrow() <= list_bytes_max);
+            }
+            assert!((1..40).contains(&loads), "{kind:?}: {loads}");
+        }
     }
 }

@@ -44,10 +44,19 @@ pub struct HitCounts {
 /// A rule, and between whom: who asked first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Key {
+    what: What,
     gid: u32,
     sid: u32,
     client: Addr,
     server: Addr,
+}
+
+/// What an incident is about: a rule that hits, octets with two readings, a rule that is not tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    Hit,
+    Conflict,
+    Demotion,
 }
 
 #[derive(Debug)]
@@ -109,6 +118,7 @@ impl Hits {
             _ => (src, dst),
         };
         let key = Key {
+            what: What::Conflict,
             gid: 0,
             sid: 0,
             client,
@@ -254,6 +264,7 @@ impl Key {
             _ => (src, dst),
         };
         Key {
+            what: What::Hit,
             gid: rule.gid,
             sid: rule.sid,
             client,
@@ -264,12 +275,17 @@ impl Key {
     /// From what the incident is: FNV-1a with 64 bits (Fowler, Noll and Vo).
     fn id(&self, first_ms: i64) -> u64 {
         let Key {
+            what,
             gid,
             sid,
             client,
             server,
         } = self;
-        let text = format!("signature|{gid}:{sid}|{client}|{server}|{first_ms}");
+        let what = match what {
+            What::Hit | What::Conflict => "signature",
+            What::Demotion => "demotion",
+        };
+        let text = format!("{what}|{gid}:{sid}|{client}|{server}|{first_ms}");
         let step = |h: u64, b: u8| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3);
         text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
     }

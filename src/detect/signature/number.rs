@@ -60,6 +60,11 @@ impl Number {
         }
     }
 
+    /// Whether it holds for all numbers from one on, and for none below.
+    pub fn is_floor(self) -> bool {
+        matches!(self, Self::Greater(_) | Self::AtLeast(_))
+    }
+
     /// The largest number that it holds for, if there is one.
     pub fn highest(self) -> Option<u64> {
         match self {

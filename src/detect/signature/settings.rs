@@ -32,9 +32,11 @@ pub struct Settings {
     pub variables_max: usize,
     /// Steps that confirming one rule on one buffer may take before it is given up and counted.
     pub match_steps_max: u32,
-    /// Bits of hosts, windows of thresholds and values that rules add to lists, for all rules; past it those that end first go, counted.
+    /// Bits of hosts and windows of thresholds, for all rules; past it those that end first go, counted.
     pub state_entries_max: usize,
-    /// Bytes of all files with lists of values (`dataset`, `datarep`, `filemd5` and its kin) together.
+    /// Values that rules add to lists (`dataset:set`), of all lists; past it those that were added first go, counted.
+    pub list_entries_max: usize,
+    /// Bytes of all lists of values in files (`dataset`, `datarep`, `filemd5` and its kin) together, in the file or in memory, whichever is more.
     pub list_bytes_max: u64,
 }
 
@@ -54,6 +56,7 @@ impl Default for Settings {
             variables_max: 64,
             match_steps_max: 10_000,
             state_entries_max: 131_072,
+            list_entries_max: 131_072,
             list_bytes_max: 64 << 20,
         }
     }
@@ -81,6 +84,11 @@ pub struct EngineSettings {
     pub body_bytes_max: usize,
     /// Bytes of a body after which rules are tried before it is whole.
     pub body_step_bytes: usize,
+    /// Bytes of a message that is waited for; what is longer is not read, counted. Default 2,097,152.
+    pub message_bytes_max: usize,
+    /// Files, calls, requests and the like that are kept of a conversation until what belongs to them comes (count of each kind); past it the
+    /// oldest goes, counted. Default 128.
+    pub talk_items_max: usize,
     /// Bytes of payload that an alert keeps.
     pub alert_bytes_max: usize,
     /// Work that confirming rules on one packet, part of a stream or transaction may be; rules past it are not tried on it, counted. A
@@ -104,6 +112,8 @@ impl Default for EngineSettings {
             talk_bytes_max: 512 << 20,
             body_bytes_max: 100 << 10,
             body_step_bytes: 32 << 10,
+            message_bytes_max: 2 << 20,
+            talk_items_max: 128,
             alert_bytes_max: 4_096,
             look_work_max: 2_000_000,
             rule_work_max: 20_000_000,
@@ -213,6 +223,7 @@ impl LiveSettings {
             ("limits.match_steps_max", self.limits.match_steps_max.into()),
             ("engine.flows_max", self.engine.flows_max as u64),
             ("engine.chunk_bytes", self.engine.chunk_bytes as u64),
+            ("engine.talk_items_max", self.engine.talk_items_max as u64),
             ("pcaps_max", self.pcaps_max as u64),
         ];
         let zero = least.iter().filter(|(_, n)| *n == 0);

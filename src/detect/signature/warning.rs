@@ -273,22 +273,22 @@ fn relative_name(step: &Step) -> Option<String> {
 const PREFILTER_MIN: usize = 3;
 /// Of what parsers tell there is less to look at.
 const BUFFER_PREFILTER_MIN: usize = 2;
-/// Events that are raised.
+/// Events of applications that are raised.
 #[rustfmt::skip]
-const RAISED: &[&str] = &[
+pub(super) const RAISED: &[&str] = &[
     "http.request_auth_unrecognized", "http.request_line_leading_whitespace", "http.method_delim_non_compliant",
     "http.uri_delim_non_compliant", "http.missing_host_header", "http.host_header_ambiguous",
     "http.request_header_host_invalid", "http.request_uri_host_invalid", 
     "http.unable_to_match_response_to_request", "http.response_invalid_protocol", "http.response_invalid_status",
     "http.response_chunked_old_proto", "http.response_abnormal_transfer_encoding", "http.response_multipart_byteranges",
-    "http.request_field_missing_colon", "http.request_header_repetition", "http.invalid_request_field_folding",
+    "http.request_field_missing_colon", "http.invalid_request_field_folding",
     "http.invalid_content_length_field_in_request", "http.duplicate_content_length_field_in_request",
-    "http.response_field_missing_colon", "http.response_header_repetition", "http.invalid_response_field_folding",
+    "http.response_field_missing_colon", "http.invalid_response_field_folding",
     "http.invalid_content_length_field_in_response", "http.duplicate_content_length_field_in_response",
     "modbus.invalid_protocol_id", "modbus.invalid_length", "modbus.invalid_function_code", "modbus.invalid_exception_code",
-    "dhcp.truncated_options", "dhcp.malformed_options", "dns.z_flag_set", "dns.invalid_opcode", "dns.not_request", "dns.not_response",
+    "dhcp.truncated_options", "dns.z_flag_set", "dns.invalid_opcode", "dns.not_request", "dns.not_response",
     "dns.malformed_data", "ftp.request_command_too_long", "ftp.response_command_too_long", "krb5.weak_encryption",
-    "mqtt.double_connect", "mqtt.missing_connect",
+    "mqtt.double_connect",
 ];
 /// Buffers that no parser fills.
 pub(super) const UNTOLD: &[&str] = &[

@@ -235,7 +235,7 @@ pub(super) fn trimmed(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// The three parts of a start line; several blanks between them count as one, as most servers read them.
+/// The three parts of a start line; blanks before it count for nothing and several between them as one, as most servers read them.
 fn words_of(line: &[u8]) -> [&[u8]; 3] {
     let cut = |text: &'_ [u8]| -> (usize, usize) {
         let end = text.iter().position(|b| b" \t".contains(b));

@@ -387,6 +387,24 @@ fn sessions() -> Vec<Attack> {
             |s| guesses(s, 22, 110, 720_000, (22, 3_700)),
         ),
         attack(
+            "SSH guesses of a program that rests between them, from inside",
+            "brute_force",
+            INSIDE,
+            true,
+            |s| {
+                for n in 0..60 {
+                    let jitter = s.dice.within(0, 60) as u64;
+                    tcp(
+                        s,
+                        STRIKE_MS + 3_000 * n,
+                        (INSIDE, SERVER, 22),
+                        (15, 2_600 + jitter),
+                        200,
+                    );
+                }
+            },
+        ),
+        attack(
             "SSH guesses at 30 hosts in turn, from inside",
             "password_spray",
             INSIDE,

@@ -2,11 +2,12 @@
 //!
 //! By rows: SSHCure's phases (Hofstede and others, 2014) take sessions of 11 to 51 packets as guesses, Zeek tells 30 in half an hour,
 //! Plixer goes by fewer than 25 packets. Here nine sessions of a login's shape within five minutes whose bytes are alike are guesses where they follow each
-//! other as soon as one is over, for what asks a server again and again (git, files, checks) rests longer than it works, or where they are of a closer shape: of a server
-//! that takes its time to refuse, and has nothing to say. Slow ones are
-//! told by 30 in half an hour or 100 in a day of a closer shape, and a source that tries many hosts by these. A session after guesses that is much
-//! longer, or that the server says yes to, is a guess that was right. Services whose clients open short sessions all
-//! day long (databases, directories, mail, the web) cannot be judged so, and are judged by refusals alone, which packets tell.
+//! other as soon as one is over, or where they are of a closer shape: of a server that takes its time to refuse, and has nothing to say; and so are
+//! twice as many small ones within some seconds of each other. What asks a server again and again (git, files, checks) rests longer than it works, and
+//! is answered with more than a refusal. Slow ones are told by 30 in
+//! half an hour or 100 in a day of the closer shape, and a source that tries many hosts by these. A session after guesses that is much
+//! longer, or that the server says yes to, is a guess that was right. Services whose clients open short sessions all day long (databases,
+//! directories, mail, the web) cannot be judged so, and are judged by refusals alone, which packets tell.
 
 mod pair;
 mod shape;
@@ -111,7 +112,8 @@ impl BruteForce {
             return;
         }
         let closely = shape.fits_closely(f, comes_in, pair.both_ways());
-        pair.add(ctx, f, closely);
+        let small = shape.is_small(f) && (f.metered || comes_in);
+        pair.add(ctx, f, small, closely);
         // hosts inside have short sessions with many servers of files
         if closely
             && (comes_in || shape.times == 1)
@@ -181,7 +183,7 @@ impl BruteForce {
         let wanted = ctx.settings.brute_force.sessions_unknown_port;
         let key = (f.src, f.dst, f.dst_port);
         if let Some(pair) = self.pairs.entry(ctx.keyed, &key) {
-            pair.add(ctx, f, false);
+            pair.add(ctx, f, false, false);
             pair.judge_alike(ctx, f, wanted);
         }
     }

@@ -25,6 +25,8 @@ pub(super) struct Pair {
     /// Of rows that are each one direction: bytes of sessions that are over, and of what answered them.
     there: u64,
     back: u64,
+    /// Small sessions within five minutes, where both directions were seen or a stranger comes in.
+    small: Tally,
     /// Sessions that can hardly be anything but guesses, within half an hour and within a day.
     close: Tally,
     day: Tally,
@@ -58,7 +60,7 @@ kept!(Session {
     closely
 });
 kept!(Tally { began_ms, n });
-kept!(Pair { ring, n, last_ms, refused, refused_first_ms, granted_ms, aside, data, there, back, close, day, told_first_ms; handle, succeeded });
+kept!(Pair { ring, n, last_ms, refused, refused_first_ms, granted_ms, aside, data, there, back, small, close, day, told_first_ms; handle, succeeded });
 
 impl Tally {
     fn add(&mut self, at_ms: i64, window_ms: i64) {
@@ -97,8 +99,8 @@ impl Held for Pair {
 }
 
 impl Pair {
-    /// Adds a session; `closely` where it can hardly be anything but a guess.
-    pub fn add(&mut self, ctx: &Ctx<'_>, f: &FlowSeen, closely: bool) {
+    /// Adds a session; `small` where it is no more than a login, `closely` where it can hardly be anything but a guess.
+    pub fn add(&mut self, ctx: &Ctx<'_>, f: &FlowSeen, small: bool, closely: bool) {
         self.forget_old(ctx);
         self.last_ms = ctx.now_ms;
         let session = Session {
@@ -119,6 +121,9 @@ impl Pair {
             }
         }
         self.n = self.n.saturating_add(1);
+        if small {
+            self.small.add(f.start_ms, WINDOW_MS);
+        }
         if closely {
             self.close.add(f.start_ms, SLOW_MS);
             self.day.add(f.start_ms, DAY_MS);
@@ -177,12 +182,13 @@ impl Pair {
     }
 
     /// Whether sessions that began since follow each other closely, or run side by side: what works rests for longer. Who guesses may rest, too, so
-    /// that as many that can hardly be anything but guesses are enough.
+    /// that as many that can hardly be anything but guesses are enough, or twice as many small ones with short pauses.
     fn is_busy(&self, since_ms: i64, wanted: u32) -> bool {
         let closely = self.since(since_ms).filter(|s| s.closely).count();
         if closely as u32 >= wanted {
             return true;
         }
+        let small = self.small.of(since_ms.saturating_add(WINDOW_MS), WINDOW_MS);
         let mut all: Vec<(i64, i64)> = self
             .since(since_ms)
             .map(|s| (s.start_ms, s.life_ms))
@@ -191,7 +197,9 @@ impl Pair {
         let pauses = all.windows(2).map(|w| w[1].0 - w[0].0);
         let idle = all.windows(2).map(|w| w[1].0 - w[0].0 - w[0].1);
         match (median(pauses.collect()), median(idle.collect())) {
-            (Some(pause), Some(idle)) => idle * 2 <= pause,
+            (Some(pause), Some(idle)) => {
+                idle * 2 <= pause || small / 2 >= wanted && pause <= SHORT_MS
+            }
             _ => false,
         }
     }
@@ -453,6 +461,7 @@ pub(super) const RING: usize = 32;
 const ASIDE: usize = 8;
 const WINDOW_MS: i64 = 300_000;
 const FORGET_MS: i64 = 600_000;
+const SHORT_MS: i64 = 8_000;
 const SLOW_MS: i64 = 1_800_000;
 const DAY_MS: i64 = 86_400_000;
 /// A reply may be seen a little before or after the row that it belongs to.

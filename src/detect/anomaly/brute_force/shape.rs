@@ -48,7 +48,7 @@ impl Shape {
         (self.packets.0..=self.packets.1).contains(&f.packets)
             && f.bytes <= self.bytes_max
             && f.life_ms() <= LIFE_MAX_MS
-            && (stranger || !f.metered || self.answers_little(f.bytes, f.back_bytes, (5, 4)))
+            && (stranger || !f.metered || self.answers_little(f.bytes, f.back_bytes, (3, 2)))
     }
 
     /// Whether it hardly can be anything else: small for a login, of a server that took its time to refuse, and that had nothing to say. Of who
@@ -63,6 +63,13 @@ impl Shape {
             && f.bytes <= self.bytes_max * 5 / 9
             && f.life_ms() >= REFUSED_MS
             && (stranger || self.answers_little(there, back, (9, 10)))
+    }
+
+    /// Whether a session is as small as a login that failed at once.
+    pub fn is_small(&self, f: &FlowSeen) -> bool {
+        f.packets <= self.packets.1 / 2
+            && f.bytes <= self.bytes_max * 5 / 9
+            && (!f.metered || self.answers_little(f.bytes, f.back_bytes, (1, 1)))
     }
 
     /// A server that let nobody in has nothing to say: what comes back from SSH is less than what is sent (3.1 to 3.7 kB of one guess). Once somebody

@@ -35,6 +35,8 @@ pub struct Alert {
     pub icmp: Option<(u8, u8)>,
     /// The application protocol; empty where it is not known.
     pub application: &'static str,
+    /// That which it was before it changed to another one.
+    pub(super) was: &'static str,
     /// The conversation: the same wherever it is computed.
     pub flow: Option<u64>,
     /// Direction: 0 to the server, 1 to the client.
@@ -93,7 +95,7 @@ impl Alert {
             _ => (ends[0], ends[1]),
         };
         let side = self.direction.unwrap_or(0).min(1);
-        let rule = self.rule();
+        let (rule, was) = (self.rule(), self.was);
         let counters = self.counts.map(|c| eve::FlowCounters {
             packets: (c.packets[0], c.packets[1]),
             bytes: (c.bytes[0], c.bytes[1]),
@@ -125,6 +127,7 @@ impl Alert {
             app: said::app(self.application, &self.said, side),
             files: said::files(&self.said[side], self.transaction),
             app_proto: (!self.application.is_empty()).then_some(self.application),
+            app_proto_orig: (!was.is_empty() && was != self.application).then_some(was),
             to_server: self.direction.map(|d| d == 0),
             flow: counters,
             payload: &self.payload,

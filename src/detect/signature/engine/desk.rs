@@ -30,7 +30,7 @@ pub(super) struct Desk {
     list: Vec<u32>,
     /// Rules of the list that matched.
     found: Vec<u32>,
-    trial: Trial,
+    pub trial: Trial,
     hits: Vec<Hit>,
     pub alerts: Vec<Alert>,
     alert_bytes_max: usize,
@@ -465,6 +465,7 @@ impl Desk {
         if held == Held::GivenUp {
             tally.one(Outcome::RulesGivenUp);
         }
+        self.trial.count_evicted(tally);
         held
     }
 
@@ -520,6 +521,7 @@ impl Desk {
             matches: self.trial.matches(&c.rule),
             is_ambiguous: self.first.is_some(),
             carried: Carried::default(),
+            was: "",
         };
         self.hits.push(Hit {
             rule: n,
@@ -570,6 +572,7 @@ impl Desk {
             if let Some(flow) = flow.as_deref() {
                 hit.alert.bits = flow.state.bits().to_vec();
                 hit.alert.counters = flow.state.counters().to_vec();
+                hit.alert.was = flow.talk.as_ref().map_or("", |t| t.was());
             }
             hit.alert.carried = match (p, flow.as_deref()) {
                 (Some(p), _) => Carried::of(p),

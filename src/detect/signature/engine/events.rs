@@ -83,7 +83,7 @@ fn broken_ipv4(packet: &[u8], say: &mut impl FnMut(&'static str)) {
 
 fn broken_ipv6(packet: &[u8], say: &mut impl FnMut(&'static str)) {
     let Some(head) = packet.first_chunk::<40>() else {
-        return say("decoder.ipv6.pkt_too_small");
+        return;
     };
     let len = usize::from(u16::from_be_bytes([head[4], head[5]]));
     match head[0] >> 4 {
@@ -129,8 +129,9 @@ fn ipv4_options(options: &[u8], say: &mut impl FnMut(&'static str)) {
             }
             _ => {}
         }
+        // nothing is said of a kind without a length
         let Some(&len) = tail.first() else {
-            return say("decoder.ipv4.opt_invalid");
+            return;
         };
         let len = usize::from(len);
         let Some(option) = rest.get(..len).filter(|_| len >= 2) else {
@@ -164,10 +165,21 @@ fn option_fault(kind: u8, option: &[u8]) -> Option<&'static str> {
                 None => Some("decoder.ipv4.opt_invalid_len"),
             };
         }
-        68 => option.len() >= 4,
+        // time stamps: a pointer of at least 5, behind whole ones, which have addresses with them by their flag
+        68 => {
+            let (Some(pointer), Some(flag), true) =
+                (option.get(2), option.get(3), option.len() > 4)
+            else {
+                return Some("decoder.ipv4.opt_invalid_len");
+            };
+            let each = if flag & 3 == 0 { 4 } else { 8 };
+            let fits = *pointer >= 5 && usize::from(*pointer) <= option.len() + 1;
+            let is_whole = fits && (*pointer - 5).is_multiple_of(each);
+            return (!is_whole).then_some("decoder.ipv4.opt_malformed");
+        }
         25 => option.len() == 8,
         136 | 148 => option.len() == 4,
-        130 => option.len() == 11,
+        130 => option.len() >= 3,
         _ => true,
     };
     (!is_sound).then_some("decoder.ipv4.opt_invalid_len")
@@ -178,13 +190,16 @@ fn icmpv4(segment: &[u8], say: &mut impl FnMut(&'static str)) {
         return say("decoder.icmpv4.pkt_too_small");
     };
     let (kind, code) = (head[0], head[1]);
+    // times are behind the number of the message (RFC 792)
+    if matches!(kind, 13 | 14) && segment.len() < 20 {
+        say("decoder.icmpv4.ipv4_trunc_pkt");
+    }
     let known = match kind {
-        0 | 4 | 8 | 10 | 13..=18 => code == 0,
+        0 | 4 | 8 | 12..=18 => code == 0,
         3 => code <= 15,
         5 => code <= 3,
-        9 => matches!(code, 0 | 16),
+        9 => true,
         11 => code <= 1,
-        12 => code <= 2,
         _ => return say("decoder.icmpv4.unknown_type"),
     };
     if !known {
@@ -193,7 +208,8 @@ fn icmpv4(segment: &[u8], say: &mut impl FnMut(&'static str)) {
     if matches!(kind, 3 | 4 | 5 | 11 | 12) {
         // the start of the packet that it is about
         match segment.get(8..) {
-            Some([]) | None => {}
+            Some([]) | None if kind != 4 => {}
+            None => {}
             Some(inner) if inner.len() < 20 => say("decoder.icmpv4.ipv4_trunc_pkt"),
             Some(inner) if inner[0] >> 4 != 4 => say("decoder.icmpv4.ipv4_unknown_ver"),
             Some(_) => {}
@@ -216,7 +232,7 @@ fn icmpv6(segment: &[u8], hops: u8, say: &mut impl FnMut(&'static str)) {
             code == 0
         }
         3 => code <= 1,
-        4 => code <= 10,
+        4 => code <= 2,
         138 => matches!(code, 0 | 1 | 255),
         139 | 140 => code <= 2,
         100 | 101 | 200 | 201 => return say("decoder.icmpv6.experimentation_type"),
@@ -309,6 +325,7 @@ fn ipv6(p: &PacketView<'_>, packet: &[u8], say: &mut impl FnMut(&'static str)) -
     let mut chain = Chain {
         rest: packet.get(40..end.max(40)).unwrap_or_default(),
         seen: 0,
+        is_cut: false,
     };
     let mut next = head[6];
     for _ in 0..HEADERS_MAX {
@@ -317,7 +334,7 @@ fn ipv6(p: &PacketView<'_>, packet: &[u8], say: &mut impl FnMut(&'static str)) -
             None => break,
         }
     }
-    true
+    !chain.is_cut
 }
 
 /// What follows of a chain of extension headers.
@@ -325,6 +342,8 @@ struct Chain<'a> {
     rest: &'a [u8],
     /// Headers that were there, a bit each; those of options for the destination may be there twice.
     seen: u8,
+    /// It ends within a header: what should be behind it is not looked at.
+    is_cut: bool,
 }
 
 impl Chain<'_> {
@@ -344,6 +363,7 @@ impl Chain<'_> {
         }
         if rest.len() < 2 {
             if matches!(kind, 0 | 43 | 44 | 51 | 60) {
+                self.is_cut = true;
                 say("decoder.ipv6.trunc_exthdr");
             }
             return None;
@@ -358,6 +378,7 @@ impl Chain<'_> {
             }
         };
         let Some((header, tail)) = rest.split_at_checked(size) else {
+            self.is_cut = true;
             say("decoder.ipv6.trunc_exthdr");
             return None;
         };
@@ -391,10 +412,7 @@ impl Chain<'_> {
                     say("decoder.ipv6.exthdr_ah_res_not_null");
                 }
             }
-            _ => {
-                self.once(64, "decoder.ipv6.exthdr_dupl_eh", say);
-                return None;
-            }
+            _ => return None,
         }
         Some(header[0])
     }
@@ -447,23 +465,18 @@ fn options(bytes: &[u8], names: [&'static str; 2], say: &mut impl FnMut(&'static
             continue;
         }
         let Some((&len, tail)) = tail.split_first() else {
-            say("decoder.ipv6.exthdr_invalid_optlen");
-            break;
+            return say("decoder.ipv6.exthdr_invalid_optlen");
         };
         let len = usize::from(len);
         if len > tail.len() {
-            say("decoder.ipv6.exthdr_invalid_optlen");
-            break;
+            return say("decoder.ipv6.exthdr_invalid_optlen");
         }
         match (kind, len) {
             (1, 0) => say("decoder.ipv6.zero_len_padn"),
             (1, _) => {}
             // router alert, jumbo payload, home address
             (5, 2) | (0xc2, 4) | (0xc9, 16) => others += 1,
-            (5 | 0xc2 | 0xc9, _) => {
-                others += 1;
-                say("decoder.ipv6.exthdr_invalid_optlen");
-            }
+            (5 | 0xc2 | 0xc9, _) => return say("decoder.ipv6.exthdr_invalid_optlen"),
             _ => {
                 others += 1;
                 say(names[0]);
@@ -489,7 +502,8 @@ const KNOWN_OPTIONS: &[u8] = &[7, 25, 68, 130, 131, 134, 136, 137, 148];
 /// Octets that a packet may have.
 const PACKET_MAX: u32 = 65_535;
 const HEADERS_MAX: usize = 32;
-const VLANS_MAX: usize = 3;
+/// Tags of VLANs before a packet.
+pub(super) const VLANS_MAX: usize = 3;
 
 /// What this file raises.
 #[rustfmt::skip]
@@ -503,10 +517,10 @@ pub(in super::super) const RAISED: &[&str] = &[
     "decoder.icmpv6.unassigned_type", "decoder.icmpv6.unknown_code", "decoder.icmpv6.ipv6_trunc_pkt",
     "decoder.icmpv6.ipv6_unknown_version", "decoder.tcp.pkt_too_small", "decoder.tcp.hlen_too_small", "decoder.tcp.invalid_optlen",
     "decoder.tcp.opt_invalid_len", "decoder.tcp.opt_duplicate", "decoder.udp.hlen_too_small", "decoder.udp.pkt_too_small", "decoder.udp.len_invalid",
-    "decoder.ipv6.pkt_too_small", "decoder.ipv6.trunc_pkt", "decoder.ipv6.wrong_ip_version", "decoder.ipv6.data_after_none_header",
+    "decoder.ipv6.trunc_pkt", "decoder.ipv6.wrong_ip_version", "decoder.ipv6.data_after_none_header",
     "decoder.ipv6.trunc_exthdr", "decoder.ipv6.icmpv4", "decoder.ipv6.unknown_next_header", "decoder.ipv6.exthdr_dupl_hh",
     "decoder.ipv6.exthdr_dupl_dh", "decoder.ipv6.exthdr_dupl_rh", "decoder.ipv6.rh_type_0", "decoder.ipv6.exthdr_dupl_fh",
-    "decoder.ipv6.exthdr_dupl_ah", "decoder.ipv6.exthdr_ah_res_not_null", "decoder.ipv6.exthdr_dupl_eh",
+    "decoder.ipv6.exthdr_dupl_ah", "decoder.ipv6.exthdr_ah_res_not_null",
     "decoder.ipv6.fh_non_zero_reserved_field", "decoder.ipv6.exthdr_useless_fh", "decoder.ipv6.frag_invalid_length",
     "decoder.ipv4.frag_pkt_too_large", "decoder.ipv6.frag_pkt_too_large", "decoder.ipv4.frag_overlap", "decoder.ipv6.frag_overlap",
     "decoder.ipv6.exthdr_invalid_optlen", "decoder.ipv6.zero_len_padn", "decoder.ipv6.hopopts_unknown_opt",

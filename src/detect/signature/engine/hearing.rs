@@ -26,7 +26,7 @@ impl Hearing<'_> {
     pub fn piece(&mut self, flow: &mut Flow, piece: &Piece<'_>, time_ns: i64, tally: &mut Tally) {
         let half = usize::from(piece.half);
         flow.counts.stream[half] += piece.bytes.len() as u64;
-        if piece.gap > 0 {
+        if piece.gap > 0 && !matches!(flow.heard, "" | "failed") {
             self.odd.push("stream.reassembly_seq_gap");
         }
         let keeps = !flow.is_encrypted && self.program.looks_at_stream(half, flow.ports(half));

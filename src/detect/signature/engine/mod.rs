@@ -20,6 +20,7 @@ mod hearing;
 mod hyperscan;
 mod keep;
 mod kinds;
+mod listed;
 mod maker;
 mod odd;
 mod other;
@@ -143,6 +144,7 @@ impl Engine {
         flows
             .saturating_add(settings.raw_bytes_max)
             .saturating_add(settings.talk_bytes_max)
+            .saturating_add(Spare::BYTES_MAX)
     }
 
     /// What was raised since this was asked last, in order.
@@ -218,6 +220,7 @@ impl Engine {
     pub fn finish(&mut self, tally: &mut Tally) {
         let over = self.flows.over(None);
         self.end_all(&over, tally);
+        self.reading.desk.trial.count_evicted(tally);
     }
 
     /// Conversations are over, in this order; what a later one needs is called for.
@@ -493,7 +496,7 @@ impl Reading {
         );
         let cut = hearing.cut;
         self.look_at_cut(flow, c, cut, tally);
-        self.found_others(flow, c);
+        self.found_others(flow, c, p.payload_len);
     }
 
     /// No more of a half comes.

@@ -50,7 +50,13 @@ impl Reading {
         }
         let mut odd = std::mem::take(&mut self.odd);
         events::of_packet(p, &mut |event| odd.push(event));
-        if odd.iter().any(|e| e.ends_with(".trunc_pkt")) {
+        // Suricata follows three tags and no more
+        let is_deep = p.envelope.vlans.as_slice().len() > events::VLANS_MAX;
+        if is_deep {
+            odd.clear();
+            odd.push("decoder.vlan.too_many_layers");
+        }
+        if is_deep || odd.iter().any(|e| e.ends_with(".trunc_pkt")) {
             // Suricata reads nothing else of it, not even its addresses
             let nothing = no_packet(p.bytes, p.envelope, (p.time_ns, p.frame));
             self.desk.raised(&nothing, None, &odd, tally);

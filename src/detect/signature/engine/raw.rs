@@ -53,6 +53,10 @@ impl<'a> Chunk<'a> {
 pub(super) struct Spare([Vec<Vec<u8>>; SIZES.len()]);
 
 impl Spare {
+    /// Bytes that it keeps at most.
+    pub const BYTES_MAX: usize =
+        SPARE_MAX * (SIZES[0] + SIZES[1] + SIZES[2] + SIZES.len() * size_of::<Vec<u8>>());
+
     /// Makes room for so many bytes more.
     #[inline]
     fn fit(&mut self, bytes: &mut Vec<u8>, more: usize) {
@@ -273,6 +277,25 @@ mod tests {
         raw.push(3_000, 0, &[2; 100], &mut spare);
         assert_eq!((raw.room(), raw.chunk().bytes.len()), (SIZES[1], 1_100));
         assert_eq!(spared(&spare), [1, 0, 1]);
+    }
+
+    #[test]
+    fn what_is_kept_for_others_has_an_end() {
+        let mut spare = Spare::default();
+        for size in SIZES {
+            for _ in 0..SPARE_MAX + 10 {
+                let bytes = Vec::with_capacity(size);
+                spare.keep(bytes);
+            }
+        }
+        let lists = spare.0.iter();
+        let held = lists.map(|l| {
+            let chunks = l.iter().map(Vec::capacity).sum::<usize>();
+            chunks + l.capacity() * size_of::<Vec<u8>>()
+        });
+        let held = held.sum::<usize>();
+        assert!(held <= Spare::BYTES_MAX, "{held}");
+        assert_eq!(spared(&spare), [SPARE_MAX; 3]);
     }
 
     fn spared(spare: &Spare) -> [usize; 3] {

@@ -72,6 +72,9 @@ fn told(unit: &Unit) -> Said {
     };
     said.texts
         .extend(version.map(|v| ("tls.version", v.as_bytes().to_vec())));
+    let result = unit.words("rfb.secresult").next();
+    said.texts
+        .extend(result.map(|r| ("rfb.secresult", r.as_bytes().to_vec())));
     said.texts.extend(unit.tells().iter().cloned());
     said.digests = unit.parts("filemd5").map(<[u8]>::to_vec).collect();
     said.body_bytes = unit.body_bytes;
@@ -124,6 +127,14 @@ pub(super) fn app<'a>(application: &str, said: &'a [Said; 2], direction: usize) 
             software: side.value("ssh.software"),
         })),
         "smtp" => eve::App::Smtp(smtp(asked)),
+        "smb" => eve::App::Smb(eve::Smb {
+            user: either("smb.ntlmssp_user", asked, answered),
+            domain: either("smb.ntlmssp_domain", asked, answered),
+            named_pipe: either("smb.named_pipe", asked, answered),
+            share: either("smb.share", asked, answered),
+        }),
+        "rfb" => eve::App::Rfb(rfb(asked, answered)),
+        "ike" => eve::App::Ike(ike(&said[direction.min(1)])),
         _ => eve::App::None,
     }
 }
@@ -197,6 +208,22 @@ fn smtp(asked: &Said) -> eve::Smtp<'_> {
     }
 }
 
+fn rfb<'a>(asked: &'a Said, answered: &'a Said) -> eve::Rfb<'a> {
+    let kind = asked.number("rfb.sectype");
+    eve::Rfb {
+        security: kind.or(answered.number("rfb.sectype")),
+        result: answered.text("rfb.secresult"),
+        name: answered.value("rfb.name"),
+    }
+}
+
+fn ike(said: &Said) -> eve::Ike<'_> {
+    eve::Ike {
+        spis: ["ike.init_spi", "ike.resp_spi"].map(|name| said.value(name)),
+        exchange: said.number("ike.exchtype"),
+    }
+}
+
 fn either<'a>(name: &str, asked: &'a Said, answered: &'a Said) -> &'a [u8] {
     match asked.value(name) {
         [] => answered.value(name),
@@ -236,7 +263,13 @@ fn before_parameters(value: &[u8]) -> &[u8] {
 }
 
 /// Numbers of which alerts keep what was said.
-const NUMBERS: &[&str] = &["tls_cert_notbefore", "tls_cert_notafter", "filesize"];
+const NUMBERS: &[&str] = &[
+    "tls_cert_notbefore",
+    "tls_cert_notafter",
+    "filesize",
+    "rfb.sectype",
+    "ike.exchtype",
+];
 /// Buffers of which alerts keep what was said.
 pub(super) const TOLD: &[&str] = &[
     "http.host",
@@ -266,6 +299,13 @@ pub(super) const TOLD: &[&str] = &[
     "smtp.helo",
     "smtp.mail_from",
     "smtp.rcpt_to",
+    "smb.ntlmssp_user",
+    "smb.ntlmssp_domain",
+    "smb.named_pipe",
+    "smb.share",
+    "rfb.name",
+    "ike.init_spi",
+    "ike.resp_spi",
 ];
 /// Bytes of one value that an alert keeps, and values of one buffer.
 const TOLD_MAX: usize = 2_048;

@@ -1,7 +1,6 @@
 //! What a rule is tried on, and whether it holds.
 
 use super::super::buffer::{Buffer, BufferKind};
-use super::super::dataset::{Dataset, Listed};
 use super::super::header::{Direction, Header, Protocol};
 use super::super::matcher::{Matcher, Outcome};
 use super::super::number::Number;
@@ -11,10 +10,11 @@ use super::super::transform::Scratch;
 use super::dates;
 use super::flow::Counts;
 use super::kinds::{is_interface, speaks};
+use super::listed::Pending;
 use super::packet::{Headers, checksum};
 use super::program::Compiled;
 use super::raw::Chunk;
-use super::talk;
+use super::talk::{self, FILE_SIZE_AT_LEAST};
 use super::unit::Unit;
 use crate::model::{Addr, EVIDENCE_MATCH_BYTES_MAX, EVIDENCE_MATCHES_MAX, EvidenceMatch};
 use std::sync::Arc;
@@ -191,10 +191,14 @@ impl Scene<'_> {
         match self.unit {
             None => Held::No,
             Some(unit) => {
-                if unit.numbers(name).any(|n| number.holds(n)) {
-                    return Held::Yes;
+                let is_large = |n: u64| number.is_floor() && number.holds(n);
+                let holds = unit.numbers(name).any(|n| number.holds(n))
+                    // of a file of which bytes are missing
+                    || name == "filesize" && unit.numbers(FILE_SIZE_AT_LEAST).any(is_large);
+                match holds {
+                    true => Held::Yes,
+                    false => lacking(unit),
                 }
-                lacking(unit)
             }
         }
     }
@@ -348,9 +352,9 @@ pub(super) struct Trial {
     places: Vec<(u16, u64, u32, u32)>,
     kept: Vec<u8>,
     /// Values that rules added to lists.
-    shared: Arc<Shared>,
-    /// When what is tried was seen, seconds.
-    now_s: i64,
+    pub shared: Arc<Shared>,
+    /// What the rule that is tried adds to lists, or takes out, once all of it holds.
+    pub pending: Pending,
     /// Another reading is looked at: that changes nothing.
     pub is_other: bool,
 }
@@ -364,7 +368,7 @@ impl Trial {
             places: vec![],
             kept: vec![],
             shared,
-            now_s: 0,
+            pending: Pending::default(),
             is_other: false,
         }
     }
@@ -384,7 +388,7 @@ impl Trial {
         if !c.memory.asks_nothing() && !c.memory.holds(&at, state, &self.shared) {
             return Held::No;
         }
-        self.now_s = scene.time_ns.div_euclid(1_000_000_000);
+        self.pending.clear();
         self.matcher.reset(&c.rule);
         self.matcher.dce_little = scene.unit.is_some_and(|u| u.dce_little);
         self.places.clear();
@@ -396,7 +400,10 @@ impl Trial {
                 other => return other,
             }
         }
-        held
+        match held {
+            Held::Yes if !self.change_lists() => Held::No,
+            held => held,
+        }
     }
 
     /// Where the rule that was tried last matched.
@@ -516,47 +523,6 @@ impl Trial {
         let held = self.listed(group, changed, held);
         self.scratch = scratch;
         held
-    }
-
-    /// Looks a buffer up whose steps hold.
-    fn listed(&self, group: &Group, bytes: &[u8], held: Held) -> Held {
-        if held != Held::Yes || group.lists.is_empty() {
-            return held;
-        }
-        yes(group.lists.iter().all(|l| self.is_listed(l, bytes)))
-    }
-
-    fn is_listed(&self, listed: &Listed, bytes: &[u8]) -> bool {
-        let (shared, now_s) = (&self.shared, self.now_s);
-        let is_in = |list: &Dataset, value: &[u8]| {
-            list.holds(value) || shared.is_listed(list.key(value), now_s)
-        };
-        match listed {
-            Listed::IsIn(list) => list.value(bytes).is_some_and(|v| is_in(list, &v)),
-            Listed::IsNotIn(list) => list.value(bytes).is_some_and(|v| !is_in(list, &v)),
-            Listed::Add(list) => list.value(bytes).is_some_and(|v| {
-                let key = list.key(&v);
-                match self.is_other {
-                    true => !is_in(list, &v),
-                    false => !list.holds(&v) && shared.list(key, now_s),
-                }
-            }),
-            Listed::Remove(list) => list.value(bytes).is_some_and(|v| {
-                let key = list.key(&v);
-                match self.is_other {
-                    true => shared.is_listed(key, now_s),
-                    false => shared.unlist(key, now_s),
-                }
-            }),
-            Listed::Score(list, compare, with) => {
-                let score = list.value(bytes).and_then(|v| list.score(&v));
-                score.is_some_and(|score| match compare {
-                    Compare::Less => score < *with,
-                    Compare::Greater => score > *with,
-                    _ => score == *with,
-                })
-            }
-        }
     }
 
     /// Runs a group on bytes, which begin at a place.

@@ -97,10 +97,10 @@ impl Session {
         odd: &mut Vec<&'static str>,
     ) -> Part {
         if t.has(TcpHeader::RST) {
-            if self.is_valid_reset(side, t) {
+            if t.has(TcpHeader::ACK) && !self.may_acknowledge(side, t) {
+                odd.extend(["stream.pkt_invalid_ack", "stream.rst_invalid_ack"]);
+            } else if self.is_valid_reset(side, t) {
                 self.stage = Stage::Reset;
-            } else {
-                odd.push("stream.rst_invalid_ack");
             }
             return Part::Alien;
         }
@@ -135,7 +135,6 @@ impl Session {
                 (true, true, 1) if !answers() => {
                     Some("stream.3whs_synack_resend_with_different_ack")
                 }
-                (true, true, 1) if !is_first(1) => Some("stream.3whs_synack_resend_with_diff_seq"),
                 (true, true, 0) if !self.is_split => {
                     Some("stream.3whs_synack_toserver_on_syn_recv")
                 }
@@ -143,8 +142,8 @@ impl Session {
                 (true, false, 0) if !is_first(0) => {
                     Some("stream.3whs_syn_resend_diff_seq_on_syn_recv")
                 }
-                (false, true, 1) if !self.is_fast && !self.is_split => {
-                    Some("stream.3whs_ack_in_wrong_dir")
+                (false, true, 1) if self.next[1] != Some(t.seq) => {
+                    Some("stream.3whs_wrong_seq_wrong_ack")
                 }
                 (false, true, 0) if !answers() => Some(match self.next[0] == Some(t.seq) {
                     true => "stream.3whs_right_seq_wrong_ack_evasion",
@@ -169,21 +168,27 @@ impl Session {
             (true, true, 0) => odd.push("stream.est_synack_toserver"),
             (true, true, _) => {
                 let other = self.acked[0].is_some_and(|acked| acked != t.ack);
-                odd.push(match (other, is_first) {
-                    (true, _) => "stream.est_synack_resend_with_different_ack",
-                    (false, false) => "stream.est_synack_resend_with_diff_seq",
-                    (false, true) => "stream.est_synack_resend",
+                // before anything was said the acknowledgement of it may be lost
+                let is_silent = self.first == self.next;
+                odd.extend(match (other, is_first) {
+                    (true, _) => Some("stream.est_synack_resend_with_different_ack"),
+                    (false, false) => Some("stream.est_synack_resend_with_diff_seq"),
+                    (false, true) if is_silent => None,
+                    (false, true) => Some("stream.est_synack_resend"),
                 });
             }
             (true, false, 1) => odd.push("stream.est_syn_toclient"),
             (true, false, _) if is_first => odd.push("stream.est_syn_resend"),
             (true, false, _) => odd.push("stream.est_syn_resend_diff_seq"),
             (false, ack, _) => {
-                if self.is_beyond_window(side, t, len) {
-                    odd.push(match t.has(TcpHeader::FIN) {
-                        true => "stream.fin_out_of_window",
-                        false => "stream.est_packet_out_of_window",
-                    });
+                let fin = t.has(TcpHeader::FIN);
+                let is_before =
+                    self.acked[side].is_some_and(|a| (t.seq.wrapping_sub(a) as i32) < 0);
+                if fin && !self.fin[side] && (is_before || self.is_beyond_window(side, t, len + 1))
+                {
+                    odd.push("stream.fin_out_of_window");
+                } else if !fin && self.is_beyond_window(side, t, len) {
+                    odd.push("stream.est_packet_out_of_window");
                 }
                 // what the other side has no room to send
                 let beyond =
@@ -209,6 +214,11 @@ impl Session {
             self.shifts[side] = shift;
         }
         if !t.has(TcpHeader::ACK) || t.has(TcpHeader::RST) {
+            return;
+        }
+        // what acknowledges more than may have been sent says nothing
+        let edge = self.allowed[1 - side].map(|(edge, _)| t.ack.wrapping_sub(edge) as i32);
+        if edge.is_some_and(|n| n > 1) || syn && !self.acknowledges(side, t) {
             return;
         }
         let acked = &mut self.acked[1 - side];
@@ -358,6 +368,15 @@ impl Session {
         }
     }
 
+    /// Whether a reset acknowledges what the other side may have sent.
+    fn may_acknowledge(&self, side: usize, t: &TcpHeader) -> bool {
+        if self.stage == Stage::Opening {
+            return self.acknowledges(side, t);
+        }
+        let beyond = self.allowed[1 - side].map(|(edge, _)| t.ack.wrapping_sub(edge) as i32);
+        beyond.is_none_or(|n| n <= 1)
+    }
+
     fn is_valid_reset(&self, side: usize, t: &TcpHeader) -> bool {
         match self.next[side] {
             Some(next) => (t.seq.wrapping_sub(next) as i32).abs() <= WINDOW_MAX,
@@ -380,9 +399,9 @@ const SHIFT_MAX: u8 = 14;
 #[rustfmt::skip]
 pub(in super::super) const RAISED: &[&str] = &[
     "stream.rst_invalid_ack", "stream.3whs_synack_with_wrong_ack", "stream.3whs_synack_in_wrong_direction",
-    "stream.3whs_synack_resend_with_different_ack", "stream.3whs_synack_resend_with_diff_seq",
+    "stream.3whs_synack_resend_with_different_ack",
     "stream.3whs_synack_toserver_on_syn_recv", "stream.3whs_syn_toclient_on_syn_recv", "stream.3whs_syn_resend_diff_seq_on_syn_recv",
-    "stream.3whs_ack_in_wrong_dir", "stream.3whs_right_seq_wrong_ack_evasion", "stream.3whs_wrong_seq_wrong_ack",
+    "stream.3whs_right_seq_wrong_ack_evasion", "stream.3whs_wrong_seq_wrong_ack",
     "stream.est_synack_toserver", "stream.est_synack_resend_with_different_ack", "stream.est_synack_resend_with_diff_seq",
     "stream.est_synack_resend", "stream.est_syn_toclient", "stream.est_syn_resend", "stream.est_syn_resend_diff_seq",
     "stream.fin_out_of_window", "stream.est_packet_out_of_window", "stream.pkt_invalid_ack", "stream.est_invalid_ack",

@@ -1,6 +1,7 @@
 //! What one side of a transaction says, by buffer: what rules about transactions are tried with.
 
 use super::super::buffer::Buffer;
+use super::super::warning::RAISED;
 use super::raw::renumber;
 use super::wanted::Wanted;
 use crate::reassemble::app::ServerHello;
@@ -17,6 +18,8 @@ pub(super) struct Unit {
     values: Vec<(Buffer, u32, u32)>,
     numbers: Vec<(&'static str, u64)>,
     words: Vec<(&'static str, Cow<'static, str>)>,
+    /// Words that the other side of the transaction was told of, where they are odd.
+    shared: usize,
     /// What keywords look at that is no buffer, by the keyword: digests of files, messages.
     parts: Vec<(&'static str, Vec<u8>)>,
     /// What lines tell of it and no rule looks into.
@@ -41,6 +44,8 @@ pub(super) struct Unit {
     pub matched: Vec<u32>,
     /// Rules were tried with it at least once.
     pub is_begun: bool,
+    /// Values that found no room since this was asked last.
+    cut: u64,
     /// How often it changed, and what it was when rules were tried last.
     changes: u32,
     tried: (u32, bool),
@@ -107,14 +112,28 @@ impl Unit {
 
     /// Memory that it takes beside itself.
     pub fn room(&self) -> usize {
-        let kept = self.later.iter().map(|l| match l {
+        let later = self.later.iter().map(|l| match l {
             Later::ClientHello(_, bytes) | Later::Certificate(bytes) => bytes.capacity(),
             Later::ServerHello(hello) => {
                 size_of::<ServerHello>() + hello.random.capacity() + 2 * hello.extensions.capacity()
             }
         });
         let told = self.told.iter().map(|t| t.1.capacity());
-        self.bytes.capacity() + kept.sum::<usize>() + told.sum::<usize>()
+        let parts = self.parts.iter().map(|p| p.1.capacity());
+        let words = self.words.iter().map(|w| match &w.1 {
+            Cow::Owned(word) => word.capacity(),
+            Cow::Borrowed(_) => 0,
+        });
+        let beside = later.chain(parts).chain(words).chain(told).sum::<usize>();
+        self.bytes.capacity()
+            + beside
+            + self.values.capacity() * size_of::<(Buffer, u32, u32)>()
+            + self.numbers.capacity() * size_of::<(&str, u64)>()
+            + self.words.capacity() * size_of::<(&str, Cow<'_, str>)>()
+            + self.parts.capacity() * size_of::<(&str, Vec<u8>)>()
+            + self.told.capacity() * size_of::<(&str, Vec<u8>)>()
+            + self.later.capacity() * size_of::<Later>()
+            + (self.waiting.capacity() + self.matched.capacity()) * size_of::<u32>()
     }
 
     /// Says what a buffer holds; of a buffer of several values, one more.
@@ -123,6 +142,7 @@ impl Unit {
             return;
         }
         if self.values.len() >= VALUES_MAX || self.bytes.len() + bytes.len() > BYTES_MAX {
+            self.cut += 1;
             return;
         }
         self.changes = self.changes.wrapping_add(1);
@@ -209,9 +229,15 @@ impl Unit {
     /// Says what a keyword looks at.
     pub fn part(&mut self, name: &'static str, bytes: Vec<u8>) {
         self.changes = self.changes.wrapping_add(1);
-        if self.parts.len() < VALUES_MAX {
-            self.parts.push((name, bytes));
+        match self.parts.len() < VALUES_MAX {
+            true => self.parts.push((name, bytes)),
+            false => self.cut += 1,
         }
+    }
+
+    /// How many values found no room since this was asked last.
+    pub fn take_cut(&mut self) -> u64 {
+        std::mem::take(&mut self.cut)
     }
 
     /// What the keyword of that name looks at.
@@ -220,10 +246,22 @@ impl Unit {
         of.map(|d| d.1.as_slice())
     }
 
-    /// What is odd about it: words that say nothing else.
-    pub fn events(&self) -> impl Iterator<Item = &'static str> {
-        let empty = self.words.iter().filter(|w| w.1.is_empty());
-        empty.map(|w| w.0).filter(|name| name.starts_with("http."))
+    /// What is odd about it and was not taken yet: words that say nothing else.
+    pub fn take_raised(&mut self) -> Vec<&'static str> {
+        let fresh = &self.words[self.shared..];
+        let names = fresh.iter().filter(|w| w.1.is_empty()).map(|w| w.0);
+        let raised = names.filter(|name| RAISED.contains(name)).collect();
+        self.shared = self.words.len();
+        raised
+    }
+
+    /// Says what is odd about the other side.
+    pub fn share(&mut self, name: &'static str) {
+        if self.words(name).next().is_none() {
+            let is_shared = self.shared == self.words.len();
+            self.word(name, "");
+            self.shared += usize::from(is_shared);
+        }
     }
 
     /// Says what lines tell of it and no rule looks into; more of it than lines tell is left out.

@@ -22,7 +22,7 @@ impl Reading {
         let Some(mut talk) = flow.talk.take() else {
             return;
         };
-        tally.add(Outcome::AppBudgets, talk.take_lost());
+        tally.add(Outcome::RuleTalksCut, talk.take_lost());
         let application = flow.heard;
         if talk.units().is_empty() {
             match flow.is_mute || talk.is_to_be_counted() {
@@ -40,6 +40,7 @@ impl Reading {
             if unit.is_still() {
                 continue;
             }
+            tally.add(Outcome::RuleTalksCut, unit.take_cut());
             let raw = c.as_ref().map(|c| c.raw[unit.direction].chunk());
             let chunk = raw.map(|r| Chunk { known: 0, ..r });
             let established = match &c {

@@ -1,15 +1,16 @@
 //! A rule that costs more than it may is an incident, too: of the collector itself, because packets were not tried with it.
 
-use super::{Hits, Key, Open, RULE_MAX, cut, floor};
+use super::{Hits, Key, Open, RULE_MAX, What, cut, floor};
 use crate::detect::signature::engine::Demoted;
 use crate::model::{Addr, Detection, DetectionKind, Entity, EntityRole, Evidence, Figure};
 
 impl Hits {
-    /// Takes a demotion: all of one rule are one incident. False where there is no room.
+    /// Takes a demotion: all of one rule are one incident of the shard, which counts for itself. False where there is no room.
     pub fn demoted(&mut self, demoted: &Demoted) -> bool {
         let now_ms = demoted.time_ns.div_euclid(1_000_000);
         let key = Key {
-            gid: 0,
+            what: What::Demotion,
+            gid: demoted.rule().gid,
             sid: demoted.rule().sid,
             client: Addr::UNSPECIFIED,
             server: Addr::UNSPECIFIED,
@@ -85,6 +86,31 @@ mod tests {
     use crate::detect::signature::engine::Program;
     use crate::detect::signature::{Context, LiveSettings, RuleSet, Settings, Source, Tuning};
     use std::sync::Arc;
+
+    #[test]
+    fn rules_of_two_groups_with_one_number_are_two_incidents() {
+        let mut hits = Hits::new(&LiveSettings::default());
+        for gid in [1, 3] {
+            let text = format!("alert tcp any any -> any any (pcre:\"/a+b/\"; gid:{gid}; sid:7;)");
+            let bytes = text.as_bytes();
+            let set = RuleSet::load(&[Source { file: "t", bytes }], &Context::default());
+            let settings = Settings::default();
+            let program = Program::new(&set, &Tuning::default(), &settings, None);
+            let program = Arc::new(program.expect("a program"));
+            assert!(hits.demoted(&Demoted::testing(&program, 100_000_000_000, 50)));
+        }
+        hits.finish();
+        let ready = hits.take_ready();
+        let told: Vec<_> = ready
+            .iter()
+            .map(|d| (d.detector.as_str(), d.count))
+            .collect();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(
+            told.contains(&("1:7:0", 1)) && told.contains(&("3:7:0", 1)),
+            "{told:?}"
+        );
+    }
 
     #[test]
     fn demotions_of_a_rule_are_one_incident_that_grows() {

@@ -53,6 +53,9 @@ fn dataset(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
             ));
         }
     };
+    if let Listed::Add(list) = &list {
+        list.grow();
+    }
     draft.push_list(list)
 }
 
@@ -99,7 +102,7 @@ fn read_words(draft: &Draft<'_>, words: &[String]) -> Result<Words, String> {
                 (read.file, read.is_saved) = (Some(file).filter(|f| f.exists()), true);
             }
             "save" => read.is_saved = true,
-            // how much Suricata keeps of a list: here `list_bytes_max` and `state_entries_max`
+            // how much Suricata keeps of a list: here `list_bytes_max` and `list_entries_max`
             "memcap" | "hashsize" => {}
             other => return Err(format!("`{other}` is not known here")),
         }

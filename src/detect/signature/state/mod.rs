@@ -1,14 +1,16 @@
 //! What rules remember: bits and counters of flows, bits of hosts and pairs of hosts, and how often a rule has matched.
 //!
 //! Owns: [`Names`] and [`Memory`] (the conditions and changes of a rule, by number), [`FlowState`] (what belongs to one
-//! flow, kept by its shard), [`Shared`] (what belongs to hosts and rules, one table for all shards), [`Rates`] (thresholds and
-//! suppressions). Time is that of the packets. Never: packets, flow tables.
+//! flow, kept by its shard), [`Shared`] (what belongs to hosts and rules, and what rules add to lists: a table each for all shards),
+//! [`Rates`] (thresholds and suppressions). Time is that of the packets. Never: packets, flow tables.
 
+mod added;
 mod flow;
 mod memory;
 mod rates;
 mod shared;
 
+pub(super) use added::ListedValue;
 pub use flow::FlowState;
 pub use memory::{Memory, Names};
 pub use rates::{Rates, Verdict};

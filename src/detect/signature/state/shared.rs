@@ -4,6 +4,7 @@
 use super::super::rule::Scope;
 use super::super::settings::Settings;
 use super::Moment;
+use super::added::{Added, ListedValue};
 use super::rates::Window;
 use crate::model::Addr;
 use std::hash::BuildHasher;
@@ -13,6 +14,7 @@ use std::hash::BuildHasher;
 )]
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A table of fixed size in stripes. Where a bucket is full, what has ended goes, else what ends first, and that is counted.
 #[derive(Debug)]
@@ -22,13 +24,16 @@ pub struct Shared {
     hasher: foldhash::quality::FixedState,
     /// A power of two.
     buckets: usize,
+    /// What rules added to lists.
+    added: Added,
+    /// Entries that had to go before their time, since this was asked last.
+    evicted: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Stripe {
     /// Buckets of [`WAYS`] slots; none before the first is needed.
     slots: Vec<Option<Slot>>,
-    evicted: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +54,7 @@ pub(super) struct Key {
 }
 
 impl Shared {
-    /// An empty table of `state_entries_max` entries; `seed` keeps others from knowing what falls into one bucket.
+    /// An empty table of `state_entries_max` entries, and one of `list_entries_max` values; `seed` keeps others from knowing what falls into one bucket.
     pub fn new(settings: &Settings, seed: u64) -> Self {
         let buckets = settings.state_entries_max / (STRIPES * WAYS);
         let mut stripes = vec![];
@@ -58,22 +63,27 @@ impl Shared {
             stripes,
             hasher: foldhash::quality::FixedState::with_seed(seed),
             buckets: buckets.max(1).next_power_of_two(),
+            added: Added::new(settings, seed),
+            evicted: AtomicU64::new(0),
         }
     }
 
-    /// Entries that had to go before their time.
-    pub fn evicted(&self) -> u64 {
-        let stripes = self.stripes.iter();
-        stripes
-            .map(|s| s.lock().unwrap_or_else(PoisonError::into_inner).evicted)
-            .sum()
+    /// Entries that had to go before their time, since anybody asked last.
+    #[inline]
+    pub fn take_evicted(&self) -> u64 {
+        match self.evicted.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => self.evicted.swap(0, Ordering::Relaxed),
+        }
     }
 
     /// Bytes that it takes at most.
     pub fn memory_max(settings: &Settings) -> usize {
         let entries = settings.state_entries_max.max(STRIPES * WAYS);
         // a power of two
-        entries.saturating_mul(2 * size_of::<Option<Slot>>())
+        entries
+            .saturating_mul(2 * size_of::<Option<Slot>>())
+            .saturating_add(Added::memory_max(settings))
     }
 
     /// Bytes that it takes when all of it is used.
@@ -113,21 +123,23 @@ impl Shared {
         }
     }
 
-    /// Whether rules added a value to a list; both as [`super::super::dataset::Dataset::key`] has them.
-    pub(in super::super) fn is_listed(&self, value: (u64, [u64; 4]), now_s: i64) -> bool {
-        self.change(listed(value), now_s, |slot| slot.is_some())
+    /// Whether rules added a value to a list.
+    pub(in super::super) fn is_listed(&self, value: ListedValue) -> bool {
+        self.added.has(value)
     }
 
     /// Adds a value to a list; false where it was there.
-    pub(in super::super) fn list(&self, value: (u64, [u64; 4]), now_s: i64) -> bool {
-        self.change(listed(value), now_s, |slot| {
-            slot.replace((i64::MAX, Window::default())).is_none()
-        })
+    pub(in super::super) fn list(&self, value: ListedValue) -> bool {
+        let (is_new, evicts) = self.added.add(value);
+        if evicts {
+            self.evicted.fetch_add(1, Ordering::Relaxed);
+        }
+        is_new
     }
 
     /// Takes a value out of a list; false where it was not there.
-    pub(in super::super) fn unlist(&self, value: (u64, [u64; 4]), now_s: i64) -> bool {
-        self.change(listed(value), now_s, |slot| slot.take().is_some())
+    pub(in super::super) fn unlist(&self, value: ListedValue) -> bool {
+        self.added.remove(value)
     }
 
     /// Shows what is remembered of a key at this second, if anything, and keeps what is made of it: until when, and what.
@@ -156,24 +168,29 @@ impl Shared {
         });
         match (found, slot) {
             (Some(at), slot) => stripe.slots[first + at] = slot,
-            (None, Some(slot)) => stripe.insert(first, self.buckets, slot, now_s),
-            (None, None) => {}
+            (None, Some(slot)) if stripe.insert(first, self.buckets, slot, now_s) => {
+                self.evicted.fetch_add(1, Ordering::Relaxed);
+            }
+            (None, _) => {}
         }
         result
     }
 }
 
 impl Stripe {
-    fn insert(&mut self, first: usize, buckets: usize, slot: Slot, now_s: i64) {
+    /// Whether another entry had to go before its time.
+    fn insert(&mut self, first: usize, buckets: usize, slot: Slot, now_s: i64) -> bool {
         if self.slots.is_empty() {
             self.slots = vec![None; buckets * WAYS];
         }
         let bucket = &mut self.slots[first..first + WAYS];
         let ends = |s: &Option<Slot>| s.map_or(i64::MIN, |s| s.until_s);
-        if let Some(place) = bucket.iter_mut().min_by_key(|s| ends(s)) {
-            self.evicted += u64::from(ends(place) >= now_s);
-            *place = Some(slot);
-        }
+        let Some(place) = bucket.iter_mut().min_by_key(|s| ends(s)) else {
+            return false;
+        };
+        let evicts = ends(place) >= now_s;
+        *place = Some(slot);
+        evicts
     }
 }
 
@@ -211,21 +228,10 @@ fn keys(bit: u32, scope: Scope, at: &Moment) -> impl Iterator<Item = Key> {
     [Some(first), second].into_iter().flatten()
 }
 
-fn listed((list, [a, b, c, d]): (u64, [u64; 4])) -> Key {
-    let addr = |high: u64, low: u64| Addr((u128::from(high) << 64 | u128::from(low)).to_be_bytes());
-    Key {
-        what: list & !RATE | LIST,
-        a: addr(a, b),
-        b: addr(c, d),
-    }
-}
-
 const STRIPES: usize = 64;
 const WAYS: usize = 8;
 /// Tells the bits of pairs from those of hosts.
 const PAIR: u64 = 1 << 32;
-/// Tells values of lists from bits.
-const LIST: u64 = 1 << 62;
 /// Tells rates from bits.
 pub(super) const RATE: u64 = 1 << 63;
 
@@ -247,7 +253,7 @@ mod tests {
         let asked = |n: usize| shared.is_set(n as u32, Scope::Source, &at(1.0, 1, 2));
         let held = (0..room * 4).filter(|n| asked(*n)).count();
         assert!(held <= room && held > room / 2, "{held}");
-        assert_eq!(shared.evicted() as usize, room * 4 - held);
+        assert_eq!(shared.take_evicted() as usize, room * 4 - held);
         // those with the latest end are the ones that stay
         assert!((room * 4 - 16..room * 4).all(asked));
         assert!(shared.bytes_max() >= room * size_of::<Slot>());
@@ -263,6 +269,6 @@ mod tests {
         for second in 0..10_000 {
             shared.set(second, Scope::Pair, &at(f64::from(second) * 10.0, 1, 2), 5);
         }
-        assert_eq!(shared.evicted(), 0);
+        assert_eq!(shared.take_evicted(), 0);
     }
 }

@@ -1,7 +1,7 @@
 //! Protocols in ASN.1's basic encoding (X.690): Kerberos (RFC 4120) and SNMP (RFC 1157, 3416, 3412).
 
 use super::super::super::buffer::Buffer;
-use super::{Said, what_waits};
+use super::Said;
 
 /// What is kept of a connection: Kerberos over TCP, whose messages have their length before them.
 #[derive(Debug, Default)]
@@ -27,7 +27,8 @@ impl Said {
         let mut rest = &waiting[..];
         while let Some((len, tail)) = rest.split_first_chunk::<4>() {
             let len = u32::from_be_bytes(*len) as usize;
-            if len > MESSAGE_MAX {
+            if len > self.limits.message_max {
+                self.lose();
                 rest = &[];
                 break;
             }
@@ -38,7 +39,7 @@ impl Said {
             rest = tail;
         }
         let left = rest.len();
-        self.more().kerberos.waiting[half] = what_waits(waiting, left);
+        self.more().kerberos.waiting[half] = self.wait(waiting, left);
     }
 
     /// A message of Kerberos. A transaction is what a server answers, as with Suricata.
@@ -220,5 +221,3 @@ const PDUS: [&str; 9] = [
 ];
 const FIELDS_MAX: usize = 32;
 const NAMES_MAX: usize = 16;
-/// Bytes of a message of Kerberos.
-const MESSAGE_MAX: usize = 1 << 16;

@@ -1,7 +1,8 @@
 //! DCE/RPC (The Open Group, C706 chapter 12): interfaces, numbers of operations, what calls carry. Over TCP, UDP and the pipes of SMB.
 
 use super::super::super::buffer::Buffer;
-use super::{Said, what_waits};
+use super::Said;
+use super::kept::Kept;
 
 /// What is kept of a connection.
 #[derive(Debug, Default)]
@@ -10,24 +11,22 @@ pub(super) struct Dce {
     /// Stub data of calls whose fragments are not all there.
     stubs: [Vec<u8>; 2],
     /// Interfaces that were asked for.
-    interfaces: Vec<Interface>,
+    interfaces: Kept<Interface>,
     /// Contexts of the last bind, in order.
     asked: Vec<u16>,
     /// Calls that were not answered.
-    calls: Vec<Call>,
+    calls: Kept<Call>,
 }
 
 /// What a call asks for, and in which context that is.
 #[derive(Clone, Copy, Debug)]
 struct Call {
-    number: u32,
     context: u16,
     operation: u16,
 }
 
 #[derive(Debug)]
 struct Interface {
-    context: u16,
     uuid: [u8; 16],
     /// The major part alone is what rules ask for.
     version: u16,
@@ -46,7 +45,9 @@ impl Dce {
     /// Memory that it takes beside itself.
     pub fn room(&self) -> usize {
         let kept = self.waiting.iter().chain(&self.stubs);
-        kept.map(Vec::capacity).sum()
+        let kept = kept.map(Vec::capacity).sum::<usize>();
+        let asked = self.asked.capacity() * size_of::<u16>();
+        kept + asked + self.interfaces.room(|_| 0) + self.calls.room(|_| 0)
     }
 }
 
@@ -82,9 +83,8 @@ impl Said {
             self.dce_message(half, message);
             rest = tail;
         }
-        let rest = if rest.len() > WAITING_MAX { &[] } else { rest };
         let left = rest.len();
-        self.more().dce.waiting[half] = what_waits(waiting, left);
+        self.more().dce.waiting[half] = self.wait(waiting, left);
     }
 
     /// A message over a connection, or in a pipe.
@@ -110,22 +110,16 @@ impl Said {
                 let word = |at: usize| short(body.get(at..)?, little);
                 let stub = body.get(skipped..).unwrap_or_default();
                 if let (Some(context), Some(operation)) = (word(4), word(6)) {
-                    let call = Call {
-                        number: head.call,
-                        context,
-                        operation,
-                    };
+                    let call = Call { context, operation };
                     self.call(half, &head, call, stub);
                 }
             }
             RESPONSE => {
-                let calls = &mut self.more().dce.calls;
-                let at = calls.iter().position(|c| c.number == head.call);
-                let last = head.flags & LAST != 0;
-                let call = at.map(|at| match last {
-                    true => calls.remove(at),
-                    false => calls[at],
-                });
+                let (calls, number) = (&mut self.more().dce.calls, u64::from(head.call));
+                let call = match head.flags & LAST != 0 {
+                    true => calls.take(number),
+                    false => calls.get(number).copied(),
+                };
                 let stub = body.get(8..).unwrap_or_default();
                 self.stub(half, &head, call, stub);
             }
@@ -136,11 +130,9 @@ impl Said {
     }
 
     fn call(&mut self, half: usize, head: &Head, call: Call, stub: &[u8]) {
-        if self.more().dce.calls.len() >= CALLS_MAX {
-            self.more().dce.calls.remove(0);
-        }
-        if head.flags & FIRST != 0 {
-            self.more().dce.calls.push(call);
+        let most = self.limits.items_max;
+        if head.flags & FIRST != 0 && self.more().dce.calls.push(head.call.into(), call, most) {
+            self.lose();
         }
         self.stub(half, head, Some(call), stub);
     }
@@ -158,21 +150,18 @@ impl Said {
             return;
         }
         let stub = std::mem::take(kept);
-        let granted: Vec<_> = self
-            .more()
-            .dce
-            .interfaces
-            .iter()
-            .filter(|i| i.is_granted && call.is_some_and(|c| c.context == i.context))
-            .map(|i| (text_of(&i.uuid), i.version))
-            .collect();
+        let interfaces = &self.more().dce.interfaces;
+        let granted = call.and_then(|c| interfaces.get(c.context.into()));
+        let granted = granted
+            .filter(|i| i.is_granted)
+            .map(|i| (text_of(&i.uuid), i.version));
         let unit = self.begin(half);
         unit.is_whole = true;
         unit.dce_little = head.little;
         if let Some(call) = call {
             unit.number("dce_opnum", call.operation.into());
         }
-        for (uuid, version) in granted {
+        if let Some((uuid, version)) = granted {
             unit.word("dce_iface", format!("{uuid} {version}"));
         }
         if !stub.is_empty() {
@@ -191,21 +180,16 @@ impl Said {
             };
             let context = short(item, little).unwrap_or(0);
             let interface = Interface {
-                context,
                 uuid: uuid_of(&item[4..20], little),
                 version: short(&item[20..], little).unwrap_or(0),
                 is_granted: false,
             };
             self.more().dce.asked.push(context);
+            let (most, context) = (self.limits.items_max, u64::from(context));
             let known = &mut self.more().dce.interfaces;
-            match known.iter_mut().find(|i| i.context == context) {
-                Some(before) => *before = interface,
-                None => {
-                    if known.len() >= INTERFACES_MAX {
-                        known.remove(0);
-                    }
-                    known.push(interface);
-                }
+            known.take(context);
+            if known.push(context, interface, most) {
+                self.lose();
             }
             let size = 24 + 20 * usize::from(item[2]);
             rest = rest.get(size..).unwrap_or_default();
@@ -225,8 +209,8 @@ impl Said {
             .zip(results.chunks_exact(24))
             .take(count.into())
         {
-            let is = |i: &&mut Interface| i.context == *context;
-            if let Some(i) = self.more().dce.interfaces.iter_mut().rfind(is) {
+            let interfaces = &mut self.more().dce.interfaces;
+            if let Some(i) = interfaces.get_mut((*context).into()) {
                 i.is_granted = short(result, little) == Some(0);
             }
         }
@@ -306,7 +290,3 @@ const ALTER_ACK: u8 = 15;
 const FIRST: u8 = 1;
 const LAST: u8 = 2;
 const OBJECT: u8 = 0x80;
-/// Bytes of a message that is waited for.
-const WAITING_MAX: usize = 1 << 17;
-const INTERFACES_MAX: usize = 64;
-const CALLS_MAX: usize = 64;

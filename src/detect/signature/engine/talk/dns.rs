@@ -12,6 +12,16 @@ impl Said {
         };
         let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
         let is_answer = header[2] & 0x80 != 0;
+        let fault = match (half, is_answer) {
+            (0, true) => Some("dns.not_request"),
+            (1, false) => Some("dns.not_response"),
+            _ => (!is_readable(bytes, [word(4), word(6), word(8)])).then_some("dns.malformed_data"),
+        };
+        let is_first = self.begun == [0; 2] && !self.is_stream;
+        if let Some(fault) = fault.filter(|_| !is_first) {
+            return self.dns_fault(half, fault);
+        }
+        self.dns_last = Some(half);
         let unit = self.begin(half);
         unit.is_whole = true;
         unit.add(MESSAGE, bytes);
@@ -21,11 +31,6 @@ impl Said {
         if header[2] >> 3 & 15 > OPCODE_MAX {
             unit.word("dns.invalid_opcode", "");
         }
-        match (half, is_answer) {
-            (0, true) => unit.word("dns.not_request", ""),
-            (1, false) => unit.word("dns.not_response", ""),
-            _ => {}
-        }
         unit.number("dns.opcode", u64::from(header[2] >> 3 & 15));
         if is_answer {
             unit.number("dns.rcode", u64::from(header[3] & 15));
@@ -34,7 +39,6 @@ impl Said {
         for _ in 0..word(4).min(RECORDS_MAX) {
             let mut name = vec![];
             let Some(end) = read_name(bytes, at, &mut name) else {
-                unit.word("dns.malformed_data", "");
                 return;
             };
             let Some(kind) = bytes.get(end..end + 4) else {
@@ -51,7 +55,6 @@ impl Said {
         for _ in 0..word(6).min(RECORDS_MAX) {
             let mut name = vec![];
             let Some(end) = read_name(bytes, at, &mut name) else {
-                unit.word("dns.malformed_data", "");
                 return;
             };
             let Some(fixed) = bytes.get(end..end + 10) else {
@@ -66,6 +69,43 @@ impl Said {
             at = end + 10 + usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
         }
     }
+
+    /// A message that is no transaction. Suricata says so of the transaction before it, as long as it has that: of a stream the last one of the other
+    /// side, of datagrams none.
+    fn dns_fault(&mut self, half: usize, fault: &'static str) {
+        let last = self.dns_last.take();
+        let other = 1 - half.min(1);
+        let begun = self.begun[other].checked_sub(1);
+        if let Some(transaction) = begun.filter(|_| self.is_stream && last == Some(other)) {
+            self.raise_apart(other, transaction, &[fault]);
+        }
+    }
+}
+
+/// Whether questions, and the records of two sections, can be read to their end.
+fn is_readable(bytes: &[u8], [questions, answers, authorities]: [u16; 3]) -> bool {
+    let mut name = vec![];
+    let mut at = 12;
+    let mut pass = |at: usize, is_record: bool| {
+        name.clear();
+        let end = read_name(bytes, at, &mut name)?;
+        if !is_record {
+            return bytes.get(end..end + 4).map(|_| end + 4);
+        }
+        let fixed = bytes.get(end..end + 10)?;
+        let len = usize::from(u16::from_be_bytes([fixed[8], fixed[9]]));
+        bytes.get(end + 10..end + 10 + len).map(|_| end + 10 + len)
+    };
+    let questions = std::iter::repeat_n(false, questions.min(RECORDS_MAX).into());
+    let records = [answers, authorities].map(|n| usize::from(n.min(RECORDS_MAX)));
+    let records = std::iter::repeat_n(true, records.iter().sum());
+    for is_record in questions.chain(records) {
+        match pass(at, is_record) {
+            Some(end) => at = end,
+            None => return false,
+        }
+    }
+    true
 }
 
 /// What a message says, for a line; none where there is none.

@@ -12,6 +12,8 @@ use std::fmt;
 #[derive(Debug, Default)]
 pub(super) struct FileFacts {
     bytes: u64,
+    /// Bytes of it are missing: it has no digest.
+    is_broken: bool,
     /// None where rules ask for none.
     digests: Option<Box<Digests>>,
 }
@@ -36,6 +38,7 @@ impl FileFacts {
         let [md5, sha1, sha256] = wanted.digests;
         FileFacts {
             bytes: 0,
+            is_broken: false,
             digests: (md5 || sha1 || sha256).then(|| {
                 Box::new(Digests {
                     md5: md5.then(Md5::new),
@@ -60,8 +63,22 @@ impl FileFacts {
         self.bytes == 0
     }
 
-    /// It is whole: its size and its digests are known.
-    pub fn tell(&mut self, unit: &mut Unit) {
+    /// Bytes of it are missing.
+    pub fn broken(&mut self) {
+        (self.is_broken, self.digests) = (true, None);
+    }
+
+    /// Memory that it takes beside itself.
+    pub fn room(&self) -> usize {
+        self.digests.as_ref().map_or(0, |_| size_of::<Digests>())
+    }
+
+    /// Nothing more of it comes. Of a file that `is_all` there size and digests are known, of another one that it is at least so large.
+    pub fn tell(&mut self, unit: &mut Unit, is_all: bool) {
+        if self.is_broken || !is_all {
+            unit.number(FILE_SIZE_AT_LEAST, self.bytes);
+            return;
+        }
         unit.number("filesize", self.bytes);
         let Some(d) = self.digests.take() else { return };
         if let Some(md5) = d.md5 {
@@ -96,7 +113,7 @@ pub(super) fn whole(unit: &mut Unit, name: &[u8], bytes: &[u8]) {
     begins(unit, name);
     let mut facts = FileFacts::new(unit.wanted());
     facts.take(bytes);
-    facts.tell(unit);
+    facts.tell(unit, true);
 }
 
 /// The name of a file in `Content-Disposition` or the like: `filename=`, or another parameter.
@@ -121,6 +138,8 @@ pub(super) fn name_in(value: &[u8], parameter: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// The number of bytes of a file of which some are missing.
+pub(in super::super) const FILE_SIZE_AT_LEAST: &str = "filesize at least";
 const FILE_NAME: Buffer = Buffer::named("file.name");
 /// Bytes of a name that are kept.
 const NAME_MAX: usize = 1_024;
@@ -155,5 +174,22 @@ mod tests {
         assert_eq!(first("filesha256"), [0xba]);
         assert_eq!(unit.values(FILE_NAME).collect::<Vec<_>>(), [b"a.txt"]);
         assert_eq!(unit.words("filestore").count(), 1);
+    }
+
+    #[test]
+    fn a_file_with_a_hole_has_no_digest_and_a_size_at_least() {
+        for (hole, is_all) in [(true, true), (false, false)] {
+            let mut unit = Unit::new(0, 0, Wanted::default());
+            let mut facts = FileFacts::new(&Wanted::default());
+            facts.take(b"abc");
+            if hole {
+                facts.broken();
+            }
+            facts.take(b"def");
+            facts.tell(&mut unit, is_all);
+            assert_eq!(unit.numbers("filesize").count(), 0);
+            assert_eq!(unit.numbers(FILE_SIZE_AT_LEAST).collect::<Vec<_>>(), [6]);
+            assert_eq!(unit.parts("filemd5").count(), 0);
+        }
     }
 }

@@ -8,7 +8,20 @@ use crate::model::Addr;
 #[derive(Debug, Default)]
 pub(super) struct Ftp {
     waiting: [Vec<u8>; 2],
+    /// The rest of the line of a direction is not read: it is too long, which was said.
+    skips: [bool; 2],
+    /// The code of an answer of several lines whose last is still to come.
+    several: Option<[u8; 3]>,
+    /// An answer has begun that is not the last one of its command.
+    is_open: bool,
     looked_at: usize,
+}
+
+impl Ftp {
+    /// Memory that it takes beside itself.
+    pub fn room(&self) -> usize {
+        self.waiting.iter().map(Vec::capacity).sum()
+    }
 }
 
 impl Said {
@@ -17,43 +30,74 @@ impl Said {
         let mut waiting = std::mem::take(&mut self.more().ftp.waiting[half]);
         waiting.extend_from_slice(bytes);
         let mut rest = &waiting[..];
-        let client = self.client;
         while let Some(end) = rest.iter().position(|b| *b == b'\n') {
-            let line = rest[..end].trim_ascii_end();
-            rest = &rest[end + 1..];
-            let unit = self.begin(half);
-            unit.is_whole = true;
-            if half == 1 {
-                unit.add(REPLY, line);
-                continue;
-            }
-            let at = line.iter().position(|b| *b == b' ').unwrap_or(line.len());
-            let argument = line.get(at + 1..).unwrap_or_default();
-            if line[..at].eq_ignore_ascii_case(b"PORT")
-                && address_of(argument).is_some_and(|a| a != client)
-            {
-                unit.word("ftpbounce", "");
-            }
-            unit.add(COMMAND, &line[..at]);
-            if let Some(data) = line.get(at + 1..) {
-                unit.add(DATA, data);
+            let (line, tail) = rest.split_at(end + 1);
+            rest = tail;
+            if !std::mem::take(&mut self.more().ftp.skips[half]) {
+                self.ftp_line(half, line);
             }
         }
-        let is_long = rest.len() > LINE_MAX;
-        let rest = if is_long { &[] } else { rest };
-        let left = rest.len();
+        let mut left = rest.len();
+        if left >= LINE_MAX {
+            if !std::mem::replace(&mut self.more().ftp.skips[half], true) {
+                self.ftp_line(half, rest);
+            }
+            left = 0;
+        }
         self.more().ftp.waiting[half] = what_waits(waiting, left);
-        if is_long {
-            let unit = self.begin(half);
-            unit.is_whole = true;
-            unit.word(
-                match half {
-                    0 => "ftp.request_command_too_long",
-                    _ => "ftp.response_command_too_long",
-                },
-                "",
-            );
+    }
+
+    /// A line, or the start of one that is too long.
+    fn ftp_line(&mut self, half: usize, line: &[u8]) {
+        let is_long = line.len() >= LINE_MAX;
+        let line = line.trim_ascii_end();
+        self.line(half, line);
+        let client = self.client;
+        if half == 1 {
+            return self.ftp_reply(line, is_long);
         }
+        let unit = self.begin(0);
+        unit.is_whole = true;
+        if is_long {
+            unit.word("ftp.request_command_too_long", "");
+        }
+        let at = line.iter().position(|b| *b == b' ').unwrap_or(line.len());
+        let argument = line.get(at + 1..).unwrap_or_default();
+        if line[..at].eq_ignore_ascii_case(b"PORT")
+            && address_of(argument).is_some_and(|a| a != client)
+        {
+            unit.word("ftpbounce", "");
+        }
+        unit.add(COMMAND, &line[..at]);
+        if let Some(data) = line.get(at + 1..) {
+            unit.add(DATA, data);
+        }
+    }
+
+    /// A line of an answer (RFC 959 section 4.2): those of one answer, and what is said before the last one, belong to one command.
+    fn ftp_reply(&mut self, line: &[u8], is_long: bool) {
+        let ftp = &mut self.more().ftp;
+        let code = line.first_chunk::<3>().copied();
+        let code = code.filter(|c| c.iter().all(u8::is_ascii_digit));
+        let goes_on = ftp.is_open;
+        match (ftp.several, code) {
+            (None, Some(code)) if line.get(3) == Some(&b'-') => ftp.several = Some(code),
+            (Some(first), Some(code)) if first == code && line.get(3) != Some(&b'-') => {
+                ftp.several = None;
+            }
+            _ => {}
+        }
+        let is_preliminary = code.is_some_and(|c| c[0] == b'1');
+        ftp.is_open = ftp.several.is_some() || is_preliminary;
+        let unit = match goes_on {
+            true => self.begin_again(1),
+            false => self.begin_answer(),
+        };
+        unit.is_whole = true;
+        if is_long {
+            unit.word("ftp.response_command_too_long", "");
+        }
+        unit.add(REPLY, line);
     }
 
     /// Bytes of a file.
@@ -96,4 +140,5 @@ fn address_of(argument: &[u8]) -> Option<Addr> {
 const COMMAND: Buffer = Buffer::named("ftp.command");
 const DATA: Buffer = Buffer::named("ftp.command_data");
 const REPLY: Buffer = Buffer::named("ftp.reply");
-const LINE_MAX: usize = 4096;
+/// Bytes of a line with its end. What is as long is not read to its end, and an event (`max-line-length` of Suricata).
+const LINE_MAX: usize = 4_096;

@@ -4,7 +4,7 @@ use super::super::super::buffer::Buffer;
 use super::super::unit::Unit;
 use super::files::{self, FileFacts};
 use super::upgrade::Upgrade;
-use super::{FILE, OPEN_MAX, Said, heads, mime, uri};
+use super::{FILE, Said, heads, mime, uri};
 use crate::reassemble::app::Head;
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -15,6 +15,8 @@ pub(super) struct Http {
     bodies: [Body; 2],
     /// Names of what was asked for and not answered yet, where rules ask for names of files.
     asked: VecDeque<Vec<u8>>,
+    /// The last answer is an interim one.
+    is_interim: bool,
 }
 
 /// The body of one direction.
@@ -28,6 +30,8 @@ struct Body {
     /// What parts the files of a form.
     boundary: Option<Vec<u8>>,
     is_open: bool,
+    /// Bytes of it are missing.
+    is_broken: bool,
     /// The name of the file, and what is known of all of it.
     name: Vec<u8>,
     facts: FileFacts,
@@ -36,13 +40,24 @@ struct Body {
 impl Http {
     /// Memory that it takes beside itself.
     pub fn room(&self) -> usize {
-        let asked = self.asked.iter().map(Vec::capacity).sum::<usize>();
-        asked
-            + self
-                .bodies
-                .iter()
-                .map(|b| b.bytes.capacity())
-                .sum::<usize>()
+        let asked = self
+            .asked
+            .iter()
+            .map(|n| n.capacity() + size_of::<Vec<u8>>());
+        let bodies = self.bodies.iter().map(|b| {
+            let boundary = b.boundary.as_ref().map_or(0, Vec::capacity);
+            b.bytes.capacity() + b.name.capacity() + boundary + b.facts.room()
+        });
+        asked.chain(bodies).sum()
+    }
+
+    /// Bytes of a direction are missing.
+    pub fn gap(&mut self, half: usize) {
+        let body = &mut self.bodies[half];
+        if body.is_open {
+            body.is_broken = true;
+            body.facts.broken();
+        }
     }
 }
 
@@ -155,9 +170,13 @@ impl Said {
             };
             let end = path.iter().position(|b| *b == b'?').unwrap_or(path.len());
             body.name = path[..end].to_vec();
-            if self.http.asked.len() < ASKED_MAX {
-                self.http.asked.push_back(body.name.clone());
+            let name = body.name.clone();
+            // without an answer to the oldest one all that follow would have the name of another
+            if self.http.asked.len() >= self.limits.items_max {
+                self.http.asked.pop_front();
+                self.lose();
             }
+            self.http.asked.push_back(name);
         }
         if method == b"CONNECT" && head.stream == 0 {
             self.upgrade = Upgrade::Asked;
@@ -225,8 +244,15 @@ impl Said {
                 Upgrade::None
             };
         }
-        let is_asked = self.begun[1] < self.begun[0];
-        let unit = self.begin(half);
+        let goes_on = std::mem::take(&mut self.http.is_interim);
+        let is_asked = goes_on || self.begun[1] < self.begun[0];
+        // an answer goes on behind an interim one (RFC 9110 section 15.2)
+        self.http.is_interim = status.starts_with(b"1") && status != b"101";
+        let unit = match (half, goes_on) {
+            (1, true) => self.begin_again(1),
+            (1, false) => self.begin_answer(),
+            _ => self.begin(half),
+        };
         unit.add(PROTOCOL, version);
         unit.add(STAT_CODE, status);
         unit.add(STAT_MSG, reason);
@@ -242,31 +268,6 @@ impl Said {
         }
         header_names(unit, head);
         heads::of_answer(unit, head, is_asked);
-        if self.limits.wanted.events {
-            self.share_events();
-        }
-    }
-
-    /// What is odd about a transaction is asked of both its sides: each gets what the other one said.
-    fn share_events(&mut self) {
-        let Some(answer) = self.units.last() else {
-            return;
-        };
-        let transaction = answer.transaction;
-        let mut asked = self.units.iter().chain(&self.asked);
-        let asked = asked.find(|u| u.direction == 0 && u.transaction == transaction);
-        let asked: Vec<_> = asked.map(|u| u.events().collect()).unwrap_or_default();
-        let answered: Vec<_> = answer.events().collect();
-        if !answered.is_empty() && self.units.len() < OPEN_MAX {
-            let mut unit = Unit::new(0, transaction, self.limits.wanted);
-            unit.is_whole = true;
-            answered.iter().for_each(|e| unit.word(e, ""));
-            let at = self.units.len() - 1;
-            self.units.insert(at, unit);
-        }
-        if let Some(answer) = self.units.last_mut() {
-            asked.iter().for_each(|e| answer.word(e, ""));
-        }
     }
 
     /// Fields behind a body: they are with those of the head.
@@ -315,6 +316,9 @@ impl Said {
         if limits.wanted.files && body.is_file && body.boundary.is_none() {
             if body.facts.is_empty() {
                 body.facts = FileFacts::new(&limits.wanted);
+                if body.is_broken {
+                    body.facts.broken();
+                }
             }
             body.facts.take(bytes);
         }
@@ -331,7 +335,7 @@ impl Said {
         }
     }
 
-    /// The message is over.
+    /// The message is over, or the conversation is: then what came is a file, too, as with Suricata.
     pub(super) fn body_end(&mut self, half: usize) {
         if !self.http.bodies[half].is_open {
             return;
@@ -342,10 +346,11 @@ impl Said {
         let is = |u: &&mut Unit| u.direction == half && !u.is_whole;
         if let Some(unit) = self.units.iter_mut().rfind(is) {
             if !body.facts.is_empty() {
-                std::mem::take(&mut body.facts).tell(unit);
+                std::mem::take(&mut body.facts).tell(unit, true);
             }
             // of what was left out nothing is known
-            let is_all = unit.wanted().files && body.bytes.len() < self.limits.body_max;
+            let is_all =
+                !body.is_broken && unit.wanted().files && body.bytes.len() < self.limits.body_max;
             if let Some(boundary) = body.boundary.take().filter(|_| is_all) {
                 for (name, content) in mime::named_files(&body.bytes, &boundary) {
                     files::whole(unit, &name, content);
@@ -359,7 +364,7 @@ impl Said {
     fn begin_message(&mut self, half: usize) {
         self.body_end(half);
         let body = &mut self.http.bodies[half];
-        (body.known, body.is_open) = (0, true);
+        (body.known, body.is_open, body.is_broken) = (0, true, false);
         body.facts = FileFacts::default();
         body.name.clear();
         body.bytes.clear();
@@ -410,15 +415,10 @@ fn header_names(unit: &mut Unit, head: &Head<'_>) {
         return;
     }
     unit.tell("http2.stream", head.stream.to_string().as_bytes());
-    // the first line stands for fields of its own, and the host for one
-    let [a, b, _] = head.first;
-    let own: &[(&[u8], &[u8])] = match a {
-        b"HTTP/2" => &[(b":status", b)],
-        _ => &[(b":method", a), (b":path", b)],
-    };
-    let known = |name: &'_ [u8]| name == b"host";
+    // what stands for a status line is no field of an answer's head here
+    let [version, status, _] = head.first;
+    let own = (version == b"HTTP/2").then_some((&b":status"[..], status));
     for (name, value) in own.iter().chain(head.headers) {
-        let name: &[u8] = if known(name) { b":authority" } else { name };
         unit.tell("http2.field", &[name, &b"\0"[..], value].concat());
     }
     if unit.wants(HEADER_NAME) {
@@ -488,8 +488,6 @@ const STAT_CODE: Buffer = Buffer::named("http.stat_code");
 const STAT_MSG: Buffer = Buffer::named("http.stat_msg");
 const RESPONSE_LINE: Buffer = Buffer::named("http.response_line");
 
-/// Requests without an answer of which the names are kept.
-const ASKED_MAX: usize = 128;
 const SHARED: &[(&str, Buffer)] = &[
     ("connection", Buffer::named("http.connection")),
     ("content-type", Buffer::named("http.content_type")),

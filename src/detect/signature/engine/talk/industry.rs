@@ -1,7 +1,7 @@
 //! Control of machines: Modbus/TCP (Messaging Implementation Guide 1.0b), DNP3 (IEEE 1815), EtherNet/IP (CIP volume 2).
 
 use super::super::super::buffer::Buffer;
-use super::{Said, what_waits};
+use super::Said;
 
 /// What is kept of a connection.
 #[derive(Debug, Default)]
@@ -27,24 +27,33 @@ impl Said {
             Some(6 + usize::from(u16::from_be_bytes([head[4], head[5]])))
         };
         self.each_message(half, bytes, size, |said, message| {
-            let unit = said.begin(half);
+            let unit = match half {
+                1 => said.begin_answer(),
+                _ => said.begin(half),
+            };
             unit.is_whole = true;
             let protocol = message.get(2..4);
             if protocol != Some(&[0, 0]) {
                 unit.word("modbus.invalid_protocol_id", "");
             }
-            if message.len() < 8 {
+            // the unit and a function, and no more than a frame holds
+            if !(8..=260).contains(&message.len()) {
                 unit.word("modbus.invalid_length", "");
                 return;
             }
-            if message[7] & 0x7f == 0 {
+            let function = message[7];
+            if half == 0 && function & 0x80 != 0 {
+                unit.word("modbus.invalid_length", "");
+            }
+            if function & 0x7f == 0 || half == 0 && function & 0x80 != 0 {
                 unit.word("modbus.invalid_function_code", "");
+            }
+            let code = message.get(8).filter(|_| half == 1 && function & 0x80 != 0);
+            if code.is_some_and(|c| !matches!(c, 1..=8 | 10 | 11)) {
+                unit.word("modbus.invalid_exception_code", "");
             }
             if half == 0 {
                 unit.part("modbus", message.to_vec());
-            } else if message[7] & 0x80 != 0 && message.get(8).is_none_or(|c| !(1..=12).contains(c))
-            {
-                unit.word("modbus.invalid_exception_code", "");
             }
         });
     }
@@ -71,6 +80,7 @@ impl Said {
             // a check sum behind each sixteen octets
             Some(10 + data + 2 * data.div_ceil(16))
         };
+        let most = self.limits.message_max;
         self.each_message(half, bytes, size, |said, frame| {
             if frame.get(..2) != Some(&[5, 0x64]) {
                 return;
@@ -87,9 +97,12 @@ impl Said {
             if transport & 0x40 != 0 {
                 fragment.clear();
             }
-            if fragment.len() + segment.len() <= MESSAGE_MAX {
-                fragment.extend_from_slice(segment);
+            if fragment.len() + segment.len() > most {
+                fragment.clear();
+                said.lose();
+                return;
             }
+            fragment.extend_from_slice(segment);
             if transport & 0x80 != 0 {
                 let whole = std::mem::take(fragment);
                 said.dnp3_fragment(half, &whole);
@@ -153,13 +166,10 @@ impl Said {
             take(self, message);
             rest = tail;
         }
-        let rest = if rest.len() > MESSAGE_MAX { &[] } else { rest };
         let left = rest.len();
-        self.more().industry.waiting[half] = what_waits(waiting, left);
+        self.more().industry.waiting[half] = self.wait(waiting, left);
     }
 }
 
 const DNP3_DATA: Buffer = Buffer::named("dnp3.data");
 const READ: u8 = 1;
-/// Bytes of a message that is waited for.
-const MESSAGE_MAX: usize = 1 << 17;

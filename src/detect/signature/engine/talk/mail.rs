@@ -1,7 +1,7 @@
 //! SMTP (RFC 5321): commands, and what mails carry.
 
 use super::super::super::buffer::Buffer;
-use super::{FILE, Said, files, mime, what_waits};
+use super::{FILE, Said, files, mime};
 
 /// What is kept of a connection.
 #[derive(Debug, Default)]
@@ -13,6 +13,8 @@ pub(super) struct Mail {
     chunk: usize,
     is_last_chunk: bool,
     looked_at: usize,
+    /// Bytes of the message are missing.
+    is_broken: bool,
     /// What the client calls itself.
     helo: Vec<u8>,
 }
@@ -22,14 +24,19 @@ impl Mail {
     pub fn room(&self) -> usize {
         self.waiting.capacity() + self.message.capacity() + self.helo.capacity()
     }
+
+    /// Bytes of a direction are missing: the next line begins anywhere.
+    pub fn gap(&mut self, half: usize) {
+        if half == 0 {
+            self.waiting = vec![];
+            self.is_broken = true;
+        }
+    }
 }
 
 impl Said {
-    /// Bytes of a connection.
-    pub(super) fn mail(&mut self, half: usize, bytes: &[u8]) {
-        if half == 1 {
-            return;
-        }
+    /// Bytes of a client.
+    pub(super) fn mail(&mut self, bytes: &[u8]) {
         let mut waiting = std::mem::take(&mut self.more().mail.waiting);
         waiting.extend_from_slice(bytes);
         let mut rest = &waiting[..];
@@ -55,12 +62,12 @@ impl Said {
                 self.mail_command(line.trim_ascii_end());
             }
         }
-        let rest = if rest.len() > LINE_MAX { &[] } else { rest };
         let left = rest.len();
-        self.more().mail.waiting = what_waits(waiting, left);
+        self.more().mail.waiting = self.wait_for(waiting, left, LINE_MAX);
     }
 
     fn mail_command(&mut self, line: &[u8]) {
+        self.line(0, line);
         let upper = line[..line.len().min(16)].to_ascii_uppercase();
         let value = |skip: usize| line.get(skip..).unwrap_or_default().trim_ascii();
         match upper.as_slice() {
@@ -83,8 +90,9 @@ impl Said {
             }
             b"DATA" => {
                 self.more().mail.in_message = true;
-                self.more().mail.message.clear();
-                self.more().mail.looked_at = 0;
+                let mail = &mut self.more().mail;
+                mail.message.clear();
+                (mail.looked_at, mail.is_broken) = (0, false);
             }
             u if u.starts_with(b"BDAT ") => {
                 let text = String::from_utf8_lossy(value(5)).to_ascii_uppercase();
@@ -138,8 +146,10 @@ impl Said {
             mime::summary(&message, |key, value| unit.tell(key, value));
             self.more().mail.message = message;
         }
+        // what is missing is in no digest
+        let all = is_whole && !self.more().mail.is_broken;
         let unit = self.open(0);
-        for (name, content) in contents.iter().filter(|c| is_whole && !c.0.is_empty()) {
+        for (name, content) in contents.iter().filter(|c| all && !c.0.is_empty()) {
             files::whole(unit, name, content);
         }
         for (n, (_, content)) in contents.iter().enumerate() {

@@ -9,10 +9,14 @@ mod ftp;
 mod heads;
 mod http;
 mod industry;
+mod kept;
+mod limits;
 mod mail;
 mod mime;
 mod mqtt;
+mod odd;
 mod remote;
+mod sides;
 mod sip;
 mod smb;
 mod ssh;
@@ -22,6 +26,7 @@ mod upgrade;
 pub(super) mod uri;
 
 pub(super) use dns::records as dns_records;
+pub(super) use files::FILE_SIZE_AT_LEAST;
 pub(super) use frames::is_setting;
 pub(super) use tls::told_later;
 
@@ -33,9 +38,10 @@ use crate::ledger::Tally;
 use crate::model::{Addr, AppProto, prefetch};
 use crate::reassemble::app::{Ears, Heard, Listener, Message, Visitor};
 use crate::reassemble::stream::Piece;
+use limits::{Limits, what_waits};
 use std::collections::VecDeque;
 use taken::Taken;
-use upgrade::Upgrade;
+use upgrade::{Lines, Upgrade};
 
 /// A conversation that is read.
 #[derive(Debug, Default)]
@@ -88,12 +94,16 @@ pub(super) struct Said {
     http: http::Http,
     /// Of protocols that few conversations speak.
     more: Option<Box<More>>,
+    /// What was raised of requests that are not answered.
+    odd: odd::Odd,
+    /// Who said the last message of DNS that could be read, where nothing was raised of it.
+    dns_last: Option<usize>,
     /// Bytes come in order, and no datagrams.
     is_stream: bool,
     file: Vec<u8>,
     /// The protocol is one of which nothing is read here.
     is_unread: bool,
-    /// Sides that gave way to others before rules were tried.
+    /// Limits of one conversation that were met: something of what it says is not read.
     lost: u64,
     /// On the way to TLS, and what the conversation was before.
     upgrade: Upgrade,
@@ -112,6 +122,7 @@ struct More {
     dce: dce::Dce,
     industry: industry::Industry,
     remote: remote::Remote,
+    lines: Lines,
 }
 
 impl More {
@@ -119,26 +130,8 @@ impl More {
     fn room(&self) -> usize {
         let kept = self.mail.room() + self.smb.room() + self.kerberos.room() + self.mqtt.room();
         let rare = self.dce.room() + self.industry.room() + self.remote.room();
-        size_of::<Self>() + kept + rare
-    }
-}
-
-/// How much of bodies is kept, and when they are looked at.
-#[derive(Clone, Copy, Debug)]
-struct Limits {
-    body_max: usize,
-    body_step: usize,
-    wanted: Wanted,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        let settings = EngineSettings::default();
-        Limits {
-            body_max: settings.body_bytes_max,
-            body_step: settings.body_step_bytes,
-            wanted: Wanted::default(),
-        }
+        let lines = self.ssh.room() + self.ftp.room() + self.lines.room();
+        size_of::<Self>() + kept + rare + lines
     }
 }
 
@@ -146,11 +139,7 @@ impl Talk {
     /// A conversation of which nothing was heard, and of which this is wanted.
     pub fn new(settings: &EngineSettings, wanted: &Wanted) -> Self {
         let mut talk = Talk::default();
-        talk.said.limits = Limits {
-            body_max: settings.body_bytes_max,
-            body_step: settings.body_step_bytes,
-            wanted: *wanted,
-        };
+        talk.said.limits = Limits::of(settings, wanted);
         talk
     }
 
@@ -212,9 +201,10 @@ impl Talk {
     pub fn room(&self) -> usize {
         let said = &self.said;
         let units = said.units.iter().chain(&said.asked).map(Unit::room);
-        let units = units.sum::<usize>() + said.asked.len() * size_of::<Unit>();
+        let places = said.units.capacity() + said.asked.capacity();
+        let units = units.sum::<usize>() + places * size_of::<Unit>();
         let first = self.first.kept.iter().map(Vec::capacity).sum::<usize>();
-        let kept = first + said.file.capacity() + said.http.room();
+        let kept = first + said.file.capacity() + said.http.room() + said.odd.room();
         let more = said.more.as_ref().map_or(0, |m| m.room());
         self.listener.room() + units + kept + more
     }
@@ -228,6 +218,7 @@ impl Talk {
         );
         match unit.direction {
             0 if pairs => {
+                // alerts about an answer without it tell less: nothing is lost of what rules see
                 if asked.len() >= ASKED_MAX {
                     asked.pop_front();
                 }
@@ -251,7 +242,7 @@ impl Talk {
         asked.find(|u| u.transaction == transaction)
     }
 
-    /// How many sides gave way before rules were tried, since this was asked last.
+    /// How often a limit of the conversation was met, since this was asked last.
     pub fn take_lost(&mut self) -> u64 {
         std::mem::take(&mut self.said.lost)
     }
@@ -272,6 +263,9 @@ impl Talk {
         self.said.hears(heard);
         self.said.is_stream = true;
         self.pieces = self.pieces.wrapping_add(1);
+        if piece.gap > 0 {
+            self.said.gap(heard.half);
+        }
         match self.stage {
             Stage::Failed => {}
             Stage::Known => {
@@ -418,7 +412,6 @@ impl Talk {
         self.said = Said {
             units,
             was,
-            begun: self.said.begun,
             limits: self.said.limits,
             time_ns: self.said.time_ns,
             client: self.said.client,
@@ -434,6 +427,7 @@ impl Talk {
             return;
         }
         self.said.proto = self.listener.proto();
+        self.said.share_events();
         if self.listener.is_done() {
             // nothing more comes of what TLS says in the clear
             let is_tls = self.said.proto == AppProto::Tls;
@@ -500,16 +494,11 @@ impl Said {
     fn bytes(&mut self, half: usize, bytes: &[u8]) {
         match self.proto {
             AppProto::Ssh => self.ssh(half, bytes),
-            AppProto::Smtp => {
-                self.look_for_upgrade(half, bytes);
-                self.mail(half, bytes);
-            }
-            AppProto::Ftp => {
-                self.look_for_upgrade(half, bytes);
-                self.ftp(half, bytes);
-            }
+            AppProto::Smtp if half == 1 => self.lines(half, bytes),
+            AppProto::Smtp => self.mail(bytes),
+            AppProto::Ftp => self.ftp(half, bytes),
             // nothing else of them is read
-            AppProto::Imap | AppProto::Pop3 => self.look_for_upgrade(half, bytes),
+            AppProto::Imap | AppProto::Pop3 => self.lines(half, bytes),
             AppProto::FtpData => self.ftp_data(half, bytes),
             AppProto::Smb | AppProto::NetbiosSsn => self.smb(half, bytes),
             AppProto::Sip => self.sip(half, bytes),
@@ -535,37 +524,23 @@ impl Said {
         match self.proto {
             AppProto::FtpData => self.ftp_data_end(half),
             AppProto::Http => self.body_end(half),
+            AppProto::Smb | AppProto::NetbiosSsn => self.smb_end(half),
             _ => {}
         }
         let mine = self.units.iter_mut().filter(|u| u.direction == half);
         mine.for_each(|u| u.is_whole = true);
+        if half == 1 {
+            self.share_events();
+            self.share_last_events();
+        }
     }
 
-    /// Begins one side of the next transaction of a direction.
-    fn begin(&mut self, direction: usize) -> &mut Unit {
-        if self.units.len() >= OPEN_MAX {
-            // half of them at once, so that each costs little
-            self.units.drain(..OPEN_MAX / 2);
-            self.lost += OPEN_MAX as u64 / 2;
-        }
-        let transaction = self.begun[direction];
-        self.begun[direction] += 1;
-        let at = self.units.len();
-        if self.units.capacity() == 0 {
-            // most conversations have one at a time
-            self.units.reserve_exact(1);
-        }
-        self.units
-            .push(Unit::new(direction, transaction, self.limits.wanted));
-        &mut self.units[at]
-    }
-
-    /// The side of a direction that is open, or the next one.
-    fn open(&mut self, direction: usize) -> &mut Unit {
-        let is = |u: &Unit| u.direction == direction && !u.is_whole;
-        match self.units.iter().rposition(is) {
-            Some(at) => &mut self.units[at],
-            None => self.begin(direction),
+    /// Bytes of a direction are missing.
+    fn gap(&mut self, half: usize) {
+        self.http.gap(half);
+        if let Some(more) = &mut self.more {
+            more.mail.gap(half);
+            more.smb.gap(half);
         }
     }
 
@@ -578,16 +553,7 @@ impl Said {
     }
 }
 
-/// What is left of bytes of which some were taken: where none were, as with a long message that comes in short pieces, nothing is copied.
-fn what_waits(mut waiting: Vec<u8>, left: usize) -> Vec<u8> {
-    if left == 0 {
-        return vec![];
-    }
-    waiting.drain(..waiting.len() - left);
-    waiting
-}
-
-/// Requests of a conversation that are kept for their answers.
+/// Requests of a conversation that are kept for what alerts tell.
 const ASKED_MAX: usize = 16;
 const FILE: Buffer = Buffer::named("file.data");
 /// Of those that tell only what a direction says of itself.

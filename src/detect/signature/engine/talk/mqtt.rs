@@ -2,7 +2,7 @@
 
 use super::super::super::buffer::Buffer;
 use super::super::unit::Unit;
-use super::{Said, what_waits};
+use super::Said;
 
 /// What is kept of a connection.
 #[derive(Debug, Default)]
@@ -27,12 +27,17 @@ impl Said {
         waiting.extend_from_slice(bytes);
         let mut rest = &waiting[..];
         while let Some((&first, tail)) = rest.split_first() {
-            let Some((len, tail)) = length(tail).filter(|(len, _)| *len <= PACKET_MAX) else {
+            let Some((len, tail)) = length(tail) else {
                 if tail.len() >= 4 {
                     rest = &[];
                 }
                 break;
             };
+            if len > self.limits.message_max {
+                self.lose();
+                rest = &[];
+                break;
+            }
             let Some((body, tail)) = tail.split_at_checked(len) else {
                 break;
             };
@@ -40,7 +45,7 @@ impl Said {
             rest = tail;
         }
         let left = rest.len();
-        self.more().mqtt.waiting[half] = what_waits(waiting, left);
+        self.more().mqtt.waiting[half] = self.wait(waiting, left);
     }
 
     fn mqtt_packet(&mut self, half: usize, first: u8, body: &[u8]) {
@@ -55,10 +60,8 @@ impl Said {
         let version = self.more().mqtt.version;
         let unit = self.begin(half);
         unit.is_whole = true;
-        match kind {
-            1 if before => unit.word("mqtt.double_connect", ""),
-            2..=14 if !before => unit.word("mqtt.missing_connect", ""),
-            _ => {}
+        if kind == 1 && before {
+            unit.word("mqtt.double_connect", "");
         }
         let Some(name) = KINDS.get(usize::from(kind)) else {
             return;
@@ -231,5 +234,3 @@ const FLAGS: [(u8, &str); 5] = [
     (0x02, "clean_session"),
 ];
 const TOPICS_MAX: usize = 64;
-/// Bytes of a packet that is waited for.
-const PACKET_MAX: usize = 1 << 18;

@@ -1,7 +1,7 @@
 //! Screens, keys and addresses: RFB (RFC 6143), IKE (RFC 2408, RFC 7296), DHCP (RFC 2131, RFC 2132), NFS by ONC RPC (RFC 5531).
 
 use super::super::super::buffer::Buffer;
-use super::{Said, what_waits};
+use super::Said;
 
 /// What is kept of a connection.
 #[derive(Debug, Default)]
@@ -38,10 +38,8 @@ impl Said {
                 break;
             }
         }
-        waiting.drain(..at.min(waiting.len()));
-        if waiting.len() <= WAITING_MAX {
-            self.more().remote.waiting[half] = waiting;
-        }
+        let left = waiting.len() - at.min(waiting.len());
+        self.more().remote.waiting[half] = self.wait(waiting, left);
     }
 
     /// Takes the next message of a side; returns its length, or none where it is not all there.
@@ -95,7 +93,7 @@ impl Said {
             // sizes, the format of pixels, the name
             (1, 4) => {
                 let len = long(20)? as usize;
-                let name = rest.get(24..24 + len.min(WAITING_MAX))?;
+                let name = rest.get(24..24 + len.min(NAME_MAX))?;
                 let unit = self.begin(1);
                 unit.is_whole = true;
                 unit.add(RFB_NAME, name);
@@ -164,38 +162,36 @@ impl Said {
         let unit = self.begin(half);
         unit.is_whole = true;
         while let Some((&kind, tail)) = options.split_first() {
-            match kind {
+            // times have four octets, whatever their length says, as with Suricata
+            let name = match kind {
                 0 => {
                     options = tail;
                     continue;
                 }
                 // what is behind the end is none
                 255 => return,
-                _ => {}
-            }
-            let Some((&len, tail)) = tail.split_first() else {
-                unit.word("dhcp.truncated_options", "");
-                return;
-            };
-            let Some((value, rest)) = tail.split_at_checked(len.into()) else {
-                unit.word("dhcp.truncated_options", "");
-                return;
-            };
-            let name = match kind {
                 51 => Some("dhcp.leasetime"),
                 58 => Some("dhcp.renewal_time"),
                 59 => Some("dhcp.rebinding_time"),
                 _ => None,
             };
-            match (name, value.first_chunk::<4>()) {
-                (Some(name), Some(b)) if len == 4 => {
-                    unit.number(name, u32::from_be_bytes(*b).into());
-                }
-                (Some(_), _) => unit.word("dhcp.malformed_options", ""),
-                _ => {}
+            let Some((&len, tail)) = tail.split_first() else {
+                break;
+            };
+            let size = if name.is_some() { 4 } else { len.into() };
+            // an identifier has at least its kind (RFC 2132 section 9.14)
+            let Some((value, rest)) = tail
+                .split_at_checked(size)
+                .filter(|_| kind != 61 || len > 0)
+            else {
+                break;
+            };
+            if let (Some(name), Some(b)) = (name, value.first_chunk::<4>()) {
+                unit.number(name, u32::from_be_bytes(*b).into());
             }
             options = rest;
         }
+        unit.word("dhcp.truncated_options", "");
     }
 
     /// Bytes of NFS: version and procedure of each call.
@@ -215,9 +211,8 @@ impl Said {
             self.nfs_call(half, record);
             rest = &rest[4 + len..];
         }
-        let rest = if rest.len() > RECORD_MAX { &[] } else { rest };
         let left = rest.len();
-        self.more().remote.waiting[half] = what_waits(waiting, left);
+        self.more().remote.waiting[half] = self.wait(waiting, left);
     }
 
     fn nfs_call(&mut self, half: usize, record: &[u8]) {
@@ -236,7 +231,10 @@ impl Said {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    let digits = bytes.iter().flat_map(|b| [b >> 4, b & 15]);
+    digits
+        .map(|d| char::from(b"0123456789abcdef"[usize::from(d)]))
+        .collect()
 }
 
 const RFB_NAME: Buffer = Buffer::named("rfb.name");
@@ -247,7 +245,6 @@ const IKE_NONCE: Buffer = Buffer::named("ike.nonce_payload");
 const IKE_VENDOR: Buffer = Buffer::named("ike.vendor");
 /// Program number of NFS (RFC 1813 section 2).
 const NFS: u32 = 100_003;
-const WAITING_MAX: usize = 1 << 16;
-/// Bytes of a record that is waited for.
-const RECORD_MAX: usize = 1 << 21;
+/// Bytes of the name of a screen.
+const NAME_MAX: usize = 1 << 16;
 const PAYLOADS_MAX: usize = 64;

@@ -12,6 +12,7 @@ impl Said {
             .unwrap_or(bytes.len());
         let line = bytes[..end].trim_ascii_end();
         if line.len() > LINE_MAX {
+            self.lose();
             return;
         }
         let mut parts = line.splitn(3, |b| *b == b' ');
@@ -43,4 +44,5 @@ const REQUEST_LINE: Buffer = Buffer::named("sip.request_line");
 const STAT_CODE: Buffer = Buffer::named("sip.stat_code");
 const STAT_MSG: Buffer = Buffer::named("sip.stat_msg");
 const RESPONSE_LINE: Buffer = Buffer::named("sip.response_line");
+/// Bytes of a first line.
 const LINE_MAX: usize = 8_192;

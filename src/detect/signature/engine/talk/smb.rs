@@ -2,72 +2,77 @@
 
 use super::super::super::buffer::Buffer;
 use super::files::{self, FileFacts};
-use super::{Said, dce, what_waits};
+use super::kept::Kept;
+use super::{FILE, Said, dce};
 
 /// What is kept of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Smb {
     waiting: [Vec<u8>; 2],
-    /// Bytes of the file of each direction.
-    files: [Vec<u8>; 2],
-    facts: [FileFacts; 2],
-    /// Names of files that are to be opened, by message; of open ones, by file; files that are read, by message; shares that are asked for.
+    /// Where the next message of a direction begins is not known: bytes are missing.
+    is_lost: [bool; 2],
+    /// Files of which something came, by number and direction.
+    files: Kept<File>,
+    /// Names of files that are to be opened, by message; of open ones, by file; files that are read, and from where, by message; shares that
+    /// are asked for.
     creates: Kept<Vec<u8>>,
     names: Kept<Vec<u8>>,
-    reads: Kept<u64>,
+    reads: Kept<(u64, u64)>,
     trees: Kept<Vec<u8>>,
 }
 
-/// The latest of what is kept by number.
+/// A file in one direction.
 #[derive(Debug)]
-struct Kept<T>(Vec<(u64, T)>);
-
-impl<T> Default for Kept<T> {
-    fn default() -> Self {
-        Kept(vec![])
-    }
-}
-
-impl<T> Kept<T> {
-    fn push(&mut self, number: u64, value: T) {
-        if self.0.len() >= KEPT_MAX {
-            self.0.remove(0);
-        }
-        self.0.push((number, value));
-    }
-
-    fn take(&mut self, number: u64) -> Option<T> {
-        let at = self.0.iter().rposition(|k| k.0 == number)?;
-        Some(self.0.remove(at).1)
-    }
-
-    fn get(&self, number: u64) -> Option<&T> {
-        self.0.iter().rfind(|k| k.0 == number).map(|k| &k.1)
-    }
+struct File {
+    half: usize,
+    /// Its transaction in its direction.
+    transaction: u64,
+    bytes: Vec<u8>,
+    facts: FileFacts,
+    /// Where what comes next begins.
+    next: u64,
 }
 
 impl Smb {
     /// Memory that it takes beside itself.
     pub fn room(&self) -> usize {
-        let kept = self.waiting.iter().chain(&self.files).map(Vec::capacity);
+        let waiting = self.waiting.iter().map(Vec::capacity).sum::<usize>();
         let names = [&self.creates, &self.names, &self.trees];
-        let names = names
-            .iter()
-            .flat_map(|k| &k.0)
-            .map(|(_, name)| name.capacity());
-        kept.chain(names).sum()
+        let names = names.map(|k| k.room(Vec::capacity)).iter().sum::<usize>();
+        let files = self.files.room(|f| f.bytes.capacity() + f.facts.room());
+        waiting + names + files + self.reads.room(|_| 0)
     }
+
+    /// Bytes of a direction are missing.
+    pub fn gap(&mut self, half: usize) {
+        self.waiting[half] = vec![];
+        self.is_lost[half] = true;
+    }
+}
+
+/// What tells the file of a direction from the same one in the other.
+fn number_of(half: usize, fid: u64) -> u64 {
+    fid.rotate_left(1) ^ half as u64
 }
 
 impl Said {
     /// Bytes of a connection.
     pub(super) fn smb(&mut self, half: usize, bytes: &[u8]) {
-        let mut waiting = std::mem::take(&mut self.more().smb.waiting[half]);
+        let smb = &mut self.more().smb;
+        let mut waiting = std::mem::take(&mut smb.waiting[half]);
         waiting.extend_from_slice(bytes);
         let mut rest = &waiting[..];
-        // session messages (RFC 1002 section 4.3.1)
+        if smb.is_lost[half] {
+            let at = memchr::memmem::find(rest, b"SMB").and_then(|n| n.checked_sub(5));
+            // a message is found by its mark, behind the four octets of its length
+            match at.filter(|n| matches!(rest[n + 4], 0xff | 0xfe)) {
+                Some(at) => (rest, smb.is_lost[half]) = (&rest[at..], false),
+                None => return,
+            }
+        }
+        // session messages: lengths of 17 bits (RFC 1002 section 4.3.1), or of 24 without NetBIOS ([MS-SMB2] 2.1)
         while let Some(head) = rest.first_chunk::<4>() {
-            let len = u32::from_be_bytes([0, head[1] & 1, head[2], head[3]]) as usize;
+            let len = u32::from_be_bytes([0, head[1], head[2], head[3]]) as usize;
             let Some(message) = rest.get(4..4 + len) else {
                 break;
             };
@@ -76,9 +81,9 @@ impl Said {
             }
             rest = &rest[4 + len..];
         }
-        let rest = if rest.len() > WAITING_MAX { &[] } else { rest };
         let left = rest.len();
-        self.more().smb.waiting[half] = what_waits(waiting, left);
+        self.more().smb.is_lost[half] |= left > self.limits.message_max;
+        self.more().smb.waiting[half] = self.wait(waiting, left);
     }
 
     fn smb_message(&mut self, half: usize, message: &[u8]) {
@@ -142,36 +147,35 @@ impl Said {
             message.get(from..end)
         };
         let long = |low: usize, high: usize| Some(word(high)? << 16 | word(low)?);
+        let offset = |high: usize| {
+            let low = word(8)? << 16 | word(6)?;
+            let high = word(high + 2).zip(word(high)).map(|(b, a)| b << 16 | a);
+            Some((high.unwrap_or(0) as u64) << 32 | low as u64)
+        };
         let is_unicode = message.get(11).is_some_and(|flags| flags & 0x80 != 0);
         let data = message.get(data_at..).unwrap_or_default();
         match (command, half) {
             // READ_ANDX: whose answer has its length at 10, offset at 12, high part of the length at 14
-            (0x2e, 0) => {
-                let fid = file(4).unwrap_or(0);
-                self.more().smb.reads.push(of, fid);
-            }
+            (0x2e, 0) => self.smb_read(of, (file(4).unwrap_or(0), offset(20).unwrap_or(0))),
             (0x2e, 1) if params.len() >= 24 => {
-                let fid = self.more().smb.reads.take(of).unwrap_or(0);
+                let read = self.more().smb.reads.take(of).unwrap_or((0, 0));
                 let bytes = part(word(12), long(10, 14)).unwrap_or_default();
-                self.smb_file(half, fid, bytes);
+                self.smb_file(half, read, bytes);
             }
             // WRITE_ANDX: length at 20, offset at 22, high part of the length at 18
             (0x2f, 0) if params.len() >= 24 => {
                 let bytes = part(word(22), long(20, 18)).unwrap_or_default();
-                self.smb_file(half, file(4).unwrap_or(0), bytes);
+                let place = (file(4).unwrap_or(0), offset(24).unwrap_or(0));
+                self.smb_file(half, place, bytes);
             }
-            (0x04, 0) => self.smb_close(),
+            (0x04, 0) => self.smb_close(file(0).unwrap_or(0)),
             // NT_CREATE_ANDX: length of the name at 5, which is padded to an even place
             (0xa2, 0) => {
                 let padded = data_at + usize::from(is_unicode && data_at % 2 == 1);
                 let name = part(Some(padded), word(5)).unwrap_or_default();
-                self.more().smb.creates.push(of, plain(name));
+                self.smb_create(of, name);
             }
-            (0xa2, 1) => {
-                if let Some(name) = self.more().smb.creates.take(of) {
-                    self.more().smb.names.push(file(5).unwrap_or(0), name);
-                }
-            }
+            (0xa2, 1) => self.smb_created(of, file(5).unwrap_or(0)),
             // TRANSACTION, in pipes: count and offset of the data
             (0x25, 0) => {
                 let bytes = part(word(24), word(22)).unwrap_or_default();
@@ -240,25 +244,23 @@ impl Said {
             // CREATE: place and length of the name; the answer has the number of the file
             (5, 0) => {
                 let name = part(short(44), short(46)).unwrap_or_default();
-                self.more().smb.creates.push(of, plain(name));
+                self.smb_create(of, name);
             }
-            (5, 1) => {
-                if let Some(name) = self.more().smb.creates.take(of) {
-                    self.more().smb.names.push(file(64), name);
-                }
+            (5, 1) => self.smb_created(of, file(64)),
+            (6, 0) => self.smb_close(file(8)),
+            // READ: whose answer has its offset at 2, its length at 4; from where, and of which file, the request says
+            (8, 0) => {
+                self.smb_read(of, (file(16), number(body, 8)));
             }
-            (6, 0) => self.smb_close(),
-            // READ: whose answer has its offset at 2, its length at 4
-            (8, 0) => self.more().smb.reads.push(of, file(16)),
             (8, 1) => {
-                let fid = self.more().smb.reads.take(of).unwrap_or(0);
+                let read = self.more().smb.reads.take(of).unwrap_or((0, 0));
                 let from = body.get(2).map(|n| usize::from(*n));
-                self.smb_file(half, fid, part(from, long(4)).unwrap_or_default());
+                self.smb_file(half, read, part(from, long(4)).unwrap_or_default());
             }
-            // WRITE: offset at 2, length at 4
+            // WRITE: offset of the data at 2, length at 4, place in the file at 8
             (9, 0) => {
                 let bytes = part(short(2), long(4)).unwrap_or_default();
-                self.smb_file(half, file(16), bytes);
+                self.smb_file(half, (file(16), number(body, 8)), bytes);
             }
             // IOCTL, in pipes: place and length of what goes in, and of what comes out
             (11, 0) => {
@@ -271,40 +273,97 @@ impl Said {
         }
     }
 
-    /// Further bytes of the file of a direction, or of a pipe.
-    fn smb_file(&mut self, half: usize, fid: u64, bytes: &[u8]) {
+    /// A file is to be opened.
+    pub(super) fn smb_create(&mut self, of: u64, name: &[u8]) {
+        let most = self.limits.items_max;
+        if self.more().smb.creates.push(of, plain(name), most) {
+            self.lose();
+        }
+    }
+
+    /// It is open, under this number.
+    fn smb_created(&mut self, of: u64, fid: u64) {
+        let most = self.limits.items_max;
+        if let Some(name) = self.more().smb.creates.take(of)
+            && self.more().smb.names.push(fid, name, most)
+        {
+            self.lose();
+        }
+    }
+
+    /// A file is to be read from a place in it.
+    fn smb_read(&mut self, of: u64, read: (u64, u64)) {
+        let most = self.limits.items_max;
+        if self.more().smb.reads.push(of, read, most) {
+            self.lose();
+        }
+    }
+
+    /// Further bytes of a file at a place in it, or of a pipe.
+    pub(super) fn smb_file(&mut self, half: usize, (fid, place): (u64, u64), bytes: &[u8]) {
         if bytes.is_empty() || self.smb_pipe(half, bytes) {
             return;
         }
-        let wanted = self.limits.wanted;
-        if wanted.files {
-            if self.more().smb.facts[half].is_empty() {
-                self.more().smb.facts[half] = FileFacts::new(&wanted);
-            }
-            self.more().smb.facts[half].take(bytes);
+        let number = number_of(half, fid);
+        let mut file = match self.more().smb.files.take(number) {
+            Some(file) => file,
+            None => File {
+                half,
+                transaction: self.begin(half).transaction,
+                bytes: vec![],
+                facts: FileFacts::new(&self.limits.wanted),
+                next: place,
+            },
+        };
+        if place == file.next {
+            let room = self.limits.body_max.saturating_sub(file.bytes.len());
+            file.facts.take(bytes);
+            file.bytes
+                .extend_from_slice(&bytes[..bytes.len().min(room)]);
+            file.next = place.saturating_add(bytes.len() as u64);
+            let name = self.more().smb.names.get(fid).cloned().unwrap_or_default();
+            let unit = self.unit_of(half, file.transaction);
+            unit.replace(FILE, &file.bytes);
+            files::begins(unit, &name);
         }
-        let room = self
-            .limits
-            .body_max
-            .saturating_sub(self.more().smb.files[half].len());
-        self.more().smb.files[half].extend_from_slice(&bytes[..bytes.len().min(room)]);
-        let file = std::mem::take(&mut self.more().smb.files[half]);
-        self.tell_file(half, &file, false);
-        self.more().smb.files[half] = file;
-        let name = self.more().smb.names.get(fid).cloned().unwrap_or_default();
-        files::begins(self.open(half), &name);
+        // what lies behind a hole is not told as if it followed: for Suricata the file ends before it
+        let most = self.limits.items_max;
+        if self.more().smb.files.push(number, file, most) {
+            self.lose();
+        }
     }
 
     /// A file is closed.
-    fn smb_close(&mut self) {
+    fn smb_close(&mut self, fid: u64) {
+        self.more().smb.names.take(fid);
         for half in 0..2 {
-            self.more().smb.files[half].clear();
-            let mut facts = std::mem::take(&mut self.more().smb.facts[half]);
-            if !facts.is_empty() {
-                facts.tell(self.open(half));
+            if let Some(file) = self.more().smb.files.take(number_of(half, fid)) {
+                self.smb_over(file, true);
             }
         }
-        self.units.iter_mut().for_each(|u| u.is_whole = true);
+    }
+
+    /// No more of a direction comes: its files are not whole.
+    pub(super) fn smb_end(&mut self, half: usize) {
+        let files = std::mem::take(&mut self.more().smb.files).into_all();
+        for (number, file) in files {
+            if file.half == half {
+                self.smb_over(file, false);
+            } else {
+                let most = self.limits.items_max;
+                // there is room: some of them were taken out
+                let _ = self.more().smb.files.push(number, file, most);
+            }
+        }
+    }
+
+    fn smb_over(&mut self, mut file: File, is_all: bool) {
+        let wants_files = self.limits.wanted.files;
+        let unit = self.unit_of(file.half, file.transaction);
+        if wants_files && !file.facts.is_empty() {
+            file.facts.tell(unit, is_all);
+        }
+        unit.is_whole = true;
     }
 
     /// What a pipe carries, where that is DCE/RPC; false where it is not.
@@ -319,8 +378,10 @@ impl Said {
     /// A share is asked for. What it is, its answer says.
     fn smb_tree(&mut self, of: u64, path: Vec<u8>) {
         let wanted = self.limits.wanted;
-        if wanted.has(SHARE) || wanted.has(PIPE) {
-            self.more().smb.trees.push(of, path);
+        let most = self.limits.items_max;
+        let wants = wanted.has(SHARE) || wanted.has(PIPE);
+        if wants && self.more().smb.trees.push(of, path, most) {
+            self.lose();
         }
     }
 
@@ -382,9 +443,6 @@ const SHARE: Buffer = Buffer::named("smb.share");
 const PIPE: Buffer = Buffer::named("smb.named_pipe");
 const USER: Buffer = Buffer::named("smb.ntlmssp_user");
 const DOMAIN: Buffer = Buffer::named("smb.ntlmssp_domain");
-/// Bytes of a message that is waited for.
-const WAITING_MAX: usize = 1 << 18;
 /// Commands of one message.
 const ANDX_MAX: usize = 16;
-const KEPT_MAX: usize = 128;
 const NAME_MAX: usize = 1_024;

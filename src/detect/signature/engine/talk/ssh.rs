@@ -17,12 +17,23 @@ struct Half {
     is_done: bool,
 }
 
+impl Ssh {
+    /// Memory that it takes beside itself.
+    pub fn room(&self) -> usize {
+        self.halves.iter().map(|h| h.waiting.capacity()).sum()
+    }
+}
+
 impl Said {
     /// Bytes of a connection.
     pub(super) fn ssh(&mut self, half: usize, bytes: &[u8]) {
         let h = &mut self.more().ssh.halves[half];
-        if h.is_done || h.waiting.len() + bytes.len() > WAITING_MAX {
-            h.is_done = true;
+        if h.is_done {
+            return;
+        }
+        if h.waiting.len() + bytes.len() > WAITING_MAX {
+            (h.is_done, h.waiting) = (true, vec![]);
+            self.lose();
             return;
         }
         h.waiting.extend_from_slice(bytes);
@@ -70,7 +81,8 @@ impl Said {
             let len = u32::from_be_bytes([head[0], head[1], head[2], head[3]]) as usize;
             let kind = head[5];
             if len > WAITING_MAX {
-                h.is_done = true;
+                (h.is_done, h.waiting) = (true, vec![]);
+                self.lose();
                 return;
             }
             if h.waiting.len() < 4 + len {
@@ -141,5 +153,5 @@ const HASSH_SERVER_STRING: Buffer = Buffer::named("ssh.hassh.server.string");
 /// Types of messages (RFC 4250 section 4.1.2).
 const OFFER: u8 = 20;
 const NEW_KEYS: u8 = 21;
-/// Bytes of the lines and of one packet of a side.
+/// Bytes of the lines and of one packet of a side (RFC 4253 section 6.1 asks for 35,000).
 const WAITING_MAX: usize = 36_000;

@@ -54,8 +54,12 @@ impl Said {
         if place > 0 {
             return;
         }
-        if !unit.wanted().certificates {
+        let wanted = unit.wanted().certificates;
+        if !wanted || NAMES_TOLD.iter().any(|b| !unit.wants(*b)) {
+            // lines tell all of it
             unit.keep(Later::Certificate(der.to_vec()));
+        }
+        if !wanted {
             return;
         }
         let Some(c) = Certificate::read(der) else {
@@ -65,7 +69,8 @@ impl Said {
         let expired = c.not_after_s < now_s;
         if expired {
             unit.word("tls_cert_expired", "");
-        } else if c.not_before_s <= now_s {
+        } else {
+            // also where it does not hold yet, as for Suricata
             unit.word("tls_cert_valid", "");
         }
     }
@@ -163,6 +168,8 @@ const SUBJECT: Buffer = Buffer::named("tls.cert_subject");
 const ISSUER: Buffer = Buffer::named("tls.cert_issuer");
 const SERIAL: Buffer = Buffer::named("tls.cert_serial");
 const FINGERPRINT: Buffer = Buffer::named("tls.cert_fingerprint");
+/// What lines tell of a certificate.
+const NAMES_TOLD: [Buffer; 4] = [SUBJECT, ISSUER, SERIAL, FINGERPRINT];
 const NAMES: Buffer = Buffer::named("tls.subjectaltname");
 /// Bytes of a hello that are kept for alerts.
 const HELLO_MAX: usize = 4_096;
