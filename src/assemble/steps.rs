@@ -2,7 +2,7 @@
 
 use super::query::{Bound, Reader, number, text};
 use crate::notify::{Event, Notice, Notifier};
-use crate::sink::schema::incidents::{ONE, STEPS, incident};
+use crate::sink::schema::incidents::{ONE, PART_OF, STEPS, incident};
 use anyhow::Result;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -38,8 +38,10 @@ impl Steps {
         for step in reader.rows_with(STEPS, &after)? {
             let id = [("id", Bound::Text(text(&step, "id")))];
             let found = reader.rows_with(ONE, &id)?;
-            // of an incident that people were not told of they are not told that it is over
-            let shown = found.first().filter(|i| text(i, "hidden_by").is_empty());
+            // of an incident that people were not told of they are not told that it is over; of a step they may have been before its chain
+            let hidden = |i: &Map<String, Value>| text(i, "hidden_by");
+            let shown =
+                (found.first()).filter(|i| hidden(i).is_empty() || hidden(i).starts_with(PART_OF));
             let notice = shown.and_then(|whole| notice(incident(whole), &step));
             notice.into_iter().for_each(|n| self.notifier.tell(n));
             self.keep(number(&step, "at_us") as i64)?;

@@ -5,7 +5,7 @@
 //! everybody is a sweep; a router, for whom many ask or which has the first or last address, does so whenever somebody outside speaks to all.
 
 use super::arena::{Arena, Held};
-use super::keyed::{Distinct, Key, Recent};
+use super::keyed::{Distinct, Key, Lately, Recent};
 use super::sighting::ArpSeen;
 use super::{Ctx, figure};
 use crate::detect::incident::{Finding, Growth, Handle};
@@ -18,6 +18,8 @@ pub(super) struct Arp {
     askers: Arena<Mac, Asker>,
     /// Who asks for an address: many do for a router.
     sought: Arena<Addr, Sought>,
+    /// Hardware addresses that ask for anything.
+    all: Lately<16>,
     /// Addresses that were asked for.
     asked: Recent,
 }
@@ -62,12 +64,13 @@ struct Claims {
 #[derive(Debug, Default)]
 struct Sought {
     last_ms: i64,
-    by: Distinct<1>,
+    by: Lately<2>,
+    count: u32,
 }
 
 impl Held for Sought {
     fn suspicion(&self) -> u32 {
-        self.by.count()
+        self.count
     }
     fn last_ms(&self) -> i64 {
         self.last_ms
@@ -77,7 +80,16 @@ impl Held for Sought {
 impl Sought {
     fn add(&mut self, ctx: &Ctx<'_>, a: &ArpSeen) {
         self.last_ms = ctx.now_ms;
-        self.by.add(ctx.keyed.hash(&a.sender_mac));
+        let asker = ctx.keyed.hash(&a.sender_mac);
+        self.by.add(asker, ctx.now_ms, SOUGHT_MS);
+        self.count = self.by.count(ctx.now_ms, SOUGHT_MS);
+    }
+
+    /// Whether so many ask for it, of all that ask for anything, as do for a router: whoever has some hardware addresses of his own does not make half
+    /// of them.
+    fn is_router(&mut self, now_ms: i64, all: u32) -> bool {
+        let by = self.by.count(now_ms, SOUGHT_MS);
+        by >= SEEKERS && (by.saturating_mul(2) >= all || by >= SEEKERS_FULL)
     }
 }
 
@@ -117,6 +129,7 @@ impl Arp {
             claims: Arena::new(places / 64),
             askers: Arena::new(places / 64),
             sought: Arena::new(places / 16),
+            all: Lately::default(),
             asked: Recent::new(ASKED_LOG2, ASKED_MS),
         }
     }
@@ -144,6 +157,7 @@ impl Arp {
         self.claims.clear();
         self.askers.clear();
         self.sought.clear();
+        self.all = Lately::default();
     }
 
     pub fn packet(&mut self, ctx: &mut Ctx<'_>, a: &ArpSeen) {
@@ -165,9 +179,15 @@ impl Arp {
                 if let Some(sought) = self.sought.entry(ctx.keyed, &a.target) {
                     sought.add(ctx, a);
                 }
+                let now_ms = ctx.now_ms;
+                let asker = ctx.keyed.hash(&a.sender_mac);
+                self.all.add(asker, now_ms, SOUGHT_MS);
                 let sought = self.sought.find(ctx.keyed, &a.sender);
+                let all = sought
+                    .as_ref()
+                    .map_or(0, |_| self.all.count(now_ms, SOUGHT_MS));
                 let is_router =
-                    sought.is_some_and(|s| s.by.count() >= SEEKERS) || is_first(&a.sender);
+                    sought.is_some_and(|s| s.is_router(now_ms, all)) || is_first(&a.sender);
                 if let Some(asker) = self.askers.entry(ctx.keyed, &Mac(a.sender_mac)) {
                     asker.add(ctx, a, is_router);
                 }
@@ -394,7 +414,10 @@ const ASKED_LOG2: u32 = 16;
 const FORGET_MS: i64 = 3_600_000;
 const SWEEP_MS: i64 = 60_000;
 const ASKED: &str = "hosts that were asked for within a minute";
-/// So many hardware addresses ask for a router.
+/// So many hardware addresses ask for a router, and of so many it is not counted any more what part of all they are.
 const SEEKERS: u32 = 3;
+const SEEKERS_FULL: u32 = 200;
+/// Who asks is known for this time to twice as long.
+const SOUGHT_MS: i64 = 3_600_000;
 /// How many times more hosts a router asks for.
 const ROUTER: u32 = 8;

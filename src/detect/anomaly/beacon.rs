@@ -2,17 +2,20 @@
 //!
 //! The statistics are RITA's (version 5): Bowley's skewness and the median deviation of pauses and of sizes. Sixteen connections with jitter,
 //! or eight with nearly none, are enough; connections that failed are left out, for whoever tries again does so in a rhythm, and
-//! so are services whose rhythm is their use (time, names, mail, copies of files). What is known by its name, what most hosts inside call
-//! (RITA counts prevalence against a beacon, too), and what answers with ten times as much as it is asked is looked at, and no beacon.
+//! so are services whose rhythm is their use (time, names, mail, copies of files), as long as packets do not say that something else is spoken there.
+//! What is known by a name or range that nobody can rent, and what answers with ten times as much as it is asked, needs thirty times as many calls and is
+//! less sure: the one who calls chooses the name, and the place how much it answers. What half of at least ten hosts call these days is none
+//! (RITA counts prevalence against a beacon, too).
 
 use super::arena::{Arena, Held};
+use super::everyday::{is_rented, is_rhythmic, is_rhythmic_app, speaks_other};
 use super::keep::{Kept, kept};
-use super::keyed::{Distinct, Key, Keyed, Recent};
+use super::keyed::{Keyed, Lately, Port, Recent};
 use super::long::Tries;
-use super::sighting::{FlowSeen, Side};
+use super::sighting::{FlowSeen, Known, Side};
 use super::{Ctx, evidence, figure, is_group};
 use crate::detect::incident::{Finding, Growth, Handle};
-use crate::model::{Addr, AppProto, DetectionKind, Entity, EntityRole, Handshake};
+use crate::model::{Addr, DetectionKind, Entity, EntityRole, Handshake};
 
 #[derive(Debug)]
 pub(super) struct Beacon {
@@ -21,40 +24,26 @@ pub(super) struct Beacon {
     once: Recent,
     /// Who calls a place again and again, and all hosts inside that call anything so.
     places: Arena<(Addr, Port), Place>,
-    callers: Distinct<64>,
-}
-
-/// A port, as a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Port(u16);
-
-impl Key for (Addr, Port) {
-    fn addr(&self) -> Addr {
-        self.0
-    }
-}
-
-impl Kept for Port {
-    fn put(&self, out: &mut Vec<u8>) {
-        self.0.put(out);
-    }
-    fn get(from: &mut &[u8]) -> Option<Self> {
-        Kept::get(from).map(Port)
-    }
+    callers: Lately<64>,
 }
 
 /// Hosts that call a place.
 #[derive(Debug, Default)]
 struct Place {
     last_ms: i64,
-    callers: Distinct<8>,
+    callers: Lately<8>,
+    count: u32,
 }
 
-kept!(Place { last_ms, callers });
+kept!(Place {
+    last_ms,
+    callers,
+    count
+});
 
 impl Held for Place {
     fn suspicion(&self) -> u32 {
-        self.callers.count()
+        self.count
     }
     fn last_ms(&self) -> i64 {
         self.last_ms
@@ -70,12 +59,14 @@ struct Calls {
     latest_ms: i64,
     bytes: u64,
     back: u64,
+    /// When it was counted among those that call the place.
+    counted_ms: i64,
     /// How often within an hour.
     tries: Tries,
     handle: Option<Handle>,
 }
 
-kept!(Calls { ring, n, first_ms, last_ms, latest_ms, bytes, back, tries; handle });
+kept!(Calls { ring, n, first_ms, last_ms, latest_ms, bytes, back, counted_ms, tries; handle });
 
 impl Held for Calls {
     fn suspicion(&self) -> u32 {
@@ -99,7 +90,7 @@ impl Beacon {
             pairs: Arena::new(places / 4),
             once: Recent::new(ONCE_LOG2, ONCE_MS),
             places: Arena::new(places / 16),
-            callers: Distinct::default(),
+            callers: Lately::default(),
         }
     }
 
@@ -110,13 +101,14 @@ impl Beacon {
     }
 
     pub fn lost(&self) -> (u64, u64) {
-        self.pairs.lost()
+        let (a, b) = (self.pairs.lost(), self.places.lost());
+        (a.0 + b.0, a.1 + b.1)
     }
 
     pub fn clear(&mut self) {
         self.pairs.clear();
         self.places.clear();
-        self.callers = Distinct::default();
+        self.callers = Lately::default();
     }
 
     pub fn put(&self, out: &mut Vec<u8>) {
@@ -138,9 +130,9 @@ impl Beacon {
         if f.side == Side::Responder
             || f.goes_on
             || f.interval > 1
-            || f.is_known_app
+            || f.known == Known::Ruled
             || is_rhythmic_app(f.spoken)
-            || is_rhythmic(f.dst_port)
+            || is_rhythmic(f.dst_port) && !speaks_other(f)
         {
             return;
         }
@@ -175,20 +167,24 @@ impl Beacon {
             calls.tries.add(ctx, f, "the place does");
         }
         let place = (f.dst, Port(f.dst_port));
-        if calls.n == 1 {
+        let now_ms = ctx.now_ms;
+        if now_ms.saturating_sub(calls.counted_ms) > COUNTED_MS {
+            calls.counted_ms = now_ms;
             let caller = ctx.keyed.hash(&f.src);
-            self.callers.add(caller);
+            self.callers.add(caller, now_ms, SPAN_MS);
             if let Some(place) = self.places.entry(ctx.keyed, &place) {
-                place.last_ms = ctx.now_ms;
-                place.callers.add(caller);
+                place.last_ms = now_ms;
+                place.callers.add(caller, now_ms, SPAN_MS);
+                place.count = place.callers.count(now_ms, SPAN_MS);
             }
         }
         let Some(rhythm) = calls.judge(ctx, f) else {
             return;
         };
-        let callers = (self.places.find(ctx.keyed, &place)).map_or(1, |p| p.callers.count());
+        let place = self.places.find(ctx.keyed, &place);
+        let callers = place.map_or(1, |p| p.callers.count(now_ms, SPAN_MS));
         // not where half of all call that call anything
-        if callers < COMMON || callers * 2 < self.callers.count() {
+        if callers < COMMON || callers * 2 < self.callers.count(now_ms, SPAN_MS) {
             calls.tell(ctx, f, &rhythm, callers);
         }
     }
@@ -229,8 +225,12 @@ impl Calls {
             self.handle = None;
         }
         let s = &ctx.settings.beacon;
-        // the first one gave it its place; and where the answer, and not the call, is what it is for, somebody reads
-        if self.n + 1 < s.connections.max(4) || self.back >= READ * self.bytes {
+        // the first one gave it its place
+        if self.n + 1 < s.connections.max(4) {
+            return None;
+        }
+        let doubt = self.doubt(ctx, f);
+        if doubt.is_some() && self.n + 1 < s.connections.saturating_mul(DOUBTED) {
             return None;
         }
         let mut ring = self.ring;
@@ -256,7 +256,20 @@ impl Calls {
             pauses: rhythm,
             score,
             strict,
+            doubt,
         })
+    }
+
+    /// Why it may be something else. None of these is beyond somebody who calls home, so that time goes against it.
+    fn doubt(&self, ctx: &Ctx<'_>, f: &FlowSeen) -> Option<&'static str> {
+        // where the answer, and not the call, is what it is for, somebody reads
+        let reads = self.back >= self.bytes.saturating_mul(READ);
+        let named = f.known == Known::Named && !is_rented(ctx.names.text(f.app));
+        match (reads, named) {
+            (_, true) => Some("whether it is the service that its name says"),
+            (true, _) => Some("whether somebody reads what comes back"),
+            _ => None,
+        }
     }
 
     fn tell(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, of: &Rhythm, callers: u32) {
@@ -268,7 +281,11 @@ impl Calls {
             entity: Entity::Host(f.src),
             role: EntityRole::Source,
             severity: None,
-            confidence: if self.n < MANY { 60 } else { 75 },
+            confidence: match (of.doubt, self.n < MANY) {
+                (Some(_), _) => 40,
+                (_, true) => 60,
+                _ => 75,
+            },
             about: format!("{} to {} port {}", f.src, f.dst, f.dst_port),
             first_ms: self.first_ms,
             last_ms: self.latest_ms,
@@ -298,7 +315,7 @@ impl Calls {
             facts: vec![("port", f.dst_port.to_string())],
             counterfactual: "fewer connections, pauses that differ more, or sizes that differ more"
                 .to_owned(),
-            blind: vec![],
+            blind: of.doubt.into_iter().map(str::to_owned).collect(),
         };
         self.handle = ctx.incidents.report(ctx.now_ms, finding.clone());
         if let Some(handle) = self.handle {
@@ -314,79 +331,12 @@ impl Calls {
     }
 }
 
-/// Services of makers that say in packets who they are, calls and tunnels: they knock in a rhythm on the ports that they are given.
-#[inline]
-fn is_rhythmic_app(spoken: u8) -> bool {
-    const RHYTHMIC: [AppProto; 16] = [
-        AppProto::Discord,
-        AppProto::Steam,
-        AppProto::Zoom,
-        AppProto::Spotify,
-        AppProto::Whatsapp,
-        AppProto::Nintendo,
-        AppProto::Tailscale,
-        AppProto::Stun,
-        AppProto::Rtp,
-        AppProto::Rtcp,
-        AppProto::Sip,
-        AppProto::Mumble,
-        AppProto::Wireguard,
-        AppProto::Openvpn,
-        AppProto::Mqtt,
-        AppProto::Ntp,
-    ];
-    spoken != 0 && RHYTHMIC.iter().any(|p| *p as u8 == spoken)
-}
-
-/// Names, time, leases, mail, messages of chat and push services, copies of files, telephones, sensors, monitoring and tunnels: what is asked in
-/// a rhythm by design.
-#[inline]
-const fn is_rhythmic(port: u16) -> bool {
-    matches!(
-        port,
-        20..=22
-            | 25
-            | 53
-            | 67
-            | 110
-            | 123
-            | 143
-            | 161
-            | 465
-            | 500
-            | 514
-            | 563
-            | 587
-            | 853
-            | 873
-            | 989
-            | 990
-            | 993
-            | 995
-            | 1194
-            | 1883
-            | 1900
-            | 3478
-            | 4500
-            | 5060
-            | 5061
-            | 5222
-            | 5223
-            | 5228
-            | 5353
-            | 5671
-            | 6514
-            | 8883
-            | 10_050
-            | 10_051
-            | 51_820
-    )
-}
-
 /// What makes calls a beacon.
 struct Rhythm {
     pauses: Spread,
     score: f64,
+    /// What speaks against it.
+    doubt: Option<&'static str>,
     /// How much the pauses may deviate.
     strict: f64,
 }
@@ -437,8 +387,13 @@ impl Spread {
 }
 
 const CONNECTIONS: &str = "connections";
-/// Hosts that call a place which may be common.
-const COMMON: u32 = 5;
+/// Hosts that call a place which may be common: fewer may all be somebody's.
+const COMMON: u32 = 10;
+/// Who calls is known for this time to twice as long, and counted again so often.
+const SPAN_MS: i64 = 86_400_000;
+const COUNTED_MS: i64 = 3_600_000;
+/// How many times more calls are wanted where something speaks against it.
+const DOUBTED: u32 = 30;
 /// How many times more comes back from a place that is read.
 const READ: u64 = 10;
 const RING: usize = 32;
@@ -460,6 +415,7 @@ const FORGET_MS: i64 = 6 * 3_600_000;
 /// What goes out with a beacon by so much more than what comes is a loss of data.
 const UPLOAD_RATIO: f64 = 10.0;
 const UPLOAD_BYTES: u64 = 200_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;

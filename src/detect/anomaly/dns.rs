@@ -3,6 +3,7 @@
 //! A tunnel is told by information and not by counts (ibHH: Ozery, Nadler and Shabtai, 2023, "Information based heavy hitters"):
 //! different names below one registered domain times their bytes. A client of block lists asks for as many names, but short
 //! ones. Record types that nearly nobody asks for (NULL, private ones, KEY) and texts need fewer names.
+//! Slow ones are not looked for below the zones of clouds, whose names are long and many, and for which nobody else answers.
 //! A few names that are as full as they can be are one, too, and so are as many as within ten minutes over hours, for who has time.
 //! Generated names: one client asks for many domains that do not exist, and they look drawn by lot. Resolvers ask for their clients: who answers
 //! others, asks many servers, or hears of twenty times as much that exists, is not judged.
@@ -11,15 +12,17 @@ use super::arena::{Arena, Held};
 use super::keyed::{Distinct, Key, Recent};
 use super::sighting::DnsSeen;
 use super::{Ctx, figure};
-use crate::detect::incident::{Finding, Growth, Handle};
+use crate::detect::incident::{Finding, Growth, Handle, plain};
 use crate::model::{Addr, DetectionKind, Entity, EntityRole};
 
 #[derive(Debug)]
 pub(super) struct Dns {
     domains: Arena<(Addr, Addr, Domain), Asked>,
     clients: Arena<Addr, Missing>,
-    /// Who answers others: what they ask is asked for those.
+    /// Who inside answers others that asked: what they ask is asked for those.
     servers: Recent,
+    /// Who asked whom.
+    questions: Recent,
 }
 
 /// A hash of a registered domain, as a key.
@@ -84,14 +87,14 @@ impl Held for Asked {
         if self.handle.is_some() {
             u32::MAX
         } else {
-            self.bytes.min(1 << 30) as u32
+            self.bytes.max(self.slow.bytes).min(1 << 30) as u32
         }
     }
     fn last_ms(&self) -> i64 {
         self.last_ms
     }
     fn is_light(&self) -> bool {
-        self.fresh < 5
+        self.fresh < 5 && self.slow.n < 5
     }
 }
 
@@ -114,6 +117,7 @@ impl Dns {
             domains: Arena::new(places / 8),
             clients: Arena::new(places / 16),
             servers: Recent::new(SERVERS_LOG2, SERVERS_MS),
+            questions: Recent::new(QUESTIONS_LOG2, QUESTIONS_MS),
         }
     }
 
@@ -121,6 +125,7 @@ impl Dns {
         Arena::<(Addr, Addr, Domain), Asked>::bytes(places / 8)
             + Arena::<Addr, Missing>::bytes(places / 16)
             + Recent::bytes(SERVERS_LOG2)
+            + Recent::bytes(QUESTIONS_LOG2)
     }
 
     pub fn lost(&self) -> (u64, u64) {
@@ -132,18 +137,25 @@ impl Dns {
         self.domains.clear();
         self.clients.clear();
         self.servers = Recent::new(SERVERS_LOG2, SERVERS_MS);
+        self.questions = Recent::new(QUESTIONS_LOG2, QUESTIONS_MS);
     }
 
     pub fn message(&mut self, ctx: &mut Ctx<'_>, d: &DnsSeen) {
         let at = registered(&d.name);
         let (before, domain) = (&d.name[..at.saturating_sub(1)], &d.name[at..]);
-        let text = String::from_utf8_lossy(domain);
+        let text = plain(&String::from_utf8_lossy(domain));
+        self.questions.pass(ctx.now_ms);
+        let question = ctx.keyed.hash(&(d.client, d.server));
+        if !d.is_answer {
+            self.questions.add(question);
+        }
         let allowed = ctx.settings.allow_domains.iter();
         if domain.is_empty() || allowed.into_iter().any(|a| is_below(&d.name, a.as_bytes())) {
             return;
         }
         if d.is_answer {
-            self.answer(ctx, d, domain);
+            let was_asked = self.questions.has(question);
+            self.answer(ctx, d, domain, was_asked);
         }
         let key = (d.client, d.server, Domain(ctx.keyed.hash(&domain)));
         if d.is_answer {
@@ -160,9 +172,12 @@ impl Dns {
         }
     }
 
-    fn answer(&mut self, ctx: &mut Ctx<'_>, d: &DnsSeen, domain: &[u8]) {
+    fn answer(&mut self, ctx: &mut Ctx<'_>, d: &DnsSeen, domain: &[u8], was_asked: bool) {
         self.servers.pass(ctx.now_ms);
-        self.servers.add(ctx.keyed.hash(&d.server));
+        // who answers what nobody asked makes himself no resolver
+        if was_asked && ctx.zones.is_inside(&d.server) {
+            self.servers.add(ctx.keyed.hash(&d.server));
+        }
         let is_missing = d.rcode == NXDOMAIN;
         let missing = match is_missing {
             true => self.clients.entry(ctx.keyed, &d.client),
@@ -188,7 +203,9 @@ impl Asked {
                 ..Asked::default()
             };
         }
-        self.slow.add(ctx, d, before);
+        if !is_cloud(domain) {
+            self.slow.add(ctx, d, before);
+        }
         self.last_ms = ctx.now_ms;
         // full: names are told apart no more
         if !self.names.add(ctx.keyed.hash(&before)) && self.names.count() < 1_500 {
@@ -361,7 +378,7 @@ impl Missing {
                     Some(f64::from(self.n) / 2.0),
                 ),
             ],
-            facts: vec![("last domain", String::from_utf8_lossy(domain).into_owned())],
+            facts: vec![("last domain", plain(&String::from_utf8_lossy(domain)))],
             counterfactual: format!(
                 "fewer than {wanted} domains that do not exist within five minutes"
             ),
@@ -389,6 +406,23 @@ fn registered(name: &[u8]) -> usize {
         (true, None) => 0,
         (false, _) => second + 1,
     }
+}
+
+/// Zones of clouds: nobody else is asked for names below them.
+fn is_cloud(domain: &str) -> bool {
+    const CLOUDS: [&str; 10] = [
+        "amazonaws.com",
+        "cloudfront.net",
+        "windows.net",
+        "azure.com",
+        "azure.net",
+        "trafficmanager.net",
+        "akamai.net",
+        "akamaiedge.net",
+        "edgekey.net",
+        "edgesuite.net",
+    ];
+    CLOUDS.contains(&domain)
 }
 
 fn is_below(name: &[u8], domain: &[u8]) -> bool {
@@ -434,6 +468,8 @@ const SERVERS: u32 = 5;
 const FEW: u32 = 20;
 const SERVERS_LOG2: u32 = 16;
 const SERVERS_MS: i64 = 3_600_000;
+const QUESTIONS_LOG2: u32 = 18;
+const QUESTIONS_MS: i64 = 60_000;
 const NXDOMAIN: u8 = 3;
 const WINDOW_MS: i64 = 600_000;
 const MISSING_MS: i64 = 300_000;

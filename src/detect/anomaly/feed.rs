@@ -244,13 +244,51 @@ fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
-/// Whether data are what ping has in them: behind a time (two words of 64 bits at most) bytes that count up, or that repeat within a short period.
+/// Whether data are what ping has in them: behind a time (two words of 64 bits, else one) bytes that count up, letters in their order, or what repeats
+/// within as many bytes as ping takes for a pattern.
 fn is_pattern(data: &[u8]) -> bool {
-    let data = data.get(TIME_BYTES..).unwrap_or_default();
+    let head = if begins_with_time(data) {
+        TIME_BYTES
+    } else {
+        WORD
+    };
+    let rest = data.get(head..).unwrap_or_default();
+    is_regular(data) || is_regular(rest)
+}
+
+fn is_regular(data: &[u8]) -> bool {
     let counts = || data.windows(2).all(|w| w[1] == w[0].wrapping_add(1));
+    // Windows begins anew behind w, others behind z
+    let letters = || {
+        let follows = |w: &[u8]| w[1] == w[0] + 1 || w[1] == b'a' && matches!(w[0], b'w' | b'z');
+        data.iter().all(u8::is_ascii_lowercase) && data.windows(2).all(follows)
+    };
     let repeats = |period: usize| data.iter().zip(&data[period..]).all(|(a, b)| a == b);
     // less than a period and a half shows nothing that repeats
-    counts() || (1..=PERIOD_MAX.min(data.len() * 2 / 3)).any(repeats)
+    counts() || letters() || (1..=PERIOD_MAX.min(data.len() * 2 / 3)).any(repeats)
+}
+
+/// Whether data begin with seconds since 1970 of this century and a part of a second, in words of 64 or of 32 bits.
+fn begins_with_time(data: &[u8]) -> bool {
+    const SECONDS: std::ops::Range<u64> = 946_684_800..4_102_444_800;
+    let is_time = |seconds: u64, part: u64| SECONDS.contains(&seconds) && part < 1_000_000_000;
+    let long = |at: usize| data.get(at..).and_then(|d| d.first_chunk::<8>());
+    let short = |at: usize| data.get(at..).and_then(|d| d.first_chunk::<4>());
+    let longs = long(0).zip(long(8)).is_some_and(|(a, b)| {
+        is_time(u64::from_le_bytes(*a), u64::from_le_bytes(*b))
+            || is_time(u64::from_be_bytes(*a), u64::from_be_bytes(*b))
+    });
+    // with as much behind it as nothing counts in
+    let shorts = short(0).zip(short(4)).is_some_and(|(a, b)| {
+        let le = (u32::from_le_bytes(*a), u32::from_le_bytes(*b));
+        let be = (u32::from_be_bytes(*a), u32::from_be_bytes(*b));
+        [le, be].iter().any(|t| is_time(t.0.into(), t.1.into()))
+    });
+    longs
+        || shorts
+            && data
+                .get(WORD..TIME_BYTES)
+                .is_some_and(|d| d.iter().all(|b| *b == 0))
 }
 
 fn ms(ns: i64) -> i64 {
@@ -261,8 +299,10 @@ const UDP: u8 = 17;
 /// FIN, SYN, RST, PSH, ACK, URG.
 const SIX: u16 = 0x3f;
 const TIME_BYTES: usize = 16;
-/// Letters of an alphabet, and more than the 16 bytes that ping takes for a pattern.
-const PERIOD_MAX: usize = 32;
+/// A time of 32 bits with its part, or one since the start of a machine.
+const WORD: usize = 8;
+/// As many bytes as ping takes for a pattern.
+const PERIOD_MAX: usize = 16;
 /// Facts that wait to be taken.
 const SIGHTINGS_MAX: usize = 65_536;
 
@@ -272,8 +312,8 @@ mod tests {
 
     #[test]
     fn what_ping_sends_is_a_pattern_and_what_somebody_says_is_none() {
-        let time = [7, 1, 9, 200, 31, 5, 99, 3, 0, 0, 77, 12, 8, 6, 250, 1];
-        let with = |rest: Vec<u8>| [time.to_vec(), rest].concat();
+        let time = [1_700_000_123u64, 654_321].map(u64::to_le_bytes).concat();
+        let with = |rest: Vec<u8>| [time.clone(), rest].concat();
         for n in [0, 3, 40, 300, 1_400] {
             assert!(is_pattern(&with((0..n).map(|b| b as u8).collect())));
             assert!(is_pattern(&with(vec![0; n])));
@@ -282,6 +322,18 @@ mod tests {
                 (0..n).map(|b| b'a' + (b % 23) as u8).collect()
             )));
         }
+        // letters without a time, and a time of 32 bits
+        let letters: Vec<u8> = (0..32).map(|b| b'a' + (b % 23) as u8).collect();
+        assert!(is_pattern(&letters));
+        let short = [1_700_000_123u32, 654_321].map(u32::to_be_bytes).concat();
+        assert!(is_pattern(&[short, (8..64).collect()].concat()));
+        // what is said in place of a time, what is short, and what is said twice
+        assert!(!is_pattern(
+            &[b"sixteen of bytes".to_vec(), vec![0; 40]].concat()
+        ));
+        assert!(!is_pattern(b"to be read at once"));
+        let said = b"whoever reads it twice is no one";
+        assert!(!is_pattern(&[time.clone(), said.repeat(2)].concat()));
         let words = b"GET / HTTP/1.1\r\nHost: example.org\r\nAccept: */*\r\n\r\n";
         assert!(!is_pattern(&with(words.to_vec())));
         let mut x = 1u32;

@@ -56,6 +56,25 @@ impl Key for (Addr, Addr, u16) {
     }
 }
 
+/// A port, as a part of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Port(pub u16);
+
+impl Key for (Addr, Port) {
+    fn addr(&self) -> Addr {
+        self.0
+    }
+}
+
+impl Kept for Port {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+    }
+    fn get(from: &mut &[u8]) -> Option<Self> {
+        Kept::get(from).map(Port)
+    }
+}
+
 /// The network of an address as far as networks are looked at whole: 24 bits of IPv4, 48 of IPv6.
 pub(super) fn network(addr: &Addr) -> Addr {
     let mut bytes = addr.0;
@@ -232,6 +251,60 @@ impl Recent {
     }
 }
 
+/// Different things of this span of time and of the one before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lately<const WORDS: usize> {
+    began_ms: i64,
+    now: Distinct<WORDS>,
+    before: Distinct<WORDS>,
+}
+
+impl<const WORDS: usize> Lately<WORDS> {
+    fn pass(&mut self, now_ms: i64, span_ms: i64) {
+        let age = now_ms.saturating_sub(self.began_ms);
+        if (0..span_ms).contains(&age) {
+            return;
+        }
+        let before = match age < 2 * span_ms && age >= 0 {
+            true => self.now,
+            false => Distinct::default(),
+        };
+        *self = Lately {
+            began_ms: now_ms,
+            now: Distinct::default(),
+            before,
+        };
+    }
+
+    /// Adds a hash; spans are so long.
+    pub fn add(&mut self, hash: u64, now_ms: i64, span_ms: i64) {
+        self.pass(now_ms, span_ms);
+        self.now.add(hash);
+    }
+
+    /// How many there were in both.
+    pub fn count(&mut self, now_ms: i64, span_ms: i64) -> u32 {
+        self.pass(now_ms, span_ms);
+        let both = |n: usize| self.now.0[n] | self.before.0[n];
+        Distinct::<WORDS>(std::array::from_fn(both)).count()
+    }
+}
+
+impl<const WORDS: usize> Kept for Lately<WORDS> {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.began_ms.put(out);
+        self.now.put(out);
+        self.before.put(out);
+    }
+    fn get(from: &mut &[u8]) -> Option<Self> {
+        Some(Lately {
+            began_ms: Kept::get(from)?,
+            now: Kept::get(from)?,
+            before: Kept::get(from)?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -262,5 +335,16 @@ mod tests {
         assert!(r.has(keyed.hash(&1)) && !r.has(keyed.hash(&2)));
         r.pass(2600);
         assert!(!r.has(keyed.hash(&1)));
+    }
+
+    #[test]
+    fn what_was_there_two_spans_ago_is_forgotten() {
+        let keyed = Keyed::new(3);
+        let mut l = Lately::<2>::default();
+        (0..9).for_each(|n| l.add(keyed.hash(&n), 1_000, 100));
+        l.add(keyed.hash(&77), 1_110, 100);
+        assert_eq!(l.count(1_120, 100), 10);
+        assert_eq!(l.count(1_220, 100), 1);
+        assert_eq!(l.count(1_500, 100), 0);
     }
 }

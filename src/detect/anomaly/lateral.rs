@@ -3,7 +3,7 @@
 //! The calls are those that BZAR (MITRE) maps to techniques: services, scheduled tasks, WMI, replication of the directory. A
 //! fan-out over administrative ports goes by the hosts in an hour that this source did not come to in the weeks before. Once a week was
 //! seen, one that never opened such a door needs fewer of them, and one that administers needs more new ones than it usually has hosts
-//! in its busiest hour. Before that week is over, SSH and WinRM say nothing, for tools that manage hosts open them on all of these in a row.
+//! in its busiest hour. Before that week is over, SSH and WinRM need four times as many, for tools that manage hosts open them on all of these in a row.
 
 use super::arena::{Arena, Held};
 use super::keep::{Kept, kept};
@@ -41,12 +41,14 @@ struct Doors {
     hosts: Distinct<4>,
     /// Of these, the ones that it did not come to in the weeks before.
     fresh: Distinct<4>,
+    /// The same on ports by which whole networks are managed, before it is known who manages them.
+    managed: Distinct<4>,
     /// Hosts of its busiest hour before, halved every two weeks.
     usual: f32,
     handle: Option<Handle>,
 }
 
-kept!(Doors { began_ms, first_ms, last_ms, hosts, fresh, usual; handle });
+kept!(Doors { began_ms, first_ms, last_ms, hosts, fresh, managed, usual; handle });
 
 impl Held for Calls {
     fn suspicion(&self) -> u32 {
@@ -233,11 +235,15 @@ impl Doors {
         self.hosts.add(host);
         // a host whose doors were opened one after the other is as new as it was at the first
         // who administers hosts does so on many in a row, and before a week is over nobody knows who does
-        let is_usual = !past.is_long && MANAGED.contains(&f.dst_port);
-        if past.is_known || is_usual || !self.fresh.add(host) {
+        let may_manage = !past.is_long && MANAGED.contains(&f.dst_port);
+        let of = match may_manage {
+            true => &mut self.managed,
+            false => &mut self.fresh,
+        };
+        if past.is_known || !of.add(host) {
             return;
         }
-        let fresh = self.fresh.count();
+        let fresh = of.count();
         if let Some(handle) = self.handle {
             let growth = Growth {
                 last_ms: f.end_ms,
@@ -252,17 +258,17 @@ impl Doors {
             }
         }
         let wanted = match self.usual {
+            _ if may_manage => HOSTS_MANAGED,
             _ if !past.is_long => HOSTS,
             usual if usual < 1.0 => HOSTS_OF_NONE,
             usual => HOSTS.max(usual.ceil() as u32),
         };
         if fresh >= wanted {
-            self.tell(ctx, f, past, wanted);
+            self.tell(ctx, f, past, (fresh, wanted));
         }
     }
 
-    fn tell(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, past: Past, wanted: u32) {
-        let fresh = self.fresh.count();
+    fn tell(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, past: Past, (fresh, wanted): (u32, u32)) {
         let blind = match past.is_long {
             true => vec![],
             false => {
@@ -351,9 +357,11 @@ const OPERATIONS: [(&str, u16, &str); 12] = [
 
 const DOORS: [u16; 8] = [22, 135, 139, 445, 3389, 5985, 5986, 47_001];
 /// Of these, the ones by which whole networks are managed at once.
-const MANAGED: [u16; 3] = [22, 5985, 5986];
+const MANAGED: [u16; 4] = [22, 5985, 5986, 47_001];
 const FRESH: &str = "new hosts on administrative ports within an hour";
 const HOSTS: u32 = 15;
+/// On ports of management, before a week was seen.
+const HOSTS_MANAGED: u32 = 60;
 /// Of a host that in weeks opened none.
 const HOSTS_OF_NONE: u32 = 8;
 const LEARN_MS: i64 = 7 * 86_400_000;

@@ -5,9 +5,10 @@
 //! active timeouts cut them.
 
 use super::arena::{Arena, Held};
+use super::everyday::is_machine;
 use super::keep::kept;
 use super::keyed::Keyed;
-use super::sighting::{FlowSeen, Side};
+use super::sighting::{FlowSeen, Known, Side};
 use super::{Ctx, evidence, figure, is_group};
 use crate::detect::incident::{Finding, Growth, Handle};
 use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure};
@@ -119,7 +120,7 @@ impl Long {
 
     fn lasts(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
         let towards = f.metered || f.dst_port < f.src_port;
-        if !towards || f.is_known_app || !goes_out(ctx, f) {
+        if !towards || is_known(ctx, f) || !goes_out(ctx, f) {
             return;
         }
         let key = (f.src, f.dst, f.dst_port);
@@ -138,6 +139,15 @@ impl Long {
         if let Some(tries) = self.tries.entry(ctx.keyed, &key) {
             tries.add(ctx, f, "nobody answers");
         }
+    }
+}
+
+/// Whether it is known whose service it is, and nobody can rent it: messengers and updates keep connections for days.
+fn is_known(ctx: &Ctx<'_>, f: &FlowSeen) -> bool {
+    match f.known {
+        Known::Ruled => true,
+        Known::Named => !is_machine(ctx.names.text(f.app)),
+        Known::No => false,
     }
 }
 

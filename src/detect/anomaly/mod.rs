@@ -12,6 +12,7 @@ mod beacon;
 mod brute_force;
 mod bursts;
 mod dns;
+mod everyday;
 mod feed;
 mod flood;
 mod icmp;
@@ -44,7 +45,7 @@ pub use settings::{
     Settings, UploadSettings, VolumeSettings,
 };
 pub use sighting::{
-    ArpSeen, Burst, BurstKind, CallSeen, DaysSeen, DeniedSeen, DnsSeen, EchoSeen, FlowSeen,
+    ArpSeen, Burst, BurstKind, CallSeen, DaysSeen, DeniedSeen, DnsSeen, EchoSeen, FlowSeen, Known,
     OddSeen, PairSeen, Seen, Side, Sighting, of_rows,
 };
 
@@ -335,7 +336,7 @@ impl Detectors {
     }
 
     /// Entries that gave way and keys that found no room, of each detector.
-    pub fn lost(&self) -> [(&'static str, u64, u64); 16] {
+    pub fn lost(&self) -> [(&'static str, u64, u64); 17] {
         let p = &self.parts;
         [
             ("scan", p.scan.lost()),
@@ -354,6 +355,7 @@ impl Detectors {
             ("silent", p.silent.lost()),
             ("policy", p.policy.lost()),
             ("names", (0, self.names.refused())),
+            ("chains", self.incidents.lost()),
         ]
         .map(|(name, (evicted, refused))| (name, evicted, refused))
     }

@@ -86,6 +86,11 @@ impl Called {
         }
     }
 
+    /// The name of a number, where it came.
+    pub fn text(&self, number: u64) -> &str {
+        self.names.get(&number).map_or("", |name| name)
+    }
+
     /// Names that found no room.
     pub fn refused(&self) -> u64 {
         self.refused
@@ -152,31 +157,6 @@ pub(super) const fn number_of(name: &str) -> u64 {
     if hash == 0 { 1 } else { hash }
 }
 
-/// Whether an application, by its number, is a place that anybody rents: its name says nothing of who is behind it.
-pub(super) fn is_rented(app: u64) -> bool {
-    const RENTED: [u64; 18] = [
-        number_of("aws"),
-        number_of("azure"),
-        number_of("google-cloud"),
-        number_of("digitalocean"),
-        number_of("hetzner"),
-        number_of("ovh"),
-        number_of("cloudflare"),
-        number_of("cloudfront"),
-        number_of("fastly"),
-        number_of("akamai"),
-        number_of("jsdelivr"),
-        number_of("amazon-s3"),
-        number_of("azure-blob"),
-        number_of("google-cloud-storage"),
-        number_of("backblaze"),
-        number_of("wasabi"),
-        number_of("mega"),
-        number_of("tor"),
-    ];
-    RENTED.contains(&app)
-}
-
 const AGAIN_MS: i64 = 600_000;
 /// Names that detectors keep; a collector has a few thousand.
 const CALLED_MAX: usize = 65_536;
@@ -193,7 +173,6 @@ mod tests {
         let (mut told, mut fresh) = (vec![], vec![]);
         let first = number(&mut told, &table, id, &mut fresh);
         assert_eq!(first, number_of("https"));
-        assert!(is_rented(number_of("aws")) && !is_rented(first));
         assert_eq!(number(&mut told, &table, id, &mut fresh), first);
         assert_eq!(
             (fresh.len(), number(&mut told, &table, 0, &mut fresh)),

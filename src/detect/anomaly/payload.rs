@@ -118,7 +118,7 @@ fn grant(port: u16, b: &[u8]) -> Option<&'static str> {
     let (granted, service) = match port {
         // RFC 959: 230 user logged in
         21 => (b.starts_with(b"230 ") || b.starts_with(b"230-"), "ftp"),
-        139 | 445 => (smb_status(b) == Some(0), "smb"),
+        139 | 445 => (smb_status(b) == Some(0) && !smb_is_nobody(b), "smb"),
         _ => return None,
     };
     granted.then_some(service)
@@ -148,6 +148,21 @@ fn smb_status(b: &[u8]) -> Option<u32> {
         _ => return None,
     };
     Some(u32::from_le_bytes(status))
+}
+
+/// Whether who is let in is a guest or nobody at all, for which no password is right: MS-SMB2 2.2.6 has flags of the session at 66, MS-CIFS 2.2.4.53.2 the
+/// action behind the header of an answer. What is cut short says nothing.
+fn smb_is_nobody(b: &[u8]) -> bool {
+    let number = |at: usize| {
+        let bytes = b.get(at..at + 2);
+        bytes.map(|b| u16::from_le_bytes([b[0], b[1]]))
+    };
+    match b.get(4) {
+        Some(0xfe) => number(4 + 66).is_none_or(|flags| flags & 3 != 0),
+        // number of words, command and offset of what comes with it
+        Some(0xff) => number(4 + 32 + 5).is_none_or(|action| action & 1 != 0),
+        _ => true,
+    }
 }
 
 /// A KRB-ERROR (RFC 4120 section 5.9.1) that says that a name or a password is wrong: error-code is element 6.
@@ -337,3 +352,40 @@ const INTERFACES: [([u8; 16], &str); 9] = [
         "netlogon",
     ),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn smb2(status: u32, flags: u16) -> Vec<u8> {
+        let mut b = vec![0; 4 + 64 + 8];
+        b[4..8].copy_from_slice(&[0xfe, b'S', b'M', b'B']);
+        b[12..16].copy_from_slice(&status.to_le_bytes());
+        b[16] = 1;
+        b[68] = 9;
+        b[70..72].copy_from_slice(&flags.to_le_bytes());
+        b
+    }
+
+    fn smb1(action: u16) -> Vec<u8> {
+        let mut b = vec![0; 4 + 32 + 9];
+        b[4..9].copy_from_slice(&[0xff, b'S', b'M', b'B', 0x73]);
+        b[36] = 3;
+        b[41..43].copy_from_slice(&action.to_le_bytes());
+        b
+    }
+
+    #[test]
+    fn guests_and_nobody_need_no_password() {
+        assert_eq!(grant(445, &smb2(0, 0)), Some("smb"));
+        // the session is encrypted
+        assert_eq!(grant(445, &smb2(0, 4)), Some("smb"));
+        assert_eq!(grant(445, &smb2(0, 1)), None);
+        assert_eq!(grant(445, &smb2(0, 2)), None);
+        assert_eq!(grant(445, &smb2(0xc000_006d, 0)), None);
+        assert_eq!(refusal(445, &smb2(0xc000_006d, 0)), Some("smb"));
+        assert_eq!(grant(139, &smb1(0)), Some("smb"));
+        assert_eq!(grant(139, &smb1(1)), None);
+        assert_eq!(grant(445, &smb2(0, 0)[..40]), None);
+    }
+}

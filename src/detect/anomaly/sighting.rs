@@ -1,6 +1,6 @@
 //! What detectors look at: small facts out of rows and packets, each at its place in the order of the input.
 
-use super::namer::{Namer, is_rented};
+use super::namer::Namer;
 use crate::model::{
     Addr, AppSource, ConversationSide, Field, FlowBatch, Handshake, Names, Origin, RowFlags,
     RowPlace,
@@ -59,6 +59,18 @@ pub enum Side {
     Responder,
 }
 
+/// How it is known which service of whom a row is of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Known {
+    /// By its port, by what is spoken, or not at all.
+    #[default]
+    No,
+    /// By a server name or a published range: the one who calls chooses the name, and who rents a machine chooses the range.
+    Named,
+    /// By a rule of the user.
+    Ruled,
+}
+
 /// A row.
 #[derive(Clone, Debug, Default)]
 pub struct FlowSeen {
@@ -102,8 +114,8 @@ pub struct FlowSeen {
     pub goes_on: bool,
     /// What packets said it is: [`crate::model::AppProto`] as number.
     pub spoken: u8,
-    /// What it is on top is known by a name, a range of addresses or a rule, and not by its port alone; places that anybody rents are not.
-    pub is_known_app: bool,
+    /// How it is known what it is on top.
+    pub known: Known,
     /// Exporter.
     pub exporter: Addr,
     /// Ingress and egress interface; 0 where nobody says.
@@ -376,7 +388,6 @@ pub fn of_rows(
             _ => p.received_at_ns.div_euclid(1_000_000),
         };
         namer.name(batch, i, names, &mut flow);
-        flow.is_known_app = flow.is_known_app && !is_rented(flow.app);
         for (number, name) in namer.fresh(now_ms) {
             let seen = Seen::Name(number, name);
             out.push(Sighting {
@@ -437,7 +448,7 @@ fn of_row(batch: &FlowBatch, i: usize) -> FlowSeen {
         end_ms,
         metered,
         goes_on: c.flow_end_reason[i] == ACTIVE_TIMEOUT,
-        is_known_app: KNOWN.contains(&c.app_source[i]),
+        known: known(c.app_source[i]),
         exporter: p.exporter,
         interfaces: (c.in_if[i], c.out_if[i]),
         at_egress: has(Field::Direction) && c.direction[i] == 1,
@@ -471,11 +482,16 @@ fn of_row(batch: &FlowBatch, i: usize) -> FlowSeen {
     flow
 }
 
-/// Sources of an application that say which service of whom it is.
-const KNOWN: [u8; 3] = [
-    AppSource::Name as u8,
-    AppSource::Range as u8,
-    AppSource::Rule as u8,
-];
+fn known(source: u8) -> Known {
+    const NAME: u8 = AppSource::Name as u8;
+    const RANGE: u8 = AppSource::Range as u8;
+    const RULE: u8 = AppSource::Rule as u8;
+    match source {
+        NAME | RANGE => Known::Named,
+        RULE => Known::Ruled,
+        _ => Known::No,
+    }
+}
+
 /// IPFIX element 136: active timeout.
 const ACTIVE_TIMEOUT: u8 = 2;

@@ -75,7 +75,7 @@ impl Detectors {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FlowSeen, Seen, Side, Sighting};
+    use super::super::{FlowSeen, Seen, Side, Sighting, keep};
     use super::*;
     use crate::model::{Addr, Handshake, RowPlace};
 
@@ -166,6 +166,70 @@ mod tests {
         (1_440..1_450).for_each(|n| after.observe(&other(n)));
         after.finish();
         assert!(!after.take().is_empty());
+    }
+
+    /// One of each that is kept: where this changes, so must the version.
+    #[test]
+    fn the_form_of_what_is_written_is_that_of_its_version() {
+        let mut detectors = Detectors::new(&Settings::default()).expect("defaults");
+        let with = |n: i64, change: &dyn Fn(&mut FlowSeen)| {
+            let mut s = call(n);
+            if let Seen::Flow(f) = &mut s.seen {
+                change(f);
+            }
+            s
+        };
+        let server = Addr::from_v4([10, 0, 0, 80]);
+        // guesses, and doors of two hosts
+        for n in 0..9 {
+            let guess = |f: &mut FlowSeen| {
+                let host = Addr::from_v4([10, 0, 0, 80 + (n % 2) as u8]);
+                (f.dst, f.dst_port, f.back_bytes) = (host, 22, Some(1_200));
+            };
+            detectors.observe(&with(n, &guess));
+        }
+        for n in 0..9 {
+            detectors.observe(&call(n));
+            // contacts that fail, and a connection that lasts
+            let failed = |f: &mut FlowSeen| {
+                (f.dst, f.dst_port, f.proto) = (server, 7_000 + n as u16, 17);
+                (f.packets, f.back_packets, f.back_bytes) = (1, 0, Some(0));
+            };
+            detectors.observe(&with(n, &failed));
+            let lasts = |f: &mut FlowSeen| {
+                (f.dst_port, f.goes_on) = (8_443, true);
+                f.end_ms = f.start_ms + 3_600_000;
+            };
+            detectors.observe(&with(60 * n, &lasts));
+        }
+        let of = |put: &dyn Fn(&mut Vec<u8>)| {
+            let mut out = vec![];
+            put(&mut out);
+            out.len()
+        };
+        let p = &detectors.parts;
+        let lengths = [
+            of(&|out| detectors.incidents.put(out)),
+            of(&|out| p.scan.put(out)),
+            of(&|out| p.brute_force.put(out)),
+            of(&|out| p.lateral.put(out)),
+            of(&|out| p.beacon.put(out)),
+            of(&|out| p.long.put(out)),
+            of(&|out| p.upload.put(out)),
+            of(&|out| p.service.put(out)),
+            of(&|out| p.volume.put(out)),
+            of(&|out| p.silent.put(out)),
+            of(&|out| p.policy.put(out)),
+        ];
+        assert_eq!(
+            (keep::VERSION, lengths),
+            (
+                4,
+                [
+                    103, 3591, 2268, 262_324, 1_050_142, 84, 1_048_632, 1_049_372, 1819, 8, 32
+                ]
+            )
+        );
     }
 
     #[test]

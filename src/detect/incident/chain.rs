@@ -1,7 +1,7 @@
 //! Steps of one source that are one attack.
 //!
 //! Three stages within a week are one incident, the chain. Its steps stay what they are, with their ids, and say that they are part of it:
-//! people are told of the chain, and of the steps with it.
+//! people are told of the chain, and of the steps with it. As long as a source takes a step a week it is the same chain, and no step leaves it.
 
 use super::super::anomaly::Kept;
 use super::{Finding, Handle, Incidents, stage};
@@ -16,6 +16,55 @@ pub(super) struct Link {
     first_ms: i64,
 }
 
+/// What a source did.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Way {
+    /// In order of time.
+    links: Vec<Link>,
+    /// When the last step was taken.
+    last_ms: i64,
+    /// When the chain that is told of it began: its id goes by that, whatever earlier steps are found later.
+    began_ms: Option<i64>,
+}
+
+impl Way {
+    /// Adds a step; whether another one gave way.
+    fn add(&mut self, now_ms: i64, link: Link) -> bool {
+        if now_ms.saturating_sub(self.last_ms) >= LINK_MS {
+            *self = Way::default();
+        }
+        self.last_ms = now_ms;
+        let is_told = self.began_ms.is_some();
+        self.links.retain(|l| {
+            l.id != link.id && (is_told || now_ms.saturating_sub(l.first_ms) < LINK_MS)
+        });
+        self.links.push(link);
+        self.links.sort_by_key(|l| (l.first_ms, l.id));
+        let is_full = self.links.len() > LINKS_MAX;
+        if is_full {
+            self.drop_one();
+        }
+        is_full
+    }
+
+    /// The oldest step of the stage that has most goes.
+    fn drop_one(&mut self) {
+        let of = |s: u8| self.links.iter().filter(|l| stage(l.kind) == s).count();
+        let most = self.links.iter().map(|l| stage(l.kind));
+        let most = most.max_by_key(|s| (of(*s), std::cmp::Reverse(*s)));
+        if let Some(at) = self.links.iter().position(|l| Some(stage(l.kind)) == most) {
+            self.links.remove(at);
+        }
+    }
+
+    fn stages(&self) -> usize {
+        let mut stages: Vec<u8> = self.links.iter().map(|l| stage(l.kind)).collect();
+        stages.sort_unstable();
+        stages.dedup();
+        stages.len()
+    }
+}
+
 impl Incidents {
     /// Remembers the step of a source; the incident of the whole way, where it has come so far.
     pub(super) fn chain(&mut self, now_ms: i64, step: &Detection) -> Option<Handle> {
@@ -23,32 +72,26 @@ impl Incidents {
         if stage(step.kind) == 0 || step.role != EntityRole::Source {
             return None;
         }
-        if self.links.len() >= LINKED_MAX && !self.links.contains_key(&source) {
-            let since = now_ms - LINK_MS;
-            self.links
-                .retain(|_, l| l.iter().any(|l| l.first_ms >= since));
-            if self.links.len() >= LINKED_MAX {
+        if self.ways.len() >= LINKED_MAX && !self.ways.contains_key(&source) {
+            self.ways
+                .retain(|_, w| now_ms.saturating_sub(w.last_ms) < LINK_MS);
+            if self.ways.len() >= LINKED_MAX {
+                self.lost.1 += 1;
                 return None;
             }
         }
-        let links = self.links.entry(source).or_default();
-        links.retain(|l| now_ms.saturating_sub(l.first_ms) < LINK_MS && l.id != step.id);
-        if links.len() < LINKS_MAX {
-            links.push(Link {
-                kind: step.kind,
-                id: step.id,
-                first_ms: step.first_ms,
-            });
-        }
-        links.sort_by_key(|l| (l.first_ms, l.id));
-        let links = links.clone();
-        let mut stages: Vec<u8> = links.iter().map(|l| stage(l.kind)).collect();
-        stages.sort_unstable();
-        stages.dedup();
-        if stages.len() < CHAIN_STAGES || self.off.contains(&DetectionKind::AttackChain) {
+        let way = self.ways.entry(source).or_default();
+        let link = Link {
+            kind: step.kind,
+            id: step.id,
+            first_ms: step.first_ms,
+        };
+        self.lost.0 += u64::from(way.add(now_ms, link));
+        if way.stages() < CHAIN_STAGES || self.off.contains(&DetectionKind::AttackChain) {
             return None;
         }
-        self.tell_chain(now_ms, source, step, (&links, stages.len()))
+        let way = way.clone();
+        self.tell_chain(now_ms, source, step, &way)
     }
 
     fn tell_chain(
@@ -56,9 +99,11 @@ impl Incidents {
         now_ms: i64,
         source: Addr,
         step: &Detection,
-        (links, stages): (&[Link], usize),
+        way: &Way,
     ) -> Option<Handle> {
+        let (links, stages) = (&way.links, way.stages());
         let first_ms = links.iter().map(|l| l.first_ms).min()?;
+        let began_ms = way.began_ms.unwrap_or(first_ms);
         let mut attack: Vec<&'static str> = vec![];
         for id in links.iter().flat_map(|l| l.kind.attack()) {
             if !attack.contains(id) {
@@ -75,7 +120,7 @@ impl Incidents {
             severity: None,
             confidence: 85,
             about,
-            first_ms,
+            first_ms: began_ms,
             last_ms: step.last_ms,
             count: 0,
             peers: step.peers.clone(),
@@ -89,7 +134,11 @@ impl Incidents {
             blind: vec!["whether one hand does all of it".to_owned()],
         };
         let handle = self.report(now_ms, finding)?;
+        if let Some(way) = self.ways.get_mut(&source) {
+            way.began_ms = Some(began_ms);
+        }
         let incident = self.open.get_mut(handle)?;
+        incident.told.first_ms = incident.told.first_ms.min(first_ms);
         let of = |l: &Link| Step {
             id: l.id,
             kind: l.kind,
@@ -131,23 +180,34 @@ impl Incidents {
         }
     }
 
-    pub(super) fn put_links(&self, out: &mut Vec<u8>) {
-        let links = self
-            .links
-            .iter()
-            .flat_map(|(a, all)| all.iter().map(move |l| (a, l)));
-        let links = links.map(|(a, l)| (*a, l.kind.name().to_owned(), l.id, l.first_ms));
-        links.collect::<Vec<_>>().put(out);
+    pub(super) fn put_ways(&self, out: &mut Vec<u8>) {
+        let of = |l: &Link| (l.kind.name().to_owned(), l.id, l.first_ms);
+        (self.ways.len() as u64).put(out);
+        for (source, way) in &self.ways {
+            (*source, way.last_ms, way.began_ms).put(out);
+            way.links.iter().map(of).collect::<Vec<_>>().put(out);
+        }
     }
 
-    pub(super) fn get_links(&mut self, from: &mut &[u8]) -> Option<()> {
-        let links: Vec<(Addr, String, u64, i64)> = Kept::get(from)?;
-        for (source, kind, id, first_ms) in links.into_iter().take(LINKED_MAX * LINKS_MAX) {
-            let kind = DetectionKind::ALL.iter().find(|k| k.name() == kind);
-            let all = self.links.entry(source).or_default();
-            if let Some(&kind) = kind.filter(|_| all.len() < LINKS_MAX) {
-                all.push(Link { kind, id, first_ms });
+    pub(super) fn get_ways(&mut self, from: &mut &[u8]) -> Option<()> {
+        for _ in 0..u64::get(from)? {
+            let (source, last_ms, began_ms) = Kept::get(from)?;
+            let links: Vec<(String, u64, i64)> = Kept::get(from)?;
+            if self.ways.len() >= LINKED_MAX {
+                self.lost.1 += 1;
+                continue;
             }
+            let links = links.into_iter().take(LINKS_MAX);
+            let link = |(name, id, first_ms): (String, u64, i64)| {
+                let kind = DetectionKind::ALL.iter().find(|k| k.name() == name);
+                kind.map(|&kind| Link { kind, id, first_ms })
+            };
+            let way = Way {
+                links: links.filter_map(link).collect(),
+                last_ms,
+                began_ms,
+            };
+            self.ways.insert(source, way);
         }
         Some(())
     }
@@ -165,6 +225,120 @@ fn figure(name: &'static str, observed: f64, threshold: f64) -> Figure {
 /// So many stages are a chain: fewer are told by each incident, which names those before.
 const CHAIN_STAGES: usize = 3;
 /// Steps of a source, for how long, and of how many sources.
-const LINKS_MAX: usize = 32;
+const LINKS_MAX: usize = 64;
 const LINK_MS: i64 = 7 * 86_400_000;
 const LINKED_MAX: usize = 4_096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR_MS: i64 = 3_600_000;
+    const GAP_S: u32 = 3_600;
+
+    fn step(kind: DetectionKind, first_ms: i64, last_ms: i64) -> Finding {
+        Finding {
+            kind,
+            detector: "of.a.test",
+            entity: Entity::Host(Addr::from_v4([10, 0, 0, 9])),
+            role: EntityRole::Source,
+            severity: None,
+            confidence: 80,
+            about: String::new(),
+            first_ms,
+            last_ms,
+            count: 1,
+            peers: vec![],
+            peers_total: 0,
+            figures: vec![],
+            facts: vec![],
+            counterfactual: String::new(),
+            blind: vec![],
+        }
+    }
+
+    /// Reports a step at a time, after what was silent for long is over.
+    fn take(all: &mut Incidents, kind: DetectionKind, first_ms: i64, now_ms: i64) {
+        all.tick(now_ms);
+        all.report(now_ms, step(kind, first_ms, now_ms));
+        all.tick(now_ms);
+    }
+
+    fn chains(all: &mut Incidents) -> Vec<Detection> {
+        all.flush();
+        let told = all.take().into_iter();
+        told.filter(|d| d.kind == DetectionKind::AttackChain)
+            .collect()
+    }
+
+    fn three(all: &mut Incidents, at_ms: i64) {
+        use DetectionKind as K;
+        for (n, kind) in [K::PortScan, K::BruteForce, K::Beacon]
+            .into_iter()
+            .enumerate()
+        {
+            let at_ms = at_ms + n as i64 * 60_000;
+            take(all, kind, at_ms, at_ms);
+        }
+    }
+
+    #[test]
+    fn many_scans_do_not_hide_what_comes_after_them() {
+        let mut all = Incidents::new(GAP_S, 4_096, 10_000, &[]);
+        for n in 0..100 {
+            let at_ms = 2 * HOUR_MS * n / 3;
+            take(&mut all, DetectionKind::PortScan, at_ms, at_ms);
+            all.close_all();
+        }
+        assert!(chains(&mut all).is_empty());
+        assert!(all.lost().0 > 0, "what gives way is counted");
+        take(
+            &mut all,
+            DetectionKind::BruteForce,
+            67 * HOUR_MS,
+            67 * HOUR_MS,
+        );
+        take(&mut all, DetectionKind::Beacon, 67 * HOUR_MS, 67 * HOUR_MS);
+        let chain = chains(&mut all).pop().expect("a chain");
+        assert_eq!(chain.evidence.steps.len(), LINKS_MAX);
+    }
+
+    #[test]
+    fn a_chain_keeps_its_id_its_versions_and_its_steps() {
+        let mut all = Incidents::new(GAP_S, 4_096, 10_000, &[]);
+        let begin_ms = 1_000 * HOUR_MS;
+        three(&mut all, begin_ms);
+        let first = chains(&mut all).pop().expect("a chain");
+        assert_eq!(first.evidence.steps.len(), 3);
+        // days later, when all of it was over, something that began before all others
+        let mut told = vec![first.clone()];
+        for (days, kind) in [
+            (5, DetectionKind::LateralMovement),
+            (10, DetectionKind::LargeUpload),
+        ] {
+            let now_ms = begin_ms + days * 24 * HOUR_MS;
+            take(&mut all, kind, begin_ms - HOUR_MS, now_ms);
+            told.extend(chains(&mut all));
+        }
+        assert!(told.iter().all(|d| d.id == first.id));
+        assert!(told.is_sorted_by(|a, b| a.version < b.version));
+        let last = told.last().expect("a version");
+        assert_eq!(last.evidence.steps.len(), 5, "none has left it");
+        assert_eq!(last.first_ms, begin_ms - HOUR_MS);
+        // and over a restart
+        let mut saved = vec![];
+        all.put(&mut saved);
+        let mut after = Incidents::new(GAP_S, 4_096, 10_000, &[]);
+        after.get(&mut saved.as_slice()).expect("state");
+        let now_ms = begin_ms + 12 * 24 * HOUR_MS;
+        take(&mut after, DetectionKind::Heartbleed, now_ms, now_ms);
+        let again = chains(&mut after).pop().expect("the chain");
+        assert_eq!((again.id, again.evidence.steps.len()), (first.id, 6));
+        assert!(again.version > last.version);
+        // a week of silence is the end of it
+        let now_ms = begin_ms + 20 * 24 * HOUR_MS;
+        three(&mut after, now_ms);
+        let other = chains(&mut after).pop().expect("another chain");
+        assert!(other.id != first.id && other.evidence.steps.len() == 3);
+    }
+}

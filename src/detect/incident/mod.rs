@@ -12,10 +12,10 @@ use crate::model::{
     Addr, Detection, DetectionKind, EVIDENCE_FLOWS_MAX, Entity, EntityRole, Evidence, EvidenceFlow,
     Figure, PEERS_MAX, Severity,
 };
-use chain::Link;
+use chain::Way;
 use open::Open;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// What a detector reports.
 #[derive(Clone, Debug)]
@@ -72,9 +72,13 @@ pub struct Incidents {
     today: u32,
     held_back: u64,
     /// What sources did within days, also where that is over.
-    links: BTreeMap<Addr, Vec<Link>>,
-    /// Versions of incidents that were told before a restart.
+    ways: BTreeMap<Addr, Way>,
+    /// Versions of incidents that are over, or were told before a restart: the same again has later ones.
     earlier: BTreeMap<u64, u32>,
+    /// Their ids, the oldest first.
+    over: VecDeque<u64>,
+    /// Steps of chains that gave way, and sources that found no room.
+    lost: (u64, u64),
 }
 
 #[derive(Debug)]
@@ -90,7 +94,14 @@ struct Incident {
 }
 
 /// In a title the number of others that take part.
-pub(super) const PEERS: &str = "{peers}";
+/// No text from outside has it, for control characters are taken out of these.
+pub(super) const PEERS: &str = "\u{1}peers\u{1}";
+
+/// Text from outside as it may stand in a title.
+pub(super) fn plain(text: &str) -> String {
+    let plain = |c: char| if c.is_control() { '\u{fffd}' } else { c };
+    text.chars().map(plain).collect()
+}
 
 impl Incidents {
     /// None yet.
@@ -109,8 +120,10 @@ impl Incidents {
             day: i64::MIN,
             today: 0,
             held_back: 0,
-            links: BTreeMap::new(),
+            ways: BTreeMap::new(),
             earlier: BTreeMap::new(),
+            over: VecDeque::new(),
+            lost: (0, 0),
         }
     }
 
@@ -263,6 +276,10 @@ impl Incidents {
     /// All incidents are over.
     pub(super) fn close_all(&mut self) {
         self.flush();
+        let told = self.open.iter().map(|i| (i.told.id, i.told.version));
+        for (id, version) in told.collect::<Vec<_>>() {
+            self.is_over(id, version);
+        }
         self.open.clear();
         self.by_key.clear();
     }
@@ -275,7 +292,7 @@ impl Incidents {
     /// Writes which versions were told, and how much of the day's budget is used.
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         (self.day, self.today).put(out);
-        self.put_links(out);
+        self.put_ways(out);
         let told = self.open.iter().map(|i| (i.told.id, i.told.version));
         let earlier = self.earlier.iter().map(|(id, version)| (*id, *version));
         told.chain(earlier).collect::<Vec<(u64, u32)>>().put(out);
@@ -284,10 +301,12 @@ impl Incidents {
     /// Takes back which versions were told; room for another one each, for what was told since it was written.
     pub(super) fn get(&mut self, from: &mut &[u8]) -> Option<()> {
         (self.day, self.today) = Kept::get(from)?;
-        self.get_links(from)?;
+        self.get_ways(from)?;
         let told: Vec<(u64, u32)> = Kept::get(from)?;
-        let told = told.into_iter().take(self.open_max);
-        self.earlier = told.map(|(id, v)| (id, v.saturating_add(AHEAD))).collect();
+        // as many that were open, and as many that were over
+        for (id, version) in told.into_iter().take(2 * self.open_max) {
+            self.is_over(id, version.saturating_add(AHEAD));
+        }
         Some(())
     }
 
@@ -334,12 +353,27 @@ impl Incidents {
                 self.ready.push(incident.tell());
             }
             let told = incident.told;
-            if told.kind == DetectionKind::AttackChain && self.earlier.len() < self.open_max {
-                // a further step within the week goes on with it
-                self.earlier.insert(told.id, told.version);
-            }
+            self.is_over(told.id, told.version);
             self.by_key.remove(&(told.kind, told.entity));
         }
+    }
+
+    /// Remembers which version of an incident was the last.
+    fn is_over(&mut self, id: u64, version: u32) {
+        if self.earlier.insert(id, version).is_none() {
+            self.over.push_back(id);
+        }
+        // those that go on again are no longer there, and stand in the list for a while
+        while self.over.len() > 2 * self.open_max {
+            if let Some(oldest) = self.over.pop_front() {
+                self.earlier.remove(&oldest);
+            }
+        }
+    }
+
+    /// Steps of chains that gave way, and sources that found no room.
+    pub(super) fn lost(&self) -> (u64, u64) {
+        self.lost
     }
 }
 

@@ -4,7 +4,7 @@ use flowhouse::detect::anomaly::{
     ArpSeen, Burst, BurstKind, CallSeen, DeniedSeen, DnsSeen, EchoSeen, FlowSeen, OddSeen, Seen,
     Side, Sighting,
 };
-use flowhouse::model::{Addr, Handshake, RowPlace};
+use flowhouse::model::{Addr, AppProto, Handshake, RowPlace};
 
 /// A reproducible source of numbers (xorshift64*, Vigna 2016).
 #[derive(Clone, Debug)]
@@ -49,6 +49,20 @@ pub struct Tcp {
     pub back: u64,
     pub life_ms: i64,
     pub handshake: Handshake,
+}
+
+/// What is spoken on a port where nobody hides anything.
+pub fn spoken(port: u16) -> u8 {
+    let spoken = match port {
+        21 => AppProto::Ftp,
+        22 => AppProto::Ssh,
+        80 => AppProto::Http,
+        443 => AppProto::Tls,
+        445 => AppProto::Smb,
+        3389 => AppProto::Rdp,
+        _ => AppProto::Unknown,
+    };
+    spoken as u8
 }
 
 pub const BEGIN_MS: i64 = 1_700_000_000_000;
@@ -112,6 +126,7 @@ impl Scene {
             handshake: t.handshake,
             side: Side::Initiator,
             metered: true,
+            spoken: if open { spoken(t.port) } else { 0 },
             ..FlowSeen::default()
         };
         self.seen

@@ -3,7 +3,7 @@
 use super::attacks::{BEGIN_MS, Scene, Tcp, ip};
 use super::judged;
 use super::scenarios::{INSIDE, OUTSIDE, SERVER};
-use flowhouse::detect::anomaly::{DeniedSeen, Seen, Settings};
+use flowhouse::detect::anomaly::{DeniedSeen, Known, Seen, Settings};
 use flowhouse::model::{Addr, AppProto, Handshake};
 
 /// What is done, and what is seen of it.
@@ -24,6 +24,36 @@ pub const WORK: &[Work] = &[
     ("a check over SSH every ten seconds", |s| {
         for n in 0..360 {
             session(s, 10_000 * n, (INSIDE, SERVER, 22), (24, 3_900), 3_600, 600);
+        }
+    }),
+    ("a check over SSH from outside every minute", |s| {
+        for n in 0..120 {
+            session(
+                s,
+                60_000 * n,
+                (OUTSIDE, SERVER, 22),
+                (24, 3_900),
+                3_600,
+                600,
+            );
+        }
+    }),
+    ("checks of two seconds over SSH on ten hosts", |s| {
+        for n in 0..600 {
+            let host = ip(10, 0, 3, 1 + (n % 10) as u8);
+            session(s, 6_000 * n, (INSIDE, host, 22), (24, 3_900), 3_600, 2_000);
+        }
+    }),
+    ("a check of two seconds over SSH every ten seconds", |s| {
+        for n in 0..360 {
+            session(
+                s,
+                10_000 * n,
+                (INSIDE, SERVER, 22),
+                (24, 3_900),
+                3_600,
+                2_000,
+            );
         }
     }),
     ("a partner's files over SSH every minute", |s| {
@@ -139,7 +169,7 @@ pub const WORK: &[Work] = &[
                     300,
                 );
                 if let Some((_, Seen::Flow(f))) = s.seen.last_mut() {
-                    f.is_known_app = true;
+                    f.known = Known::Named;
                 }
             }
         },
@@ -173,7 +203,7 @@ pub const WORK: &[Work] = &[
         }
     }),
     ("pages are tried over an IPv6 that leads nowhere", |s| {
-        let src = Addr([0x20, 1, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]);
+        let src = Addr([0xfd, 0, 0xd, 0xb8, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9]);
         for n in 0..120 {
             let mut dst = [0x2a, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
             (dst[2], dst[3]) = ((n / 4) as u8, n as u8);
@@ -233,6 +263,20 @@ pub const WORK: &[Work] = &[
             if let Some((_, Seen::Flow(f))) = s.seen.last_mut() {
                 (f.src_port, f.goes_on) = (50_001, true);
             }
+        }
+    }),
+    ("a resolver below a cloud", |s| {
+        for n in 0..900 {
+            let word = s.dice.next();
+            let name = format!("internal-{word:016x}.eu-central-1.elb.amazonaws.com");
+            ask(
+                s,
+                24_000 * n,
+                ip(10, 0, 4, 4),
+                ip(205, 251, 192, 7),
+                &name,
+                0,
+            );
         }
     }),
     ("long names of a service within a day", |s| {

@@ -4,6 +4,7 @@
 mod attacks;
 mod calm;
 mod exported;
+mod limits;
 mod order;
 mod rules;
 mod scenarios;

@@ -352,6 +352,27 @@ fn sessions() -> Vec<Attack> {
             |s| guesses(s, 22, 60, 3_000, (22, 3_700)),
         ),
         attack(
+            "SSH guesses from inside, one of 2.7 s in six seconds",
+            "brute_force",
+            INSIDE,
+            true,
+            |s| {
+                for n in 0..60 {
+                    s.tcp(Tcp {
+                        at_ms: STRIKE_MS + 6_000 * n,
+                        src: INSIDE,
+                        dst: SERVER,
+                        port: 22,
+                        packets: 22,
+                        bytes: 3_737,
+                        back: 3_124,
+                        life_ms: 2_700,
+                        handshake: Handshake::Complete,
+                    });
+                }
+            },
+        ),
+        attack(
             "SSH guesses, one in 50 seconds, 60 sessions",
             "brute_force",
             OUTSIDE,
@@ -431,6 +452,17 @@ fn sessions() -> Vec<Attack> {
             INSIDE,
             true,
             |s| calls(s, 60, 60_000, 12_000),
+        ),
+        attack(
+            "beacon behind a network of content, 60 s, 30 calls",
+            "beacon",
+            INSIDE,
+            true,
+            |s| {
+                let seen = s.seen.len();
+                calls(s, 30, 60_000, 0);
+                super::limits::call_it(s, seen, "cloudflare");
+            },
         ),
         attack(
             "a connection outwards of 14 hours",

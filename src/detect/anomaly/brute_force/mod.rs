@@ -1,10 +1,11 @@
 //! Guessed passwords: many short sessions that look alike, or refusals that the server tells.
 //!
 //! By rows: SSHCure's phases (Hofstede and others, 2014) take sessions of 11 to 51 packets as guesses, Zeek tells 30 in half an hour,
-//! Plixer goes by fewer than 25 packets. Here nine sessions of a login's shape within five minutes whose bytes are alike, and that follow each
-//! other as soon as one is over, are guesses, and so are twice as many small ones within some seconds of each other: what asks a server
-//! again and again (git, files, checks) rests longer than it works, and is answered with more than a refusal. Slow ones are told by 30 in
-//! half an hour or 100 in a day of a closer shape, and a source that tries many hosts by these. A session after guesses that is much
+//! Plixer goes by fewer than 25 packets. Here nine sessions of a login's shape within five minutes whose bytes are alike are guesses where they follow each
+//! other as soon as one is over, or where they are of a closer shape: of a server that takes its time to refuse, and has nothing to say; and so are
+//! twice as many small ones within some seconds of each other. What asks a server again and again (git, files, checks) rests longer than it works, and
+//! is answered with more than a refusal. Slow ones are told by 30 in
+//! half an hour or 100 in a day of the closer shape, and a source that tries many hosts by these. A session after guesses that is much
 //! longer, or that the server says yes to, is a guess that was right. Services whose clients open short sessions all day long (databases,
 //! directories, mail, the web) cannot be judged so, and are judged by refusals alone, which packets tell.
 
@@ -14,20 +15,20 @@ mod spray;
 
 use super::Ctx;
 use super::arena::Arena;
-use super::keyed::Keyed;
+use super::keyed::{Keyed, Port};
 use super::sighting::{DeniedSeen, FlowSeen, Side};
 use crate::detect::incident::Finding;
 use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure, Handshake};
 use pair::{Pair, RING};
 use shape::Shape;
-use spray::{Refusal, Service, Spray};
+use spray::{Refusal, Spray};
 
 #[derive(Debug)]
 pub(super) struct BruteForce {
     pairs: Arena<(Addr, Addr, u16), Pair>,
-    sprays: Arena<(Addr, Service), Spray>,
+    sprays: Arena<(Addr, Port), Spray>,
     /// The same by the shape of sessions.
-    shaped: Arena<(Addr, Service), Spray>,
+    shaped: Arena<(Addr, Port), Spray>,
     /// When a session of FTP was seen last: connections beside it are looked at for a while.
     ftp_ms: i64,
 }
@@ -44,8 +45,8 @@ impl BruteForce {
 
     pub fn bytes(places: usize) -> usize {
         Arena::<(Addr, Addr, u16), Pair>::bytes(places / 8)
-            + Arena::<(Addr, Service), Spray>::bytes(places / 16)
-            + Arena::<(Addr, Service), Spray>::bytes(places / 32)
+            + Arena::<(Addr, Port), Spray>::bytes(places / 16)
+            + Arena::<(Addr, Port), Spray>::bytes(places / 32)
     }
 
     pub fn lost(&self) -> (u64, u64) {
@@ -80,6 +81,14 @@ impl BruteForce {
             return;
         }
         self.beside_ftp(ctx, f);
+        let is_answer = f.side == Side::Unknown && f.src_port < f.dst_port;
+        if is_answer && Shape::of(f.src_port).is_some() {
+            let key = (f.dst, f.src, f.src_port);
+            if let Some(pair) = self.pairs.find(ctx.keyed, &key) {
+                pair.answers(f);
+            }
+            return;
+        }
         let Some(shape) = Shape::of(f.dst_port) else {
             self.unknown_port(ctx, f);
             return;
@@ -88,9 +97,11 @@ impl BruteForce {
             self.ftp_ms = ctx.now_ms;
         }
         let key = (f.src, f.dst, f.dst_port);
-        if !shape.fits(f) {
+        let comes_in = !ctx.zones.is_inside(&f.src) && ctx.zones.is_inside(&f.dst);
+        if !shape.fits(f, comes_in) {
+            let sprayed = self.is_sprayed(ctx, f.src, f.dst_port);
             if let Some(pair) = self.pairs.find(ctx.keyed, &key) {
-                pair.succeeded(ctx, f, shape.name);
+                pair.succeeded(ctx, f, shape.name, sprayed);
             }
             return;
         }
@@ -100,12 +111,13 @@ impl BruteForce {
         if pair.lets_in(f) {
             return;
         }
-        let comes_in = !ctx.zones.is_inside(&f.src) && ctx.zones.is_inside(&f.dst);
-        let closely = shape.fits_closely(f, comes_in);
+        let closely = shape.fits_closely(f, comes_in, pair.both_ways());
         let small = shape.is_small(f) && (f.metered || comes_in);
         pair.add(ctx, f, small, closely);
+        // hosts inside have short sessions with many servers of files
         if closely
-            && let Some(spray) = (self.shaped).entry(ctx.keyed, &(f.src, Service(f.dst_port)))
+            && (comes_in || shape.times == 1)
+            && let Some(spray) = (self.shaped).entry(ctx.keyed, &(f.src, Port(f.dst_port)))
             && spray.refuse(ctx, Refusal::shaped(f, shape.name))
         {
             return;
@@ -135,7 +147,7 @@ impl BruteForce {
         if ctx.is_allowed(&d.client) {
             return;
         }
-        if let Some(spray) = self.sprays.entry(ctx.keyed, &(d.client, Service(d.port)))
+        if let Some(spray) = self.sprays.entry(ctx.keyed, &(d.client, Port(d.port)))
             && spray.refuse(ctx, Refusal::told(d))
         {
             return;
@@ -147,9 +159,18 @@ impl BruteForce {
 
     /// The server said that a password is right.
     pub fn granted(&mut self, ctx: &mut Ctx<'_>, d: &DeniedSeen) {
+        let sprayed = self.is_sprayed(ctx, d.client, d.port);
         if let Some(pair) = self.pairs.entry(ctx.keyed, &(d.client, d.server, d.port)) {
-            pair.granted(ctx, d);
+            pair.granted(ctx, d, sprayed);
         }
+    }
+
+    /// Whether a client is told to try many hosts, by words or by the shape of sessions.
+    fn is_sprayed(&mut self, ctx: &Ctx<'_>, client: Addr, port: u16) -> bool {
+        let key = (client, Port(port));
+        let both = [&mut self.sprays, &mut self.shaped];
+        let mut told = both.into_iter().filter_map(|s| s.find(ctx.keyed, &key));
+        told.any(|s| s.is_told(ctx.now_ms))
     }
 
     /// A port of no known service: sessions that follow each other and are all but the same.

@@ -19,13 +19,19 @@ pub(super) struct Pair {
     refused_first_ms: i64,
     /// When the server said that a password was right.
     granted_ms: i64,
-    /// Connections beside it that carry what a login was for.
+    /// Connections that began lately and may carry what a login was for, and those that began within one.
+    aside: [i64; ASIDE],
     data: Tally,
+    /// Of rows that are each one direction: bytes of sessions that are over, and of what answered them.
+    there: u64,
+    back: u64,
     /// Small sessions within five minutes, where both directions were seen or a stranger comes in.
     small: Tally,
     /// Sessions that can hardly be anything but guesses, within half an hour and within a day.
     close: Tally,
     day: Tally,
+    /// When what is told began: it stays one incident over a restart.
+    told_first_ms: i64,
     handle: Option<Handle>,
     succeeded: bool,
 }
@@ -35,7 +41,8 @@ struct Session {
     start_ms: i64,
     life_ms: i64,
     bytes: u64,
-    packets: u64,
+    packets: u32,
+    closely: bool,
 }
 
 /// How many there were within a time, and since when.
@@ -49,10 +56,11 @@ kept!(Session {
     start_ms,
     life_ms,
     bytes,
-    packets
+    packets,
+    closely
 });
 kept!(Tally { began_ms, n });
-kept!(Pair { ring, n, last_ms, refused, refused_first_ms, granted_ms, data, small, close, day; handle, succeeded });
+kept!(Pair { ring, n, last_ms, refused, refused_first_ms, granted_ms, aside, data, there, back, small, close, day, told_first_ms; handle, succeeded });
 
 impl Tally {
     fn add(&mut self, at_ms: i64, window_ms: i64) {
@@ -63,6 +71,14 @@ impl Tally {
             };
         }
         self.n = self.n.saturating_add(1);
+    }
+
+    /// How many there are, where the last one began the time or is within it.
+    fn of(&self, at_ms: i64, window_ms: i64) -> u32 {
+        match at_ms.saturating_sub(self.began_ms) > window_ms {
+            true => 0,
+            false => self.n,
+        }
     }
 }
 
@@ -87,12 +103,23 @@ impl Pair {
     pub fn add(&mut self, ctx: &Ctx<'_>, f: &FlowSeen, small: bool, closely: bool) {
         self.forget_old(ctx);
         self.last_ms = ctx.now_ms;
-        self.ring[self.n as usize % RING] = Session {
+        let session = Session {
             start_ms: f.start_ms,
             life_ms: f.life_ms(),
             bytes: f.bytes,
-            packets: f.packets,
+            packets: u32::try_from(f.packets).unwrap_or(u32::MAX),
+            closely,
         };
+        self.ring[self.n as usize % RING] = session;
+        if f.back_bytes.is_none() {
+            self.there = self.there.saturating_add(f.bytes);
+        }
+        for at_ms in &mut self.aside {
+            if *at_ms != 0 && session.has(*at_ms) {
+                self.data.add(*at_ms, FORGET_MS);
+                *at_ms = 0;
+            }
+        }
         self.n = self.n.saturating_add(1);
         if small {
             self.small.add(f.start_ms, WINDOW_MS);
@@ -101,6 +128,16 @@ impl Pair {
             self.close.add(f.start_ms, SLOW_MS);
             self.day.add(f.start_ms, DAY_MS);
         }
+    }
+
+    /// Adds what answered a session, in a row of its own.
+    pub fn answers(&mut self, f: &FlowSeen) {
+        self.back = self.back.saturating_add(f.bytes);
+    }
+
+    /// Bytes of sessions so far, and of what answered them, where each direction is a row of its own.
+    pub fn both_ways(&self) -> (u64, u64) {
+        (self.there, self.back)
     }
 
     /// What was silent for long begins anew, but for what is counted over a day.
@@ -144,9 +181,14 @@ impl Pair {
         (off.sum::<f64>() / n).sqrt() / mean.max(1.0)
     }
 
-    /// Whether sessions that began since follow each other closely, or run side by side: who guesses does not wait for longer than a guess takes. Or
-    /// whether the pauses between twice as many small ones are short.
+    /// Whether sessions that began since follow each other closely, or run side by side: what works rests for longer. Who guesses may rest, too, so
+    /// that as many that can hardly be anything but guesses are enough, or twice as many small ones with short pauses.
     fn is_busy(&self, since_ms: i64, wanted: u32) -> bool {
+        let closely = self.since(since_ms).filter(|s| s.closely).count();
+        if closely as u32 >= wanted {
+            return true;
+        }
+        let small = self.small.of(since_ms.saturating_add(WINDOW_MS), WINDOW_MS);
         let mut all: Vec<(i64, i64)> = self
             .since(since_ms)
             .map(|s| (s.start_ms, s.life_ms))
@@ -156,15 +198,21 @@ impl Pair {
         let idle = all.windows(2).map(|w| w[1].0 - w[0].0 - w[0].1);
         match (median(pauses.collect()), median(idle.collect())) {
             (Some(pause), Some(idle)) => {
-                idle * 2 <= pause || self.small.n / 2 >= wanted && pause <= SHORT_MS
+                idle * 2 <= pause || small / 2 >= wanted && pause <= SHORT_MS
             }
             _ => false,
         }
     }
 
-    /// A connection beside the login: somebody is in.
+    /// A connection beside the login: somebody is in, where it began while a session of the login lasted. Rows of either may come first.
     pub fn carries(&mut self, at_ms: i64) {
-        self.data.add(at_ms, FORGET_MS);
+        if self.held().iter().any(|s| s.has(at_ms)) {
+            self.data.add(at_ms, FORGET_MS);
+            return;
+        }
+        if let Some(oldest) = self.aside.iter_mut().min() {
+            *oldest = at_ms;
+        }
     }
 
     /// Whether a session is one of somebody who was let in.
@@ -182,22 +230,25 @@ impl Pair {
         let cv_max = ctx.settings.brute_force.bytes_cv_max;
         let deviation = self.deviation(recently);
         // where as many files are carried, logins are for them
-        let carries = shape.name == FTP && self.data.n * 3 >= recent;
+        let data = self.data.of(f.start_ms, FORGET_MS);
+        let carries = shape.name == FTP && data.saturating_mul(3) >= recent;
         if carries {
             return;
         }
         if recent >= wanted && deviation <= cv_max && self.is_busy(recently, wanted) {
             let why = format!(
-                "fewer than {wanted} such sessions within five minutes, sessions that differ more, or longer pauses between them"
+                "fewer than {wanted} such sessions within five minutes, sessions that differ more, or shorter ones with longer pauses between them"
             );
             let rule = (shape.name, "brute_force.sessions");
             self.tell(ctx, f, rule, (wanted, deviation, cv_max), why);
             return;
         }
         let s = &ctx.settings.brute_force;
-        let (slow, daily) = (s.sessions_slow, s.sessions_daily);
+        let slow = s.sessions_slow.saturating_mul(shape.times);
+        let daily = s.sessions_daily.saturating_mul(shape.times);
         let deviation = self.deviation(i64::MIN);
-        let (many, whole_day) = (self.close.n >= slow, self.day.n >= daily);
+        let many = self.close.of(f.start_ms, SLOW_MS) >= slow;
+        let whole_day = self.day.of(f.start_ms, DAY_MS) >= daily;
         if (many || whole_day) && deviation <= SLOW_CV_MAX {
             let wanted = if many { slow } else { daily };
             let why = format!(
@@ -236,7 +287,7 @@ impl Pair {
             peers_total: 0,
         };
         if !ctx.incidents.grow(handle, &growth) {
-            self.handle = None;
+            (self.handle, self.told_first_ms) = (None, 0);
             return false;
         }
         ctx.incidents.show(handle, evidence(f));
@@ -256,7 +307,11 @@ impl Pair {
         if ctx.incidents.refuses(ctx.now_ms, kind, &entity) {
             return;
         }
-        let first_ms = self.held().iter().map(|s| s.start_ms).min();
+        let first_ms = match self.told_first_ms {
+            0 => self.held().iter().map(|s| s.start_ms).min(),
+            told => Some(told),
+        };
+        let first_ms = first_ms.unwrap_or(f.start_ms);
         let figures = vec![
             figure(SESSIONS, f64::from(self.n), f64::from(wanted)),
             figure(
@@ -268,12 +323,13 @@ impl Pair {
         let finding = finding(
             (f.src, f.dst, f.dst_port),
             (service, rule),
-            (first_ms.unwrap_or(f.start_ms), f.end_ms, u64::from(self.n)),
+            (first_ms, f.end_ms, u64::from(self.n)),
             figures,
             counterfactual,
         );
         self.handle = ctx.incidents.report(ctx.now_ms, finding);
         if let Some(handle) = self.handle {
+            self.told_first_ms = first_ms;
             ctx.incidents.show(handle, evidence(f));
         }
     }
@@ -315,11 +371,19 @@ impl Pair {
         self.handle = ctx.incidents.report(ctx.now_ms, finding);
     }
 
-    /// The server said that a password is right.
-    pub fn granted(&mut self, ctx: &mut Ctx<'_>, d: &DeniedSeen) {
+    /// Whether a success comes so soon after guesses that it is one of them: who guesses slowly waits for longer.
+    fn is_soon(&self, ctx: &Ctx<'_>) -> bool {
+        let pauses = i64::from(self.n).clamp(2, RING as i64) - 1;
+        let usual_ms = self.spread_ms() / pauses;
+        let silent_ms = ctx.now_ms.saturating_sub(self.last_ms);
+        silent_ms <= usual_ms.saturating_mul(4).clamp(FORGET_MS, DAY_MS)
+    }
+
+    /// The server said that a password is right; `sprayed` where this client is told to try many hosts.
+    pub fn granted(&mut self, ctx: &mut Ctx<'_>, d: &DeniedSeen, sprayed: bool) {
         self.granted_ms = d.time_ms;
-        let soon = ctx.now_ms.saturating_sub(self.last_ms) <= FORGET_MS;
-        if self.handle.is_none() || self.succeeded || !soon {
+        let told = self.handle.is_some() && self.is_soon(ctx);
+        if self.succeeded || !(told || sprayed) {
             return;
         }
         self.succeeded = true;
@@ -336,14 +400,25 @@ impl Pair {
     }
 
     /// A session after guesses that is no guess.
-    pub fn succeeded(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, service: &'static str) {
+    pub fn succeeded(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        f: &FlowSeen,
+        service: &'static str,
+        sprayed: bool,
+    ) {
         let n = self.held().len().max(1) as u64;
         let bytes = self.held().iter().map(|s| s.bytes).sum::<u64>() / n;
-        let packets = self.held().iter().map(|s| s.packets).sum::<u64>() / n;
+        let packets = self
+            .held()
+            .iter()
+            .map(|s| u64::from(s.packets))
+            .sum::<u64>()
+            / n;
         let life_ms = self.held().iter().map(|s| s.life_ms).sum::<i64>() / n as i64;
-        let soon = ctx.now_ms.saturating_sub(self.last_ms) <= FORGET_MS;
+        let told = self.handle.is_some() && self.is_soon(ctx);
         let longer = f.packets >= 3 * packets && f.bytes >= 3 * bytes && f.life_ms() >= life_ms;
-        if self.handle.is_none() || self.succeeded || !soon || !longer || self.held().is_empty() {
+        if self.succeeded || !(told || sprayed) || !longer || self.held().is_empty() {
             return;
         }
         self.succeeded = true;
@@ -366,6 +441,14 @@ impl Pair {
     }
 }
 
+impl Session {
+    /// Whether something at a time was while it lasted.
+    fn has(&self, at_ms: i64) -> bool {
+        let end_ms = self.start_ms.saturating_add(self.life_ms);
+        (self.start_ms..=end_ms.saturating_add(ASIDE_MS)).contains(&at_ms)
+    }
+}
+
 fn median(mut values: Vec<i64>) -> Option<i64> {
     values.sort_unstable();
     values.get(values.len() / 2).copied()
@@ -374,6 +457,8 @@ fn median(mut values: Vec<i64>) -> Option<i64> {
 const SESSIONS: &str = "sessions of the shape of a failed login";
 const REFUSALS: &str = "refusals";
 pub(super) const RING: usize = 32;
+/// Connections beside logins that wait for the login's own row.
+const ASIDE: usize = 8;
 const WINDOW_MS: i64 = 300_000;
 const FORGET_MS: i64 = 600_000;
 const SHORT_MS: i64 = 8_000;

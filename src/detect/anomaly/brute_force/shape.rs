@@ -43,32 +43,40 @@ impl Shape {
         SHAPES.iter().find(|s| s.port == port)
     }
 
-    /// Whether a session may be a login that failed.
-    pub fn fits(&self, f: &FlowSeen) -> bool {
+    /// Whether a session may be a login that failed; `stranger` where somebody from outside comes in.
+    pub fn fits(&self, f: &FlowSeen, stranger: bool) -> bool {
         (self.packets.0..=self.packets.1).contains(&f.packets)
             && f.bytes <= self.bytes_max
             && f.life_ms() <= LIFE_MAX_MS
-            && self.answers_little(f, 3, 2)
+            && (stranger || !f.metered || self.answers_little(f.bytes, f.back_bytes, (3, 2)))
     }
 
-    /// Whether it hardly can be anything else: small for a login, and of a server that took its time to refuse, or of who need not come in
-    /// (`stranger`).
-    pub fn fits_closely(&self, f: &FlowSeen, stranger: bool) -> bool {
-        self.is_small(f) && (stranger || f.metered && f.life_ms() >= REFUSED_MS) && self.times == 1
+    /// Whether it hardly can be anything else: small for a login, of a server that took its time to refuse, and that had nothing to say. Of who
+    /// comes from outside (`stranger`) it does not count what a server says, for a banner is as long as it likes. `both` is what went there and back
+    /// in sessions before, where each direction is a row of its own.
+    pub fn fits_closely(&self, f: &FlowSeen, stranger: bool, both: (u64, u64)) -> bool {
+        let (there, back) = match f.back_bytes {
+            Some(back) => (f.bytes, Some(back)),
+            None => (both.0, Some(both.1).filter(|b| *b > 0)),
+        };
+        f.packets <= self.packets.1 / 2
+            && f.bytes <= self.bytes_max * 5 / 9
+            && f.life_ms() >= REFUSED_MS
+            && (stranger || self.answers_little(there, back, (9, 10)))
     }
 
     /// Whether a session is as small as a login that failed at once.
     pub fn is_small(&self, f: &FlowSeen) -> bool {
         f.packets <= self.packets.1 / 2
             && f.bytes <= self.bytes_max * 5 / 9
-            && self.answers_little(f, 1, 1)
+            && (!f.metered || self.answers_little(f.bytes, f.back_bytes, (1, 1)))
     }
 
-    /// A server that let nobody in has nothing to say: what comes back from SSH is less than what is sent (3.1 to 3.7 kB of one guess), while
-    /// lists of references, files and folders come on top of it. Nothing is known of what is a row of its own.
-    fn answers_little(&self, f: &FlowSeen, times: u64, of: u64) -> bool {
-        let back = f.back_bytes.unwrap_or(0);
-        self.name != SSH || !f.metered || back * of <= f.bytes * times
+    /// A server that let nobody in has nothing to say: what comes back from SSH is less than what is sent (3.1 to 3.7 kB of one guess). Once somebody
+    /// is in, keys of the host, a channel and what a command says come on top of it.
+    fn answers_little(&self, there: u64, back: Option<u64>, (times, of): (u64, u64)) -> bool {
+        let little = |back: u64| back.saturating_mul(of) <= there.saturating_mul(times);
+        self.name != SSH || back.is_some_and(little)
     }
 }
 

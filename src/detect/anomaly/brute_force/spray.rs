@@ -2,21 +2,11 @@
 
 use super::super::Ctx;
 use super::super::arena::Held;
-use super::super::keyed::{Distinct, Key};
+use super::super::keyed::Distinct;
 use super::super::sighting::{DeniedSeen, FlowSeen};
 use super::{figure, finding};
 use crate::detect::incident::{Growth, Handle};
 use crate::model::{Addr, DetectionKind};
-
-/// A port, as a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Service(pub u16);
-
-impl Key for (Addr, Service) {
-    fn addr(&self) -> Addr {
-        self.0
-    }
-}
 
 /// Hosts on which one client was refused, or seems to have been.
 #[derive(Debug, Default)]
@@ -81,6 +71,11 @@ impl Held for Spray {
 }
 
 impl Spray {
+    /// Whether it was told, and goes on.
+    pub fn is_told(&self, now_ms: i64) -> bool {
+        self.handle.is_some() && now_ms.saturating_sub(self.last_ms) <= SPRAY_MS
+    }
+
     /// Adds a refusal; whether it belongs to a spray that is told.
     pub fn refuse(&mut self, ctx: &mut Ctx<'_>, r: Refusal) -> bool {
         if ctx.now_ms.saturating_sub(self.last_ms) > SPRAY_MS {

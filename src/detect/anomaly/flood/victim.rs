@@ -294,7 +294,7 @@ impl Victim {
         let opened = part(self.syns) >= half_open as f64;
         let syn = opened && self.completed * 5 < self.syns && !is_scan;
         let alone = |all: u32, own: u32| all.saturating_sub(own + self.chance(all, own));
-        let (unasked, udp) = self.is_reflected(s.reflectors);
+        let (unasked, udp) = self.is_reflected(s.reflectors, scale > 1);
         let unopened = alone(self.acking.count(), self.opened.count());
         // stray answers come from few hosts, and nobody sends them by mistake
         let syn_ack = unopened >= s.reflectors / 2 && self.syn_acks >= u64::from(s.reflectors);
@@ -339,7 +339,7 @@ impl Victim {
     }
 
     /// How many services answered that were not asked, and whether that is a flood.
-    fn is_reflected(&self, reflectors: u32) -> (u32, bool) {
+    fn is_reflected(&self, reflectors: u32, in_rows: bool) -> (u32, bool) {
         let (answer, asked) = (self.reflectors.count(), self.asked.count());
         if self.asked_all {
             return (0, false);
@@ -355,9 +355,12 @@ impl Victim {
         let many = unasked >= reflectors
             && packets >= f64::from(2 * reflectors)
             && (!is_blind || bytes >= SMALL_ANSWER * packets);
-        let strong = self.most().is_some_and(|(port, n)| {
-            reflectors::is_strong(port) && 2 * n >= self.reflected && packets >= STRONG_PACKETS
-        });
+        // who polls sees large answers of few services, and exporters that tell of what comes in alone do not show that it asked
+        let one_way = is_blind && in_rows;
+        let strong = !one_way
+            && self.most().is_some_and(|(port, n)| {
+                reflectors::is_strong(port) && 2 * n >= self.reflected && packets >= STRONG_PACKETS
+            });
         let large = (unasked >= FEW_REFLECTORS || unasked > 0 && strong)
             && bytes >= LARGE_BYTES as f64
             || unasked > 0 && bytes >= HUGE_BYTES;

@@ -10,21 +10,24 @@ pub(super) struct Contact {
     pub proto: u8,
     pub port: u16,
     pub failed: bool,
+    /// It begins as the ends of calls try each other.
+    pub tries: bool,
     /// How it was tried.
     pub method: &'static str,
 }
 
 impl Kept for Contact {
     fn put(&self, out: &mut Vec<u8>) {
-        (self.proto, self.port, self.failed).put(out);
+        (self.proto, self.port, self.failed, self.tries).put(out);
     }
     fn get(from: &mut &[u8]) -> Option<Self> {
-        let (proto, port, failed) = Kept::get(from)?;
+        let (proto, port, failed, tries) = Kept::get(from)?;
         // how it was tried is told by what comes next
         Some(Contact {
             proto,
             port,
             failed,
+            tries,
             method: "",
         })
     }
@@ -45,6 +48,7 @@ pub(super) fn contact(f: &FlowSeen, answered: bool) -> Option<Contact> {
             proto: f.proto,
             port,
             failed,
+            tries: f.proto == UDP && f.spoken == AppProto::Stun as u8,
             method,
         })
     };
@@ -85,11 +89,10 @@ pub(super) fn contact(f: &FlowSeen, answered: bool) -> Option<Contact> {
         UDP => {
             // where packets are sampled, an answer that was not seen says nothing
             let quiet = f.packets <= 3 && !answered && f.back_packets == 0 && f.interval <= 1;
-            let tries = f.spoken == AppProto::Stun as u8;
             let traced = (TRACEROUTE.0..=TRACEROUTE.1).contains(&f.dst_port);
             let backwards = !f.metered && f.src_port < f.dst_port && f.src_port < 1024;
             match (quiet, answered || f.back_packets > 0) {
-                _ if traced || backwards || tries => None,
+                _ if traced || backwards => None,
                 (true, _) => of(f.dst_port, true, "udp"),
                 (_, true) => of(f.dst_port, false, "udp"),
                 _ => None,
@@ -101,6 +104,7 @@ pub(super) fn contact(f: &FlowSeen, answered: bool) -> Option<Contact> {
                 proto: ICMP,
                 port: 0,
                 failed: !answered,
+                tries: false,
                 method: "echo",
             })
         }

@@ -280,7 +280,7 @@ impl Detail {
         self.all_hosts.add(host);
         let by_host = slot_of(&mut self.hosts, dst, at_ms).is_some_and(|s| {
             let fresh = s.add(port, at_ms);
-            s.served += u32::from(fresh && c.port < SERVED);
+            s.served += u32::from(fresh && c.port < SERVED && !c.tries);
             fresh
         });
         let by_port = slot_of(&mut self.ports, key, at_ms).is_some_and(|s| s.add(host, at_ms));
@@ -354,19 +354,17 @@ impl Detail {
         let share = slot.share();
         let udp = c.proto == UDP;
         // ends of calls try each other on dozens of ports that systems gave them (RFC 8445), services have others
-        let times = if udp && slot.served * 4 < all {
+        let times = if udp && slot.served.saturating_mul(4) < all {
             ENDS
         } else {
             1
         };
-        let (wanted, quickly) = match udp {
-            true => (s.ports_udp * times, quick >= s.ports_udp * times),
-            false => (s.ports_quick, quick >= s.ports_quick),
+        let wanted = match udp {
+            true => s.ports_udp.saturating_mul(times),
+            false => s.ports_quick,
         };
-        if share < s.failed_share
-            || !(quickly || all >= (s.ports_slow * times).max(wanted))
-            || c.proto == ICMP
-        {
+        let (quickly, slowly) = (quick >= wanted, s.ports_slow.saturating_mul(times));
+        if share < s.failed_share || !(quickly || all >= slowly.max(wanted)) || c.proto == ICMP {
             return None;
         }
         let (kind, detector) = match udp {
@@ -378,11 +376,7 @@ impl Detail {
             detector,
             ports: true,
             n: all,
-            threshold: if quickly {
-                wanted
-            } else {
-                s.ports_slow * times
-            },
+            threshold: if quickly { wanted } else { slowly },
             share,
             share_min: s.failed_share,
         })
@@ -395,7 +389,10 @@ impl Detail {
         let s = &ctx.settings.scan;
         let (hosts, share) = (slot.failed.count(), slot.share());
         // pages are tried over IPv6 first (RFC 8305), and where that leads nowhere their answers come to another address of the same host
-        let is_first_try = c.proto != UDP && !src.is_v4() && matches!(c.port, 80 | 443);
+        let is_first_try = c.proto != UDP
+            && !src.is_v4()
+            && matches!(c.port, 80 | 443)
+            && ctx.zones.is_inside(&src);
         let times = if is_first_try { FIRST_TRIES } else { 1 };
         let (kind, detector, wanted, share_min) = match c.proto {
             ICMP => (
@@ -413,7 +410,7 @@ impl Detail {
             _ => (
                 DetectionKind::HostSweepTcp,
                 "scan.horizontal",
-                wanted(c.port, s.hosts, s.hosts_unknown_port) * times,
+                wanted(c.port, s.hosts, s.hosts_unknown_port).saturating_mul(times),
                 s.failed_share,
             ),
         };

@@ -1,0 +1,443 @@
+//! What lies on either side of a limit: what somebody could hide behind an exemption, and what the exemption is for.
+
+use super::attacks::{BEGIN_MS, Scene, Tcp, ip};
+use super::judged;
+use super::scenarios::{INSIDE, OUTSIDE, SERVER};
+use flowhouse::detect::anomaly::{
+    DeniedSeen, Detectors, DnsSeen, FlowSeen, Known, Seen, Settings, Side,
+};
+use flowhouse::model::{Addr, AppProto, Detection, Handshake};
+
+fn found(inject: impl Fn(&mut Scene)) -> Vec<Detection> {
+    let mut scene = Scene::new(3, 1);
+    scene.office(20);
+    inject(&mut scene);
+    judged(scene, &Settings::default())
+}
+
+fn kinds(found: &[Detection]) -> Vec<&str> {
+    found.iter().map(|d| d.kind.name()).collect()
+}
+
+/// Changes the rows that were put into a scene from `first` on.
+fn change(s: &mut Scene, first: usize, mut how: impl FnMut(&mut FlowSeen)) {
+    for (_, seen) in &mut s.seen[first..] {
+        if let Seen::Flow(f) = seen {
+            how(f);
+        }
+    }
+}
+
+/// Names the application of rows, as a server name or a range does.
+pub fn call_it(s: &mut Scene, first: usize, app: &str) {
+    change(s, first, |f| (f.known, f.app) = (Known::Named, 4_711));
+    s.seen
+        .push((BEGIN_MS - 1_000, Seen::Name(4_711, app.into())));
+}
+
+fn session(
+    s: &mut Scene,
+    after_ms: i64,
+    (src, dst, port): (Addr, Addr, u16),
+    (packets, bytes, back): (u64, u64, u64),
+    life_ms: i64,
+) {
+    s.tcp(Tcp {
+        at_ms: BEGIN_MS + after_ms,
+        src,
+        dst,
+        port,
+        packets,
+        bytes,
+        back,
+        life_ms,
+        handshake: Handshake::Complete,
+    });
+}
+
+fn calls(s: &mut Scene, n: i64, port: u16, back: u64) -> usize {
+    let first = s.seen.len();
+    for i in 0..n {
+        session(
+            s,
+            60_000 * i,
+            (INSIDE, OUTSIDE, port),
+            (9, 1_400, back),
+            300,
+        );
+    }
+    first
+}
+
+#[test]
+fn a_name_that_a_caller_chooses_ends_no_beacon() {
+    let beacon = |n: i64, app: &str| {
+        let found = found(|s| {
+            let first = calls(s, n, 443, 2_200);
+            call_it(s, first, app);
+        });
+        found.iter().find(|d| d.kind.name() == "beacon").cloned()
+    };
+    for rented in ["cloudfront", "fastly", "aws", "telegram"] {
+        let found = beacon(30, rented).unwrap_or_else(|| panic!("{rented}"));
+        assert_eq!(found.confidence, 60, "{rented}");
+    }
+    // of a service of one maker it takes hours, and is less sure
+    assert!(beacon(120, "microsoft-365").is_none());
+    let late = beacon(300, "microsoft-365").expect("a beacon");
+    assert_eq!(late.confidence, 40);
+    assert!(!late.evidence.blind.is_empty());
+    // a rule is the user's word
+    let ruled = found(|s| {
+        let first = calls(s, 300, 443, 2_200);
+        change(s, first, |f| f.known = Known::Ruled);
+    });
+    assert!(ruled.is_empty(), "{:?}", kinds(&ruled));
+}
+
+#[test]
+fn answers_as_long_as_somebody_likes_end_no_beacon() {
+    let late = found(|s| {
+        calls(s, 300, 443, 30_000);
+    });
+    assert_eq!(kinds(&late), ["beacon"]);
+    assert_eq!(late[0].confidence, 40);
+}
+
+#[test]
+fn a_port_of_time_or_shells_hides_nothing_where_packets_say_what_is_spoken() {
+    for port in [22, 25, 1194, 5228] {
+        let with = |spoken: AppProto| {
+            found(|s| {
+                let first = calls(s, 40, port, 2_200);
+                change(s, first, |f| f.spoken = spoken as u8);
+            })
+        };
+        assert_eq!(kinds(&with(AppProto::Http)), ["beacon"], "{port}");
+        let meant = match port {
+            22 => AppProto::Ssh,
+            25 => AppProto::Smtp,
+            1194 => AppProto::Openvpn,
+            _ => AppProto::Tls,
+        };
+        let calm = with(meant);
+        assert!(calm.is_empty(), "{port}: {:?}", kinds(&calm));
+    }
+}
+
+#[test]
+fn few_hosts_that_call_a_place_are_told_each() {
+    let found = found(|s| {
+        for n in 0..6 * 60 {
+            let host = ip(10, 0, 1, 30 + (n % 6) as u8);
+            session(s, 10_000 * n, (host, OUTSIDE, 443), (9, 1_400, 2_200), 300);
+        }
+    });
+    assert_eq!(kinds(&found), ["beacon"; 6]);
+}
+
+/// Rows of an exporter that tells of each direction by itself.
+fn exported(s: &mut Scene, after_ms: i64, (bytes, back): (u64, u64), life_ms: i64) {
+    let port = s.dice.within(32_768, 60_999) as u16;
+    let (there, answer) = ((INSIDE, port), (SERVER, 22));
+    for (from, to, bytes) in [(there, answer, bytes), (answer, there, back)] {
+        let row = FlowSeen {
+            src: from.0,
+            dst: to.0,
+            src_port: from.1,
+            dst_port: to.1,
+            proto: 6,
+            tcp_flags: Some(0x1b),
+            bytes,
+            packets: 22,
+            interval: 1,
+            start_ms: BEGIN_MS + after_ms,
+            end_ms: BEGIN_MS + after_ms + life_ms,
+            side: Side::Unknown,
+            ..FlowSeen::default()
+        };
+        s.seen.push((row.end_ms + 15_000, Seen::Flow(row)));
+    }
+}
+
+#[test]
+fn slow_guesses_inside_are_told_by_rows_of_exporters() {
+    let of = |(bytes, back): (u64, u64)| {
+        found(move |s| (0..60).for_each(|n| exported(s, 40_000 * n, (bytes, back), 2_700)))
+    };
+    assert_eq!(kinds(&of((3_737, 3_124))), ["brute_force"]);
+    // once somebody is in, the server has more to say
+    assert!(of((3_900, 3_600)).is_empty());
+}
+
+#[test]
+fn guesses_over_smb_from_outside_are_told_though_they_rest() {
+    let found = found(|s| {
+        for n in 0..120 {
+            session(
+                s,
+                9_000 * n,
+                (OUTSIDE, SERVER, 445),
+                (14, 2_400, 2_300),
+                2_200,
+            );
+        }
+    });
+    assert_eq!(kinds(&found), ["brute_force"]);
+}
+
+#[test]
+fn who_is_in_after_slow_guesses_or_a_spray_is_told() {
+    let slow = found(|s| {
+        for n in 0..110 {
+            session(
+                s,
+                720_000 * n,
+                (OUTSIDE, SERVER, 22),
+                (22, 3_700, 3_100),
+                2_500,
+            );
+        }
+        let at = 720_000 * 110;
+        session(s, at, (OUTSIDE, SERVER, 22), (900, 90_000, 400_000), 60_000);
+    });
+    let mut all = kinds(&slow);
+    all.sort_unstable();
+    assert_eq!(all, ["brute_force", "brute_force_succeeded"]);
+    let spray = found(|s| {
+        for n in 0..40 {
+            let host = ip(10, 0, 3, 1 + (n % 20) as u8);
+            session(s, 5_000 * n, (INSIDE, host, 22), (22, 3_737, 3_124), 2_700);
+        }
+        let host = ip(10, 0, 3, 7);
+        session(
+            s,
+            300_000,
+            (INSIDE, host, 22),
+            (900, 90_000, 400_000),
+            60_000,
+        );
+    });
+    let mut all = kinds(&spray);
+    all.sort_unstable();
+    assert_eq!(all, ["brute_force_succeeded", "password_spray"]);
+}
+
+/// The server's word, after refusals of many hosts.
+#[test]
+fn a_password_that_is_right_on_one_of_many_hosts_is_told() {
+    let found = found(|s| {
+        for n in 0..20 {
+            let at_ms = BEGIN_MS + 5_000 * n;
+            s.denied(at_ms, INSIDE, ip(10, 0, 3, 1 + n as u8), 445, "smb");
+        }
+        let granted = DeniedSeen {
+            client: INSIDE,
+            server: ip(10, 0, 3, 99),
+            port: 445,
+            service: "smb",
+            time_ms: BEGIN_MS + 110_000,
+        };
+        s.seen.push((granted.time_ms, Seen::Granted(granted)));
+    });
+    let mut all = kinds(&found);
+    all.sort_unstable();
+    assert_eq!(all, ["brute_force_succeeded", "password_spray"]);
+}
+
+#[test]
+fn connections_beside_guesses_at_a_file_server_hide_them_only_within_one() {
+    let of = |aside_ms: i64| {
+        found(move |s| {
+            for n in 0..40 {
+                session(s, 7_000 * n, (OUTSIDE, SERVER, 21), (11, 640, 700), 2_500);
+                session(
+                    s,
+                    7_000 * n + aside_ms,
+                    (OUTSIDE, SERVER, 50_000),
+                    (4, 300, 200),
+                    20,
+                );
+            }
+        })
+    };
+    assert!(kinds(&of(5_000)).contains(&"brute_force"));
+    assert!(!kinds(&of(500)).contains(&"brute_force"));
+}
+
+#[test]
+fn guesses_keep_their_incident_over_a_restart() {
+    let settings = Settings::default();
+    let mut scene = Scene::new(3, 1);
+    for n in 0..120 {
+        session(
+            &mut scene,
+            3_000 * n,
+            (OUTSIDE, SERVER, 22),
+            (22, 3_700, 3_100),
+            2_500,
+        );
+    }
+    let all = scene.sightings();
+    let (first, then) = all.split_at(60);
+    let mut before = Detectors::new(&settings).expect("defaults");
+    before.observe_all(first);
+    let saved = before.save();
+    before.finish();
+    let old = before.take().pop().expect("guesses");
+    let mut after = Detectors::restore(&settings, &saved).expect("state");
+    after.observe_all(then);
+    after.finish();
+    let new = after.take().pop().expect("guesses");
+    assert_eq!((new.id, new.version > old.version), (old.id, true));
+}
+
+#[test]
+fn a_first_datagram_of_calls_is_a_contact() {
+    let sweep = found(|s| {
+        let first = s.seen.len();
+        for n in 0..60 {
+            let ends = [(OUTSIDE, 50_123), (ip(10, 0, 3, n as u8), 161)];
+            s.udp(BEGIN_MS + 20 * n, ends, 1, 70, false);
+        }
+        change(s, first, |f| f.spoken = AppProto::Stun as u8);
+    });
+    assert_eq!(kinds(&sweep), ["host_sweep_udp"]);
+    // the ends of a call try some dozens of ports, those of services as well
+    let call = |ports: i64| {
+        found(move |s| {
+            let first = s.seen.len();
+            for n in 0..ports {
+                let ends = [(INSIDE, 50_123), (OUTSIDE, 3_000 + 61 * n as u16)];
+                s.udp(BEGIN_MS + 50 * n, ends, 1, 120, false);
+            }
+            change(s, first, |f| f.spoken = AppProto::Stun as u8);
+        })
+    };
+    assert!(call(80).is_empty());
+    assert_eq!(kinds(&call(400)), ["port_scan_udp"]);
+}
+
+#[test]
+fn pages_over_ipv6_are_tried_first_by_hosts_inside_alone() {
+    let of = |head: [u8; 2]| {
+        found(move |s| {
+            let mut src = [0; 16];
+            (src[0], src[1], src[15]) = (head[0], head[1], 9);
+            for n in 0..60 {
+                let mut dst = [0xfd, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+                dst[14] = n as u8;
+                s.syn(BEGIN_MS + 1_000 * n, Addr(src), Addr(dst), 443);
+            }
+        })
+    };
+    assert_eq!(kinds(&of([0x2a, 0])), ["host_sweep_tcp"]);
+    assert!(of([0xfd, 0]).is_empty());
+}
+
+#[test]
+fn shells_on_very_many_hosts_are_told_before_a_week_was_seen() {
+    let of = |hosts: i64, port: u16| {
+        found(move |s| {
+            for n in 0..hosts {
+                let host = ip(10, 0, 3, 1 + n as u8);
+                session(
+                    s,
+                    3_000 * n,
+                    (INSIDE, host, port),
+                    (160, 60_000, 70_000),
+                    9_000,
+                );
+            }
+        })
+    };
+    for port in [22, 5985, 47_001] {
+        assert!(of(40, port).is_empty(), "{port}");
+        assert_eq!(kinds(&of(90, port)), ["lateral_movement"], "{port}");
+    }
+}
+
+#[test]
+fn forged_questions_make_no_router() {
+    let of = |forged: u64| {
+        found(move |s| {
+            for n in 0..30 {
+                let host = (0x0200_0000_0200 + n as u64, ip(10, 0, 1, 1 + n as u8));
+                s.arp(BEGIN_MS + 10 * n, 1, host, ip(10, 0, 0, 1));
+            }
+            for n in 0..forged {
+                let host = (0x0200_0000_0900 + n, ip(10, 0, 2, 1 + n as u8));
+                s.arp(BEGIN_MS + 400 + n as i64, 1, host, INSIDE);
+            }
+            for n in 0..100 {
+                let own = (0x0200_0000_0009, INSIDE);
+                s.arp(BEGIN_MS + 1_000 + 100 * n, 1, own, ip(10, 0, 3, n as u8));
+            }
+        })
+    };
+    assert_eq!(kinds(&of(4)), ["host_sweep_arp"]);
+    // whom most ask for is one
+    assert!(of(60).is_empty());
+}
+
+#[test]
+fn answers_that_nobody_asked_for_make_no_resolver() {
+    let found = found(|s| {
+        for n in 0..60 {
+            let at_ms = BEGIN_MS + 1_000 * n;
+            let forged = DnsSeen {
+                client: ip(10, 0, 1, 1 + n as u8),
+                server: INSIDE,
+                time_ms: at_ms,
+                is_answer: true,
+                rcode: 0,
+                kind: 1,
+                bytes: 60,
+                name: b"www.example.org".as_slice().into(),
+            };
+            s.seen.push((at_ms, Seen::Dns(forged)));
+            let name = format!("{:012x}.net", s.dice.next() >> 16);
+            s.dns(at_ms + 10, INSIDE, &name, 1, Some(3));
+        }
+    });
+    assert_eq!(kinds(&found), ["dga"]);
+}
+
+#[test]
+fn a_domain_cannot_name_the_number_of_others() {
+    let found = found(|s| {
+        for _ in 0..200 {
+            let name = format!("{:032x}{:032x}.{{peers}}.com", s.dice.next(), s.dice.next());
+            s.dns(BEGIN_MS + 100, INSIDE, &name, 16, None);
+        }
+    });
+    assert_eq!(kinds(&found), ["dns_tunnel"]);
+    assert!(found[0].title.contains("{peers}.com"), "{}", found[0].title);
+}
+
+/// What a poller is answered by one agent, where only what comes in is exported; by many it is a flood.
+#[test]
+fn a_poller_whose_questions_are_not_seen_is_no_victim() {
+    let of = |agents: i64| {
+        found(move |s| {
+            for n in 0..2_000 {
+                let row = FlowSeen {
+                    src: ip(10, 7, 0, 1 + (n % agents) as u8),
+                    dst: SERVER,
+                    src_port: 161,
+                    dst_port: 40_000 + (n % 7) as u16,
+                    proto: 17,
+                    bytes: 2_800,
+                    packets: 2,
+                    interval: 1,
+                    start_ms: BEGIN_MS + 25 * n,
+                    end_ms: BEGIN_MS + 25 * n,
+                    ..FlowSeen::default()
+                };
+                s.seen.push((row.end_ms, Seen::Flow(row)));
+            }
+        })
+    };
+    assert!(of(2).is_empty());
+    assert_eq!(kinds(&of(40)), ["udp_amplification_flood"]);
+}
