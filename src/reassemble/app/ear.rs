@@ -73,7 +73,9 @@ impl Ear<'_> {
     ) -> bool {
         let half = usize::from(piece.half);
         if self.said.0 != AppProto::Unknown {
-            if piece.gap > 0 && !self.reader.as_mut().is_none_or(|r| r.gap(half, piece.gap)) {
+            let all = self.wishes.all;
+            let goes_on = |r: &mut Reader| r.gap(half, piece.gap, all);
+            if piece.gap > 0 && !self.reader.as_mut().is_none_or(goes_on) {
                 return false;
             }
             return self.read(half, piece.bytes, tally, visitor);

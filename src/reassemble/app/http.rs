@@ -55,6 +55,15 @@ pub(super) fn recognise(peek: &Peek<'_>) -> Verdict {
     }
 }
 
+/// Whether a piece of a stream begins with a head, as segments mostly do.
+fn begins_head(b: &[u8]) -> bool {
+    let asks = |m: &&[u8]| {
+        b.strip_prefix(*m)
+            .is_some_and(|rest| rest.starts_with(b" "))
+    };
+    b.starts_with(b"HTTP/1.") || METHODS.iter().any(asks)
+}
+
 fn is_method(c: u8) -> bool {
     c.is_ascii_uppercase() || matches!(c, b'-' | b'_')
 }
@@ -103,6 +112,8 @@ enum Stage {
     ChunkEnd,
     Trailer,
     UntilEnd,
+    /// Where the next head begins is not known: bytes are missing.
+    Lost,
     Done,
 }
 
@@ -116,6 +127,11 @@ impl Http {
             let h = &mut self.halves[half];
             let n = match h.stage {
                 Stage::Done => return self.halves.iter().any(|h| h.stage != Stage::Done),
+                Stage::Lost if !begins_head(b) => b.len(),
+                Stage::Lost => {
+                    h.stage = Stage::Head;
+                    0
+                }
                 Stage::Head => self.head(ctx, half, b),
                 Stage::Length(left) => {
                     let n = left.min(b.len() as u64) as usize;
@@ -146,17 +162,23 @@ impl Http {
         self.http2.is_some() || self.halves.iter().any(|h| h.stage != Stage::Done)
     }
 
-    /// Bytes are missing. Within a body of known length the next head can be found.
-    pub fn gap(&mut self, half: usize, missing: u32) -> bool {
+    /// Bytes are missing. Within a body of known length the next head can be found, and where none was begun one may begin behind them. A head
+    /// with a hole is told to who wants `all`, as Suricata tells it; nobody is named by one.
+    pub fn gap(&mut self, half: usize, missing: u32, all: bool) -> bool {
         let h = &mut self.halves[half];
+        if all && h.stage == Stage::Head && !h.waiting.is_empty() {
+            return true;
+        }
         h.stage = match h.stage {
-            Stage::Length(left) if left > missing.into() => {
+            Stage::Length(left) if left >= missing.into() => {
                 Stage::Length(left - u64::from(missing))
             }
-            Stage::Chunk(left) if left > missing.into() => Stage::Chunk(left - u64::from(missing)),
+            Stage::Chunk(left) if left >= missing.into() => Stage::Chunk(left - u64::from(missing)),
             Stage::UntilEnd => Stage::UntilEnd,
-            _ => Stage::Done,
+            Stage::Done => Stage::Done,
+            _ => Stage::Lost,
         };
+        h.waiting.clear();
         h.body.broken();
         self.http2.is_none() && self.halves.iter().any(|h| h.stage != Stage::Done)
     }
@@ -289,7 +311,7 @@ impl Http {
             });
         }
         let h = &mut self.halves[half];
-        if !matches!(h.stage, Stage::Head | Stage::Done) {
+        if !matches!(h.stage, Stage::Head | Stage::Lost | Stage::Done) {
             h.end(ctx, half);
             h.stage = Stage::Done;
         }
@@ -698,15 +720,24 @@ mod tests {
         let mut http = Http::default();
         let head = b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nabc";
         http.bytes(&mut rig.ctx(), 1, head);
-        assert!(http.gap(1, 90));
+        assert!(http.gap(1, 90, true));
         http.bytes(
             &mut rig.ctx(),
             1,
             b"0123456HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n",
         );
         assert_eq!(rig.heard.0.last().expect("one"), "1 HTTP/1.1 404 No 1");
-        assert!(http.gap(1, 7));
-        assert_eq!(http.halves[1].stage, Stage::Done);
+        // behind other holes a head is looked for where a piece begins
+        assert!(http.gap(1, 7, true));
+        let known = rig.heard.0.len();
+        http.bytes(&mut rig.ctx(), 1, b"the rest of something\r\n\r\n");
+        assert_eq!(rig.heard.0.len(), known);
+        let found = b"HTTP/1.1 302 Found\r\nContent-Length: 5\r\n\r\n";
+        http.bytes(&mut rig.ctx(), 1, found);
+        assert!(http.gap(1, 5, true));
+        http.bytes(&mut rig.ctx(), 1, b"HTTP/1.1 200 OK\r\n\r\n");
+        assert!(rig.heard.0.iter().any(|h| h.starts_with("1 HTTP/1.1 302")));
+        assert_eq!(rig.heard.0.last().expect("one"), "1 HTTP/1.1 200 OK 0");
     }
 
     #[test]

@@ -52,10 +52,10 @@ impl Reader {
         }
     }
 
-    /// Bytes of a half are missing; returns whether it can go on.
-    pub fn gap(&mut self, half: usize, missing: u32) -> bool {
+    /// Bytes of a half are missing; returns whether it can go on. Who wants `all` is told what is around the hole, too.
+    pub fn gap(&mut self, half: usize, missing: u32, all: bool) -> bool {
         match self {
-            Reader::Http(r) => r.gap(half, missing),
+            Reader::Http(r) => r.gap(half, missing, all),
             Reader::Http2(r) => r.gap(half),
             Reader::Tls(r) => r.gap(half),
             Reader::Dns(_) => false,

@@ -443,7 +443,10 @@ impl Reading {
         }
         let fin = at.in_stream && t.has(TcpHeader::FIN);
         let reset = c.session.stage == Stage::Reset;
-        self.units(flow, Some(at), Some(c), tally);
+        // what is sent with a SYN (RFC 7413) is tried once it is known that a connection is made
+        if !t.has(TcpHeader::SYN) {
+            self.units(flow, Some(at), Some(c), tally);
+        }
         if c.raw[direction].len() >= self.settings.chunk_bytes || fin || reset {
             self.look_at(flow, c, direction, true, tally);
         }

@@ -303,8 +303,11 @@ impl Talk {
         let half = usize::from(piece.half);
         let first = &mut self.first;
         let began = *first.began.get_or_insert(half);
-        let is_first = first.kept[half].is_empty() && piece.gap == 0;
-        first.done[half] |= piece.gap > 0;
+        if piece.gap > 0 {
+            // what comes behind a hole may begin anew
+            (first.kept[half], first.done[half]) = (vec![], false);
+        }
+        let is_first = first.kept[half].is_empty();
         if first.kept[half].len() + piece.bytes.len() > FIRST_MAX && !is_first {
             return self.fail();
         }

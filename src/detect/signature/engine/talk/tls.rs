@@ -37,7 +37,8 @@ impl Said {
         if unit.wants(JA3S_HASH) {
             let text = hello.ja3s_text();
             unit.add(JA3S_HASH, md5_hex(text.as_bytes()).as_bytes());
-        } else {
+        }
+        if !(unit.wants(JA3S_STRING) && unit.wants(JA3S_HASH)) {
             unit.keep(Later::ServerHello(Box::new(hello.clone())));
         }
         random(unit, &hello.random);
