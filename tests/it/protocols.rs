@@ -90,10 +90,6 @@ const OTHER_EVENTS: &[(&str, &str)] = &[
         "a segment within another one is taken for one that is sent again",
     ),
     ("stream_web_overlap_part", "as the longer one"),
-    (
-        "stream_web_gap_asked",
-        "the protocol is not known when the gap is found",
-    ),
 ];
 
 #[derive(serde::Deserialize)]
