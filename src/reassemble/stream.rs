@@ -7,6 +7,10 @@
 //! waits keeps its octets, but a segment that starts before another one lies on top of it. What was handed out stands; of the
 //! last few segments of each half a hash is kept, so that other data in their place is noticed.
 
+mod other;
+
+pub use other::Other;
+
 use super::settings::StreamSettings;
 use crate::ledger::{Outcome, Tally};
 use foldhash::fast::FixedState;
@@ -41,17 +45,6 @@ pub struct Segment<'a> {
     pub len: u32,
 }
 
-/// Octets that were sent for a place for which others stand.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Other {
-    /// Which direction.
-    pub half: u8,
-    /// Place of the first byte in the stream.
-    pub at: u64,
-    /// The bytes.
-    pub bytes: Vec<u8>,
-}
-
 /// The two directions of a connection.
 #[derive(Clone, Debug, Default)]
 pub struct Stream {
@@ -76,6 +69,8 @@ struct Half {
     /// The last segments that were handed out, in a ring.
     passed: [Passed; PASSED],
     passed_at: u8,
+    /// The last bytes that were given up and did not come since: from, to.
+    hole: (u64, u64),
 }
 
 /// A segment that was handed out.
@@ -110,6 +105,7 @@ impl Default for Half {
             conflicting: false,
             passed: Default::default(),
             passed_at: 0,
+            hole: (0, 0),
         }
     }
 }
@@ -155,30 +151,6 @@ impl Streams {
             room: 0,
             state: FixedState::with_seed(settings.hash_seed),
             others: None,
-        }
-    }
-
-    /// Keeps octets for which others stand until they are taken.
-    pub fn with_others(mut self) -> Self {
-        self.others = Some(vec![]);
-        self
-    }
-
-    /// The octets of the latest segment, and of what waited, for which others stand.
-    pub fn take_others(&mut self) -> Vec<Other> {
-        self.others.as_mut().map(std::mem::take).unwrap_or_default()
-    }
-
-    fn lose(&mut self, half: usize, at: u64, bytes: &[u8]) {
-        let Some(others) = &mut self.others else {
-            return;
-        };
-        if others.len() < OTHERS_MAX {
-            others.push(Other {
-                half: half as u8,
-                at,
-                bytes: bytes.to_vec(),
-            });
         }
     }
 
@@ -281,10 +253,13 @@ impl Streams {
             let skipped = (-at).max(0) as usize;
             let known = (next - at).min(s.bytes.len() as i64).max(0) as usize;
             if let Some(bytes) = s.bytes.get(skipped..known) {
-                self.lose(half, at.max(0) as u64, bytes);
+                other::keep(&mut self.others, half, at.max(0) as u64, bytes, false);
             }
         }
         let h = &mut stream.halves[half];
+        if at < h.hole.1 as i64 {
+            self.find_late(h, half, at, s.bytes);
+        }
         if end <= next {
             return;
         }
@@ -357,6 +332,7 @@ impl Streams {
         let h = &mut stream.halves[half];
         let node = &self.nodes[h.head as usize];
         let gap = node.at - h.next;
+        h.hole = (h.next, node.at);
         tally.one(Outcome::StreamGaps);
         h.remember(&self.state, node.at, &node.data);
         each(
@@ -436,16 +412,8 @@ impl Streams {
             if old != new {
                 tally.one(Outcome::SegmentConflicts);
                 h.conflicting = true;
-                if let Some(others) = &mut self.others
-                    && others.len() < OTHERS_MAX
-                {
-                    let lost = if at < node.at { old } else { new };
-                    others.push(Other {
-                        half: half as u8,
-                        at: from,
-                        bytes: lost.to_vec(),
-                    });
-                }
+                let lost = if at < node.at { old } else { new };
+                other::keep(&mut self.others, half, from, lost, false);
             }
             if at < node.at {
                 // it starts before: its octets lie on top
@@ -587,9 +555,6 @@ impl Half {
 
 /// Segments of a half that are remembered.
 const PASSED: usize = 4;
-
-/// Octets for which others stand that are kept until they are taken.
-const OTHERS_MAX: usize = 16;
 
 /// What a segment that waits takes beside its bytes: its node, and what an allocation costs.
 const NODE_BYTES: usize = size_of::<Node>() + 32;

@@ -93,11 +93,18 @@ fn answered(known: &mut Known, dns: &Dns<'_>, time_ns: i64) {
 #[derive(Debug, Default)]
 pub(super) struct DnsTcp {
     waiting: [Vec<u8>; 2],
+    /// Bytes are missing, and no message was found behind them.
+    is_lost: [bool; 2],
 }
 
 impl DnsTcp {
     /// Takes bytes of a half; returns whether more is wanted.
     pub fn bytes(&mut self, ctx: &mut Ctx<'_>, half: usize, fresh: &[u8]) -> bool {
+        let begins = |b: &[u8]| b.len() >= 2 + HEADER && counted(b, true) != Form::Bad;
+        if self.is_lost[half] && !begins(fresh) {
+            return true;
+        }
+        self.is_lost[half] = false;
         let waiting = &mut self.waiting[half];
         waiting.extend_from_slice(fresh);
         let mut rest = &waiting[..];
@@ -114,6 +121,13 @@ impl DnsTcp {
             ctx.tally.one(Outcome::AppBudgets);
             return false;
         }
+        true
+    }
+
+    /// Bytes of a half are missing: it goes on with a piece that begins as a message does.
+    pub fn gap(&mut self, half: usize) -> bool {
+        self.waiting[half].clear();
+        self.is_lost[half] = true;
         true
     }
 
@@ -145,24 +159,18 @@ fn name(b: &[u8], text: &mut [u8; NAME]) -> Option<(usize, u16)> {
 
 /// A header that can be one, and a name behind it.
 pub(super) fn recognise(peek: &Peek<'_>) -> Verdict {
-    let bytes = match peek.transport {
-        Wire::Tcp => match peek.bytes() {
-            // two octets of length (RFC 1035 section 4.2.2)
-            [a, b, rest @ ..] => {
-                let len = usize::from(u16::from_be_bytes([*a, *b]));
-                match rest.len() {
-                    _ if len < HEADER => return Verdict::No,
-                    n if n < HEADER => return Verdict::More,
-                    n => &rest[..len.min(n)],
-                }
-            }
-            _ => return Verdict::More,
-        },
-        _ => peek.bytes(),
-    };
     // the name service of NetBIOS has the same form (RFC 1002 section 4.2)
-    if peek.has_port(137) || !is_message(bytes, peek.has_port(53)) {
+    if peek.has_port(137) {
         return Verdict::No;
+    }
+    let form = match peek.transport {
+        Wire::Tcp => counted(peek.bytes(), peek.has_port(53)),
+        _ => form(peek.bytes(), peek.has_port(53)),
+    };
+    match form {
+        Form::Good => {}
+        Form::Cut if peek.transport == Wire::Tcp => return Verdict::More,
+        Form::Cut | Form::Bad => return Verdict::No,
     }
     let known = [
         (5353, AppProto::Mdns),
@@ -175,10 +183,32 @@ pub(super) fn recognise(peek: &Peek<'_>) -> Verdict {
     }
 }
 
-/// Whether a message may start so; on the usual port also one whose flags nobody uses.
-fn is_message(b: &[u8], is_usual: bool) -> bool {
+/// What bytes are to a message that may begin with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    Good,
+    Bad,
+    /// They end before they tell.
+    Cut,
+}
+
+/// The form of a message behind its length (RFC 1035 section 4.2.2), of which more may come.
+fn counted(b: &[u8], is_usual: bool) -> Form {
+    let [x, y, rest @ ..] = b else {
+        return Form::Cut;
+    };
+    let len = usize::from(u16::from_be_bytes([*x, *y]));
+    match form(&rest[..len.min(rest.len())], is_usual) {
+        _ if len < HEADER => Form::Bad,
+        Form::Cut if len <= rest.len() => Form::Bad,
+        form => form,
+    }
+}
+
+/// The form of a message; on the usual port also one whose flags nobody uses.
+fn form(b: &[u8], is_usual: bool) -> Form {
     let Some(header) = b.first_chunk::<HEADER>() else {
-        return false;
+        return Form::Cut;
     };
     let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     let (flags, [questions, answers, authorities, additional]) = (word(2), [4, 6, 8, 10].map(word));
@@ -188,32 +218,34 @@ fn is_message(b: &[u8], is_usual: bool) -> bool {
     let few = questions <= 32 && answers <= 512 && authorities <= 512 && additional <= 512;
     let asks = is_answer || rcode == 0 && questions > 0;
     if !known || !few || !asks || questions == 0 && answers == 0 && authorities == 0 {
-        return is_answer && known && rcode != 0 && b.len() == HEADER;
+        return match is_answer && known && rcode != 0 && b.len() == HEADER {
+            true => Form::Good,
+            false => Form::Bad,
+        };
     }
-    let Some(at) = behind_name(b, HEADER) else {
-        return false;
+    let at = match behind_name(b, HEADER) {
+        Ok(at) => at,
+        Err(form) => return form,
     };
     match b.get(at..at + 4) {
-        Some(rest) => {
-            let (kind, class) = (u16::from_be_bytes([rest[0], rest[1]]), rest[3]);
-            kind != 0 && matches!(rest[2] & 0x7f, 0) && matches!(class, 1 | 3 | 4 | 254 | 255)
-        }
-        None => false,
+        Some(&[x, y, 0 | 0x80, 1 | 3 | 4 | 254 | 255]) if x | y != 0 => Form::Good,
+        Some(_) => Form::Bad,
+        None => Form::Cut,
     }
 }
 
 /// Where a name ends that starts at `at`.
-fn behind_name(b: &[u8], mut at: usize) -> Option<usize> {
+fn behind_name(b: &[u8], mut at: usize) -> Result<usize, Form> {
     let start = at;
     while at - start < NAME {
-        match *b.get(at)? {
-            0 => return Some(at + 1),
-            n if n >= 0xc0 => return Some(at + 2),
+        match *b.get(at).ok_or(Form::Cut)? {
+            0 => return Ok(at + 1),
+            n if n >= 0xc0 => return Ok(at + 2),
             n if n < 64 => at += 1 + usize::from(n),
-            _ => return None,
+            _ => return Err(Form::Bad),
         }
     }
-    None
+    Err(Form::Bad)
 }
 
 const HEADER: usize = 12;
@@ -222,6 +254,7 @@ const NAME: usize = 255;
 
 #[cfg(test)]
 mod tests {
+    use super::super::known::tests::Rig;
     use super::*;
 
     fn peek(bytes: &[u8], transport: Wire, port: u16) -> Verdict {
@@ -258,7 +291,25 @@ mod tests {
             peek(&framed, Wire::Tcp, 53),
             Verdict::Is(Dns, Confidence::SURE)
         );
-        assert_eq!(peek(&framed[..9], Wire::Tcp, 53), Verdict::More);
+        for n in 0..framed.len() {
+            assert_eq!(peek(&framed[..n], Wire::Tcp, 53), Verdict::More, "{n}");
+        }
+        // a message that says it is over before its question is
+        let short = [&[0, 20], QUERY].concat();
+        assert_eq!(peek(&short, Wire::Tcp, 53), Verdict::No);
+    }
+
+    #[test]
+    fn what_begins_as_a_message_behind_missing_bytes_is_one() {
+        let framed = [&[0, QUERY.len() as u8], QUERY].concat();
+        let (mut rig, mut dns) = (Rig::default(), DnsTcp::default());
+        dns.bytes(&mut rig.ctx(), 0, &framed[..20]);
+        assert!(dns.gap(0));
+        dns.bytes(&mut rig.ctx(), 0, &framed[25..]);
+        assert_eq!(rig.heard.0.len(), 0);
+        dns.bytes(&mut rig.ctx(), 0, &framed[..20]);
+        dns.bytes(&mut rig.ctx(), 0, &framed[20..]);
+        assert_eq!(rig.heard.0.len(), 1);
     }
 
     #[test]

@@ -183,6 +183,11 @@ impl Http {
         self.http2.is_none() && self.halves.iter().any(|h| h.stage != Stage::Done)
     }
 
+    /// Whether it goes on as HTTP/2.
+    pub fn is_upgraded(&self) -> bool {
+        self.http2.is_some()
+    }
+
     /// Memory that it takes beside itself.
     pub fn room(&self) -> usize {
         let halves = self
@@ -301,7 +306,8 @@ impl Http {
     /// No more bytes of a half come: a body that nothing else ends is over.
     pub fn end(&mut self, ctx: &mut Ctx<'_>, half: usize) {
         let h = &mut self.halves[half];
-        if h.stage == Stage::Head && h.waiting.contains(&b'\n') {
+        let is_line = |b: &[u8]| ctx.wishes.all && begins_head(b);
+        if h.stage == Stage::Head && (h.waiting.contains(&b'\n') || is_line(&h.waiting)) {
             // a head that never ended
             let waiting = std::mem::take(&mut h.waiting);
             let most = ctx.settings.headers_max;

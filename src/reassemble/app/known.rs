@@ -132,6 +132,7 @@ pub(super) mod tests {
                 Message::TlsServerHello(h) => format!("{half} {:x}", h.version),
                 Message::TlsCertificate { place, der } => format!("{half} {place} {}", der.len()),
                 Message::Dns(d) => format!("{half} {} {}", d.id, String::from_utf8_lossy(d.name)),
+                Message::TlsClientKeys => format!("{half} keys"),
                 Message::Other(b) => format!("{half} {}", b.len()),
             });
         }

@@ -122,6 +122,12 @@ impl Listener {
         self.is_done
     }
 
+    /// Of TLS whether neither side says more in the clear, and whether data of the application came.
+    pub fn is_secret(&self) -> [bool; 2] {
+        let reader = self.reader.as_ref();
+        reader.map_or([false; 2], Reader::is_secret)
+    }
+
     /// Takes a piece of a stream: `heard` says whose.
     pub fn piece(
         &mut self,
@@ -201,6 +207,9 @@ impl Listener {
             expectations: &mut ears.expectations,
         };
         self.is_done = !act(&mut ear);
+        if matches!(&self.reader, Some(Reader::Http(r)) if r.is_upgraded()) {
+            self.said.0 = AppProto::Http2;
+        }
         let is_told = self.said.0 != AppProto::Unknown && !opens(self.said.0);
         if is_told || self.is_done {
             peeking.reset();

@@ -29,6 +29,8 @@ pub enum Message<'a> {
         /// X.509.
         der: &'a [u8],
     },
+    /// What a TLS client says of keys (RFC 5246 section 7.4.7).
+    TlsClientKeys,
     /// A frame of HTTP/2, behind what it says in whole.
     Http2Frame {
         /// Its type (RFC 9113 section 6).

@@ -58,7 +58,7 @@ impl Reader {
             Reader::Http(r) => r.gap(half, missing, all),
             Reader::Http2(r) => r.gap(half),
             Reader::Tls(r) => r.gap(half),
-            Reader::Dns(_) => false,
+            Reader::Dns(r) => r.gap(half),
             Reader::Quic(_) => true,
             Reader::Announcer(r) => r.gap(half),
         }
@@ -68,6 +68,14 @@ impl Reader {
     pub fn end(&mut self, ctx: &mut Ctx<'_>, half: usize) {
         if let Reader::Http(r) = self {
             r.end(ctx, half);
+        }
+    }
+
+    /// Of TLS whether neither side says more in the clear, and whether data of the application came.
+    pub fn is_secret(&self) -> [bool; 2] {
+        match self {
+            Reader::Tls(r) => [r.is_quiet(), r.is_encrypted()],
+            _ => [false; 2],
         }
     }
 

@@ -55,6 +55,21 @@ fn is_old_hello(b: &[u8]) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct Tls {
     halves: [Half; 2],
+    course: Course,
+}
+
+/// What both directions have come to.
+#[derive(Debug, Default)]
+struct Course {
+    /// The client has version 1.3.
+    is_newest: bool,
+    /// It sends data before it has an answer (RFC 8446 section 2.3).
+    is_early: bool,
+    is_answered: bool,
+    /// A side changed its cipher: handshake messages that follow are encrypted.
+    is_changed: bool,
+    /// Data of the application came.
+    is_encrypted: bool,
 }
 
 #[derive(Debug, Default)]
@@ -66,13 +81,15 @@ struct Half {
     left: usize,
     /// Handshake messages that are not whole.
     waiting: Vec<u8>,
+    /// Nothing more of it is in the clear, but what its records are is told.
+    is_quiet: bool,
     is_done: bool,
 }
 
 impl Tls {
     /// Takes bytes of a half; returns whether more is wanted.
     pub fn bytes(&mut self, ctx: &mut Ctx<'_>, half: usize, mut b: &[u8]) -> bool {
-        let h = &mut self.halves[half];
+        let (h, course) = (&mut self.halves[half], &mut self.course);
         while !b.is_empty() && !h.is_done {
             if h.left == 0 {
                 let n = b.len().min(5 - h.head.len());
@@ -81,20 +98,29 @@ impl Tls {
                 if let [kind, major, _, x, y] = h.head[..] {
                     (h.kind, h.left) = (kind, u16::from_be_bytes([x, y]).into());
                     h.head.clear();
-                    // what comes behind it is encrypted, or no TLS
-                    h.is_done =
-                        !matches!(kind, HANDSHAKE | ALERT) || major != 3 || h.left > RECORD_MAX;
+                    let is_one = major == 3 && h.left <= RECORD_MAX;
+                    h.is_done = !is_one || !h.record(course, ctx.wishes.all);
                 }
                 continue;
             }
             let n = b.len().min(h.left);
             h.left -= n;
-            if h.kind == HANDSHAKE {
-                h.handshake(ctx, half, &b[..n]);
+            if h.kind == HANDSHAKE && !h.is_quiet && course.is_clear() {
+                h.handshake(course, ctx, half, &b[..n]);
             }
             b = &b[n..];
         }
         !self.halves.iter().all(|h| h.is_done)
+    }
+
+    /// Whether neither side says more in the clear.
+    pub fn is_quiet(&self) -> bool {
+        self.halves.iter().all(|h| h.is_quiet || h.is_done)
+    }
+
+    /// Whether data of the application came, which is encrypted. It is known where all messages are wanted.
+    pub fn is_encrypted(&self) -> bool {
+        self.course.is_encrypted
     }
 
     /// Bytes are missing: records cannot be found again.
@@ -111,11 +137,44 @@ impl Tls {
     }
 }
 
+impl Course {
+    /// Whether handshake messages are in the clear. Of version 1.3 a change of cipher says nothing (RFC 8446 appendix D.4).
+    fn is_clear(&self) -> bool {
+        !self.is_changed || self.is_newest && !self.is_answered
+    }
+}
+
 impl Half {
-    fn handshake(&mut self, ctx: &mut Ctx<'_>, half: usize, fresh: &[u8]) {
+    /// A record begins; returns whether the half is read on.
+    fn record(&mut self, course: &mut Course, all: bool) -> bool {
+        match self.kind {
+            HANDSHAKE | ALERT => return true,
+            // what comes behind it is encrypted
+            CHANGE if all => course.is_changed = true,
+            HEARTBEAT if all => return true,
+            DATA if all && course.is_early && !course.is_answered => {}
+            DATA => {
+                course.is_encrypted = true;
+                return false;
+            }
+            // or no TLS
+            _ => return false,
+        }
+        self.is_quiet = true;
+        true
+    }
+
+    /// Nothing more of it is read in the clear.
+    fn hush(&mut self, all: bool) {
+        self.is_quiet = true;
+        self.is_done = !all;
+    }
+
+    fn handshake(&mut self, course: &mut Course, ctx: &mut Ctx<'_>, half: usize, fresh: &[u8]) {
+        let all = ctx.wishes.all;
         if self.waiting.len() + fresh.len() > ctx.settings.handshake_bytes_max {
             ctx.tally.one(Outcome::AppBudgets);
-            self.is_done = true;
+            self.hush(all);
             return;
         }
         let waiting = std::mem::take(&mut self.waiting);
@@ -131,8 +190,8 @@ impl Half {
                 break;
             };
             rest = tail;
-            self.is_done = message(ctx, half, head[0], body);
-            if self.is_done {
+            if message(course, ctx, half, head[0], body) {
+                self.hush(all);
                 return;
             }
         }
@@ -141,15 +200,18 @@ impl Half {
 }
 
 /// A handshake message; returns whether the half said all that is wanted.
-pub(super) fn message(ctx: &mut Ctx<'_>, half: usize, kind: u8, body: &[u8]) -> bool {
+fn message(course: &mut Course, ctx: &mut Ctx<'_>, half: usize, kind: u8, body: &[u8]) -> bool {
     match kind {
         1 => {
             if let Some(hello) = ClientHello::read(body, 't') {
+                course.is_early = hello.extension(EARLY_DATA).is_some();
+                course.is_newest = hello.highest_version() >= TLS_1_3;
                 client_hello(ctx, half, &hello);
             }
             !ctx.wishes.all
         }
         2 => {
+            course.is_answered = true;
             let Some(hello) = ServerHello::read(body) else {
                 return true;
             };
@@ -165,6 +227,10 @@ pub(super) fn message(ctx: &mut Ctx<'_>, half: usize, kind: u8, body: &[u8]) -> 
             !ctx.wishes.all
         }
         14 => true,
+        16 => {
+            ctx.visitor.message(half, &Message::TlsClientKeys);
+            false
+        }
         _ => false,
     }
 }
@@ -208,9 +274,13 @@ fn certificates(ctx: &mut Ctx<'_>, half: usize, body: &[u8]) {
     }
 }
 
+const CHANGE: u8 = 20;
 const ALERT: u8 = 21;
 const HANDSHAKE: u8 = 22;
 const DATA: u8 = 23;
+const HEARTBEAT: u8 = 24;
+/// Type of the extension (RFC 8446 section 4.2.10).
+const EARLY_DATA: u16 = 42;
 /// Longest record (RFC 5246 section 6.2.3).
 const RECORD_MAX: usize = (1 << 14) + 2048;
 const TLS_1_3: u16 = 0x0304;

@@ -122,7 +122,7 @@ impl Flow {
 
     /// Whether what it says is known, or known to be nothing known.
     pub fn is_decided(&self) -> bool {
-        !self.application.is_empty() || self.is_mute || self.key.proto != TCP
+        !self.application.is_empty() || self.key.proto != TCP
     }
 
     /// Whether a packet in a direction is the first that can tell rules which application protocol it is: its side said something, and

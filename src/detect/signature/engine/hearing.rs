@@ -29,16 +29,20 @@ impl Hearing<'_> {
         if piece.gap > 0 && !matches!(flow.heard, "" | "failed") {
             self.odd.push("stream.reassembly_seq_gap");
         }
-        let keeps = !flow.is_encrypted && self.program.looks_at_stream(half, flow.ports(half));
-        if keeps {
+        if !flow.is_deaf && !flow.is_mute {
+            self.hear(flow, piece, time_ns, tally);
+        }
+        // what turns out to be encrypted is not looked at
+        if !flow.is_encrypted && self.program.looks_at_stream(half, flow.ports(half)) {
             let before = self.raw[half].room();
             let cut = self.raw[half].push(piece.offset, piece.gap, piece.bytes, self.spare);
             self.cut.extend(cut.map(|cut| (half, cut)));
             *self.raw_bytes = (*self.raw_bytes + self.raw[half].room()).saturating_sub(before);
         }
-        if flow.is_deaf || flow.is_mute {
-            return;
-        }
+    }
+
+    fn hear(&mut self, flow: &mut Flow, piece: &Piece<'_>, time_ns: i64, tally: &mut Tally) {
+        let half = usize::from(piece.half);
         let (before, talk) = (flow.heard, flow.talk.take());
         let mut talk =
             talk.unwrap_or_else(|| Box::new(Talk::new(self.settings, &self.program.wanted)));

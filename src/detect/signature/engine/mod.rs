@@ -499,7 +499,7 @@ impl Reading {
         );
         let cut = hearing.cut;
         self.look_at_cut(flow, c, cut, tally);
-        self.found_others(flow, c, p.payload_len);
+        self.found_others(flow, c, p.payload_len, tally);
     }
 
     /// No more of a half comes.

@@ -57,9 +57,21 @@ impl Reading {
         }
     }
 
-    /// Octets of a connection for which others stand: they are looked at with what is there.
-    pub(super) fn found_others(&mut self, flow: &Flow, c: &mut Connection, len: u32) {
-        let others = self.streams.take_others();
+    /// Octets of a connection for which others stand: they are looked at with what is there. Those that are late are looked at now.
+    pub(super) fn found_others(
+        &mut self,
+        flow: &mut Flow,
+        c: &mut Connection,
+        len: u32,
+        tally: &mut Tally,
+    ) {
+        let mut others = self.streams.take_others();
+        if others.is_empty() {
+            return;
+        }
+        for late in others.extract_if(.., |o| o.is_late) {
+            self.look_at_late(flow, c, &late, tally);
+        }
         // what is sent at the same place with the same length is sent again, for Suricata
         if others.iter().any(|o| o.bytes.len() < len as usize) {
             self.odd.push("stream.reassembly_overlap_different_data");
@@ -69,6 +81,25 @@ impl Reading {
         }
         let room = OTHERS_MAX.saturating_sub(c.others.len());
         c.others.extend(others.into_iter().take(room));
+    }
+
+    /// Tries the rules about streams with what came after what follows it, and with that behind it, as far as it is kept.
+    #[cold]
+    fn look_at_late(&mut self, flow: &mut Flow, c: &Connection, late: &Other, tally: &mut Tally) {
+        let half = usize::from(late.half);
+        let looks = self.desk.program.looks_at_stream(half, flow.ports(half));
+        if flow.is_encrypted || !looks {
+            return;
+        }
+        let mut raw = raw::Raw::default();
+        raw.push(late.at, 0, &late.bytes, &mut self.spare);
+        let next = c.raw[half].chunk();
+        if next.start == late.at + late.bytes.len() as u64 {
+            raw.push(next.start, 0, next.bytes, &mut self.spare);
+        }
+        let established = c.session.is_established();
+        self.desk.stream(flow, &mut raw, half, established, tally);
+        self.spare.take(&mut raw);
     }
 
     /// Looks at the other reading of what a direction keeps, where there is one.

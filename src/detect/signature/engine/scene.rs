@@ -203,11 +203,11 @@ impl Scene<'_> {
         }
     }
 
-    /// Whether this direction said anything.
+    /// Whether this direction said anything before the packet.
     fn has_spoken(&self) -> bool {
         let spoke = |c: &Counts| self.direction.is_none_or(|d| c.stream[d] > 0);
-        let has_payload = matches!(self.payload, Payload::Packet(_) | Payload::Stream(_));
-        has_payload || self.proto != 6 || self.counts.is_none_or(spoke)
+        let is_said = self.unit.is_some() || matches!(self.payload, Payload::Stream(_));
+        is_said || self.proto != 6 || self.counts.is_none_or(spoke)
     }
 
     /// The length of a payload that is not looked at is not asked for, but where it may be none.

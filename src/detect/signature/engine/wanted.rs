@@ -16,6 +16,8 @@ pub(super) struct Wanted {
     pub events: bool,
     /// Frames of HTTP/2.
     pub frames: bool,
+    /// How far handshakes of TLS are.
+    pub states: bool,
     /// MD5, SHA-1 and SHA-256 of files.
     pub digests: [bool; 3],
 }
@@ -29,6 +31,7 @@ impl Default for Wanted {
             files: true,
             events: true,
             frames: true,
+            states: true,
             digests: [true; 3],
         }
     }
@@ -43,6 +46,7 @@ impl Wanted {
             files: false,
             events: false,
             frames: false,
+            states: false,
             digests: [false; 3],
         };
         for rule in rules {
@@ -51,6 +55,7 @@ impl Wanted {
                 match test {
                     Test::Number(name, _) | Test::Word(name, ..) | Test::Flag(name) => {
                         wanted.certificates |= name.starts_with("tls");
+                        wanted.states |= *name == "ssl_state";
                         wanted.frames |= name.starts_with("http2");
                         wanted.files |= matches!(*name, "filesize" | "filestore");
                     }

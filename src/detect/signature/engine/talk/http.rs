@@ -5,6 +5,7 @@ use super::super::unit::Unit;
 use super::files::{self, FileFacts};
 use super::upgrade::Upgrade;
 use super::{FILE, Said, heads, mime, uri};
+use crate::model::AppProto;
 use crate::reassemble::app::Head;
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -63,8 +64,8 @@ impl Http {
 
 /// The fields of a head, those of one name joined.
 struct Fields<'a> {
-    line: &'a [u8],
-    raw: &'a [u8],
+    line: Cow<'a, [u8]>,
+    raw: Cow<'a, [u8]>,
     list: Vec<(&'a [u8], Cow<'a, [u8]>)>,
 }
 
@@ -89,10 +90,37 @@ impl<'a> Fields<'a> {
             }
         }
         Fields {
-            line,
-            raw: &rest[breaks..],
+            line: Cow::Borrowed(line),
+            raw: Cow::Borrowed(&rest[breaks..]),
             list,
         }
+        .of_stream(head)
+    }
+
+    /// What HTTP/2 has in place of a first line and of raw lines.
+    fn of_stream(mut self, head: &Head<'a>) -> Self {
+        if head.stream > 0 {
+            let [a, b, c] = head.first;
+            let line = match a == b"HTTP/2" {
+                true => [a, b" ", b, b"\r\n"].concat(),
+                false => [a, b" ", b, b" ", c, b"\r\n"].concat(),
+            };
+            let raw = |(name, value): &(&[u8], &[u8])| [name, &b": "[..], value, b"\r\n"].concat();
+            let own = own_field(head).into_iter();
+            let fields = own.chain(head.headers.iter().copied());
+            let raw = fields.flat_map(|f| raw(&f)).collect();
+            (self.line, self.raw) = (Cow::Owned(line), Cow::Owned(raw));
+        }
+        self
+    }
+
+    /// The parts of the first line, as they were sent.
+    fn words(&self, head: &Head<'a>) -> [&[u8]; 3] {
+        let words = match head.stream {
+            0 => words(&self.line),
+            _ => None,
+        };
+        words.unwrap_or(head.first)
     }
 
     fn get(&self, name: &str) -> Option<&[u8]> {
@@ -106,7 +134,7 @@ impl<'a> Fields<'a> {
     /// The buffers that requests and answers share.
     fn tell(&self, unit: &mut Unit, cookie: &str, each: Buffer) {
         self.tell_lines(unit, cookie, each);
-        unit.add(HEADER_RAW, self.raw);
+        unit.add(HEADER_RAW, &self.raw);
         if let Some(value) = self.get(cookie) {
             unit.add(COOKIE, value);
         }
@@ -127,8 +155,12 @@ impl<'a> Fields<'a> {
         }
         let is_cookie = |n: &[u8]| n.eq_ignore_ascii_case(cookie.as_bytes());
         let (mut header, mut names) = (vec![], b"\r\n".to_vec());
-        let mut start = [self.line, b"\r\n"].concat();
+        let mut start = [&self.line, &b"\r\n"[..]].concat();
         let mut line = vec![];
+        if let Some(status) = self.line.strip_prefix(b"HTTP/2 ") {
+            header.extend_from_slice(&[b":status: ", status].concat());
+            names.extend_from_slice(b":status\r\n");
+        }
         for (name, value) in &self.list {
             line.clear();
             line.extend_from_slice(name);
@@ -157,7 +189,7 @@ impl Said {
     /// A request.
     pub(super) fn request(&mut self, half: usize, head: &Head<'_>) {
         let fields = Fields::of(head);
-        let [method, target, version] = words(fields.line).unwrap_or(head.first);
+        let [method, target, version] = fields.words(head);
         self.begin_message(half);
         let content_type = fields.get("content-type").unwrap_or_default();
         let body = &mut self.http.bodies[half];
@@ -195,7 +227,7 @@ impl Said {
             unit.add(URI, &path);
         }
         unit.add(PROTOCOL, version);
-        unit.add(REQUEST_LINE, fields.line);
+        unit.add(REQUEST_LINE, &fields.line);
         let of_field = fields.get("host").or_else(|| fields.get(":authority"));
         let of_target = uri::host(target).or(is_connect.then_some(target));
         if let Some(raw) = of_target.or(of_field) {
@@ -225,7 +257,7 @@ impl Said {
     /// An answer.
     pub(super) fn answer(&mut self, half: usize, head: &Head<'_>) {
         let fields = Fields::of(head);
-        let [version, status, reason] = words(fields.line).unwrap_or(head.first);
+        let [version, status, reason] = fields.words(head);
         self.begin_message(half);
         let body = &mut self.http.bodies[half];
         (body.is_file, body.boundary) = (true, None);
@@ -256,7 +288,7 @@ impl Said {
         unit.add(PROTOCOL, version);
         unit.add(STAT_CODE, status);
         unit.add(STAT_MSG, reason);
-        unit.add(RESPONSE_LINE, fields.line);
+        unit.add(RESPONSE_LINE, &fields.line);
         for (name, buffer) in OF_ANSWERS {
             if let Some(value) = fields.get(name) {
                 unit.add(*buffer, value);
@@ -399,7 +431,10 @@ impl Said {
                 }
                 None if is_file => {
                     files::begins(unit, &name);
-                    unit.replace(FILE, &bytes);
+                    // Suricata shows files that are sent to a server in HTTP/1 alone
+                    if half == 1 || self.proto == AppProto::Http {
+                        unit.replace(FILE, &bytes);
+                    }
                 }
                 None => {}
             }
@@ -409,15 +444,19 @@ impl Said {
     }
 }
 
+/// What stands for a status line in HTTP/2: it is no field of an answer's head here.
+fn own_field<'a>(head: &Head<'a>) -> Option<(&'a [u8], &'a [u8])> {
+    let [version, status, _] = head.first;
+    (version == b"HTTP/2").then_some((&b":status"[..], status))
+}
+
 /// The names of the fields of HTTP/2, each, and what lines tell of it.
 fn header_names(unit: &mut Unit, head: &Head<'_>) {
     if head.stream == 0 {
         return;
     }
     unit.tell("http2.stream", head.stream.to_string().as_bytes());
-    // what stands for a status line is no field of an answer's head here
-    let [version, status, _] = head.first;
-    let own = (version == b"HTTP/2").then_some((&b":status"[..], status));
+    let own = own_field(head);
     for (name, value) in own.iter().chain(head.headers) {
         unit.tell("http2.field", &[name, &b"\0"[..], value].concat());
     }

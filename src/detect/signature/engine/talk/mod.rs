@@ -164,10 +164,10 @@ impl Talk {
         self.first.silent
     }
 
-    /// Whether all that follows is encrypted: rules do not look at it, as with Suricata's stock settings.
+    /// Whether what it said last and all that follows is encrypted: rules do not look at it, as with Suricata's stock settings.
     pub fn is_encrypted(&self) -> bool {
         match self.listener.proto() {
-            AppProto::Tls => self.listener.is_done(),
+            AppProto::Tls => self.listener.is_secret()[1],
             AppProto::Ssh => self.said.is_encrypted_ssh(),
             _ => false,
         }
@@ -291,7 +291,10 @@ impl Talk {
     fn look_back(&mut self, heard: &Heard<'_>, half: usize) {
         let first = &mut self.first;
         let bytes = [&first.kept[0][..], &first.kept[1]];
-        let taken = taken::stream(&heard.ends, half, bytes);
+        let taken = match (self.listener.proto(), half) {
+            (AppProto::Http2, 1) => taken::settings(bytes[1]),
+            _ => taken::stream(&heard.ends, half, bytes),
+        };
         if taken != Taken::More {
             first.silent[half] = taken != Taken::Is(self.listener.proto());
             (first.done[half], first.kept[half]) = (true, vec![]);
@@ -431,7 +434,7 @@ impl Talk {
         }
         self.said.proto = self.listener.proto();
         self.said.share_events();
-        if self.listener.is_done() {
+        if self.listener.is_done() || self.listener.is_secret()[0] {
             // nothing more comes of what TLS says in the clear
             let is_tls = self.said.proto == AppProto::Tls;
             for unit in self.said.units.iter_mut().filter(|u| is_tls && !u.is_whole) {
@@ -470,6 +473,7 @@ impl Visitor for Sink<'_> {
             Message::TlsClientHello(hello) => said.client_hello(half, hello),
             Message::TlsServerHello(hello) => said.server_hello(half, hello),
             Message::TlsCertificate { place, der } => said.certificate(half, *place, der),
+            Message::TlsClientKeys => said.client_keys(half),
             Message::Dns(dns) => said.dns(half, dns.bytes),
             Message::Http2Frame {
                 kind,

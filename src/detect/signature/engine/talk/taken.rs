@@ -77,6 +77,15 @@ pub(super) fn datagram(ends: &Ends, half: usize, b: &[u8]) -> Taken {
     }
 }
 
+/// What a server says first in HTTP/2: its settings (RFC 9113 section 3.4).
+pub(super) fn settings(b: &[u8]) -> Taken {
+    match b {
+        [0, _, _, 4, 0 | 1, 0..=0x7f, ..] => Taken::Is(AppProto::Http2),
+        [_, _, _, _, _, _, ..] => Taken::Nobody,
+        _ => Taken::More,
+    }
+}
+
 /// Whether a protocol is none where the server speaks first.
 pub(super) fn begins_with_client(proto: AppProto) -> bool {
     proto == AppProto::Tls
@@ -120,6 +129,8 @@ fn on_port(ends: &Ends, half: usize, first: [&[u8]; 2]) -> Taken {
     };
     match recognised(ends, half, first) {
         Found::Is(proto) if wanted.contains(&proto) => Taken::Is(proto),
+        // a length and a head are enough
+        Found::More if wanted == [AppProto::Dns] && b.len() >= DNS_MIN => Taken::Is(AppProto::Dns),
         Found::More => Taken::More,
         _ => Taken::Nobody,
     }
@@ -246,6 +257,8 @@ const METHODS: &[&[u8]] = &[
     b"LOCK", b"UNLOCK", b"CHECKOUT", b"UNCHECKOUT", b"CHECKIN", b"UPDATE", b"LABEL", b"REPORT", b"MKWORKSPACE", b"MKACTIVITY", b"MERGE",
     b"INVALID", b"VERSION-CONTROL", b"BASELINE-CONTROL",
 ];
+/// The length of a message of DNS over TCP, and its head.
+const DNS_MIN: usize = 14;
 /// Bytes of each direction in which a pattern may be: of a method and its blank, of `HTTP/1.1`.
 const LONGEST: [usize; 2] = [17, 8];
 /// Shortest messages.

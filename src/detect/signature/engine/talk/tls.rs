@@ -3,7 +3,7 @@
 use super::super::super::buffer::Buffer;
 use super::super::unit::{Later, Unit};
 use super::super::wanted::Wanted;
-use super::Said;
+use super::{OPEN_MAX, Said};
 use crate::reassemble::app::{Certificate, ClientHello, ServerHello};
 
 impl Said {
@@ -44,6 +44,17 @@ impl Said {
         random(unit, &hello.random);
         version(unit, hello.version);
         unit.word("ssl_state", "server_hello");
+    }
+
+    /// A client says its keys. Rules that ask for it see a side of its own: the hello was looked at before.
+    pub(super) fn client_keys(&mut self, half: usize) {
+        if self.limits.wanted.states && self.units.len() < OPEN_MAX {
+            let transaction = self.begun[half].saturating_sub(1);
+            let mut unit = Unit::new(half, transaction, self.limits.wanted);
+            unit.word("ssl_state", "client_keyx");
+            unit.is_whole = true;
+            self.units.push(unit);
+        }
     }
 
     /// A certificate of a chain.
