@@ -141,6 +141,11 @@ impl Usage {
         &mut self.metered
     }
 
+    /// Estimated bytes or packets of a row above which it is not booked.
+    pub fn flow_estimate_max(&self) -> u64 {
+        self.flow_estimate_max
+    }
+
     pub(super) fn exporters_max(&self) -> usize {
         self.exporters_max
     }

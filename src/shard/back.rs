@@ -256,6 +256,11 @@ impl Back {
         self.sealer.push(batch, now_ns);
     }
 
+    /// Estimated bytes or packets of a row above which nothing is booked of it.
+    pub fn flow_estimate_max(&self) -> u64 {
+        self.usage.flow_estimate_max()
+    }
+
     /// What packets told of quality since the start.
     pub fn quality(&self) -> &Quality {
         &self.quality

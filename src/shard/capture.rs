@@ -409,7 +409,8 @@ impl CaptureShard {
             let end = batch.len();
             self.back.enrich(&mut batch, end, &mut self.book);
             let names = (&**self.back.tables().names(), &mut self.namer);
-            of_rows(&batch, &places, names, &mut self.sightings);
+            let max = self.back.flow_estimate_max();
+            of_rows(&batch, &places, names, max, &mut self.sightings);
         }
         self.back.take(batch, now_ns, &mut self.book);
     }
@@ -421,7 +422,8 @@ impl CaptureShard {
             self.back.finish_rows(&mut self.open, &mut self.book);
             if self.feed.is_some() {
                 let names = (&**self.back.tables().names(), &mut self.namer);
-                of_rows(&self.open, &places, names, &mut self.sightings);
+                let max = self.back.flow_estimate_max();
+                of_rows(&self.open, &places, names, max, &mut self.sightings);
             }
             use_rows(&self.open, &places, &self.back);
         }

@@ -117,7 +117,8 @@ impl ExportShard {
             let end = batch.len();
             self.back.enrich(&mut batch, end, &mut self.book);
             let names = self.back.tables().names();
-            of_rows(&batch, &[], (names, &mut self.namer), sightings);
+            let (named, max) = ((&**names, &mut self.namer), self.back.flow_estimate_max());
+            of_rows(&batch, &[], named, max, sightings);
         }
         self.back.take(batch, now_ns, &mut self.book);
     }
@@ -139,7 +140,8 @@ impl ExportShard {
             self.back.finish_rows(&mut self.open, &mut self.book);
             if let Some(sightings) = &mut self.sightings {
                 let names = self.back.tables().names();
-                of_rows(&self.open, &[], (names, &mut self.namer), sightings);
+                let (named, max) = ((&**names, &mut self.namer), self.back.flow_estimate_max());
+                of_rows(&self.open, &[], named, max, sightings);
             }
             use_rows(&self.open, &self.back);
         }

@@ -203,8 +203,8 @@ impl Calls {
         let size = u32::try_from(f.bytes).unwrap_or(u32::MAX);
         self.ring[self.n as usize % RING] = (f.start_ms, size);
         self.n = self.n.saturating_add(1);
-        self.bytes += f.bytes;
-        self.back += f.back_bytes.unwrap_or(0);
+        self.bytes = self.bytes.saturating_add(f.bytes);
+        self.back = self.back.saturating_add(f.back_bytes.unwrap_or(0));
     }
 
     /// The rhythm of what is a beacon, and is not told yet.

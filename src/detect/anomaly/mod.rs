@@ -578,3 +578,81 @@ const ANSWERS_MS: i64 = 60_000;
 const LOST_MIN: u64 = 1_000;
 /// Peers, flows and words of an incident.
 const INCIDENT_BYTES: usize = 8_192;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Handshake, RowPlace};
+
+    /// Of each field what exporters may claim: the ends of its range and what detectors look for.
+    fn extreme(n: u64) -> FlowSeen {
+        let mut bits = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let mut pick = |of: usize| {
+            bits ^= bits >> 29;
+            bits = bits.wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            (bits >> 33) as usize % of
+        };
+        const COUNTS: [u64; 6] = [0, 1, 3, 1 << 32, 1 << 63, u64::MAX];
+        const PORTS: [u16; 10] = [0, 20, 21, 22, 53, 67, 123, 443, 40_000, 65_535];
+        const TIMES: [i64; 6] = [i64::MIN, -1, 0, NOW_MS - 90_000, NOW_MS, i64::MAX];
+        let host = |outside: usize, n: usize| match outside {
+            0 => Addr::from_v4([10, 0, 0, n as u8]),
+            1 => Addr::from_v4([198, 51, 100, n as u8]),
+            _ => Addr::from_v4([224, 0, 0, n as u8]),
+        };
+        FlowSeen {
+            src: host(pick(2), pick(40)),
+            dst: host(pick(3), pick(3)),
+            src_port: PORTS[pick(10)],
+            dst_port: PORTS[pick(10)],
+            proto: [1, 6, 6, 17, 17, 47, 58][pick(7)],
+            tcp_flags: [None, Some(0x02), Some(0x12), Some(0x1b), Some(0x14)][pick(5)],
+            bytes: COUNTS[pick(6)],
+            packets: COUNTS[pick(6)],
+            interval: [0, 1, 1_000, u32::MAX][pick(4)],
+            back_bytes: [None, Some(0), Some(u64::MAX)][pick(3)],
+            back_packets: COUNTS[pick(6)],
+            start_ms: TIMES[pick(6)],
+            end_ms: TIMES[pick(6)],
+            conversation: COUNTS[pick(6)],
+            handshake: [Handshake::None, Handshake::Complete, Handshake::Refused][pick(3)],
+            side: [Side::Unknown, Side::Initiator, Side::Responder][pick(3)],
+            metered: pick(3) == 0,
+            goes_on: pick(2) == 0,
+            interfaces: (u32::MAX, pick(3) as u32),
+            app: COUNTS[pick(6)],
+            ..FlowSeen::default()
+        }
+    }
+
+    #[test]
+    fn rows_that_claim_anything_are_counted_without_a_panic() {
+        let mut detectors = Detectors::new(&Settings::default()).expect("defaults");
+        // all day long, a second after some
+        for n in 0..200_000u64 {
+            detectors.observe(&Sighting {
+                place: RowPlace::at(n),
+                now_ms: NOW_MS + n as i64 * 432,
+                seen: Seen::Flow(extreme(n)),
+            });
+        }
+        // a service, a client and a guesser of their own, so that sums of one key reach the end
+        for n in 0..20_000u64 {
+            let mut f = extreme(n);
+            (f.src, f.dst) = (Addr::from_v4([10, 0, 0, 1]), Addr::from_v4([192, 0, 2, 7]));
+            f.dst_port = [22, 443, 9_999][n as usize % 3];
+            (f.src_port, f.bytes, f.back_bytes) = (40_000, u64::MAX, Some(u64::MAX));
+            let now_ms = NOW_MS + 86_400_000 + n as i64 * 100;
+            let (place, seen) = (RowPlace::at(n), Seen::Flow(f));
+            detectors.observe(&Sighting {
+                place,
+                now_ms,
+                seen,
+            });
+        }
+        detectors.finish();
+        assert!(!detectors.take().is_empty());
+    }
+
+    const NOW_MS: i64 = 1_700_000_000_000;
+}

@@ -368,11 +368,13 @@ pub struct PairSeen {
 }
 
 /// Tells the rows of a batch. `places` has the place of each, or is empty where all belong to the frame that they came in;
-/// `names` are those that its rows refer to.
+/// `names` are those that its rows refer to. A row of more than `estimate_max` bytes or packets, times the sampling interval, is left out,
+/// as usage leaves it out: no link can have carried it.
 pub fn of_rows(
     batch: &FlowBatch,
     places: &[RowPlace],
     (names, namer): (&Names, &mut Namer),
+    estimate_max: u64,
     out: &mut Vec<Sighting>,
 ) {
     out.reserve(batch.len());
@@ -381,6 +383,10 @@ pub fn of_rows(
         let place = places.get(i).copied();
         let place = place.unwrap_or(RowPlace::at(batch.provenance_of(i).frame));
         let mut flow = of_row(batch, i);
+        if flow.est_bytes().max(flow.est_packets()) > estimate_max {
+            i += 1;
+            continue;
+        }
         let p = batch.provenance_of(i);
         // of packets in files the time of receipt is another one than their own
         let now_ms = match p.origin {

@@ -191,7 +191,7 @@ impl Incidents {
         };
         let told = &mut incident.told;
         told.last_ms = told.last_ms.max(g.last_ms);
-        told.count += g.count;
+        told.count = told.count.saturating_add(g.count);
         if let Some(peer) = g.peer {
             incident.add_peer(peer);
         }
@@ -440,7 +440,7 @@ impl Incident {
         let told = &mut self.told;
         told.first_ms = told.first_ms.min(f.first_ms);
         told.last_ms = told.last_ms.max(f.last_ms);
-        told.count += f.count;
+        told.count = told.count.saturating_add(f.count);
         told.confidence = told.confidence.max(f.confidence.min(100));
         told.severity = told.severity.max(f.severity.unwrap_or(told.severity));
         told.peers_total = told.peers_total.max(f.peers_total);

@@ -26,10 +26,7 @@ fn exported(capture: &Path, version: &str, to: &Path) -> usize {
         .args(["-d", "-c", "none", "-p"])
         .arg(to.with_extension("pid"))
         .output_quietly();
-    let mut out = BufWriter::new(File::create(to).expect("a file"));
-    for word in [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 65_535, 101] {
-        out.write_all(&word.to_le_bytes()).expect("room");
-    }
+    let mut out = begun(to);
     let (mut buffer, mut n, mut ended) = (vec![0; 65_536], 0, false);
     loop {
         match socket.recv(&mut buffer) {
@@ -59,6 +56,15 @@ impl Quietly for Command {
             .spawn()
             .expect("softflowd runs")
     }
+}
+
+/// A capture without packets.
+fn begun(to: &Path) -> BufWriter<File> {
+    let mut out = BufWriter::new(File::create(to).expect("a file"));
+    for word in [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 65_535, 101] {
+        out.write_all(&word.to_le_bytes()).expect("room");
+    }
+    out
 }
 
 fn write(out: &mut impl Write, payload: &[u8]) {
@@ -125,6 +131,69 @@ fn attacks_are_found_in_what_softflowd_exports() {
     }
     println!("{right} found");
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+/// IPFIX of a flood by 20 hosts over 20 seconds; among it, where `lies`, a record each second whose octets take sums of 64 bits past their end.
+fn flood(to: &Path, lies: bool) {
+    let begin = 1_700_000_000u32;
+    let mut out = begun(to);
+    let elements = [
+        8, 4, 12, 4, 7, 2, 11, 2, 4, 1, 1, 8, 2, 8, 152, 8, 153, 8u16,
+    ];
+    let mut sequence = 0u32;
+    for second in 0..20u32 {
+        let at_ms = u64::from(begin + second) * 1_000;
+        let record = |host: [u8; 4], octets: u64, packets: u64| {
+            let ports = [&1_000u16.to_be_bytes()[..], &9_999u16.to_be_bytes()].concat();
+            let counts = [octets, packets, at_ms - 900, at_ms - 100].map(u64::to_be_bytes);
+            [
+                &host[..],
+                &[192, 0, 2, 77],
+                &ports,
+                &[17],
+                counts.as_flattened(),
+            ]
+            .concat()
+        };
+        let mut records: Vec<Vec<u8>> = (0..20)
+            .map(|n| record([10, 9, n, second as u8], 30_000_000, 20_000))
+            .collect();
+        if lies {
+            records.push(record([10, 9, 9, 9], u64::MAX - 20 * 30_000_000 + 1, 1));
+            records.push(record([10, 9, 9, 8], 1 << 63, u64::MAX));
+        }
+        let set = |id: u16, body: &[u8]| {
+            let head = [id, body.len() as u16 + 4].map(u16::to_be_bytes);
+            [head.as_flattened(), body].concat()
+        };
+        let fields = [&[256u16, 9][..], &elements].concat();
+        let template: Vec<u8> = fields.iter().flat_map(|w| w.to_be_bytes()).collect();
+        let sets = [set(2, &template), set(256, &records.concat())].concat();
+        let head = [0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+        let mut message = [&head[..], &sets].concat();
+        let length = message.len() as u16;
+        message[2..4].copy_from_slice(&length.to_be_bytes());
+        message[4..8].copy_from_slice(&(begin + second).to_be_bytes());
+        message[8..12].copy_from_slice(&sequence.to_be_bytes());
+        sequence += records.len() as u32;
+        write(&mut out, &message);
+    }
+    out.flush().expect("room");
+}
+
+#[test]
+fn a_record_that_claims_more_than_a_link_carries_hides_no_flood() {
+    let dir = directory();
+    let found = [false, true].map(|lies| {
+        let to = dir.path().join("flood.pcap");
+        flood(&to, lies);
+        let (_, detections) = found_by(&to, "1", "export");
+        let told =
+            |d: &Value| format!("{} {} {}", d["kind"], d["entity"], d["evidence"]["figures"]);
+        detections.iter().map(told).collect::<Vec<_>>()
+    });
+    assert!(found[0].iter().any(|d| d.contains("flood")), "{found:?}");
+    assert_eq!(found[0], found[1]);
 }
 
 /// What real exporters sent gives the same incidents, byte for byte, whatever the number of shards.

@@ -87,14 +87,14 @@ impl Held for Pair {
         if self.handle.is_some() {
             u32::MAX
         } else {
-            self.n + self.refused
+            self.n.saturating_add(self.refused)
         }
     }
     fn last_ms(&self) -> i64 {
         self.last_ms
     }
     fn is_light(&self) -> bool {
-        self.n + self.refused < 3
+        self.n.saturating_add(self.refused) < 3
     }
 }
 
@@ -194,11 +194,12 @@ impl Pair {
             .map(|s| (s.start_ms, s.life_ms))
             .collect();
         all.sort_unstable();
-        let pauses = all.windows(2).map(|w| w[1].0 - w[0].0);
-        let idle = all.windows(2).map(|w| w[1].0 - w[0].0 - w[0].1);
+        let pause = |w: &[(i64, i64)]| w[1].0.saturating_sub(w[0].0);
+        let pauses = all.windows(2).map(pause);
+        let idle = all.windows(2).map(|w| pause(w).saturating_sub(w[0].1));
         match (median(pauses.collect()), median(idle.collect())) {
             (Some(pause), Some(idle)) => {
-                idle * 2 <= pause || small / 2 >= wanted && pause <= SHORT_MS
+                idle.saturating_mul(2) <= pause || small / 2 >= wanted && pause <= SHORT_MS
             }
             _ => false,
         }
@@ -217,7 +218,7 @@ impl Pair {
 
     /// Whether a session is one of somebody who was let in.
     pub fn lets_in(&self, f: &FlowSeen) -> bool {
-        let around = f.start_ms - ASIDE_MS..=f.end_ms + ASIDE_MS;
+        let around = f.start_ms.saturating_sub(ASIDE_MS)..=f.end_ms.saturating_add(ASIDE_MS);
         around.contains(&self.granted_ms)
     }
 
@@ -408,16 +409,20 @@ impl Pair {
         sprayed: bool,
     ) {
         let n = self.held().len().max(1) as u64;
-        let bytes = self.held().iter().map(|s| s.bytes).sum::<u64>() / n;
+        let bytes = self.held().iter().map(|s| s.bytes);
+        let bytes = bytes.fold(0, u64::saturating_add) / n;
         let packets = self
             .held()
             .iter()
             .map(|s| u64::from(s.packets))
             .sum::<u64>()
             / n;
-        let life_ms = self.held().iter().map(|s| s.life_ms).sum::<i64>() / n as i64;
+        let life_ms = self.held().iter().map(|s| s.life_ms);
+        let life_ms = life_ms.fold(0, i64::saturating_add) / n as i64;
         let told = self.handle.is_some() && self.is_soon(ctx);
-        let longer = f.packets >= 3 * packets && f.bytes >= 3 * bytes && f.life_ms() >= life_ms;
+        let longer = f.packets >= packets.saturating_mul(3)
+            && f.bytes >= bytes.saturating_mul(3)
+            && f.life_ms() >= life_ms;
         if self.succeeded || !(told || sprayed) || !longer || self.held().is_empty() {
             return;
         }

@@ -264,7 +264,7 @@ impl Flood {
             v.hosts.add(h.dst);
         }
         if let Some(v) = self.nets.find(ctx.keyed, &network(&b.src)) {
-            v.sent += u64::from(b.packets);
+            grow(&mut v.sent, b.packets.into());
         }
     }
 
@@ -277,14 +277,15 @@ impl Flood {
         );
         let mut found: Vec<Addr> = vec![];
         for (net, v) in self.nets.iter_mut() {
-            let much = v.syns >= syns_max && v.completed * 5 < v.syns || v.rate() >= rate_max;
-            let quiet = v.sent.saturating_mul(10) < v.packets + v.syns;
+            let much = v.syns >= syns_max && v.completed.saturating_mul(5) < v.syns
+                || v.rate() >= rate_max;
+            let quiet = v.sent.saturating_mul(10) < v.came();
             if !much || !quiet || !v.fresh_in(ctx.now_ms) {
                 continue;
             }
             let spread = v.hosts.count() >= CARPET_HOSTS && v.sources.count() >= MANY_SOURCES;
             let at = most.binary_search_by_key(net, |m| m.0);
-            let single = at.is_ok_and(|at| 2 * most[at].1 >= v.packets + v.syns);
+            let single = at.is_ok_and(|at| most[at].1.saturating_mul(2) >= v.came());
             if spread && !single {
                 found.push(*net);
             }
@@ -406,7 +407,7 @@ impl Watch {
     fn most_of_networks(&mut self, touched: &[(Addr, usize)]) -> Vec<(Addr, u64)> {
         let mut all: Vec<(Addr, u64)> = vec![];
         for (addr, place) in touched {
-            let came = self.hosts.at(*place).map_or(0, |(_, v)| v.packets + v.syns);
+            let came = self.hosts.at(*place).map_or(0, |(_, v)| v.came());
             match all.last_mut() {
                 Some(last) if last.0 == network(addr) => last.1 = last.1.max(came),
                 _ => all.push((network(addr), came)),
@@ -435,6 +436,11 @@ impl Watch {
 #[inline]
 pub(super) fn counts(f: &FlowSeen) -> bool {
     f.proto != 6 || f.interval > 1 || f.tcp_flags.is_some_and(|t| t & 0x02 != 0)
+}
+
+/// Adds to a sum of what exporters claim, which may be anything.
+fn grow(sum: &mut u64, by: u64) {
+    *sum = sum.saturating_add(by);
 }
 
 /// The mark of an address. Who finds others with the same mark costs a search, and no more.

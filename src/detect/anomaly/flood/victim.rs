@@ -4,6 +4,7 @@ use super::super::arena::Held;
 use super::super::keyed::Distinct;
 use super::super::sighting::{Burst, BurstKind};
 use super::super::{Ctx, reflectors, sampled};
+use super::grow;
 use crate::detect::anomaly::FloodSettings;
 use crate::detect::incident::{Finding, Growth, Handle};
 use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure, prefetch};
@@ -90,7 +91,8 @@ const CLASSES: usize = 5;
 impl Held for Victim {
     fn suspicion(&self) -> u32 {
         let told = self.told.iter().any(|t| t.handle.is_some());
-        let seen = self.syns + self.packets + self.reflected + self.syn_acks;
+        let mut seen = self.came();
+        grow(&mut seen, self.reflected.saturating_add(self.syn_acks));
         if told {
             u32::MAX
         } else {
@@ -168,38 +170,39 @@ impl Victim {
     /// Counts what comes; `source` is the hash of who sends it.
     pub fn arrives(&mut self, ctx: &Ctx<'_>, b: &Burst, source: u64) {
         let n = u64::from(b.packets);
-        let mut fresh = |class: Class| self.told[class as usize].fresh += n;
+        let mut fresh = |class: Class| grow(&mut self.told[class as usize].fresh, n);
         match b.kind {
             BurstKind::Completed => {
-                self.completed += n;
+                grow(&mut self.completed, n);
                 return;
             }
             BurstKind::Syn => {
                 fresh(Class::Syn);
-                self.syns += n;
+                grow(&mut self.syns, n);
                 self.syn_sources.add(source);
                 self.syn_ports.add(ctx.keyed.hash(&b.dst_port));
             }
             BurstKind::SynAck => {
                 fresh(Class::SynAck);
-                self.syn_acks += n;
+                grow(&mut self.syn_acks, n);
                 self.acking.add(source);
             }
             BurstKind::Udp | BurstKind::Icmp | BurstKind::Other => {
                 fresh(Class::Volume);
-                self.icmp += if b.kind == BurstKind::Icmp { n } else { 0 };
+                let pings = if b.kind == BurstKind::Icmp { n } else { 0 };
+                grow(&mut self.icmp, pings);
                 self.udp_ports.add(ctx.keyed.hash(&b.dst_port));
-                self.packets += n;
-                self.bytes += b.bytes;
+                grow(&mut self.packets, n);
+                grow(&mut self.bytes, b.bytes);
                 if b.kind == BurstKind::Udp && b.src_port != 0 {
-                    self.told[Class::Udp as usize].fresh += n;
-                    self.reflected += n;
-                    self.reflected_bytes += b.bytes;
+                    grow(&mut self.told[Class::Udp as usize].fresh, n);
+                    grow(&mut self.reflected, n);
+                    grow(&mut self.reflected_bytes, b.bytes);
                     self.reflectors.add(ctx.keyed.hash(&(b.src, b.src_port)));
                     self.count_port(b.src_port, n);
                 }
                 if b.kind == BurstKind::Udp && b.dst_port == DHCP_SERVER {
-                    self.told[Class::Leases as usize].fresh += n;
+                    grow(&mut self.told[Class::Leases as usize].fresh, n);
                     self.leases += 1;
                 }
             }
@@ -212,7 +215,7 @@ impl Victim {
     /// Counts what it sends.
     pub fn leaves(&mut self, b: &Burst) {
         if b.kind != BurstKind::Syn {
-            self.sent += u64::from(b.packets);
+            grow(&mut self.sent, b.packets.into());
         }
     }
 
@@ -233,7 +236,7 @@ impl Victim {
     fn count_port(&mut self, port: u16, n: u64) {
         let known = self.ports.iter_mut().find(|p| p.0 == port && p.1 > 0);
         match known {
-            Some(p) => p.1 += n,
+            Some(p) => grow(&mut p.1, n),
             None => match self.ports.iter_mut().find(|p| p.1 == 0) {
                 Some(free) => *free = (port, n),
                 None => self
@@ -248,6 +251,11 @@ impl Victim {
     fn most(&self) -> Option<(u16, u64)> {
         let most = self.ports.iter().max_by_key(|p| (p.1, p.0));
         most.copied().filter(|p| p.1 > 0)
+    }
+
+    /// Packets of all kinds that floods are made of.
+    pub fn came(&self) -> u64 {
+        self.packets.saturating_add(self.syns)
     }
 
     pub fn seconds(&self) -> f64 {
@@ -292,13 +300,13 @@ impl Victim {
         let is_scan = sources < MANY_SOURCES && self.syn_ports.count() >= SCANNED_PORTS;
         let part = |counted: u64| counted as f64 * self.sure(counted);
         let opened = part(self.syns) >= half_open as f64;
-        let syn = opened && self.completed * 5 < self.syns && !is_scan;
+        let syn = opened && self.completed.saturating_mul(5) < self.syns && !is_scan;
         let alone = |all: u32, own: u32| all.saturating_sub(own + self.chance(all, own));
         let (unasked, udp) = self.is_reflected(s.reflectors, scale > 1);
         let unopened = alone(self.acking.count(), self.opened.count());
         // stray answers come from few hosts, and nobody sends them by mistake
         let syn_ack = unopened >= s.reflectors / 2 && self.syn_acks >= u64::from(s.reflectors);
-        let quiet = self.sent * 20 < self.packets;
+        let quiet = self.sent.saturating_mul(20) < self.packets;
         let sure = self.sure(self.packets);
         let (rate, many) = (sure * self.rate(), self.sources.count() >= MANY_SOURCES);
         let bytes_rate = sure * self.bytes as f64 / self.seconds();
@@ -315,7 +323,7 @@ impl Victim {
         let leases = self.leases >= LEASES;
         // one cause, one incident: what is more exact goes first
         // what services sent who were not asked is theirs, however few they are
-        let udp = udp || volume && unasked > 0 && self.reflected * 2 >= self.packets;
+        let udp = udp || volume && unasked > 0 && self.reflected.saturating_mul(2) >= self.packets;
         let class = match () {
             () if syn => Class::Syn,
             () if udp => Class::Udp,
@@ -359,7 +367,9 @@ impl Victim {
         let one_way = is_blind && in_rows;
         let strong = !one_way
             && self.most().is_some_and(|(port, n)| {
-                reflectors::is_strong(port) && 2 * n >= self.reflected && packets >= STRONG_PACKETS
+                reflectors::is_strong(port)
+                    && n.saturating_mul(2) >= self.reflected
+                    && packets >= STRONG_PACKETS
             });
         let large = (unasked >= FEW_REFLECTORS || unasked > 0 && strong)
             && bytes >= LARGE_BYTES as f64
@@ -511,8 +521,9 @@ impl Victim {
     pub fn tell_carpet(&mut self, ctx: &mut Ctx<'_>, net: Addr, rate_max: f64) {
         let bits = if net.is_v4() { 24 } else { 48 };
         let told = &mut self.told[Class::Volume as usize];
-        let count = std::mem::take(&mut told.fresh)
-            + std::mem::take(&mut self.told[Class::Syn as usize].fresh);
+        let mut count = std::mem::take(&mut told.fresh);
+        let syns = std::mem::take(&mut self.told[Class::Syn as usize].fresh);
+        grow(&mut count, syns);
         let finding = Finding {
             kind: DetectionKind::CarpetFlood,
             detector: "flood.carpet",
@@ -529,7 +540,7 @@ impl Victim {
             figures: vec![
                 Figure {
                     name: "packets a second",
-                    observed: (self.packets + self.syns) as f64 / self.seconds(),
+                    observed: self.came() as f64 / self.seconds(),
                     threshold: Some(rate_max),
                     baseline: None,
                 },

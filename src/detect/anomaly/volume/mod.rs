@@ -88,7 +88,7 @@ impl Volume {
     }
 
     pub fn flow(&mut self, ctx: &Ctx<'_>, f: &FlowSeen) {
-        let bytes = f.est_bytes() + f.back_bytes.unwrap_or(0);
+        let bytes = f.est_bytes().saturating_add(f.back_bytes.unwrap_or(0));
         if bytes == 0 {
             return;
         }
