@@ -29,11 +29,13 @@ impl Hearing<'_> {
         if piece.gap > 0 && !matches!(flow.heard, "" | "failed") {
             self.odd.push("stream.reassembly_seq_gap");
         }
+        let was_encrypted = flow.is_encrypted;
         if !flow.is_deaf && !flow.is_mute {
             self.hear(flow, piece, time_ns, tally);
         }
-        // what turns out to be encrypted is not looked at
-        if !flow.is_encrypted && self.program.looks_at_stream(half, flow.ports(half)) {
+        // data of TLS are not looked at from their first record on; SSH is up to the message behind which it is encrypted
+        let hides = was_encrypted || flow.is_encrypted && flow.heard == "tls";
+        if !hides && self.program.looks_at_stream(half, flow.ports(half)) {
             let before = self.raw[half].room();
             let cut = self.raw[half].push(piece.offset, piece.gap, piece.bytes, self.spare);
             self.cut.extend(cut.map(|cut| (half, cut)));
