@@ -63,6 +63,8 @@ pub struct Alert<'a> {
     pub files: Vec<File<'a>>,
     /// The protocol of the application layer.
     pub app_proto: Option<&'a str>,
+    /// What a direction is taken for, to the server and to the client, where that is something else.
+    pub app_proto_sides: [Option<&'a str>; 2],
     /// That which it was before it changed to another one.
     pub app_proto_orig: Option<&'a str>,
     /// Whether the packet goes to the server.
@@ -197,6 +199,9 @@ impl Serialize for Alert<'_> {
             map.serialize_entry("files", &self.files)?;
         }
         optional(&mut map, "app_proto", self.app_proto)?;
+        let [to_server, to_client] = self.app_proto_sides;
+        optional(&mut map, "app_proto_ts", to_server)?;
+        optional(&mut map, "app_proto_tc", to_client)?;
         optional(&mut map, "app_proto_orig", self.app_proto_orig)?;
         let direction = |to_server| if to_server { "to_server" } else { "to_client" };
         optional(&mut map, "direction", self.to_server.map(direction))?;
@@ -382,6 +387,7 @@ mod tests {
             app: App::None,
             files: vec![],
             app_proto: Some("http"),
+            app_proto_sides: [None; 2],
             app_proto_orig: None,
             to_server: Some(true),
             flow: Some(FlowCounters {

@@ -37,6 +37,8 @@ pub struct Alert {
     pub application: &'static str,
     /// That which it was before it changed to another one.
     pub(super) was: &'static str,
+    /// Directions that told another one, or none.
+    pub(super) silent: [bool; 2],
     /// The conversation: the same wherever it is computed.
     pub flow: Option<u64>,
     /// Direction: 0 to the server, 1 to the client.
@@ -103,6 +105,8 @@ impl Alert {
             client,
             server,
         });
+        let is_known = !matches!(self.application, "" | "failed");
+        let silent = self.silent.map(|s| (s && is_known).then_some("failed"));
         let name = |number| self.program.names.name(number);
         let flowints = self.counters.iter();
         let flowints = flowints.filter_map(|c| Some((name(c.0)?, c.1)));
@@ -127,6 +131,7 @@ impl Alert {
             app: said::app(self.application, &self.said, side),
             files: said::files(&self.said[side], self.transaction),
             app_proto: (!self.application.is_empty()).then_some(self.application),
+            app_proto_sides: silent,
             app_proto_orig: (!was.is_empty() && was != self.application).then_some(was),
             to_server: self.direction.map(|d| d == 0),
             flow: counters,

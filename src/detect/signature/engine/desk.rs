@@ -522,6 +522,7 @@ impl Desk {
             is_ambiguous: self.first.is_some(),
             carried: Carried::default(),
             was: "",
+            silent: [false; 2],
         };
         self.hits.push(Hit {
             rule: n,
@@ -572,6 +573,7 @@ impl Desk {
             if let Some(flow) = flow.as_deref() {
                 hit.alert.bits = flow.state.bits().to_vec();
                 hit.alert.counters = flow.state.counters().to_vec();
+                hit.alert.silent = flow.silent;
                 hit.alert.was = flow.talk.as_ref().map_or("", |t| t.was());
             }
             hit.alert.carried = match (p, flow.as_deref()) {
