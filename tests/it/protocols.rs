@@ -184,7 +184,7 @@ const OTHER_EDGES: &[(&str, &[u64], &str)] = &[
     ("upgraded_", &[57, 63, 92, 98, 101, 102, 104, 105, 115, 116, 117], "the request that asks for HTTP/2 is not told as one of HTTP/2 again"),
     ("upgraded_", &[20, 21, 22, 106, 107, 108, 123], "chunks begin elsewhere, and 101 is an answer"),
     ("mail_in_chunks", &[70], "Suricata does not look for files in BDAT"),
-    ("files_by_ftp", &[75, 121, 122, 131, 133], "the connection of data is not one with its command"),
+    ("files_by_ftp", &[75, 121, 122], "the connection of data is not one with its command"),
 ];
 
 /// Where conversations turn to what is encrypted or to other protocols, what comes late, and how they end.

@@ -1,5 +1,6 @@
 //! Readers of what announces other conversations: the control connection of FTP, SIP, requests of TFTP.
 
+use super::expect::Endpoint;
 use super::known::Ctx;
 use super::message::Message;
 use super::{ftp, peers, sip};
@@ -10,6 +11,8 @@ use crate::model::AppProto;
 pub(super) struct Announcer {
     proto: AppProto,
     lines: [Vec<u8>; 2],
+    /// Where data of FTP will come.
+    last: Option<Endpoint>,
 }
 
 impl Announcer {
@@ -19,6 +22,7 @@ impl Announcer {
         reads.then(|| Announcer {
             proto,
             lines: Default::default(),
+            last: None,
         })
     }
 
@@ -51,7 +55,13 @@ impl Announcer {
                 return false;
             }
             if let Some(e) = ftp::expected(begun, ctx.ends.addrs[half]) {
+                self.last = Some(e.at);
                 ctx.expect(e);
+            } else if ctx.wishes.all
+                && let Some(at) = self.last
+                && let Some((is_upload, name)) = ftp::transfer(begun)
+            {
+                ctx.expectations.transfer(at, is_upload, name);
             }
             begun.clear();
             b = rest;
@@ -82,7 +92,6 @@ const LINE_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {
-    use super::super::expect::Endpoint;
     use super::super::known::tests::Rig;
     use super::*;
     use crate::ledger::Tally;

@@ -21,6 +21,15 @@ pub(super) struct Expected {
     pub payloads: PayloadMap,
 }
 
+/// The file that a data connection of FTP is for (RFC 959 section 4.1.3).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transfer {
+    /// The client sends it: `STOR`.
+    pub is_upload: bool,
+    /// Its name, as it was asked for.
+    pub name: Vec<u8>,
+}
+
 /// What is kept of an announcement.
 #[derive(Clone, Copy, Debug)]
 struct Announced {
@@ -37,6 +46,8 @@ pub(crate) struct Expectations {
     order: VecDeque<(Endpoint, i64)>,
     max: usize,
     wait_ns: i64,
+    /// What the latest data connections are for.
+    transfers: VecDeque<(Endpoint, Transfer)>,
 }
 
 impl Expectations {
@@ -47,6 +58,7 @@ impl Expectations {
             order: VecDeque::new(),
             max,
             wait_ns,
+            transfers: VecDeque::new(),
         }
     }
 
@@ -55,7 +67,24 @@ impl Expectations {
         // a table is at most twice as large as what is in it, and has an octet for each place
         let kept = 2 * (size_of::<(Endpoint, Announced)>() + 1);
         let order = 2 * size_of::<(Endpoint, i64)>();
-        max.saturating_mul(kept + order)
+        let transfers = TRANSFERS_MAX * (size_of::<(Endpoint, Transfer)>() + NAME_MAX);
+        max.saturating_mul(kept + order).saturating_add(transfers)
+    }
+
+    /// Keeps what a data connection is for; the oldest gives way.
+    pub fn transfer(&mut self, at: Endpoint, is_upload: bool, name: &[u8]) {
+        self.transfers.retain(|t| t.0 != at);
+        if self.transfers.len() >= TRANSFERS_MAX {
+            self.transfers.pop_front();
+        }
+        let name = name[..name.len().min(NAME_MAX)].to_vec();
+        self.transfers.push_back((at, Transfer { is_upload, name }));
+    }
+
+    /// What the data connection between these ends is for, once.
+    pub fn take_transfer(&mut self, ends: [Endpoint; 2]) -> Option<Transfer> {
+        let at = self.transfers.iter().position(|t| ends.contains(&t.0))?;
+        self.transfers.remove(at).map(|t| t.1)
     }
 
     /// Keeps it. Returns whether another one gave way to it.
@@ -110,6 +139,10 @@ impl Expectations {
     }
 }
 
+/// Data connections of which it is known what they are for, until they come; and bytes of a name.
+const TRANSFERS_MAX: usize = 256;
+const NAME_MAX: usize = 256;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +183,19 @@ mod tests {
         assert!(!kept.add(data(4), 300));
         assert_eq!(kept.order.len(), 1);
         assert!(!Expectations::new(0, 100, 0).add(data(1), 0));
+    }
+
+    #[test]
+    fn a_transfer_is_told_once_and_few_are_kept() {
+        let mut kept = Expectations::new(4, 100, 0);
+        for port in 0..1_000 {
+            kept.transfer(end(port), port % 2 == 1, &[b'n'; 1_000]);
+        }
+        assert_eq!(kept.transfers.len(), TRANSFERS_MAX);
+        assert_eq!(kept.take_transfer([end(1), end(2)]), None);
+        let found = kept.take_transfer([end(1), end(999)]).expect("kept");
+        assert_eq!((found.is_upload, found.name.len()), (true, NAME_MAX));
+        assert_eq!(kept.take_transfer([end(1), end(999)]), None);
     }
 
     #[test]

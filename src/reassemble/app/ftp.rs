@@ -59,6 +59,13 @@ pub(super) fn expected(said: &[u8], own: Addr) -> Option<Expected> {
     })
 }
 
+/// Whether a command sends a file, or asks for one, and its name.
+pub(super) fn transfer(said: &[u8]) -> Option<(bool, &[u8])> {
+    let (command, name) = said.split_at_checked(5)?;
+    let is = |c: &[u8]| command.eq_ignore_ascii_case(c);
+    (is(b"STOR ") || is(b"RETR ")).then(|| (is(b"STOR "), name.trim_ascii()))
+}
+
 /// `h1,h2,h3,h4,p1,p2`. Behind address translation the address of who said it is the one that is met.
 fn numbers(text: &[u8], own: Addr) -> Option<Endpoint> {
     let mut found = [0u8; 6];

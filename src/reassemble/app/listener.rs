@@ -2,13 +2,13 @@
 
 use super::dns;
 use super::ear::Ear;
-use super::expect::Expectations;
+use super::expect::{Expectations, Transfer};
 use super::known::{Ctx, Known};
 use super::list::{Finding, find};
 use super::message::{Visitor, Wishes};
 use super::peek::{Confidence, Peek, Wire};
 use super::reader::Reader;
-use super::talk::{Ends, Heard, Peeking, look_up, opens};
+use super::talk::{Ends, Heard, Peeking, endpoint, look_up, opens};
 use crate::ledger::Tally;
 use crate::model::AppProto;
 use crate::reassemble::settings::AppSettings;
@@ -42,6 +42,12 @@ impl Ears {
     /// What another conversation announced of this one.
     pub fn expected(&self, heard: &Heard<'_>) -> Option<AppProto> {
         look_up(&self.expectations, heard)
+    }
+
+    /// What file a data connection of FTP is for, once, where its control connection said so.
+    pub fn take_transfer(&mut self, heard: &Heard<'_>) -> Option<Transfer> {
+        let ends = [0, 1].map(|n| endpoint(&heard.ends, n));
+        self.expectations.take_transfer(ends)
     }
 
     /// Whether bodies of messages that begin from here on are unpacked and told.

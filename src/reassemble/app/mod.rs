@@ -46,6 +46,7 @@ mod vpn;
 
 pub use certificate::Certificate;
 pub use dns::Dns;
+pub use expect::Transfer;
 pub use head::Head;
 pub use hello::{ClientHello, ServerHello};
 pub use known::{Before, Known};

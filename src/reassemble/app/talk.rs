@@ -468,7 +468,7 @@ pub(super) fn look_up(expectations: &Expectations, heard: &Heard<'_>) -> Option<
     found.filter(|p| may_be(*p, heard.segment.bytes))
 }
 
-fn endpoint(ends: &Ends, half: usize) -> Endpoint {
+pub(super) fn endpoint(ends: &Ends, half: usize) -> Endpoint {
     Endpoint {
         addr: ends.addrs[half],
         port: ends.ports[half],

@@ -1,8 +1,9 @@
 //! FTP (RFC 959): commands and replies; files on their own connections.
 
 use super::super::super::buffer::Buffer;
-use super::{Said, what_waits};
+use super::{Said, files, what_waits};
 use crate::model::Addr;
+use crate::reassemble::app::Transfer;
 
 /// What is kept of a connection.
 #[derive(Debug, Default)]
@@ -15,12 +16,15 @@ pub(super) struct Ftp {
     /// An answer has begun that is not the last one of its command.
     is_open: bool,
     looked_at: usize,
+    /// Of a data connection what it is for.
+    pub(super) transfer: Option<Transfer>,
 }
 
 impl Ftp {
     /// Memory that it takes beside itself.
     pub fn room(&self) -> usize {
-        self.waiting.iter().map(Vec::capacity).sum()
+        let name = self.transfer.as_ref().map_or(0, |t| t.name.capacity());
+        self.waiting.iter().map(Vec::capacity).sum::<usize>() + name
     }
 }
 
@@ -121,6 +125,12 @@ impl Said {
     fn tell_ftp_data(&mut self, half: usize, is_whole: bool) {
         self.more().ftp.looked_at = self.file.len();
         let file = std::mem::take(&mut self.file);
+        if let Some(transfer) = self.more().ftp.transfer.take() {
+            let unit = self.open(half);
+            let command = if transfer.is_upload { "stor" } else { "retr" };
+            unit.word("ftpdata_command", command);
+            files::begins(unit, &transfer.name);
+        }
         self.tell_file(half, &file, is_whole);
         self.file = file;
     }

@@ -164,7 +164,7 @@ impl Talk {
         self.first.silent
     }
 
-    /// Whether what it said last and all that follows is encrypted: rules do not look at it, as with Suricata's stock settings.
+    /// Whether all that follows is encrypted, of TLS what it said last, too: rules do not look at it, as with Suricata's stock settings.
     pub fn is_encrypted(&self) -> bool {
         match self.listener.proto() {
             AppProto::Tls => self.listener.is_secret()[1],
@@ -329,6 +329,9 @@ impl Talk {
             && let Some(proto @ AppProto::FtpData) = ears.expected(heard)
         {
             taken = Taken::Is(proto);
+            if let Some(transfer) = ears.take_transfer(heard) {
+                self.said.more().ftp.transfer = Some(transfer);
+            }
         }
         match taken {
             Taken::Is(proto) if began == 1 && taken::begins_with_client(proto) => self.fail(),
