@@ -113,6 +113,7 @@ impl<'a> Draft<'a> {
         self.buffer_was_used().map_err(|(_, reason)| reason)?;
         self.active = None;
         if buffer != Buffer::PAYLOAD {
+            self.header_fits(buffer)?;
             self.need(buffer.info().protocols, buffer.name())?;
             if buffer.info().kind == BufferKind::Decoded && !self.has_decoder() {
                 return Err("needs a base64_decode before it".to_owned());
@@ -125,6 +126,31 @@ impl<'a> Draft<'a> {
             });
         }
         Ok(())
+    }
+
+    /// A header of a transport is of rules about that.
+    fn header_fits(&self, buffer: Buffer) -> Result<(), String> {
+        use Protocol::{Icmp, Icmpv4, Icmpv6, Sctp, Tcp, TcpPacket, TcpStream, Udp};
+        let header = self.rule.header.protocol;
+        let is_other = match buffer.name() {
+            "tcp.hdr" => matches!(header, Udp | Sctp | Icmp | Icmpv4 | Icmpv6),
+            "udp.hdr" => {
+                let is_tcp = matches!(header, Tcp | TcpPacket | TcpStream);
+                is_tcp || matches!(header, Sctp | Icmp | Icmpv4 | Icmpv6)
+            }
+            "icmpv4.hdr" | "icmpv6.hdr" => {
+                matches!(header, Tcp | TcpPacket | TcpStream | Udp | Sctp)
+            }
+            _ => false,
+        };
+        match is_other {
+            false => Ok(()),
+            true => Err(format!(
+                "{} is not of rules of {}",
+                buffer.name(),
+                header.name()
+            )),
+        }
     }
 
     /// Adds a change of the sticky buffer.
@@ -444,6 +470,11 @@ impl<'a> Draft<'a> {
                 Step::Length(n) => n.highest(),
                 _ => None,
             });
+            let sizes = self.rule.tests.iter().filter_map(|t| match t {
+                Test::Number("dsize", n) if group.buffer == Buffer::PAYLOAD => n.highest(),
+                _ => None,
+            });
+            let lengths = lengths.chain(sizes);
             let Some(highest) = lengths.min() else {
                 continue;
             };
@@ -457,8 +488,12 @@ impl<'a> Draft<'a> {
                 };
                 let needed = offset + content.pattern.len() as u64;
                 if !content.negated && needed > highest {
+                    let keyword = match group.buffer == Buffer::PAYLOAD {
+                        true => "dsize",
+                        false => "bsize",
+                    };
                     return Err((
-                        "bsize".to_owned(),
+                        keyword.to_owned(),
                         format!(
                             "a content needs {needed} bytes of {}, which may have {highest}",
                             group.buffer.name()

@@ -21,8 +21,6 @@ pub enum Warning {
     Everything,
     /// A condition counts from the last match and there is none before it.
     RelativeToNothing(String),
-    /// `dsize` or `bsize` leaves no room for the contents.
-    NeverLongEnough,
     /// A bit is asked that no rule of the set sets.
     BitNeverSet(String),
     /// A class that `classification.config` does not have.
@@ -48,11 +46,7 @@ impl Warning {
     pub fn never_fires(&self) -> bool {
         matches!(
             self,
-            Self::NeverLongEnough
-                | Self::BitNeverSet(_)
-                | Self::NoEffect
-                | Self::NeverRaised(_)
-                | Self::NeverTold(_)
+            Self::BitNeverSet(_) | Self::NoEffect | Self::NeverRaised(_) | Self::NeverTold(_)
         )
     }
 }
@@ -71,9 +65,6 @@ impl fmt::Display for Warning {
                 f,
                 "{k} counts from the last match and there is none before it"
             ),
-            Self::NeverLongEnough => {
-                f.write_str("never fires: the contents need more bytes than dsize allows")
-            }
             Self::BitNeverSet(bit) => write!(f, "never fires: no rule sets the bit {bit}"),
             Self::UnknownClass(c) => write!(f, "the class {c} is not in classification.config"),
             Self::UnknownReference(r) => write!(f, "the system {r} is not in reference.config"),
@@ -131,11 +122,6 @@ pub(super) fn of(rule: &Rule) -> Vec<Warning> {
                 .and_then(relative_name)
                 .map(Warning::RelativeToNothing),
         );
-    }
-    if let Some(highest) = rule.payload_highest()
-        && rule.payload_needs() > highest
-    {
-        warnings.push(Warning::NeverLongEnough);
     }
     warnings.extend(never_told(rule));
     if rule.noalert && rule.changes.is_empty() {
@@ -204,27 +190,6 @@ fn is_unbounded(text: &str) -> bool {
         at += 1;
     }
     skips > 1
-}
-
-impl Rule {
-    fn payload_highest(&self) -> Option<u64> {
-        use super::rule::Test;
-        let highest = self.tests.iter().filter_map(|t| match t {
-            Test::Number("dsize", n) => n.highest(),
-            _ => None,
-        });
-        highest.min()
-    }
-
-    fn payload_needs(&self) -> u64 {
-        let contents = self
-            .contents()
-            .filter(|(b, c)| b.info().kind == BufferKind::Payload && !c.negated);
-        contents
-            .map(|(_, c)| c.pattern.len() as u64)
-            .max()
-            .unwrap_or(0)
-    }
 }
 
 /// What a rule asks that nobody tells.
@@ -323,6 +288,7 @@ const TOLD: &[&str] = &[
     "http2.window",
     "mqtt.flags",
     "ftpbounce",
+    "ftpdata_command",
     "filesize",
     "filestore",
     "filemd5",

@@ -151,12 +151,15 @@ fn metadata(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
 }
 
 fn target(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
-    draft.rule.about.target = Some(match option.text().trim() {
+    let end = match option.text().trim() {
         "src_ip" => End::Source,
         "dest_ip" => End::Destination,
         other => return Err(format!("`{other}` is no end: src_ip or dest_ip")),
-    });
-    Ok(())
+    };
+    match draft.rule.about.target.replace(end) {
+        Some(before) if before != end => Err("stands twice with different ends".to_owned()),
+        _ => Ok(()),
+    }
 }
 
 fn noalert(draft: &mut Draft<'_>, _: &OptionText) -> Result<(), String> {
@@ -197,6 +200,7 @@ mod tests {
                 "rev:1; rev:2;",
                 "reference:url;",
                 "target:both;",
+                "target:src_ip; target:dest_ip;",
                 "rev:0;",
                 "msg:\"a\"; msg:\"b\";",
                 "classtype:a b;",

@@ -226,6 +226,12 @@ fn protocol(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
     if application(name).is_none() && name != "failed" && name != "unknown" {
         return Err(format!("`{name}` is no application protocol"));
     }
+    let is_alone = |t: &Test| matches!(t, Test::ApplicationProtocol(false, _));
+    let is_other = |t: &Test| matches!(t, Test::ApplicationProtocol(..));
+    let tests = &draft.rule.tests;
+    if tests.iter().any(is_alone) || !negated && tests.iter().any(is_other) {
+        return Err("a protocol that is asked for stands alone".to_owned());
+    }
     draft
         .rule
         .tests

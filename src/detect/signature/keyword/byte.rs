@@ -104,6 +104,9 @@ impl Words {
                 }
                 ("align", "") if jump => out.align = Some(4),
                 ("align", "2" | "4") if extract => out.align = rest.parse().ok(),
+                ("from_beginning" | "from_end", "") if jump && out.from.is_some() => {
+                    return Err("counts from two places".to_owned());
+                }
                 ("from_beginning", "") if jump => out.from = Some(JumpFrom::Beginning),
                 ("from_end", "") if jump => out.from = Some(JumpFrom::End),
                 ("post_offset", _) if jump => {
@@ -274,9 +277,6 @@ fn byte_math(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
         other => return Err(format!("`{other}` is no operator: + - * / << >>")),
     };
     let by = value(draft, get("rvalue")?, 0, i64::from(u32::MAX))?;
-    if operator == Operator::Divide && by == Value::Fixed(0) {
-        return Err("divides by 0".to_owned());
-    }
     let step = ByteMath {
         bytes,
         offset: fixed(draft, get("offset")?, -OFFSET_MAX, OFFSET_MAX)?,
@@ -315,7 +315,7 @@ fn isdataat(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
 fn base64_decode(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
     let mut step = Base64Decode::default();
     for part in parts(option).iter().filter(|p| !p.is_empty()) {
-        let number = |text: &str, min| fixed(draft, text, min, i64::from(u32::MAX));
+        let number = |text: &str, min| fixed(draft, text, min, OFFSET_MAX);
         match part.split_once(char::is_whitespace) {
             Some(("bytes", n)) => step.bytes = u32::try_from(number(n, 1)?).ok(),
             Some(("offset", n)) => step.offset = u32::try_from(number(n, 0)?).unwrap_or(0),
@@ -406,7 +406,7 @@ mod tests {
                 "byte_extract:4,0;",
                 "byte_extract:4,0,4;",
                 "byte_extract:4,0,n,align 3;",
-                "byte_math:bytes 4, offset 0, oper /, rvalue 0, result r;",
+                "byte_jump:1,0,from_beginning,from_end;",
                 "byte_math:bytes 4, offset 0, oper %, rvalue 1, result r;",
                 "byte_math:bytes 4, oper +, rvalue 1, result r;",
                 "byte_math:bytes 4, bytes 4, offset 0, oper +, rvalue 1, result r;",

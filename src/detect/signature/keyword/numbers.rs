@@ -31,9 +31,26 @@ pub(super) fn apply(draft: &mut Draft<'_>, row: &Row, option: &OptionText) -> Re
         _ => text.into_owned(),
     };
     let number = Number::parse(&text, max)?;
+    takes(name, number)?;
+    let twice = |t: &Test| matches!(t, Test::Number("dsize", _));
+    if name == "dsize" && draft.rule.tests.iter().any(twice) {
+        return Err("stands twice".to_owned());
+    }
     let name = ROWS.iter().find(|r| r.0 == name).map_or("", |r| r.0);
     draft.rule.tests.push(Test::Number(name, number));
     Ok(())
+}
+
+/// Some take a number alone, or lack an operator.
+fn takes(name: &str, number: Number) -> Result<(), String> {
+    let is_one = matches!(number, Number::Equal(_));
+    let is_not = matches!(number, Number::Not(_));
+    match name {
+        "id" if !is_one => Err("is a number alone".to_owned()),
+        "window" if !is_one && !is_not => Err("is a number, with ! or without".to_owned()),
+        "fragoffset" if is_not => Err("is not negated".to_owned()),
+        _ => Ok(()),
+    }
 }
 
 const U8: u64 = u8::MAX as u64;
@@ -90,6 +107,13 @@ mod tests {
                 "tos:xx;",
                 "tos:x100;",
                 "ttl;",
+                "id:!1;",
+                "id:>1;",
+                "window:>1;",
+                "fragoffset:!1;",
+                "dsize:1; dsize:2;",
+                "dsize:3; content:\"abcd\";",
+                "content:\"abcd\"; dsize:<1;",
             ],
         );
         refuses("tls", &["dns.opcode:0;"]);

@@ -1,6 +1,7 @@
 //! Conditions on headers that are no single number: flags, options, protocols.
 
 use super::super::draft::Draft;
+use super::super::header::Protocol;
 use super::super::number::Number;
 use super::super::rule::{FlagMode, FlagTest, Test};
 use super::super::syntax::OptionText;
@@ -62,9 +63,7 @@ fn flag_test(text: &str, table: &[(char, u8)]) -> Result<FlagTest, String> {
 
 fn letters(text: &str, table: &[(char, u8)]) -> Result<u8, String> {
     text.chars().try_fold(0, |all, letter| {
-        let found = table
-            .iter()
-            .find(|(l, _)| *l == letter.to_ascii_uppercase());
+        let found = table.iter().find(|(l, _)| *l == letter);
         found
             .map(|(_, bit)| all | bit)
             .ok_or_else(|| format!("`{letter}` is no flag"))
@@ -72,6 +71,16 @@ fn letters(text: &str, table: &[(char, u8)]) -> Result<u8, String> {
 }
 
 fn ip_proto(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
+    let header = draft.rule.header.protocol;
+    if !matches!(
+        header,
+        Protocol::Ip | Protocol::Ipv4 | Protocol::Ipv6 | Protocol::Packet
+    ) {
+        return Err(format!(
+            "is of rules of ip, this is one of {}",
+            header.name()
+        ));
+    }
     let text = option.text();
     let text = text.trim();
     let sign = text.len() - text.trim_start_matches(['!', '<', '>', '=']).len();
@@ -174,6 +183,7 @@ mod tests {
             "ip",
             &[
                 "flags:Q;",
+                "flags:s;",
                 "flags:;",
                 "flags:+;",
                 "flags:+S!;",
@@ -187,6 +197,7 @@ mod tests {
                 "decode-event:a b;",
             ],
         );
+        refuses("tcp", &["ip_proto:6;"]);
         let made = rule("tcp", "flags:S,12;").unwrap();
         let test = FlagTest {
             mode: FlagMode::Exactly,

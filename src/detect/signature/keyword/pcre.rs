@@ -14,7 +14,17 @@ pub(super) const KEYWORDS: &[Keyword] = &[Keyword { name: "pcre", value: Need::V
 
 fn pcre(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
     let settings = &draft.context.settings;
-    let (negated, text) = quoted(option.value.as_deref().unwrap_or_default())?;
+    let value = option.value.as_deref().unwrap_or_default();
+    let (negated, text) = match value {
+        // an expression has ends of its own
+        [b'!', rest @ ..] if rest.trim_ascii_start().starts_with(b"/") => {
+            (true, rest.trim_ascii_start())
+        }
+        [b'/', ..] => (false, value),
+        _ => quoted(value)?,
+    };
+    // Perl's operator may be written
+    let text = text.strip_prefix(b"m").unwrap_or(text);
     if text.len() > settings.pcre_bytes_max {
         return Err(format!(
             "longer than {} bytes (pcre_bytes_max)",
@@ -214,6 +224,9 @@ mod tests {
                 "pcre:\"/a/\";",
                 "content:\"a\"; pcre:!\"/a\\/b/Ri\";",
                 "pcre:\"/a/U\";",
+                "pcre:/a/;",
+                "pcre:!/a/i;",
+                "pcre:\"m/a/\";",
                 "pcre:\"/^(?P<x>a)(?=b)(?<!c)\\x00[^\\n]++$/smixAEGBO\";",
                 "http.uri; pcre:\"/a/R\";",
                 "http.uri; pcre:\"/a/U\";",
@@ -230,7 +243,7 @@ mod tests {
                 "pcre:\"/a/q\";",
                 "pcre:\"/(a/\";",
                 "pcre:\"/a/UH\";",
-                "pcre:/a/;",
+                "pcre:/a;",
                 "pcre:\"/(a)/, flow:a, flow:b\";",
                 "pcre:\"/(a)/, host:a\";",
                 "http.uri; content:\"a\"; pcre:\"/a/H\";",

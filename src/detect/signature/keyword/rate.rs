@@ -31,8 +31,11 @@ fn detection_filter(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), St
 /// Logging of what follows is the store's, which keeps it anyway: read, and nothing is done.
 fn tag(_: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
     let parts = parts(option);
+    let metric = parts.get(2).map_or("", String::as_str);
+    let is_metric = matches!(metric, "seconds" | "packets" | "bytes");
     match (parts[0].as_str(), parts.len()) {
-        ("session", 1..=3) | ("host", 3..=4) => Ok(()),
+        ("session", 1) => Ok(()),
+        ("session", 3) | ("host", 3..=4) if is_metric => Ok(()),
         _ => Err("is `session` or `host`, how many, of what".to_owned()),
     }
 }
@@ -134,6 +137,8 @@ mod tests {
                 "detection_filter:type limit,track by_src,count 1,seconds 1;",
                 "detection_filter:track by_src,count 1,seconds 1; threshold:type limit,track by_src,seconds 1,count 1;",
                 "tag:nobody;",
+                "tag:session,10;",
+                "tag:session,10,hours;",
             ],
         );
     }

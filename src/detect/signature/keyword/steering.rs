@@ -97,9 +97,12 @@ fn is_within(bounds: &str) -> Result<bool, String> {
 }
 
 /// What is looked for first is chosen here whatever a rule says; a content is the better choice.
-#[expect(clippy::unnecessary_wraps, reason = "as all keywords are applied")]
-fn prefilter(_: &mut Draft<'_>, _: &OptionText) -> Result<(), String> {
-    Ok(())
+fn prefilter(draft: &mut Draft<'_>, _: &OptionText) -> Result<(), String> {
+    let has_steps = draft.rule.groups.iter().any(|g| !g.steps.is_empty());
+    match has_steps || !draft.rule.tests.is_empty() {
+        true => Ok(()),
+        false => Err("needs a condition before it".to_owned()),
+    }
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "as all keywords are applied")]
@@ -225,6 +228,7 @@ mod tests {
                 "replace:\"b\";",
                 "filestore:everywhere;",
                 "bypass:now;",
+                "prefilter;",
             ],
         );
         refuses("ip", &["l3_proto:ipx;", "tcpv4-csum:maybe;"]);
