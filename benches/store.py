@@ -5,7 +5,7 @@
 
 Starts `flowhouse run` with an embedded store (or, with --discard, with a sink that encodes and throws away), sends generated
 IPFIX over loopback and prints one JSON line: rows sent and acknowledged, kernel drops and queue drops, the rate up to the last
-acknowledgement, resident memory of the collector (largest seen) and of the store, and whether every law of the ledger holds.
+acknowledgement, processor time of the collector for each row, its resident memory (largest seen) and of the store, and whether every law of the ledger holds.
 FLOWHOUSE names the binary (target/release/flowhouse).
 """
 import argparse
@@ -29,6 +29,12 @@ def rss_mib(pid):
     except OSError:
         return 0
     return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) / 1024
+
+
+def cpu_s(pid):
+    """Processor time of a process and the children that it has waited for, user and system."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def children(pid):
@@ -79,7 +85,7 @@ def main():
             peak[1] = max([peak[1], *map(rss_mib, children(run.pid))])
 
     threading.Thread(target=watch, daemon=True).start()
-    began = time.time()
+    began, idle = time.time(), cpu_s(run.pid)
     sent = subprocess.run(
         [FLOWHOUSE, "generate", "--to", udp, "--protocol", "ipfix", "--load", "--gso", "--json", "--rate", str(a.rate), "--for",
          f"{a.seconds}s", "--exporters", str(a.exporters), "--templates", str(a.templates)],
@@ -91,7 +97,7 @@ def main():
         if m["flowhouse_ledger_rows_acknowledged_total"] >= flows:
             break
         time.sleep(0.1)
-    took = time.time() - began
+    took, busy = time.time() - began, cpu_s(run.pid) - idle
     done.set()
     time.sleep(0.5)
     m = metrics(url)
@@ -104,6 +110,7 @@ def main():
         "rows_per_second": round(flows / took),
         "kernel_drops": sum(int(v) for k, v in m.items() if k.startswith("flowhouse_receive_kernel_drops_total")),
         "queue_drops": ledger["totals"].get("datagrams_dropped_queue", 0),
+        "collector_us_a_row": round(busy / flows * 1e6, 3),
         "collector_mib": round(peak[0]),
         "store_mib": round(peak[1]),
         "laws_hold": all(law["holds"] for law in ledger["laws"]),

@@ -31,10 +31,13 @@ impl Ahead {
         if let Some(place) = self.places[before(2)] {
             flows.call_kept(place);
         }
-        if let Some(flow) = self.places[before(3)].and_then(|place| flows.peek(place))
-            && let Some(connection) = &flow.session
-        {
-            connection.raw.iter().for_each(super::raw::Raw::call);
+        if let Some(flow) = self.places[before(3)].and_then(|place| flows.peek(place)) {
+            if let Some(connection) = &flow.session {
+                connection.raw.iter().for_each(super::raw::Raw::call);
+            }
+            if let Some(talk) = flow.talk.as_ref().filter(|_| !flow.is_mute) {
+                talk.call_open();
+            }
         }
     }
 }

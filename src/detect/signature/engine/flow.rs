@@ -167,14 +167,22 @@ impl Connection {
     /// Whether all was seen of both sides, and nothing of it waits to be looked at: nothing can lie across an edge any more.
     pub fn is_over(&self) -> bool {
         let is_done = |half: usize| {
-            let all = self.session.stage == Stage::Reset
-                || self
-                    .session
-                    .end(half)
-                    .is_none_or(|end| self.stream.is_whole(half, end));
-            all && !self.raw[half].is_fresh()
+            let end = self.session.end(half);
+            let is_cut = self.session.stage == Stage::Reset || end.is_none();
+            (is_cut || self.is_whole(half)) && !self.raw[half].is_fresh()
         };
         is_done(0) && is_done(1)
+    }
+
+    /// Whether a side has ended, all of it was seen, and nothing of it waits to be looked at.
+    pub fn is_done(&self, half: usize) -> bool {
+        self.ended[half] && self.is_whole(half) && !self.raw[half].is_fresh()
+    }
+
+    /// Whether a side said where it ends and all up to there was seen.
+    fn is_whole(&self, half: usize) -> bool {
+        let end = self.session.end(half);
+        end.is_some_and(|end| self.stream.is_whole(half, end))
     }
 }
 

@@ -8,9 +8,13 @@ use crate::ledger::{Outcome, Tally};
 impl Reading {
     /// One side is done, and mostly the other one soon is: what is kept of the streams takes little.
     pub(super) fn rest(&mut self, c: &mut Connection) {
-        for raw in &mut c.raw {
+        let is_done = [0, 1].map(|half| c.is_done(half));
+        for (raw, is_done) in c.raw.iter_mut().zip(is_done) {
             let before = raw.room();
-            self.spare.shrink(raw);
+            match is_done {
+                true => self.spare.take(raw),
+                false => self.spare.shrink(raw),
+            }
             self.raw_bytes = (self.raw_bytes + raw.room()).saturating_sub(before);
         }
     }

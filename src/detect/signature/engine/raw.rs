@@ -100,9 +100,10 @@ impl Spare {
 
     /// Takes the memory that a chunk does not need while nothing comes.
     pub fn shrink(&mut self, raw: &mut Raw) {
-        let fits = SIZES.iter().position(|size| raw.bytes.len() <= *size);
-        if let Some(size) = fits.filter(|n| SIZES[*n] < raw.bytes.capacity()) {
-            self.move_to(size, &mut raw.bytes);
+        if raw.bytes.len() + SMALLEST <= raw.bytes.capacity() {
+            let mut moved = Vec::with_capacity(raw.bytes.len());
+            moved.extend_from_slice(&raw.bytes);
+            self.keep(std::mem::replace(&mut raw.bytes, moved));
         }
     }
 }
@@ -269,14 +270,14 @@ mod tests {
         let mut raw = Raw::default();
         raw.push(0, 0, &[1; 3_000], &mut spare);
         spare.shrink(&mut raw);
-        assert_eq!(raw.room(), SIZES[2]);
+        assert_eq!((raw.room(), spared(&spare)), (3_000, [0, 0, 1]));
         raw.looked_at(1_000, &mut spare);
         spare.shrink(&mut raw);
-        assert_eq!((raw.room(), raw.chunk().bytes), (SIZES[0], &[1; 1_000][..]));
+        assert_eq!((raw.room(), raw.chunk().bytes), (1_000, &[1; 1_000][..]));
         assert_eq!((raw.chunk().start, spared(&spare)), (2_000, [0, 0, 1]));
         raw.push(3_000, 0, &[2; 100], &mut spare);
         assert_eq!((raw.room(), raw.chunk().bytes.len()), (SIZES[1], 1_100));
-        assert_eq!(spared(&spare), [1, 0, 1]);
+        assert_eq!(spared(&spare), [0, 0, 1]);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::super::buffer::Buffer;
 use super::super::warning::RAISED;
 use super::raw::renumber;
 use super::wanted::Wanted;
+use crate::model::prefetch;
 use crate::reassemble::app::ServerHello;
 use std::borrow::Cow;
 
@@ -95,6 +96,13 @@ impl Unit {
     /// What was kept for alerts.
     pub fn kept(&self) -> &[Later] {
         &self.later
+    }
+
+    /// Calls into the cache what tells whether it changed.
+    #[inline]
+    pub fn call(&self) {
+        prefetch(&self.changes);
+        prefetch(&self.is_begun);
     }
 
     /// Whether nothing changed since rules were tried with it.

@@ -24,14 +24,8 @@ impl Reading {
         };
         tally.add(Outcome::RuleTalksCut, talk.take_lost());
         let application = flow.heard;
-        if talk.units().is_empty() {
-            match flow.is_mute || talk.is_to_be_counted() {
-                true => self.settle_talk(flow, talk, tally),
-                false => flow.talk = Some(talk),
-            }
-            return;
-        }
         let mut units = std::mem::take(talk.units());
+        let mut is_changed = false;
         for at_unit in 0..units.len() {
             let (before, rest) = units.split_at_mut(at_unit);
             let Some((unit, after)) = rest.split_first_mut() else {
@@ -40,6 +34,7 @@ impl Reading {
             if unit.is_still() {
                 continue;
             }
+            is_changed = true;
             tally.add(Outcome::RuleTalksCut, unit.take_cut());
             let raw = c.as_ref().map(|c| c.raw[unit.direction].chunk());
             let chunk = raw.map(|r| Chunk { known: 0, ..r });
@@ -63,6 +58,9 @@ impl Reading {
         if !units.is_empty() {
             *talk.units() = units;
         }
-        self.settle_talk(flow, talk, tally);
+        match is_changed || flow.is_mute || talk.is_to_be_counted() {
+            true => self.settle_talk(flow, talk, tally),
+            false => flow.talk = Some(talk),
+        }
     }
 }

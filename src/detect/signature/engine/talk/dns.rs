@@ -35,9 +35,9 @@ impl Said {
         if is_answer {
             unit.number("dns.rcode", u64::from(header[3] & 15));
         }
-        let mut at = 12;
+        let (mut at, mut name) = (12, Vec::with_capacity(NAME_FEW));
         for _ in 0..word(4).min(RECORDS_MAX) {
-            let mut name = vec![];
+            name.clear();
             let Some(end) = read_name(bytes, at, &mut name) else {
                 return;
             };
@@ -53,7 +53,7 @@ impl Said {
             at = end + 4;
         }
         for _ in 0..word(6).min(RECORDS_MAX) {
-            let mut name = vec![];
+            name.clear();
             let Some(end) = read_name(bytes, at, &mut name) else {
                 return;
             };
@@ -84,7 +84,7 @@ impl Said {
 
 /// Whether questions, and the records of two sections, can be read to their end.
 fn is_readable(bytes: &[u8], [questions, answers, authorities]: [u16; 3]) -> bool {
-    let mut name = vec![];
+    let mut name = Vec::with_capacity(NAME_FEW);
     let mut at = 12;
     let mut pass = |at: usize, is_record: bool| {
         name.clear();
@@ -221,3 +221,5 @@ const OPCODE_MAX: u8 = 6;
 const TOLD_MAX: u16 = 64;
 const LABELS_MAX: usize = 255;
 const NAME_MAX: usize = 1025;
+/// Bytes that most names have at most.
+const NAME_FEW: usize = 64;

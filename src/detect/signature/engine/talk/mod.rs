@@ -84,6 +84,8 @@ pub(super) struct Said {
     pub units: Vec<Unit>,
     /// What clients asked and was not answered yet: alerts about the answers tell of it.
     asked: VecDeque<Unit>,
+    /// Memory that these take beside themselves: they do not change.
+    asked_room: usize,
     proto: AppProto,
     /// Transactions that were begun, by direction.
     begun: [u64; 2],
@@ -188,10 +190,20 @@ impl Talk {
     pub fn call(&self) {
         prefetch(&self.listener);
         prefetch(&self.said.units);
+        prefetch(&self.pieces);
+        prefetch(&self.said.time_ns);
     }
 
-    /// Whether its memory is to be counted, where there is nothing else to do: at the first piece of a stream and then at one in so many,
-    /// because looking at all that it keeps takes as long as hearing a piece. Datagrams are heard whole.
+    /// Calls the side of a transaction that goes on, once what [`Talk::call`] called is there.
+    #[inline]
+    pub fn call_open(&self) {
+        if let [first, ..] = &self.said.units[..] {
+            first.call();
+        }
+    }
+
+    /// Whether its memory is to be counted: at the first piece of a stream and then at one in so many, because looking at all that it keeps
+    /// takes as long as hearing a piece. Datagrams are heard whole.
     #[inline]
     pub fn is_to_be_counted(&self) -> bool {
         self.pieces % COUNTED == u8::from(self.pieces > 0)
@@ -200,9 +212,9 @@ impl Talk {
     /// Memory that it takes, about.
     pub fn room(&self) -> usize {
         let said = &self.said;
-        let units = said.units.iter().chain(&said.asked).map(Unit::room);
+        let units = said.units.iter().map(Unit::room).sum::<usize>();
         let places = said.units.capacity() + said.asked.capacity();
-        let units = units.sum::<usize>() + places * size_of::<Unit>();
+        let units = units + said.asked_room + places * size_of::<Unit>();
         let first = self.first.kept.iter().map(Vec::capacity).sum::<usize>();
         let kept = first + said.file.capacity() + said.http.room() + said.odd.room();
         let more = said.more.as_ref().map_or(0, |m| m.room());
@@ -211,17 +223,27 @@ impl Talk {
 
     /// Keeps what a client asked until its answer is whole; what has no answer goes with time.
     pub fn keep(&mut self, unit: Unit) {
-        let asked = &mut self.said.asked;
+        let Said {
+            asked,
+            asked_room,
+            proto,
+            ..
+        } = &mut self.said;
         let pairs = matches!(
-            self.said.proto,
+            proto,
             AppProto::Http | AppProto::Http2 | AppProto::Tls | AppProto::Dns | AppProto::Ssh
         );
         match unit.direction {
             0 if pairs => {
                 // alerts about an answer without it tell less: nothing is lost of what rules see
                 if asked.len() >= ASKED_MAX {
-                    asked.pop_front();
+                    *asked_room -= asked.pop_front().map_or(0, |u| u.room());
                 }
+                if asked.capacity() == 0 {
+                    // most conversations have one at a time
+                    asked.reserve_exact(1);
+                }
+                *asked_room += unit.room();
                 asked.push_back(unit);
             }
             1 => {
@@ -229,7 +251,7 @@ impl Talk {
                     .front()
                     .is_some_and(|u| u.transaction <= unit.transaction)
                 {
-                    asked.pop_front();
+                    *asked_room -= asked.pop_front().map_or(0, |u| u.room());
                 }
             }
             _ => {}
