@@ -4,6 +4,7 @@ use crate::model::{Detection, Severity};
 use crate::notify::Level;
 use crate::sink::schema::incidents::HELD_BACK;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 /// Stored with incidents that are kept from people because enough were told of that day. No suppression can be called so.
 pub const DAILY_BUDGET: &str = HELD_BACK;
@@ -17,6 +18,11 @@ pub struct Budget {
     /// Incidents of this day that were held back: each counts once.
     held: BTreeSet<(Severity, u64)>,
     held_back: BTreeMap<Severity, u64>,
+    /// Incidents that spent something of this day: they are known over a restart.
+    told: BTreeMap<u64, Severity>,
+    /// Where that is kept; `None`: nowhere.
+    file: Option<PathBuf>,
+    changed: bool,
 }
 
 impl Budget {
@@ -34,6 +40,70 @@ impl Budget {
         }
     }
 
+    /// The same, which goes on from what a file says of this day, and is kept there.
+    pub(super) fn kept(per_day_max: &BTreeMap<Level, u32>, file: PathBuf) -> Budget {
+        let mut budget = Budget::new(per_day_max);
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        if budget.read(&text).is_none() {
+            budget = Budget::new(per_day_max);
+        }
+        Budget {
+            file: Some(file),
+            ..budget
+        }
+    }
+
+    /// Writes what is spent, where that has changed. A budget that cannot be kept is one of this run.
+    pub(super) fn keep(&mut self) {
+        let Some(file) = self.file.as_ref().filter(|_| self.changed) else {
+            return;
+        };
+        self.changed = false;
+        let part = file.with_extension("part");
+        let written = std::fs::write(&part, self.text());
+        if let Err(error) = written.and_then(|()| std::fs::rename(&part, file)) {
+            tracing::warn!(
+                "cannot keep the budget of the day, {}: {error}",
+                file.display()
+            );
+        }
+    }
+
+    /// Incidents that spent something of this day, and how severe they were.
+    pub(super) fn told(&self) -> impl Iterator<Item = (u64, Severity)> {
+        self.told.iter().map(|(id, severity)| (*id, *severity))
+    }
+
+    /// The day, what is spent of it by severity, and by which incidents.
+    fn text(&self) -> String {
+        let mut text = format!("{}\n", self.day);
+        for (severity, n) in &self.spent {
+            text += &format!("{} {n}\n", severity.name());
+        }
+        for (id, severity) in &self.told {
+            text += &format!("{id:016x} {}\n", severity.name());
+        }
+        text
+    }
+
+    /// Takes back what was written; `None` where it makes no sense.
+    fn read(&mut self, text: &str) -> Option<()> {
+        let severity = |name: &str| Severity::ALL.iter().find(|s| s.name() == name).copied();
+        let mut lines = text.lines();
+        self.day = lines.next()?.parse().ok()?;
+        for line in lines.take(TOLD_MAX + Severity::ALL.len()) {
+            let (first, second) = line.split_once(' ')?;
+            match severity(first) {
+                Some(of) => self.spent.insert(of, second.parse().ok()?).map(|_| ()),
+                None => {
+                    let id = u64::from_str_radix(first, 16).ok()?;
+                    self.told.insert(id, severity(second)?).map(|_| ())
+                }
+            };
+        }
+        Some(())
+    }
+
     /// Whether people may be told of one more incident, which is spent then. Held back, it is asked for again with each version: it may have become
     /// more severe, or another day have begun.
     pub(super) fn has_room(&mut self, d: &Detection, now_ms: i64) -> bool {
@@ -42,6 +112,7 @@ impl Budget {
             self.day = day;
             self.spent.clear();
             self.held.clear();
+            self.told.clear();
         }
         let Some(&max) = self.per_day_max.get(&d.severity) else {
             return true;
@@ -49,6 +120,10 @@ impl Budget {
         let spent = self.spent.entry(d.severity).or_default();
         if *spent < max {
             *spent += 1;
+            self.changed = true;
+            if self.told.len() < TOLD_MAX {
+                self.told.insert(d.id, d.severity);
+            }
             return true;
         }
         let is_fresh = self.held.len() >= HELD_MAX || self.held.insert((d.severity, d.id));
@@ -69,6 +144,8 @@ impl Budget {
 const DAY_MS: i64 = 86_400_000;
 /// Incidents that are remembered as held back; beyond them versions are counted.
 const HELD_MAX: usize = 65_536;
+/// Incidents of a day that are known over a restart; beyond them one that goes on is counted again.
+const TOLD_MAX: usize = 4_096;
 
 #[cfg(test)]
 mod tests {
@@ -113,5 +190,29 @@ mod tests {
         // tomorrow there is room again
         assert!(ask(4, medium, 6));
         assert_eq!(budget.held_back(), [("low", 1), ("medium", 1)]);
+    }
+
+    #[test]
+    fn what_is_spent_of_a_day_is_spent_after_a_restart() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("day_budget");
+        let open = || Budget::kept(&[(Level::Low, 2)].into(), file.clone());
+        let ask = |b: &mut Budget, id, day| {
+            let has_room = b.has_room(&detection(id, Severity::Low), day * DAY_MS);
+            b.keep();
+            has_room
+        };
+        let mut first = open();
+        assert!(ask(&mut first, 1, 5) && ask(&mut first, 0xfeed, 5) && !ask(&mut first, 3, 5));
+        let mut second = open();
+        let told: Vec<_> = second.told().collect();
+        assert_eq!(told, [(1, Severity::Low), (0xfeed, Severity::Low)]);
+        assert!(!ask(&mut second, 4, 5));
+        assert!(ask(&mut second, 4, 6) && open().told().count() == 1);
+        // what makes no sense is a day of which nothing is spent
+        for damaged in ["", "x", "6\nlow", "6\nlow x", "6\nzz low"] {
+            std::fs::write(&file, damaged).expect("written");
+            assert!(ask(&mut open(), 9, 6), "{damaged:?}");
+        }
     }
 }

@@ -6,19 +6,19 @@
 
 use super::day_budget::{Budget, DAILY_BUDGET};
 use super::desk::{Desk, Watch};
+use super::told::Told;
 use super::{StateDirectory, View};
 use crate::batch::{DetectionRow, Extra, Sealer};
 use crate::config::Config;
 use crate::detect::suppression::{self, Suppressions};
 use crate::enrich::Tables;
-use crate::model::{Addr, Detection, DetectionKind, Severity};
+use crate::model::{Addr, Detection, DetectionKind};
 use crate::notify::{Event, Notice, Notifier};
 use crate::receive::route::Moment;
 use crate::sink::clickhouse::Connection;
 use crate::sink::{Outbox, ndjson};
 use anyhow::{Result, anyhow};
 use crossbeam_channel::{Receiver, Sender, bounded};
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -48,8 +48,7 @@ pub struct Findings {
     notifier: Option<Arc<Notifier>>,
     untold: Untold,
     renewed: Renewed,
-    /// The worst that people were told of an incident.
-    told: BTreeMap<u64, Severity>,
+    told: Told,
 }
 
 impl Findings {
@@ -61,6 +60,10 @@ impl Findings {
         outbox: Outbox,
         notifier: Option<Arc<Notifier>>,
     ) -> Findings {
+        let mut told = Told::new(TOLD_MAX);
+        for (id, severity) in budget.told() {
+            told.tell(id, severity);
+        }
         let findings = Findings {
             suppressions,
             budget,
@@ -69,7 +72,7 @@ impl Findings {
             notifier,
             untold: Untold::default(),
             renewed: Renewed::default(),
-            told: BTreeMap::new(),
+            told,
         };
         findings.publish();
         findings
@@ -105,13 +108,14 @@ impl Findings {
         let (chains, steps): (Vec<_>, Vec<_>) = found.into_iter().partition(is_chain);
         for detection in chains.into_iter().chain(steps) {
             let chain = detection.evidence.part_of;
-            let is_told = chain.is_some_and(|c| self.told.contains_key(&c));
+            let is_told = chain.is_some_and(|c| self.told.has(c));
             let row = self.row(detection, is_told, now_ms);
             if row.hidden_by.is_empty() && !is_told {
                 notices.push(notice(&mut self.told, &row.detection));
             }
             detections.push(row);
         }
+        self.budget.keep();
         self.publish();
         let extra = Extra {
             detections,
@@ -130,7 +134,7 @@ impl Findings {
     /// A version as it is stored: with what keeps it from people, if anything does. A step of a chain that people were told of costs no budget.
     fn row(&mut self, detection: Detection, is_told: bool, now_ms: i64) -> DetectionRow {
         let mut hidden_by = self.suppressions.hidden_by(&detection, now_ms);
-        let is_known = is_told || self.told.contains_key(&detection.id);
+        let is_known = is_told || self.told.has(detection.id);
         if hidden_by.is_empty() && !is_known && !self.budget.has_room(&detection, now_ms) {
             hidden_by = DAILY_BUDGET.to_owned();
         }
@@ -182,7 +186,7 @@ impl Telling {
         view.reloader().tells(notifier.clone());
         let notifier = Some(notifier);
         let suppressions = Suppressions::new(&config.suppressions);
-        let budget = Budget::new(&config.notify.per_day_max);
+        let budget = Budget::kept(&config.notify.per_day_max, state.path().join(BUDGET_FILE));
         let findings = Findings::new(suppressions, budget, sealer, outbox, notifier.clone());
         let mut findings = findings.following(view.reloader().suppressions().clone());
         view.told(findings.untold(), notifier.clone());
@@ -233,22 +237,20 @@ fn notifier(config: &Config, state: &Path, tables: &Arc<Tables>) -> Result<Notif
 }
 
 /// What people are told of a version.
-fn notice(told: &mut BTreeMap<u64, Severity>, d: &Detection) -> Notice {
-    let event = match told.get(&d.id) {
+fn notice(told: &mut Told, d: &Detection) -> Notice {
+    let event = match told.tell(d.id, d.severity) {
         None => Event::New,
-        Some(before) if d.severity > *before => Event::Raised,
+        Some(before) if d.severity > before => Event::Raised,
         Some(_) => Event::Grown,
     };
-    if told.len() >= TOLD_MAX && event == Event::New {
-        told.pop_first();
-    }
-    told.insert(d.id, d.severity);
     Notice {
         event,
         incident: ndjson::detection(d),
     }
 }
 
+/// Below the state directory: what is spent of the budget of the day.
+const BUDGET_FILE: &str = "notify/day_budget";
 /// Hand-overs that may wait.
 const FOUND_MAX: usize = 64;
 /// Incidents that are remembered as told.

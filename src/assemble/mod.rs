@@ -29,6 +29,7 @@ mod reload;
 pub(crate) mod rules;
 mod state;
 mod steps;
+mod told;
 mod view;
 
 use alarms::Alarms;
