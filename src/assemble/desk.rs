@@ -10,7 +10,9 @@ use crate::control::{Asked, LifeTimes, NoAnswer, Step, words};
 use crate::model::Severity;
 use crate::notify::{self, Event, Level, Notice, Notifier};
 use crate::sink::clickhouse::Connection;
-use crate::sink::schema::incidents::{BUDGET, CHANGE, HISTORY, LIST, ONE, STATES, TIMES, incident};
+use crate::sink::schema::incidents::{
+    BUDGET, CHANGE, HISTORY, LIST, ONE, STATES, TIMES, digits, incident,
+};
 use anyhow::Result;
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
 use serde_json::{Map, Value};
@@ -101,8 +103,8 @@ impl Desk {
     /// As [`crate::control::Source::incident_history`].
     pub fn history(&self, id: &str) -> Result<Value, NoAnswer> {
         let reader = self.reader()?;
-        self.find(&reader, id)?;
-        let rows = reader.rows_with(HISTORY, &[("id", Bound::Text(id.into()))]);
+        let id = whole(&self.find(&reader, id)?);
+        let rows = reader.rows_with(HISTORY, &[("id", Bound::Text(id))]);
         Ok(rows.map_err(away)?.into_iter().map(Value::Object).collect())
     }
 
@@ -115,18 +117,22 @@ impl Desk {
             )));
         }
         let reader = self.reader()?;
-        self.find(&reader, id)?;
-        write(&reader, id, (&step.state, &step.who, &step.why), "api").map_err(away)?;
+        let id = whole(&self.find(&reader, id)?);
+        write(&reader, &id, (&step.state, &step.who, &step.why), "api").map_err(away)?;
         Ok(Value::Null)
     }
 
+    /// The one incident whose id begins so.
     fn find(&self, reader: &Reader, id: &str) -> Result<Value, NoAnswer> {
-        if id.len() != 16 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return Err(NoAnswer::Unknown);
+        let id = digits(id).ok_or(NoAnswer::Unknown)?;
+        let rows = reader.rows_with(ONE, &[("id", Bound::Text(id.clone()))]);
+        match &rows.map_err(away)?[..] {
+            [row] => Ok(incident(row)),
+            [] => Err(NoAnswer::Unknown),
+            _ => Err(NoAnswer::Wrong(format!(
+                "more than one incident begins with {id}: give more of its digits"
+            ))),
         }
-        let rows = reader.rows_with(ONE, &[("id", Bound::Text(id.to_ascii_lowercase()))]);
-        let rows = rows.map_err(away)?;
-        rows.first().map(incident).ok_or(NoAnswer::Unknown)
     }
 
     fn reader(&self) -> Result<Reader, NoAnswer> {
@@ -262,6 +268,11 @@ fn escalate(
         }
     }
     Ok(())
+}
+
+/// The id of an incident, all digits.
+fn whole(incident: &Value) -> String {
+    incident["id"].as_str().unwrap_or_default().to_owned()
 }
 
 fn write(

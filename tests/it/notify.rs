@@ -368,6 +368,10 @@ fn incidents_over_http_and_escalation() {
         "86 fewer ports without an answer"
     );
     assert_eq!(page("/detections/0000000000000bad").0, 404);
+    // as much of an id as one incident alone begins with, as on the command line
+    assert_eq!(page("/detections/FEED").1["id"], "feed000000000001");
+    assert_eq!(page("/detections/feed/history").0, 200);
+    assert_eq!(page("/detections/nothing").0, 404);
     let address = format!("http://{}", collector.http);
     let step = |id: &str, body: &str, more: &[&str]| -> String {
         let mut curl = Command::new("curl");
@@ -400,7 +404,7 @@ fn incidents_over_http_and_escalation() {
         ),
         "403"
     );
-    assert_eq!(step("feed000000000001", closing, &[]), "204");
+    assert_eq!(step("feed", closing, &[]), "204");
     assert_eq!(page("/detections").1.as_array().map(Vec::len), Some(1));
     let history = page("/detections/feed000000000001/history").1;
     let last = history.as_array().and_then(|h| h.last()).expect("steps");

@@ -578,9 +578,5 @@ fn network(text: &str) -> Result<String, String> {
 
 /// Digits of an id.
 fn id(text: &str) -> Result<String, String> {
-    let is_id = (1..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
-    match is_id {
-        true => Ok(text.to_ascii_lowercase()),
-        false => Err("an id has up to 16 digits 0 to 9 and a to f".into()),
-    }
+    incidents::digits(text).ok_or_else(|| "an id has up to 16 digits 0 to 9 and a to f".into())
 }

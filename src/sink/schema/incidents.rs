@@ -103,6 +103,12 @@ pub const TIMES: &str = "SELECT toString(t.severity) AS severity, sum(t.incident
     if(sum(t.ended) = 0, NULL, sumIf(t.mttr_s * t.ended, t.ended > 0) / sum(t.ended)) AS mttr_s
 FROM detection_times AS t WHERE t.day >= toDate(now() - toIntervalSecond({last:UInt64})) GROUP BY t.severity ORDER BY t.severity DESC";
 
+/// The first digits of an id, or all of them, as [`ONE`] compares them: up to 16 digits 0 to 9 and a to f.
+pub fn digits(text: &str) -> Option<String> {
+    let is_id = (1..=16).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_hexdigit());
+    is_id.then(|| text.to_ascii_lowercase())
+}
+
 /// A row of [`LIST`] or [`ONE`] in the form of a line of `detections.ndjson`, with its life behind it.
 pub fn incident(row: &Map<String, Value>) -> Value {
     let mut o = Map::new();
