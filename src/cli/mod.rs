@@ -74,7 +74,8 @@ enum Command {
     Store(Box<store::StoreArguments>),
 }
 
-/// Parses the arguments, runs the subcommand and maps its end to an exit code: 0 done, 1 failed, 2 wrong usage.
+/// Parses the arguments, runs the subcommand and maps its end to an exit code: 0 done, 1 failed, 2 wrong usage, 3 done
+/// but for a part of what was asked.
 pub fn main() -> ExitCode {
     match Arguments::parse_from(signatures::apart(std::env::args_os())).command {
         Command::Run(arguments) => done(run::run(&arguments)),
@@ -102,9 +103,12 @@ fn done(result: Result<()>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("flowhouse: {}", with_causes(&error));
-            match error.chain().any(|cause| cause.is::<Usage>()) {
-                true => ExitCode::from(2),
-                false => ExitCode::FAILURE,
+            let is_usage = error.chain().any(|cause| cause.is::<Usage>());
+            let is_partly = error.chain().any(|cause| cause.is::<Partly>());
+            match (is_usage, is_partly) {
+                (true, _) => ExitCode::from(2),
+                (_, true) => ExitCode::from(3),
+                _ => ExitCode::FAILURE,
             }
         }
     }
@@ -121,6 +125,18 @@ impl std::fmt::Display for Usage {
 }
 
 impl std::error::Error for Usage {}
+
+/// What was asked for is done, but for a part of it: exit 3.
+#[derive(Debug)]
+struct Partly(String);
+
+impl std::fmt::Display for Partly {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Partly {}
 
 /// Prints a text and the end of its line. A reader that has enough (`| head`) is no fault.
 fn say(text: impl std::fmt::Display) -> Result<()> {

@@ -343,7 +343,7 @@ fn the_past_is_searched_for_indicators() {
         .clone();
     let list = dir.path().join("iocs.txt");
     let text = format!(
-        "# ours\n192.0.2.1, c2\n192.0.2.9\nevil.example\nt13d1516h2_8daaf6152771_e5627efa2ab1\n{id}\n10.1.0.0/16\n2001:db8::/64\n"
+        "# ours\nnonsense\n192.0.2.1, c2\n192.0.2.9\nevil.example\nt13d1516h2_8daaf6152771_e5627efa2ab1\n{id}\n10.1.0.0/16\n2001:db8::/64\n"
     );
     std::fs::write(&list, text).expect("written");
     let mut hunt = Command::new(exe());
@@ -351,7 +351,15 @@ fn the_past_is_searched_for_indicators() {
         .arg(&list)
         .arg("-c")
         .arg(&config);
-    let found: Value = serde_json::from_str(&run(&mut hunt)).expect("JSON");
+    // a line that is no indicator is said, and keeps nobody from the others
+    let out = hunt.output().expect("it runs");
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(3), "{said}");
+    assert!(
+        said.contains("iocs.txt:2: \"nonsense\" is no address"),
+        "{said}"
+    );
+    let found: Value = serde_json::from_slice(&out.stdout).expect("JSON");
     let of = |indicator: &str| -> (u64, u64, Vec<String>) {
         let all = found.as_array().expect("a list");
         let hit = all

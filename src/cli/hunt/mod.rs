@@ -4,7 +4,7 @@ mod lookup;
 mod rules;
 
 use super::connection::ConnectionArguments;
-use super::text;
+use super::{Partly, text};
 use crate::assemble::query::{Bound, Reader, address, number, text as field};
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -65,6 +65,9 @@ const EXAMPLES: &str = "Examples:
 
 /// Most indicators of one hunt.
 const INDICATORS_MAX: usize = 100_000;
+/// Lines that are said to be wrong, and characters of each that are shown.
+const FAULTS_MAX: usize = 100;
+const SHOWN_MAX: usize = 100;
 /// Most of them networks: each flow is compared with all of these.
 const NETWORKS_MAX: usize = 1_000;
 
@@ -75,19 +78,34 @@ struct Indicators(BTreeMap<&'static str, Vec<String>>);
 /// Runs the subcommand.
 ///
 /// # Errors
-/// When a file cannot be read or has a line that is no indicator, and when the store cannot be asked.
+/// When a file cannot be read or has no indicator, and when the store cannot be asked. At the end, when lines were no indicators.
 pub fn run(arguments: &HuntArguments) -> Result<()> {
     if !arguments.rules.is_empty() {
         return rules::run(arguments);
     }
     let mut indicators = Indicators::default();
+    let mut left_out = 0;
     for file in &arguments.files {
         let name = file.display().to_string();
-        let all = std::fs::read_to_string(file).with_context(|| name.clone())?;
-        indicators
-            .read(&all)
-            .map_err(|fault| anyhow::anyhow!("{name}:{fault}"))?;
+        // a text in another encoding has lines that can be read
+        let all = std::fs::read(file).with_context(|| name.clone())?;
+        for fault in indicators.read(&String::from_utf8_lossy(&all)) {
+            left_out += 1;
+            if left_out <= FAULTS_MAX {
+                eprintln!("flowhouse: {name}:{fault}");
+            }
+        }
     }
+    ask(arguments, &indicators)?;
+    match left_out {
+        0 => Ok(()),
+        1 => Err(Partly("1 line is no indicator, and was left out".into()).into()),
+        n => Err(Partly(format!("{n} lines are no indicators, and were left out")).into()),
+    }
+}
+
+/// Looks for indicators, or says how.
+fn ask(arguments: &HuntArguments, indicators: &Indicators) -> Result<()> {
     let values = indicators.values(arguments.last)?;
     if arguments.sql {
         let shown = values
@@ -155,8 +173,9 @@ fn hit(row: &Map<String, Value>) -> Value {
 }
 
 impl Indicators {
-    /// Takes the lines of a text.
-    fn read(&mut self, all: &str) -> Result<(), String> {
+    /// Takes the lines of a text; what is wrong with those that are no indicators, each with its number.
+    fn read(&mut self, all: &str) -> Vec<String> {
+        let mut faults = vec![];
         // editors of some systems put a mark before the text
         let all = all.trim_start_matches('\u{feff}');
         for (number, line) in all.lines().enumerate() {
@@ -170,17 +189,19 @@ impl Indicators {
                 continue;
             }
             let Some((kind, value)) = indicator(&refanged(line)) else {
-                return Err(format!(
-                    "{}: {line:?} is no address, network, domain, JA4 or Community ID",
+                let shown: String = line.chars().take(SHOWN_MAX).collect();
+                faults.push(format!(
+                    "{}: {shown:?} is no address, network, domain, JA4 or Community ID",
                     number + 1
                 ));
+                continue;
             };
             let list = self.0.entry(kind).or_default();
             if !list.contains(&value) || list.len() > DISTINCT_MAX {
                 list.push(value);
             }
         }
-        Ok(())
+        faults
     }
 
     fn values(&self, last: u64) -> Result<Vec<(&'static str, Bound)>> {
@@ -368,21 +389,21 @@ mod tests {
     #[test]
     fn files_have_comments_and_faults_have_lines() {
         let mut i = Indicators::default();
-        i.read("# list\n192.0.2.1, seen in May\n\nevil.example # c2\n192.0.2.1\n")
-            .expect("read");
+        let faults = i.read("# list\n192.0.2.1, seen in May\n\nevil.example # c2\n192.0.2.1\n");
+        assert!(faults.is_empty());
         assert_eq!(i.0["address"], ["192.0.2.1"]);
-        i.read("\u{feff}198.51.100[.]7\r\nhxxps://user@Evil[.]two.example:8443/a?b\nhttp://[2001:db8::1]:80/x\nc2(dot)example\n")
-            .expect("read");
+        let faults = i.read("\u{feff}198.51.100[.]7\r\nhxxps://user@Evil[.]two.example:8443/a?b\nhttp://[2001:db8::1]:80/x\nc2(dot)example\n");
+        assert!(faults.is_empty());
         assert_eq!(i.0["address"], ["192.0.2.1", "198.51.100.7", "2001:db8::1"]);
         assert_eq!(
             i.0["domain"],
             ["evil.example", "evil.two.example", "c2.example"]
         );
-        assert!(
-            i.read("a.example\nnonsense\n")
-                .expect_err("a fault")
-                .starts_with("2: \"nonsense\"")
-        );
+        // what is wrong is said, and what comes behind it is read
+        let faults = i.read("a.example\nnonsense\nb.example\n10.0.0.0/33\n");
+        assert_eq!(faults.len(), 2);
+        assert!(faults[0].starts_with("2: \"nonsense\"") && faults[1].starts_with("4: "));
+        assert!(i.0["domain"].iter().any(|d| d == "b.example"));
         assert!(Indicators::default().values(1).is_err());
     }
 }
