@@ -10,6 +10,7 @@ mod text;
 pub use app::{
     App, Dns, DnsAnswer, DnsMessage, Email, File, Http, Http2, Ike, Rfb, Smb, Smtp, SshSide, Tls,
 };
+pub(super) use text::seconds;
 
 use super::community_id::community_id;
 use super::signature::{Action, End, Rule};

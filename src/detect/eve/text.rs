@@ -100,7 +100,7 @@ fn stamp(seconds: i64, micros: i64) -> String {
 }
 
 /// A time in whole seconds without a zone: `2026-01-02T03:04:05`.
-pub(super) fn seconds(time_s: i64) -> String {
+pub(in crate::detect) fn seconds(time_s: i64) -> String {
     // certificates say times that nanoseconds do not reach
     let time_s = time_s.clamp(YEAR_0, YEAR_9999);
     let mut text = stamp(time_s, 0);

@@ -16,6 +16,7 @@ use super::keyed::Keyed;
 use super::namer::number_of;
 use super::sighting::{Ends, FlowSeen};
 use super::{Ctx, evidence, figure};
+use crate::detect::eve::seconds;
 use crate::detect::incident::{Finding, Growth, Handle};
 use crate::model::{Addr, DetectionKind, Entity, EntityRole};
 use firewall::{Firewall, rule_words};
@@ -387,8 +388,8 @@ impl Breaks {
         let words = used.map(|(b, u)| {
             let (from, to) = (matrix.name(b.from), matrix.name(b.to));
             let service = service(b.proto, b.port);
-            let (flows, since) = (u.flows, u.first_ms);
-            format!("{from} to {to} {service}: {flows} flows since {since} ms")
+            let (flows, since) = (u.flows, seconds(u.first_ms.div_euclid(1_000)));
+            format!("{from} to {to} {service}: {flows} flows since {since} UTC")
         });
         let mut words: Vec<String> = words.collect();
         if self.others > 0 {
