@@ -323,6 +323,8 @@ pub struct Evidence {
     pub matches: Vec<EvidenceMatch>,
     /// Of a chain the incidents that are its steps, in order of time.
     pub steps: Vec<Step>,
+    /// Ids of steps of a chain that gave way to later ones, and belong to it all the same.
+    pub steps_gone: Vec<u64>,
     /// Of a step the chain that it belongs to.
     pub part_of: Option<u64>,
 }

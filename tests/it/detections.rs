@@ -58,6 +58,7 @@ pub fn scan(id: u64, version: u32, now_ms: i64, ago_s: i64) -> Detection {
             counterfactual: "86 fewer ports without an answer".into(),
             blind: vec![],
             steps: vec![],
+            steps_gone: vec![],
             part_of: None,
         },
         attack: vec!["T1046".into()],

@@ -442,7 +442,9 @@ fn a_chain_is_one_incident_for_people() {
         kind: DetectionKind::PortScan,
         first_ms: now - 1_000 * (200 - id as i64),
     };
-    chain.evidence.steps = (1..=4).map(of).collect();
+    chain.evidence.steps = (2..=4).map(of).collect();
+    // one gave way to later ones, and is part of it all the same
+    chain.evidence.steps_gone = vec![1];
     // further ones, with the chain and after it; of medium severity no more may be told
     let found = vec![step(2, 2, Some(9)), step(3, 1, Some(9)), chain];
     findings.take(found, (now + 1) * 1_000_000);

@@ -199,8 +199,9 @@ impl Crew {
         found.sort_by_key(|d| (d.first_ms, d.id));
         // steps that were over when the chain was found do not say so themselves
         let steps = found.iter().flat_map(|d| {
-            let steps = d.evidence.steps.iter();
-            steps.map(|s| (s.id, d.id))
+            let steps = d.evidence.steps.iter().map(|s| s.id);
+            let all = steps.chain(d.evidence.steps_gone.iter().copied());
+            all.map(|id| (id, d.id))
         });
         let chains: BTreeMap<u64, u64> = steps.collect();
         for d in &mut found {

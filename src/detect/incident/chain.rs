@@ -21,6 +21,8 @@ pub(super) struct Link {
 pub(super) struct Way {
     /// In order of time.
     links: Vec<Link>,
+    /// Ids of steps that gave way, the one that did so first first: they are part of it all the same.
+    gone: Vec<u64>,
     /// When the last step was taken.
     last_ms: i64,
     /// When the chain that is told of it began: its id goes by that, whatever earlier steps are found later.
@@ -38,6 +40,7 @@ impl Way {
         self.links.retain(|l| {
             l.id != link.id && (is_told || now_ms.saturating_sub(l.first_ms) < LINK_MS)
         });
+        self.gone.retain(|id| *id != link.id);
         self.links.push(link);
         self.links.sort_by_key(|l| (l.first_ms, l.id));
         let is_full = self.links.len() > LINKS_MAX;
@@ -53,7 +56,11 @@ impl Way {
         let most = self.links.iter().map(|l| stage(l.kind));
         let most = most.max_by_key(|s| (of(*s), std::cmp::Reverse(*s)));
         if let Some(at) = self.links.iter().position(|l| Some(stage(l.kind)) == most) {
-            self.links.remove(at);
+            let gone = self.links.remove(at);
+            if self.gone.len() >= GONE_MAX {
+                self.gone.remove(0);
+            }
+            self.gone.push(gone.id);
         }
     }
 
@@ -145,6 +152,7 @@ impl Incidents {
             first_ms: l.first_ms,
         };
         incident.told.evidence.steps = links.iter().map(of).collect();
+        incident.told.evidence.steps_gone = way.gone.clone();
         incident.told.attack = attack.into_iter().map(Into::into).collect();
         incident.told.count = links.len() as u64;
         incident.told.title = title;
@@ -186,6 +194,7 @@ impl Incidents {
         for (source, way) in &self.ways {
             (*source, way.last_ms, way.began_ms).put(out);
             way.links.iter().map(of).collect::<Vec<_>>().put(out);
+            way.gone.put(out);
         }
     }
 
@@ -193,6 +202,8 @@ impl Incidents {
         for _ in 0..u64::get(from)? {
             let (source, last_ms, began_ms) = Kept::get(from)?;
             let links: Vec<(String, u64, i64)> = Kept::get(from)?;
+            let mut gone: Vec<u64> = Kept::get(from)?;
+            gone.truncate(GONE_MAX);
             if self.ways.len() >= LINKED_MAX {
                 self.lost.1 += 1;
                 continue;
@@ -204,6 +215,7 @@ impl Incidents {
             };
             let way = Way {
                 links: links.filter_map(link).collect(),
+                gone,
                 last_ms,
                 began_ms,
             };
@@ -226,6 +238,8 @@ fn figure(name: &'static str, observed: f64, threshold: f64) -> Figure {
 const CHAIN_STAGES: usize = 3;
 /// Steps of a source, for how long, and of how many sources.
 const LINKS_MAX: usize = 64;
+/// Steps that gave way and are still known as part of it.
+const GONE_MAX: usize = 448;
 const LINK_MS: i64 = 7 * 86_400_000;
 const LINKED_MAX: usize = 4_096;
 
@@ -300,7 +314,20 @@ mod tests {
         );
         take(&mut all, DetectionKind::Beacon, 67 * HOUR_MS, 67 * HOUR_MS);
         let chain = chains(&mut all).pop().expect("a chain");
-        assert_eq!(chain.evidence.steps.len(), LINKS_MAX);
+        let steps: Vec<u64> = chain.evidence.steps.iter().map(|s| s.id).collect();
+        assert_eq!(steps.len(), LINKS_MAX);
+        // those that gave way are part of it, over a restart as well
+        let gone = &chain.evidence.steps_gone;
+        assert_eq!(gone.len(), 102 - LINKS_MAX);
+        assert!(gone.iter().all(|id| !steps.contains(id)));
+        let mut saved = vec![];
+        all.put(&mut saved);
+        let mut after = Incidents::new(GAP_S, 4_096, 10_000, &[]);
+        after.get(&mut saved.as_slice()).expect("state");
+        let now_ms = 68 * HOUR_MS;
+        take(&mut after, DetectionKind::Heartbleed, now_ms, now_ms);
+        let again = chains(&mut after).pop().expect("the chain");
+        assert!(again.evidence.steps_gone.starts_with(gone));
     }
 
     #[test]

@@ -63,6 +63,13 @@ pub fn evidence(e: &Evidence) -> Value {
     if !e.steps.is_empty() {
         told["steps"] = e.steps.iter().map(step).collect();
     }
+    if !e.steps_gone.is_empty() {
+        let ids = e
+            .steps_gone
+            .iter()
+            .map(|id| Value::from(format!("{id:016x}")));
+        told["steps_gone"] = ids.collect();
+    }
     told
 }
 

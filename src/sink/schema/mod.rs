@@ -59,6 +59,7 @@ migrations! {
     18, "0018_codec.sql";
     19, "0019_flow_detections.sql";
     20, "0020_chains.sql";
+    21, "0021_steps_gone.sql";
 }
 
 impl Migration {
