@@ -4,6 +4,7 @@
 //! different names below one registered domain times their bytes. A client of block lists asks for as many names, but short
 //! ones. Record types that nearly nobody asks for (NULL, private ones, KEY) and texts need fewer names.
 //! Slow ones are not looked for below the zones of clouds, whose names are long and many, and for which nobody else answers.
+//! Answers of those types that carry much, and something else each time, need hardly any name at all.
 //! A few names that are as full as they can be are one, too, and so are as many as within ten minutes over hours, for who has time.
 //! Generated names: one client asks for many domains that do not exist, and they look drawn by lot. Resolvers ask for their clients: who answers
 //! others, asks many servers, or hears of twenty times as much that exists, is not judged.
@@ -48,6 +49,10 @@ struct Asked {
     bytes: u64,
     odd: u32,
     answered_bytes: u64,
+    /// Answers that carry much, each of which says something else.
+    contents: Distinct<4>,
+    texts: u32,
+    text_bytes: u64,
     /// Names and their bytes since it was told.
     told: (u32, u64),
     slow: Slow,
@@ -159,8 +164,15 @@ impl Dns {
         }
         let key = (d.client, d.server, Domain(ctx.keyed.hash(&domain)));
         if d.is_answer {
-            if let Some(asked) = self.domains.find(ctx.keyed, &key) {
+            let asked = match d.carried >= TEXT_BYTES {
+                true => self.domains.entry(ctx.keyed, &key),
+                false => self.domains.find(ctx.keyed, &key),
+            };
+            if let Some(asked) = asked {
                 asked.answered_bytes += u64::from(d.bytes);
+                if d.carried >= TEXT_BYTES && !is_address(before) {
+                    asked.carries(ctx, d, &text);
+                }
             }
             return;
         }
@@ -192,7 +204,8 @@ impl Dns {
 }
 
 impl Asked {
-    fn add(&mut self, ctx: &mut Ctx<'_>, d: &DnsSeen, before: &[u8], domain: &str) {
+    /// Begins anew where ten minutes are over.
+    fn pass(&mut self, ctx: &Ctx<'_>, d: &DnsSeen) {
         if ctx.now_ms.saturating_sub(self.began_ms) > WINDOW_MS {
             *self = Asked {
                 began_ms: ctx.now_ms,
@@ -203,6 +216,48 @@ impl Asked {
                 ..Asked::default()
             };
         }
+    }
+
+    /// An answer that carries much: one name, or a few, that are asked for again and again, and say something else each time.
+    fn carries(&mut self, ctx: &mut Ctx<'_>, d: &DnsSeen, domain: &str) {
+        self.pass(ctx, d);
+        self.last_ms = ctx.now_ms;
+        if !self.contents.add(ctx.keyed.hash(&d.content)) && self.texts < TEXTS_FULL {
+            return;
+        }
+        self.texts = self.texts.saturating_add(1);
+        self.text_bytes += u64::from(d.carried);
+        if let Some(handle) = self.handle {
+            let growth = Growth {
+                last_ms: d.time_ms,
+                count: 1,
+                ..Growth::default()
+            };
+            if ctx.incidents.grow(handle, &growth) {
+                ctx.incidents.figure(handle, TEXTS, self.texts.into());
+                return;
+            }
+            self.handle = None;
+        }
+        let wanted = ctx.settings.dns.odd_names;
+        if self.texts < wanted || self.fresh.saturating_mul(4) > self.texts {
+            return;
+        }
+        let mut finding = self.finding(ctx, d, domain, ("dns.long_answers", wanted));
+        finding.count = self.texts.into();
+        finding.figures = vec![
+            figure(TEXTS, self.texts.into(), Some(wanted.into())),
+            figure("bytes that they carry", self.text_bytes as f64, None),
+            figure(NAMES, self.fresh.into(), None),
+        ];
+        finding.counterfactual = format!(
+            "fewer than {wanted} different answers of {TEXT_BYTES} bytes, or the domain in allow_domains"
+        );
+        self.handle = ctx.incidents.report(ctx.now_ms, finding);
+    }
+
+    fn add(&mut self, ctx: &mut Ctx<'_>, d: &DnsSeen, before: &[u8], domain: &str) {
+        self.pass(ctx, d);
         if !is_cloud(domain) {
             self.slow.add(ctx, d, before);
         }
@@ -213,9 +268,7 @@ impl Asked {
         }
         self.fresh = self.fresh.saturating_add(1);
         self.bytes += before.len() as u64;
-        // texts about addresses are those of block lists
-        let about_address = before.iter().all(|b| b.is_ascii_digit() || *b == b'.');
-        self.odd += u32::from(is_odd(d.kind) && !about_address);
+        self.odd += u32::from(is_odd(d.kind) && !is_address(before));
         if let Some(handle) = self.handle {
             let growth = Growth {
                 last_ms: d.time_ms,
@@ -430,8 +483,13 @@ fn is_below(name: &[u8], domain: &[u8]) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.ends_with(b"."))
 }
 
+/// Whether it is an address: texts about these are those of block lists.
+fn is_address(before: &[u8]) -> bool {
+    !before.is_empty() && before.iter().all(|b| b.is_ascii_digit() || *b == b'.')
+}
+
 /// Types that hardly anybody asks for but tunnels: NULL, KEY, private ones; TXT and MX carry much, and tunnels like them.
-fn is_odd(kind: u16) -> bool {
+pub(super) fn is_odd(kind: u16) -> bool {
     matches!(kind, 10 | 25 | 16 | 65_280..=65_535)
 }
 
@@ -458,6 +516,10 @@ fn is_drawn(label: &[u8]) -> bool {
 
 const NAMES: &str = "different names below the domain";
 const NAME_BYTES: &str = "bytes of a name before the domain";
+const TEXTS: &str = "different answers that carry much";
+/// Bytes of records that are much, and so many answers that they are told apart no more.
+const TEXT_BYTES: u16 = 100;
+const TEXTS_FULL: u32 = 500;
 const MISSING: &str = "domains that do not exist";
 /// Bytes of names into which as much is put as they hold.
 const FULL: f64 = 90.0;

@@ -239,7 +239,7 @@ fn is_odd(flags: u16) -> bool {
 }
 
 /// FNV-1a, 64 bits: the same everywhere, for content that is compared within a replay and a run.
-fn fnv(bytes: &[u8]) -> u64 {
+pub(super) fn fnv(bytes: &[u8]) -> u64 {
     let step = |h: u64, b: &u8| (h ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3);
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }

@@ -1,7 +1,8 @@
 //! Tunnels in echo messages.
 //!
 //! A reply has the data of its request (RFC 792, RFC 4443 section 4.2). Where replies say something else again and again, or data
-//! come in many lengths, the two ends talk in them (ptunnel, icmptunnel, Loki). A pattern that repeats says nothing, however long it is: what
+//! come in many lengths, the two ends talk in them (ptunnel, icmptunnel, Loki). Who only takes away sends requests that each carry something new, of
+//! whatever length, and needs no answer. A pattern that repeats says nothing, however long it is: what
 //! looks for the largest packet of a path sends it in many lengths.
 
 use super::arena::{Arena, Held};
@@ -31,6 +32,9 @@ struct Echoes {
     differ: u32,
     bytes: u64,
     large: u32,
+    /// Large requests, and how many of them say something that none before did.
+    loads: u32,
+    load_contents: Distinct<8>,
     lengths: Distinct<4>,
     contents: Distinct<8>,
     asked: [((u16, u16), u64); 16],
@@ -99,6 +103,10 @@ impl Echoes {
             self.large += u32::from(e.len > LARGE);
             self.lengths.add(ctx.keyed.hash(&e.len));
             self.contents.add(e.hash);
+            if !e.is_reply && e.len > LARGE {
+                self.loads = self.loads.saturating_add(1);
+                self.load_contents.add(ctx.keyed.hash(&e.hash));
+            }
         }
         let id = e.id_seq;
         let place = ctx.keyed.hash(&id) as usize % self.asked.len();
@@ -124,6 +132,7 @@ impl Echoes {
             if ctx.incidents.grow(handle, &growth) {
                 ctx.incidents.figure(handle, DIFFER, self.differ.into());
                 ctx.incidents.figure(handle, LENGTHS, lengths.into());
+                ctx.incidents.figure(handle, LOADS, self.loads.into());
                 return;
             }
             self.handle = None;
@@ -138,16 +147,18 @@ impl Echoes {
         let unasked = self.spoken_replies >= TALK_MIN
             && self.requests * 4 < self.replies
             && lengths >= LENGTHS_MIN;
-        if !differ && !talk && !unasked {
+        // whether somebody answers or says the same back, each request carries something new
+        let loads = self.loads >= TALK_MIN && self.load_contents.count() * 5 >= self.loads * 4;
+        if !differ && !talk && !unasked && !loads {
             return;
         }
         let server = if self.client == e.src { e.dst } else { e.src };
         let finding = Finding {
             kind: DetectionKind::IcmpTunnel,
-            detector: if differ {
-                "icmp.replies_differ"
-            } else {
-                "icmp.lengths"
+            detector: match () {
+                () if differ => "icmp.replies_differ",
+                () if talk || unasked => "icmp.lengths",
+                () => "icmp.loads",
             },
             entity: Entity::Pair(self.client, server),
             role: EntityRole::Source,
@@ -162,10 +173,11 @@ impl Echoes {
             figures: vec![
                 figure(DIFFER, self.differ.into(), Some(DIFFER_MIN.into())),
                 figure(LENGTHS, lengths.into(), Some(LENGTHS_MIN.into())),
+                figure(LOADS, self.loads.into(), Some(TALK_MIN.into())),
                 figure("bytes in echo messages", self.bytes as f64, None),
             ],
             facts: vec![],
-            counterfactual: "replies with the data of their requests, of one length".to_owned(),
+            counterfactual: "replies with the data of their requests, of one length, and requests with a pattern of ping".to_owned(),
             blind: vec![],
         };
         self.handle = ctx.incidents.report(ctx.now_ms, finding);
@@ -174,6 +186,7 @@ impl Echoes {
 
 const DIFFER: &str = "replies that differ from their request";
 const LENGTHS: &str = "different lengths";
+const LOADS: &str = "large requests that are no pattern";
 const DIFFER_MIN: u32 = 5;
 const TALK_MIN: u32 = 20;
 const LENGTHS_MIN: u32 = 8;

@@ -2,6 +2,8 @@
 //!
 //! Each is told by a few fixed bytes at a fixed place, so that ordinary payload costs little more than a look at its ports.
 
+use super::dns::is_odd;
+use super::feed::fnv;
 use super::sighting::{CallSeen, DeniedSeen, DnsSeen, PairSeen, Seen};
 use crate::model::{PacketView, TcpHeader};
 
@@ -257,16 +259,56 @@ fn dns(p: &PacketView<'_>, b: &[u8], len: u32) -> Option<DnsSeen> {
         true => (p.dst, p.src),
         false => (p.src, p.dst),
     };
+    let kind = u16::from_be_bytes([kind[0], kind[1]]);
+    let (carried, content) = match is_answer && is_odd(kind) {
+        true => records(b, at + 5, u16::from_be_bytes([header[6], header[7]])),
+        false => (0, 0),
+    };
     Some(DnsSeen {
         client,
         server,
         time_ms: ms(p),
         is_answer,
         rcode: header[3] & 15,
-        kind: u16::from_be_bytes([kind[0], kind[1]]),
+        kind,
+        carried,
+        content,
         bytes: len.min(65_535) as u16,
         name: name.into(),
     })
+}
+
+/// Bytes and a hash of what records carry of types that tunnels like (RFC 1035 section 4.1.3). Their order does not count, nor how long they hold.
+fn records(b: &[u8], mut at: usize, n: u16) -> (u16, u64) {
+    let (mut carried, mut content) = (0u16, 0u64);
+    for _ in 0..n.min(RECORDS_MAX) {
+        // a name ends with a pointer, or with nothing
+        while let Some(&label) = b.get(at) {
+            at += match label {
+                0 => 1,
+                1..64 => usize::from(label) + 1,
+                _ => 2,
+            };
+            if label == 0 || label >= 64 {
+                break;
+            }
+        }
+        let Some(head) = b.get(at..).and_then(|r| r.first_chunk::<10>()) else {
+            break;
+        };
+        let kind = u16::from_be_bytes([head[0], head[1]]);
+        let length = u16::from_be_bytes([head[8], head[9]]);
+        at += 10;
+        let Some(data) = b.get(at..at + usize::from(length)) else {
+            break;
+        };
+        at += data.len();
+        if is_odd(kind) {
+            carried = carried.saturating_add(length);
+            content = content.wrapping_add(fnv(data));
+        }
+    }
+    (carried, content)
 }
 
 fn ms(p: &PacketView<'_>) -> i64 {
@@ -275,6 +317,8 @@ fn ms(p: &PacketView<'_>) -> i64 {
 
 /// How many bytes of a message may come in later segments.
 const MORE_MAX: u32 = 4_096;
+/// Records of an answer that are looked at.
+const RECORDS_MAX: u16 = 16;
 /// How far into a segment words are looked for.
 const SEARCHED: usize = 512;
 /// Clients of it are refused once before they send a password at all.

@@ -230,7 +230,7 @@ pub struct Burst {
 }
 
 /// A message of DNS.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct DnsSeen {
     /// Who asks.
     pub client: Addr,
@@ -246,6 +246,10 @@ pub struct DnsSeen {
     pub kind: u16,
     /// Bytes of the message.
     pub bytes: u16,
+    /// Bytes that the records of an answer carry, of types that tunnels like.
+    pub carried: u16,
+    /// A hash of these, whatever their order and however long they hold; equal where they are equal.
+    pub content: u64,
     /// The name, lower case, with dots, at most 255 bytes.
     pub name: Box<[u8]>,
 }

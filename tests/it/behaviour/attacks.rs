@@ -302,6 +302,7 @@ impl Scene {
             kind,
             bytes: name.len() as u16 + 18,
             name: name.as_bytes().into(),
+            ..DnsSeen::default()
         };
         self.seen.push((time_ms, Seen::Dns(dns)));
     }

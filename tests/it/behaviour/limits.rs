@@ -394,6 +394,7 @@ fn answers_that_nobody_asked_for_make_no_resolver() {
                 kind: 1,
                 bytes: 60,
                 name: b"www.example.org".as_slice().into(),
+                ..DnsSeen::default()
             };
             s.seen.push((at_ms, Seen::Dns(forged)));
             let name = format!("{:012x}.net", s.dice.next() >> 16);
@@ -440,4 +441,51 @@ fn a_poller_whose_questions_are_not_seen_is_no_victim() {
     };
     assert!(of(2).is_empty());
     assert_eq!(kinds(&of(40)), ["udp_amplification_flood"]);
+}
+
+#[test]
+fn one_name_whose_answers_each_carry_much_is_a_tunnel() {
+    let of = |n: i64, content: fn(u64) -> u64| {
+        found(move |s| {
+            for i in 0..n {
+                s.dns(BEGIN_MS + 5_000 * i, INSIDE, "c.example.org", 16, None);
+                s.dns(
+                    BEGIN_MS + 5_000 * i + 20,
+                    INSIDE,
+                    "c.example.org",
+                    16,
+                    Some(0),
+                );
+                if let Some((_, Seen::Dns(d))) = s.seen.last_mut() {
+                    (d.carried, d.content) = (240, content(i as u64));
+                }
+            }
+        })
+    };
+    let tunnel = of(60, |n| n);
+    assert_eq!(kinds(&tunnel), ["dns_tunnel"]);
+    assert_eq!(tunnel[0].detector, "dns.long_answers");
+    // a record that somebody does not remember, and one of three that change places
+    assert!(of(120, |_| 1).is_empty() && of(120, |n| n % 3).is_empty());
+}
+
+#[test]
+fn requests_that_carry_something_new_each_time_need_no_answer() {
+    let of = |len: u16, is_new: bool, answered: bool| {
+        found(move |s| {
+            for n in 0..60 {
+                let what = (n as u16, len, if is_new { 1_000 + n as u64 } else { 1 });
+                s.echo(BEGIN_MS + 500 * n, (INSIDE, OUTSIDE), false, what);
+                if answered {
+                    s.echo(BEGIN_MS + 500 * n + 20, (OUTSIDE, INSIDE), true, what);
+                }
+            }
+        })
+    };
+    for answered in [true, false] {
+        assert_eq!(kinds(&of(1_400, true, answered)), ["icmp_tunnel"]);
+        // the same again, and what no more than a time fills
+        assert!(of(1_400, false, answered).is_empty());
+        assert!(of(56, true, answered).is_empty());
+    }
 }
