@@ -104,7 +104,7 @@ impl Hashes {
         if has_no_direction(f) {
             // the ports of echo messages say which way they go
             let (src_port, dst_port) = match f.proto {
-                UDP => (f.src_port, f.dst_port),
+                UDP | SCTP => (f.src_port, f.dst_port),
                 _ => (0, 0),
             };
             hashes.there = keyed.hash(&(f.src, src_port, f.dst, dst_port));
@@ -567,6 +567,7 @@ const FAR: usize = 16;
 const NEAR: usize = 8;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
+const SCTP: u8 = 132;
 const PLACES_MIN: usize = 4_096;
 const PLACES_MAX: usize = 1 << 22;
 const SERIES_MAX: usize = 1 << 20;

@@ -443,6 +443,62 @@ fn a_poller_whose_questions_are_not_seen_is_no_victim() {
     assert_eq!(kinds(&of(40)), ["udp_amplification_flood"]);
 }
 
+/// A scan that many share is one incident that names them; who begins later, elsewhere or on another port is another.
+#[test]
+fn a_scan_that_many_sources_share_is_one_incident() {
+    let source = |n: i64| ip(198, 51, 100, 1 + n as u8);
+    // each tries some of the ports of a host, or some of the hosts of a network
+    for vertical in [true, false] {
+        let shared = found(|s| {
+            for n in 0..800 {
+                let (src, each) = (source(n % 20), n / 20);
+                let (dst, port) = match vertical {
+                    true => (SERVER, 1 + n as u16),
+                    false => (ip(10, 0, 16 + (n % 20) as u8, 1 + each as u8), 445),
+                };
+                s.syn(BEGIN_MS + 100 * n, src, dst, port);
+            }
+        });
+        let kind = if vertical {
+            "port_scan"
+        } else {
+            "host_sweep_tcp"
+        };
+        assert_eq!(kinds(&shared), [kind]);
+        // more than are named are counted about
+        let counted = |n: u32| shared[0].title.contains(&format!("and {n} others"));
+        assert!((17..=21).any(counted), "{}", shared[0].title);
+        assert!(shared[0].peers.contains(&source(19)) || shared[0].peers.contains(&source(7)));
+        assert!(
+            (790..=800).contains(&shared[0].count),
+            "{}",
+            shared[0].count
+        );
+    }
+    let apart = |later_ms: i64, other: Addr, port: u16| {
+        found(move |s| {
+            for n in 0..100 {
+                s.syn(BEGIN_MS + 100 * n, source(1), ip(10, 0, 3, n as u8), 445);
+                s.syn(BEGIN_MS + 100 * n, source(2), SERVER, 1 + n as u16);
+                let Addr(mut of) = other;
+                of[15] = n as u8;
+                s.syn(BEGIN_MS + later_ms + 100 * n, source(3), Addr(of), port);
+                s.syn(
+                    BEGIN_MS + later_ms + 100 * n,
+                    source(4),
+                    other,
+                    1 + n as u16,
+                );
+            }
+        })
+        .len()
+    };
+    assert_eq!(apart(0, ip(10, 7, 3, 9), 445), 4);
+    assert_eq!(apart(0, ip(10, 0, 3, 9), 3389), 4);
+    assert_eq!(apart(900_000, SERVER, 445), 4);
+    assert_eq!(apart(1_000, SERVER, 445), 2);
+}
+
 #[test]
 fn one_name_whose_answers_each_carry_much_is_a_tunnel() {
     let of = |n: i64, content: fn(u64) -> u64| {

@@ -10,6 +10,7 @@ mod rules;
 mod scenarios;
 mod stored;
 mod weeks;
+mod wire;
 
 use crate::harness::{corpus, directory, exe, run};
 use attacks::Scene;

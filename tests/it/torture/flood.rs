@@ -11,13 +11,13 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// A capture that is written frame by frame.
-pub(super) struct Tape {
+pub struct Tape {
     out: BufWriter<File>,
-    pub(super) micros: u64,
+    pub micros: u64,
 }
 
 impl Tape {
-    pub(super) fn new(path: &Path) -> Self {
+    pub fn new(path: &Path) -> Self {
         let mut out = BufWriter::with_capacity(1 << 20, File::create(path).expect("a file"));
         for word in [0xa1b2_c3d4u32, 0x0004_0002, 0, 0, 65_535, 1] {
             out.write_all(&word.to_le_bytes()).expect("room");
@@ -27,7 +27,7 @@ impl Tape {
     }
 
     /// A packet of IPv4 between (address, port) pairs.
-    fn packet(&mut self, from: (u32, u16), to: (u32, u16), proto: u8, l4: &[u8]) {
+    pub fn packet(&mut self, from: (u32, u16), to: (u32, u16), proto: u8, l4: &[u8]) {
         let mut frame = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0];
         frame.extend((24 + l4.len() as u16).to_be_bytes());
         frame.extend([0, 0, 0x40, 0, 64, proto, 0, 0]);
@@ -44,7 +44,7 @@ impl Tape {
         self.out.write_all(&frame).expect("room");
     }
 
-    pub(super) fn tcp(
+    pub fn tcp(
         &mut self,
         from: (u32, u16),
         to: (u32, u16),
@@ -60,13 +60,13 @@ impl Tape {
         self.packet(from, to, 6, &l4);
     }
 
-    pub(super) fn open(&mut self, from: (u32, u16), to: (u32, u16)) {
+    pub fn open(&mut self, from: (u32, u16), to: (u32, u16)) {
         self.tcp(from, to, (99, 0), 2, b"");
         self.tcp(to, from, (499, 100), 0x12, b"");
         self.tcp(from, to, (100, 500), 0x10, b"");
     }
 
-    pub(super) fn end(mut self) {
+    pub fn end(mut self) {
         self.out.flush().expect("room");
     }
 }

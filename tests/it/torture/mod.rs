@@ -12,7 +12,7 @@ mod damage;
 mod disk;
 mod exporters;
 mod faults;
-mod flood;
+pub mod flood;
 mod kills;
 mod outage;
 pub mod proxy;

@@ -98,6 +98,7 @@ pub(super) fn contact(f: &FlowSeen, answered: bool) -> Option<Contact> {
                 _ => None,
             }
         }
+        SCTP => of(f.dst_port, was_aborted(f)?, "init"),
         ICMP | ICMPV6 if matches!(f.icmp >> 8, 8 | 128) => {
             let answered = answered || f.back_packets > 0;
             (answered || f.interval <= 1).then_some(Contact {
@@ -117,10 +118,27 @@ fn is_reset(f: &FlowSeen) -> bool {
     f.metered && f.back_packets == 1 && f.back_bytes.is_some_and(|b| b <= 60)
 }
 
-const TCP: u8 = 6;
+/// Whether nothing came back to an INIT but an ABORT (RFC 9260 sections 3.3.7 and 8.4): an INIT ACK has a cookie and is longer. `None` where that
+/// cannot be said.
+fn was_aborted(f: &FlowSeen) -> Option<bool> {
+    let backwards = !f.metered && f.src_port < f.dst_port;
+    let short = f.back_bytes.unwrap_or(0) <= f.back_packets.saturating_mul(ABORT_BYTES);
+    let failed = match f.metered {
+        true => f.packets <= INITS && short,
+        // who is let in sends a cookie and data as well
+        false => f.packets <= 2,
+    };
+    (f.interval <= 1 && !backwards).then_some(failed)
+}
+
+pub(super) const TCP: u8 = 6;
 pub(super) const UDP: u8 = 17;
 pub(super) const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
+pub(super) const SCTP: u8 = 132;
+/// How often an INIT is sent (RFC 9260 section 16), and an ABORT of it with headers of IPv6.
+const INITS: u64 = 9;
+const ABORT_BYTES: u64 = 96;
 const SIX: u16 = 0x3f;
 /// Ports that traceroute counts up from (its manual page), as many as it has hops and probes.
 const TRACEROUTE: (u16, u16) = (33_434, 33_625);

@@ -8,23 +8,28 @@
 //! Of a source little is kept until four contacts failed, then it has a place in a smaller table.
 
 mod contact;
+mod crowd;
 mod found;
+mod slot;
 
 use super::arena::{Arena, Held};
-use super::keep::{Kept, kept};
+use super::keep::kept;
 use super::keyed::{Counted, Distinct, Keyed};
 use super::sighting::FlowSeen;
 use super::{Ctx, Hashes, evidence, is_group};
 use crate::detect::incident::{Finding, Growth, Handle, PEERS};
 use crate::model::{Addr, DetectionKind, Entity, EntityRole, Severity, prefetch};
 pub(super) use contact::may_be_first;
-use contact::{Contact, ICMP, UDP, contact};
+use contact::{Contact, ICMP, SCTP, TCP, UDP, contact};
+use crowd::Crowds;
 use found::{Found, HOSTS, PORTS};
+use slot::{SLOTS, Slot, share, slot_of};
 
 #[derive(Debug)]
 pub(super) struct Scan {
     sources: Arena<Addr, Source>,
     details: Arena<Addr, Detail>,
+    crowds: Crowds,
 }
 
 /// Any source; what every contact changes comes first.
@@ -55,19 +60,8 @@ struct Detail {
     /// Of TCP, what worked.
     tcp_worked: Counted<2>,
     handle: Option<Handle>,
-}
-
-/// What failed and worked of one host, or one port.
-#[derive(Clone, Copy, Debug, Default)]
-struct Slot<K> {
-    key: K,
-    weight: u32,
-    /// Of a host, how many of the ports that failed are those of services.
-    served: u32,
-    quick_ms: i64,
-    failed: Counted<32>,
-    quick: Counted<8>,
-    worked: Counted<4>,
+    /// The incident is that of another source.
+    takes_part: bool,
 }
 
 kept!(Source {
@@ -78,32 +72,9 @@ kept!(Source {
     worked,
     early
 });
-kept!(Detail { first_ms, last_ms, contacts, hosts, ports, all_hosts, tcp_hosts, tcp_ports, tcp, tcp_worked; handle });
-
-impl<K: Kept> Kept for Slot<K> {
-    fn put(&self, out: &mut Vec<u8>) {
-        self.key.put(out);
-        (self.weight, self.served, self.quick_ms).put(out);
-        (self.failed, self.quick, self.worked).put(out);
-    }
-    fn get(from: &mut &[u8]) -> Option<Self> {
-        let key = K::get(from)?;
-        let (weight, served, quick_ms) = Kept::get(from)?;
-        let (failed, quick, worked) = Kept::get(from)?;
-        Some(Slot {
-            key,
-            weight,
-            served,
-            quick_ms,
-            failed,
-            quick,
-            worked,
-        })
-    }
-}
+kept!(Detail { first_ms, last_ms, contacts, hosts, ports, all_hosts, tcp_hosts, tcp_ports, tcp, tcp_worked; handle, takes_part });
 
 const EARLY: usize = 3;
-const SLOTS: usize = 4;
 
 impl Held for Source {
     fn suspicion(&self) -> u32 {
@@ -139,21 +110,25 @@ impl Scan {
         Scan {
             sources: Arena::new(places),
             details: Arena::new(places / 16),
+            crowds: Crowds::new(places / 64),
         }
     }
 
     pub fn bytes(places: usize) -> usize {
-        Arena::<Addr, Source>::bytes(places) + Arena::<Addr, Detail>::bytes(places / 16)
+        Arena::<Addr, Source>::bytes(places)
+            + Arena::<Addr, Detail>::bytes(places / 16)
+            + Crowds::bytes(places / 64)
     }
 
     pub fn lost(&self) -> (u64, u64) {
-        let (a, b) = (self.sources.lost(), self.details.lost());
-        (a.0 + b.0, a.1 + b.1)
+        let all = [self.sources.lost(), self.details.lost(), self.crowds.lost()];
+        all.iter().fold((0, 0), |s, l| (s.0 + l.0, s.1 + l.1))
     }
 
     pub fn clear(&mut self) {
         self.sources.clear();
         self.details.clear();
+        self.crowds.clear();
     }
 
     pub fn put(&self, out: &mut Vec<u8>) {
@@ -228,7 +203,7 @@ impl Scan {
             }
         }
         if detail.add(ctx, (f.dst, h.dst), &contact, f.start_ms) || detail.handle.is_some() {
-            detail.judge(ctx, f, &contact, walk);
+            detail.judge(ctx, (f, &contact, walk), &mut self.crowds);
         }
         again
     }
@@ -250,7 +225,7 @@ impl Scan {
         }
         if let Some(detail) = self.details.find_at(h.src, &f.src) {
             let (host, port) = (h.dst, ctx.keyed.hash(&(contact.proto, contact.port)));
-            if f.proto == 6 {
+            if f.proto == TCP {
                 detail.tcp_worked.add(hash);
             }
             let mine = |s: &&mut Slot<Addr>| s.weight > 0 && s.key == f.dst;
@@ -284,7 +259,7 @@ impl Detail {
             fresh
         });
         let by_port = slot_of(&mut self.ports, key, at_ms).is_some_and(|s| s.add(host, at_ms));
-        let is_tcp = !matches!(c.proto, UDP | ICMP);
+        let is_tcp = c.proto == TCP;
         if is_tcp {
             self.tcp_hosts.add(host);
             self.tcp_ports.add(port);
@@ -293,7 +268,12 @@ impl Detail {
         by_host || by_port || by_both
     }
 
-    fn judge(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, c: &Contact, walk: f32) {
+    fn judge(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        (f, c, walk): (&FlowSeen, &Contact, f32),
+        crowds: &mut Crowds,
+    ) {
         if let Some(handle) = self.handle {
             let growth = Growth {
                 last_ms: f.end_ms,
@@ -302,6 +282,9 @@ impl Detail {
                 peers_total: u64::from(self.all_hosts.count()),
             };
             if ctx.incidents.grow(handle, &growth) {
+                if self.takes_part {
+                    return;
+                }
                 if self.all_hosts.count() == 2 {
                     let about = format!("{} against {PEERS} hosts", f.src);
                     ctx.incidents.call(handle, &about);
@@ -309,7 +292,7 @@ impl Detail {
                 self.update(ctx, handle, f, c);
                 return;
             }
-            self.handle = None;
+            (self.handle, self.takes_part) = (None, false);
         }
         if walk < ACCEPTED {
             return;
@@ -320,6 +303,11 @@ impl Detail {
         let Some(found) = found else {
             return;
         };
+        let scan = (f, c, &found);
+        if let Some(handle) = crowds.join(ctx, scan, (self.first_ms, self.contacts)) {
+            (self.handle, self.takes_part) = (Some(handle), true);
+            return;
+        }
         if ctx
             .incidents
             .refuses(ctx.now_ms, found.kind, &Entity::Host(f.src))
@@ -329,6 +317,7 @@ impl Detail {
         let finding = self.finding(ctx, f, c, &found);
         self.handle = ctx.incidents.report(ctx.now_ms, finding);
         if let Some(handle) = self.handle {
+            crowds.begin(ctx, scan, (self.first_ms, handle));
             ctx.incidents.show(handle, evidence(f));
         }
     }
@@ -407,6 +396,15 @@ impl Detail {
                 wanted(c.port, s.hosts, s.hosts_unknown_port),
                 s.failed_share,
             ),
+            SCTP => (
+                DetectionKind::HostSweep,
+                "scan.horizontal_sctp",
+                match SIGNALLING.contains(&c.port) {
+                    true => s.hosts,
+                    false => s.hosts_unknown_port,
+                },
+                s.failed_share,
+            ),
             _ => (
                 DetectionKind::HostSweepTcp,
                 "scan.horizontal",
@@ -434,7 +432,7 @@ impl Detail {
 
     /// Several ports of many hosts, host by host or in any order. Who shares files tries many hosts, too, and one port of each.
     fn block(&self, ctx: &Ctx<'_>, c: &Contact) -> Option<Found> {
-        if matches!(c.proto, UDP | ICMP) {
+        if c.proto != TCP {
             return None;
         }
         let s = &ctx.settings.scan;
@@ -473,7 +471,7 @@ impl Detail {
         ];
         if matches!(
             kind,
-            DetectionKind::HostSweepTcp | DetectionKind::HostSweepUdp
+            DetectionKind::HostSweep | DetectionKind::HostSweepTcp | DetectionKind::HostSweepUdp
         ) && found.detector != BLOCK
         {
             facts.push(("port", c.port.to_string()));
@@ -504,50 +502,6 @@ impl Detail {
     }
 }
 
-impl<K> Slot<K> {
-    fn add(&mut self, hash: u64, at_ms: i64) -> bool {
-        if at_ms.saturating_sub(self.quick_ms) > QUICK_MS {
-            self.quick = Counted::default();
-            self.quick_ms = at_ms;
-        }
-        self.weight = self.weight.saturating_add(1);
-        self.quick.add(hash);
-        self.failed.add(hash)
-    }
-
-    /// Of what was tried, what failed.
-    fn share(&self) -> f64 {
-        share(self.failed.count(), self.worked.count())
-    }
-}
-
-fn share(failed: u32, worked: u32) -> f64 {
-    f64::from(failed) / f64::from((failed + worked).max(1))
-}
-
-/// The slot of a key; where all are taken each loses some, and the first that has nothing left is taken (Misra and Gries, 1982).
-fn slot_of<K: Copy + PartialEq + Default>(
-    slots: &mut [Slot<K>; SLOTS],
-    key: K,
-    at_ms: i64,
-) -> Option<&mut Slot<K>> {
-    let known = slots.iter().position(|s| s.weight > 0 && s.key == key);
-    let free = || slots.iter().position(|s| s.weight == 0);
-    if let Some(i) = known {
-        return Some(&mut slots[i]);
-    }
-    if let Some(i) = free() {
-        slots[i] = Slot {
-            key,
-            quick_ms: at_ms,
-            ..Slot::default()
-        };
-        return Some(&mut slots[i]);
-    }
-    slots.iter_mut().for_each(|s| s.weight -= 1);
-    None
-}
-
 fn wanted(port: u16, known: u32, unknown: u32) -> u32 {
     if port < 1024 || SERVICES.contains(&port) {
         known
@@ -571,10 +525,13 @@ const FIRST_TRIES: u32 = 10;
 /// Ports of a host, on the whole, that make many hosts a block.
 const BLOCK_PORTS: u32 = 3;
 const BLOCK: &str = "scan.block";
-const QUICK_MS: i64 = 300_000;
 const TRIED_FULL: u32 = 500;
 /// Services above 1023 that are looked for.
 const SERVICES: [u16; 26] = [
     1080, 1433, 1521, 1723, 2049, 2222, 2375, 3128, 3306, 3389, 4444, 5038, 5060, 5432, 5555, 5900,
     5985, 6379, 7547, 8000, 8080, 8443, 8888, 9200, 11_211, 27_017,
+];
+/// Services of SCTP (IANA): signalling of telephony and mobile networks, Diameter.
+const SIGNALLING: [u16; 14] = [
+    2904, 2905, 2944, 2945, 3565, 3868, 5868, 9899, 29_118, 36_412, 36_422, 38_412, 38_422, 38_462,
 ];
