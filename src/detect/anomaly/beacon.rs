@@ -13,7 +13,7 @@ use super::keep::{Kept, kept};
 use super::keyed::{Keyed, Lately, Port, Recent};
 use super::long::Tries;
 use super::sighting::{FlowSeen, Known, Side};
-use super::{Ctx, evidence, figure, is_group};
+use super::{Ctx, TCP, UDP, evidence, figure, is_group};
 use crate::detect::incident::{Finding, Growth, Handle};
 use crate::model::{Addr, DetectionKind, Entity, EntityRole, Handshake};
 
@@ -128,7 +128,8 @@ impl Beacon {
 
     pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
         if f.side == Side::Responder
-            || f.goes_on
+            // a connection that is longer than a row is a call once, with the row that says how it was opened
+            || f.goes_on && !(f.metered && f.proto == TCP)
             || f.interval > 1
             || f.known == Known::Ruled
             || is_rhythmic_app(f.spoken)
@@ -137,9 +138,9 @@ impl Beacon {
             return;
         }
         let answered = match (f.proto, f.metered) {
-            (6, true) => f.handshake == Handshake::Complete && f.back_packets > 1,
-            (6, false) => f.tcp_flags.is_some_and(|t| t & 0x12 == 0x12) && f.packets > 2,
-            (17, true) => f.back_packets > 0,
+            (TCP, true) => f.handshake == Handshake::Complete && f.back_packets > 1,
+            (TCP, false) => f.tcp_flags.is_some_and(|t| t & 0x12 == 0x12) && f.packets > 2,
+            (UDP, true) => f.back_packets > 0,
             _ => return,
         };
         let towards = f.metered || f.dst_port < f.src_port;

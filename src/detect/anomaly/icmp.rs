@@ -148,7 +148,8 @@ impl Echoes {
             && self.requests * 4 < self.replies
             && lengths >= LENGTHS_MIN;
         // whether somebody answers or says the same back, each request carries something new
-        let loads = self.loads >= TALK_MIN && self.load_contents.count() * 5 >= self.loads * 4;
+        let loads = self.loads >= TALK_MIN
+            && self.load_contents.count() * 5 >= self.loads.saturating_mul(4);
         if !differ && !talk && !unasked && !loads {
             return;
         }

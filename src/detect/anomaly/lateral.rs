@@ -6,6 +6,7 @@
 //! in its busiest hour. Before that week is over, SSH and WinRM need four times as many, for tools that manage hosts open them on all of these in a row.
 
 use super::arena::{Arena, Held};
+use super::brute_force::{BruteForce, Doubt};
 use super::keep::{Kept, kept};
 use super::keyed::{Distinct, Keyed, Recent};
 use super::sighting::{CallSeen, FlowSeen, PairSeen, Side};
@@ -140,7 +141,13 @@ impl Lateral {
         }
     }
 
-    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes) {
+    /// A door that a row is; `guesses` says how far it is known to have been shut.
+    pub fn flow(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        (f, h): (&FlowSeen, Hashes),
+        guesses: &mut BruteForce,
+    ) {
         if f.proto != 6 || !DOORS.contains(&f.dst_port) || f.src == f.dst {
             return;
         }
@@ -152,6 +159,10 @@ impl Lateral {
         if !opened || !inside(&f.src) || !inside(&f.dst) || ctx.is_allowed(&f.src) {
             return;
         }
+        let doubt = guesses.doubt(ctx, f);
+        if doubt == Doubt::Refused {
+            return;
+        }
         if self.began_ms == i64::MIN {
             self.began_ms = ctx.now_ms;
         }
@@ -160,6 +171,7 @@ impl Lateral {
         let past = Past {
             is_known: self.edges.has(edge),
             is_long: ctx.now_ms.saturating_sub(self.began_ms) >= LEARN_MS,
+            may_be_shut: doubt == Doubt::LooksSo,
         };
         self.edges.add(edge);
         if let Some(doors) = self.hosts.entry_at(ctx.keyed, h.src, &f.src) {
@@ -211,6 +223,8 @@ struct Past {
     is_known: bool,
     /// Whether enough was seen to say what is usual.
     is_long: bool,
+    /// Whether the door has the shape of one that was not opened.
+    may_be_shut: bool,
 }
 
 impl Doors {
@@ -262,6 +276,12 @@ impl Doors {
             _ if !past.is_long => HOSTS,
             usual if usual < 1.0 => HOSTS_OF_NONE,
             usual => HOSTS.max(usual.ceil() as u32),
+        };
+        // who only tries passwords is told by that
+        let sprayed = ctx.settings.brute_force.spray_hosts.saturating_add(1);
+        let wanted = match past.may_be_shut {
+            true => wanted.max(sprayed),
+            false => wanted,
         };
         if fresh >= wanted {
             self.tell(ctx, f, past, (fresh, wanted));

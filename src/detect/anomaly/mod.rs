@@ -32,8 +32,10 @@ mod settings;
 mod sighting;
 mod silent;
 mod snapshot;
+mod ssh;
 mod upload;
 mod volume;
+mod web;
 mod zones;
 
 pub use feed::Feed;
@@ -45,8 +47,8 @@ pub use settings::{
     Settings, UploadSettings, VolumeSettings,
 };
 pub use sighting::{
-    ArpSeen, Burst, BurstKind, CallSeen, DaysSeen, DeniedSeen, DnsSeen, EchoSeen, FlowSeen, Known,
-    OddSeen, PairSeen, Seen, Side, Sighting, of_rows,
+    ArpSeen, Burst, BurstKind, CallSeen, DaysSeen, DeniedSeen, DnsSeen, EchoSeen, FlowSeen,
+    KeysSeen, Known, OddSeen, PairSeen, Seen, Side, Sighting, Web, WebSeen, of_rows,
 };
 
 use super::incident::{Finding, Incidents};
@@ -292,6 +294,8 @@ impl Detectors {
             Seen::Odd(o) => parts.odd.segment(&mut ctx, o),
             Seen::Denied(d) => parts.brute_force.denied(&mut ctx, d),
             Seen::Granted(d) => parts.brute_force.granted(&mut ctx, d),
+            Seen::Keys(k) => parts.brute_force.keys(&mut ctx, k),
+            Seen::Web(w) => parts.brute_force.web(&mut ctx, w),
             Seen::Call(c) => parts.lateral.call(&mut ctx, c),
             Seen::Heartbleed(p) => lateral::Lateral::heartbleed(&mut ctx, p),
             Seen::Days(d) => parts.upload.days(&mut ctx, d),
@@ -507,7 +511,8 @@ fn flow(ctx: &mut Ctx<'_>, parts: &mut Parts, answers: &mut Recent, (f, h): (&Fl
         parts.brute_force.flow(ctx, f);
         parts.beacon.flow(ctx, f);
         parts.long.flow(ctx, f);
-        parts.lateral.flow(ctx, f, h);
+        let guesses = &mut parts.brute_force;
+        parts.lateral.flow(ctx, (f, h), guesses);
         parts.service.flow(ctx, f, h, answered);
     }
     parts.upload.flow(ctx, f, h);

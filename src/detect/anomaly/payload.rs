@@ -5,6 +5,7 @@
 use super::dns::is_odd;
 use super::feed::fnv;
 use super::sighting::{CallSeen, DeniedSeen, DnsSeen, PairSeen, Seen};
+use super::{ssh, web};
 use crate::model::{PacketView, TcpHeader};
 
 /// What a segment of TCP says.
@@ -15,6 +16,9 @@ pub(super) fn of_tcp(p: &PacketView<'_>, t: &TcpHeader) -> Option<Seen> {
     }
     if let Some(service) = grant(t.src_port, bytes) {
         return Some(Seen::Granted(denied(p, t.src_port, service)));
+    }
+    if let Some(seen) = ssh::keys(p, t).or_else(|| web::login(p, t)) {
+        return Some(seen);
     }
     if t.src_port == 53 || t.dst_port == 53 {
         return dns_of_tcp(p, bytes).map(Seen::Dns);
@@ -81,11 +85,6 @@ fn refusal(port: u16, b: &[u8]) -> Option<&'static str> {
             "imap",
         ),
         23 => (has(b"ogin incorrect") || has(b"ogin failed"), "telnet"),
-        // RFC 7617: other schemes answer so on the way to every success
-        80 | 8000 | 8080 | 8888 => (
-            b.starts_with(b"HTTP/1.") && b.get(8..12) == Some(b" 401") && has(b": Basic"),
-            HTTP,
-        ),
         // MS-SMB2 2.2.1: status of a session setup; STATUS_LOGON_FAILURE and its kin
         139 | 445 => (smb_refusal(b), "smb"),
         // a Kerberos message over TCP has its length before it (RFC 4120 section 7.2.2)
@@ -321,7 +320,7 @@ const MORE_MAX: u32 = 4_096;
 const RECORDS_MAX: u16 = 16;
 /// How far into a segment words are looked for.
 const SEARCHED: usize = 512;
-/// Clients of it are refused once before they send a password at all.
+/// One client may be a proxy of many users.
 pub(super) const HTTP: &str = "http";
 /// Content type of TLS heartbeats.
 const HEARTBEAT: u8 = 24;

@@ -37,6 +37,10 @@ pub enum Seen {
     Denied(DeniedSeen),
     /// A server said that one is right.
     Granted(DeniedSeen),
+    /// How client and server of SSH agree on keys.
+    Keys(KeysSeen),
+    /// What is said about a login over HTTP.
+    Web(WebSeen),
     /// A call that runs something on another host.
     Call(CallSeen),
     /// A TLS heartbeat that asks for more than it sends.
@@ -318,6 +322,75 @@ pub struct DeniedSeen {
     pub port: u16,
     /// What is spoken there.
     pub service: &'static str,
+    /// When, ms since 1970 UTC.
+    pub time_ms: i64,
+}
+
+/// What is said about a login in a conversation over HTTP.
+#[derive(Clone, Copy, Debug)]
+pub struct WebSeen {
+    /// Who tries.
+    pub client: Addr,
+    /// Port of who tries.
+    pub client_port: u16,
+    /// Who answers.
+    pub server: Addr,
+    /// Port of who answers.
+    pub port: u16,
+    /// What is said.
+    pub what: Web,
+    /// When, ms since 1970 UTC.
+    pub time_ms: i64,
+}
+
+/// What is said about a login over HTTP; texts as hashes, equal where they are.
+#[derive(Clone, Copy, Debug)]
+pub enum Web {
+    /// Credentials are sent: to a path, in a header or in a form.
+    Tried {
+        /// The path.
+        path: u64,
+        /// User and password.
+        words: u64,
+        /// In a form.
+        is_form: bool,
+    },
+    /// The head of a form, which comes in a later segment.
+    Posts {
+        /// The path.
+        path: u64,
+    },
+    /// The form to a head.
+    Form {
+        /// User and password.
+        words: u64,
+    },
+    /// An answer.
+    Answer {
+        /// Status; 0 where it says nothing about a password.
+        status: u16,
+        /// Where it leads to; 0: nowhere.
+        place: u64,
+        /// Bytes of what it carries.
+        bytes: u32,
+    },
+}
+
+/// How one side of SSH agrees on keys, as far as one segment has it (RFC 4253 section 7).
+#[derive(Clone, Copy, Debug)]
+pub struct KeysSeen {
+    /// Who began.
+    pub client: Addr,
+    /// With whom.
+    pub server: Addr,
+    /// Port of the server.
+    pub port: u16,
+    /// Whether the client says it.
+    pub by_client: bool,
+    /// Bytes of what is offered (message 20); 0: not in this segment.
+    pub offer: u32,
+    /// Bytes of the numbers and of the key of the host (messages 30 to 33); 0: not in this segment.
+    pub answer: u32,
     /// When, ms since 1970 UTC.
     pub time_ms: i64,
 }

@@ -262,6 +262,10 @@ pub const WORK: &[Work] = &[
             );
             if let Some((_, Seen::Flow(f))) = s.seen.last_mut() {
                 (f.src_port, f.goes_on) = (50_001, true);
+                // told once, with the first row
+                if n > 0 {
+                    f.handshake = Handshake::None;
+                }
             }
         }
     }),

@@ -223,6 +223,58 @@ fn who_is_in_after_slow_guesses_or_a_spray_is_told() {
     assert_eq!(all, ["brute_force_succeeded", "password_spray"]);
 }
 
+/// Who only tries passwords opens no doors: it is told once, as what it is.
+#[test]
+fn a_spray_that_is_refused_is_no_movement() {
+    let refused = found(|s| {
+        for n in 0..40 {
+            let host = ip(10, 0, 3, 1 + n as u8);
+            session(s, 5_000 * n, (INSIDE, host, 445), (14, 2_400, 2_300), 400);
+            s.denied(BEGIN_MS + 5_000 * n + 300, INSIDE, host, 445, "smb");
+        }
+    });
+    assert_eq!(kinds(&refused), ["password_spray"]);
+    // by the shape of sessions alone, and where a week was seen
+    for after_ms in [0, 8 * 86_400_000] {
+        let shaped = found(|s| {
+            session(s, 0, (SERVER, INSIDE, 3389), (160, 60_000, 70_000), 9_000);
+            for n in 0..40 {
+                let host = ip(10, 0, 3, 1 + n as u8);
+                let at = after_ms + 5_000 * n;
+                session(s, at, (INSIDE, host, 3389), (25, 3_000, 2_900), 2_500);
+            }
+        });
+        assert_eq!(kinds(&shaped), ["password_spray"], "{after_ms}");
+    }
+    // where the server lets somebody in, the door is open
+    let open = found(|s| {
+        for n in 0..40 {
+            let host = ip(10, 0, 3, 1 + n as u8);
+            session(
+                s,
+                5_000 * n,
+                (INSIDE, host, 445),
+                (40, 9_000, 12_000),
+                3_000,
+            );
+            s.denied(BEGIN_MS + 5_000 * n + 300, INSIDE, host, 445, "smb");
+            let granted = DeniedSeen {
+                client: INSIDE,
+                server: host,
+                port: 445,
+                service: "smb",
+                time_ms: BEGIN_MS + 5_000 * n + 900,
+            };
+            s.seen.push((granted.time_ms, Seen::Granted(granted)));
+        }
+    });
+    assert!(
+        kinds(&open).contains(&"lateral_movement"),
+        "{:?}",
+        kinds(&open)
+    );
+}
+
 /// The server's word, after refusals of many hosts.
 #[test]
 fn a_password_that_is_right_on_one_of_many_hosts_is_told() {

@@ -484,6 +484,10 @@ fn sessions() -> Vec<Attack> {
                             };
                             *port = 50_001;
                             f.goes_on = true;
+                            // told once, with the first row
+                            if f.metered && n > 0 {
+                                f.handshake = Handshake::None;
+                            }
                         }
                     }
                 }

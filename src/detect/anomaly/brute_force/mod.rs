@@ -12,16 +12,29 @@
 mod pair;
 mod shape;
 mod spray;
+mod web;
 
 use super::Ctx;
 use super::arena::Arena;
 use super::keyed::{Keyed, Port};
-use super::sighting::{DeniedSeen, FlowSeen, Side};
+use super::sighting::{DeniedSeen, FlowSeen, KeysSeen, Side, Web, WebSeen};
 use crate::detect::incident::Finding;
 use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure, Handshake};
 use pair::{Pair, RING};
-use shape::Shape;
+use shape::{Said, Shape};
 use spray::{Refusal, Spray};
+use web::{Tries, Word};
+
+/// Whether a session got somebody in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Nothing says that it did not.
+    None,
+    /// It has the shape of a guess.
+    LooksSo,
+    /// The server refused it, or it has that shape and its source is told to try many hosts.
+    Refused,
+}
 
 #[derive(Debug)]
 pub(super) struct BruteForce {
@@ -29,6 +42,8 @@ pub(super) struct BruteForce {
     sprays: Arena<(Addr, Port), Spray>,
     /// The same by the shape of sessions.
     shaped: Arena<(Addr, Port), Spray>,
+    /// What is tried over HTTP.
+    webs: Arena<(Addr, Addr, u16), Tries>,
     /// When a session of FTP was seen last: connections beside it are looked at for a while.
     ftp_ms: i64,
 }
@@ -39,6 +54,7 @@ impl BruteForce {
             pairs: Arena::new(places / 8),
             sprays: Arena::new(places / 16),
             shaped: Arena::new(places / 32),
+            webs: Arena::new(places / 32),
             ftp_ms: i64::MIN,
         }
     }
@@ -47,10 +63,12 @@ impl BruteForce {
         Arena::<(Addr, Addr, u16), Pair>::bytes(places / 8)
             + Arena::<(Addr, Port), Spray>::bytes(places / 16)
             + Arena::<(Addr, Port), Spray>::bytes(places / 32)
+            + Arena::<(Addr, Addr, u16), Tries>::bytes(places / 32)
     }
 
     pub fn lost(&self) -> (u64, u64) {
-        let all = [self.pairs.lost(), self.sprays.lost(), self.shaped.lost()];
+        let sprays = [self.sprays.lost(), self.shaped.lost()];
+        let all = [self.pairs.lost(), sprays[0], sprays[1], self.webs.lost()];
         all.iter().fold((0, 0), |s, l| (s.0 + l.0, s.1 + l.1))
     }
 
@@ -58,6 +76,7 @@ impl BruteForce {
         self.pairs.clear();
         self.sprays.clear();
         self.shaped.clear();
+        self.webs.clear();
         self.ftp_ms = i64::MIN;
     }
 
@@ -70,8 +89,12 @@ impl BruteForce {
     }
 
     pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
-        if f.proto != TCP || f.side == Side::Responder || f.goes_on || f.interval > 1 {
+        if f.proto != TCP || f.side == Side::Responder || f.interval > 1 {
             return;
+        }
+        // how it was opened is told with the first row of a connection
+        if f.metered && f.handshake == Handshake::None {
+            return self.lasts(ctx, f);
         }
         let opened = match f.metered {
             true => f.handshake == Handshake::Complete,
@@ -79,6 +102,9 @@ impl BruteForce {
         };
         if !opened || ctx.is_allowed(&f.src) {
             return;
+        }
+        if f.goes_on {
+            return self.lasts(ctx, f);
         }
         self.beside_ftp(ctx, f);
         let is_answer = f.side == Side::Unknown && f.src_port < f.dst_port;
@@ -98,7 +124,8 @@ impl BruteForce {
         }
         let key = (f.src, f.dst, f.dst_port);
         let comes_in = !ctx.zones.is_inside(&f.src) && ctx.zones.is_inside(&f.dst);
-        if !shape.fits(f, comes_in) {
+        let said = self.said(ctx, f);
+        if !shape.fits(f, comes_in, said) {
             let sprayed = self.is_sprayed(ctx, f.src, f.dst_port);
             if let Some(pair) = self.pairs.find(ctx.keyed, &key) {
                 pair.succeeded(ctx, f, shape.name, sprayed);
@@ -111,8 +138,8 @@ impl BruteForce {
         if pair.lets_in(f) {
             return;
         }
-        let closely = shape.fits_closely(f, comes_in, pair.both_ways());
-        let small = shape.is_small(f) && (f.metered || comes_in);
+        let closely = shape.fits_closely(f, comes_in, said);
+        let small = shape.is_small(f, said) && (f.metered || comes_in);
         pair.add(ctx, f, small, closely);
         // hosts inside have short sessions with many servers of files
         if closely
@@ -125,6 +152,52 @@ impl BruteForce {
         let sessions = ctx.settings.brute_force.sessions;
         let wanted = sessions.saturating_mul(shape.times).min(RING as u32);
         pair.judge(ctx, f, shape, wanted);
+    }
+
+    /// A row of a session that is longer than a row: no guess, and maybe the one that was right.
+    fn lasts(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
+        let Some(shape) = Shape::of(f.dst_port) else {
+            return;
+        };
+        let sprayed = self.is_sprayed(ctx, f.src, f.dst_port);
+        if let Some(pair) = self.pairs.find(ctx.keyed, &(f.src, f.dst, f.dst_port)) {
+            pair.lasts(ctx, f, shape.name, sprayed);
+        }
+    }
+
+    fn said(&mut self, ctx: &Ctx<'_>, f: &FlowSeen) -> Said {
+        let pair = self.pairs.find(ctx.keyed, &(f.src, f.dst, f.dst_port));
+        pair.map_or(Said::of(f, (0, 0), None), |p| p.said(f))
+    }
+
+    /// How client and server agree on keys: of who comes from outside it does not count what a server says.
+    pub fn keys(&mut self, ctx: &mut Ctx<'_>, k: &KeysSeen) {
+        let comes_in = !ctx.zones.is_inside(&k.client) && ctx.zones.is_inside(&k.server);
+        if comes_in || ctx.is_allowed(&k.client) {
+            return;
+        }
+        if let Some(pair) = self.pairs.entry(ctx.keyed, &(k.client, k.server, k.port)) {
+            pair.agrees(ctx, k);
+        }
+    }
+
+    /// How far a session is known to be a guess.
+    pub fn doubt(&mut self, ctx: &Ctx<'_>, f: &FlowSeen) -> Doubt {
+        let Some(shape) = Shape::of(f.dst_port) else {
+            return Doubt::None;
+        };
+        let pair = self.pairs.find(ctx.keyed, &(f.src, f.dst, f.dst_port));
+        let (refused, let_in) = pair.map_or((false, false), |p| (p.refuses(f), p.lets_in(f)));
+        let said = self.said(ctx, f);
+        let fits = shape.fits(f, false, said);
+        let closely = fits && shape.fits_closely(f, false, said);
+        let [by_words, by_shape] = self.sprayed(ctx, f.src, f.dst_port);
+        match () {
+            () if let_in || f.goes_on => Doubt::None,
+            () if refused || by_words && fits || by_shape && closely => Doubt::Refused,
+            () if closely => Doubt::LooksSo,
+            () => Doubt::None,
+        }
     }
 
     /// A connection beside a session of FTP carries a file or a list (RFC 959 section 3.2): from port 20 of the server, or to one that it named.
@@ -165,12 +238,47 @@ impl BruteForce {
         }
     }
 
+    /// What is tried over HTTP, and what is answered.
+    pub fn web(&mut self, ctx: &mut Ctx<'_>, w: &WebSeen) {
+        let key = (w.client, w.server, w.port);
+        let begins = matches!(w.what, Web::Tried { .. } | Web::Posts { .. });
+        let tries = match begins && !ctx.is_allowed(&w.client) {
+            true => self.webs.entry(ctx.keyed, &key),
+            false => self.webs.find(ctx.keyed, &key),
+        };
+        let Some(word) = tries.and_then(|t| t.take(ctx, w)) else {
+            return;
+        };
+        let seen = web::denied(w);
+        match word {
+            Word::Wrong { is_form: false } => self.denied(ctx, &seen),
+            // that forms of many hosts answer says nothing yet
+            Word::Wrong { is_form: true } => {
+                if let Some(pair) = self.pairs.entry(ctx.keyed, &key) {
+                    pair.denied(ctx, &seen);
+                }
+            }
+            Word::Right => {
+                let sprayed = self.is_sprayed(ctx, w.client, w.port);
+                if let Some(pair) = self.pairs.find(ctx.keyed, &key) {
+                    pair.granted(ctx, &seen, sprayed);
+                }
+            }
+        }
+    }
+
     /// Whether a client is told to try many hosts, by words or by the shape of sessions.
     fn is_sprayed(&mut self, ctx: &Ctx<'_>, client: Addr, port: u16) -> bool {
+        self.sprayed(ctx, client, port).contains(&true)
+    }
+
+    /// The same: by words, and by the shape of sessions.
+    fn sprayed(&mut self, ctx: &Ctx<'_>, client: Addr, port: u16) -> [bool; 2] {
         let key = (client, Port(port));
-        let both = [&mut self.sprays, &mut self.shaped];
-        let mut told = both.into_iter().filter_map(|s| s.find(ctx.keyed, &key));
-        told.any(|s| s.is_told(ctx.now_ms))
+        [&mut self.sprays, &mut self.shaped].map(|sprays| {
+            let spray = sprays.find(ctx.keyed, &key);
+            spray.is_some_and(|s| s.is_told(ctx.now_ms))
+        })
     }
 
     /// A port of no known service: sessions that follow each other and are all but the same.

@@ -2,12 +2,13 @@
 
 use super::super::arena::Held;
 use super::super::keep::kept;
-use super::super::sighting::{DeniedSeen, FlowSeen};
+use super::super::sighting::{DeniedSeen, FlowSeen, KeysSeen};
 use super::super::{Ctx, evidence, payload};
-use super::shape::{FTP, Shape};
+use super::shape::{FTP, Said, Shape};
 use super::{figure, finding};
 use crate::detect::incident::{Growth, Handle};
-use crate::model::{DetectionKind, Entity};
+use crate::model::{DetectionKind, Entity, Handshake};
+use std::ops::RangeInclusive;
 
 /// Sessions of a client with a service.
 #[derive(Debug, Default)]
@@ -17,8 +18,12 @@ pub(super) struct Pair {
     last_ms: i64,
     refused: u32,
     refused_first_ms: i64,
+    refused_last_ms: i64,
     /// When the server said that a password was right.
     granted_ms: i64,
+    /// The session that is longer than a row.
+    lasting: Lasting,
+    keys: Keys,
     /// Connections that began lately and may carry what a login was for, and those that began within one.
     aside: [i64; ASIDE],
     data: Tally,
@@ -45,6 +50,22 @@ struct Session {
     closely: bool,
 }
 
+/// A session as far as its rows have told of it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lasting {
+    conversation: u64,
+    start_ms: i64,
+    packets: u64,
+    bytes: u64,
+}
+
+/// How long offers, and what goes on from them, are in each direction, bytes: the same software says the same each time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Keys {
+    there: (u32, u32),
+    back: (u32, u32),
+}
+
 /// How many there were within a time, and since when.
 #[derive(Clone, Copy, Debug, Default)]
 struct Tally {
@@ -60,7 +81,7 @@ kept!(Session {
     closely
 });
 kept!(Tally { began_ms, n });
-kept!(Pair { ring, n, last_ms, refused, refused_first_ms, granted_ms, aside, data, there, back, small, close, day, told_first_ms; handle, succeeded });
+kept!(Pair { ring, n, last_ms, refused, refused_first_ms, granted_ms, aside, data, there, back, small, close, day, told_first_ms; handle, succeeded, refused_last_ms, lasting, keys });
 
 impl Tally {
     fn add(&mut self, at_ms: i64, window_ms: i64) {
@@ -135,19 +156,47 @@ impl Pair {
         self.back = self.back.saturating_add(f.bytes);
     }
 
-    /// Bytes of sessions so far, and of what answered them, where each direction is a row of its own.
-    pub fn both_ways(&self) -> (u64, u64) {
-        (self.there, self.back)
+    /// How much a session said, by what is known of those before.
+    pub fn said(&self, f: &FlowSeen) -> Said {
+        let Keys { there, back } = self.keys;
+        let is_known = [there.0, there.1, back.0, back.1].iter().all(|n| *n > 0);
+        let keys = (
+            there.0.saturating_add(there.1),
+            back.0.saturating_add(back.1),
+        );
+        Said::of(f, (self.there, self.back), is_known.then_some(keys))
+    }
+
+    /// Takes how long it is what is said in the clear.
+    pub fn agrees(&mut self, ctx: &Ctx<'_>, k: &KeysSeen) {
+        // how long it was silent goes by its sessions
+        if self.n == 0 && self.refused == 0 {
+            self.last_ms = ctx.now_ms;
+        }
+        let of = match k.by_client {
+            true => &mut self.keys.there,
+            false => &mut self.keys.back,
+        };
+        if k.offer > 0 {
+            of.0 = k.offer;
+        }
+        if k.answer > 0 {
+            of.1 = k.answer;
+        }
     }
 
     /// What was silent for long begins anew, but for what is counted over a day.
     fn forget_old(&mut self, ctx: &Ctx<'_>) {
         let silent_ms = ctx.now_ms.saturating_sub(self.last_ms);
         if silent_ms > DAY_MS {
-            *self = Pair::default();
+            *self = Pair {
+                keys: self.keys,
+                ..Pair::default()
+            };
         } else if silent_ms > FORGET_MS && self.day.n == 0 {
             *self = Pair {
                 granted_ms: self.granted_ms,
+                keys: self.keys,
                 ..Pair::default()
             };
         } else if silent_ms > FORGET_MS {
@@ -218,8 +267,12 @@ impl Pair {
 
     /// Whether a session is one of somebody who was let in.
     pub fn lets_in(&self, f: &FlowSeen) -> bool {
-        let around = f.start_ms.saturating_sub(ASIDE_MS)..=f.end_ms.saturating_add(ASIDE_MS);
-        around.contains(&self.granted_ms)
+        around(f).contains(&self.granted_ms)
+    }
+
+    /// Whether a session is one of somebody who was refused.
+    pub fn refuses(&self, f: &FlowSeen) -> bool {
+        around(f).contains(&self.refused_last_ms)
     }
 
     pub fn judge(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, shape: &Shape, wanted: u32) {
@@ -341,7 +394,7 @@ impl Pair {
         if self.refused == 0 || self.handle.is_none() && age_ms > FORGET_MS {
             (self.refused, self.refused_first_ms) = (0, d.time_ms);
         }
-        self.last_ms = ctx.now_ms;
+        (self.last_ms, self.refused_last_ms) = (ctx.now_ms, d.time_ms);
         self.refused = self.refused.saturating_add(1);
         if let Some(handle) = self.handle {
             let growth = Growth {
@@ -373,17 +426,17 @@ impl Pair {
     }
 
     /// Whether a success comes so soon after guesses that it is one of them: who guesses slowly waits for longer.
-    fn is_soon(&self, ctx: &Ctx<'_>) -> bool {
+    fn is_soon(&self, at_ms: i64) -> bool {
         let pauses = i64::from(self.n).clamp(2, RING as i64) - 1;
         let usual_ms = self.spread_ms() / pauses;
-        let silent_ms = ctx.now_ms.saturating_sub(self.last_ms);
+        let silent_ms = at_ms.saturating_sub(self.last_ms);
         silent_ms <= usual_ms.saturating_mul(4).clamp(FORGET_MS, DAY_MS)
     }
 
     /// The server said that a password is right; `sprayed` where this client is told to try many hosts.
     pub fn granted(&mut self, ctx: &mut Ctx<'_>, d: &DeniedSeen, sprayed: bool) {
         self.granted_ms = d.time_ms;
-        let told = self.handle.is_some() && self.is_soon(ctx);
+        let told = self.handle.is_some() && self.is_soon(ctx.now_ms);
         if self.succeeded || !(told || sprayed) {
             return;
         }
@@ -398,6 +451,30 @@ impl Pair {
         finding.kind = DetectionKind::BruteForceSucceeded;
         finding.confidence = 85;
         ctx.incidents.report(ctx.now_ms, finding);
+    }
+
+    /// A row of a session that is longer than a row.
+    pub fn lasts(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, service: &'static str, sprayed: bool) {
+        let is_first = !f.metered || f.handshake == Handshake::Complete;
+        if is_first {
+            self.lasting = Lasting {
+                conversation: f.conversation,
+                start_ms: f.start_ms,
+                ..Lasting::default()
+            };
+        } else if self.lasting.conversation != f.conversation {
+            return;
+        }
+        let lasting = &mut self.lasting;
+        lasting.packets = lasting.packets.saturating_add(f.packets);
+        lasting.bytes = lasting.bytes.saturating_add(f.bytes);
+        let whole = FlowSeen {
+            start_ms: lasting.start_ms,
+            packets: lasting.packets,
+            bytes: lasting.bytes,
+            ..f.clone()
+        };
+        self.succeeded(ctx, &whole, service, sprayed);
     }
 
     /// A session after guesses that is no guess.
@@ -419,7 +496,7 @@ impl Pair {
             / n;
         let life_ms = self.held().iter().map(|s| s.life_ms);
         let life_ms = life_ms.fold(0, i64::saturating_add) / n as i64;
-        let told = self.handle.is_some() && self.is_soon(ctx);
+        let told = self.handle.is_some() && self.is_soon(f.start_ms);
         let longer = f.packets >= packets.saturating_mul(3)
             && f.bytes >= bytes.saturating_mul(3)
             && f.life_ms() >= life_ms;
@@ -452,6 +529,11 @@ impl Session {
         let end_ms = self.start_ms.saturating_add(self.life_ms);
         (self.start_ms..=end_ms.saturating_add(ASIDE_MS)).contains(&at_ms)
     }
+}
+
+/// The time of a session, and a little before and after it.
+fn around(f: &FlowSeen) -> RangeInclusive<i64> {
+    f.start_ms.saturating_sub(ASIDE_MS)..=f.end_ms.saturating_add(ASIDE_MS)
 }
 
 fn median(mut values: Vec<i64>) -> Option<i64> {
