@@ -71,7 +71,7 @@ fn what_generated_conversations_say_is_known() {
             let want = match (name, port) {
                 ("chunked", _) => "http",
                 // these have no octets that are theirs alone
-                ("dns-tcp" | "ntp" | "radius", Some(_)) => "unknown",
+                ("ntp" | "radius", Some(_)) => "unknown",
                 ("dns-tcp", _) | ("mdns", Some(_)) => "dns",
                 _ => name,
             };
