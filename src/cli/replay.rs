@@ -338,7 +338,7 @@ impl<'a> Replay<'a> {
                 .collect(),
             (0..if meters { n } else { 0 }).map(|_| capture()).collect(),
             detectors,
-            settings.exporters_max,
+            (settings.exporters_max, self.config.receive.clone()),
         );
         Ok(match maker {
             Some(_) => crew.with_alerts(self.alerts_to()?),

@@ -4,6 +4,7 @@
     reason = "asked only for addresses that a receive thread does not know, and once a minute"
 )]
 
+use super::settings::permits;
 use super::{Prefix, Settings};
 use crate::model::Addr;
 use std::collections::HashMap;
@@ -50,8 +51,7 @@ impl Rules {
 
     /// Whether the lists let an address send: `deny` goes before `allow`, and an empty `allow` lets everybody.
     pub fn permit(&self, source: Addr) -> bool {
-        let listed = |list: &[Prefix]| list.iter().any(|p| p.contains(source));
-        !listed(&self.deny) && (self.allow.is_empty() || listed(&self.allow))
+        permits(&self.allow, &self.deny, source)
     }
 
     /// Seconds of silence after which an exporter gives up its place.

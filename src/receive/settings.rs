@@ -1,6 +1,7 @@
 //! What the operator can set about receiving.
 
 use super::Prefix;
+use crate::model::Addr;
 use serde::Deserialize;
 use std::net::{Ipv6Addr, SocketAddr};
 
@@ -86,6 +87,11 @@ impl Settings {
         faults
     }
 
+    /// Whether the lists let an address send: `deny` goes before `allow`, and an empty `allow` lets everybody.
+    pub fn permits(&self, source: Addr) -> bool {
+        permits(&self.allow, &self.deny, source)
+    }
+
     /// The most memory in bytes that the batches of all listeners on their way to `shards` shards can take.
     pub fn batches_bytes_max(&self, shards: usize) -> usize {
         let batches = super::pool::batches_max(self, shards);
@@ -93,6 +99,12 @@ impl Settings {
             .saturating_mul(super::pool::ARENA_BYTES)
             .saturating_mul(self.listeners.len())
     }
+}
+
+/// Whether lists let an address send.
+pub(super) fn permits(allow: &[Prefix], deny: &[Prefix], source: Addr) -> bool {
+    let listed = |list: &[Prefix]| list.iter().any(|p| p.contains(source));
+    !listed(deny) && (allow.is_empty() || listed(allow))
 }
 
 /// What `setsockopt` of Linux grants: half of the largest `int` (`__sock_set_rcvbuf`).

@@ -370,6 +370,31 @@ fn exporters_of_a_capture_are_bounded() {
     assert_laws(&ledger);
 }
 
+/// Who may send is the same for a capture as for a running collector.
+#[test]
+fn exporters_that_may_not_send_are_refused_in_a_capture() {
+    let dir = directory();
+    let (config, file) = (dir.path().join("c.toml"), dir.path().join("some.pcap"));
+    let lists = "deny = [\"198.18.0.2\", \"198.18.0.4\"]\nexporters_max = 2\n";
+    fs::write(&config, format!("[receive]\n{lists}")).expect("written");
+    let mut make = Command::new(exe());
+    make.args(["generate", "--protocol", "v5", "--exporters", "5"]);
+    make.args(["--flows", "3000", "--pcap"]).arg(&file);
+    assert!(make.output().expect("runs").status.success());
+    let config = config.to_str().expect("text");
+    let ledger = assert_same(&["--as", "export", "-c", config], &[file]);
+    for refused in ["datagrams_refused_acl", "datagrams_refused_exporter_limit"] {
+        assert!(total(&ledger, refused) > 10, "{ledger}");
+    }
+    let exporters = ledger["exporters"].as_array().expect("a list");
+    let parsed = exporters
+        .iter()
+        .filter(|e| e["datagrams_parsed"].as_u64() > Some(0));
+    let mut heard: Vec<&str> = parsed.filter_map(|e| e["exporter"].as_str()).collect();
+    heard.sort_unstable();
+    assert_eq!(heard, ["198.18.0.1", "198.18.0.3"]);
+}
+
 #[test]
 fn into_the_store_with_its_end_moved_to_now() {
     let dir = directory();

@@ -10,7 +10,7 @@ use crate::dissect::{FrameHead, link_name, route};
 use crate::ledger::{Book, Outcome};
 use crate::meter::AHEAD;
 use crate::model::{Addr, Datagram, Detection, RowPlace};
-use crate::receive::{FRAMES_AHEAD, Found, Frame};
+use crate::receive::{self, FRAMES_AHEAD, Found, Frame};
 use crate::shard::{Back, CaptureShard, ExportShard};
 use crate::sink::Outbox;
 use crate::sink::ndjson::Writer;
@@ -24,6 +24,7 @@ pub(super) struct Crew {
     /// Exporters that were heard.
     exporters: HashSet<Addr>,
     exporters_max: usize,
+    receive: receive::Settings,
     /// Latest time of a datagram.
     export_ns: i64,
     /// Latest time of a frame of traffic.
@@ -61,12 +62,13 @@ pub(super) enum To {
 }
 
 impl Crew {
-    /// All shards together hear at most `exporters_max` exporters, so that what is refused hangs on the captures alone.
+    /// All shards together hear at most `exporters_max` exporters, of those that `receive` lets send, so that what is refused hangs on the
+    /// captures alone.
     pub(super) fn new(
         exports: Vec<ExportShard>,
         captures: Vec<CaptureShard>,
         detectors: Option<Detectors>,
-        exporters_max: usize,
+        (exporters_max, receive): (usize, receive::Settings),
     ) -> Self {
         Crew {
             judge: detectors.map(|detectors| Judge {
@@ -77,7 +79,8 @@ impl Crew {
             exports,
             captures,
             exporters: HashSet::new(),
-            exporters_max,
+            exporters_max: exporters_max.min(receive.exporters_max),
+            receive,
             export_ns: 0,
             traffic_ns: i64::MIN,
             alerts: None,
@@ -241,10 +244,18 @@ impl Crew {
         to.sample(self, before_ns);
         let exporter = d.exporter();
         let full = self.exporters.len() >= self.exporters_max;
+        // a file of one payload does not say who sent it
+        let permitted = d.source == Addr::from_v4([0; 4]) || self.receive.permits(d.source);
         let mine = shard_of(exporter, self.exports.len());
         let Some(shard) = self.exports.get_mut(mine) else {
             return;
         };
+        if !permitted {
+            let tally = shard.book().other();
+            tally.one(Outcome::DatagramsReceived);
+            tally.one(Outcome::DatagramsRefusedAcl);
+            return;
+        }
         if full && !self.exporters.contains(&exporter) {
             let tally = shard.book().other();
             tally.one(Outcome::DatagramsReceived);
