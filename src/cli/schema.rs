@@ -6,7 +6,7 @@ use crate::sink::schema::{self, Form, State};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 /// Shows or applies the tables and views that flowhouse needs in ClickHouse.
 #[derive(Debug, Args)]
@@ -116,7 +116,11 @@ pub fn run(arguments: &SchemaArguments) -> Result<()> {
                 None => schema::print(database),
                 Some(cluster) => schema::print_cluster(database, cluster)?,
             };
-            Ok(std::io::stdout().write_all(script.as_bytes())?)
+            match std::io::stdout().write_all(script.as_bytes()) {
+                // whoever reads has seen enough
+                Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
+                written => Ok(written?),
+            }
         }
         Action::Status { store, json } => status(&store.connection()?, *json),
         Action::Apply { store } => apply(&store.connection()?),
@@ -137,21 +141,23 @@ fn status(connection: &Connection, json: bool) -> Result<()> {
         });
         writeln!(out, "{:#}", json!(rows.collect::<Vec<_>>()))?;
     } else {
+        let name = |l: &schema::Line| match l.name {
+            "" => "(of a newer flowhouse)",
+            name => name,
+        };
+        let longest = lines.iter().map(|l| name(l).len()).max().unwrap_or(0);
+        let width = longest.max("migration".len());
         writeln!(
             out,
-            "{:<8} {:<24} {:<8} applied at (UTC)",
+            "{:<8} {:<width$} {:<8} applied at (UTC)",
             "version", "migration", "state"
         )?;
         for l in &lines {
-            let name = if l.name.is_empty() {
-                "(of a newer flowhouse)"
-            } else {
-                l.name
-            };
+            let name = name(l);
             let at = l.applied_at.as_deref().unwrap_or("-");
             writeln!(
                 out,
-                "{:<8} {name:<24} {:<8} {at}",
+                "{:<8} {name:<width$} {:<8} {at}",
                 l.version,
                 state(l.state)
             )?;
