@@ -33,7 +33,8 @@ pub(super) fn fill(
     let length = there.max(sent.unwrap_or(0));
     let c = &mut out.core;
     if c.present[row] & (Field::Bytes.bit() | Field::Packets.bit()) == 0 {
-        c.bytes[row] = view.ip_len.map_or(length, u64::from);
+        let frame = u32::try_from(length).ok();
+        c.bytes[row] = view.layer3_len(frame).map_or(length, u64::from);
         c.packets[row] = 1;
         c.present[row] |= Field::Bytes.bit() | Field::Packets.bit();
         c.flags[row] |= RowFlags::FROM_HEADER;
@@ -107,6 +108,7 @@ mod tests {
         let view = HeaderView {
             src_addr: Some(Addr::from_v4([192, 0, 2, 1])),
             proto: Some(6),
+            network_at: Some(14),
             ip_len: Some(1500),
             ip_version: Some(4),
             ..Default::default()

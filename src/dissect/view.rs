@@ -161,5 +161,26 @@ impl HeaderView {
     }
 }
 
+impl HeaderView {
+    /// Layer-3 bytes of the packet in a frame of so many bytes, with what stands before the packet: as its header says; what is left of
+    /// the frame where offload or a jumbo option left no length there. `None` where nothing tells.
+    pub fn layer3_len(&self, frame: Option<u32>) -> Option<u32> {
+        let at = u32::try_from(self.network_at?).ok()?;
+        let rest = frame.map(|n| n.saturating_sub(at));
+        let is_long = rest.is_some_and(|n| n > PADDED);
+        match (self.ip_version, self.ip_len) {
+            (_, None | Some(0)) => rest,
+            (Some(6), Some(FIXED_6)) if is_long && self.proto != Some(NO_NEXT) => rest,
+            (_, said) => said,
+        }
+    }
+}
+
+/// Bytes of the fixed header of IPv6: the length of a packet whose payload length is 0.
+const FIXED_6: u32 = 40;
+/// IP protocol number of nothing behind IPv6 headers (RFC 8200 section 4.7).
+const NO_NEXT: u8 = 59;
+/// To so many bytes Ethernet pads what is shorter.
+const PADDED: u32 = 46;
 /// Above this, the length of an IPv6 packet is that of a jumbo option: its own field has 16 bits.
 const JUMBO_FROM: u32 = 0xffff + 40;
