@@ -59,7 +59,7 @@ pub use snapshot::{STATE_BYTES_MAX, SavedState, Snapshot};
 pub use state::StateError;
 
 use crate::ledger::{Account, Book, Outcome};
-use crate::model::{Addr, Datagram, FlowBatch, Learned};
+use crate::model::{Addr, Datagram, FlowBatch, Learned, RowFlags};
 use exporter::Exporter;
 use exporters::Exporters;
 use sets::{Header, Job, Late, Left, Shared};
@@ -241,7 +241,7 @@ impl Decoder {
         self.shared.held.sessions += exporter.sessions.len() - before.0;
         self.shared.held.domains += exporter.domains.len() - before.1;
         let first = *exporter.first_export_ms.get_or_insert(header.export_ms);
-        let frame = sets::frame(d, &header, first, settings);
+        let mut frame = sets::frame(d, &header, first, settings);
         let account = &mut exporter.domains[domain].account;
         let tally = book.account_at(account, (d.source.0, header.domain));
         self.shared.templates -= gone.templates;
@@ -250,12 +250,10 @@ impl Decoder {
         if frame.skewed {
             tally.one(Outcome::ClockSkewed);
         }
-        let arrival = exporter.sessions[session].sequence.arrive(
-            header.sequence,
-            header.uptime_ms,
-            header.window,
-            tally,
-        );
+        let sequence = &mut exporter.sessions[session].sequence;
+        let arrival = sequence.arrive(header.sequence, header.stamp(), header.window, tally);
+        frame.late = arrival.late;
+        frame.flags = u32::from(arrival.again) * RowFlags::DUPLICATE;
         let mut job = Job {
             datagram: d,
             header,

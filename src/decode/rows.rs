@@ -35,6 +35,8 @@ pub(super) struct Frame {
     pub records: usize,
     /// Flags of every row.
     pub flags: u32,
+    /// Its sequence says that it was sent before what came last.
+    pub late: bool,
     pub sampling: Fallback,
     /// The header's clock is off by more than allowed.
     pub skewed: bool,

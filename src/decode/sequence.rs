@@ -12,6 +12,12 @@ pub struct Sequence {
     /// Where the expectation began: what is before it was never seen.
     since: u32,
     uptime_ms: u32,
+    /// Seconds of the newest header of a protocol without uptime.
+    #[serde(skip)]
+    export_s: Option<u32>,
+    /// The number of the newest header.
+    #[serde(skip)]
+    newest: Option<u32>,
     missing: Vec<Missing>,
     /// Units booked as missed that no sealed ledger row tells yet.
     #[serde(skip)]
@@ -39,6 +45,26 @@ pub enum End {
     Crashed,
 }
 
+/// What a header says of its time, as far as that tells a restart from a late datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stamp {
+    /// Nothing.
+    Unknown,
+    /// The sender's uptime, ms.
+    Uptime(u32),
+    /// When it was exported, seconds since 1970.
+    Export(u32),
+}
+
+impl Stamp {
+    fn uptime_ms(self) -> Option<u32> {
+        match self {
+            Stamp::Uptime(ms) => Some(ms),
+            _ => None,
+        }
+    }
+}
+
 /// What passed between two processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Missed {
@@ -62,6 +88,10 @@ pub struct Arrival {
     sequence: u32,
     /// Before what is expected next: late, or seen before.
     pub behind: bool,
+    /// Behind, and nothing is missing there: what it holds was seen before.
+    pub again: bool,
+    /// A later header came before it: an exporter whose number never moves is not late.
+    pub late: bool,
     /// The sender started anew.
     pub restarted: bool,
     /// Units that are now taken for lost.
@@ -73,16 +103,16 @@ pub struct Arrival {
 }
 
 impl Sequence {
-    /// A header has come, and what it says is booked. `uptime_ms` tells a restart where the protocol has one; a number
+    /// A header has come, and what it says is booked. Its `stamp` tells a restart from what is late; a number
     /// behind the expectation by at most `window` units is late.
     pub fn arrive(
         &mut self,
         sequence: u32,
-        uptime_ms: Option<u32>,
+        stamp: Stamp,
         window: u32,
         tally: &mut Tally,
     ) -> Arrival {
-        let arrival = self.step(sequence, uptime_ms, window);
+        let arrival = self.step(sequence, stamp, window);
         tally.add(Outcome::SequenceGaps, arrival.lost);
         if arrival.restarted {
             tally.one(Outcome::SequenceRestarts);
@@ -101,21 +131,25 @@ impl Sequence {
     }
 
     /// The same without booking.
-    pub fn step(&mut self, sequence: u32, uptime_ms: Option<u32>, window: u32) -> Arrival {
+    pub fn step(&mut self, sequence: u32, stamp: Stamp, window: u32) -> Arrival {
+        let uptime_ms = stamp.uptime_ms();
         let rebooted = uptime_ms.is_some_and(|now| self.rebooted(now));
         let mut arrival = Arrival {
             sequence,
             behind: false,
+            again: false,
+            late: false,
             restarted: false,
             lost: self.age(),
             missed: None,
             damaged: 0,
         };
         if let (Some(next), Some(end)) = (self.next, self.resumed) {
-            self.resume(&mut arrival, (next, end), rebooted, (uptime_ms, window));
+            self.resume(&mut arrival, (next, end), rebooted, (stamp, window));
         } else if let Some(next) = self.next {
             let ahead = sequence.wrapping_sub(next) as i32;
-            arrival.restarted = ahead != 0 && (rebooted || self.leaps(sequence, ahead, window));
+            arrival.restarted =
+                ahead != 0 && (rebooted || self.leaps(sequence, ahead, (stamp, window)));
             if arrival.restarted {
                 arrival.lost += self.open();
                 self.since = sequence;
@@ -123,11 +157,20 @@ impl Sequence {
                 arrival.lost += self.miss(next, ahead as u32, 0);
             }
             arrival.behind = ahead < 0 && !arrival.restarted;
+            let unseen = (sequence.wrapping_sub(self.since) as i32) < 0;
+            arrival.again = arrival.behind && !unseen && !self.misses(sequence);
+            let newer = |n: u32| n.wrapping_sub(sequence) as i32 > 0;
+            arrival.late = arrival.behind && self.newest.is_some_and(newer);
         } else {
             self.since = sequence;
         }
         if !arrival.behind {
+            self.newest = Some(sequence);
             self.uptime_ms = uptime_ms.unwrap_or(0);
+            self.export_s = match stamp {
+                Stamp::Export(seconds) => Some(seconds),
+                _ => None,
+            };
             self.next = Some(sequence);
         }
         if sequence.wrapping_sub(self.since) as i32 > SINCE_MAX {
@@ -144,14 +187,12 @@ impl Sequence {
         arrival: &mut Arrival,
         (next, end): (u32, End),
         rebooted: bool,
-        (uptime_ms, window): (Option<u32>, u32),
+        (stamp, window): (Stamp, u32),
     ) {
         let ahead = arrival.sequence.wrapping_sub(next) as i32;
         // where there is an uptime it tells a restart: then any number of units may have passed
-        let leaps = match uptime_ms {
-            Some(_) => ahead < 0 && self.leaps(arrival.sequence, ahead, window),
-            None => self.leaps(arrival.sequence, ahead, window),
-        };
+        let leaps = (ahead < 0 || stamp.uptime_ms().is_none())
+            && self.leaps(arrival.sequence, ahead, (stamp, window));
         arrival.restarted = ahead != 0 && (rebooted || leaps);
         arrival.behind = ahead < 0 && !arrival.restarted;
         if arrival.behind {
@@ -188,13 +229,11 @@ impl Sequence {
             self.held = None;
             return (None, 0);
         }
-        let unseen = (arrival.sequence.wrapping_sub(self.since) as i32) < 0;
-        let (filled, lost) = self.fill(arrival.sequence, units);
+        let lost = self.fill(arrival.sequence, units);
         self.untold = self.untold.wrapping_add(lost as u32);
-        let outcome = if filled || unseen || units == 0 {
-            Outcome::SequenceReordered
-        } else {
-            Outcome::SequenceDuplicates
+        let outcome = match arrival.again && units > 0 {
+            true => Outcome::SequenceDuplicates,
+            false => Outcome::SequenceReordered,
         };
         (Some(outcome), lost)
     }
@@ -283,11 +322,28 @@ impl Sequence {
         self.next.is_some() && (UPTIME_BACK_MS..1 << 31).contains(&back)
     }
 
-    fn leaps(&self, sequence: u32, ahead: i32, window: u32) -> bool {
-        let expected = |m: &Missing| sequence.wrapping_sub(m.from) < m.len;
+    fn leaps(&self, sequence: u32, ahead: i32, (stamp, window): (Stamp, u32)) -> bool {
         ahead > GAP_MAX
             || ahead < 0 && ahead.unsigned_abs() > window
-            || ahead < 0 && sequence == 0 && !self.missing.iter().any(expected)
+            || ahead < 0 && sequence == 0 && !self.misses(sequence) && !self.is_late(stamp)
+    }
+
+    /// Whether a header is no younger than the newest one, and hardly older. Who starts anew says a later time, or one from before
+    /// its clock was set.
+    fn is_late(&self, stamp: Stamp) -> bool {
+        match stamp {
+            Stamp::Unknown => false,
+            Stamp::Uptime(ms) => self.uptime_ms.wrapping_sub(ms) < UPTIME_BACK_MS,
+            Stamp::Export(seconds) => self
+                .export_s
+                .is_some_and(|newest| newest.wrapping_sub(seconds) < EXPORT_BACK_S),
+        }
+    }
+
+    /// Whether a number is of a range that has not come yet.
+    fn misses(&self, sequence: u32) -> bool {
+        let inside = |m: &Missing| sequence.wrapping_sub(m.from) < m.len;
+        self.missing.iter().any(inside)
     }
 
     /// Notes a range as missing; returns the units of the one that had to give way.
@@ -298,11 +354,11 @@ impl Sequence {
         lost.unwrap_or(0)
     }
 
-    /// Takes what came late out of the missing ranges: whether it was missing, and the units of a range that gave way.
-    fn fill(&mut self, from: u32, units: u32) -> (bool, u64) {
+    /// Takes what came late out of the missing ranges; the units of a range that gave way.
+    fn fill(&mut self, from: u32, units: u32) -> u64 {
         let inside = |m: &Missing| from.wrapping_sub(m.from) < m.len;
         let Some(i) = self.missing.iter().position(inside).filter(|_| units > 0) else {
-            return (false, 0);
+            return 0;
         };
         let m = self.missing[i];
         let before = from.wrapping_sub(m.from);
@@ -311,11 +367,10 @@ impl Sequence {
         if before == 0 {
             self.missing.remove(i);
         }
-        let lost = match after {
+        match after {
             0 => 0,
             _ => self.miss(from.wrapping_add(units), after, m.age),
-        };
-        (true, lost)
+        }
     }
 
     fn age(&mut self) -> u64 {
@@ -345,6 +400,9 @@ const SINCE_MAX: i32 = 1 << 30;
 /// An uptime that goes back by less is reordering.
 const UPTIME_BACK_MS: u32 = 10_000;
 
+/// So is a time of export.
+const EXPORT_BACK_S: u32 = 10;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -352,7 +410,7 @@ mod tests {
     fn run(steps: &[(u32, u32)]) -> Tally {
         let (mut s, mut tally) = (Sequence::default(), Tally::default());
         for &(sequence, units) in steps {
-            let a = s.arrive(sequence, None, 64, &mut tally);
+            let a = s.arrive(sequence, Stamp::Unknown, 64, &mut tally);
             s.advance(a, units, &mut tally);
         }
         s.flush(&mut tally);
@@ -400,10 +458,58 @@ mod tests {
         assert_eq!(counts(&run(&[(20, 10), (0, 10), (10, 1)])), [0, 0, 1]);
         let (mut s, mut t) = (Sequence::default(), Tally::default());
         for (sequence, uptime) in [(40, 1_000_000), (41, 1_000_100), (2, 500)] {
-            let a = s.arrive(sequence, Some(uptime), 64, &mut t);
+            let a = s.arrive(sequence, Stamp::Uptime(uptime), 64, &mut t);
             s.advance(a, 1, &mut t);
         }
         assert_eq!(counts(&t), [0, 0, 1]);
+    }
+
+    #[test]
+    fn a_duplicate_of_number_0_is_no_restart() {
+        use Stamp::{Export, Uptime};
+        // what is booked: gaps, reordered, restarts and duplicates
+        let booked = |steps: &[(u32, Stamp)]| {
+            let (mut s, mut t) = (Sequence::default(), Tally::default());
+            for &(sequence, stamp) in steps {
+                let a = s.arrive(sequence, stamp, 64, &mut t);
+                let again = a.again;
+                let before = t.count(Outcome::SequenceDuplicates);
+                s.advance(a, 1, &mut t);
+                assert_eq!(again, t.count(Outcome::SequenceDuplicates) > before);
+            }
+            s.flush(&mut t);
+            let [gaps, late, restarts] = counts(&t);
+            [gaps, late, restarts, t.count(Outcome::SequenceDuplicates)]
+        };
+        for at in [Uptime, Export] {
+            let steps = [
+                (0, at(700)),
+                (0, at(700)),
+                (1, at(700)),
+                (0, at(700)),
+                (2, at(701)),
+            ];
+            assert_eq!(booked(&steps), [0, 0, 0, 2]);
+            // the first one comes late
+            assert_eq!(
+                booked(&[(1, at(700)), (0, at(700)), (2, at(700))]),
+                [0, 1, 0, 0]
+            );
+            // a process that starts anew within the uptime of its host, or any time later
+            assert_eq!(
+                booked(&[(20, at(700)), (0, at(900)), (1, at(900))]),
+                [0, 0, 1, 0]
+            );
+        }
+        // a host without a clock of its own starts at 1970
+        let steps = [
+            (20, Export(1_700_000_000)),
+            (0, Export(30)),
+            (1, Export(31)),
+        ];
+        assert_eq!(booked(&steps), [0, 0, 1, 0]);
+        let steps = [(20, Uptime(9_000_000)), (0, Uptime(500)), (1, Uptime(600))];
+        assert_eq!(booked(&steps), [0, 0, 1, 0]);
     }
 
     #[test]
@@ -415,11 +521,11 @@ mod tests {
     #[test]
     fn a_suspended_expectation_starts_anew() {
         let (mut s, mut t) = (Sequence::default(), Tally::default());
-        let a = s.arrive(10, None, 64, &mut t);
+        let a = s.arrive(10, Stamp::Unknown, 64, &mut t);
         s.advance(a, 5, &mut t);
-        let a = s.arrive(15, None, 64, &mut t);
+        let a = s.arrive(15, Stamp::Unknown, 64, &mut t);
         s.suspend(a, 2);
-        s.arrive(900, None, 64, &mut t);
+        s.arrive(900, Stamp::Unknown, 64, &mut t);
         s.flush(&mut t);
         assert_eq!(counts(&t), [0, 0, 0]);
     }
@@ -430,7 +536,8 @@ mod tests {
     fn after(position: u64, end: End, arrivals: &[(u32, Option<u32>)]) -> [u64; 5] {
         let (mut s, mut t) = (Sequence::from_position(position, end), Tally::default());
         for &(sequence, uptime) in arrivals {
-            let a = s.arrive(sequence, uptime, 64, &mut t);
+            let stamp = uptime.map_or(Stamp::Unknown, Stamp::Uptime);
+            let a = s.arrive(sequence, stamp, 64, &mut t);
             s.advance(a, 10, &mut t);
         }
         s.flush(&mut t);
@@ -489,7 +596,7 @@ mod tests {
     fn a_position_excludes_what_only_memory_knows() {
         let (mut s, mut t) = (Sequence::default(), Tally::default());
         let take = |s: &mut Sequence, t: &mut Tally, sequence| {
-            let a = s.arrive(sequence, None, 64, t);
+            let a = s.arrive(sequence, Stamp::Unknown, 64, t);
             s.advance(a, 10, t);
         };
         take(&mut s, &mut t, 100);
@@ -501,9 +608,9 @@ mod tests {
         assert_eq!(s.position(None), Some(120), "booked, and not told");
         assert!(s.told() && !s.told());
         assert_eq!(s.position(None), Some(140));
-        let a = s.arrive(140, None, 64, &mut t);
+        let a = s.arrive(140, Stamp::Unknown, 64, &mut t);
         s.suspend(a, 3);
-        let a = s.arrive(150, None, 64, &mut t);
+        let a = s.arrive(150, Stamp::Unknown, 64, &mut t);
         s.suspend(a, 10);
         assert_eq!(
             s.position(None),

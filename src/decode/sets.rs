@@ -13,6 +13,7 @@ use super::raw::{Behind, Records, behind, divides};
 use super::relief::Held;
 use super::rows::{self, Frame, Scratch, moment_from_init};
 use super::sampling::Fallback;
+use super::sequence::Stamp;
 use super::settings::Settings;
 use super::template::{FieldSpec, TemplateEvent, TemplateHeader, TemplateReader, u16_at};
 use super::twoway::Counters;
@@ -36,6 +37,14 @@ pub(super) struct Header {
     pub sampling: u16,
     /// Bytes of the header.
     pub len: usize,
+}
+
+impl Header {
+    /// What tells a restart of the sender from a late datagram.
+    pub fn stamp(&self) -> Stamp {
+        let seconds = self.export_ms.div_euclid(1_000) as u32;
+        self.uptime_ms.map_or(Stamp::Export(seconds), Stamp::Uptime)
+    }
 }
 
 /// A datagram that brought templates for which more sets waited than are decoded at once.
@@ -148,6 +157,7 @@ pub(super) fn frame(
         },
         records: 0,
         flags: 0,
+        late: false,
         sampling: Fallback {
             overrides: settings.sampling_overrides.of(d.source),
             header: Some(interval).filter(|n| *n > 0),

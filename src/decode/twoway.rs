@@ -37,6 +37,8 @@ pub(super) struct Owner {
     /// Export time of the first datagram of this exporter.
     pub first_export_ms: i64,
     pub export_ms: i64,
+    /// The datagram was sent before what came last: its totals are no newer than those that are known.
+    pub late: bool,
 }
 
 impl Owner {
@@ -46,6 +48,7 @@ impl Owner {
             domain: frame.provenance.domain,
             first_export_ms: frame.first_export_ms,
             export_ms: frame.moment.export_ms,
+            late: frame.late,
         }
     }
 }
@@ -154,18 +157,21 @@ impl Counters {
             );
             let running = special.byte_totals || special.packet_totals;
             let returned = reverse_total(sides, i);
-            if running && let Some(returned) = returned {
+            if running
+                && !owner.late
+                && let Some(returned) = returned
+            {
                 let key = key(special, (sides, i), owner, (out, row));
                 self.forget_fallen(key, [totals(special, out, row), returned]);
             }
             if running {
                 let key = key(special, (sides, i), owner, (out, row));
-                self.total(special, (key, row), out, tally);
+                self.total(special, (key, row, owner.late), out, tally);
             }
             if let Some(total) = returned {
                 let mut key = key(special, (sides, i), owner, (out, row));
                 key.reverse = true;
-                let delta = self.delta(key, (total, row), out, tally);
+                let delta = self.delta(key, (total, row, owner.late), out, tally);
                 back = (back.0.max(delta.0), back.1.max(delta.1));
             }
             let initiator = (
@@ -204,12 +210,12 @@ impl Counters {
     fn total(
         &mut self,
         special: &Special,
-        (key, row): (FlowKey, usize),
+        (key, row, late): (FlowKey, usize, bool),
         out: &mut FlowBatch,
         tally: &mut Tally,
     ) {
         let total = totals(special, out, row);
-        let (bytes, packets) = self.delta(key, (total, row), out, tally);
+        let (bytes, packets) = self.delta(key, (total, row, late), out, tally);
         if special.byte_totals {
             out.core.bytes[row] = bytes;
         }
@@ -232,11 +238,12 @@ impl Counters {
         }
     }
 
-    /// First sight and falling totals count in full; a growth is booked to the time since the last totals.
+    /// First sight and falling totals count in full, but for those of a `late` datagram, of which all was counted with later ones; a growth
+    /// is booked to the time since the last totals.
     fn delta(
         &mut self,
         key: FlowKey,
-        (total, row): ((u64, u64), usize),
+        (total, row, late): ((u64, u64), usize, bool),
         out: &mut FlowBatch,
         tally: &mut Tally,
     ) -> (u64, u64) {
@@ -249,10 +256,16 @@ impl Counters {
             start_ms,
             end_ms,
         };
-        let gone = self.totals.insert(key, now);
+        let falls = |l: &Total| total.0 < l.counted.0 || total.1 < l.counted.1;
+        let kept = last.filter(|l| late && falls(l));
+        let gone = self.totals.insert(key, kept.unwrap_or(now));
         tally.add(Outcome::Evictions, gone as u64);
-        let grown = last.filter(|l| total.0 >= l.counted.0 && total.1 >= l.counted.1);
-        let Some(last) = grown else { return total };
+        if kept.is_some() {
+            return (0, 0);
+        }
+        let Some(last) = last.filter(|l| !falls(l)) else {
+            return total;
+        };
         if let (Some(from), Some(to)) = (last.end_ms, end_ms) {
             out.counters_mut().book(row, from, to);
         }

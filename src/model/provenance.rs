@@ -180,6 +180,10 @@ flags! {
     COUNTERS_IMPLAUSIBLE = 20, "counters_implausible";
     /// Octets of a TCP stream came twice with different data: what a receiver read is not sure.
     SEGMENTS_CONFLICT = 21, "segments_conflict";
+    /// Its datagram seems to have come twice: nothing was missing at its sequence number.
+    DUPLICATE = 22, "duplicate";
+    /// Of the traffic class octet only the DSCP was sent (element 195).
+    DSCP_ONLY = 23, "dscp_only";
 }
 
 /// The datagram that rows came from: one entry a datagram in a batch, rows point at it.

@@ -290,6 +290,8 @@ fn flag_meaning(mask: u32) -> &'static str {
             "more bytes or packets than usage.flow_estimate_max: not booked in usage"
         }
         RowFlags::SEGMENTS_CONFLICT => "octets of a TCP stream came twice with different data",
+        RowFlags::DUPLICATE => "of datagrams that seem to have come twice",
+        RowFlags::DSCP_ONLY => "of the traffic class octet only the DSCP was sent",
         RowFlags::USAGE_CLAMPED => "too old or too new to be booked to its own minutes",
         RowFlags::PRORATE_CUT => "lived longer than usage.prorate_max_s: booked to its last hours",
         RowFlags::L4_BYTES => "bytes are layer-4 payload (firewall events)",

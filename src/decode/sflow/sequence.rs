@@ -3,7 +3,7 @@
 use super::super::limits::Size;
 use super::super::memory::table_bytes;
 use super::super::position::{Key, Touched};
-use super::super::sequence::Sequence;
+use super::super::sequence::{Sequence, Stamp};
 use super::wire::{FlowSample, Header, Source};
 use crate::ledger::{Book, Outcome, Tally};
 use crate::model::Addr;
@@ -40,6 +40,8 @@ struct Samples {
 #[derive(Debug)]
 pub struct Followed<'a> {
     last: Option<&'a mut Last>,
+    /// What the datagram holds was seen before.
+    pub again: bool,
     sources: &'a mut usize,
     sources_max: usize,
 }
@@ -83,6 +85,7 @@ impl Sequences {
         let is_full = self.senders.len() >= self.senders_max;
         let mut followed = Followed {
             last: None,
+            again: false,
             sources: &mut self.sources,
             sources_max: self.senders_max.saturating_mul(SOURCES_PER_SENDER),
         };
@@ -92,10 +95,10 @@ impl Sequences {
         }
         let last = self.senders.entry(sender).or_default();
         last.seen_ns = now_ns;
-        let uptime_ms = Some(header.uptime_ms);
+        let stamp = Stamp::Uptime(header.uptime_ms);
         let arrival = last
             .sequence
-            .arrive(header.sequence, uptime_ms, DATAGRAMS_LATE, tally);
+            .arrive(header.sequence, stamp, DATAGRAMS_LATE, tally);
         last.sequence.advance(arrival, 1, tally);
         if !last.touched {
             last.touched = touched.push(Key::Sender(sender.0, sender.1));
@@ -103,6 +106,7 @@ impl Sequences {
         if arrival.restarted {
             *followed.sources -= last.close(tally);
         }
+        followed.again = arrival.again;
         followed.last = Some(last);
         followed
     }
@@ -182,7 +186,9 @@ impl Followed<'_> {
             tally.one(Outcome::SequencesRefused);
             return;
         };
-        let arrival = samples.sequence.step(sample.sequence, None, SAMPLES_LATE);
+        let arrival = samples
+            .sequence
+            .step(sample.sequence, Stamp::Unknown, SAMPLES_LATE);
         let (_, lost) = samples.sequence.settle(arrival, 1);
         tally.add(Outcome::SampleGaps, arrival.lost + lost);
         if arrival.behind {

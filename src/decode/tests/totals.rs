@@ -151,3 +151,38 @@ fn growth_is_booked_to_the_time_since_the_last_totals() {
     let booked = |i| b.out.counters.as_ref().and_then(|g| g.booked(i));
     assert_eq!([booked(0), booked(1)], [None, Some((700_000, 1_000_000))]);
 }
+
+#[test]
+fn a_late_total_adds_nothing_and_is_no_new_base() {
+    let mut b = Bench::new(Settings::default());
+    let layout = [(0, 7, 2), (0, 85, 4), (29305, 85, 4)];
+    let mut send = |sequence: u32, there: u32, back: u32, first: bool| {
+        let numbers = [there, back].map(u32::to_be_bytes).concat();
+        let record = (256, [&80u16.to_be_bytes()[..], &numbers].concat());
+        let sets = match first {
+            true => vec![template(256, &layout), record],
+            false => vec![record],
+        };
+        let payload = message(sequence, &sets);
+        b.take(&payload);
+    };
+    send(10, 100, 10, true);
+    // the second one comes behind the third, and the third comes twice
+    send(12, 300, 30, false);
+    send(11, 200, 20, false);
+    send(12, 300, 30, false);
+    send(13, 400, 40, false);
+    // in its order a falling total is another flow
+    send(14, 50, 5, false);
+    assert_eq!(b.bytes(), [100, 10, 200, 20, 0, 0, 100, 10, 50, 5]);
+    assert_eq!(b.book.count(Outcome::SequenceReordered), 1);
+    let again = b
+        .out
+        .core
+        .flags
+        .iter()
+        .map(|f| f & RowFlags::DUPLICATE != 0);
+    let again: Vec<bool> = again.collect();
+    assert_eq!(again.iter().filter(|a| **a).count(), 1);
+    assert!(again[5]);
+}
