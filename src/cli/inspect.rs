@@ -57,7 +57,9 @@ pub fn run(arguments: &InspectArguments) -> anyhow::Result<()> {
     let mut inspector = Inspector::new(Settings::default(), arguments.raw, arguments.wait);
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let mut written = Ok(());
+    let progress = super::progress("inspecting", captures.bytes());
     let counts = captures.read(&Selection::Export, |d| {
+        progress.inc(d.payload.len() as u64);
         if written.is_ok() {
             inspector.datagram(d, &mut |record| {
                 if written.is_ok() {
@@ -66,6 +68,7 @@ pub fn run(arguments: &InspectArguments) -> anyhow::Result<()> {
             });
         }
     });
+    progress.finish_and_clear();
     match written.and_then(|()| out.flush()) {
         // whoever reads has seen enough
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
@@ -80,8 +83,10 @@ fn frames(captures: &Captures) -> anyhow::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     let mut written = Ok(());
     let (mut count, mut links) = (0u64, BTreeMap::new());
+    let progress = super::progress("inspecting", captures.bytes());
     let (faults, rejected) = captures.frames(|frame| {
         count += 1;
+        progress.inc(frame.captured.len() as u64);
         if written.is_ok() {
             let (line, known) = packets::line(frame);
             if !known {
@@ -92,6 +97,7 @@ fn frames(captures: &Captures) -> anyhow::Result<()> {
                 .and_then(|()| out.write_all(b"\n"));
         }
     });
+    progress.finish_and_clear();
     match written.and_then(|()| out.flush()) {
         // whoever reads has seen enough
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
@@ -161,6 +167,7 @@ const NOTABLE: &[Outcome] = &[
     Outcome::SetsRejectedTemplate,
     Outcome::SetsRejectedRecord,
     Outcome::SetsRejectedId,
+    Outcome::SetsRejectedFormat,
     Outcome::SetsExpiredTemplate,
     Outcome::TemplatesWithdrawn,
     Outcome::TemplatesRefused,

@@ -71,6 +71,7 @@ pub fn laws(t: &Tally, g: &Gauges) -> Vec<Law> {
                     O::SetsRejectedTemplate,
                     O::SetsRejectedRecord,
                     O::SetsRejectedId,
+                    O::SetsRejectedFormat,
                     O::SetsExpiredTemplate,
                 ]),
         },

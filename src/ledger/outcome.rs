@@ -70,6 +70,8 @@ outcomes! {
     SetsRejectedRecord = "sets_rejected_record";
     /// Sets rejected: a reserved or unknown set id.
     SetsRejectedId = "sets_rejected_id";
+    /// Samples of sFlow that no row is made of: discarded packets (0:5), those of vendors, and formats that are not known.
+    SetsRejectedFormat = "sets_rejected_format";
     /// Sets that waited for a template that did not come in time, or for which there was no room to wait.
     SetsExpiredTemplate = "sets_expired_template";
     /// Sets that waited and were decoded when their template came; also in sets_decoded.

@@ -209,6 +209,7 @@ mod tests {
             Outcome::SetsRejectedLength,
             Outcome::SetsRejectedRecord,
             Outcome::SetsRejectedId,
+            Outcome::SetsRejectedFormat,
             Outcome::RecordsDecoded,
             Outcome::BytesTrailing,
         ] {

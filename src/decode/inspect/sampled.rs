@@ -35,7 +35,7 @@ pub(super) fn datagram(
                 Outcome::RecordsCounters
             }
             Sample::Other => {
-                tally.one(Outcome::SetsRejectedId);
+                tally.one(Outcome::SetsRejectedFormat);
                 record.insert("kind".into(), json!("other"));
                 each(record);
                 continue;

@@ -82,12 +82,18 @@ impl SflowDecoder {
                     followed.sample(&sample, tally);
                     let provenance =
                         *provenance.get_or_insert_with(|| out.push_provenance(origin(d, sender)));
-                    self.rows.write(&sample, place, provenance, out, tally);
+                    let row = (place, provenance, followed.flags());
+                    if !self.rows.write(&sample, row, out, tally) {
+                        tally.one(Outcome::SetsRejectedRecord);
+                        first.get_or_insert(fault(item.at, Reason::Record));
+                    }
                 }
                 Sample::Counters(sample) => counters(sample, exporter, d, learned, tally),
                 Sample::Other => {
-                    tally.one(Outcome::SetsRejectedId);
-                    first.get_or_insert(fault(item.at, Reason::SampleFormat));
+                    tally.one(Outcome::SetsRejectedFormat);
+                    if !item.format.is_known() {
+                        first.get_or_insert(fault(item.at, Reason::SampleFormat));
+                    }
                 }
                 Sample::Broken => {
                     tally.one(Outcome::SetsRejectedRecord);
@@ -477,6 +483,85 @@ mod tests {
     }
 
     #[test]
+    fn an_ethernet_record_about_ip_counts_what_is_behind_its_header() {
+        let record = |length: u32, ethertype: u32| {
+            item(
+                2,
+                &words(&[
+                    length,
+                    0x0202_0202,
+                    0x0202_0000,
+                    0x0404_0404,
+                    0x0404_0000,
+                    ethertype,
+                ]),
+            )
+        };
+        let samples = [(1518, 0x0800), (1518, 0x86dd), (64, 0x0806)];
+        let samples = samples.map(|(n, e)| flow(1, 0, 4, &[record(n, e)]));
+        let r = run(&[datagram(1, &samples)]);
+        assert_eq!(r.batch.core.bytes, [1500, 1500, 64]);
+        let other = r.batch.core.flags.iter().map(|f| f & RowFlags::NOT_IP != 0);
+        assert_eq!(other.collect::<Vec<_>>(), [false, false, true]);
+        let l2 = r.batch.layer2.as_ref().map(|g| g.l2_bytes.clone());
+        assert_eq!(l2, Some(vec![1518, 1518, 64]));
+    }
+
+    #[test]
+    fn where_ipv6_has_no_length_the_frame_tells() {
+        let sample = |next_header: u8, frame_length: u32| {
+            let mut frame = vec![2; 12];
+            frame.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 0, next_header, 64]);
+            frame.extend([[0x20; 16], [0x21; 16]].concat());
+            let mut body = words(&[1, frame_length, 4, frame.len() as u32]);
+            body.extend(&frame);
+            body.resize(body.len().next_multiple_of(4), 0);
+            flow(1, 0, 4, &[item(1, &body)])
+        };
+        // of offload; nothing behind the header; padding of the shortest frame
+        let r = run(&[datagram(
+            1,
+            &[sample(6, 9018), sample(59, 9018), sample(6, 64)],
+        )]);
+        assert_eq!(r.batch.core.bytes, [9000, 40, 40]);
+    }
+
+    #[test]
+    fn a_sample_whose_only_record_overruns_is_no_row() {
+        let mut torn = header();
+        torn[7] = 0xff;
+        let switch = item(1001, &words(&[9, 0, 11, 0]));
+        let samples = [
+            flow(1, 0, 4, &[torn.clone()]),
+            flow(2, 0, 4, &[switch, torn]),
+        ];
+        let r = run(&[datagram(1, &samples)]);
+        assert_eq!(r.batch.core.record, [2], "its VLANs are told");
+        assert_eq!(r.book.count(Outcome::SetsRejectedRecord), 1);
+        assert_eq!(r.book.count(Outcome::FieldsMalformed), 2);
+        assert_eq!(r.fault.map(|f| f.reason), Some(Reason::Record));
+    }
+
+    #[test]
+    fn a_datagram_that_comes_twice_is_flagged_and_no_restart() {
+        let first = datagram(0, &[flow(1, 0, 4, &[header()])]);
+        let r = run(&[
+            first.clone(),
+            first,
+            datagram(1, &[flow(2, 0, 4, &[header()])]),
+        ]);
+        let again = r
+            .batch
+            .core
+            .flags
+            .iter()
+            .map(|f| f & RowFlags::DUPLICATE != 0);
+        assert_eq!(again.collect::<Vec<_>>(), [false, true, false]);
+        assert_eq!(r.book.count(Outcome::SequenceRestarts), 0);
+        assert_eq!(r.book.count(Outcome::SequenceDuplicates), 1);
+    }
+
+    #[test]
     fn ip_records_stand_in_for_a_header() {
         let ip = item(
             3,
@@ -515,10 +600,11 @@ mod tests {
         payload.extend([0; 5]);
         let r = run(&[payload]);
         assert_eq!(r.batch.core.record, [4]);
-        assert_eq!(r.book.count(Outcome::SetsRejectedId), 2);
+        assert_eq!(r.book.count(Outcome::SetsRejectedFormat), 2);
         assert_eq!(r.book.count(Outcome::SetsRejectedRecord), 1);
         assert_eq!(r.book.count(Outcome::BytesTrailing), 5);
-        assert_eq!(r.fault.map(|f| f.reason), Some(Reason::SampleFormat));
+        // what is sent on purpose is no fault
+        assert_eq!(r.fault.map(|f| f.reason), Some(Reason::Record));
     }
 
     #[test]

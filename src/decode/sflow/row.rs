@@ -55,16 +55,18 @@ impl RowWriter {
         self.overridden = self.overrides.of(exporter);
     }
 
-    /// Writes the row of a sample and counts it. `place` is the sample's place in its datagram.
+    /// Writes the row of a sample and counts it; false where no record of it can be read. `place` is the sample's place in its
+    /// datagram, `flags` what is special about that.
     pub(super) fn write(
         &mut self,
         sample: &FlowSample<'_>,
-        place: u64,
-        provenance: u16,
+        (place, provenance, flags): (u64, u16, u32),
         out: &mut FlowBatch,
         tally: &mut Tally,
-    ) {
-        let packet = Packet::gather(sample, tally);
+    ) -> bool {
+        let Some(packet) = Packet::gather(sample, tally) else {
+            return false;
+        };
         out.commit(1);
         let i = out.len() - 1;
         let mut present = self.core(i, &packet, sample, out, tally);
@@ -72,6 +74,7 @@ impl RowWriter {
         present |= self.routing(i, &packet, out, tally) | nat(i, &packet, out);
         present |= labels(i, &packet, out) | texts(i, &packet, out, tally);
         out.core.present[i] = present;
+        out.core.flags[i] |= flags;
         out.core.record[i] = place.min(u64::from(u16::MAX)) as u16;
         out.core.provenance[i] = provenance;
         for outcome in [
@@ -82,6 +85,7 @@ impl RowWriter {
         ] {
             tally.one(outcome);
         }
+        true
     }
 
     fn core(
@@ -130,7 +134,7 @@ impl RowWriter {
         }
         // without any packet in the sample nothing says that it was none of IP
         let seen = packet.frame.is_some() || packet.ethernet.is_some();
-        if seen && h.network_at.is_none() && ip.is_none() {
+        if seen && h.network_at.is_none() && ip.is_none() && !packet.is_ethernet_ip() {
             c.flags[i] |= RowFlags::NOT_IP;
         }
         let (interval, source, flags) = self.sampling(sample);
@@ -188,14 +192,18 @@ impl RowWriter {
 }
 
 impl<'a> Packet<'a> {
-    fn gather(sample: &FlowSample<'a>, tally: &mut Tally) -> Self {
+    /// `None` where something is broken and nothing else is there.
+    fn gather(sample: &FlowSample<'a>, tally: &mut Tally) -> Option<Self> {
         let mut p = Packet::default();
+        let (mut read, mut broken) = (false, false);
         let mut records = sample.records.clone();
         for item in records.by_ref() {
             let Some(record) = FlowRecord::read(&item) else {
                 tally.one(Outcome::FieldsMalformed);
+                broken = true;
                 continue;
             };
+            read |= record != FlowRecord::Other;
             match record {
                 FlowRecord::Header {
                     protocol,
@@ -232,24 +240,34 @@ impl<'a> Packet<'a> {
         }
         if records.left() > 0 {
             tally.one(Outcome::FieldsMalformed);
+            broken = true;
         }
-        p
+        (read || !broken).then_some(p)
     }
 
     /// Layer-3 bytes: the IP length; where it says nothing, the frame without what stands before IP; of a frame that
-    /// is no IP packet, its length less what was stripped.
+    /// is no IP packet, its length less what was stripped. Of an Ethernet record about an IP packet, its length without
+    /// header and check sequence; what tags there were it does not tell.
     fn bytes(&self) -> Option<u64> {
         let h = &self.header;
         let frame = self
             .frame
             .map(|(length, stripped)| length.saturating_sub(stripped));
-        let ip_len = h.ip_len.filter(|_| h.network_at.is_some());
-        match (ip_len, frame) {
-            (Some(n), _) if n > 0 => Some(n),
-            (_, Some(n)) => Some(n.saturating_sub(h.network_at.unwrap_or(0) as u32)),
-            _ => self.ip.map(|r| r.length).or(self.ethernet.map(|e| e.0)),
-        }
-        .map(u64::from)
+        let ethernet = self.ethernet.map(|e| match self.is_ethernet_ip() {
+            true => e.0.saturating_sub(ETHERNET_AROUND),
+            false => e.0,
+        });
+        let length = h.layer3_len(frame).or(frame);
+        length
+            .or(self.ip.map(|r| r.length))
+            .or(ethernet)
+            .map(u64::from)
+    }
+
+    /// Whether an Ethernet record says that the packet is one of IP.
+    fn is_ethernet_ip(&self) -> bool {
+        self.ethernet
+            .is_some_and(|e| matches!(e.3, 0x0800 | 0x86dd))
     }
 }
 
@@ -267,7 +285,7 @@ fn layer2(i: usize, packet: &Packet<'_>, out: &mut FlowBatch) -> u64 {
         SrcMac src_mac = h.src_mac.or(e.map(|e| e.1));
         DstMac dst_mac = h.dst_mac.or(e.map(|e| e.2));
         Ethertype ethertype = ethertype.filter(|t| *t >= ETHERTYPE_MIN);
-        L2Bytes l2_bytes = packet.frame.map(|f| u64::from(f.0));
+        L2Bytes l2_bytes = packet.frame.map(|f| f.0).or(e.map(|e| e.0)).map(u64::from);
         PostVlan post_vlan = vlan(packet.switch.map(|s| s.1));
         Dot1qVlan dot1q_vlan = h.vlans.as_slice().first().copied();
         Dot1qCustomerVlan dot1q_customer_vlan = h.vlans.as_slice().get(1).copied();
@@ -377,3 +395,5 @@ fn direction(sample: &FlowSample<'_>) -> Option<u8> {
 /// Forwarding status of a dropped packet, reason unknown (RFC 7270 section 4.12).
 const DROPPED: u8 = 0x80;
 const ETHERTYPE_MIN: u16 = 0x0600;
+/// Bytes of an Ethernet frame around a packet: addresses, Ethertype and check sequence.
+const ETHERNET_AROUND: u32 = 18;

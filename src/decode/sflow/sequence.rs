@@ -6,7 +6,7 @@ use super::super::position::{Key, Touched};
 use super::super::sequence::{Sequence, Stamp};
 use super::wire::{FlowSample, Header, Source};
 use crate::ledger::{Book, Outcome, Tally};
-use crate::model::Addr;
+use crate::model::{Addr, RowFlags};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
@@ -41,7 +41,7 @@ struct Samples {
 pub struct Followed<'a> {
     last: Option<&'a mut Last>,
     /// What the datagram holds was seen before.
-    pub again: bool,
+    again: bool,
     sources: &'a mut usize,
     sources_max: usize,
 }
@@ -180,6 +180,11 @@ impl Last {
 }
 
 impl Followed<'_> {
+    /// What is special about the rows of the datagram.
+    pub fn flags(&self) -> u32 {
+        u32::from(self.again) * RowFlags::DUPLICATE
+    }
+
     /// Takes the numbers of a flow sample.
     pub fn sample(&mut self, sample: &FlowSample<'_>, tally: &mut Tally) {
         let Some(samples) = self.source(sample.source) else {

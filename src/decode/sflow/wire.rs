@@ -62,6 +62,11 @@ pub struct Format {
 }
 
 impl Format {
+    /// Whether it is one of samples that are sent on purpose, though nothing is made of them: discarded packets (0:5), those of vendors.
+    pub fn is_known(&self) -> bool {
+        self.enterprise != 0 || self.number == 5
+    }
+
     fn of(word: u32) -> Self {
         Format {
             enterprise: word >> 12,
