@@ -18,6 +18,8 @@ struct Said {
     interface: Option<u32>,
     /// What the record is about, if that is less than the domain.
     scope: Option<Scope>,
+    /// The direction it is about (element 61 among the scope fields).
+    direction: Option<u8>,
     app_id: Option<u64>,
     vrf: Option<u32>,
     /// The observation domain it is about (element 149), where that is not its own.
@@ -27,6 +29,8 @@ struct Said {
     app_name: String,
     app_desc: String,
     vrf_name: String,
+    /// Numbers that are larger than what they name can have.
+    unfit: u64,
 }
 
 impl Said {
@@ -84,15 +88,25 @@ impl Said {
                 self.sides[side as usize].get_or_insert(side_value(side, bytes));
             }
             (Target::InIf | Target::OutIf | Target::InPhysIf, ..) => {
-                self.interface.get_or_insert(number(bytes) as u32);
+                let Ok(index) = u32::try_from(number(bytes)) else {
+                    self.unfit += 1;
+                    return;
+                };
+                self.interface.get_or_insert(index);
                 if scope {
-                    self.narrow(Some(Scope::Interface(number(bytes) as u32)));
+                    self.narrow(Some(Scope::Interface(index)));
                 }
             }
-            (Target::AppId, ..) => self.app_id = Some(app_id(bytes)),
-            (Target::IngressVrf | Target::EgressVrf, ..) => {
-                self.vrf.get_or_insert(number(bytes) as u32);
+            (Target::Direction, ..) if scope => {
+                self.direction = u8::try_from(number(bytes)).ok().filter(|d| *d <= 1);
             }
+            (Target::AppId, ..) => self.app_id = Some(app_id(bytes)),
+            (Target::IngressVrf | Target::EgressVrf, ..) => match u32::try_from(number(bytes)) {
+                Ok(vrf) => {
+                    self.vrf.get_or_insert(vrf);
+                }
+                Err(_) => self.unfit += 1,
+            },
             (Target::IfName, ..) => once(&mut self.if_name),
             (Target::AppName, 0, 96) => once(&mut self.app_name),
             (_, 0, 83) if e.kind == Kind::Text => once(&mut self.if_desc),
@@ -105,7 +119,7 @@ impl Said {
     /// Of several scope fields the interface says most, then the template; the first of its kind counts.
     fn narrow(&mut self, scope: Option<Scope>) {
         let rank = |s: &Option<Scope>| match s {
-            Some(Scope::Interface(_)) => 0,
+            Some(Scope::Interface(_) | Scope::Side(..)) => 0,
             Some(Scope::Template(_)) => 1,
             Some(Scope::Part(..)) => 2,
             None => 3,
@@ -130,6 +144,7 @@ pub(super) fn learn(
     tally: &mut Tally,
 ) -> bool {
     let said = Said::read(template, spans, body);
+    tally.add(Outcome::FieldsMalformed, said.unfit);
     let addr = exporter.addr;
     let mut news = false;
     let init = said
@@ -225,7 +240,11 @@ fn learn_sampling(
     }
     let sampler = said.side(Side::SamplerId);
     let n = u32::try_from(n).unwrap_or(u32::MAX);
-    let news = match said.scope {
+    let scope = match (said.scope, said.direction) {
+        (Some(Scope::Interface(i)), Some(direction)) => Some(Scope::Side(i, direction)),
+        (scope, _) => scope,
+    };
+    let news = match scope {
         Some(scope) => d.samplers.learn_scoped(scope, n, room),
         None => d.samplers.learn(sampler, n, room),
     };

@@ -26,6 +26,8 @@ pub(super) struct Samplers {
 pub(super) enum Scope {
     /// Flows through this interface.
     Interface(u32),
+    /// The same where they are metered in this direction (element 61: 0 ingress, 1 egress).
+    Side(u32, u8),
     /// Records of this template.
     Template(u16),
     /// A part of the exporter that records do not name: its kind (line card, cache, port ...) and number.
@@ -37,8 +39,9 @@ pub(super) enum Scope {
 struct Asked {
     sampler: Option<u64>,
     template: u16,
-    /// The interface at which it was metered first, then the other one.
-    interfaces: Option<[u32; 2]>,
+    /// The interface at which it was metered first, then the other one; each with the direction of the record
+    /// (element 61: 0 ingress, 1 egress).
+    interfaces: Option<[(u32, u8); 2]>,
 }
 
 impl Samplers {
@@ -81,7 +84,10 @@ impl Samplers {
 
     /// Whether rows of one template may differ by their interfaces.
     fn by_interface(&self) -> bool {
-        matches!(self.scoped.first(), Some((Scope::Interface(_), _)))
+        matches!(
+            self.scoped.first(),
+            Some((Scope::Interface(_) | Scope::Side(..), _))
+        )
     }
 
     /// The interval of the sampler that the record names, else of its interface, of its template, of the domain, of the
@@ -97,11 +103,17 @@ impl Samplers {
         }
         let mut interfaces = asked.interfaces.into_iter().flatten();
         sampler
-            .or_else(|| interfaces.find_map(|i| of(&self.scoped, Scope::Interface(i))))
+            .or_else(|| interfaces.find_map(|i| self.at(i)))
             .or_else(|| of(&self.scoped, Scope::Template(asked.template)))
             .or(self.domain)
             .or_else(|| self.parts())
             .or(only)
+    }
+
+    /// The interval of an interface, that of the direction first.
+    fn at(&self, (interface, direction): (u32, u8)) -> Option<u32> {
+        of(&self.scoped, Scope::Side(interface, direction))
+            .or_else(|| of(&self.scoped, Scope::Interface(interface)))
     }
 
     /// The interval of the parts; `None` where they differ, for a record does not say which it is from.
@@ -171,7 +183,7 @@ impl Fallback {
     /// What the configuration puts in place of everything that is told.
     fn overridden(&self, asked: &Asked) -> Option<Sampled> {
         let overrides = self.overrides.as_ref()?;
-        let interface = asked.interfaces.map(|i| i[0]);
+        let interface = asked.interfaces.map(|i| i[0].0);
         let n = overrides.interval(interface, asked.sampler)?;
         Some(self.judge(n.into(), SamplingSource::Override))
     }
@@ -238,12 +250,12 @@ pub(super) fn sample(
 }
 
 /// The interfaces of a row that is being written; a column that no field has filled is still short.
-fn interfaces(out: &FlowBatch, row: usize) -> [u32; 2] {
+fn interfaces(out: &FlowBatch, row: usize) -> [(u32, u8); 2] {
     let at = |column: &[u32]| column.get(row).copied().unwrap_or(0);
     let (into, out_of) = (at(&out.core.in_if), at(&out.core.out_if));
     match out.core.direction.get(row) {
-        Some(1) => [out_of, into],
-        _ => [into, out_of],
+        Some(1) => [(out_of, 1), (into, 1)],
+        _ => [(into, 0), (out_of, 0)],
     }
 }
 
@@ -351,11 +363,11 @@ mod tests {
     #[test]
     fn the_narrower_scope_wins() {
         let mut s = Samplers::default();
-        let ask = |s: &Samplers, sampler, template, interfaces: [u32; 2]| {
+        let ask = |s: &Samplers, sampler, template, [a, b]: [u32; 2]| {
             s.interval(&Asked {
                 sampler,
                 template,
-                interfaces: Some(interfaces),
+                interfaces: Some([(a, 0), (b, 0)]),
             })
         };
         s.learn_scoped(Scope::Part(3, 1), 7, true);
@@ -375,6 +387,17 @@ mod tests {
         assert_eq!(ask(&s, Some(5), 256, [1, 2]), Some(50));
         assert_eq!(ask(&s, Some(6), 256, [1, 2]), Some(40));
         assert_eq!(s.learn_scoped(Scope::Interface(3), 60, false), None);
+        // of one direction alone
+        s.learn_scoped(Scope::Side(1, 0), 70, true);
+        assert_eq!(ask(&s, None, 256, [1, 2]), Some(70));
+        s.learn_scoped(Scope::Side(4, 1), 80, true);
+        assert_eq!(ask(&s, None, 258, [4, 9]), Some(10));
+        let egress = Asked {
+            template: 258,
+            interfaces: Some([(4, 1), (9, 1)]),
+            ..Asked::default()
+        };
+        assert_eq!(s.interval(&egress), Some(80));
         let bounded = s.clone().bounded(2);
         assert_eq!((bounded.samplers.len(), bounded.scoped.len()), (1, 1));
     }
