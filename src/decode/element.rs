@@ -370,6 +370,8 @@ pub const ELEMENTS: &[Element] = elements! {
     0/315 "" Frame, T::Frame;
     0/322 "event_ms" C(Seconds), T::EventMs;
     0/323 "event_ms" C(Millis), T::EventMs;
+    0/324 "event_ms" C(NtpMicros), T::EventMs;
+    0/325 "event_ms" C(NtpNanos), T::EventMs;
     0/351 "layer2_segment_id" U, T::Layer2SegmentId;
     0/352 "" U, T::L2Bytes;
     0/371 "user_name" X, T::UserName;

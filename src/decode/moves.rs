@@ -4,8 +4,8 @@
 //! the compiler sees constant sizes and no bounds check stays inside.
 
 use super::element::{Clock, Side, Target};
-use super::places::{column, step};
-use crate::model::{Addr, FlowBatch, MplsStack};
+use super::places::{column, field, octets, step};
+use crate::model::{Addr, Field, FlowBatch, MplsStack};
 
 /// How a value meets what the column already holds for the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub(super) struct Move {
     pub at: u16,
     /// Bytes.
     pub width: u16,
+    /// Bytes up to which every value fits its column.
+    pub octets: u8,
     /// Bits the value is shifted up.
     pub shift: u8,
     /// Position in the label stack, from 1.
@@ -54,11 +56,17 @@ pub struct Moment {
 #[derive(Debug, Default)]
 pub(super) struct Sides {
     columns: [Vec<u64>; Side::COUNT],
+    /// Of fields that are wider than their columns: presence bits of those that fit, by row.
+    fitting: Vec<u64>,
+    /// How many did not.
+    pub unfit: u64,
 }
 
 impl Sides {
     pub fn clear(&mut self) {
         self.columns.iter_mut().for_each(Vec::clear);
+        self.fitting.clear();
+        self.unfit = 0;
     }
 
     /// The values of one side; empty where the template has no such element.
@@ -69,6 +77,11 @@ impl Sides {
     /// The value of row `i` (counted from the set's first); 0 where there is none.
     pub fn value(&self, side: Side, i: usize) -> u64 {
         self.get(side).get(i).copied().unwrap_or(0)
+    }
+
+    /// Presence bits of what fits, row by row.
+    pub fn fitting(&self) -> &[u64] {
+        &self.fitting
     }
 
     fn column(&mut self, side: Side) -> &mut Vec<u64> {
@@ -137,6 +150,17 @@ impl Move {
         }
     }
 
+    /// Whether a number has room in its column.
+    #[inline]
+    pub fn fits(&self, bytes: &[u8]) -> bool {
+        bytes.len() <= usize::from(self.octets) || number(bytes) <= room(self.target).1
+    }
+
+    /// Whether the column may be too narrow for what this field has.
+    pub fn is_wide(&self) -> bool {
+        self.width > u16::from(self.octets)
+    }
+
     /// Moves the field of all records. Rows of `out` from its committed length on are written.
     #[inline(always)]
     pub fn run(&self, src: Fixed<'_>, moment: &Moment, out: &mut FlowBatch, sides: &mut Sides) {
@@ -189,6 +213,36 @@ pub(super) fn shift(target: Target) -> u8 {
         Target::Dscp | Target::PostDscp => 2,
         Target::IcmpType => 8,
         _ => 0,
+    }
+}
+
+/// Bytes in which a number of a target is usually sent, and the largest that its column holds.
+pub(super) fn room(target: Target) -> (u8, u64) {
+    match (target, octets(target)) {
+        (Target::IcmpType | Target::IcmpCode, _) => (1, 0xff),
+        (_, Some(n)) => (n, (u64::MAX >> (64 - 8 * u32::from(n))) >> shift(target)),
+        (_, None) => (u8::MAX, u64::MAX),
+    }
+}
+
+/// Row by row, numbers that are sent in more bytes than their column has: what does not fit is not there.
+pub(super) fn fitting(
+    m: &Move,
+    src: Fixed<'_>,
+    moment: &Moment,
+    out: &mut FlowBatch,
+    sides: &mut Sides,
+) {
+    let first = out.len();
+    let bit = field(m.target).map_or(0, Field::bit);
+    sides.fitting.resize(src.n, 0);
+    for (i, bytes) in src.field(m.at, usize::from(m.width)).enumerate() {
+        if m.fits(bytes) {
+            m.set(bytes, (first, i), moment, out, sides);
+            sides.fitting[i] |= bit;
+        } else {
+            sides.unfit += 1;
+        }
     }
 }
 

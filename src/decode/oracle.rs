@@ -177,19 +177,17 @@ fn meaning(row: &FlowRow<'_>, template: &Template, record: &Fields) -> Result<()
         let values = values(template, record, elements, 1..=8);
         let number = |b: &&Vec<u8>| b.iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
         let width = WIDTHS.iter().find(|w| w.0 == *field).map_or(64, |w| w.1);
-        let low = |n: u64| {
-            if width == 64 {
-                n
-            } else {
-                n & ((1 << width) - 1)
-            }
-        };
-        let first_that_counts = values.iter().map(number).map(low).find(|n| *n != 0);
+        let fits = |n: &u64| width == 64 || n >> width == 0;
+        let mut fitting = values.iter().map(number).filter(fits);
         let want = match (elements.len(), field) {
             (1, Field::SrcPort | Field::DstPort) | (2.., _) => {
-                first_that_counts.or(values.first().map(|_| 0))
+                let first = fitting.next();
+                first
+                    .filter(|n| *n != 0)
+                    .or(fitting.find(|n| *n != 0))
+                    .or(first)
             }
-            _ => values.first().map(number).map(low),
+            _ => values.first().map(number).filter(fits),
         };
         let got = match row.value(*field) {
             Some(Column::Number(n) | Column::Mac(n)) => Some(n),

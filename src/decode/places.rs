@@ -28,6 +28,21 @@ macro_rules! item {
     };
 }
 
+macro_rules! octets {
+    (U8) => {
+        Some(1)
+    };
+    (U16) => {
+        Some(2)
+    };
+    (U32) => {
+        Some(4)
+    };
+    ($other:ident) => {
+        None
+    };
+}
+
 macro_rules! step {
     (Addr, $place:ident, $width:expr) => {
         Some(addresses::<$place>)
@@ -51,6 +66,14 @@ macro_rules! places {
                 $(Target::$first $(| Target::$more)* => Column::$kind(&mut out.$group$(($($call)*))?.$column),)*
                 _ => return None,
             })
+        }
+
+        /// Octets of the numbers that the column of a target holds, where it is narrower than any number that is sent.
+        pub(super) fn octets(target: Target) -> Option<u8> {
+            match target {
+                $(Target::$first $(| Target::$more)* => octets!($kind),)*
+                _ => None,
+            }
         }
 
         /// The loop that moves a field of this width to its column.
@@ -152,6 +175,32 @@ places! {
     SrcPeerAs = U32 bgp_mut().src_peer_as;
     DstPeerAs = U32 bgp_mut().dst_peer_as;
     Mpls = Mpls mpls_mut().mpls;
+}
+
+/// Columns that a second element may fill where the first gave zero.
+pub(super) fn merges(target: Target) -> bool {
+    use Target as T;
+    matches!(
+        target,
+        T::SrcAddr
+            | T::DstAddr
+            | T::NextHop
+            | T::BgpNextHop
+            | T::NatSrcAddr
+            | T::NatDstAddr
+            | T::SrcPort
+            | T::DstPort
+            | T::SrcMask
+            | T::DstMask
+            | T::NatSrcPort
+            | T::NatDstPort
+            | T::IcmpTypeCode
+            | T::IcmpType
+            | T::IcmpCode
+            | T::FirewallEvent
+            | T::Mpls
+            | T::UserName
+    )
 }
 
 /// The presence bit of a column.

@@ -5,8 +5,8 @@
 //! set row by row. So there is one meaning of every element, whatever its encoding.
 
 use super::element::{self, Clock, Element, Kind, Side, Target};
-use super::moves::{Mode, Moment, Move, shift};
-use super::places::field;
+use super::moves::{Mode, Moment, Move, fitting, room, shift};
+use super::places::{field, merges};
 use super::settings::Settings;
 use super::template::Template;
 use crate::model::{Field, RowFlags};
@@ -84,6 +84,8 @@ pub struct Plan {
     /// Fields to gather, as indexes in the template, where it has fields of variable length.
     pub(super) gather: Option<Box<[usize]>>,
     present: u64,
+    /// Some field is wider than its column: whether it is there depends on its value.
+    pub(super) fits: bool,
     /// Presence that hangs on a known uptime.
     uptime: u64,
     /// Times that count from the header's clock, of forward and of reverse rows: presence bits.
@@ -250,6 +252,9 @@ impl Compiler {
         }
         if !self.has(Target::Vlan) {
             self.add_as(Target::Dot1qVlan, Target::Vlan, 0);
+        }
+        if self.has(Target::Dscp) && !self.has(Target::Tos) {
+            self.flags |= RowFlags::DSCP_ONLY;
         }
         self.choose_counters();
         self.choose_start();
@@ -434,7 +439,19 @@ impl Compiler {
         [forward, back]
     }
 
-    fn finish(self, template: &Template) -> Plan {
+    /// Columns that a field feeds which is wider than they are take each value only where it fits. Returns their presence bits.
+    fn check_wide(&mut self) -> u64 {
+        let bit = |m: &Move| field(m.target).map_or(0, Field::bit);
+        let wide = self.moves.iter().filter(|m| m.is_wide());
+        let bits = wide.fold(0, |bits, m| bits | bit(m));
+        for m in self.moves.iter_mut().filter(|m| bit(m) & bits != 0) {
+            m.step = fitting;
+        }
+        self.present &= !bits;
+        bits
+    }
+
+    fn finish(mut self, template: &Template) -> Plan {
         let family = |n: u16| match n {
             8 | 12 => Some(4),
             27 | 28 => Some(6),
@@ -451,6 +468,7 @@ impl Compiler {
         };
         let sampled = SAMPLING.iter().any(|s| self.side(*s));
         let relative = self.relative();
+        let fits = self.check_wide();
         Plan {
             stride: self.stride.max(1),
             loose: self.loose.into(),
@@ -461,6 +479,7 @@ impl Compiler {
             },
             gather: template.record_len.is_none().then(|| self.gather.into()),
             present: self.present,
+            fits: fits != 0,
             uptime: self.uptime,
             relative,
             flags: self.flags,
@@ -534,6 +553,7 @@ fn loose(found: Found, target: Target, mode: Mode) -> Loose {
         mode,
         at: found.at,
         width: found.width,
+        octets: room(target).0,
         shift: shift(target),
         label,
         clock,
@@ -556,32 +576,6 @@ fn rank(clock: Clock) -> u8 {
         Clock::BeforeExport => 4,
         Clock::Uptime => 5,
     }
-}
-
-/// Columns that a second element may fill where the first gave zero.
-fn merges(target: Target) -> bool {
-    use Target as T;
-    matches!(
-        target,
-        T::SrcAddr
-            | T::DstAddr
-            | T::NextHop
-            | T::BgpNextHop
-            | T::NatSrcAddr
-            | T::NatDstAddr
-            | T::SrcPort
-            | T::DstPort
-            | T::SrcMask
-            | T::DstMask
-            | T::NatSrcPort
-            | T::NatDstPort
-            | T::IcmpTypeCode
-            | T::IcmpType
-            | T::IcmpCode
-            | T::FirewallEvent
-            | T::Mpls
-            | T::UserName
-    )
 }
 
 /// Elements that say how a record was sampled.

@@ -8,8 +8,8 @@ use super::element::{Clock, Kind, Side};
 use super::moves::{Fixed, Moment, Sides};
 use super::plan::{Loose, Plan};
 use super::rows::{Frame, application, mark, moment_from_init, own_init};
-use crate::ledger::Tally;
-use crate::model::{Addr, Field, FlowBatch, Half, TextRef};
+use crate::ledger::{Outcome, Tally};
+use crate::model::{Addr, Field, FlowBatch, Half, RowFlags, TextRef};
 use std::mem::{swap, take};
 
 /// Turns a copy of a forward row round: endpoints, interfaces and translations change sides; what was said of the
@@ -20,7 +20,8 @@ pub(super) fn turn(
     (bytes, packets): (u64, u64),
     (sides, i): (&Sides, usize),
 ) {
-    let flags = sides.get(Side::RevTcpFlags).get(i).copied();
+    let flags = sides.get(Side::RevTcpFlags).get(i);
+    let flags = flags.and_then(|flags| u16::try_from(*flags).ok());
     let before = out.core.present[row];
     turn_core(out, row, flags);
     turn_links(out, row, before);
@@ -50,7 +51,7 @@ pub(super) fn turn(
     out.core.present[row] = present;
 }
 
-fn turn_core(out: &mut FlowBatch, row: usize, tcp_flags: Option<u64>) {
+fn turn_core(out: &mut FlowBatch, row: usize, tcp_flags: Option<u16>) {
     let c = &mut out.core;
     c.half[row] = Half::Reverse as u8;
     swap(&mut c.src_addr[row], &mut c.dst_addr[row]);
@@ -64,7 +65,8 @@ fn turn_core(out: &mut FlowBatch, row: usize, tcp_flags: Option<u64>) {
     if c.present[row] & Field::Direction.bit() != 0 {
         c.direction[row] ^= 1;
     }
-    c.tcp_flags[row] = tcp_flags.unwrap_or(0) as u16;
+    c.tcp_flags[row] = tcp_flags.unwrap_or(0);
+    c.flags[row] &= !RowFlags::DSCP_ONLY;
 }
 
 fn turn_links(out: &mut FlowBatch, row: usize, present: u64) {
@@ -189,6 +191,7 @@ fn value(
             application(bytes, row, out, tally);
         }
         Kind::Time(Clock::Uptime) if moment.uptime_ms.is_none() => {}
+        _ if !l.step.fits(bytes) => tally.one(Outcome::FieldsMalformed),
         _ => {
             // a column is no side: nothing grows there
             l.step

@@ -105,6 +105,7 @@ pub(super) fn decode(
         tally,
     );
     out.commit(n);
+    fit(plan, first, sides, out, tally);
     if !plan.loose.is_empty() || !plan.variable.is_empty() || plan.special.own_init {
         loosen(plan, (src, body, n), frame, (sides, variable), out, tally);
     }
@@ -125,6 +126,15 @@ pub(super) fn decode(
     frame.records += n;
     count(plan, n, rows, tally);
     (n, used)
+}
+
+/// Marks what of fields that are wider than their columns has room there.
+fn fit(plan: &Plan, first: usize, sides: &Sides, out: &mut FlowBatch, tally: &mut Tally) {
+    if plan.fits {
+        let rows = out.core.present[first..].iter_mut();
+        rows.zip(sides.fitting()).for_each(|(to, bits)| *to |= bits);
+        tally.add(Outcome::FieldsMalformed, sides.unfit);
+    }
 }
 
 /// Settles counters that are no plain deltas; returns the reverse rows added.
@@ -240,7 +250,7 @@ fn loosen(
                     let kind = l.element.kind;
                     loose_value(kind, l.step.target, bytes, (first, i), sides, out, tally);
                 }
-                _ if l.element.accepts(bytes.len()) => {
+                _ if l.element.accepts(bytes.len()) && l.step.fits(bytes) => {
                     l.step.set(bytes, (first, i), &frame.moment, out, sides);
                     mark(out, first + i, l.step.target);
                 }

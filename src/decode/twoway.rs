@@ -392,6 +392,8 @@ impl Counters {
         for (i, counters) in self.reverse.iter().enumerate() {
             row += 1;
             if *counters != (0, 0) {
+                let wide = sides.value(Side::RevTcpFlags, i) > u64::from(u16::MAX);
+                tally.add(Outcome::FieldsMalformed, u64::from(wide));
                 reverse::turn(out, row, *counters, (sides, i));
                 out.core.present[row] |= carried(sides, i);
                 sampling::count(out.core.flags[row], 1, tally);

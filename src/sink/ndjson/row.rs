@@ -113,8 +113,10 @@ pub(super) fn line(batch: &FlowBatch, row: FlowRow<'_>, names: &Names) -> String
     o.number("observation_domain", p.domain);
     o.plain("origin", p.origin.name());
     o.number("received_at_ms", p.received_at_ns.div_euclid(1_000_000));
+    // of an octet of which only the DSCP is known, the octet is not
+    let whole = c.flags[i] & RowFlags::DSCP_ONLY == 0;
     for &f in Field::ALL {
-        match row.value(f) {
+        match row.value(f).filter(|_| whole || f != Field::Tos) {
             Some(FieldValue::Addr(a)) if mapped_hop(f, a, c.src_addr[i]) => {
                 o.plain(f.name(), Ipv6Hex(a));
             }
@@ -218,7 +220,9 @@ fn derived(o: &mut Object, batch: &FlowBatch, row: FlowRow<'_>, names: &Names) {
     o.plain("sampling_source", row.sampling_source().name());
     if row.has(Field::Tos) {
         o.number("dscp", c.tos[i] >> 2);
-        o.number("ecn", c.tos[i] & 3);
+        if c.flags[i] & RowFlags::DSCP_ONLY == 0 {
+            o.number("ecn", c.tos[i] & 3);
+        }
     }
     if c.qos_class[i] != 0 {
         o.text("qos_class", names.classes.name(c.qos_class[i].into()));
