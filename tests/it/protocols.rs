@@ -41,6 +41,12 @@ fn conversations_are_taken_for_what_suricata_takes_them_for() {
     as_often_as_with_suricata("taken", &[]);
 }
 
+/// Conditions that count from a match (`tests/signatures/counted.py`).
+#[test]
+fn conditions_count_from_where_suricata_counts() {
+    as_often_as_with_suricata("counted", &[]);
+}
+
 fn as_often_as_with_suricata(name: &str, otherwise: &[(u64, u64, &str)]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/signatures");
     let text = std::fs::read_to_string(folder.join(format!("{name}.json"))).expect("counts");

@@ -38,6 +38,8 @@ pub(super) struct Draft<'a> {
     pub class_priority: Option<u32>,
     /// The content that modifiers change: group and step.
     pub last: Option<(usize, usize)>,
+    /// The last condition that one that counts from a match can count from: group and step.
+    recent: Option<(usize, usize)>,
     active: Option<Active>,
     applications: Option<Vec<&'static str>>,
 }
@@ -103,6 +105,7 @@ impl<'a> Draft<'a> {
             has_priority: false,
             class_priority: None,
             last: None,
+            recent: None,
             active: None,
             applications,
         }
@@ -171,6 +174,24 @@ impl<'a> Draft<'a> {
     pub fn push(&mut self, step: Step) -> Result<(), String> {
         let group = self.active_group();
         self.push_to(group, step)
+    }
+
+    /// Adds a condition that counts from the last match, or from the start of what it is about. Without a sticky buffer it is about what the
+    /// last match is about, as in Suricata.
+    pub fn push_counting(&mut self, relative: bool, step: Step) -> Result<(), String> {
+        match self.recent.filter(|_| relative && self.active.is_none()) {
+            Some((group, _)) => self.push_to(group, step),
+            None => self.push(step),
+        }
+    }
+
+    /// The content that was the last match, if it was one.
+    pub fn recent_content(&mut self) -> Option<&mut Content> {
+        let (group, step) = self.recent?;
+        match self.rule.groups[group].steps.get_mut(step) {
+            Some(Step::Content(content)) => Some(content),
+            _ => None,
+        }
     }
 
     /// Adds a list that the buffer that is set is looked up in.
@@ -357,10 +378,18 @@ impl<'a> Draft<'a> {
         if is_content && self.contents().count() >= limit {
             return Err(format!("more than {limit} contents (contents_max)"));
         }
+        let stands = matches!(
+            step,
+            Step::Base64Decode(_) | Step::Asn1(_) | Step::Length(_)
+        );
         let steps = &mut self.rule.groups[group].steps;
         steps.push(step);
+        let place = Some((group, steps.len() - 1));
         if is_content {
-            self.last = Some((group, steps.len() - 1));
+            self.last = place;
+        }
+        if !stands {
+            self.recent = place;
         }
         Ok(())
     }

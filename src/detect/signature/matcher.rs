@@ -211,14 +211,19 @@ impl Matcher {
             Rest::Dead
         };
         let retry = counted_from(after);
-        let mut start = if pcre.relative { end } else { 0 };
+        // what it is looked for in stays the same when it is tried again: `^` is its start alone
+        let from = if pcre.relative { end } else { 0 };
+        let Some(subject) = bytes.get(from..) else {
+            return lost;
+        };
+        let mut start = 0;
         loop {
-            let Some(rest) = bytes.get(start..) else {
+            if start > subject.len() {
                 return lost;
-            };
-            self.work += PCRE_WORK + rest.len() as u64 / PCRE_WORK_BYTES;
-            let found = match pcre.regex.find(rest) {
-                Ok(found) => found.map(|m| (start + m.start(), start + m.end())),
+            }
+            self.work += PCRE_WORK + (subject.len() - start) as u64 / PCRE_WORK_BYTES;
+            let found = match pcre.regex.find_at(subject, start) {
+                Ok(found) => found.map(|m| (from + m.start(), from + m.end())),
                 Err(_) => {
                     self.gave_up = true;
                     return Rest::Fails;
@@ -241,7 +246,7 @@ impl Matcher {
             if rest == Rest::Dead || !retry {
                 return rest;
             }
-            start = span.0 + 1;
+            start = span.0 - from + 1;
         }
     }
 
@@ -604,6 +609,14 @@ mod tests {
         matches("pcre:\"/a./\"; content:\"b\"; within:1;", b"aXaYb");
         matches("content:\"a\"; pcre:\"/^b/R\";", b"aXab");
         fails("content:\"a\"; pcre:\"/^b/R\";", b"aXacb");
+        matches(
+            "content:\"a\"; pcre:\"/^b/R\"; content:\"z\"; within:1;",
+            b"abz",
+        );
+        fails(
+            "content:\"a\"; pcre:\"/^b/R\"; content:\"z\"; within:1;",
+            b"abbz",
+        );
         matches("content:\"a\"; isdataat:!1,relative;", b"aXa");
         matches(
             "content:\"a\"; content:\"b\"; distance:1; within:7; endswith;",

@@ -183,7 +183,7 @@ fn byte_test(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
         encoding: words.encoding,
         bitmask: words.bitmask,
     };
-    draft.push(Step::ByteTest(step))
+    draft.push_counting(step.relative, Step::ByteTest(step))
 }
 
 fn comparison(sign: &str) -> Result<Compare, String> {
@@ -222,7 +222,7 @@ fn byte_jump(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
         post_offset: words.post_offset,
         bitmask: words.bitmask,
     };
-    draft.push(Step::ByteJump(step))
+    draft.push_counting(step.relative, Step::ByteJump(step))
 }
 
 fn byte_extract(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
@@ -243,7 +243,7 @@ fn byte_extract(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String
         align: words.align,
         bitmask: words.bitmask,
     };
-    draft.push(Step::ByteExtract(step))
+    draft.push_counting(step.relative, Step::ByteExtract(step))
 }
 
 fn byte_math(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
@@ -287,7 +287,7 @@ fn byte_math(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
         encoding: words.encoding,
         bitmask: words.bitmask,
     };
-    draft.push(Step::ByteMath(step))
+    draft.push_counting(step.relative, Step::ByteMath(step))
 }
 
 fn isdataat(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
@@ -305,11 +305,19 @@ fn isdataat(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
         }
     }
     let at = value(draft, at, 0, OFFSET_MAX)?;
-    draft.push(Step::IsDataAt(IsDataAt {
+    if relative && negated && at == Value::Fixed(1) {
+        // Suricata takes it for `endswith`, of a negated content, too
+        if let Some(content) = draft.recent_content() {
+            content.endswith = true;
+            return Ok(());
+        }
+    }
+    let step = IsDataAt {
         at,
         negated,
         relative,
-    }))
+    };
+    draft.push_counting(relative, Step::IsDataAt(step))
 }
 
 fn base64_decode(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
@@ -327,7 +335,7 @@ fn base64_decode(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), Strin
             }
         }
     }
-    draft.push(Step::Base64Decode(step))
+    draft.push_counting(step.relative, Step::Base64Decode(step))
 }
 
 #[cfg(test)]

@@ -138,11 +138,7 @@ fn startswith(draft: &mut Draft<'_>, _: &OptionText) -> Result<(), String> {
 }
 
 fn endswith(draft: &mut Draft<'_>, _: &OptionText) -> Result<(), String> {
-    let content = draft.last_content()?;
-    if content.endswith {
-        return Err("stands twice for one content".to_owned());
-    }
-    content.endswith = true;
+    draft.last_content()?.endswith = true;
     Ok(())
 }
 
@@ -248,7 +244,6 @@ mod tests {
                 "content:\"a\"; startswith; depth:1;",
                 "content:\"a\"; depth:1; startswith;",
                 "content:\"a\"; startswith; distance:0;",
-                "content:\"a\"; endswith; endswith;",
                 "content:\"a\"; offset:n;",
                 "content:\"a\"; offset:-1;",
                 "content:\"a\"; depth:65536;",

@@ -171,5 +171,7 @@ mod tests {
             2
         );
         assert_eq!(groups("content:\"a\"; http_uri; content:\"b\";"), 2);
+        assert_eq!(groups("content:\"a\"; http_uri; isdataat:3,relative;"), 1);
+        assert_eq!(groups("content:\"a\"; http_uri; isdataat:3;"), 2);
     }
 }
