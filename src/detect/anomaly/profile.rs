@@ -40,6 +40,7 @@ impl Profile {
 
 fn small_office(s: &mut Settings) {
     (s.scan.hosts, s.scan.hosts_unknown_port) = (10, 25);
+    s.scan.ports_hosts = 30;
     (s.scan.hosts_pinged, s.scan.hosts_arp) = (15, 25);
     (s.flood.half_open, s.flood.packets_many_sources) = (150, 250);
     (s.flood.packets, s.flood.bytes) = (10_000, 12_500_000);
@@ -50,6 +51,7 @@ fn small_office(s: &mut Settings) {
 
 fn data_centre(s: &mut Settings) {
     (s.scan.hosts, s.scan.hosts_unknown_port) = (30, 150);
+    s.scan.ports_hosts = 120;
     (s.scan.hosts_pinged, s.scan.hosts_arp) = (100, 100);
     (s.flood.half_open, s.flood.packets_many_sources) = (3_000, 5_000);
     (s.flood.packets, s.flood.bytes) = (100_000, 625_000_000);
@@ -63,6 +65,7 @@ fn data_centre(s: &mut Settings) {
 fn provider(s: &mut Settings) {
     (s.scan.ports_quick, s.scan.ports_slow) = (30, 100);
     (s.scan.hosts, s.scan.hosts_unknown_port) = (100, 500);
+    s.scan.ports_hosts = 400;
     (s.scan.ports_udp, s.scan.hosts_pinged) = (60, 200);
     (s.flood.half_open, s.flood.packets_many_sources) = (5_000, 20_000);
     (s.flood.packets, s.flood.bytes) = (200_000, 1_250_000_000);

@@ -21,6 +21,15 @@ pub(super) fn is_strong(port: u16) -> bool {
     STRONG.contains(&port)
 }
 
+/// Whether what comes to a port is never answered: those who collect logs, flows, traps and metrics are sent much by many, all day long.
+pub(super) fn is_one_way(port: u16) -> bool {
+    const ONE_WAY: [u16; 16] = [
+        162, 514, 1514, 2055, 2056, 4729, 4739, 5140, 6343, 8125, 9995, 9996, 10_514, 12_201,
+        25_826, 37_008,
+    ];
+    ONE_WAY.binary_search(&port).is_ok()
+}
+
 const REFLECTORS: [(u16, &str); 39] = [
     (FRAGMENTS, "fragments"),
     (17, "qotd"),
@@ -72,6 +81,8 @@ mod tests {
         assert!(REFLECTORS.is_sorted_by(|a, b| a.0 < b.0));
         assert_eq!((name(500), name(501)), (Some("isakmp"), None));
         assert!(is_strong(11_211) && !is_strong(4500));
+        assert!([162, 514, 2055, 6343, 37_008].into_iter().all(is_one_way));
+        assert!(!is_one_way(53) && !is_one_way(443));
         assert!((0..=u16::MAX).all(|port| !is_strong(port) || name(port).is_some()));
     }
 }

@@ -213,6 +213,8 @@ thresholds! {
         pub hosts: u32 = 15,
         /// Hosts that fail on one port of no known service (count). Default 50.
         pub hosts_unknown_port: u32 = 50,
+        /// Ports of hosts that fail, each host with its own count, of at least five hosts and four ports (count). Default 40.
+        pub ports_hosts: u32 = 40,
         /// Hosts that are pinged within five minutes (count). Default 20.
         pub hosts_pinged: u32 = 20,
         /// Hosts that one asks for by ARP within a minute (count). Default 30.

@@ -144,6 +144,44 @@ pub const WORK: &[Work] = &[
             );
         }
     }),
+    ("a monitor watches what is down among what is not", |s| {
+        for n in 0..1_200 {
+            let (host, port) = (n % 20, [22, 80, 443, 5432, 8080, 9100][n as usize / 20 % 6]);
+            let dst = ip(10, 0, 3, 1 + host as u8);
+            match host < 12 {
+                true => s.syn(BEGIN_MS + 500 * n, INSIDE, dst, port),
+                false => session(s, 500 * n, (INSIDE, dst, port), (6, 600), 900, 40),
+            }
+        }
+    }),
+    (
+        "a balancer asks again and again for hosts behind it that are all down",
+        |s| {
+            for n in 0..900 {
+                let (host, port) = (n % 10, [80, 443, 8080][n as usize / 10 % 3]);
+                s.syn(
+                    BEGIN_MS + 500 * n,
+                    SERVER,
+                    ip(10, 0, 3, 1 + host as u8),
+                    port,
+                );
+            }
+        },
+    ),
+    (
+        "files of six servers whose ports for data are closed",
+        |s| {
+            for n in 0..90 {
+                let port = s.dice.within(50_000, 60_000) as u16;
+                s.syn(
+                    BEGIN_MS + 9_000 * n,
+                    INSIDE,
+                    ip(203, 0, 113, 1 + (n % 6) as u8),
+                    port,
+                );
+            }
+        },
+    ),
     ("a list is read over HTTPS every minute", |s| {
         for n in 0..120 {
             session(

@@ -4,7 +4,7 @@ use super::attacks::{BEGIN_MS, Scene, Tcp, ip};
 use super::judged;
 use super::scenarios::{INSIDE, OUTSIDE, SERVER};
 use flowhouse::detect::anomaly::{
-    DeniedSeen, Detectors, DnsSeen, FlowSeen, Known, Seen, Settings, Side,
+    BurstKind, DeniedSeen, Detectors, DnsSeen, FlowSeen, Known, Seen, Settings, Side,
 };
 use flowhouse::model::{Addr, AppProto, Detection, Handshake};
 
@@ -493,6 +493,23 @@ fn a_poller_whose_questions_are_not_seen_is_no_victim() {
     };
     assert!(of(2).is_empty());
     assert_eq!(kinds(&of(40)), ["udp_amplification_flood"]);
+}
+
+/// Who collects logs is sent much by hosts inside; the same from outside, or to another port, is a flood.
+#[test]
+fn what_a_collector_is_sent_from_outside_is_a_flood() {
+    let of = |net: u8, port: u16| {
+        found(move |s| {
+            for n in 0..1_000 {
+                let src = ip(net, 0, 50, 1 + (n % 50) as u8);
+                let ends = [(src, 51_234), (SERVER, port)];
+                s.burst(BEGIN_MS + 20 * n, BurstKind::Udp, ends, 40, 12_000);
+            }
+        })
+    };
+    assert!(of(10, 514).is_empty());
+    assert_eq!(kinds(&of(11, 514)), ["flood"]);
+    assert_eq!(kinds(&of(10, 9_999)), ["flood"]);
 }
 
 /// A scan that many share is one incident that names them; who begins later, elsewhere or on another port is another.

@@ -71,6 +71,37 @@ fn who_asks_is_no_victim_whatever_its_address() {
     assert_eq!(told(s)[0].0, "tcp_reflection_flood");
 }
 
+/// Few hosts, each below what is looked at alone, and ports that take each other's places.
+#[test]
+fn some_ports_of_some_hosts_are_a_scan_in_whatever_order() {
+    let ports = [22, 80, 135, 443, 445, 3389, 5985, 8080, 110, 143];
+    for (hosts, n_ports) in [(14, 10), (5, 10), (16, 5), (40, 5), (20, 5)] {
+        for in_order in [true, false] {
+            let mut pairs: Vec<(i64, usize)> = (0..hosts * n_ports as i64)
+                .map(|n| (n / n_ports as i64, n as usize % n_ports))
+                .collect();
+            let mut s = Scene::new(5, 1);
+            if !in_order {
+                for n in (1..pairs.len()).rev() {
+                    let other = s.dice.next() as usize % (n + 1);
+                    pairs.swap(n, other);
+                }
+            }
+            for (n, (to, port)) in pairs.into_iter().enumerate() {
+                let dst = ip(10, 0, 3, 1 + to as u8);
+                s.syn(BEGIN_MS + 100 * n as i64, OUTSIDE, dst, ports[port]);
+            }
+            let found = told(s);
+            let what = format!("{hosts} hosts, {n_ports} ports, {in_order}: {found:?}");
+            assert_eq!(found.len(), 1, "{what}");
+            assert!(
+                ["host_sweep_tcp", "port_scan"].contains(&found[0].0),
+                "{what}"
+            );
+        }
+    }
+}
+
 /// Ports of many hosts that fail, host by host, port by port, and one port hidden among others.
 #[test]
 fn a_block_of_hosts_and_ports_is_a_scan_in_whatever_order() {

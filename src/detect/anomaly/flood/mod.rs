@@ -43,6 +43,26 @@ struct Watch {
     asks_lost: u64,
 }
 
+/// The first few of many.
+#[derive(Debug, Default)]
+struct Few {
+    n: u8,
+    addrs: [Addr; SOME_MAX],
+}
+
+impl Few {
+    fn push(&mut self, addr: Addr) {
+        if let Some(place) = self.addrs.get_mut(usize::from(self.n)) {
+            *place = addr;
+            self.n += 1;
+        }
+    }
+
+    fn to_vec(&self) -> Vec<Addr> {
+        self.addrs[..usize::from(self.n)].to_vec()
+    }
+}
+
 /// A question to a service, or the begin of a connection.
 #[derive(Clone, Copy, Debug)]
 struct Ask {
@@ -451,6 +471,8 @@ fn mark_of(addr: &Addr) -> usize {
     (folded >> 32) as usize % MARKS
 }
 
+/// Sources that are named.
+const SOME_MAX: usize = 16;
 /// For so long, who speaks to a victim is not believed.
 const VICTIM_MS: i64 = 300_000;
 const VICTIMS_MAX: usize = 1_024;

@@ -4,7 +4,7 @@ use super::super::arena::Held;
 use super::super::keyed::Distinct;
 use super::super::sighting::{Burst, BurstKind};
 use super::super::{Ctx, reflectors, sampled};
-use super::grow;
+use super::{Few, grow};
 use crate::detect::anomaly::FloodSettings;
 use crate::detect::incident::{Finding, Growth, Handle};
 use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure, prefetch};
@@ -24,6 +24,8 @@ pub(super) struct Victim {
     pub sent: u64,
     /// Of `packets`, those of ICMP.
     pub icmp: u64,
+    /// Of `packets`, those that hosts inside send to who collects logs and the like.
+    pub collected: u64,
     pub leases: u64,
     /// Within the long window: answers of services, and questions to them.
     pub reflected: u64,
@@ -45,26 +47,6 @@ pub(super) struct Victim {
     /// Of a network: who is hit.
     pub hosts: Distinct<4>,
     pub some: Few,
-}
-
-/// The first few of many.
-#[derive(Debug, Default)]
-pub(super) struct Few {
-    n: u8,
-    addrs: [Addr; SOME_MAX],
-}
-
-impl Few {
-    fn push(&mut self, addr: Addr) {
-        if let Some(place) = self.addrs.get_mut(usize::from(self.n)) {
-            *place = addr;
-            self.n += 1;
-        }
-    }
-
-    fn to_vec(&self) -> Vec<Addr> {
-        self.addrs[..usize::from(self.n)].to_vec()
-    }
 }
 
 /// An incident of a class, and what was not added to it yet.
@@ -148,6 +130,7 @@ impl Victim {
         (self.syns, self.completed) = (0, 0);
         (self.packets, self.bytes, self.icmp) = (0, 0, 0);
         (self.sent, self.leases, self.interval) = (0, 0, 0);
+        self.collected = 0;
         self.udp_ports = Distinct::default();
         self.sources = Distinct::default();
         self.syn_ports = Distinct::default();
@@ -191,6 +174,12 @@ impl Victim {
                 fresh(Class::Volume);
                 let pings = if b.kind == BurstKind::Icmp { n } else { 0 };
                 grow(&mut self.icmp, pings);
+                if b.kind == BurstKind::Udp
+                    && reflectors::is_one_way(b.dst_port)
+                    && ctx.zones.is_inside(&b.src)
+                {
+                    grow(&mut self.collected, n);
+                }
                 self.udp_ports.add(ctx.keyed.hash(&b.dst_port));
                 grow(&mut self.packets, n);
                 grow(&mut self.bytes, b.bytes);
@@ -310,15 +299,14 @@ impl Victim {
         let sure = self.sure(self.packets);
         let (rate, many) = (sure * self.rate(), self.sources.count() >= MANY_SOURCES);
         let bytes_rate = sure * self.bytes as f64 / self.seconds();
+        // who collects is sent that much all day long
+        let others = self.packets.saturating_sub(self.collected);
+        let unusual = sure * others as f64 / self.seconds() >= f64::from(s.packets_many_sources);
         let volume = quiet
-            && (rate >= f64::from(s.packets)
-                || bytes_rate >= s.bytes as f64
-                || many && rate >= f64::from(s.packets_many_sources));
+            && (rate >= f64::from(s.packets) || bytes_rate >= s.bytes as f64 || many && unusual);
         let pings = part(self.icmp) / self.seconds() >= f64::from(s.packets_many_sources);
         // a stream goes to one port
-        let scattered = quiet
-            && self.udp_ports.count() >= SCATTERED
-            && rate >= f64::from(s.packets_many_sources);
+        let scattered = quiet && self.udp_ports.count() >= SCATTERED && unusual;
         let volume = volume || pings || scattered;
         let leases = self.leases >= LEASES;
         // one cause, one incident: what is more exact goes first
@@ -592,7 +580,6 @@ const SMALL_ANSWER: f64 = 100.0;
 /// Clients of DHCP that ask within the window: pools have hundreds, and relays ask for them from one address.
 const LEASES: u64 = 100;
 const DHCP_SERVER: u16 = 67;
-pub(super) const SOME_MAX: usize = 16;
 /// From so many on, sources are many.
 pub(super) const MANY_SOURCES: u32 = 20;
 pub(super) const CARPET_HOSTS: u32 = 16;

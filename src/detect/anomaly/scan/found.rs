@@ -16,7 +16,11 @@ pub(super) struct Found {
 
 impl Found {
     pub fn figures(&self) -> Vec<Figure> {
-        let name = if self.ports { PORTS } else { HOSTS };
+        let name = match self.ports {
+            _ if self.detector == super::BLOCK => PAIRS,
+            true => PORTS,
+            false => HOSTS,
+        };
         vec![
             figure(name, self.n, self.threshold),
             share_figure(self.share, self.share_min),
@@ -26,6 +30,9 @@ impl Found {
     pub fn counterfactual(&self) -> String {
         let n = self.threshold;
         match self.ports {
+            _ if self.detector == super::BLOCK => {
+                format!("fewer than {n} ports of hosts, or more of them open")
+            }
             true => format!("fewer than {n} ports of one host, or more of them open"),
             false => format!("fewer than {n} hosts on this port, or more of them that answer"),
         }
@@ -41,6 +48,16 @@ fn figure(name: &'static str, observed: u32, threshold: u32) -> Figure {
     }
 }
 
+/// A figure that decides nothing alone.
+pub(super) fn told(name: &'static str, observed: f64) -> Figure {
+    Figure {
+        name,
+        observed,
+        threshold: None,
+        baseline: None,
+    }
+}
+
 fn share_figure(observed: f64, threshold: f64) -> Figure {
     Figure {
         name: "share of first contacts that failed",
@@ -52,3 +69,6 @@ fn share_figure(observed: f64, threshold: f64) -> Figure {
 
 pub(super) const PORTS: &str = "ports of one host that failed";
 pub(super) const HOSTS: &str = "hosts that failed on one port";
+pub(super) const PAIRS: &str = "ports of hosts that failed";
+pub(super) const BLOCK_HOSTS: &str = "hosts that failed";
+pub(super) const BLOCK_PORTS: &str = "ports that failed";

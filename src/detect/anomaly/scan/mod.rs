@@ -324,6 +324,9 @@ impl Detail {
 
     fn update(&self, ctx: &mut Ctx<'_>, handle: Handle, f: &FlowSeen, c: &Contact) {
         ctx.incidents.show(handle, evidence(f));
+        for (name, n) in self.sides() {
+            ctx.incidents.figure(handle, name, n);
+        }
         if let Some(s) = self.hosts.iter().find(|s| s.weight > 0 && s.key == f.dst) {
             ctx.incidents
                 .figure(handle, PORTS, f64::from(s.failed.count()));
@@ -437,21 +440,39 @@ impl Detail {
         }
         let s = &ctx.settings.scan;
         let (hosts, pairs) = (self.tcp_hosts.count(), self.tcp.count());
-        let wanted = s.hosts.max(s.hosts_unknown_port);
+        let (ports, wanted) = (self.tcp_ports.count(), s.hosts.max(s.hosts_unknown_port));
         let share = share(pairs, self.tcp_worked.count());
-        let many = hosts >= wanted && pairs >= hosts.saturating_mul(BLOCK_PORTS);
-        if !many || self.tcp_ports.count() < BLOCK_PORTS || share < s.failed_share {
+        let many = hosts >= wanted && ports >= BLOCK_PORTS;
+        // few hosts are a block where each port is tried on several, and nothing again and again, as who watches what is down does
+        let dense = hosts >= FEW_HOSTS
+            && ports >= FEW_PORTS
+            && pairs >= s.ports_hosts.max(ports.saturating_mul(2))
+            && self.contacts <= pairs.saturating_mul(AGAIN_MAX);
+        let each = pairs >= hosts.saturating_mul(BLOCK_PORTS);
+        if !each || !(many || dense) || share < s.failed_share {
             return None;
         }
         Some(Found {
             kind: DetectionKind::HostSweepTcp,
             detector: BLOCK,
             ports: false,
-            n: hosts,
-            threshold: wanted,
+            n: pairs,
+            threshold: match dense {
+                true => s.ports_hosts,
+                false => wanted.saturating_mul(BLOCK_PORTS),
+            },
             share,
             share_min: s.failed_share,
         })
+    }
+
+    /// Hosts, ports and ports of hosts of a block.
+    fn sides(&self) -> [(&'static str, f64); 3] {
+        [
+            (found::BLOCK_HOSTS, self.tcp_hosts.count().into()),
+            (found::BLOCK_PORTS, self.tcp_ports.count().into()),
+            (found::PAIRS, self.tcp.count().into()),
+        ]
     }
 
     fn finding(&self, ctx: &Ctx<'_>, f: &FlowSeen, c: &Contact, found: &Found) -> Finding {
@@ -476,6 +497,11 @@ impl Detail {
         {
             facts.push(("port", c.port.to_string()));
         }
+        let mut figures = found.figures();
+        if found.detector == BLOCK {
+            let sides = self.sides();
+            figures.extend(sides[..2].iter().map(|(name, n)| found::told(name, *n)));
+        }
         let peers = self.hosts.iter().filter(|s| s.weight > 0).map(|s| s.key);
         let about = match self.all_hosts.count() {
             0 | 1 => format!("{} against {}", f.src, f.dst),
@@ -494,7 +520,7 @@ impl Detail {
             count: u64::from(self.contacts),
             peers: peers.collect(),
             peers_total: u64::from(self.all_hosts.count()),
-            figures: found.figures(),
+            figures,
             facts,
             counterfactual: found.counterfactual(),
             blind: super::sampled(f.interval),
@@ -524,6 +550,11 @@ const ENDS: u32 = 10;
 const FIRST_TRIES: u32 = 10;
 /// Ports of a host, on the whole, that make many hosts a block.
 const BLOCK_PORTS: u32 = 3;
+/// From so many hosts and ports on, ports of hosts are a block: of fewer hosts each is looked at alone, and few ports are sweeps.
+const FEW_HOSTS: u32 = 5;
+const FEW_PORTS: u32 = 4;
+/// How often a block tries each port of a host, on the whole, at most.
+const AGAIN_MAX: u32 = 4;
 const BLOCK: &str = "scan.block";
 const TRIED_FULL: u32 = 500;
 /// Services above 1023 that are looked for.
