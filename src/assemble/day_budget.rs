@@ -4,6 +4,8 @@ use crate::model::{Detection, Severity};
 use crate::notify::Level;
 use crate::sink::schema::incidents::HELD_BACK;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 /// Stored with incidents that are kept from people because enough were told of that day. No suppression can be called so.
@@ -60,7 +62,11 @@ impl Budget {
         };
         self.changed = false;
         let part = file.with_extension("part");
-        let written = std::fs::write(&part, self.text());
+        let folder = file.parent().map_or(Ok(()), |folder| {
+            let mut make = DirBuilder::new();
+            make.recursive(true).mode(FOLDER_MODE).create(folder)
+        });
+        let written = folder.and_then(|()| std::fs::write(&part, self.text()));
         if let Err(error) = written.and_then(|()| std::fs::rename(&part, file)) {
             tracing::warn!(
                 "cannot keep the budget of the day, {}: {error}",
@@ -142,6 +148,8 @@ impl Budget {
 }
 
 const DAY_MS: i64 = 86_400_000;
+/// Who may enter the folder of the file: the account, and its group to read.
+const FOLDER_MODE: u32 = 0o750;
 /// Incidents that are remembered as held back; beyond them versions are counted.
 const HELD_MAX: usize = 65_536;
 /// Incidents of a day that are known over a restart; beyond them one that goes on is counted again.
@@ -195,7 +203,8 @@ mod tests {
     #[test]
     fn what_is_spent_of_a_day_is_spent_after_a_restart() {
         let dir = tempfile::tempdir().expect("a folder");
-        let file = dir.path().join("day_budget");
+        // nobody made the folder: no target has a queue in it
+        let file = dir.path().join("notify/day_budget");
         let open = || Budget::kept(&[(Level::Low, 2)].into(), file.clone());
         let ask = |b: &mut Budget, id, day| {
             let has_room = b.has_room(&detection(id, Severity::Low), day * DAY_MS);
@@ -204,6 +213,9 @@ mod tests {
         };
         let mut first = open();
         assert!(ask(&mut first, 1, 5) && ask(&mut first, 0xfeed, 5) && !ask(&mut first, 3, 5));
+        let folder = std::fs::metadata(dir.path().join("notify")).expect("made");
+        let mode = std::os::unix::fs::PermissionsExt::mode(&folder.permissions());
+        assert_eq!(mode & 0o027, 0o020 & mode, "{mode:o}");
         let mut second = open();
         let told: Vec<_> = second.told().collect();
         assert_eq!(told, [(1, Severity::Low), (0xfeed, Severity::Low)]);
