@@ -224,7 +224,7 @@ impl Telling {
 }
 
 /// The name of this machine.
-pub(super) fn host() -> String {
+pub(crate) fn host() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     host.trim().to_owned()
 }

@@ -15,7 +15,7 @@ mod day_budget;
 mod days;
 mod desk;
 mod embedded;
-mod findings;
+pub(crate) mod findings;
 mod gate;
 mod heap;
 mod housekeeper;

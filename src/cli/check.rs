@@ -1,10 +1,12 @@
 //! `flowhouse check`: everything that would stop `run`, found before it does.
 
 use super::text;
+use crate::assemble::findings::host;
 use crate::assemble::rules::summary;
 use crate::assemble::{StateDirectory, refuse_budget, spool_dir, state_dir};
 use crate::config::{Config, Fault, bytes_of};
 use crate::control::{self, Rules};
+use crate::notify::Notifier;
 use crate::receive;
 use crate::rights::{self, Account, Change};
 use crate::secret::without_user_info;
@@ -94,6 +96,10 @@ fn keys_and_accounts(config: &Config, offline: bool, report: &mut Report) -> Res
     report.tell("control", "control.listen", control(config))?;
     if !config.snmp.access.is_empty() {
         report.tell("SNMP", "snmp.access", snmp(config))?;
+    }
+    // targets with faults are told already
+    if !config.notify.targets.is_empty() && config.notify.faults().is_empty() {
+        report.tell("notify", "notify.targets", notify(config))?;
     }
     Ok(())
 }
@@ -292,6 +298,13 @@ fn snmp(config: &Config) -> Result<String> {
     crate::snmp::prove(&config.snmp)?;
     let (n, interval_s) = (config.snmp.access.len(), config.snmp.interval_s);
     Ok(format!("{n} access(es), asked every {interval_s} s"))
+}
+
+/// Whether every target could be told: its address, and the files with its secret and its authority. Nobody is told anything.
+fn notify(config: &Config) -> Result<String> {
+    let targets = &config.notify.targets;
+    Notifier::prove(targets, &host()).map_err(anyhow::Error::msg)?;
+    Ok(format!("{} target(s)", targets.len()))
 }
 
 /// Who the collector would become, were it started as who runs this.

@@ -3,6 +3,7 @@
 use crate::harness::{Collector, Store, directory, exe};
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -69,6 +70,31 @@ fn a_store_that_is_away_has_a_place_and_a_cure() {
         fault,
         &["FILE:7:7: http://", "is not known here: mend the address"],
     );
+}
+
+#[test]
+fn a_secret_of_notices_that_all_may_read_has_a_place_and_a_cure() {
+    let dir = directory();
+    let secret = dir.path().join("webhook.key");
+    fs::write(&secret, "key").expect("written");
+    let may = |mode| fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).expect("ours");
+    let more = format!(
+        "{DROP}[[notify.targets]]\nname = \"ops\"\nkind = \"webhook\"\nto = \"http://127.0.0.1:9/\"\nsecret_file = {secret:?}\n"
+    );
+    may(0o644);
+    for arguments in [&[][..], &["--offline"]] {
+        let (code, said) = check(dir.path(), well(dir.path(), &more), arguments);
+        assert_eq!(code, Some(1), "{said}");
+        let fault = line(&said, "FAULT", "notify");
+        assert_has(
+            fault,
+            &["FILE:12:15: ", "target ops", "run `chmod o-rwx` on it"],
+        );
+    }
+    may(0o600);
+    let (code, said) = check(dir.path(), well(dir.path(), &more), &[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_has(line(&said, "ok", "notify"), &["1 target(s)"]);
 }
 
 #[test]
