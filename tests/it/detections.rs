@@ -318,6 +318,15 @@ fn from_a_row_to_its_end() {
     assert_eq!(suppressions[0]["hits"], 1);
     assert_eq!(suppressions[0]["expired"], false);
 
+    // a name that none has
+    let mut command = Command::new(exe());
+    command.args(["detections", "would-hide", "scaner", "-c"]);
+    let out = command.arg(&config).output().expect("it runs");
+    let said = String::from_utf8_lossy(&out.stderr);
+    let parts = ["no such suppression: \"scaner\"", "there are", "scanner"];
+    let says = parts.iter().all(|p| said.contains(p));
+    assert!(!out.status.success() && says, "{said}");
+
     // ids that name none, or two, change nothing
     for (id, part) in [("77", "no incident"), ("0", "more than one")] {
         let mut command = Command::new(exe());

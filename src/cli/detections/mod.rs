@@ -11,7 +11,7 @@ use super::connection::ConnectionArguments;
 use super::text;
 use crate::assemble::query::{Bound, Reader, Rows, number, text as field};
 use crate::config::Config;
-use crate::detect::suppression::{Facts, Rule};
+use crate::detect::suppression::{self, Facts, Rule};
 use crate::model::{Addr, DetectionKind, Severity};
 use crate::sink::schema::incidents;
 use anyhow::{Result, bail};
@@ -381,6 +381,9 @@ fn account() -> String {
 fn would_hide(w: &WouldHideArguments) -> Result<()> {
     let (config, reader) = open(&w.place)?;
     let named = config.suppressions.iter().find(|s| s.name == w.rule);
+    if named.is_none() && !w.rule.contains('=') {
+        bail!("{}", no_such(&w.rule, &config.suppressions));
+    }
     let rule = named.map_or(w.rule.as_str(), |s| s.rule.as_str());
     let parsed = Rule::parse(rule).map_err(|fault| anyhow::anyhow!("the rule: {fault}"))?;
     let values = all_of(w.last);
@@ -412,6 +415,18 @@ fn would_hide(w: &WouldHideArguments) -> Result<()> {
         hidden.len(),
         rows.len()
     ))
+}
+
+/// Says which suppressions there are.
+fn no_such(name: &str, all: &[suppression::Settings]) -> String {
+    let names: Vec<&str> = all.iter().map(|s| s.name.as_str()).collect();
+    let there = match names.is_empty() {
+        true => "the configuration has none".to_owned(),
+        false => format!("there are {}", names.join(", ")),
+    };
+    format!(
+        "no such suppression: {name:?}; {there}; a rule is written as `kind=port_scan entity=10.1.2.3`"
+    )
 }
 
 /// Every incident of the last seconds.
