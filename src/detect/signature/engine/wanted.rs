@@ -69,7 +69,11 @@ impl Wanted {
                 }
             }
         }
-        wanted.files |= wanted.has(FILE_NAME);
+        // what alerts about files tell of them
+        wanted.files |= wanted.has(FILE_NAME) || wanted.has(FILE);
+        if wanted.files {
+            wanted.add(FILE_NAME);
+        }
         wanted.certificates |= OF_CERTIFICATES.iter().any(|b| wanted.has(*b));
         let told = TOLD.iter().filter(|name| !TOLD_LATER.contains(name));
         told.filter_map(|name| Buffer::told(name))
@@ -141,6 +145,9 @@ mod tests {
         let made = rule("http", "filename:\"x\";").unwrap();
         let wanted = Wanted::of(std::iter::once(&made));
         assert!(wanted.files && wanted.has_body(1) && wanted.digests == [false; 3]);
+        let made = rule("http", "file.data; content:\"x\";").unwrap();
+        let wanted = Wanted::of(std::iter::once(&made));
+        assert!(wanted.files && wanted.has(FILE_NAME));
         let made = rule("tls", "tls.cert_issuer; content:\"x\";").unwrap();
         assert!(Wanted::of(std::iter::once(&made)).certificates);
         let made = rule("tls", "tls_cert_expired;").unwrap();
