@@ -25,7 +25,8 @@ enum Coding {
     Plain,
     /// The outermost coding first.
     Packed(Vec<Inflate>),
-    Brotli(Box<brotli_decompressor::DecompressorWriter<Sink>>),
+    /// The bytes that came are kept until something comes out of them.
+    Brotli(Box<brotli_decompressor::DecompressorWriter<Sink>>, Vec<u8>),
     /// Nobody wants it, or it cannot be read.
     Unread,
 }
@@ -209,7 +210,7 @@ impl Body {
             () if tokens().any(|t| t == b"br") => {
                 let sink = Sink::default();
                 let decoder = brotli_decompressor::DecompressorWriter::new(sink, BUFFER);
-                Coding::Brotli(Box::new(decoder))
+                Coding::Brotli(Box::new(decoder), vec![])
             }
             () => Coding::Plain,
         };
@@ -244,10 +245,22 @@ impl Body {
                     done &= layer.take(&packed, room, &mut out);
                 }
             }
-            Coding::Brotli(d) => {
+            Coding::Brotli(d, first) => {
                 d.get_mut().room = room;
                 done = d.write_all(b).and_then(|()| d.flush()).is_ok();
                 out = std::mem::take(&mut d.get_mut().bytes);
+                let is_first = self.plain == 0 && out.is_empty() && !d.get_mut().is_full;
+                if is_first && first.len() + b.len() <= FIRST_MAX {
+                    first.extend_from_slice(b);
+                } else {
+                    *first = vec![];
+                }
+                if !done && !first.is_empty() {
+                    // it is no brotli: as it came
+                    let first = std::mem::take(first);
+                    self.coding = Coding::Plain;
+                    (out, done) = (first, true);
+                }
             }
         }
         self.tell(ctx, half, &out);
@@ -270,11 +283,24 @@ impl Body {
                 layer.end(room, &mut out);
             }
         }
+        if let Coding::Brotli(_, first) = &mut self.coding {
+            out = std::mem::take(first);
+        }
         self.tell(ctx, half, &out);
         let coding = std::mem::replace(&mut self.coding, Coding::Unread);
         if !matches!(coding, Coding::Unread) {
             ctx.visitor.message(half, &Message::HttpBody(b""));
         }
+    }
+
+    /// Whether nothing of it came.
+    pub fn is_empty(&self) -> bool {
+        self.raw == 0
+    }
+
+    /// Whether what comes is told as it is.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.coding, Coding::Plain)
     }
 
     /// Bytes are missing: only what is not coded is read on.
@@ -288,7 +314,7 @@ impl Body {
     pub fn room(&self) -> usize {
         match &self.coding {
             Coding::Plain | Coding::Unread => 0,
-            Coding::Brotli(_) => 1 << 18,
+            Coding::Brotli(..) => 1 << 18,
             Coding::Packed(layers) => layers.len() << 16,
         }
     }
@@ -313,6 +339,8 @@ impl Body {
 }
 
 const BUFFER: usize = 4096;
+/// Bytes of what is said to be brotli that are kept until something comes out of them.
+const FIRST_MAX: usize = 16 << 10;
 /// So much may always come out, whatever the ratio.
 const INFLATED: usize = 64 << 10;
 /// Codings of one body that are undone.

@@ -55,6 +55,11 @@ impl<'a> Head<'a> {
         sum.map(Framing::Length)
     }
 
+    /// Whether there is a length that nobody can read, and nothing else that says how a body ends.
+    pub(super) fn has_bad_length(&self) -> bool {
+        self.header("content-length").is_some() && self.framing().is_none()
+    }
+
     /// Host without its port: of the target where it has one, else of the field.
     pub fn host(&self) -> Option<&'a [u8]> {
         let [method, target, _] = self.first;

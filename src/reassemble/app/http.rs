@@ -98,6 +98,8 @@ struct Half {
     /// Lines behind the last chunk.
     trailers: Vec<u8>,
     body: Body,
+    /// What the last head says is an answer.
+    is_answer: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -112,6 +114,8 @@ enum Stage {
     ChunkEnd,
     Trailer,
     UntilEnd,
+    /// The length of a body is reached, but not the end of the piece that it ends in.
+    Behind,
     /// Where the next head begins is not known: bytes are missing.
     Lost,
     Done,
@@ -136,10 +140,10 @@ impl Http {
                 Stage::Length(left) => {
                     let n = left.min(b.len() as u64) as usize;
                     h.body.data(ctx, half, &b[..n]);
-                    h.stage = Stage::Length(left - n as u64);
-                    if left == n as u64 {
-                        h.end(ctx, half);
-                    }
+                    h.stage = match left - n as u64 {
+                        0 => Stage::Behind,
+                        left => Stage::Length(left),
+                    };
                     n
                 }
                 Stage::Chunk(left) => {
@@ -152,12 +156,17 @@ impl Http {
                     n
                 }
                 Stage::ChunkLine | Stage::ChunkEnd | Stage::Trailer => h.line(ctx, half, b),
+                Stage::Behind => h.behind(ctx, half, b),
                 Stage::UntilEnd => {
                     h.body.data(ctx, half, b);
                     b.len()
                 }
             };
             b = &b[n.min(b.len())..];
+        }
+        let h = &mut self.halves[half];
+        if h.stage == Stage::Behind {
+            h.end(ctx, half);
         }
         self.http2.is_some() || self.halves.iter().any(|h| h.stage != Stage::Done)
     }
@@ -275,7 +284,8 @@ impl Http {
 
     /// A head was read: what it says, and what follows it.
     fn told(&mut self, ctx: &mut Ctx<'_>, half: usize, head: &Head<'_>) {
-        let stage = if self.answers(half, head.first[0]) {
+        let is_answer = self.answers(half, head.first[0]);
+        let stage = if is_answer {
             ctx.visitor.message(half, &Message::HttpResponse(head));
             self.answered(head)
         } else {
@@ -287,7 +297,7 @@ impl Http {
             self.asked(head)
         };
         let h = &mut self.halves[half];
-        h.stage = stage;
+        (h.stage, h.is_answer) = (stage, is_answer);
         if stage == Stage::Done || !ctx.wishes.all {
             h.stage = Stage::Done;
             // one request names the conversation
@@ -297,9 +307,16 @@ impl Http {
             return;
         }
         h.body.start(ctx, &head.all("content-encoding"));
-        if stage == Stage::Length(0) {
+        // what an interim answer or the way to another protocol has behind it is no body
+        let goes_on = match is_answer {
+            true => head.first[1].starts_with(b"1"),
+            false => head.first[0] == b"CONNECT" || head.has("upgrade", "h2c"),
+        };
+        if stage == Stage::Length(0) && goes_on {
             h.stage = Stage::Head;
             ctx.visitor.message(half, &Message::HttpEnd);
+        } else if stage == Stage::Length(0) {
+            h.stage = Stage::Behind;
         }
     }
 
@@ -315,6 +332,12 @@ impl Http {
             with_head(&waiting, most, answers, |head, _| {
                 self.told(ctx, half, head);
             });
+        } else if ctx.wishes.all && h.stage == Stage::Head && !h.waiting.is_empty() {
+            // an answer too short for a status line is a body, too
+            let waiting = std::mem::take(&mut h.waiting);
+            if self.answers(half, &waiting) && is_no_status_line(&waiting) {
+                self.bare_body(ctx, half, &waiting);
+            }
         }
         let h = &mut self.halves[half];
         if !matches!(h.stage, Stage::Head | Stage::Lost | Stage::Done) {
@@ -335,6 +358,11 @@ impl Http {
             self.asked.pop_front();
         }
         self.asked.push_back(kind);
+        if head.has_bad_length() {
+            // nobody knows what follows, and what it would be the answer to
+            self.halves.iter_mut().for_each(|h| h.stage = Stage::Done);
+            return Stage::Done;
+        }
         length(head).unwrap_or(Stage::Length(0))
     }
 
@@ -360,6 +388,9 @@ impl Http {
                 self.asked.pop_front();
             }
         }
+        if head.has_bad_length() {
+            return Stage::Done;
+        }
         if asked == Asked::Head || status == b"304" {
             return Stage::Length(0);
         }
@@ -373,9 +404,37 @@ impl Http {
 impl Half {
     /// The body is over.
     fn end(&mut self, ctx: &mut Ctx<'_>, half: usize) {
-        self.body.end(ctx, half);
+        if self.stage != Stage::Behind || !self.body.is_empty() {
+            self.body.end(ctx, half);
+        }
         ctx.visitor.message(half, &Message::HttpEnd);
         self.stage = Stage::Head;
+    }
+
+    /// What stands behind a body in the piece that the body ends in: until a line begins another message, it is more of the body, as libhtp has it.
+    /// Returns how many bytes it took.
+    fn behind(&mut self, ctx: &mut Ctx<'_>, half: usize, b: &[u8]) -> usize {
+        let end = b
+            .iter()
+            .position(|c| *c == b'\n')
+            .map_or(b.len(), |n| n + 1);
+        let line = &b[..end];
+        let is_head = match self.is_answer {
+            true => !is_no_status_line(line) || may_begin(line, b"HTTP/"),
+            false => {
+                let blank = line.trim_ascii_start();
+                blank.is_empty() || METHODS.iter().any(|m| begins_with_word(blank, m))
+            }
+        };
+        if is_head {
+            self.end(ctx, half);
+            return 0;
+        }
+        // what is coded ended with its length
+        if self.body.is_plain() {
+            self.body.data(ctx, half, line);
+        }
+        end
     }
 
     fn tell_trailers(&mut self, ctx: &mut Ctx<'_>, half: usize) {
@@ -434,6 +493,18 @@ impl Half {
         }
         n + 1
     }
+}
+
+/// Whether bytes are the beginning of a word that the next piece may complete.
+fn may_begin(b: &[u8], word: &[u8]) -> bool {
+    !b.is_empty() && word.starts_with(b)
+}
+
+/// Whether bytes begin with a word and a blank, or with as much of that as there is.
+fn begins_with_word(b: &[u8], word: &[u8]) -> bool {
+    let rest = b.strip_prefix(word);
+    let is_whole = rest.is_some_and(|r| r.first().is_none_or(u8::is_ascii_whitespace));
+    is_whole || may_begin(b, word)
 }
 
 /// Where a request ends that is a line without version and has nothing behind it but ends of lines.
@@ -614,6 +685,37 @@ mod tests {
                 "1 to the end",
             ];
             assert_eq!(joined(&rig.heard.0), want, "{step}");
+        }
+    }
+
+    #[test]
+    fn what_stands_behind_a_body_in_its_piece_is_more_of_it() {
+        let asked = b"POST /a HTTP/1.1\r\n\r\nmore\r\nGET /b HTTP/1.1\r\n\r\n";
+        let answered =
+            b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokmore\nand\nHTTP/1.1 204 No\r\n\r\n";
+        let mut rig = rig();
+        play(&mut rig, &[(0, asked), (1, answered)], 1000);
+        let want = [
+            "0 POST /a HTTP/1.1 0",
+            "0 more\r\n",
+            "0 ",
+            "0 GET /b HTTP/1.1 0",
+            "1 HTTP/1.1 200 OK 1",
+            "1 okmore\nand\n",
+            "1 ",
+            "1 HTTP/1.1 204 No 0",
+        ];
+        assert_eq!(joined(&rig.heard.0), want);
+    }
+
+    #[test]
+    fn what_is_no_brotli_is_told_as_it_came() {
+        let answered = b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\n<html>plain";
+        for step in [1, 5, 1000] {
+            let mut rig = rig();
+            let mut http = play(&mut rig, &[(1, answered)], step);
+            http.end(&mut rig.ctx(), 1);
+            assert_eq!(joined(&rig.heard.0)[1], "1 <html>plain", "{step}");
         }
     }
 
