@@ -459,6 +459,10 @@ impl Talk {
         }
         self.said.proto = self.listener.proto();
         self.said.share_events();
+        if self.listener.is_done() {
+            // no answer is read that they could be asked with
+            self.said.share_last_events();
+        }
         if self.listener.is_done() || self.listener.is_secret()[0] {
             // nothing more comes of what TLS says in the clear
             let is_tls = self.said.proto == AppProto::Tls;
