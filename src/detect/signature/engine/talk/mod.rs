@@ -458,11 +458,7 @@ impl Talk {
             return;
         }
         self.said.proto = self.listener.proto();
-        self.said.share_events();
-        if self.listener.is_done() {
-            // no answer is read that they could be asked with
-            self.said.share_last_events();
-        }
+        self.said.share_events(self.listener.is_done());
         if self.listener.is_done() || self.listener.is_secret()[0] {
             // nothing more comes of what TLS says in the clear
             let is_tls = self.said.proto == AppProto::Tls;
@@ -566,8 +562,7 @@ impl Said {
         let mine = self.units.iter_mut().filter(|u| u.direction == half);
         mine.for_each(|u| u.is_whole = true);
         if half == 1 {
-            self.share_events();
-            self.share_last_events();
+            self.share_events(true);
         }
     }
 

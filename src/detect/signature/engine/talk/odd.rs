@@ -16,8 +16,8 @@ impl Odd {
 }
 
 impl Said {
-    /// Shares what was raised since.
-    pub(super) fn share_events(&mut self) {
+    /// Shares what was raised since; at last what requests raised whose answers are not read.
+    pub(super) fn share_events(&mut self, is_last: bool) {
         let shares = matches!(
             self.proto,
             AppProto::Http | AppProto::Ftp | AppProto::Modbus
@@ -51,10 +51,13 @@ impl Said {
                 self.lose();
             }
         }
+        if is_last {
+            self.share_last_events();
+        }
     }
 
     /// No answers come any more: what requests raised is asked without them.
-    pub(super) fn share_last_events(&mut self) {
+    fn share_last_events(&mut self) {
         let odd = std::mem::take(&mut self.odd.0);
         for of in odd.chunk_by(|a, b| a.0 == b.0) {
             let names: Vec<_> = of.iter().map(|o| o.1).collect();
