@@ -1,8 +1,8 @@
 //! DNS: data in names, and names that an algorithm made.
 //!
 //! A tunnel is told by information and not by counts (ibHH: Ozery, Nadler and Shabtai, 2023, "Information based heavy hitters"):
-//! different names below one registered domain times their bytes. A client of block lists asks for as many names, but short
-//! ones. Record types that nearly nobody asks for (NULL, private ones, KEY) and texts need fewer names.
+//! different names below one registered domain times what they can carry ([`super::label`]). A client of block lists asks for as many names, but short
+//! ones, and what lists say of files by their hash are addresses that lead nowhere (RFC 5782): it takes ten times as many. Record types that nearly nobody asks for (NULL, private ones, KEY) and texts need fewer names.
 //! Slow ones are not looked for below the zones of clouds, whose names are long and many, and for which nobody else answers.
 //! Answers of those types that carry much, and something else each time, need hardly any name at all.
 //! A few names that are as full as they can be are one, too, and so are as many as within ten minutes over hours, for who has time.
@@ -11,6 +11,7 @@
 
 use super::arena::{Arena, Held};
 use super::keyed::{Distinct, Key, Recent};
+use super::label::{EIGHTHS, is_address, is_drawn, is_scoped, weight};
 use super::sighting::DnsSeen;
 use super::{Ctx, figure};
 use crate::detect::incident::{Finding, Growth, Handle, plain};
@@ -46,15 +47,17 @@ struct Asked {
     last_ms: i64,
     names: Distinct<8>,
     fresh: u32,
-    bytes: u64,
+    /// What these names can carry, in eighths of a byte, and of the last one what stood behind its first label.
+    eighths: u32,
+    rest: u32,
     odd: u32,
-    answered_bytes: u64,
+    answered_bytes: u32,
     /// Answers that carry much, each of which says something else.
     contents: Distinct<4>,
     texts: u32,
-    text_bytes: u64,
-    /// Names and their bytes since it was told.
-    told: (u32, u64),
+    text_bytes: u32,
+    /// Names since it was told, and what they can carry.
+    told: (u32, u32),
     slow: Slow,
     handle: Option<Handle>,
 }
@@ -66,7 +69,16 @@ struct Slow {
     first_ms: i64,
     names: Distinct<8>,
     n: u32,
-    bytes: u64,
+    eighths: u32,
+    verdicts: Verdicts,
+}
+
+/// How many questions were answered, by an address that leads nowhere, or by that there is none.
+#[derive(Clone, Copy, Debug, Default)]
+struct Verdicts {
+    answers: u32,
+    listed: u32,
+    absent: u32,
 }
 
 /// Domains that do not exist.
@@ -92,7 +104,7 @@ impl Held for Asked {
         if self.handle.is_some() {
             u32::MAX
         } else {
-            self.bytes.max(self.slow.bytes).min(1 << 30) as u32
+            self.eighths.max(self.slow.eighths).min(1 << 30)
         }
     }
     fn last_ms(&self) -> i64 {
@@ -169,7 +181,8 @@ impl Dns {
                 false => self.domains.find(ctx.keyed, &key),
             };
             if let Some(asked) = asked {
-                asked.answered_bytes += u64::from(d.bytes);
+                asked.answered_bytes = asked.answered_bytes.saturating_add(d.bytes.into());
+                asked.slow.verdicts.add(d);
                 if d.carried >= TEXT_BYTES && !is_address(before) {
                     asked.carries(ctx, d, &text);
                 }
@@ -226,7 +239,7 @@ impl Asked {
             return;
         }
         self.texts = self.texts.saturating_add(1);
-        self.text_bytes += u64::from(d.carried);
+        self.text_bytes = self.text_bytes.saturating_add(d.carried.into());
         if let Some(handle) = self.handle {
             let growth = Growth {
                 last_ms: d.time_ms,
@@ -243,11 +256,11 @@ impl Asked {
         if self.texts < wanted || self.fresh.saturating_mul(4) > self.texts {
             return;
         }
-        let mut finding = self.finding(ctx, d, domain, ("dns.long_answers", wanted));
+        let mut finding = self.finding(d, domain, "dns.long_answers");
         finding.count = self.texts.into();
         finding.figures = vec![
             figure(TEXTS, self.texts.into(), Some(wanted.into())),
-            figure("bytes that they carry", self.text_bytes as f64, None),
+            figure("bytes that they carry", self.text_bytes.into(), None),
             figure(NAMES, self.fresh.into(), None),
         ];
         finding.counterfactual = format!(
@@ -258,8 +271,9 @@ impl Asked {
 
     fn add(&mut self, ctx: &mut Ctx<'_>, d: &DnsSeen, before: &[u8], domain: &str) {
         self.pass(ctx, d);
+        let eighths = self.eighths(ctx, before);
         if !is_cloud(domain) {
-            self.slow.add(ctx, d, before);
+            self.slow.add(ctx, d, before, eighths);
         }
         self.last_ms = ctx.now_ms;
         // full: names are told apart no more
@@ -267,8 +281,10 @@ impl Asked {
             return;
         }
         self.fresh = self.fresh.saturating_add(1);
-        self.bytes += before.len() as u64;
-        self.odd += u32::from(is_odd(d.kind) && !is_address(before));
+        self.eighths = self.eighths.saturating_add(eighths);
+        // of what stands at a place of its own, texts are what is asked for
+        let is_usual = is_address(before) || is_scoped(before) && eighths < SCOPED_MAX;
+        self.odd += u32::from(is_odd(d.kind) && !is_usual);
         if let Some(handle) = self.handle {
             let growth = Growth {
                 last_ms: d.time_ms,
@@ -277,46 +293,78 @@ impl Asked {
                 peers_total: 0,
             };
             if ctx.incidents.grow(handle, &growth) {
-                self.told = (self.told.0 + 1, self.told.1 + before.len() as u64);
-                let (n, bytes) = (f64::from(self.told.0), self.told.1 as f64);
-                ctx.incidents.figure(handle, NAMES, n);
-                ctx.incidents.figure(handle, NAME_BYTES, bytes / n);
+                self.told = (self.told.0 + 1, self.told.1.saturating_add(eighths));
+                ctx.incidents.figure(handle, NAMES, self.told.0.into());
+                ctx.incidents
+                    .figure(handle, NAME_BYTES, mean(self.told.1, self.told.0));
                 return;
             }
             self.handle = None;
         }
+        self.judge(ctx, d, domain);
+    }
+
+    /// What a name can carry: of what stands behind its first label nothing, where it is the same as before.
+    fn eighths(&mut self, ctx: &Ctx<'_>, before: &[u8]) -> u32 {
+        let first = before.iter().position(|b| *b == b'.');
+        let (first, rest) = before.split_at(first.unwrap_or(before.len()));
+        let hash = ctx.keyed.hash(&rest) as u32;
+        let is_same = std::mem::replace(&mut self.rest, hash) == hash;
+        weight(if is_same { first } else { before })
+    }
+
+    fn judge(&mut self, ctx: &mut Ctx<'_>, d: &DnsSeen, domain: &str) {
         let s = &ctx.settings.dns;
-        let mean = self.bytes as f64 / f64::from(self.fresh);
-        let long = self.fresh >= s.names && mean >= s.name_bytes;
-        let full = self.fresh >= s.full_names && mean >= FULL;
-        let odd = self.odd >= s.odd_names && self.odd * 2 >= self.fresh && mean >= 8.0;
-        let slow = self.slow.n >= s.slow_names && self.slow.mean() >= s.name_bytes;
-        let (rule, wanted) = match () {
-            () if long => ("dns.information", s.names),
-            () if full => ("dns.full_names", s.full_names),
-            () if odd => ("dns.odd_types", s.odd_names),
-            () if slow => ("dns.slow", s.slow_names),
+        let now = mean(self.eighths, self.fresh);
+        let slowly = mean(self.slow.eighths, self.slow.n);
+        // a list is asked of many things
+        let times = if self.slow.verdicts.are_of_list(self.fresh) {
+            LIST_TIMES
+        } else {
+            1
+        };
+        let [names, full, slow] =
+            [s.names, s.full_names, s.slow_names].map(|n| n.saturating_mul(times));
+        let (rule, wanted, bytes) = match () {
+            () if self.fresh >= names && now >= s.name_bytes => {
+                ("dns.information", names, s.name_bytes)
+            }
+            () if self.fresh >= full && now >= FULL => ("dns.full_names", full, FULL),
+            () if self.odd >= s.odd_names && self.odd * 2 >= self.fresh && now >= ODD => {
+                ("dns.odd_types", s.odd_names, ODD)
+            }
+            () if self.slow.n >= slow && slowly >= s.name_bytes => ("dns.slow", slow, s.name_bytes),
             () => return,
         };
         if rule == "dns.slow" {
-            (self.fresh, self.bytes) = (self.slow.n, self.slow.bytes);
+            (self.fresh, self.eighths) = (self.slow.n, self.slow.eighths);
             self.first_ms = self.slow.first_ms;
         }
-        self.told = (self.fresh, self.bytes);
-        let finding = self.finding(ctx, d, domain, (rule, wanted));
+        self.told = (self.fresh, self.eighths);
+        let mut finding = self.finding(d, domain, rule);
+        let by_kind = rule == "dns.odd_types";
+        let wanted = f64::from(wanted);
+        let seconds = ((d.time_ms - self.first_ms) as f64 / 1000.0).max(1.0);
+        let carried = f64::from(self.eighths) / f64::from(EIGHTHS);
+        finding.figures = vec![
+            figure(NAMES, self.fresh.into(), (!by_kind).then_some(wanted)),
+            figure(NAME_BYTES, mean(self.eighths, self.fresh), Some(bytes)),
+            figure(
+                "names of rare record types",
+                self.odd.into(),
+                by_kind.then_some(wanted),
+            ),
+            figure("bytes of names a second", carried / seconds, None),
+            figure("bytes of answers", self.answered_bytes.into(), None),
+        ];
+        finding.counterfactual = format!(
+            "fewer than {wanted} names, names that carry less than {bytes} bytes, or the domain in allow_domains"
+        );
         self.handle = ctx.incidents.report(ctx.now_ms, finding);
     }
 
-    fn finding(
-        &self,
-        ctx: &Ctx<'_>,
-        d: &DnsSeen,
-        domain: &str,
-        (rule, wanted): (&'static str, u32),
-    ) -> Finding {
-        let s = &ctx.settings.dns;
-        let mean = self.bytes as f64 / f64::from(self.fresh.max(1));
-        let seconds = ((d.time_ms - self.first_ms) as f64 / 1000.0).max(1.0);
+    /// What is found, but for its figures.
+    fn finding(&self, d: &DnsSeen, domain: &str, rule: &'static str) -> Finding {
         Finding {
             kind: DetectionKind::DnsTunnel,
             detector: rule,
@@ -330,28 +378,37 @@ impl Asked {
             count: self.fresh.into(),
             peers: vec![d.server],
             peers_total: 1,
-            figures: vec![
-                figure(NAMES, self.fresh.into(), Some(wanted.into())),
-                figure(NAME_BYTES, mean, Some(s.name_bytes)),
-                figure(
-                    "names of rare record types",
-                    self.odd.into(),
-                    Some(s.odd_names.into()),
-                ),
-                figure("bytes of names a second", self.bytes as f64 / seconds, None),
-                figure("bytes of answers", self.answered_bytes as f64, None),
-            ],
+            figures: vec![],
             facts: vec![("domain", domain.to_owned())],
-            counterfactual: format!(
-                "fewer than {wanted} names, shorter names, or the domain in allow_domains"
-            ),
+            counterfactual: String::new(),
             blind: vec![],
         }
     }
 }
 
+impl Verdicts {
+    fn add(&mut self, d: &DnsSeen) {
+        self.answers = self.answers.saturating_add(1);
+        self.listed += u32::from(d.is_verdict);
+        self.absent += u32::from(d.rcode == NXDOMAIN);
+    }
+
+    /// Whether a list answers: by verdicts alone, and not always that there is none.
+    fn are_of_list(&self, names: u32) -> bool {
+        let said = self.listed.saturating_add(self.absent);
+        self.answers.saturating_mul(2) >= names
+            && self.listed.saturating_mul(10) >= self.answers
+            && u64::from(said) * 10 >= u64::from(self.answers) * 9
+    }
+}
+
+/// Bytes that a name can carry on average.
+fn mean(eighths: u32, names: u32) -> f64 {
+    f64::from(eighths) / f64::from(EIGHTHS) / f64::from(names.max(1))
+}
+
 impl Slow {
-    fn add(&mut self, ctx: &Ctx<'_>, d: &DnsSeen, before: &[u8]) {
+    fn add(&mut self, ctx: &Ctx<'_>, d: &DnsSeen, before: &[u8], eighths: u32) {
         if ctx.now_ms.saturating_sub(self.began_ms) > SLOW_MS {
             *self = Slow {
                 began_ms: ctx.now_ms,
@@ -361,12 +418,8 @@ impl Slow {
         }
         if self.names.add(ctx.keyed.hash(&before)) {
             self.n = self.n.saturating_add(1);
-            self.bytes += before.len() as u64;
+            self.eighths = self.eighths.saturating_add(eighths);
         }
-    }
-
-    fn mean(&self) -> f64 {
-        self.bytes as f64 / f64::from(self.n.max(1))
     }
 }
 
@@ -483,46 +536,25 @@ fn is_below(name: &[u8], domain: &[u8]) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.ends_with(b"."))
 }
 
-/// Whether it is an address: texts about these are those of block lists.
-fn is_address(before: &[u8]) -> bool {
-    !before.is_empty() && before.iter().all(|b| b.is_ascii_digit() || *b == b'.')
-}
-
 /// Types that hardly anybody asks for but tunnels: NULL, KEY, private ones; TXT and MX carry much, and tunnels like them.
 pub(super) fn is_odd(kind: u16) -> bool {
     matches!(kind, 10 | 25 | 16 | 65_280..=65_535)
 }
 
-/// Whether a label looks drawn by lot: long, with digits among letters or hardly a vowel, or runs that no language has.
-fn is_drawn(label: &[u8]) -> bool {
-    if label.len() < 7 {
-        return false;
-    }
-    let is_vowel = |b: &u8| b"aeiouy".contains(b);
-    let letters = label.iter().filter(|b| b.is_ascii_alphabetic()).count();
-    let vowels = label.iter().filter(|b| is_vowel(b)).count();
-    let digits = label.iter().filter(|b| b.is_ascii_digit()).count();
-    let (mut run, mut longest) = (0, 0);
-    for b in label {
-        let consonant = b.is_ascii_alphabetic() && !is_vowel(b);
-        run = if consonant { run + 1 } else { 0 };
-        longest = longest.max(run);
-    }
-    digits * 4 >= label.len() && letters > 0
-        || vowels * 4 < letters
-        || longest >= 5
-        || label.len() >= 16
-}
-
 const NAMES: &str = "different names below the domain";
-const NAME_BYTES: &str = "bytes of a name before the domain";
+const NAME_BYTES: &str = "bytes that a name before the domain can carry";
 const TEXTS: &str = "different answers that carry much";
 /// Bytes of records that are much, and so many answers that they are told apart no more.
 const TEXT_BYTES: u16 = 100;
 const TEXTS_FULL: u32 = 500;
 const MISSING: &str = "domains that do not exist";
-/// Bytes of names into which as much is put as they hold.
+/// Bytes of names into which as much is put as they hold, and of those of rare types that carry something.
 const FULL: f64 = 90.0;
+const ODD: f64 = 5.0;
+/// Names at places of their own that carry so much are asked for the sake of it.
+const SCOPED_MAX: u32 = 24 * EIGHTHS;
+/// A list is asked for so many times as much.
+const LIST_TIMES: u32 = 10;
 const SLOW_MS: i64 = 6 * 3_600_000;
 /// Who asks so many servers resolves for others.
 const SERVERS: u32 = 5;
@@ -556,21 +588,5 @@ mod tests {
         assert!(
             is_below(b"a.mcafee.com", b"mcafee.com") && !is_below(b"xmcafee.com", b"mcafee.com")
         );
-    }
-
-    #[test]
-    fn words_are_not_drawn_by_lot() {
-        for word in [
-            "wikipedia",
-            "cloudfront",
-            "example",
-            "microsoft",
-            "kindergarten",
-        ] {
-            assert!(!is_drawn(word.as_bytes()), "{word}");
-        }
-        for drawn in ["xkqzjvwpt", "a8f3k2m9q1", "qwrtzpsdfg"] {
-            assert!(is_drawn(drawn.as_bytes()), "{drawn}");
-        }
     }
 }

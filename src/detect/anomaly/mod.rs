@@ -18,6 +18,7 @@ mod flood;
 mod icmp;
 mod keep;
 mod keyed;
+mod label;
 mod lateral;
 mod long;
 mod namer;

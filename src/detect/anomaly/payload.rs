@@ -259,8 +259,9 @@ fn dns(p: &PacketView<'_>, b: &[u8], len: u32) -> Option<DnsSeen> {
         false => (p.src, p.dst),
     };
     let kind = u16::from_be_bytes([kind[0], kind[1]]);
+    let answers = u16::from_be_bytes([header[6], header[7]]);
     let (carried, content) = match is_answer && is_odd(kind) {
-        true => records(b, at + 5, u16::from_be_bytes([header[6], header[7]])),
+        true => content(b, at + 5, answers),
         false => (0, 0),
     };
     Some(DnsSeen {
@@ -272,14 +273,37 @@ fn dns(p: &PacketView<'_>, b: &[u8], len: u32) -> Option<DnsSeen> {
         kind,
         carried,
         content,
+        is_verdict: is_answer && kind == A && is_verdict(b, at + 5, answers),
         bytes: len.min(65_535) as u16,
         name: name.into(),
     })
 }
 
-/// Bytes and a hash of what records carry of types that tunnels like (RFC 1035 section 4.1.3). Their order does not count, nor how long they hold.
-fn records(b: &[u8], mut at: usize, n: u16) -> (u16, u64) {
+/// Bytes and a hash of what records carry of types that tunnels like. Their order does not count, nor how long they hold.
+fn content(b: &[u8], at: usize, n: u16) -> (u16, u64) {
     let (mut carried, mut content) = (0u16, 0u64);
+    records(b, at, n, |kind, data| {
+        if is_odd(kind) {
+            carried = carried.saturating_add(u16::try_from(data.len()).unwrap_or(u16::MAX));
+            content = content.wrapping_add(fnv(data));
+        }
+    });
+    (carried, content)
+}
+
+/// Whether addresses answer that lead nowhere: lists say so what they know of a name (RFC 5782 section 2.1).
+fn is_verdict(b: &[u8], at: usize, n: u16) -> bool {
+    let (mut here, mut elsewhere) = (0, 0);
+    records(b, at, n, |kind, data| match (kind, data) {
+        (A, [127, _, _, _]) => here += 1,
+        (A, _) => elsewhere += 1,
+        _ => {}
+    });
+    here > 0 && elsewhere == 0
+}
+
+/// Hands out type and data of records (RFC 1035 section 4.1.3).
+fn records(b: &[u8], mut at: usize, n: u16, mut each: impl FnMut(u16, &[u8])) {
     for _ in 0..n.min(RECORDS_MAX) {
         // a name ends with a pointer, or with nothing
         while let Some(&label) = b.get(at) {
@@ -295,19 +319,14 @@ fn records(b: &[u8], mut at: usize, n: u16) -> (u16, u64) {
         let Some(head) = b.get(at..).and_then(|r| r.first_chunk::<10>()) else {
             break;
         };
-        let kind = u16::from_be_bytes([head[0], head[1]]);
         let length = u16::from_be_bytes([head[8], head[9]]);
         at += 10;
         let Some(data) = b.get(at..at + usize::from(length)) else {
             break;
         };
         at += data.len();
-        if is_odd(kind) {
-            carried = carried.saturating_add(length);
-            content = content.wrapping_add(fnv(data));
-        }
+        each(u16::from_be_bytes([head[0], head[1]]), data);
     }
-    (carried, content)
 }
 
 fn ms(p: &PacketView<'_>) -> i64 {
@@ -316,6 +335,8 @@ fn ms(p: &PacketView<'_>) -> i64 {
 
 /// How many bytes of a message may come in later segments.
 const MORE_MAX: u32 = 4_096;
+/// Type of addresses of IPv4 (RFC 1035 section 3.2.2).
+const A: u16 = 1;
 /// Records of an answer that are looked at.
 const RECORDS_MAX: u16 = 16;
 /// How far into a segment words are looked for.

@@ -283,7 +283,7 @@ thresholds! {
     DnsSettings, DnsGiven {
         /// Different names below one domain within ten minutes (count). Default 40.
         pub names: u32 = 40,
-        /// Bytes of a name before its domain, on average. Default 30.
+        /// Bytes that a name carries before its domain, on average: a character of what is encoded one, a letter of a word an eighth. Default 30.
         pub name_bytes: f64 = 30.0,
         /// Names of record types that hardly anybody asks for, or of text (count). Default 20.
         pub odd_names: u32 = 20,

@@ -254,6 +254,8 @@ pub struct DnsSeen {
     pub carried: u16,
     /// A hash of these, whatever their order and however long they hold; equal where they are equal.
     pub content: u64,
+    /// Whether an address of 127.0.0.0/8 answers: what lists say of a name.
+    pub is_verdict: bool,
     /// The name, lower case, with dots, at most 255 bytes.
     pub name: Box<[u8]>,
 }

@@ -327,7 +327,111 @@ pub const WORK: &[Work] = &[
             s.dns(BEGIN_MS + 240_000 * n, INSIDE, &name, 1, None);
         }
     }),
+    ("certificates of thirty hosts are asked for", |s| {
+        for n in 0..60 {
+            let host = ["www", "mail", "customer-portal", "k8s-a1b2c3d4e5f6"][n as usize % 4];
+            let name = format!("_acme-challenge.{host}-{}.example.com", n / 4);
+            text(s, 3_000 * n, &name);
+        }
+    }),
+    ("a mail server asks who may send", |s| {
+        for n in 0..120 {
+            let name = match n % 3 {
+                0 => format!("_spf.em{}.customer.com", 1_234 + n),
+                1 => format!("em{}.customer.com", 1_234 + n),
+                _ => format!(
+                    "{}._spf.customer.com",
+                    ["include", "netblocks", "outbound"][n as usize / 3 % 3]
+                ),
+            };
+            text(s, 5_000 * n, &name);
+        }
+    }),
+    (
+        "a mail server asks for keys and places of many who have theirs in one cloud",
+        |s| {
+            let first = ["contoso", "fabrikam", "adventure", "northwind", "woodgrove"];
+            let second = [
+                "trading",
+                "international",
+                "logistics",
+                "bank",
+                "pharma",
+                "telekom",
+            ];
+            for n in 0..120 {
+                let who = format!("{}{}", first[n as usize % 5], second[n as usize / 5 % 6]);
+                text(
+                    s,
+                    4_000 * n,
+                    &format!("selector1-{who}-com._domainkey.{who}.onmicrosoft.com"),
+                );
+                ask(
+                    s,
+                    4_000 * n,
+                    INSIDE,
+                    ip(10, 0, 0, 53),
+                    &format!("autodiscover.{who}.onmicrosoft.com"),
+                    0,
+                );
+                ask(
+                    s,
+                    4_000 * n,
+                    INSIDE,
+                    ip(10, 0, 0, 53),
+                    &format!("{who}-com.mail.protection.outlook.com"),
+                    0,
+                );
+            }
+        },
+    ),
+    (
+        "a mail server asks lists of addresses of IPv6 whether they send spam",
+        |s| {
+            for n in 0..120 {
+                let nibbles: Vec<String> = format!("{:032x}", s.dice.next())
+                    .chars()
+                    .map(String::from)
+                    .collect();
+                ask(
+                    s,
+                    4_000 * n,
+                    INSIDE,
+                    ip(10, 0, 0, 53),
+                    &format!("{}.list.example.org", nibbles.join(".")),
+                    3,
+                );
+            }
+        },
+    ),
+    ("a scanner of files asks its vendor for their hashes", |s| {
+        for n in 0..300 {
+            let name = format!(
+                "{:016x}{:016x}.files.vendor.example",
+                s.dice.next(),
+                s.dice.next()
+            );
+            ask(
+                s,
+                1_500 * n,
+                INSIDE,
+                ip(10, 0, 0, 53),
+                &name,
+                if n % 5 == 0 { 0 } else { 3 },
+            );
+            if let Some((_, Seen::Dns(d))) = s.seen.last_mut() {
+                d.is_verdict = n % 5 == 0;
+            }
+        }
+    }),
 ];
+
+/// A text is asked for, and answered by a short one.
+fn text(s: &mut Scene, after_ms: i64, name: &str) {
+    for answer in [None, Some(0)] {
+        s.dns(BEGIN_MS + after_ms, INSIDE, name, 16, answer);
+    }
+}
 
 fn session(
     s: &mut Scene,
