@@ -116,13 +116,43 @@ fn refusal(port: u16, b: &[u8]) -> Option<&'static str> {
 
 /// Which service lets somebody in with these first bytes of what its server sends.
 fn grant(port: u16, b: &[u8]) -> Option<&'static str> {
+    let has = |part: &[u8]| b.windows(part.len()).take(SEARCHED).any(|w| w == part);
     let (granted, service) = match port {
         // RFC 959: 230 user logged in
         21 => (b.starts_with(b"230 ") || b.starts_with(b"230-"), "ftp"),
+        // RFC 4954: 235 authentication successful
+        25 | 465 | 587 => (b.starts_with(b"235 "), "smtp"),
+        // RFC 1939: every command may go well; only that of a password says so in words
+        110 => (
+            b.starts_with(b"+OK") && (has(b"ogged in") || has(b"maildrop")),
+            "pop3",
+        ),
+        // RFC 3501 section 6.2.3: what has a tag answers the login, what has none greets
+        143 => (
+            !b.starts_with(b"* OK")
+                && has(b" OK ")
+                && (has(b"ogged in") || has(b"LOGIN ") || has(b"uthenticat")),
+            "imap",
+        ),
+        // an OK packet of MySQL that follows what was said of the password
+        3306 => (mysql_ok(b), "mysql"),
+        // AuthenticationOk of PostgreSQL, alone or behind what SASL says last
+        5432 => (
+            b.first() == Some(&b'R') && has(&[b'R', 0, 0, 0, 8, 0, 0, 0, 0]),
+            "postgresql",
+        ),
         139 | 445 => (smb_status(b) == Some(0) && !smb_is_nobody(b), "smb"),
         _ => return None,
     };
     granted.then_some(service)
+}
+
+/// An OK packet alone, the third or a later one of a conversation: what answers a command is the second.
+fn mysql_ok(b: &[u8]) -> bool {
+    match b {
+        [low, 0, 0, 2..=8, 0, rest @ ..] => rest.len() >= 6 && rest.len() + 1 == usize::from(*low),
+        _ => false,
+    }
 }
 
 fn smb_refusal(b: &[u8]) -> bool {
@@ -451,5 +481,36 @@ mod tests {
         assert_eq!(grant(139, &smb1(0)), Some("smb"));
         assert_eq!(grant(139, &smb1(1)), None);
         assert_eq!(grant(445, &smb2(0, 0)[..40]), None);
+    }
+
+    #[test]
+    fn servers_say_in_their_words_that_somebody_is_in() {
+        let ok = [7, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0];
+        assert_eq!(grant(3306, &ok), Some("mysql"));
+        // what answers a command, and a row of a result
+        assert_eq!(grant(3306, &[7, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0]), None);
+        assert_eq!(grant(3306, &[&ok[..], &ok[..]].concat()), None);
+        let sasl = [
+            &b"R\0\0\0\x0e\0\0\0\x0cv=abcd"[..],
+            &b"R\0\0\0\x08\0\0\0\0"[..],
+        ]
+        .concat();
+        assert_eq!(grant(5432, &sasl), Some("postgresql"));
+        assert_eq!(grant(5432, &sasl[..15]), None);
+        assert_eq!(
+            grant(143, b"a1 OK [CAPABILITY IMAP4rev1] Logged in\r\n"),
+            Some("imap")
+        );
+        assert_eq!(
+            grant(143, b"* OK [CAPABILITY IMAP4rev1 LOGINDISABLED] ready.\r\n"),
+            None
+        );
+        assert_eq!(grant(143, b"a2 OK NOOP completed\r\n"), None);
+        assert_eq!(grant(110, b"+OK Logged in.\r\n"), Some("pop3"));
+        assert_eq!(grant(110, b"+OK\r\n"), None);
+        assert_eq!(
+            grant(587, b"235 2.7.0 Authentication successful\r\n"),
+            Some("smtp")
+        );
     }
 }

@@ -614,3 +614,158 @@ fn requests_that_carry_something_new_each_time_need_no_answer() {
         assert!(of(56, true, answered).is_empty());
     }
 }
+
+#[test]
+fn a_tunnel_of_names_shows_what_made_it_one() {
+    let of = |n: i64, pause_ms: i64, kind: u16, name: fn(u64) -> String| {
+        let found = found(move |s| {
+            for i in 0..n {
+                let name = name(s.dice.next());
+                s.dns(BEGIN_MS + pause_ms * i, INSIDE, &name, kind, None);
+                s.dns(BEGIN_MS + pause_ms * i + 20, INSIDE, &name, kind, Some(0));
+            }
+        });
+        assert_eq!(kinds(&found), ["dns_tunnel"]);
+        let crossed = found[0]
+            .evidence
+            .figures
+            .iter()
+            .filter(|f| f.threshold.is_some());
+        let numbers: Vec<_> = crossed.map(|f| (f.observed, f.threshold)).collect();
+        assert!(numbers.len() == 2, "{numbers:?}");
+        assert!(numbers.iter().all(|(o, t)| Some(*o) >= *t), "{numbers:?}");
+        found[0].detector.clone()
+    };
+    let long = |n: u64| format!("{n:016x}{n:016x}.t.example.org");
+    let full = |n: u64| format!("{0}.{0}.t.example.org", format!("{n:016x}").repeat(3));
+    let short = |n: u64| format!("{:08x}.t.example.org", n as u32);
+    assert_eq!(of(60, 1_000, 1, long), "dns.information");
+    assert_eq!(of(15, 1_000, 1, full), "dns.full_names");
+    assert_eq!(of(40, 1_000, 16, short), "dns.odd_types");
+    assert_eq!(of(180, 90_000, 1, long), "dns.slow");
+    // at a place of its own, or answered as lists answer, it takes more
+    let placed = |n: u64| format!("{n:016x}{n:016x}._domainkey.example.org");
+    assert_eq!(of(60, 1_000, 16, placed), "dns.odd_types");
+}
+
+#[test]
+fn what_answers_like_a_list_is_a_tunnel_where_it_is_asked_for_too_much() {
+    let of = |n: i64| {
+        found(move |s| {
+            for i in 0..n {
+                let name = format!("{:016x}{:016x}.t.example.org", s.dice.next(), s.dice.next());
+                for answer in [None, Some(0)] {
+                    s.dns(BEGIN_MS + 500 * i, INSIDE, &name, 1, answer);
+                    if let Some((_, Seen::Dns(d))) = s.seen.last_mut() {
+                        d.is_verdict = answer.is_some();
+                    }
+                }
+            }
+        })
+    };
+    assert!(of(300).is_empty());
+    assert_eq!(kinds(&of(900)), ["dns_tunnel"]);
+}
+
+/// A password is guessed, and one command says much.
+#[test]
+fn a_login_that_gets_much_after_guesses_is_told() {
+    let of = |src: Addr, split: bool, last: (u64, u64, u64), life_ms: i64| {
+        found(move |s| {
+            for n in 0..40 {
+                let at_ms = 3_000 * n;
+                both_ways(
+                    s,
+                    at_ms,
+                    (src, SERVER, 22),
+                    (22, 3_700, 3_100),
+                    2_500,
+                    split,
+                );
+            }
+            both_ways(s, 130_000, (src, SERVER, 22), last, life_ms, split);
+        })
+    };
+    let both = ["brute_force", "brute_force_succeeded"];
+    for src in [INSIDE, OUTSIDE] {
+        for split in [false, true] {
+            // in the direction of the server, and in the other one
+            for (last, life_ms) in [((40, 4_600, 120_000), 1_100), ((90, 40_000, 4_000), 9_000)] {
+                let found = of(src, split, last, life_ms);
+                let mut found = kinds(&found);
+                found.sort_unstable();
+                assert_eq!(found, both, "{src} {split} {last:?}");
+            }
+            assert_eq!(
+                kinds(&of(src, split, (22, 3_700, 3_200), 2_500)),
+                ["brute_force"]
+            );
+        }
+    }
+}
+
+/// A session as packets tell of it, or (`split`) as exporters do: each direction is a row of its own, and that of the server comes first.
+fn both_ways(
+    s: &mut Scene,
+    after_ms: i64,
+    ends: (Addr, Addr, u16),
+    sizes: (u64, u64, u64),
+    life_ms: i64,
+    split: bool,
+) {
+    session(s, after_ms, ends, sizes, life_ms);
+    let Some((at_ms, Seen::Flow(there))) = s.seen.pop() else {
+        return;
+    };
+    if !split {
+        s.seen.push((at_ms, Seen::Flow(there)));
+        return;
+    }
+    let row = FlowSeen {
+        back_bytes: None,
+        back_packets: 0,
+        handshake: Handshake::None,
+        side: Side::Unknown,
+        metered: false,
+        ..there
+    };
+    let back = FlowSeen {
+        src: row.dst,
+        dst: row.src,
+        src_port: row.dst_port,
+        dst_port: row.src_port,
+        bytes: sizes.2,
+        ..row.clone()
+    };
+    s.seen.push((at_ms, Seen::Flow(back)));
+    s.seen.push((at_ms, Seen::Flow(row)));
+}
+
+#[test]
+fn who_comes_in_every_day_guesses_no_password_of_others() {
+    let word = |service: &'static str, port: u16, at_ms: i64| DeniedSeen {
+        client: OUTSIDE,
+        server: SERVER,
+        port,
+        service,
+        time_ms: BEGIN_MS + at_ms,
+    };
+    let of = |before: bool| {
+        found(move |s| {
+            let mut say = |at_ms, seen| s.seen.push((BEGIN_MS + at_ms, seen));
+            for n in 0..if before { 5 } else { 0 } {
+                say(1_000 * n, Seen::Granted(word("imap", 143, 1_000 * n)));
+            }
+            for n in 0..20 {
+                let at_ms = 10_000 + 5_000 * n;
+                say(at_ms, Seen::Denied(word("imap", 143, at_ms)));
+            }
+            say(120_000, Seen::Granted(word("imap", 143, 120_000)));
+        })
+    };
+    assert_eq!(kinds(&of(true)), ["brute_force"]);
+    let found = of(false);
+    let mut found = kinds(&found);
+    found.sort_unstable();
+    assert_eq!(found, ["brute_force", "brute_force_succeeded"]);
+}

@@ -10,6 +10,7 @@
 //! directories, mail, the web) cannot be judged so, and are judged by refusals alone, which packets tell.
 
 mod pair;
+mod session;
 mod shape;
 mod spray;
 mod web;
@@ -108,10 +109,11 @@ impl BruteForce {
         }
         self.beside_ftp(ctx, f);
         let is_answer = f.side == Side::Unknown && f.src_port < f.dst_port;
-        if is_answer && Shape::of(f.src_port).is_some() {
+        if is_answer && let Some(shape) = Shape::of(f.src_port) {
+            let sprayed = self.is_sprayed(ctx, f.dst, f.src_port);
             let key = (f.dst, f.src, f.src_port);
             if let Some(pair) = self.pairs.find(ctx.keyed, &key) {
-                pair.answers(f);
+                pair.answers(ctx, f, shape.name, sprayed);
             }
             return;
         }
@@ -125,11 +127,11 @@ impl BruteForce {
         let key = (f.src, f.dst, f.dst_port);
         let comes_in = !ctx.zones.is_inside(&f.src) && ctx.zones.is_inside(&f.dst);
         let said = self.said(ctx, f);
-        if !shape.fits(f, comes_in, said) {
-            let sprayed = self.is_sprayed(ctx, f.src, f.dst_port);
-            if let Some(pair) = self.pairs.find(ctx.keyed, &key) {
-                pair.succeeded(ctx, f, shape.name, sprayed);
-            }
+        let sprayed = self.is_sprayed(ctx, f.src, f.dst_port);
+        let fits = shape.fits(f, comes_in, said);
+        let pair = self.pairs.find(ctx.keyed, &key);
+        let is_in = pair.is_some_and(|p| p.succeeded(ctx, f, shape.name, (fits, sprayed)));
+        if is_in || !fits {
             return;
         }
         let Some(pair) = self.pairs.entry(ctx.keyed, &key) else {

@@ -4,10 +4,11 @@ use super::super::arena::Held;
 use super::super::keep::kept;
 use super::super::sighting::{DeniedSeen, FlowSeen, KeysSeen};
 use super::super::{Ctx, evidence, payload};
+use super::session::{ASIDE_MS, Keys, Lasting, Session, Tally};
 use super::shape::{FTP, Said, Shape};
 use super::{figure, finding};
 use crate::detect::incident::{Growth, Handle};
-use crate::model::{DetectionKind, Entity, Handshake};
+use crate::model::{Addr, DetectionKind, Entity, Figure, Handshake};
 use std::ops::RangeInclusive;
 
 /// Sessions of a client with a service.
@@ -30,6 +31,7 @@ pub(super) struct Pair {
     /// Of rows that are each one direction: bytes of sessions that are over, and of what answered them.
     there: u64,
     back: u64,
+    answers: u32,
     /// Small sessions within five minutes, where both directions were seen or a stranger comes in.
     small: Tally,
     /// Sessions that can hardly be anything but guesses, within half an hour and within a day.
@@ -41,67 +43,7 @@ pub(super) struct Pair {
     succeeded: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Session {
-    start_ms: i64,
-    life_ms: i64,
-    bytes: u64,
-    packets: u32,
-    closely: bool,
-}
-
-/// A session as far as its rows have told of it.
-#[derive(Clone, Copy, Debug, Default)]
-struct Lasting {
-    conversation: u64,
-    start_ms: i64,
-    packets: u64,
-    bytes: u64,
-}
-
-/// How long offers, and what goes on from them, are in each direction, bytes: the same software says the same each time.
-#[derive(Clone, Copy, Debug, Default)]
-struct Keys {
-    there: (u32, u32),
-    back: (u32, u32),
-}
-
-/// How many there were within a time, and since when.
-#[derive(Clone, Copy, Debug, Default)]
-struct Tally {
-    began_ms: i64,
-    n: u32,
-}
-
-kept!(Session {
-    start_ms,
-    life_ms,
-    bytes,
-    packets,
-    closely
-});
-kept!(Tally { began_ms, n });
-kept!(Pair { ring, n, last_ms, refused, refused_first_ms, granted_ms, aside, data, there, back, small, close, day, told_first_ms; handle, succeeded, refused_last_ms, lasting, keys });
-
-impl Tally {
-    fn add(&mut self, at_ms: i64, window_ms: i64) {
-        if at_ms.saturating_sub(self.began_ms) > window_ms {
-            *self = Tally {
-                began_ms: at_ms,
-                n: 0,
-            };
-        }
-        self.n = self.n.saturating_add(1);
-    }
-
-    /// How many there are, where the last one began the time or is within it.
-    fn of(&self, at_ms: i64, window_ms: i64) -> u32 {
-        match at_ms.saturating_sub(self.began_ms) > window_ms {
-            true => 0,
-            false => self.n,
-        }
-    }
-}
+kept!(Pair { ring, n, last_ms, refused, refused_first_ms, granted_ms, aside, data, there, back, answers, small, close, day, told_first_ms; handle, succeeded, refused_last_ms, lasting, keys });
 
 impl Held for Pair {
     fn suspicion(&self) -> u32 {
@@ -126,9 +68,10 @@ impl Pair {
         self.last_ms = ctx.now_ms;
         let session = Session {
             start_ms: f.start_ms,
-            life_ms: f.life_ms(),
-            bytes: f.bytes,
-            packets: u32::try_from(f.packets).unwrap_or(u32::MAX),
+            life_ms: u32::try_from(f.life_ms()).unwrap_or(u32::MAX),
+            bytes: u32::try_from(f.bytes).unwrap_or(u32::MAX),
+            back: u32::try_from(f.back_bytes.unwrap_or(0)).unwrap_or(u32::MAX),
+            packets: u16::try_from(f.packets).unwrap_or(u16::MAX),
             closely,
         };
         self.ring[self.n as usize % RING] = session;
@@ -151,9 +94,23 @@ impl Pair {
         }
     }
 
-    /// Adds what answered a session, in a row of its own.
-    pub fn answers(&mut self, f: &FlowSeen) {
+    /// Adds what answered a session, in a row of its own: much more than guesses are answered with goes to somebody who is in.
+    pub fn answers(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        f: &FlowSeen,
+        service: &'static str,
+        sprayed: bool,
+    ) {
+        let usual = self.back / u64::from(self.answers.max(1));
+        let told = self.handle.is_some() && self.is_soon(f.start_ms);
+        let ends = (f.dst, f.src, f.src_port);
+        if self.answers >= ANSWERS && (told || sprayed) && is_much(f.bytes, usual) {
+            let why = [figure(BACK, f.bytes as f64, 3.0 * usual as f64)];
+            return self.is_in(ctx, f, (ends, service), why.into());
+        }
         self.back = self.back.saturating_add(f.bytes);
+        self.answers = self.answers.saturating_add(1);
     }
 
     /// How much a session said, by what is known of those before.
@@ -188,12 +145,8 @@ impl Pair {
     /// What was silent for long begins anew, but for what is counted over a day.
     fn forget_old(&mut self, ctx: &Ctx<'_>) {
         let silent_ms = ctx.now_ms.saturating_sub(self.last_ms);
-        if silent_ms > DAY_MS {
-            *self = Pair {
-                keys: self.keys,
-                ..Pair::default()
-            };
-        } else if silent_ms > FORGET_MS && self.day.n == 0 {
+        let is_over = silent_ms > FORGET_MS && self.day.n == 0;
+        if silent_ms > DAY_MS || is_over {
             *self = Pair {
                 granted_ms: self.granted_ms,
                 keys: self.keys,
@@ -240,7 +193,7 @@ impl Pair {
         let small = self.small.of(since_ms.saturating_add(WINDOW_MS), WINDOW_MS);
         let mut all: Vec<(i64, i64)> = self
             .since(since_ms)
-            .map(|s| (s.start_ms, s.life_ms))
+            .map(|s| (s.start_ms, s.life_ms.into()))
             .collect();
         all.sort_unstable();
         let pause = |w: &[(i64, i64)]| w[1].0.saturating_sub(w[0].0);
@@ -435,8 +388,12 @@ impl Pair {
 
     /// The server said that a password is right; `sprayed` where this client is told to try many hosts.
     pub fn granted(&mut self, ctx: &mut Ctx<'_>, d: &DeniedSeen, sprayed: bool) {
+        // whose mail or database it is often is asked by many behind one address: one of them mistypes, the others come in as ever
+        let is_usual = !matches!(d.service, FTP | "smb" | payload::HTTP)
+            && self.granted_ms != 0
+            && d.time_ms.saturating_sub(self.granted_ms) < DAY_MS;
         self.granted_ms = d.time_ms;
-        let told = self.handle.is_some() && self.is_soon(ctx.now_ms);
+        let told = self.handle.is_some() && self.is_soon(ctx.now_ms) && !is_usual;
         if self.succeeded || !(told || sprayed) {
             return;
         }
@@ -468,51 +425,70 @@ impl Pair {
         let lasting = &mut self.lasting;
         lasting.packets = lasting.packets.saturating_add(f.packets);
         lasting.bytes = lasting.bytes.saturating_add(f.bytes);
+        lasting.back = lasting.back.saturating_add(f.back_bytes.unwrap_or(0));
         let whole = FlowSeen {
             start_ms: lasting.start_ms,
             packets: lasting.packets,
             bytes: lasting.bytes,
+            back_bytes: Some(lasting.back),
             ..f.clone()
         };
-        self.succeeded(ctx, &whole, service, sprayed);
+        self.succeeded(ctx, &whole, service, (false, sprayed));
     }
 
-    /// A session after guesses that is no guess.
+    /// A session after guesses that is no guess; returns whether it is none. Of one that has the shape of a guess (`fits`) what came back counts alone.
     pub fn succeeded(
         &mut self,
         ctx: &mut Ctx<'_>,
         f: &FlowSeen,
         service: &'static str,
-        sprayed: bool,
-    ) {
-        let n = self.held().len().max(1) as u64;
-        let bytes = self.held().iter().map(|s| s.bytes);
-        let bytes = bytes.fold(0, u64::saturating_add) / n;
-        let packets = self
-            .held()
-            .iter()
-            .map(|s| u64::from(s.packets))
-            .sum::<u64>()
-            / n;
-        let life_ms = self.held().iter().map(|s| s.life_ms);
-        let life_ms = life_ms.fold(0, i64::saturating_add) / n as i64;
+        (fits, sprayed): (bool, bool),
+    ) -> bool {
+        let n = self.held().len() as u64;
         let told = self.handle.is_some() && self.is_soon(f.start_ms);
-        let longer = f.packets >= packets.saturating_mul(3)
+        if self.succeeded || !(told || sprayed) || n == 0 {
+            return false;
+        }
+        let mean = |of: fn(&Session) -> u64| self.held().iter().map(of).sum::<u64>() / n;
+        let (packets, bytes) = (mean(|s| s.packets.into()), mean(|s| s.bytes.into()));
+        let (back, life_ms) = (mean(|s| s.back.into()), mean(|s| s.life_ms.into()));
+        let does_much = !fits
+            && f.packets >= packets.saturating_mul(3)
             && f.bytes >= bytes.saturating_mul(3)
-            && f.life_ms() >= life_ms;
-        if self.succeeded || !(told || sprayed) || !longer || self.held().is_empty() {
+            && f.life_ms() as u64 >= life_ms;
+        let got = f.back_bytes.unwrap_or(0);
+        let figures = match () {
+            () if does_much => vec![
+                figure(
+                    "packets of the session",
+                    f.packets as f64,
+                    3.0 * packets as f64,
+                ),
+                figure("bytes of the session", f.bytes as f64, 3.0 * bytes as f64),
+            ],
+            () if is_much(got, back) => vec![figure(BACK, got as f64, 3.0 * back as f64)],
+            () => return false,
+        };
+        self.is_in(ctx, f, ((f.src, f.dst, f.dst_port), service), figures);
+        true
+    }
+
+    fn is_in(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        f: &FlowSeen,
+        (ends, service): ((Addr, Addr, u16), &'static str),
+        figures: Vec<Figure>,
+    ) {
+        if self.succeeded {
             return;
         }
         self.succeeded = true;
-        let (most_packets, most_bytes) = (3.0 * packets as f64, 3.0 * bytes as f64);
         let mut finding = finding(
-            (f.src, f.dst, f.dst_port),
+            ends,
             (service, "brute_force.succeeded"),
             (f.start_ms, f.end_ms, 1),
-            vec![
-                figure("packets of the session", f.packets as f64, most_packets),
-                figure("bytes of the session", f.bytes as f64, most_bytes),
-            ],
+            figures,
             "a session as short as the guesses before it".to_owned(),
         );
         finding.kind = DetectionKind::BruteForceSucceeded;
@@ -523,12 +499,9 @@ impl Pair {
     }
 }
 
-impl Session {
-    /// Whether something at a time was while it lasted.
-    fn has(&self, at_ms: i64) -> bool {
-        let end_ms = self.start_ms.saturating_add(self.life_ms);
-        (self.start_ms..=end_ms.saturating_add(ASIDE_MS)).contains(&at_ms)
-    }
+/// Whether somebody got much more than guesses do.
+fn is_much(bytes: u64, usual: u64) -> bool {
+    usual > 0 && bytes >= usual.saturating_mul(3)
 }
 
 /// The time of a session, and a little before and after it.
@@ -543,6 +516,9 @@ fn median(mut values: Vec<i64>) -> Option<i64> {
 
 const SESSIONS: &str = "sessions of the shape of a failed login";
 const REFUSALS: &str = "refusals";
+const BACK: &str = "bytes that came back";
+/// Answers in rows of their own that tell what is usual.
+const ANSWERS: u32 = 5;
 pub(super) const RING: usize = 32;
 /// Connections beside logins that wait for the login's own row.
 const ASIDE: usize = 8;
@@ -551,8 +527,6 @@ const FORGET_MS: i64 = 600_000;
 const SHORT_MS: i64 = 8_000;
 const SLOW_MS: i64 = 1_800_000;
 const DAY_MS: i64 = 86_400_000;
-/// A reply may be seen a little before or after the row that it belongs to.
-const ASIDE_MS: i64 = 1_000;
 const SLOW_CV_MAX: f64 = 0.15;
 /// A ring of sessions on an unknown port begins within so long, and not faster than a program that works does.
 const CLOSE_MS: i64 = 120_000;
