@@ -56,6 +56,15 @@ impl Key for (Addr, Addr, u16) {
     }
 }
 
+/// Both ends of a connection.
+impl Key for ((Addr, u16), (Addr, u16)) {
+    const SHARE: usize = 2;
+
+    fn addr(&self) -> Addr {
+        self.0.0
+    }
+}
+
 /// A port, as a part of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Port(pub u16);

@@ -2,30 +2,33 @@
 //!
 //! Both are RITA's (version 5): a connection to one place outside that stands for twelve hours is as good a way in as a beacon, and so is a
 //! place that is called more often than once a second over an hour (86,400 times a day there). Rows of one connection follow each other as
-//! active timeouts cut them.
+//! timeouts cut them: where both ends are the same, none says that it is opened anew, and there are no ten minutes between them, it is one. Mail,
+//! messages and push services keep connections by design, as long as packets do not say that something else is spoken there.
 
 use super::arena::{Arena, Held};
-use super::everyday::is_machine;
+use super::everyday::{is_machine, is_rhythmic, speaks_other};
 use super::keep::kept;
 use super::keyed::Keyed;
 use super::sighting::{FlowSeen, Known, Side};
 use super::{Ctx, evidence, figure, is_group};
 use crate::detect::incident::{Finding, Growth, Handle};
-use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure};
+use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure, Handshake};
 
 #[derive(Debug)]
 pub(super) struct Long {
-    connections: Arena<(Addr, Addr, u16), Connection>,
+    connections: Arena<Ends, Connection>,
     /// Places that do not answer.
     tries: Arena<(Addr, Addr, u16), Tries>,
 }
+
+/// Who began, and with whom.
+type Ends = ((Addr, u16), (Addr, u16));
 
 /// A connection as far as rows have told of it.
 #[derive(Debug, Default)]
 struct Connection {
     first_ms: i64,
     last_ms: i64,
-    src_port: u16,
     bytes: u64,
     back: u64,
     handle: Option<Handle>,
@@ -42,7 +45,7 @@ pub(super) struct Tries {
     handle: Option<Handle>,
 }
 
-kept!(Connection { first_ms, last_ms, src_port, bytes, back; handle });
+kept!(Connection { first_ms, last_ms, bytes, back; handle });
 kept!(Tries { began_ms, last_ms, n, all; handle });
 
 impl Held for Connection {
@@ -86,7 +89,7 @@ impl Long {
     }
 
     pub fn bytes(places: usize) -> usize {
-        Arena::<(Addr, Addr, u16), Connection>::bytes(places / 32)
+        Arena::<Ends, Connection>::bytes(places / 32)
             + Arena::<(Addr, Addr, u16), Tries>::bytes(places / 32)
     }
 
@@ -110,20 +113,23 @@ impl Long {
         self.tries.get(keyed, from)
     }
 
-    /// Only rows that are long matter, and few are.
+    /// Rows that are long matter, and those of connections that are silent for a while and go on.
     #[inline]
     pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
-        if f.life_ms() >= ROW_MS && f.side != Side::Responder && f.proto == TCP {
+        let stands =
+            f.life_ms() >= ROW_MS || f.tcp_flags.is_some_and(|t| t & (FIN | RST | ACK) == ACK);
+        if stands && f.side != Side::Responder && f.proto == TCP {
             self.lasts(ctx, f);
         }
     }
 
     fn lasts(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
         let towards = f.metered || f.dst_port < f.src_port;
-        if !towards || is_known(ctx, f) || !goes_out(ctx, f) {
+        let is_kept = f.dst_port != SSH && is_rhythmic(f.dst_port) && !speaks_other(f);
+        if !towards || is_kept || is_known(ctx, f) || !goes_out(ctx, f) {
             return;
         }
-        let key = (f.src, f.dst, f.dst_port);
+        let key = ((f.src, f.src_port), (f.dst, f.dst_port));
         if let Some(connection) = self.connections.entry(ctx.keyed, &key) {
             connection.add(f);
             connection.judge(ctx, f);
@@ -158,19 +164,17 @@ fn goes_out(ctx: &Ctx<'_>, f: &FlowSeen) -> bool {
 
 impl Connection {
     fn add(&mut self, f: &FlowSeen) {
-        let follows = self.src_port == f.src_port
-            && f.start_ms.saturating_sub(self.last_ms) <= REST_MS
-            && f.end_ms >= self.first_ms;
-        let is_over = f.start_ms.saturating_sub(self.last_ms) > REST_MS;
+        let opens = match f.metered {
+            true => f.handshake != Handshake::None,
+            false => f.tcp_flags.is_some_and(|t| t & SYN != 0),
+        };
+        let follows = f.start_ms.saturating_sub(self.last_ms) <= REST_MS
+            && f.end_ms >= self.first_ms
+            && !(opens && f.start_ms > self.last_ms);
         if !follows {
-            // another one beside it is looked at when it is over
-            if !is_over {
-                return;
-            }
             *self = Connection {
                 first_ms: f.start_ms,
                 last_ms: f.start_ms,
-                src_port: f.src_port,
                 ..Connection::default()
             };
         }
@@ -286,6 +290,11 @@ fn finding(
 }
 
 const TCP: u8 = 6;
+const FIN: u16 = 1;
+const SYN: u16 = 2;
+const RST: u16 = 4;
+const ACK: u16 = 16;
+const SSH: u16 = 22;
 const HOURS: &str = "hours that it lasts";
 const BYTES: &str = "bytes sent";
 const CALLS: &str = "calls of the place";

@@ -81,6 +81,32 @@ fn calls_that_last_for_minutes_are_calls_once() {
     assert_eq!(all[0]["count"], 30);
 }
 
+/// A way in that says as little as its keepalive: each side a few bytes, once in so many seconds, for half a day and more.
+#[test]
+fn a_connection_of_a_day_is_told_however_slow_its_keepalive_is() {
+    let of = |port: u16, pause: u64, hours: u64| {
+        told(|tape, _| {
+            let exchanges = (hours * 3_600 / pause) as u32;
+            let (from, to) = ((SICK, 50_001), (HOME, port));
+            session(tape, from, to, exchanges, 36, pause * SECOND);
+        })
+    };
+    for (port, pause) in [(22, 60), (443, 120), (4_444, 300)] {
+        let all = of(port, pause, 14);
+        assert_eq!(kinds(&all), ["long_connection"], "{port} {pause}");
+        assert_eq!(all[0]["count"], 1);
+        assert!(of(port, pause, 8).is_empty());
+    }
+    // the same ends again and again, each time opened anew
+    let anew = told(|tape, start| {
+        for n in 0..14 {
+            tape.micros = start + n * 3_600 * SECOND;
+            session(tape, (SICK, 50_001), (HOME, 4_444), 11, 36, 300 * SECOND);
+        }
+    });
+    assert!(!kinds(&anew).contains(&"long_connection"), "{anew:#?}");
+}
+
 /// A packet of SCTP with one chunk (RFC 9260).
 fn sctp(tape: &mut Tape, from: End, to: End, kind: u8, bytes: usize) {
     let mut rest = vec![0; 8];
