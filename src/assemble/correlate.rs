@@ -103,6 +103,9 @@ impl Judges {
                 };
                 detectors.observe_all(&sighted.sightings);
                 detectors.pass(sighted.now_ms);
+                if sighted.pauses {
+                    detectors.pause();
+                }
                 hand(detectors, &found);
                 self.publish();
                 let due = sighted.now_ms.saturating_sub(kept_ms) >= KEEP_MS;

@@ -82,6 +82,7 @@ fn tell(to: &Guest, rows: &[Row]) {
     let sighted = Sighted {
         now_ms,
         of_files: false,
+        pauses: false,
         sightings,
     };
     match to.tell(sighted) {

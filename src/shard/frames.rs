@@ -2,6 +2,7 @@
 
 use super::{Alarm, CaptureShard, Cell, Change, Lookout, Sealed, Sighted, Stray};
 use crate::batch::Bundle;
+use crate::detect::anomaly::Sighting;
 use crate::dissect::{FrameHead, RouteKey};
 use crate::ledger::Outcome;
 use crate::meter::AHEAD;
@@ -140,10 +141,14 @@ impl CaptureWorker {
             } else if batch.is_empty() && !self.reads_files {
                 self.advance(batch.now_ns(), output);
             }
+            let pauses = batch.is_end();
             drop(batch);
             self.cell.count_round();
             self.queue = input.len();
             self.after_batch(output);
+            if pauses {
+                self.tell_detectors(vec![], true);
+            }
             self.busy_ns += began.elapsed().as_nanos() as u64;
         }
         // others end when nobody can send to them any more
@@ -305,19 +310,30 @@ impl CaptureWorker {
 
     /// Hands to detectors what there is to see, and the time where that is all.
     fn look(&mut self, always: bool) {
-        let Some(lookout) = &self.lookout else { return };
+        if self.lookout.is_none() {
+            return;
+        }
         let sightings = self.shard.take_sightings();
+        if always || !sightings.is_empty() {
+            self.tell_detectors(sightings, false);
+        }
+    }
+
+    /// Hands facts over, where the time of the data is known; `pauses` where nothing more comes for now.
+    fn tell_detectors(&mut self, sightings: Vec<Sighting>, pauses: bool) {
         let now_ns = match self.reads_files {
             true => self.file_ns,
             false => self.now_ns,
         };
-        if sightings.is_empty() && (!always || now_ns == i64::MIN) {
+        let Some(lookout) = &self.lookout else { return };
+        if sightings.is_empty() && now_ns == i64::MIN {
             return;
         }
         self.looked_ns = self.now_ns;
         let dropped = lookout.tell(Sighted {
             now_ms: now_ns.div_euclid(1_000_000),
             of_files: self.reads_files,
+            pauses,
             sightings,
         });
         let tally = self.shard.book().other();

@@ -12,6 +12,8 @@ pub struct Sighted {
     pub now_ms: i64,
     /// The packets are of files: their time is not that of other shards.
     pub of_files: bool,
+    /// Nothing more comes for now: what there is, is judged.
+    pub pauses: bool,
     /// The facts, in order.
     pub sightings: Vec<Sighting>,
 }
@@ -121,6 +123,7 @@ mod tests {
         let sighted = |n| Sighted {
             now_ms: 1,
             of_files: false,
+            pauses: false,
             sightings: vec![sighting(); n],
         };
         let (lookout, sights) = Lookout::new(5);

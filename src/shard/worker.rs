@@ -335,6 +335,7 @@ impl Worker {
             let dropped = lookout.tell(Sighted {
                 now_ms: self.now_ns.div_euclid(1_000_000),
                 of_files: false,
+                pauses: false,
                 sightings,
             });
             let tally = self.shard.book().other();

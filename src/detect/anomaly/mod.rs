@@ -324,6 +324,13 @@ impl Detectors {
         self.now_ms = self.now_ms.max(now_ms);
     }
 
+    /// Nothing more comes for now: the second that goes on is over, and what it brought is judged.
+    pub fn pause(&mut self) {
+        if self.second != i64::MIN {
+            self.pass(self.second.saturating_add(1).saturating_mul(1_000));
+        }
+    }
+
     /// The end of the input: everything is judged, and every incident is over.
     pub fn finish(&mut self) {
         self.tick();

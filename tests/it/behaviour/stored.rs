@@ -1,6 +1,7 @@
 //! What detectors keep over a restart, and what they ask of the store.
 
 use crate::harness::{Collector, Sql, directory, embedded, eventually};
+use crate::torture::flood::Tape;
 use flowhouse::detect::anomaly::ranges;
 use flowhouse::sink::schema::{SlowUploads, slow_uploads};
 use std::fs;
@@ -49,6 +50,34 @@ fn state_outlives_a_restart_and_what_is_damaged_is_set_aside_and_told() {
         fs::read(state.join("detectors.damaged")).expect("aside"),
         damaged
     );
+    collector.stop();
+}
+
+#[test]
+fn what_the_last_file_of_a_folder_has_is_told_when_no_more_come() {
+    let dir = directory();
+    let folder = dir.path().join("captures");
+    fs::create_dir(&folder).expect("made");
+    let config = format!(
+        "[receive]\nlisteners = [\"127.0.0.1:0\"]\n[capture]\nwatch_directory = {folder:?}\nwatch_idle_s = 1\n{}",
+        embedded(dir.path())
+    );
+    let collector = Collector::start(dir.path(), &config);
+    // a flood within one second, and nothing behind it
+    let file = dir.path().join("flood.pcap");
+    let mut tape = Tape::new(&file);
+    for n in 0..3_000u32 {
+        tape.micros += 250;
+        let from = (
+            0x2d00_0000 + n.wrapping_mul(0x9e37_79b1) % (1 << 24),
+            1_024 + n as u16,
+        );
+        tape.tcp(from, (0xc000_0201, 80), (n, 0), 2, b"");
+    }
+    tape.end();
+    fs::rename(&file, folder.join("flood.pcap")).expect("moved");
+    let line = collector.logs("syn_flood");
+    assert!(line.contains("192.0.2.1"), "{line}");
     collector.stop();
 }
 
