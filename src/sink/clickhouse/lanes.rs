@@ -361,8 +361,8 @@ impl Lanes {
         }
     }
 
-    /// Gives up what costs least, on disk: flow rows oldest first, never what is in flight or in doubt; without any, the
-    /// other tables' sections, oldest first, and never those that tell of it (the table `ledger`). Only of bundles before `before`, and only flow rows if `flows_only`.
+    /// Gives up what costs least, on disk: flow rows oldest first, never what is in flight or in doubt; without any, the other tables' sections, oldest
+    /// first, and never those that tell of it (the table `ledger`). Only of bundles before `before`, and only flow rows if `flows_only`.
     pub(super) fn shed(&mut self, before: u64, flows_only: bool) -> Option<Shed> {
         let flows = self.oldest(&[Table::Flows]);
         let old = |number: &u64| *number < before;
@@ -403,6 +403,13 @@ impl Lanes {
             self.finish(key);
         }
         Some(shed)
+    }
+
+    /// Bundles that are on their way to the store, or may be there: they cannot be put together now.
+    pub(super) fn bound(&self) -> usize {
+        let doubt = self.tables.values().flat_map(|lane| &lane.doubt);
+        let keys = doubt.map(|w| &w.key).chain(&self.in_flight);
+        BTreeSet::from_iter(keys.map(|k| k.0)).len()
     }
 
     /// Takes out the oldest bundles that can be put together into one file: those without flow rows where they are many, else any. At
@@ -950,7 +957,9 @@ mod tests {
         );
         live(&mut lanes, 11);
         assert_eq!(lanes.pick(now, 0).map(|p| p.key), Some((10, 0)));
+        assert_eq!(lanes.bound(), 1);
         assert_eq!(lanes.pick(now, 0).map(|p| p.key), Some((1, 1)));
+        assert_eq!(lanes.bound(), 2);
         assert_eq!(lanes.gather(4, 0), [2, 3, 4, 5]);
         assert_eq!(lanes.len(), 7);
         assert_eq!(lanes.gather(4, 7), [8, 9, 11]);

@@ -143,12 +143,10 @@ impl Writer {
         again.collect()
     }
 
-    /// Sheds until so many bytes and files fit; false where that cannot be.
+    /// Sheds until so many bytes fit, and puts together until so many files do; false where that cannot be.
     fn make_room(&mut self, more: u64, files: usize) -> bool {
-        let files_max = self.disk.settings().files_max;
         loop {
-            let waiting = self.door.shared.look(|lanes| lanes.len());
-            let crowded = waiting > 0 && waiting.saturating_add(files) > files_max;
+            let crowded = self.is_crowded(files);
             let excess = self.disk.excess(more);
             if excess == 0 && !crowded {
                 return true;
@@ -161,6 +159,15 @@ impl Writer {
                 return false;
             }
         }
+    }
+
+    /// Whether so many more files are too many. What is on its way to the store does not count: it cannot be put together now, there
+    /// is a window for it, and it is soon gone.
+    fn is_crowded(&self, files: usize) -> bool {
+        let files_max = self.disk.settings().files_max;
+        let fit = |waiting: usize| waiting < 2 || waiting.saturating_add(files) <= files_max;
+        (self.door.shared)
+            .look(|lanes| !fit(lanes.len()) && !fit(lanes.len().saturating_sub(lanes.bound())))
     }
 
     /// Sheds at least `bytes`, if there is so much; returns what became free.
