@@ -32,8 +32,17 @@ impl RangeSet {
 
     /// Whether it holds the value.
     pub fn contains(&self, value: u128) -> bool {
+        if self.all {
+            return true;
+        }
         let after = self.ranges.partition_point(|r| r.0 <= value);
-        self.all || after > 0 && value <= self.ranges[after - 1].1
+        after > 0 && value <= self.ranges[after - 1].1
+    }
+
+    /// How many values it holds.
+    pub fn count(&self) -> u128 {
+        let each = self.ranges.iter().map(|(from, to)| to - from);
+        each.fold(0, |sum, n| sum.saturating_add(n).saturating_add(1))
     }
 
     /// Whether it holds the address.

@@ -3,7 +3,7 @@
 use super::super::list::RangeSet;
 use crate::model::Addr;
 
-/// Rules by the addresses of the side that they say more of.
+/// Rules by the addresses of the side that they say more of: where one host is asked for and a network, by the host.
 #[derive(Debug, Default)]
 pub(super) struct Addresses {
     source: Intervals,
@@ -24,10 +24,10 @@ impl Addresses {
     pub fn new(rules: Vec<(u32, RangeSet, RangeSet)>) -> Self {
         let (mut sources, mut destinations, mut any) = (vec![], vec![], vec![]);
         for (n, source, destination) in rules {
-            match (source.is_any(), destination.is_any()) {
-                (true, true) => any.push(n),
-                (false, _) => sources.push((n, source)),
-                (true, false) => destinations.push((n, destination)),
+            match source.is_any() && destination.is_any() {
+                true => any.push(n),
+                false if source.count() <= destination.count() => sources.push((n, source)),
+                false => destinations.push((n, destination)),
             }
         }
         Addresses {
@@ -85,5 +85,28 @@ impl Intervals {
         let after = self.starts.partition_point(|s| *s <= key);
         let list = after.checked_sub(1).and_then(|at| self.rules.get(at));
         list.map_or(&[], Vec::as_slice)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::settings::Settings;
+    use super::super::super::variables::Variables;
+    use super::*;
+
+    #[test]
+    fn a_host_is_looked_up_before_a_network() {
+        let list = |text: &str| {
+            let set = Variables::default().addresses_of(text, &Settings::default());
+            set.expect("addresses")
+        };
+        let rule = |n| (n, list("10.0.0.0/24"), list(&format!("192.0.2.{n}")));
+        let addresses = Addresses::new((0..200).map(rule).collect());
+        let of = |from: [u8; 4], to: [u8; 4]| -> Vec<u32> {
+            let found = addresses.of(Addr::from_v4(from), Addr::from_v4(to));
+            found.collect()
+        };
+        assert_eq!(of([10, 0, 0, 9], [192, 0, 2, 77]), [77]);
+        assert!(of([10, 0, 0, 9], [10, 0, 0, 1]).is_empty());
     }
 }
