@@ -253,7 +253,7 @@ impl Decoder {
         let sequence = &mut exporter.sessions[session].sequence;
         let arrival = sequence.arrive(header.sequence, header.stamp(), header.window, tally);
         frame.late = arrival.late;
-        frame.flags = u32::from(arrival.again) * RowFlags::DUPLICATE;
+        frame.flags = u32::from(arrival.again && arrival.moves) * RowFlags::DUPLICATE;
         let mut job = Job {
             datagram: d,
             header,

@@ -93,6 +93,8 @@ pub struct Plan {
     /// Flags of every row.
     pub(super) flags: u32,
     pub(super) special: Special,
+    /// Addresses of either family have a place.
+    pub(super) both_families: bool,
     /// 4 or 6 where the addresses tell and element 60 is missing.
     pub(super) ip_version: Option<u8>,
     /// Whether the template says how it samples or which sampler it used.
@@ -466,6 +468,7 @@ impl Compiler {
             Some(_) => Some(0),
             None => None,
         };
+        let both_families = ip_version == Some(0);
         let sampled = SAMPLING.iter().any(|s| self.side(*s));
         let relative = self.relative();
         let fits = self.check_wide();
@@ -484,6 +487,7 @@ impl Compiler {
             relative,
             flags: self.flags,
             special: self.special,
+            both_families,
             ip_version: ip_version
                 .filter(|_| !self.moves.iter().any(|m| m.target == Target::IpVersion)),
             moves: self.moves.into(),

@@ -11,7 +11,7 @@ use super::template::Template;
 use super::twoway::{Counters, Owner};
 use crate::dissect;
 use crate::ledger::{Outcome, Tally};
-use crate::model::{Field, FlowBatch, Half, Provenance, RowFlags, app_id_len};
+use crate::model::{Addr, Field, FlowBatch, Half, Provenance, RowFlags, app_id_len};
 
 /// Buffers that live as long as the decoder, so that no record allocates.
 #[derive(Debug, Default)]
@@ -109,11 +109,8 @@ pub(super) fn decode(
     if !plan.loose.is_empty() || !plan.variable.is_empty() || plan.special.own_init {
         loosen(plan, (src, body, n), frame, (sides, variable), out, tally);
     }
-    if plan.ip_version == Some(0) {
-        let c = &mut out.core;
-        for (version, addr) in c.ip_version[first..].iter_mut().zip(&c.src_addr[first..]) {
-            *version = if addr.is_v4() { 4 } else { 6 };
-        }
+    if plan.both_families {
+        one_family(plan, first, out);
     }
     if plan.special.lasts {
         ends(first, n, sides, out);
@@ -126,6 +123,31 @@ pub(super) fn decode(
     frame.records += n;
     count(plan, n, rows, tally);
     (n, used)
+}
+
+/// Where records have places for addresses of both families, an end that is all zeros is of the family of the other one, and the
+/// addresses tell the version if nothing else does.
+fn one_family(plan: &Plan, first: usize, out: &mut FlowBatch) {
+    let c = &mut out.core;
+    let ends = c.src_addr[first..].iter_mut().zip(&mut c.dst_addr[first..]);
+    for ((src, dst), present) in ends.zip(&c.present[first..]) {
+        let (zero, other, field) = match (src.is_unspecified(), dst.is_unspecified()) {
+            (true, false) => (src, dst, Field::SrcAddr),
+            (false, true) => (dst, src, Field::DstAddr),
+            _ => continue,
+        };
+        if present & field.bit() != 0 {
+            *zero = match other.is_v4() {
+                true => Addr::from_v4([0; 4]),
+                false => Addr::UNSPECIFIED,
+            };
+        }
+    }
+    if plan.ip_version == Some(0) {
+        for (version, addr) in c.ip_version[first..].iter_mut().zip(&c.src_addr[first..]) {
+            *version = if addr.is_v4() { 4 } else { 6 };
+        }
+    }
 }
 
 /// Marks what of fields that are wider than their columns has room there.

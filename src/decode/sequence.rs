@@ -92,6 +92,8 @@ pub struct Arrival {
     pub again: bool,
     /// A later header came before it: an exporter whose number never moves is not late.
     pub late: bool,
+    /// A header before it had another number than the first: what is `again` of a number that moves came twice.
+    pub moves: bool,
     /// The sender started anew.
     pub restarted: bool,
     /// Units that are now taken for lost.
@@ -139,6 +141,7 @@ impl Sequence {
             behind: false,
             again: false,
             late: false,
+            moves: self.newest != Some(self.since),
             restarted: false,
             lost: self.age(),
             missed: None,
@@ -450,6 +453,22 @@ mod tests {
             assert_eq!(t.count(Outcome::SequenceDuplicates), 1);
             assert_eq!(counts(&t), [0, steps.len() as u64 / 5, 0]);
         }
+    }
+
+    #[test]
+    fn a_number_that_never_moves_says_nothing_of_duplicates() {
+        let flags = |steps: &[(u32, u32)]| {
+            let (mut s, mut tally) = (Sequence::default(), Tally::default());
+            let flag = steps.iter().map(|&(sequence, units)| {
+                let a = s.arrive(sequence, Stamp::Unknown, 64, &mut tally);
+                s.advance(a, units, &mut tally);
+                a.again && a.moves
+            });
+            flag.collect::<Vec<_>>()
+        };
+        assert_eq!(flags(&[(0, 10); 4]), [false; 4]);
+        let moving = [(5, 1), (6, 1), (6, 1), (5, 1), (7, 1)];
+        assert_eq!(flags(&moving), [false, false, true, true, false]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::model::{Addr, Field, FlowBatch, Half, RowFlags};
 pub(super) struct Counters {
     totals: Generations<FlowKey, Total>,
     firewall: Generations<FirewallKey, Seen>,
-    /// Totals of flows torn down a short while ago: one that comes twice counts once.
+    /// Totals of flows torn down a short while ago: one that comes twice counts once, and an update that comes after it not at all.
     ended: Generations<FirewallKey, Ended>,
     /// Export time of the last datagram after which a firewall flow gave way.
     evicted_ms: i64,
@@ -317,6 +317,11 @@ impl Counters {
                 [(0, 0); 2]
             }
             1 | 3 | 4 => [(0, 0); 2],
+            // it was sent before the teardown, which counted it
+            5 if named && self.is_ended(key, row, out) => {
+                book_event(None, row, out);
+                [(0, 0); 2]
+            }
             5 if named => {
                 let mut seen = self.firewall.remove(&key).unwrap_or(Seen {
                     whole,
@@ -329,33 +334,49 @@ impl Counters {
                 self.remember(key, seen, owner, tally);
                 counts
             }
-            2 => {
-                let end = (out.core.start_ms[row], counts);
-                let (mut seen, mut again) = (None, false);
-                if named {
-                    seen = self.firewall.remove(&key);
-                    let known = self.ended.remove(&key).is_some_and(|e| e == end);
-                    again = seen.is_none() && known;
-                    let gone = self.ended.insert(key, end);
-                    tally.add(Outcome::Evictions, gone as u64);
-                }
-                if again {
-                    return [(0, 0); 2];
-                }
-                let seen = seen.unwrap_or(Seen {
-                    whole,
-                    ..Default::default()
-                });
-                if !seen.whole {
-                    out.core.flags[row] |= RowFlags::TOTAL_UNKNOWN;
-                    tally.one(Outcome::TotalsUnknown);
-                    return [(0, 0); 2];
-                }
-                book_event(seen.until_ms, row, out);
-                rest(counts, seen.counted)
-            }
+            2 => self.teardown((named.then_some(key), whole), counts, row, out, tally),
             _ => counts,
         }
+    }
+
+    /// What of the totals of a flow that ends was not counted; `whole`: all of it came by here.
+    fn teardown(
+        &mut self,
+        (key, whole): (Option<FirewallKey>, bool),
+        counts: [(u64, u64); 2],
+        row: usize,
+        out: &mut FlowBatch,
+        tally: &mut Tally,
+    ) -> [(u64, u64); 2] {
+        let end = (out.core.start_ms[row], counts);
+        let seen = key.and_then(|key| self.firewall.remove(&key));
+        let known = key.and_then(|key| self.ended.remove(&key)) == Some(end);
+        let again = seen.is_none() && known;
+        let seen = seen.unwrap_or(Seen {
+            whole: whole || again,
+            ..Default::default()
+        });
+        if let Some(key) = key.filter(|_| seen.whole) {
+            let gone = self.ended.insert(key, end);
+            tally.add(Outcome::Evictions, gone as u64);
+        }
+        book_event(seen.until_ms, row, out);
+        if again {
+            return [(0, 0); 2];
+        }
+        if !seen.whole {
+            out.core.flags[row] |= RowFlags::TOTAL_UNKNOWN;
+            tally.one(Outcome::TotalsUnknown);
+            return [(0, 0); 2];
+        }
+        rest(counts, seen.counted)
+    }
+
+    /// Whether the teardown of the flow came, and nothing since of another one with its id.
+    fn is_ended(&self, key: FirewallKey, row: usize, out: &FlowBatch) -> bool {
+        let start = time_of(out, row, Field::StartMs);
+        let same = |(ended, _): &Ended| start == Some(*ended);
+        self.firewall.get(&key).is_none() && self.ended.get(&key).is_some_and(same)
     }
 
     fn remember(&mut self, key: FirewallKey, seen: Seen, owner: &Owner, tally: &mut Tally) {

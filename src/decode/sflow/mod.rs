@@ -545,18 +545,16 @@ mod tests {
     #[test]
     fn a_datagram_that_comes_twice_is_flagged_and_no_restart() {
         let first = datagram(0, &[flow(1, 0, 4, &[header()])]);
-        let r = run(&[
-            first.clone(),
-            first,
-            datagram(1, &[flow(2, 0, 4, &[header()])]),
-        ]);
+        let second = datagram(1, &[flow(2, 0, 4, &[header()])]);
+        let third = datagram(2, &[flow(3, 0, 4, &[header()])]);
+        let r = run(&[first.clone(), second, first, third]);
         let again = r
             .batch
             .core
             .flags
             .iter()
             .map(|f| f & RowFlags::DUPLICATE != 0);
-        assert_eq!(again.collect::<Vec<_>>(), [false, true, false]);
+        assert_eq!(again.collect::<Vec<_>>(), [false, false, true, false]);
         assert_eq!(r.book.count(Outcome::SequenceRestarts), 0);
         assert_eq!(r.book.count(Outcome::SequenceDuplicates), 1);
     }

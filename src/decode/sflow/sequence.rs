@@ -106,7 +106,7 @@ impl Sequences {
         if arrival.restarted {
             *followed.sources -= last.close(tally);
         }
-        followed.again = arrival.again;
+        followed.again = arrival.again && arrival.moves;
         followed.last = Some(last);
         followed
     }

@@ -151,6 +151,25 @@ fn a_teardown_that_comes_twice_counts_once() {
     assert_eq!(b.count(Outcome::TotalsUnknown), 0);
 }
 
+#[test]
+fn an_update_that_comes_after_its_teardown_was_counted_with_it() {
+    let mut b = Bench::new(Settings::default());
+    let events = [
+        nsel(1, 1, 0, 0, 1_000_500),
+        nsel(1, 5, 100, 0, 1_000_500),
+        nsel(1, 2, 300, 0, 1_000_500),
+        nsel(1, 5, 80, 0, 1_000_500),
+        // the flow id again, for a flow that began later
+        nsel(1, 5, 70, 0, 1_000_900),
+        // one that began before the exporter's first datagram: its teardown counts nothing
+        nsel(2, 2, 500, 0, 900_000),
+        nsel(2, 5, 60, 0, 900_000),
+    ];
+    b.send(1, &[template(256, NSEL), (256, events.concat())]);
+    let bytes: Vec<u64> = b.rows().iter().map(|r| r.0).collect();
+    assert_eq!(bytes, [0, 100, 200, 0, 70, 0, 60]);
+}
+
 const ONE_WAY: &[(u32, u16, u16)] = &[
     (0, 1, 2),
     (REVERSE_PEN, 1, 2),
