@@ -176,8 +176,8 @@ impl Back {
         }
     }
 
-    /// Takes a fact into the tables, not into the inventory.
-    pub fn know(&mut self, fact: &Learned, book: &mut Book) {
+    /// Takes a fact into the tables, not into the inventory. Whether it changed them.
+    pub fn know(&mut self, fact: &Learned, book: &mut Book) -> bool {
         let named = !matches!(
             fact,
             Learned::Counters(_) | Learned::Template { .. } | Learned::Sampler { .. }
@@ -196,19 +196,28 @@ impl Back {
             }
             _ => {}
         }
+        learnt == Some(Learnt::Changed)
     }
 
     /// Takes in what options data and counter samples told; later rows get the new names.
     pub fn learn(&mut self, learned: &mut Vec<Learned>, book: &mut Book) {
         for fact in learned.drain(..) {
+            let speed = speed_counted(&fact);
             self.know(&fact, book);
-            if self.inventory.len() < FACTS_MAX {
-                self.inventory.push(self.as_stored(fact));
-            } else {
-                book.other().one(Outcome::FactsRefused);
+            self.store(fact, book);
+            if let Some(speed) = speed.filter(|speed| self.know(speed, book)) {
+                self.store(speed, book);
             }
         }
         self.count_evicted(book);
+    }
+
+    fn store(&mut self, fact: Learned, book: &mut Book) {
+        if self.inventory.len() < FACTS_MAX {
+            self.inventory.push(self.as_stored(fact));
+        } else {
+            book.other().one(Outcome::FactsRefused);
+        }
     }
 
     fn count_evicted(&mut self, book: &mut Book) {
@@ -384,5 +393,19 @@ impl Back {
         self.ledger_ns = now_ns;
         let minute_s = (now_ns.max(0) / 60_000_000_000 * 60) as u32;
         LedgerRow::of(minute_s, &self.gains.of(book))
+    }
+}
+
+/// The speed of an interface, as its counters tell it.
+fn speed_counted(fact: &Learned) -> Option<Learned> {
+    match fact {
+        Learned::Counters(c) if c.if_speed > 0 => Some(Learned::Interface {
+            exporter: c.exporter,
+            if_index: c.if_index,
+            name: String::new(),
+            description: String::new(),
+            speed: c.if_speed,
+        }),
+        _ => None,
     }
 }

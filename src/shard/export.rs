@@ -195,7 +195,14 @@ impl ExportShard {
 
     /// End of stream: what still awaits its template is counted as expired.
     pub fn finish(&mut self) {
+        let expired = self.book.count(Outcome::SetsExpiredTemplate);
         self.decoder.finish(&mut self.book);
+        let sets = self.book.count(Outcome::SetsExpiredTemplate) - expired;
+        if sets > 0 {
+            tracing::warn!(
+                "{sets} data sets waited for a template that had not come yet: counted as sets_expired_template"
+            );
+        }
     }
 
     /// Rows that are not sealed yet.

@@ -213,6 +213,41 @@ fn what_was_exported_is_what_is_stored() {
     assert_once(&sql);
 }
 
+/// A switch that tells nothing but counters: its interfaces have a speed, so that their use is known.
+#[test]
+fn the_speed_of_an_interface_is_that_of_its_counters() {
+    let dir = directory();
+    let store = Store::start(dir.path());
+    let collector = Collector::start(dir.path(), &format!("{ONE}{}", store.config()));
+    // so that the tables are there
+    let first = export(&plan(collector.udp[0], &[Profile::LoadIpfix], 100, 8_000));
+    collector.settle(first.flows);
+    // interface 9, type 6, 1 Gbit/s, full duplex, up; no octets yet
+    let mut counters = vec![9, 6, 0, 1_000_000_000, 1, 3];
+    counters.extend([0; 16]);
+    let sample = [vec![1, 9, 1, 1, 88], counters].concat();
+    let head = vec![
+        5,
+        1,
+        0x0a00_0001,
+        0,
+        1,
+        1_000,
+        1,
+        2,
+        4 * sample.len() as u32,
+    ];
+    let words = [head, sample].concat();
+    let datagram: Vec<u8> = words.iter().flat_map(|w: &u32| w.to_be_bytes()).collect();
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    socket.send_to(&datagram, collector.udp[0]).expect("sent");
+    let sql = store.sql();
+    let speeds = "SELECT if_index, speed FROM interfaces FINAL WHERE speed > 0";
+    eventually("the speed is told", || sql.rows(speeds).len() == 1);
+    assert_eq!(sql.numbers(speeds), [9, 1_000_000_000]);
+    assert_laws(&collector.stop());
+}
+
 #[test]
 fn applications_and_interfaces_have_the_names_that_exporters_told() {
     let dir = directory();
