@@ -11,6 +11,8 @@ use serde_json::{Map, Value, json};
 pub struct Answer {
     what: What,
     seconds: f64,
+    /// From when on bytes count towards rates, seconds since 1970 UTC; none: all do.
+    from: Option<u64>,
     total_bytes: f64,
     rows: Rows,
     begin: u64,
@@ -23,18 +25,19 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The answer to a plan.
+    /// The answer to a plan. Rates are of so many `seconds` from a time on, shares are of `total_bytes`.
     pub fn new(
         what: What,
         plan: &Plan<'_>,
-        span: Option<&Map<String, Value>>,
+        (from, seconds): (u64, f64),
+        total_bytes: f64,
         rows: Rows,
     ) -> Answer {
-        let of = |name| span.map_or(0.0, |s| number(s, name));
         Answer {
             what,
-            seconds: of("seconds").max(1.0),
-            total_bytes: of("bytes"),
+            seconds: seconds.max(1.0),
+            from: Some(from),
+            total_bytes,
             rows,
             begin: plan.begin,
             step: plan.step,
@@ -52,7 +55,7 @@ impl Answer {
 
     /// The same over a time that the caller knows better than the minutes in the store tell.
     pub fn over(mut self, seconds: f64) -> Self {
-        self.seconds = seconds.max(1.0);
+        (self.seconds, self.from) = (seconds.max(1.0), None);
         self
     }
 
@@ -120,7 +123,7 @@ impl Answer {
             let bytes = number(r, "est_bytes");
             let mut line: Vec<String> = keys.iter().map(|k| key_text(r, k.0)).collect();
             line.extend([
-                text::bit_rate(bytes * 8.0 / self.seconds),
+                text::bit_rate(self.rate(r)),
                 if self.total_bytes > 0.0 {
                     text::percent(bytes / self.total_bytes)
                 } else {
@@ -132,7 +135,7 @@ impl Answer {
                 certainty(r),
             ]);
             if links {
-                line.push(used(r, self.seconds).map_or("-".into(), text::percent));
+                line.push(used(r, self.rate(r)).map_or("-".into(), text::percent));
             }
             if bounded {
                 line.push(match number(r, "error_bytes") {
@@ -152,6 +155,9 @@ impl Answer {
             "top": self.what.name(), "seconds": self.seconds, "total_est_bytes": self.total_bytes,
             "raw_scan": self.raw.is_some(), "course_from": self.begin, "course_step_seconds": self.step, "rows": rows,
         });
+        if let Some(from) = self.from {
+            answer["rates_from"] = json!(from);
+        }
         if let Some(reason) = &self.empty {
             answer["empty_because"] = json!(reason);
         }
@@ -175,10 +181,7 @@ impl Answer {
         ] {
             row.insert(name.into(), r.get(name).cloned().unwrap_or(Value::Null));
         }
-        row.insert(
-            "bits_per_second".into(),
-            json!(number(r, "est_bytes") * 8.0 / self.seconds),
-        );
+        row.insert("bits_per_second".into(), json!(self.rate(r)));
         let share = number(r, "est_bytes") / self.total_bytes.max(1.0);
         row.insert("share".into(), json!(share));
         let unknown = unknown_share(r);
@@ -186,7 +189,7 @@ impl Answer {
         row.insert("sampling_unknown_share".into(), json!(unknown));
         let error = (unknown == 0.0).then(|| error(r).unwrap_or(0.0));
         row.insert("relative_error".into(), json!(error));
-        if let Some(used) = used(r, self.seconds) {
+        if let Some(used) = used(r, self.rate(r)) {
             row.insert("utilisation".into(), json!(used));
         }
         if let Some(missing) = r.get("error_bytes") {
@@ -194,6 +197,15 @@ impl Answer {
         }
         row.insert("course_est_bytes".into(), json!(self.course(r)));
         row.into()
+    }
+
+    /// Bit/s.
+    fn rate(&self, r: &Map<String, Value>) -> f64 {
+        let bytes = match self.from {
+            Some(_) => number(r, "rate_bytes"),
+            None => number(r, "est_bytes"),
+        };
+        bytes * 8.0 / self.seconds
     }
 
     /// Whether rows may lack bytes: heavy hitters.
@@ -339,9 +351,9 @@ fn error(row: &Map<String, Value>) -> Option<f64> {
     (variance > 0.0 && bytes > 0.0).then(|| crate::model::error_of(variance, bytes))
 }
 
-fn used(row: &Map<String, Value>, seconds: f64) -> Option<f64> {
+fn used(row: &Map<String, Value>, bit_rate: f64) -> Option<f64> {
     let speed = number(row, "speed");
-    (speed > 0.0).then(|| number(row, "est_bytes") * 8.0 / seconds / speed)
+    (speed > 0.0).then(|| bit_rate / speed)
 }
 
 /// Names are not cut below this.
@@ -369,6 +381,7 @@ mod tests {
         let answer = Answer {
             what: What::Interfaces,
             seconds: 60.0,
+            from: None,
             total_bytes: 246e6,
             rows: vec![side("Hu0/0/0/1"), side("TenGigE0/0/0/12.1001")],
             begin: 0,
@@ -404,6 +417,7 @@ mod tests {
         let mut answer = Answer {
             what: What::Hosts,
             seconds: 60.0,
+            from: None,
             total_bytes: 0.0,
             rows: vec![row(
                 json!({"address": "::ffff:192.0.2.1", "error_bytes": 0}),

@@ -5,6 +5,7 @@
 //! read by a program.
 
 mod answer;
+mod coverage;
 mod empty;
 mod field;
 mod filter;
@@ -13,16 +14,18 @@ mod screen;
 
 use super::connection::ConnectionArguments;
 use super::reconciled;
-use crate::assemble::query::{Reader, Rows};
+use crate::assemble::query::{Reader, Rows, number};
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
+
+use coverage::Known;
 
 pub use answer::Answer;
 pub use question::{Limit, Question, Time};
 
 /// Shows what uses the bandwidth, read from ClickHouse.
 ///
-/// Rates are averages over the time that has data, estimated from sampled counters where exporters sample; `+-` is the 95 %
+/// Rates are averages over the time that the collector was there for (what flows carried before it counts as bytes alone), estimated from sampled counters where exporters sample; `+-` is the 95 %
 /// error that sampling alone causes (1.96 s + 1.92 s^2, s = sqrt(variance) / bytes), `?` behind the share of which an exporter does not say whether it samples. Each byte counts once for an exporter, where it comes in, whatever `enrich.observation_points` says (the view `usage_once` goes by that), and once more for each exporter on its way; `interfaces` shows
 /// both sides of every link, and a condition on a direction, or on the interfaces that are meant (`if`, `interface`, `role`), counts the sides that fit it. `course` is the bandwidth over the time range, the largest value of the line full.
 #[derive(Debug, Args)]
@@ -161,11 +164,21 @@ fn question(arguments: &TopArguments) -> Result<Question> {
 pub fn ask(reader: &Reader, question: &Question) -> Result<Answer> {
     let range = question::Range::of(&question.time, reader)?;
     let plan = question::Plan::new(question, range);
-    let (span, ranking) = (plan.span(), plan.ranking());
-    let span = reader.bound_rows(&span.sql, &span.values)?;
+    let one = |sql: &str, values: &[String]| -> Result<_> {
+        Ok(reader.bound_rows(sql, values)?.pop().unwrap_or_default())
+    };
+    let (known, total) = (plan.known(), plan.total());
+    let coverage = plan.coverage(&Known::of(&one(&known.sql, &known.values)?));
+    let start_ms = match coverage.is_short {
+        true => Some(number(&one(&plan.first_start(&coverage), &[])?, "start_ms") as u64),
+        false => None,
+    };
+    let total = number(&one(&total.sql, &total.values)?, "bytes");
+    let ranking = plan.ranking(coverage.from);
     let rows = reader.bound_rows(&ranking.sql, &ranking.values)?;
     let empty = rows.is_empty();
-    let answer = Answer::new(question.what, &plan, span.first(), rows);
+    let time = (coverage.from, coverage.seconds(start_ms));
+    let answer = Answer::new(question.what, &plan, time, total, rows);
     match empty {
         true => Ok(answer.because(empty::why(reader, question, &plan)?)),
         false => Ok(answer),

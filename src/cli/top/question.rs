@@ -1,6 +1,7 @@
 //! What is asked of the store, as SQL over the cheapest rows that can answer it.
 
 use super::What;
+use super::coverage::{Coverage, Known};
 use super::field::Scope;
 use super::filter::{Bound, Filter};
 use crate::assemble::query::{Reader, number};
@@ -196,22 +197,50 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Seconds with data, and bytes of all rows. Long flows reach back to before the collector ran, the ledger does not.
-    pub fn span(&self) -> Bound {
+    /// What there is in the range, for [`Known`](super::coverage::Known).
+    pub fn known(&self) -> Bound {
         let mut out = Bound::default();
-        let rows = self.rows(&mut out, true);
-        let (from, to) = (self.begin, self.range.to);
-        let first = format!(
-            "(SELECT min(time) FROM ledger WHERE time >= toStartOfMinute(toDateTime({from})) AND time < toDateTime({to}))"
+        let (suffix, bucket) = self.range.resolution();
+        let (from, to, until) = (self.begin, self.range.to, self.range.until);
+        let mut also = String::new();
+        self.of_exporter("u", &mut also, &mut out);
+        let minutes = format!(
+            "FROM ledger WHERE time >= toStartOfMinute(toDateTime({from})) AND time < toDateTime({to})"
         );
         out.sql = format!(
-            "SELECT greatest({to} - greatest({from}, toUnixTimestamp({first})), 1) AS seconds, sum(u.est_bytes) AS bytes FROM {rows}"
+            "WITH (SELECT toUnixTimestamp(min(time)) {minutes}) AS first SELECT first AS ledger_first, \
+             (SELECT toUnixTimestamp(max(time)) {minutes}) AS ledger_last, \
+             toUnixTimestamp(min(u.time)) AS usage_first, toUnixTimestamp(max(u.time)) AS usage_last, \
+             sumIf(u.est_bytes, first > 0 AND toUnixTimestamp(u.time) + {bucket} > first) AS ledger_bytes, sum(u.est_bytes) AS bytes \
+             FROM usage_{suffix} AS u WHERE u.time >= toDateTime({from}) AND u.time < toDateTime({until}) AND u.direction = 'ingress'{also}"
         );
         out
     }
 
-    /// The ranking.
-    pub fn ranking(&self) -> Bound {
+    /// The time that rates are averages over.
+    pub fn coverage(&self, known: &Known) -> Coverage {
+        let (_, bucket) = self.range.resolution();
+        Coverage::new((self.begin, self.range.to), bucket, known)
+    }
+
+    /// When the first flow began that was received in a time.
+    pub fn first_start(&self, coverage: &Coverage) -> String {
+        let (from, until) = (coverage.from, self.range.until);
+        format!(
+            "SELECT min(start_ms) AS start_ms FROM flows WHERE received_at >= toDateTime({from}) AND received_at < toDateTime({until})"
+        )
+    }
+
+    /// Bytes of all rows.
+    pub fn total(&self) -> Bound {
+        let mut out = Bound::default();
+        let rows = self.rows(&mut out, true);
+        out.sql = format!("SELECT sum(u.est_bytes) AS bytes FROM {rows}");
+        out
+    }
+
+    /// The ranking. `rate_bytes`: those from `from` on.
+    pub fn ranking(&self, from: u64) -> Bound {
         let mut out = Bound::default();
         let rows = self.rows(&mut out, false);
         let (begin, step, limit) = (self.begin, self.step, self.question.limit);
@@ -224,7 +253,7 @@ impl<'a> Plan<'a> {
             "sumMap([toUInt32(intDiv(greatest(toUnixTimestamp(u.time), {begin}) - {begin}, {step}))], [toUInt64(u.est_bytes)]) AS steps"
         );
         let ranked = format!(
-            "SELECT {keys}, {SUMS}{missing}, {steps} FROM {rows} GROUP BY {keys} ORDER BY est_bytes DESC, {keys} {limit}"
+            "SELECT {keys}, {SUMS}{missing}, sumIf(u.est_bytes, u.time >= toDateTime({from})) AS rate_bytes, {steps} FROM {rows} GROUP BY {keys} ORDER BY est_bytes DESC, {keys} {limit}"
         );
         out.sql = match self.question.what {
             What::Interfaces => format!(
@@ -398,7 +427,7 @@ mod tests {
             !plan.booked().sql.contains("{p"),
             "no exporter is asked for"
         );
-        plan.ranking().sql + &plan.span().sql
+        plan.ranking(0).sql + &plan.total().sql
     }
 
     #[test]
