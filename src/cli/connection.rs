@@ -37,6 +37,11 @@ pub struct ConnectionArguments {
 }
 
 impl ConnectionArguments {
+    /// Whether an address was given on the command line, and not for all subcommands in the environment.
+    pub fn is_asked_for(&self) -> bool {
+        self.url.is_some() && self.url != std::env::var("FLOWHOUSE_CLICKHOUSE_URL").ok()
+    }
+
     /// The connection that the options describe, over `base`.
     pub fn over(&self, base: Connection) -> Connection {
         let mut c = base;

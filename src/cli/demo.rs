@@ -233,6 +233,12 @@ fn prepare(data: &Path) -> Result<()> {
     use std::os::unix::fs::PermissionsExt;
     let closed = |mode: u32| mode & 0o001 == 0;
     if let Ok(found) = std::fs::metadata(data) {
+        if !found.is_dir() {
+            bail!(
+                "{} is no folder: choose another one with --data",
+                data.display()
+            );
+        }
         if nix::unistd::geteuid().is_root() && closed(found.permissions().mode()) {
             bail!(
                 "{} is closed to the account that the store changes to: choose another folder with --data, or open it (chmod o+x)",

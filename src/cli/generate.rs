@@ -2,10 +2,10 @@
 
 mod packets;
 
-use super::text;
+use super::{Usage, text};
 use crate::generate::sender::{self, Plan, Report};
 use crate::generate::{Exporter, Habits, Profile, Sums, Truth, capture};
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -143,7 +143,13 @@ fn send(arguments: &GenerateArguments) -> anyhow::Result<Report> {
             eprint!("\r{flows} flows sent ");
         }
     })
-    .with_context(|| format!("cannot send to {}", plan.to))?;
+    .with_context(|| format!("cannot send to {}", plan.to))
+    .map_err(|e| match e.downcast_ref::<std::io::Error>().and_then(|e| e.raw_os_error()) {
+        Some(nix::libc::EMFILE) => e.context(
+            "each exporter has a socket of its own: allow more open files (ulimit -n), or have fewer --exporters",
+        ),
+        _ => e,
+    })?;
     if progress {
         eprint!("\r\x1b[K");
     }
@@ -157,11 +163,10 @@ fn send(arguments: &GenerateArguments) -> anyhow::Result<Report> {
 }
 
 fn write_capture(arguments: &GenerateArguments, path: &PathBuf) -> anyhow::Result<Report> {
-    let flows = arguments.flows.context("--pcap needs --flows")?;
-    ensure!(
-        arguments.exporters <= 62_500,
-        "--pcap has addresses for 62500 exporters"
-    );
+    let flows = (arguments.flows).ok_or_else(|| Usage("--pcap needs --flows".into()))?;
+    if arguments.exporters > 62_500 {
+        bail!(Usage("--pcap has addresses for 62500 exporters".into()));
+    }
     let start_ms = sender::clock_ms();
     let profiles = profiles(arguments);
     let mut exporters: Vec<Exporter> = (0..arguments.exporters)
@@ -179,7 +184,7 @@ fn write_capture(arguments: &GenerateArguments, path: &PathBuf) -> anyhow::Resul
         .collect();
     let file = File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
     let mut out = BufWriter::new(file);
-    let truth = capture::write(
+    capture::write(
         &mut out,
         &mut exporters,
         flows,
@@ -187,13 +192,8 @@ fn write_capture(arguments: &GenerateArguments, path: &PathBuf) -> anyhow::Resul
         arguments.to.port(),
         start_ms,
     )
-    .and_then(|truth| out.flush().map(|()| truth))
-    .with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(Report {
-        flows: truth.total.flows,
-        truth,
-        ..Report::default()
-    })
+    .and_then(|report| out.flush().map(|()| report))
+    .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn habits(arguments: &GenerateArguments) -> Habits {
@@ -274,7 +274,7 @@ fn as_text(report: &Report) -> String {
         "{} flows, {} bytes, {} packets (as reported, not scaled)\n",
         truth.total.flows, truth.total.bytes, truth.total.packets
     );
-    if report.datagrams > 0 {
+    if report.seconds > 0.0 {
         summary += &format!(
             "{} datagrams, {} in {:.2} s: {:.0} flows/s, {}; latest {:.1} ms behind plan\n",
             report.datagrams,

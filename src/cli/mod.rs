@@ -101,6 +101,8 @@ pub fn main() -> ExitCode {
 fn done(result: Result<()>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        // whoever reads has seen enough
+        Err(error) if is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("flowhouse: {}", with_causes(&error));
             let is_usage = error.chain().any(|cause| cause.is::<Usage>());
@@ -112,6 +114,12 @@ fn done(result: Result<()>) -> ExitCode {
             }
         }
     }
+}
+
+/// Whether standard output is gone: what else is written to says what it is.
+fn is_closed(error: &anyhow::Error) -> bool {
+    let written = error.downcast_ref::<std::io::Error>();
+    written.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// What was asked for cannot be meant: exit 2.

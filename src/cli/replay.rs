@@ -3,6 +3,7 @@
 mod crew;
 mod summary;
 
+use super::Usage;
 use super::connection::ConnectionArguments;
 use super::signatures::{Alerts, SignatureArguments};
 use crate::aggregate::{self, Reference};
@@ -66,7 +67,7 @@ pub struct ReplayArguments {
     /// With --store: keep the times of the capture
     #[arg(long, requires = "store")]
     pub keep_times: bool,
-    /// User, password and database for --store
+    /// User, password and database for --store, which is the address
     #[command(flatten)]
     pub connection: ConnectionArguments,
     /// Rules to match traffic with; alerts go to alerts.ndjson
@@ -109,6 +110,11 @@ pub fn run(mut arguments: ReplayArguments) -> Result<()> {
     let mut files = std::mem::take(&mut arguments.files);
     arguments.signatures.with(&mut files);
     arguments.files = files;
+    if arguments.connection.is_asked_for() {
+        bail!(Usage(
+            "--url names a store and inserts nothing: give its address with --store".into()
+        ));
+    }
     let config = super::load_config(arguments.config.as_deref())?;
     let replay = Replay::new(&config, &arguments)?;
     if arguments.out.is_some() || arguments.store.is_none() {
@@ -218,6 +224,9 @@ impl<'a> Replay<'a> {
         let mut connection = self.arguments.connection.over(base);
         if let Some(url) = &self.arguments.store {
             connection.at(url);
+        }
+        if let Some(fault) = connection.faults().pop() {
+            bail!(Usage(fault.replace("clickhouse.url", "--store")));
         }
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

@@ -1,12 +1,13 @@
 //! `flowhouse schema`: the tables in ClickHouse.
 
 use super::connection::ConnectionArguments;
+use super::say;
 use crate::sink::clickhouse::Connection;
 use crate::sink::schema::{self, Form, State};
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use serde_json::json;
-use std::io::{ErrorKind, Write};
+use std::io::Write;
 
 /// Shows or applies the tables and views that flowhouse needs in ClickHouse.
 #[derive(Debug, Args)]
@@ -116,11 +117,7 @@ pub fn run(arguments: &SchemaArguments) -> Result<()> {
                 None => schema::print(database),
                 Some(cluster) => schema::print_cluster(database, cluster)?,
             };
-            match std::io::stdout().write_all(script.as_bytes()) {
-                // whoever reads has seen enough
-                Err(e) if e.kind() == ErrorKind::BrokenPipe => Ok(()),
-                written => Ok(written?),
-            }
+            Ok(std::io::stdout().write_all(script.as_bytes())?)
         }
         Action::Status { store, json } => status(&store.connection()?, *json),
         Action::Apply { store } => apply(&store.connection()?),
@@ -176,13 +173,13 @@ fn apply(connection: &Connection) -> Result<()> {
         schema::apply_as(&client, &form).await
     })?;
     for m in &done {
-        println!("applied {}", m.name);
+        say(format_args!("applied {}", m.name))?;
     }
     if done.is_empty() {
-        println!(
+        say(format_args!(
             "nothing to do: the store has all {} migrations",
             schema::MIGRATIONS.len()
-        );
+        ))?;
     }
     Ok(())
 }

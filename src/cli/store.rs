@@ -114,7 +114,7 @@ pub fn run(arguments: StoreArguments) -> anyhow::Result<()> {
         Some(Action::Install(install)) => {
             let dir = install.dir.unwrap_or_else(library::default_dir);
             let path = library::install(install.from.as_deref(), &dir)?;
-            println!("{}", path.display());
+            super::say(path.display())?;
             Ok(())
         }
         Some(Action::Sql(sql)) => {

@@ -1,7 +1,8 @@
 //! Generated exports as a capture file (pcap, microseconds, Ethernet).
 
 use super::exporter::put;
-use super::{Export, Exporter, Truth};
+use super::sender::Report;
+use super::{Export, Exporter};
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
 
@@ -14,15 +15,15 @@ pub fn write(
     flows_per_second: u64,
     port: u16,
     start_ms: i64,
-) -> io::Result<Truth> {
+) -> io::Result<Report> {
     out.write_all(&PCAP_HEADER)?;
-    let mut truth = Truth::default();
+    let mut report = Report::default();
     let mut export = Export::default();
     let mut frame = Vec::new();
     let mut turn = 0;
-    while truth.total.flows < flows && !exporters.is_empty() {
-        let at_us = start_ms * 1000
-            + (truth.total.flows as i64 * 1_000_000) / flows_per_second.max(1) as i64;
+    while report.flows < flows && !exporters.is_empty() {
+        let at_us =
+            start_ms * 1000 + (report.flows as i64 * 1_000_000) / flows_per_second.max(1) as i64;
         let exporter = &mut exporters[turn];
         exporter.next(at_us / 1000, &mut export);
         frame.clear();
@@ -39,13 +40,16 @@ pub fn write(
         out.write_all(&length)?;
         out.write_all(&length)?;
         out.write_all(&frame)?;
-        truth.extend(&export.flows);
+        report.truth.extend(&export.flows);
+        report.flows = report.truth.total.flows;
+        report.datagrams += 1;
+        report.payload_bytes += export.payload.len() as u64;
         turn = (turn + 1) % exporters.len();
     }
     for (key, bytes) in exporters.iter_mut().flat_map(Exporter::take_passed) {
-        *truth.passed.entry(key).or_default() += bytes;
+        *report.truth.passed.entry(key).or_default() += bytes;
     }
-    Ok(truth)
+    Ok(report)
 }
 
 /// The source address of exporter n in a capture: 198.18.0.1, ... (RFC 2544's block for benchmarks).

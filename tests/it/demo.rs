@@ -87,7 +87,7 @@ fn traffic_with_answers_raises_nothing() {
     let file = dir.path().join("calm.pcap");
     let mut out = BufWriter::new(File::create(&file).expect("made"));
     let truth = capture::write(&mut out, &mut exporters, 60_000, 3_000, 2055, start_ms);
-    let flows = truth.expect("written").total.flows;
+    let flows = truth.expect("written").flows;
     out.flush().expect("written");
     let to = dir.path().join("out");
     run(Command::new(exe())

@@ -64,7 +64,7 @@ fn generated_at(start_ms: i64, dir: &Path, flows: u64, habits: Habits) -> (PathB
     let path = dir.join("generated.pcap");
     let mut file = fs::File::create(&path).expect("created");
     let truth = capture::write(&mut file, &mut exporters, flows, 1000, 2055, start_ms);
-    (path, truth.expect("written"))
+    (path, truth.expect("written").truth)
 }
 
 const START_MS: i64 = 1_500_000_000_000;

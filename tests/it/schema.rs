@@ -32,6 +32,20 @@ fn one_node() {
     golden("schema_single.sql", &printed(&[]));
 }
 
+/// `| head` that has seen enough is no fault.
+#[test]
+fn nobody_has_to_read_to_the_end() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut print = Command::new(exe());
+    let ended = print.args(["schema", "print"]).stdout(writer).output();
+    let ended = ended.expect("it runs");
+    assert!(
+        ended.status.success() && ended.stderr.is_empty(),
+        "{ended:?}"
+    );
+}
+
 #[test]
 fn a_cluster() {
     golden("schema_cluster.sql", &printed(&["--cluster", "main"]));

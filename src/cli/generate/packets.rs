@@ -1,5 +1,6 @@
 //! `flowhouse generate --packets`: conversations as a mirror port shows them.
 
+use super::super::Usage;
 use super::{GenerateArguments, stop_on_interrupt, sums, table};
 use crate::generate::packets::{PacketTruth, Packets, Wire, write};
 use crate::generate::sender::clock_ms;
@@ -17,7 +18,9 @@ pub(super) fn run(arguments: &GenerateArguments) -> Result<()> {
     let conversations = match (limit, arguments.duration) {
         (Some(n), _) => n,
         (None, Some(time)) => of_time(time),
-        (None, None) if arguments.pcap.is_some() => bail!("--pcap needs --flows or --for"),
+        (None, None) if arguments.pcap.is_some() => {
+            bail!(Usage("--pcap needs --flows or --for".into()))
+        }
         (None, None) => u64::MAX,
     };
     let mut packets = Packets::new(
@@ -39,7 +42,9 @@ pub(super) fn run(arguments: &GenerateArguments) -> Result<()> {
             wire.send(&mut packets, arguments.rate == 0, &stop)
                 .with_context(told)?
         }
-        (None, None) => bail!("--packets needs --pcap FILE or --interface NAME"),
+        (None, None) => bail!(Usage(
+            "--packets needs --pcap FILE or --interface NAME".into()
+        )),
     };
     let text = match arguments.json {
         true => format!("{:#}\n", as_json(&truth)),
