@@ -11,7 +11,7 @@ use crate::model::Severity;
 use crate::notify::{self, Event, Level, Notice, Notifier};
 use crate::sink::clickhouse::Connection;
 use crate::sink::schema::incidents::{
-    BUDGET, CHANGE, HISTORY, LIST, ONE, STATES, TIMES, digits, incident,
+    BUDGET, CHANGE, HISTORY, LIST, LIVE, ONE, STATES, TIMES, digits, incident,
 };
 use anyhow::Result;
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
@@ -224,7 +224,7 @@ fn times_of(row: &Map<String, Value>) -> LifeTimes {
     }
 }
 
-/// Escalates what is of this severity, new, and older than so many minutes.
+/// Escalates what is of this severity, new, and older than so many minutes, but for what a replay stored.
 fn escalate(
     reader: &Reader,
     level: Level,
@@ -252,7 +252,7 @@ fn escalate(
         "now",
     );
     let why = format!("nobody looked at it within {minutes} min");
-    for row in reader.rows_with(LIST, &values)? {
+    for row in reader.rows_with(LIVE, &values)? {
         let waited_min = (now - number(&row, "told_ms")) / 60_000.0;
         if text(&row, "severity") != level.name() || waited_min < minutes as f64 {
             continue;

@@ -24,6 +24,7 @@ use crate::receive::route::Moment;
 use crate::receive::{Captures, Counts, Found, Selection};
 use crate::shard::{Back, CaptureShard, ExportShard};
 use crate::sink::ndjson::Writer;
+use crate::sink::schema::incidents::REPLAYED;
 use crate::sink::{Outbox, clickhouse, hop, schema};
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
@@ -277,6 +278,8 @@ impl<'a> Replay<'a> {
         let mut findings = Findings::new(suppressions, budget, sealer, outbox.clone(), None);
         let moved = |mut d: Detection| {
             d.shift_times(shift_ms);
+            let how = "replay --store".to_owned();
+            d.evidence.facts.push((REPLAYED, how));
             d
         };
         let found = crew.detections().into_iter().map(moved);

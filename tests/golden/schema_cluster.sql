@@ -2827,6 +2827,22 @@ GLOBAL LEFT JOIN
     GROUP BY id
 ) AS c ON d.id = c.id;
 
+-- 0022_replayed.sql
+
+CREATE OR REPLACE VIEW flowhouse.detection_times ON CLUSTER 'main' AS
+SELECT
+    toDate(i.told_at) AS day,
+    i.severity AS severity,
+    count() AS incidents,
+    countIf(i.changes > 0 AND i.seen_at > toDateTime64(0, 6)) AS seen,
+    countIf(NOT i.is_open) AS ended,
+    avg(greatest(0, toUnixTimestamp64Milli(i.detected_at) - toUnixTimestamp64Milli(i.first_at)) / 1000) AS mttd_s,
+    avgOrNullIf(greatest(0, toUnixTimestamp64Micro(i.seen_at) / 1000 - toUnixTimestamp64Milli(i.told_at)) / 1000, i.seen_at > toDateTime64(0, 6)) AS mtta_s,
+    avgOrNullIf(greatest(0, toUnixTimestamp64Micro(i.changed_at) / 1000 - toUnixTimestamp64Milli(i.told_at)) / 1000, NOT i.is_open) AS mttr_s
+FROM flowhouse.incidents AS i
+WHERE i.hidden_by = '' AND NOT JSONHas(i.evidence, 'facts', 'replayed')
+GROUP BY day, severity;
+
 -- what was applied
 
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (1, '0001_flows.sql', 'cf0b71d66ec443e2a2500ab47cd1f782');
@@ -2850,3 +2866,4 @@ INSERT INTO schema_migrations_local (version, name, checksum) VALUES (18, '0018_
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (19, '0019_flow_detections.sql', '6971fbf907a1ec820a98e9ed767c2af2');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (20, '0020_chains.sql', '7ac90dc93fcf0a3060be87f4e1221351');
 INSERT INTO schema_migrations_local (version, name, checksum) VALUES (21, '0021_steps_gone.sql', 'b90f12f18c36f51c5904995eb5ff6032');
+INSERT INTO schema_migrations_local (version, name, checksum) VALUES (22, '0022_replayed.sql', '409ed9d91ac2d241a32c0a252eccd9fd');

@@ -4,6 +4,7 @@ use crate::detections::{beacon, deliver, json, now_ms, say, scan, shown, world};
 use crate::harness::{Collector, configure, directory, eventually, run};
 use flowhouse::notify::{Counts, Event, Notice, Notifier, Settings};
 use flowhouse::sink::ndjson;
+use flowhouse::sink::schema::incidents::REPLAYED;
 use ring::hmac;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -328,9 +329,16 @@ fn incidents_over_http_and_escalation() {
     let (store, config) = world(dir.path());
     let now = now_ms(&store);
     let (one, two) = (0x0a, 0xfeed_0000_0000_0001);
+    // of a past that was replayed
+    let mut three = beacon(0xdead_0000_0000_0001, now);
+    three.evidence.facts.push((REPLAYED, "so".to_owned()));
     deliver(
         &store,
-        vec![vec![shown(scan(one, 1, now, 60)), shown(beacon(two, now))]],
+        vec![vec![
+            shown(scan(one, 1, now, 60)),
+            shown(beacon(two, now)),
+            shown(three),
+        ]],
         now - 5_000,
     );
     let (url, requests) = server(&[]);
@@ -356,7 +364,7 @@ fn incidents_over_http_and_escalation() {
         (status, serde_json::from_str(&text).unwrap_or(Value::Null))
     };
     let (status, list) = page("/detections");
-    assert_eq!((status, list.as_array().map(Vec::len)), (200, Some(2)));
+    assert_eq!((status, list.as_array().map(Vec::len)), (200, Some(3)));
     assert_eq!(page("/detections?severity=high").1[0]["kind"], "beacon");
     assert_eq!(
         page("/detections?entity=10.1.2.0/24").1[0]["kind"],
@@ -405,12 +413,18 @@ fn incidents_over_http_and_escalation() {
         "403"
     );
     assert_eq!(step("feed", closing, &[]), "204");
-    assert_eq!(page("/detections").1.as_array().map(Vec::len), Some(1));
+    assert_eq!(page("/detections").1.as_array().map(Vec::len), Some(2));
     let history = page("/detections/feed000000000001/history").1;
     let last = history.as_array().and_then(|h| h.last()).expect("steps");
     assert_eq!(
         (&last["what"], &last["who"], &last["via"]),
         (&"closed".into(), &"bob".into(), &"api".into())
+    );
+    assert_eq!(page("/detections/dead").1["state"], "new");
+    let times = json(&config, &["times"]);
+    assert_eq!(
+        (&times[0]["severity"], &times[0]["incidents"]),
+        (&"high".into(), &1.into())
     );
     assert_eq!(collector.metric("flowhouse_notify_sent_total") as u64, 1);
     collector.stop();

@@ -66,7 +66,6 @@ const COMMANDS: &[&str] = &[
     "flowhouse hunt --rule 'alert tcp 10.1.2.3 any -> any 22 (msg:\"SSH of the scanner\"; sid:1;)'",
     "flowhouse detections close ID --who ann --why 'host isolated and rebuilt, case 815'",
     "flowhouse detections history ID",
-    "flowhouse detections times",
 ];
 
 /// The words of a command line; quotes hold words together.
@@ -100,19 +99,13 @@ fn cut(text: &str) -> String {
     out.join("\n")
 }
 
-/// A text without what is of one run: times, durations and ids.
+/// A text without what is of one run: times and ids.
 fn masked(text: &str, id: &str) -> String {
     let text = text.replace(id, "ID").replace(&id[..4], "ID");
     let mut out = String::new();
     for line in text.lines() {
-        // of times by severity everything but the counts is a duration
-        let of_times = ["critical ", "high ", "medium ", "low "]
-            .iter()
-            .any(|s| line.starts_with(s));
-        let most = if of_times { 4 } else { usize::MAX };
         let line: Vec<String> = line
             .split_whitespace()
-            .take(most)
             .map(
                 |word| match word.bytes().filter(u8::is_ascii_digit).count() {
                     6.. if word.contains("from=") => {

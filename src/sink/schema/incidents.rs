@@ -38,11 +38,11 @@ macro_rules! row {
     };
 }
 
-/// Incidents, those first that ask for somebody; steps of a chain are hidden by it. Placeholders: `last` (seconds), `open` and `hidden` (0 or 1), `held` (1: only what the
-/// budget of a day held back), `states` and `kinds` (empty for all), `severity` (the least), `network` (of the entity or a peer, empty for all), `rows`.
-pub const LIST: &str = concat!(
-    row!(""),
-    "updated_at >= now64(3) - toIntervalSecond({last:UInt64})
+macro_rules! list {
+    ($more:literal) => {
+        concat!(
+            row!(""),
+            "updated_at >= now64(3) - toIntervalSecond({last:UInt64})
     AND (is_open OR {open:UInt8} = 0)
     AND (hidden_by = '' OR {hidden:UInt8} = 1 OR {held:UInt8} = 1)
     AND (hidden_by = '(daily budget)' OR {held:UInt8} = 0)
@@ -51,10 +51,24 @@ pub const LIST: &str = concat!(
     AND toInt8(incidents.severity) >= {severity:Int8}
     AND ({network:String} = '' OR arrayExists(
         a -> isIPAddressInRange(replaceRegexpOne(toString(a), '^::ffff:([0-9.]+)$', '\\\\1'), if({network:String} = '', '::/0', {network:String})),
-        arrayPushBack(incidents.peers, entity_addr)))
+        arrayPushBack(incidents.peers, entity_addr)))",
+            $more,
+            "
 ORDER BY is_open DESC, incidents.severity DESC, incidents.confidence DESC, last_ms DESC, id
 LIMIT {rows:UInt32}"
-);
+        )
+    };
+}
+
+/// Incidents, those first that ask for somebody; steps of a chain are hidden by it. Placeholders: `last` (seconds), `open` and `hidden` (0 or 1), `held` (1: only what the
+/// budget of a day held back), `states` and `kinds` (empty for all), `severity` (the least), `network` (of the entity or a peer, empty for all), `rows`.
+pub const LIST: &str = list!("");
+
+/// The same without those of a past that was replayed ([`REPLAYED`]), which are nobody's to look at in time.
+pub const LIVE: &str = list!("\n    AND NOT JSONHas(incidents.evidence, 'facts', 'replayed')");
+
+/// The fact of an incident that says that it is of a past that was replayed: it is not escalated, and counts in no mean time.
+pub const REPLAYED: &str = "replayed";
 
 /// One incident with its evidence: placeholder `id`, the digits with which it begins.
 pub const ONE: &str = concat!(

@@ -60,6 +60,7 @@ migrations! {
     19, "0019_flow_detections.sql";
     20, "0020_chains.sql";
     21, "0021_steps_gone.sql";
+    22, "0022_replayed.sql";
 }
 
 impl Migration {
