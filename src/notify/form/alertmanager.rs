@@ -4,7 +4,7 @@ use super::{Event, Notice, rfc3339};
 use serde_json::{Map, Value, json};
 
 impl Notice {
-    /// What `/api/v2/alerts` of Alertmanager takes. The labels name the incident, so that what is told again is the same alert; it ends when
+    /// What `/api/v2/alerts` of Alertmanager takes. The labels name the incident, so that what is told again, also as escalated, is the same alert; it ends when
     /// somebody ends the incident, or when nothing was heard of it for an hour.
     pub(in crate::notify) fn alertmanager(&self, now_ms: i64) -> Value {
         let mut labels = Map::new();
@@ -24,16 +24,17 @@ impl Notice {
                 .unwrap_or_default()
                 .into(),
         );
-        if self.event == Event::Escalated {
-            label("escalated", "yes".into());
-        }
         let link = self.incident["link"].as_str();
-        let annotations = json!({
+        let mut annotations = json!({
             "summary": self.text("title"),
             "description": self.reasons(),
             "attack": self.strings("attack").join(", "),
             "counterfactual": self.incident["evidence"]["counterfactual"].as_str().unwrap_or_default(),
         });
+        // a label would make another alert of it
+        if self.event == Event::Escalated {
+            annotations["escalated"] = "yes".into();
+        }
         let mut alert = json!({
             "labels": labels,
             "annotations": annotations,
@@ -43,13 +44,7 @@ impl Notice {
         if let Some(link) = link {
             alert["generatorURL"] = link.into();
         }
-        if self.event != Event::Closed {
-            return json!([alert]);
-        }
-        // what was told as escalated is an alert of its own, and ends, too
-        let mut escalated = alert.clone();
-        escalated["labels"]["escalated"] = "yes".into();
-        json!([alert, escalated])
+        json!([alert])
     }
 }
 
