@@ -5,7 +5,8 @@
 //! so are services whose rhythm is their use (time, names, mail, copies of files), as long as packets do not say that something else is spoken there.
 //! What is known by a name or range that nobody can rent, and what answers with ten times as much as it is asked, needs thirty times as many calls and is
 //! less sure: the one who calls chooses the name, and the place how much it answers. What half of at least ten hosts call these days is none
-//! (RITA counts prevalence against a beacon, too).
+//! (RITA counts prevalence against a beacon, too); a service that is known by its name is one place with all its addresses. A host that is off at night
+//! or over a weekend goes on with the same incident.
 
 use super::arena::{Arena, Held};
 use super::everyday::{is_rented, is_rhythmic, is_rhythmic_app, speaks_other};
@@ -167,7 +168,7 @@ impl Beacon {
         if ctx.zones.is_inside(&f.src) {
             calls.tries.add(ctx, f, "the place does");
         }
-        let place = (f.dst, Port(f.dst_port));
+        let place = place(ctx, f);
         let now_ms = ctx.now_ms;
         if now_ms.saturating_sub(calls.counted_ms) > COUNTED_MS {
             calls.counted_ms = now_ms;
@@ -189,6 +190,17 @@ impl Beacon {
             calls.tell(ctx, f, &rhythm, callers);
         }
     }
+}
+
+/// Where a call goes. A service that is known by its name, and that nobody can rent, has one place with however many addresses.
+fn place(ctx: &Ctx<'_>, f: &FlowSeen) -> (Addr, Port) {
+    if f.known != Known::Named || is_rented(ctx.names.text(f.app)) {
+        return (f.dst, Port(f.dst_port));
+    }
+    // no address of a host begins so
+    let mut bytes = [0xff; 16];
+    bytes[8..].copy_from_slice(&f.app.to_be_bytes());
+    (Addr(bytes), Port(0))
 }
 
 impl Calls {
