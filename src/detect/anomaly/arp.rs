@@ -2,7 +2,7 @@
 //!
 //! Two hardware addresses that say in turn that they have one address (as arpwatch's "flip flop"), or one that says so of several
 //! addresses to one host without being asked, are spoofing. A change that stays is a new card. Probes (RFC 5227) claim nothing. Who asks for
-//! everybody is a sweep; a router, for whom many ask or which has the first or last address, does so whenever somebody outside speaks to all.
+//! everybody, or within hours for many that nobody has, is a sweep; a router, for whom many ask or which has the first or last address, does so whenever somebody outside speaks to all.
 
 use super::arena::{Arena, Held};
 use super::keyed::{Distinct, Key, Lately, Recent};
@@ -99,7 +99,17 @@ struct Asker {
     first_ms: i64,
     last_ms: i64,
     targets: Distinct<16>,
+    /// Hosts that nobody has heard of, within hours.
+    absent: Absent,
     handle: Option<Handle>,
+}
+
+/// Addresses that were asked for and that nobody has, as far as is known.
+#[derive(Clone, Copy, Debug, Default)]
+struct Absent {
+    began_ms: i64,
+    first_ms: i64,
+    targets: Distinct<8>,
 }
 
 macro_rules! held {
@@ -119,7 +129,7 @@ macro_rules! held {
 held! {
     Owner: |o| o.flips;
     Claims: |c| c.unasked[0] + c.unasked[1];
-    Asker: |a| a.targets.count();
+    Asker: |a| a.targets.count().max(a.absent.targets.count());
 }
 
 impl Arp {
@@ -188,8 +198,9 @@ impl Arp {
                     .map_or(0, |_| self.all.count(now_ms, SOUGHT_MS));
                 let is_router =
                     sought.is_some_and(|s| s.is_router(now_ms, all)) || is_first(&a.sender);
+                let is_absent = self.owners.find(ctx.keyed, &a.target).is_none();
                 if let Some(asker) = self.askers.entry(ctx.keyed, &Mac(a.sender_mac)) {
-                    asker.add(ctx, a, is_router);
+                    asker.add(ctx, a, (is_router, is_absent));
                 }
             }
             REPLY => {
@@ -296,23 +307,31 @@ impl Claims {
 }
 
 impl Asker {
-    fn add(&mut self, ctx: &mut Ctx<'_>, a: &ArpSeen, is_router: bool) {
+    fn add(&mut self, ctx: &mut Ctx<'_>, a: &ArpSeen, (is_router, is_absent): (bool, bool)) {
         if ctx.now_ms.saturating_sub(self.began_ms) > SWEEP_MS {
             *self = Asker {
                 began_ms: ctx.now_ms,
                 first_ms: a.time_ms,
                 handle: self.handle,
+                absent: self.absent,
                 ..Asker::default()
             };
         }
         self.last_ms = ctx.now_ms;
-        if !self.targets.add(ctx.keyed.hash(&a.target)) {
+        let hash = ctx.keyed.hash(&a.target);
+        let is_slow = is_absent && !is_router && self.absent.add(ctx, a, hash);
+        if !self.targets.add(hash) && !is_slow {
             return;
         }
         // a router asks for everybody that somebody outside speaks to
         let times = if is_router { ROUTER } else { 1 };
         let wanted = ctx.settings.scan.hosts_arp.saturating_mul(times);
-        let targets = self.targets.count();
+        let (quick, absent) = (self.targets.count(), self.absent.targets.count());
+        let slowly = quick < wanted;
+        let (targets, name, rule, first_ms) = match slowly {
+            true => (absent, ABSENT, "arp.slow_sweep", self.absent.first_ms),
+            false => (quick, ASKED, "arp.sweep", self.first_ms),
+        };
         if let Some(handle) = self.handle {
             let growth = Growth {
                 last_ms: a.time_ms,
@@ -321,7 +340,7 @@ impl Asker {
                 peers_total: targets.into(),
             };
             if ctx.incidents.grow(handle, &growth) {
-                ctx.incidents.figure(handle, ASKED, targets.into());
+                ctx.incidents.figure(handle, name, targets.into());
                 return;
             }
             self.handle = None;
@@ -331,23 +350,39 @@ impl Asker {
         }
         let finding = Finding {
             kind: DetectionKind::HostSweepArp,
-            detector: "arp.sweep",
+            detector: rule,
             entity: Entity::Host(a.sender),
             role: EntityRole::Source,
             severity: None,
             confidence: 80,
             about: format!("by {}", a.sender),
-            first_ms: self.first_ms,
+            first_ms,
             last_ms: a.time_ms,
             count: targets.into(),
             peers: vec![a.target],
             peers_total: targets.into(),
-            figures: vec![figure(ASKED, targets.into(), Some(wanted.into()))],
+            figures: vec![figure(name, targets.into(), Some(wanted.into()))],
             facts: vec![("hardware address", mac(a.sender_mac))],
-            counterfactual: format!("fewer than {wanted} hosts within a minute"),
+            counterfactual: format!(
+                "fewer than {wanted} hosts within a minute, or that nobody has within six hours"
+            ),
             blind: vec![],
         };
         self.handle = ctx.incidents.report(ctx.now_ms, finding);
+    }
+}
+
+impl Absent {
+    /// Whether an address is new among them.
+    fn add(&mut self, ctx: &Ctx<'_>, a: &ArpSeen, hash: u64) -> bool {
+        if ctx.now_ms.saturating_sub(self.began_ms) > ABSENT_MS {
+            *self = Absent {
+                began_ms: ctx.now_ms,
+                first_ms: a.time_ms,
+                ..Absent::default()
+            };
+        }
+        self.targets.add(hash)
     }
 }
 
@@ -414,6 +449,8 @@ const ASKED_LOG2: u32 = 16;
 const FORGET_MS: i64 = 3_600_000;
 const SWEEP_MS: i64 = 60_000;
 const ASKED: &str = "hosts that were asked for within a minute";
+const ABSENT: &str = "hosts that were asked for and that nobody has, within six hours";
+const ABSENT_MS: i64 = 6 * 3_600_000;
 /// So many hardware addresses ask for a router, and of so many it is not counted any more what part of all they are.
 const SEEKERS: u32 = 3;
 const SEEKERS_FULL: u32 = 200;

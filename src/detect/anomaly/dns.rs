@@ -1,4 +1,4 @@
-//! DNS: data in names, and names that an algorithm made.
+//! DNS: data in names.
 //!
 //! A tunnel is told by information and not by counts (ibHH: Ozery, Nadler and Shabtai, 2023, "Information based heavy hitters"):
 //! different names below one registered domain times what they can carry ([`super::label`]). A client of block lists asks for as many names, but short
@@ -6,12 +6,12 @@
 //! Slow ones are not looked for below the zones of clouds, whose names are long and many, and for which nobody else answers.
 //! Answers of those types that carry much, and something else each time, need hardly any name at all.
 //! A few names that are as full as they can be are one, too, and so are as many as within ten minutes over hours, for who has time.
-//! Generated names: one client asks for many domains that do not exist, and they look drawn by lot. Resolvers ask for their clients: who answers
-//! others, asks many servers, or hears of twenty times as much that exists, is not judged.
+//! Names that an algorithm made are told by [`super::dga`].
 
 use super::arena::{Arena, Held};
+use super::dga::Missing;
 use super::keyed::{Distinct, Key, Recent};
-use super::label::{EIGHTHS, is_address, is_drawn, is_scoped, weight};
+use super::label::{EIGHTHS, is_address, is_scoped, weight};
 use super::sighting::DnsSeen;
 use super::{Ctx, figure};
 use crate::detect::incident::{Finding, Growth, Handle, plain};
@@ -81,24 +81,6 @@ struct Verdicts {
     absent: u32,
 }
 
-/// Domains that do not exist.
-#[derive(Debug, Default)]
-struct Missing {
-    began_ms: i64,
-    first_ms: i64,
-    last_ms: i64,
-    domains: Distinct<4>,
-    /// Who was asked: who asks many is a resolver, and its questions are those of others.
-    servers: Distinct<1>,
-    drawn: u32,
-    n: u32,
-    /// Answers of any kind.
-    answers: u32,
-    /// Domains since it was told.
-    told: u32,
-    handle: Option<Handle>,
-}
-
 impl Held for Asked {
     fn suspicion(&self) -> u32 {
         if self.handle.is_some() {
@@ -112,19 +94,6 @@ impl Held for Asked {
     }
     fn is_light(&self) -> bool {
         self.fresh < 5 && self.slow.n < 5
-    }
-}
-
-impl Held for Missing {
-    fn suspicion(&self) -> u32 {
-        if self.handle.is_some() {
-            u32::MAX
-        } else {
-            self.n
-        }
-    }
-    fn last_ms(&self) -> i64 {
-        self.last_ms
     }
 }
 
@@ -209,7 +178,7 @@ impl Dns {
             false => self.clients.find(ctx.keyed, &d.client),
         };
         let Some(missing) = missing else { return };
-        missing.answers = missing.answers.saturating_add(1);
+        missing.hears(ctx);
         if is_missing && !self.servers.has(ctx.keyed.hash(&d.client)) {
             missing.add(ctx, d, domain);
         }
@@ -423,77 +392,6 @@ impl Slow {
     }
 }
 
-impl Missing {
-    fn add(&mut self, ctx: &mut Ctx<'_>, d: &DnsSeen, domain: &[u8]) {
-        if ctx.now_ms.saturating_sub(self.began_ms) > MISSING_MS {
-            *self = Missing {
-                began_ms: ctx.now_ms,
-                first_ms: d.time_ms,
-                told: self.told,
-                handle: self.handle,
-                ..Missing::default()
-            };
-        }
-        self.last_ms = ctx.now_ms;
-        self.servers.add(ctx.keyed.hash(&d.server));
-        if !self.domains.add(ctx.keyed.hash(&domain)) {
-            return;
-        }
-        self.n += 1;
-        let label = domain.split(|b| *b == b'.').next().unwrap_or_default();
-        self.drawn += u32::from(is_drawn(label));
-        let wanted = ctx.settings.dns.missing_domains;
-        if let Some(handle) = self.handle {
-            let growth = Growth {
-                last_ms: d.time_ms,
-                count: 1,
-                peer: None,
-                peers_total: 0,
-            };
-            if ctx.incidents.grow(handle, &growth) {
-                self.told = self.told.saturating_add(1);
-                ctx.incidents.figure(handle, MISSING, self.told.into());
-                return;
-            }
-            self.handle = None;
-        }
-        // of many clients there is always one that asks for what does not exist
-        let is_resolver = self.servers.count() >= SERVERS || self.n * FEW < self.answers;
-        if self.n < wanted || self.drawn * 2 < self.n || is_resolver {
-            return;
-        }
-        self.told = self.n;
-        let finding = Finding {
-            kind: DetectionKind::Dga,
-            detector: "dns.missing_domains",
-            entity: Entity::Host(d.client),
-            role: EntityRole::Source,
-            severity: None,
-            confidence: 75,
-            about: format!("asked for by {}", d.client),
-            first_ms: self.first_ms,
-            last_ms: d.time_ms,
-            count: self.n.into(),
-            peers: vec![d.server],
-            peers_total: 1,
-            figures: vec![
-                figure(MISSING, self.n.into(), Some(wanted.into())),
-                figure(
-                    "of them with names that look drawn by lot",
-                    self.drawn.into(),
-                    Some(f64::from(self.n) / 2.0),
-                ),
-            ],
-            facts: vec![("last domain", plain(&String::from_utf8_lossy(domain)))],
-            counterfactual: format!(
-                "fewer than {wanted} domains that do not exist within five minutes"
-            ),
-            blind: vec![],
-        };
-        self.handle = ctx.incidents.report(ctx.now_ms, finding);
-    }
-}
-
 /// Where the registered domain begins in a name: its last two labels, or three below the usual second levels of countries (`co.uk`). Not every
 /// short label is one: a tunnel below `t1.pw` is one domain.
 fn registered(name: &[u8]) -> usize {
@@ -547,7 +445,6 @@ const TEXTS: &str = "different answers that carry much";
 /// Bytes of records that are much, and so many answers that they are told apart no more.
 const TEXT_BYTES: u16 = 100;
 const TEXTS_FULL: u32 = 500;
-const MISSING: &str = "domains that do not exist";
 /// Bytes of names into which as much is put as they hold, and of those of rare types that carry something.
 const FULL: f64 = 90.0;
 const ODD: f64 = 5.0;
@@ -556,17 +453,12 @@ const SCOPED_MAX: u32 = 24 * EIGHTHS;
 /// A list is asked for so many times as much.
 const LIST_TIMES: u32 = 10;
 const SLOW_MS: i64 = 6 * 3_600_000;
-/// Who asks so many servers resolves for others.
-const SERVERS: u32 = 5;
-/// So many times as many answers, and what does not exist is what somebody mistypes.
-const FEW: u32 = 20;
 const SERVERS_LOG2: u32 = 16;
 const SERVERS_MS: i64 = 3_600_000;
 const QUESTIONS_LOG2: u32 = 18;
 const QUESTIONS_MS: i64 = 60_000;
 const NXDOMAIN: u8 = 3;
 const WINDOW_MS: i64 = 600_000;
-const MISSING_MS: i64 = 300_000;
 const SECOND_LEVEL: [&[u8]; 18] = [
     b"com", b"net", b"org", b"edu", b"gov", b"mil", b"ac", b"co", b"gob", b"go", b"gv", b"ne",
     b"nom", b"or", b"ltd", b"plc", b"sch", b"web",

@@ -283,7 +283,10 @@ fn finding(
         peers: vec![f.dst],
         peers_total: 1,
         figures,
-        facts: vec![("port", f.dst_port.to_string())],
+        facts: [("port", f.dst_port.to_string())]
+            .into_iter()
+            .chain(super::estimated(f.interval))
+            .collect(),
         counterfactual,
         blind: super::sampled(f.interval),
     }

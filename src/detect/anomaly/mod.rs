@@ -11,6 +11,7 @@ mod arp;
 mod beacon;
 mod brute_force;
 mod bursts;
+mod dga;
 mod dns;
 mod everyday;
 mod feed;
@@ -27,6 +28,7 @@ mod payload;
 mod policy;
 mod profile;
 mod reflectors;
+mod sampling;
 mod scan;
 mod service;
 mod settings;
@@ -59,6 +61,7 @@ use crate::model::{
 pub(super) use keep::Kept;
 use keyed::{Keyed, Recent};
 use namer::Called;
+use sampling::{estimated, sampled};
 use zones::Zones;
 pub use zones::ranges;
 
@@ -554,16 +557,6 @@ fn figure(name: &'static str, observed: f64, threshold: Option<f64>) -> Figure {
         observed,
         threshold,
         baseline: None,
-    }
-}
-
-/// What sampling hides.
-fn sampled(interval: u32) -> Vec<String> {
-    match interval {
-        0 | 1 => vec![],
-        n => vec![format!(
-            "1 in {n} packets was seen: what answered, and small flows, may be missing"
-        )],
     }
 }
 

@@ -385,7 +385,10 @@ impl Sums {
             peers: vec![dst],
             peers_total: 1,
             figures: vec![sent, figure(RATIO, ratio, Some(s.ratio))],
-            facts: vec![("place", place.to_owned())],
+            facts: [("place", place.to_owned())]
+                .into_iter()
+                .chain(super::estimated(f.interval))
+                .collect(),
             counterfactual: format!("fewer than {} bytes, or more that came back", s.bytes),
             blind,
         }

@@ -246,7 +246,8 @@ impl Incidents {
     pub(super) fn tick(&mut self, now_ms: i64) {
         self.chains_go_on();
         let over = |i: &Incident| {
-            now_ms.saturating_sub(i.told.last_ms.max(i.told.detected_ms)) > self.gap_ms
+            let silent_ms = now_ms.saturating_sub(i.told.last_ms.max(i.told.detected_ms));
+            silent_ms > self.gap_ms.max(rest_ms(i.told.kind))
         };
         let closed = self.open.iter().filter(|i| over(i));
         let closed: Vec<u64> = closed.map(|i| i.told.id).collect();
@@ -460,7 +461,29 @@ impl Incident {
             }
         }
         f.peers.into_iter().for_each(|p| self.add_peer(p));
+        self.name_services(&f.about);
         self.changed = true;
+    }
+
+    /// Guesses at several services, or hosts, are called by all of them.
+    fn name_services(&mut self, about: &str) {
+        let told = &self.told;
+        let (kind, same) = (told.kind, format!("{}: {about}", told.kind.title()));
+        let is_guess = matches!(
+            kind,
+            DetectionKind::BruteForce | DetectionKind::BruteForceSucceeded
+        );
+        if !is_guess || same == told.title || told.role != EntityRole::Source {
+            return;
+        }
+        let services = told.evidence.facts.iter().find(|f| f.0 == "service");
+        let services = services.map_or(String::new(), |f| f.1.replace("; ", ", "));
+        let on = match (&told.peers[..], told.peers_total) {
+            ([one], 0 | 1) => one.to_string(),
+            _ => format!("{PEERS} hosts"),
+        };
+        let title = format!("{}: {services} on {on} by {}", kind.title(), told.entity);
+        self.call(title);
     }
 
     /// Shows a flow: the first ones, and later ones that are larger.
@@ -525,6 +548,15 @@ fn stage(kind: DetectionKind) -> u8 {
         K::LateralMovement => 4,
         K::Beacon | K::DnsTunnel | K::IcmpTunnel => 5,
         K::Exfiltration | K::LargeUpload => 6,
+        _ => 0,
+    }
+}
+
+/// How long what is of one cause may rest: what calls from a host that sleeps at night and over a weekend goes on when it wakes up.
+fn rest_ms(kind: DetectionKind) -> i64 {
+    use DetectionKind as K;
+    match kind {
+        K::Beacon | K::Strobe | K::LongConnection => 3 * DAY_MS,
         _ => 0,
     }
 }

@@ -8,6 +8,7 @@ mod limits;
 mod order;
 mod rules;
 mod scenarios;
+mod slow;
 mod stored;
 mod weeks;
 mod wire;

@@ -6,9 +6,10 @@
 //! twice as many small ones within some seconds of each other. What asks a server again and again (git, files, checks) rests longer than it works, and
 //! is answered with more than a refusal. Slow ones are told by 30 in
 //! half an hour or 100 in a day of the closer shape, and a source that tries many hosts by these. A session after guesses that is much
-//! longer, or that the server says yes to, is a guess that was right. Services whose clients open short sessions all day long (databases,
+//! longer, or that the server says yes to, is a guess that was right. Many sources that guess at one service, a few times each, are one crowd. Services whose clients open short sessions all day long (databases,
 //! directories, mail, the web) cannot be judged so, and are judged by refusals alone, which packets tell.
 
+mod crowd;
 mod pair;
 mod session;
 mod shape;
@@ -21,8 +22,9 @@ use super::keyed::{Keyed, Port};
 use super::sighting::{DeniedSeen, FlowSeen, KeysSeen, Side, Web, WebSeen};
 use crate::detect::incident::Finding;
 use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure, Handshake};
+use crowd::{Crowd, says_who};
 use pair::{Pair, RING};
-use shape::{Said, Shape};
+use shape::{SSH, Said, Shape};
 use spray::{Refusal, Spray};
 use web::{Tries, Word};
 
@@ -43,6 +45,8 @@ pub(super) struct BruteForce {
     sprays: Arena<(Addr, Port), Spray>,
     /// The same by the shape of sessions.
     shaped: Arena<(Addr, Port), Spray>,
+    /// The same by service, of all sources.
+    crowds: Arena<(Addr, Port), Crowd>,
     /// What is tried over HTTP.
     webs: Arena<(Addr, Addr, u16), Tries>,
     /// When a session of FTP was seen last: connections beside it are looked at for a while.
@@ -55,6 +59,7 @@ impl BruteForce {
             pairs: Arena::new(places / 8),
             sprays: Arena::new(places / 16),
             shaped: Arena::new(places / 32),
+            crowds: Arena::new(places / 64),
             webs: Arena::new(places / 32),
             ftp_ms: i64::MIN,
         }
@@ -64,12 +69,14 @@ impl BruteForce {
         Arena::<(Addr, Addr, u16), Pair>::bytes(places / 8)
             + Arena::<(Addr, Port), Spray>::bytes(places / 16)
             + Arena::<(Addr, Port), Spray>::bytes(places / 32)
+            + Arena::<(Addr, Port), Crowd>::bytes(places / 64)
             + Arena::<(Addr, Addr, u16), Tries>::bytes(places / 32)
     }
 
     pub fn lost(&self) -> (u64, u64) {
         let sprays = [self.sprays.lost(), self.shaped.lost()];
-        let all = [self.pairs.lost(), sprays[0], sprays[1], self.webs.lost()];
+        let more = [self.webs.lost(), self.crowds.lost()];
+        let all = [self.pairs.lost(), sprays[0], sprays[1], more[0], more[1]];
         all.iter().fold((0, 0), |s, l| (s.0 + l.0, s.1 + l.1))
     }
 
@@ -77,6 +84,7 @@ impl BruteForce {
         self.pairs.clear();
         self.sprays.clear();
         self.shaped.clear();
+        self.crowds.clear();
         self.webs.clear();
         self.ftp_ms = i64::MIN;
     }
@@ -131,6 +139,9 @@ impl BruteForce {
         let fits = shape.fits(f, comes_in, said);
         let pair = self.pairs.find(ctx.keyed, &key);
         let is_in = pair.is_some_and(|p| p.succeeded(ctx, f, shape.name, (fits, sprayed)));
+        if comes_in && shape.name == SSH {
+            self.one_of_many(ctx, f, (shape, said, is_in));
+        }
         if is_in || !fits {
             return;
         }
@@ -156,11 +167,39 @@ impl BruteForce {
         pair.judge(ctx, f, shape, wanted);
     }
 
+    /// A session from outside, by its shape. What the server says counts here, for it is no banner of who comes.
+    fn one_of_many(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        f: &FlowSeen,
+        (shape, said, is_in): (&Shape, Said, bool),
+    ) {
+        let guesses = shape.fits_closely(f, false, said);
+        let welcome = is_in || !shape.fits(f, false, said);
+        self.shared(ctx, &Refusal::shaped(f, shape.name), (guesses, welcome));
+    }
+
+    /// Who was refused, or let in, is one of many.
+    fn shared(&mut self, ctx: &mut Ctx<'_>, r: &Refusal, (refused, welcome): (bool, bool)) {
+        let key = (r.server, Port(r.port));
+        if refused {
+            if let Some(crowd) = self.crowds.entry(ctx.keyed, &key) {
+                crowd.refuses(ctx, r);
+            }
+        } else if welcome && let Some(crowd) = self.crowds.entry(ctx.keyed, &key) {
+            crowd.welcomes(ctx, &r.client);
+        }
+    }
+
     /// A row of a session that is longer than a row: no guess, and maybe the one that was right.
     fn lasts(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
         let Some(shape) = Shape::of(f.dst_port) else {
             return;
         };
+        let comes_in = !ctx.zones.is_inside(&f.src) && ctx.zones.is_inside(&f.dst);
+        if comes_in && shape.name == SSH {
+            self.shared(ctx, &Refusal::shaped(f, shape.name), (false, true));
+        }
         let sprayed = self.is_sprayed(ctx, f.src, f.dst_port);
         if let Some(pair) = self.pairs.find(ctx.keyed, &(f.src, f.dst, f.dst_port)) {
             pair.lasts(ctx, f, shape.name, sprayed);
@@ -222,6 +261,9 @@ impl BruteForce {
         if ctx.is_allowed(&d.client) {
             return;
         }
+        if says_who(d.service) {
+            self.shared(ctx, &Refusal::told(d), (true, false));
+        }
         if let Some(spray) = self.sprays.entry(ctx.keyed, &(d.client, Port(d.port)))
             && spray.refuse(ctx, Refusal::told(d))
         {
@@ -234,6 +276,9 @@ impl BruteForce {
 
     /// The server said that a password is right.
     pub fn granted(&mut self, ctx: &mut Ctx<'_>, d: &DeniedSeen) {
+        if says_who(d.service) {
+            self.shared(ctx, &Refusal::told(d), (false, true));
+        }
         let sprayed = self.is_sprayed(ctx, d.client, d.port);
         if let Some(pair) = self.pairs.entry(ctx.keyed, &(d.client, d.server, d.port)) {
             pair.granted(ctx, d, sprayed);

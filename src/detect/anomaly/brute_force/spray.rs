@@ -21,12 +21,12 @@ pub(super) struct Spray {
 /// A refusal: who told it, and when.
 #[derive(Clone, Copy)]
 pub(super) struct Refusal {
-    client: Addr,
-    server: Addr,
-    port: u16,
-    service: &'static str,
-    first_ms: i64,
-    last_ms: i64,
+    pub client: Addr,
+    pub server: Addr,
+    pub port: u16,
+    pub service: &'static str,
+    pub first_ms: i64,
+    pub last_ms: i64,
     /// By the shape of a session, else in words.
     by_shape: bool,
 }

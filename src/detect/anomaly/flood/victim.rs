@@ -3,7 +3,7 @@
 use super::super::arena::Held;
 use super::super::keyed::Distinct;
 use super::super::sighting::{Burst, BurstKind};
-use super::super::{Ctx, reflectors, sampled};
+use super::super::{Ctx, estimated, reflectors, sampled};
 use super::{Few, grow};
 use crate::detect::anomaly::FloodSettings;
 use crate::detect::incident::{Finding, Growth, Handle};
@@ -473,6 +473,7 @@ impl Victim {
         if class == Class::Leases {
             facts.push(("protocol", "dhcp".to_owned()));
         }
+        facts.extend(estimated(self.interval));
         let mut blind = sampled(self.interval);
         if self.sent == 0 && self.asked.count() == 0 {
             blind.push(
@@ -539,9 +540,9 @@ impl Victim {
                     baseline: None,
                 },
             ],
-            facts: vec![],
+            facts: estimated(self.interval).into_iter().collect(),
             counterfactual: "fewer packets, fewer hosts, or answers of the network".to_owned(),
-            blind: vec![],
+            blind: sampled(self.interval),
         };
         ctx.incidents.report(ctx.now_ms, finding);
     }
