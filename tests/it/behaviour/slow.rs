@@ -4,7 +4,7 @@ use super::attacks::{BEGIN_MS, Scene, Tcp, ip};
 use super::judged;
 use super::limits::call_it;
 use super::scenarios::{INSIDE, OUTSIDE, SERVER};
-use flowhouse::detect::anomaly::{DeniedSeen, Seen, Settings};
+use flowhouse::detect::anomaly::{DeniedSeen, FlowSeen, Seen, Settings, Side};
 use flowhouse::model::{Addr, Detection, Handshake};
 
 fn found(inject: impl Fn(&mut Scene)) -> Vec<Detection> {
@@ -173,4 +173,92 @@ fn many_sources_that_guess_at_one_service_are_one_incident() {
     assert_eq!(kinds(&shells(3_100, 2_500)), ["brute_force"]);
     // what builds fetch from a server of git
     assert!(shells(7_900, 1_900).is_empty());
+}
+
+/// One probe a minute: pings of which some are answered, and segments with ACK that are all answered by resets.
+#[test]
+fn sweeps_of_hours_are_sweeps() {
+    let of = |row: fn(u8) -> FlowSeen| {
+        found(move |s| {
+            for n in 0..120u8 {
+                let at_ms = BEGIN_MS + 60_000 * i64::from(n);
+                let row = FlowSeen {
+                    src: INSIDE,
+                    dst: ip(10, 0, 7, 1 + n),
+                    packets: 1,
+                    interval: 1,
+                    start_ms: at_ms,
+                    end_ms: at_ms,
+                    side: Side::Initiator,
+                    metered: true,
+                    ..row(n)
+                };
+                s.seen.push((at_ms + 30_000, Seen::Flow(row)));
+            }
+        })
+    };
+    let pings = of(|n| FlowSeen {
+        proto: 1,
+        icmp: 0x0800,
+        bytes: 84,
+        back_packets: u64::from(n % 3 == 0),
+        back_bytes: Some(84 * u64::from(n % 3 == 0)),
+        ..FlowSeen::default()
+    });
+    assert_eq!(kinds(&pings), ["host_sweep_icmp"]);
+    let acks = of(|n| FlowSeen {
+        proto: 6,
+        tcp_flags: Some(0x10),
+        src_port: 40_000 + u16::from(n),
+        dst_port: 443,
+        bytes: 40,
+        back_packets: 1,
+        back_bytes: Some(40),
+        ..FlowSeen::default()
+    });
+    assert_eq!(kinds(&acks), ["host_sweep_tcp"]);
+}
+
+#[test]
+fn guesses_at_several_services_are_called_by_all_of_them() {
+    let found = found(|s| {
+        for n in 0..40 {
+            session(
+                s,
+                3_000 * n,
+                (OUTSIDE, SERVER, 22),
+                (22, 3_700, 3_100),
+                2_500,
+            );
+            let other = ip(10, 0, 3, 77);
+            session(s, 3_000 * n, (OUTSIDE, other, 21), (14, 820, 900), 2_400);
+        }
+    });
+    assert_eq!(kinds(&found), ["brute_force"]);
+    let title = &found[0].title;
+    let is_whole = ["ssh", "ftp", "2 hosts"].iter().all(|w| title.contains(w));
+    assert!(is_whole, "{title}");
+}
+
+#[test]
+fn what_is_estimated_says_so() {
+    let of = |interval: u32| {
+        let mut scene = Scene::new(5, interval);
+        for n in 0..60 {
+            let ends = [(ip(203, 0, 113, n), 40_000), (SERVER, 9_000)];
+            for i in 0..10 {
+                let at_ms = BEGIN_MS + 100 * i64::from(n) + 6_000 * i;
+                scene.udp(at_ms, ends, 60_000, 60_000_000, false);
+            }
+        }
+        judged(scene, &Settings::default())
+    };
+    let says = |found: &[Detection]| {
+        let flood = found.iter().find(|d| d.kind.name().ends_with("flood"));
+        let facts = &flood.expect("a flood").evidence.facts;
+        facts
+            .iter()
+            .any(|f| f.0 == "figures" && f.1.contains("1 in 100 packets"))
+    };
+    assert!(says(&of(100)));
 }
