@@ -248,6 +248,34 @@ pub const WORK: &[Work] = &[
             s.syn(BEGIN_MS + 2_000 * n, src, Addr(dst), 443);
         }
     }),
+    ("a server asks for its clients, one after the other", |s| {
+        for n in 0..100 {
+            let client = (0x0200_0000_0200 + n as u64, ip(10, 0, 9, 100 + n as u8));
+            s.arp(BEGIN_MS + 60_000 * n, 1, client, ip(10, 0, 9, 9));
+            s.arp(
+                BEGIN_MS + 60_000 * n + 900,
+                1,
+                (0x0200_0000_0009, ip(10, 0, 9, 9)),
+                client.1,
+            );
+        }
+    }),
+    ("sixty people read mail, and mistype now and then", |s| {
+        for n in 0..240 {
+            let word = |after_ms: i64| DeniedSeen {
+                client: ip(203, 0, 113, 1 + (n % 60) as u8),
+                server: SERVER,
+                port: 143,
+                service: "imap",
+                time_ms: BEGIN_MS + 20_000 * n + after_ms,
+            };
+            if n % 3 == 0 {
+                s.seen.push((word(0).time_ms, Seen::Denied(word(0))));
+            }
+            s.seen
+                .push((word(4_000).time_ms, Seen::Granted(word(4_000))));
+        }
+    }),
     ("a resolver asks for its clients", |s| {
         let resolver = ip(10, 0, 0, 53);
         for n in 0..240 {

@@ -605,6 +605,23 @@ fn packets() -> Vec<Attack> {
             },
         ),
         attack(
+            "ARP for 60 hosts that nobody has, one in two minutes",
+            "host_sweep_arp",
+            INSIDE,
+            false,
+            |s| {
+                for n in 0..60 {
+                    let at_ms = STRIKE_MS + 120_000 * n;
+                    s.arp(
+                        at_ms,
+                        1,
+                        (0x0200_0000_0009, INSIDE),
+                        ip(10, 0, 9, 100 + n as u8),
+                    );
+                }
+            },
+        ),
+        attack(
             "ARP spoofing of a gateway",
             "arp_spoofing",
             ip(10, 0, 0, 1),
@@ -666,6 +683,18 @@ fn packets() -> Vec<Attack> {
             },
         ),
         attack(
+            "generated domains, one a minute for three hours",
+            "dga",
+            INSIDE,
+            false,
+            |s| {
+                for n in 0..180 {
+                    let name = format!("{:012x}.net", s.dice.next() >> 16);
+                    s.dns(STRIKE_MS + 60_000 * n, INSIDE, &name, 1, Some(3));
+                }
+            },
+        ),
+        attack(
             "ICMP tunnel, 60 messages each way",
             "icmp_tunnel",
             INSIDE,
@@ -696,6 +725,18 @@ fn packets() -> Vec<Attack> {
             false,
             |s| {
                 (0..30).for_each(|n| s.denied(STRIKE_MS + 4_000 * n, OUTSIDE, SERVER, 143, "imap"));
+            },
+        ),
+        attack(
+            "refused passwords of mail boxes, 60 sources, three of each",
+            "brute_force",
+            SERVER,
+            false,
+            |s| {
+                for n in 0..180 {
+                    let src = ip(203, 0, 113, 1 + (n % 60) as u8);
+                    s.denied(STRIKE_MS + 15_000 * n, src, SERVER, 143, "imap");
+                }
             },
         ),
         attack(
