@@ -346,6 +346,23 @@ fn implausible_counters_are_no_usage() {
     assert_same(&[], &[file]);
 }
 
+/// `--url` is where other subcommands read; nobody shall believe that rows went there.
+#[test]
+fn a_store_that_nothing_is_inserted_into_is_refused() {
+    let dir = directory();
+    let file = message_of(dir.path(), &[(443, 700, 1, INGRESS)]);
+    let cases = [
+        ["--url", "http://127.0.0.1:1"],
+        ["--store", "ftp://127.0.0.1"],
+    ];
+    for arguments in cases {
+        let done = replay(&arguments, std::slice::from_ref(&file));
+        let said = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.code(), Some(2), "{said}");
+        assert!(said.contains("--store"), "{said}");
+    }
+}
+
 /// A capture full of forged sources: as many exporters are heard as the configuration says, with any number of shards.
 #[test]
 fn exporters_of_a_capture_are_bounded() {

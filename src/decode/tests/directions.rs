@@ -170,6 +170,25 @@ fn an_update_that_comes_after_its_teardown_was_counted_with_it() {
     assert_eq!(bytes, [0, 100, 200, 0, 70, 0, 60]);
 }
 
+#[test]
+fn an_end_of_zeros_is_of_the_family_of_the_other_end() {
+    let fields = [(0, 8, 4), (0, 12, 4), (0, 27, 16), (0, 28, 16), (0, 1, 2)];
+    let record = |v4: [u32; 2], v6: [u128; 2]| {
+        let mut r: Vec<u8> = v4.iter().flat_map(|a| a.to_be_bytes()).collect();
+        r.extend(v6.iter().flat_map(|a| a.to_be_bytes()));
+        r.extend([0, 9]);
+        r
+    };
+    let discovers = record([0, u32::MAX], [0, 0]);
+    let detects = record([0, 0], [0, 0xff02 << 112 | 1]);
+    let mut b = Bench::new(Settings::default());
+    let set = (256, [discovers, detects].concat());
+    b.send(1, &[template(256, &fields), set]);
+    let c = &b.out.core;
+    assert_eq!(c.src_addr, [Addr::from_v4([0; 4]), Addr::UNSPECIFIED]);
+    assert_eq!(c.ip_version, [4, 6]);
+}
+
 const ONE_WAY: &[(u32, u16, u16)] = &[
     (0, 1, 2),
     (REVERSE_PEN, 1, 2),
