@@ -177,15 +177,23 @@ impl Matcher {
     fn window(&self, content: &Content, length: usize, end: usize) -> (usize, usize) {
         let long = i64::try_from(length).unwrap_or(i64::MAX);
         let number = |v: Option<Value>| v.map_or(0, |v| self.value(v));
+        // of what is counted from a match 32 bits count, with their sign
+        let signed = |v: Option<Value>| i64::from(number_of(v, &self.variables) as i32);
         let (mut from, mut to) = (0, long);
         if content.distance.is_some() || content.within.is_some() {
-            from = i64::try_from(end)
+            let start = i64::try_from(end)
                 .unwrap_or(i64::MAX)
-                .saturating_add(number(content.distance));
+                .saturating_add(signed(content.distance));
+            from = start.max(0);
             if content.within.is_some() {
-                to = to.min(from.saturating_add(number(content.within)));
+                // an end before the start of the bytes bounds nothing
+                let bound = start.saturating_add(signed(content.within));
+                to = if bound < 0 { long } else { to.min(bound) };
+                if matches!(content.distance, Some(Value::Variable(_))) {
+                    // Suricata counts such a distance twice
+                    to = to.saturating_add(from).min(long);
+                }
             }
-            from = from.max(0);
         } else {
             let before = i64::try_from(self.stream_start).unwrap_or(i64::MAX);
             let start = number(content.offset) - before;
@@ -424,6 +432,15 @@ fn counted_from(after: &[Step]) -> bool {
         }
     }
     false
+}
+
+/// The value that a rule or a variable has.
+fn number_of(value: Option<Value>, variables: &[u64]) -> i64 {
+    match value {
+        None => 0,
+        Some(Value::Fixed(number)) => number,
+        Some(Value::Variable(at)) => variables.get(usize::from(at)).map_or(0, |n| *n as i64),
+    }
 }
 
 /// Where a number ends that is at a place.
