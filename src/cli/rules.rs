@@ -140,8 +140,15 @@ fn explain(set: &RuleSet, sids: &[u32]) -> Result<()> {
         super::say(rule.explain())?;
         found = true;
     }
+    let disabled = set.disabled_at.iter().filter(|d| sids.contains(&d.0));
+    for (sid, file, line) in disabled.clone() {
+        eprintln!("flowhouse: {file}:{line}: sid {sid} is commented out");
+    }
     if !found {
-        bail!("no such rule loaded");
+        match disabled.count() {
+            0 => bail!("no such rule loaded"),
+            _ => bail!("the rule is commented out: it is not loaded"),
+        }
     }
     Ok(())
 }

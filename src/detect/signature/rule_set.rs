@@ -29,6 +29,8 @@ pub struct RuleSet {
     pub refused: Vec<Refused>,
     /// Rules that are commented out.
     pub disabled: usize,
+    /// Where those are, by sid.
+    pub disabled_at: Vec<(u32, String, u32)>,
     /// Classes that rules name and no file has.
     unknown: BTreeSet<String>,
 }
@@ -117,8 +119,13 @@ impl RuleSet {
         known: &mut HashMap<(u32, u32), usize>,
     ) {
         let (text, place) = match entry {
-            Entry::Disabled(_) => {
+            Entry::Disabled(text) => {
                 self.disabled += 1;
+                let limit = context.settings.rules_max;
+                if let Some(sid) = text.sid().filter(|_| self.disabled_at.len() < limit) {
+                    let place = (sid, file.to_owned(), text.place.line);
+                    self.disabled_at.push(place);
+                }
                 return;
             }
             Entry::Fault(fault, sid) => return self.refuse(file, fault, sid),
