@@ -55,6 +55,10 @@ pub(super) enum Case {
     LowerQuietly,
 }
 
+/// Digits of a digest by MD5, and those of one by SHA-1 with colons.
+const MD5_TEXT: usize = 32;
+const SHA1_TEXT: usize = 59;
+
 impl Buffer {
     /// The payload or stream.
     pub const PAYLOAD: Self = Self(0);
@@ -78,6 +82,22 @@ impl Buffer {
 
     /// How many there are.
     pub(super) const COUNT: usize = BUFFERS.len();
+
+    /// Why a buffer of digests never holds a content, as Suricata has it; of what must not be there, too.
+    pub(super) fn no_digest(self, pattern: &[u8]) -> Option<&'static str> {
+        match self.name() {
+            "ja3.hash" | "ja3s.hash" | "ssh.hassh" | "ssh.hassh.server" => {
+                (pattern.len() != MD5_TEXT).then_some("a digest has 32 digits")
+            }
+            "tls.cert_fingerprint" => {
+                let fits = pattern.len() == SHA1_TEXT && pattern.contains(&b':');
+                (!fits).then_some("a fingerprint has 20 pairs of digits, with colons between them")
+            }
+            "tls.cert_serial" => (pattern.len() > 2 && !pattern.contains(&b':'))
+                .then_some("the pairs of digits of a serial number have colons between them"),
+            _ => None,
+        }
+    }
 
     /// What is known of it.
     pub fn info(self) -> &'static BufferInfo {

@@ -50,6 +50,8 @@ struct Active {
     keyword: String,
     transforms: Vec<Transform>,
     group: Option<usize>,
+    /// A transform stands behind conditions on it.
+    goes_on: bool,
 }
 
 /// Proves one rule.
@@ -59,7 +61,7 @@ pub(super) fn compile(text: &RuleText, context: &Context) -> Result<Rule, Fault>
         Fault::new(place, keyword, reason)
     };
     let header = Header::parse(text, &context.variables, &context.settings)
-        .map_err(|reason| fault("", reason))?;
+        .map_err(|(part, reason)| fault(part, reason))?;
     let mut draft = Draft::new(header, text, context);
     for option in &text.options {
         keyword::apply(&mut draft, option)
@@ -90,6 +92,7 @@ impl<'a> Draft<'a> {
             groups: vec![],
             asks: vec![],
             changes: vec![],
+            xbits: [false; 2],
             threshold: None,
             detection_filter: None,
             noalert: false,
@@ -116,7 +119,7 @@ impl<'a> Draft<'a> {
         self.buffer_was_used().map_err(|(_, reason)| reason)?;
         self.active = None;
         if buffer != Buffer::PAYLOAD {
-            self.header_fits(buffer)?;
+            self.rule.header.protocol.has_header(buffer.name())?;
             self.need(buffer.info().protocols, buffer.name())?;
             if buffer.info().kind == BufferKind::Decoded && !self.has_decoder() {
                 return Err("needs a base64_decode before it".to_owned());
@@ -126,48 +129,20 @@ impl<'a> Draft<'a> {
                 keyword: option.name.clone(),
                 transforms: vec![],
                 group: None,
+                goes_on: false,
             });
         }
         Ok(())
     }
 
-    /// A header of a transport is of rules about that.
-    fn header_fits(&self, buffer: Buffer) -> Result<(), String> {
-        use Protocol::{Icmp, Icmpv4, Icmpv6, Sctp, Tcp, TcpPacket, TcpStream, Udp};
-        let header = self.rule.header.protocol;
-        let is_other = match buffer.name() {
-            "tcp.hdr" => matches!(header, Udp | Sctp | Icmp | Icmpv4 | Icmpv6),
-            "udp.hdr" => {
-                let is_tcp = matches!(header, Tcp | TcpPacket | TcpStream);
-                is_tcp || matches!(header, Sctp | Icmp | Icmpv4 | Icmpv6)
-            }
-            "icmpv4.hdr" | "icmpv6.hdr" => {
-                matches!(header, Tcp | TcpPacket | TcpStream | Udp | Sctp)
-            }
-            _ => false,
-        };
-        match is_other {
-            false => Ok(()),
-            true => Err(format!(
-                "{} is not of rules of {}",
-                buffer.name(),
-                header.name()
-            )),
-        }
-    }
-
     /// Adds a change of the sticky buffer.
     pub fn transform(&mut self, transform: Transform) -> Result<(), String> {
-        match &mut self.active {
-            Some(active) if active.group.is_none() => {
-                active.transforms.push(transform);
-                Ok(())
-            }
-            Some(_) => {
-                Err("must stand directly after its sticky buffer, before the contents".to_owned())
-            }
-            None => Err("needs a sticky buffer before it".to_owned()),
-        }
+        let active = self.active.as_mut();
+        let active = active.ok_or("needs a sticky buffer before it")?;
+        // behind contents it is for those that follow
+        active.goes_on |= active.group.take().is_some();
+        active.transforms.push(transform);
+        Ok(())
     }
 
     /// Adds a condition on the buffer that is set.
@@ -176,8 +151,7 @@ impl<'a> Draft<'a> {
         self.push_to(group, step)
     }
 
-    /// Adds a condition that counts from the last match, or from the start of what it is about. Without a sticky buffer it is about what the
-    /// last match is about, as in Suricata.
+    /// Adds a condition that counts from the last match, or from the start; without a sticky buffer it is about what the last match is about.
     pub fn push_counting(&mut self, relative: bool, step: Step) -> Result<(), String> {
         match self.recent.filter(|_| relative && self.active.is_none()) {
             Some((group, _)) => self.push_to(group, step),
@@ -238,6 +212,11 @@ impl<'a> Draft<'a> {
         self.need(buffer.info().protocols, buffer.name())?;
         let group = self.group(buffer, vec![], false);
         self.push_to(group, step)
+    }
+
+    /// Whether the rule is about an application protocol.
+    pub fn is_of_application(&self) -> bool {
+        self.applications.is_some()
     }
 
     /// Whether a sticky buffer is set.
@@ -324,7 +303,8 @@ impl<'a> Draft<'a> {
 
     /// Gives a variable its number.
     pub fn new_variable(&mut self, name: &str) -> Result<u8, String> {
-        let good = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        let good = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+            && name.contains(|c: char| c.is_ascii_alphabetic())
             && name
                 .chars()
                 .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
@@ -424,7 +404,9 @@ impl<'a> Draft<'a> {
     }
 
     fn finish(mut self) -> Result<Rule, Whole> {
-        self.buffer_was_used()?;
+        if !self.active.as_ref().is_some_and(|a| a.goes_on) {
+            self.buffer_was_used()?;
+        }
         self.rule
             .groups
             .retain(|g| !g.steps.is_empty() || !g.lists.is_empty());
@@ -484,8 +466,9 @@ impl<'a> Draft<'a> {
                 if info.name == "http.method" && blank {
                     return fault("http.method has no blank at either end".to_owned());
                 }
-                if info.name == "http.user_agent" && pattern.ends_with(b"\r\n") {
-                    return fault("http.user_agent does not hold the end of the line".to_owned());
+                let reason = group.buffer.no_digest(pattern);
+                if let Some(reason) = reason.filter(|_| group.transforms.is_empty()) {
+                    return fault(reason.to_owned());
                 }
             }
         }

@@ -9,7 +9,7 @@ use serde::Serialize;
 pub struct Fault {
     /// Where in the file.
     pub place: Place,
-    /// The keyword at fault; empty for the header and the frame of the rule.
+    /// The keyword at fault, or the part of the header; empty for the frame of the rule.
     pub keyword: String,
     /// What is wrong, and what to write instead where that is known.
     pub reason: String,
@@ -37,7 +37,7 @@ pub struct Refused {
     pub column: u32,
     /// The rule's sid, where it could be read.
     pub sid: Option<u32>,
-    /// The keyword at fault; empty for the header and the frame of the rule.
+    /// The keyword at fault, or the part of the header (`action`, `protocol`, `address`, `port`, `direction`); empty for the frame of the rule.
     pub keyword: String,
     /// What is wrong.
     pub reason: String,

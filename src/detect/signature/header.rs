@@ -83,12 +83,13 @@ pub struct Header {
 }
 
 impl Header {
-    /// Reads the seven words of a header.
+    /// Reads the seven words of a header; a fault has the part that it is in.
     pub(super) fn parse(
         rule: &RuleText,
         variables: &Variables,
         settings: &Settings,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, (&'static str, String)> {
+        let within = |part: &'static str| move |reason: String| (part, reason);
         let [
             action,
             protocol,
@@ -98,22 +99,32 @@ impl Header {
             destination,
             destination_ports,
         ] = &rule.header;
-        let direction = match arrow.as_str() {
-            "->" => Direction::Forward,
-            "<>" => Direction::Both,
-            "<-" => return Err("`<-` is no direction: swap the two ends and write `->`".to_owned()),
-            "=>" => return Err("`=>` is of Suricata 8: write `->`".to_owned()),
-            other => return Err(format!("`{other}` is no direction: write `->` or `<>`")),
+        let addresses = |text: &str| {
+            let set = variables.addresses_of(text, settings);
+            set.map_err(within("address"))
         };
+        let ports = |text: &str| variables.ports_of(text, settings).map_err(within("port"));
         Ok(Self {
-            action: Action::parse(action)?,
-            protocol: Protocol::parse(protocol)?,
-            source: variables.addresses_of(source, settings)?,
-            source_ports: variables.ports_of(source_ports, settings)?,
-            direction,
-            destination: variables.addresses_of(destination, settings)?,
-            destination_ports: variables.ports_of(destination_ports, settings)?,
+            direction: Direction::parse(arrow).map_err(within("direction"))?,
+            action: Action::parse(action).map_err(within("action"))?,
+            protocol: Protocol::parse(protocol).map_err(within("protocol"))?,
+            source: addresses(source)?,
+            source_ports: ports(source_ports)?,
+            destination: addresses(destination)?,
+            destination_ports: ports(destination_ports)?,
         })
+    }
+}
+
+impl Direction {
+    fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "->" => Ok(Self::Forward),
+            "<>" => Ok(Self::Both),
+            "<-" => Err("`<-` is no direction: swap the two ends and write `->`".to_owned()),
+            "=>" => Err("`=>` is of Suricata 8: write `->`".to_owned()),
+            other => Err(format!("`{other}` is no direction: write `->` or `<>`")),
+        }
     }
 }
 
@@ -139,8 +150,8 @@ impl Action {
 impl Protocol {
     /// The protocol by the name that rules use.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
-        let text = text.to_ascii_lowercase();
-        Ok(match text.as_str() {
+        let lower = text.to_ascii_lowercase();
+        Ok(match lower.as_str() {
             "pkthdr" => Self::Packet,
             "ip" => Self::Ip,
             "ipv4" | "ip4" => Self::Ipv4,
@@ -156,7 +167,8 @@ impl Protocol {
             "file" => {
                 return Err("the protocol `file` is Snort 3: write tcp and file.data".to_owned());
             }
-            _ => Self::Application(application(&text).ok_or_else(|| {
+            // those of applications are written in lower case
+            _ => Self::Application(application(text).ok_or_else(|| {
                 format!("`{text}` is no protocol (ip, tcp, tcp-pkt, tcp-stream, udp, icmp, sctp, http, tls, dns, ...)")
             })?),
         })
@@ -178,6 +190,23 @@ impl Protocol {
             Self::Icmpv4 => "icmpv4",
             Self::Icmpv6 => "icmpv6",
             Self::Application(name) => name,
+        }
+    }
+
+    /// Whether rules of it may look into a header of a transport.
+    pub(super) fn has_header(self, header: &str) -> Result<(), String> {
+        use Protocol::{Icmp, Icmpv4, Icmpv6, Sctp, Tcp, TcpPacket, TcpStream, Udp};
+        let is_tcp = matches!(self, Tcp | TcpPacket | TcpStream);
+        let is_icmp = matches!(self, Icmp | Icmpv4 | Icmpv6);
+        let is_other = match header {
+            "tcp.hdr" => is_icmp || matches!(self, Udp | Sctp),
+            "udp.hdr" => is_icmp || is_tcp || self == Sctp,
+            "icmpv4.hdr" | "icmpv6.hdr" => is_tcp || matches!(self, Udp | Sctp),
+            _ => false,
+        };
+        match is_other {
+            false => Ok(()),
+            true => Err(format!("{header} is not of rules of {}", self.name())),
         }
     }
 
@@ -231,7 +260,9 @@ mod tests {
 
     #[test]
     fn protocols_and_families() {
-        assert_eq!(Protocol::parse("SSL"), Ok(Protocol::Application("tls")));
+        assert_eq!(Protocol::parse("ssl"), Ok(Protocol::Application("tls")));
+        assert_eq!(Protocol::parse("TCP"), Ok(Protocol::Tcp));
+        assert!(Protocol::parse("SSL").is_err());
         assert!(Protocol::parse("file").unwrap_err().contains("Snort 3"));
         assert!(Protocol::parse("nope").is_err());
         let http = Protocol::parse("http").unwrap();

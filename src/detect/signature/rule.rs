@@ -33,6 +33,8 @@ pub struct Rule {
     pub asks: Vec<StateTest>,
     /// Bits and counters that are changed on a match.
     pub changes: Vec<StateChange>,
+    /// Whether `xbits` asks for bits, and whether it changes any.
+    pub xbits: [bool; 2],
     /// How often it may alert.
     pub threshold: Option<Threshold>,
     /// How often it must match before it alerts.
@@ -509,8 +511,6 @@ pub enum Scope {
     Destination,
     /// The pair of addresses.
     Pair,
-    /// Both addresses, each for itself.
-    Both,
 }
 
 /// A condition on bits and counters.

@@ -470,21 +470,24 @@ fn number_of(rule: &Rule) -> u64 {
     rule.raw.bytes().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
-/// Passes before alerts; who sets bits before who asks; the graver before the others; then as the files have them.
-fn order(rule: &Rule) -> (u8, u8, u32) {
+/// Passes before alerts; who sets bits before who asks, those of `xbits` behind who asks; the graver before the others; then as the files have them.
+fn order(rule: &Rule) -> (u8, u8, bool, u32) {
     let action = match rule.header.action {
         Action::Pass => 0,
         Action::Drop => 1,
         Action::Reject => 2,
         Action::Alert => 3,
     };
+    let [asks, changes] = rule.xbits;
     let bits = match (rule.changes.is_empty(), rule.asks.is_empty()) {
+        _ if asks || changes => 3,
         (false, true) => 0,
         (false, false) => 1,
         (true, false) => 2,
         (true, true) => 3,
     };
-    (action, bits, rule.about.priority.unwrap_or(PRIORITY))
+    let priority = rule.about.priority.unwrap_or(PRIORITY);
+    (action, bits, changes && !asks, priority)
 }
 
 /// Of rules that say none.

@@ -119,6 +119,15 @@ fn words(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
     {
         return Err(format!("`{bad}` is none of {}", known.join(", ")));
     }
+    let is_good = |word: &String| match name {
+        "ssh.protoversion" => word == "2_compat" || word.starts_with(|c: char| c.is_ascii_digit()),
+        "snmp.pdu_type" => !word.contains(['<', '>', '=']),
+        "mqtt.reason_code" => word.parse::<u8>().is_ok(),
+        _ => true,
+    };
+    if let Some(bad) = words.iter().find(|w| !is_good(w)) {
+        return Err(format!("`{bad}` is no value of it"));
+    }
     draft.rule.tests.push(Test::Word(name, negated, words));
     Ok(())
 }
@@ -127,6 +136,26 @@ fn known_words(name: &str) -> Option<&'static [&'static str]> {
     match name {
         "tls.version" => Some(&["1.0", "1.1", "1.2", "1.3", "0x7f12", "0x7f16"]),
         "ssl_version" => Some(&["sslv2", "sslv3", "tls1.0", "tls1.1", "tls1.2", "tls1.3"]),
+        "mqtt.qos" => Some(&["0", "1", "2"]),
+        "mqtt.type" => Some(&[
+            "connect",
+            "connack",
+            "publish",
+            "puback",
+            "pubrec",
+            "pubrel",
+            "pubcomp",
+            "subscribe",
+            "suback",
+            "unsubscribe",
+            "unsuback",
+            "pingreq",
+            "pingresp",
+            "disconnect",
+            "auth",
+            "unassigned",
+        ]),
+        "ftpdata_command" => Some(&["retr", "stor"]),
         "rfb.secresult" => Some(&["ok", "fail", "toomany", "unknown"]),
         "mqtt.flags" => Some(&["dup", "retain"]),
         "ssl_state" => Some(&[
@@ -222,9 +251,12 @@ fn protocol(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
         Some(rest) => (true, rest.trim()),
         None => (false, text),
     };
-    let name = text.split(',').next().unwrap_or("").trim();
-    if application(name).is_none() && name != "failed" && name != "unknown" {
+    let name = text.trim_matches('"').trim();
+    if application(name).is_none() && name != "failed" {
         return Err(format!("`{name}` is no application protocol"));
+    }
+    if draft.is_of_application() {
+        return Err("the rule is of an application protocol already".to_owned());
     }
     let is_alone = |t: &Test| matches!(t, Test::ApplicationProtocol(false, _));
     let is_other = |t: &Test| matches!(t, Test::ApplicationProtocol(..));
@@ -261,14 +293,22 @@ fn event(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
             application(family).ok_or_else(|| format!("`{family}` is no application protocol"))?;
         draft.need(&[known], "the event")?;
     }
-    draft.rule.tests.push(Test::Event("app-layer-event", name));
+    let kind = match name == ONE_SIDED {
+        // it is raised of a packet
+        true => "event",
+        false => "app-layer-event",
+    };
+    draft.rule.tests.push(Test::Event(kind, name));
     Ok(())
 }
+
+/// An event of packets beside those of transactions.
+const ONE_SIDED: &str = "applayer_detect_protocol_only_one_direction";
 
 #[rustfmt::skip]
 const GENERAL_EVENTS: &[&str] = &[
     "applayer_mismatch_protocol_both_directions", "applayer_wrong_direction_first_data",
-    "applayer_detect_protocol_only_one_direction", "applayer_proto_detection_skipped", "applayer_no_tls_after_starttls",
+    ONE_SIDED, "applayer_proto_detection_skipped", "applayer_no_tls_after_starttls",
     "applayer_unexpected_protocol",
 ];
 
@@ -283,6 +323,8 @@ mod tests {
             &[
                 "app-layer-event:http.request_auth_unrecognized;",
                 "app-layer-protocol:!tls;",
+                "ssh.protoversion:2_compat;",
+                "ftpdata_command:retr;",
                 "tls.version:1.2;",
                 "ssl_version:tls1.0,tls1.1;",
                 "tls_cert_expired;",
@@ -298,6 +340,13 @@ mod tests {
                 "app-layer-event:nope.a;",
                 "app-layer-event:nope;",
                 "app-layer-protocol:nope;",
+                "app-layer-protocol:unknown;",
+                "app-layer-protocol:tls,final;",
+                "ssh.protoversion:nope;",
+                "ftpdata_command:nope;",
+                "mqtt.qos:3;",
+                "mqtt.type:nope;",
+                "mqtt.reason_code:300;",
                 "tls.version:2.0;",
                 "tls_cert_expired:1;",
                 "tls.subject:CN;",
@@ -305,6 +354,13 @@ mod tests {
                 "ssl_version:;",
             ],
         );
-        refuses("dns", &["tls.version:1.2;", "app-layer-event:http.a;"]);
+        refuses(
+            "dns",
+            &[
+                "tls.version:1.2;",
+                "app-layer-event:http.a;",
+                "app-layer-protocol:!tls;",
+            ],
+        );
     }
 }

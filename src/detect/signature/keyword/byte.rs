@@ -300,7 +300,7 @@ fn isdataat(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
     for word in &parts[1..] {
         match word.as_str() {
             "relative" => relative = true,
-            "rawbytes" => {}
+            "rawbytes" if relative => {}
             _ => return Err(format!("`{word}` is not known here")),
         }
     }

@@ -26,8 +26,11 @@ pub(super) fn apply(draft: &mut Draft<'_>, row: &Row, option: &OptionText) -> Re
     let text = option.text();
     let text = match name {
         "dns.opcode" | "dns.rcode" | "dns.rrtype" => text.to_ascii_lowercase(),
-        // hexadecimal is written without the nought
-        "tos" => text.replacen('x', "0x", usize::from(!text.contains("0x"))),
+        "tos" if text.contains("0x") => {
+            return Err("hexadecimal is written without the nought: x10".to_owned());
+        }
+        "tos" => text.replacen('x', "0x", 1),
+        "filesize" => without_unit(&text),
         _ => text.into_owned(),
     };
     let number = Number::parse(&text, max)?;
@@ -39,6 +42,18 @@ pub(super) fn apply(draft: &mut Draft<'_>, row: &Row, option: &OptionText) -> Re
     let name = ROWS.iter().find(|r| r.0 == name).map_or("", |r| r.0);
     draft.rule.tests.push(Test::Number(name, number));
     Ok(())
+}
+
+/// A size that stands alone may have a unit.
+fn without_unit(text: &str) -> String {
+    let units = [("kb", 1u64 << 10), ("mb", 1 << 20), ("gb", 1 << 30)];
+    let lower = text.trim().to_ascii_lowercase();
+    let sizes = units.iter().filter_map(|(name, unit)| {
+        let number = lower.strip_suffix(name)?.parse::<u64>().ok()?;
+        number.checked_mul(*unit)
+    });
+    let mut sizes = sizes.map(|n| n.to_string());
+    sizes.next().unwrap_or_else(|| text.to_owned())
 }
 
 /// Some take a number alone, or lack an operator.
@@ -94,7 +109,6 @@ mod tests {
                 "dsize:5<>9;",
                 "tos:x0;",
                 "tos:!x10;",
-                "tos:0x10;",
             ],
         );
         refuses(
@@ -105,6 +119,7 @@ mod tests {
                 "window:many;",
                 "dsize:9<>5;",
                 "tos:xx;",
+                "tos:0x10;",
                 "tos:x100;",
                 "ttl;",
                 "id:!1;",

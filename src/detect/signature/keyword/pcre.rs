@@ -38,6 +38,9 @@ fn pcre(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
     let after = &text[end + 1..];
     let comma = after.iter().position(|b| *b == b',').unwrap_or(after.len());
     let flags = Flags::parse(&after[..comma])?;
+    if flags.buffer.is_some_and(|b| b.name() == "http.host") && has_upper_case(&text[1..end]) {
+        return Err("http.host is in lower case: this can never match".to_owned());
+    }
     let regex = compiled(&text[1..end], &flags, settings)?;
     let captures = captures(&after[comma..])?;
     if captures.len() >= regex.captures_len() {
@@ -66,6 +69,20 @@ fn pcre(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
         Some(buffer) => draft.push_legacy(buffer, step),
         None => draft.push(step),
     }
+}
+
+/// Whether a letter that stands for itself is in upper case.
+fn has_upper_case(text: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some(byte) = text.get(at) {
+        at += match (byte, text.get(at + 1)) {
+            (b'\\', Some(b'x')) => 4,
+            (b'\\', _) => 2,
+            (b'A'..=b'Z', _) => return true,
+            _ => 1,
+        };
+    }
+    false
 }
 
 #[derive(Default)]

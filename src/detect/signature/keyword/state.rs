@@ -35,6 +35,9 @@ fn xbits(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
         return Err("is `command, name, track ...`".to_owned());
     };
     let (mut scope, mut expire) = (None, EXPIRE_DEFAULT);
+    if words.iter().skip(1).any(|w| w.starts_with("track")) {
+        return Err("`track` stands directly behind the name".to_owned());
+    }
     for word in words {
         let value = word.split_once(char::is_whitespace);
         match value.map(|(k, v)| (k, v.trim())) {
@@ -49,18 +52,26 @@ fn xbits(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
         }
     }
     let scope = scope.ok_or("lacks `track ip_src`, `ip_dst` or `ip_pair`")?;
+    let changes = matches!(command.as_str(), "set" | "unset" | "toggle");
+    draft.rule.xbits[usize::from(changes)] = true;
     bits(draft, command, name, scope, expire)
 }
 
 fn hostbits(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
     let parts = parts(option);
     let (command, name, scope) = match &parts[..] {
+        [word] if word == "noalert" => {
+            draft.rule.noalert = true;
+            return Ok(());
+        }
         [c, n] => (c, n, Scope::Source),
         [c, n, s] => {
             let scope = match s.as_str() {
                 "src" => Scope::Source,
                 "dst" => Scope::Destination,
-                "both" => Scope::Both,
+                "both" => {
+                    return Err("`both` is not there yet in Suricata 7: src or dst".to_owned());
+                }
                 _ => return Err(format!("`{s}` is no side: src, dst, both")),
             };
             (c, n, scope)
@@ -119,6 +130,13 @@ fn flowint(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
         [n, c, v] if !v.is_empty() => (n.clone(), c.as_str(), Some(v.as_str())),
         _ => return Err("is `name, operator, value`, `name, isset` or `name, notset`".to_owned()),
     };
+    let is_name = |c: char| c.is_ascii_alphanumeric() || "_./".contains(c);
+    let begins = name.starts_with(|c: char| c.is_ascii_alphabetic());
+    if !begins || name.len() < 2 || !name.chars().all(is_name) {
+        return Err(format!(
+            "`{name}` is no name: a letter, and at least one more sign of a-z, 0-9, _ . /"
+        ));
+    }
     let exists = match (command, value) {
         ("isset", None) => Some(true),
         ("notset" | "isnotset", None) => Some(false),
@@ -177,9 +195,10 @@ mod tests {
                 "xbits:set, a, track ip_src, expire 360;",
                 "xbits:isset,a,track ip_pair;",
                 "hostbits:set,a,dst;",
-                "flowint:n,+,1;",
-                "flowint:n,notset;",
-                "flowint:n,>=,m;",
+                "hostbits:noalert;",
+                "flowint:nn,+,1;",
+                "flowint:nn,notset;",
+                "flowint:nn,>=,m;",
             ],
         );
         refuses(
@@ -195,10 +214,14 @@ mod tests {
                 "xbits:set,a,track ip_nobody;",
                 "xbits:set,a,track ip_src,expire 0;",
                 "hostbits:set,a,up;",
-                "flowint:n;",
-                "flowint:n,+;",
-                "flowint:n,%,1;",
-                "flowint:n,+,-1;",
+                "hostbits:set,a,both;",
+                "xbits:set,a,expire 5,track ip_src;",
+                "flowint:n,+,1;",
+                "flowint:n n,+,1;",
+                "flowint:nn;",
+                "flowint:nn,+;",
+                "flowint:nn,%,1;",
+                "flowint:nn,+,-1;",
             ],
         );
         let made = rule("tcp", "flowbits:isset,a|b;").unwrap();

@@ -111,6 +111,8 @@ mod tests {
         takes(
             "ip",
             &[
+                "http.host; content:\"a\"; dotprefix;",
+                "http.uri; content:\"a\"; to_lowercase; content:\"b\";",
                 "dns.query; dotprefix; content:\".a.b\"; endswith;",
                 "http.uri; content:\"a\"; http.uri; content:\"b\"; distance:0;",
                 "file_data; strip_whitespace; to_lowercase; content:\"a\";",
@@ -134,7 +136,10 @@ mod tests {
                 "http.uri; content:\"b\"; http_header;",
                 "content:\"a\"; http_uri; http_header;",
                 "dotprefix; content:\"a\";",
-                "http.uri; content:\"a\"; to_md5;",
+                "http.uri; content:\"a\"; to_md5; http.host; content:\"a\";",
+                "tls.cert_fingerprint; content:!\"aa:bb\";",
+                "tls.cert_serial; content:\"AABB\";",
+                "ja3.hash; content:!\"aabb\";",
                 "http.uri; bsize:2; content:\"abc\";",
                 "http.uri; bsize:<3; content:\"ab\"; offset:1;",
                 "http.host; content:\"A.b\";",
@@ -147,7 +152,6 @@ mod tests {
                 "bsize:4;",
                 "http.header.raw; content:\"a\";",
                 "http.method; content:\"GET \";",
-                "http.user_agent; content:\"a|0d 0a|\";",
                 "http.uri; content:\"a\"; tls.sni; content:\"b\";",
                 "http.uri; content:\"a\"; http.stat_code; content:\"2\";",
                 "flow:to_client; http.uri; content:\"a\";",

@@ -280,16 +280,16 @@ mod tests {
     #[test]
     fn counters_come_to_be_by_adding_and_wrap() {
         let rules = [
-            "flowint:b,-,1;",
-            "flowint:b,isset;",
-            "flowint:b,!=,7;",
-            "flowint:b,notset;",
-            "flowint:a,+,1;",
-            "flowint:a,==,2;",
-            "flowint:a,>,c;",
-            "flowint:d,=,5;",
-            "flowint:d,-,9;",
-            "flowint:d,>,1000;",
+            "flowint:bb,-,1;",
+            "flowint:bb,isset;",
+            "flowint:bb,!=,7;",
+            "flowint:bb,notset;",
+            "flowint:aa,+,1;",
+            "flowint:aa,==,2;",
+            "flowint:aa,>,cc;",
+            "flowint:dd,=,5;",
+            "flowint:dd,-,9;",
+            "flowint:dd,>,1000;",
         ];
         let always = [1, 4, 5, 7, 8, 9, 10];
         let second = [1, 4, 5, 6, 7, 8, 9, 10];
@@ -310,7 +310,7 @@ mod tests {
         let seconds = [0.5, 5.0, 10.0, 10.6, 11.0, 29.0];
         let packets: Vec<Moment> = seconds.iter().map(|s| at(*s, 1, 2)).collect();
         let rules = [
-            "flowint:z,notset; flowint:z,=,1; xbits:set,a,track ip_src,expire 10;",
+            "flowint:zz,notset; flowint:zz,=,1; xbits:set,a,track ip_src,expire 10;",
             "xbits:isset,a,track ip_src;",
             "xbits:isnotset,a,track ip_src;",
         ];
@@ -324,7 +324,7 @@ mod tests {
     #[test]
     fn bits_belong_to_hosts_and_pairs_whichever_way_packets_go() {
         let packets = [at(0.0, 1, 2), at(1.0, 2, 1), at(2.0, 1, 3), at(3.0, 3, 1)];
-        let first = "flowint:z,notset; flowint:z,=,1;";
+        let first = "flowint:zz,notset; flowint:zz,=,1;";
         let set = format!(
             "{first} xbits:set,p,track ip_pair; xbits:set,s,track ip_src; hostbits:set,d,dst;"
         );

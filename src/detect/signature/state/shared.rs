@@ -214,7 +214,6 @@ fn keys(bit: u32, scope: Scope, at: &Moment) -> impl Iterator<Item = Key> {
     let (first, second) = match scope {
         Scope::Source => (host(at.src), None),
         Scope::Destination => (host(at.dst), None),
-        Scope::Both => (host(at.src), Some(host(at.dst))),
         // a bit of the flow never comes here
         Scope::Pair | Scope::Flow => (
             Key {

@@ -110,8 +110,11 @@ impl Said {
         };
         if tag == OCTETS {
             unit.add(COMMUNITY, value);
-            let kind = tlv(rest).and_then(|(tag, _, _)| PDUS.get(usize::from(tag & 0x1f)));
-            if let Some(kind) = kind {
+            let kind = tlv(rest).map(|(tag, _, _)| tag & 0x1f);
+            // rules of Suricata 7 have the number
+            kind.into_iter()
+                .for_each(|n| unit.word("snmp.pdu_type", n.to_string()));
+            if let Some(kind) = kind.and_then(|n| PDUS.get(usize::from(n))) {
                 unit.word("snmp.pdu_type", *kind);
             }
             return;
