@@ -118,6 +118,8 @@ pub(super) fn end_of_head(b: &[u8], from: usize, is_answer: bool) -> Option<usiz
         match b.get(end..) {
             Some([b'\n', ..]) => return Some(end + 1),
             Some([b'\r', b'\n', ..]) => return Some(end + 2),
+            // several of them do not end a head
+            Some([b'\r', b'\r', ..]) if at > 0 => {}
             Some([b'\r', _, ..]) if is_answer => return Some(end + 1),
             _ => {}
         }
@@ -189,7 +191,7 @@ pub(super) fn with_head(
             folded.iter().map(|f| (f.0, trimmed(&f.1))).collect()
         }
     };
-    if !is_answer && (first[0].is_empty() || first[1].is_empty()) {
+    if !is_answer && first[0].is_empty() {
         return false;
     }
     let head = Head {

@@ -6,6 +6,9 @@ use super::http2::Http2;
 use super::known::Ctx;
 use super::message::Message;
 use super::peek::{Confidence, Peek, Verdict};
+use super::start_line::{
+    METHODS, begins_head, begins_with_word, may_begin, status_line_behind, whole_bare_line,
+};
 use crate::ledger::Outcome;
 use crate::model::AppProto;
 use std::collections::VecDeque;
@@ -55,15 +58,6 @@ pub(super) fn recognise(peek: &Peek<'_>) -> Verdict {
     }
 }
 
-/// Whether a piece of a stream begins with a head, as segments mostly do.
-fn begins_head(b: &[u8]) -> bool {
-    let asks = |m: &&[u8]| {
-        b.strip_prefix(*m)
-            .is_some_and(|rest| rest.starts_with(b" "))
-    };
-    b.starts_with(b"HTTP/1.") || METHODS.iter().any(asks)
-}
-
 fn is_method(c: u8) -> bool {
     c.is_ascii_uppercase() || matches!(c, b'-' | b'_')
 }
@@ -78,6 +72,8 @@ pub(super) struct Http {
     http2: Option<Box<Http2>>,
     /// Who sent a request first.
     client: Option<usize>,
+    /// The request that is read is a line without version.
+    is_bare: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +96,8 @@ struct Half {
     body: Body,
     /// What the last head says is an answer.
     is_answer: bool,
+    /// The last body came in chunks.
+    is_chunked: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -229,15 +227,26 @@ impl Http {
             }
         };
         let answers = self.answers(half, whole);
-        let is_bare = self.asked.front() == Some(&Asked::Bare);
-        let no_status = whole.len() >= STATUS && is_no_status_line(whole);
-        if answers && ctx.wishes.all && (is_bare || no_status) {
-            self.bare_body(ctx, half, whole);
+        if answers && ctx.wishes.all {
+            if before == 0 {
+                self.complete_line(ctx, half);
+            }
+            if let Some(taken) = self.no_status(ctx, half, whole, before) {
+                return taken;
+            }
+        }
+        if !answers && self.asked.back() == Some(&Asked::Bare) {
+            // nothing follows a line without version
+            self.halves.iter_mut().for_each(|h| h.stage = Stage::Done);
             return fresh.len();
         }
-        let end = end_of_head(whole, before.saturating_sub(3), answers);
-        let bare = || whole_bare_line(whole).filter(|_| !answers && ctx.wishes.all);
-        let Some(end) = end.or_else(bare) else {
+        let bare = match !answers && ctx.wishes.all {
+            true => whole_bare_line(whole),
+            false => None,
+        };
+        self.is_bare = bare.is_some();
+        let end = bare.or_else(|| end_of_head(whole, before.saturating_sub(3), answers));
+        let Some(end) = end else {
             if whole.len() > ctx.settings.header_bytes_max {
                 ctx.tally.one(Outcome::AppBudgets);
                 self.halves[half].stage = Stage::Done;
@@ -265,6 +274,55 @@ impl Http {
     /// Whether what a half says with these bytes is an answer.
     fn answers(&self, half: usize, first: &[u8]) -> bool {
         first.starts_with(b"HTTP/") || self.client.is_some_and(|c| c != half)
+    }
+
+    /// What an answer begins with that is no status line: skipped where one follows in the same piece, else a body, as libhtp has it. Returns how many
+    /// fresh bytes it took; none where a head begins, or where a line is to come that tells.
+    fn no_status(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        half: usize,
+        whole: &[u8],
+        before: usize,
+    ) -> Option<usize> {
+        let fresh = whole.len() - before;
+        if self.asked.front() == Some(&Asked::Bare) {
+            self.bare_body(ctx, half, whole);
+            return Some(fresh);
+        }
+        if !is_no_status_line(whole) {
+            return None;
+        }
+        let is_line = whole.contains(&b'\n') && whole.len() >= STATUS;
+        if let Some(at) = status_line_behind(whole).filter(|at| *at >= before) {
+            return Some(at - before);
+        }
+        if is_line && whole.ends_with(b"\n") {
+            // the next piece may be another answer
+            self.bare_body(ctx, half, whole);
+            self.halves[half].end(ctx, half);
+            return Some(fresh);
+        }
+        if is_line || whole.len() > ctx.settings.header_bytes_max {
+            self.bare_body(ctx, half, whole);
+            return Some(fresh);
+        }
+        None
+    }
+
+    /// A first line of a request that an answer comes before the end of is as long as it is.
+    fn complete_line(&mut self, ctx: &mut Ctx<'_>, half: usize) {
+        let h = &mut self.halves[1 - half];
+        if h.stage != Stage::Head || h.waiting.is_empty() || h.waiting.contains(&b'\n') {
+            return;
+        }
+        let waiting = std::mem::take(&mut h.waiting);
+        let most = ctx.settings.headers_max;
+        // what is answered has a head, even where a version is missing
+        self.is_bare = false;
+        with_head(&waiting, most, false, |head, _| {
+            self.told(ctx, 1 - half, head);
+        });
     }
 
     /// An answer without a head (HTTP/0.9): all that comes is its body.
@@ -298,6 +356,7 @@ impl Http {
         };
         let h = &mut self.halves[half];
         (h.stage, h.is_answer) = (stage, is_answer);
+        h.is_chunked = stage == Stage::ChunkLine;
         if stage == Stage::Done || !ctx.wishes.all {
             h.stage = Stage::Done;
             // one request names the conversation
@@ -323,12 +382,16 @@ impl Http {
     /// No more bytes of a half come: a body that nothing else ends is over.
     pub fn end(&mut self, ctx: &mut Ctx<'_>, half: usize) {
         let h = &mut self.halves[half];
-        let is_line = |b: &[u8]| ctx.wishes.all && begins_head(b);
+        // whatever a client says is a request for libhtp
+        let is_line = |b: &[u8]| {
+            ctx.wishes.all && !b.is_empty() && (begins_head(b) || self.client == Some(half))
+        };
         if h.stage == Stage::Head && (h.waiting.contains(&b'\n') || is_line(&h.waiting)) {
             // a head that never ended
             let waiting = std::mem::take(&mut h.waiting);
             let most = ctx.settings.headers_max;
             let answers = self.answers(half, &waiting);
+            self.is_bare = false;
             with_head(&waiting, most, answers, |head, _| {
                 self.told(ctx, half, head);
             });
@@ -351,7 +414,7 @@ impl Http {
             b"HEAD" => Asked::Head,
             b"CONNECT" => Asked::Connect,
             _ if head.has("upgrade", "h2c") => Asked::Upgrade,
-            _ if whole_bare_line(head.raw).is_some() => Asked::Bare,
+            _ if self.is_bare => Asked::Bare,
             _ => Asked::Plain,
         };
         if self.asked.len() == ASKED_MAX {
@@ -430,8 +493,9 @@ impl Half {
             self.end(ctx, half);
             return 0;
         }
-        // what is coded ended with its length
-        if self.body.is_plain() {
+        // what is coded ended with its length, and behind chunks a line tells once it is whole
+        let is_told = !self.is_chunked || line.ends_with(b"\n");
+        if self.body.is_plain() && is_told {
             self.body.data(ctx, half, line);
         }
         end
@@ -468,7 +532,7 @@ impl Half {
             Stage::ChunkEnd => self.stage = Stage::ChunkLine,
             Stage::Trailer if line.is_empty() => {
                 self.tell_trailers(ctx, half);
-                self.end(ctx, half);
+                self.stage = Stage::Behind;
             }
             Stage::Trailer => {
                 let room = ctx.settings.header_bytes_max;
@@ -495,32 +559,6 @@ impl Half {
     }
 }
 
-/// Whether bytes are the beginning of a word that the next piece may complete.
-fn may_begin(b: &[u8], word: &[u8]) -> bool {
-    !b.is_empty() && word.starts_with(b)
-}
-
-/// Whether bytes begin with a word and a blank, or with as much of that as there is.
-fn begins_with_word(b: &[u8], word: &[u8]) -> bool {
-    let rest = b.strip_prefix(word);
-    let is_whole = rest.is_some_and(|r| r.first().is_none_or(u8::is_ascii_whitespace));
-    is_whole || may_begin(b, word)
-}
-
-/// Where a request ends that is a line without version and has nothing behind it but ends of lines.
-fn whole_bare_line(b: &[u8]) -> Option<usize> {
-    let end = b.iter().position(|c| *c == b'\n')? + 1;
-    let alone = b[end..].iter().all(u8::is_ascii_whitespace);
-    (alone && is_bare_line(b)).then_some(end)
-}
-
-/// Whether the first line of a request is a method and a target alone.
-fn is_bare_line(b: &[u8]) -> bool {
-    let line = b.split(|c| *c == b'\n').next().unwrap_or(b);
-    let words = line.split(u8::is_ascii_whitespace);
-    words.filter(|w| !w.is_empty()).count() == 2
-}
-
 /// How a body ends by its head; `None` where it does not say.
 fn length(head: &Head<'_>) -> Option<Stage> {
     Some(match head.framing()? {
@@ -537,28 +575,6 @@ fn chunk_length(line: &[u8]) -> Option<u64> {
     u64::from_str_radix(text, 16).ok()
 }
 
-const METHODS: &[&[u8]] = &[
-    b"GET",
-    b"POST",
-    b"HEAD",
-    b"PUT",
-    b"DELETE",
-    b"OPTIONS",
-    b"CONNECT",
-    b"PATCH",
-    b"TRACE",
-    b"PROPFIND",
-    b"PROPPATCH",
-    b"MKCOL",
-    b"COPY",
-    b"MOVE",
-    b"LOCK",
-    b"UNLOCK",
-    b"REPORT",
-    b"SEARCH",
-    b"CHECKOUT",
-    b"MERGE",
-];
 const METHOD_MAX: usize = 20;
 /// A request line of a known method that is as long as this is one.
 const LONG_LINE: usize = 256;

@@ -35,6 +35,7 @@ mod reader;
 mod routing;
 mod rpc;
 mod sip;
+mod start_line;
 mod stores;
 mod talk;
 mod text;

@@ -2,6 +2,12 @@
 
 use crate::model::PacketView;
 
+/// What is raised of packets and streams, by the names that rules have for it.
+pub(in super::super) fn packet_events() -> impl Iterator<Item = &'static str> {
+    let all = RAISED.iter().chain(super::session::RAISED);
+    all.chain(std::iter::once(&ONE_SIDED)).copied()
+}
+
 /// Says what is odd about the headers of a packet.
 pub(super) fn of_packet(p: &PacketView<'_>, say: &mut impl FnMut(&'static str)) {
     let packet = p.bytes.get(p.network_at as usize..).unwrap_or_default();
@@ -504,6 +510,9 @@ const PACKET_MAX: u32 = 65_535;
 const HEADERS_MAX: usize = 32;
 /// Tags of VLANs before a packet.
 pub(super) const VLANS_MAX: usize = 3;
+
+/// What is raised of the packet that acknowledges what shows it: one side alone tells which application protocol a conversation is.
+pub(in super::super) const ONE_SIDED: &str = "applayer_detect_protocol_only_one_direction";
 
 /// What this file raises.
 #[rustfmt::skip]

@@ -57,6 +57,8 @@ pub(super) struct Flow {
     pub application: &'static str,
     /// The direction whose bytes told the application protocol; 2: none did.
     pub told_by: u8,
+    /// The direction whose bytes showed that one side alone tells what is spoken, until rules were asked; 2: none did.
+    pub one_sided_by: u8,
     pub last_ns: i64,
     pub last_frame: u64,
 }
@@ -75,6 +77,7 @@ impl Flow {
                 ..Counts::default()
             },
             told_by: 2,
+            one_sided_by: 2,
             is_tunnelled: !p.envelope.tunnels.as_slice().is_empty(),
             last_ns: p.time_ns,
             last_frame: p.frame,

@@ -49,7 +49,11 @@ impl Hearing<'_> {
         let mut talk =
             talk.unwrap_or_else(|| Box::new(Talk::new(self.settings, &self.program.wanted)));
         let heard = heard(flow, half, time_ns, piece.bytes);
+        let was_one_sided = talk.is_one_sided();
         talk.piece(self.ears, &heard, piece, tally);
+        if talk.is_one_sided() && !was_one_sided {
+            flow.one_sided_by = half as u8;
+        }
         flow.is_encrypted = talk.is_encrypted();
         flow.hears(talk);
         if before.is_empty() && !flow.heard.is_empty() {

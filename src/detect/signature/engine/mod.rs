@@ -66,10 +66,7 @@ use session::{Part, Session, Stage, is_answer};
 use std::sync::Arc;
 use talk::Talk;
 
-/// What is raised of packets and streams, by the names that rules have for it.
-pub(super) fn packet_events() -> impl Iterator<Item = &'static str> {
-    events::RAISED.iter().chain(session::RAISED).copied()
-}
+pub(super) use events::packet_events;
 
 /// Matches the packets of one shard with rules.
 #[derive(Debug)]
@@ -349,6 +346,10 @@ impl Reading {
         let is_syn = p.tcp().is_some_and(|t| t.has(TcpHeader::SYN));
         if usize::from(flow.told_by) != direction && !is_syn {
             flow.sees_application();
+        }
+        if usize::from(flow.one_sided_by) == 1 - direction {
+            flow.one_sided_by = 2;
+            self.odd.push(events::ONE_SIDED);
         }
         match flow.session.take() {
             Some(mut connection) => {

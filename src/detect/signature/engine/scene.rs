@@ -130,7 +130,8 @@ impl Scene<'_> {
         let fragments = flow
             .fragments
             .is_none_or(|wanted| self.is_rebuilt == wanted);
-        direction && established && fragments
+        let is_packet = self.unit.is_none() && matches!(self.payload, Payload::Packet(_));
+        direction && established && fragments && !(is_packet && flow.stream == Some(true))
     }
 
     /// Whether the conditions of a rule hold that need no buffer.

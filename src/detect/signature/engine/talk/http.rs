@@ -180,8 +180,12 @@ impl<'a> Fields<'a> {
         if !header.is_empty() {
             unit.add(HEADER, &header);
         }
-        unit.add(HEADER_NAMES, &names);
-        unit.add(START, &start);
+        if names.len() > b"\r\n\r\n".len() {
+            unit.add(HEADER_NAMES, &names);
+        }
+        if !self.line.is_empty() {
+            unit.add(START, &start);
+        }
     }
 }
 
@@ -230,9 +234,11 @@ impl Said {
         unit.add(REQUEST_LINE, &fields.line);
         let of_field = fields.get("host").or_else(|| fields.get(":authority"));
         let of_target = uri::host(target).or(is_connect.then_some(target));
-        if let Some(raw) = of_target.or(of_field) {
+        if let Some(raw) = of_target.or(of_field).filter(|_| is_whole(head)) {
             unit.add(HOST, &without_port(raw).to_ascii_lowercase());
-            unit.add(HOST_RAW, if is_connect { without_port(raw) } else { raw });
+            // of a target the port is apart
+            let is_of_target = of_target.is_some();
+            unit.add(HOST_RAW, if is_of_target { without_port(raw) } else { raw });
         }
         for (name, buffer) in OF_REQUESTS {
             if let Some(value) = fields.get(name) {
@@ -442,6 +448,13 @@ impl Said {
         self.http.bodies[half].name = name;
         self.http.bodies[half].bytes = bytes;
     }
+}
+
+/// Whether the end of a head was seen: before it Suricata knows no host.
+fn is_whole(head: &Head<'_>) -> bool {
+    let rest = head.raw.strip_suffix(b"\n").unwrap_or_default();
+    let rest = rest.strip_suffix(b"\r").unwrap_or(rest);
+    head.stream > 0 || rest.ends_with(b"\n")
 }
 
 /// What stands for a status line in HTTP/2: it is no field of an answer's head here.

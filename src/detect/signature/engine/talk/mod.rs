@@ -4,6 +4,7 @@ mod asn;
 mod dce;
 mod dns;
 mod files;
+mod first;
 mod frames;
 mod ftp;
 mod heads;
@@ -38,6 +39,7 @@ use crate::ledger::Tally;
 use crate::model::{Addr, AppProto, prefetch};
 use crate::reassemble::app::{Ears, Heard, Listener, Message, Visitor};
 use crate::reassemble::stream::Piece;
+use first::First;
 use limits::{Limits, what_waits};
 use std::collections::VecDeque;
 use taken::Taken;
@@ -63,18 +65,6 @@ enum Stage {
     Known,
     /// They told nothing.
     Failed,
-}
-
-/// First bytes of both halves, while they told nothing.
-#[derive(Debug, Default)]
-struct First {
-    kept: [Vec<u8>; 2],
-    /// Nothing more of a half tells.
-    done: [bool; 2],
-    /// A half told nothing, or something else than the other one.
-    silent: [bool; 2],
-    /// Who spoke first.
-    began: Option<usize>,
 }
 
 /// What it said and rules were not tried with, and what its parts keep.
@@ -221,6 +211,11 @@ impl Talk {
         self.listener.room() + units + kept + more
     }
 
+    /// Whether one side alone told what is spoken.
+    pub fn is_one_sided(&self) -> bool {
+        self.first.is_one_sided
+    }
+
     /// Keeps what a client asked until its answer is whole; what has no answer goes with time.
     pub fn keep(&mut self, unit: Unit) {
         let Said {
@@ -307,91 +302,6 @@ impl Talk {
     fn hear(&mut self, ears: &mut Ears, heard: &Heard<'_>, piece: &Piece<'_>, tally: &mut Tally) {
         let sink = &mut Sink::of(&mut self.said, self.listener.proto());
         self.listener.piece(ears, heard, piece, tally, sink);
-    }
-
-    /// Whether a half tells the same as the other one, by which it is known what is spoken.
-    fn look_back(&mut self, heard: &Heard<'_>, half: usize) {
-        let first = &mut self.first;
-        let bytes = [&first.kept[0][..], &first.kept[1]];
-        let taken = match (self.listener.proto(), half) {
-            (AppProto::Http2, 1) => taken::settings(bytes[1]),
-            _ => taken::stream(&heard.ends, half, bytes),
-        };
-        if taken != Taken::More {
-            first.silent[half] = taken != Taken::Is(self.listener.proto());
-            (first.done[half], first.kept[half]) = (true, vec![]);
-        }
-    }
-
-    /// Bytes of which it is not known yet what they are.
-    fn open(&mut self, ears: &mut Ears, heard: &Heard<'_>, piece: &Piece<'_>, tally: &mut Tally) {
-        let half = usize::from(piece.half);
-        let first = &mut self.first;
-        let began = *first.began.get_or_insert(half);
-        if piece.gap > 0 {
-            // what comes behind a hole may begin anew
-            (first.kept[half], first.done[half]) = (vec![], false);
-        }
-        let is_first = first.kept[half].is_empty();
-        if first.kept[half].len() + piece.bytes.len() > FIRST_MAX && !is_first {
-            return self.fail();
-        }
-        if !is_first {
-            first.kept[half].extend_from_slice(piece.bytes);
-        }
-        let mut taken = Taken::Nobody;
-        if !first.done[half] {
-            let mut bytes = [&first.kept[0][..], &first.kept[1]];
-            if is_first {
-                bytes[half] = piece.bytes;
-            }
-            taken = taken::stream(&heard.ends, half, bytes);
-        }
-        if !matches!(taken, Taken::Is(_))
-            && let Some(proto @ AppProto::FtpData) = ears.expected(heard)
-        {
-            taken = Taken::Is(proto);
-            if let Some(transfer) = ears.take_transfer(heard) {
-                self.said.more().ftp.transfer = Some(transfer);
-            }
-        }
-        match taken {
-            Taken::Is(proto) if began == 1 && taken::begins_with_client(proto) => self.fail(),
-            Taken::Is(proto) => {
-                (self.listener, self.stage) = (Listener::known(proto, true), Stage::Known);
-                let kept = std::mem::take(&mut first.kept);
-                let other = &kept[1 - half];
-                first.kept[1 - half].extend_from_slice(&other[..other.len().min(PEEK)]);
-                first.done[half] = true;
-                if !other.is_empty() {
-                    self.look_back(heard, 1 - half);
-                }
-                for n in [1 - half, half] {
-                    let bytes = match n == half && is_first {
-                        true => piece.bytes,
-                        false => &kept[n],
-                    };
-                    let (heard, half) = (Heard { half: n, ..*heard }, n as u8);
-                    if !bytes.is_empty() {
-                        let piece = Piece {
-                            half,
-                            bytes,
-                            gap: 0,
-                            ..*piece
-                        };
-                        self.hear(ears, &heard, &piece, tally);
-                    }
-                }
-            }
-            _ => {
-                first.done[half] |= taken == Taken::Nobody;
-                if first.done == [true; 2] || piece.bytes.len() > FIRST_MAX {
-                    self.fail();
-                } else if is_first {
-                    first.kept[half].extend_from_slice(piece.bytes);
-                }
-            }
-        }
     }
 
     fn fail(&mut self) {

@@ -65,6 +65,9 @@ impl Said {
             "ssh.protoversion",
             String::from_utf8_lossy(proto).into_owned(),
         );
+        if proto.starts_with(b"2") || proto == b"1.99" {
+            unit.word("ssh.protoversion", "2_compat");
+        }
         unit.word(
             "ssh.softwareversion",
             String::from_utf8_lossy(software).into_owned(),
