@@ -206,7 +206,7 @@ const OTHER_EDGES: &[(&str, &[u64], &str)] = &[
     ("web_", &[101, 104, 105, 106, 108], "what must not be in a head is asked once, not with each packet, and of a head that is cut, too"),
     ("web_form_in_pieces", &[67], "a file in pieces is read"),
     ("upgraded_", &[57, 63, 92, 98, 101, 102, 104, 105, 115, 116, 117], "the request that asks for HTTP/2 is not told as one of HTTP/2 again"),
-    ("upgraded_", &[20, 21, 22, 106, 107, 108, 123], "chunks begin elsewhere, and 101 is an answer"),
+    ("upgraded_", &[21, 22, 106, 107, 108, 123], "chunks begin elsewhere, and 101 is an answer"),
     ("mail_in_chunks", &[70], "Suricata does not look for files in BDAT"),
     ("files_by_ftp", &[75, 121, 122], "the connection of data is not one with its command"),
 ];

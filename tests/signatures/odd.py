@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Writes odd.pcap: first lines that are none of HTTP and what is answered to them, ends of lines and heads, bits that one packet sets and asks for, places
-that are counted from variables and before the start, and conversations of which one side alone tells what they are; one client 10.11.0.N each.
+that are counted from variables, before the start and in each message, conversations of which one side alone tells what they are, and packets that a rule
+is tried with; one client 10.11.0.N each.
 
 odd.rules asks for them. odd.json has how often each conversation raises each rule with Suricata 7.0.10; `odd.py record` records it anew.
 """
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-from make import HERE, Session, udp, write
+from make import HERE, Session, echo, ip, tcp, udp, write
 
 SERVER = "198.51.100.9"
 ways = {}
@@ -80,7 +81,6 @@ datagrams("set_and_asked_twice", b"AAA BBB", b"AAA BBB")
 datagrams("set_before", b"AAA", b"BBB")
 datagrams("set_between", b"BBB", b"AAA BBB", b"BBB")
 datagrams("unset_and_asked", b"AAA", b"UUU BBB", b"BBB")
-talk("a_stream_sets_and_asks", (0, b"AAA"), (0, b"BBB"), port=9999)
 
 # ---- places
 
@@ -98,6 +98,34 @@ talk("chat_with_a_notice", (1, b":srv NOTICE looking\r\n"), (0, b"USER a 0 * :x\
 for version in (b"2.0", b"1.99", b"1.5", b"2.1", b"1.98"):
     said = (1, b"SSH-%s-server\r\n" % version), (0, b"SSH-2.0-client\r\n")
     talk("shell_" + version.decode().replace(".", "_"), *said, port=22)
+
+# ---- messages that follow each other, and packets
+
+
+def web(path):
+    return b"GET %s HTTP/1.1\r\nHost: a.example\r\n\r\n" % path
+
+
+def length(message):
+    return len(message).to_bytes(2) + message
+
+
+ASKED = b"\0\7\1\0\0\1\0\0\0\0\0\0\3www\7example\0\0\1\0\1"
+ANSWERED = b"\0\7\x81\x80\0\1\0\0\0\0\0\0\3www\7example\0\0\1\0\1"
+talk("three_requests", (0, web(b"/one")), (1, OK), (0, web(b"/two")), (1, OK), (0, web(b"/three MARK")), (1, OK))
+talk("two_questions", *[(0, length(ASKED)), (1, length(ANSWERED))] * 2, port=53)
+talk("three_commands", (0, b"GO one\n"), (1, b"ok\n"), (0, b"GO two\n"), (1, b"ok\n"), (0, b"GO three\n"), (1, b"ok\n"), port=9997)
+talk("answers_of_which_each_has_it", *[(0, web(b"/mark")), (1, b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nMARK")] * 3)
+ways["the_same_address"] = lambda client: [ip(client, client, 17, udp((client, 1), (client, 9), b"same")[34:]) for _ in range(4)]
+ways["flags"] = lambda client: [tcp((client, 40_000), (SERVER, 7000 + n), 1000, 0, flags) for n, flags in enumerate((0, 1, 2, 3, 4, 16, 18, 41, 63, 0xC2))]
+ways["pings"] = lambda client: [echo((client, 0), (SERVER, 0), b"ping %d" % n) for n in range(5)]
+
+
+@lambda build: ways.setdefault(build.__name__, build)
+def a_ping_in_fragments(client):
+    message = echo((client, 0), (SERVER, 0), b"A" * 60)[34:]
+    return [ip(client, SERVER, 1, message[:40], ident=9, offset=0x2000), ip(client, SERVER, 1, message[40:], ident=9, offset=5)]
+
 
 LENGTHS = ["http.uri", "http.method", "http.protocol", "http.request_line", "http.request_body", "http.header_names", "http.host", "http.response_body"]
 LENGTHS += ["http.stat_code", "http.stat_msg", "http.response_line", "http.server", "http.header", "http.request_header", "http.response_header"]
@@ -125,7 +153,14 @@ def rules():
     made += [("ip", 'content:"AAA"; hostbits:set,h,src'), ("ip", 'content:"BBB"; hostbits:isset,h,src'), ("ip", 'content:"BBB"; hostbits:isnotset,h,src')]
     made += [("tcp", f"app-layer-event:applayer_detect_protocol_only_one_direction{side}") for side in ("", "; flow:to_server", "; flow:to_client")]
     made += [("ssh", f"ssh.protoversion:{version}{side}") for version in ("2_compat", "2", "1.99") for side in ("", "; flow:to_server", "; flow:to_client")]
-    lines = [f'alert {proto} any any -> any any (msg:"{sid}"; {text}; sid:{sid};)' for sid, (proto, text) in enumerate(made, 1)]
+    for proto in ("http", "tcp", "tcp-stream"):
+        texts = ["GET /one", "GET /two", "GET /three", "GO one", "GO two"]
+        made += [(proto, f'content:"{text}"; startswith') for text in texts] + [(proto, f'content:"{text[2:]}"; offset:2; depth:12') for text in texts]
+    made += [("tcp-stream", 'content:"|07|example"; offset:18; depth:8'), ("ip", 'content:"MARK"; flow:to_client'), ("ip", "sameip")]
+    made += [("tcp", f"flags:{flags}") for flags in ("*SF", "*FR", "S", "+SA", "!S", "SF,CE")]
+    made += [("icmp", text) for text in ("itype:8", "icode:0", "icmp_seq:1", "itype:8; detection_filter:track by_src,count 2,seconds 60")]
+    lines = ['pass tcp any any -> any 9996 (msg:"passes"; content:"anything"; sid:9000;)']
+    lines += [f'alert {proto} any any -> any any (msg:"{sid}"; {text}; sid:{sid};)' for sid, (proto, text) in enumerate(made, 1)]
     counted = []
     for text in ("ABC", "DEF", "G", "z"):
         for places in ("offset:n", "depth:n", "offset:1; depth:n", "offset:n; depth:4", "offset:n; depth:n"):

@@ -24,9 +24,6 @@ pub struct Matcher {
     /// What was done since [`Matcher::take_work`] was called last: steps, and the bytes that they went through.
     work: u64,
     gave_up: bool,
-    /// Place in its stream of the first byte that is looked at; places that a rule counts from the start count from the
-    /// start of the stream.
-    stream_start: u64,
     /// Order of bytes that a DCE/RPC header said, for steps that go by it.
     pub dce_little: bool,
     /// What steps extracted, by the variable's number.
@@ -55,7 +52,6 @@ impl Matcher {
             steps: 0,
             work: 0,
             gave_up: false,
-            stream_start: 0,
             dce_little: false,
             variables: vec![],
             spans: vec![],
@@ -85,14 +81,6 @@ impl Matcher {
             _ if self.gave_up => Outcome::GivenUp,
             _ => Outcome::Failed,
         }
-    }
-
-    /// Runs the steps of a group on bytes of a stream that are `start` bytes behind its beginning.
-    pub fn run_in_stream(&mut self, group: &Group, bytes: &[u8], start: u64) -> Outcome {
-        self.stream_start = start;
-        let outcome = self.run(group, bytes);
-        self.stream_start = 0;
-        outcome
     }
 
     fn rest(&mut self, steps: &[Step], bytes: &[u8], end: usize) -> Rest {
@@ -195,17 +183,13 @@ impl Matcher {
                 }
             }
         } else {
-            let before = i64::try_from(self.stream_start).unwrap_or(i64::MAX);
-            let start = number(content.offset) - before;
+            let start = number(content.offset);
             if content.depth.is_some() {
                 to = to.min(start.saturating_add(number(content.depth)));
             }
             from = from.max(start);
         }
         if content.startswith {
-            if self.stream_start > 0 {
-                return (1, 0);
-            }
             to = to.min(i64::try_from(content.pattern.len()).unwrap_or(i64::MAX));
         }
         let place = |n: i64| usize::try_from(n).unwrap_or(0);

@@ -112,7 +112,7 @@ pub(super) fn is_about_addresses(rule: &Rule) -> bool {
         && rule
             .tests
             .iter()
-            .all(|t| matches!(t, Test::Number("ip_proto", _) | Test::SameIp))
+            .all(|t| matches!(t, Test::Number("ip_proto", _)))
         && rule.asks.is_empty()
         && rule.flow == Flow::default()
 }

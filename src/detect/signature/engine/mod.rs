@@ -422,9 +422,9 @@ impl Reading {
     fn segment(&mut self, flow: &mut Flow, c: &mut Connection, at: &At<'_>, tally: &mut Tally) {
         let (p, direction) = (at.p, at.direction);
         let other = 1 - direction;
-        if p.payload_len > 0 && c.raw[other].is_fresh() {
+        if p.payload_len > 0 && c.raw[other].len() > 0 {
             // the answer to it comes: what was asked is whole where messages take turns
-            let turns = matches!(flow.application, "http" | "dns") || flow.is_encrypted;
+            let turns = TURNS.contains(&flow.application) || flow.is_encrypted;
             self.look_at(flow, c, other, turns, tally);
             // what comes now changes nothing of what is found there
             self.desk.settle(Some(flow), Some(at.p));
@@ -593,6 +593,8 @@ impl Reading {
     }
 }
 
+/// Protocols of which Suricata looks at a stream once a message is whole.
+const TURNS: &[&str] = &["http", "dns", "tls", "dcerpc", "sip"];
 /// How many conversations ahead memory is called for when they end.
 const END_AHEAD: usize = 6;
 /// Bytes of an entry of the index, of a connection, and of what a conversation remembers.

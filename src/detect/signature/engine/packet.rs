@@ -57,7 +57,9 @@ impl<'a> Headers<'a> {
         // Suricata leaves such a rule out of packets without any flag of the kind that it names, even where it must not be set
         let kinds = [FLAGS_OF_ENDS, FLAGS_UNUSUAL].into_iter();
         let mut lacks = kinds.filter(|kind| test.flags & kind != 0 && flags & kind == 0);
-        lacks.next().is_none() && holds(test, flags)
+        // one that names SYN is tried with segments that have it, whatever else it names
+        let is_of_syn = test.flags & SYN != 0 && test.mode != FlagMode::None;
+        lacks.next().is_none() && (!is_of_syn || flags & SYN != 0) && holds(test, flags)
     }
 
     /// Whether the flags of an IPv4 header are as asked: more 1, do not 2, reserved 4.
@@ -161,8 +163,11 @@ impl<'a> Headers<'a> {
         self.p.bytes.get(at..at + size)
     }
 
+    /// Kind and code; of a fragment nothing is known of them.
     fn icmp(&self) -> Option<(u8, u8)> {
+        let is_fragment = self.p.fragment.is_some() && self.p.frames == 1;
         match self.p.transport {
+            _ if is_fragment => None,
             Transport::Icmp { kind, code } => Some((kind, code)),
             _ => None,
         }
@@ -232,6 +237,7 @@ fn holds(test: &FlagTest, flags: u8) -> bool {
 
 /// FIN, SYN, RST.
 const FLAGS_OF_ENDS: u8 = 0x07;
+const SYN: u8 = 0x02;
 /// URG, ECE, CWR.
 const FLAGS_UNUSUAL: u8 = 0xe0;
 

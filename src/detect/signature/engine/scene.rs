@@ -493,14 +493,14 @@ impl Trial {
             Payload::None | Payload::Packet([]) => Held::No,
             Payload::Packet(bytes) => self.outcome((n, bytes, 0), |m| m.run(group, bytes)),
             Payload::Stream(chunk) => {
+                // places count from the start of the chunk
                 let (fresh, start) = (chunk.fresh(), chunk.fresh_start());
-                let look = |m: &mut Matcher| m.run_in_stream(group, fresh, start);
-                let held = self.outcome((n, fresh, start), look);
+                let held = self.outcome((n, fresh, start), |m| m.run(group, fresh));
                 if held != Held::No || chunk.known == 0 || c.is_absolute {
                     return held;
                 }
-                let look = |m: &mut Matcher| m.run_in_stream(group, chunk.bytes, chunk.start);
-                let held = self.outcome((n, chunk.bytes, chunk.start), look);
+                let (bytes, start) = (chunk.bytes, chunk.start);
+                let held = self.outcome((n, bytes, start), |m| m.run(group, bytes));
                 let spans = &self.matcher.spans;
                 let crosses = spans.iter().any(|s| s.0 < chunk.known)
                     && spans.iter().any(|s| s.1 > chunk.known);

@@ -22,8 +22,8 @@ fn threshold(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
 
 fn detection_filter(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
     let made = parse(&parts(option), false)?;
-    if made.track == Track::ByRule {
-        return Err("tracks by_src, by_dst, by_both or by_flow".to_owned());
+    if matches!(made.track, Track::ByRule | Track::ByBoth) {
+        return Err("tracks by_src, by_dst or by_flow".to_owned());
     }
     match draft.rule.detection_filter.replace(made) {
         Some(_) => Err("stands twice".to_owned()),
