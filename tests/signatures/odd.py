@@ -158,6 +158,7 @@ def rules():
         made += [(proto, f'content:"{text}"; startswith') for text in texts] + [(proto, f'content:"{text[2:]}"; offset:2; depth:12') for text in texts]
     made += [("tcp-stream", 'content:"|07|example"; offset:18; depth:8'), ("ip", 'content:"MARK"; flow:to_client'), ("ip", "sameip")]
     made += [("tcp", f"flags:{flags}") for flags in ("*SF", "*FR", "S", "+SA", "!S", "SF,CE")]
+    made += [("tcp", f'stream_size:{side},>,5; content:"MARK"') for side in ("client",)]
     made += [("icmp", text) for text in ("itype:8", "icode:0", "icmp_seq:1", "itype:8; detection_filter:track by_src,count 2,seconds 60")]
     lines = ['pass tcp any any -> any 9996 (msg:"passes"; content:"anything"; sid:9000;)']
     lines += [f'alert {proto} any any -> any any (msg:"{sid}"; {text}; sid:{sid};)' for sid, (proto, text) in enumerate(made, 1)]

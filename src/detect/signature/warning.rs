@@ -39,6 +39,8 @@ pub enum Warning {
     NotSaved(String),
     /// A keyword that asks for something that a sensor does not do.
     NotDone(&'static str, &'static str),
+    /// A keyword that Suricata 7 does not know, so that it refuses the rule.
+    OfLater(String),
 }
 
 impl Warning {
@@ -80,6 +82,10 @@ impl fmt::Display for Warning {
             Self::NotSaved(name) => write!(
                 f,
                 "what is added to the list {name} is kept in memory and not written to a file"
+            ),
+            Self::OfLater(keyword) => write!(
+                f,
+                "{keyword} is of a later Suricata: version 7 refuses the rule"
             ),
             Self::NotDone(keyword, why) => write!(f, "{keyword} does nothing here: {why}"),
         }

@@ -159,7 +159,9 @@ pub(super) fn where_it_looks(rule: &Rule) -> (bool, bool) {
     let placed = rule.contents().any(|(buffer, c)| {
         buffer == Buffer::PAYLOAD && (c.offset.is_some() || c.depth.is_some() || c.startswith)
     });
-    (placed, true)
+    let mut tests = rule.tests.iter();
+    let is_sized = tests.any(|t| matches!(t, Test::StreamSize(..)));
+    (placed || is_sized, true)
 }
 
 /// Whether a step counts from the start of what is looked at, or asks for its length.

@@ -424,7 +424,7 @@ impl Reading {
         let other = 1 - direction;
         if p.payload_len > 0 && c.raw[other].len() > 0 {
             // the answer to it comes: what was asked is whole where messages take turns
-            let turns = TURNS.contains(&flow.application) || flow.is_encrypted;
+            let turns = raw::TURNS.contains(&flow.application) || flow.is_encrypted;
             self.look_at(flow, c, other, turns, tally);
             // what comes now changes nothing of what is found there
             self.desk.settle(Some(flow), Some(at.p));
@@ -593,8 +593,6 @@ impl Reading {
     }
 }
 
-/// Protocols of which Suricata looks at a stream once a message is whole.
-const TURNS: &[&str] = &["http", "dns", "tls", "dcerpc", "sip"];
 /// How many conversations ahead memory is called for when they end.
 const END_AHEAD: usize = 6;
 /// Bytes of an entry of the index, of a connection, and of what a conversation remembers.

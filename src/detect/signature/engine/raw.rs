@@ -217,6 +217,8 @@ impl Raw {
     }
 }
 
+/// Protocols of which Suricata looks at a stream once a message is whole.
+pub(super) const TURNS: &[&str] = &["http", "dns", "tls", "dcerpc", "sip"];
 /// Sizes of memory: what is kept before a chunk, a short chunk, and the most that one has mostly: itself, what is before it, a segment.
 const SIZES: [usize; 3] = [1 << 10, 2 << 10, 5 << 10];
 const SMALLEST: usize = 64;

@@ -20,6 +20,7 @@ mod sticky;
 use super::buffer::Buffer;
 use super::draft::Draft;
 use super::syntax::OptionText;
+use super::warning::Warning;
 
 /// A keyword.
 pub(super) struct Keyword {
@@ -53,9 +54,20 @@ const FAMILIES: &[&[Keyword]] = &[
     sticky::KEYWORDS,
 ];
 
+/// Keywords that Suricata 7.0.10 does not know: its later versions do.
+#[rustfmt::skip]
+const LATER: &[&str] = &[
+    "flow.pkts_toclient", "flow.pkts_toserver", "flow.bytes_toclient", "flow.bytes_toserver", "tcp.wscale", "from_base64", "tls.alpn", "tls.subjectaltname",
+    "dns.rcode", "dns.rrtype", "dns.answer.name", "dns.query.name", "dns.queries.rrname", "dns.answers.rrname", "smtp.helo", "ftp.command", "smb.version",
+    "krb5.weak_encryption",
+];
+
 /// Applies an option to the draft.
 pub(super) fn apply(draft: &mut Draft<'_>, option: &OptionText) -> Result<(), String> {
     let name = option.name.as_str();
+    if LATER.contains(&name) {
+        draft.rule.warnings.push(Warning::OfLater(name.to_owned()));
+    }
     if let Some(keyword) = FAMILIES.iter().flat_map(|f| *f).find(|k| k.name == name) {
         check_value(keyword.value, option)?;
         return (keyword.apply)(draft, option);
@@ -188,6 +200,18 @@ mod tests {
         let distinct: BTreeSet<_> = names.iter().collect();
         assert_eq!(names.len(), distinct.len());
         assert!(names.iter().all(|n| foreign::hint(n, false).is_none()));
+    }
+
+    #[test]
+    fn what_suricata_7_does_not_know_is_taken_and_said() {
+        let rule = rule("dns", "dns.rcode:3;").expect("a rule");
+        let said: Vec<String> = rule.warnings.iter().map(|w| w.to_string()).collect();
+        assert!(
+            said.iter()
+                .any(|w| w.starts_with("dns.rcode is of a later Suricata")),
+            "{said:?}"
+        );
+        assert!(LATER.iter().all(|name| names().contains(name)));
     }
 
     #[test]
