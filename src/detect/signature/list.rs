@@ -1,6 +1,6 @@
 //! Lists of addresses and ports: nested, negated, with variables, as sorted ranges.
 //!
-//! What is negated is taken from what is not; a list of negated items only is taken from everything. Brackets only
+//! What is negated is taken from what is not; a list of negated items only is taken from all addresses of their families. Brackets only
 //! group, and the outermost ones may be left out: a `!` before one turns every item in it around, as in Suricata.
 
 use super::settings::Settings;
@@ -54,6 +54,8 @@ impl RangeSet {
 /// What a list is made of.
 pub(super) struct Kind<'a> {
     pub space_end: u128,
+    /// Parts of the space that items are of, each in order: the families of addresses.
+    pub parts: &'a [&'a [(u128, u128)]],
     pub item: fn(&str) -> Result<(u128, u128), String>,
     pub variable: &'a dyn Fn(&str) -> Option<&'a str>,
     pub noun: &'static str,
@@ -72,19 +74,35 @@ pub(super) fn parse(text: &str, kind: &Kind<'_>, settings: &Settings) -> Result<
     if reader.positive.is_empty() && !reader.any && reader.negative.is_empty() {
         return Err(format!("`{text}` is an empty list of {}", kind.noun));
     }
-    let whole = reader.any || reader.positive.is_empty();
+    let any = reader.any;
     let (positive, negative) = (merged(reader.positive), merged(reader.negative));
-    if whole && negative.is_empty() {
+    if any && negative.is_empty() {
         return Ok(RangeSet {
             ranges: vec![(0, kind.space_end)],
             all: true,
             has_negation: false,
         });
     }
-    let base = if whole {
-        vec![(0, kind.space_end)]
-    } else {
-        positive
+    let base = match (any, positive.is_empty()) {
+        (true, _) => vec![(0, kind.space_end)],
+        (false, false) => positive,
+        // as in Suricata, what is said of one family says nothing of the other
+        (false, true) => {
+            let touched = |part: &&&[(u128, u128)]| {
+                let within =
+                    |(from, to): &(u128, u128)| part.iter().any(|p| p.0 <= *to && *from <= p.1);
+                negative.iter().any(within)
+            };
+            merged(
+                kind.parts
+                    .iter()
+                    .filter(touched)
+                    .copied()
+                    .flatten()
+                    .copied()
+                    .collect(),
+            )
+        }
     };
     let ranges = without(&base, &negative);
     if ranges.is_empty() {
@@ -156,7 +174,12 @@ impl Reader<'_, '_> {
             self.any = true;
             return Ok(());
         }
-        let range = (self.kind.item)(text)?;
+        let (from, to) = (self.kind.item)(text)?;
+        let part = self
+            .kind
+            .parts
+            .iter()
+            .find(|p| p.iter().any(|r| r.0 <= from && from <= r.1));
         if self.positive.len() + self.negative.len() >= self.settings.list_items_max {
             let limit = self.settings.list_items_max;
             return Err(format!(
@@ -168,10 +191,22 @@ impl Reader<'_, '_> {
         } else {
             &mut self.positive
         };
-        list.push(range);
+        // `::/0` holds no address of IPv4, which stand within it
+        let pieces = part.into_iter().copied().flatten();
+        list.extend(
+            pieces
+                .map(|r| (r.0.max(from), r.1.min(to)))
+                .filter(|r| r.0 <= r.1),
+        );
         Ok(())
     }
 }
+
+/// Where addresses of IPv4 stand.
+const V4: (u128, u128) = (0xffff_0000_0000, 0xffff_ffff_ffff);
+
+/// The families of addresses, as [`Kind::parts`].
+pub(super) const FAMILIES: &[&[(u128, u128)]] = &[&[V4], &[(0, V4.0 - 1), (V4.1 + 1, u128::MAX)]];
 
 /// The items of a list, commas in brackets left alone. One comma may stand behind the last, as for Suricata.
 fn items(text: &str) -> Result<Vec<&str>, String> {

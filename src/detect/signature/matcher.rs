@@ -388,7 +388,9 @@ impl Matcher {
         let length = decode
             .bytes
             .map_or(field.len(), |n| field.len().min(n as usize));
-        self.decoded = base64_of(&field[..length]);
+        // Suricata 7.0.10 ends at the first blank (RFC 4648 has none)
+        let text = field[..length].split(u8::is_ascii_whitespace).next();
+        self.decoded = base64_of(text.unwrap_or_default());
         !self.decoded.is_empty()
     }
 }
@@ -713,6 +715,9 @@ mod tests {
         );
         let decoded = matcher.decoded.clone();
         assert_eq!(matcher.run(&made.groups[1], &decoded), Outcome::Matched);
+        matcher.reset(&made);
+        matcher.run(&made.groups[0], b"k=aGVs bG8=");
+        assert_eq!(matcher.decoded, b"hel");
     }
 
     #[test]

@@ -76,6 +76,7 @@ impl Variables {
     pub fn addresses_of(&self, text: &str, settings: &Settings) -> Result<RangeSet, String> {
         let kind = Kind {
             space_end: u128::MAX,
+            parts: list::FAMILIES,
             item: list::address_item,
             variable: &|name| self.addresses.get(name).map(String::as_str),
             noun: "addresses",
@@ -90,6 +91,7 @@ impl Variables {
     pub fn ports_of(&self, text: &str, settings: &Settings) -> Result<RangeSet, String> {
         let kind = Kind {
             space_end: u16::MAX.into(),
+            parts: &[&[(0, u16::MAX as u128)]],
             item: list::port_item,
             variable: &|name| self.ports.get(name).map(String::as_str),
             noun: "ports",
@@ -151,7 +153,7 @@ mod tests {
     fn addresses_nest_and_negate_as_suricata_reads_them() {
         holds("any", &["1.2.3.4", "2001:db8::1"], &[]);
         holds("$HOME_NET", &["10.255.0.1"], &["11.0.0.0", "::1"]);
-        holds("$EXTERNAL_NET", &["11.0.0.0", "::1"], &["172.31.0.1"]);
+        holds("$EXTERNAL_NET", &["11.0.0.0"], &["172.31.0.1", "::1"]);
         holds("!$EXTERNAL_NET", &[], &["11.0.0.0"]);
         holds(
             "[10.0.0.0/8,!10.1.0.0/16]",
@@ -169,8 +171,13 @@ mod tests {
             &["1.2.3.9", "2001:db8:ffff::"],
             &["1.2.3.10", "2001:db9::"],
         );
-        holds("!1.2.3.4", &["1.2.3.5", "::"], &["1.2.3.4"]);
+        // what is said of one family says nothing of the other
+        holds("!1.2.3.4", &["1.2.3.5"], &["1.2.3.4", "::"]);
+        holds("!2001:db8::1", &["::1"], &["2001:db8::1", "1.2.3.4"]);
+        holds("[!1.2.3.4,!::1]", &["1.2.3.5", "::2"], &["1.2.3.4", "::1"]);
+        holds("[any,!10.0.0.0/8]", &["11.0.0.0", "::1"], &["10.0.0.1"]);
         holds("0.0.0.0/0", &["255.255.255.255"], &["::1"]);
+        holds("::/0", &["::1", "ffff::"], &["1.2.3.4"]);
         // as Suricata reads them without brackets, and with a comma too many
         holds("1.2.3.4,1.2.3.6", &["1.2.3.4", "1.2.3.6"], &["1.2.3.5"]);
         holds("!1.2.3.9,1.2.3.4", &["1.2.3.4"], &["1.2.3.9"]);
@@ -188,6 +195,7 @@ mod tests {
             "1.2.3.4]",
             "[1.2.3.4,,1.2.3.5]",
             "!any",
+            "![0.0.0.0/0]",
             "!!1.2.3.4",
             "1.2.3.4/33",
             "1.2.3.400",
