@@ -6,6 +6,7 @@
 //! the order of the input, so that a replay gives the same whatever the number of shards. Each table has its places from the start;
 //! who fills them gets at most a share, and what is most suspicious stays.
 
+mod answers;
 mod arena;
 mod arp;
 mod beacon;
@@ -58,8 +59,9 @@ use super::incident::{Finding, Incidents};
 use crate::model::{
     Addr, Detection, DetectionKind, Entity, EntityRole, EvidenceFlow, Figure, prefetch,
 };
+use answers::Answers;
 pub(super) use keep::Kept;
-use keyed::{Keyed, Recent};
+use keyed::Keyed;
 use namer::Called;
 use sampling::{estimated, sampled};
 use zones::Zones;
@@ -136,7 +138,7 @@ pub struct Detectors {
     incidents: Incidents,
     parts: Parts,
     /// Questions and answers of rows that have no direction of their own.
-    answers: Recent,
+    answers: Answers,
     now_ms: i64,
     second: i64,
     lost_told: u64,
@@ -202,7 +204,7 @@ impl Detectors {
                 silent: silent::Silent::new(),
                 policy: policy::Policy::new(places, &settings.policy)?,
             },
-            answers: Recent::new(ANSWERS_LOG2, ANSWERS_MS),
+            answers: Answers::new(),
             settings: settings.clone(),
             now_ms: i64::MIN,
             second: i64::MIN,
@@ -221,7 +223,7 @@ impl Detectors {
             icmp::Icmp::bytes(places),
             arp::Arp::bytes(places),
             odd::Odd::bytes(places),
-            Recent::bytes(ANSWERS_LOG2),
+            Answers::bytes(),
             settings.incidents_max.saturating_mul(INCIDENT_BYTES),
         ];
         let kept = Self::saved_max(settings);
@@ -273,8 +275,7 @@ impl Detectors {
                 hashes[n % FAR] = h;
                 self.parts.call(f, h, false);
                 if has_no_direction(f) {
-                    self.answers.call(h.there);
-                    self.answers.call(h.back);
+                    self.answers.call(h);
                 }
             }
         }
@@ -320,6 +321,7 @@ impl Detectors {
             // the second begins: which of its facts comes first says nothing
             self.now_ms = second * 1_000;
             if !is_first {
+                self.judge_waiting(self.now_ms);
                 self.tick();
             }
             self.answers.pass(self.now_ms);
@@ -329,6 +331,7 @@ impl Detectors {
 
     /// Nothing more comes for now: the second that goes on is over, and what it brought is judged.
     pub fn pause(&mut self) {
+        self.judge_waiting(i64::MAX);
         if self.second != i64::MIN {
             self.pass(self.second.saturating_add(1).saturating_mul(1_000));
         }
@@ -336,6 +339,7 @@ impl Detectors {
 
     /// The end of the input: everything is judged, and every incident is over.
     pub fn finish(&mut self) {
+        self.judge_waiting(i64::MAX);
         self.tick();
         self.incidents.close_all();
     }
@@ -351,7 +355,7 @@ impl Detectors {
     }
 
     /// Entries that gave way and keys that found no room, of each detector.
-    pub fn lost(&self) -> [(&'static str, u64, u64); 17] {
+    pub fn lost(&self) -> [(&'static str, u64, u64); 18] {
         let p = &self.parts;
         [
             ("scan", p.scan.lost()),
@@ -371,6 +375,7 @@ impl Detectors {
             ("policy", p.policy.lost()),
             ("names", (0, self.names.refused())),
             ("chains", self.incidents.lost()),
+            (QUESTIONS, self.answers.lost()),
         ]
         .map(|(name, (evicted, refused))| (name, evicted, refused))
     }
@@ -404,7 +409,9 @@ impl Detectors {
     /// Tells once a minute what detectors lost since.
     fn degraded(&mut self) {
         let lost = self.lost();
-        let all: u64 = lost.iter().map(|l| l.1 + l.2).sum();
+        // who was judged early has lost no place
+        let all = lost.iter().filter(|l| l.0 != QUESTIONS);
+        let all: u64 = all.map(|l| l.1 + l.2).sum();
         let due = self.now_ms.saturating_sub(self.lost_ms) >= 60_000;
         if all < self.lost_told + LOST_MIN || !due {
             return;
@@ -441,10 +448,11 @@ impl Detectors {
         p.volume.clear();
         p.silent.clear();
         p.policy.clear();
+        self.answers.clear();
         (self.now_ms, self.second) = (i64::MIN, i64::MIN);
     }
 
-    fn split(&mut self) -> (Ctx<'_>, &mut Parts, &mut Recent) {
+    fn split(&mut self) -> (Ctx<'_>, &mut Parts, &mut Answers) {
         let ctx = Ctx {
             now_ms: self.now_ms,
             settings: &self.settings,
@@ -502,21 +510,20 @@ fn row(s: &Sighting) -> Option<&FlowSeen> {
 }
 
 /// A row, with the hashes of its ends, goes to all detectors that look at rows.
-fn flow(ctx: &mut Ctx<'_>, parts: &mut Parts, answers: &mut Recent, (f, h): (&FlowSeen, Hashes)) {
+fn flow(ctx: &mut Ctx<'_>, parts: &mut Parts, answers: &mut Answers, (f, h): (&FlowSeen, Hashes)) {
     let mut answered = false;
     if f.metered && f.proto == TCP {
         parts.flood.stray(ctx, f, h);
     }
-    if !f.metered {
-        parts.flood.flow(ctx, f, h);
-    }
     if has_no_direction(f) {
-        answered = answers.has(h.back);
-        answers.add(h.there);
+        answered = answers.row(h);
+    }
+    if !f.metered {
+        parts.flood.flow(ctx, f, h, answered);
     }
     // sources that speak to a victim may be invented, and their number is no reason to forget others
     if !parts.flood.is_victim(&f.dst) {
-        if parts.scan.flow(ctx, f, h, answered) {
+        if parts.scan.flow(ctx, (f, h), answered, answers) {
             parts.long.again(ctx, f);
         }
         parts.brute_force.flow(ctx, f);
@@ -579,8 +586,7 @@ const PLACES_MAX: usize = 1 << 22;
 const SERIES_MAX: usize = 1 << 20;
 /// Where the clock goes back by more, another capture begins. Rows of metered packets come when the next packet does, which may be hours later.
 const STEP_MS: i64 = 12 * 3_600_000;
-const ANSWERS_LOG2: u32 = 22;
-const ANSWERS_MS: i64 = 60_000;
+const QUESTIONS: &str = "questions";
 /// So many lost entries are told.
 const LOST_MIN: u64 = 1_000;
 /// Peers, flows and words of an incident.

@@ -1,6 +1,7 @@
 //! Detectors against the captures of `behaviour`: every attack that must be found is found once, about the right host; nothing is
 //! found in ordinary traffic; and the number of shards makes no difference.
 
+mod apart;
 mod attacks;
 mod calm;
 mod exported;

@@ -7,10 +7,11 @@
 //! Rows of exporters come once in their life, so that they are counted in windows of a minute. Where they come from sampled packets, what
 //! counts is what so few samples are enough for: their number less two standard deviations (Poisson), and of fewer than ten nothing.
 
+mod spread;
 mod victim;
 
 use super::arena::Arena;
-use super::keyed::network;
+use super::keyed::{Recent, network};
 use super::sighting::{Burst, BurstKind, FlowSeen, Side};
 use super::{Ctx, FAR, Hashes, NEAR, is_group, reflectors};
 use crate::model::Addr;
@@ -21,6 +22,10 @@ pub(super) struct Flood {
     packets: Watch,
     flows: Watch,
     nets: Arena<Addr, Victim>,
+    /// Networks whose hosts get answers that they did not ask for, by rows of exporters.
+    reflected: Arena<Addr, Victim>,
+    /// Connections that rows showed to be opened and reset at once.
+    reset: Recent,
     bursts: Vec<Burst>,
     /// Victims of now, and until when.
     victims: Vec<(Addr, i64)>,
@@ -80,6 +85,8 @@ impl Flood {
             packets: Watch::new(places / 8, 3_000, 1),
             flows: Watch::new(places / 8, 60_000, 5),
             nets: Arena::new(places / 32),
+            reflected: Arena::new(places / 1_024),
+            reset: Recent::new(RESET_LOG2, RESET_MS),
             bursts: vec![],
             victims: vec![],
             marks: Box::new([0; MARKS / 64]),
@@ -89,6 +96,8 @@ impl Flood {
     pub fn bytes(places: usize) -> usize {
         2 * (Watch::bytes(places / 8) + 2 * ASKS_MAX * size_of::<Ask>())
             + Arena::<Addr, Victim>::bytes(places / 32)
+            + Arena::<Addr, Victim>::bytes(places / 1_024)
+            + Recent::bytes(RESET_LOG2)
             + BURSTS_MAX * size_of::<Burst>()
             + VICTIMS_MAX * size_of::<(Addr, i64)>()
             + MARKS / 8
@@ -97,13 +106,15 @@ impl Flood {
     pub fn lost(&self) -> (u64, u64) {
         let (a, b) = (self.packets.hosts.lost(), self.flows.hosts.lost());
         let asks = self.packets.asks_lost + self.flows.asks_lost;
-        (a.0 + b.0, a.1 + b.1 + asks)
+        let nets = self.reflected.lost();
+        (a.0 + b.0 + nets.0, a.1 + b.1 + nets.1 + asks)
     }
 
     pub fn clear(&mut self) {
         self.packets.clear();
         self.flows.clear();
         self.nets.clear();
+        self.reflected.clear();
         self.bursts.clear();
         self.victims.clear();
         self.mark();
@@ -153,8 +164,29 @@ impl Flood {
         }
     }
 
-    /// Counts a row of an exporter.
-    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes) {
+    /// Remembers who opened a connection and reset it at once, as checks of health do; whether a row is the answer to that.
+    fn is_answer_to_reset(&mut self, ctx: &Ctx<'_>, f: &FlowSeen, h: Hashes) -> bool {
+        let flags = f.tcp_flags.unwrap_or(0) & 0x17;
+        if f.packets > FEW_PACKETS || !matches!(flags, 0x06 | 0x12 | 0x16) {
+            return false;
+        }
+        if flags == 0x12 {
+            return self.reset.has(ctx.keyed.hash(&(f.dst, f.src)));
+        }
+        self.reset.add(ctx.keyed.hash(&(f.src, f.dst)));
+        self.flows.ask(Ask {
+            who: (f.src, h.src),
+            what: h.dst,
+            opens: true,
+        });
+        false
+    }
+
+    /// Counts a row of an exporter; `answered` where a row that it answers was seen.
+    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes, answered: bool) {
+        if f.proto == 6 && self.is_answer_to_reset(ctx, f, h) {
+            return;
+        }
         let service = |port: u16| {
             if reflectors::name(port).is_some() {
                 port
@@ -199,6 +231,13 @@ impl Flood {
             last_ms: f.end_ms,
         };
         self.flows.count(ctx, &burst, f.interval, h);
+        // the question may be older than what is known of who asks
+        if answered
+            && src_port != 0
+            && let Some(v) = self.flows.hosts.find_at(h.dst, &f.dst)
+        {
+            v.asks(ctx.keyed.hash(&(f.src, f.src_port)), false);
+        }
     }
 
     /// Counts a metered row of TCP that begins in the middle and ends there: of a connection that never was.
@@ -231,14 +270,16 @@ impl Flood {
         // what goes over a network is one thing, and not one for each of its hosts
         let most = self.packets.most_of_networks(&touched[0]);
         let carpets = self.judge_networks(ctx, &most);
+        let reflected = self.judge_reflected(ctx, &touched[1]);
+        self.reset.pass(ctx.now_ms);
         let mut struck: Vec<Addr> = vec![];
-        for (watch, touched) in [&mut self.packets, &mut self.flows]
-            .into_iter()
-            .zip(touched)
-        {
+        let all = [&mut self.packets, &mut self.flows].into_iter();
+        for ((watch, touched), also) in all.zip(touched).zip([vec![], reflected]) {
             let scale = watch.scale;
             for (addr, place) in touched {
-                if carpets.binary_search(&network(&addr)).is_err()
+                let net = network(&addr);
+                if carpets.binary_search(&net).is_err()
+                    && also.binary_search(&net).is_err()
                     && let Some((_, victim)) = watch.hosts.at(place)
                     && victim.judge(ctx, &addr, scale)
                 {
@@ -313,7 +354,8 @@ impl Flood {
         found.sort_unstable();
         for net in &found {
             if let Some(v) = self.nets.find(ctx.keyed, net) {
-                v.tell_carpet(ctx, *net, rate_max);
+                let rate = v.came() as f64 / v.seconds();
+                v.tell_carpet(ctx, *net, victim::rate_of_carpet(rate, rate_max));
                 self.doubt(*net, ctx.now_ms + VICTIM_MS);
             }
         }
@@ -480,3 +522,7 @@ const BURSTS_MAX: usize = 262_144;
 /// Questions of a second.
 const ASKS_MAX: usize = 16_384;
 const MARKS: usize = 16_384;
+/// Connections that are reset at once are remembered for a minute, with so many packets at most: SYN, ACK and reset, and one of them again.
+const RESET_LOG2: u32 = 18;
+const RESET_MS: i64 = 60_000;
+const FEW_PACKETS: u64 = 4;

@@ -35,7 +35,7 @@ pub(super) struct Victim {
     pub syn_acks: u64,
     pub ports: [(u16, u64); 3],
     pub interval: u32,
-    told: [Told; CLASSES],
+    pub told: [Told; CLASSES],
     pub udp_ports: Distinct<4>,
     pub sources: Distinct<16>,
     pub syn_ports: Distinct<2>,
@@ -51,16 +51,16 @@ pub(super) struct Victim {
 
 /// An incident of a class, and what was not added to it yet.
 #[derive(Clone, Copy, Debug, Default)]
-struct Told {
+pub(super) struct Told {
     handle: Option<Handle>,
-    fresh: u64,
+    pub fresh: u64,
     /// When it was seen last.
     at_ms: i64,
 }
 
 /// What a flood is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Class {
+pub(super) enum Class {
     Syn,
     Udp,
     SynAck,
@@ -335,7 +335,7 @@ impl Victim {
     }
 
     /// How many services answered that were not asked, and whether that is a flood.
-    fn is_reflected(&self, reflectors: u32, in_rows: bool) -> (u32, bool) {
+    pub fn is_reflected(&self, reflectors: u32, in_rows: bool) -> (u32, bool) {
         let (answer, asked) = (self.reflectors.count(), self.asked.count());
         if self.asked_all {
             return (0, false);
@@ -507,7 +507,7 @@ impl Victim {
         }
     }
 
-    pub fn tell_carpet(&mut self, ctx: &mut Ctx<'_>, net: Addr, rate_max: f64) {
+    pub fn tell_carpet(&mut self, ctx: &mut Ctx<'_>, net: Addr, how_much: Figure) {
         let bits = if net.is_v4() { 24 } else { 48 };
         let told = &mut self.told[Class::Volume as usize];
         let mut count = std::mem::take(&mut told.fresh);
@@ -527,12 +527,7 @@ impl Victim {
             peers: self.some.to_vec(),
             peers_total: u64::from(self.sources.count()),
             figures: vec![
-                Figure {
-                    name: "packets a second",
-                    observed: self.came() as f64 / self.seconds(),
-                    threshold: Some(rate_max),
-                    baseline: None,
-                },
+                how_much,
                 Figure {
                     name: "hosts that are hit",
                     observed: f64::from(self.hosts.count()),
@@ -548,12 +543,22 @@ impl Victim {
     }
 }
 
+/// How fast packets come to a network.
+pub(super) fn rate_of_carpet(rate: f64, rate_max: f64) -> Figure {
+    Figure {
+        name: RATE,
+        observed: rate,
+        threshold: Some(rate_max),
+        baseline: None,
+    }
+}
+
 /// Kind, figures (name, observed, threshold) and counterfactual.
 type Why = (DetectionKind, Vec<(&'static str, f64, f64)>, String);
 
 const HALF_OPEN: &str = "half-open connections in the window";
 const COMPLETED: &str = "completed handshakes in the window";
-const UNASKED: &str = "services that answered without a question in a minute";
+pub(super) const UNASKED: &str = "services that answered without a question in a minute";
 const PER_PACKET: &str = "bytes a packet";
 const UNOPENED: &str = "hosts that answered a SYN that was not sent, in a minute";
 const RATE: &str = "packets a second";

@@ -6,7 +6,7 @@ use crate::model::{AppProto, Handshake};
 
 /// A first contact.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Contact {
+pub(in super::super) struct Contact {
     pub proto: u8,
     pub port: u16,
     pub failed: bool,
@@ -92,7 +92,7 @@ pub(super) fn contact(f: &FlowSeen, answered: bool) -> Option<Contact> {
             let traced = (TRACEROUTE.0..=TRACEROUTE.1).contains(&f.dst_port);
             let backwards = !f.metered && f.src_port < f.dst_port && f.src_port < 1024;
             match (quiet, answered || f.back_packets > 0) {
-                _ if traced || backwards => None,
+                _ if traced || backwards || expects_no_answer(f) => None,
                 (true, _) => of(f.dst_port, true, "udp"),
                 (_, true) => of(f.dst_port, false, "udp"),
                 _ => None,
@@ -111,6 +111,26 @@ pub(super) fn contact(f: &FlowSeen, answered: bool) -> Option<Contact> {
         }
         _ => None,
     }
+}
+
+/// Whether a contact that failed may be one that was answered, and whoever answered got a reset.
+pub(super) fn is_half_open(f: &FlowSeen, c: &Contact) -> bool {
+    let flags = f.tcp_flags.unwrap_or(0) & SIX;
+    c.failed && c.proto == TCP && flags == 0x06 && f.handshake == Handshake::None && f.interval <= 1
+}
+
+/// Whether a contact may have its answer in a row that comes later. Those that are answered already wait as well, so that they come in turn.
+pub(super) fn waits_for_answer(f: &FlowSeen, c: &Contact) -> bool {
+    !f.metered && matches!(c.proto, UDP | ICMP) && f.interval <= 1
+}
+
+/// Whether a datagram is an answer itself, to who asked all (DHCP, RFC 2131 and 8415), or wakes a host up that cannot answer: six bytes and
+/// sixteen times its hardware address, with a password or without.
+fn expects_no_answer(f: &FlowSeen) -> bool {
+    let leases = matches!((f.src_port, f.dst_port), (67, 68) | (547, 546));
+    let headers = if f.src.is_v4() { 28 } else { 48 };
+    let payload = (f.bytes / f.packets.max(1)).saturating_sub(headers);
+    leases || matches!(f.dst_port, 7 | 9) && matches!(payload, 102 | 106 | 108)
 }
 
 /// Whether all that came back is a segment without data.

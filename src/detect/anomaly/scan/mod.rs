@@ -11,16 +11,17 @@ mod contact;
 mod crowd;
 mod found;
 mod slot;
+mod wait;
 
 use super::arena::{Arena, Held};
 use super::keep::kept;
 use super::keyed::{Counted, Distinct, Keyed};
 use super::sighting::FlowSeen;
-use super::{Ctx, Hashes, evidence, is_group};
+use super::{Ctx, Hashes, evidence};
 use crate::detect::incident::{Finding, Growth, Handle, PEERS};
 use crate::model::{Addr, DetectionKind, Entity, EntityRole, Severity, prefetch};
-pub(super) use contact::may_be_first;
-use contact::{Contact, ICMP, SCTP, TCP, UDP, contact};
+pub(super) use contact::{Contact, may_be_first};
+use contact::{ICMP, SCTP, TCP, UDP};
 use crowd::Crowds;
 use found::{Found, HOSTS, PORTS};
 use slot::{SLOTS, Slot, share, slot_of};
@@ -75,6 +76,8 @@ kept!(Source {
 kept!(Detail { first_ms, last_ms, contacts, hosts, ports, all_hosts, tcp_hosts, tcp_ports, tcp, tcp_worked; handle, takes_part });
 
 const EARLY: usize = 3;
+/// Who is answered by so many asks many.
+const MANY_ASKED: u32 = 8;
 
 impl Held for Source {
     fn suspicion(&self) -> u32 {
@@ -152,14 +155,13 @@ impl Scan {
         }
     }
 
-    /// Whether it failed, and had been tried before.
-    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes, answered: bool) -> bool {
-        let Some(contact) = contact(f, answered) else {
-            return false;
-        };
-        if is_group(&f.dst) || f.src == f.dst || ctx.is_allowed(&f.src) {
-            return false;
-        }
+    /// Takes a first contact of which it is known whether it failed: whether it did, and had been tried before.
+    pub fn contact(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        (f, h): (&FlowSeen, Hashes),
+        contact: Contact,
+    ) -> bool {
         let memory_ms = i64::from(ctx.settings.scan.memory_s) * 1000;
         let hash = ctx.keyed.hash(&(f.dst, contact.proto, contact.port));
         if !contact.failed {
@@ -216,12 +218,26 @@ impl Scan {
         contact: Contact,
         (hash, h): (u64, Hashes),
     ) {
-        let Some(source) = self.sources.find_at(h.src, &f.src) else {
+        // of who asks many, what is answered before the first failure counts as well: half of all phones may be off
+        let asks_many = !f.metered && contact.proto != TCP;
+        let source = match asks_many {
+            true => self.sources.entry_at(ctx.keyed, h.src, &f.src),
             // whoever never failed needs no place
+            false => self.sources.find_at(h.src, &f.src),
+        };
+        let Some(source) = source else {
             return;
         };
         if source.worked.add(hash) {
             source.walk = (source.walk - STEP).max(-WALK_MAX);
+        }
+        if asks_many {
+            if source.failed == 0 {
+                source.last_ms = ctx.now_ms;
+            }
+            if source.worked.count() >= MANY_ASKED {
+                self.begin_answered(ctx, f, contact, h);
+            }
         }
         if let Some(detail) = self.details.find_at(h.src, &f.src) {
             let (host, port) = (h.dst, ctx.keyed.hash(&(contact.proto, contact.port)));

@@ -1,0 +1,62 @@
+//! Contacts of which it is known later whether they failed: what waits, and what speaks for who asks many.
+
+use super::super::answers::{Answers, Awaited, half_open};
+use super::super::sighting::FlowSeen;
+use super::super::{Ctx, Hashes, is_group};
+use super::Scan;
+use super::contact::{Contact, contact, is_half_open, waits_for_answer};
+use super::slot::slot_of;
+
+impl Scan {
+    /// Whether it failed, and had been tried before.
+    pub fn flow(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        (f, h): (&FlowSeen, Hashes),
+        answered: bool,
+        answers: &mut Answers,
+    ) -> bool {
+        let Some(mut first) = contact(f, answered) else {
+            return false;
+        };
+        if is_group(&f.dst) || f.src == f.dst || ctx.is_allowed(&f.src) {
+            return false;
+        }
+        let (awaited, again) = match () {
+            () if is_half_open(f, &first) => {
+                let key = half_open(ctx, f);
+                let n = answers.again(key);
+                first.failed = n < ASKED_AGAIN;
+                (Some((Awaited::Again, key)), n > 0)
+            }
+            () if waits_for_answer(f, &first) => (Some((Awaited::Answer, h.back)), false),
+            () => (None, false),
+        };
+        let waits = |(awaited, _): &(Awaited, u64)| first.failed || *awaited == Awaited::Answer;
+        let Some(awaited) = awaited.filter(waits) else {
+            return self.contact(ctx, (f, h), first) || again;
+        };
+        if let Some(oldest) = answers.wait(ctx.now_ms, (f, first), awaited) {
+            let row = oldest.row();
+            let h = Hashes::of(ctx.keyed, &row.src, &row.dst);
+            self.contact(ctx, (&row, h), oldest.contact);
+        }
+        again
+    }
+
+    /// Makes room for what is answered of a port that nothing failed on yet.
+    pub(super) fn begin_answered(&mut self, ctx: &Ctx<'_>, f: &FlowSeen, c: Contact, h: Hashes) {
+        let Some(detail) = self.details.entry_at(ctx.keyed, h.src, &f.src) else {
+            return;
+        };
+        if detail.contacts == 0 {
+            detail.last_ms = ctx.now_ms;
+            if let Some(slot) = slot_of(&mut detail.ports, (c.proto, c.port), f.start_ms) {
+                slot.weight = slot.weight.max(1);
+            }
+        }
+    }
+}
+
+/// Who was seen to ask so often whether a service is there looks for none.
+const ASKED_AGAIN: usize = 2;

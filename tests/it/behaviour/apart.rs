@@ -1,0 +1,212 @@
+//! Rows that come apart and contacts that come again: what is answered or asked all day long, and what is not.
+
+use super::attacks::{BEGIN_MS, Scene, ip};
+use super::judged;
+use super::scenarios::{INSIDE, SERVER};
+use flowhouse::detect::anomaly::{FlowSeen, Seen, Settings, Side};
+use flowhouse::model::{Addr, Detection};
+
+type End = (Addr, u16);
+
+fn found(inject: impl Fn(&mut Scene)) -> Vec<Detection> {
+    let mut scene = Scene::new(3, 1);
+    scene.office(20);
+    inject(&mut scene);
+    judged(scene, &Settings::default())
+}
+
+fn kinds(found: &[Detection]) -> Vec<&str> {
+    found.iter().map(|d| d.kind.name()).collect()
+}
+
+/// A row of an exporter of one direction.
+fn row([src, dst]: [End; 2], proto: u8, (packets, bytes): (u64, u64), at_ms: i64) -> FlowSeen {
+    FlowSeen {
+        src: src.0,
+        dst: dst.0,
+        src_port: src.1,
+        dst_port: dst.1,
+        proto,
+        packets,
+        bytes,
+        interval: 1,
+        start_ms: BEGIN_MS + at_ms,
+        end_ms: BEGIN_MS + at_ms,
+        ..FlowSeen::default()
+    }
+}
+
+fn told(s: &mut Scene, after_ms: i64, row: FlowSeen) {
+    s.seen.push((BEGIN_MS + after_ms, Seen::Flow(row)));
+}
+
+/// A server of many: names, time, polls and pings, whose answers are rows of their own, before or after.
+#[test]
+fn an_answer_is_one_whenever_its_row_comes() {
+    // when the row of an answer comes after that of its question, ms
+    for later_ms in [
+        Some(-900),
+        Some(0),
+        Some(1),
+        Some(2_000),
+        Some(25_000),
+        None,
+    ] {
+        for (proto, port) in [(17, 53), (17, 123), (17, 161), (17, 5_060), (1, 0)] {
+            let found = found(|s| {
+                for n in 0..60 {
+                    let at_ms = 1_000 * n;
+                    let from = (INSIDE, if proto == 17 { 40_000 + n as u16 } else { 0 });
+                    let ends = [from, (ip(10, 0, 3, n as u8), port)];
+                    let [there, back] = [ends, [ends[1], ends[0]]];
+                    let ping = |kind: u16| if proto == 1 { kind << 8 } else { 0 };
+                    let mut ask = row(there, proto, (1, 84), at_ms);
+                    ask.icmp = ping(8);
+                    told(s, at_ms + 15_000, ask);
+                    if let Some(later_ms) = later_ms {
+                        let mut answer = row(back, proto, (1, 84), at_ms);
+                        answer.icmp = ping(0);
+                        told(s, at_ms + 15_000 + later_ms, answer);
+                    }
+                }
+            });
+            let kind = if proto == 1 {
+                "host_sweep_icmp"
+            } else {
+                "host_sweep_udp"
+            };
+            let wanted = if later_ms.is_some() {
+                vec![]
+            } else {
+                vec![kind]
+            };
+            assert_eq!(kinds(&found), wanted, "{proto}/{port}, {later_ms:?}");
+            // a minute after the last that counts was asked
+            for d in &found {
+                let after_ms = d.detected_ms - BEGIN_MS;
+                assert!((15_000..=110_000).contains(&after_ms), "{port}: {after_ms}");
+            }
+        }
+    }
+}
+
+/// A host of telephony asks its phones all day, and half of them are off: those that answer come first, and speak for it.
+#[test]
+fn what_is_answered_before_the_first_failure_counts() {
+    let of = |answered: i64| {
+        found(move |s| {
+            for n in 0..400 {
+                let (phone, at_ms) = (n % 40, n / 40 * 60_000 + n % 40 * 200);
+                let ends = [(SERVER, 5_060), (ip(10, 0, 5, 10 + phone as u8), 5_060)];
+                told(s, at_ms + 15_000, row(ends, 17, (1, 70), at_ms));
+                if phone < answered {
+                    let back = [ends[1], ends[0]];
+                    told(s, at_ms + 15_001, row(back, 17, (1, 60), at_ms));
+                }
+            }
+        })
+    };
+    assert!(of(20).is_empty());
+    assert_eq!(kinds(&of(2)), ["host_sweep_udp"]);
+}
+
+/// A balancer asks its servers by a SYN that it resets once it is answered; a scan does so once, or twice.
+#[test]
+fn who_asks_the_same_ports_all_day_is_no_scan() {
+    for metered in [true, false] {
+        let of = |rounds: i64, pause_ms: i64, hosts: u8, ports: u16| {
+            found(move |s| {
+                for n in 0..rounds {
+                    for (host, port) in (0..hosts).flat_map(|h| (0..ports).map(move |p| (h, p))) {
+                        let at_ms = n * pause_ms + 50 * i64::from(host) + i64::from(port);
+                        let from = (INSIDE, 40_000 + (at_ms % 20_000) as u16);
+                        let ends = [from, (ip(10, 0, 3, host), 8_080 + port)];
+                        let mut check = row(ends, 6, (2, 84), at_ms);
+                        check.tcp_flags = Some(0x06);
+                        if metered {
+                            (check.metered, check.side) = (true, Side::Initiator);
+                            (check.back_bytes, check.back_packets) = (Some(44), 1);
+                        } else {
+                            let mut answer = row([ends[1], ends[0]], 6, (1, 44), at_ms);
+                            answer.tcp_flags = Some(0x12);
+                            told(s, at_ms + 15_000, answer);
+                        }
+                        told(s, at_ms + 2_000, check);
+                    }
+                }
+            })
+        };
+        for (pause_ms, hosts, ports) in [(2_000, 20, 1), (5_000, 6, 12), (28_000, 20, 1)] {
+            let ordinary = of(20, pause_ms, hosts, ports);
+            assert!(ordinary.is_empty(), "{metered}, {pause_ms}: {ordinary:#?}");
+        }
+        assert_eq!(kinds(&of(1, 1_000, 60, 1)), ["host_sweep_tcp"], "{metered}");
+        assert_eq!(kinds(&of(2, 9_000, 60, 1)), ["host_sweep_tcp"], "{metered}");
+        assert_eq!(kinds(&of(1, 1_000, 1, 40)), ["port_scan"], "{metered}");
+    }
+}
+
+/// HAProxy resets what it acknowledges: the answers were asked for, though their rows come later.
+#[test]
+fn answers_to_connections_that_are_reset_are_no_reflection() {
+    let of = |asks: bool| {
+        found(move |s| {
+            for n in 0..600 {
+                let at_ms = 1_000 * (n / 55) * 10 + 50 * (n % 55);
+                let ends = [
+                    (INSIDE, 40_000 + n as u16),
+                    (ip(10, 0, 3, (n % 55) as u8), 8_222),
+                ];
+                let (mut check, mut answer) = (
+                    row(ends, 6, (3, 132), at_ms),
+                    row([ends[1], ends[0]], 6, (1, 44), at_ms),
+                );
+                (check.tcp_flags, answer.tcp_flags) = (Some(0x16), Some(0x12));
+                if asks {
+                    told(s, at_ms + 1_000, check);
+                }
+                told(s, at_ms + 15_000, answer);
+            }
+        })
+    };
+    assert!(of(true).is_empty());
+    assert_eq!(kinds(&of(false)), ["tcp_reflection_flood"]);
+}
+
+/// The hosts of one network get answers that they did not ask for: one flood, and of a single host as before.
+#[test]
+fn answers_all_over_a_network_are_one_flood() {
+    let of = |hosts: i64| {
+        found(move |s| {
+            for n in 0..40 * hosts {
+                let service = (ip(198, 51, 100 + (n % 7) as u8, (n / hosts * 5) as u8), 53);
+                let ends = [service, (ip(10, 9, 0, 1 + (n % hosts) as u8), 40_000)];
+                let at_ms = n * 20_000 / (40 * hosts);
+                told(s, at_ms + 15_000, row(ends, 17, (3, 9_000), at_ms));
+            }
+        })
+    };
+    assert_eq!(kinds(&of(200)), ["carpet_flood"]);
+    assert_eq!(kinds(&of(1)), ["udp_amplification_flood"]);
+    assert_eq!(kinds(&of(3)), ["udp_amplification_flood"; 3]);
+}
+
+/// A server of leases answers who has no address yet, and who sleeps answers nobody.
+#[test]
+fn what_expects_no_answer_is_no_sweep() {
+    let of = |ports: (u16, u16), bytes: u64| {
+        found(move |s| {
+            for n in 0..60 {
+                let ends = [(SERVER, ports.0), (ip(10, 0, 4, n as u8), ports.1)];
+                let first = s.seen.len();
+                s.udp(BEGIN_MS + 2_000 * n, ends, 1, bytes, false);
+                assert_eq!(s.seen.len(), first + 1);
+            }
+        })
+    };
+    assert!(of((67, 68), 328).is_empty());
+    assert!(of((50_123, 9), 130).is_empty());
+    assert!(of((50_123, 7), 136).is_empty());
+    assert_eq!(kinds(&of((50_123, 7), 29)), ["host_sweep_udp"]);
+    assert_eq!(kinds(&of((50_123, 161), 130)), ["host_sweep_udp"]);
+}
