@@ -12,7 +12,7 @@ use crate::rights::{self, Account, Change};
 use crate::secret::without_user_info;
 use crate::sink::clickhouse::{Connection, Endpoints};
 use crate::sink::schema;
-use crate::sink::spool::{Mode, files, free_bytes, is_taken, limit};
+use crate::sink::spool::{Mode, files, free_bytes, is_taken, limit, now_ms};
 use crate::store::library;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
@@ -115,6 +115,19 @@ fn look(config: &Config, offline: bool, report: &mut Report) -> Result<()> {
     }
     for doubt in config.enrich.doubts() {
         report.warn("names", doubt)?;
+    }
+    let over = config
+        .suppressions
+        .iter()
+        .filter(|s| s.until_ms() <= now_ms());
+    for s in over {
+        report.warn(
+            "suppressions",
+            format!(
+                "{} hides nothing any more: it was to end on {}",
+                s.name, s.until
+            ),
+        )?;
     }
     keys_and_accounts(config, offline, report)?;
     if !config.signatures.rules.is_empty() {

@@ -11,6 +11,7 @@ mod known;
 pub use change::{Change, Keys};
 pub use fault::{Fault, decoded, parse};
 
+use crate::model::Learned;
 use crate::{
     aggregate, batch, control, decode, detect, dissect, enrich, meter, notify, reassemble, receive,
     rights, shard, sink, snmp,
@@ -223,8 +224,9 @@ impl Config {
 
     /// What is wrong with names for numbers and with the files that they come from.
     fn enrich_faults(&self, text: &str) -> Vec<Fault> {
-        let Err(error) = enrich::Tables::new(&self.enrich) else {
-            return vec![];
+        let error = match enrich::Tables::new(&self.enrich) {
+            Ok(tables) => return self.faults_of_networks(&tables, text),
+            Err(error) => error,
         };
         let each = error.each().into_iter().map(|error| match error {
             enrich::Error::At { at, message } => Fault::at(text, *at, message),
@@ -244,6 +246,40 @@ impl Config {
         let mut faults: Vec<Fault> = each.collect();
         faults.sort_by_key(|f| (f.line, f.column));
         faults
+    }
+
+    /// Zones and networks by names that no network has. What is fetched may bring any.
+    fn faults_of_networks(&self, tables: &enrich::Tables, text: &str) -> Vec<Fault> {
+        if !self.enrich.networks.remotes.is_empty() {
+            return vec![];
+        }
+        let networks = tables.declared_networks();
+        let named = networks.iter().filter_map(|n| match n {
+            Learned::Network { name, zone, .. } => Some((name, zone)),
+            _ => None,
+        });
+        let named: Vec<(&String, &String)> = named.collect();
+        let mut faults = vec![];
+        for t in &self.notify.targets {
+            let unknown = |z: &&String| !named.iter().any(|(_, zone)| zone == z);
+            faults.extend(t.zones.iter().filter(unknown).map(|z| {
+                format!(
+                    "notify.targets.{}: zones: no network of enrich.networks is in the zone `{z}`",
+                    t.name
+                )
+            }));
+        }
+        for zone in &self.detect.policy.zones {
+            let unknown =
+                |n: &&String| !n.contains('/') && !named.iter().any(|(name, _)| name == n);
+            faults.extend(zone.networks.iter().filter(unknown).map(|n| {
+                format!(
+                    "detect.policy.zones: `{n}` is neither a network of enrich.networks nor ADDRESS/BITS"
+                )
+            }));
+        }
+        let placed = faults.into_iter().map(|f| Fault::of(f).placed(text));
+        placed.collect()
     }
 
     /// What is wrong with the folders and with what the spool may take of them; each text begins with the key.
@@ -420,6 +456,36 @@ mod tests {
         ] {
             assert!(said.contains(part), "{part}: {said}");
         }
+    }
+
+    #[test]
+    fn what_can_never_work_is_a_fault() {
+        let text = "[[notify.targets]]\nname = \"a\"\nkind = \"syslog\"\nto = \"udp://127.0.0.1:514\"\nkinds = [\"nonsense\"]\n\
+                    [[notify.targets]]\nname = \"b\"\nkind = \"syslog\"\nto = \"udp://127.0.0.1:514\"\nzones = [\"nozone\", \"dmz\"]\n\
+                    [[detect.policy.zones]]\nname = \"servers\"\nnetworks = [\"nosuchnet\", \"berlin\", \"10.0.0.0/8\"]\n\
+                    [detect.scan]\nhosts = 0\n[detect.brute_force]\nsessions = 0\n\
+                    [detect.upload]\nratio = -5.0\nbytes = 0\n[detect.volume]\nrise = nan\n\
+                    [[enrich.networks.list]]\nprefix = \"10.1.0.0/16\"\nname = \"berlin\"\nzone = \"dmz\"\n";
+        let faults = Config::from_text(text).expect_err("faults");
+        let said: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert_eq!(said.len(), 8, "{said:#?}");
+        let said = said.join("\n");
+        for part in [
+            "notify.targets.a: kinds: `nonsense` is no kind of detection",
+            "notify.targets.b: zones: no network of enrich.networks is in the zone `nozone`",
+            "detect.policy.zones: `nosuchnet` is neither",
+            "detect.scan.hosts must be at least 1",
+            "detect.brute_force.sessions must be at least 1",
+            "detect.upload.bytes must be at least 1",
+            "detect.upload.ratio must be more than 0",
+            "detect.volume.rise must be more than 0",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        // what is fetched may bring any name
+        let fetched = "[[notify.targets]]\nname = \"b\"\nkind = \"syslog\"\nto = \"udp://127.0.0.1:514\"\nzones = [\"nozone\"]\n\
+                       [[enrich.networks.remotes]]\nurl = \"https://netbox.example/api\"\n";
+        assert!(Config::from_text(fetched).is_ok());
     }
 
     #[test]

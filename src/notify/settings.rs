@@ -1,6 +1,7 @@
 //! Settings of notify.
 
 use super::hours::Hours;
+use crate::model::DetectionKind;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -247,6 +248,10 @@ impl Target {
         }
         if let Some(fault) = self.mail_fault() {
             return Some(fault);
+        }
+        let is_kind = |k: &&String| DetectionKind::ALL.iter().any(|a| a.name() == **k);
+        if let Some(k) = self.kinds.iter().find(|k| !is_kind(k)) {
+            return Some(format!("kinds: `{k}` is no kind of detection"));
         }
         if let Some(e) = self.entities.iter().find(|e| network(e).is_none()) {
             return Some(format!("entities: {e:?} is no address and no network"));

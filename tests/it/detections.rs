@@ -197,6 +197,10 @@ fn from_a_row_to_its_end() {
     assert_eq!(count(&["list", "--hidden"]), 3);
     assert_eq!(count(&["list", "--severity", "high"]), 1);
     assert_eq!(count(&["list", "--kind", "port_scan"]), 1);
+    assert_eq!(
+        count(&["list", "--kind", "port_scan,beacon"]),
+        count(&["list", "--kind", "port_scan", "--kind", "beacon"])
+    );
     assert_eq!(count(&["list", "--entity", "10.1.0.0/16"]), 1);
     assert_eq!(count(&["list", "--entity", "192.0.2.1"]), 1);
     assert_eq!(count(&["list", "--entity", "fd00::/8"]), 0);

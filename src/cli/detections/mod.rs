@@ -100,8 +100,8 @@ struct ListArguments {
     /// Only of this severity and higher
     #[arg(long, value_name = "SEVERITY", value_parser = severity, default_value = "low")]
     severity: Severity,
-    /// Only of this kind; may be given several times
-    #[arg(long, value_name = "KIND", value_parser = kind)]
+    /// Only of these kinds: with commas between, or given several times
+    #[arg(long, value_name = "KIND", value_parser = kind, value_delimiter = ',')]
     kind: Vec<DetectionKind>,
     /// Only about, or with, this address or network
     #[arg(long, value_name = "NETWORK", value_parser = network)]

@@ -193,10 +193,65 @@ impl Settings {
         ];
         let wrong = days.iter().filter(|(_, v)| !(1..=DAYS_MAX).contains(v));
         faults.extend(wrong.map(|(key, _)| format!("{key} must be 1 to {DAYS_MAX}")));
-        if self.places_max == 0 {
-            faults.push("detect.places_max must be at least 1".to_owned());
-        }
+        let zero = self.counts().into_iter().filter(|(_, n)| *n == 0);
+        faults.extend(zero.map(|(key, _)| format!("detect.{key} must be at least 1")));
+        let parts = [
+            ("brute_force.bytes_cv_max", self.brute_force.bytes_cv_max),
+            ("dns.name_bytes", self.dns.name_bytes),
+            ("upload.ratio", self.upload.ratio),
+            ("volume.deviations", self.volume.deviations),
+            ("volume.rise", self.volume.rise),
+            ("volume.fall", self.volume.fall),
+        ];
+        let wrong = parts.iter().filter(|(_, v)| !(*v > 0.0 && v.is_finite()));
+        faults.extend(wrong.map(|(key, _)| format!("detect.{key} must be more than 0")));
         faults
+    }
+
+    /// Counts of which nothing would be something.
+    fn counts(&self) -> [(&'static str, u64); 32] {
+        let (scan, flood, guess) = (&self.scan, &self.flood, &self.brute_force);
+        let (beacon, dns) = (&self.beacon, &self.dns);
+        [
+            ("places_max", self.places_max as u64),
+            ("scan.ports_quick", scan.ports_quick.into()),
+            ("scan.ports_slow", scan.ports_slow.into()),
+            ("scan.ports_udp", scan.ports_udp.into()),
+            ("scan.hosts", scan.hosts.into()),
+            ("scan.hosts_unknown_port", scan.hosts_unknown_port.into()),
+            ("scan.ports_hosts", scan.ports_hosts.into()),
+            ("scan.hosts_pinged", scan.hosts_pinged.into()),
+            ("scan.hosts_arp", scan.hosts_arp.into()),
+            ("scan.memory_s", scan.memory_s.into()),
+            ("flood.half_open", flood.half_open.into()),
+            ("flood.reflectors", flood.reflectors.into()),
+            (
+                "flood.packets_many_sources",
+                flood.packets_many_sources.into(),
+            ),
+            ("flood.packets", flood.packets.into()),
+            ("flood.bytes", flood.bytes),
+            ("brute_force.sessions", guess.sessions.into()),
+            ("brute_force.sessions_slow", guess.sessions_slow.into()),
+            ("brute_force.sessions_daily", guess.sessions_daily.into()),
+            (
+                "brute_force.sessions_unknown_port",
+                guess.sessions_unknown_port.into(),
+            ),
+            ("brute_force.refusals", guess.refusals.into()),
+            ("brute_force.spray_hosts", guess.spray_hosts.into()),
+            ("beacon.connections", beacon.connections.into()),
+            ("beacon.long_hours", beacon.long_hours.into()),
+            ("beacon.strobe_calls", beacon.strobe_calls.into()),
+            ("dns.names", dns.names.into()),
+            ("dns.odd_names", dns.odd_names.into()),
+            ("dns.full_names", dns.full_names.into()),
+            ("dns.slow_names", dns.slow_names.into()),
+            ("dns.missing_domains", dns.missing_domains.into()),
+            ("upload.bytes", self.upload.bytes),
+            ("upload.slow_bytes", self.upload.slow_bytes),
+            ("service.sessions", self.service.sessions.into()),
+        ]
     }
 }
 
@@ -353,7 +408,7 @@ const INSIDE: [&str; 8] = [
 ];
 
 /// Names that ask whether an address or a file is known to be bad, or that clouds give to machines: long, many, and meant so.
-const ALLOWED_DOMAINS: [&str; 19] = [
+const ALLOWED_DOMAINS: [&str; 21] = [
     "in-addr.arpa",
     "ip6.arpa",
     "mcafee.com",
@@ -369,6 +424,8 @@ const ALLOWED_DOMAINS: [&str; 19] = [
     "mailspike.org",
     "dnswl.org",
     "cymru.com",
+    "msbl.org",
+    "abusix.zone",
     "amazonaws.com",
     "compute.internal",
     "cluster.local",
