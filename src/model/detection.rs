@@ -95,7 +95,7 @@ kinds! {
     /// One or few passwords on many hosts.
     PasswordSpray = "password_spray", Anomaly, High, "Passwords are tried on many hosts", ["T1110.003"];
     /// Work on other hosts that was not done before.
-    LateralMovement = "lateral_movement", Anomaly, High, "Remote execution inside the network", ["T1021", "T1570"];
+    LateralMovement = "lateral_movement", Anomaly, High, "Lateral movement inside the network", ["T1021", "T1570"];
     /// Calls home in a rhythm.
     Beacon = "beacon", Anomaly, Medium, "Beacon", ["T1071", "T1573"];
     /// One connection that stands for most of a day.

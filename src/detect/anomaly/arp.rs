@@ -1,7 +1,8 @@
 //! ARP: who answers for the address of another, and who asks for everybody.
 //!
 //! Two hardware addresses that say in turn that they have one address (as arpwatch's "flip flop"), or one that says so of several
-//! addresses to one host without being asked, are spoofing. A change that stays is a new card. Probes (RFC 5227) claim nothing. Who asks for
+//! addresses to one host without being asked, are spoofing. A change that stays is a new card, and one that is announced to everybody a minute or
+//! more after the one before is a failover (VRRP, keepalived); a hardware address of VRRP (RFC 9568) belongs to who has the address. Probes (RFC 5227) claim nothing. Who asks for
 //! everybody, or within hours for many that nobody has, is a sweep; a router, for whom many ask or which has the first or last address, does so whenever somebody outside speaks to all.
 
 use super::arena::{Arena, Held};
@@ -44,6 +45,8 @@ struct Owner {
     before: u64,
     changed_ms: i64,
     flips: u32,
+    changes: u32,
+    failover_ms: i64,
     first_ms: i64,
     handle: Option<Handle>,
 }
@@ -226,25 +229,41 @@ impl Owner {
         if a.sender_mac == self.mac {
             return;
         }
+        let since_ms = a.time_ms.saturating_sub(self.changed_ms);
+        // back to the one before: both are there
+        let back = a.sender_mac == self.before && since_ms <= FLIP_MS;
+        (self.before, self.mac, self.changed_ms) = (self.mac, a.sender_mac, a.time_ms);
+        let is_failover = a.sender == a.target && since_ms >= FAILOVER_MS;
+        if is_failover {
+            self.failover_ms = a.time_ms;
+        }
+        // the one before may answer once more
+        let settles = a.time_ms.saturating_sub(self.failover_ms) <= SETTLES_MS;
+        if settles || is_of_vrrp(a.sender_mac) {
+            return;
+        }
         if self.flips == 0 {
             self.first_ms = a.time_ms;
         }
-        // back to the one before: both are there
-        let back = a.sender_mac == self.before && a.time_ms - self.changed_ms <= FLIP_MS;
-        self.flips += if back { 2 } else { 1 };
-        (self.before, self.mac, self.changed_ms) = (self.mac, a.sender_mac, a.time_ms);
+        self.changes = self.changes.saturating_add(1);
+        self.flips = self.flips.saturating_add(if back { 2 } else { 1 });
         if self.flips < FLIPS {
             return;
         }
+        if let Some(handle) = self.handle {
+            ctx.incidents.figure(handle, CHANGES, self.changes.into());
+        }
+        // one that goes back at once counts twice
+        let wanted = if self.flips > self.changes {
+            FLIPS_BACK
+        } else {
+            FLIPS
+        };
         let facts = vec![(
             "hardware addresses",
             format!("{} and {}", mac(self.before), mac(self.mac)),
         )];
-        let figures = vec![figure(
-            "changes of the owner",
-            self.flips.into(),
-            Some(FLIPS.into()),
-        )];
+        let figures = vec![figure(CHANGES, self.changes.into(), Some(wanted.into()))];
         let seen = (self.first_ms, a.time_ms);
         let handle = &mut self.handle;
         tell(ctx, handle, a.sender, "arp.flips", seen, figures, facts);
@@ -261,7 +280,8 @@ impl Claims {
         }
         self.last_ms = ctx.now_ms;
         // gratuitous ones are for everybody and are common after a start
-        if asked || a.sender == a.target || a.sender.is_unspecified() {
+        let is_for_all = a.sender == a.target || a.sender.is_unspecified();
+        if asked || is_for_all || is_of_vrrp(a.sender_mac) {
             return;
         }
         let place = match () {
@@ -432,6 +452,11 @@ fn is_first(addr: &Addr) -> bool {
     addr.is_v4() && matches!(addr.0[15], 1 | 254)
 }
 
+/// Whether a hardware address is that of a virtual router (RFC 9568 section 7.3).
+fn is_of_vrrp(mac: u64) -> bool {
+    mac >> 8 == 0x00_00_5e_00_01
+}
+
 fn mac(mac: u64) -> String {
     let b = mac.to_be_bytes();
     let hex: Vec<String> = b[2..].iter().map(|b| format!("{b:02x}")).collect();
@@ -440,7 +465,13 @@ fn mac(mac: u64) -> String {
 
 const REQUEST: u16 = 1;
 const REPLY: u16 = 2;
+const CHANGES: &str = "changes of the owner";
 const FLIPS: u32 = 3;
+/// The same where they go back at once.
+const FLIPS_BACK: u32 = 2;
+/// Who attacks says what he says again each second or two.
+const FAILOVER_MS: i64 = 60_000;
+const SETTLES_MS: i64 = 3_000;
 /// Two that speak in turn do it within so long.
 const FLIP_MS: i64 = 120_000;
 const UNASKED: u32 = 2;

@@ -158,6 +158,9 @@ impl Missing {
             blind: vec![],
         };
         self.handle = ctx.incidents.report(ctx.now_ms, finding);
+        if let Some(handle) = self.handle {
+            ctx.incidents.show(handle, d.evidence());
+        }
     }
 }
 

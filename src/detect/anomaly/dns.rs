@@ -2,7 +2,7 @@
 //!
 //! A tunnel is told by information and not by counts (ibHH: Ozery, Nadler and Shabtai, 2023, "Information based heavy hitters"):
 //! different names below one registered domain times what they can carry ([`super::label`]). A client of block lists asks for as many names, but short
-//! ones, and what lists say of files by their hash are addresses that lead nowhere (RFC 5782): it takes ten times as many. Record types that nearly nobody asks for (NULL, private ones, KEY) and texts need fewer names.
+//! ones, and what lists say of files and mail addresses by their hash are addresses that lead nowhere (RFC 5782), or that there is none: it takes ten times as many. Record types that nearly nobody asks for (NULL, private ones, KEY) and texts need fewer names.
 //! Slow ones are not looked for below the zones of clouds, whose names are long and many, and for which nobody else answers.
 //! Answers of those types that carry much, and something else each time, need hardly any name at all.
 //! A few names that are as full as they can be are one, too, and so are as many as within ten minutes over hours, for who has time.
@@ -11,7 +11,7 @@
 use super::arena::{Arena, Held};
 use super::dga::Missing;
 use super::keyed::{Distinct, Key, Recent};
-use super::label::{EIGHTHS, is_address, is_scoped, weight};
+use super::label::{EIGHTHS, is_address, is_digest, is_scoped, weight};
 use super::sighting::DnsSeen;
 use super::{Ctx, figure};
 use crate::detect::incident::{Finding, Growth, Handle, plain};
@@ -69,6 +69,8 @@ struct Slow {
     first_ms: i64,
     names: Distinct<8>,
     n: u32,
+    /// Of these, those that begin with a digest.
+    digests: u32,
     eighths: u32,
     verdicts: Verdicts,
 }
@@ -236,6 +238,9 @@ impl Asked {
             "fewer than {wanted} different answers of {TEXT_BYTES} bytes, or the domain in allow_domains"
         );
         self.handle = ctx.incidents.report(ctx.now_ms, finding);
+        if let Some(handle) = self.handle {
+            ctx.incidents.show(handle, d.evidence());
+        }
     }
 
     fn add(&mut self, ctx: &mut Ctx<'_>, d: &DnsSeen, before: &[u8], domain: &str) {
@@ -266,6 +271,7 @@ impl Asked {
                 ctx.incidents.figure(handle, NAMES, self.told.0.into());
                 ctx.incidents
                     .figure(handle, NAME_BYTES, mean(self.told.1, self.told.0));
+                ctx.incidents.show(handle, d.evidence());
                 return;
             }
             self.handle = None;
@@ -287,7 +293,8 @@ impl Asked {
         let now = mean(self.eighths, self.fresh);
         let slowly = mean(self.slow.eighths, self.slow.n);
         // a list is asked of many things
-        let times = if self.slow.verdicts.are_of_list(self.fresh) {
+        let are_digests = self.slow.digests.saturating_mul(10) >= self.slow.n.saturating_mul(9);
+        let times = if self.slow.verdicts.are_of_list(self.fresh, are_digests) {
             LIST_TIMES
         } else {
             1
@@ -330,6 +337,9 @@ impl Asked {
             "fewer than {wanted} names, names that carry less than {bytes} bytes, or the domain in allow_domains"
         );
         self.handle = ctx.incidents.report(ctx.now_ms, finding);
+        if let Some(handle) = self.handle {
+            ctx.incidents.show(handle, d.evidence());
+        }
     }
 
     /// What is found, but for its figures.
@@ -362,11 +372,11 @@ impl Verdicts {
         self.absent += u32::from(d.rcode == NXDOMAIN);
     }
 
-    /// Whether a list answers: by verdicts alone, and not always that there is none.
-    fn are_of_list(&self, names: u32) -> bool {
+    /// Whether a list answers: by verdicts alone, and not always that there is none, but where it is asked for digests.
+    fn are_of_list(&self, names: u32, are_digests: bool) -> bool {
         let said = self.listed.saturating_add(self.absent);
         self.answers.saturating_mul(2) >= names
-            && self.listed.saturating_mul(10) >= self.answers
+            && (are_digests || self.listed.saturating_mul(10) >= self.answers)
             && u64::from(said) * 10 >= u64::from(self.answers) * 9
     }
 }
@@ -387,6 +397,7 @@ impl Slow {
         }
         if self.names.add(ctx.keyed.hash(&before)) {
             self.n = self.n.saturating_add(1);
+            self.digests += u32::from(is_digest(before));
             self.eighths = self.eighths.saturating_add(eighths);
         }
     }

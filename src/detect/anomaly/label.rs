@@ -25,6 +25,12 @@ pub(super) fn is_scoped(before: &[u8]) -> bool {
     before.split(|b| *b == b'.').any(is_place)
 }
 
+/// Whether its first label is a digest in hex: MD5, SHA-1 or SHA-256, by which lists are asked of files and mail addresses.
+pub(super) fn is_digest(before: &[u8]) -> bool {
+    let first = before.split(|b| *b == b'.').next().unwrap_or_default();
+    matches!(first.len(), 32 | 40 | 64) && first.iter().all(u8::is_ascii_hexdigit)
+}
+
 /// Whether a label looks drawn by lot: long, with digits among letters or hardly a vowel, or runs that no language has.
 pub(super) fn is_drawn(label: &[u8]) -> bool {
     if label.len() < 7 {
@@ -172,6 +178,9 @@ mod tests {
         assert!(weight(&[0xe4; 40]) >= 40 * EIGHTHS);
         // what is encoded is no place because of what stands before it
         assert!(is_scoped(b"x._domainkey") && !is_scoped(b"_3fa85f6457174562b3fc"));
+        assert!(is_digest(b"3fa85f6457174562b3fc2c963f66afa6.ebl"));
+        assert!(!is_digest(b"3fa85f6457174562b3fc2c963f66afa6ab.ebl"));
+        assert!(!is_digest(b"paaqfkmzwxhbtvgdnrjlcy2skq5u4xwe"));
         assert!(is_scoped(b"_25._tcp") && !is_scoped(b"www"));
         assert!(is_address(&b"a.0.".repeat(16)[..63]));
         assert!(is_address(b"4.3.2.1") && !is_address(b"c") && !is_address(b"4.3.2.1.zen"));

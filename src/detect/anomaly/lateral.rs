@@ -10,7 +10,7 @@ use super::brute_force::{BruteForce, Doubt};
 use super::keep::{Kept, kept};
 use super::keyed::{Distinct, Keyed, Recent};
 use super::sighting::{CallSeen, FlowSeen, PairSeen, Side};
-use super::{Ctx, Hashes, evidence};
+use super::{Ctx, Hashes, evidence, packet_evidence};
 use crate::detect::incident::{Finding, Growth, Handle, PEERS};
 use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure, Handshake};
 
@@ -353,7 +353,11 @@ fn tell(ctx: &mut Ctx<'_>, c: &CallSeen, interface: &'static str, what: &str, co
         counterfactual: "no such call, or the source in allow_sources".to_owned(),
         blind: vec![],
     };
-    ctx.incidents.report(ctx.now_ms, finding);
+    if let Some(handle) = ctx.incidents.report(ctx.now_ms, finding) {
+        let (client, server) = ((c.client, c.client_port), (c.server, c.port));
+        let flow = packet_evidence(client, server, 6, (c.bytes, c.time_ms));
+        ctx.incidents.show(handle, flow);
+    }
 }
 
 /// Interfaces that nobody binds but to run something elsewhere.

@@ -12,9 +12,11 @@ mod arp;
 mod beacon;
 mod brute_force;
 mod bursts;
+mod credentials;
 mod dga;
 mod dns;
 mod everyday;
+mod evidence;
 mod feed;
 mod flood;
 mod icmp;
@@ -42,6 +44,7 @@ mod volume;
 mod web;
 mod zones;
 
+pub use credentials::TriedSeen;
 pub use feed::Feed;
 pub use namer::Namer;
 pub use policy::{AllowSettings, DscpSettings, PolicySettings, RuleSettings, ZoneSettings};
@@ -56,10 +59,9 @@ pub use sighting::{
 };
 
 use super::incident::{Finding, Incidents};
-use crate::model::{
-    Addr, Detection, DetectionKind, Entity, EntityRole, EvidenceFlow, Figure, prefetch,
-};
+use crate::model::{Addr, Detection, DetectionKind, Entity, EntityRole, Figure, prefetch};
 use answers::Answers;
+use evidence::{evidence, packet_evidence};
 pub(super) use keep::Kept;
 use keyed::Keyed;
 use namer::Called;
@@ -297,6 +299,7 @@ impl Detectors {
             Seen::Echo(e) => parts.icmp.echo(&mut ctx, e),
             Seen::Arp(a) => parts.arp.packet(&mut ctx, a),
             Seen::Odd(o) => parts.odd.segment(&mut ctx, o),
+            Seen::Tried(t) => parts.brute_force.tried(&mut ctx, t),
             Seen::Denied(d) => parts.brute_force.denied(&mut ctx, d),
             Seen::Granted(d) => parts.brute_force.granted(&mut ctx, d),
             Seen::Keys(k) => parts.brute_force.keys(&mut ctx, k),
@@ -537,25 +540,6 @@ fn flow(ctx: &mut Ctx<'_>, parts: &mut Parts, answers: &mut Answers, (f, h): (&F
     parts.silent.flow(ctx, f);
     parts.volume.flow(ctx, f);
     parts.policy.flow(ctx, f);
-}
-
-/// A flow as evidence.
-fn evidence(f: &FlowSeen) -> EvidenceFlow {
-    let (src_port, dst_port) = match f.proto {
-        1 | 58 => (f.icmp >> 8, f.icmp & 0xff),
-        _ => (f.src_port, f.dst_port),
-    };
-    EvidenceFlow {
-        src: f.src,
-        dst: f.dst,
-        src_port,
-        dst_port,
-        proto: f.proto,
-        bytes: f.bytes,
-        packets: f.packets,
-        start_ms: f.start_ms,
-        community_id: String::new(),
-    }
 }
 
 fn figure(name: &'static str, observed: f64, threshold: Option<f64>) -> Figure {

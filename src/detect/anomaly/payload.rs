@@ -2,20 +2,30 @@
 //!
 //! Each is told by a few fixed bytes at a fixed place, so that ordinary payload costs little more than a look at its ports.
 
+use super::credentials::{self, TriedSeen};
 use super::dns::is_odd;
 use super::feed::fnv;
 use super::sighting::{CallSeen, DeniedSeen, DnsSeen, PairSeen, Seen};
 use super::{ssh, web};
-use crate::model::{PacketView, TcpHeader};
+use crate::model::{PacketView, TcpHeader, Transport};
 
 /// What a segment of TCP says.
 pub(super) fn of_tcp(p: &PacketView<'_>, t: &TcpHeader) -> Option<Seen> {
     let bytes = p.payload();
     if let Some(service) = refusal(t.src_port, bytes) {
-        return Some(Seen::Denied(denied(p, t.src_port, service)));
+        return Some(Seen::Denied(denied(p, (t.src_port, t.dst_port), service)));
     }
     if let Some(service) = grant(t.src_port, bytes) {
-        return Some(Seen::Granted(denied(p, t.src_port, service)));
+        return Some(Seen::Granted(denied(p, (t.src_port, t.dst_port), service)));
+    }
+    if let Some((user, words)) = credentials::of(t.dst_port, bytes) {
+        return Some(Seen::Tried(TriedSeen {
+            client: p.src,
+            server: p.dst,
+            port: t.dst_port,
+            user,
+            words,
+        }));
     }
     if let Some(seen) = ssh::keys(p, t).or_else(|| web::login(p, t)) {
         return Some(seen);
@@ -43,6 +53,8 @@ pub(super) fn of_tcp(p: &PacketView<'_>, t: &TcpHeader) -> Option<Seen> {
             port: t.dst_port,
             interface,
             operation,
+            client_port: t.src_port,
+            bytes: p.ip_len,
             time_ms: ms(p),
         })
     })
@@ -52,17 +64,23 @@ pub(super) fn of_tcp(p: &PacketView<'_>, t: &TcpHeader) -> Option<Seen> {
 pub(super) fn of_udp(p: &PacketView<'_>, src: u16, dst: u16) -> Option<Seen> {
     match (src, dst) {
         (53, _) | (_, 53) => dns(p, p.payload(), p.payload_len).map(Seen::Dns),
-        (88, _) => krb_error(p.payload()).then(|| Seen::Denied(denied(p, 88, "kerberos"))),
+        (88, _) => krb_error(p.payload()).then(|| Seen::Denied(denied(p, (88, dst), KERBEROS))),
         _ => None,
     }
 }
 
-fn denied(p: &PacketView<'_>, port: u16, service: &'static str) -> DeniedSeen {
+fn denied(
+    p: &PacketView<'_>,
+    (port, client_port): (u16, u16),
+    service: &'static str,
+) -> DeniedSeen {
     DeniedSeen {
         client: p.dst,
         server: p.src,
         port,
         service,
+        client_port,
+        bytes: p.ip_len,
         time_ms: ms(p),
     }
 }
@@ -88,7 +106,7 @@ fn refusal(port: u16, b: &[u8]) -> Option<&'static str> {
         // MS-SMB2 2.2.1: status of a session setup; STATUS_LOGON_FAILURE and its kin
         139 | 445 => (smb_refusal(b), "smb"),
         // a Kerberos message over TCP has its length before it (RFC 4120 section 7.2.2)
-        88 => (krb_error(b.get(4..).unwrap_or_default()), "kerberos"),
+        88 => (krb_error(b.get(4..).unwrap_or_default()), KERBEROS),
         // RFC 4511 section 4.2.2: a bind response with invalidCredentials
         389 => (ldap_refusal(b), "ldap"),
         // an error packet of MySQL: 1045 access denied
@@ -288,6 +306,12 @@ fn dns(p: &PacketView<'_>, b: &[u8], len: u32) -> Option<DnsSeen> {
         true => (p.dst, p.src),
         false => (p.src, p.dst),
     };
+    let (src_port, dst_port, over_tcp) = match p.transport {
+        Transport::Tcp(t) => (t.src_port, t.dst_port, true),
+        Transport::Ports { src, dst } => (src, dst, false),
+        _ => (0, 0, false),
+    };
+    let client_port = if is_answer { dst_port } else { src_port };
     let kind = u16::from_be_bytes([kind[0], kind[1]]);
     let answers = u16::from_be_bytes([header[6], header[7]]);
     let (carried, content) = match is_answer && is_odd(kind) {
@@ -303,6 +327,8 @@ fn dns(p: &PacketView<'_>, b: &[u8], len: u32) -> Option<DnsSeen> {
         kind,
         carried,
         content,
+        client_port,
+        over_tcp,
         is_verdict: is_answer && kind == A && is_verdict(b, at + 5, answers),
         bytes: len.min(65_535) as u16,
         name: name.into(),
@@ -373,6 +399,7 @@ const RECORDS_MAX: u16 = 16;
 const SEARCHED: usize = 512;
 /// One client may be a proxy of many users.
 pub(super) const HTTP: &str = "http";
+pub(super) const KERBEROS: &str = "kerberos";
 /// Content type of TLS heartbeats.
 const HEARTBEAT: u8 = 24;
 /// Types of messages of DCE/RPC.

@@ -1,5 +1,6 @@
 //! What detectors look at: small facts out of rows and packets, each at its place in the order of the input.
 
+use super::credentials::TriedSeen;
 use super::namer::Namer;
 use crate::model::{
     Addr, AppSource, ConversationSide, Field, FlowBatch, Handshake, Names, Origin, RowFlags,
@@ -33,6 +34,8 @@ pub enum Seen {
     Arp(ArpSeen),
     /// A TCP segment with flags that no connection has.
     Odd(OddSeen),
+    /// A name, or a password, is said in the clear.
+    Tried(TriedSeen),
     /// A server said that a password is wrong.
     Denied(DeniedSeen),
     /// A server said that one is right.
@@ -254,6 +257,10 @@ pub struct DnsSeen {
     pub carried: u16,
     /// A hash of these, whatever their order and however long they hold; equal where they are equal.
     pub content: u64,
+    /// Port of who asks.
+    pub client_port: u16,
+    /// Whether it came over TCP.
+    pub over_tcp: bool,
     /// Whether an address of 127.0.0.0/8 answers: what lists say of a name.
     pub is_verdict: bool,
     /// The name, lower case, with dots, at most 255 bytes.
@@ -314,7 +321,7 @@ pub struct OddSeen {
 }
 
 /// A server said that a password is wrong, or right.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct DeniedSeen {
     /// Who tried.
     pub client: Addr,
@@ -324,6 +331,10 @@ pub struct DeniedSeen {
     pub port: u16,
     /// What is spoken there.
     pub service: &'static str,
+    /// Port of who tried.
+    pub client_port: u16,
+    /// Layer-3 bytes of the packet that says it.
+    pub bytes: u32,
     /// When, ms since 1970 UTC.
     pub time_ms: i64,
 }
@@ -341,6 +352,8 @@ pub struct WebSeen {
     pub port: u16,
     /// What is said.
     pub what: Web,
+    /// Layer-3 bytes of the packet.
+    pub bytes: u32,
     /// When, ms since 1970 UTC.
     pub time_ms: i64,
 }
@@ -398,7 +411,7 @@ pub struct KeysSeen {
 }
 
 /// A call of DCE/RPC that runs something on another host, or reads its secrets.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct CallSeen {
     /// Who calls.
     pub client: Addr,
@@ -410,6 +423,10 @@ pub struct CallSeen {
     pub interface: &'static str,
     /// Number of the operation that is requested.
     pub operation: Option<u16>,
+    /// Port of who calls.
+    pub client_port: u16,
+    /// Layer-3 bytes of the packet.
+    pub bytes: u32,
     /// When, ms since 1970 UTC.
     pub time_ms: i64,
 }

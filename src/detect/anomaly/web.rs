@@ -26,6 +26,7 @@ pub(super) fn login(p: &PacketView<'_>, t: &TcpHeader) -> Option<Seen> {
         server,
         port,
         what,
+        bytes: p.ip_len,
         time_ms: p.time_ns.div_euclid(1_000_000),
     }))
 }

@@ -359,6 +359,7 @@ impl Scene {
             port,
             service,
             time_ms,
+            ..DeniedSeen::default()
         };
         self.seen.push((time_ms, Seen::Denied(denied)));
     }
@@ -378,6 +379,7 @@ impl Scene {
             interface,
             operation,
             time_ms,
+            ..CallSeen::default()
         };
         self.seen.push((time_ms, Seen::Call(call)));
     }

@@ -93,6 +93,7 @@ pub const WORK: &[Work] = &[
                 port: 21,
                 service: "ftp",
                 time_ms: BEGIN_MS + 5_000 * n + 300,
+                ..DeniedSeen::default()
             };
             s.seen.push((granted.time_ms, Seen::Granted(granted)));
             session(s, 5_000 * n, (INSIDE, SERVER, 21), (14, 820), 900, 3_000);
@@ -268,6 +269,7 @@ pub const WORK: &[Work] = &[
                 port: 143,
                 service: "imap",
                 time_ms: BEGIN_MS + 20_000 * n + after_ms,
+                ..DeniedSeen::default()
             };
             if n % 3 == 0 {
                 s.seen.push((word(0).time_ms, Seen::Denied(word(0))));

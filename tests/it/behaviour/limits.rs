@@ -264,6 +264,7 @@ fn a_spray_that_is_refused_is_no_movement() {
                 port: 445,
                 service: "smb",
                 time_ms: BEGIN_MS + 5_000 * n + 900,
+                ..DeniedSeen::default()
             };
             s.seen.push((granted.time_ms, Seen::Granted(granted)));
         }
@@ -289,6 +290,7 @@ fn a_password_that_is_right_on_one_of_many_hosts_is_told() {
             port: 445,
             service: "smb",
             time_ms: BEGIN_MS + 110_000,
+            ..DeniedSeen::default()
         };
         s.seen.push((granted.time_ms, Seen::Granted(granted)));
     });
@@ -749,6 +751,7 @@ fn who_comes_in_every_day_guesses_no_password_of_others() {
         port,
         service,
         time_ms: BEGIN_MS + at_ms,
+        ..DeniedSeen::default()
     };
     let of = |before: bool| {
         found(move |s| {

@@ -6,6 +6,7 @@ mod attacks;
 mod calm;
 mod exported;
 mod limits;
+mod lists;
 mod order;
 mod rules;
 mod scenarios;

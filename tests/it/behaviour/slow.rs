@@ -138,6 +138,7 @@ fn many_sources_that_guess_at_one_service_are_one_incident() {
         port: 143,
         service: "imap",
         time_ms: BEGIN_MS + at_ms,
+        ..DeniedSeen::default()
     };
     let mail = |refused: u8, granted: u8| {
         found(move |s| {

@@ -80,6 +80,7 @@ impl Crowd {
             };
             if ctx.incidents.grow(handle, &growth) {
                 ctx.incidents.figure(handle, SOURCES, sources.into());
+                ctx.incidents.show(handle, r.flow.clone());
                 return;
             }
             self.handle = None;
@@ -110,6 +111,9 @@ impl Crowd {
         finding.peers = vec![r.client];
         finding.peers_total = sources.into();
         self.handle = ctx.incidents.report(ctx.now_ms, finding);
+        if let Some(handle) = self.handle {
+            ctx.incidents.show(handle, r.flow.clone());
+        }
     }
 }
 

@@ -18,6 +18,7 @@ mod web;
 
 use super::Ctx;
 use super::arena::Arena;
+use super::credentials::TriedSeen;
 use super::keyed::{Keyed, Port};
 use super::sighting::{DeniedSeen, FlowSeen, KeysSeen, Side, Web, WebSeen};
 use crate::detect::incident::Finding;
@@ -134,13 +135,13 @@ impl BruteForce {
         }
         let key = (f.src, f.dst, f.dst_port);
         let comes_in = !ctx.zones.is_inside(&f.src) && ctx.zones.is_inside(&f.dst);
-        let said = self.said(ctx, f);
+        let said = self.judged_by(ctx, f, comes_in);
         let sprayed = self.is_sprayed(ctx, f.src, f.dst_port);
         let fits = shape.fits(f, comes_in, said);
         let pair = self.pairs.find(ctx.keyed, &key);
         let is_in = pair.is_some_and(|p| p.succeeded(ctx, f, shape.name, (fits, sprayed)));
         if comes_in && shape.name == SSH {
-            self.one_of_many(ctx, f, (shape, said, is_in));
+            self.one_of_many(ctx, f, (shape, is_in));
         }
         if is_in || !fits {
             return;
@@ -168,12 +169,8 @@ impl BruteForce {
     }
 
     /// A session from outside, by its shape. What the server says counts here, for it is no banner of who comes.
-    fn one_of_many(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        f: &FlowSeen,
-        (shape, said, is_in): (&Shape, Said, bool),
-    ) {
+    fn one_of_many(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, (shape, is_in): (&Shape, bool)) {
+        let said = self.said(ctx, f);
         let guesses = shape.fits_closely(f, false, said);
         let welcome = is_in || !shape.fits(f, false, said);
         self.shared(ctx, &Refusal::shaped(f, shape.name), (guesses, welcome));
@@ -211,10 +208,18 @@ impl BruteForce {
         pair.map_or(Said::of(f, (0, 0), None), |p| p.said(f))
     }
 
-    /// How client and server agree on keys: of who comes from outside it does not count what a server says.
+    /// The same by which one session is judged: of who comes from outside, without what is known of their keys.
+    fn judged_by(&mut self, ctx: &Ctx<'_>, f: &FlowSeen, comes_in: bool) -> Said {
+        if !comes_in {
+            return self.said(ctx, f);
+        }
+        let pair = self.pairs.find(ctx.keyed, &(f.src, f.dst, f.dst_port));
+        pair.map_or(Said::of(f, (0, 0), None), |p| p.totals(f))
+    }
+
+    /// How client and server agree on keys.
     pub fn keys(&mut self, ctx: &mut Ctx<'_>, k: &KeysSeen) {
-        let comes_in = !ctx.zones.is_inside(&k.client) && ctx.zones.is_inside(&k.server);
-        if comes_in || ctx.is_allowed(&k.client) {
+        if ctx.is_allowed(&k.client) {
             return;
         }
         if let Some(pair) = self.pairs.entry(ctx.keyed, &(k.client, k.server, k.port)) {
@@ -253,6 +258,16 @@ impl BruteForce {
         };
         if let Some(pair) = self.pairs.find(ctx.keyed, &key) {
             pair.carries(f.start_ms);
+        }
+    }
+
+    /// What a client says in the clear to be let in.
+    pub fn tried(&mut self, ctx: &mut Ctx<'_>, t: &TriedSeen) {
+        if ctx.is_allowed(&t.client) {
+            return;
+        }
+        if let Some(pair) = self.pairs.entry(ctx.keyed, &(t.client, t.server, t.port)) {
+            pair.tries(ctx, t);
         }
     }
 

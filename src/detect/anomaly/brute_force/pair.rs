@@ -1,14 +1,15 @@
 //! Sessions of one client with one service.
 
 use super::super::arena::Held;
+use super::super::credentials::TriedSeen;
 use super::super::keep::kept;
 use super::super::sighting::{DeniedSeen, FlowSeen, KeysSeen};
 use super::super::{Ctx, evidence, payload};
-use super::session::{ASIDE_MS, Keys, Lasting, Session, Tally};
+use super::session::{ASIDE_MS, Heard, Keys, Lasting, Rhythm, Session, Tally};
 use super::shape::{FTP, Said, Shape};
 use super::{figure, finding};
 use crate::detect::incident::{Growth, Handle};
-use crate::model::{Addr, DetectionKind, Entity, Figure, Handshake};
+use crate::model::{Addr, DetectionKind, Entity, Figure, Handshake, Severity};
 use std::ops::RangeInclusive;
 
 /// Sessions of a client with a service.
@@ -25,6 +26,10 @@ pub(super) struct Pair {
     /// The session that is longer than a row.
     lasting: Lasting,
     keys: Keys,
+    heard: Heard,
+    rhythm: Rhythm,
+    /// It is told as a client with an old password.
+    is_stuck: bool,
     /// Connections that began lately and may carry what a login was for, and those that began within one.
     aside: [i64; ASIDE],
     data: Tally,
@@ -43,7 +48,7 @@ pub(super) struct Pair {
     succeeded: bool,
 }
 
-kept!(Pair { ring, n, last_ms, refused, refused_first_ms, granted_ms, aside, data, there, back, answers, small, close, day, told_first_ms; handle, succeeded, refused_last_ms, lasting, keys });
+kept!(Pair { ring, n, last_ms, refused, refused_first_ms, granted_ms, aside, data, there, back, answers, small, close, day, told_first_ms; handle, succeeded, refused_last_ms, lasting, keys, heard, rhythm, is_stuck });
 
 impl Held for Pair {
     fn suspicion(&self) -> u32 {
@@ -124,6 +129,11 @@ impl Pair {
         Said::of(f, (self.there, self.back), is_known.then_some(keys))
     }
 
+    /// The same without what is known of their keys.
+    pub fn totals(&self, f: &FlowSeen) -> Said {
+        Said::of(f, (self.there, self.back), None)
+    }
+
     /// Takes how long it is what is said in the clear.
     pub fn agrees(&mut self, ctx: &Ctx<'_>, k: &KeysSeen) {
         // how long it was silent goes by its sessions
@@ -140,6 +150,14 @@ impl Pair {
         if k.answer > 0 {
             of.1 = k.answer;
         }
+    }
+
+    /// Takes what is said in the clear to be let in.
+    pub fn tries(&mut self, ctx: &Ctx<'_>, t: &TriedSeen) {
+        if self.n == 0 && self.refused == 0 {
+            self.last_ms = ctx.now_ms;
+        }
+        self.heard.add(t.user, t.words, |of| ctx.keyed.hash(of));
     }
 
     /// What was silent for long begins anew, but for what is counted over a day.
@@ -289,7 +307,8 @@ impl Pair {
         };
         let growth = Growth {
             last_ms: f.end_ms,
-            count: 1,
+            // where refusals are heard, they are what is counted
+            count: u64::from(self.refused == 0),
             peer: Some(f.dst),
             peers_total: 0,
         };
@@ -344,11 +363,22 @@ impl Pair {
     pub fn denied(&mut self, ctx: &mut Ctx<'_>, d: &DeniedSeen) {
         self.forget_old(ctx);
         let age_ms = d.time_ms.saturating_sub(self.refused_first_ms);
+        let pause_ms = d.time_ms.saturating_sub(self.refused_last_ms);
+        (self.last_ms, self.refused_last_ms) = (ctx.now_ms, d.time_ms);
+        if self.heard.is_same_again() {
+            return;
+        }
         if self.refused == 0 || self.handle.is_none() && age_ms > FORGET_MS {
             (self.refused, self.refused_first_ms) = (0, d.time_ms);
+            self.rhythm = Rhythm::default();
+        } else {
+            self.rhythm.add(pause_ms);
         }
-        (self.last_ms, self.refused_last_ms) = (ctx.now_ms, d.time_ms);
         self.refused = self.refused.saturating_add(1);
+        let was_stuck = self.is_stuck && !self.rhythm.is_even();
+        if was_stuck {
+            (self.handle, self.is_stuck) = (None, false);
+        }
         if let Some(handle) = self.handle {
             let growth = Growth {
                 last_ms: d.time_ms,
@@ -359,6 +389,7 @@ impl Pair {
             if ctx.incidents.grow(handle, &growth) {
                 ctx.incidents
                     .figure(handle, REFUSALS, f64::from(self.refused));
+                ctx.incidents.show(handle, d.evidence());
                 return;
             }
             self.handle = None;
@@ -368,14 +399,30 @@ impl Pair {
         if self.refused < wanted {
             return;
         }
-        let finding = finding(
+        // those before are told already
+        let count = if was_stuck { 1 } else { self.refused };
+        let mut finding = finding(
             (d.client, d.server, d.port),
             (d.service, "brute_force.refusals"),
-            (self.refused_first_ms, d.time_ms, u64::from(self.refused)),
+            (self.refused_first_ms, d.time_ms, u64::from(count)),
             vec![figure(REFUSALS, f64::from(self.refused), f64::from(wanted))],
             format!("fewer than {wanted} refusals within ten minutes"),
         );
+        self.is_stuck = self.rhythm.is_even();
+        finding.severity = Some(match self.is_stuck {
+            true => Severity::Low,
+            false => finding.kind.severity(),
+        });
+        if self.is_stuck {
+            finding.confidence = 40;
+            finding
+                .about
+                .push_str(", evenly, as by a program with an old password");
+        }
         self.handle = ctx.incidents.report(ctx.now_ms, finding);
+        if let Some(handle) = self.handle {
+            ctx.incidents.show(handle, d.evidence());
+        }
     }
 
     /// Whether a success comes so soon after guesses that it is one of them: who guesses slowly waits for longer.
@@ -407,7 +454,9 @@ impl Pair {
         );
         finding.kind = DetectionKind::BruteForceSucceeded;
         finding.confidence = 85;
-        ctx.incidents.report(ctx.now_ms, finding);
+        if let Some(handle) = ctx.incidents.report(ctx.now_ms, finding) {
+            ctx.incidents.show(handle, d.evidence());
+        }
     }
 
     /// A row of a session that is longer than a row.

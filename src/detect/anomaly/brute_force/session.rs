@@ -1,6 +1,7 @@
 //! What is kept of sessions.
 
 use super::super::keep::kept;
+use super::super::keyed::Distinct;
 
 /// A session that is over.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +32,23 @@ pub(super) struct Keys {
     pub back: (u32, u32),
 }
 
+/// What was said in the clear to be let in, as far as it was heard.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Heard {
+    user: u64,
+    words: Distinct<4>,
+    /// Tries that no answer was heard to: with another password, and with one of before.
+    fresh: u32,
+    same: u32,
+}
+
+/// Whether refusals come at an even interval, as to a program that asks on and on with the password that it has.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rhythm {
+    pause_ms: i64,
+    is_broken: bool,
+}
+
 /// How many there were within a time, and since when.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tally {
@@ -48,6 +66,52 @@ kept!(Session {
 });
 
 kept!(Tally { began_ms, n });
+
+impl Heard {
+    /// Takes a name, or the hash of a password with it.
+    pub fn add(
+        &mut self,
+        user: Option<u64>,
+        words: Option<u64>,
+        hash: impl Fn(&(u64, u64)) -> u64,
+    ) {
+        if let Some(user) = user {
+            self.user = user;
+        }
+        let Some(words) = words else { return };
+        if self.words.count() >= WORDS_MAX {
+            self.words = Distinct::default();
+        }
+        match self.words.add(hash(&(self.user, words))) {
+            true => self.fresh = (self.fresh + 1).min(UNANSWERED_MAX),
+            false => self.same = (self.same + 1).min(UNANSWERED_MAX),
+        }
+    }
+
+    /// Whether a refusal answers a password that was tried before.
+    pub fn is_same_again(&mut self) -> bool {
+        if self.fresh > 0 {
+            self.fresh -= 1;
+            return false;
+        }
+        let is_same = self.same > 0;
+        self.same = self.same.saturating_sub(1);
+        is_same
+    }
+}
+
+impl Rhythm {
+    pub fn add(&mut self, pause_ms: i64) {
+        match self.pause_ms {
+            0 => self.pause_ms = pause_ms.max(1),
+            usual => self.is_broken |= pause_ms.abs_diff(usual) > usual.unsigned_abs() / 10,
+        }
+    }
+
+    pub fn is_even(&self) -> bool {
+        !self.is_broken && self.pause_ms >= EVEN_MS
+    }
+}
 
 impl Tally {
     pub fn add(&mut self, at_ms: i64, window_ms: i64) {
@@ -77,5 +141,11 @@ impl Session {
     }
 }
 
+/// Past so many passwords they are told apart no more.
+const WORDS_MAX: u32 = 64;
+/// Tries that may wait for their answer.
+const UNANSWERED_MAX: u32 = 16;
+/// Programs wait for so long before they try again what was refused.
+const EVEN_MS: i64 = 20_000;
 /// A reply may be seen a little before or after the row that it belongs to.
 pub(super) const ASIDE_MS: i64 = 1_000;

@@ -1,12 +1,12 @@
 //! One source that tries many hosts, each seldom.
 
-use super::super::Ctx;
 use super::super::arena::Held;
 use super::super::keyed::Distinct;
 use super::super::sighting::{DeniedSeen, FlowSeen};
+use super::super::{Ctx, evidence};
 use super::{figure, finding};
 use crate::detect::incident::{Growth, Handle};
-use crate::model::{Addr, DetectionKind};
+use crate::model::{Addr, DetectionKind, EvidenceFlow};
 
 /// Hosts on which one client was refused, or seems to have been.
 #[derive(Debug, Default)]
@@ -19,7 +19,6 @@ pub(super) struct Spray {
 }
 
 /// A refusal: who told it, and when.
-#[derive(Clone, Copy)]
 pub(super) struct Refusal {
     pub client: Addr,
     pub server: Addr,
@@ -27,6 +26,8 @@ pub(super) struct Refusal {
     pub service: &'static str,
     pub first_ms: i64,
     pub last_ms: i64,
+    /// The flow that shows it.
+    pub flow: EvidenceFlow,
     /// By the shape of a session, else in words.
     by_shape: bool,
 }
@@ -40,6 +41,7 @@ impl Refusal {
             service: d.service,
             first_ms: d.time_ms,
             last_ms: d.time_ms,
+            flow: d.evidence(),
             by_shape: false,
         }
     }
@@ -52,6 +54,7 @@ impl Refusal {
             service,
             first_ms: f.start_ms,
             last_ms: f.end_ms,
+            flow: evidence(f),
             by_shape: true,
         }
     }
@@ -107,6 +110,7 @@ impl Spray {
             };
             if ctx.incidents.grow(handle, &growth) {
                 ctx.incidents.figure(handle, HOSTS, hosts.into());
+                ctx.incidents.show(handle, r.flow);
                 return;
             }
         }
@@ -125,6 +129,9 @@ impl Spray {
         finding.about = format!("{} by {}", r.service, r.client);
         finding.peers_total = u64::from(hosts);
         self.handle = ctx.incidents.report(ctx.now_ms, finding);
+        if let Some(handle) = self.handle {
+            ctx.incidents.show(handle, r.flow);
+        }
     }
 }
 

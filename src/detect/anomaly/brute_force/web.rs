@@ -180,6 +180,8 @@ pub(super) fn denied(w: &WebSeen) -> DeniedSeen {
         server: w.server,
         port: w.port,
         service: payload::HTTP,
+        client_port: w.client_port,
+        bytes: w.bytes,
         time_ms: w.time_ms,
     }
 }

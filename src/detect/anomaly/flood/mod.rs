@@ -7,6 +7,7 @@
 //! Rows of exporters come once in their life, so that they are counted in windows of a minute. Where they come from sampled packets, what
 //! counts is what so few samples are enough for: their number less two standard deviations (Poisson), and of fewer than ten nothing.
 
+mod cause;
 mod spread;
 mod victim;
 

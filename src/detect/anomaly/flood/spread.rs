@@ -5,7 +5,8 @@
 
 use super::super::keyed::network;
 use super::super::{Ctx, figure};
-use super::victim::{CARPET_HOSTS, Class, UNASKED, Victim};
+use super::cause::UNASKED;
+use super::victim::{CARPET_HOSTS, Class, Victim};
 use super::{Few, Flood, VICTIM_MS, grow};
 use crate::model::Addr;
 
@@ -55,7 +56,7 @@ impl Flood {
                 continue;
             }
             let (unasked, struck) = v.is_reflected(wanted, true);
-            if unasked < wanted / 4 && !struck {
+            if unasked < wanted / 4 && struck.is_none() {
                 continue;
             }
             let first_ms = v.first_ms;
@@ -70,7 +71,7 @@ impl Flood {
             }
             all.hosts.add(ctx.keyed.hash(addr));
             all.last_ms = all.last_ms.max(v.last_ms);
-            is_flood |= struck;
+            is_flood |= struck.is_some();
         }
         let all = self.reflected.find(ctx.keyed, &net);
         is_flood && all.is_some_and(|all| all.hosts.count() >= CARPET_HOSTS)

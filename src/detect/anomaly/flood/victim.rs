@@ -4,10 +4,10 @@ use super::super::arena::Held;
 use super::super::keyed::Distinct;
 use super::super::sighting::{Burst, BurstKind};
 use super::super::{Ctx, estimated, reflectors, sampled};
+use super::cause::{Cause, RATE};
 use super::{Few, grow};
-use crate::detect::anomaly::FloodSettings;
 use crate::detect::incident::{Finding, Growth, Handle};
-use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure, prefetch};
+use crate::model::{Addr, DetectionKind, Entity, EntityRole, EvidenceFlow, Figure, prefetch};
 
 /// What comes to a destination; what nearly every packet changes comes first.
 #[derive(Debug, Default)]
@@ -47,6 +47,8 @@ pub(super) struct Victim {
     /// Of a network: who is hit.
     pub hosts: Distinct<4>,
     pub some: Few,
+    /// The last answer, as a flow.
+    answer: (Addr, u16, u16, u64, u32),
 }
 
 /// An incident of a class, and what was not added to it yet.
@@ -189,6 +191,7 @@ impl Victim {
                     grow(&mut self.reflected_bytes, b.bytes);
                     self.reflectors.add(ctx.keyed.hash(&(b.src, b.src_port)));
                     self.count_port(b.src_port, n);
+                    self.answer = (b.src, b.src_port, b.dst_port, b.bytes, b.packets);
                 }
                 if b.kind == BurstKind::Udp && b.dst_port == DHCP_SERVER {
                     grow(&mut self.told[Class::Leases as usize].fresh, n);
@@ -302,25 +305,31 @@ impl Victim {
         // who collects is sent that much all day long
         let others = self.packets.saturating_sub(self.collected);
         let unusual = sure * others as f64 / self.seconds() >= f64::from(s.packets_many_sources);
-        let volume = quiet
-            && (rate >= f64::from(s.packets) || bytes_rate >= s.bytes as f64 || many && unusual);
         let pings = part(self.icmp) / self.seconds() >= f64::from(s.packets_many_sources);
         // a stream goes to one port
-        let scattered = quiet && self.udp_ports.count() >= SCATTERED && unusual;
-        let volume = volume || pings || scattered;
+        let scattered = self.udp_ports.count() >= SCATTERED && unusual;
+        let volume = match () {
+            () if quiet && many && unusual => Some(Cause::Sources),
+            () if quiet && rate >= f64::from(s.packets) => Some(Cause::Packets),
+            () if quiet && bytes_rate >= s.bytes as f64 => Some(Cause::Bytes),
+            () if pings => Some(Cause::Pings),
+            () if quiet && scattered => Some(Cause::Ports),
+            () => None,
+        };
         let leases = self.leases >= LEASES;
         // one cause, one incident: what is more exact goes first
         // what services sent who were not asked is theirs, however few they are
-        let udp = udp || volume && unasked > 0 && self.reflected.saturating_mul(2) >= self.packets;
+        let is_theirs = unasked > 0 && self.reflected.saturating_mul(2) >= self.packets;
         let class = match () {
             () if syn => Class::Syn,
-            () if udp => Class::Udp,
+            () if udp.is_some() || volume.is_some() && is_theirs => Class::Udp,
             () if syn_ack => Class::SynAck,
             () if leases => Class::Leases,
-            () if volume => self.goes_on(Class::Volume),
+            () if volume.is_some() => self.goes_on(Class::Volume),
             () => return false,
         };
-        self.tell(ctx, *addr, class, [f64::from(unasked), f64::from(unopened)]);
+        let counts = [f64::from(unasked), f64::from(unopened)];
+        self.tell(ctx, *addr, class, (udp.or(volume), counts));
         true
     }
 
@@ -334,11 +343,11 @@ impl Victim {
         known.into_iter().find(lately).unwrap_or(class)
     }
 
-    /// How many services answered that were not asked, and whether that is a flood.
-    pub fn is_reflected(&self, reflectors: u32, in_rows: bool) -> (u32, bool) {
+    /// How many services answered that were not asked, and by which rule that is a flood.
+    pub fn is_reflected(&self, reflectors: u32, in_rows: bool) -> (u32, Option<Cause>) {
         let (answer, asked) = (self.reflectors.count(), self.asked.count());
         if self.asked_all {
-            return (0, false);
+            return (0, None);
         }
         let unasked = answer.saturating_sub(asked + self.chance(answer, asked));
         let sure = self.sure(self.reflected);
@@ -359,13 +368,24 @@ impl Victim {
                     && n.saturating_mul(2) >= self.reflected
                     && packets >= STRONG_PACKETS
             });
-        let large = (unasked >= FEW_REFLECTORS || unasked > 0 && strong)
-            && bytes >= LARGE_BYTES as f64
-            || unasked > 0 && bytes >= HUGE_BYTES;
-        (unasked, many || large)
+        let large = bytes >= LARGE_BYTES as f64;
+        let cause = match () {
+            () if many => Some(Cause::Services),
+            () if large && unasked >= FEW_REFLECTORS => Some(Cause::Answers),
+            () if large && unasked > 0 && strong => Some(Cause::Strong),
+            () if unasked > 0 && bytes >= HUGE_BYTES => Some(Cause::Huge),
+            () => None,
+        };
+        (unasked, cause)
     }
 
-    fn tell(&mut self, ctx: &mut Ctx<'_>, addr: Addr, class: Class, [unasked, unopened]: [f64; 2]) {
+    fn tell(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        addr: Addr,
+        class: Class,
+        why: (Option<Cause>, [f64; 2]),
+    ) {
         let told = &mut self.told[class as usize];
         let count = std::mem::take(&mut told.fresh);
         told.at_ms = self.last_ms;
@@ -380,73 +400,30 @@ impl Victim {
         {
             return;
         }
-        let (kind, figures, counterfactual) =
-            self.why(&ctx.settings.flood, class, unasked, unopened);
-        let figures = figures
-            .into_iter()
-            .map(|(name, observed, threshold)| Figure {
-                name,
-                observed,
-                threshold: Some(threshold),
-                baseline: None,
-            });
-        let figures = figures.collect();
+        let (kind, figures, counterfactual) = self.why(&ctx.settings.flood, class, why);
         let finding = self.finding(ctx, kind, class, addr, figures, counterfactual, count);
-        self.told[class as usize].handle = ctx.incidents.report(ctx.now_ms, finding);
+        let handle = ctx.incidents.report(ctx.now_ms, finding);
+        self.told[class as usize].handle = handle;
+        if let Some(handle) = handle
+            && class == Class::Udp
+        {
+            ctx.incidents.show(handle, self.evidence(addr));
+        }
     }
 
-    /// The kind of a class, its figures with what decided, and what would have kept it silent.
-    fn why(&self, s: &FloodSettings, class: Class, unasked: f64, unopened: f64) -> Why {
-        let half_open = self.syns.saturating_sub(self.completed) as f64;
-        let per_packet = self.reflected_bytes as f64 / self.reflected.max(1) as f64;
-        match class {
-            Class::Syn => (
-                DetectionKind::SynFlood,
-                vec![
-                    (HALF_OPEN, half_open, f64::from(s.half_open)),
-                    (COMPLETED, self.completed as f64, self.syns as f64 / 5.0),
-                ],
-                format!(
-                    "fewer than {} half-open connections, or a fifth of them completed",
-                    s.half_open
-                ),
-            ),
-            Class::Udp => (
-                DetectionKind::UdpAmplificationFlood,
-                vec![
-                    (UNASKED, unasked, f64::from(s.reflectors)),
-                    (PER_PACKET, per_packet, 0.0),
-                ],
-                format!(
-                    "fewer than {} services that answer, or questions to them",
-                    s.reflectors
-                ),
-            ),
-            Class::SynAck => (
-                DetectionKind::TcpReflectionFlood,
-                vec![(UNOPENED, unopened, f64::from(s.reflectors / 2))],
-                format!(
-                    "fewer than {} hosts that answer, or SYNs to them",
-                    s.reflectors / 2
-                ),
-            ),
-            Class::Volume => (
-                DetectionKind::Flood,
-                vec![
-                    (RATE, self.rate(), f64::from(s.packets_many_sources)),
-                    (
-                        BYTES_RATE,
-                        self.bytes as f64 / self.seconds(),
-                        s.bytes as f64,
-                    ),
-                ],
-                "answers of the victim, fewer sources, or fewer packets".to_owned(),
-            ),
-            Class::Leases => (
-                DetectionKind::Flood,
-                vec![(CLIENTS, self.leases as f64, LEASES as f64)],
-                format!("fewer than {LEASES} clients in three seconds"),
-            ),
+    /// The last answer of a service, as evidence.
+    fn evidence(&self, addr: Addr) -> EvidenceFlow {
+        let (src, src_port, dst_port, bytes, packets) = self.answer;
+        EvidenceFlow {
+            src,
+            dst: addr,
+            src_port,
+            dst_port,
+            proto: 17,
+            bytes,
+            packets: packets.into(),
+            start_ms: self.last_ms,
+            community_id: String::new(),
         }
     }
 
@@ -553,17 +530,6 @@ pub(super) fn rate_of_carpet(rate: f64, rate_max: f64) -> Figure {
     }
 }
 
-/// Kind, figures (name, observed, threshold) and counterfactual.
-type Why = (DetectionKind, Vec<(&'static str, f64, f64)>, String);
-
-const HALF_OPEN: &str = "half-open connections in the window";
-const COMPLETED: &str = "completed handshakes in the window";
-pub(super) const UNASKED: &str = "services that answered without a question in a minute";
-const PER_PACKET: &str = "bytes a packet";
-const UNOPENED: &str = "hosts that answered a SYN that was not sent, in a minute";
-const RATE: &str = "packets a second";
-const BYTES_RATE: &str = "bytes a second";
-const CLIENTS: &str = "clients that ask for leases in the window";
 /// Of fewer sampled packets nothing is concluded.
 const SAMPLES_MIN: f64 = 10.0;
 /// The window of answers that nobody asked for.
@@ -571,20 +537,20 @@ const LONG_MS: i64 = 60_000;
 /// So many ports of few sources are a scan.
 const SCANNED_PORTS: u32 = 8;
 /// Streams have a port or two: so many are none.
-const SCATTERED: u32 = 64;
+pub(super) const SCATTERED: u32 = 64;
 /// So many bytes of so few services are a flood, too.
-const LARGE_BYTES: u64 = 2_000_000;
-const FEW_REFLECTORS: u32 = 5;
+pub(super) const LARGE_BYTES: u64 = 2_000_000;
+pub(super) const FEW_REFLECTORS: u32 = 5;
 /// Answers of a service that makes most of a question within a minute.
-const STRONG_PACKETS: f64 = 1_000.0;
+pub(super) const STRONG_PACKETS: f64 = 1_000.0;
 /// After so long volume is another flood.
 const GOES_ON_MS: i64 = 300_000;
 /// So many within a minute are one of a single service.
-const HUGE_BYTES: f64 = 20_000_000.0;
+pub(super) const HUGE_BYTES: f64 = 20_000_000.0;
 /// Bytes of an answer that amplifies nothing.
 const SMALL_ANSWER: f64 = 100.0;
 /// Clients of DHCP that ask within the window: pools have hundreds, and relays ask for them from one address.
-const LEASES: u64 = 100;
+pub(super) const LEASES: u64 = 100;
 const DHCP_SERVER: u16 = 67;
 /// From so many on, sources are many.
 pub(super) const MANY_SOURCES: u32 = 20;
