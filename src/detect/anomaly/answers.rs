@@ -41,9 +41,9 @@ pub(super) struct Waiting {
     proto: u8,
     icmp: u16,
     packets: u32,
-    bytes: u64,
+    bytes: u32,
+    life_ms: u32,
     start_ms: i64,
-    end_ms: i64,
     pub contact: Contact,
 }
 
@@ -58,10 +58,10 @@ impl Waiting {
             proto: self.proto,
             icmp: self.icmp,
             packets: self.packets.into(),
-            bytes: self.bytes,
+            bytes: self.bytes.into(),
             interval: 1,
             start_ms: self.start_ms,
-            end_ms: self.end_ms,
+            end_ms: self.start_ms.saturating_add(self.life_ms.into()),
             ..FlowSeen::default()
         }
     }
@@ -139,9 +139,9 @@ impl Answers {
             proto: f.proto,
             icmp: f.icmp,
             packets: u32::try_from(f.packets).unwrap_or(u32::MAX),
-            bytes: f.bytes,
+            bytes: u32::try_from(f.bytes).unwrap_or(u32::MAX),
+            life_ms: u32::try_from(f.life_ms()).unwrap_or(u32::MAX),
             start_ms: f.start_ms,
-            end_ms: f.end_ms,
             contact,
         });
         let oldest = self.settled(oldest?);

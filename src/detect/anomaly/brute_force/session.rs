@@ -36,16 +36,16 @@ pub(super) struct Keys {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Heard {
     user: u64,
-    words: Distinct<4>,
+    words: Distinct<2>,
     /// Tries that no answer was heard to: with another password, and with one of before.
-    fresh: u32,
-    same: u32,
+    fresh: u8,
+    same: u8,
 }
 
 /// Whether refusals come at an even interval, as to a program that asks on and on with the password that it has.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rhythm {
-    pause_ms: i64,
+    pause_ms: u32,
     is_broken: bool,
 }
 
@@ -102,9 +102,10 @@ impl Heard {
 
 impl Rhythm {
     pub fn add(&mut self, pause_ms: i64) {
+        let pause_ms = u32::try_from(pause_ms.max(1)).unwrap_or(u32::MAX);
         match self.pause_ms {
-            0 => self.pause_ms = pause_ms.max(1),
-            usual => self.is_broken |= pause_ms.abs_diff(usual) > usual.unsigned_abs() / 10,
+            0 => self.pause_ms = pause_ms,
+            usual => self.is_broken |= pause_ms.abs_diff(usual) > usual / 10,
         }
     }
 
@@ -142,10 +143,10 @@ impl Session {
 }
 
 /// Past so many passwords they are told apart no more.
-const WORDS_MAX: u32 = 64;
+const WORDS_MAX: u32 = 32;
 /// Tries that may wait for their answer.
-const UNANSWERED_MAX: u32 = 16;
+const UNANSWERED_MAX: u8 = 16;
 /// Programs wait for so long before they try again what was refused.
-const EVEN_MS: i64 = 20_000;
+const EVEN_MS: u32 = 20_000;
 /// A reply may be seen a little before or after the row that it belongs to.
 pub(super) const ASIDE_MS: i64 = 1_000;

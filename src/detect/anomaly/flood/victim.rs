@@ -48,7 +48,7 @@ pub(super) struct Victim {
     pub hosts: Distinct<4>,
     pub some: Few,
     /// The last answer, as a flow.
-    answer: (Addr, u16, u16, u64, u32),
+    answer: (Addr, u16, u16, u32, u32),
 }
 
 /// An incident of a class, and what was not added to it yet.
@@ -191,7 +191,8 @@ impl Victim {
                     grow(&mut self.reflected_bytes, b.bytes);
                     self.reflectors.add(ctx.keyed.hash(&(b.src, b.src_port)));
                     self.count_port(b.src_port, n);
-                    self.answer = (b.src, b.src_port, b.dst_port, b.bytes, b.packets);
+                    let bytes = u32::try_from(b.bytes).unwrap_or(u32::MAX);
+                    self.answer = (b.src, b.src_port, b.dst_port, bytes, b.packets);
                 }
                 if b.kind == BurstKind::Udp && b.dst_port == DHCP_SERVER {
                     grow(&mut self.told[Class::Leases as usize].fresh, n);
@@ -420,7 +421,7 @@ impl Victim {
             src_port,
             dst_port,
             proto: 17,
-            bytes,
+            bytes: bytes.into(),
             packets: packets.into(),
             start_ms: self.last_ms,
             community_id: String::new(),

@@ -12,8 +12,43 @@ pub(in super::super) struct Contact {
     pub failed: bool,
     /// It begins as the ends of calls try each other.
     pub tries: bool,
-    /// How it was tried.
-    pub method: &'static str,
+    pub method: Method,
+}
+
+/// How a contact was tried, in the words of scanners.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in super::super) enum Method {
+    /// Before a restart.
+    #[default]
+    Unknown,
+    Connect,
+    Syn,
+    Null,
+    Fin,
+    Xmas,
+    Maimon,
+    Ack,
+    Udp,
+    Init,
+    Echo,
+}
+
+impl Method {
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Unknown => "",
+            Method::Connect => "connect",
+            Method::Syn => "syn",
+            Method::Null => "null",
+            Method::Fin => "fin",
+            Method::Xmas => "xmas",
+            Method::Maimon => "maimon",
+            Method::Ack => "ack",
+            Method::Udp => "udp",
+            Method::Init => "init",
+            Method::Echo => "echo",
+        }
+    }
 }
 
 impl Kept for Contact {
@@ -28,7 +63,7 @@ impl Kept for Contact {
             port,
             failed,
             tries,
-            method: "",
+            method: Method::Unknown,
         })
     }
 }
@@ -59,30 +94,32 @@ pub(super) fn contact(f: &FlowSeen, answered: bool) -> Option<Contact> {
         TCP => {
             let flags = f.tcp_flags? & SIX;
             match f.handshake {
-                Handshake::Complete => return of(f.dst_port, false, "connect"),
+                Handshake::Complete => return of(f.dst_port, false, Method::Connect),
                 // who acknowledges was answered, though that was not seen
                 Handshake::Unanswered if flags & 0x10 != 0 => return None,
-                Handshake::Refused | Handshake::Unanswered => return of(f.dst_port, true, "syn"),
+                Handshake::Refused | Handshake::Unanswered => {
+                    return of(f.dst_port, true, Method::Syn);
+                }
                 Handshake::None => {}
             }
             let few = f.packets <= 5;
             let forward = !f.metered && f.dst_port < f.src_port;
             match flags {
                 // with a reset where somebody answered a half-open probe
-                0x02 | 0x06 if few => of(f.dst_port, true, "syn"),
-                _ if flags & 0x12 == 0x12 && forward => of(f.dst_port, false, "connect"),
+                0x02 | 0x06 if few => of(f.dst_port, true, Method::Syn),
+                _ if flags & 0x12 == 0x12 && forward => of(f.dst_port, false, Method::Connect),
                 // of a sampled connection any segment may be what was seen, its first as well: who acknowledges was answered
                 _ if flags & 0x14 == 0x10 && forward && f.interval > 1 => {
-                    of(f.dst_port, false, "connect")
+                    of(f.dst_port, false, Method::Connect)
                 }
                 // many exporters send no flags at all
-                0x00 if few && f.metered => of(f.dst_port, true, "null"),
-                0x01 if few => of(f.dst_port, true, "fin"),
-                0x29 if few => of(f.dst_port, true, "xmas"),
+                0x00 if few && f.metered => of(f.dst_port, true, Method::Null),
+                0x01 if few => of(f.dst_port, true, Method::Fin),
+                0x29 if few => of(f.dst_port, true, Method::Xmas),
                 0x11 if f.packets == 1 && f.metered && f.back_packets <= 1 => {
-                    of(f.dst_port, true, "maimon")
+                    of(f.dst_port, true, Method::Maimon)
                 }
-                0x10 if f.packets == 1 && is_reset(f) => of(f.dst_port, true, "ack"),
+                0x10 if f.packets == 1 && is_reset(f) => of(f.dst_port, true, Method::Ack),
                 _ => None,
             }
         }
@@ -93,21 +130,17 @@ pub(super) fn contact(f: &FlowSeen, answered: bool) -> Option<Contact> {
             let backwards = !f.metered && f.src_port < f.dst_port && f.src_port < 1024;
             match (quiet, answered || f.back_packets > 0) {
                 _ if traced || backwards || expects_no_answer(f) => None,
-                (true, _) => of(f.dst_port, true, "udp"),
-                (_, true) => of(f.dst_port, false, "udp"),
+                (true, _) => of(f.dst_port, true, Method::Udp),
+                (_, true) => of(f.dst_port, false, Method::Udp),
                 _ => None,
             }
         }
-        SCTP => of(f.dst_port, was_aborted(f)?, "init"),
+        SCTP => of(f.dst_port, was_aborted(f)?, Method::Init),
         ICMP | ICMPV6 if matches!(f.icmp >> 8, 8 | 128) => {
             let answered = answered || f.back_packets > 0;
-            (answered || f.interval <= 1).then_some(Contact {
-                proto: ICMP,
-                port: 0,
-                failed: !answered,
-                tries: false,
-                method: "echo",
-            })
+            let echo = of(0, !answered, Method::Echo).filter(|_| answered || f.interval <= 1);
+            // ICMP of both versions is one
+            echo.map(|c| Contact { proto: ICMP, ..c })
         }
         _ => None,
     }

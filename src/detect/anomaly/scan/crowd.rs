@@ -9,6 +9,7 @@ use super::super::keyed::{Distinct, Key, network};
 use super::super::sighting::FlowSeen;
 use super::super::{Ctx, evidence};
 use super::Contact;
+use super::contact::Method;
 use super::found::Found;
 use crate::detect::incident::{Growth, Handle};
 use crate::model::{Addr, DetectionKind};
@@ -35,7 +36,7 @@ pub(super) struct Crowd {
     /// When the one that came last began.
     latest_ms: i64,
     last_ms: i64,
-    method: &'static str,
+    method: Method,
     first: Addr,
     sources: Distinct<8>,
     named: Vec<Addr>,

@@ -495,7 +495,7 @@ impl Detail {
         let (kind, detector) = (found.kind, found.detector);
         let inside = ctx.zones.is_inside(&f.src);
         let mut facts = vec![
-            ("method", c.method.to_owned()),
+            ("method", c.method.name().to_owned()),
             (
                 "direction",
                 if inside {
