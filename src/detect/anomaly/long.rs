@@ -113,24 +113,32 @@ impl Long {
         self.tries.get(keyed, from)
     }
 
-    /// Rows that are long matter, and those of connections that are silent for a while and go on.
+    /// Rows that are long matter, and those of connections that are silent for a while and go on: what is opened and over at once, as
+    /// most is, only where it has the ends of another one.
     #[inline]
     pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
-        let stands =
-            f.life_ms() >= ROW_MS || f.tcp_flags.is_some_and(|t| t & (FIN | RST | ACK) == ACK);
-        if stands && f.side != Side::Responder && f.proto == TCP {
-            self.lasts(ctx, f);
+        let says = |flags: u16| {
+            f.tcp_flags
+                .is_some_and(|t| t & (FIN | RST | flags) == flags)
+        };
+        let goes_on = f.life_ms() >= ROW_MS || says(ACK) && !says(SYN);
+        if (goes_on || says(SYN | ACK)) && f.side != Side::Responder && f.proto == TCP {
+            self.lasts(ctx, f, goes_on);
         }
     }
 
-    fn lasts(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
+    fn lasts(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, goes_on: bool) {
         let towards = f.metered || f.dst_port < f.src_port;
         let is_kept = f.dst_port != SSH && is_rhythmic(f.dst_port) && !speaks_other(f);
         if !towards || is_kept || is_known(ctx, f) || !goes_out(ctx, f) {
             return;
         }
         let key = ((f.src, f.src_port), (f.dst, f.dst_port));
-        if let Some(connection) = self.connections.entry(ctx.keyed, &key) {
+        let connection = match goes_on {
+            true => self.connections.entry(ctx.keyed, &key),
+            false => self.connections.find(ctx.keyed, &key),
+        };
+        if let Some(connection) = connection {
             connection.add(f);
             connection.judge(ctx, f);
         }
