@@ -293,8 +293,10 @@ impl Http {
         if !is_no_status_line(whole) {
             return None;
         }
-        let is_line = whole.contains(&b'\n') && whole.len() >= STATUS;
-        if let Some(at) = status_line_behind(whole).filter(|at| *at >= before) {
+        // a line that was whole before, and long enough, is taken already
+        let new = before.saturating_sub(STATUS);
+        let is_line = whole.len() >= STATUS && whole[new..].contains(&b'\n');
+        if let Some(at) = status_line_behind(whole, before) {
             return Some(at - before);
         }
         if is_line && whole.ends_with(b"\n") {

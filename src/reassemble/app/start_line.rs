@@ -21,11 +21,10 @@ pub(super) fn begins_with_word(b: &[u8], word: &[u8]) -> bool {
     is_whole || may_begin(b, word)
 }
 
-/// Where a status line begins behind lines that are none; none where nothing is before it, or it is not there.
-pub(super) fn status_line_behind(b: &[u8]) -> Option<usize> {
-    let ends = (1..).zip(b).filter(|(_, c)| **c == b'\n');
-    let mut starts = ends.map(|(at, _)| at);
-    starts.find(|at: &usize| b[*at..].starts_with(b"HTTP/"))
+/// Where a status line begins behind lines that are none, at `from` or later: what is before it was looked at.
+pub(super) fn status_line_behind(b: &[u8], from: usize) -> Option<usize> {
+    let mut starts = (from.max(1)..b.len()).filter(|at| b[*at - 1] == b'\n');
+    starts.find(|at| b[*at..].starts_with(b"HTTP/"))
 }
 
 /// Where a request ends that is a line without version and has nothing behind it but ends of lines.
