@@ -51,13 +51,12 @@ impl Coverage {
         };
         let (from, to) = (first.max(begin), end.min(to).max(first.max(begin) + 1));
         let is_partial = first > begin;
-        match is_partial && to < from + LEFT_OUT_BELOW * bucket {
-            is_short @ true => Coverage { from, to, is_short },
-            is_short => Coverage {
-                from: from + u64::from(is_partial) * bucket,
-                to,
-                is_short,
-            },
+        let is_short = is_partial && to < from + LEFT_OUT_BELOW * bucket;
+        let left_out = u64::from(is_partial && !is_short) * bucket;
+        Coverage {
+            from: from + left_out,
+            to,
+            is_short,
         }
     }
 
