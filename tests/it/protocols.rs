@@ -164,6 +164,36 @@ fn what_is_odd_is_looked_at_as_by_suricata() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Who speaks in turns, and datagrams (`tests/signatures/turns.py`), where it is otherwise than with Suricata 7.0.10, and why. The list may only become shorter.
+const OTHER_TURNS: &[(&str, &str)] = &[
+    (
+        "three_requests",
+        "what waited is looked at before the packet with which it is, and so are the bits that one asks for and the other sets",
+    ),
+    ("requests_acknowledged_by_server", "likewise"),
+    ("mail", "chunks of mail end elsewhere"),
+    (
+        "question_behind_cut",
+        "a third datagram tells the protocol again behind one that is none",
+    ),
+    ("question_behind_zeros", "likewise"),
+    (
+        "lease",
+        "Suricata tries an offer with the next request once more",
+    ),
+    ("lease_answers", "likewise"),
+    (
+        "ticket_behind_junk",
+        "a message that is not answered has its type",
+    ),
+];
+
+#[test]
+fn who_speaks_in_turns_is_looked_at_as_by_suricata() {
+    let (wrong, _) = held_against_suricata("turns", OTHER_TURNS);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 /// Bodies of HTTP (`tests/signatures/bodies.py`) that are read otherwise than by Suricata 7.0.10, and why. The list may only become shorter.
 const OTHER_BODIES: &[(&str, &str)] = &[(
     "answer_goes_on_and_another_one_comes",

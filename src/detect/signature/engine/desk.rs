@@ -30,6 +30,8 @@ pub(super) struct Desk {
     list: Vec<u32>,
     /// Rules of the list that matched.
     found: Vec<u32>,
+    /// Rules that matched the chunk which is looked at with a packet: they do not alert for that, too.
+    pub streamed: Vec<u32>,
     pub trial: Trial,
     hits: Vec<Hit>,
     pub alerts: Vec<Alert>,
@@ -78,6 +80,7 @@ impl Desk {
             shared: shared.clone(),
             list: vec![],
             found: vec![],
+            streamed: vec![],
             trial: Trial::new(Matcher::new(rules), shared.clone()),
             hits: vec![],
             alerts: vec![],
@@ -262,6 +265,7 @@ impl Desk {
         self.collect();
         self.list.retain(|n| !rules.matched.contains(n));
         self.run(&program, &scene, about, Some(&mut flow.state), false, tally);
+        self.streamed.extend_from_slice(&self.found);
         rules.matched.append(&mut self.found);
         raw.put(rules);
     }
@@ -421,7 +425,8 @@ impl Desk {
             let c = &program.rules[n as usize];
             // what is in the stream is looked at there
             let elsewhere = is_packet && in_stream && c.in_streams && !c.in_packets;
-            if elsewhere && looks_at_payload(c) {
+            let looked = is_packet && in_stream && self.streamed.contains(&n);
+            if looked || elsewhere && looks_at_payload(c) {
                 continue;
             }
             self.costs.candidate(n);

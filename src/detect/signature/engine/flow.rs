@@ -46,8 +46,8 @@ pub(super) struct Flow {
     pub is_deaf: bool,
     /// Nothing that it still says is read.
     pub is_mute: bool,
-    /// Directions in which it was told to rules which application protocol it is, or that it is none.
-    pub told: [bool; 2],
+    /// How often it was told to rules in each direction which application protocol it is, or that it is none.
+    pub told: [u8; 2],
     /// It said something that rules were not tried with.
     pub has_news: bool,
     /// The application protocol as it was heard.
@@ -119,7 +119,7 @@ impl Flow {
     /// Rules about packets see the application protocol that was heard so far.
     pub fn sees_application(&mut self) {
         if self.application != self.heard {
-            (self.application, self.told) = (self.heard, [false; 2]);
+            (self.application, self.told) = (self.heard, [0; 2]);
         }
     }
 
@@ -128,15 +128,15 @@ impl Flow {
         !self.application.is_empty() || self.key.proto != TCP
     }
 
-    /// Whether a packet in a direction is the first that can tell rules which application protocol it is: its side said something, and
-    /// that was understood or not. Datagrams that nobody understands tell so each.
+    /// Whether a packet in a direction can tell rules which application protocol it is: of a connection the first one behind what its side said, understood or
+    /// not, and the first two datagrams.
     pub fn is_told_now(&mut self, direction: usize) -> bool {
-        if self.key.proto != TCP && matches!(self.application, "" | "failed") {
-            return true;
-        }
-        let said = self.counts.stream[direction] > 0 || self.key.proto != TCP;
-        let now = !self.told[direction] && said && self.is_decided();
-        self.told[direction] |= now;
+        let (said, often) = match self.key.proto {
+            TCP => (self.counts.stream[direction] > 0, 1),
+            _ => (true, 2),
+        };
+        let now = self.told[direction] < often && said && self.is_decided();
+        self.told[direction] += u8::from(now);
         now
     }
 
@@ -162,6 +162,8 @@ pub(super) struct Connection {
     pub raw: [Raw; 2],
     /// Nothing more comes of a half.
     pub ended: [bool; 2],
+    /// The chunk of a half ends where its message does: it is looked at with the next packet of that half.
+    pub due: [bool; 2],
     /// Octets for which others stand and that were not looked at.
     pub others: Vec<Other>,
 }

@@ -31,6 +31,7 @@ mod program;
 mod raw;
 mod said;
 mod scene;
+mod segments;
 mod session;
 mod shelf;
 mod talk;
@@ -54,7 +55,7 @@ use crate::ledger::{Outcome, Tally};
 use crate::model::{Glance, PacketView, TcpHeader, Transport};
 use crate::reassemble::app::Ears;
 use crate::reassemble::settings::Settings as ReassembleSettings;
-use crate::reassemble::stream::{Segment, Streams};
+use crate::reassemble::stream::Streams;
 use ahead::Ahead;
 use carried::bytes_of;
 use desk::{At, Desk};
@@ -62,7 +63,7 @@ use flow::{Connection, Flow, Flows, Key};
 use hearing::{Hearing, heard};
 use packet::{has_right_checksum, shift};
 use raw::Spare;
-use session::{Part, Session, Stage, is_answer};
+use session::{Part, Session, Stage, is_answer, is_answer_of_datagrams};
 use std::sync::Arc;
 use talk::Talk;
 
@@ -282,7 +283,8 @@ impl Engine {
             tally.one(Outcome::RuleFlowsEvicted);
             self.end(place, tally);
         }
-        self.flows.insert(Flow::new(key, is_first, p))
+        let asks = is_first != is_answer_of_datagrams(p);
+        self.flows.insert(Flow::new(key, asks, p))
     }
 
     /// A conversation is over.
@@ -418,91 +420,6 @@ impl Reading {
         self.units(flow, Some(at), None, tally);
     }
 
-    /// A segment of a connection.
-    fn segment(&mut self, flow: &mut Flow, c: &mut Connection, at: &At<'_>, tally: &mut Tally) {
-        let (p, direction) = (at.p, at.direction);
-        let other = 1 - direction;
-        if p.payload_len > 0 && c.raw[other].len() > 0 {
-            // the answer to it comes: what was asked is whole where messages take turns
-            let turns = raw::TURNS.contains(&flow.application) || flow.is_encrypted;
-            self.look_at(flow, c, other, turns, tally);
-            // what comes now changes nothing of what is found there
-            self.desk.settle(Some(flow), Some(at.p));
-        }
-        let at = &At {
-            is_told: flow.is_told_now(direction),
-            ..*at
-        };
-        self.desk.packet(p, Some((&mut *flow, at)), tally);
-        let Some(t) = p.tcp() else { return };
-        if at.in_stream {
-            self.listen(flow, c, at, &t, tally);
-        }
-        if self.desk.program.passes_streams {
-            // what passes it goes before what transactions say
-            self.look_at(flow, c, direction, false, tally);
-        }
-        let fin = at.in_stream && t.has(TcpHeader::FIN);
-        let reset = c.session.stage == Stage::Reset;
-        // what is sent with a SYN (RFC 7413) is tried once it is known that a connection is made
-        if !t.has(TcpHeader::SYN) {
-            self.units(flow, Some(at), Some(c), tally);
-        }
-        if c.raw[direction].len() >= self.settings.chunk_bytes || fin || reset {
-            self.look_at(flow, c, direction, true, tally);
-        }
-        if reset {
-            self.look_at(flow, c, other, true, tally);
-        }
-        if (fin || reset) && !c.ended[direction] {
-            self.end_half(flow, c, direction, tally);
-            self.units(flow, Some(at), Some(c), tally);
-            self.rest(c);
-        }
-        if c.session.stage >= Stage::Ended && c.is_over() {
-            self.leave(flow, c);
-        }
-    }
-
-    /// Puts a segment into its stream, and hears what is in order.
-    fn listen(
-        &mut self,
-        flow: &mut Flow,
-        c: &mut Connection,
-        at: &At<'_>,
-        t: &TcpHeader,
-        tally: &mut Tally,
-    ) {
-        let p = at.p;
-        let segment = Segment {
-            seq: t.seq,
-            syn: t.has(TcpHeader::SYN),
-            ack: t.has(TcpHeader::ACK).then_some(t.ack),
-            bytes: p.payload(),
-            len: p.payload_len,
-        };
-        let mut hearing = Hearing {
-            ears: &mut self.ears,
-            settings: &self.settings,
-            program: &self.desk.program,
-            raw: &mut c.raw,
-            raw_bytes: &mut self.raw_bytes,
-            odd: &mut self.odd,
-            spare: &mut self.spare,
-            cut: vec![],
-        };
-        self.streams.segment(
-            &mut c.stream,
-            at.direction,
-            &segment,
-            tally,
-            &mut |piece, tally| hearing.piece(flow, &piece, p.time_ns, tally),
-        );
-        let cut = hearing.cut;
-        self.look_at_cut(flow, c, cut, tally);
-        self.found_others(flow, c, p.payload_len, tally);
-    }
-
     /// No more of a half comes.
     fn end_half(&mut self, flow: &mut Flow, c: &mut Connection, half: usize, tally: &mut Tally) {
         c.ended[half] = true;
@@ -560,36 +477,6 @@ impl Reading {
             self.spare.take(&mut c.raw[half]);
         }
         self.desk.settle(Some(flow), None);
-    }
-
-    /// Tries the rules about streams with the chunk of a direction; where that is whole another one begins.
-    fn look_at(
-        &mut self,
-        flow: &mut Flow,
-        c: &mut Connection,
-        direction: usize,
-        is_whole: bool,
-        tally: &mut Tally,
-    ) {
-        let established = c.session.is_established();
-        let raw = &mut c.raw[direction];
-        if raw.is_fresh() {
-            self.desk.stream(flow, raw, direction, established, tally);
-        }
-        if is_whole && c.others.iter().any(|o| usize::from(o.half) == direction) {
-            self.look_at_others(flow, c, direction);
-        }
-        let raw = &mut c.raw[direction];
-        if !is_whole || raw.len() == 0 {
-            return;
-        }
-        let kept = match flow.is_encrypted || self.raw_bytes > self.settings.raw_bytes_max {
-            true => 0,
-            false => self.settings.overlap_bytes,
-        };
-        let before = raw.room();
-        raw.looked_at(kept, &mut self.spare);
-        self.raw_bytes = (self.raw_bytes + raw.room()).saturating_sub(before);
     }
 }
 

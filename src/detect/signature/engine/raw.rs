@@ -12,6 +12,8 @@ pub(super) struct Raw {
     known: u32,
     /// Up to where contents were looked for.
     seen: u32,
+    /// Where the message begins that goes on, which may be longer than a chunk.
+    message: u32,
     /// Rules whose content is in the chunk, and those that matched, where there are any.
     rules: Option<Box<Rules>>,
 }
@@ -118,7 +120,7 @@ impl Raw {
         }
         if gap > 0 || self.bytes.is_empty() {
             self.bytes.clear();
-            (self.start, self.known, self.seen) = (offset, 0, 0);
+            (self.start, self.known, self.seen, self.message) = (offset, 0, 0, 0);
             self.rules = None;
         }
         spare.fit(&mut self.bytes, bytes.len());
@@ -199,6 +201,20 @@ impl Raw {
         }
     }
 
+    /// The message that goes on, as far as it is kept.
+    pub fn message(&self) -> Chunk<'_> {
+        Chunk {
+            bytes: &self.bytes[self.message as usize..],
+            known: 0,
+            start: self.start + u64::from(self.message),
+        }
+    }
+
+    /// The message is over.
+    pub fn end_message(&mut self) {
+        self.message = self.bytes.len() as u32;
+    }
+
     /// The chunk was looked at for the last time; so many bytes are kept.
     pub fn looked_at(&mut self, kept: usize, spare: &mut Spare) {
         let drop = self.bytes.len().saturating_sub(kept);
@@ -206,6 +222,7 @@ impl Raw {
             self.bytes.drain(..drop);
         }
         self.start += drop as u64;
+        self.message = self.message.saturating_sub(drop as u32);
         self.known = self.bytes.len() as u32;
         self.looked();
         self.rules = None;

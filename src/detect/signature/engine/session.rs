@@ -1,6 +1,6 @@
 //! A TCP connection as rules see it: how far its handshake is, and which segments are part of it.
 
-use crate::model::TcpHeader;
+use crate::model::{PacketView, TcpHeader};
 
 /// How far a connection is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -259,6 +259,11 @@ impl Session {
         self.next[side]
     }
 
+    /// Whether the other side has said that it has all that a side sent.
+    pub fn is_acked(&self, side: usize) -> bool {
+        self.acked[side].is_some() && self.acked[side] == self.next[side]
+    }
+
     /// Whether a SYN begins another connection between the same ends.
     pub fn is_renewed_by(&self, side: usize, t: &TcpHeader) -> bool {
         let syn = t.has(TcpHeader::SYN) && !t.has(TcpHeader::ACK);
@@ -388,6 +393,11 @@ impl Session {
 /// Whether bytes that were seen first of a connection are those of who was asked.
 pub(super) fn is_answer(bytes: &[u8]) -> bool {
     bytes.starts_with(b"HTTP/1.") || matches!(bytes, [22, 3, _, _, _, 2, ..])
+}
+
+/// Whether a datagram that begins a conversation is an answer of DNS between two servers (RFC 1035 section 4.1.1): elsewhere Suricata looks at ports.
+pub(super) fn is_answer_of_datagrams(p: &PacketView<'_>) -> bool {
+    p.proto == 17 && p.ports() == (53, 53) && p.payload().get(2).is_some_and(|b| b & 0x80 != 0)
 }
 
 /// The widest window (RFC 7323 section 2.3), about.

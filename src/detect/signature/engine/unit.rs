@@ -93,6 +93,20 @@ impl Unit {
         }
     }
 
+    /// What it said gives way to what follows; rules that matched do not match it again.
+    pub fn restart(&mut self) {
+        self.bytes.clear();
+        self.values.clear();
+        self.numbers.clear();
+        self.words.clear();
+        self.parts.clear();
+        self.told.clear();
+        self.later.clear();
+        self.waiting.clear();
+        (self.shared, self.known, self.is_begun) = (0, 0, false);
+        self.changes = self.changes.wrapping_add(1);
+    }
+
     /// What was kept for alerts.
     pub fn kept(&self) -> &[Later] {
         &self.later

@@ -3,7 +3,6 @@
 use super::Reading;
 use super::desk::At;
 use super::flow::{Connection, Flow};
-use super::raw::Chunk;
 use super::unit::Unit;
 use crate::ledger::{Outcome, Tally};
 
@@ -36,8 +35,7 @@ impl Reading {
             }
             is_changed = true;
             tally.add(Outcome::RuleTalksCut, unit.take_cut());
-            let raw = c.as_ref().map(|c| c.raw[unit.direction].chunk());
-            let chunk = raw.map(|r| Chunk { known: 0, ..r });
+            let chunk = c.as_ref().map(|c| c.raw[unit.direction].message());
             let established = match &c {
                 Some(c) => c.session.is_established(),
                 None => at.is_some_and(|a| a.established),

@@ -12,13 +12,13 @@ impl Said {
         };
         let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
         let is_answer = header[2] & 0x80 != 0;
+        let is_first = self.begun == [0; 2] && !self.is_stream;
         let fault = match (half, is_answer) {
-            (0, true) => Some("dns.not_request"),
-            (1, false) => Some("dns.not_response"),
+            (0, true) if !is_first => Some("dns.not_request"),
+            (1, false) if !is_first => Some("dns.not_response"),
             _ => (!is_readable(bytes, [word(4), word(6), word(8)])).then_some("dns.malformed_data"),
         };
-        let is_first = self.begun == [0; 2] && !self.is_stream;
-        if let Some(fault) = fault.filter(|_| !is_first) {
+        if let Some(fault) = fault {
             return self.dns_fault(half, fault);
         }
         self.dns_last = Some(half);

@@ -18,6 +18,8 @@ pub(super) struct Http {
     asked: VecDeque<Vec<u8>>,
     /// The last answer is an interim one.
     is_interim: bool,
+    /// And says that a body may come: the answer to that takes its place, as in libhtp.
+    is_continue: bool,
 }
 
 /// The body of one direction.
@@ -264,7 +266,12 @@ impl Said {
     pub(super) fn answer(&mut self, half: usize, head: &Head<'_>) {
         let fields = Fields::of(head);
         let [version, status, reason] = fields.words(head);
-        self.begin_message(half);
+        // an answer goes on behind an interim one (RFC 9110 section 15.2)
+        let goes_on = std::mem::take(&mut self.http.is_interim);
+        match std::mem::take(&mut self.http.is_continue) {
+            true => self.begin_body(half),
+            false => self.begin_message(half),
+        }
         let body = &mut self.http.bodies[half];
         (body.is_file, body.boundary) = (true, None);
         // what a proxy refuses with is nobody's file
@@ -282,10 +289,9 @@ impl Said {
                 Upgrade::None
             };
         }
-        let goes_on = std::mem::take(&mut self.http.is_interim);
         let is_asked = goes_on || self.begun[1] < self.begun[0];
-        // an answer goes on behind an interim one (RFC 9110 section 15.2)
         self.http.is_interim = status.starts_with(b"1") && status != b"101";
+        self.http.is_continue = half == 1 && status == b"100";
         let unit = match (half, goes_on) {
             (1, true) => self.begin_again(1),
             (1, false) => self.begin_answer(),
@@ -375,7 +381,7 @@ impl Said {
 
     /// The message is over, or the conversation is: then what came is a file, too, as with Suricata.
     pub(super) fn body_end(&mut self, half: usize) {
-        if !self.http.bodies[half].is_open {
+        if !self.http.bodies[half].is_open || half == 1 && self.http.is_continue {
             return;
         }
         self.tell_body(half);
@@ -401,6 +407,10 @@ impl Said {
 
     fn begin_message(&mut self, half: usize) {
         self.body_end(half);
+        self.begin_body(half);
+    }
+
+    fn begin_body(&mut self, half: usize) {
         let body = &mut self.http.bodies[half];
         (body.known, body.is_open, body.is_broken) = (0, true, false);
         body.facts = FileFacts::default();

@@ -264,6 +264,13 @@ impl Talk {
         std::mem::take(&mut self.said.lost)
     }
 
+    /// Whether a half is in the midst of a message of HTTP, or of what follows an interim answer.
+    pub fn is_saying(&self, half: usize) -> bool {
+        let is_open = |u: &Unit| u.direction == half && !u.is_whole;
+        // what turns to HTTP/2 does not end its answer
+        self.said.proto == AppProto::Http && self.said.units.iter().any(is_open)
+    }
+
     /// Sides of transactions that rules are to be tried with.
     pub fn units(&mut self) -> &mut Vec<Unit> {
         &mut self.said.units

@@ -31,8 +31,14 @@ impl Said {
         self.begin(1)
     }
 
-    /// Begins another part of the transaction that a direction began last.
+    /// Begins another part of the transaction that a direction began last, in the place of the one before it.
     pub(super) fn begin_again(&mut self, direction: usize) -> &mut Unit {
+        let transaction = self.begun[direction].saturating_sub(1);
+        let is = |u: &Unit| u.direction == direction && u.transaction == transaction && !u.is_whole;
+        if let Some(at) = self.units.iter().rposition(is) {
+            self.units[at].restart();
+            return &mut self.units[at];
+        }
         self.begun[direction] = self.begun[direction].saturating_sub(1);
         self.begin(direction)
     }

@@ -49,7 +49,7 @@ pub(super) fn datagram(ends: &Ends, half: usize, b: &[u8]) -> Taken {
     first[half] = b;
     let read = |proto: AppProto| is(proto, recognised(ends, half, first) == Found::Is(proto));
     match (ends.ports[1], half) {
-        (53, _) => read(AppProto::Dns),
+        (53, _) => is(AppProto::Dns, is_dns(b)),
         (67 | 68, _) => is(AppProto::Dhcp, b.len() >= DHCP_MIN),
         (69, _) => is(AppProto::Tftp, matches!(b, [0, 1..=5, ..])),
         (80 | 443, _) => match b {
@@ -63,7 +63,7 @@ pub(super) fn datagram(ends: &Ends, half: usize, b: &[u8]) -> Taken {
             AppProto::Ntp,
             b.len() >= NTP_MIN && matches!(b[0] >> 3 & 7, 3 | 4),
         ),
-        (161 | 162, 0) => read(AppProto::Snmp),
+        (161 | 162, _) => read(AppProto::Snmp),
         (500, _) => match b.get(17) {
             Some(version) if version >> 4 == 1 => is(AppProto::Ike, b.len() >= IKE_MIN),
             _ => read(AppProto::Ike),
@@ -71,6 +71,7 @@ pub(super) fn datagram(ends: &Ends, half: usize, b: &[u8]) -> Taken {
         (2049, _) => read(AppProto::Nfs),
         _ if ends.ports[0] == 2049 => read(AppProto::Nfs),
         (5060 | 5061, 0) => is(AppProto::Sip, is_sip(b)),
+        (5060 | 5061, _) => is(AppProto::Sip, b.starts_with(b"SIP/")),
         (44_818, _) => read(AppProto::Enip),
         _ if ends.ports[0] == 44_818 => read(AppProto::Enip),
         _ => Taken::Nobody,
@@ -154,6 +155,34 @@ fn is_sip(b: &[u8]) -> bool {
     let method = words.next().unwrap_or_default();
     let letters = !method.is_empty() && method.iter().all(u8::is_ascii_alphabetic);
     letters && words.nth(1).is_some_and(|w| w.starts_with(b"SIP/"))
+}
+
+/// A head of DNS behind which there is room for what it counts, and names as far as they came (RFC 1035 section 4.1).
+fn is_dns(b: &[u8]) -> bool {
+    let Some(head) = b.first_chunk::<DNS_HEAD>() else {
+        return false;
+    };
+    let count = |at: usize| usize::from(u16::from_be_bytes([head[at], head[at + 1]]));
+    if DNS_HEAD + 2 * [4, 6, 8, 10].map(count).iter().sum::<usize>() > b.len() {
+        return false;
+    }
+    let mut at = DNS_HEAD;
+    for _ in 0..count(4) {
+        loop {
+            at += match b.get(at) {
+                None => return true,
+                Some(0) => 5,
+                Some(n @ 1..=0x3f) => {
+                    at += 1 + usize::from(*n);
+                    continue;
+                }
+                Some(0xc0..) => 6,
+                Some(_) => return false,
+            };
+            break;
+        }
+    }
+    true
 }
 
 /// DCE/RPC without a connection (C706 section 12.6.3.1): version, kind, order of bytes.
@@ -259,6 +288,7 @@ const METHODS: &[&[u8]] = &[
 ];
 /// The length of a message of DNS over TCP, and its head.
 const DNS_MIN: usize = 14;
+const DNS_HEAD: usize = 12;
 /// Bytes of each direction in which a pattern may be: of a method and its blank, of `HTTP/1.1`.
 const LONGEST: [usize; 2] = [17, 8];
 /// Shortest messages.
@@ -327,7 +357,7 @@ mod tests {
         );
         assert_eq!(
             datagram(&ends(17, 5060), 1, b"SIP/2.0 200 OK\r\n"),
-            Taken::Nobody
+            Taken::Is(AppProto::Sip)
         );
         let error = b"\x7e\x0c\x30\x0a\xa0\x03\x02\x01\x05\xa1\x03\x02\x01\x1e";
         assert_eq!(datagram(&ends(17, 88), 0, error), Taken::Is(AppProto::Krb5));
