@@ -93,6 +93,8 @@ const ROOMS: &[(&str, &[&str], &[&str])] = &[
             "aho_corasick",
             // Hyperscan, where the system has it
             "libloading",
+            // large pages for tables
+            "libc",
             // one content looked for when a rule is confirmed
             "memchr",
             "foldhash",
@@ -253,6 +255,7 @@ const UNSAFE_FILES: &[&str] = &[
     "src/generate/mmsg.rs",
     "src/store/python_stubs.rs",
     "src/detect/signature/engine/hyperscan.rs",
+    "src/detect/anomaly/pages.rs",
 ];
 
 /// Files that are tables or one state machine, and may be longer than 600 lines.

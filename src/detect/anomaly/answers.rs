@@ -8,7 +8,7 @@
 use super::keyed::Recent;
 use super::scan::Contact;
 use super::sighting::FlowSeen;
-use super::{Ctx, Detectors, Hashes};
+use super::{Ctx, Detectors, FAR, Hashes};
 use crate::model::Addr;
 use std::collections::VecDeque;
 
@@ -178,11 +178,24 @@ impl Detectors {
     /// Contacts that waited until `by_ms` for what says whether they failed are judged.
     pub(super) fn judge_waiting(&mut self, by_ms: i64) {
         let (mut ctx, parts, answers) = self.split();
-        while let Some(waiting) = answers.due(by_ms) {
-            let row = waiting.row();
-            if !parts.flood.is_victim(&row.dst) {
-                let h = Hashes::of(ctx.keyed, &row.src, &row.dst);
-                parts.scan.contact(&mut ctx, (&row, h), waiting.contact);
+        let mut due = Vec::with_capacity(FAR);
+        loop {
+            due.extend(std::iter::from_fn(|| answers.due(by_ms)).take(FAR));
+            if due.is_empty() {
+                return;
+            }
+            let hashes = |w: &Waiting| Hashes::of(ctx.keyed, &w.src, &w.dst);
+            let hashes: [Hashes; FAR] =
+                std::array::from_fn(|n| due.get(n).map(hashes).unwrap_or_default());
+            for found in [false, true] {
+                let all = &hashes[..due.len()];
+                all.iter().for_each(|h| parts.scan.call(*h, found));
+            }
+            for (waiting, h) in due.drain(..).zip(hashes) {
+                let row = waiting.row();
+                if !parts.flood.is_victim(&row.dst) {
+                    parts.scan.contact(&mut ctx, (&row, h), waiting.contact);
+                }
             }
         }
     }

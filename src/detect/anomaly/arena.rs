@@ -2,6 +2,7 @@
 
 use super::keep::Kept;
 use super::keyed::{Key, Keyed};
+use super::pages::in_large_pages;
 use crate::model::prefetch;
 
 /// What an arena holds of a key.
@@ -57,9 +58,11 @@ impl<K: Key, V: Held> Arena<K, V> {
     /// Room for `capacity` keys, rounded up to a power of two.
     pub fn new(capacity: usize) -> Self {
         let capacity = rounded(capacity);
+        let mut index = in_large_pages(capacity / WAYS);
+        index.resize(capacity / WAYS, Set::default());
         Arena {
-            index: vec![Set::default(); capacity / WAYS],
-            slots: Vec::with_capacity(capacity),
+            index,
+            slots: in_large_pages(capacity),
             shares: vec![0; SHARES],
             share_max: (capacity / K::SHARE) as u32,
             evicted: 0,

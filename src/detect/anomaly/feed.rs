@@ -121,7 +121,7 @@ impl Feed {
     #[inline]
     fn udp(&mut self, p: &PacketView<'_>, src: u16, dst: u16) {
         let reflects = |port: u16| {
-            if reflectors::name(port).is_some() {
+            if reflectors::is_reflector(port) {
                 port
             } else {
                 0

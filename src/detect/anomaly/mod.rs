@@ -27,6 +27,7 @@ mod lateral;
 mod long;
 mod namer;
 mod odd;
+mod pages;
 mod payload;
 mod policy;
 mod profile;
@@ -96,6 +97,8 @@ struct Hashes {
     /// Of a row that has no direction of its own: of itself, and of what answers it.
     there: u64,
     back: u64,
+    /// Of what goes out of, or comes into, the networks that are inside.
+    carried: Option<upload::Carried>,
 }
 
 impl Hashes {
@@ -109,8 +112,9 @@ impl Hashes {
     }
 
     #[inline]
-    fn of_row(keyed: &Keyed, f: &FlowSeen) -> Self {
+    fn of_row(keyed: &Keyed, zones: &Zones, f: &FlowSeen) -> Self {
         let mut hashes = Hashes::of(keyed, &f.src, &f.dst);
+        hashes.carried = upload::Carried::of(keyed, zones, f);
         if has_no_direction(f) {
             // the ports of echo messages say which way they go
             let (src_port, dst_port) = match f.proto {
@@ -273,7 +277,7 @@ impl Detectors {
                 self.parts.call(f, hashes[(n - NEAR) % FAR], true);
             }
             if let Some(f) = all.get(n).and_then(row) {
-                let h = Hashes::of_row(&self.keyed, f);
+                let h = Hashes::of_row(&self.keyed, &self.zones, f);
                 hashes[n % FAR] = h;
                 self.parts.call(f, h, false);
                 if has_no_direction(f) {
@@ -497,8 +501,12 @@ impl Parts {
         if !f.metered && flood::counts(f) {
             self.flood.call(h, found);
         }
-        if scan::may_be_first(f) {
+        // others wait first for what answers them
+        if scan::may_be_first(f) && !has_no_direction(f) {
             self.scan.call(h, found);
+        }
+        if let Some(carried) = h.carried {
+            self.upload.call(carried, h, found);
         }
     }
 }

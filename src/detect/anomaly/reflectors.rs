@@ -9,9 +9,30 @@ pub(super) const FRAGMENTS: u16 = 1;
 
 /// The name of the service that a port of a reflector has.
 pub(super) fn name(port: u16) -> Option<&'static str> {
+    if !is_reflector(port) {
+        return None;
+    }
     let at = REFLECTORS.binary_search_by_key(&port, |r| r.0).ok()?;
     Some(REFLECTORS[at].1)
 }
+
+/// Whether a port is that of a reflector.
+#[inline]
+pub(super) fn is_reflector(port: u16) -> bool {
+    MARKS[usize::from(port) / 64] >> (port % 64) & 1 == 1
+}
+
+/// A bit for each port: nearly every row asks.
+static MARKS: [u64; 1024] = {
+    let mut marks = [0; 1024];
+    let mut n = 0;
+    while n < REFLECTORS.len() {
+        let port = REFLECTORS[n].0;
+        marks[port as usize / 64] |= 1 << (port % 64);
+        n += 1;
+    }
+    marks
+};
 
 /// Whether a service has no business with hosts that do not ask it: what it answers is far more than its question, and never a stream.
 pub(super) fn is_strong(port: u16) -> bool {

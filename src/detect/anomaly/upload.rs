@@ -10,6 +10,7 @@ use super::arena::{Arena, Held};
 use super::keep::{Kept, kept};
 use super::keyed::{Keyed, Recent, network};
 use super::sighting::{DaysSeen, FlowSeen, Side};
+use super::zones::Zones;
 use super::{Ctx, Hashes, evidence, figure};
 use crate::detect::incident::{Finding, Growth, Handle};
 use crate::model::{Addr, AppProto, DetectionKind, Entity, EntityRole, variance};
@@ -92,6 +93,35 @@ impl Held for Usual {
     }
 }
 
+/// A row that is large enough to count, of which one end is inside.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Carried {
+    /// Whether its source is inside.
+    out: bool,
+    /// The hashes of the end inside with the other one, and with the network of that.
+    pair: u64,
+    place: u64,
+}
+
+impl Carried {
+    #[inline]
+    pub fn of(keyed: &Keyed, zones: &Zones, f: &FlowSeen) -> Option<Self> {
+        if f.est_bytes().max(f.back_bytes.unwrap_or(0)) < LEAST {
+            return None;
+        }
+        let out = zones.is_inside(&f.src);
+        if out == zones.is_inside(&f.dst) {
+            return None;
+        }
+        let (here, there) = if out { (f.src, f.dst) } else { (f.dst, f.src) };
+        Some(Carried {
+            out,
+            pair: keyed.hash(&(here, there)),
+            place: keyed.hash(&(here, network(&there))),
+        })
+    }
+}
+
 impl Upload {
     pub fn new(places: usize) -> Self {
         Upload {
@@ -141,24 +171,37 @@ impl Upload {
         Some(())
     }
 
+    /// Calls for what a row will need, first for where it is, then for itself.
+    #[inline]
+    pub fn call(&self, carried: Carried, h: Hashes, found: bool) {
+        let host = if carried.out { h.src } else { h.dst };
+        match found {
+            false => {
+                self.pairs.call(carried.pair);
+                self.hosts.call(host);
+                self.places.call(carried.place);
+            }
+            true => {
+                self.pairs.call_room(carried.pair);
+                self.hosts.call_held(host);
+            }
+        }
+    }
+
     pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes) {
         mining(ctx, f);
         if self.began_ms == i64::MIN {
             self.began_ms = ctx.now_ms;
         }
+        let Some(carried) = h.carried else {
+            return;
+        };
         let back = f.back_bytes.unwrap_or(0);
-        if f.est_bytes().max(back) < LEAST {
-            return;
-        }
-        let out = ctx.zones.is_inside(&f.src);
-        if out == ctx.zones.is_inside(&f.dst) {
-            return;
-        }
-        let (key, host, sent, came) = match out {
+        let (key, host, sent, came) = match carried.out {
             true => ((f.src, f.dst), h.src, f.est_bytes(), back),
             false => ((f.dst, f.src), h.dst, back, f.est_bytes()),
         };
-        let is_new = sent > 0 && self.is_new(ctx, key);
+        let is_new = sent > 0 && self.is_new(ctx.now_ms, carried.place);
         let usual = match sent {
             0 => None,
             _ => self
@@ -167,7 +210,7 @@ impl Upload {
                 .map(|u| u.add(ctx.now_ms, sent)),
         };
         let known_ms = ctx.now_ms.saturating_sub(self.began_ms);
-        if let Some(sums) = self.pairs.entry(ctx.keyed, &key) {
+        if let Some(sums) = self.pairs.entry_at(ctx.keyed, carried.pair, &key) {
             sums.add(ctx, f, sent, came);
             if is_new {
                 sums.new_ms = ctx.now_ms;
@@ -220,9 +263,8 @@ impl Upload {
     }
 
     /// Whether a host never sent to the network of a place, as far as is known; from now on it did.
-    fn is_new(&mut self, ctx: &Ctx<'_>, (src, dst): (Addr, Addr)) -> bool {
-        self.places.pass(ctx.now_ms);
-        let hash = ctx.keyed.hash(&(src, network(&dst)));
+    fn is_new(&mut self, now_ms: i64, hash: u64) -> bool {
+        self.places.pass(now_ms);
         let known = self.places.has(hash);
         self.places.add(hash);
         !known

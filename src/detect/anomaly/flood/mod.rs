@@ -189,7 +189,7 @@ impl Flood {
             return;
         }
         let service = |port: u16| {
-            if reflectors::name(port).is_some() {
+            if reflectors::is_reflector(port) {
                 port
             } else {
                 0
@@ -418,7 +418,7 @@ impl Watch {
             self.touched[place / 64] |= 1 << (place % 64);
         }
         let opens = b.kind == BurstKind::Syn;
-        if opens || b.kind == BurstKind::Udp && reflectors::name(b.dst_port).is_some() {
+        if opens || b.kind == BurstKind::Udp && reflectors::is_reflector(b.dst_port) {
             let what = match opens {
                 true => h.dst,
                 false => Victim::service(ctx, b),
@@ -456,7 +456,7 @@ impl Watch {
     /// Who asks by multicast or broadcast gets many answers.
     #[cold]
     fn asks_all(&mut self, ctx: &mut Ctx<'_>, b: &Burst, h: Hashes) {
-        if b.kind != BurstKind::Udp || reflectors::name(b.dst_port).is_none() {
+        if b.kind != BurstKind::Udp || !reflectors::is_reflector(b.dst_port) {
             return;
         }
         let place = self.hosts.place(ctx.keyed, h.src, &b.src);

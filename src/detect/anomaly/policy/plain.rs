@@ -7,9 +7,10 @@ use super::super::sighting::{Ends, FlowSeen};
 use crate::model::AppProto;
 
 /// A protocol: its name, transport, ports, and what packets call it.
+#[derive(Debug)]
 struct Plain(&'static str, u8, &'static [u16], AppProto);
 
-const PLAIN: [Plain; 16] = [
+static PLAIN: [Plain; 16] = [
     Plain("telnet", 6, &[23], AppProto::Telnet),
     Plain("ftp", 6, &[21], AppProto::Ftp),
     Plain("tftp", 17, &[69], AppProto::Tftp),
@@ -34,7 +35,7 @@ const OLD_TLS: [(&str, u16); 3] = [("ssl-3", 0x0300), ("tls-1.0", 0x0301), ("tls
 /// Which ones nobody is to use.
 #[derive(Debug, Default)]
 pub(super) struct Forbidden {
-    plain: [bool; PLAIN.len()],
+    plain: Vec<&'static Plain>,
     tls: [bool; OLD_TLS.len()],
     any: bool,
 }
@@ -46,9 +47,9 @@ impl Forbidden {
         for name in names {
             f.any = true;
             if name == "all" {
-                (f.plain, f.tls) = ([true; PLAIN.len()], [true; OLD_TLS.len()]);
-            } else if let Some(at) = PLAIN.iter().position(|p| p.0 == name) {
-                f.plain[at] = true;
+                (f.plain, f.tls) = (PLAIN.iter().collect(), [true; OLD_TLS.len()]);
+            } else if let Some(plain) = PLAIN.iter().find(|p| p.0 == name) {
+                f.plain.push(plain);
             } else if let Some(at) = OLD_TLS.iter().position(|t| t.0 == name) {
                 f.tls[at] = true;
             } else {
@@ -75,9 +76,7 @@ impl Forbidden {
             0 => p.1 == f.proto && p.2.contains(&ends.port) && talks(f),
             spoken => p.3 != AppProto::Unknown && p.3 as u8 == spoken,
         };
-        let named = PLAIN.iter().zip(self.plain);
-        let mut found = named.filter(|(p, wanted)| *wanted && is_it(p));
-        found.next().map(|(p, _)| p.0)
+        self.plain.iter().find(|p| is_it(p)).map(|p| p.0)
     }
 }
 

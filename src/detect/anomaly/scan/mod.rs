@@ -106,6 +106,12 @@ impl Held for Detail {
     fn last_ms(&self) -> i64 {
         self.last_ms
     }
+    fn call(&self) {
+        prefetch(&self.last_ms);
+        prefetch(&self.contacts);
+        self.hosts.iter().for_each(Slot::call);
+        self.ports.iter().for_each(Slot::call);
+    }
 }
 
 impl Scan {
@@ -148,9 +154,13 @@ impl Scan {
     #[inline]
     pub fn call(&self, h: Hashes, found: bool) {
         match found {
-            false => self.sources.call(h.src),
+            false => {
+                self.sources.call(h.src);
+                self.details.call(h.src);
+            }
             true => {
                 self.sources.call_room(h.src);
+                self.details.call_held(h.src);
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::super::keep::Kept;
 use super::super::keyed::Counted;
+use crate::model::prefetch;
 
 /// What failed and worked of one host, or one port.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,6 +40,13 @@ impl<K: Kept> Kept for Slot<K> {
 }
 
 impl<K> Slot<K> {
+    /// Calls for what says whose it is, and for what worked.
+    #[inline]
+    pub fn call(&self) {
+        prefetch(&self.weight);
+        prefetch(&self.worked);
+    }
+
     pub fn add(&mut self, hash: u64, at_ms: i64) -> bool {
         if at_ms.saturating_sub(self.quick_ms) > QUICK_MS {
             self.quick = Counted::default();
