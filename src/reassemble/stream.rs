@@ -499,6 +499,11 @@ impl Streams {
 }
 
 impl Stream {
+    /// The sides change places.
+    pub fn turn(&mut self) {
+        self.halves.swap(0, 1);
+    }
+
     /// Whether anybody may still want something of it.
     #[inline]
     pub fn is_open(&self) -> bool {

@@ -232,6 +232,50 @@ HEADS = [
 for asked, answered in HEADS:
     way(lambda client, asked=asked, answered=answered: talk(client, 80, (0, asked), (1, answered)))
 
+# ---- Datagrams, files, and several transactions
+
+VIA = b"Via: SIP/2.0/UDP a.example;branch=z9hG4bK1\r\nFrom: <sip:a@a.example>;tag=1\r\nTo: <sip:b@a.example>\r\nCall-ID: 1\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+AGENT = "302602010104067075626c6963%s19020426f6a4e5020100020100300b300906052b060102010500"
+
+
+def exchange(client, port, *said):
+    ends = (client, 1000), (SERVER, port)
+    return [udp(*(ends if number % 2 == 0 else ends[::-1]), data) for number, data in enumerate(said)]
+
+
+@way
+def phone(client):
+    return exchange(client, 5060, b"OPTIONS sip:lines SIP/2.0\r\n" + VIA, b"SIP/2.0 404 Not Found\r\n" + VIA, b"OPTIONS sip:lines-again SIP/2.0\r\n" + VIA)
+
+
+@way
+def agent(client):
+    return exchange(client, 161, *[bytes.fromhex(AGENT % kind) for kind in ("a0", "a2", "a1", "a2")])
+
+
+@way
+def files(client):
+    control = Session((client, 40_001), (SERVER, 21)).open()
+    said = [(1, b"220 (lines)\r\n"), (0, b"USER a\r\n"), (1, b"230 ok\r\n"), (0, b"PASV\r\n"), (1, b"227 Entering Passive Mode (198,51,100,9,156,64).\r\n")]
+    for side, data in said + [(0, b"RETR lines.txt\r\n"), (1, b"150 ok\r\n")]:
+        control.say(side, data)
+    data = Session((client, 40_002), (SERVER, 40_000)).open()
+    data.say(1, b"lines of a file")
+    data.add(1, 17)
+    data.add(0, 17)
+    data.add(1, 16)
+    control.say(1, b"226 done\r\n")
+    return control.packets[:-2] + data.packets + control.packets[-2:]
+
+
+@way
+def three_requests(client):
+    said = [(n % 2, [b"GET /lines-%d HTTP/1.1\r\nHost: a.example\r\n\r\n" % n, ANSWER][n % 2]) for n in range(6)]
+    session = Session((client, 40_000), (SERVER, 80)).open()
+    for side, data in said:
+        session.add(side, 24, data)
+    return session.close()
+
 
 def main():
     timed = []

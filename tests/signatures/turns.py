@@ -30,14 +30,12 @@ def plain(name, *said, port=80, ways=turns):
     ways[name] = build
 
 
-def late(name, *said, port=80, ports=None, alone=None, opened=False):
+def late(name, *said, port=80, alone=None):
     """A connection of which the handshake was not seen, and of which one side may be alone."""
 
     def build(client):
-        session = Session((client, 40_000), (SERVER, port))
-        session.open()
-        if not opened:
-            session.packets.clear()
+        session = Session((client, 40_000), (SERVER, port)).open()
+        session.packets.clear()
         for side, text in said:
             session.add(side, 24 if text else 16, text)
             session.add(1 - side, 16)
@@ -181,22 +179,20 @@ def server_hello():
 
 SAID = b"\x17\3\3" + length(b"secret data MARK")
 for alone in (None, 0, 1):
-    for opened in (False, True):
-        tag = ("both", "client", "server")[0 if alone is None else alone + 1] + ("_opened" if opened else "")
-        more = {"alone": alone, "opened": opened}
-        late(f"web_{tag}", (0, get(b"/one")), (1, GONE), (0, get(b"/two")), (1, OK), **more)
-        late(f"web_behind_an_answer_{tag}", (1, b"rest of an answer MARK"), (0, get(b"/two")), (1, GONE), **more)
-        late(f"web_answers_first_{tag}", (1, GONE), (0, get(b"/two")), (1, GONE), **more)
-        late(f"secret_{tag}", (0, records(CLIENT_HELLO)), (1, server_hello()), (0, SAID), (1, SAID), port=443, **more)
-        late(f"secret_server_hello_{tag}", (1, server_hello()), (0, SAID), (1, SAID), port=443, **more)
-        late(f"secret_data_{tag}", (0, SAID), (1, SAID), (0, SAID), (1, SAID), port=443, **more)
-        late(f"mail_{tag}", (1, b"220 a.example ESMTP MARK\r\n"), (0, b"EHLO a\r\n"), (1, b"250 MARK\r\n"), (0, b"MAIL FROM:<a@a.example>\r\n"), (1, b"250 ok\r\n"), port=25, **more)
-        late(f"mail_later_{tag}", (0, b"MAIL FROM:<a@a.example>\r\n"), (1, b"250 MARK\r\n"), (0, b"RCPT TO:<b@a.example>\r\n"), (1, b"250 ok\r\n"), port=25, **more)
-        late(f"shell_{tag}", (1, b"SSH-2.0-server\r\n"), (0, b"SSH-2.0-client\r\n"), port=22, **more)
-        late(f"files_{tag}", (1, b"220 (a)\r\n"), (0, b"USER a\r\n"), (1, b"331 MARK\r\n"), (0, b"PASS b\r\n"), (1, b"230 MARK\r\n"), port=21, **more)
-        late(f"questions_{tag}", (0, length(ASKED)), (1, length(ANSWERED)), (0, length(ASKED)), (1, length(ANSWERED)), port=53, **more)
-        late(f"questions_answered_first_{tag}", (1, length(ANSWERED)), (0, length(ASKED)), (1, length(ANSWERED)), port=53, **more)
-        late(f"junk_{tag}", (0, b"MARK one"), (1, b"MARK two"), (0, b"MARK three"), (1, b"MARK four"), port=9997, **more)
+    tag = ("both", "client", "server")[0 if alone is None else alone + 1]
+    late(f"web_{tag}", (0, get(b"/one")), (1, GONE), (0, get(b"/two")), (1, OK), alone=alone)
+    late(f"web_behind_an_answer_{tag}", (1, b"rest of an answer MARK"), (0, get(b"/two")), (1, GONE), alone=alone)
+    late(f"web_answers_first_{tag}", (1, GONE), (0, get(b"/two")), (1, GONE), alone=alone)
+    late(f"secret_{tag}", (0, records(CLIENT_HELLO)), (1, server_hello()), (0, SAID), (1, SAID), port=443, alone=alone)
+    late(f"secret_server_hello_{tag}", (1, server_hello()), (0, SAID), (1, SAID), port=443, alone=alone)
+    late(f"secret_data_{tag}", (0, SAID), (1, SAID), (0, SAID), (1, SAID), port=443, alone=alone)
+    late(f"mail_{tag}", (1, b"220 a.example ESMTP MARK\r\n"), (0, b"EHLO a\r\n"), (1, b"250 MARK\r\n"), (0, b"MAIL FROM:<a@a.example>\r\n"), (1, b"250 ok\r\n"), port=25, alone=alone)
+    late(f"mail_later_{tag}", (0, b"MAIL FROM:<a@a.example>\r\n"), (1, b"250 MARK\r\n"), (0, b"RCPT TO:<b@a.example>\r\n"), (1, b"250 ok\r\n"), port=25, alone=alone)
+    late(f"shell_{tag}", (1, b"SSH-2.0-server\r\n"), (0, b"SSH-2.0-client\r\n"), port=22, alone=alone)
+    late(f"files_{tag}", (1, b"220 (a)\r\n"), (0, b"USER a\r\n"), (1, b"331 MARK\r\n"), (0, b"PASS b\r\n"), (1, b"230 MARK\r\n"), port=21, alone=alone)
+    late(f"questions_{tag}", (0, length(ASKED)), (1, length(ANSWERED)), (0, length(ASKED)), (1, length(ANSWERED)), port=53, alone=alone)
+    late(f"questions_answered_first_{tag}", (1, length(ANSWERED)), (0, length(ASKED)), (1, length(ANSWERED)), port=53, alone=alone)
+    late(f"junk_{tag}", (0, b"MARK one"), (1, b"MARK two"), (0, b"MARK three"), (1, b"MARK four"), port=9997, alone=alone)
 
 
 def numbered(made):
@@ -236,8 +232,8 @@ def midway_rules():
     for buffer in ("http.header", "http.header_names", "http.header.raw"):
         made += [("http", f'{buffer}; content:"|3a|"; flow:{side}' if buffer != "http.header_names" else f"{buffer}; bsize:>4; flow:{side}") for side in ("to_server", "to_client")]
     made += [("tls", "tls.version:1.2"), ("tls", "ssl_version:tls1.2"), ("tls", "tls_cert_notbefore:>2015"), ("tls", "ssl_state:server_hello"), ("tls", "ssl_state:client_hello")]
-    for proto in ("http", "tls", "smtp", "ssh", "ftp", "dns", "tcp", "tcp-stream", "tcp-pkt"):
-        made += [(proto, f"flow:{side}; dsize:>0") for side in ("to_server", "to_client", "established", "not_established") if proto != "tcp-stream"]
+    for proto in ("http", "tls", "smtp", "ssh", "ftp", "dns", "tcp", "tcp-stream"):
+        made += [(proto, f"flow:{side}; dsize:>0") for side in ("to_server", "to_client", "established", "not_established") if "tcp" not in proto]
         made += [(proto, f'content:"{text}"') for text in ("MARK", "GET", "HTTP", "220", "250", "example", "one", "SSH")]
         made += [(proto, f'content:"MARK"; flow:{side}') for side in ("to_server", "to_client", "established")]
     for proto in ("http", "tls", "smtp", "ssh", "ftp", "dns", "failed"):

@@ -1,5 +1,6 @@
 //! What an alert says of the application layer.
 
+use super::rare::{FtpData, Sip, Snmp};
 use super::text::{lossless, optional, seconds, text};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
@@ -28,6 +29,12 @@ pub enum App<'a> {
     Rfb(Rfb<'a>),
     /// IKE.
     Ike(Ike<'a>),
+    /// SIP.
+    Sip(Sip<'a>),
+    /// SNMP.
+    Snmp(Snmp<'a>),
+    /// A file of FTP.
+    FtpData(FtpData<'a>),
 }
 
 /// A transaction of HTTP.

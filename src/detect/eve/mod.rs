@@ -5,11 +5,13 @@
 
 mod app;
 mod dns;
+mod rare;
 mod text;
 
 pub use app::{
     App, Dns, DnsAnswer, DnsMessage, Email, File, Http, Http2, Ike, Rfb, Smb, Smtp, SshSide, Tls,
 };
+pub use rare::{FtpData, Sip, Snmp};
 pub(super) use text::seconds;
 
 use super::community_id::community_id;
@@ -48,6 +50,8 @@ pub struct Alert<'a> {
     pub flowints: Vec<(&'a str, u32)>,
     /// Number of the transaction in its flow, from 0.
     pub tx_id: Option<u64>,
+    /// It is that which went on when a stream was looked at.
+    pub tx_guessed: bool,
     /// What matched.
     pub rule: &'a Rule,
     /// Where the packet is from, in Suricata's words for it.
@@ -179,6 +183,7 @@ impl Serialize for Alert<'_> {
         let mut map = serializer.serialize_map(None)?;
         self.place(&mut map)?;
         optional(&mut map, "tx_id", self.tx_id)?;
+        optional(&mut map, "tx_guessed", self.tx_guessed.then_some(true))?;
         map.serialize_entry("alert", &Object(self))?;
         optional(&mut map, "tunnel", self.outer.as_ref())?;
         match &self.app {
@@ -195,6 +200,9 @@ impl Serialize for Alert<'_> {
             App::Smb(smb) => map.serialize_entry("smb", smb)?,
             App::Rfb(rfb) => map.serialize_entry("rfb", rfb)?,
             App::Ike(ike) => map.serialize_entry("ike", ike)?,
+            App::Sip(sip) => map.serialize_entry("sip", sip)?,
+            App::Snmp(snmp) => map.serialize_entry("snmp", snmp)?,
+            App::FtpData(file) => map.serialize_entry("ftp_data", file)?,
         }
         if !self.files.is_empty() {
             map.serialize_entry("files", &self.files)?;
@@ -380,6 +388,7 @@ mod tests {
             flowbits: vec!["foo"],
             flowints: vec![],
             tx_id: Some(0),
+            tx_guessed: false,
             rule,
             action: rule.header.action,
             source: "wire/pcap",

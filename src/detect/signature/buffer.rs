@@ -369,6 +369,7 @@ const BUFFERS: &[BufferInfo] = &[
     header("ip.src"),
     header("ip.dst"),
     row("dns.message", &[], &[], DNS, 'b', BufferKind::Told),
+    row("snmp.message", &[], &[], &["snmp"], 'b', BufferKind::Told),
 ];
 
 #[cfg(test)]

@@ -4,6 +4,20 @@ use super::super::buffer::Buffer;
 use super::flow::{Counts, Flow, Key};
 use super::program::Compiled;
 use super::scene::{Payload, Scene};
+use crate::model::PacketView;
+
+/// A packet with what is known of its conversation.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct At<'a> {
+    pub p: &'a PacketView<'a>,
+    pub direction: usize,
+    /// Its payload is in the stream.
+    pub in_stream: bool,
+    /// The conversation was established before it.
+    pub established: bool,
+    /// It is the first in its direction of which the application protocol is known.
+    pub is_told: bool,
+}
 
 /// What an alert says beside what was looked at.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,8 +70,11 @@ pub(super) fn flow_scene<'a>(
         payload: Payload::None,
         unit: None,
         other: None,
+        told: [None; 2],
         counts: Some(counts),
         events: &[],
         time_ns: flow.last_ns,
     }
 }
+
+pub(super) const UDP: u8 = 17;

@@ -45,6 +45,8 @@ pub struct Alert {
     pub direction: Option<usize>,
     /// Number of the transaction in its conversation and direction.
     pub transaction: Option<u64>,
+    /// It is that which went on when the stream was looked at.
+    pub(super) is_guessed: bool,
     /// What the conversation had come to.
     pub counts: Option<Counts>,
     /// The payload that was looked at, as much as is kept.
@@ -123,6 +125,7 @@ impl Alert {
             flowbits: self.bits.iter().filter_map(|b| name(*b)).collect(),
             flowints: flowints.collect(),
             tx_id: self.transaction,
+            tx_guessed: self.is_guessed && self.transaction.is_some(),
             rule,
             action: self.action,
             source: self.carried.source,

@@ -1,10 +1,11 @@
 //! Which rules match what is looked at, and which of them alert.
 
-use super::super::header::Action;
+use super::super::header::{Action, Protocol};
 use super::super::matcher::Matcher;
 use super::super::settings::{EngineSettings, Settings};
 use super::super::state::{FlowState, Moment, Shared, Verdict};
-use super::about::{About, flow_scene, looks_at_payload};
+pub(super) use super::about::At;
+use super::about::{About, UDP, flow_scene, looks_at_payload};
 use super::alert::Alert;
 use super::carried::Carried;
 use super::costs::Costs;
@@ -50,19 +51,6 @@ struct Hit {
     alert: Alert,
     /// It was found in a stream or a transaction, so that it is about the whole conversation.
     is_of_flow: bool,
-}
-
-/// A packet with what is known of its conversation.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct At<'a> {
-    pub p: &'a PacketView<'a>,
-    pub direction: usize,
-    /// Its payload is in the stream.
-    pub in_stream: bool,
-    /// The conversation was established before it.
-    pub established: bool,
-    /// It is the first in its direction of which the application protocol is known.
-    pub is_told: bool,
 }
 
 impl Desk {
@@ -176,6 +164,7 @@ impl Desk {
             },
             unit: None,
             other: None,
+            told: [None; 2],
             counts: None,
             events,
             is_decided: false,
@@ -196,6 +185,12 @@ impl Desk {
             scene.counts = Some(&counts);
             in_stream = at.in_stream;
             about = About::of(flow, p.frame);
+            if p.proto == UDP
+                && let Some(talk) = flow.talk.as_deref()
+            {
+                scene.told = talk.transaction(at.direction);
+                about.transaction = scene.told[0].map(|u| u.transaction);
+            }
             state = Some(&mut flow.state);
         }
         about.frame = p.frame;
@@ -255,16 +250,23 @@ impl Desk {
         let chunk = raw.chunk();
         let counts = flow.counts;
         let application = flow.heard;
+        let talk = flow.talk.take();
+        let told = talk
+            .as_ref()
+            .map_or([None; 2], |t| t.transaction(direction));
         let scene = Scene {
             application,
+            told,
             payload: Payload::Stream(chunk),
             ..flow_scene(flow, direction, established, &counts)
         };
         let mut about = About::of(flow, flow.last_frame);
         about.application = application;
+        about.transaction = told[0].map(|u| u.transaction);
         self.collect();
         self.list.retain(|n| !rules.matched.contains(n));
         self.run(&program, &scene, about, Some(&mut flow.state), false, tally);
+        flow.talk = talk;
         self.streamed.extend_from_slice(&self.found);
         rules.matched.append(&mut self.found);
         raw.put(rules);
@@ -497,6 +499,9 @@ impl Desk {
             Payload::Packet(bytes) => (bytes, false),
             Payload::Stream(chunk) => (chunk.fresh(), true),
         };
+        // as with Suricata, an alert of a packet tells of no transaction but where it is of datagrams and the rule names their protocol
+        let is_application = matches!(c.rule.header.protocol, Protocol::Application(_));
+        let tells = is_stream || scene.unit.is_some() || scene.proto == UDP && is_application;
         let kept = |b: &[u8]| b[..b.len().min(self.alert_bytes_max)].to_vec();
         let packet = scene.packet.map(|h| h.p);
         let alert = Alert {
@@ -517,11 +522,12 @@ impl Desk {
             application: about.application,
             flow: about.flow.map(|(key, began_ns)| key.number(began_ns)),
             direction: scene.direction,
-            transaction: about.transaction,
+            transaction: about.transaction.filter(|_| tells),
             counts: scene.counts.copied(),
             payload: kept(payload),
             is_stream,
-            said: said::of(scene),
+            said: said::of(scene, tells),
+            is_guessed: is_stream && scene.unit.is_none(),
             packet: packet.map(|p| kept(p.packet())).unwrap_or_default(),
             matches: self.trial.matches(&c.rule),
             is_ambiguous: self.first.is_some(),

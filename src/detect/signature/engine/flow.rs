@@ -2,8 +2,8 @@
 
 use super::super::state::FlowState;
 use super::raw::Raw;
-use super::session::{Session, Stage};
-use super::talk::Talk;
+use super::session::{Session, Stage, is_answer};
+use super::talk::{Talk, is_request};
 use super::wanted::Wanted;
 use crate::model::{Addr, Glance, Index, PacketView, Transport, Vlans, prefetch};
 use crate::reassemble::stream::{Other, Stream};
@@ -106,6 +106,41 @@ impl Flow {
                 .for_each(|id| vlans.push(id));
         }
         vlans
+    }
+
+    /// A connection that was picked up in its middle turns round where the first that a side says is what the other one would say.
+    #[inline]
+    pub fn turns_round(&mut self, is_first: bool, p: &PacketView<'_>) {
+        let side = usize::from(self.first_asked != is_first);
+        if p.payload_len > 0 && self.counts.stream[side] == 0 && self.heard.is_empty() {
+            self.turn(side, p);
+        }
+    }
+
+    fn turn(&mut self, side: usize, p: &PacketView<'_>) {
+        let Some(c) = self.session.as_mut().filter(|c| c.session.is_midstream) else {
+            return;
+        };
+        let is_wrong = match side {
+            0 => is_answer(p),
+            _ => is_request(p.payload()),
+        };
+        if !is_wrong || !c.others.is_empty() {
+            return;
+        }
+        c.session.turn();
+        c.stream.turn();
+        c.raw.swap(0, 1);
+        c.ended.swap(0, 1);
+        c.due.swap(0, 1);
+        self.first_asked = !self.first_asked;
+        let counts = &mut self.counts;
+        let all = [&mut counts.packets, &mut counts.bytes, &mut counts.stream];
+        all.into_iter().for_each(|n| n.swap(0, 1));
+        self.addresses_done.swap(0, 1);
+        self.told.swap(0, 1);
+        // what was heard before told nothing
+        self.talk = None;
     }
 
     /// Takes back a talk that heard something.

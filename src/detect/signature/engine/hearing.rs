@@ -18,6 +18,8 @@ pub(super) struct Hearing<'a> {
     pub raw_bytes: &'a mut usize,
     pub spare: &'a mut Spare,
     pub odd: &'a mut Vec<&'static str>,
+    /// The connection was picked up in its middle.
+    pub midway: bool,
     /// What was not looked at before bytes that are missing, by half.
     pub cut: Vec<(usize, raw::Raw)>,
 }
@@ -46,8 +48,13 @@ impl Hearing<'_> {
     fn hear(&mut self, flow: &mut Flow, piece: &Piece<'_>, time_ns: i64, tally: &mut Tally) {
         let half = usize::from(piece.half);
         let (before, talk) = (flow.heard, flow.talk.take());
-        let mut talk =
-            talk.unwrap_or_else(|| Box::new(Talk::new(self.settings, &self.program.wanted)));
+        let mut talk = talk.unwrap_or_else(|| {
+            let mut talk = Box::new(Talk::new(self.settings, &self.program.wanted));
+            if self.midway {
+                talk.begins_midway();
+            }
+            talk
+        });
         let heard = heard(flow, half, time_ns, piece.bytes);
         let was_one_sided = talk.is_one_sided();
         talk.piece(self.ears, &heard, piece, tally);

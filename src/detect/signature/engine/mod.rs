@@ -272,6 +272,7 @@ impl Engine {
             self.reading.close(flow, tally);
             *flow = Flow::new(key, is_first, p);
         }
+        flow.turns_round(is_first, p);
         self.reading.flow_packet(flow, is_first, p, tally);
     }
 
@@ -381,7 +382,7 @@ impl Reading {
             });
             return None;
         };
-        let answers = session.is_midstream && is_answer(p.payload());
+        let answers = session.is_midstream && p.payload_len > 0 && is_answer(p);
         if (reversed || answers) && direction == 0 && flow.counts.packets[1] == 0 {
             flow.first_asked = !flow.first_asked;
             flow.counts.packets.swap(0, 1);
@@ -451,6 +452,7 @@ impl Reading {
             raw_bytes: &mut self.raw_bytes,
             odd: &mut self.odd,
             spare: &mut self.spare,
+            midway: c.session.is_midstream,
             cut: vec![],
         };
         let time_ns = flow.last_ns;

@@ -40,10 +40,14 @@ impl Said {
     }
 }
 
-/// What an alert keeps of the sides of a transaction, by direction.
-pub(super) fn of(scene: &Scene<'_>) -> [Said; 2] {
+/// What an alert keeps of the sides of a transaction, by direction, where it tells of one.
+pub(super) fn of(scene: &Scene<'_>, tells: bool) -> [Said; 2] {
     let mut said = <[Said; 2]>::default();
-    for unit in scene.unit.into_iter().chain(scene.other) {
+    if !tells {
+        return said;
+    }
+    let beside = scene.told.into_iter().flatten();
+    for unit in scene.unit.into_iter().chain(scene.other).chain(beside) {
         said[unit.direction.min(1)] = told(unit);
     }
     said
@@ -91,30 +95,7 @@ pub(super) fn app<'a>(application: &str, said: &'a [Said; 2], direction: usize) 
     match application {
         "http2" => eve::App::Http2(http2(asked, answered)),
         "http" => eve::App::Http(http(asked, answered)),
-        "tls" => {
-            // what a client sends of a certificate is told where the server sent none
-            let certificate = match answered.value("tls.cert_subject") {
-                [] => asked,
-                _ => answered,
-            };
-            let version = match answered.text("tls.version") {
-                "" => asked.text("tls.version"),
-                version => version,
-            };
-            eve::App::Tls(eve::Tls {
-                subject: certificate.text("tls.cert_subject"),
-                issuer: certificate.text("tls.cert_issuer"),
-                serial: certificate.text("tls.cert_serial"),
-                fingerprint: certificate.text("tls.cert_fingerprint"),
-                sni: asked.value("tls.sni"),
-                version,
-                not_before_s: certificate.number("tls_cert_notbefore"),
-                not_after_s: certificate.number("tls_cert_notafter"),
-                ja3: (asked.text("ja3.string"), asked.text("ja3.hash")),
-                ja3s: (answered.text("ja3s.string"), answered.text("ja3s.hash")),
-                ja4: asked.text("ja4.hash"),
-            })
-        }
+        "tls" => eve::App::Tls(tls(asked, answered)),
         "dns" => {
             let read = |said: &'a Said| talk::dns_records(said.value("dns.message"));
             eve::App::Dns(eve::Dns {
@@ -134,6 +115,24 @@ pub(super) fn app<'a>(application: &str, said: &'a [Said; 2], direction: usize) 
             share: either("smb.share", asked, answered),
         }),
         "rfb" => eve::App::Rfb(rfb(asked, answered)),
+        "sip" => {
+            let said = &said[direction.min(1)];
+            eve::App::Sip(eve::Sip {
+                request_line: said.value("sip.request_line"),
+                response_line: said.value("sip.response_line"),
+            })
+        }
+        "snmp" => {
+            let message = said[direction.min(1)].value("snmp.message");
+            talk::snmp_message(message).map_or(eve::App::None, eve::App::Snmp)
+        }
+        "ftp-data" => match either("ftp.file", asked, answered) {
+            [] => eve::App::None,
+            name => eve::App::FtpData(eve::FtpData {
+                name,
+                is_upload: either("ftp.upload", asked, answered) == b"stor",
+            }),
+        },
         "ike" => eve::App::Ike(ike(&said[direction.min(1)])),
         _ => eve::App::None,
     }
@@ -156,6 +155,31 @@ pub(super) fn files(said: &Said, transaction: Option<u64>) -> Vec<eve::File<'_>>
         }
     };
     said.values("file.name").map(of).collect()
+}
+
+fn tls<'a>(asked: &'a Said, answered: &'a Said) -> eve::Tls<'a> {
+    // what a client sends of a certificate is told where the server sent none
+    let certificate = match answered.value("tls.cert_subject") {
+        [] => asked,
+        _ => answered,
+    };
+    let version = match answered.text("tls.version") {
+        "" => asked.text("tls.version"),
+        version => version,
+    };
+    eve::Tls {
+        subject: certificate.text("tls.cert_subject"),
+        issuer: certificate.text("tls.cert_issuer"),
+        serial: certificate.text("tls.cert_serial"),
+        fingerprint: certificate.text("tls.cert_fingerprint"),
+        sni: asked.value("tls.sni"),
+        version,
+        not_before_s: certificate.number("tls_cert_notbefore"),
+        not_after_s: certificate.number("tls_cert_notafter"),
+        ja3: (asked.text("ja3.string"), asked.text("ja3.hash")),
+        ja3s: (answered.text("ja3s.string"), answered.text("ja3s.hash")),
+        ja4: asked.text("ja4.hash"),
+    }
 }
 
 fn http<'a>(asked: &'a Said, answered: &'a Said) -> eve::Http<'a> {
@@ -294,6 +318,9 @@ pub(super) const TOLD: &[&str] = &[
     "ja4.hash",
     "http.content_len",
     "dns.message",
+    "snmp.message",
+    "sip.request_line",
+    "sip.response_line",
     "ssh.proto",
     "ssh.software",
     "smtp.helo",

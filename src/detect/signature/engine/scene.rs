@@ -42,6 +42,8 @@ pub(super) struct Scene<'a> {
     pub unit: Option<&'a Unit>,
     /// The other side of its transaction, for alerts.
     pub other: Option<&'a Unit>,
+    /// What alerts tell of where no transaction is tried: its sides.
+    pub told: [Option<&'a Unit>; 2],
     pub counts: Option<&'a Counts>,
     /// What decoders and the stream raised.
     pub events: &'a [&'static str],

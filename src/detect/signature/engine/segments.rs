@@ -111,6 +111,7 @@ impl Reading {
             raw_bytes: &mut self.raw_bytes,
             odd: &mut self.odd,
             spare: &mut self.spare,
+            midway: c.session.is_midstream,
             cut: vec![],
         };
         self.streams.segment(
@@ -153,5 +154,10 @@ impl Reading {
         let before = raw.room();
         raw.looked_at(kept, &mut self.spare);
         self.raw_bytes = (self.raw_bytes + raw.room()).saturating_sub(before);
+        if c.raw[1 - direction].len() == 0
+            && let Some(talk) = &mut flow.talk
+        {
+            talk.forget_last();
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! A TCP connection as rules see it: how far its handshake is, and which segments are part of it.
 
+use super::talk::answers;
 use crate::model::{PacketView, TcpHeader};
 
 /// How far a connection is.
@@ -82,10 +83,19 @@ impl Session {
     /// Who sent the first segment of a connection that was picked up in its middle.
     pub fn from(mut self, side: usize) -> Self {
         if self.is_midstream && self.stage == Stage::Established && side == 1 {
-            self.first.swap(0, 1);
-            self.next.swap(0, 1);
+            self.turn();
         }
         self
+    }
+
+    /// Who was taken for the client is the server.
+    pub fn turn(&mut self) {
+        self.first.swap(0, 1);
+        self.next.swap(0, 1);
+        self.acked.swap(0, 1);
+        self.fin.swap(0, 1);
+        self.shifts.swap(0, 1);
+        self.allowed.swap(0, 1);
     }
 
     /// Takes a further segment of a side; `odd` gets what Suricata would raise of it, by its names.
@@ -390,9 +400,10 @@ impl Session {
     }
 }
 
-/// Whether bytes that were seen first of a connection are those of who was asked.
-pub(super) fn is_answer(bytes: &[u8]) -> bool {
-    bytes.starts_with(b"HTTP/1.") || matches!(bytes, [22, 3, _, _, _, 2, ..])
+/// Whether what a side says first is what a server says, and not a client.
+pub(super) fn is_answer(p: &PacketView<'_>) -> bool {
+    let is_hello = matches!(p.payload(), [22, 3, _, _, _, 2, ..]);
+    is_hello || answers(p.ports(), [p.src, p.dst], p.payload())
 }
 
 /// Whether a datagram that begins a conversation is an answer of DNS between two servers (RFC 1035 section 4.1.1): elsewhere Suricata looks at ports.

@@ -50,8 +50,9 @@ impl Reading {
             self.desk
                 .unit(flow, (unit, other), application, seen, tally);
         }
+        let waits = c.is_some_and(|c| c.raw.iter().any(|r| r.len() > 0));
         for whole in units.extract_if(.., |u| u.is_whole) {
-            talk.keep(whole);
+            talk.keep(whole, waits);
         }
         if !units.is_empty() {
             *talk.units() = units;

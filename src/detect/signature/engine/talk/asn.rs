@@ -2,6 +2,7 @@
 
 use super::super::super::buffer::Buffer;
 use super::Said;
+use crate::detect::eve;
 
 /// What is kept of a connection: Kerberos over TCP, whose messages have their length before them.
 #[derive(Debug, Default)]
@@ -100,11 +101,8 @@ impl Said {
         };
         let unit = self.begin(half);
         unit.is_whole = true;
-        // 0 is version 1, 1 is 2c
-        unit.number(
-            "snmp.version",
-            if version < 2 { version + 1 } else { version },
-        );
+        unit.add(MESSAGE, message);
+        unit.number("snmp.version", snmp_version(version));
         let Some((tag, value, rest)) = tlv(rest) else {
             return;
         };
@@ -129,6 +127,77 @@ impl Said {
             unit.add(USM, user);
         }
     }
+}
+
+/// 0 is version 1, 1 is 2c.
+fn snmp_version(number: u64) -> u64 {
+    if number < 2 { number + 1 } else { number }
+}
+
+/// What a message of SNMP says, for a line; none where it is cut.
+pub(in super::super) fn snmp_message(message: &[u8]) -> Option<eve::Snmp<'_>> {
+    let (_, body, _) = tlv(message)?;
+    let (_, version, rest) = tlv(body)?;
+    let mut told = eve::Snmp {
+        version: snmp_version(number(version)?),
+        ..eve::Snmp::default()
+    };
+    let (tag, value, rest) = tlv(rest)?;
+    let mut unit = rest;
+    if tag == OCTETS {
+        told.community = value;
+    } else {
+        let (_, parameters, scoped) = tlv(rest)?;
+        let mut fields = tlv(parameters)?.1;
+        for _ in 0..3 {
+            fields = tlv(fields)?.2;
+        }
+        told.user = tlv(fields)?.1;
+        // an engine and a name are before the unit, where it is in the clear
+        let (SEQUENCE, inner, _) = tlv(scoped)? else {
+            return Some(told);
+        };
+        unit = tlv(tlv(inner)?.2)?.2;
+    }
+    let (kind, mut fields, _) = tlv(unit)?;
+    told.kind = PDUS
+        .get(usize::from(kind & 0x1f))
+        .copied()
+        .unwrap_or_default();
+    if told.kind != "trap_v1" {
+        for _ in 0..3 {
+            fields = tlv(fields)?.2;
+        }
+        let mut bindings = tlv(fields)?.1;
+        while let Some((_, binding, rest)) =
+            tlv(bindings).filter(|_| told.variables.len() < NAMES_MAX)
+        {
+            told.variables.extend(tlv(binding).map(|t| object(t.1)));
+            bindings = rest;
+        }
+    }
+    Some(told)
+}
+
+/// An object identifier with dots (X.690 section 8.19).
+fn object(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    let (mut value, mut is_first) = (0u64, true);
+    for byte in bytes {
+        value = value << 7 & u64::MAX >> 1 | u64::from(byte & 0x7f);
+        if byte & 0x80 != 0 {
+            continue;
+        }
+        if std::mem::take(&mut is_first) {
+            let root = (value / 40).min(2);
+            text.push_str(&root.to_string());
+            value -= 40 * root;
+        }
+        text.push('.');
+        text.push_str(&value.to_string());
+        value = 0;
+    }
+    text
 }
 
 /// Whether a type of encryption is weak: DES, RC4 and their kin (RFC 3961, RFC 8429).
@@ -201,6 +270,7 @@ fn tlv(bytes: &[u8]) -> Option<Tlv<'_>> {
 
 const CNAME: Buffer = Buffer::named("krb5.cname");
 const SNAME: Buffer = Buffer::named("krb5.sname");
+const MESSAGE: Buffer = Buffer::named("snmp.message");
 const COMMUNITY: Buffer = Buffer::named("snmp.community");
 const USM: Buffer = Buffer::named("snmp.usm");
 const INTEGER: u8 = 2;

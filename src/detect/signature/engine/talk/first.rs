@@ -15,6 +15,8 @@ pub(super) struct First {
     pub done: [bool; 2],
     /// A half told nothing, or something else than the other one.
     pub silent: [bool; 2],
+    /// What came before is not known.
+    pub is_midway: bool,
     /// Who spoke first.
     pub began: Option<usize>,
     /// One half told what is spoken, the other one nothing.
@@ -76,7 +78,11 @@ impl Talk {
             }
         }
         match taken {
-            Taken::Is(proto) if began == 1 && taken::begins_with_client(proto) => self.fail(),
+            Taken::Is(proto)
+                if began == 1 && !first.is_midway && taken::begins_with_client(proto) =>
+            {
+                self.fail();
+            }
             Taken::Is(proto) => self.begins(ears, heard, piece, (proto, is_first), tally),
             _ => {
                 first.done[half] |= taken == Taken::Nobody;

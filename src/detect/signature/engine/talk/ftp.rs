@@ -129,9 +129,14 @@ impl Said {
             let unit = self.open(half);
             let command = if transfer.is_upload { "stor" } else { "retr" };
             unit.word("ftpdata_command", command);
+            unit.tell("ftp.file", &transfer.name);
+            unit.tell("ftp.upload", command.as_bytes());
             files::begins(unit, &transfer.name);
         }
         self.tell_file(half, &file, is_whole);
+        if let Some(unit) = self.units.iter_mut().rfind(|u| u.direction == half) {
+            unit.body_bytes = file.len() as u64;
+        }
         self.file = file;
     }
 }

@@ -26,9 +26,11 @@ mod tls;
 mod upgrade;
 pub(super) mod uri;
 
+pub(super) use asn::snmp_message;
 pub(super) use dns::records as dns_records;
 pub(super) use files::FILE_SIZE_AT_LEAST;
 pub(super) use frames::is_setting;
+pub(super) use taken::{answers, is_request};
 pub(super) use tls::told_later;
 
 use super::super::buffer::Buffer;
@@ -76,6 +78,8 @@ pub(super) struct Said {
     asked: VecDeque<Unit>,
     /// Memory that these take beside themselves: they do not change.
     asked_room: usize,
+    /// The last sides that are whole, while what they were said with waits to be looked at: alerts about that tell of them.
+    last: Option<Box<[Option<Unit>; 2]>>,
     proto: AppProto,
     /// Transactions that were begun, by direction.
     begun: [u64; 2],
@@ -133,6 +137,11 @@ impl Talk {
         let mut talk = Talk::default();
         talk.said.limits = Limits::of(settings, wanted);
         talk
+    }
+
+    /// Its beginning was not seen: whoever speaks first may be the one that was asked.
+    pub fn begins_midway(&mut self) {
+        self.first.is_midway = true;
     }
 
     /// What is wanted of what it says from here on.
@@ -207,6 +216,8 @@ impl Talk {
         let units = units + said.asked_room + places * size_of::<Unit>();
         let first = self.first.kept.iter().map(Vec::capacity).sum::<usize>();
         let kept = first + said.file.capacity() + said.http.room() + said.odd.room();
+        let last = said.last.iter().flat_map(|l| l.iter().flatten());
+        let kept = kept + last.map(|u| size_of::<Unit>() + u.room()).sum::<usize>();
         let more = said.more.as_ref().map_or(0, |m| m.room());
         self.listener.room() + units + kept + more
     }
@@ -216,14 +227,18 @@ impl Talk {
         self.first.is_one_sided
     }
 
-    /// Keeps what a client asked until its answer is whole; what has no answer goes with time.
-    pub fn keep(&mut self, unit: Unit) {
+    /// Keeps what a client asked until its answer is whole; what has no answer goes with time. What was said with what `waits` to be looked at is kept, too.
+    pub fn keep(&mut self, unit: Unit, waits: bool) {
         let Said {
             asked,
             asked_room,
+            last,
             proto,
+            begun,
             ..
         } = &mut self.said;
+        // and is not of what was spoken before TLS
+        let waits = waits && unit.transaction < begun[unit.direction.min(1)];
         let pairs = matches!(
             proto,
             AppProto::Http | AppProto::Http2 | AppProto::Tls | AppProto::Dns | AppProto::Ssh
@@ -246,11 +261,41 @@ impl Talk {
                     .front()
                     .is_some_and(|u| u.transaction <= unit.transaction)
                 {
-                    *asked_room -= asked.pop_front().map_or(0, |u| u.room());
+                    let Some(unit) = asked.pop_front() else { break };
+                    *asked_room -= unit.room();
+                    if waits {
+                        last.get_or_insert_default()[0] = Some(unit);
+                    }
+                }
+                if waits {
+                    last.get_or_insert_default()[1] = Some(unit);
                 }
             }
+            _ if waits => last.get_or_insert_default()[0] = Some(unit),
             _ => {}
         }
+    }
+
+    /// Nothing waits to be looked at.
+    pub fn forget_last(&mut self) {
+        if let Some(last) = &mut self.said.last {
+            **last = [None, None];
+        }
+    }
+
+    /// What alerts tell that are about bytes of a direction: the side of the transaction there, and the other one.
+    pub fn transaction(&self, half: usize) -> [Option<&Unit>; 2] {
+        let Said {
+            units, asked, last, ..
+        } = &self.said;
+        let last = |half: usize| last.as_ref().and_then(|l| l[half].as_ref());
+        let open = || units.iter().chain(asked);
+        let Some(mine) = last(half).or_else(|| open().find(|u| u.direction == half)) else {
+            return [None; 2];
+        };
+        let is = |u: &&Unit| u.direction != half && u.transaction == mine.transaction;
+        let other = last(1 - half).filter(is).or_else(|| open().find(is));
+        [Some(mine), other]
     }
 
     /// What was asked with a transaction that is answered.

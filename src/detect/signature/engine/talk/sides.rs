@@ -2,6 +2,7 @@
 
 use super::super::unit::Unit;
 use super::{OPEN_MAX, Said};
+use crate::model::AppProto;
 
 impl Said {
     /// Begins one side of the next transaction of a direction.
@@ -11,7 +12,15 @@ impl Said {
             self.units.drain(..OPEN_MAX / 2);
             self.lost += OPEN_MAX as u64 / 2;
         }
-        let transaction = self.begun[direction];
+        let each = matches!(
+            self.proto,
+            AppProto::Sip | AppProto::Snmp | AppProto::Krb5 | AppProto::Dhcp
+        );
+        // each message of these is a transaction
+        let transaction = match each {
+            true => self.begun.iter().sum(),
+            false => self.begun[direction],
+        };
         self.begun[direction] += 1;
         let at = self.units.len();
         if self.units.capacity() == 0 {

@@ -1,7 +1,7 @@
 //! What Suricata 7 takes a conversation for by its first bytes: rules ask for the protocol by its reading, not by ours. Patterns at the start of a direction hold on
 //! every port, other protocols are looked for on their ports alone. Facts: seen with made conversations (`tests/differential/taken.py`).
 
-use crate::model::AppProto;
+use crate::model::{Addr, AppProto};
 use crate::reassemble::app::{Ends, Found, recognised};
 
 /// What the first bytes of a direction say.
@@ -31,6 +31,19 @@ pub(super) fn stream(ends: &Ends, half: usize, first: [&[u8]; 2]) -> Taken {
         Taken::Nobody if b.len() < LONGEST[half] => Taken::More,
         taken => taken,
     }
+}
+
+/// Whether bytes that a source sends to a destination are what a server says, and not what a client does.
+pub(in super::super) fn answers(ports: (u16, u16), addrs: [Addr; 2], b: &[u8]) -> bool {
+    let [from, to] = addrs;
+    let ends = |addrs, ports| Ends {
+        proto: 6,
+        addrs,
+        ports,
+    };
+    let asks = stream(&ends([from, to], [ports.0, ports.1]), 0, [b, b""]);
+    let back = ends([to, from], [ports.1, ports.0]);
+    !matches!(asks, Taken::Is(_)) && matches!(stream(&back, 1, [b"", b]), Taken::Is(_))
 }
 
 /// What a conversation of datagrams is taken for by the first one of a direction.
@@ -137,8 +150,8 @@ fn on_port(ends: &Ends, half: usize, first: [&[u8]; 2]) -> Taken {
     }
 }
 
-/// A method that is known and a blank, whatever follows.
-fn is_request(b: &[u8]) -> bool {
+/// A method of HTTP that is known and a blank, whatever follows.
+pub(in super::super) fn is_request(b: &[u8]) -> bool {
     let letters = b
         .iter()
         .take(LONGEST[0])
@@ -303,7 +316,6 @@ const KERBEROS_HEAD: usize = 16;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Addr;
 
     fn ends(proto: u8, port: u16) -> Ends {
         Ends {
