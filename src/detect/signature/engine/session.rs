@@ -350,7 +350,7 @@ impl Session {
         let acked = self.next[1 - side].map(|n| t.ack.wrapping_sub(n) as i32);
         let beyond = t.has(TcpHeader::ACK) && acked.is_some_and(|n| n > WINDOW_MAX);
         let ahead = self.next[side].map(|n| t.seq.wrapping_sub(n) as i32);
-        if beyond || ahead.is_some_and(|n| n.abs() > WINDOW_MAX) {
+        if beyond || ahead.is_some_and(|n| n.unsigned_abs() > WINDOW_MAX.unsigned_abs()) {
             return Part::Alien;
         }
         Part::Stream
@@ -394,7 +394,10 @@ impl Session {
 
     fn is_valid_reset(&self, side: usize, t: &TcpHeader) -> bool {
         match self.next[side] {
-            Some(next) => (t.seq.wrapping_sub(next) as i32).abs() <= WINDOW_MAX,
+            Some(next) => {
+                let away = t.seq.wrapping_sub(next) as i32;
+                away.unsigned_abs() <= WINDOW_MAX.unsigned_abs()
+            }
             None => !t.has(TcpHeader::ACK) || self.acknowledges(side, t),
         }
     }
@@ -429,3 +432,24 @@ pub(in super::super) const RAISED: &[&str] = &[
     "stream.pkt_spurious_retransmission", "stream.fin_but_no_session", "stream.rst_but_no_session", "stream.pkt_broken_ack",
     "stream.reassembly_overlap_different_data", "stream.reassembly_seq_gap",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_half_the_numbers_away_is_of_another_connection() {
+        let segment = |flags, seq| TcpHeader {
+            flags,
+            seq,
+            ..TcpHeader::default()
+        };
+        let ack = segment(TcpHeader::ACK, 1_000);
+        let (mut session, _) = Session::begin(&ack, 0, true).unwrap();
+        let far = segment(0, 1_000 + (1 << 31));
+        assert_eq!(session.segment(0, &far, 1, &mut vec![]), Part::Alien);
+        let reset = segment(TcpHeader::RST, 1_000 + (1 << 31));
+        session.segment(0, &reset, 0, &mut vec![]);
+        assert_eq!(session.stage, Stage::Established);
+    }
+}
