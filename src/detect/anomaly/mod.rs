@@ -543,6 +543,8 @@ fn flow(ctx: &mut Ctx<'_>, parts: &mut Parts, answers: &mut Answers, (f, h): (&F
         let guesses = &mut parts.brute_force;
         parts.lateral.flow(ctx, (f, h), guesses);
         parts.service.flow(ctx, f, h, answered);
+    } else {
+        parts.flood.show(ctx, f);
     }
     parts.upload.flow(ctx, f, h);
     parts.silent.flow(ctx, f);

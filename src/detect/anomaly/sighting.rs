@@ -211,6 +211,8 @@ pub enum BurstKind {
     Icmp,
     /// Anything else but TCP.
     Other,
+    /// TCP without a SYN, of rows of exporters alone.
+    Segment,
 }
 
 /// Packets of one second between two ends.
@@ -222,7 +224,7 @@ pub struct Burst {
     pub dst: Addr,
     /// What they are.
     pub kind: BurstKind,
-    /// Source port; of UDP only where it is one of a service that reflects.
+    /// Source port; of UDP only where it is one of a service that reflects; of segments their flags.
     pub src_port: u16,
     /// Destination port.
     pub dst_port: u16,
@@ -464,8 +466,7 @@ pub struct PairSeen {
 }
 
 /// Tells the rows of a batch. `places` has the place of each, or is empty where all belong to the frame that they came in;
-/// `names` are those that its rows refer to. A row of more than `estimate_max` bytes or packets, times the sampling interval, is left out,
-/// as usage leaves it out: no link can have carried it.
+/// `names` are those that its rows refer to. A row of more than `estimate_max` bytes or packets, times its interval, is left out, as usage leaves it out.
 pub fn of_rows(
     batch: &FlowBatch,
     places: &[RowPlace],

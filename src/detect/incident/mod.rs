@@ -4,13 +4,13 @@
 //! same incident until it was silent for long.
 
 mod chain;
+mod more;
 mod open;
 
 use super::anomaly::Kept;
-use super::community_id;
 use crate::model::{
-    Addr, Detection, DetectionKind, EVIDENCE_FLOWS_MAX, Entity, EntityRole, Evidence, EvidenceFlow,
-    Figure, PEERS_MAX, Severity,
+    Addr, Detection, DetectionKind, Entity, EntityRole, Evidence, EvidenceFlow, Figure, PEERS_MAX,
+    Severity,
 };
 use chain::Way;
 use open::Open;
@@ -209,6 +209,14 @@ impl Incidents {
                 figure.observed = observed;
                 incident.changed = true;
             }
+        }
+    }
+
+    /// Adds figures to an incident; of those that it has the larger ones hold.
+    pub(super) fn add_figures(&mut self, handle: Handle, figures: Vec<Figure>) {
+        if let Some(incident) = self.open.get_mut(handle) {
+            incident.add_figures(figures);
+            incident.changed = true;
         }
     }
 
@@ -436,77 +444,6 @@ impl Incident {
         self.told.evidence.facts.push(("follows", names.to_owned()));
     }
 
-    /// The same again: what is larger or later holds.
-    fn merge(&mut self, f: Finding) {
-        let told = &mut self.told;
-        told.first_ms = told.first_ms.min(f.first_ms);
-        told.last_ms = told.last_ms.max(f.last_ms);
-        told.count = told.count.saturating_add(f.count);
-        told.confidence = told.confidence.max(f.confidence.min(100));
-        told.severity = told.severity.max(f.severity.unwrap_or(told.severity));
-        told.peers_total = told.peers_total.max(f.peers_total);
-        let figures = &mut told.evidence.figures;
-        for fresh in f.figures {
-            match figures.iter().position(|o| o.name == fresh.name) {
-                Some(i) if figures[i].observed < fresh.observed => figures[i] = fresh,
-                Some(_) => {}
-                None if figures.len() < FIGURES_MAX => figures.push(fresh),
-                None => {}
-            }
-        }
-        for (name, text) in f.facts {
-            match told.evidence.facts.iter_mut().find(|o| o.0 == name) {
-                Some(fact) => add_words(&mut fact.1, &text),
-                None => told.evidence.facts.push((name, text)),
-            }
-        }
-        f.peers.into_iter().for_each(|p| self.add_peer(p));
-        self.name_services(&f.about);
-        self.changed = true;
-    }
-
-    /// Guesses at several services, or hosts, are called by all of them.
-    fn name_services(&mut self, about: &str) {
-        let told = &self.told;
-        let (kind, same) = (told.kind, format!("{}: {about}", told.kind.title()));
-        let is_guess = matches!(
-            kind,
-            DetectionKind::BruteForce | DetectionKind::BruteForceSucceeded
-        );
-        if !is_guess || same == told.title || told.role != EntityRole::Source {
-            return;
-        }
-        let services = told.evidence.facts.iter().find(|f| f.0 == "service");
-        let services = services.map_or(String::new(), |f| f.1.replace("; ", ", "));
-        let on = match (&told.peers[..], told.peers_total) {
-            ([one], 0 | 1) => one.to_string(),
-            _ => format!("{PEERS} hosts"),
-        };
-        let title = format!("{}: {services} on {on} by {}", kind.title(), told.entity);
-        self.call(title);
-    }
-
-    /// Shows a flow: the first ones, and later ones that are larger.
-    fn show(&mut self, flow: EvidenceFlow) {
-        let flows = &mut self.told.evidence.flows;
-        let smallest = |flows: &[EvidenceFlow]| {
-            let at = (0..flows.len()).min_by_key(|&i| (flows[i].bytes, std::cmp::Reverse(i)));
-            at.map(|i| (i, flows[i].bytes))
-        };
-        if self.least_shown.is_some_and(|least| flow.bytes <= least) {
-            return;
-        }
-        match smallest(flows).filter(|_| flows.len() >= EVIDENCE_FLOWS_MAX) {
-            None => flows.push(with_id(flow)),
-            Some((i, least)) if least < flow.bytes => flows[i] = with_id(flow),
-            Some(_) => return,
-        }
-        if flows.len() >= EVIDENCE_FLOWS_MAX {
-            self.least_shown = smallest(flows).map(|s| s.1);
-        }
-        self.changed = true;
-    }
-
     fn add_peer(&mut self, peer: Addr) {
         let peers = &mut self.told.peers;
         let number = |a: &Addr| u128::from_be_bytes(a.0);
@@ -562,20 +499,6 @@ fn rest_ms(kind: DetectionKind) -> i64 {
 }
 
 /// Adds a text to others, once, as long as there is room for it.
-fn add_words(fact: &mut String, text: &str) {
-    let known = fact.split("; ").any(|f| f == text);
-    if !known && fact.len() + text.len() < WORDS_MAX {
-        fact.push_str("; ");
-        fact.push_str(text);
-    }
-}
-
-fn with_id(mut flow: EvidenceFlow) -> EvidenceFlow {
-    let (src, dst) = ((flow.src, flow.src_port), (flow.dst, flow.dst_port));
-    flow.community_id = community_id(0, flow.proto, src, dst);
-    flow
-}
-
 /// An id from what the incident is: FNV-1a with 64 bits (Fowler, Noll and Vo).
 fn id_of(kind: DetectionKind, entity: &Entity, first_ms: i64) -> u64 {
     let text = format!("{}|{}|{entity}|{first_ms}", kind.name(), entity.kind());
@@ -588,6 +511,3 @@ const DAY_MS: i64 = 86_400_000;
 const TELL_AGAIN_MS: i64 = 10_000;
 /// Versions that may have been told between the last writing and a crash: one in ten seconds.
 const AHEAD: u32 = 1_000;
-const FIGURES_MAX: usize = 16;
-/// Bytes of one fact.
-const WORDS_MAX: usize = 512;

@@ -102,7 +102,7 @@ impl Scene {
 
     pub fn tcp(&mut self, t: Tcp) {
         if self.interval > 1 {
-            return self.tcp_sampled(t);
+            return self.tcp_exported(t);
         }
         let packets = t.packets;
         let src_port = self.dice.within(32_768, 60_999) as u16;
@@ -133,8 +133,8 @@ impl Scene {
             .push((t.at_ms + t.life_ms + 2_000, Seen::Flow(row)));
     }
 
-    /// What a sampling exporter tells of both directions: flags are those of the packets that it saw.
-    fn tcp_sampled(&mut self, t: Tcp) {
+    /// What an exporter tells of both directions: flags are those of the packets that it saw.
+    pub fn tcp_exported(&mut self, t: Tcp) {
         let port = self.dice.within(32_768, 60_999) as u16;
         let open = t.handshake == Handshake::Complete;
         let there = ([(t.src, port), (t.dst, t.port)], t.bytes, 0x02);

@@ -5,6 +5,7 @@ mod apart;
 mod attacks;
 mod calm;
 mod exported;
+mod floods;
 mod limits;
 mod lists;
 mod order;

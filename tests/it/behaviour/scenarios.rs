@@ -269,7 +269,7 @@ fn floods() -> Vec<Attack> {
             "carpet bombing of a network, 10 s",
             "carpet_flood",
             ip(10, 0, 3, 0),
-            false,
+            true,
             |s| {
                 for n in 0..60_000 {
                     let src = ip(11, 9, (n % 2000 / 250) as u8, 1 + (n % 250) as u8);

@@ -1,6 +1,7 @@
 //! Why something is a flood: the rule that decided, its numbers, and what would have kept it silent.
 
 use super::super::figure;
+use super::judge::Vector;
 use super::victim::{
     Class, FEW_REFLECTORS, HUGE_BYTES, LARGE_BYTES, LEASES, MANY_SOURCES, SCATTERED,
     STRONG_PACKETS, Victim,
@@ -29,16 +30,12 @@ pub(super) enum Cause {
 }
 
 impl Victim {
-    /// The kind of a class, its figures with what decided, and what would have kept it silent.
-    pub fn why(
-        &self,
-        s: &FloodSettings,
-        class: Class,
-        (cause, [unasked, unopened]): (Option<Cause>, [f64; 2]),
-    ) -> Why {
+    /// The kind of a vector, its figures with what decided, and what would have kept it silent.
+    pub fn why(&self, s: &FloodSettings, vector: &Vector) -> Why {
+        let (cause, unasked) = (vector.cause, f64::from(vector.unasked));
         let half_open = self.syns.saturating_sub(self.completed) as f64;
         let over = |name, observed, threshold| figure(name, observed, Some(threshold));
-        match class {
+        match vector.class {
             Class::Syn => (
                 DetectionKind::SynFlood,
                 vec![
@@ -62,12 +59,13 @@ impl Victim {
             }
             Class::SynAck => (
                 DetectionKind::TcpReflectionFlood,
-                vec![over(UNOPENED, unopened, f64::from(s.reflectors / 2))],
+                vec![over(UNOPENED, unasked, f64::from(s.reflectors / 2))],
                 format!(
                     "fewer than {} hosts that answer, or SYNs to them",
                     s.reflectors / 2
                 ),
             ),
+            Class::Segments => self.why_segments(s),
             Class::Volume => {
                 let (figures, otherwise) = self.why_volume(s, cause);
                 let otherwise = match cause {
@@ -82,6 +80,23 @@ impl Victim {
                 format!("fewer than {LEASES} clients in three seconds"),
             ),
         }
+    }
+
+    /// The same of segments of TCP.
+    fn why_segments(&self, s: &FloodSettings) -> Why {
+        let all = self.all_segments() as f64;
+        let many = f64::from(s.packets_many_sources);
+        let sources = f64::from(self.sources.count());
+        let own = self.sent.saturating_add(self.tried) as f64;
+        let figures = vec![
+            figure(SEGMENTS, all / self.seconds(), Some(many)),
+            figure(SOURCES, sources, Some(f64::from(MANY_SOURCES))),
+            figure(OWN, own, None),
+        ];
+        let otherwise = format!(
+            "fewer than {many} segments a second, {MANY_SOURCES} sources, or connections of the victim that they may belong to"
+        );
+        (DetectionKind::Flood, figures, otherwise)
     }
 
     /// Figures of volume, what decided with its threshold, and what would have kept it silent.
@@ -178,6 +193,8 @@ const COMPLETED: &str = "completed handshakes in the window";
 pub(super) const UNASKED: &str = "services that answered without a question in a minute";
 const PER_PACKET: &str = "bytes a packet";
 const ANSWERED: &str = "bytes of answers in a minute";
+const SEGMENTS: &str = "segments of TCP without a connection, a second";
+const OWN: &str = "packets of TCP that the victim sent in the window";
 const PORTS: &str = "ports in the window";
 const PINGS: &str = "packets of ICMP a second";
 const SOURCES: &str = "sources in the window";

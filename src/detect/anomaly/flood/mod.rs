@@ -7,16 +7,21 @@
 //! Rows of exporters come once in their life, so that they are counted in windows of a minute. Where they come from sampled packets, what
 //! counts is what so few samples are enough for: their number less two standard deviations (Poisson), and of fewer than ten nothing.
 
+mod carpet;
 mod cause;
+mod judge;
+mod rows;
 mod spread;
 mod victim;
 
 use super::arena::Arena;
 use super::keyed::{Recent, network};
-use super::sighting::{Burst, BurstKind, FlowSeen, Side};
-use super::{Ctx, FAR, Hashes, NEAR, is_group, reflectors};
-use crate::model::Addr;
-use victim::{CARPET_HOSTS, MANY_SOURCES, Victim};
+use super::sighting::{Burst, BurstKind, FlowSeen};
+use super::{Ctx, FAR, Hashes, NEAR, evidence, figure, is_group, reflectors};
+use crate::detect::incident::Handle;
+use crate::model::{Addr, EVIDENCE_FLOWS_MAX, Handshake};
+pub(super) use rows::counts;
+use victim::{CARPET_HOSTS, Class, MANY_SOURCES, Victim};
 
 #[derive(Debug)]
 pub(super) struct Flood {
@@ -25,11 +30,13 @@ pub(super) struct Flood {
     nets: Arena<Addr, Victim>,
     /// Networks whose hosts get answers that they did not ask for, by rows of exporters.
     reflected: Arena<Addr, Victim>,
+    /// Networks whose hosts get too much in all, by the same rows.
+    spread: Arena<Addr, Victim>,
     /// Connections that rows showed to be opened and reset at once.
     reset: Recent,
     bursts: Vec<Burst>,
-    /// Victims of now, and until when.
-    victims: Vec<(Addr, i64)>,
+    /// Victims of now, in order.
+    victims: Vec<Struck>,
     /// A bit for each of them: most addresses are told from them by it alone.
     marks: Box<[u64; MARKS / 64]>,
 }
@@ -47,6 +54,12 @@ struct Watch {
     asks: [Vec<Ask>; 2],
     /// Of them, those for which there was no room.
     asks_lost: u64,
+    /// What was sent by hosts to whom nothing had come yet, by a hash of their network; of rows.
+    strangers: Vec<u32>,
+    strange_ms: i64,
+    /// Rows of those to whom something came; of the last minutes.
+    returns: u64,
+    faded_ms: i64,
 }
 
 /// The first few of many.
@@ -69,6 +82,29 @@ impl Few {
     }
 }
 
+/// A host, or a network, that is flooded.
+#[derive(Clone, Copy, Debug)]
+struct Struck {
+    addr: Addr,
+    /// Until then, who speaks to it is not believed.
+    until: i64,
+    /// Its incident, and what it was first.
+    handle: Option<Handle>,
+    class: Class,
+    /// Rows that were shown, and bytes of the largest of them.
+    shown: u32,
+    largest: u64,
+}
+
+/// What is known of packets beside what is counted.
+#[derive(Clone, Copy, Debug)]
+struct From {
+    /// 1 in N packets was seen.
+    interval: u32,
+    /// Protocol and source port, where both are known.
+    ends: Option<(u8, u16)>,
+}
+
 /// A question to a service, or the begin of a connection.
 #[derive(Clone, Copy, Debug)]
 struct Ask {
@@ -87,6 +123,7 @@ impl Flood {
             flows: Watch::new(places / 8, 60_000, 5),
             nets: Arena::new(places / 32),
             reflected: Arena::new(places / 1_024),
+            spread: Arena::new(places / 1_024),
             reset: Recent::new(RESET_LOG2, RESET_MS),
             bursts: vec![],
             victims: vec![],
@@ -97,18 +134,19 @@ impl Flood {
     pub fn bytes(places: usize) -> usize {
         2 * (Watch::bytes(places / 8) + 2 * ASKS_MAX * size_of::<Ask>())
             + Arena::<Addr, Victim>::bytes(places / 32)
-            + Arena::<Addr, Victim>::bytes(places / 1_024)
+            + 2 * Arena::<Addr, Victim>::bytes(places / 1_024)
             + Recent::bytes(RESET_LOG2)
             + BURSTS_MAX * size_of::<Burst>()
-            + VICTIMS_MAX * size_of::<(Addr, i64)>()
+            + STRANGERS * 4
+            + VICTIMS_MAX * size_of::<Struck>()
             + MARKS / 8
     }
 
     pub fn lost(&self) -> (u64, u64) {
         let (a, b) = (self.packets.hosts.lost(), self.flows.hosts.lost());
         let asks = self.packets.asks_lost + self.flows.asks_lost;
-        let nets = self.reflected.lost();
-        (a.0 + b.0 + nets.0, a.1 + b.1 + nets.1 + asks)
+        let (c, d) = (self.reflected.lost(), self.spread.lost());
+        (a.0 + b.0 + c.0 + d.0, a.1 + b.1 + c.1 + d.1 + asks)
     }
 
     pub fn clear(&mut self) {
@@ -116,6 +154,7 @@ impl Flood {
         self.flows.clear();
         self.nets.clear();
         self.reflected.clear();
+        self.spread.clear();
         self.bursts.clear();
         self.victims.clear();
         self.mark();
@@ -131,23 +170,51 @@ impl Flood {
     fn is_doubted(&self, addr: &Addr) -> bool {
         let at = mark_of(addr);
         self.marks[at / 64] >> (at % 64) & 1 == 1
-            && self.victims.binary_search_by_key(addr, |v| v.0).is_ok()
+            && self.victims.binary_search_by_key(addr, |v| v.addr).is_ok()
     }
 
-    /// For a while, who speaks to an address, or to a network, is not believed.
-    fn doubt(&mut self, addr: Addr, until: i64) {
-        match self.victims.binary_search_by_key(&addr, |v| v.0) {
-            Ok(at) => self.victims[at].1 = until,
-            Err(at) if self.victims.len() < VICTIMS_MAX => self.victims.insert(at, (addr, until)),
+    /// For a while, who speaks to an address, or to a network, is not believed. What comes to it is shown in its incident.
+    fn doubt(&mut self, addr: Addr, until: i64, handle: Option<Handle>, class: Class) {
+        let fresh = Struck {
+            addr,
+            until,
+            handle,
+            class,
+            shown: 0,
+            largest: 0,
+        };
+        match self.victims.binary_search_by_key(&addr, |v| v.addr) {
+            Ok(at) if self.victims[at].handle == handle => self.victims[at].until = until,
+            Ok(at) => self.victims[at] = fresh,
+            Err(at) if self.victims.len() < VICTIMS_MAX => self.victims.insert(at, fresh),
             Err(_) => {}
+        }
+    }
+
+    /// Shows a row to a victim in its incident, where it may belong to the flood: the first ones, and later ones that are larger.
+    pub fn show(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
+        for addr in [f.dst, network(&f.dst)] {
+            let Ok(at) = self.victims.binary_search_by_key(&addr, |v| v.addr) else {
+                continue;
+            };
+            let v = &mut self.victims[at];
+            let is_shown = (v.shown as usize) < EVIDENCE_FLOWS_MAX || f.bytes > v.largest;
+            if let Some(handle) = v.handle
+                && is_shown
+                && may_belong(v.class, f)
+            {
+                v.shown = v.shown.saturating_add(1);
+                v.largest = v.largest.max(f.bytes);
+                ctx.incidents.show(handle, evidence(f));
+            }
         }
     }
 
     /// Marks who is a victim by now.
     fn mark(&mut self) {
         self.marks.fill(0);
-        for (addr, _) in &self.victims {
-            let at = mark_of(addr);
+        for v in &self.victims {
+            let at = mark_of(&v.addr);
             self.marks[at / 64] |= 1 << (at % 64);
         }
     }
@@ -165,131 +232,41 @@ impl Flood {
         }
     }
 
-    /// Remembers who opened a connection and reset it at once, as checks of health do; whether a row is the answer to that.
-    fn is_answer_to_reset(&mut self, ctx: &Ctx<'_>, f: &FlowSeen, h: Hashes) -> bool {
-        let flags = f.tcp_flags.unwrap_or(0) & 0x17;
-        if f.packets > FEW_PACKETS || !matches!(flags, 0x06 | 0x12 | 0x16) {
-            return false;
-        }
-        if flags == 0x12 {
-            return self.reset.has(ctx.keyed.hash(&(f.dst, f.src)));
-        }
-        self.reset.add(ctx.keyed.hash(&(f.src, f.dst)));
-        self.flows.ask(Ask {
-            who: (f.src, h.src),
-            what: h.dst,
-            opens: true,
-        });
-        false
-    }
-
-    /// Counts a row of an exporter; `answered` where a row that it answers was seen.
-    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes, answered: bool) {
-        if f.proto == 6 && self.is_answer_to_reset(ctx, f, h) {
-            return;
-        }
-        let service = |port: u16| {
-            if reflectors::is_reflector(port) {
-                port
-            } else {
-                0
-            }
-        };
-        let (kind, src_port) = match (f.proto, f.tcp_flags) {
-            (6, Some(flags)) => match flags & 0x17 {
-                0x02 => (BurstKind::Syn, 0),
-                // a SYN-ACK that nobody went on with
-                0x12 if f.packets <= 3 && f.src_port < f.dst_port => {
-                    (BurstKind::SynAck, f.src_port)
-                }
-                flags if flags & 0x12 == 0x12 && f.dst_port < f.src_port => {
-                    (BurstKind::Completed, 0)
-                }
-                // of a sampled connection any segment may be what was seen: who acknowledges was answered
-                flags if flags & 0x14 == 0x10 && f.interval > 1 && f.dst_port < f.src_port => {
-                    (BurstKind::Completed, 0)
-                }
-                _ => return,
-            },
-            (17, _) => (BurstKind::Udp, service(f.src_port)),
-            (1 | 58, _) => (BurstKind::Icmp, 0),
-            (6, None) => return,
-            _ => (BurstKind::Other, 0),
-        };
-        let connections = matches!(kind, BurstKind::Syn | BurstKind::Completed);
-        let burst = Burst {
-            src: f.src,
-            dst: f.dst,
-            kind,
-            src_port,
-            dst_port: f.dst_port,
-            bytes: f.est_bytes(),
-            packets: match connections {
-                true => f.interval.max(1),
-                false => u32::try_from(f.est_packets()).unwrap_or(u32::MAX),
-            },
-            first_ms: f.start_ms,
-            last_ms: f.end_ms,
-        };
-        self.flows.count(ctx, &burst, f.interval, h);
-        // the question may be older than what is known of who asks
-        if answered
-            && src_port != 0
-            && let Some(v) = self.flows.hosts.find_at(h.dst, &f.dst)
-        {
-            v.asks(ctx.keyed.hash(&(f.src, f.src_port)), false);
-        }
-    }
-
-    /// Counts a metered row of TCP that begins in the middle and ends there: of a connection that never was.
-    pub fn stray(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes) {
-        let flags = f.tcp_flags.unwrap_or(0);
-        if f.side != Side::Initiator || flags & 0x02 != 0 || f.packets > 2 || f.back_packets > 1 {
-            return;
-        }
-        let burst = Burst {
-            src: f.src,
-            dst: f.dst,
-            kind: BurstKind::Other,
-            src_port: 0,
-            dst_port: f.dst_port,
-            bytes: f.bytes,
-            packets: u32::try_from(f.packets).unwrap_or(u32::MAX),
-            first_ms: f.start_ms,
-            last_ms: f.end_ms,
-        };
-        self.flows.count(ctx, &burst, 1, h);
-    }
-
     /// A second of the data's clock is over.
     pub fn tick(&mut self, ctx: &mut Ctx<'_>) {
         self.count(ctx);
-        self.victims.retain(|v| v.1 > ctx.now_ms);
+        self.victims.retain(|v| v.until > ctx.now_ms);
         self.packets.ask_again();
         self.flows.ask_again();
         let touched = [self.packets.take_touched(), self.flows.take_touched()];
         // what goes over a network is one thing, and not one for each of its hosts
         let most = self.packets.most_of_networks(&touched[0]);
         let carpets = self.judge_networks(ctx, &most);
-        let reflected = self.judge_reflected(ctx, &touched[1]);
+        self.flows.fade(ctx.now_ms);
+        let mut spread = self.judge_reflected(ctx, &touched[1]);
+        spread.extend(self.judge_spread(ctx, &touched[1], &spread));
+        spread.sort_unstable();
+        let both_ways = [false, self.flows.sees_both_ways()];
         self.reset.pass(ctx.now_ms);
-        let mut struck: Vec<Addr> = vec![];
+        let mut struck: Vec<(Addr, Option<Handle>, Class)> = vec![];
         let all = [&mut self.packets, &mut self.flows].into_iter();
-        for ((watch, touched), also) in all.zip(touched).zip([vec![], reflected]) {
+        let all = all.zip(touched).zip([vec![], spread]).zip(both_ways);
+        for (((watch, touched), also), both_ways) in all {
             let scale = watch.scale;
             for (addr, place) in touched {
                 let net = network(&addr);
                 if carpets.binary_search(&net).is_err()
                     && also.binary_search(&net).is_err()
                     && let Some((_, victim)) = watch.hosts.at(place)
-                    && victim.judge(ctx, &addr, scale)
+                    && victim.judge(ctx, &addr, (scale, both_ways))
                 {
-                    struck.push(addr);
+                    struck.push((addr, victim.told.handle, victim.told.class));
                 }
             }
         }
         let until = ctx.now_ms + VICTIM_MS;
-        struck.into_iter().for_each(|a| self.doubt(a, until));
+        let doubt = |(addr, handle, class)| self.doubt(addr, until, handle, class);
+        struck.into_iter().for_each(doubt);
         self.mark();
     }
 
@@ -315,7 +292,11 @@ impl Flood {
     }
 
     fn count_burst(&mut self, ctx: &mut Ctx<'_>, b: &Burst, h: Hashes) {
-        self.packets.count(ctx, b, 1, h);
+        let from = From {
+            interval: 1,
+            ends: (b.kind == BurstKind::Udp && b.src_port != 0).then_some((17, b.src_port)),
+        };
+        self.packets.count(ctx, b, from, h);
         if !matches!(b.kind, BurstKind::Syn | BurstKind::Udp | BurstKind::Icmp) || is_group(&b.dst)
         {
             return;
@@ -356,8 +337,10 @@ impl Flood {
         for net in &found {
             if let Some(v) = self.nets.find(ctx.keyed, net) {
                 let rate = v.came() as f64 / v.seconds();
-                v.tell_carpet(ctx, *net, victim::rate_of_carpet(rate, rate_max));
-                self.doubt(*net, ctx.now_ms + VICTIM_MS);
+                let rate = figure(cause::RATE, rate, Some(rate_max));
+                v.tell_carpet(ctx, *net, rate, vec![]);
+                let handle = v.told.handle;
+                self.doubt(*net, ctx.now_ms + VICTIM_MS, handle, Class::Volume);
             }
         }
         found
@@ -374,6 +357,22 @@ impl Watch {
             scale,
             asks: Default::default(),
             asks_lost: 0,
+            strangers: vec![0; if scale > 1 { STRANGERS } else { 0 }],
+            strange_ms: i64::MIN,
+            returns: 0,
+            faded_ms: i64::MIN,
+        }
+    }
+
+    /// Forgets by and by that both ways were seen.
+    fn fade(&mut self, now_ms: i64) {
+        if now_ms.saturating_sub(self.faded_ms) >= FADES_MS {
+            self.faded_ms = now_ms;
+            self.returns /= 2;
+        }
+        if now_ms.saturating_sub(self.strange_ms) >= self.short_ms {
+            self.strange_ms = now_ms;
+            self.strangers.iter_mut().for_each(|n| *n /= 2);
         }
     }
 
@@ -387,6 +386,9 @@ impl Watch {
         self.hosts.clear();
         self.touched.fill(0);
         self.asks.iter_mut().for_each(Vec::clear);
+        self.returns = 0;
+        self.strangers.fill(0);
+        (self.faded_ms, self.strange_ms) = (i64::MIN, i64::MIN);
     }
 
     #[inline]
@@ -403,20 +405,12 @@ impl Watch {
     }
 
     #[inline]
-    fn count(&mut self, ctx: &mut Ctx<'_>, b: &Burst, interval: u32, h: Hashes) {
+    fn count(&mut self, ctx: &mut Ctx<'_>, b: &Burst, from: From, h: Hashes) {
         if is_group(&b.dst) || b.src == b.dst {
             self.asks_all(ctx, b, h);
             return;
         }
-        let place = self.hosts.place(ctx.keyed, h.dst, &b.dst);
-        if let Some(place) = place
-            && let Some((_, v)) = self.hosts.at(place)
-        {
-            v.begin(ctx.now_ms, b, self.short_ms);
-            v.interval = v.interval.max(interval);
-            v.arrives(ctx, b, h.src);
-            self.touched[place / 64] |= 1 << (place % 64);
-        }
+        self.comes(ctx, b, from, h);
         let opens = b.kind == BurstKind::Syn;
         if opens || b.kind == BurstKind::Udp && reflectors::is_reflector(b.dst_port) {
             let what = match opens {
@@ -429,10 +423,48 @@ impl Watch {
                 opens,
             });
         }
-        // who only sends is no victim, and may be invented
-        if let Some(v) = self.hosts.find_at(h.src, &b.src) {
-            v.leaves(b);
+        self.leaves(ctx, b, h);
+    }
+
+    /// Counts what comes to a destination.
+    #[inline]
+    fn comes(&mut self, ctx: &mut Ctx<'_>, b: &Burst, from: From, h: Hashes) {
+        let place = self.hosts.place(ctx.keyed, h.dst, &b.dst);
+        if let Some(place) = place
+            && let Some((_, v)) = self.hosts.at(place)
+        {
+            v.begin(ctx.now_ms, b, self.short_ms);
+            v.interval = v.interval.max(from.interval);
+            v.arrives(ctx, b, h.src);
+            if let Some(ends) = from.ends {
+                v.keep(b, ends, from.interval);
+            }
+            self.touched[place / 64] |= 1 << (place % 64);
         }
+    }
+
+    /// Counts what a host sends to which something came: who only sends is no victim, and may be invented.
+    #[inline]
+    fn leaves(&mut self, ctx: &Ctx<'_>, b: &Burst, h: Hashes) {
+        if let Some(v) = self.hosts.find_at(h.src, &b.src) {
+            // what it asks belongs to the window of the answer
+            v.begin(ctx.now_ms, b, self.short_ms);
+            v.leaves(b);
+            self.returns += 1;
+        } else if let Some(sent) = self.strangers.get_mut(stranger(ctx, &b.src)) {
+            *sent = sent.saturating_add(b.packets);
+        }
+    }
+
+    /// What hosts of the network of an address sent within a minute or two to whom nothing had come yet, and perhaps some others.
+    fn strangers(&self, ctx: &Ctx<'_>, addr: &Addr) -> u64 {
+        let sent = self.strangers.get(stranger(ctx, addr));
+        sent.map_or(0, |n| u64::from(*n))
+    }
+
+    /// Whether what hosts send is seen at all: some that something came to have sent lately.
+    fn sees_both_ways(&self) -> bool {
+        self.returns >= RETURNS_MIN
     }
 
     fn ask(&mut self, ask: Ask) {
@@ -495,10 +527,24 @@ impl Watch {
     }
 }
 
-/// Whether a row of an exporter may be counted: not those in the midst of a connection.
+/// Whether a row to a victim looks like what it is flooded with.
+fn may_belong(class: Class, f: &FlowSeen) -> bool {
+    const SYN_ACK: u16 = 0x12;
+    let flags = f.tcp_flags.unwrap_or(0);
+    let is_answered = f.back_packets.saturating_mul(20) >= f.packets;
+    match class {
+        Class::Syn => f.proto == 6 && flags & SYN_ACK == 0x02 && f.handshake != Handshake::Complete,
+        Class::SynAck => f.proto == 6 && flags & SYN_ACK == SYN_ACK && f.packets <= 3,
+        Class::Segments => f.proto == 6 && flags & 0x02 == 0,
+        Class::Udp => f.proto == 17 && !is_answered,
+        Class::Leases | Class::Volume => f.proto != 6 && !is_answered,
+    }
+}
+
+/// Where what strangers of a network sent is counted.
 #[inline]
-pub(super) fn counts(f: &FlowSeen) -> bool {
-    f.proto != 6 || f.interval > 1 || f.tcp_flags.is_some_and(|t| t & 0x02 != 0)
+fn stranger(ctx: &Ctx<'_>, addr: &Addr) -> usize {
+    ctx.keyed.hash(&network(addr)) as usize % STRANGERS
 }
 
 /// Adds to a sum of what exporters claim, which may be anything.
@@ -523,7 +569,11 @@ const BURSTS_MAX: usize = 262_144;
 /// Questions of a second.
 const ASKS_MAX: usize = 16_384;
 const MARKS: usize = 16_384;
+/// Networks whose strangers are told apart.
+const STRANGERS: usize = 8_192;
+/// So many rows of those to whom something came show that exporters tell of both ways; half of them are forgotten after so long.
+const RETURNS_MIN: u64 = 20;
+const FADES_MS: i64 = 300_000;
 /// Connections that are reset at once are remembered for a minute, with so many packets at most: SYN, ACK and reset, and one of them again.
 const RESET_LOG2: u32 = 18;
 const RESET_MS: i64 = 60_000;
-const FEW_PACKETS: u64 = 4;

@@ -6,8 +6,8 @@
 use super::super::keyed::network;
 use super::super::{Ctx, figure};
 use super::cause::UNASKED;
-use super::victim::{CARPET_HOSTS, Class, Victim};
-use super::{Few, Flood, VICTIM_MS, grow};
+use super::victim::{CARPET_HOSTS, Class};
+use super::{Flood, VICTIM_MS, grow};
 use crate::model::Addr;
 
 impl Flood {
@@ -35,12 +35,18 @@ impl Flood {
             };
             for (_, place) in hosts {
                 if let Some((_, v)) = self.flows.hosts.at(*place) {
+                    // what came to it is told of no other incident
+                    let fresh = std::mem::take(&mut v.told.fresh[Class::Udp as usize]);
+                    v.told.fresh[Class::Volume as usize] = 0;
+                    grow(&mut all.told.fresh[Class::Volume as usize], fresh);
                     all.gather(v);
                 }
             }
             let services = f64::from(all.reflectors.count());
-            all.tell_carpet(ctx, *net, figure(UNASKED, services, Some(wanted.into())));
-            self.doubt(*net, ctx.now_ms + VICTIM_MS);
+            let services = figure(UNASKED, services, Some(wanted.into()));
+            all.tell_carpet(ctx, *net, services, vec![]);
+            let handle = all.told.handle;
+            self.doubt(*net, ctx.now_ms + VICTIM_MS, handle, Class::Udp);
         }
         found
     }
@@ -75,31 +81,6 @@ impl Flood {
         }
         let all = self.reflected.find(ctx.keyed, &net);
         is_flood && all.is_some_and(|all| all.hosts.count() >= CARPET_HOSTS)
-    }
-}
-
-impl Victim {
-    /// Adds what came to a host of this network and is told of no other incident.
-    fn gather(&mut self, host: &mut Victim) {
-        let fresh = std::mem::take(&mut host.told[Class::Udp as usize].fresh);
-        host.told[Class::Volume as usize].fresh = 0;
-        grow(&mut self.told[Class::Volume as usize].fresh, fresh);
-        self.first_ms = self.first_ms.min(host.first_ms);
-        self.last_ms = self.last_ms.max(host.last_ms);
-        self.interval = self.interval.max(host.interval);
-        let pairs = [
-            (&mut self.reflectors, &host.reflectors),
-            (&mut self.sources, &host.sources),
-        ];
-        for (mine, others) in pairs {
-            mine.0.iter_mut().zip(others.0).for_each(|(a, b)| *a |= b);
-        }
-        let Few { n, addrs } = &host.some;
-        for addr in &addrs[..usize::from(*n)] {
-            if !self.some.to_vec().contains(addr) {
-                self.some.push(*addr);
-            }
-        }
     }
 }
 

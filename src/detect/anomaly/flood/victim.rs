@@ -1,13 +1,13 @@
 //! What comes to one destination, and when that is a flood.
 
 use super::super::arena::Held;
-use super::super::keyed::Distinct;
+use super::super::keyed::{Crowd, Distinct};
 use super::super::sighting::{Burst, BurstKind};
-use super::super::{Ctx, estimated, reflectors, sampled};
-use super::cause::{Cause, RATE};
+use super::super::{Ctx, reflectors};
+use super::cause::Cause;
 use super::{Few, grow};
-use crate::detect::incident::{Finding, Growth, Handle};
-use crate::model::{Addr, DetectionKind, Entity, EntityRole, EvidenceFlow, Figure, prefetch};
+use crate::detect::incident::Handle;
+use crate::model::{Addr, TcpHeader, prefetch};
 
 /// What comes to a destination; what nearly every packet changes comes first.
 #[derive(Debug, Default)]
@@ -34,10 +34,20 @@ pub(super) struct Victim {
     pub reflected_bytes: u64,
     pub syn_acks: u64,
     pub ports: [(u16, u64); 3],
+    /// Segments of TCP that belong to no connection: ACK, RST, FIN.
+    pub segments: [u64; 3],
+    /// Of all, those of rows of a few packets without data, or of no service.
+    pub lone: u64,
+    /// Of `packets`, those of services that reflect.
+    pub answers: u64,
+    /// Connections that it tried to open itself.
+    pub tried: u64,
     pub interval: u32,
-    pub told: [Told; CLASSES],
+    /// Bytes of the smallest of `top`, once all of them are taken.
+    pub least: u64,
+    pub told: Told,
     pub udp_ports: Distinct<4>,
-    pub sources: Distinct<16>,
+    pub sources: Crowd,
     pub syn_ports: Distinct<2>,
     pub syn_sources: Distinct<16>,
     pub reflectors: Distinct<16>,
@@ -47,34 +57,54 @@ pub(super) struct Victim {
     /// Of a network: who is hit.
     pub hosts: Distinct<4>,
     pub some: Few,
-    /// The last answer, as a flow.
-    answer: (Addr, u16, u16, u32, u32),
+    /// The largest flows whose ends are known.
+    pub top: [Shown; TOP],
 }
 
-/// An incident of a class, and what was not added to it yet.
+/// A flow as it is kept until it is shown.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Shown {
+    pub src: Addr,
+    pub src_port: u16,
+    pub dst_port: u16,
+    pub proto: u8,
+    pub packets: u32,
+    pub bytes: u64,
+    pub start_ms: i64,
+}
+
+/// The incident of a victim, and what was not added to it yet.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Told {
-    handle: Option<Handle>,
-    pub fresh: u64,
-    /// When it was seen last.
-    at_ms: i64,
+    pub handle: Option<Handle>,
+    /// What it was first.
+    pub class: Class,
+    /// A bit for each class that belongs to it.
+    pub classes: u8,
+    /// When any of it was seen last.
+    pub at_ms: i64,
+    pub fresh: [u64; CLASSES],
+    /// The most of each class that was written down.
+    pub most: [f32; CLASSES],
 }
 
 /// What a flood is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Class {
     Syn,
     Udp,
     SynAck,
-    Volume,
     Leases,
+    Segments,
+    #[default]
+    Volume,
 }
 
-const CLASSES: usize = 5;
+pub(super) const CLASSES: usize = 6;
 
 impl Held for Victim {
     fn suspicion(&self) -> u32 {
-        let told = self.told.iter().any(|t| t.handle.is_some());
+        let told = self.told.handle.is_some();
         let mut seen = self.came();
         grow(&mut seen, self.reflected.saturating_add(self.syn_acks));
         if told {
@@ -113,6 +143,7 @@ impl Held for Victim {
 
 impl Victim {
     /// Starts windows anew that are over.
+    #[inline]
     pub fn begin(&mut self, now_ms: i64, b: &Burst, short_ms: i64) {
         if now_ms.saturating_sub(self.short_began_ms) >= short_ms {
             self.begin_short();
@@ -134,7 +165,10 @@ impl Victim {
         (self.sent, self.leases, self.interval) = (0, 0, 0);
         self.collected = 0;
         self.udp_ports = Distinct::default();
-        self.sources = Distinct::default();
+        self.segments = [0; 3];
+        (self.lone, self.answers, self.tried) = (0, 0, 0);
+        (self.top, self.least) = (Default::default(), 0);
+        self.sources = Crowd::default();
         self.syn_ports = Distinct::default();
         self.syn_sources = Distinct::default();
         self.hosts = Distinct::default();
@@ -155,15 +189,26 @@ impl Victim {
     /// Counts what comes; `source` is the hash of who sends it.
     pub fn arrives(&mut self, ctx: &Ctx<'_>, b: &Burst, source: u64) {
         let n = u64::from(b.packets);
-        let mut fresh = |class: Class| grow(&mut self.told[class as usize].fresh, n);
+        let mut fresh = |class: Class| grow(&mut self.told.fresh[class as usize], n);
         match b.kind {
             BurstKind::Completed => {
-                grow(&mut self.completed, n);
-                return;
+                // a row is of one connection, and sampled it stands for as many
+                let one = match self.interval {
+                    0 | 1 => n,
+                    interval => interval.into(),
+                };
+                grow(&mut self.completed, one);
+                // one sampled segment without data: whether of a connection, what goes back tells
+                if self.interval <= 1 || b.bytes > n.saturating_mul(SMALL) {
+                    return;
+                }
+                self.count_segments(b);
             }
+            BurstKind::Segment => self.count_segments(b),
             BurstKind::Syn => {
                 fresh(Class::Syn);
                 grow(&mut self.syns, n);
+                grow(&mut self.lone, n);
                 self.syn_sources.add(source);
                 self.syn_ports.add(ctx.keyed.hash(&b.dst_port));
             }
@@ -185,17 +230,19 @@ impl Victim {
                 self.udp_ports.add(ctx.keyed.hash(&b.dst_port));
                 grow(&mut self.packets, n);
                 grow(&mut self.bytes, b.bytes);
+                if n <= LONE && b.src_port == 0 {
+                    grow(&mut self.lone, n);
+                }
                 if b.kind == BurstKind::Udp && b.src_port != 0 {
-                    grow(&mut self.told[Class::Udp as usize].fresh, n);
+                    grow(&mut self.told.fresh[Class::Udp as usize], n);
                     grow(&mut self.reflected, n);
+                    grow(&mut self.answers, n);
                     grow(&mut self.reflected_bytes, b.bytes);
                     self.reflectors.add(ctx.keyed.hash(&(b.src, b.src_port)));
                     self.count_port(b.src_port, n);
-                    let bytes = u32::try_from(b.bytes).unwrap_or(u32::MAX);
-                    self.answer = (b.src, b.src_port, b.dst_port, bytes, b.packets);
                 }
                 if b.kind == BurstKind::Udp && b.dst_port == DHCP_SERVER {
-                    grow(&mut self.told[Class::Leases as usize].fresh, n);
+                    grow(&mut self.told.fresh[Class::Leases as usize], n);
                     self.leases += 1;
                 }
             }
@@ -205,10 +252,48 @@ impl Victim {
         }
     }
 
+    fn count_segments(&mut self, b: &Burst) {
+        let (n, flags) = (u64::from(b.packets), b.src_port);
+        let what = match flags {
+            f if f & TcpHeader::RST != 0 => 1,
+            f if f & TcpHeader::FIN != 0 => 2,
+            _ => 0,
+        };
+        grow(&mut self.told.fresh[Class::Segments as usize], n);
+        grow(&mut self.segments[what], n);
+        if n <= LONE && flags & TcpHeader::PSH == 0 {
+            grow(&mut self.lone, n);
+        }
+    }
+
+    /// Keeps a flow whose ends are known, if it is one of the largest.
+    #[inline]
+    pub fn keep(&mut self, b: &Burst, (proto, src_port): (u8, u16), interval: u32) {
+        let bytes = b.bytes / u64::from(interval.max(1));
+        if bytes <= self.least {
+            return;
+        }
+        let smallest = |top: &[Shown; TOP]| {
+            let at = (0..TOP).min_by_key(|&at| top[at].bytes);
+            at.unwrap_or(0)
+        };
+        self.top[smallest(&self.top)] = Shown {
+            src: b.src,
+            src_port,
+            dst_port: b.dst_port,
+            proto,
+            packets: b.packets / interval.max(1),
+            bytes,
+            start_ms: b.first_ms,
+        };
+        self.least = self.top[smallest(&self.top)].bytes;
+    }
+
     /// Counts what it sends.
     pub fn leaves(&mut self, b: &Burst) {
-        if b.kind != BurstKind::Syn {
-            grow(&mut self.sent, b.packets.into());
+        match b.kind {
+            BurstKind::Syn => grow(&mut self.tried, b.packets.into()),
+            _ => grow(&mut self.sent, b.packets.into()),
         }
     }
 
@@ -241,14 +326,20 @@ impl Victim {
     }
 
     /// The port from which most answers came, and how many.
-    fn most(&self) -> Option<(u16, u64)> {
+    pub fn most(&self) -> Option<(u16, u64)> {
         let most = self.ports.iter().max_by_key(|p| (p.1, p.0));
         most.copied().filter(|p| p.1 > 0)
     }
 
     /// Packets of all kinds that floods are made of.
     pub fn came(&self) -> u64 {
-        self.packets.saturating_add(self.syns)
+        let both = self.packets.saturating_add(self.syns);
+        both.saturating_add(self.all_segments())
+    }
+
+    /// Segments of TCP that belong to no connection.
+    pub fn all_segments(&self) -> u64 {
+        self.segments.iter().fold(0, |a, b| a.saturating_add(*b))
     }
 
     pub fn seconds(&self) -> f64 {
@@ -261,7 +352,7 @@ impl Victim {
     }
 
     /// What part of a count is sure, where only one packet in so many was seen: 1 where all were.
-    fn sure(&self, counted: u64) -> f64 {
+    pub fn sure(&self, counted: u64) -> f64 {
         let interval = u64::from(self.interval);
         if interval <= 1 {
             return 1.0;
@@ -274,7 +365,7 @@ impl Victim {
     }
 
     /// By how much two counts of hosts may differ by chance: nothing where all packets were seen.
-    fn chance(&self, one: u32, other: u32) -> u32 {
+    pub fn chance(&self, one: u32, other: u32) -> u32 {
         match self.interval {
             0 | 1 => 0,
             _ => (3.0 * (f64::from(one) + f64::from(other)).sqrt()) as u32,
@@ -283,65 +374,6 @@ impl Victim {
 
     pub fn fresh_in(&self, now_ms: i64) -> bool {
         now_ms.saturating_sub(self.last_ms) < 5_000
-    }
-
-    /// Tells what is a flood; whether one goes on.
-    pub fn judge(&mut self, ctx: &mut Ctx<'_>, addr: &Addr, scale: u32) -> bool {
-        let s = ctx.settings.flood.clone();
-        let half_open = u64::from(s.half_open) * u64::from(scale);
-        let sources = self.syn_sources.count();
-        let is_scan = sources < MANY_SOURCES && self.syn_ports.count() >= SCANNED_PORTS;
-        let part = |counted: u64| counted as f64 * self.sure(counted);
-        let opened = part(self.syns) >= half_open as f64;
-        let syn = opened && self.completed.saturating_mul(5) < self.syns && !is_scan;
-        let alone = |all: u32, own: u32| all.saturating_sub(own + self.chance(all, own));
-        let (unasked, udp) = self.is_reflected(s.reflectors, scale > 1);
-        let unopened = alone(self.acking.count(), self.opened.count());
-        // stray answers come from few hosts, and nobody sends them by mistake
-        let syn_ack = unopened >= s.reflectors / 2 && self.syn_acks >= u64::from(s.reflectors);
-        let quiet = self.sent.saturating_mul(20) < self.packets;
-        let sure = self.sure(self.packets);
-        let (rate, many) = (sure * self.rate(), self.sources.count() >= MANY_SOURCES);
-        let bytes_rate = sure * self.bytes as f64 / self.seconds();
-        // who collects is sent that much all day long
-        let others = self.packets.saturating_sub(self.collected);
-        let unusual = sure * others as f64 / self.seconds() >= f64::from(s.packets_many_sources);
-        let pings = part(self.icmp) / self.seconds() >= f64::from(s.packets_many_sources);
-        // a stream goes to one port
-        let scattered = self.udp_ports.count() >= SCATTERED && unusual;
-        let volume = match () {
-            () if quiet && many && unusual => Some(Cause::Sources),
-            () if quiet && rate >= f64::from(s.packets) => Some(Cause::Packets),
-            () if quiet && bytes_rate >= s.bytes as f64 => Some(Cause::Bytes),
-            () if pings => Some(Cause::Pings),
-            () if quiet && scattered => Some(Cause::Ports),
-            () => None,
-        };
-        let leases = self.leases >= LEASES;
-        // one cause, one incident: what is more exact goes first
-        // what services sent who were not asked is theirs, however few they are
-        let is_theirs = unasked > 0 && self.reflected.saturating_mul(2) >= self.packets;
-        let class = match () {
-            () if syn => Class::Syn,
-            () if udp.is_some() || volume.is_some() && is_theirs => Class::Udp,
-            () if syn_ack => Class::SynAck,
-            () if leases => Class::Leases,
-            () if volume.is_some() => self.goes_on(Class::Volume),
-            () => return false,
-        };
-        let counts = [f64::from(unasked), f64::from(unopened)];
-        self.tell(ctx, *addr, class, (udp.or(volume), counts));
-        true
-    }
-
-    /// Volume that comes with a flood whose kind is known belongs to that one.
-    fn goes_on(&self, class: Class) -> Class {
-        let known = [Class::Udp, Class::SynAck];
-        let lately = |c: &Class| {
-            let told = &self.told[*c as usize];
-            told.handle.is_some() && self.last_ms.saturating_sub(told.at_ms) <= GOES_ON_MS
-        };
-        known.into_iter().find(lately).unwrap_or(class)
     }
 
     /// How many services answered that were not asked, and by which rule that is a flood.
@@ -379,156 +411,6 @@ impl Victim {
         };
         (unasked, cause)
     }
-
-    fn tell(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        addr: Addr,
-        class: Class,
-        why: (Option<Cause>, [f64; 2]),
-    ) {
-        let told = &mut self.told[class as usize];
-        let count = std::mem::take(&mut told.fresh);
-        told.at_ms = self.last_ms;
-        let growth = Growth {
-            last_ms: self.last_ms,
-            count,
-            peer: None,
-            peers_total: u64::from(self.sources.count()),
-        };
-        if let Some(handle) = told.handle
-            && ctx.incidents.grow(handle, &growth)
-        {
-            return;
-        }
-        let (kind, figures, counterfactual) = self.why(&ctx.settings.flood, class, why);
-        let finding = self.finding(ctx, kind, class, addr, figures, counterfactual, count);
-        let handle = ctx.incidents.report(ctx.now_ms, finding);
-        self.told[class as usize].handle = handle;
-        if let Some(handle) = handle
-            && class == Class::Udp
-        {
-            ctx.incidents.show(handle, self.evidence(addr));
-        }
-    }
-
-    /// The last answer of a service, as evidence.
-    fn evidence(&self, addr: Addr) -> EvidenceFlow {
-        let (src, src_port, dst_port, bytes, packets) = self.answer;
-        EvidenceFlow {
-            src,
-            dst: addr,
-            src_port,
-            dst_port,
-            proto: 17,
-            bytes: bytes.into(),
-            packets: packets.into(),
-            start_ms: self.last_ms,
-            community_id: String::new(),
-        }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the parts of one finding")]
-    fn finding(
-        &self,
-        ctx: &Ctx<'_>,
-        kind: DetectionKind,
-        class: Class,
-        addr: Addr,
-        figures: Vec<Figure>,
-        counterfactual: String,
-        count: u64,
-    ) -> Finding {
-        let mut facts = vec![];
-        let mut about = format!("on {addr}");
-        if class == Class::Udp {
-            let port = self.most().map_or(0, |p| p.0);
-            let name = reflectors::name(port).unwrap_or("unknown");
-            facts.push(("protocol", name.to_owned()));
-            facts.push(("source port of most packets", port.to_string()));
-            about = format!("{name} on {addr}");
-        }
-        if class == Class::Leases {
-            facts.push(("protocol", "dhcp".to_owned()));
-        }
-        facts.extend(estimated(self.interval));
-        let mut blind = sampled(self.interval);
-        if self.sent == 0 && self.asked.count() == 0 {
-            blind.push(
-                "nothing of what the victim sends was seen, so that its questions are not known"
-                    .to_owned(),
-            );
-        }
-        Finding {
-            kind,
-            detector: match class {
-                Class::Syn => "flood.syn",
-                Class::Udp => "flood.reflection",
-                Class::SynAck => "flood.tcp_reflection",
-                Class::Volume => "flood.volume",
-                Class::Leases => "flood.dhcp",
-            },
-            entity: Entity::Host(addr),
-            role: EntityRole::Victim,
-            severity: None,
-            confidence: if blind.is_empty() { 95 } else { 85 },
-            about,
-            first_ms: self.first_ms.min(ctx.now_ms),
-            last_ms: self.last_ms,
-            count,
-            peers: self.some.to_vec(),
-            peers_total: u64::from(self.sources.count()),
-            figures,
-            facts,
-            counterfactual,
-            blind,
-        }
-    }
-
-    pub fn tell_carpet(&mut self, ctx: &mut Ctx<'_>, net: Addr, how_much: Figure) {
-        let bits = if net.is_v4() { 24 } else { 48 };
-        let told = &mut self.told[Class::Volume as usize];
-        let mut count = std::mem::take(&mut told.fresh);
-        let syns = std::mem::take(&mut self.told[Class::Syn as usize].fresh);
-        grow(&mut count, syns);
-        let finding = Finding {
-            kind: DetectionKind::CarpetFlood,
-            detector: "flood.carpet",
-            entity: Entity::Network(net, bits),
-            role: EntityRole::Victim,
-            severity: None,
-            confidence: 80,
-            about: format!("{net}/{bits}"),
-            first_ms: self.first_ms,
-            last_ms: self.last_ms,
-            count,
-            peers: self.some.to_vec(),
-            peers_total: u64::from(self.sources.count()),
-            figures: vec![
-                how_much,
-                Figure {
-                    name: "hosts that are hit",
-                    observed: f64::from(self.hosts.count()),
-                    threshold: Some(f64::from(CARPET_HOSTS)),
-                    baseline: None,
-                },
-            ],
-            facts: estimated(self.interval).into_iter().collect(),
-            counterfactual: "fewer packets, fewer hosts, or answers of the network".to_owned(),
-            blind: sampled(self.interval),
-        };
-        ctx.incidents.report(ctx.now_ms, finding);
-    }
-}
-
-/// How fast packets come to a network.
-pub(super) fn rate_of_carpet(rate: f64, rate_max: f64) -> Figure {
-    Figure {
-        name: RATE,
-        observed: rate,
-        threshold: Some(rate_max),
-        baseline: None,
-    }
 }
 
 /// Of fewer sampled packets nothing is concluded.
@@ -536,7 +418,13 @@ const SAMPLES_MIN: f64 = 10.0;
 /// The window of answers that nobody asked for.
 const LONG_MS: i64 = 60_000;
 /// So many ports of few sources are a scan.
-const SCANNED_PORTS: u32 = 8;
+pub(super) const SCANNED_PORTS: u32 = 8;
+/// Flows that are kept to be shown.
+pub(super) const TOP: usize = 3;
+/// Bytes of a segment without data, with all its options.
+pub(super) const SMALL: u64 = 100;
+/// Packets of a row that has less than a connection needs.
+pub(super) const LONE: u64 = 3;
 /// Streams have a port or two: so many are none.
 pub(super) const SCATTERED: u32 = 64;
 /// So many bytes of so few services are a flood, too.
@@ -544,8 +432,8 @@ pub(super) const LARGE_BYTES: u64 = 2_000_000;
 pub(super) const FEW_REFLECTORS: u32 = 5;
 /// Answers of a service that makes most of a question within a minute.
 pub(super) const STRONG_PACKETS: f64 = 1_000.0;
-/// After so long volume is another flood.
-const GOES_ON_MS: i64 = 300_000;
+/// After so long it is another flood.
+pub(super) const GOES_ON_MS: i64 = 300_000;
 /// So many within a minute are one of a single service.
 pub(super) const HUGE_BYTES: f64 = 20_000_000.0;
 /// Bytes of an answer that amplifies nothing.

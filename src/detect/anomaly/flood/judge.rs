@@ -1,0 +1,472 @@
+//! When what comes to a destination is a flood, what it is made of, and what is told of it.
+//!
+//! Several floods of one victim at the same time are one incident: of the kind that was found first, or is most exact. Each is named
+//! in its facts with its numbers, as a vector.
+
+use super::super::{Ctx, estimated, reflectors, sampled};
+use super::cause::Cause;
+use super::victim::{
+    CARPET_HOSTS, CLASSES, Class, GOES_ON_MS, LEASES, MANY_SOURCES, SCANNED_PORTS, SCATTERED,
+    Shown, Victim,
+};
+use super::{Few, grow};
+use crate::detect::incident::{Finding, Growth, Handle};
+use crate::model::{Addr, DetectionKind, Entity, EntityRole, EvidenceFlow, Figure};
+
+/// What of a flood holds by now, and by which rule.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Vector {
+    pub class: Class,
+    pub cause: Option<Cause>,
+    /// Services, or hosts, that answered what was not asked.
+    pub unasked: u32,
+}
+
+impl Victim {
+    /// Tells what is a flood; whether one goes on. `scale`: how many half-open connections count as one of the setting, `both_ways`:
+    /// whether what hosts send is seen at all.
+    pub fn judge(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        addr: &Addr,
+        (scale, both_ways): (u32, bool),
+    ) -> bool {
+        let vectors = self.vectors(ctx, scale, both_ways);
+        let Some(first) = vectors.first().copied() else {
+            return false;
+        };
+        let goes_on = self.told.handle.is_some()
+            && self.last_ms.saturating_sub(self.told.at_ms) <= GOES_ON_MS;
+        let is_new = !goes_on || self.is_more_exact(first.class);
+        if is_new || !self.grow_told(ctx, &vectors) {
+            self.tell(ctx, *addr, first, &vectors);
+        }
+        self.told.at_ms = self.last_ms;
+        self.tell_vectors(ctx, addr, &vectors);
+        true
+    }
+
+    /// Everything that is a flood by itself, the most exact first.
+    fn vectors(&self, ctx: &Ctx<'_>, scale: u32, both_ways: bool) -> Vec<Vector> {
+        let s = &ctx.settings.flood;
+        let vector = |class, cause, unasked| Vector {
+            class,
+            cause,
+            unasked,
+        };
+        let half_open = u64::from(s.half_open) * u64::from(scale);
+        let sources = self.syn_sources.count();
+        let is_scan = sources < MANY_SOURCES && self.syn_ports.count() >= SCANNED_PORTS;
+        let opened = self.part(self.syns) >= half_open as f64;
+        let syn = opened && self.completed.saturating_mul(5) < self.syns && !is_scan;
+        let (unasked, udp) = self.is_reflected(s.reflectors, scale > 1);
+        let (acking, own) = (self.acking.count(), self.opened.count());
+        let unopened = acking.saturating_sub(own + self.chance(acking, own));
+        // stray answers come from few hosts, and nobody sends them by mistake
+        let syn_ack = unopened >= s.reflectors / 2 && self.syn_acks >= u64::from(s.reflectors);
+        let volume = self.is_volume(ctx);
+        // what services sent who were not asked is theirs, however few they are
+        let is_theirs = unasked > 0 && self.is_mostly_reflected();
+        let mut all = vec![];
+        if syn {
+            all.push(vector(Class::Syn, None, 0));
+        }
+        if udp.is_some() || volume.is_some() && is_theirs {
+            all.push(vector(Class::Udp, udp.or(volume), unasked));
+        }
+        if syn_ack {
+            all.push(vector(Class::SynAck, None, unopened));
+        }
+        if self.leases >= LEASES {
+            all.push(vector(Class::Leases, None, 0));
+        }
+        if self.is_of_segments(s.packets_many_sources, both_ways) {
+            all.push(vector(Class::Segments, None, 0));
+        }
+        let is_own = match (udp, volume) {
+            (_, None) => false,
+            // what comes beside the answers
+            (Some(_), _) => self.is_more_than_answers(s.packets_many_sources),
+            _ => !is_theirs && self.leases < LEASES,
+        };
+        if is_own {
+            all.push(vector(Class::Volume, volume, 0));
+        }
+        all
+    }
+
+    /// By which rule packets that are no TCP are too many.
+    fn is_volume(&self, ctx: &Ctx<'_>) -> Option<Cause> {
+        let s = &ctx.settings.flood;
+        let quiet = self.sent.saturating_mul(20) < self.packets;
+        let sure = self.sure(self.packets);
+        let (rate, many) = (sure * self.rate(), self.sources.count() >= MANY_SOURCES);
+        let bytes_rate = sure * self.bytes as f64 / self.seconds();
+        // who collects is sent that much all day long
+        let others = self.packets.saturating_sub(self.collected);
+        let unusual = sure * others as f64 / self.seconds() >= f64::from(s.packets_many_sources);
+        let pings = self.part(self.icmp) / self.seconds() >= f64::from(s.packets_many_sources);
+        // a stream goes to one port
+        let scattered = self.udp_ports.count() >= SCATTERED && unusual;
+        match () {
+            () if quiet && many && unusual => Some(Cause::Sources),
+            () if quiet && rate >= f64::from(s.packets) => Some(Cause::Packets),
+            () if quiet && bytes_rate >= s.bytes as f64 => Some(Cause::Bytes),
+            () if pings => Some(Cause::Pings),
+            () if quiet && scattered => Some(Cause::Ports),
+            () => None,
+        }
+    }
+
+    /// Whether segments that belong to no connection are too many: who takes part in connections opens, completes or sends some. Where nothing
+    /// that it sends is seen, and nothing shows that it would be, only rows of a few packets without data, by very many sources, are a flood.
+    fn is_of_segments(&self, rate_max: u32, both_ways: bool) -> bool {
+        let all = self.all_segments();
+        let fast = self.part(all) / self.seconds() >= f64::from(rate_max);
+        let sources = self.sources.count();
+        if !fast || sources < MANY_SOURCES {
+            return false;
+        }
+        let mut own = self.sent.saturating_add(self.tried);
+        if self.interval <= 1 {
+            grow(&mut own, self.completed);
+        }
+        if own.saturating_mul(20) >= all {
+            return false;
+        }
+        let is_blind = own == 0 && !both_ways;
+        !is_blind
+            || self.interval <= 1
+                && sources >= VERY_MANY_SOURCES
+                && self.lone.saturating_mul(10) >= self.came().saturating_mul(9)
+    }
+
+    /// Whether what is no answer of a service would be a flood of many sources alone.
+    fn is_more_than_answers(&self, rate_max: u32) -> bool {
+        let rest = self
+            .packets
+            .saturating_sub(self.answers.max(self.collected));
+        self.sent.saturating_mul(20) < rest
+            && self.sources.count() >= MANY_SOURCES
+            && self.part(rest) / self.seconds() >= f64::from(rate_max)
+    }
+
+    fn is_mostly_reflected(&self) -> bool {
+        self.reflected.saturating_mul(2) >= self.packets
+    }
+
+    /// What of a count is sure.
+    fn part(&self, counted: u64) -> f64 {
+        counted as f64 * self.sure(counted)
+    }
+
+    /// Whether what is told as volume is known by now to be answers of services.
+    fn is_more_exact(&self, class: Class) -> bool {
+        let plain = matches!(self.told.class, Class::Volume | Class::Segments);
+        plain && class == Class::Udp && self.is_mostly_reflected()
+    }
+
+    /// What was not added to the incident yet, of all that belongs to it.
+    fn take_fresh(&mut self, first: Class, vectors: &[Vector]) -> u64 {
+        let has = |class| vectors.iter().any(|v| v.class == class) || first == class;
+        let (udp, volume) = (has(Class::Udp), has(Class::Volume));
+        let mut count = 0;
+        for (at, fresh) in self.told.fresh.iter_mut().enumerate() {
+            // of packets that are no TCP answers and leases are a part
+            let is_part = volume && (at == Class::Udp as usize || at == Class::Leases as usize);
+            let counts = first as usize == at || vectors.iter().any(|v| v.class as usize == at);
+            if counts || is_part || udp && at == Class::Volume as usize {
+                let fresh = std::mem::take(fresh);
+                if counts && !is_part {
+                    grow(&mut count, fresh);
+                }
+            }
+        }
+        count
+    }
+
+    /// Adds to the incident that is open; whether it still is.
+    fn grow_told(&mut self, ctx: &mut Ctx<'_>, vectors: &[Vector]) -> bool {
+        let Some(handle) = self.told.handle else {
+            return false;
+        };
+        let count = self.take_fresh(self.told.class, vectors);
+        let growth = Growth {
+            last_ms: self.last_ms,
+            count,
+            peer: None,
+            peers_total: u64::from(self.sources.count()),
+        };
+        let grown = ctx.incidents.grow(handle, &growth);
+        if !grown {
+            // it is over: what was counted belongs to the next one
+            grow(&mut self.told.fresh[vectors[0].class as usize], count);
+        }
+        grown
+    }
+
+    fn tell(&mut self, ctx: &mut Ctx<'_>, addr: Addr, first: Vector, vectors: &[Vector]) {
+        let count = self.take_fresh(first.class, vectors);
+        let (kind, figures, counterfactual) = self.why(&ctx.settings.flood, &first);
+        let finding = self.finding(ctx, kind, &first, addr, (figures, counterfactual, count));
+        let handle = ctx.incidents.report(ctx.now_ms, finding);
+        self.told.handle = handle;
+        (self.told.class, self.told.classes) = (first.class, 0);
+        self.told.most = [0.0; CLASSES];
+        if let Some(handle) = handle {
+            self.show(ctx, handle, &addr);
+        }
+    }
+
+    /// Where an incident has several vectors, each is a fact, and its figures are among those of the incident.
+    fn tell_vectors(&mut self, ctx: &mut Ctx<'_>, addr: &Addr, vectors: &[Vector]) {
+        let Some(handle) = self.told.handle else {
+            return;
+        };
+        let known = self.told.classes;
+        for v in vectors {
+            self.told.classes |= 1 << v.class as u8;
+        }
+        if self.told.classes.count_ones() < 2 {
+            return;
+        }
+        for v in vectors {
+            let (_, figures, _) = self.why(&ctx.settings.flood, v);
+            let most = figures.first().map_or(0.0, |f| f.observed as f32);
+            let told = &mut self.told.most[v.class as usize];
+            if most <= *told * GROWN {
+                continue;
+            }
+            *told = most;
+            let numbers = figures
+                .iter()
+                .map(|f| format!("{} {}", rounded(f.observed), f.name));
+            let numbers: Vec<String> = numbers.collect();
+            ctx.incidents
+                .fact(handle, v.class.vector(), numbers.join(", "));
+            if v.class != self.told.class {
+                ctx.incidents.add_figures(handle, figures);
+            }
+        }
+        if known != self.told.classes {
+            let all = Class::ALL
+                .iter()
+                .filter(|c| self.told.classes >> **c as u8 & 1 == 1);
+            let names: Vec<String> = all.map(|c| self.name(*c)).collect();
+            let about = format!("on {addr}, by {}", names.join(", "));
+            ctx.incidents.call(handle, &about);
+            ctx.incidents.fact(handle, "vectors", names.join(", "));
+            self.show(ctx, handle, addr);
+        }
+    }
+
+    /// What a class is called in a title.
+    fn name(&self, class: Class) -> String {
+        match class {
+            Class::Syn => "SYN".to_owned(),
+            Class::Udp => format!("{} reflection", self.protocol()),
+            Class::SynAck => "SYN-ACK".to_owned(),
+            Class::Leases => "DHCP".to_owned(),
+            Class::Segments => format!("{} segments", self.segment()),
+            Class::Volume => "volume".to_owned(),
+        }
+    }
+
+    /// The protocol of most answers.
+    fn protocol(&self) -> &'static str {
+        let port = self.most().map_or(0, |p| p.0);
+        reflectors::name(port).unwrap_or("unknown")
+    }
+
+    /// What most segments are.
+    fn segment(&self) -> &'static str {
+        let most = (0..SEGMENTS.len()).max_by_key(|&n| (self.segments[n], SEGMENTS.len() - n));
+        SEGMENTS[most.unwrap_or(0)]
+    }
+
+    /// Shows the largest flows that are known.
+    fn show(&self, ctx: &mut Ctx<'_>, handle: Handle, addr: &Addr) {
+        let mut top: Vec<&Shown> = self.top.iter().filter(|s| s.bytes > 0).collect();
+        top.sort_by_key(|s| (std::cmp::Reverse(s.bytes), s.src, s.src_port));
+        for s in top {
+            let flow = EvidenceFlow {
+                src: s.src,
+                dst: *addr,
+                src_port: s.src_port,
+                dst_port: s.dst_port,
+                proto: s.proto,
+                bytes: s.bytes,
+                packets: s.packets.into(),
+                start_ms: s.start_ms,
+                community_id: String::new(),
+            };
+            ctx.incidents.show(handle, flow);
+        }
+    }
+
+    fn finding(
+        &self,
+        ctx: &Ctx<'_>,
+        kind: DetectionKind,
+        first: &Vector,
+        addr: Addr,
+        (figures, counterfactual, count): (Vec<Figure>, String, u64),
+    ) -> Finding {
+        let class = first.class;
+        let mut facts = vec![];
+        let mut about = format!("on {addr}");
+        match class {
+            Class::Udp => {
+                let port = self.most().map_or(0, |p| p.0);
+                facts.push(("protocol", self.protocol().to_owned()));
+                facts.push(("source port of most packets", port.to_string()));
+                about = format!("{} on {addr}", self.protocol());
+            }
+            Class::Leases => facts.push(("protocol", "dhcp".to_owned())),
+            Class::Segments => {
+                facts.push(("protocol", "tcp".to_owned()));
+                facts.push(("segments", self.segment().to_owned()));
+                about = format!("{} segments on {addr}", self.segment());
+            }
+            _ => {}
+        }
+        facts.extend(estimated(self.interval));
+        facts.push(("peers_total", PEERS_ESTIMATED.to_owned()));
+        let mut blind = sampled(self.interval);
+        if self.sent == 0 && self.asked.count() == 0 {
+            blind.push(
+                "nothing of what the victim sends was seen, so that its questions are not known"
+                    .to_owned(),
+            );
+        }
+        Finding {
+            kind,
+            detector: class.detector(),
+            entity: Entity::Host(addr),
+            role: EntityRole::Victim,
+            severity: None,
+            confidence: if blind.is_empty() { 95 } else { 85 },
+            about,
+            first_ms: self.first_ms.min(ctx.now_ms),
+            last_ms: self.last_ms,
+            count,
+            peers: self.some.to_vec(),
+            peers_total: u64::from(self.sources.count()),
+            figures,
+            facts,
+            counterfactual,
+            blind,
+        }
+    }
+
+    /// Tells a flood of a network; `how_much` is what decided, and `facts` what else is known.
+    pub fn tell_carpet(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        net: Addr,
+        how_much: Figure,
+        facts: Vec<(&'static str, String)>,
+    ) {
+        let bits = if net.is_v4() { 24 } else { 48 };
+        let mut count = 0;
+        for class in [Class::Volume, Class::Syn, Class::Segments] {
+            let fresh = std::mem::take(&mut self.told.fresh[class as usize]);
+            grow(&mut count, fresh);
+        }
+        let hosts = Figure {
+            name: "hosts that are hit",
+            observed: f64::from(self.hosts.count()),
+            threshold: Some(f64::from(CARPET_HOSTS)),
+            baseline: None,
+        };
+        let more = [("peers_total", PEERS_ESTIMATED.to_owned())];
+        let facts = estimated(self.interval)
+            .into_iter()
+            .chain(facts)
+            .chain(more);
+        let finding = Finding {
+            kind: DetectionKind::CarpetFlood,
+            detector: "flood.carpet",
+            entity: Entity::Network(net, bits),
+            role: EntityRole::Victim,
+            severity: None,
+            confidence: 80,
+            about: format!("{net}/{bits}"),
+            first_ms: self.first_ms,
+            last_ms: self.last_ms,
+            count,
+            peers: self.some.to_vec(),
+            peers_total: u64::from(self.sources.count()),
+            figures: vec![how_much, hosts],
+            facts: facts.collect(),
+            counterfactual: "fewer packets, fewer hosts, or answers of the network".to_owned(),
+            blind: sampled(self.interval),
+        };
+        self.told.handle = ctx.incidents.report(ctx.now_ms, finding);
+    }
+
+    /// Adds the sources of a host of this network, and the time in which it was hit.
+    pub(super) fn gather(&mut self, host: &Victim) {
+        self.first_ms = self.first_ms.min(host.first_ms);
+        self.last_ms = self.last_ms.max(host.last_ms);
+        self.interval = self.interval.max(host.interval);
+        self.sources.join(&host.sources);
+        let Few { n, addrs } = &host.some;
+        for addr in &addrs[..usize::from(*n)] {
+            if !self.some.to_vec().contains(addr) {
+                self.some.push(*addr);
+            }
+        }
+    }
+}
+
+impl Class {
+    pub const ALL: [Class; CLASSES] = [
+        Class::Syn,
+        Class::Udp,
+        Class::SynAck,
+        Class::Leases,
+        Class::Segments,
+        Class::Volume,
+    ];
+
+    /// The fact that has its numbers.
+    fn vector(self) -> &'static str {
+        match self {
+            Class::Syn => "vector SYN",
+            Class::Udp => "vector reflection over UDP",
+            Class::SynAck => "vector SYN-ACK",
+            Class::Leases => "vector DHCP",
+            Class::Segments => "vector segments of TCP",
+            Class::Volume => "vector volume",
+        }
+    }
+
+    fn detector(self) -> &'static str {
+        match self {
+            Class::Syn => "flood.syn",
+            Class::Udp => "flood.reflection",
+            Class::SynAck => "flood.tcp_reflection",
+            Class::Leases => "flood.dhcp",
+            Class::Segments => "flood.segments",
+            Class::Volume => "flood.volume",
+        }
+    }
+}
+
+/// A number as people read it.
+fn rounded(n: f64) -> String {
+    match n.abs() < 10.0 && n.fract() != 0.0 {
+        true => format!("{n:.1}"),
+        false => format!("{n:.0}"),
+    }
+}
+
+/// Segments of TCP, as they are counted.
+const SEGMENTS: [&str; 3] = ["ACK", "RST", "FIN"];
+/// From so many on, sources are as many as invented ones.
+const VERY_MANY_SOURCES: u32 = 256;
+/// The numbers of a vector are written down anew once they are so many times larger.
+const GROWN: f32 = 1.25;
+pub(super) const PEERS_ESTIMATED: &str =
+    "an estimate, of the window with most: within 5 percent up to 1,000, within 13 percent beyond";

@@ -1,0 +1,170 @@
+//! Rows of exporters, and metered ones, as what they add to a destination.
+//!
+//! Of TCP the flags of a row say what it is of a connection. Rows without a SYN are in the midst of one, or belong to none: what
+//! floods of ACK, RST and FIN are made of. The one from the other is told by what the destination does: who takes part in connections
+//! sends, opens or completes some. Where only sampled packets are seen, segments that carry data are none of a flood's.
+
+use super::super::sighting::{Burst, BurstKind, FlowSeen, Side};
+use super::super::{Ctx, Hashes, reflectors};
+use super::victim::{LONE, SMALL};
+use super::{Ask, Flood, From};
+
+const FIN: u16 = 0x01;
+const SYN: u16 = 0x02;
+const RST: u16 = 0x04;
+const PSH: u16 = 0x08;
+const ACK: u16 = 0x10;
+const SYN_ACK: u16 = SYN | ACK;
+
+/// What a row adds to where it goes and to where it comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// It counts for both.
+    Both,
+    /// It is of a size or number that no flood of segments has: it shows that its source takes part in connections.
+    Sent,
+    /// An answer to what belongs to no connection shows nothing of its source.
+    Came,
+}
+
+impl Flood {
+    /// Remembers who opened a connection and reset it at once, as checks of health do; whether a row is the answer to that.
+    fn is_answer_to_reset(&mut self, ctx: &Ctx<'_>, f: &FlowSeen, h: Hashes) -> bool {
+        let flags = f.tcp_flags.unwrap_or(0) & (FIN | SYN | RST | ACK);
+        const SYN_RST: u16 = SYN | RST;
+        const ALL: u16 = SYN | RST | ACK;
+        if f.packets > FEW_PACKETS || !matches!(flags, SYN_RST | SYN_ACK | ALL) {
+            return false;
+        }
+        if flags == SYN_ACK {
+            return self.reset.has(ctx.keyed.hash(&(f.dst, f.src)));
+        }
+        self.reset.add(ctx.keyed.hash(&(f.src, f.dst)));
+        self.flows.ask(Ask {
+            who: (f.src, h.src),
+            what: h.dst,
+            opens: true,
+        });
+        false
+    }
+
+    /// Counts a row of an exporter; `answered` where a row that it answers was seen.
+    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes, answered: bool) {
+        if f.proto == 6 && self.is_answer_to_reset(ctx, f, h) {
+            return;
+        }
+        let Some((kind, src_port)) = kind(f) else {
+            return;
+        };
+        let is_one = kind == BurstKind::Syn || kind == BurstKind::Completed && f.interval <= 1;
+        let burst = Burst {
+            src: f.src,
+            dst: f.dst,
+            kind,
+            src_port,
+            dst_port: f.dst_port,
+            bytes: f.est_bytes(),
+            packets: match is_one {
+                true => f.interval.max(1),
+                false => u32::try_from(f.est_packets()).unwrap_or(u32::MAX),
+            },
+            first_ms: f.start_ms,
+            last_ms: f.end_ms,
+        };
+        let from = From {
+            interval: f.interval,
+            ends: Some((f.proto, f.src_port)),
+        };
+        if kind == BurstKind::Segment {
+            let part = part(f, src_port);
+            if part != Part::Sent {
+                self.flows.comes(ctx, &burst, from, h);
+            }
+            if part != Part::Came {
+                self.flows.leaves(ctx, &burst, h);
+            }
+            return;
+        }
+        self.flows.count(ctx, &burst, from, h);
+        // the question may be older than what is known of who asks
+        if answered
+            && src_port != 0
+            && let Some(v) = self.flows.hosts.find_at(h.dst, &f.dst)
+        {
+            v.asks(ctx.keyed.hash(&(f.src, f.src_port)), false);
+        }
+    }
+
+    /// Counts a metered row of TCP that begins in the middle and ends there: of a connection that never was.
+    pub fn stray(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes) {
+        let flags = f.tcp_flags.unwrap_or(0);
+        if f.side != Side::Initiator || flags & SYN != 0 || f.packets > 2 || f.back_packets > 1 {
+            return;
+        }
+        let burst = Burst {
+            src: f.src,
+            dst: f.dst,
+            kind: BurstKind::Other,
+            src_port: 0,
+            dst_port: f.dst_port,
+            bytes: f.bytes,
+            packets: u32::try_from(f.packets).unwrap_or(u32::MAX),
+            first_ms: f.start_ms,
+            last_ms: f.end_ms,
+        };
+        let from = From {
+            interval: 1,
+            ends: Some((f.proto, f.src_port)),
+        };
+        self.flows.count(ctx, &burst, from, h);
+    }
+}
+
+/// What a row is made of, with its source port where that is of a service that reflects, of sampled or lone segments with their flags; `None` where it says nothing.
+fn kind(f: &FlowSeen) -> Option<(BurstKind, u16)> {
+    let service = |port: u16| match reflectors::is_reflector(port) {
+        true => port,
+        false => 0,
+    };
+    Some(match (f.proto, f.tcp_flags) {
+        (6, Some(flags)) => match flags & (FIN | SYN | RST | ACK) {
+            SYN => (BurstKind::Syn, 0),
+            // a SYN-ACK that nobody went on with; of one packet it is no connection that was opened
+            SYN_ACK if f.packets == 1 || f.packets <= 3 && f.src_port < f.dst_port => {
+                (BurstKind::SynAck, f.src_port)
+            }
+            flags if flags & SYN_ACK == SYN_ACK && f.dst_port < f.src_port => {
+                (BurstKind::Completed, 0)
+            }
+            // of a sampled connection any segment may be what was seen: who acknowledges was answered
+            flags if flags & (RST | ACK) == ACK && f.interval > 1 && f.dst_port < f.src_port => {
+                (BurstKind::Completed, f.tcp_flags.unwrap_or(0) & 0x3f)
+            }
+            rest if rest & SYN == 0 => (BurstKind::Segment, flags & 0x3f),
+            _ => return None,
+        },
+        (17, _) => (BurstKind::Udp, service(f.src_port)),
+        (1 | 58, _) => (BurstKind::Icmp, 0),
+        (6, None) => return None,
+        _ => (BurstKind::Other, 0),
+    })
+}
+
+/// What a row without a SYN counts for.
+fn part(f: &FlowSeen, flags: u16) -> Part {
+    let is_small = f.bytes <= f.packets.saturating_mul(SMALL);
+    let is_lone = f.packets <= LONE && f.interval <= 1;
+    match flags {
+        _ if !is_lone && (!is_small || flags & PSH != 0) => Part::Sent,
+        flags if flags & RST != 0 => Part::Came,
+        _ => Part::Both,
+    }
+}
+
+/// Whether a row of an exporter may be counted: of TCP those that say how a connection began, and those that have no beginning.
+#[inline]
+pub(in super::super) fn counts(f: &FlowSeen) -> bool {
+    f.proto != 6 || f.interval > 1 || f.tcp_flags.is_some()
+}
+
+const FEW_PACKETS: u64 = 4;
