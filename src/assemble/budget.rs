@@ -189,7 +189,7 @@ fn detectors(config: &Config, captures: usize) -> usize {
     let waiting = config.detect.waiting_max.saturating_mul(SIGHTING_BYTES);
     Detectors::memory_max(&config.detect)
         .saturating_mul(times)
-        .saturating_add(Detectors::saved_max(&config.detect))
+        .saturating_add(Detectors::saved_max(&config.detect).saturating_mul(times))
         .saturating_add(waiting)
         .saturating_add(Feed::memory_max().saturating_mul(captures))
 }

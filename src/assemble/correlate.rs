@@ -43,13 +43,13 @@ pub(super) fn prepare(
         hash_seed: rand::rng().random(),
         ..config.detect.clone()
     };
-    let fresh = || Detectors::new(&settings).map_err(anyhow::Error::msg);
+    let files_restored = || restored(&settings, state, FILE_OF_FILES);
     let (lookout, input) = Lookout::new(settings.waiting_max);
     let files = config.capture.watch_directory.is_some();
     days::watch(config, connection, lookout.guest())?;
     let judges = Judges {
-        live: restored(&settings, state)?,
-        of_files: files.then(fresh).transpose()?,
+        live: restored(&settings, state, FILE)?,
+        of_files: files.then(files_restored).transpose()?,
         input,
         beyond: Arc::default(),
         state: state.clone(),
@@ -58,9 +58,9 @@ pub(super) fn prepare(
 }
 
 /// Detectors that go on where those before a restart were. State that cannot be used is set aside, and they say so.
-fn restored(settings: &Settings, state: &StateDirectory) -> Result<Detectors> {
+fn restored(settings: &Settings, state: &StateDirectory, file: &str) -> Result<Detectors> {
     let fresh = || Detectors::new(settings).map_err(anyhow::Error::msg);
-    let why = match state.read(FILE) {
+    let why = match state.read(file) {
         Ok(None) => return fresh(),
         Ok(Some(bytes)) => match Detectors::restore(settings, &bytes) {
             Ok(detectors) => return Ok(detectors),
@@ -68,8 +68,8 @@ fn restored(settings: &Settings, state: &StateDirectory) -> Result<Detectors> {
         },
         Err(error) => error.to_string(),
     };
-    tracing::warn!("what detectors knew cannot be used ({why}): it is set aside as {FILE}.damaged");
-    state.set_aside(FILE);
+    tracing::warn!("what detectors knew cannot be used ({why}): it is set aside as {file}.damaged");
+    state.set_aside(file);
     let mut detectors = fresh()?;
     detectors.forgot(&why);
     Ok(detectors)
@@ -84,11 +84,11 @@ impl Judges {
         let found = telling.found.clone();
         view.judged(self.beyond.clone());
         // a disk that is slow must not hold up who judges
-        let (to, written) = bounded::<Vec<u8>>(1);
+        let (to, written) = bounded::<(&str, Vec<u8>)>(1);
         let state = self.state.clone();
         let keep = move || {
-            for bytes in written {
-                if let Err(error) = state.write_private(FILE, &bytes) {
+            for (file, bytes) in written {
+                if let Err(error) = state.write_private(file, &bytes) {
                     tracing::warn!("what detectors know is not kept: {error}");
                 }
             }
@@ -112,17 +112,22 @@ impl Judges {
                 if !sighted.of_files && due {
                     kept_ms = sighted.now_ms;
                     if to.is_empty() {
-                        let _ = to.try_send(self.live.save());
+                        let _ = to.try_send((FILE, self.live.save()));
                     }
                 }
+                // no more files come for now
+                if sighted.of_files && sighted.pauses && to.is_empty() {
+                    self.keep_of_files(&to);
+                }
             }
+            self.keep_of_files(&to);
             let last = self.live.save();
             for detectors in self.all() {
                 detectors.finish();
                 hand(detectors, &found);
             }
             self.publish();
-            let _ = to.send(last);
+            let _ = to.send((FILE, last));
             drop(to);
             if keeper.join().is_err() {
                 tracing::error!("who keeps the state of detectors panicked");
@@ -135,6 +140,12 @@ impl Judges {
 impl Judges {
     fn all(&mut self) -> impl Iterator<Item = &mut Detectors> {
         std::iter::once(&mut self.live).chain(&mut self.of_files)
+    }
+
+    fn keep_of_files(&self, to: &Sender<(&str, Vec<u8>)>) {
+        if let Some(of_files) = &self.of_files {
+            let _ = to.send((FILE_OF_FILES, of_files.save()));
+        }
     }
 
     fn publish(&mut self) {
@@ -162,6 +173,8 @@ fn hand(detectors: &mut Detectors, found: &Sender<Vec<Detection>>) {
 
 /// What detectors know, in the state directory, and how often it is written, ms of the data's clock.
 const FILE: &str = "detectors";
+/// The same of files that are read, whose time is another one.
+const FILE_OF_FILES: &str = "detectors_of_files";
 const KEEP_MS: i64 = 300_000;
 
 #[cfg(test)]
@@ -173,12 +186,12 @@ mod tests {
         let dir = tempfile::tempdir().expect("temporary directory");
         let state = StateDirectory::open(dir.path()).expect("opens");
         let settings = Settings::default();
-        let before = restored(&settings, &state).expect("fresh");
+        let before = restored(&settings, &state, FILE).expect("fresh");
         state.write_private(FILE, &before.save()).expect("written");
         let mode = std::fs::metadata(dir.path().join(FILE)).expect("there");
         let mode = std::os::unix::fs::PermissionsExt::mode(&mode.permissions());
         assert_eq!(mode & 0o777, 0o600);
-        let mut good = restored(&settings, &state).expect("state");
+        let mut good = restored(&settings, &state, FILE).expect("state");
         good.pass(1_700_000_000_000);
         good.pass(1_700_000_001_000);
         good.finish();
@@ -186,7 +199,7 @@ mod tests {
         state
             .write_private(FILE, b"nothing of it")
             .expect("written");
-        let mut bad = restored(&settings, &state).expect("fresh");
+        let mut bad = restored(&settings, &state, FILE).expect("fresh");
         assert!(dir.path().join("detectors.damaged").exists());
         assert!(!dir.path().join(FILE).exists());
         bad.pass(1_700_000_000_000);

@@ -141,6 +141,53 @@ fn faults_of_the_store_have_their_line() {
     }
 }
 
+/// Whoever writes a matrix of zones wants to mend all of it at once.
+#[test]
+fn check_names_every_fault_of_a_policy() {
+    let dir = directory();
+    let file = dir.path().join("policy.toml");
+    let text = r#"
+[[enrich.applications.rules]]
+app = "till"
+ports = [4711]
+[detect.policy]
+cleartext = ["telnet", "gopher"]
+zones = [
+  { name = "office", networks = ["10.0.1.0/24", "10.0.1.0/99"] },
+  { name = "office", networks = ["10.0.2.0/24"] },
+]
+allow = [
+  { from = "office", to = "nowhere", ports = ["443/ip"] },
+  { from = "office", to = "outside", applications = ["httpss", "https", "tls", "till"] },
+]
+dscp = [{ codes = [64], zones = ["phones"], applications = ["sipp"] }]
+firewall_rules = [{ name = "deny", rule = "x" }]
+"#;
+    fs::write(&file, text).expect("written");
+    let out = Command::new(exe())
+        .args(["check", "--offline", "-c"])
+        .arg(&file)
+        .output()
+        .expect("runs");
+    let text = [out.stdout, out.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    for fault in [
+        "`gopher` is none of",
+        "`10.0.1.0/99` is no network",
+        "`office` is no name of a zone of its own",
+        "`nowhere` is no zone",
+        "`443/ip` is no port",
+        "detect.policy.allow: no application or protocol is called `httpss`; did you mean `https`?",
+        "64 is not 1 to 63",
+        "`phones` is no zone",
+        "detect.policy.dscp: no application or protocol is called `sipp`",
+        "`x` is no hash of a rule",
+        "10 fault(s)",
+    ] {
+        assert!(text.contains(fault), "{fault}: {text}");
+    }
+}
+
 #[test]
 fn check_names_every_fault_with_its_line() {
     let dir = directory();

@@ -5,7 +5,7 @@
 //! so are services whose rhythm is their use (time, names, mail, copies of files), as long as packets do not say that something else is spoken there.
 //! What is known by a name or range that nobody can rent, and what answers with ten times as much as it is asked, needs thirty times as many calls and is
 //! less sure: the one who calls chooses the name, and the place how much it answers. What half of at least ten hosts call these days is none
-//! (RITA counts prevalence against a beacon, too); a service that is known by its name is one place with all its addresses. A host that is off at night
+//! (RITA counts prevalence against a beacon, too), and what three call is of severity low; a service that is known by its name is one place with all its addresses. A host that is off at night
 //! or over a weekend goes on with the same incident.
 
 use super::arena::{Arena, Held};
@@ -16,7 +16,7 @@ use super::long::Tries;
 use super::sighting::{FlowSeen, Known, Side};
 use super::{Ctx, TCP, UDP, evidence, figure, is_group};
 use crate::detect::incident::{Finding, Growth, Handle};
-use crate::model::{Addr, DetectionKind, Entity, EntityRole, Handshake};
+use crate::model::{Addr, DetectionKind, Entity, EntityRole, Handshake, Severity};
 
 #[derive(Debug)]
 pub(super) struct Beacon {
@@ -186,8 +186,9 @@ impl Beacon {
         let place = self.places.find(ctx.keyed, &place);
         let callers = place.map_or(1, |p| p.callers.count(now_ms, SPAN_MS));
         // not where half of all call that call anything
-        if callers < COMMON || callers * 2 < self.callers.count(now_ms, SPAN_MS) {
-            calls.tell(ctx, f, &rhythm, callers);
+        let all = self.callers.count(now_ms, SPAN_MS);
+        if callers < COMMON || callers * 2 < all {
+            calls.tell(ctx, f, &rhythm, (callers, all));
         }
     }
 }
@@ -285,19 +286,20 @@ impl Calls {
         }
     }
 
-    fn tell(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, of: &Rhythm, callers: u32) {
+    fn tell(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, of: &Rhythm, (callers, all): (u32, u32)) {
         let s = &ctx.settings.beacon;
+        let (severity, rarity) = rarity(callers, all, of.doubt.is_some());
         let ratio = self.bytes as f64 / self.back.max(1) as f64;
         let mut finding = Finding {
             kind: DetectionKind::Beacon,
             detector: "beacon.rhythm",
             entity: Entity::Host(f.src),
             role: EntityRole::Source,
-            severity: None,
+            severity,
             confidence: match (of.doubt, self.n < MANY) {
                 (Some(_), _) => 40,
-                (_, true) => 60,
-                _ => 75,
+                (_, true) => 60 + rarity,
+                _ => 75 + rarity,
             },
             about: format!("{} to {} port {}", f.src, f.dst, f.dst_port),
             first_ms: self.first_ms,
@@ -324,8 +326,9 @@ impl Calls {
                 ),
                 figure("bytes sent for each that came back", ratio, None),
                 figure("hosts inside that call this place", callers.into(), None),
+                figure("hosts inside that call anything again", all.into(), None),
             ],
-            facts: vec![("port", f.dst_port.to_string())],
+            facts: vec![("port", f.dst_port.to_string()), super::counted()],
             counterfactual: "fewer connections, pauses that differ more, or sizes that differ more"
                 .to_owned(),
             blind: of.doubt.into_iter().map(str::to_owned).collect(),
@@ -336,11 +339,22 @@ impl Calls {
         }
         if self.back > 0 && ratio >= UPLOAD_RATIO && self.bytes >= UPLOAD_BYTES {
             finding.kind = DetectionKind::Exfiltration;
+            finding.severity = None;
             finding.detector = "beacon.upload";
             finding.counterfactual =
                 format!("fewer than {UPLOAD_RATIO} bytes sent for each that came back");
             ctx.incidents.report(ctx.now_ms, finding);
         }
+    }
+}
+
+/// How bad a beacon is, and how much surer it is, by how rare its place is (RITA 5: a fiftieth of all hosts or fewer). What several hosts call, or may be
+/// what its name says, is good to know.
+fn rarity(callers: u32, all: u32, is_doubted: bool) -> (Option<Severity>, u8) {
+    match () {
+        () if is_doubted || callers >= SEVERAL => (Some(Severity::Low), 0),
+        () if callers.saturating_mul(RARE) <= all => (None, 10),
+        () => (None, 0),
     }
 }
 
@@ -402,6 +416,10 @@ impl Spread {
 const CONNECTIONS: &str = "connections";
 /// Hosts that call a place which may be common: fewer may all be somebody's.
 const COMMON: u32 = 10;
+/// What so many call is no place of one program that somebody brought in.
+const SEVERAL: u32 = 3;
+/// One in so many hosts.
+const RARE: u32 = 50;
 /// Who calls is known for this time to twice as long, and counted again so often.
 const SPAN_MS: i64 = 86_400_000;
 const COUNTED_MS: i64 = 3_600_000;

@@ -150,7 +150,10 @@ impl Missing {
                     Some(f64::from(n) / 2.0),
                 ),
             ],
-            facts: vec![("last domain", plain(&String::from_utf8_lossy(domain)))],
+            facts: vec![
+                ("last domain", plain(&String::from_utf8_lossy(domain))),
+                super::counted(),
+            ],
             counterfactual: format!(
                 "fewer than {} domains that do not exist within five minutes and {slowly} within six hours",
                 ctx.settings.dns.missing_domains

@@ -5,6 +5,7 @@
 //! ones, and what lists say of files and mail addresses by their hash are addresses that lead nowhere (RFC 5782), or that there is none: it takes ten times as many. Record types that nearly nobody asks for (NULL, private ones, KEY) and texts need fewer names.
 //! Slow ones are not looked for below the zones of clouds, whose names are long and many, and for which nobody else answers.
 //! Answers of those types that carry much, and something else each time, need hardly any name at all.
+//! Names that each carry an identifier, and come in an even rhythm for minutes, are those of a program that waits (dnscat2 asks each second).
 //! A few names that are as full as they can be are one, too, and so are as many as within ten minutes over hours, for who has time.
 //! Names that an algorithm made are told by [`super::dga`].
 
@@ -73,6 +74,17 @@ struct Slow {
     digests: u32,
     eighths: u32,
     verdicts: Verdicts,
+    pace: Pace,
+}
+
+/// Pauses between questions for other names than the one before.
+#[derive(Debug, Default)]
+struct Pace {
+    last_ms: i64,
+    name: u64,
+    n: u32,
+    sum: f32,
+    squares: f32,
 }
 
 /// How many questions were answered, by an address that leads nowhere, or by that there is none.
@@ -310,9 +322,12 @@ impl Asked {
                 ("dns.odd_types", s.odd_names, ODD)
             }
             () if self.slow.n >= slow && slowly >= s.name_bytes => ("dns.slow", slow, s.name_bytes),
+            () if slowly >= STEADY && self.slow.is_steady(slow, d.time_ms) => {
+                ("dns.steady", slow, STEADY)
+            }
             () => return,
         };
-        if rule == "dns.slow" {
+        if matches!(rule, "dns.slow" | "dns.steady") {
             (self.fresh, self.eighths) = (self.slow.n, self.slow.eighths);
             self.first_ms = self.slow.first_ms;
         }
@@ -387,6 +402,12 @@ fn mean(eighths: u32, names: u32) -> f64 {
 }
 
 impl Slow {
+    /// Whether names come as a program asks that waits for what it is told to do: hardly any other pause between them, for minutes.
+    fn is_steady(&self, names: u32, now_ms: i64) -> bool {
+        let is_long = now_ms.saturating_sub(self.first_ms) >= STEADY_MS;
+        is_long && self.n >= names && self.pace.n >= names && self.pace.is_even()
+    }
+
     fn add(&mut self, ctx: &Ctx<'_>, d: &DnsSeen, before: &[u8], eighths: u32) {
         if ctx.now_ms.saturating_sub(self.began_ms) > SLOW_MS {
             *self = Slow {
@@ -395,11 +416,37 @@ impl Slow {
                 ..Slow::default()
             };
         }
-        if self.names.add(ctx.keyed.hash(&before)) {
+        let name = ctx.keyed.hash(&before);
+        self.pace.add(name, d.time_ms);
+        if self.names.add(name) {
             self.n = self.n.saturating_add(1);
             self.digests += u32::from(is_digest(before));
             self.eighths = self.eighths.saturating_add(eighths);
         }
+    }
+}
+
+impl Pace {
+    fn add(&mut self, name: u64, time_ms: i64) {
+        if std::mem::replace(&mut self.name, name) == name {
+            return;
+        }
+        let pause_ms = time_ms.saturating_sub(self.last_ms);
+        self.last_ms = time_ms;
+        if !(0..PAUSE_MAX_MS).contains(&pause_ms) {
+            return;
+        }
+        self.n = self.n.saturating_add(1);
+        self.sum += pause_ms as f32;
+        self.squares += pause_ms as f32 * pause_ms as f32;
+    }
+
+    /// By the deviation of pauses in parts of their mean: that of questions of people, and of many hosts, is about 1.
+    fn is_even(&self) -> bool {
+        let n = self.n.max(1) as f32;
+        let mean = self.sum / n;
+        let deviation = (self.squares / n - mean * mean).max(0.0).sqrt();
+        mean >= PAUSE_MIN_MS && deviation <= EVEN * mean
     }
 }
 
@@ -461,6 +508,13 @@ const FULL: f64 = 90.0;
 const ODD: f64 = 5.0;
 /// Names at places of their own that carry so much are asked for the sake of it.
 const SCOPED_MAX: u32 = 24 * EIGHTHS;
+/// Bytes of names that come in a rhythm: identifiers of a session and of what was heard.
+const STEADY: f64 = 12.0;
+const STEADY_MS: i64 = 300_000;
+/// Deviation of pauses that are even, in parts of their mean; pauses that are looked at, and their mean at least, ms.
+const EVEN: f32 = 0.4;
+const PAUSE_MAX_MS: i64 = 60_000;
+const PAUSE_MIN_MS: f32 = 200.0;
 /// A list is asked for so many times as much.
 const LIST_TIMES: u32 = 10;
 const SLOW_MS: i64 = 6 * 3_600_000;

@@ -346,6 +346,7 @@ fn tell(ctx: &mut Ctx<'_>, c: &CallSeen, interface: &'static str, what: &str, co
         peers_total: 1,
         figures: vec![],
         facts: vec![
+            super::counted(),
             ("interface", interface.to_owned()),
             ("call", what.to_owned()),
             ("port", c.port.to_string()),

@@ -66,7 +66,7 @@ use evidence::{evidence, packet_evidence};
 pub(super) use keep::Kept;
 use keyed::Keyed;
 use namer::Called;
-use sampling::{estimated, sampled};
+use sampling::{counted, estimated, sampled};
 use zones::Zones;
 pub use zones::ranges;
 
@@ -208,7 +208,8 @@ impl Detectors {
                 service: service::Service::new(places),
                 volume: volume::Volume::new(settings.volume.series_max.min(SERIES_MAX)),
                 silent: silent::Silent::new(),
-                policy: policy::Policy::new(places, &settings.policy)?,
+                policy: policy::Policy::new(places, &settings.policy)
+                    .map_err(|faults| faults.join("; "))?,
             },
             answers: Answers::new(),
             settings: settings.clone(),

@@ -8,6 +8,12 @@ pub(super) fn estimated(interval: u32) -> Option<(&'static str, String)> {
     })
 }
 
+/// That numbers of different things are estimates: bits are counted, and not what set them.
+pub(super) fn counted() -> (&'static str, String) {
+    let how = "different hosts, ports and names are estimates (linear counting): nearly exact for some dozens, within some percent beyond";
+    ("counts", how.to_owned())
+}
+
 /// What sampling hides.
 pub(super) fn sampled(interval: u32) -> Vec<String> {
     match interval {

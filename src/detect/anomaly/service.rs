@@ -275,7 +275,10 @@ fn finding(
             figure("other hosts inside that offer it", elsewhere.into(), None),
             figure("services that it offers", offers.into(), None),
         ],
-        facts: vec![("service", format!("{}/{name}", port.port))],
+        facts: vec![
+            ("service", format!("{}/{name}", port.port)),
+            super::counted(),
+        ],
         counterfactual: format!(
             "a session on this port before, or a host that was known for less than {} days",
             s.known_days

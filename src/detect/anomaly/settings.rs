@@ -185,7 +185,7 @@ impl Settings {
         let wrong = shares.iter().filter(|(_, v)| !(0.0..=1.0).contains(v));
         faults.extend(wrong.map(|(key, _)| format!("{key} must be 0 to 1")));
         let policy = super::policy::Policy::new(64, &self.policy);
-        faults.extend(policy.err());
+        faults.extend(policy.err().into_iter().flatten());
         let days = [
             ("detect.service.known_days", self.service.known_days),
             ("detect.policy.unused_days", self.policy.unused_days),

@@ -6,6 +6,7 @@
 mod chain;
 mod more;
 mod open;
+mod resumed;
 
 use super::anomaly::Kept;
 use crate::model::{
@@ -14,6 +15,7 @@ use crate::model::{
 };
 use chain::Way;
 use open::Open;
+use resumed::Resumed;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -63,6 +65,8 @@ pub(super) struct Handle {
 pub struct Incidents {
     open: Open,
     by_key: BTreeMap<(DetectionKind, Entity), u64>,
+    /// Those that were open at a restart, until they go on or are over.
+    resumed: Resumed,
     ready: Vec<Detection>,
     off: Vec<DetectionKind>,
     gap_ms: i64,
@@ -110,6 +114,7 @@ impl Incidents {
         Incidents {
             open: Open::default(),
             by_key: BTreeMap::new(),
+            resumed: Resumed::default(),
             ready: vec![],
             off: kinds
                 .filter(|k| off.iter().any(|o| o == k.name()))
@@ -154,7 +159,11 @@ impl Incidents {
         let names: Vec<String> = names.collect();
         let mut attack: Vec<Cow<'static, str>> =
             way.iter().flat_map(|d| d.attack.clone()).collect();
+        let before = self.resumed.take(&key, f.first_ms, self.gap_ms);
         let mut incident = Incident::new(now_ms, f);
+        if let Some(before) = before {
+            (incident.told.id, incident.told.first_ms) = (before.id, before.first_ms);
+        }
         if !names.is_empty() {
             incident.follows(&names.join(", "), &mut attack);
         }
@@ -291,6 +300,7 @@ impl Incidents {
         }
         self.open.clear();
         self.by_key.clear();
+        self.resumed = Resumed::default();
     }
 
     /// The versions since this was called last.
@@ -305,6 +315,7 @@ impl Incidents {
         let told = self.open.iter().map(|i| (i.told.id, i.told.version));
         let earlier = self.earlier.iter().map(|(id, version)| (*id, *version));
         told.chain(earlier).collect::<Vec<(u64, u32)>>().put(out);
+        self.resumed.put(self.open.iter().map(|i| &i.told), out);
     }
 
     /// Takes back which versions were told; room for another one each, for what was told since it was written.
@@ -316,6 +327,7 @@ impl Incidents {
         for (id, version) in told.into_iter().take(2 * self.open_max) {
             self.is_over(id, version.saturating_add(AHEAD));
         }
+        self.resumed = Resumed::get(from, self.open_max)?;
         Some(())
     }
 
@@ -498,7 +510,6 @@ fn rest_ms(kind: DetectionKind) -> i64 {
     }
 }
 
-/// Adds a text to others, once, as long as there is room for it.
 /// An id from what the incident is: FNV-1a with 64 bits (Fowler, Noll and Vo).
 fn id_of(kind: DetectionKind, entity: &Entity, first_ms: i64) -> u64 {
     let text = format!("{}|{}|{entity}|{first_ms}", kind.name(), entity.kind());

@@ -82,6 +82,7 @@ impl Incident {
     }
 }
 
+/// Adds a text to others, once, as long as there is room for it.
 fn add_words(fact: &mut String, text: &str) {
     let known = fact.split("; ").any(|f| f == text);
     if !known && fact.len() + text.len() < WORDS_MAX {

@@ -6,7 +6,7 @@ use super::scenarios::{INSIDE, OUTSIDE, SERVER};
 use flowhouse::detect::anomaly::{
     BurstKind, DeniedSeen, Detectors, DnsSeen, FlowSeen, Known, Seen, Settings, Side,
 };
-use flowhouse::model::{Addr, AppProto, Detection, Handshake};
+use flowhouse::model::{Addr, AppProto, Detection, Handshake, Severity};
 
 fn found(inject: impl Fn(&mut Scene)) -> Vec<Detection> {
     let mut scene = Scene::new(3, 1);
@@ -134,6 +134,39 @@ fn few_hosts_that_call_a_place_are_told_each() {
         }
     });
     assert_eq!(kinds(&found), ["beacon"; 6]);
+    // the first two are told before it is known that others call, too
+    let low = |d: &&Detection| d.severity == Severity::Low;
+    assert!(found.iter().filter(low).count() >= 4, "{found:#?}");
+}
+
+/// A place that one host in fifty calls is surer than one of few hosts; what its name says may be true, and takes time.
+#[test]
+fn a_beacon_is_as_bad_as_its_place_is_rare() {
+    let of = |hosts: u8| {
+        let found = found(|s| {
+            for n in 0..60 {
+                session(
+                    s,
+                    60_000 * n,
+                    (INSIDE, OUTSIDE, 443),
+                    (9, 1_400, 2_200),
+                    300,
+                );
+                for host in 0..hosts {
+                    let place = ip(93, 184, host, 1);
+                    let pause_ms = s.dice.within(0, 50_000);
+                    let at = (ip(10, 0, 6, host), place, 443);
+                    session(s, 60_000 * n + pause_ms, at, (9, 1_400, 90_000), 300);
+                }
+            }
+        });
+        let beacon = found.iter().find(|d| d.entity.addr() == Some(INSIDE));
+        let beacon = beacon.expect("a beacon");
+        (beacon.severity, beacon.confidence)
+    };
+    let (few, many) = (of(4), of(120));
+    assert_eq!((few.0, many.0), (Severity::Medium, Severity::Medium));
+    assert!(many.1 > few.1, "{few:?} {many:?}");
 }
 
 /// Rows of an exporter that tells of each direction by itself.
@@ -771,4 +804,41 @@ fn who_comes_in_every_day_guesses_no_password_of_others() {
     let mut found = kinds(&found);
     found.sort_unstable();
     assert_eq!(found, ["brute_force", "brute_force_succeeded"]);
+}
+
+/// dnscat2 that waits asks once a second for a name of its own, of 18 digits: a session, and what was heard so far. A resolver asks for as many
+/// names of a network of content, when its clients want them.
+#[test]
+fn a_tunnel_that_waits_is_told_by_its_pace() {
+    let of = |pause_ms: i64, jitter_ms: i64, digits: usize| {
+        found(|s| {
+            let mut at_ms = BEGIN_MS;
+            for n in 0..400 {
+                at_ms += pause_ms + s.dice.within(-jitter_ms, jitter_ms + 1);
+                let word = format!("{:016x}{:016x}", s.dice.next(), s.dice.next());
+                let name = format!("{}.example.org", &word[..digits]);
+                let kind = [5, 15, 16][n % 3];
+                s.dns(at_ms, INSIDE, &name, kind, None);
+                s.dns(at_ms + 20, INSIDE, &name, kind, Some(0));
+            }
+        })
+    };
+    for (pause_ms, jitter_ms) in [(1_000, 50), (1_000, 400), (3_000, 200)] {
+        let found = of(pause_ms, jitter_ms, 18);
+        assert_eq!(kinds(&found), ["dns_tunnel"], "{pause_ms}");
+        assert_eq!(found[0].detector, "dns.steady");
+    }
+    assert!(of(1_000, 50, 5).is_empty());
+    // whenever somebody wants them
+    let resolver = found(|s| {
+        let mut at_ms = BEGIN_MS;
+        for _ in 0..400 {
+            let wait = s.dice.within(1, 1_000) as f64 / 1_000.0;
+            at_ms += (-wait.ln() * 1_000.0) as i64;
+            let name = format!("{:016x}ab.example.org", s.dice.next());
+            s.dns(at_ms, INSIDE, &name, 1, None);
+            s.dns(at_ms + 20, INSIDE, &name, 1, Some(0));
+        }
+    });
+    assert!(resolver.is_empty(), "{resolver:#?}");
 }

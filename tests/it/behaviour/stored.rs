@@ -81,6 +81,42 @@ fn what_the_last_file_of_a_folder_has_is_told_when_no_more_come() {
     collector.stop();
 }
 
+/// A flood that goes on in the next file of a folder is the same incident, though the collector was started anew between them.
+#[test]
+fn an_incident_of_files_keeps_its_id_over_a_restart() {
+    let dir = directory();
+    let folder = dir.path().join("captures");
+    fs::create_dir(&folder).expect("made");
+    let config = format!(
+        "[receive]\nlisteners = [\"127.0.0.1:0\"]\n[capture]\nwatch_directory = {folder:?}\nwatch_idle_s = 1\n{}",
+        embedded(dir.path())
+    );
+    let told = "SELECT uniqExact(id), toUInt64(max(version) > 1), uniqExact(first_at) FROM detections FINAL WHERE kind = 'syn_flood'";
+    for (part, wanted) in [(0u64, [1, 0, 1]), (1, [1, 1, 1])] {
+        let collector = Collector::start(dir.path(), &config);
+        let file = dir.path().join("flood.pcap");
+        let mut tape = Tape::new(&file);
+        tape.micros += part * 60_000_000;
+        for n in 0..3_000u32 {
+            tape.micros += 250;
+            let from = (
+                0x2d00_0000 + n.wrapping_mul(0x9e37_79b1) % (1 << 24),
+                1_024 + n as u16,
+            );
+            tape.tcp(from, (0xc000_0201, 80), (n, 0), 2, b"");
+        }
+        tape.end();
+        fs::rename(&file, folder.join(format!("flood-{part}.pcap"))).expect("moved");
+        let store = collector.store.clone().expect("it started a store");
+        let sql = Sql::new(&store, &dir.path().join("store"));
+        eventually("the schema", || {
+            collector.metric("flowhouse_sink_delivering") == 1.0
+        });
+        eventually("the detection", || sql.numbers(told) == wanted);
+        collector.stop();
+    }
+}
+
 /// Pairs inside and outside over days: one that sends, one that is answered with more, one of a single day, one inside.
 fn slow_uploads_are_asked_for(sql: &Sql) {
     let row = |day: u32, exporter: &str, (src, dst): (&str, &str), bytes: u64| {

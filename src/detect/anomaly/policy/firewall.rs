@@ -7,7 +7,7 @@ use super::super::arena::{Arena, Held};
 use super::super::keep::{Kept, kept};
 use super::super::keyed::Distinct;
 use super::super::sighting::FlowSeen;
-use super::super::{Ctx, evidence, figure};
+use super::super::{Ctx, counted, evidence, figure};
 use super::matrix::Used;
 use super::settings::PolicySettings;
 use crate::detect::incident::{Finding, Growth, Handle};
@@ -52,25 +52,24 @@ impl Held for Denials {
 }
 
 impl Firewall {
-    pub fn new(places: usize, s: &PolicySettings) -> Result<Self, String> {
+    pub fn new(places: usize, s: &PolicySettings, faults: &mut Vec<String>) -> Self {
         let mut wanted = vec![];
         for rule in &s.firewall_rules {
             let digits = rule.rule.trim().trim_start_matches("0x");
-            let number = u64::from_str_radix(digits, 16).ok().filter(|n| *n != 0);
-            let number = number.ok_or_else(|| {
-                format!(
+            match u64::from_str_radix(digits, 16) {
+                Ok(number) if number != 0 => wanted.push((number, rule.name.clone())),
+                _ => faults.push(format!(
                     "firewall_rules: `{}` is no hash of a rule, like 0x9b3e8f01",
                     rule.rule
-                )
-            })?;
-            wanted.push((number, rule.name.clone()));
+                )),
+            }
         }
-        Ok(Firewall {
+        Firewall {
             sources: Arena::new(places / 16),
             hits: BTreeMap::new(),
             wanted,
             refused: 0,
-        })
+        }
     }
 
     pub fn bytes(places: usize) -> usize {
@@ -172,7 +171,7 @@ impl Denials {
         let rules = self.rules.iter().filter(|r| **r != 0);
         let rules: Vec<String> = rules.map(|r| rule_words(*r)).collect();
         let mut blind = vec!["what firewalls that send no events deny".to_owned()];
-        let mut facts = vec![("firewall", f.exporter.to_string())];
+        let mut facts = vec![("firewall", f.exporter.to_string()), counted()];
         match rules.is_empty() {
             true => blind.push("by which rule: the firewall does not say".to_owned()),
             false => facts.push(("rules", rules.join(", "))),

@@ -62,45 +62,40 @@ impl Used {
 }
 
 impl Matrix {
-    /// Reads it.
-    pub fn new(s: &PolicySettings) -> Result<Self, String> {
-        let mut names: Vec<String> = vec![];
-        let mut places = vec![];
-        for (n, zone) in s.zones.iter().enumerate() {
-            if zone.name.trim().is_empty() || zone.name == OUTSIDE || names.contains(&zone.name) {
-                return Err(format!(
-                    "zones: `{}` is no name of a zone of its own",
-                    zone.name
-                ));
-            }
-            if n >= ZONES_MAX {
-                return Err(format!("zones: more than {ZONES_MAX}"));
-            }
-            names.push(zone.name.clone());
-            for text in &zone.networks {
-                let place = match text.contains('/') {
-                    true => zones::parse(text)
-                        .map(|(net, bits)| Place::Prefix(net, zones::bits_of(u128::MAX, bits)))
-                        .ok_or_else(|| {
-                            format!("zones: `{text}` is no network, like 192.0.2.0/24")
-                        })?,
-                    false => Place::Network(number_of(text)),
-                };
-                places.push((place, n as u16));
-            }
-        }
-        names.push(OUTSIDE.to_owned());
+    /// Reads it; what is wrong is added to `faults`, and left out.
+    pub fn new(s: &PolicySettings, faults: &mut Vec<String>) -> Self {
         let mut matrix = Matrix {
-            names,
-            places,
+            names: vec![],
+            places: vec![],
             cells: vec![],
             judge_outside: s.judge_outside,
         };
-        for allow in &s.allow {
-            let cell = matrix.cell(allow)?;
-            matrix.cells.push(cell);
+        if s.zones.len() > ZONES_MAX {
+            faults.push(format!("zones: more than {ZONES_MAX}"));
         }
-        Ok(matrix)
+        for zone in s.zones.iter().take(ZONES_MAX) {
+            let is_known = matrix.names.contains(&zone.name);
+            if zone.name.trim().is_empty() || zone.name == OUTSIDE || is_known {
+                let fault = format!("zones: `{}` is no name of a zone of its own", zone.name);
+                faults.push(fault);
+            }
+            let number = matrix.names.len() as u16;
+            for text in &zone.networks {
+                match place(text) {
+                    Some(place) => matrix.places.push((place, number)),
+                    None => {
+                        faults.push(format!("zones: `{text}` is no network, like 192.0.2.0/24"))
+                    }
+                }
+            }
+            matrix.names.push(zone.name.clone());
+        }
+        matrix.names.push(OUTSIDE.to_owned());
+        for allow in &s.allow {
+            let cell = matrix.cell(allow, faults);
+            matrix.cells.extend(cell);
+        }
+        matrix
     }
 
     /// The number of a zone by its name.
@@ -150,9 +145,13 @@ impl Matrix {
         (judged && (from != to || named)).then_some((from, to))
     }
 
-    fn cell(&self, a: &AllowSettings) -> Result<Cell, String> {
-        let within = |e: String| format!("allow: {e}");
-        let ports = a.ports.iter().map(|p| ports(p)).collect::<Result<_, _>>();
+    /// A cell of it; `None` where something is wrong with it, which is added to `faults`.
+    fn cell(&self, a: &AllowSettings, faults: &mut Vec<String>) -> Option<Cell> {
+        let mut taken = |e: String| faults.push(format!("allow: {e}"));
+        let [from, to] = [&a.from, &a.to].map(|z| self.zone(z).map_err(&mut taken).ok());
+        let ports = a.ports.iter().map(|p| ports(p).map_err(&mut taken).ok());
+        // all of them are looked at
+        let ports: Vec<_> = ports.collect();
         let applications = a.applications.iter().map(|a| number_of(a)).collect();
         let what = match (a.ports.is_empty(), a.applications.is_empty()) {
             (true, true) => "everything".to_owned(),
@@ -160,15 +159,24 @@ impl Matrix {
             (true, false) => a.applications.join(", "),
             (false, false) => format!("{} as {}", a.ports.join(", "), a.applications.join(", ")),
         };
-        Ok(Cell {
+        Some(Cell {
             words: format!("{} to {}: {what}", a.from, a.to),
-            from: self.zone(&a.from).map_err(within)?,
-            to: self.zone(&a.to).map_err(within)?,
-            ports: ports.map_err(within)?,
+            from: from?,
+            to: to?,
+            ports: ports.into_iter().collect::<Option<_>>()?,
             applications,
             used: Used::default(),
         })
     }
+}
+
+/// The hosts that a text names: a prefix, or those of a named network.
+fn place(text: &str) -> Option<Place> {
+    if !text.contains('/') {
+        return Some(Place::Network(number_of(text)));
+    }
+    let (net, bits) = zones::parse(text)?;
+    Some(Place::Prefix(net, zones::bits_of(u128::MAX, bits)))
 }
 
 impl Cell {
@@ -261,7 +269,9 @@ mod tests {
 
     #[test]
     fn what_no_cell_allows_breaks_the_matrix_in_both_directions() {
-        let mut m = Matrix::new(&policy()).expect("a matrix");
+        let mut faults = vec![];
+        let mut m = Matrix::new(&policy(), &mut faults);
+        assert!(faults.is_empty(), "{faults:?}");
         let lab = number_of("lab");
         let mut judge = |f: &FlowSeen| m.judge(f, &f.ends());
         let (office, server) = ([10, 1, 0, 1], [192, 0, 2, 1]);
@@ -288,9 +298,14 @@ mod tests {
         }
         let mut wrong = policy();
         wrong.allow[0].to = "nowhere".into();
-        assert!(Matrix::new(&wrong).is_err());
+        let faults_of = |s: &PolicySettings| {
+            let mut faults = vec![];
+            let _ = Matrix::new(s, &mut faults);
+            faults
+        };
+        assert_eq!(faults_of(&wrong), ["allow: `nowhere` is no zone"]);
         let mut twice = policy();
         twice.zones[1].name = "office".into();
-        assert!(Matrix::new(&twice).is_err());
+        assert!(!faults_of(&twice).is_empty());
     }
 }

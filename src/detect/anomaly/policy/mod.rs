@@ -88,33 +88,41 @@ impl Held for Breaks {
 
 impl Policy {
     /// Reads the rules.
-    pub fn new(places: usize, s: &PolicySettings) -> Result<Self, String> {
-        let within = |e: String| format!("detect.policy.{e}");
-        let matrix = Matrix::new(s).map_err(within)?;
+    ///
+    /// # Errors
+    /// Everything that is wrong with them; each text begins with the key.
+    pub fn new(places: usize, s: &PolicySettings) -> Result<Self, Vec<String>> {
+        let mut faults = vec![];
+        let matrix = Matrix::new(s, &mut faults);
         let mut dscp = vec![];
         for d in &s.dscp {
             let mut codes = 0;
             for code in &d.codes {
                 match code {
                     1..=63 => codes |= 1 << code,
-                    _ => return Err(format!("detect.policy.dscp: {code} is not 1 to 63")),
+                    _ => faults.push(format!("dscp: {code} is not 1 to 63")),
                 }
             }
-            let zones = d.zones.iter().map(|z| matrix.zone(z));
-            let zones: Result<Vec<u16>, String> = zones.collect();
+            let mut taken = |e: String| faults.push(format!("dscp: {e}"));
+            let zones = d.zones.iter().map(|z| matrix.zone(z).map_err(&mut taken));
             dscp.push(Dscp {
                 codes,
-                zones: zones.map_err(|e| format!("detect.policy.dscp: {e}"))?,
+                zones: zones.filter_map(Result::ok).collect(),
                 applications: d.applications.iter().map(|a| number_of(a)).collect(),
             });
         }
-        let forbidden = Forbidden::new(&s.cleartext);
+        let forbidden = Forbidden::new(&s.cleartext, &mut faults);
+        let firewall = Firewall::new(places, s, &mut faults);
+        if !faults.is_empty() {
+            let within = |e| format!("detect.policy.{e}");
+            return Err(faults.into_iter().map(within).collect());
+        }
         Ok(Policy {
             rules: !s.zones.is_empty() || !s.cleartext.is_empty() || !dscp.is_empty(),
             matrix,
-            forbidden: forbidden.map_err(|e| format!("detect.policy.cleartext: {e}"))?,
+            forbidden,
             dscp,
-            firewall: Firewall::new(places, s).map_err(within)?,
+            firewall,
             hosts: Arena::new(places / 32),
             touched: vec![],
             began_ms: i64::MIN,

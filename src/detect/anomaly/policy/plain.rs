@@ -42,7 +42,7 @@ pub(super) struct Forbidden {
 
 impl Forbidden {
     /// Reads their names.
-    pub fn new(names: &[String]) -> Result<Self, String> {
+    pub fn new(names: &[String], faults: &mut Vec<String>) -> Self {
         let mut f = Forbidden::default();
         for name in names {
             f.any = true;
@@ -55,10 +55,11 @@ impl Forbidden {
             } else {
                 let all = PLAIN.iter().map(|p| p.0).chain(OLD_TLS.iter().map(|t| t.0));
                 let all: Vec<&str> = all.collect();
-                return Err(format!("`{name}` is none of all, {}", all.join(", ")));
+                let all = all.join(", ");
+                faults.push(format!("cleartext: `{name}` is none of all, {all}"));
             }
         }
-        Ok(f)
+        f
     }
 
     /// The forbidden protocol that a flow speaks.
@@ -95,7 +96,10 @@ mod tests {
 
     #[test]
     fn what_is_spoken_counts_before_the_port() {
-        let forbidden = Forbidden::new(&["telnet".into(), "tls-1.0".into()]).expect("names");
+        let mut faults = vec![];
+        let names = ["telnet", "tls-1.0", "gopher", "wais"].map(str::to_owned);
+        let forbidden = Forbidden::new(&names, &mut faults);
+        assert_eq!(faults.len(), 2);
         let mut f = FlowSeen {
             src_port: 50_000,
             dst_port: 23,
@@ -113,6 +117,5 @@ mod tests {
         assert_eq!(forbidden.spoken(&f, &f.ends()), Some("tls-1.0"));
         f.tls_version = 0x0303;
         assert_eq!(forbidden.spoken(&f, &f.ends()), None);
-        assert!(Forbidden::new(&["gopher".into()]).is_err());
     }
 }

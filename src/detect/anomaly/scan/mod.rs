@@ -505,6 +505,7 @@ impl Detail {
         let (kind, detector) = (found.kind, found.detector);
         let inside = ctx.zones.is_inside(&f.src);
         let mut facts = vec![
+            super::counted(),
             ("method", c.method.name().to_owned()),
             (
                 "direction",
