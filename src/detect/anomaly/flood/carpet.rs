@@ -112,13 +112,14 @@ impl Flood {
             return false;
         };
         let handle = all.told;
-        all.forget_hosts(&sum);
+        all.forget_hosts();
+        (all.interval, all.first_ms, all.last_ms) = (0, sum.first_ms, sum.last_ms);
         all.told = handle;
         for (_, addr, place) in hosts {
             if let Some((_, v)) = self.flows.hosts.at(*place)
                 && v.came() >= least.max(1)
             {
-                all.hosts.add(ctx.keyed.hash(addr));
+                all.hit(ctx.keyed.hash(addr));
                 all.gather(v);
             }
         }
@@ -207,17 +208,6 @@ impl Sum {
     fn seconds(&self) -> f64 {
         let seconds = self.last_ms.saturating_sub(self.first_ms) as f64 / 1000.0;
         seconds.clamp(SHORTEST_S, LONGEST_S)
-    }
-}
-
-impl Victim {
-    /// Makes it a network of which nothing was added up yet.
-    fn forget_hosts(&mut self, sum: &Sum) {
-        self.hosts = Default::default();
-        self.sources = Default::default();
-        self.some.n = 0;
-        self.interval = 0;
-        (self.first_ms, self.last_ms) = (sum.first_ms, sum.last_ms);
     }
 }
 

@@ -375,7 +375,7 @@ impl Victim {
         }
         let hosts = Figure {
             name: "hosts that are hit",
-            observed: f64::from(self.hosts.count()),
+            observed: f64::from(self.hosts_hit()),
             threshold: Some(f64::from(CARPET_HOSTS)),
             baseline: None,
         };
@@ -411,6 +411,7 @@ impl Victim {
         self.last_ms = self.last_ms.max(host.last_ms);
         self.interval = self.interval.max(host.interval);
         self.sources.join(&host.sources);
+        self.reflect_on(host);
         let Few { n, addrs } = &host.some;
         for addr in &addrs[..usize::from(*n)] {
             if !self.some.to_vec().contains(addr) {

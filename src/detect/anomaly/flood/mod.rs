@@ -304,7 +304,7 @@ impl Flood {
         if let Some(v) = self.nets.entry(ctx.keyed, &network(&b.dst)) {
             v.begin(ctx.now_ms, b, self.packets.short_ms);
             v.arrives(ctx, b, h.src);
-            v.hosts.add(h.dst);
+            v.hit(h.dst);
         }
         if let Some(v) = self.nets.find(ctx.keyed, &network(&b.src)) {
             grow(&mut v.sent, b.packets.into());
@@ -326,7 +326,7 @@ impl Flood {
             if !much || !quiet || !v.fresh_in(ctx.now_ms) {
                 continue;
             }
-            let spread = v.hosts.count() >= CARPET_HOSTS && v.sources.count() >= MANY_SOURCES;
+            let spread = v.hosts_hit() >= CARPET_HOSTS && v.sources.count() >= MANY_SOURCES;
             let at = most.binary_search_by_key(net, |m| m.0);
             let single = at.is_ok_and(|at| most[at].1.saturating_mul(2) >= v.came());
             if spread && !single {

@@ -70,17 +70,15 @@ impl Flood {
                 return false;
             };
             if ctx.now_ms.saturating_sub(all.long_began_ms) >= WINDOW_MS {
-                all.hosts = Default::default();
-                (all.reflectors, all.sources) = Default::default();
-                all.some.n = 0;
+                all.forget_hosts();
                 (all.long_began_ms, all.first_ms) = (ctx.now_ms, first_ms);
             }
-            all.hosts.add(ctx.keyed.hash(addr));
+            all.hit(ctx.keyed.hash(addr));
             all.last_ms = all.last_ms.max(v.last_ms);
             is_flood |= struck.is_some();
         }
         let all = self.reflected.find(ctx.keyed, &net);
-        is_flood && all.is_some_and(|all| all.hosts.count() >= CARPET_HOSTS)
+        is_flood && all.is_some_and(|all| all.hosts_hit() >= CARPET_HOSTS)
     }
 }
 

@@ -9,43 +9,46 @@ use super::{Few, grow};
 use crate::detect::incident::Handle;
 use crate::model::{Addr, TcpHeader, prefetch};
 
-/// What comes to a destination; what nearly every packet changes comes first.
+/// What comes to a destination. What says how much would be lost with it comes first, then what nearly every packet changes; what few
+/// packets need lies behind, and is not touched where nothing was written there.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub(super) struct Victim {
+    pub last_ms: i64,
+    pub syns: u64,
+    pub packets: u64,
+    /// Within the long window: answers of services, and questions to them.
+    pub reflected: u64,
+    pub syn_acks: u64,
+    /// Segments of TCP that belong to no connection: ACK, RST, FIN.
+    pub segments: [u64; 3],
+    pub told: Told,
     pub short_began_ms: i64,
     pub long_began_ms: i64,
     pub first_ms: i64,
-    pub last_ms: i64,
-    pub syns: u64,
     pub completed: u64,
-    pub packets: u64,
     pub bytes: u64,
     pub sent: u64,
+    /// Of all, those of rows of a few packets without data, or of no service.
+    pub lone: u64,
+    pub interval: u32,
+    /// Which of what lies behind was written to.
+    used: u8,
+    /// It asked all at once, by multicast or broadcast: whoever answers was asked.
+    pub asked_all: bool,
+    /// Bytes of the smallest of `top`, once all of them are taken.
+    pub least: u64,
     /// Of `packets`, those of ICMP.
     pub icmp: u64,
     /// Of `packets`, those that hosts inside send to who collects logs and the like.
     pub collected: u64,
     pub leases: u64,
-    /// Within the long window: answers of services, and questions to them.
-    pub reflected: u64,
-    /// It asked all at once, by multicast or broadcast: whoever answers was asked.
-    pub asked_all: bool,
     pub reflected_bytes: u64,
-    pub syn_acks: u64,
-    pub ports: [(u16, u64); 3],
-    /// Segments of TCP that belong to no connection: ACK, RST, FIN.
-    pub segments: [u64; 3],
-    /// Of all, those of rows of a few packets without data, or of no service.
-    pub lone: u64,
     /// Of `packets`, those of services that reflect.
     pub answers: u64,
     /// Connections that it tried to open itself.
     pub tried: u64,
-    pub interval: u32,
-    /// Bytes of the smallest of `top`, once all of them are taken.
-    pub least: u64,
-    pub told: Told,
+    pub ports: [(u16, u64); 3],
     pub udp_ports: Distinct<4>,
     pub sources: Crowd,
     pub syn_ports: Distinct<2>,
@@ -55,7 +58,7 @@ pub(super) struct Victim {
     pub acking: Distinct<16>,
     pub opened: Distinct<16>,
     /// Of a network: who is hit.
-    pub hosts: Distinct<4>,
+    hosts: Distinct<4>,
     pub some: Few,
     /// The largest flows whose ends are known.
     pub top: [Shown; TOP],
@@ -128,16 +131,15 @@ impl Held for Victim {
         self.told = Default::default();
     }
     fn call(&self) {
-        prefetch(&self.short_began_ms);
-        prefetch(&self.syns);
-        prefetch(&self.ports);
+        prefetch(&self.last_ms);
         prefetch(&self.told);
+        prefetch(&self.short_began_ms);
+        prefetch(&self.least);
+        prefetch(&self.udp_ports);
     }
     fn call_weight(&self) {
         prefetch(&self.last_ms);
-        prefetch(&self.syns);
-        prefetch(&self.syn_acks);
-        prefetch(&self.told);
+        prefetch(&self.told.handle);
     }
 }
 
@@ -167,11 +169,53 @@ impl Victim {
         self.udp_ports = Distinct::default();
         self.segments = [0; 3];
         (self.lone, self.answers, self.tried) = (0, 0, 0);
-        (self.top, self.least) = (Default::default(), 0);
         self.sources = Crowd::default();
-        self.syn_ports = Distinct::default();
-        self.syn_sources = Distinct::default();
+        self.some.n = 0;
+        if self.take_used(TOP_USED) {
+            (self.top, self.least) = (Default::default(), 0);
+        }
+        if self.take_used(SYNS_USED) {
+            self.syn_ports = Distinct::default();
+            self.syn_sources = Distinct::default();
+        }
+        if self.take_used(HOSTS_USED) {
+            self.hosts = Distinct::default();
+        }
+    }
+
+    /// Whether something was written there, which is forgotten now.
+    fn take_used(&mut self, bit: u8) -> bool {
+        let is_used = self.used & bit != 0;
+        self.used &= !bit;
+        is_used
+    }
+
+    /// A host of this network, by its hash, is hit.
+    pub fn hit(&mut self, host: u64) {
+        self.used |= HOSTS_USED;
+        self.hosts.add(host);
+    }
+
+    /// How many hosts of this network are hit, about.
+    pub fn hosts_hit(&self) -> u32 {
+        self.hosts.count()
+    }
+
+    /// Adds the services that reflect on a host of this network.
+    pub fn reflect_on(&mut self, host: &Victim) {
+        if host.used & REFLECTORS_USED != 0 {
+            self.used |= REFLECTORS_USED;
+            let bits = self.reflectors.0.iter_mut().zip(host.reflectors.0);
+            bits.for_each(|(a, b)| *a |= b);
+        }
+    }
+
+    /// Makes it a network of whose hosts nothing was added up yet.
+    pub fn forget_hosts(&mut self) {
+        self.used &= !(HOSTS_USED | REFLECTORS_USED);
         self.hosts = Distinct::default();
+        self.reflectors = Distinct::default();
+        self.sources = Crowd::default();
         self.some.n = 0;
     }
 
@@ -179,11 +223,19 @@ impl Victim {
     fn begin_long(&mut self) {
         (self.reflected, self.reflected_bytes, self.syn_acks) = (0, 0, 0);
         self.asked_all = false;
-        self.reflectors = Distinct::default();
-        self.asked = Distinct::default();
-        self.acking = Distinct::default();
-        self.opened = Distinct::default();
         self.ports = Default::default();
+        if self.take_used(REFLECTORS_USED) {
+            self.reflectors = Distinct::default();
+        }
+        if self.take_used(ASKED_USED) {
+            self.asked = Distinct::default();
+        }
+        if self.take_used(ACKING_USED) {
+            self.acking = Distinct::default();
+        }
+        if self.take_used(OPENED_USED) {
+            self.opened = Distinct::default();
+        }
     }
 
     /// Counts what comes; `source` is the hash of who sends it.
@@ -209,12 +261,14 @@ impl Victim {
                 fresh(Class::Syn);
                 grow(&mut self.syns, n);
                 grow(&mut self.lone, n);
+                self.used |= SYNS_USED;
                 self.syn_sources.add(source);
                 self.syn_ports.add(ctx.keyed.hash(&b.dst_port));
             }
             BurstKind::SynAck => {
                 fresh(Class::SynAck);
                 grow(&mut self.syn_acks, n);
+                self.used |= ACKING_USED;
                 self.acking.add(source);
             }
             BurstKind::Udp | BurstKind::Icmp | BurstKind::Other => {
@@ -238,6 +292,7 @@ impl Victim {
                     grow(&mut self.reflected, n);
                     grow(&mut self.answers, n);
                     grow(&mut self.reflected_bytes, b.bytes);
+                    self.used |= REFLECTORS_USED;
                     self.reflectors.add(ctx.keyed.hash(&(b.src, b.src_port)));
                     self.count_port(b.src_port, n);
                 }
@@ -277,6 +332,7 @@ impl Victim {
             let at = (0..TOP).min_by_key(|&at| top[at].bytes);
             at.unwrap_or(0)
         };
+        self.used |= TOP_USED;
         self.top[smallest(&self.top)] = Shown {
             src: b.src,
             src_port,
@@ -304,10 +360,12 @@ impl Victim {
 
     /// It asked a service, or opened a connection to a host, of this hash.
     pub fn asks(&mut self, what: u64, opens: bool) {
-        match opens {
-            true => self.opened.add(what),
-            false => self.asked.add(what),
+        let (bits, bit) = match opens {
+            true => (&mut self.opened, OPENED_USED),
+            false => (&mut self.asked, ASKED_USED),
         };
+        self.used |= bit;
+        bits.add(what);
     }
 
     /// The ports that most came from (Misra and Gries, 1982).
@@ -413,6 +471,13 @@ impl Victim {
     }
 }
 
+const TOP_USED: u8 = 1;
+const SYNS_USED: u8 = 1 << 1;
+const HOSTS_USED: u8 = 1 << 2;
+const REFLECTORS_USED: u8 = 1 << 3;
+const ASKED_USED: u8 = 1 << 4;
+const ACKING_USED: u8 = 1 << 5;
+const OPENED_USED: u8 = 1 << 6;
 /// Of fewer sampled packets nothing is concluded.
 const SAMPLES_MIN: f64 = 10.0;
 /// The window of answers that nobody asked for.
