@@ -74,6 +74,9 @@ pub struct ReplayArguments {
     /// Rules to match traffic with; alerts go to alerts.ndjson
     #[command(flatten)]
     pub signatures: SignatureArguments,
+    /// Hits of each rule that are shown, by `rules test`.
+    #[arg(skip)]
+    pub hits_shown: u64,
 }
 
 /// How payloads are told apart.
@@ -127,7 +130,7 @@ pub fn run(mut arguments: ReplayArguments) -> Result<()> {
     Ok(())
 }
 
-/// Matches traffic with rules and writes nothing but alerts; without a folder how many there were of each rule.
+/// Matches traffic with rules and writes nothing but alerts; without a folder the first hits of each rule, and how many there were.
 ///
 /// # Errors
 /// When a file cannot be read or is no capture, and when the output fails.
@@ -361,6 +364,7 @@ impl<'a> Replay<'a> {
     /// Who takes what rules raise and cost.
     fn alerts_to(&self) -> Result<Alerts> {
         let alerts = Alerts::create(self.arguments.out.as_deref())?;
+        let alerts = alerts.showing(self.arguments.hits_shown);
         Ok(alerts.with_costs(self.arguments.signatures.costs.as_deref()))
     }
 

@@ -47,7 +47,7 @@ enum Action {
         #[arg(long, value_name = "SID")]
         sid: Vec<u32>,
     },
-    /// Match capture files with rules, and say how often each one hit
+    /// Match capture files with rules: hits with the bytes that matched, and how often each rule hit
     #[command(after_help = TEST_EXAMPLES)]
     Test {
         #[command(flatten)]
@@ -55,6 +55,9 @@ enum Action {
         /// Write alerts.ndjson into this folder
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
+        /// Show so many hits of each rule; with --out all of them are in alerts.ndjson, and none is shown
+        #[arg(long, default_value_t = 5, value_name = "N")]
+        hits: u64,
         /// Shards to split traffic over; the result is the same for any number
         #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
         shards: u16,
@@ -70,7 +73,7 @@ enum Action {
 /// The rules, and what they are read against.
 #[derive(Debug, Args)]
 pub(super) struct Files {
-    /// Files of rules, or folders with `*.rules`; `classification.config` and `reference.config` beside the first are read
+    /// Files of rules, or folders with `*.rules`; `classification.config` and `reference.config` beside the first, or in the folder above, are read
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
     /// A variable of rule headers, by Suricata's name or its own: vars.address-groups.HOME_NET=10.0.0.0/8, HTTP_PORTS=[80,8080]
@@ -107,6 +110,7 @@ pub fn run(arguments: &RulesArguments) -> Result<()> {
         Action::Test {
             signatures,
             out,
+            hits,
             shards,
             captures,
         } => {
@@ -121,6 +125,7 @@ pub fn run(arguments: &RulesArguments) -> Result<()> {
                 selection: As::Packets,
                 shards: *shards,
                 out: out.clone(),
+                hits_shown: if out.is_some() { 0 } else { *hits },
                 signatures,
                 ..ReplayArguments::default()
             })

@@ -3,6 +3,7 @@
 use super::Usage;
 use super::rule_costs::RuleCosts;
 use super::rules::Files;
+use super::text;
 use crate::detect::signature::engine::{Alert, Cache, Demoted, Maker, Program, RuleCost};
 use crate::detect::signature::{EngineSettings, Rule, Settings};
 use crate::reassemble;
@@ -150,7 +151,9 @@ pub(super) struct Alerts {
     ambiguous: Option<BufWriter<File>>,
     line: Vec<u8>,
     by_rule: BTreeMap<(u32, u32), (u64, String)>,
-    fault: Option<std::io::Error>,
+    /// Hits of each rule that are shown.
+    shown: u64,
+    fault: Option<anyhow::Error>,
     costs: RuleCosts,
     costs_to: Option<PathBuf>,
 }
@@ -170,6 +173,12 @@ impl Alerts {
             alerts.ambiguous = create("alerts_ambiguous.ndjson")?;
         }
         Ok(alerts)
+    }
+
+    /// Shows the first hits of each rule.
+    pub fn showing(mut self, hits: u64) -> Self {
+        self.shown = hits;
+        self
     }
 
     /// Writes what rules cost, too, if there is somewhere to write it.
@@ -193,7 +202,13 @@ impl Alerts {
         let rule = alert.rule();
         if !alert.is_ambiguous {
             let counted = self.by_rule.entry((rule.gid, rule.sid));
-            counted.or_insert_with(|| (0, rule.about.message.clone())).0 += 1;
+            let (count, _) = counted.or_insert_with(|| (0, rule.about.message.clone()));
+            *count += 1;
+            if *count <= self.shown
+                && let Err(error) = super::say(hit(alert))
+            {
+                self.fault.get_or_insert(error);
+            }
         }
         let out = match alert.is_ambiguous {
             true => &mut self.ambiguous,
@@ -203,7 +218,8 @@ impl Alerts {
             self.line.clear();
             alert.write(&mut self.line);
             if let Err(error) = out.write_all(&self.line) {
-                self.fault.get_or_insert(error);
+                self.fault
+                    .get_or_insert(anyhow::Error::new(error).context("alerts.ndjson"));
             }
         }
     }
@@ -214,7 +230,7 @@ impl Alerts {
     /// When a line could not be written.
     pub fn finish(mut self) -> Result<Vec<String>> {
         if let Some(fault) = self.fault.take() {
-            return Err(fault).context("alerts.ndjson");
+            return Err(fault);
         }
         for out in [&mut self.out, &mut self.ambiguous].into_iter().flatten() {
             out.flush().context("alerts.ndjson")?;
@@ -227,6 +243,33 @@ impl Alerts {
         };
         Ok(self.by_rule.iter().map(line).collect())
     }
+}
+
+/// A hit, for somebody who reads it: the rule, the packet, and each place that matched.
+fn hit(alert: &Alert) -> String {
+    let rule = alert.rule();
+    let [from, to] = [0, 1].map(|n| match (alert.addrs[n], alert.ports[n]) {
+        (addr, 0) => addr.to_string(),
+        (addr, port) => std::net::SocketAddr::new(addr.to_ip(), port).to_string(),
+    });
+    let mut text = format!(
+        "{}:{}  {}\n    frame {}, {from} -> {to}",
+        rule.gid,
+        rule.sid,
+        text::printable(&rule.about.message),
+        alert.frame
+    );
+    for m in &alert.matches {
+        let cut = if m.bytes.len() < m.length as usize { "..." } else { "" };
+        text += &format!(
+            "\n    {} at {}, {} bytes: \"{}\"{cut}",
+            m.buffer,
+            m.offset,
+            m.length,
+            m.bytes.escape_ascii()
+        );
+    }
+    text
 }
 
 /// Options of Suricata may be one argument: `-k none --set stream.midstream=true`. They are taken apart.

@@ -99,3 +99,57 @@ fn what_was_compiled_is_taken_from_its_file_and_a_bad_file_is_not() {
     assert_eq!(read(folder.path(), "alerts.ndjson"), alerts);
     assert_ne!(std::fs::read(&path).expect("a file"), bent);
 }
+
+#[test]
+fn hits_are_shown_with_the_bytes_that_matched() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = folder.path().join("local.rules");
+    let text = "alert http any any -> any any (msg:\"a page\"; http.method; content:\"GET\"; classtype:trojan-activity; sid:7;)\n";
+    std::fs::write(&rules, text).expect("it is written");
+    let shown = |hits: &str| {
+        let output = Command::new(exe())
+            .args(["rules", "test", "--hits", hits, "--rules"])
+            .args([&rules, &signatures().join("evasion.pcap")])
+            .output()
+            .expect("it runs");
+        assert!(output.status.success(), "{}", told(&output));
+        (
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+            told(&output),
+        )
+    };
+    let (text, notes) = shown("2");
+    assert!(notes.contains("classification.config"), "{notes}");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 2 * 3 + 1, "{text}");
+    for hit in lines[..6].chunks(3) {
+        assert_eq!(hit[0], "1:7  a page");
+        assert!(hit[1].starts_with("    frame ") && hit[1].contains(":80"));
+        assert_eq!(hit[2], "    http.method at 0, 3 bytes: \"GET\"");
+    }
+    let (alone, _) = shown("0");
+    assert_eq!(alone.lines().collect::<Vec<_>>(), [lines[6]]);
+    assert!(alone.ends_with("1:7  a page\n"), "{alone}");
+}
+
+#[test]
+fn classes_in_the_folder_above_are_those_of_the_rules() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = folder.path().join("rules");
+    std::fs::create_dir(&rules).expect("a folder");
+    let classes = "config classification: trojan-activity,A program at work,1\n";
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text);
+    write("classification.config", classes).expect("it is written");
+    let text = "alert http any any -> any any (msg:\"a\"; http.method; content:\"GET\"; classtype:trojan-activity; sid:7;)\n";
+    write("rules/a.rules", text).expect("it is written");
+    let alerts = crate::signature::alerts(
+        &rules.join("a.rules"),
+        &signatures().join("evasion.pcap"),
+        &[],
+    );
+    assert!(!alerts.is_empty());
+    for alert in alerts {
+        assert_eq!(alert["alert"]["severity"], 1);
+        assert_eq!(alert["alert"]["category"], "A program at work");
+    }
+}

@@ -881,6 +881,10 @@ def rules(names):
     """Three rules for each event."""
     # one that asks for what a request raised and what its answer says
     lines = ['alert http any any -> any any (msg:"odd and 200"; flow:to_client; app-layer-event:http.missing_host_header; http.stat_code; content:"200"; sid:10;)']
+    # which messages of Kerberos are one of a transaction
+    for place, kind in enumerate((10, 11, 12, 30)):
+        for n, flow in enumerate(("", "flow:to_server; ", "flow:to_client; ")):
+            lines.append(f'alert krb5 any any -> any any (msg:"krb5_msg_type"; {flow}krb5_msg_type:{kind}; sid:{20 + 3 * place + n};)')
     for place, name in enumerate(names):
         kind, rest = name.split(".", 1)
         keyword, protocol, event = {

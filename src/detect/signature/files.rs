@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[derive(Clone, Debug, Default)]
 pub struct Files {
     /// Files, folders with `*.rules`, or patterns with `*` and `?` in their last part. `classification.config` and `reference.config` beside
-    /// the first are read.
+    /// the first, or in the folder above, are read.
     pub rules: Vec<PathBuf>,
     /// Variables of rule headers, by Suricata's names or their own.
     pub variables: Vec<(String, String)>,
@@ -52,6 +52,14 @@ impl Files {
         }
         let sources = texts.iter().map(|(file, bytes)| Source { file, bytes });
         loaded.set = RuleSet::load(&sources.collect::<Vec<_>>(), &context);
+        let classed = loaded.set.rules.iter();
+        let classed = classed.filter(|r| r.about.classtype.is_some()).count();
+        if context.classifications.is_empty() && classed > 0 {
+            loaded.notes.push(format!(
+                "classification.config is not beside the rules and not in the folder above: {classed} rules name a class, \
+                 whose priority and text nobody knows"
+            ));
+        }
         let set = &loaded.set;
         let count = |file: &str| {
             let here = set.places.iter().filter(|p| p.0 == file).count();
@@ -151,7 +159,7 @@ impl Files {
         Ok(context)
     }
 
-    /// A file beside the first rules, if it is there.
+    /// A file beside the first rules or, as Debian has them, in the folder above, if it is there.
     fn beside(&self, name: &str) -> Result<Option<String>, String> {
         let first = self.rules.first().map_or(Path::new("."), PathBuf::as_path);
         let folder = if first.is_dir() {
@@ -159,10 +167,10 @@ impl Files {
         } else {
             folder_of(first)
         };
-        let path = folder.join(name);
-        if !path.is_file() {
+        let above = [folder.join(name), folder.join("..").join(name)];
+        let Some(path) = above.into_iter().find(|p| p.is_file()) else {
             return Ok(None);
-        }
+        };
         let bytes = std::fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
     }

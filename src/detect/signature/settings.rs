@@ -127,7 +127,7 @@ impl Default for EngineSettings {
 #[serde(default, deny_unknown_fields)]
 pub struct LiveSettings {
     /// Files of rules, folders with `*.rules`, or patterns with `*` and `?` in their last part. `classification.config` and `reference.config`
-    /// beside the first are read. Default none: packets are matched with nothing.
+    /// beside the first, or in the folder above, are read. Default none: packets are matched with nothing.
     pub rules: Vec<PathBuf>,
     /// Variables of rule headers, by Suricata's names without their group: `HOME_NET = "10.0.0.0/8"`. Default: Suricata's stock values.
     pub variables: BTreeMap<String, String>,

@@ -43,9 +43,10 @@ impl Said {
         self.more().kerberos.waiting[half] = self.wait(waiting, left);
     }
 
-    /// A message of Kerberos. A transaction is what a server answers, as with Suricata.
+    /// A message of Kerberos; of a request its kind alone is told, as with Suricata.
     pub(super) fn kerberos(&mut self, half: usize, message: &[u8]) {
-        let Some((tag @ (AS_REP | TGS_REP | ERROR), body, _)) = tlv(message) else {
+        let Some((tag @ (AS_REQ | AS_REP | TGS_REQ | TGS_REP | ERROR), body, _)) = tlv(message)
+        else {
             return;
         };
         let Some((SEQUENCE, fields, _)) = tlv(body) else {
@@ -277,7 +278,9 @@ const INTEGER: u8 = 2;
 const OCTETS: u8 = 4;
 const SEQUENCE: u8 = 0x30;
 /// Tags of the answers (RFC 4120 section 5.10).
+const AS_REQ: u8 = 0x6a;
 const AS_REP: u8 = 0x6b;
+const TGS_REQ: u8 = 0x6c;
 const TGS_REP: u8 = 0x6d;
 const ERROR: u8 = 0x7e;
 /// Names of the units by their tags (RFC 3416 section 3), as rules have them.
