@@ -116,6 +116,9 @@ fn look(config: &Config, offline: bool, report: &mut Report) -> Result<()> {
     for doubt in config.enrich.doubts() {
         report.warn("names", doubt)?;
     }
+    for doubt in config.doubts_of_applications() {
+        report.warn("detectors", doubt)?;
+    }
     let over = config
         .suppressions
         .iter()

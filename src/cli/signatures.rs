@@ -260,7 +260,11 @@ fn hit(alert: &Alert) -> String {
         alert.frame
     );
     for m in &alert.matches {
-        let cut = if m.bytes.len() < m.length as usize { "..." } else { "" };
+        let cut = if m.bytes.len() < m.length as usize {
+            "..."
+        } else {
+            ""
+        };
         text += &format!(
             "\n    {} at {}, {} bytes: \"{}\"{cut}",
             m.buffer,

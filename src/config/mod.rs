@@ -11,7 +11,7 @@ mod known;
 pub use change::{Change, Keys};
 pub use fault::{Fault, decoded, parse};
 
-use crate::model::{Learned, Names};
+use crate::model::Learned;
 use crate::{
     aggregate, batch, control, decode, detect, dissect, enrich, meter, notify, reassemble, receive,
     rights, shard, sink, snmp,
@@ -225,12 +225,7 @@ impl Config {
     /// What is wrong with names for numbers and with the files that they come from.
     fn enrich_faults(&self, text: &str) -> Vec<Fault> {
         let error = match enrich::Tables::new(&self.enrich) {
-            Ok(tables) => {
-                let mut faults = self.faults_of_networks(&tables, text);
-                let applications = self.faults_of_applications(tables.names()).into_iter();
-                faults.extend(applications.map(|f| Fault::of(f).placed(text)));
-                return faults;
-            }
+            Ok(tables) => return self.faults_of_networks(&tables, text),
             Err(error) => error,
         };
         let each = error.each().into_iter().map(|error| match error {
@@ -287,8 +282,13 @@ impl Config {
         placed.collect()
     }
 
-    /// Applications in the policy by names that nothing is called by: neither the catalog nor a port nor a rule of the user.
-    fn faults_of_applications(&self, names: &Names) -> Vec<String> {
+    /// Applications in the policy by names that nothing is called by, neither the catalog nor a port nor a rule of the user: only an exporter
+    /// that tells its own names (NBAR2) may bring them.
+    pub fn doubts_of_applications(&self) -> Vec<String> {
+        let Ok(tables) = enrich::Tables::new(&self.enrich) else {
+            return vec![];
+        };
+        let names = tables.names();
         let policy = &self.detect.policy;
         let allow = policy.allow.iter().flat_map(|a| &a.applications);
         let allow = allow.map(|a| ("detect.policy.allow", a));
@@ -297,15 +297,17 @@ impl Config {
         let apps = &names.apps;
         let unknown = allow.chain(dscp);
         let unknown = unknown.filter(|(_, a)| !apps.iter().any(|known| known == *a));
-        let fault = |(key, name): (&str, &String)| {
+        let doubt = |(key, name): (&str, &String)| {
             let far = |known: &str| strsim::levenshtein(known, &name.to_lowercase());
             let near = apps.iter().filter(|known| !known.is_empty());
             let near = near.map(|known| (far(known), known)).min();
             let near = near.filter(|n| n.0 <= 2);
             let near = near.map_or(String::new(), |n| format!("; did you mean `{}`?", n.1));
-            format!("{key}: no application or protocol is called `{name}`{near}")
+            format!(
+                "{key}: no application or protocol is called `{name}`, unless an exporter tells of it{near}"
+            )
         };
-        unknown.map(fault).collect()
+        unknown.map(doubt).collect()
     }
 
     /// What is wrong with the folders and with what the spool may take of them; each text begins with the key.

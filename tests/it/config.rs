@@ -147,9 +147,6 @@ fn check_names_every_fault_of_a_policy() {
     let dir = directory();
     let file = dir.path().join("policy.toml");
     let text = r#"
-[[enrich.applications.rules]]
-app = "till"
-ports = [4711]
 [detect.policy]
 cleartext = ["telnet", "gopher"]
 zones = [
@@ -158,9 +155,9 @@ zones = [
 ]
 allow = [
   { from = "office", to = "nowhere", ports = ["443/ip"] },
-  { from = "office", to = "outside", applications = ["httpss", "https", "tls", "till"] },
+  { from = "office", to = "outside", applications = ["https"] },
 ]
-dscp = [{ codes = [64], zones = ["phones"], applications = ["sipp"] }]
+dscp = [{ codes = [64], zones = ["phones"] }]
 firewall_rules = [{ name = "deny", rule = "x" }]
 "#;
     fs::write(&file, text).expect("written");
@@ -177,15 +174,44 @@ firewall_rules = [{ name = "deny", rule = "x" }]
         "`office` is no name of a zone of its own",
         "`nowhere` is no zone",
         "`443/ip` is no port",
-        "detect.policy.allow: no application or protocol is called `httpss`; did you mean `https`?",
         "64 is not 1 to 63",
         "`phones` is no zone",
-        "detect.policy.dscp: no application or protocol is called `sipp`",
         "`x` is no hash of a rule",
-        "10 fault(s)",
+        "8 fault(s)",
     ] {
         assert!(text.contains(fault), "{fault}: {text}");
     }
+}
+
+#[test]
+fn check_doubts_applications_that_nothing_is_called_by() {
+    let dir = directory();
+    let file = dir.path().join("policy.toml");
+    let text = r#"
+[[enrich.applications.rules]]
+app = "till"
+ports = [4711]
+[detect.policy]
+zones = [{ name = "office", networks = ["10.0.1.0/24"] }]
+allow = [{ from = "office", to = "outside", applications = ["httpss", "https", "tls", "till"] }]
+dscp = [{ codes = [46], zones = ["office"], applications = ["sipp"] }]
+"#;
+    fs::write(&file, text).expect("written");
+    let out = Command::new(exe())
+        .args(["check", "--offline", "-c"])
+        .arg(&file)
+        .output()
+        .expect("runs");
+    let text = [out.stdout, out.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    for doubt in [
+        "detect.policy.allow: no application or protocol is called `httpss`, unless an exporter tells of it; did you mean `https`?",
+        "detect.policy.dscp: no application or protocol is called `sipp`, unless",
+    ] {
+        assert!(text.contains(doubt), "{doubt}: {text}");
+    }
+    assert_eq!(text.matches("is called `").count(), 2, "{text}");
+    assert!(out.status.success(), "{text}");
 }
 
 #[test]

@@ -153,3 +153,22 @@ fn classes_in_the_folder_above_are_those_of_the_rules() {
         assert_eq!(alert["alert"]["category"], "A program at work");
     }
 }
+
+#[test]
+fn headers_of_fragments_are_looked_at_when_all_of_it_is_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = folder.path().join("a.rules");
+    let text = "alert udp any any -> any any (msg:\"a\"; udp.hdr; content:\"|00|\"; sid:1;)\n\
+        alert tcp any any -> any any (msg:\"b\"; tcp.hdr; content:\"|00|\"; sid:2;)\n\
+        alert tcp any any -> any any (msg:\"c\"; flags:S; sid:3;)\n\
+        alert tcp any any -> any any (msg:\"d\"; window:65535; sid:5;)\n";
+    std::fs::write(&rules, text).expect("it is written");
+    let alerts =
+        crate::signature::alerts(&rules, &signatures().join("evasion.pcap"), &["-k", "none"]);
+    let count = |sid: u64| {
+        let of = alerts.iter().filter(|a| a["alert"]["signature_id"] == sid);
+        of.count()
+    };
+    // as many as Suricata 7.0.10 raises
+    assert_eq!([1, 2, 3, 5].map(count), [13, 755, 47, 755]);
+}

@@ -36,9 +36,9 @@ impl<'a> Headers<'a> {
                 }
                 _ => return None,
             },
-            "seq" | "tcp.seq" => p.tcp()?.seq.into(),
-            "ack" | "tcp.ack" => p.tcp()?.ack.into(),
-            "window" | "tcp.window" => p.tcp()?.window.into(),
+            "seq" | "tcp.seq" => self.tcp()?.seq.into(),
+            "ack" | "tcp.ack" => self.tcp()?.ack.into(),
+            "window" | "tcp.window" => self.tcp()?.window.into(),
             "tcp.mss" => match self.tcp_option(2)? {
                 [a, b] => u16::from_be_bytes([*a, *b]).into(),
                 _ => return None,
@@ -50,7 +50,7 @@ impl<'a> Headers<'a> {
 
     /// Whether the flags of TCP are as asked.
     pub fn tcp_flags(&self, test: &FlagTest) -> bool {
-        let Some(tcp) = self.p.tcp() else {
+        let Some(tcp) = self.tcp() else {
             return false;
         };
         let flags = (tcp.flags & 0xff) as u8;
@@ -140,6 +140,7 @@ impl<'a> Headers<'a> {
         };
         let network = || p.bytes.get(p.network_at as usize..p.transport_at as usize);
         match (name, p.transport) {
+            ("tcp.hdr" | "udp.hdr", _) if self.is_fragment() => None,
             ("tcp.hdr", Transport::Tcp(_)) => transport(),
             ("udp.hdr", Transport::Ports { .. }) if p.proto == 17 => transport(),
             ("icmpv4.hdr", Transport::Icmp { .. }) if p.proto == 1 => self.icmp_header(),
@@ -163,11 +164,19 @@ impl<'a> Headers<'a> {
         self.p.bytes.get(at..at + size)
     }
 
+    /// Whether it is a fragment as it came: what stands behind the header of IP is looked at when all of it is there.
+    fn is_fragment(&self) -> bool {
+        self.p.fragment.is_some() && self.p.frames == 1
+    }
+
+    fn tcp(&self) -> Option<TcpHeader> {
+        self.p.tcp().filter(|_| !self.is_fragment())
+    }
+
     /// Kind and code; of a fragment nothing is known of them.
     fn icmp(&self) -> Option<(u8, u8)> {
-        let is_fragment = self.p.fragment.is_some() && self.p.frames == 1;
         match self.p.transport {
-            _ if is_fragment => None,
+            _ if self.is_fragment() => None,
             Transport::Icmp { kind, code } => Some((kind, code)),
             _ => None,
         }
@@ -195,7 +204,7 @@ impl<'a> Headers<'a> {
 
     /// What a TCP option holds.
     pub fn tcp_option(&self, wanted: u8) -> Option<&'a [u8]> {
-        self.p.tcp()?;
+        self.tcp()?;
         let range = self.p.transport_at as usize + 20..self.p.payload_at as usize;
         let mut rest = self.p.bytes.get(range)?;
         while let Some((&kind, tail)) = rest.split_first() {
