@@ -39,6 +39,20 @@ pub fn alerts(file: &Path, capture: &Path, arguments: &[&str]) -> Vec<Value> {
 }
 
 #[test]
+fn check_names_the_header_where_words_are_missing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("a.rules");
+    let text = "alert http (msg:\"a\"; sid:1;)\nalert tcp any any -> any (msg:\"b\"; sid:2;)\n";
+    std::fs::write(&file, text).expect("it is written");
+    let report = checked(&[], &[&file]);
+    let refused = report["refused"].as_array().expect("a list");
+    assert_eq!(refused.len(), 2);
+    assert!(refused.iter().all(|r| r["keyword"] == "header"));
+    let reason = refused[0]["reason"].as_str().expect("a text");
+    assert!(reason.contains("Snort 3"), "{reason}");
+}
+
+#[test]
 fn check_names_what_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("a.rules");

@@ -11,7 +11,7 @@ use super::keep::{Kept, kept};
 use super::keyed::{Keyed, Recent, network};
 use super::sighting::{DaysSeen, FlowSeen, Side};
 use super::zones::Zones;
-use super::{Ctx, Hashes, evidence, figure};
+use super::{Ctx, Hashes, evidence, figure, is_group};
 use crate::detect::incident::{Finding, Growth, Handle};
 use crate::model::{Addr, AppProto, DetectionKind, Entity, EntityRole, variance};
 use std::collections::BTreeMap;
@@ -110,7 +110,8 @@ impl Carried {
             return None;
         }
         let out = zones.is_inside(&f.src);
-        if out == zones.is_inside(&f.dst) {
+        // what goes to a group may stay inside
+        if out == zones.is_inside(&f.dst) || is_group(&f.dst) {
             return None;
         }
         let (here, there) = if out { (f.src, f.dst) } else { (f.dst, f.src) };
@@ -500,6 +501,23 @@ const SLOW_MAX: usize = 4_096;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_goes_to_a_group_is_no_upload() {
+        let zones = Zones::new(&["10.0.0.0/8".into()]).expect("networks");
+        let carried = |dst| {
+            let f = FlowSeen {
+                src: Addr::from_v4([10, 3, 0, 5]),
+                dst: Addr::from_v4(dst),
+                bytes: 1 << 20,
+                interval: 1,
+                ..FlowSeen::default()
+            };
+            Carried::of(&Keyed::new(1), &zones, &f).is_some_and(|c| c.out)
+        };
+        assert!(carried([198, 51, 100, 7]));
+        assert!(!carried([239, 1, 1, 1]) && !carried([10, 1, 1, 1]));
+    }
 
     #[test]
     fn a_host_that_sends_every_night_is_known_for_it() {

@@ -232,8 +232,9 @@ impl Joined {
                 ""
             };
             let found = texts.len();
-            self.fault(
-                at,
+            Fault::new(
+                self.place(at),
+                "header",
                 format!("the header has {found} words instead of 7 (action protocol source ports -> destination ports){hint}"),
             )
         })
