@@ -253,7 +253,10 @@ mod tests {
             .iter()
             .map(|r| (r.line, r.column, r.sid, r.keyword.as_str()))
             .collect();
-        assert_eq!(refused, [(5, 4, Some(2), "nonsense"), (6, 22, Some(3), "")]);
+        assert_eq!(
+            refused,
+            [(5, 4, Some(2), "nonsense"), (6, 22, Some(3), "header")]
+        );
         let json = serde_json::to_value(&report.refused[0]).unwrap();
         assert_eq!(
             (json["file"].as_str(), json["line"].as_u64()),
