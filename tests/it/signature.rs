@@ -50,6 +50,22 @@ fn check_names_the_header_where_words_are_missing() {
     assert!(refused.iter().all(|r| r["keyword"] == "header"));
     let reason = refused[0]["reason"].as_str().expect("a text");
     assert!(reason.contains("Snort 3"), "{reason}");
+    // a fuzzer's: bytes that are no text in an address
+    std::fs::write(
+        &file,
+        b"alert ip 196.2\xd5\xce1 any -> any any (msg:\"a\"; sid:1;)\n",
+    )
+    .expect("it is written");
+    let refused = &checked(&[], &[&file])["refused"][0];
+    assert_eq!(
+        (&refused["keyword"], &refused["column"]),
+        (&"header".into(), &15.into())
+    );
+    assert!(
+        refused["reason"]
+            .as_str()
+            .is_some_and(|r| r.contains("0xd5"))
+    );
 }
 
 #[test]

@@ -202,6 +202,10 @@ impl Joined {
                 b']' => depth = depth.saturating_sub(1),
                 _ => {}
             }
+            if !byte.is_ascii() {
+                let reason = format!("the header has the byte 0x{byte:02x}, which is no ASCII");
+                return Err(Fault::new(self.place(at), "header", reason));
+            }
             let blank = byte.is_ascii_whitespace();
             if depth == 0 && (blank || byte == b'(') {
                 words.extend(word.take());
