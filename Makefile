@@ -11,7 +11,7 @@ help:
 	@echo "             books (release build; 40 minutes; the variables are in tests/it/torture/mod.rs)"
 	@echo "make bench   benchmarks, with the rivals' figures of the same run"
 	@echo "make fuzz    every fuzz target for FUZZ_SECONDS (60) each"
-	@echo "make memcheck   the tests of what calls the library of C that looks for contents, under valgrind"
+	@echo "make memcheck   the tests of what calls the library of C that looks for contents, and the kernel for large pages, under valgrind"
 
 demo: prepare-demo
 	cargo build --release --locked
@@ -30,13 +30,13 @@ torture: prepare-test
 	@bash .ci/prepare engine "$$FLOWHOUSE_EXE"
 	cargo test --locked --test it torture:: -- --include-ignored --nocapture --test-threads=1
 
-# What rules are looked for with is called without the compiler's proof: every access of it is watched, and what it leaks. What the
+# What rules are looked for with, and large pages, are called without the compiler's proof: every access of it is watched, and what it leaks. What the
 # standard library keeps of its main thread is reached from within only: no leak.
 memcheck:
 	cargo test --locked --lib --no-run
 	valgrind --quiet --error-exitcode=9 --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=definite \
 		"$$(cargo test --locked --lib --no-run --message-format=json 2>/dev/null | sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')" \
-		--test-threads=1 detect::signature::engine::
+		--test-threads=1 detect::signature::engine:: detect::anomaly::pages::
 
 bench: prepare-test
 	@bash .ci/prepare bench
