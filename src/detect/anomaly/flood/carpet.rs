@@ -147,12 +147,11 @@ impl Flood {
             () if syns >= segments => (Class::Syn, syns, syns_max(&s)),
             () => (Class::Segments, segments, rate_max(&s)),
         };
-        let parts = [("no TCP", packets), ("SYN", syns), ("other TCP", segments)];
-        let parts = parts.iter().filter(|p| p.1 >= 1.0);
-        let parts = parts.map(|(name, rate)| format!("{name} {rate:.0}"));
-        let parts = parts.collect::<Vec<_>>().join(", ");
-        let facts = vec![("packets a second by kind", parts)];
-        all.tell_carpet(ctx, hosts[0].0, figure(RATE, most, Some(limit)), facts);
+        let kinds = [(NO_TCP, packets), (SYN, syns), (OTHER_TCP, segments)].into_iter();
+        let kinds = kinds.filter(|k| k.1 >= 1.0);
+        let kinds = kinds.map(|(name, rate)| figure(name, rate, None));
+        let figures = [figure(RATE, most, Some(limit))].into_iter().chain(kinds);
+        all.tell_carpet(ctx, hosts[0].0, figures.collect());
         let handle = all.told.handle;
         self.doubt(hosts[0].0, ctx.now_ms + VICTIM_MS, handle, class);
         true
@@ -210,6 +209,10 @@ impl Sum {
         seconds.clamp(SHORTEST_S, LONGEST_S)
     }
 }
+
+const NO_TCP: &str = "packets a second that are no TCP";
+const SYN: &str = "SYN a second";
+const OTHER_TCP: &str = "other segments of TCP a second";
 
 /// Packets a second that are too many for a network.
 fn rate_max(s: &FloodSettings) -> f64 {

@@ -360,30 +360,21 @@ impl Victim {
     }
 
     /// Tells a flood of a network; `how_much` is what decided, and `facts` what else is known.
-    pub fn tell_carpet(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        net: Addr,
-        how_much: Figure,
-        facts: Vec<(&'static str, String)>,
-    ) {
+    pub fn tell_carpet(&mut self, ctx: &mut Ctx<'_>, net: Addr, mut figures: Vec<Figure>) {
         let bits = if net.is_v4() { 24 } else { 48 };
         let mut count = 0;
         for class in [Class::Volume, Class::Syn, Class::Segments] {
             let fresh = std::mem::take(&mut self.told.fresh[class as usize]);
             grow(&mut count, fresh);
         }
-        let hosts = Figure {
+        figures.push(Figure {
             name: "hosts that are hit",
             observed: f64::from(self.hosts_hit()),
             threshold: Some(f64::from(CARPET_HOSTS)),
             baseline: None,
-        };
+        });
         let more = [("peers_total", PEERS_ESTIMATED.to_owned())];
-        let facts = estimated(self.interval)
-            .into_iter()
-            .chain(facts)
-            .chain(more);
+        let facts = estimated(self.interval).into_iter().chain(more);
         let finding = Finding {
             kind: DetectionKind::CarpetFlood,
             detector: "flood.carpet",
@@ -397,7 +388,7 @@ impl Victim {
             count,
             peers: self.some.to_vec(),
             peers_total: u64::from(self.sources.count()),
-            figures: vec![how_much, hosts],
+            figures,
             facts: facts.collect(),
             counterfactual: "fewer packets, fewer hosts, or answers of the network".to_owned(),
             blind: sampled(self.interval),

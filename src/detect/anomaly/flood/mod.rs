@@ -338,7 +338,7 @@ impl Flood {
             if let Some(v) = self.nets.find(ctx.keyed, net) {
                 let rate = v.came() as f64 / v.seconds();
                 let rate = figure(cause::RATE, rate, Some(rate_max));
-                v.tell_carpet(ctx, *net, rate, vec![]);
+                v.tell_carpet(ctx, *net, vec![rate]);
                 let handle = v.told.handle;
                 self.doubt(*net, ctx.now_ms + VICTIM_MS, handle, Class::Volume);
             }

@@ -44,7 +44,7 @@ impl Flood {
             }
             let services = f64::from(all.reflectors.count());
             let services = figure(UNASKED, services, Some(wanted.into()));
-            all.tell_carpet(ctx, *net, services, vec![]);
+            all.tell_carpet(ctx, *net, vec![services]);
             let handle = all.told.handle;
             self.doubt(*net, ctx.now_ms + VICTIM_MS, handle, Class::Udp);
         }
