@@ -11,7 +11,7 @@ use crate::model::Severity;
 use crate::notify::{self, Event, Level, Notice, Notifier};
 use crate::sink::clickhouse::Connection;
 use crate::sink::schema::incidents::{
-    BUDGET, CHANGE, HISTORY, LIST, LIVE, ONE, STATES, TIMES, digits, incident,
+    BUDGET, CHANGE, GOES_ON, HISTORY, LIST, LIVE, ONE, STATES, TIMES, digits, incident, refusal,
 };
 use anyhow::Result;
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
@@ -117,8 +117,14 @@ impl Desk {
             )));
         }
         let reader = self.reader()?;
-        let id = whole(&self.find(&reader, id)?);
-        write(&reader, &id, (&step.state, &step.who, &step.why), "api").map_err(away)?;
+        let found = self.find(&reader, id)?;
+        let id = whole(&found);
+        let was = found["state"].as_str().unwrap_or_default();
+        if let Some(why) = refusal(&id, was, &step.state) {
+            return Err(NoAnswer::Wrong(why));
+        }
+        let why = step.why.as_deref().unwrap_or_default();
+        write(&reader, &id, (&step.state, &step.who, why), "api").map_err(away)?;
         Ok(Value::Null)
     }
 
@@ -139,7 +145,7 @@ impl Desk {
         Reader::new(&self.connection).map_err(away)
     }
 
-    /// Starts the thread that escalates what nobody looked at, tells what people did, and asks how long things take. Up to where it has told is
+    /// Starts the thread that opens again what goes on, escalates what nobody looked at, tells what people did, and asks how long things take. Up to where it has told is
     /// kept below `state`.
     ///
     /// # Errors
@@ -193,6 +199,7 @@ impl Desk {
         let Some(after_min) = after_min else {
             return Ok(());
         };
+        reopen(&reader)?;
         for (level, minutes) in after_min {
             escalate(&reader, *level, *minutes, notifier)?;
         }
@@ -224,6 +231,16 @@ fn times_of(row: &Map<String, Value>) -> LifeTimes {
     }
 }
 
+/// What was closed and goes on is new again; who is told of what people do is told of it as well.
+fn reopen(reader: &Reader) -> Result<()> {
+    let last = [("last", Bound::Number(ESCALATED_S))];
+    for row in reader.rows_with(GOES_ON, &last)? {
+        let said = ("new", "flowhouse", "it went on after it was closed");
+        write(reader, &text(&row, "id"), said, "growth")?;
+    }
+    Ok(())
+}
+
 /// Escalates what is of this severity, new, and older than so many minutes, but for what a replay stored.
 fn escalate(
     reader: &Reader,
@@ -253,7 +270,8 @@ fn escalate(
     );
     let why = format!("nobody looked at it within {minutes} min");
     for row in reader.rows_with(LIVE, &values)? {
-        let waited_min = (now - number(&row, "told_ms")) / 60_000.0;
+        let since = number(&row, "told_ms").max(number(&row, "changed_ms"));
+        let waited_min = (now - since) / 60_000.0;
         if text(&row, "severity") != level.name() || waited_min < minutes as f64 {
             continue;
         }
@@ -302,7 +320,7 @@ const ROUND: Duration = Duration::from_secs(15);
 const LONG_ROUND: u32 = 4;
 /// Over which time metrics of a life are taken: 30 days.
 const TIMES_S: f64 = 30.0 * 86_400.0;
-/// What is older is not escalated any more: two days.
+/// What is older is neither escalated nor opened again any more: two days.
 const ESCALATED_S: f64 = 2.0 * 86_400.0;
 /// Incidents that are escalated in one round.
 const ESCALATED_MAX: f64 = 1_000.0;

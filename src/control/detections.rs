@@ -60,9 +60,9 @@ pub struct Step {
     pub state: String,
     /// Who says so.
     pub who: String,
-    /// Why.
+    /// Why, if they say so.
     #[serde(default)]
-    pub why: String,
+    pub why: Option<String>,
 }
 
 /// Why there is no answer.
@@ -93,20 +93,23 @@ impl Default for Asked {
 }
 
 impl Asked {
-    /// What is wrong with it.
+    /// All that is wrong with it.
     fn fault(&self) -> Option<String> {
+        let mut faults = vec![];
         if !["low", "medium", "high", "critical"].contains(&&*self.severity) {
-            return Some("severity is low, medium, high or critical".into());
+            faults.push("severity is low, medium, high or critical".into());
         }
         if !(1..=10_000).contains(&self.rows) {
-            return Some("rows is 1 to 10000".into());
+            faults.push("rows is 1 to 10000".into());
         }
         let is_kind = |k: &&str| DetectionKind::ALL.iter().any(|d| d.name() == *k);
-        if let Some(unknown) = words(&self.kind).find(|k| !is_kind(k)) {
-            return Some(format!("kind: {unknown:?} is no kind of detection"));
+        let unknown = words(&self.kind).filter(|k| !is_kind(k));
+        faults.extend(unknown.map(|k| format!("kind: {k:?} is no kind of detection")));
+        if !self.entity.is_empty() && self.network().is_none() {
+            let fault = format!("entity: {:?} is no address and no network", self.entity);
+            faults.push(fault);
         }
-        (!self.entity.is_empty() && self.network().is_none())
-            .then(|| format!("entity: {:?} is no address and no network", self.entity))
+        (!faults.is_empty()).then(|| faults.join("; "))
     }
 
     /// The entity as a network; `None` where it is none.
@@ -166,8 +169,10 @@ pub(super) async fn step(
         )
             .into_response();
     }
-    if step.who.is_empty() || step.who.len() > TEXT_MAX || step.why.len() > TEXT_MAX {
-        let fault = format!("who and why have at most {TEXT_MAX} bytes, and who at least one");
+    let says = |text: &String| !text.trim().is_empty() && text.len() <= TEXT_MAX;
+    if !says(&step.who) || !step.why.as_ref().is_none_or(says) {
+        let fault =
+            format!("who, and why where it is given, say something in at most {TEXT_MAX} bytes");
         return answer(Err(NoAnswer::Wrong(fault)));
     }
     blocking(pages, move |p| p.source.incident_step(&id, &step)).await
@@ -347,8 +352,13 @@ mod tests {
             ..Asked::default()
         };
         assert_eq!(of("beacon, port_scan,").fault(), None);
-        let fault = of("beacon,nosuch").fault().expect("a fault");
-        assert!(fault.contains("nosuch"));
+        let all = Asked {
+            entity: "nowhere".into(),
+            ..of("beacon,nosuch,neither")
+        };
+        let fault = all.fault().expect("a fault");
+        let named = ["nosuch", "neither", "nowhere"].map(|word| fault.contains(word));
+        assert_eq!(named, [true; 3], "{fault}");
         assert!(
             Asked {
                 severity: "bad".into(),

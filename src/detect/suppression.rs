@@ -93,42 +93,50 @@ impl Rule {
     /// Reads a rule.
     ///
     /// # Errors
-    /// Which word is at fault, and what was expected.
+    /// Which words are at fault, and what was expected.
     pub fn parse(text: &str) -> Result<Rule, String> {
         let mut rule = Rule::default();
-        for word in text.split_whitespace() {
-            let (key, values) = word
-                .split_once('=')
-                .ok_or_else(|| format!("`{word}` is no KEY=VALUE"))?;
-            let values = values.split(',').filter(|v| !v.is_empty());
-            let values: Vec<&str> = values.collect();
-            if values.is_empty() {
-                return Err(format!("`{word}` has no value"));
-            }
-            let networks = || {
-                values
-                    .iter()
-                    .map(|v| Network::parse(v))
-                    .collect::<Result<_, _>>()
-            };
-            match key {
-                "kind" => rule.kinds = kinds(&values)?,
-                "detector" => rule.detectors = values.iter().map(|v| (*v).to_owned()).collect(),
-                "sid" => rule.sids = values.iter().map(|v| sid(v)).collect::<Result<_, _>>()?,
-                "severity" => rule.severity = Some(severity(values[0])?),
-                "entity" => rule.entities = networks()?,
-                "peer" => rule.peers = networks()?,
-                _ => {
-                    return Err(format!(
-                        "`{key}` is no key: kind, detector, sid, severity, entity or peer"
-                    ));
-                }
-            }
+        let words = text.split_whitespace();
+        let faults: Vec<String> = words.filter_map(|w| rule.add(w).err()).collect();
+        if !faults.is_empty() {
+            return Err(faults.join("; "));
         }
         match rule == Rule::default() {
             true => Err("the rule is empty and would hide everything".into()),
             false => Ok(rule),
         }
+    }
+
+    /// Adds a `KEY=VALUE[,VALUE...]`.
+    fn add(&mut self, word: &str) -> Result<(), String> {
+        let (key, values) = word
+            .split_once('=')
+            .ok_or_else(|| format!("`{word}` is no KEY=VALUE"))?;
+        let values = values.split(',').filter(|v| !v.is_empty());
+        let values: Vec<&str> = values.collect();
+        if values.is_empty() {
+            return Err(format!("`{word}` has no value"));
+        }
+        let networks = || {
+            values
+                .iter()
+                .map(|v| Network::parse(v))
+                .collect::<Result<_, _>>()
+        };
+        match key {
+            "kind" => self.kinds = kinds(&values)?,
+            "detector" => self.detectors = values.iter().map(|v| (*v).to_owned()).collect(),
+            "sid" => self.sids = values.iter().map(|v| sid(v)).collect::<Result<_, _>>()?,
+            "severity" => self.severity = Some(severity(values[0])?),
+            "entity" => self.entities = networks()?,
+            "peer" => self.peers = networks()?,
+            _ => {
+                return Err(format!(
+                    "`{key}` is no key: kind, detector, sid, severity, entity or peer"
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Whether all of it holds.
@@ -374,6 +382,9 @@ mod tests {
             let fault = Rule::parse(text).expect_err(text);
             assert!(fault.contains(part), "{text}: {fault}");
         }
+        let all = Rule::parse("kind=portscan entity=host colour=red").expect_err("a fault");
+        let named = ["portscan", "host", "`colour`"].map(|part| all.contains(part));
+        assert_eq!(named, [true; 3], "{all}");
     }
 
     #[test]

@@ -72,6 +72,7 @@ impl Notice {
     /// Who did what, where people did something.
     fn what_became(&self) -> Option<String> {
         let word = match self.event {
+            Event::New if !self.text("who").is_empty() => "It is open again",
             Event::New | Event::Grown => return None,
             Event::Raised => return Some("It became more severe.".into()),
             Event::Escalated => "Escalated",
@@ -150,6 +151,11 @@ mod tests {
         n.incident["who"] = "bob\u{7}".into();
         n.incident["why"] = "rebuilt".into();
         assert!(n.letter().contains("It has ended: closed (bob : rebuilt)."));
+        (n.event, n.incident["state"]) = (Event::New, "new".into());
+        assert!(
+            n.letter()
+                .contains("It is open again: new (bob : rebuilt).")
+        );
     }
 
     #[test]

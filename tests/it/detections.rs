@@ -292,6 +292,28 @@ fn from_a_row_to_its_end() {
     let closed = &json(&config, &["list", "--state", "closed"])[0];
     assert_eq!(closed["grew_since"], true);
 
+    // work on it goes on only once it is open again, and who says why says something
+    let refused = |arguments: &[&str]| {
+        let mut command = Command::new(exe());
+        command.arg("detections").args(arguments).arg("-c");
+        let out = command.arg(&config).output().expect("it runs");
+        assert!(!out.status.success(), "{arguments:?}");
+        String::from_utf8_lossy(&out.stderr).into_owned()
+    };
+    for step in ["ack", "escalate", "true"] {
+        let said = refused(&[step, "0000000000000003", "feed"]);
+        assert!(
+            said.contains("feed000000000001 has ended (closed)"),
+            "{said}"
+        );
+        assert!(said.contains("detections reopen feed000000000001"));
+    }
+    assert_eq!(count(&["list", "--state", "acknowledged", "--hidden"]), 0);
+    for why in ["", " "] {
+        assert!(refused(&["close", "feed", "--why", why]).contains("says nothing"));
+    }
+    assert!(refused(&["close", "feed", "--who", ""]).contains("says nothing"));
+
     // what is harmless is proposed as a suppression that can be read
     let said = say(
         &config,

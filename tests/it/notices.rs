@@ -262,17 +262,38 @@ fn what_people_do_is_told_to_those_who_want_to_know() {
     let expected = expected.map(|(a, b, c, d)| (a.into(), b.into(), c.into(), d.into()));
     assert_eq!(told, expected);
     collector.stop();
-    // what was told is told once, whoever asks next
+    // what was told is told once, whoever asks next; what was closed and goes on is open again, and what is benign is not
+    say(&config, &["close", "000000000000000a", "--who", "ann"]);
+    let later = now_ms(&store) + 120_000;
+    let grown = |d: Detection| {
+        shown(Detection {
+            version: 2,
+            last_ms: later,
+            ..d
+        })
+    };
+    let rows = vec![grown(scan(0x0a, 1, now, 60)), grown(beacon(0x0b, now))];
+    deliver(&store, vec![rows], now_ms(&store) + 1_000);
     let collector = Collector::start(dir.path(), &(store.config() + &notify));
+    let next = || {
+        let (_, body) = requests
+            .recv_timeout(Duration::from_secs(120))
+            .expect("a request");
+        let body: Value = serde_json::from_str(&body).expect("JSON");
+        let of = |key: &str| body["incident"][key].as_str().unwrap_or("").to_owned();
+        let event = body["event"].as_str().unwrap_or("").to_owned();
+        (event, of("id"), of("who"))
+    };
+    let told = |event: &str, id: &str, who: &str| (event.into(), id.into(), who.into());
+    assert_eq!(next(), told("closed", "000000000000000a", "ann"));
+    assert_eq!(next(), told("new", "000000000000000a", "flowhouse"));
+    let list = say(&config, &["list"]);
+    assert!(list.contains("000000000000000a") && !list.contains("000000000000000b"));
+    let history = say(&config, &["history", "000000000000000a"]);
+    let at = |word: &str| history.find(word).unwrap_or_else(|| panic!("{history}"));
+    assert!(at("closed ") < at("it went on after it was closed"));
     say(&config, &["reopen", "000000000000000b", "--who", "eve"]);
-    let (_, body) = requests
-        .recv_timeout(Duration::from_secs(120))
-        .expect("a request");
-    let body: Value = serde_json::from_str(&body).expect("JSON");
-    assert_eq!(
-        (&body["event"], &body["incident"]["who"]),
-        (&"new".into(), &"eve".into())
-    );
+    assert_eq!(next(), told("new", "000000000000000b", "eve"));
     collector.stop();
 }
 

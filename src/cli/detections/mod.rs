@@ -6,6 +6,7 @@
 mod budget;
 mod pcap;
 mod show;
+mod times;
 
 use super::connection::ConnectionArguments;
 use super::text;
@@ -128,10 +129,10 @@ struct ChangeArguments {
     #[arg(required = true, value_name = "ID", value_parser = id)]
     ids: Vec<String>,
     /// Why, for those who come later
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    why: String,
+    #[arg(long, value_name = "TEXT", value_parser = said)]
+    why: Option<String>,
     /// Who says so [default: the account]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = said)]
     who: Option<String>,
     #[command(flatten)]
     place: PlaceArguments,
@@ -191,7 +192,7 @@ pub fn run(arguments: &DetectionsArguments) -> Result<()> {
         Action::WouldHide(w) => would_hide(w),
         Action::Suppressions(ask) => suppressions(ask),
         Action::Budget(ask) => budget::run(ask),
-        Action::Times(ask) => times(ask),
+        Action::Times(ask) => times::run(ask),
     }
 }
 
@@ -311,12 +312,18 @@ fn change(change: &ChangeArguments, state: &str) -> Result<()> {
     // nothing is changed unless all are known
     let found = change.ids.iter().map(|id| find(&reader, id));
     let found = found.collect::<Result<Vec<_>>>()?;
+    let refused = |i: &Value| incidents::refusal(&show::of(i, "id"), &show::of(i, "state"), state);
+    let refused: Vec<String> = found.iter().filter_map(refused).collect();
+    if !refused.is_empty() {
+        bail!("{}", refused.join("\n"));
+    }
+    let why = change.why.clone().unwrap_or_default();
     for incident in &found {
         let values = [
             ("id", show::of(incident, "id")),
             ("state", state.to_owned()),
             ("who", who.clone()),
-            ("why", change.why.clone()),
+            ("why", why.clone()),
             ("via", "cli".to_owned()),
         ];
         let values = values.map(|(name, value)| (name, Bound::Text(value)));
@@ -325,7 +332,7 @@ fn change(change: &ChangeArguments, state: &str) -> Result<()> {
     if change.place.json {
         let all: Vec<Value> = found
             .iter()
-            .map(|i| json!({"id": i["id"], "was": i["state"], "state": state, "who": who, "why": change.why}))
+            .map(|i| json!({"id": i["id"], "was": i["state"], "state": state, "who": who, "why": why}))
             .collect();
         return super::say(serde_json::to_string_pretty(&all)?);
     }
@@ -337,7 +344,7 @@ fn change(change: &ChangeArguments, state: &str) -> Result<()> {
         ))?;
     }
     if state == "benign" {
-        propose(&reader, &found[0], &change.why)?;
+        propose(&reader, &found[0], &why)?;
     }
     Ok(())
 }
@@ -522,34 +529,6 @@ fn suppressions(ask: &AskArguments) -> Result<()> {
     super::say(text::table(&header, 4, all.iter().map(line)))
 }
 
-fn times(ask: &AskArguments) -> Result<()> {
-    let (_, reader) = open(&ask.place)?;
-    let last = ("last", Bound::Number(ask.last as f64));
-    let rows = reader.rows_with(incidents::TIMES, &[last])?;
-    if ask.place.json {
-        return super::say(serde_json::to_string_pretty(&rows)?);
-    }
-    let seconds = |r: &Map<String, Value>, key: &str| match &r[key] {
-        Value::Null => "-".into(),
-        _ => text::seconds(number(r, key)),
-    };
-    let line = |r: &Map<String, Value>| {
-        let counts = ["incidents", "seen", "ended"].map(|k| field(r, k));
-        let times = ["mttd_s", "mtta_s", "mttr_s"].map(|k| seconds(r, k));
-        [vec![field(r, "severity")], counts.into(), times.into()].concat()
-    };
-    let header = [
-        "severity",
-        "incidents",
-        "looked at",
-        "ended",
-        "to know",
-        "to look",
-        "to end",
-    ];
-    super::say(text::table(&header, 1, rows.iter().map(line)))
-}
-
 fn flag(is: bool) -> Bound {
     Bound::Number(f64::from(u8::from(is)))
 }
@@ -588,6 +567,14 @@ fn network(text: &str) -> Result<String, String> {
     match bits <= width {
         true => Ok(format!("{ip}/{bits}")),
         false => Err(fault()),
+    }
+}
+
+/// A name or a reason.
+fn said(text: &str) -> Result<String, String> {
+    match text.trim().is_empty() {
+        true => Err("it says nothing".into()),
+        false => Ok(text.to_owned()),
     }
 }
 

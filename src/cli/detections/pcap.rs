@@ -3,7 +3,7 @@
 use crate::assemble::{pcap_dir, state_dir};
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
 
 #[derive(Debug, Args)]
@@ -35,11 +35,19 @@ pub(super) fn run(p: &PcapArguments) -> Result<()> {
         }
     };
     let place = folder.display();
-    let entries = std::fs::read_dir(&folder).with_context(|| {
-        format!(
-            "{place}: give the configuration of the collector with -c, or the folder with --from"
-        )
-    })?;
+    let none = format!(
+        "{place} has no capture of {}: packets are kept of detections of rules alone (`signatures.rules`, and signatures.packets_bytes_max above 0), the last signatures.pcaps_max; \
+         of any other its flows are (`flowhouse detections show {}`)",
+        p.id, p.id
+    );
+    let entries = match std::fs::read_dir(&folder) {
+        Err(e) if e.kind() == ErrorKind::NotFound && p.from.is_none() => bail!(
+            "{none}. There is no such folder: if the collector keeps its captures elsewhere, give its configuration with -c, or the folder with --from"
+        ),
+        entries => entries.with_context(|| {
+            format!("{place}: give the configuration of the collector with -c, or the folder with --from")
+        })?,
+    };
     let mut found = vec![];
     for entry in entries {
         let path = entry?.path();
@@ -50,10 +58,7 @@ pub(super) fn run(p: &PcapArguments) -> Result<()> {
     }
     let file = match &found[..] {
         [file] => file,
-        [] => bail!(
-            "{place} has no capture of {}: detections of rules have one, and the oldest go (signatures.pcaps_max)",
-            p.id
-        ),
+        [] => bail!("{none}"),
         _ => bail!(
             "more than one detection begins with {}: give more of its digits",
             p.id

@@ -76,6 +76,13 @@ pub const ONE: &str = concat!(
     "startsWith(incident, {id:String}) ORDER BY id LIMIT 2"
 );
 
+/// Closed incidents that go on, but for what a replay stored: seen a minute and more after they were closed, or, where an exporter's clock is behind, an hour by
+/// that of the collector. Placeholder `last` (seconds).
+pub const GOES_ON: &str = "SELECT incident AS id FROM incidents
+WHERE state = 'closed' AND hidden_by = '' AND NOT JSONHas(evidence, 'facts', 'replayed') AND updated_at >= now64(3) - toIntervalSecond({last:UInt64})
+    AND updated_at > changed_at AND (last_at > changed_at + INTERVAL 1 MINUTE OR updated_at > changed_at + INTERVAL 1 HOUR)
+ORDER BY id LIMIT 1000";
+
 /// What became of an incident, in order of time: placeholder `id`, all digits.
 pub const HISTORY: &str = "SELECT DISTINCT at_ms, what, who, why, via, count FROM
 (
@@ -92,6 +99,15 @@ ORDER BY at, what";
 /// A step in the life of an incident: placeholders `id` (all digits), `state`, `who`, `why` and `via`.
 pub const CHANGE: &str = "INSERT INTO detection_states (id, state, who, why, via) SELECT reinterpretAsUInt64(reverse(unhex({id:String}))), \
      {state:String}, {who:String}, {why:String}, {via:String}";
+
+/// Why an incident cannot take a step: one that has ended is opened again before work on it goes on.
+pub fn refusal(id: &str, was: &str, state: &str) -> Option<String> {
+    let has_ended = |state: &str| ["benign", "false", "closed"].contains(&state);
+    let goes_on = !has_ended(state) && state != "new";
+    (has_ended(was) && goes_on).then(|| {
+        format!("{id} has ended ({was}): open it again first, with `flowhouse detections reopen {id}` or the state new")
+    })
+}
 
 /// Steps that people took after `after_us` (microseconds of the store's clock, as text), the oldest first. The newest ones are left for the next
 /// time: of two that are written at once the later one may be seen first.
@@ -173,5 +189,18 @@ mod tests {
         let name = format!("'{HELD_BACK}'");
         assert_eq!(BUDGET.matches(&name).count(), 1);
         assert_eq!(LIST.matches(&name).count(), 1);
+    }
+
+    #[test]
+    fn what_has_ended_is_opened_again_before_work_on_it_goes_on() {
+        for was in STATES {
+            let ended = ["benign", "false", "closed"].contains(&was);
+            for state in STATES {
+                let works = ["acknowledged", "escalated", "true"].contains(&state);
+                let said = refusal("0a", was, state);
+                assert_eq!(said.is_some(), ended && works, "{was} {state}");
+                assert!(said.is_none_or(|s| s.contains("detections reopen 0a")));
+            }
+        }
     }
 }
