@@ -119,6 +119,9 @@ fn look(config: &Config, offline: bool, report: &mut Report) -> Result<()> {
     for doubt in config.doubts_of_applications() {
         report.warn("detectors", doubt)?;
     }
+    for doubt in config.detect.policy.doubts() {
+        report.warn("detectors", doubt)?;
+    }
     let over = config
         .suppressions
         .iter()

@@ -145,6 +145,16 @@ impl Matrix {
         (judged && (from != to || named)).then_some((from, to))
     }
 
+    /// Cells that one before them allows all of, each with that.
+    pub fn allowed_already(&self) -> Vec<(&str, &str)> {
+        let all = self.cells.iter().enumerate();
+        let found = all.filter_map(|(n, cell)| {
+            let by = self.cells[..n].iter().find(|by| by.has_all_of(cell))?;
+            Some((cell.words.as_str(), by.words.as_str()))
+        });
+        found.collect()
+    }
+
     /// A cell of it; `None` where something is wrong with it, which is added to `faults`.
     fn cell(&self, a: &AllowSettings, faults: &mut Vec<String>) -> Option<Cell> {
         let mut taken = |e: String| faults.push(format!("allow: {e}"));
@@ -180,6 +190,22 @@ fn place(text: &str) -> Option<Place> {
 }
 
 impl Cell {
+    fn has_all_of(&self, other: &Cell) -> bool {
+        let within = |(proto, low, high): &(u8, u16, u16)| {
+            self.ports.iter().any(|(outer, least, most)| {
+                let same = outer == proto || *outer == ANY && matches!(proto, 6 | 17);
+                same && least <= low && high <= most
+            })
+        };
+        let ports =
+            self.ports.is_empty() || !other.ports.is_empty() && other.ports.iter().all(within);
+        let mut applications = other.applications.iter();
+        let applications = self.applications.is_empty()
+            || !other.applications.is_empty()
+                && applications.all(|a| self.applications.contains(a));
+        (self.from, self.to) == (other.from, other.to) && ports && applications
+    }
+
     fn allows(&self, f: &FlowSeen, port: u16) -> bool {
         let fits = |(proto, low, high): &(u8, u16, u16)| {
             let same = match *proto {

@@ -3,6 +3,7 @@
 //! Every flow that breaks the matrix belongs to an incident of the host that began it, which says for each broken cell since when and how
 //! often. The other way round, what is allowed and was not used for a month, and rules of firewalls that nothing hits, are told once a month.
 
+mod doubts;
 mod firewall;
 mod matrix;
 mod plain;
