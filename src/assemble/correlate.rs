@@ -121,6 +121,8 @@ impl Judges {
                 }
             }
             self.keep_of_files(&to);
+            self.live.settle();
+            hand(&mut self.live, &found);
             let last = self.live.save();
             for detectors in self.all() {
                 detectors.finish();

@@ -282,7 +282,7 @@ impl<'a> Replay<'a> {
         let moved = |mut d: Detection| {
             d.shift_times(shift_ms);
             let how = "replay --store".to_owned();
-            d.evidence.facts.push((REPLAYED, how));
+            d.evidence.facts.push((REPLAYED.into(), how));
             d
         };
         let found = crew.detections().into_iter().map(moved);

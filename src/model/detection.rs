@@ -274,7 +274,7 @@ impl EntityRole {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
     /// What was counted or measured, with its unit.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// What was observed.
     pub observed: f64,
     /// From where on it is found; `None` where the figure only explains.
@@ -312,7 +312,7 @@ pub struct Evidence {
     /// Figures; those that decided have a threshold.
     pub figures: Vec<Figure>,
     /// Facts in words: name and text.
-    pub facts: Vec<(&'static str, String)>,
+    pub facts: Vec<(Cow<'static, str>, String)>,
     /// At most [`EVIDENCE_FLOWS_MAX`] flows.
     pub flows: Vec<EvidenceFlow>,
     /// What would have kept it silent.

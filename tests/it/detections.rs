@@ -38,12 +38,12 @@ pub fn scan(id: u64, version: u32, now_ms: i64, ago_s: i64) -> Detection {
         evidence: Evidence {
             matches: vec![],
             figures: vec![Figure {
-                name: "ports without an answer",
+                name: "ports without an answer".into(),
                 observed: 100.0,
                 threshold: Some(15.0),
                 baseline: Some(0.5),
             }],
-            facts: vec![("ports", "1 to 100".into())],
+            facts: vec![("ports".into(), "1 to 100".into())],
             flows: vec![EvidenceFlow {
                 src: scanner,
                 dst: target,

@@ -331,7 +331,10 @@ fn incidents_over_http_and_escalation() {
     let (one, two) = (0x0a, 0xfeed_0000_0000_0001);
     // of a past that was replayed
     let mut three = beacon(0xdead_0000_0000_0001, now);
-    three.evidence.facts.push((REPLAYED, "so".to_owned()));
+    three
+        .evidence
+        .facts
+        .push((REPLAYED.into(), "so".to_owned()));
     deliver(
         &store,
         vec![vec![

@@ -67,7 +67,18 @@ struct Calls {
     handle: Option<Handle>,
 }
 
-kept!(Calls { ring, n, first_ms, last_ms, latest_ms, bytes, back, counted_ms, tries; handle });
+kept!(Calls {
+    ring,
+    n,
+    first_ms,
+    last_ms,
+    latest_ms,
+    bytes,
+    back,
+    counted_ms,
+    tries,
+    handle
+});
 
 impl Held for Calls {
     fn suspicion(&self) -> u32 {

@@ -1,6 +1,6 @@
 //! Flows that incidents show.
 
-use super::sighting::{DeniedSeen, DnsSeen, FlowSeen};
+use super::sighting::{DeniedSeen, DnsSeen, EchoSeen, FlowSeen};
 use super::{TCP, UDP, payload};
 use crate::model::{Addr, EvidenceFlow};
 
@@ -68,5 +68,54 @@ impl DnsSeen {
             proto,
             said,
         )
+    }
+}
+
+impl EchoSeen {
+    /// The flow of the message, with its type in place of a port (RFC 792, RFC 4443 section 4).
+    pub(super) fn evidence(&self) -> EvidenceFlow {
+        let (proto, kind) = match (self.src.is_v4(), self.is_reply) {
+            (true, false) => (ICMP, 8),
+            (true, true) => (ICMP, 0),
+            (false, false) => (ICMPV6, 128),
+            (false, true) => (ICMPV6, 129),
+        };
+        let said = (u32::from(self.len) + HEADER, self.time_ms);
+        packet_evidence((self.src, kind), (self.dst, 0), proto, said)
+    }
+}
+
+/// Bytes of an echo message before its data.
+const HEADER: u32 = 8;
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::detect::community_id;
+
+    #[test]
+    fn an_echo_message_and_its_reply_are_one_conversation() {
+        let v4 = |n| Addr::from_v4([192, 0, 2, n]);
+        let v6 = |n| Addr([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, n]);
+        for ends in [(v4(1), v4(2)), (v6(1), v6(2))] {
+            let id = |src, dst, is_reply| {
+                let f = EchoSeen {
+                    src,
+                    dst,
+                    time_ms: 1,
+                    is_reply,
+                    id_seq: (7, 1),
+                    len: 100,
+                    hash: 1,
+                    is_pattern: false,
+                }
+                .evidence();
+                assert_eq!(f.bytes, 108);
+                community_id(0, f.proto, (f.src, f.src_port), (f.dst, f.dst_port))
+            };
+            assert_eq!(id(ends.0, ends.1, false), id(ends.1, ends.0, true));
+        }
     }
 }

@@ -133,6 +133,7 @@ impl Echoes {
                 ctx.incidents.figure(handle, DIFFER, self.differ.into());
                 ctx.incidents.figure(handle, LENGTHS, lengths.into());
                 ctx.incidents.figure(handle, LOADS, self.loads.into());
+                ctx.incidents.show(handle, e.evidence());
                 return;
             }
             self.handle = None;
@@ -182,6 +183,9 @@ impl Echoes {
             blind: vec![],
         };
         self.handle = ctx.incidents.report(ctx.now_ms, finding);
+        if let Some(handle) = self.handle {
+            ctx.incidents.show(handle, e.evidence());
+        }
     }
 }
 

@@ -49,7 +49,16 @@ struct Doors {
     handle: Option<Handle>,
 }
 
-kept!(Doors { began_ms, first_ms, last_ms, hosts, fresh, managed, usual; handle });
+kept!(Doors {
+    began_ms,
+    first_ms,
+    last_ms,
+    hosts,
+    fresh,
+    managed,
+    usual,
+    handle
+});
 
 impl Held for Calls {
     fn suspicion(&self) -> u32 {
@@ -312,7 +321,7 @@ impl Doors {
             peers: vec![f.dst],
             peers_total: fresh.into(),
             figures: vec![Figure {
-                name: FRESH,
+                name: FRESH.into(),
                 observed: fresh.into(),
                 threshold: Some(wanted.into()),
                 baseline: past.is_long.then_some(self.usual.into()),

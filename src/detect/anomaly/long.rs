@@ -45,8 +45,20 @@ pub(super) struct Tries {
     handle: Option<Handle>,
 }
 
-kept!(Connection { first_ms, last_ms, bytes, back; handle });
-kept!(Tries { began_ms, last_ms, n, all; handle });
+kept!(Connection {
+    first_ms,
+    last_ms,
+    bytes,
+    back,
+    handle
+});
+kept!(Tries {
+    began_ms,
+    last_ms,
+    n,
+    all,
+    handle
+});
 
 impl Held for Connection {
     fn suspicion(&self) -> u32 {

@@ -231,7 +231,6 @@ impl Detectors {
             arp::Arp::bytes(places),
             odd::Odd::bytes(places),
             Answers::bytes(),
-            settings.incidents_max.saturating_mul(INCIDENT_BYTES),
         ];
         let kept = Self::saved_max(settings);
         parts.into_iter().fold(kept, usize::saturating_add)
@@ -252,6 +251,7 @@ impl Detectors {
             silent::Silent::bytes(),
             policy::Policy::bytes(places),
             Called::bytes(),
+            settings.incidents_max.saturating_mul(INCIDENT_BYTES),
         ];
         parts.into_iter().fold(0, usize::saturating_add)
     }
@@ -343,6 +343,12 @@ impl Detectors {
         if self.second != i64::MIN {
             self.pass(self.second.saturating_add(1).saturating_mul(1_000));
         }
+    }
+
+    /// As [`Detectors::pause`], and every change of an incident is given out: what is saved then has been told.
+    pub fn settle(&mut self) {
+        self.pause();
+        self.incidents.flush();
     }
 
     /// The end of the input: everything is judged, and every incident is over.
@@ -555,7 +561,7 @@ fn flow(ctx: &mut Ctx<'_>, parts: &mut Parts, answers: &mut Answers, (f, h): (&F
 
 fn figure(name: &'static str, observed: f64, threshold: Option<f64>) -> Figure {
     Figure {
-        name,
+        name: name.into(),
         observed,
         threshold,
         baseline: None,

@@ -30,7 +30,14 @@ struct Heard {
     handle: Option<Handle>,
 }
 
-kept!(Heard { first_ms, last_ms, rows, pauses_ms, day; handle });
+kept!(Heard {
+    first_ms,
+    last_ms,
+    rows,
+    pauses_ms,
+    day,
+    handle
+});
 
 impl Silent {
     pub fn new() -> Self {

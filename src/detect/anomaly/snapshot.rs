@@ -1,7 +1,7 @@
 //! What slow detectors know, over a restart: a framed, checked list of bytes.
 //!
 //! Kept are: who scans, who guesses slowly, beacons, long connections, sums of uploads with what is usual and which places are known, doors that were opened, services, volume,
-//! exporters, the use of policies, names of numbers, and how far each incident was told, so that one that goes on is told with a later version.
+//! exporters, the use of policies, names of numbers, and the incidents that are open, so that one that goes on is told with a later version that says no less.
 //! Not kept: what lives for minutes (floods, sprays, DNS, ARP, echo messages).
 
 use super::keep::{Kept, seal, unseal};
@@ -140,6 +140,19 @@ mod tests {
         let new = after.take().pop().expect("the beacon");
         assert_eq!(new.id, old.id);
         assert!(new.version > old.version);
+        // as if there had been no restart
+        let mut whole = Detectors::new(&Settings::default()).expect("defaults");
+        (0..12).for_each(|n| whole.observe(&call(n)));
+        whole.finish();
+        let expected = crate::model::Detection {
+            version: new.version,
+            ..whole.take().pop().expect("a beacon")
+        };
+        assert_eq!(new, expected);
+        assert_eq!(
+            (new.count, new.detected_ms),
+            (old.count + 3, old.detected_ms)
+        );
     }
 
     #[test]
@@ -150,6 +163,7 @@ mod tests {
         };
         let mut before = Detectors::new(&settings).expect("defaults");
         (0..9).for_each(|n| before.observe(&call(n)));
+        before.settle();
         let mut after = Detectors::restore(&settings, &before.save()).expect("state");
         let other = |n: i64| {
             let mut s = call(n);
@@ -224,9 +238,9 @@ mod tests {
         assert_eq!(
             (keep::VERSION, lengths),
             (
-                7,
+                8,
                 [
-                    194, 3591, 1892, 262_324, 1_050_636, 84, 1_048_632, 1_049_372, 1819, 8, 32
+                    1423, 3593, 1924, 262_325, 1_050_664, 85, 1_048_632, 1_049_372, 1820, 8, 32
                 ]
             )
         );

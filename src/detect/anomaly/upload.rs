@@ -58,7 +58,7 @@ struct Hour {
     n: u8,
 }
 
-kept!(Sums { began_ms, first_ms, last_ms, sent, came, variance, new_ms; handle });
+kept!(Sums { began_ms, first_ms, last_ms, sent, came, variance, new_ms, handle });
 kept!(Hour { mean, deviation, n });
 kept!(Usual {
     hour,

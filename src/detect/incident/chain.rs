@@ -5,7 +5,10 @@
 
 use super::super::anomaly::Kept;
 use super::{Finding, Handle, Incidents, stage};
-use crate::model::{Addr, Detection, DetectionKind, Entity, EntityRole, Figure, Step};
+use crate::model::{
+    Addr, Detection, DetectionKind, EVIDENCE_FLOWS_MAX, Entity, EntityRole, EvidenceFlow, Figure,
+    Step,
+};
 use std::collections::BTreeMap;
 
 /// A step of a source.
@@ -30,15 +33,15 @@ pub(super) struct Way {
 }
 
 impl Way {
-    /// Adds a step; whether another one gave way.
-    fn add(&mut self, now_ms: i64, link: Link) -> bool {
+    /// Adds a step that was seen until `seen_ms`, by the clock of what shows it; whether another one gave way.
+    fn add(&mut self, now_ms: i64, seen_ms: i64, link: Link) -> bool {
         if now_ms.saturating_sub(self.last_ms) >= LINK_MS {
             *self = Way::default();
         }
         self.last_ms = now_ms;
         let is_told = self.began_ms.is_some();
         self.links.retain(|l| {
-            l.id != link.id && (is_told || now_ms.saturating_sub(l.first_ms) < LINK_MS)
+            l.id != link.id && (is_told || seen_ms.saturating_sub(l.first_ms) < LINK_MS)
         });
         self.gone.retain(|id| *id != link.id);
         self.links.push(link);
@@ -93,7 +96,7 @@ impl Incidents {
             id: step.id,
             first_ms: step.first_ms,
         };
-        self.lost.0 += u64::from(way.add(now_ms, link));
+        self.lost.0 += u64::from(way.add(now_ms, step.last_ms, link));
         if way.stages() < CHAIN_STAGES || self.off.contains(&DetectionKind::AttackChain) {
             return None;
         }
@@ -168,28 +171,43 @@ impl Incidents {
         Some(handle)
     }
 
-    /// A chain goes on as long as one of its steps does.
+    /// A chain goes on as long as one of its steps does, and shows a flow of each.
     pub(super) fn chains_go_on(&mut self) {
-        let mut last: BTreeMap<u64, i64> = BTreeMap::new();
-        for step in self.open.iter().map(|i| &i.told) {
-            if let Some(chain) = step.evidence.part_of {
-                let at = last.entry(chain).or_insert(i64::MIN);
-                *at = (*at).max(step.last_ms);
+        let mut last: BTreeMap<u64, (i64, Vec<EvidenceFlow>)> = BTreeMap::new();
+        self.open.each(|incident| {
+            let step = &incident.told;
+            let Some(chain) = step.evidence.part_of else {
+                return;
+            };
+            let (last_ms, flows) = last.entry(chain).or_insert((i64::MIN, vec![]));
+            *last_ms = (*last_ms).max(step.last_ms);
+            let first = step.evidence.flows.first();
+            if let Some(flow) = first.filter(|_| !incident.in_chain) {
+                flows.push(flow.clone());
+                incident.in_chain = true;
             }
-        }
-        for (chain, last_ms) in last {
-            if let Some(handle) = self.open.handle(chain)
-                && let Some(incident) = self.open.get_mut(handle)
-                && incident.told.last_ms < last_ms
-            {
-                incident.told.last_ms = last_ms;
-                incident.changed = true;
+        });
+        for (chain, (last_ms, flows)) in last {
+            let Some(handle) = self.open.handle(chain) else {
+                continue;
+            };
+            let Some(incident) = self.open.get_mut(handle) else {
+                continue;
+            };
+            incident.changed |= incident.told.last_ms < last_ms;
+            incident.told.last_ms = incident.told.last_ms.max(last_ms);
+            for flow in flows {
+                let shown = &mut incident.told.evidence.flows;
+                if shown.len() < EVIDENCE_FLOWS_MAX {
+                    shown.push(flow);
+                    incident.changed = true;
+                }
             }
         }
     }
 
     pub(super) fn put_ways(&self, out: &mut Vec<u8>) {
-        let of = |l: &Link| (l.kind.name().to_owned(), l.id, l.first_ms);
+        let of = |l: &Link| (l.kind, l.id, l.first_ms);
         (self.ways.len() as u64).put(out);
         for (source, way) in &self.ways {
             (*source, way.last_ms, way.began_ms).put(out);
@@ -201,7 +219,7 @@ impl Incidents {
     pub(super) fn get_ways(&mut self, from: &mut &[u8]) -> Option<()> {
         for _ in 0..u64::get(from)? {
             let (source, last_ms, began_ms) = Kept::get(from)?;
-            let links: Vec<(String, u64, i64)> = Kept::get(from)?;
+            let links: Vec<(DetectionKind, u64, i64)> = Kept::get(from)?;
             let mut gone: Vec<u64> = Kept::get(from)?;
             gone.truncate(GONE_MAX);
             if self.ways.len() >= LINKED_MAX {
@@ -209,12 +227,9 @@ impl Incidents {
                 continue;
             }
             let links = links.into_iter().take(LINKS_MAX);
-            let link = |(name, id, first_ms): (String, u64, i64)| {
-                let kind = DetectionKind::ALL.iter().find(|k| k.name() == name);
-                kind.map(|&kind| Link { kind, id, first_ms })
-            };
+            let link = |(kind, id, first_ms)| Link { kind, id, first_ms };
             let way = Way {
-                links: links.filter_map(link).collect(),
+                links: links.map(link).collect(),
                 gone,
                 last_ms,
                 began_ms,
@@ -227,7 +242,7 @@ impl Incidents {
 
 fn figure(name: &'static str, observed: f64, threshold: f64) -> Figure {
     Figure {
-        name,
+        name: name.into(),
         observed,
         threshold: Some(threshold),
         baseline: None,
@@ -328,6 +343,27 @@ mod tests {
         take(&mut after, DetectionKind::Heartbleed, now_ms, now_ms);
         let again = chains(&mut after).pop().expect("the chain");
         assert!(again.evidence.steps_gone.starts_with(gone));
+    }
+
+    /// An exporter sends what a capture of last year has, and stamps it so.
+    #[test]
+    fn steps_of_a_past_that_is_sent_now_are_a_chain() {
+        use DetectionKind as K;
+        let mut all = Incidents::new(GAP_S, 4_096, 10_000, &[]);
+        let (now_ms, past_ms) = (20_000 * HOUR_MS, 8_000 * HOUR_MS);
+        for (n, kind) in (0..).zip([K::PortScan, K::BruteForce, K::LargeUpload]) {
+            let at_ms = past_ms + 60_000 * n;
+            all.report(now_ms + 1_000 * n, step(kind, at_ms, at_ms + 50_000));
+        }
+        let chain = chains(&mut all).pop().expect("a chain");
+        assert_eq!((chain.evidence.steps.len(), chain.first_ms), (3, past_ms));
+        // what lies weeks apart in that past is none
+        let mut apart = Incidents::new(GAP_S, 4_096, 10_000, &[]);
+        for (n, kind) in (0..).zip([K::PortScan, K::BruteForce, K::LargeUpload]) {
+            let at_ms = past_ms + 8 * 24 * HOUR_MS * n;
+            apart.report(now_ms + 1_000 * n, step(kind, at_ms, at_ms + 50_000));
+        }
+        assert!(chains(&mut apart).is_empty());
     }
 
     #[test]

@@ -6,7 +6,7 @@
 mod chain;
 mod more;
 mod open;
-mod resumed;
+mod saved;
 
 use super::anomaly::Kept;
 use crate::model::{
@@ -15,7 +15,6 @@ use crate::model::{
 };
 use chain::Way;
 use open::Open;
-use resumed::Resumed;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -65,8 +64,6 @@ pub(super) struct Handle {
 pub struct Incidents {
     open: Open,
     by_key: BTreeMap<(DetectionKind, Entity), u64>,
-    /// Those that were open at a restart, until they go on or are over.
-    resumed: Resumed,
     ready: Vec<Detection>,
     off: Vec<DetectionKind>,
     gap_ms: i64,
@@ -95,6 +92,8 @@ struct Incident {
     least_shown: Option<u64>,
     /// The title, where it says how many others take part.
     counted: Option<String>,
+    /// Whether the chain that it is a step of shows a flow of it.
+    in_chain: bool,
 }
 
 /// In a title the number of others that take part.
@@ -114,7 +113,6 @@ impl Incidents {
         Incidents {
             open: Open::default(),
             by_key: BTreeMap::new(),
-            resumed: Resumed::default(),
             ready: vec![],
             off: kinds
                 .filter(|k| off.iter().any(|o| o == k.name()))
@@ -159,11 +157,7 @@ impl Incidents {
         let names: Vec<String> = names.collect();
         let mut attack: Vec<Cow<'static, str>> =
             way.iter().flat_map(|d| d.attack.clone()).collect();
-        let before = self.resumed.take(&key, f.first_ms, self.gap_ms);
         let mut incident = Incident::new(now_ms, f);
-        if let Some(before) = before {
-            (incident.told.id, incident.told.first_ms) = (before.id, before.first_ms);
-        }
         if !names.is_empty() {
             incident.follows(&names.join(", "), &mut attack);
         }
@@ -236,7 +230,7 @@ impl Incidents {
             match facts.iter_mut().find(|f| f.0 == name) {
                 Some(fact) if fact.1 == text => return,
                 Some(fact) => fact.1 = text,
-                None => facts.push((name, text)),
+                None => facts.push((name.into(), text)),
             }
             incident.changed = true;
         }
@@ -300,7 +294,6 @@ impl Incidents {
         }
         self.open.clear();
         self.by_key.clear();
-        self.resumed = Resumed::default();
     }
 
     /// The versions since this was called last.
@@ -308,26 +301,38 @@ impl Incidents {
         std::mem::take(&mut self.ready)
     }
 
-    /// Writes which versions were told, and how much of the day's budget is used.
+    /// Writes incidents that are open, which versions of others were told, and how much of the day's budget is used.
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         (self.day, self.today).put(out);
         self.put_ways(out);
-        let told = self.open.iter().map(|i| (i.told.id, i.told.version));
         let earlier = self.earlier.iter().map(|(id, version)| (*id, *version));
-        told.chain(earlier).collect::<Vec<(u64, u32)>>().put(out);
-        self.resumed.put(self.open.iter().map(|i| &i.told), out);
+        earlier.collect::<Vec<(u64, u32)>>().put(out);
+        self.open.put(out);
     }
 
-    /// Takes back which versions were told; room for another one each, for what was told since it was written.
+    /// Takes them back; versions go on with room for what was told since it was written.
     pub(super) fn get(&mut self, from: &mut &[u8]) -> Option<()> {
         (self.day, self.today) = Kept::get(from)?;
         self.get_ways(from)?;
         let told: Vec<(u64, u32)> = Kept::get(from)?;
-        // as many that were open, and as many that were over
         for (id, version) in told.into_iter().take(2 * self.open_max) {
             self.is_over(id, version.saturating_add(AHEAD));
         }
-        self.resumed = Resumed::get(from, self.open_max)?;
+        self.open = Kept::get(from)?;
+        let unwanted = |i: &&Incident| self.off.contains(&i.told.kind);
+        let unwanted = self.open.iter().filter(unwanted).map(|i| i.told.id);
+        for id in unwanted.collect::<Vec<_>>() {
+            self.open.remove(id);
+        }
+        let by_key = &mut self.by_key;
+        self.open.each(|incident| {
+            let told = &mut incident.told;
+            told.version = told.version.saturating_add(AHEAD);
+            by_key.insert((told.kind, told.entity.clone()), told.id);
+        });
+        while self.open.len() > self.open_max {
+            self.close_oldest();
+        }
         Some(())
     }
 
@@ -424,7 +429,7 @@ impl Incident {
                 count: f.count,
                 evidence: Evidence {
                     figures: f.figures,
-                    facts: f.facts,
+                    facts: named(f.facts),
                     flows: vec![],
                     counterfactual: f.counterfactual,
                     blind: f.blind,
@@ -436,6 +441,7 @@ impl Incident {
             changed: true,
             least_shown: None,
             counted: None,
+            in_chain: false,
         };
         incident.call(incident.told.title.clone());
         f.peers.into_iter().for_each(|p| incident.add_peer(p));
@@ -453,7 +459,10 @@ impl Incident {
         });
         self.told.attack = std::mem::take(before);
         self.told.severity = self.told.severity.max(Severity::High);
-        self.told.evidence.facts.push(("follows", names.to_owned()));
+        self.told
+            .evidence
+            .facts
+            .push(("follows".into(), names.to_owned()));
     }
 
     fn add_peer(&mut self, peer: Addr) {
@@ -484,6 +493,12 @@ impl Incident {
         self.told.version += 1;
         self.told.clone()
     }
+}
+
+/// Facts as evidence has them.
+fn named(facts: Vec<(&'static str, String)>) -> Vec<(Cow<'static, str>, String)> {
+    let facts = facts.into_iter();
+    facts.map(|(name, text)| (name.into(), text)).collect()
 }
 
 /// How far somebody who attacks has come: looks around, guesses, is in, goes on from there, calls home, takes away.

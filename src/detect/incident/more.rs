@@ -19,7 +19,7 @@ impl Incident {
         for (name, text) in f.facts {
             match told.evidence.facts.iter_mut().find(|o| o.0 == name) {
                 Some(fact) => add_words(&mut fact.1, &text),
-                None => told.evidence.facts.push((name, text)),
+                None => told.evidence.facts.push((name.into(), text)),
             }
         }
         f.peers.into_iter().for_each(|p| self.add_peer(p));
@@ -97,6 +97,6 @@ fn with_id(mut flow: EvidenceFlow) -> EvidenceFlow {
     flow
 }
 
-const FIGURES_MAX: usize = 16;
+pub(super) const FIGURES_MAX: usize = 16;
 /// Bytes of one fact.
 const WORDS_MAX: usize = 512;

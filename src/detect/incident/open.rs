@@ -11,6 +11,24 @@ pub(super) struct Open {
 }
 
 impl Open {
+    /// Those of another time, at the places that they had.
+    pub fn of(all: Vec<Option<Incident>>) -> Self {
+        let at = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let held = all.iter().enumerate();
+        let held = held.filter_map(|(n, i)| i.as_ref().map(|i| (i.told.id, at(n))));
+        let free = all.iter().enumerate().filter(|(_, i)| i.is_none());
+        Open {
+            places: held.collect(),
+            free: free.map(|(n, _)| at(n)).collect(),
+            all,
+        }
+    }
+
+    /// Every place with who is at it.
+    pub fn places(&self) -> &[Option<Incident>] {
+        &self.all
+    }
+
     pub fn len(&self) -> usize {
         self.places.len()
     }

@@ -12,6 +12,7 @@ use crate::model::{
     Addr, Detection, DetectionKind, EVIDENCE_FLOWS_MAX, Entity, EntityRole, Evidence, EvidenceFlow,
     Severity,
 };
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Incidents of rules that are open, how often rules hit, and the versions that nobody took yet.
@@ -342,9 +343,9 @@ impl Open {
         };
         let [first, other] = [0, 1].map(|n| shown(&conflict.readings[n]));
         let mut facts = vec![
-            ("place in the stream", conflict.offset.to_string()),
-            ("first reading", first),
-            ("other reading", other),
+            ("place in the stream".into(), conflict.offset.to_string()),
+            ("first reading".into(), first),
+            ("other reading".into(), other),
         ];
         facts.retain(|(_, text)| !text.is_empty());
         let mut open = Open {
@@ -400,7 +401,9 @@ impl Open {
             told.severity = Severity::Critical;
             told.confidence = 90;
             told.evidence.facts.retain(|f| f.0 != ONLY_OTHER);
-            told.evidence.facts.push((ONLY_OTHER, rules.join(", ")));
+            told.evidence
+                .facts
+                .push((ONLY_OTHER.into(), rules.join(", ")));
         }
         let (number, counts) = conflict.flow.unwrap_or_default();
         let flows = &mut told.evidence.flows;
@@ -477,7 +480,7 @@ fn flow(alert: &Alert) -> EvidenceFlow {
     }
 }
 
-fn facts(alert: &Alert) -> Vec<(&'static str, String)> {
+fn facts(alert: &Alert) -> Vec<(Cow<'static, str>, String)> {
     let rule = alert.rule();
     let about = &rule.about;
     let mut facts = vec![
@@ -493,8 +496,8 @@ fn facts(alert: &Alert) -> Vec<(&'static str, String)> {
         .map(|(system, id)| format!("{system} {id}"))
         .collect();
     facts.push(("references", references.join(", ")));
-    facts.retain(|(_, text)| !text.is_empty());
-    facts
+    let told = facts.into_iter().filter(|(_, text)| !text.is_empty());
+    told.map(|(name, text)| (name.into(), text)).collect()
 }
 
 /// How bad it is: what the rule says of itself, else its priority.
@@ -518,7 +521,7 @@ fn confidence(rule: &Rule) -> u8 {
 }
 
 /// Techniques of MITRE ATT&CK that the rule names.
-fn techniques(rule: &Rule) -> Vec<std::borrow::Cow<'static, str>> {
+fn techniques(rule: &Rule) -> Vec<Cow<'static, str>> {
     let named = rule.about.metadata.iter();
     let named = named.filter(|(key, _)| key == "mitre_technique_id");
     let mut ids: Vec<_> = named.map(|(_, id)| cut(id).into()).collect();

@@ -44,7 +44,7 @@ pub fn detection(d: &Detection) -> Value {
 pub fn evidence(e: &Evidence) -> Value {
     let facts = e.facts.iter();
     let facts: Map<String, Value> = facts
-        .map(|(name, text)| ((*name).to_owned(), text.as_str().into()))
+        .map(|(name, text)| (name.clone().into_owned(), text.as_str().into()))
         .collect();
     let ids = e.flows.iter().map(|f| Value::from(&*f.community_id));
     let mut ids: Vec<Value> = ids.collect();
@@ -91,7 +91,7 @@ fn place(m: &EvidenceMatch) -> Value {
 
 fn figure(f: &Figure) -> Value {
     let mut o = Map::new();
-    o.insert("name".into(), f.name.into());
+    o.insert("name".into(), f.name.as_ref().into());
     o.insert("observed".into(), number(f.observed));
     for (key, value) in [("threshold", f.threshold), ("baseline", f.baseline)] {
         if let Some(value) = value {
@@ -147,7 +147,7 @@ mod tests {
             count: 15,
             evidence: Evidence {
                 figures: vec![Figure {
-                    name: "share of failed contacts",
+                    name: "share of failed contacts".into(),
                     observed: 2.0 / 3.0,
                     threshold: Some(15.0),
                     baseline: None,

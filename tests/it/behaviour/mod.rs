@@ -102,6 +102,10 @@ fn attacks_are_found_and_ordinary_traffic_is_silent() {
         {
             faults.push(format!("{file}: nothing says why"));
         }
+        let is_of_arp = expected["find"].as_str().is_some_and(|f| f.contains("arp"));
+        if !is_of_arp && evidence["flows"].as_array().is_none_or(Vec::is_empty) {
+            faults.push(format!("{file}: no flow shows it"));
+        }
     }
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
@@ -427,6 +431,13 @@ fn a_chain_is_one_incident() {
         assert!(step.first_ms >= chain.first_ms && step.last_ms <= chain.last_ms);
     }
     assert_eq!(chain.evidence.part_of, None);
+    // of each step it shows a flow
+    let shows = |step: &Detection| {
+        let flows = chain.evidence.flows.iter();
+        flows.filter(|f| step.evidence.flows.contains(f)).count()
+    };
+    assert!(beside.iter().all(|step| shows(step) > 0), "{chain:#?}");
+    assert_eq!(chain.evidence.flows.len(), steps.len());
 }
 
 /// Of sampled packets an answer is mostly missing, and one packet stands for a thousand.

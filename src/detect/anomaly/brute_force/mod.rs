@@ -392,7 +392,7 @@ fn finding(
 
 fn figure(name: &'static str, observed: f64, threshold: f64) -> Figure {
     Figure {
-        name,
+        name: name.into(),
         observed,
         threshold: Some(threshold),
         baseline: None,

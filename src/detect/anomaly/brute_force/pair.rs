@@ -48,7 +48,7 @@ pub(super) struct Pair {
     succeeded: bool,
 }
 
-kept!(Pair { ring, n, last_ms, refused, refused_first_ms, granted_ms, aside, data, there, back, answers, small, close, day, told_first_ms; handle, succeeded, refused_last_ms, lasting, keys, heard, rhythm, is_stuck });
+kept!(Pair { ring, n, last_ms, refused, refused_first_ms, granted_ms, aside, data, there, back, answers, small, close, day, told_first_ms, handle, succeeded, refused_last_ms, rhythm, is_stuck; lasting, keys, heard });
 
 impl Held for Pair {
     fn suspicion(&self) -> u32 {

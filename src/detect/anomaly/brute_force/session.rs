@@ -66,6 +66,10 @@ kept!(Session {
 });
 
 kept!(Tally { began_ms, n });
+kept!(Rhythm {
+    pause_ms,
+    is_broken
+});
 
 impl Heard {
     /// Takes a name, or the hash of a password with it.

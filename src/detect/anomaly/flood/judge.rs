@@ -368,7 +368,7 @@ impl Victim {
             grow(&mut count, fresh);
         }
         figures.push(Figure {
-            name: "hosts that are hit",
+            name: "hosts that are hit".into(),
             observed: f64::from(self.hosts_hit()),
             threshold: Some(f64::from(CARPET_HOSTS)),
             baseline: None,

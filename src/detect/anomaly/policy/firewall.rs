@@ -36,7 +36,16 @@ struct Denials {
     handle: Option<Handle>,
 }
 
-kept!(Denials { began_ms, first_ms, last_ms, n, hosts, ports, rules; handle });
+kept!(Denials {
+    began_ms,
+    first_ms,
+    last_ms,
+    n,
+    hosts,
+    ports,
+    rules,
+    handle
+});
 
 impl Held for Denials {
     fn suspicion(&self) -> u32 {

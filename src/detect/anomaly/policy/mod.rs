@@ -73,7 +73,7 @@ kept!(Broken {
     proto,
     port
 });
-kept!(Breaks { last_ms, cells, others; handle, touched });
+kept!(Breaks { last_ms, cells, others, handle; touched });
 
 impl Held for Breaks {
     fn suspicion(&self) -> u32 {

@@ -41,7 +41,7 @@ impl Found {
 
 fn figure(name: &'static str, observed: u32, threshold: u32) -> Figure {
     Figure {
-        name,
+        name: name.into(),
         observed: f64::from(observed),
         threshold: Some(f64::from(threshold)),
         baseline: None,
@@ -51,7 +51,7 @@ fn figure(name: &'static str, observed: u32, threshold: u32) -> Figure {
 /// A figure that decides nothing alone.
 pub(super) fn told(name: &'static str, observed: f64) -> Figure {
     Figure {
-        name,
+        name: name.into(),
         observed,
         threshold: None,
         baseline: None,
@@ -60,7 +60,7 @@ pub(super) fn told(name: &'static str, observed: f64) -> Figure {
 
 fn share_figure(observed: f64, threshold: f64) -> Figure {
     Figure {
-        name: "share of first contacts that failed",
+        name: "share of first contacts that failed".into(),
         observed,
         threshold: Some(threshold),
         baseline: None,

@@ -10,11 +10,11 @@
 mod contact;
 mod crowd;
 mod found;
+mod kept;
 mod slot;
 mod wait;
 
 use super::arena::{Arena, Held};
-use super::keep::kept;
 use super::keyed::{Counted, Distinct, Keyed};
 use super::sighting::FlowSeen;
 use super::{Ctx, Hashes, evidence};
@@ -64,16 +64,6 @@ struct Detail {
     /// The incident is that of another source.
     takes_part: bool,
 }
-
-kept!(Source {
-    last_ms,
-    failed,
-    walk,
-    tried,
-    worked,
-    early
-});
-kept!(Detail { first_ms, last_ms, contacts, hosts, ports, all_hosts, tcp_hosts, tcp_ports, tcp, tcp_worked; handle, takes_part });
 
 const EARLY: usize = 3;
 /// Who is answered by so many asks many.

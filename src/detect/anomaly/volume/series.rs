@@ -39,7 +39,15 @@ pub(super) struct Usual {
 
 kept!(What { kind, exporter, id });
 kept!(Usual { mean, deviation, n });
-kept!(Series { what, born, last, hours, above, below; handle });
+kept!(Series {
+    what,
+    born,
+    last,
+    hours,
+    above,
+    below,
+    handle
+});
 
 /// What a series carried, and how far that is from usual.
 struct Seen {

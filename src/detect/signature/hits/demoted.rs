@@ -54,12 +54,15 @@ impl Open {
                 count: 0,
                 evidence: Evidence {
                     figures: vec![Figure {
-                        name: "work of the rule",
+                        name: "work of the rule".into(),
                         observed: 0.0,
                         threshold: Some(demoted.work_max as f64),
                         baseline: None,
                     }],
-                    facts: vec![("rule", rule.raw[..floor(&rule.raw, RULE_MAX)].to_owned())],
+                    facts: vec![(
+                        "rule".into(),
+                        rule.raw[..floor(&rule.raw, RULE_MAX)].to_owned(),
+                    )],
                     ..Evidence::default()
                 },
                 attack: vec![],
