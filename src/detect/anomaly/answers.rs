@@ -175,9 +175,10 @@ impl Answers {
 }
 
 impl Detectors {
-    /// Contacts that waited until `by_ms` for what says whether they failed are judged.
+    /// Contacts that waited until `by_ms` for what says whether they failed are judged, and uploads that waited for what comes back.
     pub(super) fn judge_waiting(&mut self, by_ms: i64) {
         let (mut ctx, parts, answers) = self.split();
+        parts.upload.judge_waiting(&mut ctx, by_ms, &parts.flood);
         let mut due = Vec::with_capacity(FAR);
         loop {
             due.extend(std::iter::from_fn(|| answers.due(by_ms)).take(FAR));

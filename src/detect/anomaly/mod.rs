@@ -553,7 +553,7 @@ fn flow(ctx: &mut Ctx<'_>, parts: &mut Parts, answers: &mut Answers, (f, h): (&F
     } else {
         parts.flood.show(ctx, f);
     }
-    parts.upload.flow(ctx, f, h);
+    parts.upload.flow(ctx, f, h, &parts.flood);
     parts.silent.flow(ctx, f);
     parts.volume.flow(ctx, f);
     parts.policy.flow(ctx, f);

@@ -2,7 +2,7 @@
 
 use super::attacks::{BEGIN_MS, Scene, ip};
 use super::judged;
-use super::scenarios::{INSIDE, SERVER};
+use super::scenarios::{INSIDE, OUTSIDE, SERVER};
 use flowhouse::detect::anomaly::{FlowSeen, Seen, Settings, Side};
 use flowhouse::model::{Addr, Detection};
 
@@ -209,4 +209,44 @@ fn what_expects_no_answer_is_no_sweep() {
     assert!(of((50_123, 7), 136).is_empty());
     assert_eq!(kinds(&of((50_123, 7), 29)), ["host_sweep_udp"]);
     assert_eq!(kinds(&of((50_123, 161), 130)), ["host_sweep_udp"]);
+}
+
+/// Copies that are kept the same from both sides, and what only goes out: an exporter tells each direction once a minute.
+#[test]
+fn what_goes_both_ways_is_no_upload_whichever_row_comes_first() {
+    for later_ms in [-900, 0, 2_000, 25_000] {
+        for back in [0, 55_000_000] {
+            let found = found(|s| {
+                for n in 1..90 {
+                    let at_ms = 60_000 * n;
+                    let ends = [(INSIDE, 40_000), (OUTSIDE, 873)];
+                    told(s, at_ms, row(ends, 6, (40_000, 60_000_000), at_ms - 1_000));
+                    if back > 0 {
+                        let answer = row([ends[1], ends[0]], 6, (40_000, back), at_ms - 1_000);
+                        told(s, at_ms + later_ms, answer);
+                    }
+                }
+            });
+            match &found[..] {
+                [] => assert!(back > 0),
+                [upload] => {
+                    assert_eq!((upload.kind.name(), back), ("large_upload", 0));
+                    let waited_ms = upload.detected_ms - BEGIN_MS - 60_000;
+                    assert!((0..=31_000).contains(&waited_ms), "{waited_ms}");
+                    assert_eq!((upload.count, upload.last_ms), (89, BEGIN_MS + 5_339_000));
+                }
+                more => panic!("{later_ms}, {back}: {more:#?}"),
+            }
+        }
+    }
+}
+
+/// The input ends before the other direction could have come.
+#[test]
+fn an_upload_is_told_at_the_end_whatever_it_waits_for() {
+    let found = found(|s| {
+        let ends = [(INSIDE, 40_000), (OUTSIDE, 443)];
+        told(s, 600_000, row(ends, 6, (40_000, 60_000_000), 599_000));
+    });
+    assert_eq!(kinds(&found), ["large_upload"]);
 }

@@ -463,3 +463,41 @@ fn very_many_sources_are_estimated() {
         .find(|f| f.0 == "peers_total");
     assert!(fact.is_some_and(|f| f.1.starts_with("an estimate")));
 }
+
+/// Hosts inside that were taken over flood a place outside: what each of them sends there is part of the flood, and no upload.
+#[test]
+fn what_goes_to_a_place_that_is_flooded_is_no_upload() {
+    for metered in [false, true] {
+        let mut scene = Scene::new(7, 1);
+        scene.office(20);
+        for (host, second) in (1..=10).flat_map(|h| (0..180).map(move |s| (h, s))) {
+            let ends = [(ip(10, 0, 9, host), 40_000), (OUTSIDE, 80)];
+            let at_ms = STRIKE_MS + 1_000 * second;
+            let (packets, bytes) = (20_000, 20_000_000);
+            if metered {
+                scene.burst(at_ms, BurstKind::Udp, ends, packets, bytes);
+            }
+            if second % 60 == 59 {
+                let flow = FlowSeen {
+                    src: ends[0].0,
+                    dst: ends[1].0,
+                    src_port: ends[0].1,
+                    dst_port: ends[1].1,
+                    proto: 17,
+                    packets: 60 * u64::from(packets),
+                    bytes: 60 * bytes,
+                    interval: 1,
+                    back_bytes: metered.then_some(0),
+                    start_ms: at_ms - 59_000,
+                    end_ms: at_ms,
+                    metered,
+                    ..FlowSeen::default()
+                };
+                scene.seen.push((at_ms + 500, Seen::Flow(flow)));
+            }
+        }
+        let found = judged(scene, &Settings::default());
+        assert_eq!(told(&found).len(), 1, "{found:#?}");
+        assert!(found[0].kind.name().ends_with("flood"), "{found:#?}");
+    }
+}

@@ -5,8 +5,13 @@
 //! loss of data. As long as less than a week was seen, the fixed start values hold, of low severity, and the evidence says so. What was estimated
 //! of sampled packets counts less two standard deviations.
 //! The start values are those of Slips (100 MB an hour) halved, and a ratio of five.
+//! Exporters tell each direction in a row of its own: before an upload is told, what comes back has half a minute to be told, too. What goes to
+//! a place that is flooded belongs to the flood.
+
+mod usual;
 
 use super::arena::{Arena, Held};
+use super::flood::Flood;
 use super::keep::{Kept, kept};
 use super::keyed::{Keyed, Recent, network};
 use super::sighting::{DaysSeen, FlowSeen, Side};
@@ -14,7 +19,8 @@ use super::zones::Zones;
 use super::{Ctx, Hashes, evidence, figure, is_group};
 use crate::detect::incident::{Finding, Growth, Handle};
 use crate::model::{Addr, AppProto, DetectionKind, Entity, EntityRole, variance};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use usual::Usual;
 
 #[derive(Debug)]
 pub(super) struct Upload {
@@ -24,7 +30,28 @@ pub(super) struct Upload {
     places: Recent,
     /// Slow ones that were told, and when.
     slow: BTreeMap<(Addr, Addr), i64>,
+    /// What would be uploads, unless as much comes back; those that wait longest first.
+    waiting: VecDeque<Waiting>,
     began_ms: i64,
+}
+
+/// An upload until the rows of the other direction have come.
+#[derive(Debug)]
+struct Waiting {
+    due_ms: i64,
+    pair: (Addr, Addr),
+    /// The row that made it one.
+    row: FlowSeen,
+    past: Past,
+}
+
+/// What is known of a host that sends.
+#[derive(Clone, Copy, Debug)]
+struct Past {
+    /// For how long uploads are looked at.
+    known_ms: i64,
+    /// What it sends in such an hour on average, and what is still usual.
+    usual: Option<(f64, f64)>,
 }
 
 #[derive(Debug, Default)]
@@ -38,36 +65,15 @@ struct Sums {
     variance: f64,
     /// When the place was new to the host.
     new_ms: i64,
+    /// Rows since it waits for the other direction, the one that made it an upload with them; 0: it does not wait.
+    waits: u32,
+    /// What came lately, KiB, and since which second: what answers the first row of an hour may be told just before it.
+    lately_kib: u32,
+    lately_s: u32,
     handle: Option<Handle>,
 }
 
-/// What a host sends outside, by the hour of the day.
-#[derive(Debug, Default)]
-struct Usual {
-    hour: i64,
-    last_ms: i64,
-    sent: u64,
-    hours: [Hour; 24],
-    learned: u32,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Hour {
-    mean: f32,
-    deviation: f32,
-    n: u8,
-}
-
-kept!(Sums { began_ms, first_ms, last_ms, sent, came, variance, new_ms, handle });
-kept!(Hour { mean, deviation, n });
-kept!(Usual {
-    hour,
-    last_ms,
-    sent,
-    hours,
-    learned
-});
-
+kept!(Sums { began_ms, first_ms, last_ms, sent, came, variance, new_ms, handle; waits, lately_kib, lately_s });
 impl Held for Sums {
     fn suspicion(&self) -> u32 {
         if self.handle.is_some() {
@@ -81,15 +87,6 @@ impl Held for Sums {
     }
     fn is_light(&self) -> bool {
         self.sent < 1 << 20
-    }
-}
-
-impl Held for Usual {
-    fn suspicion(&self) -> u32 {
-        self.learned
-    }
-    fn last_ms(&self) -> i64 {
-        self.last_ms
     }
 }
 
@@ -130,6 +127,7 @@ impl Upload {
             hosts: Arena::new(places / 16),
             places: Recent::new(PLACES_LOG2, PLACES_MS),
             slow: BTreeMap::new(),
+            waiting: VecDeque::new(),
             began_ms: i64::MIN,
         }
     }
@@ -139,6 +137,7 @@ impl Upload {
             + Arena::<Addr, Usual>::bytes(places / 16)
             + Recent::bytes(PLACES_LOG2)
             + SLOW_MAX * 2 * size_of::<((Addr, Addr), i64)>()
+            + WAITING_MAX * 2 * size_of::<Waiting>()
     }
 
     pub fn lost(&self) -> (u64, u64) {
@@ -150,6 +149,7 @@ impl Upload {
         self.pairs.clear();
         self.hosts.clear();
         self.slow.clear();
+        self.waiting.clear();
         self.began_ms = i64::MIN;
     }
 
@@ -189,7 +189,7 @@ impl Upload {
         }
     }
 
-    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes) {
+    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes, flood: &Flood) {
         mining(ctx, f);
         if self.began_ms == i64::MIN {
             self.began_ms = ctx.now_ms;
@@ -197,6 +197,9 @@ impl Upload {
         let Some(carried) = h.carried else {
             return;
         };
+        if carried.out && flood.is_victim(&f.dst) {
+            return;
+        }
         let back = f.back_bytes.unwrap_or(0);
         let (key, host, sent, came) = match carried.out {
             true => ((f.src, f.dst), h.src, f.est_bytes(), back),
@@ -216,8 +219,55 @@ impl Upload {
             if is_new {
                 sums.new_ms = ctx.now_ms;
             }
-            sums.judge(ctx, f, key, (known_ms, usual.flatten()));
+            let usual = usual.flatten();
+            let past = Past { known_ms, usual };
+            if sums.goes_on(ctx, f) || sums.waits > 0 || !sums.is_much(ctx, past) {
+                return;
+            }
+            if f.metered {
+                sums.tell(ctx, f, key, past);
+                return;
+            }
+            sums.waits = 1;
+            self.waiting.push_back(Waiting {
+                due_ms: ctx.now_ms.saturating_add(i64::from(WAIT_S) * 1_000),
+                pair: key,
+                row: f.clone(),
+                past,
+            });
+            if self.waiting.len() > WAITING_MAX {
+                self.judge_next(ctx, flood);
+            }
         }
+    }
+
+    /// Judges what waited until `by_ms` for the other direction.
+    pub fn judge_waiting(&mut self, ctx: &mut Ctx<'_>, by_ms: i64, flood: &Flood) {
+        while self.waiting.front().is_some_and(|w| w.due_ms <= by_ms) {
+            self.judge_next(ctx, flood);
+        }
+    }
+
+    fn judge_next(&mut self, ctx: &mut Ctx<'_>, flood: &Flood) {
+        let Some(Waiting {
+            pair, row, past, ..
+        }) = self.waiting.pop_front()
+        else {
+            return;
+        };
+        let Some(sums) = self.pairs.find(ctx.keyed, &pair) else {
+            return;
+        };
+        if flood.is_victim(&pair.1) {
+            *sums = Sums {
+                last_ms: sums.last_ms,
+                new_ms: sums.new_ms,
+                ..Sums::default()
+            };
+        } else if sums.is_much(ctx, past) {
+            sums.tell(ctx, &row, pair, past);
+        }
+        sums.waits = 0;
     }
 
     /// Takes what the store says of past days.
@@ -272,63 +322,29 @@ impl Upload {
     }
 }
 
-impl Usual {
-    /// Adds bytes of this hour; what hours of this time of day had on average, and what is still usual, where enough are known.
-    fn add(&mut self, now_ms: i64, sent: u64) -> Option<(f64, f64)> {
-        let hour = now_ms.div_euclid(WINDOW_MS);
-        if self.hour != hour {
-            if self.hour != 0 {
-                self.learn(self.hour, self.sent);
-                // hours without a byte, as far as they change anything
-                let idle = self.hour.max(hour - HOURS_MAX).saturating_add(1)..hour;
-                idle.for_each(|h| self.learn(h, 0));
-            }
-            (self.hour, self.sent) = (hour, 0);
-        }
-        self.sent = self.sent.saturating_add(sent);
-        self.last_ms = now_ms;
-        // what begins at an hour one day begins a little before it on another
-        let around = (hour - 1..=hour + 1).map(|h| &self.hours[slot(h)]);
-        let mut known = around.filter(|h| h.n >= DAYS_KNOWN).peekable();
-        known.peek()?;
-        let bound = |h: &Hour| f64::from(h.mean) * USUAL_MEAN + USUAL * f64::from(h.deviation);
-        let all = known.map(|h| (f64::from(h.mean), bound(h)));
-        Some(all.fold((0.0, 0.0), |a, b| (a.0.max(b.0), a.1.max(b.1))))
-    }
-
-    fn learn(&mut self, hour: i64, sent: u64) {
-        let h = &mut self.hours[slot(hour)];
-        let mut x = sent as f32;
-        if h.n >= DAYS_KNOWN {
-            // one large upload is no habit
-            x = x.min(h.mean + CUT * h.deviation.max(h.mean));
-        }
-        h.n = h.n.saturating_add(1);
-        let off = x - h.mean;
-        h.mean += (1.0 / f32::from(h.n)).max(WEIGHT) * off;
-        if h.n > 1 {
-            let weight = (1.0 / f32::from(h.n - 1)).max(WEIGHT);
-            h.deviation += weight * (off.abs() - h.deviation);
-        }
-        self.learned = self.learned.saturating_add(1);
-    }
-}
-
-fn slot(hour: i64) -> usize {
-    hour.rem_euclid(24) as usize
-}
-
 impl Sums {
     fn add(&mut self, ctx: &Ctx<'_>, f: &FlowSeen, sent: u64, came: u64) {
-        if ctx.now_ms.saturating_sub(self.began_ms) > WINDOW_MS {
+        let second = ctx.now_ms.div_euclid(1_000) as u32;
+        let is_late = second.wrapping_sub(self.lately_s) > WAIT_S;
+        let lately_kib = if is_late { 0 } else { self.lately_kib };
+        if self.waits > 0 {
+            self.waits = self.waits.saturating_add(1);
+        } else if ctx.now_ms.saturating_sub(self.began_ms) > WINDOW_MS {
             *self = Sums {
                 began_ms: ctx.now_ms,
                 first_ms: f.start_ms,
+                came: u64::from(lately_kib) << 10,
                 new_ms: self.new_ms,
                 handle: self.handle,
+                lately_s: self.lately_s,
                 ..Sums::default()
             };
         }
+        if is_late {
+            self.lately_s = second;
+        }
+        let fresh_kib = u32::try_from(came >> 10).unwrap_or(u32::MAX);
+        self.lately_kib = lately_kib.saturating_add(fresh_kib);
         self.last_ms = ctx.now_ms;
         self.sent = self.sent.saturating_add(sent);
         self.came = self.came.saturating_add(came);
@@ -337,46 +353,57 @@ impl Sums {
         }
     }
 
-    fn judge(
-        &mut self,
-        ctx: &mut Ctx<'_>,
-        f: &FlowSeen,
-        (src, dst): (Addr, Addr),
-        (known_ms, usual): (i64, Option<(f64, f64)>),
-    ) {
-        if let Some(handle) = self.handle {
-            let growth = Growth {
-                last_ms: f.end_ms,
-                count: 1,
-                peer: None,
-                peers_total: 0,
-            };
-            if ctx.incidents.grow(handle, &growth) {
-                ctx.incidents.show(handle, evidence(f));
-                ctx.incidents.figure(handle, SENT, self.sent as f64);
-                return;
-            }
+    /// Adds to the incident that there is.
+    fn goes_on(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) -> bool {
+        let Some(handle) = self.handle else {
+            return false;
+        };
+        let growth = Growth {
+            last_ms: f.end_ms,
+            count: 1,
+            peer: None,
+            peers_total: 0,
+        };
+        if !ctx.incidents.grow(handle, &growth) {
             self.handle = None;
+            return false;
         }
+        ctx.incidents.show(handle, evidence(f));
+        ctx.incidents.figure(handle, SENT, self.sent as f64);
+        true
+    }
+
+    /// Whether it is more than is usual, and hardly anything came back.
+    fn is_much(&self, ctx: &Ctx<'_>, past: Past) -> bool {
         let s = &ctx.settings.upload;
-        let sure = self.sent as f64 - 2.0 * self.variance.sqrt();
+        let sure = self.sure();
         let ratio = sure / self.came.max(1) as f64;
-        if sure < s.bytes as f64 || ratio < s.ratio {
-            return;
-        }
-        let is_new = known_ms >= KNOWN_MS && ctx.now_ms.saturating_sub(self.new_ms) < DAY_MS;
-        let bound = usual.map(|u| u.1);
-        if !is_new && bound.is_some_and(|b| sure < b) {
-            return;
-        }
-        let kind = match is_new {
+        let is_usual = past.usual.is_some_and(|u| sure < u.1);
+        sure >= s.bytes as f64 && ratio >= s.ratio && (self.is_new(ctx, past) || !is_usual)
+    }
+
+    /// Bytes that were sent, less two standard deviations of what was estimated.
+    fn sure(&self) -> f64 {
+        self.sent as f64 - 2.0 * self.variance.sqrt()
+    }
+
+    /// Whether the place is new to a host that is known.
+    fn is_new(&self, ctx: &Ctx<'_>, past: Past) -> bool {
+        past.known_ms >= KNOWN_MS && ctx.now_ms.saturating_sub(self.new_ms) < DAY_MS
+    }
+
+    fn tell(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, pair: (Addr, Addr), past: Past) {
+        let kind = match self.is_new(ctx, past) {
             true => DetectionKind::Exfiltration,
             false => DetectionKind::LargeUpload,
         };
-        if ctx.incidents.refuses(ctx.now_ms, kind, &Entity::Host(src)) {
+        if ctx
+            .incidents
+            .refuses(ctx.now_ms, kind, &Entity::Host(pair.0))
+        {
             return;
         }
-        let finding = self.finding(ctx, f, (src, dst), (kind, known_ms, is_new, usual));
+        let finding = self.finding(ctx, f, pair, (kind, past));
         self.handle = ctx.incidents.report(ctx.now_ms, finding);
         if let Some(handle) = self.handle {
             ctx.incidents.show(handle, evidence(f));
@@ -388,9 +415,11 @@ impl Sums {
         ctx: &Ctx<'_>,
         f: &FlowSeen,
         (src, dst): (Addr, Addr),
-        (kind, known_ms, is_new, usual): (DetectionKind, i64, bool, Option<(f64, f64)>),
+        (kind, past): (DetectionKind, Past),
     ) -> Finding {
         let s = &ctx.settings.upload;
+        let Past { known_ms, usual } = past;
+        let is_new = kind == DetectionKind::Exfiltration;
         let ratio = self.sent as f64 / self.came.max(1) as f64;
         let bound = usual.map(|u| u.1);
         let (detector, confidence) = match is_new {
@@ -424,7 +453,7 @@ impl Sums {
             about: format!("{src} to {dst}"),
             first_ms: self.first_ms,
             last_ms: f.end_ms,
-            count: 1,
+            count: self.waits.max(1).into(),
             peers: vec![dst],
             peers_total: 1,
             figures: vec![sent, figure(RATIO, ratio, Some(s.ratio))],
@@ -485,17 +514,10 @@ const PLACES_LOG2: u32 = 22;
 const PLACES_MS: i64 = 15 * DAY_MS;
 /// From so long on it is known what is new.
 const KNOWN_MS: i64 = 7 * DAY_MS;
-/// Days from which on it is known what is usual at an hour.
-const DAYS_KNOWN: u8 = 7;
-/// Hours of silence that are learned.
-const HOURS_MAX: i64 = 14 * 24;
-/// Of two weeks of days.
-const WEIGHT: f32 = 1.0 / 14.0;
-const CUT: f32 = 3.0;
-/// Half as much again as the mean is usual, and so many mean deviations more.
-const USUAL_MEAN: f64 = 1.5;
-const USUAL: f64 = 6.0;
 const SLOW_DAYS: u32 = 3;
+/// For so long what comes back may be told later than what was sent.
+const WAIT_S: u32 = 30;
+const WAITING_MAX: usize = 1_024;
 const SLOW_MAX: usize = 4_096;
 
 #[cfg(test)]
@@ -517,31 +539,5 @@ mod tests {
         };
         assert!(carried([198, 51, 100, 7]));
         assert!(!carried([239, 1, 1, 1]) && !carried([10, 1, 1, 1]));
-    }
-
-    #[test]
-    fn a_host_that_sends_every_night_is_known_for_it() {
-        let mut u = Usual::default();
-        let mut bounds = vec![];
-        for hour in 1..=400i64 {
-            let night = hour % 24 == 2;
-            let sent = if night { 500_000_000 } else { 1_000_000 };
-            let usual = u.add(hour * WINDOW_MS, sent);
-            assert_eq!(usual.is_some(), hour >= 6 * 24 + 2, "{hour}");
-            if let Some((_, bound)) = usual.filter(|_| hour > 200) {
-                bounds.push((hour % 24, bound));
-            }
-        }
-        for (hour, bound) in bounds {
-            match hour {
-                1..=3 => assert!(bound > 700e6, "{hour}: {bound}"),
-                _ => assert!(bound < 2e6, "{hour}: {bound}"),
-            }
-        }
-        // one large upload is no habit, and nights of silence count
-        let before = u.hours[12].mean;
-        u.add((400 + 20) * WINDOW_MS, 1);
-        u.learn(12, 900_000_000);
-        assert!(u.hours[12].mean < 2.0 * before);
     }
 }
