@@ -27,6 +27,7 @@ mod lateral;
 mod long;
 mod namer;
 mod odd;
+mod once;
 mod pages;
 mod payload;
 mod policy;
@@ -155,6 +156,7 @@ pub struct Detectors {
 
 #[derive(Debug)]
 struct Parts {
+    once: once::Once,
     scan: scan::Scan,
     flood: flood::Flood,
     brute_force: brute_force::BruteForce,
@@ -194,6 +196,7 @@ impl Detectors {
                 &settings.off,
             ),
             parts: Parts {
+                once: once::Once::new(places),
                 scan: scan::Scan::new(places),
                 flood: flood::Flood::new(places),
                 brute_force: brute_force::BruteForce::new(places),
@@ -225,6 +228,7 @@ impl Detectors {
     pub fn memory_max(settings: &Settings) -> usize {
         let places = settings.places_max.clamp(PLACES_MIN, PLACES_MAX);
         let parts = [
+            once::Once::bytes(places),
             flood::Flood::bytes(places),
             dns::Dns::bytes(places),
             icmp::Icmp::bytes(places),
@@ -281,6 +285,7 @@ impl Detectors {
                 let h = Hashes::of_row(&self.keyed, &self.zones, f);
                 hashes[n % FAR] = h;
                 self.parts.call(f, h, false);
+                self.parts.once.call(h, f);
                 if has_no_direction(f) {
                     self.answers.call(h);
                 }
@@ -447,6 +452,7 @@ impl Detectors {
 
     fn forget(&mut self) {
         let p = &mut self.parts;
+        p.once.clear();
         p.scan.clear();
         p.flood.clear();
         p.brute_force.clear();
@@ -529,6 +535,15 @@ fn row(s: &Sighting) -> Option<&FlowSeen> {
 
 /// A row, with the hashes of its ends, goes to all detectors that look at rows.
 fn flow(ctx: &mut Ctx<'_>, parts: &mut Parts, answers: &mut Answers, (f, h): (&FlowSeen, Hashes)) {
+    parts.silent.flow(ctx, f);
+    parts.volume.flow(ctx, f);
+    if parts.once.is_again(f, h, ctx.now_ms) {
+        // a firewall says of it what routers on the way do not
+        if f.firewall_event != 0 {
+            parts.policy.flow(ctx, f);
+        }
+        return;
+    }
     let mut answered = false;
     if f.metered && f.proto == TCP {
         parts.flood.stray(ctx, f, h);
@@ -554,8 +569,6 @@ fn flow(ctx: &mut Ctx<'_>, parts: &mut Parts, answers: &mut Answers, (f, h): (&F
         parts.flood.show(ctx, f);
     }
     parts.upload.flow(ctx, f, h, &parts.flood);
-    parts.silent.flow(ctx, f);
-    parts.volume.flow(ctx, f);
     parts.policy.flow(ctx, f);
 }
 
