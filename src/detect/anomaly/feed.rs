@@ -95,6 +95,10 @@ impl Feed {
             };
             self.count(p, ends, BurstKind::Completed, 0, 0);
         }
+        // what answers a SYN has no number of its own (RFC 9293, 3.10.7.1)
+        if flags == TcpHeader::RST | TcpHeader::ACK && t.seq == 0 {
+            self.count(p, (p.dst, p.src), BurstKind::Refused, 0, 0);
+        }
         if flags & TcpHeader::SYN != 0 && flags & (TcpHeader::FIN | TcpHeader::RST) == 0 {
             match flags & TcpHeader::ACK {
                 0 => self.burst(p, BurstKind::Syn, 0, t.dst_port),

@@ -345,6 +345,7 @@ impl Detectors {
     /// Nothing more comes for now: the second that goes on is over, and what it brought is judged.
     pub fn pause(&mut self) {
         self.judge_waiting(i64::MAX);
+        self.parts.flood.hurry();
         if self.second != i64::MIN {
             self.pass(self.second.saturating_add(1).saturating_mul(1_000));
         }
@@ -359,6 +360,7 @@ impl Detectors {
     /// The end of the input: everything is judged, and every incident is over.
     pub fn finish(&mut self) {
         self.judge_waiting(i64::MAX);
+        self.parts.flood.hurry();
         self.tick();
         self.incidents.close_all();
     }

@@ -213,6 +213,8 @@ pub enum BurstKind {
     Other,
     /// TCP without a SYN, of rows of exporters alone.
     Segment,
+    /// A reset that answers a SYN, by who began.
+    Refused,
 }
 
 /// Packets of one second between two ends.
@@ -224,7 +226,8 @@ pub struct Burst {
     pub dst: Addr,
     /// What they are.
     pub kind: BurstKind,
-    /// Source port; of UDP only where it is one of a service that reflects; of segments their flags.
+    /// Source port; of UDP only where it is one of a service that reflects; of segments their flags; of SYN 1 where a row
+    /// shows that it was sent again.
     pub src_port: u16,
     /// Destination port.
     pub dst_port: u16,

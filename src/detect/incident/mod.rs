@@ -245,6 +245,15 @@ impl Incidents {
         }
     }
 
+    /// An incident is part of another one, which says it all.
+    pub(super) fn join(&mut self, part: Handle, whole: Handle) {
+        if let Some(incident) = self.open.get_mut(part) {
+            let part_of = &mut incident.told.evidence.part_of;
+            incident.changed |= *part_of != Some(whole.id);
+            *part_of = Some(whole.id);
+        }
+    }
+
     /// Shows a flow as evidence: the first ones, and later ones that are larger.
     pub(super) fn show(&mut self, handle: Handle, flow: EvidenceFlow) {
         let Some(incident) = self.open.get_mut(handle) else {

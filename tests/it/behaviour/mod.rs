@@ -4,6 +4,7 @@
 mod apart;
 mod attacks;
 mod calm;
+mod doubts;
 mod exported;
 mod floods;
 mod limits;

@@ -254,3 +254,22 @@ fn who_asks_first_without_a_password_guesses_none() {
     let news = pages(200, |i| (news(i), FINE.to_owned()));
     assert!(news.is_empty(), "{news:#?}");
 }
+
+/// Very many clients begin a connection: a service that refuses each of them is not flooded, one that says nothing is.
+#[test]
+fn a_service_that_refuses_is_not_flooded() {
+    for refuses in [true, false] {
+        let all = told(|tape, start| {
+            for n in 0..4_000u64 {
+                tape.micros = start + n * SECOND / 200;
+                let from = (OUTSIDE + n as u32, 40_000);
+                tape.tcp(from, (SERVER, 443), (7_000, 0), 0x02, b"");
+                if refuses {
+                    tape.tcp((SERVER, 443), from, (0, 7_001), 0x14, b"");
+                }
+            }
+        });
+        let wanted: &[&str] = if refuses { &[] } else { &["syn_flood"] };
+        assert_eq!(kinds(&all), wanted, "refuses: {refuses}");
+    }
+}

@@ -8,7 +8,7 @@ use super::super::keyed::network;
 use super::super::{Ctx, figure};
 use super::cause::RATE;
 use super::victim::{CARPET_HOSTS, Class, MANY_SOURCES, Victim};
-use super::{Flood, VICTIM_MS, grow};
+use super::{Flood, grow};
 use crate::detect::anomaly::FloodSettings;
 use crate::model::Addr;
 
@@ -32,14 +32,14 @@ struct Sum {
 }
 
 impl Flood {
-    /// Tells the networks of which many hosts get too much in all, and gives them. `touched` are the hosts of rows, in order, to which
+    /// Tells the networks of which many hosts get too much in all. `touched` are the hosts of rows, in order, to which
     /// something came; `known` are networks that are told already.
     pub(super) fn judge_spread(
         &mut self,
         ctx: &mut Ctx<'_>,
         touched: &[(Addr, usize)],
         known: &[Addr],
-    ) -> Vec<Addr> {
+    ) {
         let s = ctx.settings.flood.clone();
         let mut likely: Vec<Addr> = vec![];
         for hosts in touched.chunk_by(|a, b| network(&a.0) == network(&b.0)) {
@@ -48,9 +48,8 @@ impl Flood {
                 likely.push(net);
             }
         }
-        let mut found = vec![];
         if likely.is_empty() {
-            return found;
+            return;
         }
         let mut all: Vec<(Addr, Addr, usize)> = vec![];
         for (place, (addr, v)) in self.flows.hosts.iter_mut().enumerate() {
@@ -62,11 +61,8 @@ impl Flood {
         }
         all.sort_unstable();
         for hosts in all.chunk_by(|a, b| a.0 == b.0) {
-            if self.judge_hosts(ctx, hosts) {
-                found.push(hosts[0].0);
-            }
+            self.judge_network(ctx, hosts);
         }
-        found
     }
 
     /// Whether hosts of a network that got something just now may be those of a carpet.
@@ -88,7 +84,7 @@ impl Flood {
     }
 
     /// Tells a network if what came to its hosts is a flood.
-    fn judge_hosts(&mut self, ctx: &mut Ctx<'_>, hosts: &[(Addr, Addr, usize)]) -> bool {
+    fn judge_network(&mut self, ctx: &mut Ctx<'_>, hosts: &[(Addr, Addr, usize)]) {
         let s = ctx.settings.flood.clone();
         let mut sum = Sum::default();
         let mut came = vec![];
@@ -103,13 +99,13 @@ impl Flood {
         let hit = came.iter().filter(|c| **c > 0 && **c >= least).count();
         let is_single = sum.most.saturating_mul(2) >= sum.came();
         if !sum.is_quiet() || hit < CARPET_HOSTS as usize || is_single {
-            return false;
+            return;
         }
         if sum.sent == 0 && !self.flows.sees_both_ways() && !sum.is_unlike_ordinary(&came) {
-            return false;
+            return;
         }
         let Some(all) = self.spread.entry(ctx.keyed, &hosts[0].0) else {
-            return false;
+            return;
         };
         let handle = all.told;
         all.forget_hosts();
@@ -129,7 +125,7 @@ impl Flood {
         let half_open = sum.completed.saturating_mul(5) < sum.syns && syns >= syns_max(&s);
         let much = packets >= rate_max(&s) || segments >= rate_max(&s) || half_open;
         if !much || all.sources.count() < MANY_SOURCES {
-            return false;
+            return;
         }
         for (.., place) in hosts {
             if let Some((_, v)) = self.flows.hosts.at(*place) {
@@ -153,8 +149,7 @@ impl Flood {
         let figures = [figure(RATE, most, Some(limit))].into_iter().chain(kinds);
         all.tell_carpet(ctx, hosts[0].0, figures.collect());
         let handle = all.told.handle;
-        self.doubt(hosts[0].0, ctx.now_ms + VICTIM_MS, handle, class);
-        true
+        self.doubt_network(ctx, hosts[0].0, handle, class);
     }
 }
 
@@ -162,7 +157,8 @@ impl Sum {
     fn add(&mut self, v: &Victim) {
         let is_first = self.came() == 0 && self.last_ms == 0;
         grow(&mut self.packets, v.packets.saturating_sub(v.collected));
-        grow(&mut self.syns, v.syns);
+        let refused = v.refused[0].saturating_add(v.refused[1]);
+        grow(&mut self.syns, v.syns.saturating_sub(refused));
         grow(&mut self.completed, v.completed);
         grow(&mut self.segments, v.all_segments());
         grow(&mut self.sent, v.sent);

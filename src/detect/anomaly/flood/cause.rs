@@ -2,10 +2,8 @@
 
 use super::super::figure;
 use super::judge::Vector;
-use super::victim::{
-    Class, FEW_REFLECTORS, HUGE_BYTES, LARGE_BYTES, LEASES, MANY_SOURCES, SCATTERED,
-    STRONG_PACKETS, Victim,
-};
+use super::reflected::{FEW_REFLECTORS, HUGE_BYTES, LARGE_BYTES, STRONG_PACKETS};
+use super::victim::{Class, LEASES, MANY_SOURCES, SCATTERED, Victim};
 use crate::detect::anomaly::FloodSettings;
 use crate::model::{DetectionKind, Figure};
 
@@ -33,20 +31,9 @@ impl Victim {
     /// The kind of a vector, its figures with what decided, and what would have kept it silent.
     pub fn why(&self, s: &FloodSettings, vector: &Vector) -> Why {
         let (cause, unasked) = (vector.cause, f64::from(vector.unasked));
-        let half_open = self.syns.saturating_sub(self.completed) as f64;
         let over = |name, observed, threshold| figure(name, observed, Some(threshold));
         match vector.class {
-            Class::Syn => (
-                DetectionKind::SynFlood,
-                vec![
-                    over(HALF_OPEN, half_open, f64::from(s.half_open)),
-                    over(COMPLETED, self.completed as f64, self.syns as f64 / 5.0),
-                ],
-                format!(
-                    "fewer than {} half-open connections, or a fifth of them completed",
-                    s.half_open
-                ),
-            ),
+            Class::Syn => self.why_half_open(vector.how.half_open(s)),
             Class::Udp => {
                 let (mut figures, otherwise) = match self.why_answers(s, cause, unasked) {
                     Some(why) => why,
@@ -82,21 +69,30 @@ impl Victim {
         }
     }
 
-    /// The same of segments of TCP.
-    fn why_segments(&self, s: &FloodSettings) -> Why {
-        let all = self.all_segments() as f64;
-        let many = f64::from(s.packets_many_sources);
-        let sources = f64::from(self.sources.count());
-        let own = self.sent.saturating_add(self.tried) as f64;
-        let figures = vec![
-            figure(SEGMENTS, all / self.seconds(), Some(many)),
-            figure(SOURCES, sources, Some(f64::from(MANY_SOURCES))),
-            figure(OWN, own, None),
-        ];
-        let otherwise = format!(
-            "fewer than {many} segments a second, {MANY_SOURCES} sources, or connections of the victim that they may belong to"
-        );
-        (DetectionKind::Flood, figures, otherwise)
+    /// The same of half-open connections.
+    fn why_half_open(&self, limit: f64) -> Why {
+        let begun = self.syns as f64;
+        // of sampled packets each segment counts as if it were of another connection
+        let (completed, is_sampled) = (self.completed as f64, self.interval > 1);
+        let open = if is_sampled {
+            self.half_open()
+        } else {
+            begun - completed
+        };
+        let refused = self.refused.iter().fold(0, |a, n| n.saturating_add(a));
+        let mut figures = vec![figure(HALF_OPEN, open.max(0.0), Some(limit))];
+        let what = match is_sampled {
+            true => "connections of which more than the begin was seen",
+            false => "a fifth of them completed",
+        };
+        if !is_sampled {
+            figures.push(figure(COMPLETED, completed, Some(begun / 5.0)));
+        }
+        if refused > 0 {
+            figures.push(figure(REFUSED, refused as f64, None));
+        }
+        let otherwise = format!("fewer than {limit} half-open connections, or {what} or refused");
+        (DetectionKind::SynFlood, figures, otherwise)
     }
 
     /// Figures of volume, what decided with its threshold, and what would have kept it silent.
@@ -186,18 +182,17 @@ impl Victim {
 }
 
 /// Kind, figures and counterfactual.
-type Why = (DetectionKind, Vec<Figure>, String);
+pub(super) type Why = (DetectionKind, Vec<Figure>, String);
 
 const HALF_OPEN: &str = "half-open connections in the window";
+const REFUSED: &str = "connections that the victim refused in the window and the one before";
 const COMPLETED: &str = "completed handshakes in the window";
 pub(super) const UNASKED: &str = "services that answered without a question in a minute";
 const PER_PACKET: &str = "bytes a packet";
 const ANSWERED: &str = "bytes of answers in a minute";
-const SEGMENTS: &str = "segments of TCP without a connection, a second";
-const OWN: &str = "packets of TCP that the victim sent in the window";
 const PORTS: &str = "ports in the window";
 const PINGS: &str = "packets of ICMP a second";
-const SOURCES: &str = "sources in the window";
+pub(super) const SOURCES: &str = "sources in the window";
 const UNOPENED: &str = "hosts that answered a SYN that was not sent, in a minute";
 pub(super) const RATE: &str = "packets a second";
 const BYTES_RATE: &str = "bytes a second";

@@ -5,13 +5,37 @@
 
 use super::super::{Ctx, estimated, reflectors, sampled};
 use super::cause::Cause;
+use super::half_open::HalfOpen;
 use super::victim::{
-    CARPET_HOSTS, CLASSES, Class, GOES_ON_MS, LEASES, MANY_SOURCES, SCANNED_PORTS, SCATTERED,
-    Shown, Victim,
+    CARPET_HOSTS, CLASSES, Class, GOES_ON_MS, LEASES, MANY_SOURCES, SCATTERED, Shown, Victim,
 };
 use super::{Few, grow};
+use crate::detect::anomaly::FloodSettings;
 use crate::detect::incident::{Finding, Growth, Handle};
 use crate::model::{Addr, DetectionKind, Entity, EntityRole, EvidenceFlow, Figure};
+
+/// How what came is judged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct How {
+    /// How many half-open connections count as one of the setting: more than one in rows.
+    pub scale: u32,
+    /// Nothing shows that what hosts send would be seen at all.
+    pub one_way: bool,
+}
+
+impl How {
+    /// Half-open connections that are too many.
+    pub fn half_open(self, s: &FloodSettings) -> f64 {
+        f64::from(s.half_open) * f64::from(self.scale)
+    }
+}
+
+/// What is done with a host that is struck.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Told,
+    Waits,
+}
 
 /// What of a flood holds by now, and by which rule.
 #[derive(Clone, Copy, Debug)]
@@ -20,56 +44,73 @@ pub(super) struct Vector {
     pub cause: Option<Cause>,
     /// Services, or hosts, that answered what was not asked.
     pub unasked: u32,
+    pub how: How,
+    /// Something may explain it yet.
+    pub is_doubtful: bool,
 }
 
 impl Victim {
-    /// Tells what is a flood; whether one goes on. `scale`: how many half-open connections count as one of the setting, `both_ways`:
-    /// whether what hosts send is seen at all.
+    /// Tells what is a flood, the first of `vectors` before the others. What is new waits some seconds where something may explain it, unless it
+    /// `hurries`: rows of a network, or of questions, may come later.
     pub fn judge(
         &mut self,
         ctx: &mut Ctx<'_>,
         addr: &Addr,
-        (scale, both_ways): (u32, bool),
-    ) -> bool {
-        let vectors = self.vectors(ctx, scale, both_ways);
-        let Some(first) = vectors.first().copied() else {
-            return false;
-        };
-        let goes_on = self.told.handle.is_some()
-            && self.last_ms.saturating_sub(self.told.at_ms) <= GOES_ON_MS;
+        vectors: &[Vector],
+        hurries: bool,
+    ) -> Verdict {
+        let first = vectors[0];
+        let goes_on = self.goes_on();
+        let is_doubtful = vectors.iter().all(|v| v.is_doubtful);
+        if !goes_on && is_doubtful && !hurries && !self.has_waited(ctx.now_ms) {
+            return Verdict::Waits;
+        }
+        self.told.waits_ms = 0;
         let is_new = !goes_on || self.is_more_exact(first.class);
-        if is_new || !self.grow_told(ctx, &vectors) {
-            self.tell(ctx, *addr, first, &vectors);
+        if is_new || !self.grow_told(ctx, vectors) {
+            self.tell(ctx, *addr, first, vectors);
         }
         self.told.at_ms = self.last_ms;
-        self.tell_vectors(ctx, addr, &vectors);
-        true
+        self.tell_vectors(ctx, addr, vectors);
+        Verdict::Told
+    }
+
+    /// Whether what comes belongs to an incident that is told.
+    pub fn goes_on(&self) -> bool {
+        self.told.handle.is_some() && self.last_ms.saturating_sub(self.told.at_ms) <= GOES_ON_MS
+    }
+
+    fn has_waited(&mut self, now_ms: i64) -> bool {
+        if self.told.waits_ms == 0 {
+            self.told.waits_ms = now_ms;
+        }
+        now_ms.saturating_sub(self.told.waits_ms) >= WAITS_MS
     }
 
     /// Everything that is a flood by itself, the most exact first.
-    fn vectors(&self, ctx: &Ctx<'_>, scale: u32, both_ways: bool) -> Vec<Vector> {
+    pub fn vectors(&self, ctx: &Ctx<'_>, how: How) -> Vec<Vector> {
         let s = &ctx.settings.flood;
         let vector = |class, cause, unasked| Vector {
             class,
             cause,
             unasked,
+            how,
+            is_doubtful: how.scale > 1,
         };
-        let half_open = u64::from(s.half_open) * u64::from(scale);
-        let sources = self.syn_sources.count();
-        let is_scan = sources < MANY_SOURCES && self.syn_ports.count() >= SCANNED_PORTS;
-        let opened = self.part(self.syns) >= half_open as f64;
-        let syn = opened && self.completed.saturating_mul(5) < self.syns && !is_scan;
-        let (unasked, udp) = self.is_reflected(s.reflectors, scale > 1);
-        let (acking, own) = (self.acking.count(), self.opened.count());
+        let (unasked, udp) = self.is_reflected(s.reflectors, how);
+        let (acking, own) = (self.acking.count(), self.opened());
         let unopened = acking.saturating_sub(own + self.chance(acking, own));
         // stray answers come from few hosts, and nobody sends them by mistake
         let syn_ack = unopened >= s.reflectors / 2 && self.syn_acks >= u64::from(s.reflectors);
-        let volume = self.is_volume(ctx);
+        let volume = self.is_volume(ctx, how);
         // what services sent who were not asked is theirs, however few they are
         let is_theirs = unasked > 0 && self.is_mostly_reflected();
         let mut all = vec![];
-        if syn {
-            all.push(vector(Class::Syn, None, 0));
+        if let Some(half_open) = self.is_half_open(s, how) {
+            all.push(Vector {
+                is_doubtful: how.scale > 1 || half_open == HalfOpen::Likely,
+                ..vector(Class::Syn, None, 0)
+            });
         }
         if udp.is_some() || volume.is_some() && is_theirs {
             all.push(vector(Class::Udp, udp.or(volume), unasked));
@@ -80,7 +121,7 @@ impl Victim {
         if self.leases >= LEASES {
             all.push(vector(Class::Leases, None, 0));
         }
-        if self.is_of_segments(s.packets_many_sources, both_ways) {
+        if self.is_of_segments(s.packets_many_sources, how) {
             all.push(vector(Class::Segments, None, 0));
         }
         let is_own = match (udp, volume) {
@@ -96,9 +137,11 @@ impl Victim {
     }
 
     /// By which rule packets that are no TCP are too many.
-    fn is_volume(&self, ctx: &Ctx<'_>) -> Option<Cause> {
+    fn is_volume(&self, ctx: &Ctx<'_>, how: How) -> Option<Cause> {
         let s = &ctx.settings.flood;
         let quiet = self.sent.saturating_mul(20) < self.packets;
+        // where answers would not be seen, what is less than very much may be answered
+        let is_blind = self.sent == 0 && how.one_way && !self.is_of_invented();
         let sure = self.sure(self.packets);
         let (rate, many) = (sure * self.rate(), self.sources.count() >= MANY_SOURCES);
         let bytes_rate = sure * self.bytes as f64 / self.seconds();
@@ -107,9 +150,9 @@ impl Victim {
         let unusual = sure * others as f64 / self.seconds() >= f64::from(s.packets_many_sources);
         let pings = self.part(self.icmp) / self.seconds() >= f64::from(s.packets_many_sources);
         // a stream goes to one port
-        let scattered = self.udp_ports.count() >= SCATTERED && unusual;
+        let scattered = self.udp_ports.count() >= SCATTERED && unusual && !is_blind;
         match () {
-            () if quiet && many && unusual => Some(Cause::Sources),
+            () if quiet && many && unusual && !is_blind => Some(Cause::Sources),
             () if quiet && rate >= f64::from(s.packets) => Some(Cause::Packets),
             () if quiet && bytes_rate >= s.bytes as f64 => Some(Cause::Bytes),
             () if pings => Some(Cause::Pings),
@@ -118,27 +161,11 @@ impl Victim {
         }
     }
 
-    /// Whether segments that belong to no connection are too many: who takes part in connections opens, completes or sends some. Where nothing
-    /// that it sends is seen, and nothing shows that it would be, only rows of a few packets without data, by very many sources, are a flood.
-    fn is_of_segments(&self, rate_max: u32, both_ways: bool) -> bool {
-        let all = self.all_segments();
-        let fast = self.part(all) / self.seconds() >= f64::from(rate_max);
-        let sources = self.sources.count();
-        if !fast || sources < MANY_SOURCES {
-            return false;
-        }
-        let mut own = self.sent.saturating_add(self.tried);
-        if self.interval <= 1 {
-            grow(&mut own, self.completed);
-        }
-        if own.saturating_mul(20) >= all {
-            return false;
-        }
-        let is_blind = own == 0 && !both_ways;
-        !is_blind
-            || self.interval <= 1
-                && sources >= VERY_MANY_SOURCES
-                && self.lone.saturating_mul(10) >= self.came().saturating_mul(9)
+    /// Whether what came is like what invented sources send: rows of few packets, of no service and without data, by very many of them.
+    pub fn is_of_invented(&self) -> bool {
+        self.interval <= 1
+            && self.sources.count() >= VERY_MANY_SOURCES
+            && self.lone.saturating_mul(10) >= self.came().saturating_mul(9)
     }
 
     /// Whether what is no answer of a service would be a flood of many sources alone.
@@ -156,7 +183,7 @@ impl Victim {
     }
 
     /// What of a count is sure.
-    fn part(&self, counted: u64) -> f64 {
+    pub fn part(&self, counted: u64) -> f64 {
         counted as f64 * self.sure(counted)
     }
 
@@ -210,12 +237,12 @@ impl Victim {
         let (kind, figures, counterfactual) = self.why(&ctx.settings.flood, &first);
         let finding = self.finding(ctx, kind, &first, addr, (figures, counterfactual, count));
         let handle = ctx.incidents.report(ctx.now_ms, finding);
-        self.told.handle = handle;
-        (self.told.class, self.told.classes) = (first.class, 0);
-        self.told.most = [0.0; CLASSES];
-        if let Some(handle) = handle {
-            self.show(ctx, handle, &addr);
+        if handle != self.told.handle {
+            // of what it was called before nothing is left
+            self.told.classes = 0;
+            self.told.most = [0.0; CLASSES];
         }
+        (self.told.handle, self.told.class) = (handle, first.class);
     }
 
     /// Where an incident has several vectors, each is a fact, and its figures are among those of the incident.
@@ -226,6 +253,9 @@ impl Victim {
         let known = self.told.classes;
         for v in vectors {
             self.told.classes |= 1 << v.class as u8;
+        }
+        if known != self.told.classes {
+            self.show(ctx, handle, addr);
         }
         if self.told.classes.count_ones() < 2 {
             return;
@@ -249,14 +279,11 @@ impl Victim {
             }
         }
         if known != self.told.classes {
-            let all = Class::ALL
-                .iter()
-                .filter(|c| self.told.classes >> **c as u8 & 1 == 1);
+            let all = Class::ALL.iter().filter(|c| self.told.has(**c));
             let names: Vec<String> = all.map(|c| self.name(*c)).collect();
             let about = format!("on {addr}, by {}", names.join(", "));
             ctx.incidents.call(handle, &about);
             ctx.incidents.fact(handle, "vectors", names.join(", "));
-            self.show(ctx, handle, addr);
         }
     }
 
@@ -264,11 +291,24 @@ impl Victim {
     fn name(&self, class: Class) -> String {
         match class {
             Class::Syn => "SYN".to_owned(),
-            Class::Udp => format!("{} reflection", self.protocol()),
+            Class::Udp => format!("{} reflection", self.protocols()),
             Class::SynAck => "SYN-ACK".to_owned(),
             Class::Leases => "DHCP".to_owned(),
-            Class::Segments => format!("{} segments", self.segment()),
+            Class::Segments => format!("{} segments", self.kinds_of_segments()),
             Class::Volume => "volume".to_owned(),
+        }
+    }
+
+    /// The protocols of a tenth of the answers and more, those with most first.
+    fn protocols(&self) -> String {
+        let mut ports: Vec<(u16, u64)> = self.ports.to_vec();
+        ports.sort_by_key(|p| (std::cmp::Reverse(p.1), p.0));
+        let all = ports.iter().map(|p| p.1).fold(0, u64::saturating_add);
+        let names = ports.iter().filter(|p| p.1 > 0 && p.1 >= all / 10);
+        let names: Vec<&str> = names.filter_map(|p| reflectors::name(p.0)).collect();
+        match names.is_empty() {
+            true => self.protocol().to_owned(),
+            false => names.join(", "),
         }
     }
 
@@ -278,15 +318,13 @@ impl Victim {
         reflectors::name(port).unwrap_or("unknown")
     }
 
-    /// What most segments are.
-    fn segment(&self) -> &'static str {
-        let most = (0..SEGMENTS.len()).max_by_key(|&n| (self.segments[n], SEGMENTS.len() - n));
-        SEGMENTS[most.unwrap_or(0)]
-    }
-
-    /// Shows the largest flows that are known.
+    /// Shows the largest flows that are known of what belongs to the incident.
     fn show(&self, ctx: &mut Ctx<'_>, handle: Handle, addr: &Addr) {
-        let mut top: Vec<&Shown> = self.top.iter().filter(|s| s.bytes > 0).collect();
+        let (udp, leases) = (self.told.has(Class::Udp), self.told.has(Class::Leases));
+        let belongs =
+            |class: Class| self.told.has(class) || class == Class::Volume && (udp || leases);
+        let top = self.top.iter();
+        let mut top: Vec<&Shown> = top.filter(|s| s.bytes > 0 && belongs(s.class)).collect();
         top.sort_by_key(|s| (std::cmp::Reverse(s.bytes), s.src, s.src_port));
         for s in top {
             let flow = EvidenceFlow {
@@ -296,7 +334,7 @@ impl Victim {
                 dst_port: s.dst_port,
                 proto: s.proto,
                 bytes: s.bytes,
-                packets: s.packets.into(),
+                packets: s.packets,
                 start_ms: s.start_ms,
                 community_id: String::new(),
             };
@@ -320,24 +358,24 @@ impl Victim {
                 let port = self.most().map_or(0, |p| p.0);
                 facts.push(("protocol", self.protocol().to_owned()));
                 facts.push(("source port of most packets", port.to_string()));
-                about = format!("{} on {addr}", self.protocol());
+                about = format!("{} on {addr}", self.protocols());
             }
             Class::Leases => facts.push(("protocol", "dhcp".to_owned())),
             Class::Segments => {
                 facts.push(("protocol", "tcp".to_owned()));
                 facts.push(("segments", self.segment().to_owned()));
-                about = format!("{} segments on {addr}", self.segment());
+                about = format!("{} on {addr}", self.name(class));
             }
             _ => {}
         }
         facts.extend(estimated(self.interval));
         facts.push(("peers_total", PEERS_ESTIMATED.to_owned()));
         let mut blind = sampled(self.interval);
-        if self.sent == 0 && self.asked.count() == 0 {
-            blind.push(
-                "nothing of what the victim sends was seen, so that its questions are not known"
-                    .to_owned(),
-            );
+        if self.is_mute() {
+            blind.push(MUTE.to_owned());
+        }
+        if first.how.one_way {
+            blind.push(ONE_WAY.to_owned());
         }
         Finding {
             kind,
@@ -347,7 +385,7 @@ impl Victim {
             severity: None,
             confidence: if blind.is_empty() { 95 } else { 85 },
             about,
-            first_ms: self.first_ms.min(ctx.now_ms),
+            first_ms: self.rose_ms().min(ctx.now_ms),
             last_ms: self.last_ms,
             count,
             peers: self.some.to_vec(),
@@ -383,7 +421,7 @@ impl Victim {
             severity: None,
             confidence: 80,
             about: format!("{net}/{bits}"),
-            first_ms: self.first_ms,
+            first_ms: self.rose_ms(),
             last_ms: self.last_ms,
             count,
             peers: self.some.to_vec(),
@@ -402,6 +440,7 @@ impl Victim {
         self.last_ms = self.last_ms.max(host.last_ms);
         self.interval = self.interval.max(host.interval);
         self.sources.join(&host.sources);
+        self.add_spans(host);
         self.reflect_on(host);
         let Few { n, addrs } = &host.some;
         for addr in &addrs[..usize::from(*n)] {
@@ -454,8 +493,10 @@ fn rounded(n: f64) -> String {
     }
 }
 
-/// Segments of TCP, as they are counted.
-const SEGMENTS: [&str; 3] = ["ACK", "RST", "FIN"];
+const MUTE: &str = "no answer, connection or question of the victim was seen in the window: whether it answers or asked is not known";
+const ONE_WAY: &str = "rows tell of what comes in alone: what hosts answer and ask is not known";
+/// What is new waits for so long where something may explain it.
+const WAITS_MS: i64 = 5_000;
 /// From so many on, sources are as many as invented ones.
 const VERY_MANY_SOURCES: u32 = 256;
 /// The numbers of a vector are written down anew once they are so many times larger.

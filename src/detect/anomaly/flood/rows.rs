@@ -7,7 +7,7 @@
 use super::super::sighting::{Burst, BurstKind, FlowSeen, Side};
 use super::super::{Ctx, Hashes, reflectors};
 use super::victim::{LONE, SMALL};
-use super::{Ask, Flood, From};
+use super::{Ask, Flood, From, Row};
 
 const FIN: u16 = 0x01;
 const SYN: u16 = 0x02;
@@ -25,6 +25,16 @@ enum Part {
     Sent,
     /// An answer to what belongs to no connection shows nothing of its source.
     Came,
+}
+
+impl Row {
+    fn of(f: &FlowSeen) -> Self {
+        Row {
+            proto: f.proto,
+            src_port: f.src_port,
+            packets: f.packets,
+        }
+    }
 }
 
 impl Flood {
@@ -73,10 +83,15 @@ impl Flood {
         };
         let from = From {
             interval: f.interval,
-            ends: Some((f.proto, f.src_port)),
+            shown: Some(Row::of(f)),
         };
         if kind == BurstKind::Segment {
             let part = part(f, src_port);
+            // one row for each row that began a connection
+            if src_port & (FIN | SYN | RST | PSH | ACK) == RST | ACK && part == Part::Came {
+                let packets = f.interval.max(1);
+                self.flows.refuses(ctx, &Burst { packets, ..burst }, h);
+            }
             if part != Part::Sent {
                 self.flows.comes(ctx, &burst, from, h);
             }
@@ -114,13 +129,14 @@ impl Flood {
         };
         let from = From {
             interval: 1,
-            ends: Some((f.proto, f.src_port)),
+            shown: Some(Row::of(f)),
         };
         self.flows.count(ctx, &burst, from, h);
     }
 }
 
-/// What a row is made of, with its source port where that is of a service that reflects, of sampled or lone segments with their flags; `None` where it says nothing.
+/// What a row is made of, with its source port where that is of a service that reflects, of sampled or lone segments with their flags, of SYN
+/// whether it was sent again; `None` where it says nothing.
 fn kind(f: &FlowSeen) -> Option<(BurstKind, u16)> {
     let service = |port: u16| match reflectors::is_reflector(port) {
         true => port,
@@ -128,7 +144,7 @@ fn kind(f: &FlowSeen) -> Option<(BurstKind, u16)> {
     };
     Some(match (f.proto, f.tcp_flags) {
         (6, Some(flags)) => match flags & (FIN | SYN | RST | ACK) {
-            SYN => (BurstKind::Syn, 0),
+            SYN => (BurstKind::Syn, u16::from(f.packets > 1)),
             // a SYN-ACK that nobody went on with; of one packet it is no connection that was opened
             SYN_ACK if f.packets == 1 || f.packets <= 3 && f.src_port < f.dst_port => {
                 (BurstKind::SynAck, f.src_port)

@@ -7,7 +7,7 @@ use super::super::keyed::network;
 use super::super::{Ctx, figure};
 use super::cause::UNASKED;
 use super::victim::{CARPET_HOSTS, Class};
-use super::{Flood, VICTIM_MS, grow};
+use super::{Flood, grow};
 use crate::model::Addr;
 
 impl Flood {
@@ -46,14 +46,14 @@ impl Flood {
             let services = figure(UNASKED, services, Some(wanted.into()));
             all.tell_carpet(ctx, *net, vec![services]);
             let handle = all.told.handle;
-            self.doubt(*net, ctx.now_ms + VICTIM_MS, handle, Class::Udp);
+            self.doubt_network(ctx, *net, handle, Class::Udp);
         }
         found
     }
 
     /// Adds the hosts of a network that are hit; whether they are a carpet now.
     fn add_hit(&mut self, ctx: &Ctx<'_>, net: Addr, hosts: &[(Addr, usize)], wanted: u32) -> bool {
-        let mut is_flood = false;
+        let (mut is_flood, how) = (false, self.flows.how());
         for (addr, place) in hosts {
             let Some((_, v)) = self.flows.hosts.at(*place) else {
                 continue;
@@ -61,7 +61,7 @@ impl Flood {
             if v.reflected < u64::from(wanted) / 2 {
                 continue;
             }
-            let (unasked, struck) = v.is_reflected(wanted, true);
+            let (unasked, struck) = v.is_reflected(wanted, how);
             if unasked < wanted / 4 && struck.is_none() {
                 continue;
             }

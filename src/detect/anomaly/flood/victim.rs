@@ -4,7 +4,8 @@ use super::super::arena::Held;
 use super::super::keyed::{Crowd, Distinct};
 use super::super::sighting::{Burst, BurstKind};
 use super::super::{Ctx, reflectors};
-use super::cause::Cause;
+use super::half_open::SAMPLES_MIN;
+use super::watch::Row;
 use super::{Few, grow};
 use crate::detect::incident::Handle;
 use crate::model::{Addr, TcpHeader, prefetch};
@@ -27,13 +28,15 @@ pub(super) struct Victim {
     pub long_began_ms: i64,
     pub first_ms: i64,
     pub completed: u64,
+    /// Connections that it refused, in this window and in the one before: exporters tell of it sooner than of what was refused.
+    pub refused: [u64; 2],
     pub bytes: u64,
     pub sent: u64,
     /// Of all, those of rows of a few packets without data, or of no service.
     pub lone: u64,
     pub interval: u32,
     /// Which of what lies behind was written to.
-    used: u8,
+    used: u16,
     /// It asked all at once, by multicast or broadcast: whoever answers was asked.
     pub asked_all: bool,
     /// Bytes of the smallest of `top`, once all of them are taken.
@@ -48,15 +51,24 @@ pub(super) struct Victim {
     pub answers: u64,
     /// Connections that it tried to open itself.
     pub tried: u64,
+    /// Connections that it went to answer.
+    pub answered: u64,
+    /// Of `syns`, those of rows that show that the SYN was sent again.
+    pub again: u64,
+    /// How much began when, in spans of [`SPAN_LOG2`], as a ring.
+    spans: [u16; SPANS],
     pub ports: [(u16, u64); 3],
     pub udp_ports: Distinct<4>,
     pub sources: Crowd,
     pub syn_ports: Distinct<2>,
-    pub syn_sources: Distinct<16>,
+    pub syn_sources: Crowd,
+    /// Sources of earlier windows, of this long window and of the one before.
+    pub known: [Crowd; 2],
     pub reflectors: Distinct<16>,
-    pub asked: Distinct<16>,
     pub acking: Distinct<16>,
-    pub opened: Distinct<16>,
+    /// Services that it asked and hosts that it opened connections to, in this long window and in the one before.
+    asked: [Distinct<16>; 2],
+    opened: [Distinct<16>; 2],
     /// Of a network: who is hit.
     hosts: Distinct<4>,
     pub some: Few,
@@ -71,7 +83,9 @@ pub(super) struct Shown {
     pub src_port: u16,
     pub dst_port: u16,
     pub proto: u8,
-    pub packets: u32,
+    /// What it is a part of.
+    pub class: Class,
+    pub packets: u64,
     pub bytes: u64,
     pub start_ms: i64,
 }
@@ -84,6 +98,8 @@ pub(super) struct Told {
     pub class: Class,
     /// A bit for each class that belongs to it.
     pub classes: u8,
+    /// Since when it waits for what may explain it; 0: it does not.
+    pub waits_ms: i64,
     /// When any of it was seen last.
     pub at_ms: i64,
     pub fresh: [u64; CLASSES],
@@ -105,6 +121,13 @@ pub(super) enum Class {
 
 pub(super) const CLASSES: usize = 6;
 
+impl Told {
+    /// Whether a class belongs to the incident.
+    pub fn has(&self, class: Class) -> bool {
+        self.classes >> class as u8 & 1 == 1
+    }
+}
+
 impl Held for Victim {
     fn suspicion(&self) -> u32 {
         let told = self.told.handle.is_some();
@@ -124,8 +147,10 @@ impl Held for Victim {
         self.suspicion() < 100
     }
     fn forget(&mut self) {
-        self.begin_short();
-        self.begin_long();
+        for _ in 0..2 {
+            self.begin_short();
+            self.begin_long();
+        }
         (self.short_began_ms, self.long_began_ms) = (0, 0);
         (self.first_ms, self.last_ms) = (0, 0);
         self.told = Default::default();
@@ -135,6 +160,7 @@ impl Held for Victim {
         prefetch(&self.told);
         prefetch(&self.short_began_ms);
         prefetch(&self.least);
+        prefetch(&self.spans);
         prefetch(&self.udp_ports);
     }
     fn call_weight(&self) {
@@ -144,20 +170,37 @@ impl Held for Victim {
 }
 
 impl Victim {
-    /// Starts windows anew that are over.
+    /// Starts windows anew that are over, unless what is in them waits.
     #[inline]
     pub fn begin(&mut self, now_ms: i64, b: &Burst, short_ms: i64) {
-        if now_ms.saturating_sub(self.short_began_ms) >= short_ms {
+        let short = now_ms.saturating_sub(self.short_began_ms);
+        if short >= short_ms && self.told.waits_ms == 0 {
+            self.remember();
             self.begin_short();
+            if short >= 2 * short_ms {
+                self.refused = [0; 2];
+            }
             self.short_began_ms = now_ms;
             (self.first_ms, self.last_ms) = (b.first_ms, b.last_ms);
         }
-        if now_ms.saturating_sub(self.long_began_ms) >= LONG_MS {
+        let long = now_ms.saturating_sub(self.long_began_ms);
+        if long >= LONG_MS && self.told.waits_ms == 0 {
             self.begin_long();
+            if long >= 2 * LONG_MS {
+                self.begin_long();
+            }
             self.long_began_ms = now_ms;
         }
         self.first_ms = self.first_ms.min(b.first_ms);
         self.last_ms = self.last_ms.max(b.last_ms);
+    }
+
+    /// Sources of the short window are known from now on.
+    fn remember(&mut self) {
+        if self.used & SYNS_USED != 0 {
+            self.used |= KNOWN_USED;
+            self.known[0].join(&self.sources);
+        }
     }
 
     /// Forgets what is of the short window.
@@ -169,6 +212,10 @@ impl Victim {
         self.udp_ports = Distinct::default();
         self.segments = [0; 3];
         (self.lone, self.answers, self.tried) = (0, 0, 0);
+        (self.answered, self.again) = (0, 0);
+        self.refused = [0, self.refused[0]];
+        self.forget_fresh([Class::Syn, Class::Leases, Class::Segments, Class::Volume]);
+        self.spans = [0; SPANS];
         self.sources = Crowd::default();
         self.some.n = 0;
         if self.take_used(TOP_USED) {
@@ -176,15 +223,23 @@ impl Victim {
         }
         if self.take_used(SYNS_USED) {
             self.syn_ports = Distinct::default();
-            self.syn_sources = Distinct::default();
+            self.syn_sources = Crowd::default();
         }
         if self.take_used(HOSTS_USED) {
             self.hosts = Distinct::default();
         }
     }
 
+    /// What came before belongs to no flood.
+    fn forget_fresh<const N: usize>(&mut self, classes: [Class; N]) {
+        if self.told.handle.is_none() {
+            let fresh = &mut self.told.fresh;
+            classes.iter().for_each(|c| fresh[*c as usize] = 0);
+        }
+    }
+
     /// Whether something was written there, which is forgotten now.
-    fn take_used(&mut self, bit: u8) -> bool {
+    fn take_used(&mut self, bit: u16) -> bool {
         let is_used = self.used & bit != 0;
         self.used &= !bit;
         is_used
@@ -216,25 +271,41 @@ impl Victim {
         self.hosts = Distinct::default();
         self.reflectors = Distinct::default();
         self.sources = Crowd::default();
+        self.spans = [0; SPANS];
         self.some.n = 0;
     }
 
     /// Forgets what is of the long one.
     fn begin_long(&mut self) {
         (self.reflected, self.reflected_bytes, self.syn_acks) = (0, 0, 0);
+        self.forget_fresh([Class::Udp, Class::SynAck]);
         self.asked_all = false;
         self.ports = Default::default();
         if self.take_used(REFLECTORS_USED) {
             self.reflectors = Distinct::default();
         }
-        if self.take_used(ASKED_USED) {
-            self.asked = Distinct::default();
-        }
         if self.take_used(ACKING_USED) {
             self.acking = Distinct::default();
         }
-        if self.take_used(OPENED_USED) {
-            self.opened = Distinct::default();
+        // what goes on for the window after it, and what is over then
+        for (now, before) in [
+            (ASKED_USED, ASKED_BEFORE),
+            (OPENED_USED, OPENED_BEFORE),
+            (KNOWN_USED, KNOWN_BEFORE),
+        ] {
+            if self.used & (now | before) == 0 {
+                continue;
+            }
+            match now {
+                ASKED_USED => self.asked = [Distinct::default(), self.asked[0]],
+                OPENED_USED => self.opened = [Distinct::default(), self.opened[0]],
+                _ => self.known = [Crowd::default(), self.known[0]],
+            }
+            if !self.take_used(now) {
+                self.used &= !before;
+            } else {
+                self.used |= before;
+            }
         }
     }
 
@@ -256,10 +327,14 @@ impl Victim {
                 }
                 self.count_segments(b);
             }
+            BurstKind::Refused => return grow(&mut self.refused[0], n),
             BurstKind::Segment => self.count_segments(b),
             BurstKind::Syn => {
                 fresh(Class::Syn);
                 grow(&mut self.syns, n);
+                if b.src_port != 0 {
+                    grow(&mut self.again, n);
+                }
                 grow(&mut self.lone, n);
                 self.used |= SYNS_USED;
                 self.syn_sources.add(source);
@@ -302,9 +377,33 @@ impl Victim {
                 }
             }
         }
+        let span = (b.first_ms >> SPAN_LOG2) as usize % SPANS;
+        self.spans[span] = self.spans[span].saturating_add(n.min(u64::from(u16::MAX)) as u16);
         if self.sources.add(source) {
             self.some.push(b.src);
         }
+    }
+
+    /// When what came began to be so much, within four seconds: the first span that has an eighth of what the fullest one has.
+    pub fn rose_ms(&self) -> i64 {
+        let most = self.spans.iter().max().map_or(0, |n| u32::from(*n));
+        let last = self.last_ms >> SPAN_LOG2;
+        let first = (self.first_ms >> SPAN_LOG2).max(last.saturating_sub(SPANS as i64 - 1));
+        let is_much = |span: &i64| 8 * u32::from(self.spans[*span as usize % SPANS]) >= most;
+        let rose = (first..=last).find(is_much).unwrap_or(first);
+        self.first_ms.max(rose << SPAN_LOG2)
+    }
+
+    /// Seconds since it began to be so much.
+    pub fn risen_s(&self) -> f64 {
+        let risen_ms = self.last_ms.saturating_sub(self.rose_ms());
+        (risen_ms as f64 / 1000.0).max(1.0)
+    }
+
+    /// Adds when what came to a host of this network began.
+    pub fn add_spans(&mut self, host: &Victim) {
+        let all = self.spans.iter_mut().zip(host.spans);
+        all.for_each(|(a, b)| *a = a.saturating_add(b));
     }
 
     fn count_segments(&mut self, b: &Burst) {
@@ -323,11 +422,20 @@ impl Victim {
 
     /// Keeps a flow whose ends are known, if it is one of the largest.
     #[inline]
-    pub fn keep(&mut self, b: &Burst, (proto, src_port): (u8, u16), interval: u32) {
+    pub fn keep(&mut self, b: &Burst, row: Row, interval: u32) {
         let bytes = b.bytes / u64::from(interval.max(1));
         if bytes <= self.least {
             return;
         }
+        let class = match b.kind {
+            BurstKind::Syn => Class::Syn,
+            BurstKind::SynAck => Class::SynAck,
+            BurstKind::Segment => Class::Segments,
+            BurstKind::Completed if self.interval > 1 => Class::Segments,
+            // of a connection
+            BurstKind::Completed | BurstKind::Refused => return,
+            BurstKind::Udp | BurstKind::Icmp | BurstKind::Other => Class::Volume,
+        };
         let smallest = |top: &[Shown; TOP]| {
             let at = (0..TOP).min_by_key(|&at| top[at].bytes);
             at.unwrap_or(0)
@@ -335,10 +443,11 @@ impl Victim {
         self.used |= TOP_USED;
         self.top[smallest(&self.top)] = Shown {
             src: b.src,
-            src_port,
+            src_port: row.src_port,
             dst_port: b.dst_port,
-            proto,
-            packets: b.packets / interval.max(1),
+            proto: row.proto,
+            class,
+            packets: row.packets,
             bytes,
             start_ms: b.first_ms,
         };
@@ -348,9 +457,16 @@ impl Victim {
     /// Counts what it sends.
     pub fn leaves(&mut self, b: &Burst) {
         match b.kind {
-            BurstKind::Syn => grow(&mut self.tried, b.packets.into()),
-            _ => grow(&mut self.sent, b.packets.into()),
+            BurstKind::Syn => return grow(&mut self.tried, b.packets.into()),
+            BurstKind::SynAck => grow(&mut self.answered, b.packets.into()),
+            _ => {}
         }
+        grow(&mut self.sent, b.packets.into());
+    }
+
+    /// Counts a connection that it refused.
+    pub fn refuses(&mut self, b: &Burst) {
+        grow(&mut self.refused[0], b.packets.into());
     }
 
     /// The hash of the service that a question goes to.
@@ -361,8 +477,8 @@ impl Victim {
     /// It asked a service, or opened a connection to a host, of this hash.
     pub fn asks(&mut self, what: u64, opens: bool) {
         let (bits, bit) = match opens {
-            true => (&mut self.opened, OPENED_USED),
-            false => (&mut self.asked, ASKED_USED),
+            true => (&mut self.opened[0], OPENED_USED),
+            false => (&mut self.asked[0], ASKED_USED),
         };
         self.used |= bit;
         bits.add(what);
@@ -381,6 +497,22 @@ impl Victim {
                     .for_each(|p| p.1 = p.1.saturating_sub(n)),
             },
         }
+    }
+
+    /// How many services it asked, about.
+    pub fn asked(&self) -> u32 {
+        both(&self.asked)
+    }
+
+    /// To how many hosts it opened connections, about.
+    pub fn opened(&self) -> u32 {
+        both(&self.opened)
+    }
+
+    /// Whether nothing shows that it answers, asks or opens anything.
+    pub fn is_mute(&self) -> bool {
+        let own = [self.sent, self.tried, self.completed];
+        own.iter().chain(&self.refused).all(|n| *n == 0) && self.asked() + self.opened() == 0
     }
 
     /// The port from which most answers came, and how many.
@@ -433,53 +565,27 @@ impl Victim {
     pub fn fresh_in(&self, now_ms: i64) -> bool {
         now_ms.saturating_sub(self.last_ms) < 5_000
     }
-
-    /// How many services answered that were not asked, and by which rule that is a flood.
-    pub fn is_reflected(&self, reflectors: u32, in_rows: bool) -> (u32, Option<Cause>) {
-        let (answer, asked) = (self.reflectors.count(), self.asked.count());
-        if self.asked_all {
-            return (0, None);
-        }
-        let unasked = answer.saturating_sub(asked + self.chance(answer, asked));
-        let sure = self.sure(self.reflected);
-        let (packets, bytes) = (
-            self.reflected as f64 * sure,
-            self.reflected_bytes as f64 * sure,
-        );
-        // where nothing of what it sends was seen, what is as small as a usual answer may be one
-        let is_blind = self.sent == 0 && asked == 0;
-        let many = unasked >= reflectors
-            && packets >= f64::from(2 * reflectors)
-            && (!is_blind || bytes >= SMALL_ANSWER * packets);
-        // who polls sees large answers of few services, and exporters that tell of what comes in alone do not show that it asked
-        let one_way = is_blind && in_rows;
-        let strong = !one_way
-            && self.most().is_some_and(|(port, n)| {
-                reflectors::is_strong(port)
-                    && n.saturating_mul(2) >= self.reflected
-                    && packets >= STRONG_PACKETS
-            });
-        let large = bytes >= LARGE_BYTES as f64;
-        let cause = match () {
-            () if many => Some(Cause::Services),
-            () if large && unasked >= FEW_REFLECTORS => Some(Cause::Answers),
-            () if large && unasked > 0 && strong => Some(Cause::Strong),
-            () if unasked > 0 && bytes >= HUGE_BYTES => Some(Cause::Huge),
-            () => None,
-        };
-        (unasked, cause)
-    }
 }
 
-const TOP_USED: u8 = 1;
-const SYNS_USED: u8 = 1 << 1;
-const HOSTS_USED: u8 = 1 << 2;
-const REFLECTORS_USED: u8 = 1 << 3;
-const ASKED_USED: u8 = 1 << 4;
-const ACKING_USED: u8 = 1 << 5;
-const OPENED_USED: u8 = 1 << 6;
-/// Of fewer sampled packets nothing is concluded.
-const SAMPLES_MIN: f64 = 10.0;
+/// How many there were in either.
+fn both(all: &[Distinct<16>; 2]) -> u32 {
+    Distinct::<16>(std::array::from_fn(|n| all[0].0[n] | all[1].0[n])).count()
+}
+
+const TOP_USED: u16 = 1;
+const SYNS_USED: u16 = 1 << 1;
+const HOSTS_USED: u16 = 1 << 2;
+const REFLECTORS_USED: u16 = 1 << 3;
+const ACKING_USED: u16 = 1 << 4;
+const ASKED_USED: u16 = 1 << 5;
+const ASKED_BEFORE: u16 = 1 << 6;
+const OPENED_USED: u16 = 1 << 7;
+const OPENED_BEFORE: u16 = 1 << 8;
+const KNOWN_USED: u16 = 1 << 9;
+const KNOWN_BEFORE: u16 = 1 << 10;
+/// Spans are of 4.1 seconds: together they are as long as a window, and as what is in it may have begun before.
+const SPAN_LOG2: u32 = 12;
+const SPANS: usize = 32;
 /// The window of answers that nobody asked for.
 const LONG_MS: i64 = 60_000;
 /// So many ports of few sources are a scan.
@@ -492,17 +598,8 @@ pub(super) const SMALL: u64 = 100;
 pub(super) const LONE: u64 = 3;
 /// Streams have a port or two: so many are none.
 pub(super) const SCATTERED: u32 = 64;
-/// So many bytes of so few services are a flood, too.
-pub(super) const LARGE_BYTES: u64 = 2_000_000;
-pub(super) const FEW_REFLECTORS: u32 = 5;
-/// Answers of a service that makes most of a question within a minute.
-pub(super) const STRONG_PACKETS: f64 = 1_000.0;
 /// After so long it is another flood.
 pub(super) const GOES_ON_MS: i64 = 300_000;
-/// So many within a minute are one of a single service.
-pub(super) const HUGE_BYTES: f64 = 20_000_000.0;
-/// Bytes of an answer that amplifies nothing.
-const SMALL_ANSWER: f64 = 100.0;
 /// Clients of DHCP that ask within the window: pools have hundreds, and relays ask for them from one address.
 pub(super) const LEASES: u64 = 100;
 const DHCP_SERVER: u16 = 67;
