@@ -215,6 +215,11 @@ impl Crowd {
         self.few.add(hash)
     }
 
+    /// Bits of all of them, which tell some hundreds apart.
+    pub fn bits(&self) -> &Distinct<8> {
+        &self.few
+    }
+
     /// How many there were, about.
     pub fn count(&self) -> u32 {
         let few = self.few.count();

@@ -6,7 +6,7 @@
 
 use super::WINDOW_S;
 use super::judge::How;
-use super::victim::{Class, MANY_SOURCES, SCANNED_PORTS, Victim};
+use super::victim::{Class, MANY_SOURCES, SCANNED_PORTS, Victim, add};
 use crate::detect::anomaly::FloodSettings;
 
 /// How half-open connections are a flood.
@@ -69,13 +69,18 @@ impl Victim {
         }
     }
 
-    /// Sources of half-open connections that did not come in the last minute or two.
+    /// Sources of half-open connections that did not come in the last minute or two. Where very many did, nobody can say.
     fn fresh_sources(&self) -> u32 {
-        let mut all = self.known[0];
-        all.join(&self.known[1]);
+        let came = self.syn_sources.count();
+        let [mut all, before] = self.known;
+        add(&mut all, &before);
         let known = all.count();
-        all.join(&self.syn_sources);
-        all.count().saturating_sub(known)
+        if known >= KNOWN_MAX {
+            return came;
+        }
+        add(&mut all, self.syn_sources.bits());
+        let fresh = all.count().saturating_sub(known);
+        fresh.max(came.saturating_sub(known))
     }
 }
 
@@ -86,3 +91,5 @@ const SUDDEN: f64 = 10.0;
 const LOUD: f64 = 20.0;
 /// SYNs a second of a source that is no client: systems send theirs again after one second, then ever later, for some connections at a time.
 const PACE: f64 = 4.0;
+/// Sources of which bits still tell whether one is among them.
+const KNOWN_MAX: u32 = 1_200;

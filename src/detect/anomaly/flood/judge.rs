@@ -98,7 +98,7 @@ impl Victim {
             is_doubtful: how.scale > 1,
         };
         let (unasked, udp) = self.is_reflected(s.reflectors, how);
-        let (acking, own) = (self.acking.count(), self.opened());
+        let (acking, own) = (self.acking.count(), self.opened.count());
         let unopened = acking.saturating_sub(own + self.chance(acking, own));
         // stray answers come from few hosts, and nobody sends them by mistake
         let syn_ack = unopened >= s.reflectors / 2 && self.syn_acks >= u64::from(s.reflectors);
@@ -141,7 +141,7 @@ impl Victim {
         let s = &ctx.settings.flood;
         let quiet = self.sent.saturating_mul(20) < self.packets;
         // where answers would not be seen, what is less than very much may be answered
-        let is_blind = self.sent == 0 && how.one_way && !self.is_of_invented();
+        let is_blind = self.sent == 0 && self.is_one_way(how) && !self.is_of_invented();
         let sure = self.sure(self.packets);
         let (rate, many) = (sure * self.rate(), self.sources.count() >= MANY_SOURCES);
         let bytes_rate = sure * self.bytes as f64 / self.seconds();
@@ -159,6 +159,11 @@ impl Victim {
             () if quiet && scattered => Some(Cause::Ports),
             () => None,
         }
+    }
+
+    /// Whether what it sends would not be seen. Of few samples nobody can say.
+    pub fn is_one_way(&self, how: How) -> bool {
+        how.one_way && self.interval <= 1
     }
 
     /// Whether what came is like what invented sources send: rows of few packets, of no service and without data, by very many of them.
@@ -374,7 +379,7 @@ impl Victim {
         if self.is_mute() {
             blind.push(MUTE.to_owned());
         }
-        if first.how.one_way {
+        if self.is_one_way(first.how) {
             blind.push(ONE_WAY.to_owned());
         }
         Finding {
@@ -440,7 +445,7 @@ impl Victim {
         self.last_ms = self.last_ms.max(host.last_ms);
         self.interval = self.interval.max(host.interval);
         self.sources.join(&host.sources);
-        self.add_spans(host);
+        self.spans.join(&host.spans);
         self.reflect_on(host);
         let Few { n, addrs } = &host.some;
         for addr in &addrs[..usize::from(*n)] {

@@ -14,6 +14,7 @@ mod judge;
 mod reflected;
 mod rows;
 mod segments;
+mod spans;
 mod spread;
 mod struck;
 mod victim;

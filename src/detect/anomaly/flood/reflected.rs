@@ -25,7 +25,7 @@ impl Victim {
         let small = match is_blind {
             false => 0.0,
             // nobody's questions are seen: a resolver is answered by thousands
-            true if how.one_way && is_dns => USUAL_ANSWER,
+            true if self.is_one_way(how) && is_dns => USUAL_ANSWER,
             true => SMALL_ANSWER,
         };
         let is_small = bytes < small * packets;
@@ -37,7 +37,7 @@ impl Victim {
         let strong = !(is_blind && how.scale > 1) && amplifies && packets >= STRONG_PACKETS;
         let large = bytes >= LARGE_BYTES as f64 && !is_small;
         // so does who is at the end of a tunnel
-        let huge = bytes >= HUGE_BYTES && (amplifies || !(is_blind && how.one_way));
+        let huge = bytes >= HUGE_BYTES && (amplifies || !(is_blind && self.is_one_way(how)));
         let cause = match () {
             () if many => Some(Cause::Services),
             () if large && unasked >= FEW_REFLECTORS => Some(Cause::Answers),

@@ -5,6 +5,7 @@ use super::super::keyed::{Crowd, Distinct};
 use super::super::sighting::{Burst, BurstKind};
 use super::super::{Ctx, reflectors};
 use super::half_open::SAMPLES_MIN;
+use super::spans::Spans;
 use super::watch::Row;
 use super::{Few, grow};
 use crate::detect::incident::Handle;
@@ -55,20 +56,20 @@ pub(super) struct Victim {
     pub answered: u64,
     /// Of `syns`, those of rows that show that the SYN was sent again.
     pub again: u64,
-    /// How much began when, in spans of [`SPAN_LOG2`], as a ring.
-    spans: [u16; SPANS],
+    pub spans: Spans,
     pub ports: [(u16, u64); 3],
     pub udp_ports: Distinct<4>,
     pub sources: Crowd,
     pub syn_ports: Distinct<2>,
     pub syn_sources: Crowd,
     /// Sources of earlier windows, of this long window and of the one before.
-    pub known: [Crowd; 2],
-    pub reflectors: Distinct<16>,
-    pub acking: Distinct<16>,
-    /// Services that it asked and hosts that it opened connections to, in this long window and in the one before.
-    asked: [Distinct<16>; 2],
-    opened: [Distinct<16>; 2],
+    pub known: [Distinct<8>; 2],
+    pub reflectors: Distinct<8>,
+    pub acking: Distinct<8>,
+    /// Services that it asked, in this long window and in the one before.
+    asked: [Distinct<8>; 2],
+    /// Hosts that it opened connections to.
+    pub opened: Distinct<8>,
     /// Of a network: who is hit.
     hosts: Distinct<4>,
     pub some: Few,
@@ -199,7 +200,7 @@ impl Victim {
     fn remember(&mut self) {
         if self.used & SYNS_USED != 0 {
             self.used |= KNOWN_USED;
-            self.known[0].join(&self.sources);
+            add(&mut self.known[0], self.sources.bits());
         }
     }
 
@@ -215,7 +216,7 @@ impl Victim {
         (self.answered, self.again) = (0, 0);
         self.refused = [0, self.refused[0]];
         self.forget_fresh([Class::Syn, Class::Leases, Class::Segments, Class::Volume]);
-        self.spans = [0; SPANS];
+        self.spans = Spans::default();
         self.sources = Crowd::default();
         self.some.n = 0;
         if self.take_used(TOP_USED) {
@@ -260,8 +261,7 @@ impl Victim {
     pub fn reflect_on(&mut self, host: &Victim) {
         if host.used & REFLECTORS_USED != 0 {
             self.used |= REFLECTORS_USED;
-            let bits = self.reflectors.0.iter_mut().zip(host.reflectors.0);
-            bits.for_each(|(a, b)| *a |= b);
+            add(&mut self.reflectors, &host.reflectors);
         }
     }
 
@@ -271,7 +271,7 @@ impl Victim {
         self.hosts = Distinct::default();
         self.reflectors = Distinct::default();
         self.sources = Crowd::default();
-        self.spans = [0; SPANS];
+        self.spans = Spans::default();
         self.some.n = 0;
     }
 
@@ -287,25 +287,25 @@ impl Victim {
         if self.take_used(ACKING_USED) {
             self.acking = Distinct::default();
         }
-        // what goes on for the window after it, and what is over then
-        for (now, before) in [
-            (ASKED_USED, ASKED_BEFORE),
-            (OPENED_USED, OPENED_BEFORE),
-            (KNOWN_USED, KNOWN_BEFORE),
-        ] {
-            if self.used & (now | before) == 0 {
-                continue;
-            }
-            match now {
-                ASKED_USED => self.asked = [Distinct::default(), self.asked[0]],
-                OPENED_USED => self.opened = [Distinct::default(), self.opened[0]],
-                _ => self.known = [Crowd::default(), self.known[0]],
-            }
-            if !self.take_used(now) {
-                self.used &= !before;
-            } else {
-                self.used |= before;
-            }
+        if self.take_used(OPENED_USED) {
+            self.opened = Distinct::default();
+        }
+        // what is remembered for one window more
+        if self.used & (ASKED_USED | ASKED_BEFORE) != 0 {
+            self.asked = [Distinct::default(), self.asked[0]];
+            self.pass_on(ASKED_USED, ASKED_BEFORE);
+        }
+        if self.used & (KNOWN_USED | KNOWN_BEFORE) != 0 {
+            self.known = [Distinct::default(), self.known[0]];
+            self.pass_on(KNOWN_USED, KNOWN_BEFORE);
+        }
+    }
+
+    /// What was written to now was written to before.
+    fn pass_on(&mut self, now: u16, before: u16) {
+        match self.take_used(now) {
+            true => self.used |= before,
+            false => self.used &= !before,
         }
     }
 
@@ -377,33 +377,21 @@ impl Victim {
                 }
             }
         }
-        let span = (b.first_ms >> SPAN_LOG2) as usize % SPANS;
-        self.spans[span] = self.spans[span].saturating_add(n.min(u64::from(u16::MAX)) as u16);
+        self.spans.add(b.first_ms, n);
         if self.sources.add(source) {
             self.some.push(b.src);
         }
     }
 
-    /// When what came began to be so much, within four seconds: the first span that has an eighth of what the fullest one has.
+    /// When what came began to be so much.
     pub fn rose_ms(&self) -> i64 {
-        let most = self.spans.iter().max().map_or(0, |n| u32::from(*n));
-        let last = self.last_ms >> SPAN_LOG2;
-        let first = (self.first_ms >> SPAN_LOG2).max(last.saturating_sub(SPANS as i64 - 1));
-        let is_much = |span: &i64| 8 * u32::from(self.spans[*span as usize % SPANS]) >= most;
-        let rose = (first..=last).find(is_much).unwrap_or(first);
-        self.first_ms.max(rose << SPAN_LOG2)
+        self.spans.rose_ms(self.first_ms, self.last_ms)
     }
 
-    /// Seconds since it began to be so much.
+    /// Seconds since then.
     pub fn risen_s(&self) -> f64 {
         let risen_ms = self.last_ms.saturating_sub(self.rose_ms());
         (risen_ms as f64 / 1000.0).max(1.0)
-    }
-
-    /// Adds when what came to a host of this network began.
-    pub fn add_spans(&mut self, host: &Victim) {
-        let all = self.spans.iter_mut().zip(host.spans);
-        all.for_each(|(a, b)| *a = a.saturating_add(b));
     }
 
     fn count_segments(&mut self, b: &Burst) {
@@ -477,7 +465,7 @@ impl Victim {
     /// It asked a service, or opened a connection to a host, of this hash.
     pub fn asks(&mut self, what: u64, opens: bool) {
         let (bits, bit) = match opens {
-            true => (&mut self.opened[0], OPENED_USED),
+            true => (&mut self.opened, OPENED_USED),
             false => (&mut self.asked[0], ASKED_USED),
         };
         self.used |= bit;
@@ -501,18 +489,15 @@ impl Victim {
 
     /// How many services it asked, about.
     pub fn asked(&self) -> u32 {
-        both(&self.asked)
-    }
-
-    /// To how many hosts it opened connections, about.
-    pub fn opened(&self) -> u32 {
-        both(&self.opened)
+        let [mut all, before] = self.asked;
+        add(&mut all, &before);
+        all.count()
     }
 
     /// Whether nothing shows that it answers, asks or opens anything.
     pub fn is_mute(&self) -> bool {
         let own = [self.sent, self.tried, self.completed];
-        own.iter().chain(&self.refused).all(|n| *n == 0) && self.asked() + self.opened() == 0
+        own.iter().chain(&self.refused).all(|n| *n == 0) && self.asked() + self.opened.count() == 0
     }
 
     /// The port from which most answers came, and how many.
@@ -567,9 +552,10 @@ impl Victim {
     }
 }
 
-/// How many there were in either.
-fn both(all: &[Distinct<16>; 2]) -> u32 {
-    Distinct::<16>(std::array::from_fn(|n| all[0].0[n] | all[1].0[n])).count()
+/// Adds what others are.
+pub(super) fn add(all: &mut Distinct<8>, more: &Distinct<8>) {
+    let bits = all.0.iter_mut().zip(more.0);
+    bits.for_each(|(a, b)| *a |= b);
 }
 
 const TOP_USED: u16 = 1;
@@ -580,12 +566,8 @@ const ACKING_USED: u16 = 1 << 4;
 const ASKED_USED: u16 = 1 << 5;
 const ASKED_BEFORE: u16 = 1 << 6;
 const OPENED_USED: u16 = 1 << 7;
-const OPENED_BEFORE: u16 = 1 << 8;
-const KNOWN_USED: u16 = 1 << 9;
-const KNOWN_BEFORE: u16 = 1 << 10;
-/// Spans are of 4.1 seconds: together they are as long as a window, and as what is in it may have begun before.
-const SPAN_LOG2: u32 = 12;
-const SPANS: usize = 32;
+const KNOWN_USED: u16 = 1 << 8;
+const KNOWN_BEFORE: u16 = 1 << 9;
 /// The window of answers that nobody asked for.
 const LONG_MS: i64 = 60_000;
 /// So many ports of few sources are a scan.
