@@ -363,13 +363,7 @@ impl Victim {
                     grow(&mut self.lone, n);
                 }
                 if b.kind == BurstKind::Udp && b.src_port != 0 {
-                    grow(&mut self.told.fresh[Class::Udp as usize], n);
-                    grow(&mut self.reflected, n);
-                    grow(&mut self.answers, n);
-                    grow(&mut self.reflected_bytes, b.bytes);
-                    self.used |= REFLECTORS_USED;
-                    self.reflectors.add(ctx.keyed.hash(&(b.src, b.src_port)));
-                    self.count_port(b.src_port, n);
+                    self.count_answer(ctx, b);
                 }
                 if b.kind == BurstKind::Udp && b.dst_port == DHCP_SERVER {
                     grow(&mut self.told.fresh[Class::Leases as usize], n);
@@ -392,6 +386,18 @@ impl Victim {
     pub fn risen_s(&self) -> f64 {
         let risen_ms = self.last_ms.saturating_sub(self.rose_ms());
         (risen_ms as f64 / 1000.0).max(1.0)
+    }
+
+    /// Counts what a service sent.
+    fn count_answer(&mut self, ctx: &Ctx<'_>, b: &Burst) {
+        let n = u64::from(b.packets);
+        grow(&mut self.told.fresh[Class::Udp as usize], n);
+        grow(&mut self.reflected, n);
+        grow(&mut self.answers, n);
+        grow(&mut self.reflected_bytes, b.bytes);
+        self.used |= REFLECTORS_USED;
+        self.reflectors.add(ctx.keyed.hash(&(b.src, b.src_port)));
+        self.count_port(b.src_port, n);
     }
 
     fn count_segments(&mut self, b: &Burst) {
