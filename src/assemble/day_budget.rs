@@ -20,8 +20,8 @@ pub struct Budget {
     /// Incidents of this day that were held back: each counts once.
     held: BTreeSet<(Severity, u64)>,
     held_back: BTreeMap<Severity, u64>,
-    /// Incidents that spent something of this day: they are known over a restart.
-    told: BTreeMap<u64, Severity>,
+    /// Incidents that people were told of, how severe they were, and the last day on which they grew: they are known over a restart.
+    told: BTreeMap<u64, (Severity, i64)>,
     /// Where that is kept; `None`: nowhere.
     file: Option<PathBuf>,
     changed: bool,
@@ -75,19 +75,31 @@ impl Budget {
         }
     }
 
-    /// Incidents that spent something of this day, and how severe they were.
+    /// Incidents that people were told of, and how severe they were.
     pub(super) fn told(&self) -> impl Iterator<Item = (u64, Severity)> {
-        self.told.iter().map(|(id, severity)| (*id, *severity))
+        self.told.iter().map(|(id, (severity, _))| (*id, *severity))
     }
 
-    /// The day, what is spent of it by severity, and by which incidents.
+    /// People are told of a version of an incident: for which there was room, or which they know.
+    pub(super) fn tell(&mut self, d: &Detection, now_ms: i64) {
+        let fresh = (d.severity, now_ms.div_euclid(DAY_MS));
+        if self.told.get(&d.id) == Some(&fresh) {
+            return;
+        }
+        if self.told.len() < TOLD_MAX || self.told.contains_key(&d.id) {
+            self.told.insert(d.id, fresh);
+            self.changed = true;
+        }
+    }
+
+    /// The day, what is spent of it by severity, and which incidents people know.
     fn text(&self) -> String {
         let mut text = format!("{}\n", self.day);
         for (severity, n) in &self.spent {
             text += &format!("{} {n}\n", severity.name());
         }
-        for (id, severity) in &self.told {
-            text += &format!("{id:016x} {}\n", severity.name());
+        for (id, (severity, day)) in &self.told {
+            text += &format!("{id:016x} {} {day}\n", severity.name());
         }
         text
     }
@@ -103,7 +115,9 @@ impl Budget {
                 Some(of) => self.spent.insert(of, second.parse().ok()?).map(|_| ()),
                 None => {
                     let id = u64::from_str_radix(first, 16).ok()?;
-                    self.told.insert(id, severity(second)?).map(|_| ())
+                    let (of, day) = second.split_once(' ')?;
+                    let told = (severity(of)?, day.parse().ok()?);
+                    self.told.insert(id, told).map(|_| ())
                 }
             };
         }
@@ -118,7 +132,8 @@ impl Budget {
             self.day = day;
             self.spent.clear();
             self.held.clear();
-            self.told.clear();
+            self.told
+                .retain(|_, told| day.saturating_sub(told.1) <= KNOWN_DAYS);
         }
         let Some(&max) = self.per_day_max.get(&d.severity) else {
             return true;
@@ -127,9 +142,6 @@ impl Budget {
         if *spent < max {
             *spent += 1;
             self.changed = true;
-            if self.told.len() < TOLD_MAX {
-                self.told.insert(d.id, d.severity);
-            }
             return true;
         }
         let is_fresh = self.held.len() >= HELD_MAX || self.held.insert((d.severity, d.id));
@@ -152,8 +164,10 @@ const DAY_MS: i64 = 86_400_000;
 const FOLDER_MODE: u32 = 0o750;
 /// Incidents that are remembered as held back; beyond them versions are counted.
 const HELD_MAX: usize = 65_536;
-/// Incidents of a day that are known over a restart; beyond them one that goes on is counted again.
+/// Incidents that are known over a restart; beyond them one that goes on is told and counted again.
 const TOLD_MAX: usize = 4_096;
+/// An incident is over when it was silent for days (beacons: three).
+const KNOWN_DAYS: i64 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -206,25 +220,34 @@ mod tests {
         // nobody made the folder: no target has a queue in it
         let file = dir.path().join("notify/day_budget");
         let open = || Budget::kept(&[(Level::Low, 2)].into(), file.clone());
-        let ask = |b: &mut Budget, id, day| {
-            let has_room = b.has_room(&detection(id, Severity::Low), day * DAY_MS);
+        let ask = |b: &mut Budget, id, severity, day| {
+            let d = detection(id, severity);
+            let has_room = b.has_room(&d, day * DAY_MS);
+            if has_room {
+                b.tell(&d, day * DAY_MS);
+            }
             b.keep();
             has_room
         };
+        let (low, critical) = (Severity::Low, Severity::Critical);
         let mut first = open();
-        assert!(ask(&mut first, 1, 5) && ask(&mut first, 0xfeed, 5) && !ask(&mut first, 3, 5));
+        assert!(ask(&mut first, 1, low, 5) && ask(&mut first, 0xfeed, low, 5));
+        assert!(!ask(&mut first, 3, low, 5) && ask(&mut first, 7, critical, 5));
         let folder = std::fs::metadata(dir.path().join("notify")).expect("made");
         let mode = std::os::unix::fs::PermissionsExt::mode(&folder.permissions());
         assert_eq!(mode & 0o027, 0o020 & mode, "{mode:o}");
         let mut second = open();
         let told: Vec<_> = second.told().collect();
-        assert_eq!(told, [(1, Severity::Low), (0xfeed, Severity::Low)]);
-        assert!(!ask(&mut second, 4, 5));
-        assert!(ask(&mut second, 4, 6) && open().told().count() == 1);
+        // also what has no limit
+        assert_eq!(told, [(1, low), (7, critical), (0xfeed, low)]);
+        assert!(!ask(&mut second, 4, low, 5));
+        // who was told of yesterday is known, and nobody for ever
+        assert!(ask(&mut second, 4, low, 6) && open().told().count() == 4);
+        assert!(ask(&mut second, 5, low, 10) && open().told().count() == 2);
         // what makes no sense is a day of which nothing is spent
-        for damaged in ["", "x", "6\nlow", "6\nlow x", "6\nzz low"] {
+        for damaged in ["", "x", "6\nlow", "6\nlow x", "6\nzz low 6", "6\n7 low"] {
             std::fs::write(&file, damaged).expect("written");
-            assert!(ask(&mut open(), 9, 6), "{damaged:?}");
+            assert!(ask(&mut open(), 9, low, 6), "{damaged:?}");
         }
     }
 }

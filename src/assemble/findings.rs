@@ -111,6 +111,7 @@ impl Findings {
             let is_told = chain.is_some_and(|c| self.told.has(c));
             let row = self.row(detection, is_told, now_ms);
             if row.hidden_by.is_empty() && !is_told {
+                self.budget.tell(&row.detection, now_ms);
                 notices.push(notice(&mut self.told, &row.detection));
             }
             detections.push(row);

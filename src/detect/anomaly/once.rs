@@ -139,7 +139,7 @@ fn rounded(places: usize) -> usize {
 }
 
 /// Directions of conversations for each place of other tables.
-const PLACES_EACH: usize = 8;
+const PLACES_EACH: usize = 4;
 /// Clocks of exporters differ by less, and routes that change are silent for less, seconds.
 const APART_S: u32 = 60;
 /// The fraction of the golden ratio in 64 bits (Knuth, "The Art of Computer Programming", volume 3, 6.4).

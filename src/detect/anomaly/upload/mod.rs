@@ -221,7 +221,9 @@ impl Upload {
             }
             let usual = usual.flatten();
             let past = Past { known_ms, usual };
-            if sums.goes_on(ctx, f) || sums.waits > 0 || !sums.is_much(ctx, past) {
+            // what comes back makes no upload
+            let goes_on = sums.goes_on(ctx, f);
+            if goes_on || sent == 0 || sums.waits > 0 || !sums.is_much(ctx, past) {
                 return;
             }
             if f.metered {
@@ -369,7 +371,9 @@ impl Sums {
             return false;
         }
         ctx.incidents.show(handle, evidence(f));
+        let ratio = self.sent as f64 / self.came.max(1) as f64;
         ctx.incidents.figure(handle, SENT, self.sent as f64);
+        ctx.incidents.figure(handle, RATIO, ratio);
         true
     }
 
