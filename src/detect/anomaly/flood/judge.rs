@@ -21,6 +21,8 @@ pub(super) struct How {
     pub scale: u32,
     /// Nothing shows that what hosts send would be seen at all.
     pub one_way: bool,
+    /// So many rows came that also of sampled packets some would have gone back.
+    pub of_many: bool,
 }
 
 impl How {
@@ -163,7 +165,7 @@ impl Victim {
 
     /// Whether what it sends would not be seen. Of few samples nobody can say.
     pub fn is_one_way(&self, how: How) -> bool {
-        how.one_way && self.interval <= 1
+        how.one_way && (self.interval <= 1 || how.of_many)
     }
 
     /// Whether what came is like what invented sources send: rows of few packets, of no service and without data, by very many of them.

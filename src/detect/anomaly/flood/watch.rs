@@ -24,8 +24,9 @@ pub(super) struct Watch {
     /// What was sent by hosts to whom nothing had come yet, by a hash of their network; of rows.
     strangers: Vec<u32>,
     strange_ms: i64,
-    /// Rows of those to whom something came; of the last minutes.
+    /// Rows of those to whom something came, and all; of the last minutes.
     returns: u64,
+    came: u64,
     faded_ms: i64,
 }
 
@@ -71,6 +72,7 @@ impl Watch {
             strangers: vec![0; if scale > 1 { STRANGERS } else { 0 }],
             strange_ms: i64::MIN,
             returns: 0,
+            came: 0,
             faded_ms: i64::MIN,
         }
     }
@@ -80,6 +82,7 @@ impl Watch {
         How {
             scale: self.scale,
             one_way: self.scale > 1 && !self.sees_both_ways(),
+            of_many: self.came >= CAME_MIN,
         }
     }
 
@@ -88,6 +91,7 @@ impl Watch {
         if now_ms.saturating_sub(self.faded_ms) >= FADES_MS {
             self.faded_ms = now_ms;
             self.returns /= 2;
+            self.came /= 2;
         }
         if now_ms.saturating_sub(self.strange_ms) >= self.short_ms {
             self.strange_ms = now_ms;
@@ -105,7 +109,7 @@ impl Watch {
         self.hosts.clear();
         self.touched.fill(0);
         self.asks.iter_mut().for_each(Vec::clear);
-        self.returns = 0;
+        (self.returns, self.came) = (0, 0);
         self.strangers.fill(0);
         (self.faded_ms, self.strange_ms) = (i64::MIN, i64::MIN);
     }
@@ -163,6 +167,7 @@ impl Watch {
                 v.keep(b, shown, from.interval);
             }
             self.touch(place);
+            self.came += 1;
         }
     }
 
@@ -277,3 +282,5 @@ pub(super) const STRANGERS: usize = 8_192;
 /// So many rows of those to whom something came show that exporters tell of both ways; half of them are forgotten after so long.
 const RETURNS_MIN: u64 = 20;
 const FADES_MS: i64 = 300_000;
+/// Of fewer rows of sampled packets it says nothing that none of them came back.
+const CAME_MIN: u64 = 1_000;
