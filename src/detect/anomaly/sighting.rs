@@ -131,6 +131,8 @@ pub struct FlowSeen {
     pub at_egress: bool,
     /// DSCP; `None` where nobody says.
     pub dscp: Option<u8>,
+    /// That of the other direction, where it is part of this row.
+    pub back_dscp: Option<u8>,
     /// Version of TLS as in its records; 0 where there is none.
     pub tls_version: u16,
     /// Event of a firewall (element 233): 1 created, 2 deleted, 3 denied.
@@ -181,11 +183,10 @@ impl FlowSeen {
             true => (self.src, self.dst, self.dst_port),
             false => (self.dst, self.src, self.src_port),
         };
-        let port = if has_ports { port } else { 0 };
         Ends {
             client,
             server,
-            port,
+            port: if has_ports { port } else { 0 },
             forth,
         }
     }
@@ -494,36 +495,31 @@ pub fn of_rows(
             _ => p.received_at_ns.div_euclid(1_000_000),
         };
         namer.name(batch, i, names, &mut flow);
-        for (number, name) in namer.fresh(now_ms) {
-            let seen = Seen::Name(number, name);
-            out.push(Sighting {
-                place,
-                now_ms,
-                seen,
-            });
-        }
+        let told = |seen| Sighting {
+            place,
+            now_ms,
+            seen,
+        };
+        let fresh = namer.fresh(now_ms);
+        out.extend(fresh.map(|(number, name)| told(Seen::Name(number, name))));
         i += 1;
         if flow.side == Side::Initiator {
             flow.back_bytes = Some(0);
             if i < batch.len() && is_answer_to(batch, i, &flow) {
-                (flow.back_bytes, flow.back_packets) =
-                    (Some(batch.core.bytes[i]), batch.core.packets[i]);
-                flow.end_ms = flow.end_ms.max(batch.core.end_ms[i]);
+                let c = &batch.core;
+                (flow.back_bytes, flow.back_packets) = (Some(c.bytes[i]), c.packets[i]);
+                flow.back_dscp = dscp(batch, i);
+                flow.end_ms = flow.end_ms.max(c.end_ms[i]);
                 i += 1;
             }
         }
-        out.push(Sighting {
-            place,
-            now_ms,
-            seen: Seen::Flow(flow),
-        });
+        out.push(told(Seen::Flow(flow)));
     }
 }
 
 /// Whether row `i` is the other direction of the flow that was told before it.
 fn is_answer_to(batch: &FlowBatch, i: usize, flow: &FlowSeen) -> bool {
-    let quality = batch.quality.as_ref();
-    quality.is_some_and(|q| {
+    batch.quality.as_ref().is_some_and(|q| {
         q.conversation[i] == flow.conversation
             && q.conversation_side[i] == ConversationSide::Responder as u8
     })
@@ -539,7 +535,6 @@ fn of_row(batch: &FlowBatch, i: usize) -> FlowSeen {
         true => (c.start_ms[i], c.end_ms[i]),
         false => (received_ms, received_ms),
     };
-    let metered = p.origin == Origin::Packets;
     let mut flow = FlowSeen {
         src: c.src_addr[i],
         dst: c.dst_addr[i],
@@ -552,13 +547,13 @@ fn of_row(batch: &FlowBatch, i: usize) -> FlowSeen {
         interval: c.sampling_interval[i].max(1),
         start_ms,
         end_ms,
-        metered,
+        metered: p.origin == Origin::Packets,
         goes_on: c.flow_end_reason[i] == ACTIVE_TIMEOUT,
         known: known(c.app_source[i]),
         exporter: p.exporter,
         interfaces: (c.in_if[i], c.out_if[i]),
         at_egress: has(Field::Direction) && c.direction[i] == 1,
-        dscp: has(Field::Tos).then_some(c.tos[i] >> 2),
+        dscp: dscp(batch, i),
         ..FlowSeen::default()
     };
     if let Some(firewall) = &batch.firewall {
@@ -586,6 +581,11 @@ fn of_row(batch: &FlowBatch, i: usize) -> FlowSeen {
         flow.spoken = spoken.spoken[i];
     }
     flow
+}
+
+fn dscp(batch: &FlowBatch, i: usize) -> Option<u8> {
+    let (c, tos) = (&batch.core, Field::Tos.bit());
+    (c.present[i] & tos != 0).then_some(c.tos[i] >> 2)
 }
 
 fn known(source: u8) -> Known {

@@ -199,3 +199,40 @@ fn what_nothing_used_for_a_month_is_told() {
     assert_eq!(fact("cells"), Some("office to voice: 5060"));
     assert_eq!(fact("rules"), Some("outside_in, line 3 (0x9b3e8f01)"));
 }
+
+/// Of the end of a call that marks EF, telephones and their protocols alone may.
+#[test]
+fn marks_are_judged_by_what_is_known_of_a_row() {
+    let marks = |change: &dyn Fn(&mut FlowSeen)| {
+        let mut scene = Scene::new(1, 1);
+        let phone = ip(10, 0, 7, 3);
+        let mut call = row(&mut scene, STRIKE_MS, (phone, ip(10, 0, 7, 9)), 50);
+        call.dscp = Some(46);
+        change(&mut call);
+        scene.seen.push((call.end_ms, Seen::Flow(call)));
+        let mut settings = Settings {
+            policy: policy(),
+            ..Settings::default()
+        };
+        settings.policy.dscp[0].applications = vec!["sip".into(), "rtp".into()];
+        let found = judged(scene, &settings);
+        let found = found.iter().filter(|d| d.kind.name() == "policy_dscp");
+        found.filter_map(|d| d.entity.addr()).collect::<Vec<_>>()
+    };
+    let (phone, office, server) = (ip(10, 0, 7, 3), ip(10, 0, 9, 3), SERVER);
+    assert_eq!(marks(&|_| ()), [], "what it is does not stand in a row");
+    assert_eq!(
+        marks(&|f| f.metered = true),
+        [phone],
+        "packets would have told"
+    );
+    assert_eq!(marks(&|f| f.src = office), [], "it may answer a telephone");
+    assert_eq!(marks(&|f| (f.src, f.src_port) = (office, 50_000)), [office]);
+    assert_eq!(marks(&|f| (f.proto, f.app) = (6, 9)), [phone]);
+    // the server alone marks
+    let page = |f: &mut FlowSeen| {
+        (f.src, f.dst, f.dst_port, f.metered) = (office, server, 443, true);
+        (f.dscp, f.back_dscp, f.back_bytes) = (Some(0), Some(46), Some(9_000));
+    };
+    assert_eq!(marks(&page), [server]);
+}

@@ -1,7 +1,7 @@
 //! Zones and what may go between them.
 
 use super::super::namer::number_of;
-use super::super::sighting::{Ends, FlowSeen};
+use super::super::sighting::{Ends, FlowSeen, Side};
 use super::super::zones;
 use super::settings::{AllowSettings, PolicySettings};
 use crate::detect::anomaly::keep::kept;
@@ -119,30 +119,38 @@ impl Matrix {
         found.map_or((self.names.len() - 1) as u16, |f| f.1)
     }
 
-    /// Whether a flow breaks the matrix: then from which zone to which.
-    pub fn judge(&mut self, f: &FlowSeen, ends: &Ends) -> Option<(u16, u16)> {
+    /// Whether a flow breaks the matrix: then who began it, and from which zone to which. Where nothing says who began, a
+    /// reading that is allowed holds.
+    pub fn judge(&mut self, f: &FlowSeen) -> Option<(Ends, u16, u16)> {
         if self.cells.is_empty() && self.places.is_empty() {
             return None;
         }
-        let nets = if ends.forth {
-            f.nets
-        } else {
-            (f.nets.1, f.nets.0)
+        let (ends, is_sure) = began(f)?;
+        let (nets, other) = match ends.forth {
+            true => (f.nets, f.src_port),
+            false => ((f.nets.1, f.nets.0), f.dst_port),
         };
         let from = self.zone_of(&ends.client, nets.0);
         let to = self.zone_of(&ends.server, nets.1);
-        let between = |c: &&mut Cell| (c.from, c.to) == (from, to);
-        let mut named = false;
-        for cell in self.cells.iter_mut().filter(between) {
-            named = true;
-            if cell.allows(f, ends.port) {
-                cell.used.by(f);
-                return None;
-            }
+        if self.allows(f, (from, to), ends.port, u16::MAX)
+            || !is_sure && self.allows(f, (to, from), other, widest(f))
+        {
+            return None;
         }
         let outside = (self.names.len() - 1) as u16;
         let judged = self.judge_outside || from != outside && to != outside;
-        (judged && (from != to || named)).then_some((from, to))
+        let named = || self.cells.iter().any(|c| (c.from, c.to) == (from, to));
+        (judged && (from != to || named())).then_some((ends, from, to))
+    }
+
+    /// Whether a cell allows it, which it then has used; `widest` is the widest range of ports that counts.
+    fn allows(&mut self, f: &FlowSeen, (from, to): (u16, u16), port: u16, widest: u16) -> bool {
+        let mut between = self
+            .cells
+            .iter_mut()
+            .filter(|c| (c.from, c.to) == (from, to));
+        let cell = between.find(|c| c.allows(f, port, widest));
+        cell.map(|c| c.used.by(f)).is_some()
     }
 
     /// Cells that one before them allows all of, each with that.
@@ -189,6 +197,39 @@ fn place(text: &str) -> Option<Place> {
     Some(Place::Prefix(net, zones::bits_of(u128::MAX, bits)))
 }
 
+/// Who began a flow, and whether that is sure; `None` of what nobody began: errors of ICMP, and what routers and neighbours say.
+fn began(f: &FlowSeen) -> Option<(Ends, bool)> {
+    let ends = f.ends();
+    let typed = matches!(f.proto, 1 | 58) && (f.metered || f.icmp != 0);
+    let alone = f.proto == 6 && f.tcp_flags.is_some_and(|t| t & 0x12 == 0x02);
+    match (f.proto, f.icmp >> 8) {
+        (1, 3..=5 | 9..=12) | (58, 1..=4 | 130..=137 | 143) => None,
+        // an answer belongs to who asked; type 0 is also what exporters say that tell no type
+        (1, 0 | 14 | 16 | 18) | (58, 129 | 140) => {
+            let ends = Ends {
+                client: f.dst,
+                server: f.src,
+                port: 0,
+                forth: false,
+            };
+            Some((ends, typed))
+        }
+        _ => Some((ends, typed || alone || f.side != Side::Unknown)),
+    }
+}
+
+/// The widest range of a cell that may say that the larger port is the one that answers: where the smaller one is that of a service,
+/// as many as an entry lists, and not those that clients have.
+fn widest(f: &FlowSeen) -> u16 {
+    let has_ports = matches!(f.proto, 6 | 17 | 132);
+    let is_service = f.app != 0 || f.src_port.min(f.dst_port) < 1_024;
+    if has_ports && is_service {
+        LISTED
+    } else {
+        u16::MAX
+    }
+}
+
 impl Cell {
     fn has_all_of(&self, other: &Cell) -> bool {
         let within = |(proto, low, high): &(u8, u16, u16)| {
@@ -206,7 +247,7 @@ impl Cell {
         (self.from, self.to) == (other.from, other.to) && ports && applications
     }
 
-    fn allows(&self, f: &FlowSeen, port: u16) -> bool {
+    fn allows(&self, f: &FlowSeen, port: u16, widest: u16) -> bool {
         let fits = |(proto, low, high): &(u8, u16, u16)| {
             let same = match *proto {
                 ANY => matches!(f.proto, 6 | 17),
@@ -214,10 +255,10 @@ impl Cell {
                 1 => matches!(f.proto, 1 | 58),
                 proto => proto == f.proto,
             };
-            same && (*low..=*high).contains(&port)
+            same && (*low..=*high).contains(&port) && high - low <= widest
         };
         let of = |a: &u64| *a == f.app || *a == f.app_proto;
-        (self.ports.is_empty() || self.ports.iter().any(fits))
+        (self.ports.is_empty() && widest == u16::MAX || self.ports.iter().any(fits))
             && (self.applications.is_empty() || self.applications.iter().any(of))
     }
 }
@@ -252,6 +293,8 @@ fn ports(text: &str) -> Result<(u8, u16, u16), String> {
 /// TCP and UDP.
 const ANY: u8 = 255;
 const ZONES_MAX: usize = 1_024;
+/// Ports of a range that lists services.
+const LISTED: u16 = 255;
 /// The zone of what is in no other.
 const OUTSIDE: &str = "outside";
 
@@ -299,7 +342,7 @@ mod tests {
         let mut m = Matrix::new(&policy(), &mut faults);
         assert!(faults.is_empty(), "{faults:?}");
         let lab = number_of("lab");
-        let mut judge = |f: &FlowSeen| m.judge(f, &f.ends());
+        let mut judge = |f: &FlowSeen| m.judge(f).map(|b| (b.1, b.2));
         let (office, server) = ([10, 1, 0, 1], [192, 0, 2, 1]);
         assert_eq!(judge(&flow(office, server, 443, (0, lab))), None);
         assert_eq!(judge(&flow(office, server, 445, (0, lab))), Some((0, 1)));
@@ -313,6 +356,70 @@ mod tests {
         assert_eq!(judge(&flow(office, [10, 1, 0, 2], 445, (0, 0))), None);
         assert_eq!(judge(&flow(office, [8, 8, 8, 8], 445, (0, 0))), None);
         assert_eq!((m.cells[0].used.flows, m.cells[1].used.flows), (2, 0));
+    }
+
+    /// Office may ask the servers for pings and some ports, and administrators for everything.
+    #[test]
+    fn an_answer_belongs_to_who_asked_whichever_port_is_larger() {
+        let mut settings = policy();
+        settings.zones[1].networks = vec!["192.0.2.0/24".into()];
+        let listed = ["443/tcp", "icmp", "5000/udp", "5060"];
+        settings.allow[0].ports = listed.map(str::to_owned).to_vec();
+        settings.allow[1].from = "servers".into();
+        settings.allow[1].to = "office".into();
+        settings.allow[1].ports = vec!["49152-65535/tcp".into()];
+        let mut m = Matrix::new(&settings, &mut vec![]);
+        let (office, server) = ([10, 1, 0, 1], [192, 0, 2, 1]);
+        let row = |proto, src: ([u8; 4], u16), dst: ([u8; 4], u16)| FlowSeen {
+            proto,
+            src_port: src.1,
+            icmp: if proto == 1 { dst.1 } else { 0 },
+            ..flow(src.0, dst.0, dst.1, (0, 0))
+        };
+        let mut judge = |f: &FlowSeen| m.judge(f).map(|b| (b.0.client, b.1, b.2));
+        let (of_office, of_server) = (Addr::from_v4(office), Addr::from_v4(server));
+        // both ends of a call at one port, a client whose port is smaller, a ping and its reply
+        for (proto, client, port) in [(17, 5_060, 5_060), (17, 1_024, 5_000), (17, 4_001, 5_000)] {
+            assert_eq!(judge(&row(proto, (office, client), (server, port))), None);
+            assert_eq!(judge(&row(proto, (server, port), (office, client))), None);
+        }
+        assert_eq!(judge(&row(1, (office, 0), (server, 0x800))), None);
+        assert_eq!(judge(&row(1, (server, 0), (office, 0))), None);
+        // no route, and too long a way: nobody began that
+        assert_eq!(judge(&row(1, (server, 0), (office, 0x303))), None);
+        assert_eq!(judge(&row(1, (server, 0), (office, 0xb00))), None);
+        // the server asks
+        let breach = Some((of_server, 1, 0));
+        assert_eq!(judge(&row(1, (server, 0), (office, 0x800))), breach);
+        assert_eq!(judge(&row(1, (office, 0), (server, 0))), None, "of no type");
+        assert_eq!(judge(&row(6, (server, 40_000), (office, 445))), breach);
+        let mut alone = row(6, (server, 443), (office, 8_000));
+        assert_eq!(judge(&alone), None, "it may be an answer");
+        alone.tcp_flags = Some(0x02);
+        assert_eq!(judge(&alone), breach);
+        // that servers may use ports of clients makes no answer of what asks a service
+        let breach = Some((of_office, 0, 1));
+        assert_eq!(judge(&row(6, (office, 50_000), (server, 445))), breach);
+    }
+
+    #[test]
+    fn a_cell_for_everything_is_no_leave_to_ask_back() {
+        let mut settings = policy();
+        settings.zones[1].networks = vec!["192.0.2.0/24".into()];
+        settings.allow = vec![AllowSettings {
+            ports: vec![],
+            ..settings.allow[0].clone()
+        }];
+        let mut m = Matrix::new(&settings, &mut vec![]);
+        let (office, server) = ([10, 1, 0, 1], [192, 0, 2, 1]);
+        let mut back = flow(server, office, 40_000, (0, 0));
+        back.src_port = 60_001;
+        assert!(m.judge(&back).is_none());
+        assert_eq!(m.cells[0].used.flows, 1);
+        (back.src_port, back.dst_port) = (40_000, 22);
+        assert!(m.judge(&back).is_some());
+        (back.dst_port, back.app) = (3_389, 7);
+        assert!(m.judge(&back).is_some());
     }
 
     #[test]

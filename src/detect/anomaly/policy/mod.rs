@@ -15,7 +15,7 @@ use super::arena::{Arena, Held};
 use super::keep::{Kept, kept};
 use super::keyed::Keyed;
 use super::namer::number_of;
-use super::sighting::{Ends, FlowSeen};
+use super::sighting::{Ends, FlowSeen, Known, Side};
 use super::{Ctx, evidence, figure};
 use crate::detect::eve::seconds;
 use crate::detect::incident::{Finding, Growth, Handle};
@@ -45,6 +45,14 @@ struct Dscp {
     codes: u64,
     zones: Vec<u16>,
     applications: Vec<u64>,
+}
+
+/// A code point of one direction, by and to an address with its named network.
+struct Mark {
+    by: (Addr, u64),
+    to: (Addr, u64),
+    code: u8,
+    bytes: u64,
 }
 
 /// What a host breaks.
@@ -181,18 +189,18 @@ impl Policy {
         if !self.rules || super::is_group(&f.dst) {
             return;
         }
-        let ends = f.ends();
         // what a firewall denied went nowhere
         if f.firewall_event != firewall::DENIED
-            && let Some((from, to)) = self.matrix.judge(f, &ends)
+            && let Some((ends, from, to)) = self.matrix.judge(f)
         {
             self.broken(ctx, f, &ends, (from, to));
         }
+        let ends = f.ends();
         if let Some(name) = self.forbidden.spoken(f, &ends) {
             cleartext(ctx, f, &ends, name);
         }
         if !self.dscp.is_empty() {
-            self.marked(ctx, f);
+            self.marks(ctx, f);
         }
     }
 
@@ -283,52 +291,84 @@ impl Policy {
         }
     }
 
-    /// Marks that are not for this sender, or not for this application.
-    fn marked(&self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
-        let Some(code) = f.dscp.filter(|c| *c != 0) else {
-            return;
-        };
-        let zone = self.matrix.zone_of(&f.src, f.nets.0);
+    /// Marks of both directions.
+    fn marks(&self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
+        if f.dscp.unwrap_or(0) != 0 {
+            let mark = Mark {
+                by: (f.src, f.nets.0),
+                to: (f.dst, f.nets.1),
+                code: f.dscp.unwrap_or(0),
+                bytes: f.bytes,
+            };
+            self.marked(ctx, f, &mark);
+        }
+        // who answers as it is asked chose no mark
+        if f.back_dscp.unwrap_or(0) != 0 && f.back_dscp != f.dscp {
+            let mark = Mark {
+                by: (f.dst, f.nets.1),
+                to: (f.src, f.nets.0),
+                code: f.back_dscp.unwrap_or(0),
+                bytes: f.back_bytes.unwrap_or(0),
+            };
+            self.marked(ctx, f, &mark);
+        }
+    }
+
+    /// A mark that is not for this sender, or not for this application.
+    fn marked(&self, ctx: &mut Ctx<'_>, f: &FlowSeen, mark: &Mark) {
+        let zone = self.matrix.zone_of(&mark.by.0, mark.by.1);
+        let code = mark.code;
         let mut judged = self
             .dscp
             .iter()
             .filter(|d| d.codes >> code & 1 == 1)
             .peekable();
-        let fits = |d: &Dscp| {
-            let application = |a: &u64| *a == f.app || *a == f.app_proto;
-            (d.zones.is_empty() || d.zones.contains(&zone))
-                && (d.applications.is_empty() || d.applications.iter().any(application))
-        };
-        if judged.peek().is_none() || judged.any(fits) {
+        if judged.peek().is_none() {
             return;
         }
-        let name = if f.app == 0 {
-            "unknown".to_owned()
-        } else {
-            ctx.names.get(f.app)
+        // by a port alone nobody knows calls, whose ports are any
+        let by_port = !f.metered && f.known == Known::No;
+        let is_any = f.proto == 17 && f.src_port.min(f.dst_port) >= 1_024;
+        let unknown = by_port && (f.app == 0 || is_any);
+        let asked = self.matrix.zone_of(&mark.to.0, mark.to.1);
+        let may_answer = f.side == Side::Unknown && f.src_port <= f.dst_port;
+        let fits = |d: &Dscp| {
+            let application = |a: &u64| *a == f.app || *a == f.app_proto;
+            let zones = &d.zones;
+            (zones.is_empty() || zones.contains(&zone) || may_answer && zones.contains(&asked))
+                && (unknown || d.applications.is_empty() || d.applications.iter().any(application))
         };
+        if judged.any(fits) {
+            return;
+        }
+        let name = match f.app {
+            0 => "unknown".to_owned(),
+            app => ctx.names.get(app),
+        };
+        let host = mark.by.0;
         let words = format!("DSCP {code} for {name} from {}", self.matrix.name(zone));
+        let mut blind = vec!["who marked it: the sender, or something on the way".to_owned()];
+        if unknown {
+            blind.push("which application it is: it goes by the zone alone".to_owned());
+        }
+        let bytes = mark.bytes.saturating_mul(f.interval.max(1).into());
         let finding = Finding {
             kind: DetectionKind::PolicyDscp,
             detector: "policy.dscp",
-            entity: Entity::Host(f.src),
+            entity: Entity::Host(host),
             role: EntityRole::Source,
             severity: None,
             confidence: 70,
-            about: format!("{}, {words}", f.src),
+            about: format!("{host}, {words}"),
             first_ms: f.start_ms,
             last_ms: f.end_ms,
             count: 1,
-            peers: vec![f.dst],
+            peers: vec![mark.to.0],
             peers_total: 1,
-            figures: vec![figure(
-                "bytes of the largest flow",
-                f.est_bytes() as f64,
-                None,
-            )],
+            figures: vec![figure("bytes of the largest flow", bytes as f64, None)],
             facts: vec![("marks", words)],
             counterfactual: format!("an entry of `detect.policy.dscp` that lets it use {code}"),
-            blind: vec!["who marked it: the sender, or something on the way".to_owned()],
+            blind,
         };
         report(ctx, f, finding);
     }
@@ -409,13 +449,18 @@ impl Breaks {
 }
 
 fn cleartext(ctx: &mut Ctx<'_>, f: &FlowSeen, ends: &Ends, name: &'static str) {
+    let by_port = f.spoken == 0;
+    let by_port = by_port.then_some("what is spoken there: it goes by the port");
+    let version = (name == plain::SNMP).then_some("which version: SNMP 3 may be encrypted");
+    let doubt = by_port.into_iter().chain(version).map(str::to_owned);
+    let doubt: Vec<String> = doubt.collect();
     let finding = Finding {
         kind: DetectionKind::PolicyCleartext,
         detector: "policy.cleartext",
         entity: Entity::Host(ends.client),
         role: EntityRole::Source,
         severity: None,
-        confidence: if f.spoken == 0 { 60 } else { 95 },
+        confidence: if doubt.is_empty() { 95 } else { 60 },
         about: format!("{name} from {} to {}", ends.client, ends.server),
         first_ms: f.start_ms,
         last_ms: f.end_ms,
@@ -429,10 +474,7 @@ fn cleartext(ctx: &mut Ctx<'_>, f: &FlowSeen, ends: &Ends, name: &'static str) {
         )],
         facts: vec![("protocols", name.to_owned())],
         counterfactual: format!("`{name}` not in detect.policy.cleartext"),
-        blind: match f.spoken {
-            0 => vec!["what is spoken there: it goes by the port".to_owned()],
-            _ => vec![],
-        },
+        blind: doubt,
     };
     report(ctx, f, finding);
 }

@@ -10,7 +10,7 @@ use crate::model::AppProto;
 #[derive(Debug)]
 struct Plain(&'static str, u8, &'static [u16], AppProto);
 
-static PLAIN: [Plain; 16] = [
+static PLAIN: [Plain; 17] = [
     Plain("telnet", 6, &[23], AppProto::Telnet),
     Plain("ftp", 6, &[21], AppProto::Ftp),
     Plain("tftp", 17, &[69], AppProto::Tftp),
@@ -27,7 +27,11 @@ static PLAIN: [Plain; 16] = [
     Plain("llmnr", 17, &[5_355], AppProto::Llmnr),
     Plain("x11", 6, &[6_000, 6_001], AppProto::X11),
     Plain("echo-chargen", 17, &[7, 19], AppProto::Unknown),
+    Plain(SNMP, 17, &[161, 162], AppProto::Snmp),
 ];
+
+/// SNMP (RFC 1157, RFC 3584); that nothing tells version 3 (RFC 3414) from it is said where it is told.
+pub(super) const SNMP: &str = "snmp";
 
 /// What else can be named: versions of TLS.
 const OLD_TLS: [(&str, u16); 3] = [("ssl-3", 0x0300), ("tls-1.0", 0x0301), ("tls-1.1", 0x0302)];
@@ -117,5 +121,10 @@ mod tests {
         assert_eq!(forbidden.spoken(&f, &f.ends()), Some("tls-1.0"));
         f.tls_version = 0x0303;
         assert_eq!(forbidden.spoken(&f, &f.ends()), None);
+        let all = Forbidden::new(&["all".to_owned()], &mut faults);
+        (f.proto, f.dst_port, f.tls_version, f.spoken) = (17, 161, 0, 0);
+        assert_eq!(all.spoken(&f, &f.ends()), Some("snmp"));
+        (f.dst_port, f.spoken) = (16_100, AppProto::Snmp as u8);
+        assert_eq!(all.spoken(&f, &f.ends()), Some("snmp"));
     }
 }
