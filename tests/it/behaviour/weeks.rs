@@ -1,9 +1,10 @@
 //! Scenes over weeks: volume by the hour of the week, services, uploads, exporters that fall silent.
 
 use super::attacks::{Scene, Tcp, ip};
+use super::judged;
 use super::scenarios::{Attack, INSIDE, OUTSIDE, SERVER, attack};
-use flowhouse::detect::anomaly::{DaysSeen, FlowSeen, Seen};
-use flowhouse::model::{Addr, Handshake};
+use flowhouse::detect::anomaly::{DaysSeen, FlowSeen, Seen, Settings};
+use flowhouse::model::{Addr, Detection, Entity, Handshake, Severity};
 
 pub const FIRST: Addr = Addr::from_v4([192, 0, 2, 1]);
 pub const SECOND: Addr = Addr::from_v4([192, 0, 2, 2]);
@@ -245,4 +246,101 @@ fn upload(s: &mut Scene, at_ms: i64, src: Addr, dst: Addr, bytes: u64) {
         life_ms: 20_000,
         handshake: Handshake::Complete,
     });
+}
+
+/// An exporter with two lines that carry hardly anything at night, by the clock of people, which is ahead by so much.
+fn branch(s: &mut Scene, days: i64, ahead_ms: impl Fn(i64) -> i64) {
+    s.seen.push((MONDAY_MS, Seen::Name(HTTPS, "https".into())));
+    for n in 0..days * 288 {
+        let at_ms = MONDAY_MS + n * BUCKET_MS;
+        let bits = if is_busy(at_ms + ahead_ms(at_ms)) {
+            40_000_000
+        } else {
+            60_000
+        };
+        for (interfaces, part) in [((1, 2), 1), ((2, 1), 2), ((3, 4), 20)] {
+            let bits = bits / part / 100 * s.dice.within(85, 116) as u64;
+            carry(s, at_ms, FIRST, interfaces, bits * 300 / 8);
+        }
+    }
+}
+
+/// Whether it is 7 to 19 o'clock of a working day.
+fn is_busy(at_ms: i64) -> bool {
+    let hour = (at_ms - MONDAY_MS).div_euclid(3_600_000);
+    (7..19).contains(&(hour % 24)) && hour / 24 % 7 < 5
+}
+
+fn of_kind(scene: Scene, kind: &str) -> Vec<Detection> {
+    let mut found = judged(scene, &Settings::default());
+    found.retain(|d| d.kind.name() == kind);
+    found.sort_by_key(|d| (d.first_ms, d.entity.to_string()));
+    found
+}
+
+fn fact<'a>(d: &'a Detection, name: &str) -> &'a str {
+    let facts = &d.evidence.facts;
+    facts.iter().find(|f| f.0 == name).map_or("", |f| &f.1)
+}
+
+#[test]
+fn a_line_that_is_dead_for_two_days_is_one_incident_at_either_end() {
+    let mut scene = Scene::new(1, 1);
+    branch(&mut scene, 25, |_| 0);
+    let gone = |f: &FlowSeen| f.interfaces != (3, 4) && f.start_ms >= LATE_MS;
+    let until_ms = LATE_MS + 49 * 3_600_000;
+    scene
+        .seen
+        .retain(|(at_ms, seen)| *at_ms < until_ms && !matches!(seen, Seen::Flow(f) if gone(f)));
+    let found = of_kind(scene, "volume_anomaly");
+    let entities = [1, 2].map(|n| Entity::Interface(FIRST, n));
+    let about: Vec<_> = found.iter().map(|d| d.entity.clone()).collect();
+    assert_eq!(about, entities, "{found:#?}");
+    for (d, n) in found.iter().zip([1, 2]) {
+        assert_eq!((d.severity, d.first_ms), (Severity::Medium, LATE_MS));
+        assert!(d.last_ms > until_ms - 3_600_000, "{d:#?}");
+        for way in ["in", "out"] {
+            let words = format!("interface {n} {way}: nothing any more");
+            assert!(fact(d, "series").contains(&words), "{d:#?}");
+        }
+    }
+    let with_it = "application https: less than usual";
+    assert!(found.iter().any(|d| fact(d, "with it") == with_it));
+}
+
+#[test]
+fn that_clocks_are_put_forward_is_no_unusual_volume() {
+    let mut scene = Scene::new(1, 1);
+    let summer_ms = MONDAY_MS + 20 * DAY_MS + 3_600_000;
+    branch(&mut scene, 25, |at_ms| {
+        if at_ms >= summer_ms { 3_600_000 } else { 0 }
+    });
+    assert_eq!(of_kind(scene, "volume_anomaly"), []);
+}
+
+#[test]
+fn an_exporter_that_sleeps_at_night_is_told_once_of_each_kind_of_day() {
+    let mut scene = Scene::new(1, 1);
+    let hours = |n: i64| n * 3_600_000;
+    // a Wednesday of the second week, for half an hour
+    let dead_ms = MONDAY_MS + 9 * DAY_MS + hours(10);
+    for n in 0..15 * 1_440 {
+        let at_ms = MONDAY_MS + 60_000 * n;
+        carry(&mut scene, at_ms, FIRST, (1, 2), 50_000);
+        if is_busy(at_ms) && !(dead_ms..dead_ms + hours(1) / 2).contains(&at_ms) {
+            carry(&mut scene, at_ms, SECOND, (1, 2), 50_000);
+        }
+    }
+    let found = of_kind(scene, "exporter_silent");
+    let told = |d: &Detection| (d.detected_ms - MONDAY_MS) / 60_000;
+    // the first night, the first weekend, and what is no night
+    let wanted = [hours(19), 5 * DAY_MS + hours(8), 9 * DAY_MS + hours(10)];
+    assert_eq!(found.len(), wanted.len(), "{found:#?}");
+    for (d, at_ms) in found.iter().zip(wanted) {
+        let minutes = told(d) - at_ms / 60_000;
+        assert!((5..7).contains(&minutes), "{minutes} {d:#?}");
+    }
+    let words = fact(&found[2], "longest pause");
+    assert!(words.starts_with("432"), "{words}");
+    assert!(words.contains("two days, 60 s without"), "{words}");
 }

@@ -5,15 +5,17 @@
 //! what lies far outside is cut before it is learned, so that an attack does not become usual at once. An hour that was seen in
 //! fewer than two weeks is judged by the same hour of other working days, and an hour that none of both knows is not judged. What is far
 //! from usual in three buckets in a row is told: the start values (six deviations, half as much again, 5 Mbit/s) are those of the
-//! usual "six MAD and a least effect"; a fall to nothing needs the exporter to go on telling of other traffic.
+//! usual "six MAD and a least effect"; a fall to nothing needs the exporter to go on telling of other traffic. Both directions of an
+//! interface are one incident, and what is off at the same time on its exporter, by no more, is part of it.
 
 mod series;
 
-use super::Ctx;
 use super::keep::Kept;
 use super::sighting::FlowSeen;
+use super::{Ctx, VolumeSettings};
 use crate::model::Addr;
-use series::{Series, What};
+use series::{Seen, Series, What};
+use std::collections::BTreeMap;
 
 #[derive(Debug)]
 pub(super) struct Volume {
@@ -177,8 +179,10 @@ impl Volume {
             }
         }
         alive.sort_unstable();
-        let settings = &ctx.settings.volume.clone();
-        for (s, open) in self.series.iter_mut().zip(&mut self.open) {
+        let all = ctx.settings;
+        let settings = &all.volume;
+        let mut far: Vec<Far> = vec![];
+        for (series, (s, open)) in self.series.iter_mut().zip(&mut self.open).enumerate() {
             let bytes = std::mem::take(&mut open[at]);
             if bytes > 0 {
                 s.last = s.last.max(bucket);
@@ -192,10 +196,59 @@ impl Volume {
                 continue;
             }
             let usual = s.usual(bucket);
-            if let Some(usual) = &usual {
-                s.judge(ctx, settings, (bucket, bytes), usual);
+            let seen = Seen {
+                bucket,
+                bytes,
+                usual,
+            };
+            let by = s.weigh(settings, &seen);
+            if by != 0.0 {
+                far.push(Far { by, series, seen });
             }
             s.learn(bucket, bytes, usual.as_ref());
+        }
+        self.tell(ctx, settings, far);
+    }
+
+    /// Tells what is far from usual in a bucket: interfaces first, those that are furthest off before others. What is off since then, by no
+    /// more than the interfaces of its exporter together, went through them, and is part of what is told of the first of these.
+    fn tell(&mut self, ctx: &mut Ctx<'_>, settings: &VolumeSettings, mut far: Vec<Far>) {
+        far.sort_by(|a, b| {
+            let is_other = |f: &Far| !self.series[f.series].what.is_interface();
+            let order = is_other(a).cmp(&is_other(b));
+            let order = order.then(b.by.abs().total_cmp(&a.by.abs()));
+            order.then(a.series.cmp(&b.series))
+        });
+        // interfaces by exporter, and whether they carry more
+        let mut lines: BTreeMap<(Addr, bool), Vec<Line>> = BTreeMap::new();
+        for Far { by, series, seen } in &far {
+            let s = &mut self.series[*series];
+            let (way, since) = ((s.what.exporter, *by > 0.0), s.since(seen.bucket));
+            if s.what.is_interface() {
+                let told = s.tell(ctx, settings, seen).then_some(s.what);
+                let lines = lines.entry(way).or_default();
+                if lines.len() < LINES_MAX {
+                    let by = by.abs();
+                    lines.push(Line { since, by, told });
+                }
+                continue;
+            }
+            let (mut through, mut told) = (0.0, None);
+            for line in lines.get(&way).into_iter().flatten() {
+                if s.is_part || (line.since - since).abs() <= TOGETHER {
+                    through += line.by;
+                    told = told.or(line.told);
+                }
+            }
+            s.is_part = by.abs() <= through;
+            match told.filter(|_| s.is_part) {
+                Some(what) => s.belongs(ctx, settings, seen, &what),
+                // else the interface may be told with the next bucket
+                None if s.is_part => {}
+                None => {
+                    s.tell(ctx, settings, seen);
+                }
+            }
         }
     }
 
@@ -224,7 +277,7 @@ impl Volume {
     fn make(&mut self, what: What, now: i64, at: usize) -> Option<usize> {
         if self.series.len() >= self.series_max {
             let stale = self.series.iter().enumerate();
-            let stale = stale.filter(|(_, s)| now - s.last > STALE && s.handle.is_none());
+            let stale = stale.filter(|(_, s)| now - s.last > STALE);
             let Some((slot, _)) = stale.min_by_key(|(i, s)| (s.last, *i)) else {
                 self.refused += 1;
                 return None;
@@ -248,6 +301,20 @@ impl Volume {
             self.index[at] = (key, n as u32 + 1);
         }
     }
+}
+
+/// A series that is far from usual in a bucket: by how many bytes.
+struct Far {
+    by: f64,
+    series: usize,
+    seen: Seen,
+}
+
+/// An interface that is: since which bucket, by how much, and what it is, where that was told.
+struct Line {
+    since: i64,
+    by: f64,
+    told: Option<What>,
 }
 
 /// The key of a series; what exporters send has no part in it but for their address and interface numbers, and a clash costs no
@@ -339,6 +406,10 @@ const BUCKET_MS: i64 = 300_000;
 const OPEN: usize = 8;
 /// So long a bucket waits for flows that are told late.
 const LATE_MS: i64 = 600_000;
+/// Interfaces of an exporter that what else is far off is held against.
+const LINES_MAX: usize = 64;
+/// Buckets between the beginnings of what is one fall.
+const TOGETHER: i64 = 1;
 /// Buckets of silence after which a series may give way: two weeks.
 const STALE: i64 = 2 * 7 * 288;
 
