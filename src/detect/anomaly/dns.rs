@@ -4,7 +4,8 @@
 //! different names below one registered domain times what they can carry ([`super::label`]). A client of block lists asks for as many names, but short
 //! ones, and what lists say of files and mail addresses by their hash are addresses that lead nowhere (RFC 5782), or that there is none: it takes ten times as many. Record types that nearly nobody asks for (NULL, private ones, KEY) and texts need fewer names.
 //! Slow ones are not looked for below the zones of clouds, whose names are long and many, and for which nobody else answers.
-//! Answers of those types that carry much, and something else each time, need hardly any name at all.
+//! Answers of those types that carry much, and something else each time, need hardly any name at all: one or a few, or as many as there are answers,
+//! where these are no words. What lists say of addresses takes ten times as many, and keys that services have at places of their own are none.
 //! Names that each carry an identifier, and come in an even rhythm for minutes, are those of a program that waits (dnscat2 asks each second).
 //! A few names that are as full as they can be are one, too, and so are as many as within ten minutes over hours, for who has time.
 //! Names that an algorithm made are told by [`super::dga`].
@@ -12,7 +13,7 @@
 use super::arena::{Arena, Held};
 use super::dga::Missing;
 use super::keyed::{Distinct, Key, Recent};
-use super::label::{EIGHTHS, is_address, is_digest, is_scoped, weight};
+use super::label::{EIGHTHS, begins_with_address, is_address, is_digest, is_scoped, weight};
 use super::sighting::DnsSeen;
 use super::{Ctx, figure};
 use crate::detect::incident::{Finding, Growth, Handle, plain};
@@ -57,6 +58,8 @@ struct Asked {
     contents: Distinct<4>,
     texts: u32,
     text_bytes: u32,
+    /// Of these, what is no words; each as often as `LIST_TIMES` says, and once where a list may say it of an address.
+    encoded: u32,
     /// Names since it was told, and what they can carry.
     told: (u32, u32),
     slow: Slow,
@@ -166,8 +169,8 @@ impl Dns {
             if let Some(asked) = asked {
                 asked.answered_bytes = asked.answered_bytes.saturating_add(d.bytes.into());
                 asked.slow.verdicts.add(d);
-                if d.carried >= TEXT_BYTES && !is_address(before) {
-                    asked.carries(ctx, d, &text);
+                if d.carried >= TEXT_BYTES {
+                    asked.carries(ctx, d, (before, &text));
                 }
             }
             return;
@@ -214,14 +217,21 @@ impl Asked {
         }
     }
 
-    /// An answer that carries much: one name, or a few, that are asked for again and again, and say something else each time.
-    fn carries(&mut self, ctx: &mut Ctx<'_>, d: &DnsSeen, domain: &str) {
+    /// An answer that carries much: one name, or a few, that are asked for again and again, and say something else each time; or names whose answers
+    /// are no words.
+    fn carries(&mut self, ctx: &mut Ctx<'_>, d: &DnsSeen, (before, domain): (&[u8], &str)) {
         self.pass(ctx, d);
         self.last_ms = ctx.now_ms;
         if !self.contents.add(ctx.keyed.hash(&d.content)) && self.texts < TEXTS_FULL {
             return;
         }
-        self.texts = self.texts.saturating_add(1);
+        let weight = match () {
+            () if !d.is_encoded || is_scoped(before) => 0,
+            () if begins_with_address(before) => 1,
+            () => LIST_TIMES,
+        };
+        self.encoded = self.encoded.saturating_add(weight);
+        self.texts = self.texts.saturating_add(u32::from(!is_address(before)));
         self.text_bytes = self.text_bytes.saturating_add(d.carried.into());
         if let Some(handle) = self.handle {
             let growth = Growth {
@@ -236,13 +246,16 @@ impl Asked {
             self.handle = None;
         }
         let wanted = ctx.settings.dns.odd_names;
-        if self.texts < wanted || self.fresh.saturating_mul(4) > self.texts {
+        let encoded = self.encoded / LIST_TIMES;
+        let few_names = self.texts >= wanted && self.fresh.saturating_mul(4) <= self.texts;
+        if !few_names && encoded < wanted {
             return;
         }
+        let texts = if few_names { self.texts } else { encoded };
         let mut finding = self.finding(d, domain, "dns.long_answers");
-        finding.count = self.texts.into();
+        finding.count = texts.into();
         finding.figures = vec![
-            figure(TEXTS, self.texts.into(), Some(wanted.into())),
+            figure(TEXTS, texts.into(), Some(wanted.into())),
             figure("bytes that they carry", self.text_bytes.into(), None),
             figure(NAMES, self.fresh.into(), None),
         ];

@@ -20,6 +20,12 @@ pub(super) fn is_address(before: &[u8]) -> bool {
     is_v4 || labels().count() >= NIBBLES_MIN && labels().all(is_number)
 }
 
+/// Whether it begins with an address, as names do that lists are asked for.
+pub(super) fn begins_with_address(before: &[u8]) -> bool {
+    let labels = before.split(|b| *b == b'.');
+    labels.take_while(|l| is_number(l)).count() >= PARTS
+}
+
 /// Whether it has a place of its own: texts are asked for there (RFC 8552).
 pub(super) fn is_scoped(before: &[u8]) -> bool {
     before.split(|b| *b == b'.').any(is_place)
@@ -93,6 +99,8 @@ fn is_spoken(letters: &[u8]) -> bool {
     letters.len() < SHORT || usual * 5 >= (letters.len() - 1) * 3
 }
 
+/// Parts of an address of IPv4.
+const PARTS: usize = 4;
 /// Digits of an address of IPv6 that lists are asked for at least.
 const NIBBLES_MIN: usize = 16;
 /// What a whole byte counts.
@@ -183,6 +191,7 @@ mod tests {
         assert!(!is_digest(b"paaqfkmzwxhbtvgdnrjlcy2skq5u4xwe"));
         assert!(is_scoped(b"_25._tcp") && !is_scoped(b"www"));
         assert!(is_address(&b"a.0.".repeat(16)[..63]));
+        assert!(begins_with_address(b"4.3.2.1.zen") && !begins_with_address(b"3.2.1.zen"));
         assert!(is_address(b"4.3.2.1") && !is_address(b"c") && !is_address(b"4.3.2.1.zen"));
     }
 }

@@ -314,9 +314,9 @@ fn dns(p: &PacketView<'_>, b: &[u8], len: u32) -> Option<DnsSeen> {
     let client_port = if is_answer { dst_port } else { src_port };
     let kind = u16::from_be_bytes([kind[0], kind[1]]);
     let answers = u16::from_be_bytes([header[6], header[7]]);
-    let (carried, content) = match is_answer && is_odd(kind) {
+    let (carried, content, is_encoded) = match is_answer && is_odd(kind) {
         true => content(b, at + 5, answers),
-        false => (0, 0),
+        false => (0, 0, false),
     };
     Some(DnsSeen {
         client,
@@ -327,6 +327,7 @@ fn dns(p: &PacketView<'_>, b: &[u8], len: u32) -> Option<DnsSeen> {
         kind,
         carried,
         content,
+        is_encoded,
         client_port,
         over_tcp,
         is_verdict: is_answer && kind == A && is_verdict(b, at + 5, answers),
@@ -335,16 +336,17 @@ fn dns(p: &PacketView<'_>, b: &[u8], len: u32) -> Option<DnsSeen> {
     })
 }
 
-/// Bytes and a hash of what records carry of types that tunnels like. Their order does not count, nor how long they hold.
-fn content(b: &[u8], at: usize, n: u16) -> (u16, u64) {
-    let (mut carried, mut content) = (0u16, 0u64);
+/// Bytes and a hash of what records carry of types that tunnels like, and whether it is no words. Their order does not count, nor how long they hold.
+fn content(b: &[u8], at: usize, n: u16) -> (u16, u64, bool) {
+    let (mut carried, mut content, mut spaces) = (0u16, 0u64, 0);
     records(b, at, n, |kind, data| {
         if is_odd(kind) {
             carried = carried.saturating_add(u16::try_from(data.len()).unwrap_or(u16::MAX));
             content = content.wrapping_add(fnv(data));
+            spaces += data.iter().filter(|b| **b == b' ').count();
         }
     });
-    (carried, content)
+    (carried, content, spaces * WORD_MAX < carried.into())
 }
 
 /// Whether addresses answer that lead nowhere: lists say so what they know of a name (RFC 5782 section 2.1).
@@ -393,6 +395,8 @@ fn ms(p: &PacketView<'_>) -> i64 {
 const MORE_MAX: u32 = 4_096;
 /// Type of addresses of IPv4 (RFC 1035 section 3.2.2).
 const A: u16 = 1;
+/// Bytes to a space, on the whole, at most in words, and in lists of hosts and addresses (SPF); of bytes by lot every 256th is one.
+const WORD_MAX: usize = 64;
 /// Records of an answer that are looked at.
 const RECORDS_MAX: u16 = 16;
 /// How far into a segment words are looked for.
@@ -508,6 +512,22 @@ mod tests {
         assert_eq!(grant(139, &smb1(0)), Some("smb"));
         assert_eq!(grant(139, &smb1(1)), None);
         assert_eq!(grant(445, &smb2(0, 0)[..40]), None);
+    }
+
+    #[test]
+    fn lists_of_hosts_are_words_and_what_is_encoded_is_none() {
+        let text = |b: &[u8]| {
+            // a root name, TXT, IN, an hour, and its length
+            let mut record = vec![0, 0, 16, 0, 1, 0, 0, 14, 16, 0, b.len() as u8 + 1];
+            record.push(b.len() as u8);
+            record.extend(b);
+            content(&record, 0, 1).2
+        };
+        let spf = b"v=spf1 include:spf.protection.outlook.example include:_spf.mail.example \
+            ip4:192.0.2.0/24 ip4:198.51.100.0/24 include:servers.mcsv.example ~all";
+        assert!(!text(spf) && !text(b"blocked because of what it sent"));
+        let drawn: Vec<u8> = (0..250u32).map(|n| (n * 167 % 251) as u8).collect();
+        assert!(text(&drawn) && text(&[b'q'; 200]));
     }
 
     #[test]

@@ -155,7 +155,6 @@ pub(super) struct Ends {
     pub client: Addr,
     pub server: Addr,
     pub port: u16,
-    /// Whether the row goes from client to server.
     pub forth: bool,
 }
 
@@ -263,6 +262,8 @@ pub struct DnsSeen {
     pub carried: u16,
     /// A hash of these, whatever their order and however long they hold; equal where they are equal.
     pub content: u64,
+    /// Whether hardly any spaces are among these, as there are among words.
+    pub is_encoded: bool,
     /// Port of who asks.
     pub client_port: u16,
     /// Whether it came over TCP.
@@ -517,7 +518,6 @@ pub fn of_rows(
     }
 }
 
-/// Whether row `i` is the other direction of the flow that was told before it.
 fn is_answer_to(batch: &FlowBatch, i: usize, flow: &FlowSeen) -> bool {
     batch.quality.as_ref().is_some_and(|q| {
         q.conversation[i] == flow.conversation

@@ -630,6 +630,42 @@ fn one_name_whose_answers_each_carry_much_is_a_tunnel() {
 }
 
 #[test]
+fn names_whose_answers_are_no_words_are_a_tunnel() {
+    let of = |n: u64, name: fn(u64) -> String, is_encoded: bool| {
+        found(move |s| {
+            for i in 0..n {
+                let (at_ms, name) = (BEGIN_MS + 300 * i as i64, name(i));
+                s.dns(at_ms, INSIDE, &name, 16, None);
+                s.dns(at_ms + 20, INSIDE, &name, 16, Some(0));
+                if let Some((_, Seen::Dns(d))) = s.seen.last_mut() {
+                    (d.carried, d.content, d.is_encoded) = (240, i, is_encoded);
+                }
+            }
+        })
+    };
+    let short = |n: u64| {
+        let letter = |n: u64| (b'a' + (n % 26) as u8) as char;
+        format!("a{}{}.stage.1.example.org", letter(n / 26), letter(n))
+    };
+    for name in [
+        short,
+        |n| format!("{n}.example.org"),
+        |n| format!("c{n}.example.org"),
+    ] {
+        let tunnel = of(90, name, true);
+        assert_eq!(kinds(&tunnel), ["dns_tunnel"]);
+        assert_eq!(tunnel[0].detector, "dns.long_answers");
+        // who may send for whom
+        assert!(of(90, name, false).is_empty());
+    }
+    // keys of many who have theirs in one cloud, and what a list says
+    assert!(of(400, |n| format!("s1._domainkey.c{n}.example.org"), true).is_empty());
+    let listed = |n: u64| format!("{}.{}.0.10.list.example.org", n % 250, n / 250);
+    assert!(of(150, listed, true).is_empty());
+    assert_eq!(kinds(&of(900, listed, true)), ["dns_tunnel"]);
+}
+
+#[test]
 fn requests_that_carry_something_new_each_time_need_no_answer() {
     let of = |len: u16, is_new: bool, answered: bool| {
         found(move |s| {
