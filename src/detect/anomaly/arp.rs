@@ -6,7 +6,8 @@
 //! everybody, or within hours for many that nobody has, is a sweep; a router, for whom many ask or which has the first or last address, does so whenever somebody outside speaks to all.
 
 use super::arena::{Arena, Held};
-use super::keyed::{Distinct, Key, Lately, Recent};
+use super::keyed::{Key, Lately, Recent};
+use super::named::Hosts;
 use super::sighting::ArpSeen;
 use super::{Ctx, figure};
 use crate::detect::incident::{Finding, Growth, Handle};
@@ -101,18 +102,18 @@ struct Asker {
     began_ms: i64,
     first_ms: i64,
     last_ms: i64,
-    targets: Distinct<16>,
+    targets: Hosts<16, 32>,
     /// Hosts that nobody has heard of, within hours.
     absent: Absent,
     handle: Option<Handle>,
 }
 
 /// Addresses that were asked for and that nobody has, as far as is known.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Absent {
     began_ms: i64,
     first_ms: i64,
-    targets: Distinct<8>,
+    targets: Hosts<8, 32>,
 }
 
 macro_rules! held {
@@ -151,6 +152,7 @@ impl Arp {
         Arena::<Addr, Owner>::bytes(places / 16)
             + Arena::<Mac, Claims>::bytes(places / 64)
             + Arena::<Mac, Asker>::bytes(places / 64)
+            + places / 64 * (Hosts::<16, 32>::BYTES + Hosts::<8, 32>::BYTES)
             + Arena::<Addr, Sought>::bytes(places / 16)
             + Recent::bytes(ASKED_LOG2)
     }
@@ -333,14 +335,14 @@ impl Asker {
                 began_ms: ctx.now_ms,
                 first_ms: a.time_ms,
                 handle: self.handle,
-                absent: self.absent,
+                absent: std::mem::take(&mut self.absent),
                 ..Asker::default()
             };
         }
         self.last_ms = ctx.now_ms;
         let hash = ctx.keyed.hash(&a.target);
         let is_slow = is_absent && !is_router && self.absent.add(ctx, a, hash);
-        if !self.targets.add(hash) && !is_slow {
+        if !self.targets.add(a.target, hash) && !is_slow {
             return;
         }
         // a router asks for everybody that somebody outside speaks to
@@ -379,7 +381,10 @@ impl Asker {
             first_ms,
             last_ms: a.time_ms,
             count: targets.into(),
-            peers: vec![a.target],
+            peers: match slowly {
+                true => self.absent.targets.named(a.target),
+                false => self.targets.named(a.target),
+            },
             peers_total: targets.into(),
             figures: vec![figure(name, targets.into(), Some(wanted.into()))],
             facts: vec![("hardware address", mac(a.sender_mac))],
@@ -402,7 +407,7 @@ impl Absent {
                 ..Absent::default()
             };
         }
-        self.targets.add(hash)
+        self.targets.add(a.target, hash)
     }
 }
 

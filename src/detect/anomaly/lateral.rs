@@ -9,6 +9,7 @@ use super::arena::{Arena, Held};
 use super::brute_force::{BruteForce, Doubt};
 use super::keep::{Kept, kept};
 use super::keyed::{Distinct, Keyed, Recent};
+use super::named::Hosts;
 use super::sighting::{CallSeen, FlowSeen, PairSeen, Side};
 use super::{Ctx, Hashes, evidence, packet_evidence};
 use crate::detect::incident::{Finding, Growth, Handle, PEERS};
@@ -41,9 +42,9 @@ struct Doors {
     last_ms: i64,
     hosts: Distinct<4>,
     /// Of these, the ones that it did not come to in the weeks before.
-    fresh: Distinct<4>,
+    fresh: Hosts<4, 64>,
     /// The same on ports by which whole networks are managed, before it is known who manages them.
-    managed: Distinct<4>,
+    managed: Hosts<4, 64>,
     /// Hosts of its busiest hour before, halved every two weeks.
     usual: f32,
     handle: Option<Handle>,
@@ -95,6 +96,7 @@ impl Lateral {
     pub fn bytes(places: usize) -> usize {
         Arena::<(Addr, Addr), Calls>::bytes(places / 32)
             + Arena::<Addr, Doors>::bytes(places / 32)
+            + places / 32 * 2 * Hosts::<4, 64>::BYTES
             + Recent::bytes(EDGES_LOG2)
     }
 
@@ -263,14 +265,15 @@ impl Doors {
             true => &mut self.managed,
             false => &mut self.fresh,
         };
-        if past.is_known || !of.add(host) {
+        if past.is_known {
             return;
         }
+        let is_fresh = of.add(f.dst, host);
         let fresh = of.count();
         if let Some(handle) = self.handle {
             let growth = Growth {
                 last_ms: f.end_ms,
-                count: 1,
+                count: is_fresh.into(),
                 peer: Some(f.dst),
                 peers_total: fresh.into(),
             };
@@ -279,6 +282,9 @@ impl Doors {
                 ctx.incidents.figure(handle, FRESH, fresh.into());
                 return;
             }
+        }
+        if !is_fresh {
+            return;
         }
         let wanted = match self.usual {
             _ if may_manage => HOSTS_MANAGED,
@@ -293,11 +299,22 @@ impl Doors {
             false => wanted,
         };
         if fresh >= wanted {
-            self.tell(ctx, f, past, (fresh, wanted));
+            let hosts = match may_manage {
+                true => &self.managed,
+                false => &self.fresh,
+            };
+            let peers = hosts.named(f.dst);
+            self.tell(ctx, f, past, (peers, fresh, wanted));
         }
     }
 
-    fn tell(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, past: Past, (fresh, wanted): (u32, u32)) {
+    fn tell(
+        &mut self,
+        ctx: &mut Ctx<'_>,
+        f: &FlowSeen,
+        past: Past,
+        (peers, fresh, wanted): (Vec<Addr>, u32, u32),
+    ) {
         let blind = match past.is_long {
             true => vec![],
             false => {
@@ -318,7 +335,7 @@ impl Doors {
             first_ms: self.first_ms,
             last_ms: f.end_ms,
             count: fresh.into(),
-            peers: vec![f.dst],
+            peers,
             peers_total: fresh.into(),
             figures: vec![Figure {
                 name: FRESH.into(),

@@ -25,6 +25,7 @@ mod keyed;
 mod label;
 mod lateral;
 mod long;
+mod named;
 mod namer;
 mod odd;
 mod once;

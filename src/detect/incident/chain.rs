@@ -7,7 +7,7 @@ use super::super::anomaly::Kept;
 use super::{Finding, Handle, Incidents, stage};
 use crate::model::{
     Addr, Detection, DetectionKind, EVIDENCE_FLOWS_MAX, Entity, EntityRole, EvidenceFlow, Figure,
-    Step,
+    PEERS_MAX, Step,
 };
 use std::collections::BTreeMap;
 
@@ -19,6 +19,15 @@ pub(super) struct Link {
     first_ms: i64,
 }
 
+/// What steps of a chain have that it has not yet.
+#[derive(Debug, Default)]
+struct More {
+    last_ms: i64,
+    flows: Vec<EvidenceFlow>,
+    peers: Vec<Addr>,
+    peers_total: u64,
+}
+
 /// What a source did.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Way {
@@ -26,6 +35,8 @@ pub(super) struct Way {
     links: Vec<Link>,
     /// Ids of steps that gave way, the one that did so first first: they are part of it all the same.
     gone: Vec<u64>,
+    /// With whom it was in steps that are over.
+    peers: Vec<Addr>,
     /// When the last step was taken.
     last_ms: i64,
     /// When the chain that is told of it began: its id goes by that, whatever earlier steps are found later.
@@ -133,8 +144,8 @@ impl Incidents {
             first_ms: began_ms,
             last_ms: step.last_ms,
             count: 0,
-            peers: step.peers.clone(),
-            peers_total: step.peers_total,
+            peers: way.peers.clone(),
+            peers_total: 0,
             figures: vec![
                 figure("stages", stages as f64, CHAIN_STAGES as f64),
                 figure("incidents", links.len() as f64, CHAIN_STAGES as f64),
@@ -171,32 +182,58 @@ impl Incidents {
         Some(handle)
     }
 
-    /// A chain goes on as long as one of its steps does, and shows a flow of each.
+    /// A step is over: with whom it was is known as long as its source may go on.
+    pub(super) fn leave(&mut self, step: &Detection) {
+        let source = step.entity.addr();
+        let way = source.and_then(|source| self.ways.get_mut(&source));
+        let Some(way) = way.filter(|w| w.links.iter().any(|l| l.id == step.id)) else {
+            return;
+        };
+        for peer in &step.peers {
+            if way.peers.len() < PEERS_MAX && !way.peers.contains(peer) {
+                way.peers.push(*peer);
+            }
+        }
+    }
+
+    /// A chain goes on as long as one of its steps does, is about all who take part in these, and shows a flow of each.
     pub(super) fn chains_go_on(&mut self) {
-        let mut last: BTreeMap<u64, (i64, Vec<EvidenceFlow>)> = BTreeMap::new();
+        let mut more: BTreeMap<u64, More> = BTreeMap::new();
         self.open.each(|incident| {
             let step = &incident.told;
             let Some(chain) = step.evidence.part_of else {
                 return;
             };
-            let (last_ms, flows) = last.entry(chain).or_insert((i64::MIN, vec![]));
-            *last_ms = (*last_ms).max(step.last_ms);
+            let of = more.entry(chain).or_insert_with(|| More {
+                last_ms: i64::MIN,
+                ..More::default()
+            });
+            of.last_ms = of.last_ms.max(step.last_ms);
+            of.peers_total = of.peers_total.max(step.peers_total);
+            if incident.changed {
+                of.peers.extend(&step.peers);
+            }
             let first = step.evidence.flows.first();
             if let Some(flow) = first.filter(|_| !incident.in_chain) {
-                flows.push(flow.clone());
+                of.flows.push(flow.clone());
                 incident.in_chain = true;
             }
         });
-        for (chain, (last_ms, flows)) in last {
+        for (chain, more) in more {
             let Some(handle) = self.open.handle(chain) else {
                 continue;
             };
             let Some(incident) = self.open.get_mut(handle) else {
                 continue;
             };
-            incident.changed |= incident.told.last_ms < last_ms;
-            incident.told.last_ms = incident.told.last_ms.max(last_ms);
-            for flow in flows {
+            let told = &mut incident.told;
+            let before = (told.last_ms, told.peers.len(), told.peers_total);
+            told.last_ms = told.last_ms.max(more.last_ms);
+            told.peers_total = told.peers_total.max(more.peers_total);
+            more.peers.into_iter().for_each(|p| incident.add_peer(p));
+            let told = &incident.told;
+            incident.changed |= before != (told.last_ms, told.peers.len(), told.peers_total);
+            for flow in more.flows {
                 let shown = &mut incident.told.evidence.flows;
                 if shown.len() < EVIDENCE_FLOWS_MAX {
                     shown.push(flow);
@@ -213,6 +250,7 @@ impl Incidents {
             (*source, way.last_ms, way.began_ms).put(out);
             way.links.iter().map(of).collect::<Vec<_>>().put(out);
             way.gone.put(out);
+            way.peers.put(out);
         }
     }
 
@@ -222,6 +260,8 @@ impl Incidents {
             let links: Vec<(DetectionKind, u64, i64)> = Kept::get(from)?;
             let mut gone: Vec<u64> = Kept::get(from)?;
             gone.truncate(GONE_MAX);
+            let mut peers: Vec<Addr> = Kept::get(from)?;
+            peers.truncate(PEERS_MAX);
             if self.ways.len() >= LINKED_MAX {
                 self.lost.1 += 1;
                 continue;
@@ -231,6 +271,7 @@ impl Incidents {
             let way = Way {
                 links: links.map(link).collect(),
                 gone,
+                peers,
                 last_ms,
                 began_ms,
             };
@@ -260,6 +301,7 @@ const LINKED_MAX: usize = 4_096;
 
 #[cfg(test)]
 mod tests {
+    use super::super::Growth;
     use super::*;
 
     const HOUR_MS: i64 = 3_600_000;
@@ -343,6 +385,49 @@ mod tests {
         take(&mut after, DetectionKind::Heartbleed, now_ms, now_ms);
         let again = chains(&mut after).pop().expect("the chain");
         assert!(again.evidence.steps_gone.starts_with(gone));
+    }
+
+    #[test]
+    fn a_chain_names_the_peers_of_all_its_steps() {
+        use DetectionKind as K;
+        let peers = |n: &[u8]| -> Vec<Addr> {
+            let all = n.iter();
+            all.map(|n| Addr::from_v4([10, 0, 1, *n])).collect()
+        };
+        let take = |all: &mut Incidents, kind, at_ms, peers| {
+            all.tick(at_ms);
+            let found = Finding {
+                peers,
+                ..step(kind, at_ms, at_ms)
+            };
+            all.report(at_ms, found).expect("room")
+        };
+        // the first one is over when the chain begins, and that is after a restart
+        let mut before = Incidents::new(GAP_S, 4_096, 10_000, &[]);
+        take(&mut before, K::PortScan, 0, peers(&[1]));
+        before.tick(2 * HOUR_MS);
+        let mut saved = vec![];
+        before.put(&mut saved);
+        let mut all = Incidents::new(GAP_S, 4_096, 10_000, &[]);
+        all.get(&mut saved.as_slice()).expect("state");
+        let now_ms = 3 * HOUR_MS;
+        take(&mut all, K::BruteForce, now_ms, peers(&[2]));
+        let moved = take(&mut all, K::LateralMovement, now_ms, peers(&[4, 3]));
+        let chain = chains(&mut all).pop().expect("a chain");
+        assert_eq!(chain.peers, peers(&[1, 2, 3, 4]));
+        // who comes to a step later takes part as well
+        let growth = Growth {
+            last_ms: now_ms,
+            count: 1,
+            peer: peers(&[5]).pop(),
+            peers_total: 9,
+        };
+        assert!(all.grow(moved, &growth));
+        let chain = chains(&mut all).pop().expect("the chain");
+        assert_eq!(
+            (chain.peers, chain.peers_total),
+            (peers(&[1, 2, 3, 4, 5]), 9)
+        );
     }
 
     /// An exporter sends what a capture of last year has, and stamps it so.

@@ -286,6 +286,7 @@ impl Incidents {
 
     /// Gives out all changes.
     pub(super) fn flush(&mut self) {
+        self.chains_go_on();
         let ready = &mut self.ready;
         self.open.each(|incident| {
             if incident.changed {
@@ -297,12 +298,10 @@ impl Incidents {
     /// All incidents are over.
     pub(super) fn close_all(&mut self) {
         self.flush();
-        let told = self.open.iter().map(|i| (i.told.id, i.told.version));
-        for (id, version) in told.collect::<Vec<_>>() {
-            self.is_over(id, version);
+        let all = self.open.iter().map(|i| i.told.id);
+        for id in all.collect::<Vec<_>>() {
+            self.close(id);
         }
-        self.open.clear();
-        self.by_key.clear();
     }
 
     /// The versions since this was called last.
@@ -388,6 +387,7 @@ impl Incidents {
                 self.ready.push(incident.tell());
             }
             let told = incident.told;
+            self.leave(&told);
             self.is_over(told.id, told.version);
             self.by_key.remove(&(told.kind, told.entity));
         }

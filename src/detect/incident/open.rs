@@ -86,12 +86,6 @@ impl Open {
             }
         }
     }
-
-    pub fn clear(&mut self) {
-        self.places.clear();
-        self.all.clear();
-        self.free.clear();
-    }
 }
 
 #[cfg(test)]

@@ -444,6 +444,26 @@ fn shells_on_very_many_hosts_are_told_before_a_week_was_seen() {
     }
 }
 
+/// Who was reached before it was clear what for is named all the same.
+#[test]
+fn hosts_that_were_reached_before_the_threshold_are_named() {
+    let hosts: Vec<Addr> = (1..=20).map(|n| ip(10, 0, 3, n)).collect();
+    let swept = found(|s| {
+        for (n, host) in (0..).zip(&hosts) {
+            s.syn(BEGIN_MS + 1_000 * n, INSIDE, *host, 445);
+        }
+    });
+    assert_eq!(kinds(&swept), ["host_sweep_tcp"]);
+    assert_eq!(swept[0].peers, hosts);
+    let sprayed = found(|s| {
+        for (n, host) in (0..).zip(&hosts) {
+            s.denied(BEGIN_MS + 1_000 * n, INSIDE, *host, 445, "smb");
+        }
+    });
+    assert_eq!(kinds(&sprayed), ["password_spray"]);
+    assert_eq!((&sprayed[0].peers, sprayed[0].peers_total), (&hosts, 20));
+}
+
 #[test]
 fn forged_questions_make_no_router() {
     let of = |forged: u64| {

@@ -20,7 +20,7 @@ mod wire;
 use crate::harness::{corpus, directory, exe, run};
 use attacks::Scene;
 use flowhouse::detect::anomaly::{Detectors, Seen, Settings};
-use flowhouse::model::Detection;
+use flowhouse::model::{Addr, Detection};
 use scenarios::{Attack, INSIDE, STRIKE_MS};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -432,6 +432,19 @@ fn a_chain_is_one_incident() {
         assert!(step.first_ms >= chain.first_ms && step.last_ms <= chain.last_ms);
     }
     assert_eq!(chain.evidence.part_of, None);
+    // it names everybody that its steps name, and they name everybody that was reached
+    assert!(
+        beside
+            .iter()
+            .all(|s| s.peers.iter().all(|p| chain.peers.contains(p)))
+    );
+    let reached = (0..20).map(|n| attacks::ip(10, 0, 3, n));
+    let reached: Vec<Addr> = reached.collect();
+    let moved = beside.iter().find(|d| d.kind.name() == "lateral_movement");
+    let moved = moved.expect("a fan-out");
+    assert_eq!((&moved.peers, moved.peers_total), (&reached, 20));
+    assert_eq!(moved.count, 20);
+    assert!(chain.peers_total >= 22, "{}", chain.peers_total);
     // of each step it shows a flow
     let shows = |step: &Detection| {
         let flows = chain.evidence.flows.iter();

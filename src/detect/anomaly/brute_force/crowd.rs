@@ -6,6 +6,7 @@
 use super::super::Ctx;
 use super::super::arena::Held;
 use super::super::keyed::Distinct;
+use super::super::named::Hosts;
 use super::spray::Refusal;
 use super::{figure, finding};
 use crate::detect::incident::{Growth, Handle, PEERS};
@@ -18,7 +19,7 @@ pub(super) struct Crowd {
     first_ms: i64,
     last_ms: i64,
     refused: u32,
-    sources: Distinct<8>,
+    sources: Hosts<8, 32>,
     welcome: Distinct<4>,
     handle: Option<Handle>,
 }
@@ -69,13 +70,13 @@ impl Crowd {
             self.first_ms = r.first_ms;
         }
         self.refused = self.refused.saturating_add(1);
-        let is_new = self.sources.add(ctx.keyed.hash(&r.client));
+        self.sources.add(r.client, ctx.keyed.hash(&r.client));
         let sources = self.sources.count();
         if let Some(handle) = self.handle {
             let growth = Growth {
                 last_ms: r.last_ms,
                 count: 1,
-                peer: is_new.then_some(r.client),
+                peer: Some(r.client),
                 peers_total: sources.into(),
             };
             if ctx.incidents.grow(handle, &growth) {
@@ -108,7 +109,7 @@ impl Crowd {
         finding.entity = Entity::Host(r.server);
         finding.role = EntityRole::Victim;
         finding.about = format!("{} on {} by {PEERS} sources", r.service, r.server);
-        finding.peers = vec![r.client];
+        finding.peers = self.sources.named(r.client);
         finding.peers_total = sources.into();
         self.handle = ctx.incidents.report(ctx.now_ms, finding);
         if let Some(handle) = self.handle {

@@ -20,6 +20,7 @@ use super::Ctx;
 use super::arena::Arena;
 use super::credentials::TriedSeen;
 use super::keyed::{Keyed, Port};
+use super::named::Named;
 use super::sighting::{DeniedSeen, FlowSeen, KeysSeen, Side, Web, WebSeen};
 use crate::detect::incident::Finding;
 use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure, Handshake};
@@ -72,6 +73,8 @@ impl BruteForce {
             + Arena::<(Addr, Port), Spray>::bytes(places / 32)
             + Arena::<(Addr, Port), Crowd>::bytes(places / 64)
             + Arena::<(Addr, Addr, u16), Tries>::bytes(places / 32)
+            + (places / 16 + places / 32) * Named::<16>::BYTES
+            + places / 64 * Named::<32>::BYTES
     }
 
     pub fn lost(&self) -> (u64, u64) {

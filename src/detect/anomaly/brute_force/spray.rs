@@ -1,7 +1,7 @@
 //! One source that tries many hosts, each seldom.
 
 use super::super::arena::Held;
-use super::super::keyed::Distinct;
+use super::super::named::Hosts;
 use super::super::sighting::{DeniedSeen, FlowSeen};
 use super::super::{Ctx, evidence};
 use super::{figure, finding};
@@ -13,7 +13,7 @@ use crate::model::{Addr, DetectionKind, EvidenceFlow};
 pub(super) struct Spray {
     first_ms: i64,
     last_ms: i64,
-    hosts: Distinct<4>,
+    hosts: Hosts<4, 16>,
     refused: u32,
     handle: Option<Handle>,
 }
@@ -89,7 +89,7 @@ impl Spray {
         }
         self.last_ms = ctx.now_ms;
         self.refused = self.refused.saturating_add(1);
-        self.hosts.add(ctx.keyed.hash(&r.server));
+        self.hosts.add(r.server, ctx.keyed.hash(&r.server));
         let wanted = ctx.settings.brute_force.spray_hosts;
         let hosts = self.hosts.count();
         let is_spray = hosts >= wanted && self.refused < EACH * hosts;
@@ -127,6 +127,7 @@ impl Spray {
         );
         finding.kind = DetectionKind::PasswordSpray;
         finding.about = format!("{} by {}", r.service, r.client);
+        finding.peers = self.hosts.named(r.server);
         finding.peers_total = u64::from(hosts);
         self.handle = ctx.incidents.report(ctx.now_ms, finding);
         if let Some(handle) = self.handle {

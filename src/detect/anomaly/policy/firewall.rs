@@ -6,6 +6,7 @@
 use super::super::arena::{Arena, Held};
 use super::super::keep::{Kept, kept};
 use super::super::keyed::Distinct;
+use super::super::named::Hosts;
 use super::super::sighting::FlowSeen;
 use super::super::{Ctx, counted, evidence, figure};
 use super::matrix::Used;
@@ -30,7 +31,7 @@ struct Denials {
     first_ms: i64,
     last_ms: i64,
     n: u32,
-    hosts: Distinct<8>,
+    hosts: Hosts<8, 16>,
     ports: Distinct<8>,
     rules: [u64; RULES],
     handle: Option<Handle>,
@@ -82,7 +83,9 @@ impl Firewall {
     }
 
     pub fn bytes(places: usize) -> usize {
-        Arena::<Addr, Denials>::bytes(places / 16) + HITS_MAX * 2 * size_of::<(u64, Used)>()
+        Arena::<Addr, Denials>::bytes(places / 16)
+            + places / 16 * Hosts::<8, 16>::BYTES
+            + HITS_MAX * 2 * size_of::<(u64, Used)>()
     }
 
     pub fn lost(&self) -> (u64, u64) {
@@ -142,7 +145,7 @@ impl Denials {
         }
         self.last_ms = ctx.now_ms;
         self.n = self.n.saturating_add(1);
-        self.hosts.add(ctx.keyed.hash(&f.dst));
+        self.hosts.add(f.dst, ctx.keyed.hash(&f.dst));
         self.ports.add(ctx.keyed.hash(&(f.proto, f.dst_port)));
         if let Some(at) = self
             .rules
@@ -196,7 +199,7 @@ impl Denials {
             first_ms: self.first_ms,
             last_ms: f.end_ms,
             count: self.n.into(),
-            peers: vec![f.dst],
+            peers: self.hosts.named(f.dst),
             peers_total: self.hosts.count().into(),
             figures: vec![
                 figure(DENIALS, self.n.into(), Some(threshold.into())),

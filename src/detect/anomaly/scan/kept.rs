@@ -18,6 +18,7 @@ kept!(Detail {
     hosts,
     ports,
     all_hosts,
+    named,
     tcp_hosts,
     tcp_ports,
     tcp,

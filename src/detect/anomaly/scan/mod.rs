@@ -16,6 +16,7 @@ mod wait;
 
 use super::arena::{Arena, Held};
 use super::keyed::{Counted, Distinct, Keyed};
+use super::named::Named;
 use super::sighting::FlowSeen;
 use super::{Ctx, Hashes, evidence};
 use crate::detect::incident::{Finding, Growth, Handle, PEERS};
@@ -54,6 +55,8 @@ struct Detail {
     hosts: [Slot<Addr>; SLOTS],
     ports: [Slot<(u8, u16)>; SLOTS],
     all_hosts: Counted<16>,
+    /// The first hosts, before it is told.
+    named: Named<64>,
     /// Ports, and ports of hosts, of TCP that failed, whatever is in the slots.
     tcp_hosts: Counted<8>,
     tcp_ports: Counted<2>,
@@ -116,6 +119,7 @@ impl Scan {
     pub fn bytes(places: usize) -> usize {
         Arena::<Addr, Source>::bytes(places)
             + Arena::<Addr, Detail>::bytes(places / 16)
+            + places / 16 * Named::<64>::BYTES
             + Crowds::bytes(places / 64)
     }
 
@@ -268,7 +272,7 @@ impl Detail {
         self.first_ms = self.first_ms.min(at_ms);
         let key = (c.proto, c.port);
         let port = ctx.keyed.hash(&key);
-        self.all_hosts.add(host);
+        let is_new = self.all_hosts.add(host);
         let by_host = slot_of(&mut self.hosts, dst, at_ms).is_some_and(|s| {
             let fresh = s.add(port, at_ms);
             s.served += u32::from(fresh && c.port < SERVED && !c.tries);
@@ -281,7 +285,11 @@ impl Detail {
             self.tcp_ports.add(port);
         }
         let by_both = is_tcp && self.tcp.add(ctx.keyed.hash(&(dst, c.port)));
-        by_host || by_port || by_both
+        let is_fresh = by_host || by_port || by_both;
+        if (is_new || is_fresh) && self.handle.is_none() {
+            self.named.add(dst);
+        }
+        is_fresh
     }
 
     fn judge(
@@ -519,7 +527,8 @@ impl Detail {
             let sides = self.sides();
             figures.extend(sides[..2].iter().map(|(name, n)| found::told(name, *n)));
         }
-        let peers = self.hosts.iter().filter(|s| s.weight > 0).map(|s| s.key);
+        let most = self.hosts.iter().filter(|s| s.weight > 0).map(|s| s.key);
+        let peers = most.chain(self.named.all()).chain([f.dst]);
         let about = match self.all_hosts.count() {
             0 | 1 => format!("{} against {}", f.src, f.dst),
             _ => format!("{} against {PEERS} hosts", f.src),
