@@ -1,10 +1,11 @@
 //! What people have decided not to be told of: suppressions, each with a scope and an end.
 //!
 //! A rule is `KEY=VALUE[,VALUE...]`, several of them separated by spaces; all have to hold, and of the values of one any. What a suppression
-//! hides is still found and stored, with the name of the suppression.
+//! hides is still found and stored, with the name of the suppression. What hides a chain hides the steps of it.
 
-use crate::model::{Addr, Detection, Entity, Severity};
+use crate::model::{Addr, Detection, DetectionKind, Entity, Severity};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 /// `[[suppressions]]`: what is kept from people, and until when.
@@ -18,7 +19,7 @@ pub struct Settings {
     pub rule: String,
     /// Why, for those who come later.
     pub why: String,
-    /// The first day, UTC, on which it hides nothing any more: `2027-01-31`.
+    /// The last day, UTC, on which it hides something: `2027-01-31`.
     pub until: String,
 }
 
@@ -61,6 +62,8 @@ struct Network {
 #[derive(Debug, Default)]
 pub struct Suppressions {
     each: Vec<Suppression>,
+    /// Chains that are hidden, and by which.
+    chains: BTreeMap<u64, String>,
 }
 
 /// A suppression in force.
@@ -175,7 +178,7 @@ impl Settings {
         if let Err(fault) = Rule::parse(&self.rule) {
             return at("rule", format!("{}: {fault}", self.name));
         }
-        if until_ms(&self.until).is_none() {
+        if day_ms(&self.until).is_none() {
             return at(
                 "until",
                 format!("{} needs an end such as 2027-01-31", self.name),
@@ -184,9 +187,9 @@ impl Settings {
         None
     }
 
-    /// When it ends, ms since 1970 UTC; 0 where `until` is no day.
+    /// When it ends, ms since 1970 UTC: with its last day; 0 where `until` is no day.
     pub fn until_ms(&self) -> i64 {
-        until_ms(&self.until).unwrap_or_default()
+        day_ms(&self.until).map_or(0, |day| day + DAY_MS)
     }
 }
 
@@ -197,12 +200,13 @@ impl Suppressions {
             Some(Suppression {
                 name: s.name.clone(),
                 rule: Rule::parse(&s.rule).ok()?,
-                until_ms: until_ms(&s.until)?,
+                until_ms: day_ms(&s.until)? + DAY_MS,
                 hits: 0,
             })
         });
         Suppressions {
             each: each.collect(),
+            chains: BTreeMap::new(),
         }
     }
 
@@ -213,18 +217,29 @@ impl Suppressions {
             let before = self.each.iter().find(|o| o.name == s.name);
             s.hits = before.map_or(0, |o| o.hits);
         }
-        *self = new;
+        self.each = new.each;
     }
 
-    /// The first one that hides a detection at `now_ms`, which counts as a hit; empty where none does.
+    /// The first one that hides a detection, or the chain that it is a step of, at `now_ms`, which counts as a hit; empty where none does. Of a chain it is asked
+    /// before its steps.
     pub fn hidden_by(&mut self, detection: &Detection, now_ms: i64) -> String {
         let facts = Facts::from(detection);
+        let chain = detection.evidence.part_of;
+        let of_chain = chain.and_then(|chain| self.chains.get(&chain));
+        let hides = |s: &Suppression| s.rule.hides(&facts) || of_chain == Some(&s.name);
         let mut valid = self.each.iter_mut().filter(|s| now_ms < s.until_ms);
-        let Some(hit) = valid.find(|s| s.rule.hides(&facts)) else {
-            return String::new();
-        };
-        hit.hits += 1;
-        hit.name.clone()
+        let hit = valid.find(|s| hides(s));
+        let name = hit.map_or(String::new(), |hit| {
+            hit.hits += 1;
+            hit.name.clone()
+        });
+        if detection.kind == DetectionKind::AttackChain {
+            self.chains.remove(&detection.id);
+            if !name.is_empty() && self.chains.len() < CHAINS_MAX {
+                self.chains.insert(detection.id, name.clone());
+            }
+        }
+        name
     }
 
     /// Names and hits, in the order of the configuration.
@@ -259,7 +274,6 @@ impl Network {
 }
 
 fn kinds(values: &[&str]) -> Result<Vec<String>, String> {
-    use crate::model::DetectionKind;
     let known = |v: &str| DetectionKind::ALL.iter().any(|k| k.name() == v);
     match values.iter().find(|v| !known(v)) {
         Some(v) => Err(format!("`{v}` is no kind of detection")),
@@ -280,7 +294,7 @@ fn severity(text: &str) -> Result<Severity, String> {
 }
 
 /// The beginning of a day such as `2027-01-31`, UTC, by the days of the civil calendar.
-fn until_ms(text: &str) -> Option<i64> {
+fn day_ms(text: &str) -> Option<i64> {
     let parts: Vec<&str> = text.split('-').collect();
     let &[year, month, day] = &parts[..] else {
         return None;
@@ -316,6 +330,8 @@ fn until_ms(text: &str) -> Option<i64> {
 
 const DAY_MS: i64 = 86_400_000;
 
+/// Chains that are known to be hidden; of further ones steps are judged by themselves.
+const CHAINS_MAX: usize = 4_096;
 /// Longest name, bytes.
 const NAME_BYTES_MAX: usize = 64;
 
@@ -389,9 +405,14 @@ mod tests {
 
     #[test]
     fn days_are_days() {
-        assert_eq!(until_ms("1970-01-01"), Some(0));
-        assert_eq!(until_ms("2000-03-01"), Some(951_868_800_000));
-        assert_eq!(until_ms("2026-11-27"), Some(1_795_737_600_000));
+        assert_eq!(day_ms("1970-01-01"), Some(0));
+        let until = Settings {
+            until: "1970-01-01".into(),
+            ..Settings::default()
+        };
+        assert_eq!(until.until_ms(), DAY_MS, "the day itself is within");
+        assert_eq!(day_ms("2000-03-01"), Some(951_868_800_000));
+        assert_eq!(day_ms("2026-11-27"), Some(1_795_737_600_000));
         for text in [
             "2027-02-29",
             "2027-13-01",
@@ -401,7 +422,7 @@ mod tests {
             "x",
             "",
         ] {
-            assert_eq!(until_ms(text), None, "{text}");
+            assert_eq!(day_ms(text), None, "{text}");
         }
     }
 }

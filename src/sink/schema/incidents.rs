@@ -100,6 +100,18 @@ ORDER BY at, what";
 pub const CHANGE: &str = "INSERT INTO detection_states (id, state, who, why, via) SELECT reinterpretAsUInt64(reverse(unhex({id:String}))), \
      {state:String}, {who:String}, {why:String}, {via:String}";
 
+/// How often a version of an incident was not hidden, so that people may have been told of it: placeholder `id`, all digits.
+pub const SHOWN: &str = "SELECT count() AS shown FROM detection_events AS e WHERE e.id = reinterpretAsUInt64(reverse(unhex({id:String}))) AND e.hidden_by = ''";
+
+/// Whether the same person said the same of an incident last, and nothing came since: said again it would change nothing.
+pub fn is_said(incident: &Value, (state, who, why): (&str, &str, &str)) -> bool {
+    let same = |key: &str, value: &str| incident[key].as_str().unwrap_or_default() == value;
+    same("state", state)
+        && same("who", who)
+        && (why.is_empty() || same("why", why))
+        && incident["grew_since"] != true
+}
+
 /// Why an incident cannot take a step: one that has ended is opened again before work on it goes on.
 pub fn refusal(id: &str, was: &str, state: &str) -> Option<String> {
     let has_ended = |state: &str| ["benign", "false", "closed"].contains(&state);
@@ -123,8 +135,12 @@ pub const BUDGET: &str = "SELECT toString(toDate(i.told_at)) AS day, toString(i.
 FROM incidents AS i WHERE i.told_at >= now64(3) - toIntervalSecond({last:UInt64})
 GROUP BY toDate(i.told_at), i.severity ORDER BY day DESC, i.severity DESC";
 
-/// Ids of incidents that somebody once said are true ones.
-pub const CONFIRMED: &str = "SELECT DISTINCT lower(leftPad(hex(t.id), 16, '0')) AS id FROM detection_states AS t WHERE t.state = 'true' LIMIT 1000000";
+/// Ids of incidents that somebody once said are true ones, or of which somebody said so of their chain.
+pub const CONFIRMED: &str = "SELECT id FROM
+(
+    SELECT lower(leftPad(hex(t.id), 16, '0')) AS id FROM detection_states AS t WHERE t.state = 'true'
+    UNION DISTINCT SELECT i.incident AS id FROM incidents AS i WHERE i.verdict = 'true'
+) LIMIT 1000000";
 
 /// How long it took, by severity, over the last seconds (placeholder `last`), those first that matter most.
 pub const TIMES: &str = "SELECT toString(t.severity) AS severity, sum(t.incidents) AS incidents, sum(t.seen) AS seen, sum(t.ended) AS ended,

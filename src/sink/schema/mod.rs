@@ -61,6 +61,7 @@ migrations! {
     20, "0020_chains.sql";
     21, "0021_steps_gone.sql";
     22, "0022_replayed.sql";
+    23, "0023_verdicts.sql";
 }
 
 impl Migration {
