@@ -165,10 +165,6 @@ fn hand(detectors: &mut Detectors, found: &Sender<Vec<Detection>>) {
     if fresh.is_empty() {
         return;
     }
-    for d in fresh.iter().filter(|d| d.version == 1) {
-        let (id, kind) = (format!("{:016x}", d.id), d.kind.name());
-        tracing::warn!(id, kind, severity = d.severity.name(), "{}", d.title);
-    }
     // who takes them ends later
     let _ = found.send(fresh);
 }

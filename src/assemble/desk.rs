@@ -11,7 +11,8 @@ use crate::model::Severity;
 use crate::notify::{self, Event, Level, Notice, Notifier};
 use crate::sink::clickhouse::Connection;
 use crate::sink::schema::incidents::{
-    BUDGET, CHANGE, GOES_ON, HISTORY, LIST, LIVE, ONE, STATES, TIMES, digits, incident, refusal,
+    BUDGET, CHANGE, GOES_ON, HISTORY, LIST, LIVE, ONE, STATES, TIMES, digits, incident, is_said,
+    refusal,
 };
 use anyhow::Result;
 use crossbeam_channel::{RecvTimeoutError, Sender, bounded};
@@ -108,7 +109,7 @@ impl Desk {
         Ok(rows.map_err(away)?.into_iter().map(Value::Object).collect())
     }
 
-    /// As [`crate::control::Source::incident_step`].
+    /// As [`crate::control::Source::incident_step`]. What the same person said last, said again, changes nothing.
     pub fn step(&self, id: &str, step: &Step) -> Result<Value, NoAnswer> {
         if !STATES.contains(&&*step.state) {
             return Err(NoAnswer::Wrong(format!(
@@ -124,7 +125,10 @@ impl Desk {
             return Err(NoAnswer::Wrong(why));
         }
         let why = step.why.as_deref().unwrap_or_default();
-        write(&reader, &id, (&step.state, &step.who, why), "api").map_err(away)?;
+        let said = (&*step.state, &*step.who, why);
+        if !is_said(&found, said) {
+            write(&reader, &id, said, "api").map_err(away)?;
+        }
         Ok(Value::Null)
     }
 

@@ -110,9 +110,20 @@ impl Findings {
             let chain = detection.evidence.part_of;
             let is_told = chain.is_some_and(|c| self.told.has(c));
             let row = self.row(detection, is_told, now_ms);
-            if row.hidden_by.is_empty() && !is_told {
-                self.budget.tell(&row.detection, now_ms);
-                notices.push(notice(&mut self.told, &row.detection));
+            if self.notifier.is_some() {
+                log(&row);
+            }
+            match row.hidden_by.is_empty() {
+                true if !is_told => {
+                    self.budget.tell(&row.detection, now_ms);
+                    notices.push(notice(&mut self.told, &row.detection));
+                }
+                // the chain stands for it from here on
+                true if self.told.forget(row.detection.id) => notices.push(Notice {
+                    event: Event::Joined,
+                    incident: ndjson::detection(&row.detection),
+                }),
+                _ => {}
             }
             detections.push(row);
         }
@@ -235,6 +246,19 @@ fn notifier(config: &Config, state: &Path, tables: &Arc<Tables>) -> Result<Notif
     let zone_of = Arc::new(move |ip| tables.zone(Addr::from(ip)).to_owned());
     let dir = state.join("notify");
     Notifier::start(&config.notify, &dir, &host(), zone_of).map_err(|e| anyhow!(e))
+}
+
+/// What is new is in the log, for those who read that; more of it is not.
+fn log(row: &DetectionRow) {
+    let d = &row.detection;
+    if d.version != 1 || d.sid.is_some() {
+        return;
+    }
+    let (id, kind, severity) = (format!("{:016x}", d.id), d.kind.name(), d.severity.name());
+    match row.hidden_by.as_str() {
+        "" => tracing::warn!(id, kind, severity, "{}", d.title),
+        by => tracing::debug!(id, kind, severity, hidden_by = by, "{}", d.title),
+    }
 }
 
 /// What people are told of a version.

@@ -2,7 +2,7 @@
 
 use super::query::{Bound, Reader, number, text};
 use crate::notify::{Event, Notice, Notifier};
-use crate::sink::schema::incidents::{ONE, PART_OF, STEPS, incident};
+use crate::sink::schema::incidents::{ONE, SHOWN, STEPS, incident};
 use anyhow::Result;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
@@ -37,12 +37,15 @@ impl Steps {
         let after = [("after_us", Bound::Text(after_us.to_string()))];
         for step in reader.rows_with(STEPS, &after)? {
             let id = [("id", Bound::Text(text(&step, "id")))];
-            let found = reader.rows_with(ONE, &id)?;
-            // of an incident that people were not told of they are not told that it is over; of a step they may have been before its chain
-            let hidden = |i: &Map<String, Value>| text(i, "hidden_by");
-            let shown =
-                (found.first()).filter(|i| hidden(i).is_empty() || hidden(i).starts_with(PART_OF));
-            let notice = shown.and_then(|whole| notice(incident(whole), &step));
+            // of an incident that people were not told of they are not told what becomes of it; of one that they were, whatever hides it now
+            let shown = reader.rows_with(SHOWN, &id)?;
+            let is_shown = shown.first().is_some_and(|row| number(row, "shown") > 0.0);
+            let found = match is_shown {
+                true => reader.rows_with(ONE, &id)?,
+                false => vec![],
+            };
+            let found = found.first();
+            let notice = found.and_then(|whole| notice(incident(whole), &step));
             notice.into_iter().for_each(|n| self.notifier.tell(n));
             self.keep(number(&step, "at_us") as i64)?;
         }

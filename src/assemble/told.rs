@@ -27,6 +27,15 @@ impl Told {
         self.by_id.contains_key(&id)
     }
 
+    /// Forgets it: whether it was told.
+    pub fn forget(&mut self, id: u64) -> bool {
+        let before = self.by_id.remove(&id);
+        if let Some((_, order)) = before {
+            self.by_order.remove(&order);
+        }
+        before.is_some()
+    }
+
     /// Remembers that it is told; how severe it was before.
     pub fn tell(&mut self, id: u64, severity: Severity) -> Option<Severity> {
         let order = self.next;
@@ -61,5 +70,7 @@ mod tests {
         assert!(told.has(900) && told.has(500) && told.has(2) && !told.has(1));
         assert_eq!(told.tell(900, Severity::High), Some(Severity::High));
         assert_eq!((told.by_id.len(), told.by_order.len()), (3, 3));
+        assert!(told.forget(2) && !told.forget(2) && !told.has(2));
+        assert_eq!((told.by_id.len(), told.by_order.len()), (2, 2));
     }
 }

@@ -78,6 +78,10 @@ impl Notice {
             Event::Escalated => "Escalated",
             Event::Acknowledged => "Somebody looks at it",
             Event::Closed => "It has ended",
+            Event::Joined => {
+                let chain = clean(&self.text("part_of"));
+                return Some(format!("It is a step of the chain {chain} now."));
+            }
         };
         let (state, who, why) = (self.text("state"), self.text("who"), self.text("why"));
         let by = match (who.is_empty(), why.is_empty()) {

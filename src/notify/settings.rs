@@ -83,7 +83,7 @@ pub struct Target {
     /// Only what nobody has looked at in time. Default false.
     #[serde(default)]
     pub only_escalated: bool,
-    /// Also what people do with an incident: that somebody looks at it, and that it has ended. Default false; Alertmanager is always told of ends.
+    /// Also what people do with an incident: that somebody looks at it, that it has ended, and that it is a step of a chain. Default false; Alertmanager is always told of ends.
     #[serde(default)]
     pub steps: bool,
 }

@@ -244,7 +244,7 @@ fn wants(target: &Target, notice: &Notice, now_ms: i64, zone_of: &ZoneOf) -> boo
         Event::Escalated => true,
         Event::Acknowledged => target.steps,
         // who was told that something burns wants to hear that it does not
-        Event::Closed => target.steps || target.kind == Kind::Alertmanager,
+        Event::Closed | Event::Joined => target.steps || target.kind == Kind::Alertmanager,
         Event::New | Event::Raised => !target.only_escalated,
     };
     event
@@ -528,6 +528,10 @@ mod tests {
         assert!(wants(&target("steps = true"), &ended, 0, &zone_of));
         assert!(wants(&target("steps = true"), &looked, 0, &zone_of));
         assert!(wants(&alertmanager, &ended, 0, &zone_of));
+        let joined = of(Event::Joined);
+        assert!(!wants(&target(""), &joined, 0, &zone_of));
+        assert!(wants(&target("steps = true"), &joined, 0, &zone_of));
+        assert!(wants(&alertmanager, &joined, 0, &zone_of));
         assert!(!wants(&alertmanager, &looked, 0, &zone_of));
     }
 

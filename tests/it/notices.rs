@@ -162,6 +162,7 @@ fn ocsf_is_what_its_schema_knows() {
         (Event::Acknowledged, "true"),
         (Event::Closed, "false"),
         (Event::Closed, "closed"),
+        (Event::Joined, "new"),
     ];
     for (event, state) in told {
         let mut told = Notice {
@@ -172,6 +173,9 @@ fn ocsf_is_what_its_schema_knows() {
             for (key, value) in [("state", state), ("who", "ann"), ("why", "because")] {
                 told.incident[key] = value.into();
             }
+        }
+        if event == Event::Joined {
+            told.incident["part_of"] = "000000000000000c".into();
         }
         told.incident["attack"] = serde_json::json!(["T1046", "T1498.001"]);
         n.tell(told);
@@ -209,12 +213,19 @@ fn what_people_do_is_told_to_those_who_want_to_know() {
         hidden_by: "scanner".into(),
         ..shown(scan(3, 1, now, 90))
     };
+    // people were told of it before it was hidden
+    let told = |version| scan(0x0c, version, now, 30);
+    let later = flowhouse::batch::DetectionRow {
+        hidden_by: "scanner".into(),
+        ..shown(told(2))
+    };
     let rows = vec![
         shown(scan(0x0a, 1, now, 60)),
         shown(beacon(0x0b, now)),
+        shown(told(1)),
         hidden,
     ];
-    deliver(&store, vec![rows], now);
+    deliver(&store, vec![rows, vec![later]], now);
     let collector = Collector::start(dir.path(), &(store.config() + &notify));
     // once it knows from when on it tells
     let position = || {
@@ -233,11 +244,15 @@ fn what_people_do_is_told_to_those_who_want_to_know() {
             "--why",
             "updates",
         ],
+        ["false", "000000000000000c", "--who", "ann", "--why", "ours"],
     ] {
         say(&config, &arguments);
     }
+    // once more is nothing
+    let again = say(&config, &["benign", "000000000000000b", "--who", "bob"]);
+    assert!(again.contains("is benign already (bob)"), "{again}");
     let mut told = vec![];
-    for _ in 0..2 {
+    for _ in 0..3 {
         let (head, body) = requests
             .recv_timeout(Duration::from_secs(120))
             .expect("a request");
@@ -258,6 +273,7 @@ fn what_people_do_is_told_to_those_who_want_to_know() {
     let expected = [
         ("acknowledged", "000000000000000a", "ann", "mine"),
         ("closed", "000000000000000b", "bob", "updates"),
+        ("closed", "000000000000000c", "ann", "ours"),
     ];
     let expected = expected.map(|(a, b, c, d)| (a.into(), b.into(), c.into(), d.into()));
     assert_eq!(told, expected);
@@ -438,7 +454,8 @@ fn a_chain_is_one_incident_for_people() {
     };
     let sealer = Sealer::new(Settings::default(), Arc::new(identity), Arc::default());
     let (url, requests) = server(&[]);
-    let target = format!("[[targets]]\nname = \"soc\"\nkind = \"webhook\"\nto = \"{url}\"\n");
+    let target =
+        format!("[[targets]]\nname = \"soc\"\nkind = \"webhook\"\nto = \"{url}\"\nsteps = true\n");
     let soc = Arc::new(notifier(dir.path(), &target));
     let budget = Budget::new(&[(Level::Medium, 2)].into());
     let told = Some(soc.clone());
@@ -473,16 +490,21 @@ fn a_chain_is_one_incident_for_people() {
     let untold = findings.untold();
     drop(findings);
     assert_eq!(sink.stop(Duration::from_secs(60)).last_error, None);
-    eventually("three notices are delivered", || counts(&soc).sent == 3);
+    eventually("four notices are delivered", || counts(&soc).sent == 4);
     soc.stop();
-    let ids: Vec<String> = requests
+    let told: Vec<(String, String)> = requests
         .try_iter()
         .map(|(_, body)| {
             let body: Value = serde_json::from_str(&body).expect("JSON");
-            body["incident"]["id"].as_str().expect("an id").to_owned()
+            let of = |value: &Value| value.as_str().expect("text").to_owned();
+            (of(&body["event"]), of(&body["incident"]["id"]))
         })
         .collect();
-    assert_eq!(ids, [1, 2, 9].map(|id| format!("{id:016x}")));
+    let expected = [("new", 1), ("new", 2), ("new", 9), ("joined", 2)];
+    assert_eq!(
+        told,
+        expected.map(|(event, id)| (event.to_owned(), format!("{id:016x}")))
+    );
     let held_back = untold.lock().expect("no panic").held_back.clone();
     assert_eq!(held_back, [("medium", 0)]);
 
@@ -511,4 +533,86 @@ fn a_chain_is_one_incident_for_people() {
     let told = |n: usize| (&budget[n]["told"], &budget[n]["suppressed"]);
     assert_eq!(told(0), (&1.into(), &0.into()));
     assert_eq!(told(1), (&0.into(), &0.into()));
+
+    // what is said of the chain holds for its steps, until something else is said of one
+    let of_chain = "0000000000000009";
+    say(
+        &config,
+        &["benign", of_chain, "--who", "ann", "--why", "ours"],
+    );
+    let state = |id: &str| {
+        let step = json(&config, &["show", id]);
+        (step["state"].clone(), step["who"].clone())
+    };
+    for id in ["0000000000000001", "0000000000000004"] {
+        assert_eq!(state(id), ("benign".into(), "ann".into()));
+    }
+    say(&config, &["reopen", "0000000000000004", "--who", "bob"]);
+    assert_eq!(state("0000000000000004"), ("new".into(), "bob".into()));
+    let hides = json(
+        &config,
+        &["would-hide", "kind=attack_chain entity=10.9.9.9"],
+    );
+    assert_eq!(hides["hidden"].as_array().map(Vec::len), Some(5), "{hides}");
+    assert_eq!(hides["confirmed"], 0);
+}
+
+/// What hides a chain hides its steps: those that come with it, and those that were there before.
+#[test]
+fn steps_of_a_chain_that_is_suppressed_are_hidden_with_it() {
+    let dir = directory();
+    let (store, config) = world(dir.path());
+    let now = now_ms(&store);
+    let connection = Connection {
+        url: format!("http://{}", store.address),
+        password_file: Some(store.key_file()),
+        ..Connection::default()
+    };
+    let (outbox, inbox) = hop(4);
+    let sink = Sink::start(inbox, &connection, &SinkSettings::default()).expect("a sink");
+    let identity = Identity {
+        collector: uuid::Uuid::new_v4().to_string(),
+        start: 1,
+    };
+    let sealer = Sealer::new(Settings::default(), Arc::new(identity), Arc::default());
+    let ours = flowhouse::detect::suppression::Settings {
+        name: "ours".into(),
+        rule: "kind=attack_chain entity=10.9.9.9".into(),
+        why: "a test of ours".into(),
+        until: "2099-01-01".into(),
+    };
+    let suppressions = Suppressions::new(&[ours]);
+    let mut findings = Findings::new(suppressions, Budget::default(), sealer, outbox, None);
+    let untold = findings.untold();
+    let step = |id: u64, part_of: Option<u64>| {
+        let mut step = scan(id, 1, now, 60 - id as i64);
+        step.entity = Entity::Host(Addr::from_v4([10, 9, 9, 9]));
+        step.evidence.part_of = part_of;
+        step
+    };
+    findings.take(vec![step(1, None)], now * 1_000_000);
+    let mut chain = Detection {
+        kind: DetectionKind::AttackChain,
+        severity: Severity::Critical,
+        ..step(9, None)
+    };
+    let of = |id: u64| Step {
+        id,
+        kind: DetectionKind::PortScan,
+        first_ms: now - 1_000 * (60 - id as i64),
+    };
+    chain.evidence.steps = (1..=3).map(of).collect();
+    findings.take(vec![step(2, Some(9)), chain], (now + 1) * 1_000_000);
+    findings.take(vec![step(3, Some(9))], (now + 2) * 1_000_000);
+    drop(findings);
+    assert_eq!(sink.stop(Duration::from_secs(60)).last_error, None);
+    let hits = untold.lock().expect("no panic").suppressed.clone();
+    assert_eq!(hits, [("ours".to_owned(), 3)]);
+    assert_eq!(json(&config, &["list"]), serde_json::json!([]));
+    let hidden = json(&config, &["list", "--hidden"]);
+    let hidden: Vec<&Value> = hidden.as_array().expect("a list").iter().collect();
+    assert_eq!(hidden.len(), 4);
+    assert!(hidden.iter().all(|i| i["hidden_by"] == "ours"));
+    let parts = hidden.iter().filter(|i| i["part_of"] == "0000000000000009");
+    assert_eq!(parts.count(), 3);
 }

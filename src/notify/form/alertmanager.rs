@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 impl Notice {
     /// What `/api/v2/alerts` of Alertmanager takes. The labels name the incident, so that what is told again, also as escalated, is the same alert; it ends when
-    /// somebody ends the incident, or when nothing was heard of it for an hour.
+    /// somebody ends the incident, when a chain stands for it, or when nothing was heard of it for an hour.
     pub(in crate::notify) fn alertmanager(&self, now_ms: i64) -> Value {
         let mut labels = Map::new();
         let mut label = |key: &str, value: String| labels.insert(key.into(), value.into());
@@ -13,9 +13,9 @@ impl Notice {
         for key in ["id", "kind", "severity", "engine", "detector"] {
             label(if key == "id" { "incident" } else { key }, self.text(key));
         }
-        let ends_at = match self.event {
-            Event::Closed => now_ms,
-            _ => now_ms.saturating_add(ALERT_HOLD_MS),
+        let ends_at = match self.is_end() {
+            true => now_ms,
+            false => now_ms.saturating_add(ALERT_HOLD_MS),
         };
         label(
             "entity",

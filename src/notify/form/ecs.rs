@@ -9,7 +9,7 @@ impl Notice {
         let (source, destination) = self.ends();
         let time = |key: &str| rfc3339(self.number(key));
         let mut o = json!({
-            "@timestamp": time("detected_ms"),
+            "@timestamp": rfc3339(self.at_ms()),
             "ecs": {"version": "8.11.0"},
             "message": self.text("title"),
             "event": {

@@ -22,6 +22,8 @@ pub enum Event {
     Acknowledged,
     /// It has ended: it is over, benign, or none.
     Closed,
+    /// It is a step of a chain now, which stands for it from here on.
+    Joined,
 }
 
 /// One telling of one incident.
@@ -34,13 +36,14 @@ pub struct Notice {
 }
 
 impl Event {
-    const ALL: [Event; 6] = [
+    const ALL: [Event; 7] = [
         Event::New,
         Event::Raised,
         Event::Grown,
         Event::Escalated,
         Event::Acknowledged,
         Event::Closed,
+        Event::Joined,
     ];
 
     /// What people are told of a step to this state; `None` for what is none.
@@ -63,6 +66,7 @@ impl Event {
             Event::Escalated => "escalated",
             Event::Acknowledged => "acknowledged",
             Event::Closed => "closed",
+            Event::Joined => "joined",
         }
     }
 }
@@ -103,6 +107,20 @@ impl Notice {
     /// As it waits on disk, and as webhooks get it in their own form.
     pub(in crate::notify) fn stored(&self) -> Value {
         json!({"event": self.event.name(), "key": self.key(), "incident": self.incident})
+    }
+
+    /// Whether it asks for nobody any more.
+    pub(in crate::notify) fn is_end(&self) -> bool {
+        matches!(self.event, Event::Closed | Event::Joined)
+    }
+
+    /// When what is told came about, ms: what people did when they did it, what is new when it was known, all else when it was seen last.
+    fn at_ms(&self) -> i64 {
+        match (self.incident["changed_ms"].as_i64(), self.event) {
+            (Some(at), _) => at,
+            (None, Event::New) => self.number("detected_ms"),
+            (None, _) => self.number("last_ms").max(self.number("detected_ms")),
+        }
     }
 
     /// Its severity.
@@ -313,6 +331,8 @@ pub(in crate::notify) mod tests {
             (&ocsf["is_alert"], &ocsf["comment"]),
             (&false.into(), &"ours".into())
         );
+        assert_eq!(ocsf["unmapped"]["who"], "ann");
+        assert_eq!(ocsf["time"], 1_795_737_700_000_i64);
         let alert = n.alertmanager(1_795_737_700_000);
         assert_eq!(alert[0]["endsAt"], "2026-11-27T00:01:40.000Z");
         let url = "https://g.example/d/flowhouse-incident?var-incident=000000000000000a&from=1795737000000&to=now";
@@ -320,6 +340,18 @@ pub(in crate::notify) mod tests {
         assert_eq!(n.form(Format::Ecs)["event"]["url"], url);
         assert_eq!(ocsf["finding_info"]["src_url"], url);
         assert_eq!(Event::of_state("gone"), None);
+        // one that a chain stands for asks for nobody
+        n = notice();
+        n.event = Event::Joined;
+        n.incident["part_of"] = "000000000000000c".into();
+        let alert = n.alertmanager(1_795_737_700_000);
+        assert_eq!(alert[0]["endsAt"], "2026-11-27T00:01:40.000Z");
+        let ocsf = n.form(Format::Ocsf);
+        assert_eq!(ocsf["unmapped"]["part_of"], "000000000000000c");
+        assert_eq!(
+            (&ocsf["is_alert"], &ocsf["time"]),
+            (&false.into(), &1_795_737_601_500_i64.into())
+        );
     }
 
     #[test]

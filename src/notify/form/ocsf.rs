@@ -25,9 +25,9 @@ impl Notice {
         let mut o = json!({
             "class_uid": 2004, "class_name": "Detection Finding", "category_uid": 2, "category_name": "Findings",
             "activity_id": activity, "activity_name": activity_name, "type_uid": 200_400 + activity,
-            "status_id": status, "status": status_name, "is_alert": self.event != Event::Closed,
+            "status_id": status, "status": status_name, "is_alert": !self.is_end(),
             "severity_id": ocsf_severity(self.severity()), "severity": capital(self.severity().name()),
-            "confidence_score": self.number("confidence"), "time": self.number("detected_ms"),
+            "confidence_score": self.number("confidence"), "time": self.at_ms(),
             "start_time": self.number("first_ms"), "end_time": self.number("last_ms"), "count": self.number("count"),
             "message": self.reasons(),
             "metadata": {"version": "1.4.0", "uid": self.key(), "product": {"name": "Flowhouse", "vendor_name": "Flowhouse", "version": env!("CARGO_PKG_VERSION")}},
@@ -46,6 +46,12 @@ impl Notice {
         }
         if let Some(why) = self.incident["why"].as_str().filter(|w| !w.is_empty()) {
             o["comment"] = why.into();
+        }
+        // this class has no place for who did it
+        let of = |key: &str| Some((key.to_owned(), Value::from(self.incident[key].as_str()?)));
+        let more: Map<String, Value> = ["who", "part_of"].into_iter().filter_map(of).collect();
+        if !more.is_empty() {
+            o["unmapped"] = more.into();
         }
         o
     }
