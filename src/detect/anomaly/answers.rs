@@ -4,6 +4,9 @@
 //! later. A half-open connection that was answered is a probe, or what balancers do all day long: who does it a third time within a minute asks
 //! whether a service is there, and does not look for one. Both are known some time later, so that such contacts wait in queues of a fixed size;
 //! where one is full, the oldest is judged by what is known by then.
+//!
+//! Where routers tell of one direction alone, no answer is ever seen. Conversations of some packets show it: where many of them go one way, and
+//! none comes back, over the border of what is inside or on one side of it, no question is judged.
 
 use super::keyed::Recent;
 use super::scan::Contact;
@@ -18,6 +21,26 @@ pub(super) struct Answers {
     /// Questions, and half-open connections.
     lines: [VecDeque<Waiting>; 2],
     early: u64,
+    ways: Ways,
+}
+
+/// Which way a row goes: over the border of what is inside, or on one side of it.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    In,
+    Out,
+    Beside,
+}
+
+/// Rows of each way, on one side those that answer others or come from a service.
+#[derive(Debug)]
+struct Ways {
+    rows: [u8; 3],
+    last_ms: [i64; 3],
+    /// Of some packets, to a service.
+    there: [u8; 3],
+    /// So many were seen lately that until then nobody looks.
+    until_ms: [i64; 2],
 }
 
 /// What a contact waits for.
@@ -33,6 +56,7 @@ pub(super) enum Awaited {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waiting {
     due_ms: i64,
+    awaited: Awaited,
     /// The hash of what says that it did not fail.
     key: u64,
     src: Addr,
@@ -44,6 +68,8 @@ pub(super) struct Waiting {
     bytes: u32,
     life_ms: u32,
     start_ms: i64,
+    /// Which way its answer goes.
+    back: Way,
     pub contact: Contact,
 }
 
@@ -73,6 +99,7 @@ impl Answers {
             seen: Recent::new(SEEN_LOG2, SEEN_MS),
             lines: WAITING_MAX.map(VecDeque::with_capacity),
             early: 0,
+            ways: Ways::new(),
         }
     }
 
@@ -87,6 +114,17 @@ impl Answers {
 
     pub fn clear(&mut self) {
         self.lines.iter_mut().for_each(VecDeque::clear);
+        self.ways = Ways::new();
+    }
+
+    /// Takes a row of an exporter: which way it goes, and whether it answers another one.
+    #[inline]
+    pub fn way(&mut self, ctx: &Ctx<'_>, f: &FlowSeen, answered: bool) {
+        let [border, beside] = self.ways.until_ms;
+        let may_answer = answered || f.packets >= SOME || matches!(f.proto, ICMP | ICMPV6);
+        if ctx.now_ms >= border || may_answer && ctx.now_ms >= beside {
+            self.ways.take(ctx, f, answered);
+        }
     }
 
     /// Calls for what a row that has no direction of its own needs.
@@ -117,7 +155,7 @@ impl Answers {
     /// Lets a contact wait. What has to be judged at once, for there is no room, comes back.
     pub fn wait(
         &mut self,
-        now_ms: i64,
+        ctx: &Ctx<'_>,
         (f, contact): (&FlowSeen, Contact),
         (awaited, key): (Awaited, u64),
     ) -> Option<Waiting> {
@@ -128,7 +166,7 @@ impl Answers {
             false => line.pop_front(),
         };
         line.push_back(Waiting {
-            due_ms: now_ms.saturating_add(WAIT_MS[n]),
+            due_ms: ctx.now_ms.saturating_add(WAIT_MS[n]),
             key: match awaited {
                 Awaited::Answer => key,
                 Awaited::Again => times(key)[AGAIN - 1],
@@ -142,22 +180,26 @@ impl Answers {
             bytes: u32::try_from(f.bytes).unwrap_or(u32::MAX),
             life_ms: u32::try_from(f.life_ms()).unwrap_or(u32::MAX),
             start_ms: f.start_ms,
+            back: Way::of(ctx, &f.dst, &f.src),
+            awaited,
             contact,
         });
-        let oldest = self.settled(oldest?);
+        let oldest = self.settled(oldest?)?;
         self.early += u64::from(oldest.contact.failed);
         Some(oldest)
     }
 
     /// The next that has waited long enough.
     pub fn due(&mut self, now_ms: i64) -> Option<Waiting> {
-        for line in &mut self.lines {
-            if line.front().is_some_and(|w| w.due_ms <= now_ms) {
-                if let Some(coming) = line.get(super::NEAR) {
+        for n in 0..self.lines.len() {
+            while self.lines[n].front().is_some_and(|w| w.due_ms <= now_ms) {
+                if let Some(coming) = self.lines[n].get(super::NEAR) {
                     self.seen.call(coming.key);
                 }
-                let waiting = line.pop_front()?;
-                return Some(self.settled(waiting));
+                let waiting = self.lines[n].pop_front()?;
+                if let Some(settled) = self.settled(waiting) {
+                    return Some(settled);
+                }
             }
         }
         None
@@ -168,9 +210,78 @@ impl Answers {
         self.seen.pass(now_ms);
     }
 
-    fn settled(&self, mut waiting: Waiting) -> Waiting {
+    /// A contact with what is known of it now; `None` where its answer would not have been seen.
+    fn settled(&self, mut waiting: Waiting) -> Option<Waiting> {
         waiting.contact.failed &= !self.seen.has(waiting.key);
-        waiting
+        let is_told = waiting.awaited == Awaited::Again
+            || !waiting.contact.failed
+            || self.ways.is_told(waiting.back, waiting.due_ms);
+        is_told.then_some(waiting)
+    }
+}
+
+impl Way {
+    fn of(ctx: &Ctx<'_>, src: &Addr, dst: &Addr) -> Self {
+        match [src, dst].map(|a| ctx.zones.is_inside(a)) {
+            [false, true] => Way::In,
+            [true, false] => Way::Out,
+            _ => Way::Beside,
+        }
+    }
+
+    /// That of the answer.
+    fn back(self) -> Self {
+        match self {
+            Way::In => Way::Out,
+            Way::Out => Way::In,
+            Way::Beside => Way::Beside,
+        }
+    }
+}
+
+impl Ways {
+    fn new() -> Self {
+        Ways {
+            rows: [0; 3],
+            last_ms: [i64::MIN; 3],
+            there: [0; 3],
+            until_ms: [i64::MIN; 2],
+        }
+    }
+
+    fn take(&mut self, ctx: &Ctx<'_>, f: &FlowSeen, answered: bool) {
+        let way = Way::of(ctx, &f.src, &f.dst);
+        // a host says that a port is closed, or a router that nobody is there
+        let is_error = matches!((f.proto, f.icmp >> 8), (ICMP, 3 | 11) | (ICMPV6, 1..=4));
+        let n = way as usize;
+        let serves = f.packets >= SOME && f.src_port < f.dst_port;
+        if f.packets >= SOME && f.dst_port < f.src_port {
+            self.there[n] = self.there[n].saturating_add(1);
+        }
+        if matches!(way, Way::Beside) && !answered && !is_error && !serves {
+            return;
+        }
+        self.rows[n] = self.rows[n].saturating_add(1);
+        self.last_ms[n] = ctx.now_ms;
+        let is_seen = |way| self.is_seen(way, ctx.now_ms);
+        let later_ms = ctx.now_ms.saturating_add(LOOK_MS);
+        let all = [is_seen(Way::In) && is_seen(Way::Out), is_seen(Way::Beside)];
+        for (until_ms, is_seen) in self.until_ms.iter_mut().zip(all) {
+            if is_seen {
+                *until_ms = later_ms;
+            }
+        }
+    }
+
+    /// Whether rows that go this way would be told of: some were lately, or nothing shows that they would not.
+    fn is_told(&self, way: Way, now_ms: i64) -> bool {
+        self.there[way.back() as usize] < THERE_MIN || self.is_seen(way, now_ms)
+    }
+
+    /// Whether rows that go this way were told of lately.
+    fn is_seen(&self, way: Way, now_ms: i64) -> bool {
+        let n = way as usize;
+        self.rows[n] >= ROWS_MIN && now_ms.saturating_sub(self.last_ms[n]) <= TOLD_MS
     }
 }
 
@@ -218,3 +329,13 @@ const SEEN_MS: i64 = 60_000;
 /// Questions wait for answers that come after them, half-open connections for two more of intervals of health checks.
 const WAIT_MS: [i64; 2] = [30_000, 60_000];
 const WAITING_MAX: [usize; 2] = [16_384, 8_192];
+const ICMP: u8 = 1;
+const ICMPV6: u8 = 58;
+/// Packets of a conversation in which something is answered.
+const SOME: u64 = 4;
+/// So many of these without any that comes back show that one way is told.
+const THERE_MIN: u8 = 20;
+/// So many rows show that those of a way are told, for so long; how often that is looked at.
+const ROWS_MIN: u8 = 3;
+const TOLD_MS: i64 = 86_400_000;
+const LOOK_MS: i64 = 3_600_000;

@@ -7,9 +7,14 @@
 //! less sure: the one who calls chooses the name, and the place how much it answers. What half of at least ten hosts call these days is none
 //! (RITA counts prevalence against a beacon, too), and what three call is of severity low; a service that is known by its name is one place with all its addresses. A host that is off at night
 //! or over a weekend goes on with the same incident.
+//!
+//! UDP in rows of exporters tells neither who asked nor what is spoken: the question is what goes out to the lower port, a call is short and has
+//! another source port than the one before (rows of a tunnel, and what keeps it open, have the same), and answers only show that there are some.
 
 use super::arena::{Arena, Held};
-use super::everyday::{is_rented, is_rhythmic, is_rhythmic_app, speaks_other};
+use super::everyday::{
+    is_rented, is_rhythmic, is_rhythmic_app, is_rhythmic_datagram, speaks_other,
+};
 use super::keep::{Kept, kept};
 use super::keyed::{Keyed, Lately, Port, Recent};
 use super::long::Tries;
@@ -64,6 +69,8 @@ struct Calls {
     counted_ms: i64,
     /// How often within an hour.
     tries: Tries,
+    /// Source port of the latest one.
+    port: u16,
     handle: Option<Handle>,
 }
 
@@ -77,6 +84,7 @@ kept!(Calls {
     back,
     counted_ms,
     tries,
+    port,
     handle
 });
 
@@ -139,29 +147,10 @@ impl Beacon {
     }
 
     pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
-        if f.side == Side::Responder
-            // a connection that is longer than a row is a call once, with the row that says how it was opened
-            || f.goes_on && !(f.metered && f.proto == TCP)
-            || f.interval > 1
-            || f.known == Known::Ruled
-            || is_rhythmic_app(f.spoken)
-            || is_rhythmic(f.dst_port) && !speaks_other(f)
-        {
-            return;
+        if is_exported_udp(f) && f.src_port < f.dst_port {
+            return self.answer(ctx, f);
         }
-        let answered = match (f.proto, f.metered) {
-            (TCP, true) => f.handshake == Handshake::Complete && f.back_packets > 1,
-            (TCP, false) => f.tcp_flags.is_some_and(|t| t & 0x12 == 0x12) && f.packets > 2,
-            (UDP, true) => f.back_packets > 0,
-            _ => return,
-        };
-        let towards = f.metered || f.dst_port < f.src_port;
-        if !answered
-            || !towards
-            || f.src == f.dst
-            || ctx.zones.is_inside(&f.dst)
-            || is_group(&f.dst)
-        {
+        if !is_call(ctx, f) {
             return;
         }
         let key = (f.src, f.dst, f.dst_port);
@@ -175,8 +164,12 @@ impl Beacon {
         let Some(calls) = self.pairs.entry_at(ctx.keyed, hash, &key) else {
             return;
         };
+        let port = std::mem::replace(&mut calls.port, f.src_port);
+        if is_exported_udp(f) && port == f.src_port {
+            return;
+        }
         calls.add(ctx, f);
-        if ctx.zones.is_inside(&f.src) {
+        if ctx.zones.is_inside(&f.src) && !is_exported_udp(f) {
             calls.tries.add(ctx, f, "the place does");
         }
         let place = place(ctx, f);
@@ -202,6 +195,49 @@ impl Beacon {
             calls.tell(ctx, f, &rhythm, (callers, all));
         }
     }
+
+    /// What comes back, where somebody called before.
+    fn answer(&mut self, ctx: &Ctx<'_>, f: &FlowSeen) {
+        if is_rhythmic(f.src_port) || is_rhythmic_datagram(f.src_port) || f.interval > 1 {
+            return;
+        }
+        let key = (f.dst, f.src, f.src_port);
+        if let Some(calls) = self.pairs.find(ctx.keyed, &key) {
+            calls.back = calls.back.saturating_add(f.bytes);
+        }
+    }
+}
+
+/// Whether a row is a connection outwards that was answered, or may have been.
+fn is_call(ctx: &Ctx<'_>, f: &FlowSeen) -> bool {
+    if f.side == Side::Responder
+        // a connection that is longer than a row is a call once, with the row that says how it was opened
+        || f.goes_on && !(f.metered && f.proto == TCP)
+        || f.interval > 1
+        || f.known == Known::Ruled
+        || is_rhythmic_app(f.spoken)
+        || is_rhythmic(f.dst_port) && !speaks_other(f)
+    {
+        return false;
+    }
+    let inside = |a: &Addr| ctx.zones.is_inside(a);
+    let answered = match (f.proto, f.metered) {
+        (TCP, true) => f.handshake == Handshake::Complete && f.back_packets > 1,
+        (TCP, false) => f.tcp_flags.is_some_and(|t| t & 0x12 == 0x12) && f.packets > 2,
+        (UDP, true) => f.back_packets > 0,
+        // whether there are answers is known later
+        (UDP, false) => {
+            f.life_ms() < SHORT_MS && !is_rhythmic_datagram(f.dst_port) && inside(&f.src)
+        }
+        _ => false,
+    };
+    let towards = f.metered || f.dst_port < f.src_port;
+    answered && towards && f.src != f.dst && !inside(&f.dst) && !is_group(&f.dst)
+}
+
+/// Whether it is UDP that says neither which way it goes nor what is spoken.
+fn is_exported_udp(f: &FlowSeen) -> bool {
+    f.proto == UDP && !f.metered
 }
 
 /// Where a call goes. A service that is known by its name, and that nobody can rent, has one place with however many addresses.
@@ -251,7 +287,7 @@ impl Calls {
         }
         let s = &ctx.settings.beacon;
         // the first one gave it its place
-        if self.n + 1 < s.connections.max(4) {
+        if self.n + 1 < s.connections.max(4) || f.proto == UDP && self.back == 0 {
             return None;
         }
         let doubt = self.doubt(ctx, f);
@@ -451,6 +487,8 @@ const ALIKE: f64 = 0.86;
 /// Bytes of one call.
 const CALL_MAX: f64 = 1_048_576.0;
 const NEAR: f64 = 0.15;
+/// A call of UDP is shorter; what lasts is a connection, whose rows come as timeouts cut them.
+const SHORT_MS: i64 = 10_000;
 /// A pause is not longer than so many medians: people come back after a while, programs do not sleep longer.
 const LONGEST: f64 = 4.0;
 const FORGET_MS: i64 = 6 * 3_600_000;

@@ -72,6 +72,12 @@ pub(super) const fn is_rhythmic(port: u16) -> bool {
     )
 }
 
+/// The same of UDP that does not say what is spoken: accounting (RFC 2865), ways through address translation, sensors (RFC 7252).
+#[inline]
+pub(super) const fn is_rhythmic_datagram(port: u16) -> bool {
+    matches!(port, 1812 | 1813 | 3479..=3481 | 5683 | 5684 | 19_302..=19_309)
+}
+
 /// Whether packets say that what is spoken on such a port is not what it is for.
 pub(super) fn speaks_other(f: &FlowSeen) -> bool {
     use AppProto as P;

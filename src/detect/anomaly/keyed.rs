@@ -122,6 +122,13 @@ impl<const WORDS: usize> Distinct<WORDS> {
         fresh
     }
 
+    /// Whether a thing of this hash was added, or one with the same bit.
+    #[inline]
+    pub fn has(&self, hash: u64) -> bool {
+        let bit = (hash >> 32) as usize % (WORDS * 64);
+        self.0[bit / 64] >> (bit % 64) & 1 == 1
+    }
+
     /// How many there were, about.
     pub fn count(&self) -> u32 {
         about(WORDS, self.ones())

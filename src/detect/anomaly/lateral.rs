@@ -4,6 +4,10 @@
 //! fan-out over administrative ports goes by the hosts in an hour that this source did not come to in the weeks before. Once a week was
 //! seen, one that never opened such a door needs fewer of them, and one that administers needs more new ones than it usually has hosts
 //! in its busiest hour. Before that week is over, SSH and WinRM need four times as many, for tools that manage hosts open them on all of these in a row.
+//! A door through which hardly anything is said was not opened: monitors connect and go.
+//!
+//! Controllers of a domain replicate from each other. Who answers Kerberos or LDAP to some others is known to be one, and so is whom one of these
+//! asks; replication that somebody else asks for reads the secrets of the directory (DCSync).
 
 use super::arena::{Arena, Held};
 use super::brute_force::{BruteForce, Doubt};
@@ -11,9 +15,9 @@ use super::keep::{Kept, kept};
 use super::keyed::{Distinct, Keyed, Recent};
 use super::named::Hosts;
 use super::sighting::{CallSeen, FlowSeen, PairSeen, Side};
-use super::{Ctx, Hashes, evidence, packet_evidence};
+use super::{Ctx, Hashes, TCP, UDP, evidence, packet_evidence};
 use crate::detect::incident::{Finding, Growth, Handle, PEERS};
-use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure, Handshake};
+use crate::model::{Addr, DetectionKind, Entity, EntityRole, Figure, Handshake, Severity};
 
 #[derive(Debug)]
 pub(super) struct Lateral {
@@ -21,7 +25,8 @@ pub(super) struct Lateral {
     hosts: Arena<Addr, Doors>,
     /// Source, destination and port within two weeks to a month.
     edges: Recent,
-    /// Since when.
+    controllers: Arena<Addr, Controller>,
+    /// First row.
     began_ms: i64,
 }
 
@@ -32,6 +37,33 @@ struct Calls {
     bound: &'static str,
     challenges: u32,
     began_ms: i64,
+}
+
+/// A host inside that answers Kerberos or LDAP.
+#[derive(Debug, Default)]
+struct Controller {
+    last_ms: i64,
+    clients: Distinct<1>,
+    /// Since when it is known to be a controller; 0: it is not.
+    since_ms: i64,
+}
+
+kept!(Controller {
+    last_ms,
+    clients,
+    since_ms
+});
+
+impl Held for Controller {
+    fn suspicion(&self) -> u32 {
+        self.clients.count() + u32::from(self.since_ms != 0)
+    }
+    fn last_ms(&self) -> i64 {
+        self.last_ms
+    }
+    fn is_light(&self) -> bool {
+        self.since_ms == 0
+    }
 }
 
 /// Administrative doors that a host opened within an hour.
@@ -89,6 +121,7 @@ impl Lateral {
             pairs: Arena::new(places / 32),
             hosts: Arena::new(places / 32),
             edges: Recent::new(EDGES_LOG2, EDGES_MS),
+            controllers: Arena::new(places / 64),
             began_ms: i64::MIN,
         }
     }
@@ -97,30 +130,38 @@ impl Lateral {
         Arena::<(Addr, Addr), Calls>::bytes(places / 32)
             + Arena::<Addr, Doors>::bytes(places / 32)
             + places / 32 * 2 * Hosts::<4, 64>::BYTES
+            + Arena::<Addr, Controller>::bytes(places / 64)
             + Recent::bytes(EDGES_LOG2)
     }
 
     pub fn lost(&self) -> (u64, u64) {
-        let (a, b) = (self.pairs.lost(), self.hosts.lost());
-        (a.0 + b.0, a.1 + b.1)
+        let all = [
+            self.pairs.lost(),
+            self.hosts.lost(),
+            self.controllers.lost(),
+        ];
+        all.iter().fold((0, 0), |s, l| (s.0 + l.0, s.1 + l.1))
     }
 
     pub fn clear(&mut self) {
         self.pairs.clear();
         self.hosts.clear();
         self.edges = Recent::new(EDGES_LOG2, EDGES_MS);
+        self.controllers.clear();
         self.began_ms = i64::MIN;
     }
 
     pub fn put(&self, out: &mut Vec<u8>) {
         self.hosts.put(out);
         self.edges.put(out);
+        self.controllers.put(out);
         self.began_ms.put(out);
     }
 
     pub fn get(&mut self, keyed: &Keyed, from: &mut &[u8]) -> Option<()> {
         self.hosts.get(keyed, from)?;
         self.edges.get(from)?;
+        self.controllers.get(keyed, from)?;
         self.began_ms = Kept::get(from)?;
         Some(())
     }
@@ -136,7 +177,7 @@ impl Lateral {
         let Some(operation) = c.operation else {
             calls.bound = c.interface;
             if RUNS.contains(&c.interface) {
-                tell(ctx, c, c.interface, "is bound", 60);
+                tell(ctx, c, finding(c, (c.interface, "is bound"), 60));
             }
             return;
         };
@@ -147,8 +188,68 @@ impl Lateral {
         let known = OPERATIONS
             .iter()
             .find(|o| o.0 == calls.bound && o.1 == operation);
-        if let Some((interface, _, name)) = known {
-            tell(ctx, c, interface, name, 85);
+        match known {
+            Some(&(DIRECTORY, _, name)) => self.replicates(ctx, c, name),
+            Some(&(interface, _, name)) => tell(ctx, c, finding(c, (interface, name), 85)),
+            None => {}
+        }
+    }
+
+    /// Somebody asks for what a directory holds. Whom a controller asks is one, too.
+    fn replicates(&mut self, ctx: &mut Ctx<'_>, c: &CallSeen, name: &'static str) {
+        let client = self.controllers.find(ctx.keyed, &c.client);
+        if client.is_some_and(|c| c.since_ms != 0) {
+            if let Some(server) = self.controllers.entry(ctx.keyed, &c.server) {
+                server.last_ms = ctx.now_ms;
+                if server.since_ms == 0 {
+                    server.since_ms = ctx.now_ms;
+                }
+            }
+            return;
+        }
+        let server = self.controllers.find(ctx.keyed, &c.server);
+        let since_ms = server.map_or(0, |s| s.since_ms);
+        let is_sure = since_ms != 0 && ctx.now_ms.saturating_sub(since_ms) >= SURE_MS;
+        let found = finding(c, (DIRECTORY, name), if is_sure { 85 } else { 50 });
+        let found = match is_sure {
+            true => found,
+            false => Finding {
+                severity: Some(Severity::Low),
+                blind: vec![
+                    "who the controllers of the domain are is not known for long".to_owned(),
+                ],
+                ..found
+            },
+        };
+        tell(ctx, c, found);
+    }
+
+    /// Learns who answers Kerberos and LDAP: of an exporter's rows by those of the server.
+    fn serves(&mut self, ctx: &Ctx<'_>, f: &FlowSeen) {
+        let (server, client, answers) = match f.metered {
+            true => (
+                f.dst,
+                f.src,
+                f.side == Side::Initiator
+                    && f.back_packets > 0
+                    && (f.proto == UDP || f.handshake == Handshake::Complete),
+            ),
+            false => (
+                f.src,
+                f.dst,
+                f.src_port < f.dst_port
+                    && (f.proto == UDP || f.tcp_flags.is_some_and(|t| t & 0x12 == 0x12)),
+            ),
+        };
+        if !answers || server == client || !ctx.zones.is_inside(&server) {
+            return;
+        }
+        if let Some(controller) = self.controllers.entry(ctx.keyed, &server) {
+            controller.last_ms = ctx.now_ms;
+            controller.clients.add(ctx.keyed.hash(&client));
+            if controller.since_ms == 0 && controller.clients.count() >= CLIENTS {
+                controller.since_ms = ctx.now_ms;
+            }
         }
     }
 
@@ -159,7 +260,14 @@ impl Lateral {
         (f, h): (&FlowSeen, Hashes),
         guesses: &mut BruteForce,
     ) {
-        if f.proto != 6 || !DOORS.contains(&f.dst_port) || f.src == f.dst {
+        if self.began_ms == i64::MIN {
+            self.began_ms = ctx.now_ms;
+        }
+        let port = if f.metered { f.dst_port } else { f.src_port };
+        if matches!(port, 88 | 389) && matches!(f.proto, TCP | UDP) {
+            self.serves(ctx, f);
+        }
+        if f.proto != TCP || !DOORS.contains(&f.dst_port) || f.src == f.dst {
             return;
         }
         let opened = match f.metered {
@@ -167,15 +275,13 @@ impl Lateral {
             false => f.tcp_flags.is_some_and(|t| t & 0x12 == 0x12),
         };
         let inside = |a: &Addr| ctx.zones.is_inside(a);
+        let opened = opened && says_something(f);
         if !opened || !inside(&f.src) || !inside(&f.dst) || ctx.is_allowed(&f.src) {
             return;
         }
         let doubt = guesses.doubt(ctx, f);
         if doubt == Doubt::Refused {
             return;
-        }
-        if self.began_ms == i64::MIN {
-            self.began_ms = ctx.now_ms;
         }
         self.edges.pass(ctx.now_ms);
         let edge = ctx.keyed.hash(&(f.src, f.dst, f.dst_port));
@@ -222,7 +328,8 @@ impl Calls {
         }
         self.challenges += 1;
         if self.challenges >= CHALLENGES {
-            tell(ctx, c, "netlogon", "secure channels are tried in a row", 90);
+            let what = ("netlogon", "secure channels are tried in a row");
+            tell(ctx, c, finding(c, what, 90));
         }
     }
 }
@@ -356,8 +463,17 @@ impl Doors {
     }
 }
 
-fn tell(ctx: &mut Ctx<'_>, c: &CallSeen, interface: &'static str, what: &str, confidence: u8) {
-    let finding = Finding {
+/// Whether more goes through a door than headers and a greeting, in each direction that the row tells of. Of samples nothing is said.
+fn says_something(f: &FlowSeen) -> bool {
+    // with the options that systems send; a connection of many packets carries something
+    let headers = if f.src.is_v4() { 52 } else { 72 };
+    let says = |bytes: u64, packets: u64| bytes >= SAID + packets.min(FEW) * headers;
+    let back = f.back_bytes.is_none_or(|b| says(b, f.back_packets));
+    f.interval > 1 || back && says(f.bytes, f.packets)
+}
+
+fn finding(c: &CallSeen, (interface, what): (&str, &str), confidence: u8) -> Finding {
+    Finding {
         kind: DetectionKind::LateralMovement,
         detector: "lateral.call",
         entity: Entity::Host(c.client),
@@ -379,10 +495,13 @@ fn tell(ctx: &mut Ctx<'_>, c: &CallSeen, interface: &'static str, what: &str, co
         ],
         counterfactual: "no such call, or the source in allow_sources".to_owned(),
         blind: vec![],
-    };
-    if let Some(handle) = ctx.incidents.report(ctx.now_ms, finding) {
+    }
+}
+
+fn tell(ctx: &mut Ctx<'_>, c: &CallSeen, found: Finding) {
+    if let Some(handle) = ctx.incidents.report(ctx.now_ms, found) {
         let (client, server) = ((c.client, c.client_port), (c.server, c.port));
-        let flow = packet_evidence(client, server, 6, (c.bytes, c.time_ms));
+        let flow = packet_evidence(client, server, TCP, (c.bytes, c.time_ms));
         ctx.incidents.show(handle, flow);
     }
 }
@@ -402,10 +521,18 @@ const OPERATIONS: [(&str, u16, &str); 12] = [
     ("ITaskSchedulerService", 12, "SchRpcRun"),
     ("IWbemServices", 24, "ExecMethod"),
     ("IWbemServices", 25, "ExecMethodAsync"),
-    ("drsuapi", 3, "DRSGetNCChanges"),
+    (DIRECTORY, 3, "DRSGetNCChanges"),
     ("winreg", 22, "BaseRegSetValue"),
 ];
 
+/// Replication of the directory (MS-DRSR).
+const DIRECTORY: &str = "drsuapi";
+/// A controller answers so many others, and after so long others are known as well.
+const CLIENTS: u32 = 3;
+const SURE_MS: i64 = 4 * 3_600_000;
+/// Bytes beside headers that are more than a greeting, and packets whose headers are left out.
+const SAID: u64 = 200;
+const FEW: u64 = 16;
 const DOORS: [u16; 8] = [22, 135, 139, 445, 3389, 5985, 5986, 47_001];
 /// Of these, the ones by which whole networks are managed at once.
 const MANAGED: [u16; 4] = [22, 5985, 5986, 47_001];

@@ -1,8 +1,8 @@
 //! Numbers for names that are the same in every shard, whatever ids their tables have.
 
 use super::keep::Kept;
-use super::sighting::FlowSeen;
-use crate::model::{FlowBatch, NameTable, Names};
+use super::sighting::{FlowSeen, Known};
+use crate::model::{AppSource, FlowBatch, NameTable, Names};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -110,6 +110,18 @@ impl Called {
         let all: Vec<(u64, String)> = Kept::get(from)?;
         all.into_iter().for_each(|(n, t)| self.learn(n, &t.into()));
         Some(())
+    }
+}
+
+/// How it is known what a row's application is, by the number of an [`AppSource`].
+pub(super) fn known(source: u8) -> Known {
+    const NAME: u8 = AppSource::Name as u8;
+    const RANGE: u8 = AppSource::Range as u8;
+    const RULE: u8 = AppSource::Rule as u8;
+    match source {
+        NAME | RANGE => Known::Named,
+        RULE => Known::Ruled,
+        _ => Known::No,
     }
 }
 

@@ -1,10 +1,9 @@
 //! What detectors look at: small facts out of rows and packets, each at its place in the order of the input.
 
 use super::credentials::TriedSeen;
-use super::namer::Namer;
+use super::namer::{self, Namer};
 use crate::model::{
-    Addr, AppSource, ConversationSide, Field, FlowBatch, Handshake, Names, Origin, RowFlags,
-    RowPlace,
+    Addr, ConversationSide, Field, FlowBatch, Handshake, Names, Origin, RowFlags, RowPlace,
 };
 use std::sync::Arc;
 
@@ -549,7 +548,7 @@ fn of_row(batch: &FlowBatch, i: usize) -> FlowSeen {
         end_ms,
         metered: p.origin == Origin::Packets,
         goes_on: c.flow_end_reason[i] == ACTIVE_TIMEOUT,
-        known: known(c.app_source[i]),
+        known: namer::known(c.app_source[i]),
         exporter: p.exporter,
         interfaces: (c.in_if[i], c.out_if[i]),
         at_egress: has(Field::Direction) && c.direction[i] == 1,
@@ -586,17 +585,6 @@ fn of_row(batch: &FlowBatch, i: usize) -> FlowSeen {
 fn dscp(batch: &FlowBatch, i: usize) -> Option<u8> {
     let (c, tos) = (&batch.core, Field::Tos.bit());
     (c.present[i] & tos != 0).then_some(c.tos[i] >> 2)
-}
-
-fn known(source: u8) -> Known {
-    const NAME: u8 = AppSource::Name as u8;
-    const RANGE: u8 = AppSource::Range as u8;
-    const RULE: u8 = AppSource::Rule as u8;
-    match source {
-        NAME | RANGE => Known::Named,
-        RULE => Known::Ruled,
-        _ => Known::No,
-    }
 }
 
 /// IPFIX element 136: active timeout.

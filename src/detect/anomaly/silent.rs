@@ -52,7 +52,17 @@ struct Hours {
 }
 
 kept!(Hours { told, known, now, is_told; is_whole });
-kept!(Heard { first, last_ms, rows, pauses_ms, longest_ms, day, hours, quiet, handle });
+kept!(Heard {
+    first,
+    last_ms,
+    rows,
+    pauses_ms,
+    longest_ms,
+    day,
+    hours,
+    quiet,
+    handle
+});
 
 impl Silent {
     pub fn new() -> Self {

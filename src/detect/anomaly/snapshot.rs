@@ -1,6 +1,6 @@
 //! What slow detectors know, over a restart: a framed, checked list of bytes.
 //!
-//! Kept are: who scans, who guesses slowly, beacons, long connections, sums of uploads with what is usual and which places are known, doors that were opened, services, volume,
+//! Kept are: who scans, who guesses slowly, beacons, long connections, sums of uploads with what is usual and which places are known, doors that were opened, controllers, services, volume,
 //! exporters, the use of policies, names of numbers, and the incidents that are open, so that one that goes on is told with a later version that says no less.
 //! Not kept: what lives for minutes (floods, sprays, DNS, ARP, echo messages).
 
@@ -215,6 +215,11 @@ mod tests {
                 f.end_ms = f.start_ms + 3_600_000;
             };
             detectors.observe(&with(60 * n, &lasts));
+            // a controller
+            let asks = |f: &mut FlowSeen| {
+                (f.src, f.dst, f.dst_port) = (Addr::from_v4([10, 0, 1, n as u8]), server, 88);
+            };
+            detectors.observe(&with(n, &asks));
         }
         let of = |put: &dyn Fn(&mut Vec<u8>)| {
             let mut out = vec![];
@@ -240,7 +245,7 @@ mod tests {
             (
                 9,
                 [
-                    194, 3591, 1892, 262_324, 1_050_636, 84, 1_048_632, 1_049_372, 1828, 8, 32
+                    1431, 3617, 1924, 262_421, 1_050_668, 85, 1_048_632, 1_049_372, 1829, 8, 32
                 ]
             )
         );

@@ -250,3 +250,145 @@ fn an_upload_is_told_at_the_end_whatever_it_waits_for() {
     });
     assert_eq!(kinds(&found), ["large_upload"]);
 }
+
+/// Segments as scanners send them, and what comes back: closed ports reset.
+fn probes(s: &mut Scene, n: i64, flags: u16, bytes: u64, ends: impl Fn(i64) -> [End; 2]) {
+    for i in 0..n {
+        let [from, to] = ends(i);
+        let mut probe = row([from, to], 6, (1, bytes), 100 * i);
+        probe.tcp_flags = Some(flags);
+        told(s, 15_000 + 100 * i, probe);
+        let mut reset = row([to, from], 6, (1, 40), 100 * i);
+        reset.tcp_flags = Some(if flags & 0x10 == 0 { 0x14 } else { 0x04 });
+        told(s, 15_001 + 100 * i, reset);
+    }
+}
+
+#[test]
+fn segments_that_open_nothing_are_scans_in_rows_as_well() {
+    let ports = |n: i64| [(OUTSIDE, 50_123), (SERVER, 20 + n as u16)];
+    let hosts = |n: i64| [(OUTSIDE, 50_123), (ip(10, 0, 3, n as u8), 445)];
+    let of = |flags: u16, bytes: u64, ends: fn(i64) -> [End; 2]| {
+        found(|s| probes(s, 120, flags, bytes, ends))
+    };
+    // none, FIN and ACK
+    for flags in [0x00, 0x11] {
+        assert_eq!(kinds(&of(flags, 40, ports)), ["port_scan"], "{flags}");
+    }
+    assert_eq!(kinds(&of(0x00, 40, hosts)), ["host_sweep_tcp"]);
+    // connections of long ago that end on many hosts, and segments with the options of systems
+    assert!(of(0x11, 40, hosts).is_empty());
+    assert!(of(0x11, 52, ports).is_empty() && of(0x00, 52, ports).is_empty());
+}
+
+/// Some exporters tell of all segments that they have no flags.
+#[test]
+fn who_tells_no_flags_at_all_tells_of_no_scan() {
+    let found = found(|s| {
+        for n in 0..600 {
+            let ends = [(INSIDE, 40_000 + n as u16), (ip(10, 0, 3, n as u8), 445)];
+            for ends in [ends, [ends[1], ends[0]]] {
+                let mut some = row(ends, 6, (1, 40), 100 * n);
+                some.tcp_flags = Some(0);
+                told(s, 15_000 + 100 * n, some);
+            }
+        }
+    });
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+/// Datagrams of a call in a rhythm, each from the next source port, and what comes back.
+fn datagrams(
+    s: &mut Scene,
+    to: End,
+    bytes: (u64, u64),
+    (step_ms, life_ms): (i64, i64),
+    ports: u16,
+) {
+    for n in 0..100i64 {
+        let from = (INSIDE, 40_000 + n as u16 % ports);
+        let at_ms = step_ms * n;
+        for (ends, bytes) in [([from, to], bytes.0), ([to, from], bytes.1)] {
+            let mut some = row(ends, 17, (1, bytes), at_ms);
+            some.end_ms += life_ms;
+            if bytes > 0 {
+                told(s, at_ms + life_ms + 15_000, some);
+            }
+        }
+    }
+}
+
+#[test]
+fn calls_by_udp_are_beacons_in_rows_as_well() {
+    let of = |port: u16, bytes: (u64, u64), times: (i64, i64), ports: u16| {
+        found(|s| datagrams(s, (OUTSIDE, port), bytes, times, ports))
+    };
+    for port in [443, 4_444, 9_999] {
+        let calls = of(port, (428, 628), (60_000, 40), 9_000);
+        assert_eq!(kinds(&calls), ["beacon"], "{port}");
+        assert_eq!(calls[0].entity.addr(), Some(INSIDE));
+    }
+    for port in [53, 123, 3_478, 3_480, 1_813, 51_820] {
+        assert!(
+            of(port, (428, 628), (60_000, 40), 9_000).is_empty(),
+            "{port}"
+        );
+    }
+    // nobody answers, a page is read, and a tunnel whose rows timeouts cut, or that is kept open
+    assert!(of(4_444, (428, 0), (60_000, 40), 9_000).is_empty());
+    assert!(of(443, (428, 9_000), (60_000, 40), 9_000).is_empty());
+    assert!(of(4_444, (428, 628), (60_000, 59_000), 9_000).is_empty());
+    assert!(of(4_444, (60, 60), (25_000, 0), 1).is_empty());
+}
+
+/// A router that tells of what goes out, or to some hosts inside, and not of what comes back; and one of which nobody knows.
+#[test]
+fn questions_whose_answers_are_not_told_of_are_not_judged() {
+    for outside in [true, false] {
+        let of = |pages: i64, both: bool| {
+            found(move |s| {
+                for n in 0..300 {
+                    let net = if outside { 198 } else { 10 };
+                    let to = (ip(net, (n % 100) as u8, 7, n as u8), 161);
+                    let ends = [(INSIDE, 40_000 + n as u16), to];
+                    told(s, 15_000 + 100 * n, row(ends, 17, (1, 70), 100 * n));
+                }
+                let place = if outside { OUTSIDE } else { SERVER };
+                for n in 0..pages {
+                    let ends = [(ip(10, 0, 1, 9), 50_000 + n as u16), (place, 443)];
+                    let at_ms = 9_000 + 100 * n;
+                    told(s, at_ms, row(ends, 6, (12, 2_400), 100 * n));
+                    if both {
+                        let back = row([ends[1], ends[0]], 6, (14, 18_000), 100 * n);
+                        told(s, at_ms + 1, back);
+                    }
+                }
+            })
+        };
+        assert!(of(40, false).is_empty(), "{outside}");
+        assert_eq!(kinds(&of(40, true)), ["host_sweep_udp"], "{outside}");
+        assert_eq!(kinds(&of(0, false)), ["host_sweep_udp"], "{outside}");
+    }
+}
+
+/// Of samples, a reset shows that a SYN was answered: a balancer some of whose servers are down looks for none.
+#[test]
+fn who_resets_what_is_answered_sweeps_nothing_in_samples() {
+    let of = |up: i64| {
+        found(move |s| {
+            for n in 0..240 {
+                let host = s.dice.within(0, 40);
+                let ends = [
+                    (INSIDE, 40_000 + n as u16),
+                    (ip(10, 0, 3, host as u8), 8_443),
+                ];
+                let mut some = row(ends, 6, (1, 44), 500 * n);
+                let resets = host < up && s.dice.within(0, 2) == 0;
+                (some.interval, some.tcp_flags) = (100, Some(if resets { 0x04 } else { 0x02 }));
+                told(s, 15_000 + 500 * n, some);
+            }
+        })
+    };
+    assert!(of(30).is_empty());
+    assert_eq!(kinds(&of(0)), ["host_sweep_tcp"]);
+}

@@ -193,10 +193,13 @@ fn clients_that_try_again_are_no_flood() {
     }
 }
 
+/// Who sends the next packet.
+type Source = fn(&mut Scene, i64) -> Addr;
+
 /// Floods that nobody answers, slow and fast, of invented sources, of one and of bots; and one that is answered.
 #[test]
 fn floods_that_nobody_completes_are_found() {
-    let sources: [(&str, fn(&mut Scene, i64) -> Addr); 3] = [
+    let sources: [(&str, Source); 3] = [
         ("invented", |s, _| invented(s)),
         ("one", |_, _| OUTSIDE),
         ("bots", |_, n| ip(11, 9, 1, 1 + (n % 40) as u8)),

@@ -4,6 +4,7 @@
 mod apart;
 mod attacks;
 mod calm;
+mod doors;
 mod doubts;
 mod exported;
 mod floods;

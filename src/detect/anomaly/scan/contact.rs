@@ -12,6 +12,8 @@ pub(in super::super) struct Contact {
     pub failed: bool,
     /// It begins as the ends of calls try each other.
     pub tries: bool,
+    /// A segment that may be the end of a connection: it speaks of ports of one host, and not of hosts.
+    pub ports_only: bool,
     pub method: Method,
 }
 
@@ -63,6 +65,7 @@ impl Kept for Contact {
             port,
             failed,
             tries,
+            ports_only: false,
             method: Method::Unknown,
         })
     }
@@ -78,51 +81,11 @@ pub(in super::super) fn may_be_first(f: &FlowSeen) -> bool {
 
 /// The first contact that a row is, and whether it failed.
 pub(super) fn contact(f: &FlowSeen, answered: bool) -> Option<Contact> {
-    let of = |port: u16, failed: bool, method| {
-        Some(Contact {
-            proto: f.proto,
-            port,
-            failed,
-            tries: f.proto == UDP && f.spoken == AppProto::Stun as u8,
-            method,
-        })
-    };
     if f.side == Side::Responder || f.goes_on {
         return None;
     }
     match f.proto {
-        TCP => {
-            let flags = f.tcp_flags? & SIX;
-            match f.handshake {
-                Handshake::Complete => return of(f.dst_port, false, Method::Connect),
-                // who acknowledges was answered, though that was not seen
-                Handshake::Unanswered if flags & 0x10 != 0 => return None,
-                Handshake::Refused | Handshake::Unanswered => {
-                    return of(f.dst_port, true, Method::Syn);
-                }
-                Handshake::None => {}
-            }
-            let few = f.packets <= 5;
-            let forward = !f.metered && f.dst_port < f.src_port;
-            match flags {
-                // with a reset where somebody answered a half-open probe
-                0x02 | 0x06 if few => of(f.dst_port, true, Method::Syn),
-                _ if flags & 0x12 == 0x12 && forward => of(f.dst_port, false, Method::Connect),
-                // of a sampled connection any segment may be what was seen, its first as well: who acknowledges was answered
-                _ if flags & 0x14 == 0x10 && forward && f.interval > 1 => {
-                    of(f.dst_port, false, Method::Connect)
-                }
-                // many exporters send no flags at all
-                0x00 if few && f.metered => of(f.dst_port, true, Method::Null),
-                0x01 if few => of(f.dst_port, true, Method::Fin),
-                0x29 if few => of(f.dst_port, true, Method::Xmas),
-                0x11 if f.packets == 1 && f.metered && f.back_packets <= 1 => {
-                    of(f.dst_port, true, Method::Maimon)
-                }
-                0x10 if f.packets == 1 && is_reset(f) => of(f.dst_port, true, Method::Ack),
-                _ => None,
-            }
-        }
+        TCP => of_tcp(f),
         UDP => {
             // where packets are sampled, an answer that was not seen says nothing
             let quiet = f.packets <= 3 && !answered && f.back_packets == 0 && f.interval <= 1;
@@ -130,20 +93,72 @@ pub(super) fn contact(f: &FlowSeen, answered: bool) -> Option<Contact> {
             let backwards = !f.metered && f.src_port < f.dst_port && f.src_port < 1024;
             match (quiet, answered || f.back_packets > 0) {
                 _ if traced || backwards || expects_no_answer(f) => None,
-                (true, _) => of(f.dst_port, true, Method::Udp),
-                (_, true) => of(f.dst_port, false, Method::Udp),
+                (true, _) => of(f, true, Method::Udp),
+                (_, true) => of(f, false, Method::Udp),
                 _ => None,
             }
         }
-        SCTP => of(f.dst_port, was_aborted(f)?, Method::Init),
+        SCTP => of(f, was_aborted(f)?, Method::Init),
         ICMP | ICMPV6 if matches!(f.icmp >> 8, 8 | 128) => {
             let answered = answered || f.back_packets > 0;
-            let echo = of(0, !answered, Method::Echo).filter(|_| answered || f.interval <= 1);
+            let echo = of(f, !answered, Method::Echo).filter(|_| answered || f.interval <= 1);
             // ICMP of both versions is one
-            echo.map(|c| Contact { proto: ICMP, ..c })
+            echo.map(|c| Contact {
+                proto: ICMP,
+                port: 0,
+                ..c
+            })
         }
         _ => None,
     }
+}
+
+fn of_tcp(f: &FlowSeen) -> Option<Contact> {
+    let flags = f.tcp_flags? & SIX;
+    match f.handshake {
+        Handshake::Complete => return of(f, false, Method::Connect),
+        // who acknowledges was answered, though that was not seen
+        Handshake::Unanswered if flags & 0x10 != 0 => return None,
+        Handshake::Refused | Handshake::Unanswered => return of(f, true, Method::Syn),
+        Handshake::None => {}
+    }
+    let (few, lone) = (f.packets <= 5, f.packets == 1);
+    let forth = f.dst_port < f.src_port;
+    let forward = !f.metered && forth;
+    let ports_only = |c: Contact| Contact {
+        ports_only: true,
+        ..c
+    };
+    match flags {
+        // with a reset where somebody answered a half-open probe
+        0x02 | 0x06 if few => of(f, true, Method::Syn),
+        _ if flags & 0x12 == 0x12 && forward => of(f, false, Method::Connect),
+        // of a sampled connection any segment may be what was seen, its first as well: who acknowledges, or resets, was answered
+        _ if (flags & 0x14 == 0x10 || flags & 0x06 == 0x04) && forward && f.interval > 1 => {
+            of(f, false, Method::Connect)
+        }
+        0x00 if few && (f.metered || is_bare(f)) => of(f, true, Method::Null),
+        0x01 if few => of(f, true, Method::Fin),
+        0x29 if few => of(f, true, Method::Xmas),
+        0x11 if lone && f.metered && f.back_packets <= 1 => of(f, true, Method::Maimon),
+        0x11 if lone && forward && is_bare(f) => of(f, true, Method::Maimon).map(ports_only),
+        0x10 if lone && is_reset(f) => of(f, true, Method::Ack),
+        0x10 if lone && forth && f.metered && f.back_packets == 0 => {
+            of(f, true, Method::Ack).map(ports_only)
+        }
+        _ => None,
+    }
+}
+
+fn of(f: &FlowSeen, failed: bool, method: Method) -> Option<Contact> {
+    Some(Contact {
+        proto: f.proto,
+        port: f.dst_port,
+        failed,
+        tries: f.proto == UDP && f.spoken == AppProto::Stun as u8,
+        ports_only: false,
+        method,
+    })
 }
 
 /// Whether a contact that failed may be one that was answered, and whoever answered got a reset.
@@ -169,6 +184,12 @@ fn expects_no_answer(f: &FlowSeen) -> bool {
 /// Whether all that came back is a segment without data.
 fn is_reset(f: &FlowSeen) -> bool {
     f.metered && f.back_packets == 1 && f.back_bytes.is_some_and(|b| b <= 60)
+}
+
+/// Whether a row has one or two segments of headers without options, as scanners send them, which a frame may fill up.
+fn is_bare(f: &FlowSeen) -> bool {
+    let headers = if f.src.is_v4() { 46 } else { 60 };
+    f.packets <= 2 && f.bytes <= f.packets * headers && f.dst_port != 0 && f.interval <= 1
 }
 
 /// Whether nothing came back to an INIT but an ABORT (RFC 9260 sections 3.3.7 and 8.4): an INIT ACK has a cookie and is longer. `None` where that

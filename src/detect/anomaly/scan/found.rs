@@ -39,6 +39,15 @@ impl Found {
     }
 }
 
+/// How many hosts of a port are wanted, of those of services and of others.
+pub(super) fn wanted(port: u16, known: u32, unknown: u32) -> u32 {
+    if port < 1024 || SERVICES.contains(&port) {
+        known
+    } else {
+        unknown
+    }
+}
+
 fn figure(name: &'static str, observed: u32, threshold: u32) -> Figure {
     Figure {
         name: name.into(),
@@ -72,3 +81,12 @@ pub(super) const HOSTS: &str = "hosts that failed on one port";
 pub(super) const PAIRS: &str = "ports of hosts that failed";
 pub(super) const BLOCK_HOSTS: &str = "hosts that failed";
 pub(super) const BLOCK_PORTS: &str = "ports that failed";
+/// Services above 1023 that are looked for.
+const SERVICES: [u16; 26] = [
+    1080, 1433, 1521, 1723, 2049, 2222, 2375, 3128, 3306, 3389, 4444, 5038, 5060, 5432, 5555, 5900,
+    5985, 6379, 7547, 8000, 8080, 8443, 8888, 9200, 11_211, 27_017,
+];
+/// Services of SCTP (IANA): signalling of telephony and mobile networks, Diameter.
+pub(super) const SIGNALLING: [u16; 14] = [
+    2904, 2905, 2944, 2945, 3565, 3868, 5868, 9899, 29_118, 36_412, 36_422, 38_412, 38_422, 38_462,
+];

@@ -24,7 +24,7 @@ use crate::model::{Addr, DetectionKind, Entity, EntityRole, Severity, prefetch};
 pub(super) use contact::{Contact, may_be_first};
 use contact::{ICMP, SCTP, TCP, UDP};
 use crowd::Crowds;
-use found::{Found, HOSTS, PORTS};
+use found::{Found, HOSTS, PORTS, SIGNALLING, wanted};
 use slot::{SLOTS, Slot, share, slot_of};
 
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub(super) struct Scan {
     sources: Arena<Addr, Source>,
     details: Arena<Addr, Detail>,
     crowds: Crowds,
+    /// Exporters that tell flags of TCP.
+    flags: Distinct<16>,
 }
 
 /// Any source; what every contact changes comes first.
@@ -113,6 +115,7 @@ impl Scan {
             sources: Arena::new(places),
             details: Arena::new(places / 16),
             crowds: Crowds::new(places / 64),
+            flags: Distinct::default(),
         }
     }
 
@@ -132,6 +135,7 @@ impl Scan {
         self.sources.clear();
         self.details.clear();
         self.crowds.clear();
+        self.flags = Distinct::default();
     }
 
     pub fn put(&self, out: &mut Vec<u8>) {
@@ -278,8 +282,10 @@ impl Detail {
             s.served += u32::from(fresh && c.port < SERVED && !c.tries);
             fresh
         });
-        let by_port = slot_of(&mut self.ports, key, at_ms).is_some_and(|s| s.add(host, at_ms));
-        let is_tcp = c.proto == TCP;
+        let of_hosts = !c.ports_only;
+        let by_port =
+            of_hosts && slot_of(&mut self.ports, key, at_ms).is_some_and(|s| s.add(host, at_ms));
+        let is_tcp = c.proto == TCP && of_hosts;
         if is_tcp {
             self.tcp_hosts.add(host);
             self.tcp_ports.add(port);
@@ -321,9 +327,12 @@ impl Detail {
         if walk < ACCEPTED {
             return;
         }
-        let across = || self.horizontal(ctx, f.src, c);
-        let found = self.vertical(ctx, f, c).or_else(across);
-        let found = found.or_else(|| self.block(ctx, c));
+        let across = || {
+            self.horizontal(ctx, f.src, c)
+                .or_else(|| self.block(ctx, c))
+        };
+        let found = self.vertical(ctx, f, c);
+        let found = found.or_else(|| (!c.ports_only).then(across).flatten());
         let Some(found) = found else {
             return;
         };
@@ -554,14 +563,6 @@ impl Detail {
     }
 }
 
-fn wanted(port: u16, known: u32, unknown: u32) -> u32 {
-    if port < 1024 || SERVICES.contains(&port) {
-        known
-    } else {
-        unknown
-    }
-}
-
 /// ln 4: what one contact says, with probabilities of 0.8 and 0.2.
 const STEP: f32 = 1.386;
 /// ln 99: sure enough, with error rates of 0.01.
@@ -583,12 +584,3 @@ const FEW_PORTS: u32 = 4;
 const AGAIN_MAX: u32 = 4;
 const BLOCK: &str = "scan.block";
 const TRIED_FULL: u32 = 500;
-/// Services above 1023 that are looked for.
-const SERVICES: [u16; 26] = [
-    1080, 1433, 1521, 1723, 2049, 2222, 2375, 3128, 3306, 3389, 4444, 5038, 5060, 5432, 5555, 5900,
-    5985, 6379, 7547, 8000, 8080, 8443, 8888, 9200, 11_211, 27_017,
-];
-/// Services of SCTP (IANA): signalling of telephony and mobile networks, Diameter.
-const SIGNALLING: [u16; 14] = [
-    2904, 2905, 2944, 2945, 3565, 3868, 5868, 9899, 29_118, 36_412, 36_422, 38_412, 38_422, 38_462,
-];

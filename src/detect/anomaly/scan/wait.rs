@@ -4,7 +4,7 @@ use super::super::answers::{Answers, Awaited, half_open};
 use super::super::sighting::FlowSeen;
 use super::super::{Ctx, Hashes, is_group};
 use super::Scan;
-use super::contact::{Contact, contact, is_half_open, waits_for_answer};
+use super::contact::{Contact, TCP, contact, is_half_open, waits_for_answer};
 use super::slot::slot_of;
 
 impl Scan {
@@ -16,6 +16,9 @@ impl Scan {
         answered: bool,
         answers: &mut Answers,
     ) -> bool {
+        if f.proto == TCP && !f.metered && !self.tells_flags(f) {
+            return false;
+        }
         let Some(mut first) = contact(f, answered) else {
             return false;
         };
@@ -36,12 +39,23 @@ impl Scan {
         let Some(awaited) = awaited.filter(waits) else {
             return self.contact(ctx, (f, h), first) || again;
         };
-        if let Some(oldest) = answers.wait(ctx.now_ms, (f, first), awaited) {
+        if let Some(oldest) = answers.wait(ctx, (f, first), awaited) {
             let row = oldest.row();
             let h = Hashes::of(ctx.keyed, &row.src, &row.dst);
             self.contact(ctx, (&row, h), oldest.contact);
         }
         again
+    }
+
+    /// Whether the exporter of a row of TCP tells flags: some say of all that there are none.
+    fn tells_flags(&mut self, f: &FlowSeen) -> bool {
+        let exporter = u128::from_be_bytes(f.exporter.0);
+        let hash = (exporter as u64 ^ (exporter >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        if f.tcp_flags.is_some_and(|t| t != 0) {
+            self.flags.add(hash);
+            return true;
+        }
+        self.flags.has(hash)
     }
 
     /// Makes room for what is answered of a port that nothing failed on yet.

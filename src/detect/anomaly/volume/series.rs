@@ -43,7 +43,17 @@ pub(super) struct Usual {
 
 kept!(What { kind, exporter, id });
 kept!(Usual { mean, deviation, n });
-kept!(Series { what, born, last, hours, above, below, down_ms, is_part, handle });
+kept!(Series {
+    what,
+    born,
+    last,
+    hours,
+    above,
+    below,
+    down_ms,
+    is_part,
+    handle
+});
 
 /// What a series carried in a bucket.
 #[derive(Clone, Copy, Debug)]
