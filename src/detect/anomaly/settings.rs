@@ -50,7 +50,7 @@ pub struct Settings {
     pub allow_sources: Vec<IpAddr>,
     /// Domains below which names may be as long and many as they like (DNS tunnels). Default: lookups of reputation of known makers.
     pub allow_domains: Vec<String>,
-    /// Places of the largest tables (count); the others have their share of it. Default 65,536, about 180 MB in all with all incidents.
+    /// Places of the largest tables (count); the others have their share of it. Default 65,536, about 200 MB in all with all incidents.
     pub places_max: usize,
     /// An incident that was silent for so long is over; the same again is another one, seconds. Default 3,600.
     pub incident_gap_s: u32,
