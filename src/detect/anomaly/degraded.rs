@@ -6,7 +6,7 @@ use crate::model::{DetectionKind, Entity, EntityRole};
 
 impl Detectors {
     /// Entries that gave way and keys that found no room, of each detector.
-    pub fn lost(&self) -> [(&'static str, u64, u64); 18] {
+    pub fn lost(&self) -> [(&'static str, u64, u64); 19] {
         let p = &self.parts;
         [
             ("scan", p.scan.lost()),
@@ -27,6 +27,7 @@ impl Detectors {
             ("names", (0, self.names.refused())),
             ("chains", self.incidents.lost()),
             (QUESTIONS, self.answers.lost()),
+            (ONCE, p.once.lost()),
         ]
         .map(|(name, (evicted, refused))| (name, evicted, refused))
     }
@@ -49,8 +50,8 @@ impl Detectors {
             self.incidents.report(self.now_ms, finding);
         }
         let lost = self.lost();
-        // who was judged early has lost no place
-        let all = lost.iter().filter(|l| l.0 != QUESTIONS);
+        // who was judged early has lost no place, nor who may be judged twice
+        let all = lost.iter().filter(|l| ![QUESTIONS, ONCE].contains(&l.0));
         let all: u64 = all.map(|l| l.1 + l.2).sum();
         let due = self.now_ms.saturating_sub(self.lost_ms) >= 60_000;
         if all < self.lost_told + LOST_MIN || !due {
@@ -95,5 +96,6 @@ fn degraded(now_ms: i64) -> Finding {
 }
 
 const QUESTIONS: &str = "questions";
+const ONCE: &str = "once";
 /// So many lost entries are told.
 const LOST_MIN: u64 = 1_000;

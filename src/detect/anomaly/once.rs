@@ -18,6 +18,8 @@ pub(super) struct Once {
     first: Option<u32>,
     /// Whether another one did.
     several: bool,
+    /// Conversations that gave way while somebody may still have told of them.
+    gave_way: u64,
 }
 
 /// One direction of a conversation, and who tells of it.
@@ -39,7 +41,13 @@ impl Once {
             places: all,
             first: None,
             several: false,
+            gave_way: 0,
         }
+    }
+
+    /// Conversations that gave way too early, and none that found no room.
+    pub fn lost(&self) -> (u64, u64) {
+        (self.gave_way, 0)
     }
 
     pub fn bytes(places: usize) -> usize {
@@ -91,6 +99,8 @@ impl Once {
             }
         }
         let before_s = if same { told.until_s } else { 0 };
+        let is_fresh = told.until_s.saturating_add(APART_S) >= seconds(now_ms);
+        self.gave_way += u64::from(!same && told.interval > 0 && is_fresh);
         *told = Told {
             tag,
             point,
@@ -273,6 +283,34 @@ mod tests {
         let mut hostile = row(4, 0, 0);
         (hostile.start_ms, hostile.end_ms) = (i64::MIN, i64::MAX);
         told(hostile);
+    }
+
+    #[test]
+    fn what_gives_way_too_early_is_counted() {
+        let mut once = Once::new(16);
+        let mut tell = |exporter: u8, n: u64, now_ms: i64| {
+            let f = FlowSeen {
+                exporter: Addr::from_v4([192, 0, 2, exporter]),
+                interval: 1,
+                start_ms: now_ms,
+                end_ms: now_ms,
+                ..FlowSeen::default()
+            };
+            let h = Hashes {
+                src: n.wrapping_mul(ODD),
+                dst: n.wrapping_mul(ODD).rotate_left(17),
+                ..Hashes::default()
+            };
+            once.is_again(&f, h, now_ms);
+            once.lost().0
+        };
+        // one alone is not remembered, and a few have room
+        (0..500).for_each(|n| assert_eq!(tell(1, n, NOW_MS), 0));
+        assert_eq!(tell(2, 1, NOW_MS), 0);
+        let crowded = (0..500).map(|n| tell(2, n, NOW_MS)).last();
+        assert!(crowded >= Some(400), "{crowded:?}");
+        // what nobody can tell of any more is no loss
+        assert_eq!(tell(2, 1_000, NOW_MS + 120_000), crowded.unwrap_or(0));
     }
 
     const NOW_MS: i64 = 1_700_000_000_000;
