@@ -86,10 +86,15 @@ impl Budget {
         if self.told.get(&d.id) == Some(&fresh) {
             return;
         }
-        if self.told.len() < TOLD_MAX || self.told.contains_key(&d.id) {
-            self.told.insert(d.id, fresh);
-            self.changed = true;
+        if self.told.len() >= TOLD_MAX && !self.told.contains_key(&d.id) {
+            // who was silent longest is the first that may be over
+            let oldest = self.told.iter().min_by_key(|(_, (_, day))| *day);
+            if let Some(id) = oldest.map(|(id, _)| *id) {
+                self.told.remove(&id);
+            }
         }
+        self.told.insert(d.id, fresh);
+        self.changed = true;
     }
 
     /// The day, what is spent of it by severity, and which incidents people know.
@@ -212,6 +217,18 @@ mod tests {
         // tomorrow there is room again
         assert!(ask(4, medium, 6));
         assert_eq!(budget.held_back(), [("low", 1), ("medium", 1)]);
+    }
+
+    #[test]
+    fn of_more_than_can_be_known_those_that_grew_last_are() {
+        let mut budget = Budget::new(&[(Level::Low, 2)].into());
+        let mut tell = |id, day: i64| {
+            budget.tell(&detection(id, Severity::High), day * DAY_MS);
+            (budget.told.len(), budget.told.contains_key(&7))
+        };
+        assert_eq!(tell(7, 5), (1, true));
+        (100..100 + TOLD_MAX as u64).for_each(|id| drop(tell(id, 6)));
+        assert_eq!(tell(101, 6), (TOLD_MAX, false));
     }
 
     #[test]
