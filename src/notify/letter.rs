@@ -79,8 +79,8 @@ impl Notice {
             Event::Acknowledged => "Somebody looks at it",
             Event::Closed => "It has ended",
             Event::Joined => {
-                let chain = clean(&self.text("part_of"));
-                return Some(format!("It is a step of the chain {chain} now."));
+                let whole = clean(&self.text("part_of"));
+                return Some(format!("It is part of {whole} now, which is told instead."));
             }
         };
         let (state, who, why) = (self.text("state"), self.text("who"), self.text("why"));
