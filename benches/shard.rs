@@ -5,7 +5,8 @@
 //! `cargo bench --bench shard [-- v5|v9|ipfix] [many]`: medians of seven rounds of CPU time. `many`: 10,000 exporters of four
 //! templates beside four of four, and beside four with so many ports that their flows share as few usage keys, in turn, so that what
 //! else runs meets all. `talkers`: the whole path with talkers and without, in turn;
-//! `detectors`: with all detectors and without, in 40 s.
+//! `detectors`: with all detectors and without, in 40 s; each load in a process of its own, as a collector is one (`busy`, `calm`, `uncompressed` and
+//! `lz4` say which): memory that was given back and taken again has small pages.
 
 mod everything;
 mod load;
@@ -53,17 +54,16 @@ fn main() {
         }
         false => vec![shape(4, 2)],
     };
-    println!(
-        "{:<8} {:>9} {:<34} {:>12} {:>10} {:>14} {:>14}",
-        "load", "exporters", "what", "M records/s", "ns/record", "usage rows", "bundles"
-    );
     if has("talkers") {
         return talkers();
     }
     if has("detectors") {
-        let all = !PROFILES.iter().any(|(name, _)| has(name));
-        return detectors(&|name| all || has(name));
+        return each_apart(&args);
     }
+    println!(
+        "{:<8} {:>9} {:<34} {:>12} {:>10} {:>14} {:>14}",
+        "load", "exporters", "what", "M records/s", "ns/record", "usage rows", "bundles"
+    );
     let plain = Arc::new(Tables::new(&Default::default()).expect("default tables"));
     let all = !PROFILES.iter().any(|(name, _)| has(name));
     for (name, profile) in PROFILES {
@@ -142,10 +142,35 @@ fn talkers() {
     }
 }
 
+/// Runs [`detectors`] for each load that is asked for, in a process of its own.
+fn each_apart(args: &[String]) {
+    let has = |word: &str| args.iter().any(|a| a == word);
+    let names = PROFILES.map(|(name, _)| name);
+    let sides = [&names[..], &["busy", "calm"], &["uncompressed", "lz4"]];
+    let wanted = sides.map(|side| {
+        let some = side.iter().any(|word| has(word));
+        let wanted = side.iter().filter(|word| !some || has(word));
+        wanted.copied().collect::<Vec<&str>>()
+    });
+    if let [[profile], [network], [encoding]] = wanted.each_ref().map(|w| &w[..]) {
+        return detectors(profile, network, encoding);
+    }
+    let exe = std::env::current_exe().expect("this program");
+    for profile in &wanted[0] {
+        for network in &wanted[1] {
+            for encoding in &wanted[2] {
+                let words = ["detectors", profile, network, encoding];
+                let ended = std::process::Command::new(&exe).args(words).status();
+                assert!(ended.is_ok_and(|e| e.success()), "{words:?}");
+            }
+        }
+    }
+}
+
 /// The whole path without detectors and with all of them, in turn, on datagrams that both see once: medians of CPU time, and how much of it
 /// judges. Time goes on as it would at the rate of the bar. Zones and rules are set, so that policy is judged, too. `busy` is the load of the
 /// other forms, many hosts of which most get no answer; in `calm` nothing is amiss.
-fn detectors(wanted: &dyn Fn(&str) -> bool) {
+fn detectors(name: &str, network: &str, encoding: &str) {
     let plain = Arc::new(Tables::new(&Default::default()).expect("default tables"));
     let shape = Shape {
         exporters: 4,
@@ -153,56 +178,55 @@ fn detectors(wanted: &dyn Fn(&str) -> bool) {
         datagrams: 40_000,
         ports_times: 1,
     };
-    for (name, profile) in PROFILES.iter().filter(|(name, _)| wanted(name)) {
-        for (network, answered) in [("busy", false), ("calm", true)] {
-            let habits = Habits {
-                answered,
-                ..Habits::default()
-            };
-            for compression in [Compression::None, Compression::Lz4] {
-                let mut load = Load::with(*profile, shape, habits);
-                let mut runs = [false, true].map(|on| {
-                    let mut run = Run::new(plain.clone(), true, Some(compression));
-                    if on {
-                        let shard = shard(plain.clone(), &Settings::default());
-                        run.shard = shard.with_sightings();
-                        run.detectors = Some(Detectors::new(&judged()).expect("settings"));
-                    }
-                    (run, vec![])
-                });
-                let mut clock = Clock {
-                    began_ns: NOW_MS * 1_000_000,
-                    step_ns: (load.records * 1_000_000_000 / BAR / shape.datagrams as u64) as i64,
-                };
-                for round in 0..=DETECTORS_ROUNDS {
-                    for (run, each) in &mut runs {
-                        run.pass(&load, round, clock);
-                        let per_record = |t: &Duration| t.as_nanos() as f64 / load.records as f64;
-                        each.extend(run.times.last().map(per_record));
-                    }
-                    clock.began_ns += clock.step_ns * shape.datagrams as i64;
-                    let at_ms = |i: usize| clock.at(i) / 1_000_000;
-                    load.draw(shape.datagrams, at_ms);
-                }
-                let median = |ns: &mut Vec<f64>| {
-                    ns.sort_by(f64::total_cmp);
-                    ns[ns.len() / 2]
-                };
-                let [(_, off), (run, on)] = &mut runs;
-                let (off, on) = (median(off), median(on));
-                let rows = run.rows as f64;
-                println!(
-                    "{name:<5} {network} {compression:<4?}: {:.2} M records/s without ({off:.0} ns), {:.2} M with all detectors ({on:.0} ns, of which \
-                     judging {:.0}); {} versions of incidents, {} held back",
-                    1e3 / off,
-                    1e3 / on,
-                    run.judging.as_nanos() as f64 / rows,
-                    run.found,
-                    run.detectors.as_ref().map_or(0, Detectors::held_back),
-                );
-            }
+    let profile = PROFILES.iter().find(|p| p.0 == name);
+    let (_, profile) = profile.expect("a load of this name");
+    let habits = Habits {
+        answered: network == "calm",
+        ..Habits::default()
+    };
+    let compression = match encoding {
+        "lz4" => Compression::Lz4,
+        _ => Compression::None,
+    };
+    let mut load = Load::with(*profile, shape, habits);
+    let mut runs = [false, true].map(|on| {
+        let mut run = Run::new(plain.clone(), true, Some(compression));
+        if on {
+            let shard = shard(plain.clone(), &Settings::default());
+            run.shard = shard.with_sightings();
+            run.detectors = Some(Detectors::new(&judged()).expect("settings"));
         }
+        (run, vec![])
+    });
+    let mut clock = Clock {
+        began_ns: NOW_MS * 1_000_000,
+        step_ns: (load.records * 1_000_000_000 / BAR / shape.datagrams as u64) as i64,
+    };
+    for round in 0..=DETECTORS_ROUNDS {
+        for (run, each) in &mut runs {
+            run.pass(&load, round, clock);
+            let per_record = |t: &Duration| t.as_nanos() as f64 / load.records as f64;
+            each.extend(run.times.last().map(per_record));
+        }
+        clock.began_ns += clock.step_ns * shape.datagrams as i64;
+        let at_ms = |i: usize| clock.at(i) / 1_000_000;
+        load.draw(shape.datagrams, at_ms);
     }
+    let median = |ns: &mut Vec<f64>| {
+        ns.sort_by(f64::total_cmp);
+        ns[ns.len() / 2]
+    };
+    let [(_, off), (run, on)] = &mut runs;
+    let (off, on) = (median(off), median(on));
+    println!(
+        "{name:<5} {network} {encoding}: {:.2} M records/s without ({off:.0} ns), {:.2} M with all detectors ({on:.0} ns, of which judging {:.0}); {} \
+         versions of incidents, {} held back",
+        1e3 / off,
+        1e3 / on,
+        run.judging.as_nanos() as f64 / run.rows as f64,
+        run.found,
+        run.detectors.as_ref().map_or(0, Detectors::held_back),
+    );
 }
 
 /// Everything that detectors can judge.
@@ -358,10 +382,11 @@ impl Run {
             return;
         };
         let began = cpu_time();
-        let seen = self.shard.take_sightings();
+        let mut seen = self.shard.take_sightings();
         detectors.observe_all(&seen);
         self.found += detectors.take().len();
-        drop(seen);
+        seen.clear();
+        self.shard.reuse(seen);
         self.judging += cpu_time() - began;
     }
 

@@ -102,6 +102,7 @@ impl Judges {
                     _ => &mut self.live,
                 };
                 detectors.observe_all(&sighted.sightings);
+                self.input.give_back(sighted.sightings);
                 detectors.pass(sighted.now_ms);
                 if sighted.pauses {
                     detectors.pause();

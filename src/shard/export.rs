@@ -49,6 +49,13 @@ impl ExportShard {
             .unwrap_or_default()
     }
 
+    /// Gives it room for what comes next, which others needed before.
+    pub fn reuse(&mut self, spare: Vec<Sighting>) {
+        if let Some(sightings) = self.sightings.as_mut().filter(|s| s.capacity() == 0) {
+            *sightings = spare;
+        }
+    }
+
     /// Takes what a decoder knew before a restart, for the exporters that are `mine`.
     ///
     /// # Errors

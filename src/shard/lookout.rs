@@ -25,6 +25,7 @@ pub struct Lookout(Arc<Way>);
 #[derive(Debug)]
 struct Way {
     to: Sender<Sighted>,
+    spare: Receiver<Vec<Sighting>>,
     waiting: Arc<AtomicUsize>,
     waiting_max: usize,
 }
@@ -33,6 +34,7 @@ struct Way {
 #[derive(Debug)]
 pub struct Sights {
     from: Receiver<Sighted>,
+    spare: Sender<Vec<Sighting>>,
     waiting: Arc<AtomicUsize>,
 }
 
@@ -57,13 +59,25 @@ impl Lookout {
     /// A way, on which at most so many facts wait, and where it ends.
     pub fn new(waiting_max: usize) -> (Self, Sights) {
         let (to, from) = bounded(QUEUE);
+        let (back, spare) = bounded(SPARE);
         let waiting: Arc<AtomicUsize> = Arc::default();
         let way = Way {
             to,
+            spare,
             waiting: waiting.clone(),
             waiting_max,
         };
-        (Lookout(Arc::new(way)), Sights { from, waiting })
+        let sights = Sights {
+            from,
+            spare: back,
+            waiting,
+        };
+        (Lookout(Arc::new(way)), sights)
+    }
+
+    /// Room for facts that others needed before, if there is some: memory that is touched for the first time costs as much as filling it.
+    pub fn spare(&self) -> Option<Vec<Sighting>> {
+        self.0.spare.try_recv().ok()
     }
 
     /// The same way for somebody who comes and goes.
@@ -98,10 +112,23 @@ impl Sights {
         self.waiting.fetch_sub(sighted.sightings.len(), Relaxed);
         Some(sighted)
     }
+
+    /// Facts were judged, and their room may be used again.
+    pub fn give_back(&self, mut judged: Vec<Sighting>) {
+        judged.clear();
+        if (1..=SPARE_MAX).contains(&judged.capacity()) {
+            // where there is enough of it, this is too much
+            let _ = self.spare.try_send(judged);
+        }
+    }
 }
 
 /// Batches that may wait.
 const QUEUE: usize = 256;
+/// Room for batches that is kept: for those that are filled, and those on their way.
+const SPARE: usize = 4;
+/// More facts than a batch has rows are seldom.
+const SPARE_MAX: usize = 65_536;
 
 #[cfg(test)]
 mod tests {

@@ -340,6 +340,9 @@ impl Worker {
             });
             let tally = self.shard.book().other();
             tally.add(Outcome::SightingsDropped, dropped);
+            if let Some(spare) = lookout.spare() {
+                self.shard.reuse(spare);
+            }
         }
     }
 

@@ -8,11 +8,11 @@
 //! Where routers tell of one direction alone, no answer is ever seen. Conversations of some packets show it: where many of them go one way, and
 //! none comes back, over the border of what is inside or on one side of it, no question is judged.
 
-use super::keyed::Recent;
+use super::keyed::{ODD, Recent, both};
 use super::scan::Contact;
 use super::sighting::FlowSeen;
 use super::{Ctx, Detectors, FAR, Hashes};
-use crate::model::Addr;
+use crate::model::{Addr, prefetch};
 use std::collections::VecDeque;
 
 #[derive(Debug)]
@@ -61,6 +61,8 @@ pub(super) struct Waiting {
     key: u64,
     src: Addr,
     dst: Addr,
+    /// The hashes of both.
+    hashes: (u64, u64),
     ports: (u16, u16),
     proto: u8,
     icmp: u16,
@@ -74,6 +76,16 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    /// The hashes of its ends.
+    pub fn hashes(&self) -> Hashes {
+        let (src, dst) = self.hashes;
+        Hashes {
+            src,
+            dst,
+            ..Hashes::default()
+        }
+    }
+
     /// Its row, as far as a contact goes.
     pub fn row(&self) -> FlowSeen {
         FlowSeen {
@@ -152,11 +164,28 @@ impl Answers {
         n
     }
 
+    /// The hashes of the ends of what will be judged at once when so many more wait.
+    #[inline]
+    pub fn coming(&self, awaited: Awaited, ahead: usize) -> Option<Hashes> {
+        let n = awaited as usize;
+        let line = &self.lines[n];
+        if line.len() < WAITING_MAX[n] {
+            return None;
+        }
+        if let Some(later) = line.get(2 * ahead) {
+            prefetch(&later.key);
+            prefetch(&later.contact);
+        }
+        let coming = line.get(ahead)?;
+        self.seen.call(coming.key);
+        Some(coming.hashes())
+    }
+
     /// Lets a contact wait. What has to be judged at once, for there is no room, comes back.
     pub fn wait(
         &mut self,
         ctx: &Ctx<'_>,
-        (f, contact): (&FlowSeen, Contact),
+        (f, h, contact): (&FlowSeen, Hashes, Contact),
         (awaited, key): (Awaited, u64),
     ) -> Option<Waiting> {
         let n = awaited as usize;
@@ -173,6 +202,7 @@ impl Answers {
             },
             src: f.src,
             dst: f.dst,
+            hashes: (h.src, h.dst),
             ports: (f.src_port, f.dst_port),
             proto: f.proto,
             icmp: f.icmp,
@@ -296,9 +326,8 @@ impl Detectors {
             if due.is_empty() {
                 return;
             }
-            let hashes = |w: &Waiting| Hashes::of(ctx.keyed, &w.src, &w.dst);
             let hashes: [Hashes; FAR] =
-                std::array::from_fn(|n| due.get(n).map(hashes).unwrap_or_default());
+                std::array::from_fn(|n| due.get(n).map(Waiting::hashes).unwrap_or_default());
             for found in [false, true] {
                 let all = &hashes[..due.len()];
                 all.iter().for_each(|h| parts.scan.call(*h, found));
@@ -314,13 +343,13 @@ impl Detectors {
 }
 
 /// The hash of a half-open connection from a host to a port of another one.
-pub(super) fn half_open(ctx: &Ctx<'_>, f: &FlowSeen) -> u64 {
-    ctx.keyed.hash(&(f.src, f.dst, f.dst_port))
+pub(super) fn half_open(f: &FlowSeen, h: Hashes) -> u64 {
+    both(h.src, h.dst, f.dst_port.into())
 }
 
 /// What is remembered when it was seen once, twice and three times.
 fn times(key: u64) -> [u64; AGAIN] {
-    [1, 2, 3].map(|n: u64| (key ^ n).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    [1, 2, 3].map(|n: u64| (key ^ n).wrapping_mul(ODD))
 }
 
 const AGAIN: usize = 3;

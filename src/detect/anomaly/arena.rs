@@ -33,15 +33,55 @@ pub(super) trait Held: Default {
 #[derive(Debug)]
 pub(super) struct Arena<K, V> {
     index: Vec<Set>,
-    slots: Vec<(K, V)>,
-    /// Entries by prefix, so that none has more than its share.
+    /// Of each place its key, and what is held of it.
+    keys: Vec<K>,
+    values: Vec<V>,
+    /// Entries by prefix, so that none has more than its share, and the prefix of each place.
     shares: Vec<u32>,
+    share_of: Vec<u16>,
     share_max: u32,
+    door: Door,
     evicted: u64,
     refused: u64,
 }
 
-/// Eight ways, which lie within one cache line: of each the place in `slots` and 1 (0 where there is none) and, above it, a part of
+/// Keys that came lately where there was no room, a bit each: who comes once pushes nothing out (Einziger, Friedman and Manes, 2017: TinyLFU).
+#[derive(Debug, Default)]
+struct Door {
+    bits: Vec<u64>,
+    /// Since they were forgotten.
+    came: usize,
+}
+
+impl Door {
+    /// Whether a key came lately; from now on it did.
+    fn again(&mut self, hash: u64) -> bool {
+        let (at, bit) = self.place(hash);
+        let again = self.bits[at] & bit != 0;
+        self.came += usize::from(!again);
+        // an eighth of the bits
+        if self.came > self.bits.len() * 8 {
+            self.bits.fill(0);
+            self.came = 0;
+        }
+        self.bits[at] |= bit;
+        again
+    }
+
+    #[inline]
+    fn has(&self, hash: u64) -> bool {
+        let (at, bit) = self.place(hash);
+        self.bits[at] & bit != 0
+    }
+
+    #[inline]
+    fn place(&self, hash: u64) -> (usize, u64) {
+        let at = (hash >> 16) as usize & (self.bits.len() * 64 - 1);
+        (at / 64, 1 << (at % 64))
+    }
+}
+
+/// Eight ways, which lie within one cache line: of each its place and 1 (0 where there is none) and, above it, a part of
 /// the hash of its key, so that others need not be looked at.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(align(32))]
@@ -62,9 +102,15 @@ impl<K: Key, V: Held> Arena<K, V> {
         index.resize(capacity / WAYS, Set::default());
         Arena {
             index,
-            slots: in_large_pages(capacity),
+            keys: in_large_pages(capacity),
+            values: in_large_pages(capacity),
             shares: vec![0; SHARES],
+            share_of: Vec::with_capacity(capacity),
             share_max: (capacity / K::SHARE) as u32,
+            door: Door {
+                bits: vec![0; capacity / 8],
+                came: 0,
+            },
             evicted: 0,
             refused: 0,
         }
@@ -72,13 +118,13 @@ impl<K: Key, V: Held> Arena<K, V> {
 
     /// Most bytes that an arena of `capacity` keys takes.
     pub fn bytes(capacity: usize) -> usize {
-        rounded(capacity) * (size_of::<(K, V)>() + 4) + SHARES * 4
+        rounded(capacity) * (size_of::<K>() + size_of::<V>() + 4 + 2 + 1) + SHARES * 4
     }
 
     /// Keys that are held.
     #[cfg(test)]
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.keys.len()
     }
 
     /// Most keys that are held.
@@ -93,26 +139,33 @@ impl<K: Key, V: Held> Arena<K, V> {
 
     /// What is held of a key.
     pub fn find(&mut self, keyed: &Keyed, key: &K) -> Option<&mut V> {
-        self.find_at(keyed.hash(key), key)
+        self.find_at(key.hashed(keyed), key)
     }
 
     /// What is held of a key whose hash is known.
     #[inline]
     pub fn find_at(&mut self, hash: u64, key: &K) -> Option<&mut V> {
         let slot = self.slot_of(hash, key)?;
-        Some(&mut self.slots[slot].1)
+        Some(&mut self.values[slot])
     }
 
     /// What is held of a key, made where there is nothing yet; `None` where its prefix has its share.
     pub fn entry(&mut self, keyed: &Keyed, key: &K) -> Option<&mut V> {
-        self.entry_at(keyed, keyed.hash(key), key)
+        self.entry_at(keyed, key.hashed(keyed), key)
     }
 
     /// The same of a key whose hash is known.
     #[inline]
     pub fn entry_at(&mut self, keyed: &Keyed, hash: u64, key: &K) -> Option<&mut V> {
         let slot = self.place(keyed, hash, key)?;
-        Some(&mut self.slots[slot].1)
+        Some(&mut self.values[slot])
+    }
+
+    /// The same; where something would have to give way, a key that did not come lately has none.
+    #[inline]
+    pub fn entry_again_at(&mut self, keyed: &Keyed, hash: u64, key: &K) -> Option<&mut V> {
+        let slot = self.place_again(keyed, hash, key)?;
+        Some(&mut self.values[slot])
     }
 
     /// The number of the place of a key, which stays as long as it is held; made where there is none yet.
@@ -124,10 +177,22 @@ impl<K: Key, V: Held> Arena<K, V> {
         }
     }
 
+    /// The same; where something would have to give way, a key that did not come lately has none.
+    #[inline]
+    pub fn place_again(&mut self, keyed: &Keyed, hash: u64, key: &K) -> Option<usize> {
+        if let Some(slot) = self.slot_of(hash, key) {
+            return Some(slot);
+        }
+        if self.is_full(hash) && !self.door.again(hash) {
+            return None;
+        }
+        self.make(keyed, hash, key)
+    }
+
     /// What is held at a place.
     #[inline]
     pub fn at(&mut self, place: usize) -> Option<(&K, &mut V)> {
-        self.slots.get_mut(place).map(|(k, v)| (&*k, v))
+        self.keys.get(place).zip(self.values.get_mut(place))
     }
 
     /// Calls for the ways of a hash.
@@ -136,42 +201,66 @@ impl<K: Key, V: Held> Arena<K, V> {
         prefetch(&self.index[self.set(hash)]);
     }
 
-    /// Calls for what is held of a hash, whose ways were called for before; it where there is something.
+    /// Calls for what is held of a hash, whose ways were called for before.
     #[inline]
-    pub fn call_held(&self, hash: u64) -> Option<&V> {
-        let ways = &self.index[self.set(hash)];
-        let way = ways.0[ways.first(tag_of(hash))?];
-        let (key, value) = self.slots.get((way & PLACE) as usize - 1)?;
-        prefetch(key);
-        value.call();
-        Some(value)
+    pub fn call_held(&self, hash: u64) {
+        if let Some(value) = self.call_place(hash) {
+            value.call();
+        }
     }
 
-    /// The same; where nothing is held, for what may have to give way.
+    /// Calls for whose the place of a hash is alone; what is held there, likely.
     #[inline]
-    pub fn call_room(&self, hash: u64) -> Option<&V> {
-        let held = self.call_held(hash);
-        let ways = &self.index[self.set(hash)].0;
-        if held.is_some() || ways[WAYS - 1] == 0 {
-            return held;
+    pub fn call_place(&self, hash: u64) -> Option<&V> {
+        let ways = &self.index[self.set(hash)];
+        let place = (ways.0[ways.first(tag_of(hash))?] & PLACE) as usize - 1;
+        prefetch(self.keys.get(place)?);
+        self.values.get(place)
+    }
+
+    /// The same as [`Arena::call_held`]; where nothing is held, for what may have to give way.
+    #[inline]
+    pub fn call_room(&self, hash: u64) {
+        match self.call_place(hash) {
+            Some(value) => value.call(),
+            None if self.is_full(hash) => self.call_ways(hash),
+            None => {}
         }
-        for &way in ways {
-            if let Some((_, value)) = self.slots.get((way & PLACE) as usize - 1) {
+    }
+
+    /// Calls for what may have to give way to a key that came lately, and has no place.
+    #[inline]
+    pub fn call_room_again(&self, hash: u64) {
+        if self.is_full(hash) && self.door.has(hash) {
+            self.call_ways(hash);
+        }
+    }
+
+    fn call_ways(&self, hash: u64) {
+        for &way in &self.index[self.set(hash)].0 {
+            if let Some(value) = self.values.get((way & PLACE) as usize - 1) {
                 value.call_weight();
             }
         }
-        None
+    }
+
+    /// Whether something has to give way for a hash that has no place. Ways are taken in order.
+    #[inline]
+    fn is_full(&self, hash: u64) -> bool {
+        self.index[self.set(hash)].0[WAYS - 1] != 0
     }
 
     /// Every entry, in no order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
-        self.slots.iter_mut().map(|(k, v)| (&*k, v))
+        self.keys.iter().zip(&mut self.values)
     }
 
     /// Forgets everything, keeps the memory.
     pub fn clear(&mut self) {
         self.index.fill(Set::default());
-        self.slots.clear();
+        self.keys.clear();
+        self.values.clear();
+        self.share_of.clear();
         self.shares.fill(0);
     }
 
@@ -181,7 +270,12 @@ impl<K: Key, V: Held> Arena<K, V> {
         K: Kept,
         V: Kept,
     {
-        let held = || self.slots.iter().filter(|(_, v)| !v.is_light());
+        let held = || {
+            self.keys
+                .iter()
+                .zip(&self.values)
+                .filter(|(_, v)| !v.is_light())
+        };
         (held().count() as u64).put(out);
         for (key, value) in held() {
             key.put(out);
@@ -217,7 +311,7 @@ impl<K: Key, V: Held> Arena<K, V> {
         while likely != 0 {
             let way = set.0[likely.trailing_zeros() as usize];
             let slot = (way & PLACE) as usize - 1;
-            if self.slots[slot].0 == *key {
+            if self.keys[slot] == *key {
                 return Some(slot);
             }
             likely &= likely - 1;
@@ -229,16 +323,18 @@ impl<K: Key, V: Held> Arena<K, V> {
     #[inline(never)]
     fn make(&mut self, keyed: &Keyed, hash: u64, key: &K) -> Option<usize> {
         let set = self.set(hash);
-        let share = share_of(keyed, key);
+        let share = keyed.addr(&key.prefix()) as usize & (SHARES - 1);
         let is_rich = self.shares[share] >= self.share_max;
         let free = self.index[set].0.iter().position(|&way| way == 0);
         let slot = match free.filter(|_| !is_rich) {
             Some(at) => {
-                self.slots.push((*key, V::default()));
-                self.index[set].0[at] = tag_of(hash) | self.slots.len() as u32;
-                self.slots.len() - 1
+                self.keys.push(*key);
+                self.values.push(V::default());
+                self.share_of.push(share as u16);
+                self.index[set].0[at] = tag_of(hash) | self.keys.len() as u32;
+                self.keys.len() - 1
             }
-            None => self.evict(keyed, hash, is_rich.then_some(share), key)?,
+            None => self.evict(hash, key, (share, is_rich))?,
         };
         self.shares[share] += 1;
         Some(slot)
@@ -246,24 +342,24 @@ impl<K: Key, V: Held> Arena<K, V> {
 
     /// Makes room in a set, among those of one prefix where it has its share already.
     #[cold]
-    fn evict(&mut self, keyed: &Keyed, hash: u64, of: Option<usize>, key: &K) -> Option<usize> {
-        let (set, slots) = (self.set(hash), &self.slots);
+    fn evict(&mut self, hash: u64, key: &K, (share, is_rich): (usize, bool)) -> Option<usize> {
+        let set = self.set(hash);
         let ways = self.index[set].0.iter().enumerate();
         let held = ways.filter(|(_, way)| **way != 0);
         let victim = held
             .map(|(at, way)| (at, (way & PLACE) as usize - 1))
-            .filter(|(_, s)| of.is_none_or(|share| share_of(keyed, &slots[*s].0) == share))
-            .min_by_key(|(_, s)| (slots[*s].1.suspicion(), slots[*s].1.last_ms(), *s));
+            .filter(|(_, s)| !is_rich || usize::from(self.share_of[*s]) == share)
+            .min_by_key(|(_, s)| (self.values[*s].suspicion(), self.values[*s].last_ms(), *s));
         let Some((at, slot)) = victim else {
             self.refused += 1;
             return None;
         };
-        self.evicted += u64::from(!self.slots[slot].1.is_light());
-        let before = share_of(keyed, &self.slots[slot].0);
-        self.shares[before] = self.shares[before].saturating_sub(1);
-        let (held, value) = &mut self.slots[slot];
-        *held = *key;
+        let value = &mut self.values[slot];
+        self.evicted += u64::from(!value.is_light());
         value.forget();
+        self.keys[slot] = *key;
+        let before = usize::from(std::mem::replace(&mut self.share_of[slot], share as u16));
+        self.shares[before] = self.shares[before].saturating_sub(1);
         self.index[set].0[at] = tag_of(hash) | (slot + 1) as u32;
         Some(slot)
     }
@@ -294,10 +390,6 @@ impl Set {
 fn tag_of(hash: u64) -> u32 {
     let tag = (hash >> 32) as u32 & !PLACE;
     if tag == 0 { 1 << PLACE_BITS } else { tag }
-}
-
-fn share_of<K: Key>(keyed: &Keyed, key: &K) -> usize {
-    keyed.hash(&key.prefix()) as usize & (SHARES - 1)
 }
 
 #[cfg(test)]
@@ -334,6 +426,28 @@ mod tests {
         assert!(arena.len() <= 1024);
         assert_eq!(arena.find(&keyed, &addr(7)).map(|s| s.0), Some(5));
         assert!(arena.lost().0 > 90_000);
+    }
+
+    #[test]
+    fn who_comes_once_pushes_nothing_out() {
+        let keyed = Keyed::new(1);
+        let mut arena = Arena::<Addr, Seen>::new(1024);
+        let mut again = |n: u32| {
+            let addr = addr(n.wrapping_mul(2_654_435_761));
+            let is_held = arena.entry_again_at(&keyed, addr.hashed(&keyed), &addr);
+            is_held.map(|seen| seen.0 += 1).is_some()
+        };
+        // as long as there is room, everybody has a place
+        assert!((0..64).all(&mut again));
+        let held = (64..20_000).filter(|n| again(*n)).count();
+        assert!((900..4_000).contains(&held), "{held}");
+        // who comes again soon has one as well
+        let twice = (20_000..20_400).filter(|n| !again(*n) && again(*n));
+        assert!(twice.count() > 300);
+        // and nobody is remembered for ever
+        again(30_000);
+        (40_000..44_000).for_each(|n| _ = again(n));
+        assert!(!again(30_000));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! everybody, or within hours for many that nobody has, is a sweep; a router, for whom many ask or which has the first or last address, does so whenever somebody outside speaks to all.
 
 use super::arena::{Arena, Held};
-use super::keyed::{Key, Lately, Recent};
+use super::keyed::{Key, Keyed, Lately, Recent};
 use super::named::Hosts;
 use super::sighting::ArpSeen;
 use super::{Ctx, figure};
@@ -31,6 +31,10 @@ pub(super) struct Arp {
 struct Mac(u64);
 
 impl Key for Mac {
+    fn hashed(&self, keyed: &Keyed) -> u64 {
+        keyed.hash(self)
+    }
+
     fn addr(&self) -> Addr {
         let mut bytes = [0; 16];
         bytes[..8].copy_from_slice(&self.0.to_be_bytes());

@@ -16,10 +16,10 @@ use super::everyday::{
     is_rented, is_rhythmic, is_rhythmic_app, is_rhythmic_datagram, speaks_other,
 };
 use super::keep::{Kept, kept};
-use super::keyed::{Keyed, Lately, Port, Recent};
+use super::keyed::{Keyed, Lately, Port, Recent, both};
 use super::long::Tries;
 use super::sighting::{FlowSeen, Known, Side};
-use super::{Ctx, TCP, UDP, evidence, figure, is_group};
+use super::{Ctx, Hashes, TCP, UDP, evidence, figure, is_group};
 use crate::detect::incident::{Finding, Growth, Handle};
 use crate::model::{Addr, DetectionKind, Entity, EntityRole, Handshake, Severity};
 
@@ -56,12 +56,16 @@ impl Held for Place {
     }
 }
 
+/// Calls of a place. What says how much would be lost with it comes first.
 #[derive(Debug, Default)]
+#[repr(C)]
 struct Calls {
-    ring: [(i64, u32); RING],
-    n: u32,
-    first_ms: i64,
     last_ms: i64,
+    handle: Option<Handle>,
+    n: u32,
+    /// Source port of the latest one.
+    port: u16,
+    first_ms: i64,
     latest_ms: i64,
     bytes: u64,
     back: u64,
@@ -69,9 +73,7 @@ struct Calls {
     counted_ms: i64,
     /// How often within an hour.
     tries: Tries,
-    /// Source port of the latest one.
-    port: u16,
-    handle: Option<Handle>,
+    ring: [(i64, u32); RING],
 }
 
 kept!(Calls {
@@ -146,15 +148,32 @@ impl Beacon {
         Some(())
     }
 
-    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
+    /// Calls for what a row that may be a call needs, first for where it is, then for itself.
+    #[inline]
+    pub fn call(&self, f: &FlowSeen, h: Hashes, found: bool) {
+        if !f.metered && f.dst_port > f.src_port {
+            return;
+        }
+        let hash = both(h.src, h.dst, f.dst_port.into());
+        match found {
+            false => {
+                self.once.call(hash);
+                self.pairs.call(hash);
+            }
+            true if self.once.has(hash) => self.pairs.call_room(hash),
+            true => {}
+        }
+    }
+
+    pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes) {
         if is_exported_udp(f) && f.src_port < f.dst_port {
-            return self.answer(ctx, f);
+            return self.answer(f, h);
         }
         if !is_call(ctx, f) {
             return;
         }
         let key = (f.src, f.dst, f.dst_port);
-        let hash = ctx.keyed.hash(&key);
+        let hash = both(h.src, h.dst, f.dst_port.into());
         self.once.pass(ctx.now_ms);
         // most speak once, and the bits say it sooner than the table
         if !self.once.has(hash) && self.pairs.find_at(hash, &key).is_none() {
@@ -176,7 +195,7 @@ impl Beacon {
         let now_ms = ctx.now_ms;
         if now_ms.saturating_sub(calls.counted_ms) > COUNTED_MS {
             calls.counted_ms = now_ms;
-            let caller = ctx.keyed.hash(&f.src);
+            let caller = ctx.keyed.addr(&f.src);
             self.callers.add(caller, now_ms, SPAN_MS);
             if let Some(place) = self.places.entry(ctx.keyed, &place) {
                 place.last_ms = now_ms;
@@ -197,12 +216,15 @@ impl Beacon {
     }
 
     /// What comes back, where somebody called before.
-    fn answer(&mut self, ctx: &Ctx<'_>, f: &FlowSeen) {
+    fn answer(&mut self, f: &FlowSeen, h: Hashes) {
         if is_rhythmic(f.src_port) || is_rhythmic_datagram(f.src_port) || f.interval > 1 {
             return;
         }
         let key = (f.dst, f.src, f.src_port);
-        if let Some(calls) = self.pairs.find(ctx.keyed, &key) {
+        if let Some(calls) = self
+            .pairs
+            .find_at(both(h.dst, h.src, f.src_port.into()), &key)
+        {
             calls.back = calls.back.saturating_add(f.bytes);
         }
     }

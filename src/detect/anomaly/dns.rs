@@ -12,7 +12,7 @@
 
 use super::arena::{Arena, Held};
 use super::dga::Missing;
-use super::keyed::{Distinct, Key, Recent};
+use super::keyed::{Distinct, Key, Keyed, Recent};
 use super::label::{EIGHTHS, begins_with_address, is_address, is_digest, is_scoped, weight};
 use super::sighting::DnsSeen;
 use super::{Ctx, figure};
@@ -35,6 +35,10 @@ pub(super) struct Domain(u64);
 
 impl Key for (Addr, Addr, Domain) {
     const SHARE: usize = 2;
+
+    fn hashed(&self, keyed: &Keyed) -> u64 {
+        keyed.hash(self)
+    }
 
     fn addr(&self) -> Addr {
         self.0

@@ -210,7 +210,7 @@ fn sum(bytes: &[u8]) -> u64 {
 
 const MAGIC: &[u8] = b"flowhouse detectors\n";
 /// Grows with each change of what is written.
-pub(super) const VERSION: u32 = 9;
+pub(super) const VERSION: u32 = 10;
 const HEAD: usize = MAGIC.len() + 4 + 8 + 8;
 
 #[cfg(test)]

@@ -12,7 +12,7 @@
 use super::arena::{Arena, Held};
 use super::brute_force::{BruteForce, Doubt};
 use super::keep::{Kept, kept};
-use super::keyed::{Distinct, Keyed, Recent};
+use super::keyed::{Distinct, Keyed, Recent, both};
 use super::named::Hosts;
 use super::sighting::{CallSeen, FlowSeen, PairSeen, Side};
 use super::{Ctx, Hashes, TCP, UDP, evidence, packet_evidence};
@@ -246,7 +246,7 @@ impl Lateral {
         }
         if let Some(controller) = self.controllers.entry(ctx.keyed, &server) {
             controller.last_ms = ctx.now_ms;
-            controller.clients.add(ctx.keyed.hash(&client));
+            controller.clients.add(ctx.keyed.addr(&client));
             if controller.since_ms == 0 && controller.clients.count() >= CLIENTS {
                 controller.since_ms = ctx.now_ms;
             }
@@ -284,7 +284,7 @@ impl Lateral {
             return;
         }
         self.edges.pass(ctx.now_ms);
-        let edge = ctx.keyed.hash(&(f.src, f.dst, f.dst_port));
+        let edge = both(h.src, h.dst, f.dst_port.into());
         let past = Past {
             is_known: self.edges.has(edge),
             is_long: ctx.now_ms.saturating_sub(self.began_ms) >= LEARN_MS,

@@ -67,7 +67,7 @@ use crate::model::{Addr, Detection, Figure, prefetch};
 use answers::Answers;
 use evidence::{evidence, packet_evidence};
 pub(super) use keep::Kept;
-use keyed::Keyed;
+use keyed::{Keyed, both};
 use namer::Called;
 use sampling::{counted, estimated, sampled};
 use zones::Zones;
@@ -102,14 +102,16 @@ struct Hashes {
     back: u64,
     /// Of what goes out of, or comes into, the networks that are inside.
     carried: Option<upload::Carried>,
+    /// What a row of an exporter is made of.
+    burst: Option<(BurstKind, u16)>,
 }
 
 impl Hashes {
     #[inline]
     fn of(keyed: &Keyed, src: &Addr, dst: &Addr) -> Self {
         Hashes {
-            src: keyed.hash(src),
-            dst: keyed.hash(dst),
+            src: keyed.addr(src),
+            dst: keyed.addr(dst),
             ..Hashes::default()
         }
     }
@@ -117,15 +119,18 @@ impl Hashes {
     #[inline]
     fn of_row(keyed: &Keyed, zones: &Zones, f: &FlowSeen) -> Self {
         let mut hashes = Hashes::of(keyed, &f.src, &f.dst);
-        hashes.carried = upload::Carried::of(keyed, zones, f);
+        if !f.metered {
+            hashes.burst = flood::burst(f);
+        }
+        hashes.carried = upload::Carried::of(keyed, zones, f, hashes);
         if has_no_direction(f) {
             // the ports of echo messages say which way they go
-            let (src_port, dst_port) = match f.proto {
-                UDP | SCTP => (f.src_port, f.dst_port),
-                _ => (0, 0),
+            let ports = match f.proto {
+                UDP | SCTP => u32::from(f.src_port) << 16 | u32::from(f.dst_port),
+                _ => 0,
             };
-            hashes.there = keyed.hash(&(f.src, src_port, f.dst, dst_port));
-            hashes.back = keyed.hash(&(f.dst, dst_port, f.src, src_port));
+            hashes.there = both(hashes.src, hashes.dst, ports.into());
+            hashes.back = both(hashes.dst, hashes.src, ports.rotate_left(16).into());
         }
         hashes
     }
@@ -274,6 +279,7 @@ impl Detectors {
         for n in 0..all.len() + FAR {
             if let Some(coming) = all.get(n + NEAR) {
                 prefetch(coming);
+                prefetch(&coming.now_ms);
             }
             if let Some(s) = n.checked_sub(FAR).map(|i| &all[i]) {
                 self.take_fact(s, hashes[n % FAR]);
@@ -288,6 +294,7 @@ impl Detectors {
                 hashes[n % FAR] = h;
                 self.parts.call(f, h, false);
                 self.parts.once.call(h, f);
+                self.parts.service.call(f, h);
                 if has_no_direction(f) {
                     self.answers.call(h);
                 }
@@ -427,9 +434,7 @@ impl Parts {
     /// Calls for what most rows need, first for where it is, then for itself.
     #[inline]
     fn call(&self, f: &FlowSeen, h: Hashes, found: bool) {
-        if !f.metered && flood::counts(f) {
-            self.flood.call(h, found);
-        }
+        self.flood.call(h, found);
         // others wait first for what answers them
         if scan::may_be_first(f) && !has_no_direction(f) {
             self.scan.call(h, found);
@@ -437,6 +442,7 @@ impl Parts {
         if let Some(carried) = h.carried {
             self.upload.call(carried, h, found);
         }
+        self.beacon.call(f, h, found);
     }
 }
 
@@ -477,7 +483,7 @@ fn flow(ctx: &mut Ctx<'_>, parts: &mut Parts, answers: &mut Answers, (f, h): (&F
             parts.long.again(ctx, f);
         }
         parts.brute_force.flow(ctx, f);
-        parts.beacon.flow(ctx, f);
+        parts.beacon.flow(ctx, f, h);
         parts.long.flow(ctx, f);
         let guesses = &mut parts.brute_force;
         parts.lateral.flow(ctx, (f, h), guesses);
@@ -507,8 +513,8 @@ fn is_group(addr: &Addr) -> bool {
 }
 
 /// Rows, or packets, ahead of the one that is judged, for which it is called where what they need is, and for that itself.
-const FAR: usize = 16;
-const NEAR: usize = 8;
+const FAR: usize = 8;
+const NEAR: usize = 4;
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const SCTP: u8 = 132;

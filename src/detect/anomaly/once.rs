@@ -7,6 +7,7 @@
 //! Kept is the newest conversation of each place of a table of fixed size; as long as one point alone tells anything, nothing is looked up.
 
 use super::Hashes;
+use super::keyed::{ODD, both};
 use super::pages::in_large_pages;
 use super::sighting::FlowSeen;
 use crate::model::prefetch;
@@ -125,8 +126,7 @@ fn key((src, dst): (u64, u64), (src_port, dst_port): (u16, u16), f: &FlowSeen) -
         _ => u64::from(src_port) << 16 | u64::from(dst_port),
     };
     let what = ports << 8 | u64::from(f.proto);
-    let wide = u128::from(src ^ what.wrapping_mul(ODD)) * u128::from(dst.rotate_left(32) ^ ODD);
-    wide as u64 ^ (wide >> 64) as u64
+    both(src, dst, what)
 }
 
 /// A number of an exporter and the side of its interfaces on which it meters; of packets that are metered here one for all.
@@ -152,8 +152,6 @@ fn rounded(places: usize) -> usize {
 const PLACES_EACH: usize = 4;
 /// Clocks of exporters differ by less, and routes that change are silent for less, seconds.
 const APART_S: u32 = 60;
-/// The fraction of the golden ratio in 64 bits (Knuth, "The Art of Computer Programming", volume 3, 6.4).
-const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@
 
 use super::arena::{Arena, Held};
 use super::keep::{Kept, kept};
-use super::keyed::{Distinct, Keyed, Recent};
+use super::keyed::{Distinct, Keyed, Recent, both};
 use super::sighting::FlowSeen;
 use super::{Ctx, Hashes, evidence, figure, is_group};
 use crate::detect::incident::Finding;
@@ -108,6 +108,13 @@ impl Service {
         self.hosts.get(keyed, from)
     }
 
+    /// Calls for what most rows need.
+    #[inline]
+    pub fn call(&self, f: &FlowSeen, h: Hashes) {
+        let forth = f.metered || f.dst_port <= f.src_port;
+        self.lately.call(if forth { h.src } else { h.dst });
+    }
+
     pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes, answered: bool) {
         if self.began_ms == i64::MIN {
             self.began_ms = ctx.now_ms;
@@ -132,7 +139,7 @@ impl Service {
         if is_drawn || !counts || !ctx.zones.is_inside(&ends.server) {
             return;
         }
-        let hash = ctx.keyed.hash(&(ends.server, f.proto, ends.port));
+        let hash = both(server, u64::from(f.proto), ends.port.into());
         if self.lately.has(hash) && self.lately.has(!hash) {
             return;
         }

@@ -7,7 +7,8 @@
 use super::super::keyed::network;
 use super::super::{Ctx, figure};
 use super::cause::RATE;
-use super::victim::{CARPET_HOSTS, Class, MANY_SOURCES, Victim};
+use super::told::Class;
+use super::victim::{CARPET_HOSTS, MANY_SOURCES, Victim};
 use super::{Flood, grow};
 use crate::detect::anomaly::FloodSettings;
 use crate::model::Addr;
@@ -115,7 +116,7 @@ impl Flood {
             if let Some((_, v)) = self.flows.hosts.at(*place)
                 && v.came() >= least.max(1)
             {
-                all.hit(ctx.keyed.hash(addr));
+                all.hit(ctx.keyed.addr(addr));
                 all.gather(v);
             }
         }

@@ -3,7 +3,8 @@
 use super::super::figure;
 use super::judge::Vector;
 use super::reflected::{FEW_REFLECTORS, HUGE_BYTES, LARGE_BYTES, STRONG_PACKETS};
-use super::victim::{Class, LEASES, MANY_SOURCES, SCATTERED, Victim};
+use super::told::Class;
+use super::victim::{LEASES, MANY_SOURCES, SCATTERED, Victim};
 use crate::detect::anomaly::FloodSettings;
 use crate::model::{DetectionKind, Figure};
 

@@ -6,7 +6,8 @@
 
 use super::WINDOW_S;
 use super::judge::How;
-use super::victim::{Class, MANY_SOURCES, SCANNED_PORTS, Victim, add};
+use super::told::Class;
+use super::victim::{MANY_SOURCES, SCANNED_PORTS, Victim, add};
 use crate::detect::anomaly::FloodSettings;
 
 /// How half-open connections are a flood.

@@ -5,11 +5,10 @@
 
 use super::super::{Ctx, estimated, reflectors, sampled};
 use super::cause::Cause;
+use super::grow;
 use super::half_open::HalfOpen;
-use super::victim::{
-    CARPET_HOSTS, CLASSES, Class, GOES_ON_MS, LEASES, MANY_SOURCES, SCATTERED, Shown, Victim,
-};
-use super::{Few, grow};
+use super::told::{CLASSES, Class};
+use super::victim::{CARPET_HOSTS, GOES_ON_MS, LEASES, MANY_SOURCES, SCATTERED, Shown, Victim};
 use crate::detect::anomaly::FloodSettings;
 use crate::detect::incident::{Finding, Growth, Handle};
 use crate::model::{Addr, DetectionKind, Entity, EntityRole, EvidenceFlow, Figure};
@@ -395,7 +394,7 @@ impl Victim {
             first_ms: self.rose_ms().min(ctx.now_ms),
             last_ms: self.last_ms,
             count,
-            peers: self.some.to_vec(),
+            peers: self.named().to_vec(),
             peers_total: u64::from(self.sources.count()),
             figures,
             facts,
@@ -431,7 +430,7 @@ impl Victim {
             first_ms: self.rose_ms(),
             last_ms: self.last_ms,
             count,
-            peers: self.some.to_vec(),
+            peers: self.named().to_vec(),
             peers_total: u64::from(self.sources.count()),
             figures,
             facts: facts.collect(),
@@ -449,10 +448,9 @@ impl Victim {
         self.sources.join(&host.sources);
         self.spans.join(&host.spans);
         self.reflect_on(host);
-        let Few { n, addrs } = &host.some;
-        for addr in &addrs[..usize::from(*n)] {
-            if !self.some.to_vec().contains(addr) {
-                self.some.push(*addr);
+        for addr in host.named() {
+            if !self.named().contains(addr) {
+                self.meet(*addr);
             }
         }
     }

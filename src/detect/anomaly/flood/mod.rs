@@ -17,6 +17,7 @@ mod segments;
 mod spans;
 mod spread;
 mod struck;
+mod told;
 mod victim;
 mod watch;
 
@@ -25,9 +26,10 @@ use super::keyed::{Recent, network};
 use super::sighting::{Burst, BurstKind};
 use super::{Ctx, FAR, Hashes, NEAR, figure, is_group};
 use crate::model::Addr;
-pub(super) use rows::counts;
-use struck::{Input, MARKS, Struck, VICTIMS_MAX};
-use victim::{CARPET_HOSTS, Class, MANY_SOURCES, Victim};
+pub(super) use rows::burst;
+use struck::{Input, Struck, VICTIMS_MAX, Victims};
+use told::Class;
+use victim::{CARPET_HOSTS, MANY_SOURCES, Victim};
 use watch::{ASKS_MAX, Ask, From, Row, STRANGERS, Watch};
 
 #[derive(Debug)]
@@ -42,32 +44,11 @@ pub(super) struct Flood {
     /// Connections that rows showed to be opened and reset at once.
     reset: Recent,
     bursts: Vec<Burst>,
-    /// Victims of now, in order.
+    /// Victims of now, in order, and where each is, as of the end of the second before.
     victims: Vec<Struck>,
-    /// A bit for each of them: most addresses are told from them by it alone.
-    marks: Box<[u64; MARKS / 64]>,
+    index: Victims,
     /// Nothing more comes for now: nothing waits.
     hurries: bool,
-}
-
-/// The first few of many.
-#[derive(Debug, Default)]
-struct Few {
-    n: u8,
-    addrs: [Addr; SOME_MAX],
-}
-
-impl Few {
-    fn push(&mut self, addr: Addr) {
-        if let Some(place) = self.addrs.get_mut(usize::from(self.n)) {
-            *place = addr;
-            self.n += 1;
-        }
-    }
-
-    fn to_vec(&self) -> Vec<Addr> {
-        self.addrs[..usize::from(self.n)].to_vec()
-    }
 }
 
 impl Flood {
@@ -81,7 +62,7 @@ impl Flood {
             reset: Recent::new(RESET_LOG2, RESET_MS),
             bursts: vec![],
             victims: vec![],
-            marks: Box::new([0; MARKS / 64]),
+            index: Victims::default(),
             hurries: false,
         }
     }
@@ -94,7 +75,7 @@ impl Flood {
             + BURSTS_MAX * size_of::<Burst>()
             + STRANGERS * 4
             + VICTIMS_MAX * size_of::<Struck>()
-            + MARKS / 8
+            + size_of::<Victims>()
     }
 
     pub fn lost(&self) -> (u64, u64) {
@@ -112,13 +93,15 @@ impl Flood {
         self.spread.clear();
         self.bursts.clear();
         self.victims.clear();
-        self.mark();
+        self.index.fill(&self.victims);
     }
 
     /// Calls for what a row of an exporter will need, first for where it is, then for itself.
     #[inline]
     pub fn call(&self, h: Hashes, found: bool) {
-        self.flows.call(h, found);
+        if let Some((kind, _)) = h.burst {
+            self.flows.call(kind, h, found);
+        }
     }
 
     pub fn burst(&mut self, ctx: &mut Ctx<'_>, burst: &Burst) {
@@ -150,7 +133,7 @@ impl Flood {
         self.judge_hosts(ctx, Input::Packets, packets);
         self.judge_hosts(ctx, Input::Rows, flows);
         self.hurries = false;
-        self.mark();
+        self.index.fill(&self.victims);
     }
 
     /// Counts the packets of the second, in an order that does not depend on who saw them. What those that come next need is called for.
@@ -163,11 +146,12 @@ impl Flood {
                 self.count_burst(ctx, b, hashes[n % FAR]);
             }
             if n >= NEAR && n - NEAR < bursts.len() {
-                self.packets.call(hashes[(n - NEAR) % FAR], true);
+                let kind = bursts[n - NEAR].kind;
+                self.packets.call(kind, hashes[(n - NEAR) % FAR], true);
             }
             if let Some(b) = bursts.get(n) {
                 hashes[n % FAR] = Hashes::of(ctx.keyed, &b.src, &b.dst);
-                self.packets.call(hashes[n % FAR], false);
+                self.packets.call(b.kind, hashes[n % FAR], false);
             }
         }
         bursts.clear();
@@ -249,8 +233,6 @@ fn grow(sum: &mut u64, by: u64) {
     *sum = sum.saturating_add(by);
 }
 
-/// Sources that are named.
-const SOME_MAX: usize = 16;
 const BURSTS_MAX: usize = 262_144;
 /// Seconds in which half-open connections of packets are counted.
 const WINDOW_S: f64 = 3.0;

@@ -4,6 +4,7 @@
 //! floods of ACK, RST and FIN are made of. The one from the other is told by what the destination does: who takes part in connections
 //! sends, opens or completes some. Where only sampled packets are seen, segments that carry data are none of a flood's.
 
+use super::super::keyed::both;
 use super::super::sighting::{Burst, BurstKind, FlowSeen, Side};
 use super::super::{Ctx, Hashes, reflectors};
 use super::victim::{LONE, SMALL};
@@ -39,7 +40,7 @@ impl Row {
 
 impl Flood {
     /// Remembers who opened a connection and reset it at once, as checks of health do; whether a row is the answer to that.
-    fn is_answer_to_reset(&mut self, ctx: &Ctx<'_>, f: &FlowSeen, h: Hashes) -> bool {
+    fn is_answer_to_reset(&mut self, f: &FlowSeen, h: Hashes) -> bool {
         let flags = f.tcp_flags.unwrap_or(0) & (FIN | SYN | RST | ACK);
         const SYN_RST: u16 = SYN | RST;
         const ALL: u16 = SYN | RST | ACK;
@@ -47,9 +48,9 @@ impl Flood {
             return false;
         }
         if flags == SYN_ACK {
-            return self.reset.has(ctx.keyed.hash(&(f.dst, f.src)));
+            return self.reset.has(both(h.dst, h.src, 0));
         }
-        self.reset.add(ctx.keyed.hash(&(f.src, f.dst)));
+        self.reset.add(both(h.src, h.dst, 0));
         self.flows.ask(Ask {
             who: (f.src, h.src),
             what: h.dst,
@@ -60,10 +61,10 @@ impl Flood {
 
     /// Counts a row of an exporter; `answered` where a row that it answers was seen.
     pub fn flow(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen, h: Hashes, answered: bool) {
-        if f.proto == 6 && self.is_answer_to_reset(ctx, f, h) {
+        if f.proto == 6 && self.is_answer_to_reset(f, h) {
             return;
         }
-        let Some((kind, src_port)) = kind(f) else {
+        let Some((kind, src_port)) = h.burst else {
             return;
         };
         let is_one = kind == BurstKind::Syn || kind == BurstKind::Completed && f.interval <= 1;
@@ -106,7 +107,7 @@ impl Flood {
             && src_port != 0
             && let Some(v) = self.flows.hosts.find_at(h.dst, &f.dst)
         {
-            v.asks(ctx.keyed.hash(&(f.src, f.src_port)), false);
+            v.asks(both(h.src, 0, f.src_port.into()), false);
         }
     }
 
@@ -135,9 +136,10 @@ impl Flood {
     }
 }
 
-/// What a row is made of, with its source port where that is of a service that reflects, of sampled or lone segments with their flags, of SYN
+/// What a row of an exporter is made of, with its source port where that is of a service that reflects, of sampled or lone segments with their flags, of SYN
 /// whether it was sent again; `None` where it says nothing.
-fn kind(f: &FlowSeen) -> Option<(BurstKind, u16)> {
+#[inline]
+pub(in super::super) fn burst(f: &FlowSeen) -> Option<(BurstKind, u16)> {
     let service = |port: u16| match reflectors::is_reflector(port) {
         true => port,
         false => 0,
@@ -175,12 +177,6 @@ fn part(f: &FlowSeen, flags: u16) -> Part {
         flags if flags & RST != 0 => Part::Came,
         _ => Part::Both,
     }
-}
-
-/// Whether a row of an exporter may be counted: of TCP those that say how a connection began, and those that have no beginning.
-#[inline]
-pub(in super::super) fn counts(f: &FlowSeen) -> bool {
-    f.proto != 6 || f.interval > 1 || f.tcp_flags.is_some()
 }
 
 const FEW_PACKETS: u64 = 4;

@@ -6,7 +6,8 @@
 use super::super::keyed::network;
 use super::super::{Ctx, figure};
 use super::cause::UNASKED;
-use super::victim::{CARPET_HOSTS, Class};
+use super::told::Class;
+use super::victim::CARPET_HOSTS;
 use super::{Flood, grow};
 use crate::model::Addr;
 
@@ -73,7 +74,7 @@ impl Flood {
                 all.forget_hosts();
                 (all.long_began_ms, all.first_ms) = (ctx.now_ms, first_ms);
             }
-            all.hit(ctx.keyed.hash(addr));
+            all.hit(ctx.keyed.addr(addr));
             all.last_ms = all.last_ms.max(v.last_ms);
             is_flood |= struck.is_some();
         }

@@ -3,12 +3,13 @@
 //! Rows of exporters come in whatever order: those of one host before those of its neighbours, an answer before its question. What they show
 //! of a host is told some seconds later, when the whole network, or what was asked, had its turn.
 
-use super::super::keyed::network;
+use super::super::keyed::{ODD, network};
 use super::super::sighting::FlowSeen;
 use super::super::{Ctx, evidence, figure};
 use super::cause::RATE;
 use super::judge::{Vector, Verdict};
-use super::victim::{CARPET_HOSTS, Class, Victim};
+use super::told::Class;
+use super::victim::{CARPET_HOSTS, Victim};
 use super::watch::Watch;
 use super::{Flood, grow};
 use crate::detect::incident::Handle;
@@ -62,9 +63,7 @@ impl Flood {
 
     #[inline]
     fn is_doubted(&self, addr: &Addr) -> bool {
-        let at = mark_of(addr);
-        self.marks[at / 64] >> (at % 64) & 1 == 1
-            && self.victims.binary_search_by_key(addr, |v| v.addr).is_ok()
+        self.index.find(&self.victims, addr).is_some()
     }
 
     /// For a while, who speaks to an address, or to a network, is not believed. What comes to it is shown in its incident.
@@ -97,7 +96,7 @@ impl Flood {
     /// Shows a row to a victim in its incident, where it may belong to the flood: the first ones, and later ones that are larger.
     pub fn show(&mut self, ctx: &mut Ctx<'_>, f: &FlowSeen) {
         for addr in [f.dst, network(&f.dst)] {
-            let Ok(at) = self.victims.binary_search_by_key(&addr, |v| v.addr) else {
+            let Some(at) = self.index.find(&self.victims, &addr) else {
                 continue;
             };
             let v = &mut self.victims[at];
@@ -110,15 +109,6 @@ impl Flood {
                 v.largest = v.largest.max(f.bytes);
                 ctx.incidents.show(handle, evidence(f));
             }
-        }
-    }
-
-    /// Marks who is a victim by now.
-    pub(super) fn mark(&mut self) {
-        self.marks.fill(0);
-        for v in &self.victims {
-            let at = mark_of(&v.addr);
-            self.marks[at / 64] |= 1 << (at % 64);
         }
     }
 
@@ -202,7 +192,7 @@ impl Flood {
         let Some(whole) = whole else {
             return is_told;
         };
-        all.iter().for_each(|addr| whole.hit(ctx.keyed.hash(addr)));
+        all.iter().for_each(|addr| whole.hit(ctx.keyed.addr(addr)));
         let rate = figure(RATE, whole.came() as f64 / whole.seconds(), None);
         whole.tell_carpet(ctx, net, vec![rate]);
         let handle = whole.told.handle;
@@ -263,16 +253,78 @@ fn may_belong(class: Class, f: &FlowSeen) -> bool {
     }
 }
 
-/// The mark of an address. Who finds others with the same mark costs a search, and no more.
+/// Where each victim is: its place and 1, by a hash of its address; linear probing.
+#[derive(Debug)]
+pub(super) struct Victims(Box<[u16; INDEX]>);
+
+impl Default for Victims {
+    fn default() -> Self {
+        Victims(Box::new([0; INDEX]))
+    }
+}
+
+impl Victims {
+    /// Says where all of them are.
+    pub fn fill(&mut self, victims: &[Struck]) {
+        self.0.fill(0);
+        for (n, v) in victims.iter().enumerate() {
+            let mut at = index_of(&v.addr);
+            while self.0[at] != 0 {
+                at = (at + 1) % INDEX;
+            }
+            self.0[at] = n as u16 + 1;
+        }
+    }
+
+    /// The place of an address.
+    #[inline]
+    fn find(&self, victims: &[Struck], addr: &Addr) -> Option<usize> {
+        let mut at = index_of(addr);
+        loop {
+            let place = usize::from(self.0[at]).checked_sub(1)?;
+            if victims.get(place).is_some_and(|v| v.addr == *addr) {
+                return Some(place);
+            }
+            at = (at + 1) % INDEX;
+        }
+    }
+}
+
 #[inline]
-fn mark_of(addr: &Addr) -> usize {
+fn index_of(addr: &Addr) -> usize {
     let n = u128::from_be_bytes(addr.0);
-    let folded = (n as u64 ^ (n >> 64) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (folded >> 32) as usize % MARKS
+    let folded = (n as u64 ^ (n >> 64) as u64).wrapping_mul(ODD);
+    (folded >> 32) as usize % INDEX
 }
 
 /// For so long, who speaks to a victim is not believed; who speaks to one that is not told yet for less.
 const VICTIM_MS: i64 = 300_000;
 const DOUBT_MS: i64 = 2_000;
 pub(super) const VICTIMS_MAX: usize = 1_024;
-pub(super) const MARKS: usize = 16_384;
+/// Room for four times as many, so that most addresses are told from them at once.
+const INDEX: usize = 4 * VICTIMS_MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn victims_are_found_by_their_addresses() {
+        let addr = |n: u32| Addr::from_v4(n.to_be_bytes());
+        let victim = |n| Struck::new(addr(n), 0, None, Class::Volume);
+        let mut victims: Vec<Struck> = (0..VICTIMS_MAX as u32).map(|n| victim(n * 257)).collect();
+        let mut index = Victims::default();
+        assert_eq!(index.find(&victims, &addr(257)), None);
+        index.fill(&victims);
+        for (n, v) in victims.iter().enumerate() {
+            assert_eq!(index.find(&victims, &v.addr), Some(n));
+        }
+        assert_eq!(index.find(&victims, &addr(256)), None);
+        // places of before say nothing of those that came since
+        victims.insert(0, victim(1));
+        victims.truncate(9);
+        assert_eq!(index.find(&victims, &addr(257)), None);
+        index.fill(&victims);
+        assert_eq!(index.find(&victims, &addr(257)), Some(2));
+    }
+}

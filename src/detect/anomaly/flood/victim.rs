@@ -1,47 +1,56 @@
 //! What comes to one destination, and when that is a flood.
 
 use super::super::arena::Held;
-use super::super::keyed::{Crowd, Distinct};
+use super::super::keyed::{Crowd, Distinct, both};
 use super::super::sighting::{Burst, BurstKind};
 use super::super::{Ctx, reflectors};
+use super::grow;
 use super::half_open::SAMPLES_MIN;
 use super::spans::Spans;
+use super::told::{Class, Told};
 use super::watch::Row;
-use super::{Few, grow};
-use crate::detect::incident::Handle;
 use crate::model::{Addr, TcpHeader, prefetch};
 
-/// What comes to a destination. What says how much would be lost with it comes first, then what nearly every packet changes; what few
-/// packets need lies behind, and is not touched where nothing was written there.
+/// What comes to a destination. Lines of the cache are what counts here: in the first one is what it takes to count connections and what is sent, with
+/// the next two what says how much would be lost with it; then comes what nearly every packet changes. What few packets need lies behind, and is
+/// not touched where nothing was written there.
 #[derive(Debug, Default)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub(super) struct Victim {
     pub last_ms: i64,
-    pub syns: u64,
+    pub short_began_ms: i64,
+    pub long_began_ms: i64,
+    pub first_ms: i64,
+    pub sent: u64,
+    pub completed: u64,
     pub packets: u64,
+    pub syns: u64,
     /// Within the long window: answers of services, and questions to them.
     pub reflected: u64,
     pub syn_acks: u64,
     /// Segments of TCP that belong to no connection: ACK, RST, FIN.
     pub segments: [u64; 3],
-    pub told: Told,
-    pub short_began_ms: i64,
-    pub long_began_ms: i64,
-    pub first_ms: i64,
-    pub completed: u64,
-    /// Connections that it refused, in this window and in the one before: exporters tell of it sooner than of what was refused.
-    pub refused: [u64; 2],
-    pub bytes: u64,
-    pub sent: u64,
     /// Of all, those of rows of a few packets without data, or of no service.
     pub lone: u64,
+    /// Bytes of the smallest of `top`, once all of them are taken.
+    pub least: u64,
     pub interval: u32,
     /// Which of what lies behind was written to.
     used: u16,
     /// It asked all at once, by multicast or broadcast: whoever answers was asked.
     pub asked_all: bool,
-    /// Bytes of the smallest of `top`, once all of them are taken.
-    pub least: u64,
+    /// Of `some`, those that there are.
+    named: u8,
+    pub told: Told,
+    pub bytes: u64,
+    pub spans: Spans,
+    pub sources: Crowd,
+    pub udp_ports: Distinct<4>,
+    /// Of `syns`, those of rows that show that the SYN was sent again.
+    pub again: u64,
+    pub syn_ports: Distinct<2>,
+    /// Connections that it refused, in this window and in the one before: exporters tell of it sooner than of what was refused.
+    pub refused: [u64; 2],
     /// Of `packets`, those of ICMP.
     pub icmp: u64,
     /// Of `packets`, those that hosts inside send to who collects logs and the like.
@@ -54,13 +63,7 @@ pub(super) struct Victim {
     pub tried: u64,
     /// Connections that it went to answer.
     pub answered: u64,
-    /// Of `syns`, those of rows that show that the SYN was sent again.
-    pub again: u64,
-    pub spans: Spans,
     pub ports: [(u16, u64); 3],
-    pub udp_ports: Distinct<4>,
-    pub sources: Crowd,
-    pub syn_ports: Distinct<2>,
     pub syn_sources: Crowd,
     /// Sources of earlier windows, of this long window and of the one before.
     pub known: [Distinct<8>; 2],
@@ -72,7 +75,8 @@ pub(super) struct Victim {
     pub opened: Distinct<8>,
     /// Of a network: who is hit.
     hosts: Distinct<4>,
-    pub some: Few,
+    /// The first sources.
+    some: [Addr; SOME_MAX],
     /// The largest flows whose ends are known.
     pub top: [Shown; TOP],
 }
@@ -89,44 +93,6 @@ pub(super) struct Shown {
     pub packets: u64,
     pub bytes: u64,
     pub start_ms: i64,
-}
-
-/// The incident of a victim, and what was not added to it yet.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Told {
-    pub handle: Option<Handle>,
-    /// What it was first.
-    pub class: Class,
-    /// A bit for each class that belongs to it.
-    pub classes: u8,
-    /// Since when it waits for what may explain it; 0: it does not.
-    pub waits_ms: i64,
-    /// When any of it was seen last.
-    pub at_ms: i64,
-    pub fresh: [u64; CLASSES],
-    /// The most of each class that was written down.
-    pub most: [f32; CLASSES],
-}
-
-/// What a flood is made of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Class {
-    Syn,
-    Udp,
-    SynAck,
-    Leases,
-    Segments,
-    #[default]
-    Volume,
-}
-
-pub(super) const CLASSES: usize = 6;
-
-impl Told {
-    /// Whether a class belongs to the incident.
-    pub fn has(&self, class: Class) -> bool {
-        self.classes >> class as u8 & 1 == 1
-    }
 }
 
 impl Held for Victim {
@@ -156,21 +122,47 @@ impl Held for Victim {
         (self.first_ms, self.last_ms) = (0, 0);
         self.told = Default::default();
     }
-    fn call(&self) {
-        prefetch(&self.last_ms);
-        prefetch(&self.told);
-        prefetch(&self.short_began_ms);
-        prefetch(&self.least);
-        prefetch(&self.spans);
-        prefetch(&self.udp_ports);
-    }
     fn call_weight(&self) {
         prefetch(&self.last_ms);
-        prefetch(&self.told.handle);
+        prefetch(&self.reflected);
+        prefetch(&self.told);
     }
 }
 
 impl Victim {
+    /// Calls for what counting this needs, from a source of this hash.
+    #[inline]
+    pub fn call_for(&self, kind: BurstKind, source: u64) {
+        prefetch(&self.last_ms);
+        prefetch(&self.reflected);
+        match kind {
+            BurstKind::Completed | BurstKind::Refused => return,
+            BurstKind::Syn => prefetch(&self.syn_ports),
+            BurstKind::SynAck => {}
+            BurstKind::Segment => prefetch(&self.bytes),
+            BurstKind::Udp | BurstKind::Icmp | BurstKind::Other => {
+                prefetch(&self.bytes);
+                prefetch(&self.udp_ports);
+            }
+        }
+        prefetch(&self.spans);
+        self.sources.call(source);
+    }
+
+    /// The first sources.
+    pub fn named(&self) -> &[Addr] {
+        &self.some[..usize::from(self.named)]
+    }
+
+    /// Adds a source, if it is one of the first.
+    #[inline]
+    pub fn meet(&mut self, addr: Addr) {
+        if let Some(place) = self.some.get_mut(usize::from(self.named)) {
+            *place = addr;
+            self.named += 1;
+        }
+    }
+
     /// Starts windows anew that are over, unless what is in them waits.
     #[inline]
     pub fn begin(&mut self, now_ms: i64, b: &Burst, short_ms: i64) {
@@ -218,7 +210,7 @@ impl Victim {
         self.forget_fresh([Class::Syn, Class::Leases, Class::Segments, Class::Volume]);
         self.spans = Spans::default();
         self.sources = Crowd::default();
-        self.some.n = 0;
+        self.named = 0;
         if self.take_used(TOP_USED) {
             (self.top, self.least) = (Default::default(), 0);
         }
@@ -272,7 +264,7 @@ impl Victim {
         self.reflectors = Distinct::default();
         self.sources = Crowd::default();
         self.spans = Spans::default();
-        self.some.n = 0;
+        self.named = 0;
     }
 
     /// Forgets what is of the long one.
@@ -338,7 +330,7 @@ impl Victim {
                 grow(&mut self.lone, n);
                 self.used |= SYNS_USED;
                 self.syn_sources.add(source);
-                self.syn_ports.add(ctx.keyed.hash(&b.dst_port));
+                self.syn_ports.add(ctx.keyed.number(b.dst_port.into()));
             }
             BurstKind::SynAck => {
                 fresh(Class::SynAck);
@@ -356,14 +348,14 @@ impl Victim {
                 {
                     grow(&mut self.collected, n);
                 }
-                self.udp_ports.add(ctx.keyed.hash(&b.dst_port));
+                self.udp_ports.add(ctx.keyed.number(b.dst_port.into()));
                 grow(&mut self.packets, n);
                 grow(&mut self.bytes, b.bytes);
                 if n <= LONE && b.src_port == 0 {
                     grow(&mut self.lone, n);
                 }
                 if b.kind == BurstKind::Udp && b.src_port != 0 {
-                    self.count_answer(ctx, b);
+                    self.count_answer(b, source);
                 }
                 if b.kind == BurstKind::Udp && b.dst_port == DHCP_SERVER {
                     grow(&mut self.told.fresh[Class::Leases as usize], n);
@@ -373,7 +365,7 @@ impl Victim {
         }
         self.spans.add(b.first_ms, n);
         if self.sources.add(source) {
-            self.some.push(b.src);
+            self.meet(b.src);
         }
     }
 
@@ -389,14 +381,14 @@ impl Victim {
     }
 
     /// Counts what a service sent.
-    fn count_answer(&mut self, ctx: &Ctx<'_>, b: &Burst) {
+    fn count_answer(&mut self, b: &Burst, source: u64) {
         let n = u64::from(b.packets);
         grow(&mut self.told.fresh[Class::Udp as usize], n);
         grow(&mut self.reflected, n);
         grow(&mut self.answers, n);
         grow(&mut self.reflected_bytes, b.bytes);
         self.used |= REFLECTORS_USED;
-        self.reflectors.add(ctx.keyed.hash(&(b.src, b.src_port)));
+        self.reflectors.add(both(source, 0, b.src_port.into()));
         self.count_port(b.src_port, n);
     }
 
@@ -461,11 +453,6 @@ impl Victim {
     /// Counts a connection that it refused.
     pub fn refuses(&mut self, b: &Burst) {
         grow(&mut self.refused[0], b.packets.into());
-    }
-
-    /// The hash of the service that a question goes to.
-    pub fn service(ctx: &Ctx<'_>, b: &Burst) -> u64 {
-        ctx.keyed.hash(&(b.dst, b.dst_port))
     }
 
     /// It asked a service, or opened a connection to a host, of this hash.
@@ -580,6 +567,8 @@ const LONG_MS: i64 = 60_000;
 pub(super) const SCANNED_PORTS: u32 = 8;
 /// Flows that are kept to be shown.
 pub(super) const TOP: usize = 3;
+/// Sources that are named.
+const SOME_MAX: usize = 16;
 /// Bytes of a segment without data, with all its options.
 pub(super) const SMALL: u64 = 100;
 /// Packets of a row that has less than a connection needs.

@@ -1,12 +1,12 @@
 //! Destinations that are watched by one kind of input, and who asked or sent something.
 
 use super::super::arena::Arena;
-use super::super::keyed::network;
+use super::super::keyed::{both, network};
 use super::super::sighting::{Burst, BurstKind};
 use super::super::{Ctx, Hashes, is_group, reflectors};
 use super::judge::How;
 use super::victim::Victim;
-use crate::model::Addr;
+use crate::model::{Addr, prefetch};
 
 /// Destinations that are watched by one kind of input.
 #[derive(Debug)]
@@ -114,16 +114,21 @@ impl Watch {
         (self.faded_ms, self.strange_ms) = (i64::MIN, i64::MIN);
     }
 
+    /// Calls for what packets of a kind need, first for where it is, then for itself.
     #[inline]
-    pub fn call(&self, h: Hashes, found: bool) {
-        match found {
-            false => [h.dst, h.src].iter().for_each(|h| self.hosts.call(*h)),
-            true => {
-                if let Some(victim) = self.hosts.call_room(h.dst) {
-                    victim.sources.call(h.src);
-                }
-                self.hosts.call_held(h.src);
-            }
+    pub fn call(&self, kind: BurstKind, h: Hashes, found: bool) {
+        if !found {
+            self.hosts.call(h.dst);
+            self.hosts.call(h.src);
+            return;
+        }
+        match self.hosts.call_place(h.dst) {
+            Some(v) => v.call_for(kind, h.src),
+            None => self.hosts.call_room_again(h.dst),
+        }
+        // what it sends needs no more than the first line
+        if let Some(v) = self.hosts.call_place(h.src) {
+            prefetch(&v.last_ms);
         }
     }
 
@@ -142,7 +147,7 @@ impl Watch {
         if opens || b.kind == BurstKind::Udp && reflectors::is_reflector(b.dst_port) {
             let what = match opens {
                 true => h.dst,
-                false => Victim::service(ctx, b),
+                false => both(h.dst, 0, b.dst_port.into()),
             };
             self.ask(Ask {
                 who: (b.src, h.src),
@@ -156,7 +161,10 @@ impl Watch {
     /// Counts what comes to a destination.
     #[inline]
     pub fn comes(&mut self, ctx: &mut Ctx<'_>, b: &Burst, from: From, h: Hashes) {
-        let place = self.hosts.place(ctx.keyed, h.dst, &b.dst);
+        let place = match b.packets <= FEW_PACKETS {
+            true => self.hosts.place_again(ctx.keyed, h.dst, &b.dst),
+            false => self.hosts.place(ctx.keyed, h.dst, &b.dst),
+        };
         if let Some(place) = place
             && let Some((_, v)) = self.hosts.at(place)
         {
@@ -272,9 +280,11 @@ impl Watch {
 /// Where what strangers of a network sent is counted.
 #[inline]
 fn stranger(ctx: &Ctx<'_>, addr: &Addr) -> usize {
-    ctx.keyed.hash(&network(addr)) as usize % STRANGERS
+    ctx.keyed.addr(&network(addr)) as usize % STRANGERS
 }
 
+/// So few packets are no loss where there is no room.
+const FEW_PACKETS: u32 = 64;
 /// Questions of a second.
 pub(super) const ASKS_MAX: usize = 16_384;
 /// Networks whose strangers are told apart.

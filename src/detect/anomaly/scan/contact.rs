@@ -53,6 +53,13 @@ impl Method {
     }
 }
 
+impl Contact {
+    /// Protocol and port as one number.
+    pub fn key(&self) -> u64 {
+        u64::from(self.proto) << 16 | u64::from(self.port)
+    }
+}
+
 impl Kept for Contact {
     fn put(&self, out: &mut Vec<u8>) {
         (self.proto, self.port, self.failed, self.tries).put(out);

@@ -5,7 +5,7 @@
 //! begin later, or do something else, are others.
 
 use super::super::arena::{Arena, Held};
-use super::super::keyed::{Distinct, Key, network};
+use super::super::keyed::{Distinct, Key, Keyed, network};
 use super::super::sighting::FlowSeen;
 use super::super::{Ctx, evidence};
 use super::Contact;
@@ -24,6 +24,10 @@ pub(super) struct Cause {
 
 impl Key for Cause {
     const SHARE: usize = 2;
+
+    fn hashed(&self, keyed: &Keyed) -> u64 {
+        keyed.hash(self)
+    }
 
     fn addr(&self) -> Addr {
         self.target
@@ -85,7 +89,7 @@ impl Crowds {
         if apart_ms > APART_MS || crowd.method != c.method {
             return None;
         }
-        crowd.sources.add(ctx.keyed.hash(&f.src));
+        crowd.sources.add(ctx.keyed.addr(&f.src));
         let fresh = f.src != crowd.first && !crowd.named.contains(&f.src);
         let growth = Growth {
             last_ms: f.end_ms,
@@ -127,7 +131,7 @@ impl Crowds {
     ) {
         if let Some(crowd) = self.0.entry(ctx.keyed, &cause(f, c, found)) {
             let mut sources = Distinct::default();
-            sources.add(ctx.keyed.hash(&f.src));
+            sources.add(ctx.keyed.addr(&f.src));
             *crowd = Crowd {
                 latest_ms: first_ms,
                 last_ms: ctx.now_ms,

@@ -15,7 +15,7 @@ mod slot;
 mod wait;
 
 use super::arena::{Arena, Held};
-use super::keyed::{Counted, Distinct, Keyed};
+use super::keyed::{Counted, Distinct, Keyed, both};
 use super::named::Named;
 use super::sighting::FlowSeen;
 use super::{Ctx, Hashes, evidence};
@@ -25,7 +25,7 @@ pub(super) use contact::{Contact, may_be_first};
 use contact::{ICMP, SCTP, TCP, UDP};
 use crowd::Crowds;
 use found::{Found, HOSTS, PORTS, SIGNALLING, wanted};
-use slot::{SLOTS, Slot, share, slot_of};
+use slot::{Slots, share};
 
 #[derive(Debug)]
 pub(super) struct Scan {
@@ -54,8 +54,8 @@ struct Detail {
     first_ms: i64,
     last_ms: i64,
     contacts: u32,
-    hosts: [Slot<Addr>; SLOTS],
-    ports: [Slot<(u8, u16)>; SLOTS],
+    hosts: Slots<Addr>,
+    ports: Slots<(u8, u16)>,
     all_hosts: Counted<16>,
     /// The first hosts, before it is told.
     named: Named<64>,
@@ -104,8 +104,8 @@ impl Held for Detail {
     fn call(&self) {
         prefetch(&self.last_ms);
         prefetch(&self.contacts);
-        self.hosts.iter().for_each(Slot::call);
-        self.ports.iter().for_each(Slot::call);
+        self.hosts.call();
+        self.ports.call();
     }
 }
 
@@ -157,7 +157,10 @@ impl Scan {
                 self.details.call(h.src);
             }
             true => {
-                self.sources.call_room(h.src);
+                match self.sources.call_place(h.src) {
+                    Some(source) => source.call(),
+                    None => self.sources.call_room_again(h.src),
+                }
                 self.details.call_held(h.src);
             }
         }
@@ -171,12 +174,13 @@ impl Scan {
         contact: Contact,
     ) -> bool {
         let memory_ms = i64::from(ctx.settings.scan.memory_s) * 1000;
-        let hash = ctx.keyed.hash(&(f.dst, contact.proto, contact.port));
+        let port = ctx.keyed.number(contact.key());
+        let hash = both(h.dst, port, 0);
         if !contact.failed {
             self.worked(ctx, f, contact, (hash, h));
             return false;
         }
-        let Some(source) = self.sources.entry_at(ctx.keyed, h.src, &f.src) else {
+        let Some(source) = self.sources.entry_again_at(ctx.keyed, h.src, &f.src) else {
             return false;
         };
         if ctx.now_ms.saturating_sub(source.last_ms) > memory_ms {
@@ -187,7 +191,7 @@ impl Scan {
         // full: what is new is told by the larger table alone
         let is_fresh = source.tried.add(hash);
         let again = !is_fresh && contact.proto != ICMP;
-        if is_fresh || source.tried.count() > TRIED_FULL {
+        if is_fresh || source.tried.is_nearly_full() && source.tried.count() > TRIED_FULL {
             source.walk = (source.walk + STEP).min(WALK_MAX);
             source.failed = source.failed.saturating_add(1);
             if n < EARLY {
@@ -209,7 +213,7 @@ impl Scan {
         if detail.contacts == 0 {
             detail.first_ms = early[0].2;
             for (dst, c, at) in early {
-                detail.add(ctx, (*dst, ctx.keyed.hash(dst)), c, *at);
+                detail.add(ctx, (*dst, ctx.keyed.addr(dst)), c, *at);
             }
         }
         if detail.add(ctx, (f.dst, h.dst), &contact, f.start_ms) || detail.handle.is_some() {
@@ -229,7 +233,7 @@ impl Scan {
         // of who asks many, what is answered before the first failure counts as well: half of all phones may be off
         let asks_many = !f.metered && contact.proto != TCP;
         let source = match asks_many {
-            true => self.sources.entry_at(ctx.keyed, h.src, &f.src),
+            true => self.sources.entry_again_at(ctx.keyed, h.src, &f.src),
             // whoever never failed needs no place
             false => self.sources.find_at(h.src, &f.src),
         };
@@ -248,20 +252,14 @@ impl Scan {
             }
         }
         if let Some(detail) = self.details.find_at(h.src, &f.src) {
-            let (host, port) = (h.dst, ctx.keyed.hash(&(contact.proto, contact.port)));
+            let (host, port) = (h.dst, ctx.keyed.number(contact.key()));
             if f.proto == TCP {
                 detail.tcp_worked.add(hash);
             }
-            let mine = |s: &&mut Slot<Addr>| s.weight > 0 && s.key == f.dst;
-            if let Some(slot) = detail.hosts.iter_mut().find(mine) {
+            if let Some(slot) = detail.hosts.find_mut(f.dst) {
                 slot.worked.add(port);
             }
-            let key = (contact.proto, contact.port);
-            if let Some(slot) = detail
-                .ports
-                .iter_mut()
-                .find(|s| s.weight > 0 && s.key == key)
-            {
+            if let Some(slot) = detail.ports.find_mut((contact.proto, contact.port)) {
                 slot.worked.add(host);
             }
         }
@@ -275,22 +273,25 @@ impl Detail {
         self.contacts = self.contacts.saturating_add(1);
         self.first_ms = self.first_ms.min(at_ms);
         let key = (c.proto, c.port);
-        let port = ctx.keyed.hash(&key);
+        let port = ctx.keyed.number(c.key());
         let is_new = self.all_hosts.add(host);
-        let by_host = slot_of(&mut self.hosts, dst, at_ms).is_some_and(|s| {
-            let fresh = s.add(port, at_ms);
-            s.served += u32::from(fresh && c.port < SERVED && !c.tries);
+        let by_host = self.hosts.add(dst, port, at_ms);
+        let by_host = by_host.is_some_and(|(slot, fresh)| {
+            slot.served += u32::from(fresh && c.port < SERVED && !c.tries);
             fresh
         });
         let of_hosts = !c.ports_only;
-        let by_port =
-            of_hosts && slot_of(&mut self.ports, key, at_ms).is_some_and(|s| s.add(host, at_ms));
+        let by_port = of_hosts
+            && self
+                .ports
+                .add(key, host, at_ms)
+                .is_some_and(|(_, fresh)| fresh);
         let is_tcp = c.proto == TCP && of_hosts;
         if is_tcp {
             self.tcp_hosts.add(host);
             self.tcp_ports.add(port);
         }
-        let by_both = is_tcp && self.tcp.add(ctx.keyed.hash(&(dst, c.port)));
+        let by_both = is_tcp && self.tcp.add(both(host, port, 0));
         let is_fresh = by_host || by_port || by_both;
         if (is_new || is_fresh) && self.handle.is_none() {
             self.named.add(dst);
@@ -360,12 +361,12 @@ impl Detail {
         for (name, n) in self.sides() {
             ctx.incidents.figure(handle, name, n);
         }
-        if let Some(s) = self.hosts.iter().find(|s| s.weight > 0 && s.key == f.dst) {
+        if let Some(s) = self.hosts.find(f.dst) {
             ctx.incidents
                 .figure(handle, PORTS, f64::from(s.failed.count()));
         }
         let key = (c.proto, c.port);
-        if let Some(s) = self.ports.iter().find(|s| s.weight > 0 && s.key == key) {
+        if let Some(s) = self.ports.find(key) {
             ctx.incidents
                 .figure(handle, HOSTS, f64::from(s.failed.count()));
         }
@@ -373,7 +374,7 @@ impl Detail {
 
     /// Many ports of one host.
     fn vertical(&self, ctx: &Ctx<'_>, f: &FlowSeen, c: &Contact) -> Option<Found> {
-        let slot = self.hosts.iter().find(|s| s.weight > 0 && s.key == f.dst)?;
+        let slot = self.hosts.find(f.dst)?;
         let s = &ctx.settings.scan;
         let (all, quick) = (slot.failed.count(), slot.quick.count());
         let share = slot.share();
@@ -410,7 +411,7 @@ impl Detail {
     /// One port of many hosts.
     fn horizontal(&self, ctx: &Ctx<'_>, src: Addr, c: &Contact) -> Option<Found> {
         let key = (c.proto, c.port);
-        let slot = self.ports.iter().find(|s| s.weight > 0 && s.key == key)?;
+        let slot = self.ports.find(key)?;
         let s = &ctx.settings.scan;
         let (hosts, share) = (slot.failed.count(), slot.share());
         // pages are tried over IPv6 first (RFC 8305), and where that leads nowhere their answers come to another address of the same host
@@ -536,7 +537,7 @@ impl Detail {
             let sides = self.sides();
             figures.extend(sides[..2].iter().map(|(name, n)| found::told(name, *n)));
         }
-        let most = self.hosts.iter().filter(|s| s.weight > 0).map(|s| s.key);
+        let most = self.hosts.keys();
         let peers = most.chain(self.named.all()).chain([f.dst]);
         let about = match self.all_hosts.count() {
             0 | 1 => format!("{} against {}", f.src, f.dst),

@@ -2,10 +2,9 @@
 
 use super::super::answers::{Answers, Awaited, half_open};
 use super::super::sighting::FlowSeen;
-use super::super::{Ctx, Hashes, is_group};
+use super::super::{Ctx, Hashes, NEAR, is_group};
 use super::Scan;
 use super::contact::{Contact, TCP, contact, is_half_open, waits_for_answer};
-use super::slot::slot_of;
 
 impl Scan {
     /// Whether it failed, and had been tried before.
@@ -27,7 +26,7 @@ impl Scan {
         }
         let (awaited, again) = match () {
             () if is_half_open(f, &first) => {
-                let key = half_open(ctx, f);
+                let key = half_open(f, h);
                 let n = answers.again(key);
                 first.failed = n < ASKED_AGAIN;
                 (Some((Awaited::Again, key)), n > 0)
@@ -39,10 +38,13 @@ impl Scan {
         let Some(awaited) = awaited.filter(waits) else {
             return self.contact(ctx, (f, h), first) || again;
         };
-        if let Some(oldest) = answers.wait(ctx, (f, first), awaited) {
-            let row = oldest.row();
-            let h = Hashes::of(ctx.keyed, &row.src, &row.dst);
-            self.contact(ctx, (&row, h), oldest.contact);
+        for (ahead, found) in [(NEAR, false), (NEAR / 2, true)] {
+            if let Some(h) = answers.coming(awaited.0, ahead) {
+                self.call(h, found);
+            }
+        }
+        if let Some(oldest) = answers.wait(ctx, (f, h, first), awaited) {
+            self.contact(ctx, (&oldest.row(), oldest.hashes()), oldest.contact);
         }
         again
     }
@@ -65,9 +67,7 @@ impl Scan {
         };
         if detail.contacts == 0 {
             detail.last_ms = ctx.now_ms;
-            if let Some(slot) = slot_of(&mut detail.ports, (c.proto, c.port), f.start_ms) {
-                slot.weight = slot.weight.max(1);
-            }
+            detail.ports.begin((c.proto, c.port), f.start_ms);
         }
     }
 }

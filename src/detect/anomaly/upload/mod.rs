@@ -13,7 +13,7 @@ mod usual;
 use super::arena::{Arena, Held};
 use super::flood::Flood;
 use super::keep::{Kept, kept};
-use super::keyed::{Keyed, Recent, network};
+use super::keyed::{Keyed, Recent, both, network};
 use super::sighting::{DaysSeen, FlowSeen, Side};
 use super::zones::Zones;
 use super::{Ctx, Hashes, evidence, figure, is_group};
@@ -102,7 +102,7 @@ pub(super) struct Carried {
 
 impl Carried {
     #[inline]
-    pub fn of(keyed: &Keyed, zones: &Zones, f: &FlowSeen) -> Option<Self> {
+    pub fn of(keyed: &Keyed, zones: &Zones, f: &FlowSeen, h: Hashes) -> Option<Self> {
         if f.est_bytes().max(f.back_bytes.unwrap_or(0)) < LEAST {
             return None;
         }
@@ -111,11 +111,14 @@ impl Carried {
         if out == zones.is_inside(&f.dst) || is_group(&f.dst) {
             return None;
         }
-        let (here, there) = if out { (f.src, f.dst) } else { (f.dst, f.src) };
+        let (there, ends) = match out {
+            true => (f.dst, (h.src, h.dst)),
+            false => (f.src, (h.dst, h.src)),
+        };
         Some(Carried {
             out,
-            pair: keyed.hash(&(here, there)),
-            place: keyed.hash(&(here, network(&there))),
+            pair: both(ends.0, ends.1, 0),
+            place: both(ends.0, keyed.addr(&network(&there)), 0),
         })
     }
 }
@@ -539,7 +542,7 @@ mod tests {
                 interval: 1,
                 ..FlowSeen::default()
             };
-            Carried::of(&Keyed::new(1), &zones, &f).is_some_and(|c| c.out)
+            Carried::of(&Keyed::new(1), &zones, &f, Hashes::default()).is_some_and(|c| c.out)
         };
         assert!(carried([198, 51, 100, 7]));
         assert!(!carried([239, 1, 1, 1]) && !carried([10, 1, 1, 1]));
