@@ -60,7 +60,7 @@ impl Door {
         let again = self.bits[at] & bit != 0;
         self.came += usize::from(!again);
         // an eighth of the bits
-        if self.came > self.bits.len() * 8 {
+        if self.came * 8 > self.bits.len() * 64 {
             self.bits.fill(0);
             self.came = 0;
         }
@@ -88,6 +88,8 @@ impl Door {
 struct Set([u32; WAYS]);
 
 const WAYS: usize = 8;
+/// Bits of the door for each place: four times as many keys as there are places come before all are forgotten.
+const DOOR_BITS: usize = 32;
 /// Bits of a way that are a place; the tables of detectors have 2^22 at most.
 const PLACE_BITS: u32 = 24;
 const PLACE: u32 = (1 << PLACE_BITS) - 1;
@@ -107,18 +109,23 @@ impl<K: Key, V: Held> Arena<K, V> {
             shares: vec![0; SHARES],
             share_of: Vec::with_capacity(capacity),
             share_max: (capacity / K::SHARE) as u32,
-            door: Door {
-                bits: vec![0; capacity / 8],
-                came: 0,
-            },
+            door: Door::default(),
             evicted: 0,
             refused: 0,
         }
     }
 
+    /// The same, for keys of which most come once.
+    pub fn with_door(capacity: usize) -> Self {
+        let mut arena = Arena::new(capacity);
+        arena.door.bits = vec![0; rounded(capacity) * DOOR_BITS / 64];
+        arena
+    }
+
     /// Most bytes that an arena of `capacity` keys takes.
     pub fn bytes(capacity: usize) -> usize {
-        rounded(capacity) * (size_of::<K>() + size_of::<V>() + 4 + 2 + 1) + SHARES * 4
+        let each = size_of::<K>() + size_of::<V>() + 4 + 2 + DOOR_BITS / 8;
+        rounded(capacity) * each + SHARES * 4
     }
 
     /// Keys that are held.
@@ -201,6 +208,13 @@ impl<K: Key, V: Held> Arena<K, V> {
         prefetch(&self.index[self.set(hash)]);
     }
 
+    /// The same, and whether its key came lately.
+    #[inline]
+    pub fn call_again(&self, hash: u64) {
+        self.call(hash);
+        prefetch(&self.door.bits[self.door.place(hash).0]);
+    }
+
     /// Calls for what is held of a hash, whose ways were called for before.
     #[inline]
     pub fn call_held(&self, hash: u64) {
@@ -218,13 +232,12 @@ impl<K: Key, V: Held> Arena<K, V> {
         self.values.get(place)
     }
 
-    /// The same as [`Arena::call_held`]; where nothing is held, for what may have to give way.
+    /// The same; where nothing is held of a key that came lately, for what may have to give way to it.
     #[inline]
-    pub fn call_room(&self, hash: u64) {
+    pub fn call_held_again(&self, hash: u64) {
         match self.call_place(hash) {
             Some(value) => value.call(),
-            None if self.is_full(hash) => self.call_ways(hash),
-            None => {}
+            None => self.call_room_again(hash),
         }
     }
 
@@ -431,7 +444,7 @@ mod tests {
     #[test]
     fn who_comes_once_pushes_nothing_out() {
         let keyed = Keyed::new(1);
-        let mut arena = Arena::<Addr, Seen>::new(1024);
+        let mut arena = Arena::<Addr, Seen>::with_door(1024);
         let mut again = |n: u32| {
             let addr = addr(n.wrapping_mul(2_654_435_761));
             let is_held = arena.entry_again_at(&keyed, addr.hashed(&keyed), &addr);
@@ -446,7 +459,7 @@ mod tests {
         assert!(twice.count() > 300);
         // and nobody is remembered for ever
         again(30_000);
-        (40_000..44_000).for_each(|n| _ = again(n));
+        (40_000..48_000).for_each(|n| _ = again(n));
         assert!(!again(30_000));
     }
 

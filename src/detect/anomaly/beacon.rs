@@ -109,7 +109,7 @@ impl Held for Calls {
 impl Beacon {
     pub fn new(places: usize) -> Self {
         Beacon {
-            pairs: Arena::new(places / 4),
+            pairs: Arena::with_door(places / 4),
             once: Recent::new(ONCE_LOG2, ONCE_MS),
             places: Arena::new(places / 16),
             callers: Lately::default(),
@@ -158,9 +158,9 @@ impl Beacon {
         match found {
             false => {
                 self.once.call(hash);
-                self.pairs.call(hash);
+                self.pairs.call_again(hash);
             }
-            true if self.once.has(hash) => self.pairs.call_room(hash),
+            true if self.once.has(hash) => self.pairs.call_held_again(hash),
             true => {}
         }
     }
@@ -180,7 +180,7 @@ impl Beacon {
             self.once.add(hash);
             return;
         }
-        let Some(calls) = self.pairs.entry_at(ctx.keyed, hash, &key) else {
+        let Some(calls) = self.pairs.entry_again_at(ctx.keyed, hash, &key) else {
             return;
         };
         let port = std::mem::replace(&mut calls.port, f.src_port);

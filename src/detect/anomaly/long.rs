@@ -8,7 +8,7 @@
 use super::arena::{Arena, Held};
 use super::everyday::{is_machine, is_rhythmic, speaks_other};
 use super::keep::kept;
-use super::keyed::Keyed;
+use super::keyed::{Key, Keyed};
 use super::sighting::{FlowSeen, Known, Side};
 use super::{Ctx, evidence, figure, is_group};
 use crate::detect::incident::{Finding, Growth, Handle};
@@ -72,7 +72,7 @@ impl Held for Connection {
         self.last_ms
     }
     fn is_light(&self) -> bool {
-        self.suspicion() < 10
+        i64::from(self.suspicion()) * 60_000 < LIGHT_MS
     }
 }
 
@@ -95,7 +95,7 @@ impl Held for Tries {
 impl Long {
     pub fn new(places: usize) -> Self {
         Long {
-            connections: Arena::new(places / 32),
+            connections: Arena::with_door(places / 32),
             tries: Arena::new(places / 32),
         }
     }
@@ -146,9 +146,11 @@ impl Long {
             return;
         }
         let key = ((f.src, f.src_port), (f.dst, f.dst_port));
+        let hash = key.hashed(ctx.keyed);
         let connection = match goes_on {
-            true => self.connections.entry(ctx.keyed, &key),
-            false => self.connections.find(ctx.keyed, &key),
+            true if f.life_ms() >= LIGHT_MS => self.connections.entry_at(ctx.keyed, hash, &key),
+            true => self.connections.entry_again_at(ctx.keyed, hash, &key),
+            false => self.connections.find_at(hash, &key),
         };
         if let Some(connection) = connection {
             connection.add(f);
@@ -321,6 +323,8 @@ const SSH: u16 = 22;
 const HOURS: &str = "hours that it lasts";
 const BYTES: &str = "bytes sent";
 const CALLS: &str = "calls of the place";
+/// What lasted for less is no loss.
+const LIGHT_MS: i64 = 600_000;
 /// Rows of long connections are cut by timeouts of a minute and more.
 const ROW_MS: i64 = 45_000;
 /// Between two rows of one connection, for exporters lose some.

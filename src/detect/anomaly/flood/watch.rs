@@ -61,7 +61,7 @@ pub(super) struct Ask {
 
 impl Watch {
     pub fn new(places: usize, short_ms: i64, scale: u32) -> Self {
-        let hosts = Arena::new(places);
+        let hosts = Arena::with_door(places);
         Watch {
             touched: vec![0; hosts.capacity().div_ceil(64)],
             hosts,
@@ -118,7 +118,7 @@ impl Watch {
     #[inline]
     pub fn call(&self, kind: BurstKind, h: Hashes, found: bool) {
         if !found {
-            self.hosts.call(h.dst);
+            self.hosts.call_again(h.dst);
             self.hosts.call(h.src);
             return;
         }

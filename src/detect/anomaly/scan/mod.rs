@@ -112,7 +112,7 @@ impl Held for Detail {
 impl Scan {
     pub fn new(places: usize) -> Self {
         Scan {
-            sources: Arena::new(places),
+            sources: Arena::with_door(places),
             details: Arena::new(places / 16),
             crowds: Crowds::new(places / 64),
             flags: Distinct::default(),
@@ -153,14 +153,11 @@ impl Scan {
     pub fn call(&self, h: Hashes, found: bool) {
         match found {
             false => {
-                self.sources.call(h.src);
+                self.sources.call_again(h.src);
                 self.details.call(h.src);
             }
             true => {
-                match self.sources.call_place(h.src) {
-                    Some(source) => source.call(),
-                    None => self.sources.call_room_again(h.src),
-                }
+                self.sources.call_held_again(h.src);
                 self.details.call_held(h.src);
             }
         }

@@ -86,7 +86,7 @@ impl Held for Sums {
         self.last_ms
     }
     fn is_light(&self) -> bool {
-        self.sent < 1 << 20
+        self.sent < LIGHT
     }
 }
 
@@ -126,7 +126,7 @@ impl Carried {
 impl Upload {
     pub fn new(places: usize) -> Self {
         Upload {
-            pairs: Arena::new(places / 8),
+            pairs: Arena::with_door(places / 8),
             hosts: Arena::new(places / 16),
             places: Recent::new(PLACES_LOG2, PLACES_MS),
             slow: BTreeMap::new(),
@@ -181,12 +181,12 @@ impl Upload {
         let host = if carried.out { h.src } else { h.dst };
         match found {
             false => {
-                self.pairs.call(carried.pair);
+                self.pairs.call_again(carried.pair);
                 self.hosts.call(host);
                 self.places.call(carried.place);
             }
             true => {
-                self.pairs.call_room(carried.pair);
+                self.pairs.call_held_again(carried.pair);
                 self.hosts.call_held(host);
             }
         }
@@ -217,7 +217,11 @@ impl Upload {
                 .map(|u| u.add(ctx.now_ms, sent)),
         };
         let known_ms = ctx.now_ms.saturating_sub(self.began_ms);
-        if let Some(sums) = self.pairs.entry_at(ctx.keyed, carried.pair, &key) {
+        let sums = match sent < LIGHT {
+            true => self.pairs.entry_again_at(ctx.keyed, carried.pair, &key),
+            false => self.pairs.entry_at(ctx.keyed, carried.pair, &key),
+        };
+        if let Some(sums) = sums {
             sums.add(ctx, f, sent, came);
             if is_new {
                 sums.new_ms = ctx.now_ms;
@@ -516,6 +520,8 @@ const WINDOW_MS: i64 = 3_600_000;
 const DAY_MS: i64 = 86_400_000;
 /// Smaller rows make no large upload.
 const LEAST: u64 = 4_096;
+/// Less than this is no loss.
+const LIGHT: u64 = 1 << 20;
 const PLACES_LOG2: u32 = 22;
 /// Kept twice as long at most.
 const PLACES_MS: i64 = 15 * DAY_MS;
