@@ -477,8 +477,8 @@ impl Incident {
     fn add_peer(&mut self, peer: Addr) {
         let peers = &mut self.told.peers;
         let number = |a: &Addr| u128::from_be_bytes(a.0);
-        if let Err(at) = peers.binary_search_by_key(&number(&peer), number)
-            && peers.len() < PEERS_MAX
+        if peers.len() < PEERS_MAX
+            && let Err(at) = peers.binary_search_by_key(&number(&peer), number)
         {
             peers.insert(at, peer);
         }

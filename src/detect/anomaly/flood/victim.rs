@@ -114,8 +114,10 @@ impl Held for Victim {
         self.suspicion() < 100
     }
     fn forget(&mut self) {
-        for _ in 0..2 {
-            self.begin_short();
+        self.begin_short();
+        self.refused = [0; 2];
+        self.begin_long();
+        if self.used & (ASKED_BEFORE | KNOWN_BEFORE) != 0 {
             self.begin_long();
         }
         (self.short_began_ms, self.long_began_ms) = (0, 0);

@@ -213,8 +213,15 @@ impl Scan {
                 detail.add(ctx, (*dst, ctx.keyed.addr(dst)), c, *at);
             }
         }
-        if detail.add(ctx, (f.dst, h.dst), &contact, f.start_ms) || detail.handle.is_some() {
-            detail.judge(ctx, (f, &contact, walk), &mut self.crowds);
+        let is_fresh = detail.add(ctx, (f.dst, h.dst), &contact, f.start_ms);
+        let known = detail.handle.take();
+        if known.is_some_and(|handle| detail.grow(ctx, handle, (f, &contact), is_fresh)) {
+            detail.handle = known;
+            return again;
+        }
+        detail.takes_part = false;
+        if (is_fresh || known.is_some()) && walk >= ACCEPTED {
+            detail.judge(ctx, (f, &contact), &mut self.crowds);
         }
         again
     }
@@ -296,35 +303,40 @@ impl Detail {
         is_fresh
     }
 
-    fn judge(
-        &mut self,
+    /// Adds a contact to its incident; false where that is over.
+    fn grow(
+        &self,
         ctx: &mut Ctx<'_>,
-        (f, c, walk): (&FlowSeen, &Contact, f32),
-        crowds: &mut Crowds,
-    ) {
-        if let Some(handle) = self.handle {
-            let growth = Growth {
-                last_ms: f.end_ms,
-                count: 1,
-                peer: Some(f.dst),
-                peers_total: u64::from(self.all_hosts.count()),
-            };
-            if ctx.incidents.grow(handle, &growth) {
-                if self.takes_part {
-                    return;
-                }
-                if self.all_hosts.count() == 2 {
-                    let about = format!("{} against {PEERS} hosts", f.src);
-                    ctx.incidents.call(handle, &about);
-                }
-                self.update(ctx, handle, f, c);
-                return;
-            }
-            (self.handle, self.takes_part) = (None, false);
+        handle: Handle,
+        (f, c): (&FlowSeen, &Contact),
+        is_fresh: bool,
+    ) -> bool {
+        let hosts = self.all_hosts.count();
+        let growth = Growth {
+            last_ms: f.end_ms,
+            count: 1,
+            peer: Some(f.dst),
+            peers_total: u64::from(hosts),
+        };
+        if !ctx.incidents.grow(handle, &growth) {
+            return false;
         }
-        if walk < ACCEPTED {
-            return;
+        if self.takes_part {
+            return true;
         }
+        if hosts == 2 {
+            let about = format!("{} against {PEERS} hosts", f.src);
+            ctx.incidents.call(handle, &about);
+        }
+        ctx.incidents.show(handle, evidence(f));
+        // what was tried before changes no number
+        if is_fresh {
+            self.update(ctx, handle, f, c);
+        }
+        true
+    }
+
+    fn judge(&mut self, ctx: &mut Ctx<'_>, (f, c): (&FlowSeen, &Contact), crowds: &mut Crowds) {
         let across = || {
             self.horizontal(ctx, f.src, c)
                 .or_else(|| self.block(ctx, c))
@@ -354,7 +366,6 @@ impl Detail {
     }
 
     fn update(&self, ctx: &mut Ctx<'_>, handle: Handle, f: &FlowSeen, c: &Contact) {
-        ctx.incidents.show(handle, evidence(f));
         for (name, n) in self.sides() {
             ctx.incidents.figure(handle, name, n);
         }
