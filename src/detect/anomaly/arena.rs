@@ -51,6 +51,8 @@ struct Door {
     bits: Vec<u64>,
     /// Since they were forgotten.
     came: usize,
+    /// Keys that had no place, for they came once.
+    turned_away: u64,
 }
 
 impl Door {
@@ -144,6 +146,11 @@ impl<K: Key, V: Held> Arena<K, V> {
         (self.evicted, self.refused)
     }
 
+    /// How often a key had no place, for it had not come lately.
+    pub fn turned_away(&self) -> u64 {
+        self.door.turned_away
+    }
+
     /// What is held of a key.
     pub fn find(&mut self, keyed: &Keyed, key: &K) -> Option<&mut V> {
         self.find_at(key.hashed(keyed), key)
@@ -191,6 +198,7 @@ impl<K: Key, V: Held> Arena<K, V> {
             return Some(slot);
         }
         if self.is_full(hash) && !self.door.again(hash) {
+            self.door.turned_away += 1;
             return None;
         }
         self.make(keyed, hash, key)
@@ -271,6 +279,8 @@ impl<K: Key, V: Held> Arena<K, V> {
     /// Forgets everything, keeps the memory.
     pub fn clear(&mut self) {
         self.index.fill(Set::default());
+        self.door.bits.fill(0);
+        self.door.came = 0;
         self.keys.clear();
         self.values.clear();
         self.share_of.clear();

@@ -127,6 +127,11 @@ impl Beacon {
         (a.0 + b.0, a.1 + b.1)
     }
 
+    /// Keys that had no place, for they came once.
+    pub fn turned_away(&self) -> u64 {
+        self.pairs.turned_away()
+    }
+
     pub fn clear(&mut self) {
         self.pairs.clear();
         self.places.clear();
@@ -393,7 +398,6 @@ impl Calls {
                     of.pauses.deviation(),
                     Some(of.strict),
                 ),
-                figure("bytes sent for each that came back", ratio, None),
                 figure("hosts inside that call this place", callers.into(), None),
                 figure("hosts inside that call anything again", all.into(), None),
             ],
@@ -402,6 +406,12 @@ impl Calls {
                 .to_owned(),
             blind: of.doubt.into_iter().map(str::to_owned).collect(),
         };
+        match self.back > 0 || f.metered {
+            true => {
+                (finding.figures).push(figure("bytes sent for each that came back", ratio, None))
+            }
+            false => finding.blind.push(super::ONE_WAY.to_owned()),
+        }
         self.handle = ctx.incidents.report(ctx.now_ms, finding.clone());
         if let Some(handle) = self.handle {
             ctx.incidents.show(handle, evidence(f));

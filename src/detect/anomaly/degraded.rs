@@ -6,8 +6,15 @@ use crate::model::{DetectionKind, Entity, EntityRole};
 
 impl Detectors {
     /// Entries that gave way and keys that found no room, of each detector.
-    pub fn lost(&self) -> [(&'static str, u64, u64); 19] {
+    pub fn lost(&self) -> [(&'static str, u64, u64); 21] {
         let p = &self.parts;
+        let once = [
+            p.scan.turned_away(),
+            p.flood.turned_away(),
+            p.beacon.turned_away(),
+            p.long.turned_away(),
+            p.upload.turned_away(),
+        ];
         [
             ("scan", p.scan.lost()),
             ("flood", p.flood.lost()),
@@ -28,6 +35,8 @@ impl Detectors {
             ("chains", self.incidents.lost()),
             (QUESTIONS, self.answers.lost()),
             (ONCE, p.once.lost()),
+            (ASKS, p.flood.asks_lost()),
+            (SEEN_ONCE, (0, once.iter().sum())),
         ]
         .map(|(name, (evicted, refused))| (name, evicted, refused))
     }
@@ -50,8 +59,9 @@ impl Detectors {
             self.incidents.report(self.now_ms, finding);
         }
         let lost = self.lost();
-        // who was judged early has lost no place, nor who may be judged twice
-        let all = lost.iter().filter(|l| ![QUESTIONS, ONCE].contains(&l.0));
+        // who was judged early has lost no place, nor who may be judged twice, nor of whom nothing is known yet
+        const NO_PLACES: [&str; 4] = [QUESTIONS, ONCE, ASKS, SEEN_ONCE];
+        let all = lost.iter().filter(|l| !NO_PLACES.contains(&l.0));
         let all: u64 = all.map(|l| l.1 + l.2).sum();
         let due = self.now_ms.saturating_sub(self.lost_ms) >= 60_000;
         if all < self.lost_told + LOST_MIN || !due {
@@ -97,5 +107,7 @@ fn degraded(now_ms: i64) -> Finding {
 
 const QUESTIONS: &str = "questions";
 const ONCE: &str = "once";
+const ASKS: &str = "asks";
+const SEEN_ONCE: &str = "seen_once";
 /// So many lost entries are told.
 const LOST_MIN: u64 = 1_000;

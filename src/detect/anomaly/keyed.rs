@@ -261,7 +261,7 @@ fn about(words: usize, ones: u32) -> u32 {
 }
 
 /// How many different things there were, also where they are very many: bits for the first thousands, and for what is beyond them registers as
-/// HyperLogLog has them (Flajolet and others, 2007), 64 of a byte, which are within 13 %.
+/// HyperLogLog has them (Flajolet and others, 2007), 64 of a byte, whose error is 13 % (one standard deviation).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Crowd {
     few: Distinct<8>,

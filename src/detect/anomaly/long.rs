@@ -110,6 +110,11 @@ impl Long {
         (a.0 + b.0, a.1 + b.1)
     }
 
+    /// Keys that had no place, for they came once.
+    pub fn turned_away(&self) -> u64 {
+        self.connections.turned_away()
+    }
+
     pub fn clear(&mut self) {
         self.connections.clear();
         self.tries.clear();
@@ -224,15 +229,19 @@ impl Connection {
         if hours < wanted {
             return;
         }
-        let figures = vec![
+        let is_whole = self.back > 0 || f.metered;
+        let mut figures = vec![
             figure(HOURS, hours, Some(wanted)),
             figure(BYTES, self.bytes as f64, None),
-            figure("bytes that came back", self.back as f64, None),
         ];
+        figures.extend(is_whole.then(|| figure("bytes that came back", self.back as f64, None)));
         let kind = (DetectionKind::LongConnection, "long.connection");
         let seen = (self.first_ms, self.last_ms, 1);
         let why = format!("a connection of less than {wanted} hours");
-        let finding = finding(f, kind, seen, figures, why);
+        let mut finding = finding(f, kind, seen, figures, why);
+        if !is_whole {
+            finding.blind.push(super::ONE_WAY.to_owned());
+        }
         self.handle = ctx.incidents.report(ctx.now_ms, finding);
         if let Some(handle) = self.handle {
             ctx.incidents.show(handle, evidence(f));

@@ -515,6 +515,8 @@ fn is_group(addr: &Addr) -> bool {
 /// Rows, or packets, ahead of the one that is judged, for which it is called where what they need is, and for that itself.
 const FAR: usize = 8;
 const NEAR: usize = 4;
+/// What is not known where exporters tell each direction in a row of its own.
+const ONE_WAY: &str = "what came back: exporters tell it in rows of its own";
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 const SCTP: u8 = 132;

@@ -215,6 +215,19 @@ impl Incidents {
         }
     }
 
+    /// The same, where that is more than before.
+    pub(super) fn figure_most(&mut self, handle: Handle, name: &str, observed: f64) {
+        if let Some(incident) = self.open.get_mut(handle) {
+            let figures = &mut incident.told.evidence.figures;
+            if let Some(figure) = figures.iter_mut().find(|f| f.name == name)
+                && figure.observed < observed
+            {
+                figure.observed = observed;
+                incident.changed = true;
+            }
+        }
+    }
+
     /// Adds figures to an incident; of those that it has the larger ones hold.
     pub(super) fn add_figures(&mut self, handle: Handle, figures: Vec<Figure>) {
         if let Some(incident) = self.open.get_mut(handle) {

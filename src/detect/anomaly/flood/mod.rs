@@ -80,9 +80,18 @@ impl Flood {
 
     pub fn lost(&self) -> (u64, u64) {
         let (a, b) = (self.packets.hosts.lost(), self.flows.hosts.lost());
-        let asks = self.packets.asks_lost + self.flows.asks_lost;
         let (c, d) = (self.reflected.lost(), self.spread.lost());
-        (a.0 + b.0 + c.0 + d.0, a.1 + b.1 + c.1 + d.1 + asks)
+        (a.0 + b.0 + c.0 + d.0, a.1 + b.1 + c.1 + d.1)
+    }
+
+    /// Questions and begun connections of a second for which there was no room.
+    pub fn asks_lost(&self) -> (u64, u64) {
+        (0, self.packets.asks_lost + self.flows.asks_lost)
+    }
+
+    /// Destinations that had no place, for they came once.
+    pub fn turned_away(&self) -> u64 {
+        self.packets.hosts.turned_away() + self.flows.hosts.turned_away()
     }
 
     pub fn clear(&mut self) {

@@ -131,6 +131,11 @@ impl Scan {
         all.iter().fold((0, 0), |s, l| (s.0 + l.0, s.1 + l.1))
     }
 
+    /// Keys that had no place, for they came once.
+    pub fn turned_away(&self) -> u64 {
+        self.sources.turned_away()
+    }
+
     pub fn clear(&mut self) {
         self.sources.clear();
         self.details.clear();
@@ -369,14 +374,12 @@ impl Detail {
         for (name, n) in self.sides() {
             ctx.incidents.figure(handle, name, n);
         }
-        if let Some(s) = self.hosts.find(f.dst) {
-            ctx.incidents
-                .figure(handle, PORTS, f64::from(s.failed.count()));
-        }
-        let key = (c.proto, c.port);
-        if let Some(s) = self.ports.find(key) {
-            ctx.incidents
-                .figure(handle, HOSTS, f64::from(s.failed.count()));
+        // a slot that gave way begins anew
+        let ports = self.hosts.find(f.dst).map(|slot| (PORTS, slot));
+        let hosts = self.ports.find((c.proto, c.port)).map(|s| (HOSTS, s));
+        for (name, slot) in ports.into_iter().chain(hosts) {
+            let n = slot.failed.count().into();
+            ctx.incidents.figure_most(handle, name, n);
         }
     }
 

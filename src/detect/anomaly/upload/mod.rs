@@ -148,6 +148,11 @@ impl Upload {
         (a.0 + b.0, a.1 + b.1)
     }
 
+    /// Keys that had no place, for they came once.
+    pub fn turned_away(&self) -> u64 {
+        self.pairs.turned_away()
+    }
+
     pub fn clear(&mut self) {
         self.pairs.clear();
         self.hosts.clear();
