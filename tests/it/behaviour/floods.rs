@@ -142,6 +142,33 @@ fn what_is_spread_over_a_network_is_told_by_rows() {
     assert!(!alone[0].evidence.flows.is_empty());
 }
 
+/// Eight networks side by side, each of which gets what is a carpet of one.
+#[test]
+fn networks_side_by_side_are_one_incident() {
+    let found = found(1, |s| {
+        for n in 0..120_000i64 {
+            let src = (invented(s), 1_024 + (n % 50_000) as u16);
+            let host = n / 8 % 250;
+            let dst = (ip(10, 7, (n % 8) as u8, 1 + host as u8), 9_999);
+            row(s, [src, dst], 17, (8, 480, 0), (STRIKE_MS + n / 4, 0));
+        }
+    });
+    let [carpet] = &found[..] else {
+        panic!("{found:#?}")
+    };
+    assert_eq!(carpet.kind.name(), "carpet_flood");
+    let figures = carpet.evidence.figures.iter();
+    let figures = figures.filter(|f| f.name == "networks that are hit");
+    let networks: Vec<f64> = figures.map(|f| f.observed).collect();
+    assert_eq!(networks, [8.0]);
+    let facts = carpet.evidence.facts.iter();
+    let others: Vec<&str> = (facts.filter(|f| f.0 == "networks"))
+        .flat_map(|f| f.1.split("; "))
+        .collect();
+    assert_eq!(others.len(), 7, "{others:?}");
+    assert_eq!(carpet.count, 8 * 120_000);
+}
+
 /// Segments that belong to no connection, of invented sources; the server answers other people all the while.
 #[test]
 fn floods_of_segments_are_told_by_rows() {

@@ -148,7 +148,8 @@ impl Flood {
         let kinds = kinds.filter(|k| k.1 >= 1.0);
         let kinds = kinds.map(|(name, rate)| figure(name, rate, None));
         let figures = [figure(RATE, most, Some(limit))].into_iter().chain(kinds);
-        all.tell_carpet(ctx, hosts[0].0, figures.collect());
+        let part = self.carpets.part(ctx.now_ms, hosts[0].0);
+        all.tell_carpet(ctx, part, figures.collect());
         let handle = all.told.handle;
         self.doubt_network(ctx, hosts[0].0, handle, class);
     }

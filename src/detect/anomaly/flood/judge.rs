@@ -3,12 +3,13 @@
 //! Several floods of one victim at the same time are one incident: of the kind that was found first, or is most exact. Each is named
 //! in its facts with its numbers, as a vector.
 
-use super::super::{Ctx, estimated, reflectors, sampled};
+use super::super::{Ctx, estimated, figure, reflectors, sampled};
 use super::cause::Cause;
 use super::grow;
 use super::half_open::HalfOpen;
 use super::told::{CLASSES, Class};
 use super::victim::{CARPET_HOSTS, GOES_ON_MS, LEASES, MANY_SOURCES, SCATTERED, Shown, Victim};
+use super::wide::Part;
 use crate::detect::anomaly::FloodSettings;
 use crate::detect::incident::{Finding, Growth, Handle};
 use crate::model::{Addr, DetectionKind, Entity, EntityRole, EvidenceFlow, Figure};
@@ -404,7 +405,8 @@ impl Victim {
     }
 
     /// Tells a flood of a network; `how_much` is what decided, and `facts` what else is known.
-    pub fn tell_carpet(&mut self, ctx: &mut Ctx<'_>, net: Addr, mut figures: Vec<Figure>) {
+    pub fn tell_carpet(&mut self, ctx: &mut Ctx<'_>, of: Part, mut figures: Vec<Figure>) {
+        let (net, first) = (of.net, of.first);
         let bits = if net.is_v4() { 24 } else { 48 };
         let mut count = 0;
         for class in [Class::Volume, Class::Syn, Class::Segments] {
@@ -418,22 +420,26 @@ impl Victim {
             baseline: None,
         });
         let more = [("peers_total", PEERS_ESTIMATED.to_owned())];
-        let facts = estimated(self.interval).into_iter().chain(more);
+        let mut facts: Vec<_> = estimated(self.interval).into_iter().chain(more).collect();
+        if net != first {
+            figures.push(figure("networks that are hit", of.networks as f64, None));
+            facts.push(("networks", format!("{net}/{bits}")));
+        }
         let finding = Finding {
             kind: DetectionKind::CarpetFlood,
             detector: "flood.carpet",
-            entity: Entity::Network(net, bits),
+            entity: Entity::Network(first, bits),
             role: EntityRole::Victim,
             severity: None,
             confidence: 80,
-            about: format!("{net}/{bits}"),
+            about: format!("{first}/{bits}"),
             first_ms: self.rose_ms(),
             last_ms: self.last_ms,
             count,
             peers: self.named().to_vec(),
             peers_total: u64::from(self.sources.count()),
             figures,
-            facts: facts.collect(),
+            facts,
             counterfactual: "fewer packets, fewer hosts, or answers of the network".to_owned(),
             blind: sampled(self.interval),
         };

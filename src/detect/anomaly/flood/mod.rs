@@ -20,6 +20,7 @@ mod struck;
 mod told;
 mod victim;
 mod watch;
+mod wide;
 
 use super::arena::Arena;
 use super::keyed::{Recent, network};
@@ -31,6 +32,7 @@ use struck::{Input, Struck, VICTIMS_MAX, Victims};
 use told::Class;
 use victim::{CARPET_HOSTS, MANY_SOURCES, Victim};
 use watch::{ASKS_MAX, Ask, From, Row, STRANGERS, Watch};
+use wide::Carpets;
 
 #[derive(Debug)]
 pub(super) struct Flood {
@@ -47,6 +49,7 @@ pub(super) struct Flood {
     /// Victims of now, in order, and where each is, as of the end of the second before.
     victims: Vec<Struck>,
     index: Victims,
+    carpets: Carpets,
     /// Nothing more comes for now: nothing waits.
     hurries: bool,
 }
@@ -63,6 +66,7 @@ impl Flood {
             bursts: vec![],
             victims: vec![],
             index: Victims::default(),
+            carpets: Carpets::default(),
             hurries: false,
         }
     }
@@ -76,6 +80,7 @@ impl Flood {
             + STRANGERS * 4
             + VICTIMS_MAX * size_of::<Struck>()
             + size_of::<Victims>()
+            + Carpets::bytes()
     }
 
     pub fn lost(&self) -> (u64, u64) {
@@ -102,6 +107,7 @@ impl Flood {
         self.spread.clear();
         self.bursts.clear();
         self.victims.clear();
+        self.carpets.clear();
         self.index.fill(&self.victims);
     }
 
@@ -229,7 +235,8 @@ impl Flood {
                     true => (Class::Volume, rate_max),
                     false => (Class::Syn, syns_max / WINDOW_S),
                 };
-                v.tell_carpet(ctx, *net, vec![figure(cause::RATE, rate, Some(limit))]);
+                let part = self.carpets.part(ctx.now_ms, *net);
+                v.tell_carpet(ctx, part, vec![figure(cause::RATE, rate, Some(limit))]);
                 let handle = v.told.handle;
                 self.doubt_network(ctx, *net, handle, class);
             }

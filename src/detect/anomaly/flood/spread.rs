@@ -45,7 +45,8 @@ impl Flood {
             }
             let services = f64::from(all.reflectors.count());
             let services = figure(UNASKED, services, Some(wanted.into()));
-            all.tell_carpet(ctx, *net, vec![services]);
+            let part = self.carpets.part(ctx.now_ms, *net);
+            all.tell_carpet(ctx, part, vec![services]);
             let handle = all.told.handle;
             self.doubt_network(ctx, *net, handle, Class::Udp);
         }

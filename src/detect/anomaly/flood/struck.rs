@@ -185,6 +185,7 @@ impl Flood {
         if !is_told && all.len() < CARPET_HOSTS as usize {
             return false;
         }
+        let part = self.carpets.part(ctx.now_ms, net);
         let whole = match input {
             Input::Packets => self.nets.find(ctx.keyed, &net),
             Input::Rows => self.gather(ctx, net, hosts),
@@ -194,7 +195,7 @@ impl Flood {
         };
         all.iter().for_each(|addr| whole.hit(ctx.keyed.addr(addr)));
         let rate = figure(RATE, whole.came() as f64 / whole.seconds(), None);
-        whole.tell_carpet(ctx, net, vec![rate]);
+        whole.tell_carpet(ctx, part, vec![rate]);
         let handle = whole.told.handle;
         for v in known.iter().filter(|v| !v.is_network) {
             if let Some((part, handle)) = v.handle.zip(handle) {
