@@ -128,7 +128,7 @@ const QUEUE: usize = 256;
 /// Room for batches that is kept: for those that are filled, and those on their way.
 const SPARE: usize = 4;
 /// More facts than a batch has rows are seldom.
-const SPARE_MAX: usize = 65_536;
+const SPARE_MAX: usize = 16_384;
 
 #[cfg(test)]
 mod tests {

@@ -254,41 +254,56 @@ fn may_belong(class: Class, f: &FlowSeen) -> bool {
     }
 }
 
-/// Where each victim is: its place and 1, by a hash of its address; linear probing.
+/// Where each victim is: its place and 1, by a hash of its address; linear probing. Who has no room near its place, for somebody chose many
+/// addresses of one hash, is searched for.
 #[derive(Debug)]
-pub(super) struct Victims(Box<[u16; INDEX]>);
+pub(super) struct Victims {
+    places: Box<[u16; INDEX]>,
+    is_crowded: bool,
+}
 
 impl Default for Victims {
     fn default() -> Self {
-        Victims(Box::new([0; INDEX]))
+        Victims {
+            places: Box::new([0; INDEX]),
+            is_crowded: false,
+        }
     }
 }
 
 impl Victims {
     /// Says where all of them are.
     pub fn fill(&mut self, victims: &[Struck]) {
-        self.0.fill(0);
+        self.places.fill(0);
+        self.is_crowded = false;
         for (n, v) in victims.iter().enumerate() {
-            let mut at = index_of(&v.addr);
-            while self.0[at] != 0 {
-                at = (at + 1) % INDEX;
+            let free = near(&v.addr).find(|at| self.places[*at] == 0);
+            match free {
+                Some(at) => self.places[at] = n as u16 + 1,
+                None => self.is_crowded = true,
             }
-            self.0[at] = n as u16 + 1;
         }
     }
 
     /// The place of an address.
     #[inline]
     fn find(&self, victims: &[Struck], addr: &Addr) -> Option<usize> {
-        let mut at = index_of(addr);
-        loop {
-            let place = usize::from(self.0[at]).checked_sub(1)?;
+        for at in near(addr) {
+            let place = usize::from(self.places[at]).checked_sub(1)?;
             if victims.get(place).is_some_and(|v| v.addr == *addr) {
                 return Some(place);
             }
-            at = (at + 1) % INDEX;
         }
+        let found = || victims.binary_search_by_key(addr, |v| v.addr).ok();
+        self.is_crowded.then(found).flatten()
     }
+}
+
+/// Where an address may be.
+#[inline]
+fn near(addr: &Addr) -> impl Iterator<Item = usize> {
+    let first = index_of(addr);
+    (0..NEAR).map(move |n| (first + n) % INDEX)
 }
 
 #[inline]
@@ -304,6 +319,7 @@ const DOUBT_MS: i64 = 2_000;
 pub(super) const VICTIMS_MAX: usize = 1_024;
 /// Room for four times as many, so that most addresses are told from them at once.
 const INDEX: usize = 4 * VICTIMS_MAX;
+const NEAR: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -327,5 +343,16 @@ mod tests {
         assert_eq!(index.find(&victims, &addr(257)), None);
         index.fill(&victims);
         assert_eq!(index.find(&victims, &addr(257)), Some(2));
+        // addresses that somebody chose for their hash
+        let same = (0..u32::MAX).map(addr);
+        let same = same.filter(|a| index_of(a) == index_of(&addr(0))).take(40);
+        let mut crowd: Vec<Struck> = same
+            .map(|a| Struck::new(a, 0, None, Class::Volume))
+            .collect();
+        crowd.sort_unstable_by_key(|v| v.addr);
+        index.fill(&crowd);
+        for (n, v) in crowd.iter().enumerate() {
+            assert_eq!(index.find(&crowd, &v.addr), Some(n));
+        }
     }
 }
